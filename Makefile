@@ -1,0 +1,53 @@
+# Every target works first on a fresh clone: with Python 3.11 or newer and make it makes .venv and installs what it needs.
+
+VENV := .venv
+py   := $(VENV)/bin/python
+# Never a console script: its first line can't hold a path with a space in it.
+pip  := $(py) -m pip -qq --disable-pip-version-check --no-input install
+
+.PHONY: help demo test test-all check bench clean .venv
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-9s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.runtime ## find the divisors of a number on 8 workers of this machine
+	@$(py) -m aioparcs run runner --modules examples -e N=100000000 -e P=8
+	@echo "Next: $(py) -m aioparcs new hello"
+
+test: $(VENV)/.dev ## run the tests
+	@$(py) -m pytest
+
+test-all: ## run the tests on every Python from 3.11 to 3.14 that is found here
+	@MAKE="$(MAKE)" sh .ci/test-all
+
+check: $(VENV)/.dev ## check format, lint, types and the architecture
+	@$(py) -m ruff format --check --quiet .
+	@$(py) -m ruff check --quiet .
+	@$(py) -m mypy --no-error-summary
+	@$(py) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-timing
+
+bench: $(VENV)/.dev ## measure channels and starting workers, into build/bench.json
+	@mkdir -p build
+	@$(py) -m benchmarks channel spawn --json build/bench.json
+
+clean: ## remove what the other targets made
+	@rm -rf .venv .venv-3.* build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv: $(VENV)/.dev
+
+$(VENV)/.made:
+	@PYTHON="$(PYTHON)" sh .ci/venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: pyproject.toml | $(VENV)/.made
+	@echo "Installing aioparcs into $(VENV)"
+	@$(pip) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.runtime
+	@echo "Installing the development tools into $(VENV)"
+	@$(pip) --upgrade 'pip>=25.1'
+	@$(pip) --group dev
+	@touch $@
