@@ -1,0 +1,173 @@
+"""
+Run the measured programs, each in a process of its own, and take turns between them.
+
+The machine changes its speed under a benchmark (other programs, clock rates), so two programs are never measured one
+after the other but round by round, in adjacent pairs whose order alternates; what is reported of a comparison is the
+median of the pairs' ratios. Every few pairs the programs start afresh, because a process keeps its luck with memory
+layout and scheduling for life. Each fresh start begins with a round in which every message is compared.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+ROOT = Path(__file__).parent.parent
+_PATIENCE = 60.0  # seconds for one answer; the slowest round takes about one
+_GENERATION = 5  # pairs between two fresh starts
+
+Progress = Callable[[int, int], None]
+"""Called between rounds with how many are done and how many there will be."""
+
+
+class ProgramFailed(Exception):
+    """A measured program ended, or hung, or found a message that differs."""
+
+
+class Program:
+    """One process and the lines that it writes; its errors go to this program's."""
+
+    def __init__(self, *command: str, **environment: str) -> None:
+        self.name = " ".join(command)
+        self._process = subprocess.Popen(
+            [sys.executable, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+        )
+
+    def ask(self, line: str) -> str:
+        """Write a line and read the answer."""
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise ProgramFailed(f"{self.name} ended early") from None
+        return self.line()
+
+    def line(self) -> str:
+        """
+        Read a line.
+
+        Raises:
+            ProgramFailed: there is none.
+        """
+        assert self._process.stdout
+        if not select.select([self._process.stdout], [], [], _PATIENCE)[0]:
+            raise ProgramFailed(f"{self.name} did not answer within {_PATIENCE:g} s")
+        line = self._process.stdout.readline()
+        if not line:
+            raise ProgramFailed(f"{self.name} ended with exit code {self._process.wait()}")
+        return line.strip()
+
+    def close(self) -> None:
+        """
+        End its input and wait for its end.
+
+        Raises:
+            ProgramFailed: it ended with an error, or not at all and was killed.
+        """
+        assert self._process.stdin
+        self._process.stdin.close()
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise ProgramFailed(f"{self.name} did not end") from None
+        if code:
+            raise ProgramFailed(f"{self.name} ended with exit code {code}")
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+
+class Contender(NamedTuple):
+    """A way to move messages: the module that does it, and how much it does in a round."""
+
+    module: str
+    mode: str
+    timed: int  # messages of a timed round
+    checked: int  # messages of a round that compares every one
+
+    def __str__(self) -> str:
+        return f"{self.module.removeprefix('benchmarks.peers.')} {self.mode}"
+
+
+class Pair:
+    """The two processes of a contender, connected to each other; a context manager that ends them."""
+
+    def __init__(self, contender: Contender) -> None:
+        self._contender = contender
+        module = f"benchmarks.peers.{contender.module}"
+        with ExitStack() as stack:
+            self._server = Program("-m", module, "serve", contender.mode)
+            stack.callback(self._server.kill)
+            self._driver = Program("-m", module, "drive", contender.mode, self._server.line())
+            stack.callback(self._driver.kill)
+            if self._driver.line() != "ready":
+                raise ProgramFailed(f"{contender} did not get ready")
+            stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._driver.close()
+            self._server.close()
+        else:
+            self._driver.kill()
+            self._server.kill()
+
+    def check(self) -> float:
+        """Do a round that compares every message."""
+        return float(self._driver.ask(f"{self._contender.checked} 1"))
+
+    def round(self) -> float:
+        """Do a timed round and give its seconds."""
+        return float(self._driver.ask(f"{self._contender.timed} 0"))
+
+
+def compare(ours: Contender, peer: Contender, rounds: int, progress: Progress) -> tuple[list[float], list[float]]:
+    """
+    Time two contenders in ``rounds`` adjacent pairs of rounds.
+
+    Returns:
+        The seconds that one message took in each round, of ours and of the peer.
+    """
+    mine: list[float] = []
+    theirs: list[float] = []
+    while len(mine) < rounds:
+        with Pair(ours) as a, Pair(peer) as b:
+            for pair in a, b:
+                pair.check()
+                pair.round()  # warms up
+            for _ in range(min(_GENERATION, rounds - len(mine))):
+                first, second = take_turns(len(mine), a.round, b.round)
+                mine.append(first / ours.timed)
+                theirs.append(second / peer.timed)
+                progress(len(mine), rounds)
+    return mine, theirs
+
+
+def take_turns(turn: int, ours: Callable[[], float], peer: Callable[[], float]) -> tuple[float, float]:
+    """Measure both, ours first on even turns, and give ours and the peer's."""
+    if turn % 2:
+        theirs = peer()
+        return ours(), theirs
+    mine = ours()
+    return mine, peer()

@@ -1,0 +1,53 @@
+"""
+How a measured program talks with the harness: lines on its standard input and output.
+
+The serving program prints its port, serves one connection and ends with it. The driving program prints ``ready``
+once it is connected; then each line ``COUNT CHECK`` on its input is one round, answered by the seconds that it
+took. The end of its input ends it, and so its connection and its partner.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+
+class WrongMessage(Exception):
+    """A message did not arrive as it was sent, so that its timing means nothing."""
+
+
+def expect(true: bool, what: str) -> None:
+    """
+    Go on if ``true``.
+
+    Raises:
+        WrongMessage: it is not.
+    """
+    if not true:
+        raise WrongMessage(what)
+
+
+def announce(port: int) -> None:
+    """Tell the harness where this program listens."""
+    print(port, flush=True)
+
+
+def rounds() -> Iterator[tuple[int, bool]]:
+    """Give each round that the harness asks for: how many messages, and whether to compare every one."""
+    print("ready", flush=True)
+    for line in sys.stdin:
+        count, check = line.split()
+        yield int(count), check == "1"
+
+
+def took(seconds: float) -> None:
+    """Answer a round."""
+    print(repr(seconds), flush=True)
+
+
+def main(serve: Callable[[str], None], drive: Callable[[str, int], None]) -> None:
+    """Run as ``serve MODE`` or as ``drive MODE PORT``."""
+    if sys.argv[1] == "serve":
+        serve(sys.argv[2])
+    else:
+        drive(sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,1 @@
+"""The aioparcs side of each benchmark."""
