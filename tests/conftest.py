@@ -1,0 +1,88 @@
+"""Strictness for every test: both event loops, and nothing left behind.
+
+An `async def` test runs once on uvloop and once on asyncio's own loop in debug mode. A test that leaves a task,
+a descriptor or a child process, or lets the loop report an error that nobody took, fails in its teardown.
+"""
+
+import asyncio
+import gc
+import importlib.util
+import os
+import secrets
+import traceback
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from tests.leaks import SESSION, Snapshot, descendants, tasks_left
+
+_LOOPS = [pytest.param(("asyncio", {"use_uvloop": False, "debug": True}), id="asyncio")]
+if importlib.util.find_spec("uvloop"):
+    _LOOPS.insert(0, pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"))
+
+_END_OF_ORPHANS = 2.0  # seconds a process that lost its parent may take to end after the last test
+
+
+@pytest.fixture(scope="module", params=_LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Name the event loop that anyio's plugin runs the test on."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing() -> Iterator[list[str]]:
+    problems: list[str] = []
+    before = Snapshot.take()
+    yield problems
+    gc.collect()  # what only the collector closes was leaked all the same: its ResourceWarning is an error
+    problems += before.leaks()
+    if problems:
+        pytest.fail("the test left behind:\n  " + "\n  ".join(problems), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _ends_its_tasks(request: pytest.FixtureRequest, _leaves_nothing: list[str]) -> None:
+    # Set up before and torn down after every other fixture of the test, but inside its loop, which
+    # cancels without a word whatever still runs when it is closed. A test without a loop gets none.
+    if "anyio_backend" in request.fixturenames:
+        request.getfixturevalue("_watched_loop")
+
+
+@pytest.fixture
+async def _watched_loop(_leaves_nothing: list[str]) -> AsyncIterator[None]:
+    def note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        trace = "".join(traceback.format_exception(error)) if error else repr(context)
+        _leaves_nothing.append(f"an error that nobody took: {context['message']}\n{trace}")
+
+    asyncio.get_running_loop().set_exception_handler(note)
+    before = asyncio.all_tasks()
+    yield
+    _leaves_nothing += tasks_left(before)
+    # The loop is closed next, in this same phase, for which pytest keeps the warnings' state and restores it.
+    warnings.showwarning = lambda message, *_: _leaves_nothing.append(str(message))
+
+
+def pytest_sessionstart() -> None:
+    os.environ[SESSION] = secrets.token_hex(8)
+    if importlib.util.find_spec("uvloop"):
+        import uvloop
+
+        uvloop.new_event_loop().close()  # opens libuv's pipes, which stay open for the life of the process
+
+
+def pytest_collection_finish() -> None:
+    # A collection after each test then walks what the test made, not all that was ever imported.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    alive = descendants(os.environ[SESSION], _END_OF_ORPHANS)
+    if alive:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line("\nprocesses outlive the tests:\n  " + "\n  ".join(alive), red=True)
