@@ -25,7 +25,7 @@ check: $(VENV)/.dev ## check format, lint, types and the architecture
 	@$(py) -m ruff format --check --quiet .
 	@$(py) -m ruff check --quiet .
 	@$(py) -m mypy --no-error-summary
-	@$(py) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-timing
+	@$(py) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-logo
 
 bench: $(VENV)/.dev ## measure channels and starting workers, into build/bench.json
 	@mkdir -p build
