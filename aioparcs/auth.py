@@ -1,0 +1,146 @@
+"""
+The handshake's bytes: who is there, and proof that both know the job's token. No I/O, no clock.
+
+Each side sends `MAGIC` and a HELLO frame, then an AUTH frame whose body is
+HMAC-SHA256(token, role + SHA-256(all that both sent before)): the dialler's magic and HELLO, then the
+listener's. The role in the MAC keeps one side's proof from serving as the other's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import Any, NamedTuple
+
+import msgpack
+
+from aioparcs.errors import HandshakeError
+
+__all__ = [
+    "MAGIC",
+    "MAX_HANDSHAKE_FRAME",
+    "NONCE_SIZE",
+    "TOKEN_SIZE",
+    "VERSION",
+    "Hello",
+    "Role",
+    "new_nonce",
+    "proof",
+    "verify",
+]
+
+# Eight bytes that no HTTP client, no TLS client and no PARCS version 1 peer begins with.
+MAGIC = b"PARCS\r\n\x00"
+VERSION = 2
+NONCE_SIZE = 32
+TOKEN_SIZE = 32
+# Bytes that a frame may have before its sender has proved who it is.
+MAX_HANDSHAKE_FRAME = 4096
+
+
+class Role:
+    """What the sender of a HELLO is."""
+
+    RUNNER = "runner"
+    LAUNCHER = "launcher"
+    WORKER = "worker"
+
+
+class Hello(NamedTuple):
+    """
+    What each side says of itself first. This message never changes; unknown keys are ignored.
+
+    Attributes:
+        role: a `Role`.
+        job: the job's name.
+        worker: the worker's number, a launcher's slot, or -1 for the runner.
+        nonce: 32 random bytes.
+        agent: the program and its version, for people.
+        max_body: bytes that this side accepts in a frame's body.
+        max_buffers: bytes of buffers that this side accepts in one message.
+        versions: the lowest and the highest version of the wire that this side speaks.
+    """
+
+    role: str
+    job: str
+    worker: int
+    nonce: bytes
+    agent: str
+    max_body: int
+    max_buffers: int
+    versions: tuple[int, int] = (VERSION, VERSION)
+
+    def encode(self) -> bytes:
+        """Make the HELLO frame's body, a MessagePack map."""
+        return msgpack.packb(
+            {
+                "versions": self.versions,
+                "role": self.role,
+                "job": self.job,
+                "worker": self.worker,
+                "nonce": self.nonce,
+                "agent": self.agent,
+                "limits": {"body": self.max_body, "buffers": self.max_buffers},
+            }
+        )
+
+    @classmethod
+    def decode(cls, body: bytes) -> Hello:
+        """
+        Read a HELLO frame's body.
+
+        Raises:
+            HandshakeError: it is not one, or it speaks no version that this side speaks.
+        """
+        try:
+            values = msgpack.unpackb(body)
+            low, high = values["versions"]
+            limits = values["limits"]
+            hello = cls(
+                _typed(values["role"], str),
+                _typed(values["job"], str),
+                _typed(values["worker"], int),
+                _typed(values["nonce"], bytes),
+                _typed(values["agent"], str)[:200],
+                _typed(limits["body"], int),
+                _typed(limits["buffers"], int),
+                (_typed(low, int), _typed(high, int)),
+            )
+        except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+            raise HandshakeError("the peer's HELLO can't be read") from error
+        if len(hello.nonce) != NONCE_SIZE:
+            raise HandshakeError(f"the peer's nonce has {len(hello.nonce)} bytes instead of {NONCE_SIZE}")
+        if not hello.versions[0] <= VERSION <= hello.versions[1]:
+            raise HandshakeError(
+                f"the peer ({hello.agent}) speaks wire versions {low} to {high}, this program speaks {VERSION}"
+            )
+        return hello
+
+
+def new_nonce() -> bytes:
+    """Draw the 32 bytes that make this handshake unlike every other."""
+    return secrets.token_bytes(NONCE_SIZE)
+
+
+def proof(token: bytes, role: str, transcript: bytes) -> bytes:
+    """
+    Make the body of an AUTH frame.
+
+    Args:
+        token: the job's 32-byte token.
+        role: the role of the side that proves.
+        transcript: the dialler's magic and HELLO frame, then the listener's, as they were sent.
+    """
+    return hmac.digest(token, role.encode() + hashlib.sha256(transcript).digest(), "sha256")
+
+
+def verify(token: bytes, role: str, transcript: bytes, body: bytes) -> bool:
+    """Tell, in constant time, whether ``body`` is the peer's `proof`."""
+    return hmac.compare_digest(proof(token, role, transcript), body)
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is not {kind.__name__}")
+    return value

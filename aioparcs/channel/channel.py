@@ -1,0 +1,410 @@
+"""Messages and calls over one link."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
+
+import msgpack
+
+from aioparcs import codec, wire
+from aioparcs.channel.link import Link, error_of
+from aioparcs.errors import DecodeError, EncodeError, EndOfChannel, ProtocolError
+from aioparcs.settings import Settings
+from aioparcs.wire import Frame, FrameType
+
+__all__ = ["Call", "Channel", "Statistics"]
+
+_unpack = msgpack.unpackb
+_extension = codec.extension
+_header = wire.encode_header
+_MSG = FrameType.MSG << 56
+_pack_head = wire.pack_head
+_encode = codec.encode
+
+
+class Statistics(NamedTuple):
+    """
+    What a channel has done so far.
+
+    Attributes:
+        messages_sent: frames written, calls and pings included.
+        messages_received: messages taken by the receiver.
+        bytes_sent: bytes written.
+        bytes_received: bytes that arrived.
+        bytes_unsent: bytes that wait to be written.
+        bytes_unread: bytes that arrived and were not received yet.
+        state: ``open``, ``ending`` (one side said goodbye) or ``closed``.
+        idle: seconds since something arrived.
+    """
+
+    messages_sent: int
+    messages_received: int
+    bytes_sent: int
+    bytes_received: int
+    bytes_unsent: int
+    bytes_unread: int
+    state: str
+    idle: float
+
+
+class Call(NamedTuple):
+    """A call of a function that the peer asks for."""
+
+    id: int
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+class Channel(Link):
+    """
+    The two-way, ordered message stream between two programs.
+
+    Each message arrives whole and in order, or the channel ends with an error. ``docs/channel.md`` has all the
+    promises.
+
+    Args:
+        reader: the reading end of a connection that is past its handshake.
+        writer: its writing end. The channel owns both from now on.
+        settings: limits and deadlines; the defaults if None.
+        version: 2, or 1 for the original wire, whose messages are what JSON can hold.
+        peer_limits: bytes that the peer accepts in a body, and in the buffers of a message; this side's own
+            limits if None.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        settings: Settings | None = None,
+        version: int = 2,
+        peer_limits: tuple[int, int] | None = None,
+    ) -> None:
+        self._calls: dict[int, asyncio.Future[Frame]] = {}
+        self._call_ids = itertools.count()
+        self._received = 0
+        self.on_cancel: Callable[[int], None] | None = None
+        super().__init__(reader, writer, settings=settings, version=version)
+        self._max_body, self._max_buffers = peer_limits or (self._settings.max_body, self._settings.max_buffers)
+        self._frames = self._inbox.frames
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.statistics().state}>"
+
+    async def send(self, message: Any) -> None:
+        """
+        Send one message; returns when it is accepted, which is at once unless the peer is slow.
+
+        A mutable buffer (a bytearray, a memoryview, an array) is read until this returns, and may be changed then.
+        Cancelling it while it waits for room means that the message was not sent; cancelling it while a large
+        mutable buffer is on its way delivers the message all the same, from a copy of what is unsent.
+
+        Args:
+            message: None, bool, int, float, str, bytes, list, tuple, dict with str, int or bytes keys, aware
+                datetime, NumPy arrays and scalars, `Address`, registered types, nested at will.
+
+        Raises:
+            EncodeError: something in it has no form on the wire, or it is larger than the peer accepts.
+            ChannelClosed: this end is closed.
+            EndOfChannel: the peer has ended the channel.
+            ConnectionLost: the connection broke.
+        """
+        outbox = self._outbox
+        if outbox.held:
+            await self._wait_for_room()
+        if self._version == 1:
+            body = codec.encode_json(message)
+            self._check_size(len(body), 0)
+            outbox.put(_header(FrameType.JSON, len(body)) + body)
+            return
+        raw, body, buffers = _encode(message)
+        if buffers or len(body) > self._max_body:
+            await self._send_large(FrameType.RAW if raw else FrameType.MSG, body, buffers)
+        else:
+            outbox.put(_pack_head(_MSG | len(body)) + body)
+
+    async def send_all(self, *messages: Any) -> None:
+        """Send several messages, one after the other; see `send`."""
+        for message in messages:
+            await self.send(message)
+
+    async def recv(self) -> Any:
+        """
+        Receive the next message.
+
+        Cancelling it leaves the message first in line.
+
+        Raises:
+            EndOfChannel: the peer ended the channel, and everything that it sent was received.
+            RemoteError: the peer's program failed; also the builtin exception that it was.
+            ConnectionLost: the connection broke, and everything that arrived was received.
+            DecodeError: the message can't be made here; the next one can be received.
+            BusyError: another coroutine is receiving.
+            ChannelClosed: this end is closed.
+        """
+        if not self._frames or self._inbox.busy:
+            await self._wait_for_frame()
+        item = self._frames.popleft()
+        self._received += 1
+        if type(item) is not bytes:
+            return await self._recv_frame(item)  # type: ignore[arg-type]  # not bytes, so it is a Frame
+        inbox = self._inbox
+        inbox.unread -= wire.HEADER_SIZE + len(item)
+        if inbox.paused:
+            inbox.resume()
+        try:
+            return _unpack(item, strict_map_key=False, timestamp=3, ext_hook=_extension)
+        except Exception:
+            return codec.decode(item)  # raises the same again, as this package's error
+
+    async def recv_into(self, buffer: Any) -> int:
+        """
+        Receive the next message, which must be ``bytes`` or an array, into memory of your own.
+
+        A large one is received straight into it. Cancelling it leaves the message first in line, and the buffer
+        with any content.
+
+        Args:
+            buffer: a writable, contiguous buffer.
+
+        Returns:
+            The number of bytes that were filled.
+
+        Raises:
+            ValueError: the buffer is too small; the message stays first in line.
+            TypeError: the message is neither bytes nor an array; it stays first in line.
+            EndOfChannel, RemoteError, ConnectionLost, BusyError, ChannelClosed: see `recv`.
+        """
+        target = memoryview(buffer).cast("B")
+        if target.readonly:
+            raise TypeError("recv_into needs a writable buffer")
+        self._inbox.aim(target)
+        try:
+            await self._wait_for_frame()
+        except BaseException:
+            self._inbox.withdraw()
+            raise
+        self._inbox.aim(None)
+        frame = wire.frame_of(self._frames[0])
+        source = self._raw_buffer(frame)
+        if len(source) > len(target):
+            raise ValueError(f"the message has {len(source):,} bytes, the buffer only {len(target):,}")
+        if not _same_memory(source, target):
+            target[: len(source)] = source
+        self._frames.popleft()
+        self._received += 1
+        self._inbox.consumed(frame)
+        return len(source)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self.recv()
+        except EndOfChannel:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Channel:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            await self.aclose()
+        else:
+            self.abort()
+
+    # Calls
+
+    async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """
+        Have the peer call one of its functions.
+
+        Any number of calls may be on their way at once. Cancelling it asks the peer to cancel the call too.
+
+        Args:
+            name: the function's name.
+            *args: its arguments, anything that `send` takes.
+            **kwargs: its keyword arguments.
+
+        Returns:
+            What the function returned.
+
+        Raises:
+            RemoteError: the function raised; also the builtin exception that it was.
+            EndOfChannel, ConnectionLost, ChannelClosed, EncodeError: see `send` and `recv`.
+        """
+        body, buffers = codec.encode_inline([call_id := next(self._call_ids), name, args, kwargs])
+        future = self._calls[call_id] = self._loop.create_future()
+        try:
+            await self._send_frame(FrameType.CALL, body, buffers)
+            frame = await future
+        except asyncio.CancelledError:
+            if self._refuse is None:
+                self._outbox.put(b"".join(wire.encode_frame(FrameType.CANCEL, msgpack.packb([call_id]))))
+            raise
+        finally:
+            del self._calls[call_id]
+        _id, ok, value = codec.decode(frame.body, frame.buffers)
+        if ok:
+            return value
+        raise error_of(value)
+
+    async def recv_call(self) -> Call:
+        """
+        Receive the next call that the peer asks for.
+
+        Cancelling it leaves the call first in line.
+
+        Raises:
+            ProtocolError: a message came instead.
+            EndOfChannel, ConnectionLost, BusyError, ChannelClosed: see `recv`.
+        """
+        while True:
+            frame = await self.recv_frame()
+            if frame.type != FrameType.CALL:
+                raise ProtocolError("a message came to a program that only answers calls: use call() instead of send()")
+            call = await self._decode_call(frame)
+            if call:
+                return call
+
+    async def send_result(self, call_id: int, ok: bool, value: Any) -> None:
+        """
+        Answer a call.
+
+        Args:
+            call_id: the call's ``id``.
+            ok: True with the returned value, False with an error map.
+            value: the one or the other.
+
+        Raises:
+            EncodeError: the value has no form on the wire; nothing was sent.
+        """
+        body, buffers = codec.encode_inline([call_id, ok, value])
+        await self._send_frame(FrameType.RESULT, body, buffers)
+
+    def statistics(self) -> Statistics:
+        """Tell what this channel has done so far."""
+        if self._lost.done():
+            state = "closed"
+        else:
+            state = "ending" if self._inbox.end or self._refuse else "open"
+        outbox, inbox = self._outbox, self._inbox
+        idle = self._loop.time() - inbox.last_heard
+        return Statistics(
+            outbox.frames, self._received, outbox.written, inbox.bytes, outbox.size, inbox.unread, state, idle
+        )
+
+    # Inside
+
+    async def _recv_frame(self, frame: Frame) -> Any:
+        """Make the message of a frame that isn't a small plain one."""
+        self._inbox.consumed(frame)
+        if frame.type == FrameType.MSG:
+            return codec.decode(frame.body, frame.buffers)
+        if frame.type == FrameType.RAW:
+            return codec.decode_raw(frame.body, frame.buffers[0])
+        if frame.type == FrameType.JSON:
+            return codec.decode_json(frame.body)
+        if frame.type == FrameType.CALL:
+            call = await self._decode_call(frame)
+            if call:
+                await self.send_result(call.id, False, _no_function(call.name))
+            return await self.recv()
+        error = ProtocolError(f"a frame of type {frame.type} has no place on a channel")
+        self._fail(error)
+        raise error
+
+    async def _decode_call(self, frame: Frame) -> Call | None:
+        """Decode a call; answer one that can't be decoded, and return None."""
+        try:
+            return Call(*codec.decode(frame.body, frame.buffers))
+        except (DecodeError, TypeError) as error:
+            call_id = _call_id(frame.body)
+            await self.send_result(call_id, False, {"type": "DecodeError", "message": str(error)})
+            return None
+
+    async def _send_frame(self, type: int, body: bytes, buffers: tuple[Any, ...]) -> None:
+        if self._outbox.held:
+            await self._wait_for_room()
+        await self._send_large(type, body, buffers)
+
+    async def _send_large(self, type: int, body: bytes, buffers: tuple[Any, ...]) -> None:
+        """Send a frame that has buffers, or that may be too large; returns when the buffers are the caller's again."""
+        self._check_size(len(body), sum(map(len, buffers)))
+        if not buffers:
+            self._outbox.put(_header(type, len(body)) + body)
+            return
+        mutable = any(not isinstance(view.obj, bytes) for view in buffers)
+        done = self._loop.create_future() if mutable else None
+        sendings = self._outbox.put_large(wire.encode_frame(type, body, buffers), done)
+        if done is None or done.done():
+            return
+        try:
+            await done
+        except asyncio.CancelledError:
+            for sending in sendings:
+                sending.keep()
+            raise
+
+    def _check_size(self, body: int, buffers: int) -> None:
+        if body > self._max_body or buffers > self._max_buffers:
+            raise EncodeError(
+                "$",
+                f"the message has {body:,} bytes and {buffers:,} bytes of buffers; the peer accepts {self._max_body:,} "
+                f"and {self._max_buffers:,} (PARCS_MAX_BODY and PARCS_MAX_BUFFERS there raise it)",
+            )
+
+    def _take(self, frame: Frame) -> bool:
+        if frame.type == FrameType.RESULT:
+            future = self._calls.get(_call_id(frame.body))
+            if future and not future.done():
+                future.set_result(frame)
+        elif frame.type == FrameType.CANCEL:
+            if self.on_cancel:
+                self.on_cancel(_call_id(frame.body))
+        else:
+            return super()._take(frame)
+        self._inbox.consumed(frame)
+        return True
+
+    def _finish(self, error: Any) -> None:
+        super()._finish(error)
+        for future in self._calls.values():
+            if not future.done():
+                future.set_exception(self._inbox.end or error)
+
+    @staticmethod
+    def _raw_buffer(frame: Frame) -> memoryview:
+        if frame.type == FrameType.RAW:
+            return memoryview(frame.buffers[0]).cast("B")
+        if frame.type == FrameType.MSG:
+            value = codec.decode(frame.body, frame.buffers)
+            if isinstance(value, bytes):
+                return memoryview(value)
+            if hasattr(value, "__array_interface__"):
+                return memoryview(value.tobytes())
+        raise TypeError("the next message is neither bytes nor an array; receive it with recv()")
+
+
+def _same_memory(source: memoryview, target: memoryview) -> bool:
+    return source.obj is target.obj
+
+
+def _call_id(body: Any) -> int:
+    """Read the id alone, the first element of the list, without decoding the rest."""
+    unpacker = msgpack.Unpacker(max_buffer_size=0)
+    unpacker.feed(bytes(body[:16]))
+    try:
+        unpacker.read_array_header()
+        return int(unpacker.unpack())
+    except Exception:
+        return -1
+
+
+def _no_function(name: str) -> dict[str, Any]:
+    return {"type": "LookupError", "message": f"the peer has no function {name!r}; it is a service: send() to it"}

@@ -1,0 +1,367 @@
+"""
+Frames both ways over one connection: sending, liveness and the two ends of life.
+
+asyncio's streams opened the connection and carried the handshake; from here on the transport feeds the inbox
+itself, and the outbox writes to the transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any
+
+from aioparcs import codec, wire
+from aioparcs.channel.inbox import Inbox
+from aioparcs.channel.outbox import Outbox
+from aioparcs.errors import BusyError, ChannelClosed, ConnectionLost, EndOfChannel, ParcsError, RemoteError
+from aioparcs.settings import Settings
+from aioparcs.wire import Frame, FrameType
+
+__all__ = ["Link", "error_of"]
+
+_STILL_READING = b"\xc3"  # the body of a BYE whose sender goes on reading: MessagePack's true
+_DEFAULT = -1.0
+
+
+class Link:
+    """
+    One connection that carries frames.
+
+    Args:
+        reader: the connection's reading end; what it holds already is decoded first.
+        writer: its writing end. The link owns both from now on.
+        settings: limits and deadlines; the defaults if None.
+        version: 2, or 1 for the original wire.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        settings: Settings | None = None,
+        version: int = 2,
+    ) -> None:
+        self._settings = settings = settings or Settings()
+        self._loop = asyncio.get_running_loop()
+        self._version = version
+        self._writer = writer  # kept: when it is collected it closes the transport
+        self._transport: asyncio.Transport = writer.transport  # type: ignore[assignment]  # it reads as well
+        self._refuse: ParcsError | None = None  # why nothing more may be sent
+        self._senders: deque[asyncio.Future[None]] = deque()
+        self._said_bye = False
+        self._closed: ParcsError | None = None  # why this end doesn't receive any more
+        self._closing: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._inbox = Inbox(self._loop, self._transport, settings, version, self._take, self._fail)
+        self._outbox = Outbox(self._loop, self._transport, settings.send_queue, self._room)
+        self._small = _Small(self)
+        self._fill = _Fill(self)
+        self._take_over(reader)
+
+    @property
+    def last_heard(self) -> float:
+        """The loop's time when something arrived last."""
+        return self._inbox.last_heard
+
+    async def send_frame(self, type: int, body: bytes = b"") -> None:
+        """
+        Send one frame, as soon as there is room.
+
+        Cancelling it means that it was not sent.
+        """
+        if self._outbox.held:
+            await self._wait_for_room()
+        self._outbox.put(wire.encode_header(type, len(body)) + body)
+
+    async def recv_frame(self) -> Frame:
+        """
+        Receive the next frame that is no ping, error or goodbye.
+
+        Cancelling it leaves the frame first in line.
+
+        Raises:
+            EndOfChannel: the peer said goodbye.
+            ConnectionLost: the connection broke.
+            BusyError: another coroutine is receiving.
+        """
+        await self._wait_for_frame()
+        frame = wire.frame_of(self._inbox.frames.popleft())
+        self._inbox.consumed(frame)
+        return frame
+
+    async def _wait_for_frame(self) -> None:
+        """Return when there is a frame; raise the reason why there will never be one."""
+        inbox = self._inbox
+        while True:
+            if inbox.busy:
+                raise BusyError("another coroutine is receiving from this channel")
+            if inbox.frames:
+                return
+            end = self._closed or inbox.end
+            if end is not None:
+                raise end.with_traceback(None)
+            await inbox.wait()
+
+    # What the transport's protocol calls
+
+    def _take_over(self, reader: asyncio.StreamReader) -> None:
+        """Become the transport's protocol, and decode what the reader holds."""
+        held = _step(reader.read(1 << 30))
+        ended = held == b"" or (held is not None and _step(reader.read(1)) == b"")
+        self._transport.set_protocol(self._small)
+        if held:
+            self._data(held)
+        if ended:
+            self._eof()
+        if self._transport.is_closing():
+            self._connection_lost(None)
+
+    def _data(self, data: bytes) -> None:
+        self._outbox.arrived()
+        if self._inbox.feed(data):
+            self._transport.set_protocol(self._fill)
+
+    def _filled(self, nbytes: int) -> None:
+        if not self._inbox.filled(nbytes):
+            self._outbox.arrived()
+            self._transport.set_protocol(self._small)
+
+    def _eof(self) -> bool:
+        """Take the end of the peer's stream; True keeps the other direction open."""
+        if self._version == 1 and not self._inbox.decoder.unfinished:
+            self._finish(EndOfChannel("the peer closed the connection"))
+        self._finish(ConnectionLost("the peer's stream ended without a goodbye"))
+        if isinstance(self._inbox.end, ConnectionLost):
+            self._stop_sending(self._inbox.end)
+            return False
+        return self._transport.can_write_eof()
+
+    def _connection_lost(self, error: Exception | None) -> None:
+        if self._lost.done():
+            return
+        lost = ConnectionLost(f"the connection broke: {error}" if error else "the connection was closed")
+        lost.__cause__ = error
+        self._finish(lost)
+        self._stop_sending(lost)
+        self._outbox.drop()
+        self._inbox.close()
+        self._lost.set_result(None)
+
+    def _take(self, frame: Frame) -> bool:
+        """Deal with a frame that is no message; False leaves it to the receiver."""
+        if frame.type == FrameType.PING:
+            if self._refuse is None and not self._outbox.full:
+                self._outbox.put(wire.encode_header(FrameType.PONG, len(frame.body)) + bytes(frame.body))
+        elif frame.type == FrameType.BYE:
+            self._finish(EndOfChannel("the peer has ended the channel"))
+            if bytes(frame.body) != _STILL_READING:
+                self._stop_sending(self._inbox.end)
+                self._say_bye()
+        elif frame.type == FrameType.ERROR:
+            self._finish(_remote_error(frame.body))
+        elif self._inbox.end is None and frame.type != FrameType.PONG:
+            return False
+        self._inbox.consumed(frame)
+        return True
+
+    # Sending
+
+    def _room(self) -> None:
+        """Let the next sender in, or all that come: there is room."""
+        if self._senders:
+            _wake(self._senders[0])
+        elif self._refuse is None:
+            self._outbox.held = False
+
+    async def _wait_for_room(self) -> None:
+        """
+        Wait until a message may be accepted, first come, first served.
+
+        When a batch could be written it is, and the loop turns once: a sender that never waits starves nobody.
+        Cancelling it means that nothing was sent.
+        """
+        outbox, served, turned = self._outbox, False, False
+        while True:
+            if self._refuse is not None:
+                raise self._refuse.with_traceback(None)
+            if outbox.full or (self._senders and not served):
+                await self._stand_in_line(first=served)
+                served = True
+            elif outbox.batched and not turned:
+                outbox.flush()
+                turned = True
+                await asyncio.sleep(0)
+            else:
+                break
+        if self._senders:
+            self._loop.call_soon(self._room)
+
+    async def _stand_in_line(self, *, first: bool) -> None:
+        waiter = self._loop.create_future()
+        (self._senders.appendleft if first else self._senders.append)(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done():  # it was this one's turn: pass it on
+                self._loop.call_soon(self._room)
+            raise
+        finally:
+            self._senders.remove(waiter)
+
+    def _stop_sending(self, error: ParcsError | None) -> None:
+        """Accept nothing more; the first reason stays."""
+        if self._refuse is None:
+            self._refuse = error
+        self._outbox.held = True
+        for waiter in self._senders:
+            _wake(waiter)
+
+    def _say_bye(self, body: bytes = b"") -> None:
+        if self._said_bye or self._version == 1 or self._transport.is_closing():
+            return
+        self._said_bye = not body
+        self._outbox.put(wire.encode_header(FrameType.BYE, len(body)) + body)
+
+    # Ends
+
+    async def send_eof(self) -> None:
+        """End sending; the peer's `recv` raises `EndOfChannel`, and it can still send."""
+        if self._refuse is not None:
+            raise self._refuse.with_traceback(None)
+        self._say_bye(_STILL_READING)
+        self._stop_sending(ChannelClosed("send_eof() was called: nothing more can be sent"))
+        if self._version == 1:
+            await self._outbox.drain()
+            self._transport.write_eof()
+
+    async def aclose(self, timeout: float | None = _DEFAULT) -> None:
+        """
+        End the channel: deliver what was sent, say goodbye, hear the peer's goodbye, close.
+
+        What the peer sent and nobody received is thrown away. Cancelling it ends the channel at once.
+
+        Args:
+            timeout: seconds after which the end is an abrupt one; ``close_timeout`` by default, None to wait
+                for as long as the peer takes to read what was sent.
+        """
+        if self._closing is None:
+            self._closing = self._loop.create_future()
+            try:
+                async with asyncio.timeout(self._settings.close_timeout if timeout == _DEFAULT else timeout):
+                    await self._close_gracefully()
+            except TimeoutError:
+                pass  # the peer had its time
+            finally:
+                self._transport.abort()
+                self._closing.set_result(None)
+        await asyncio.shield(self._closing)
+        await asyncio.shield(self._lost)
+
+    async def _close_gracefully(self) -> None:
+        closed = ChannelClosed("this end of the channel is closed")
+        self._close_here(closed)
+        self._say_bye()
+        await self._outbox.drain()
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+        # Closing with unread bytes would make the kernel reset the connection, and the peer lose what was sent.
+        await asyncio.shield(self._ended)
+        self._transport.close()
+        await asyncio.shield(self._lost)
+
+    def abort(self, reason: ParcsError | None = None) -> None:
+        """
+        End the channel at once; what isn't delivered is lost.
+
+        Args:
+            reason: what `recv` (once it has returned what arrived) and `send` raise from then on. None: this end
+                wants no more of it, and both raise `ChannelClosed`.
+        """
+        if reason is None:
+            self._close_here(ChannelClosed("this end of the channel was aborted"))
+        else:
+            self._fail(reason)
+        self._transport.abort()
+
+    def _close_here(self, closed: ParcsError) -> None:
+        self._closed = self._closed or closed
+        self._stop_sending(closed)
+        self._inbox.discard()
+        self._inbox.wake()
+
+    def _finish(self, error: ParcsError) -> None:
+        self._inbox.finish(error)
+        _wake(self._ended)
+
+    def _fail(self, error: ParcsError) -> None:
+        """End at once; frames that are complete can still be received."""
+        self._finish(error)
+        self._stop_sending(error)
+        self._transport.abort()
+
+
+class _Small(asyncio.Protocol):
+    """Receives chunks."""
+
+    def __init__(self, link: Link) -> None:
+        _bind(self, link)
+        self.data_received = link._data  # type: ignore[method-assign]  # bound: no call in between
+
+
+class _Fill(asyncio.BufferedProtocol):
+    """Receives straight into the decoder's memory."""
+
+    def __init__(self, link: Link) -> None:
+        _bind(self, link)
+        self._decoder = link._inbox.decoder
+        self.buffer_updated = link._filled  # type: ignore[method-assign]  # bound: no call in between
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        assert self._decoder.view is not None
+        return self._decoder.view
+
+
+def _bind(protocol: Any, link: Link) -> None:
+    protocol.eof_received = link._eof
+    protocol.connection_lost = link._connection_lost
+    protocol.pause_writing = link._outbox.pause
+    protocol.resume_writing = link._outbox.resume
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _step(reading: Coroutine[Any, Any, bytes]) -> bytes | None:
+    """Take what a read returns without waiting; None if it would wait."""
+    try:
+        reading.send(None)
+    except StopIteration as stop:
+        return bytes(stop.value)
+    except OSError:  # the connection broke before; its loss is noticed by the transport
+        return b""
+    reading.close()
+    return None
+
+
+def _remote_error(body: Any) -> ParcsError:
+    try:
+        return error_of(codec.decode(body))
+    except (ParcsError, TypeError, KeyError, AttributeError):
+        return RemoteError.make("Exception", "the peer's program failed, and its error can't be read")
+
+
+def error_of(values: Any) -> RemoteError:
+    """Make the `RemoteError` of an error map: {type, message, traceback, cause}."""
+    cause = values.get("cause")
+    return RemoteError.make(
+        str(values["type"]),
+        str(values["message"]),
+        str(values.get("traceback") or ""),
+        error_of(cause) if cause else None,
+    )

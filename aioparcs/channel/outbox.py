@@ -1,0 +1,242 @@
+"""
+What waits to be written to a transport, and the room for more.
+
+Small frames are corked: the first one on an idle connection is written at once, those that follow in the same
+iteration of the loop leave together in one call. Large buffers are never copied as a whole: they are written
+straight to the socket, and only what the kernel has no room for, 64 KiB at a time, goes through the transport,
+which then tells when there is room again. So it is known exactly which bytes are still the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Outbox", "Sending"]
+
+# Small frames that are written together at most; beyond it the sender lets the loop turn once.
+BATCH = 64 << 10
+# What a private copy for the transport holds, and how much is written before other tasks have their turn.
+_COPY, _BURST = 64 << 10, 4 << 20
+# Seconds after which a connection that has been written to counts as idle again.
+_QUIET = 0.001
+
+
+class Sending:
+    """A buffer on its way that its owner may want back: `done` is set when all of it was written or copied."""
+
+    __slots__ = ("done", "view")
+
+    def __init__(self, view: memoryview, done: asyncio.Future[None] | None) -> None:
+        self.view = view
+        self.done = done
+
+    def keep(self) -> None:
+        """Copy what is still unsent, so that the owner may change the buffer."""
+        self.view = memoryview(bytes(self.view))
+
+    def settle(self) -> None:
+        """Tell the owner."""
+        if self.done is not None and not self.done.done():
+            self.done.set_result(None)
+
+
+class Outbox:
+    """
+    Pieces in order, written as the transport takes them.
+
+    Args:
+        loop: the event loop.
+        transport: where to write; its water marks are set to 0, so that "not paused" means "written".
+        limit: bytes that may wait before `full` says so.
+        on_room: called when fewer than a quarter of ``limit`` wait again, and after each burst of writing.
+
+    Attributes:
+        idle: True when the next small frame may be written at once; see `arrived`.
+        size: bytes that wait here.
+        held: True when the next sender has to look before it puts: a batch is full, or its owner says so.
+        frames: frames written so far.
+        written: bytes written so far.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: asyncio.Transport,
+        limit: int,
+        on_room: Callable[[], None],
+    ) -> None:
+        self.idle = True
+        self.size = 0
+        self.held = False
+        self.frames = 0
+        self.written = 0
+        self._loop = loop
+        self._transport = transport
+        self._limit = limit
+        self._on_room = on_room
+        self._pieces: deque[bytes | Sending] = deque()
+        self._paused = False
+        self._flush_due = False
+        self._quiet_since = 0.0
+        self._drained: asyncio.Future[None] | None = None
+        transport.set_write_buffer_limits(high=0)
+        # TLS and memory transports have no socket that may be written to behind their back.
+        plain = transport.get_extra_info("sslcontext") is None
+        sock = transport.get_extra_info("socket") if plain else None
+        self._fd = -1 if sock is None else sock.fileno()
+
+    @property
+    def full(self) -> bool:
+        """True when a sender should wait."""
+        return self.size >= self._limit
+
+    @property
+    def batched(self) -> bool:
+        """True when a batch waits that could be written now."""
+        return self.size >= BATCH and not self._paused
+
+    @property
+    def empty(self) -> bool:
+        """True when everything is with the kernel, or with whatever the transport writes to."""
+        return not self._pieces and not self._paused
+
+    def put(self, frame: bytes) -> None:
+        """Take a small frame."""
+        if self.idle:
+            self.idle = False
+            self.frames += 1
+            self.written += len(frame)
+            self._transport.write(frame)
+            return
+        self._pieces.append(frame)
+        self.size += len(frame)
+        if self.size >= BATCH:
+            self.held = True
+        if not self._flush_due:
+            self._cork()
+
+    def put_large(self, pieces: list[Any], done: asyncio.Future[None] | None) -> list[Sending]:
+        """Take a frame with buffers: bytes, then flat memoryviews. Returns what the owner may want to `keep`."""
+        head, *views = pieces
+        sendings = [Sending(view, None) for view in views]
+        sendings[-1].done = done
+        self._pieces.append(head)
+        self._pieces.extend(sendings)
+        self.size += len(head) + sum(map(len, views))
+        self.held = True
+        self.flush()
+        return sendings
+
+    def flush(self) -> None:
+        """Write as much as there is room for."""
+        self._flush_due = False
+        pieces, burst = self._pieces, 0
+        while pieces and not self._paused:
+            if burst >= _BURST:
+                self._cork(force=True)
+                break
+            piece = pieces[0]
+            if isinstance(piece, Sending):
+                burst += self._write_large(piece)
+            else:
+                burst += self._write_small()
+        if not self._paused:
+            if not pieces:
+                self._settle_drained()
+            if self.size <= self._limit // 4:
+                self._on_room()
+
+    def pause(self) -> None:
+        """Be told by the transport that it holds unwritten bytes."""
+        self._paused = True
+        self.idle = False
+
+    def arrived(self) -> None:
+        """Be told that the peer spoke: what answers it is to leave at once."""
+        self.idle = not self._pieces and not self._paused
+
+    def resume(self) -> None:
+        """Be told by the transport that all its bytes are written."""
+        self._paused = False
+        self.flush()
+
+    async def drain(self) -> None:
+        """Wait until everything is written. Cancelling it changes nothing."""
+        self.flush()
+        if not self.empty:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
+            await asyncio.shield(self._drained)
+
+    def drop(self) -> None:
+        """Forget what waits: the connection is gone."""
+        self._fd = -1
+        for piece in self._pieces:
+            if isinstance(piece, Sending):
+                piece.settle()
+        self._pieces.clear()
+        self.size = 0
+        self._paused = False
+        self._settle_drained()
+
+    def _settle_drained(self) -> None:
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+
+    def _cork(self, *, force: bool = False) -> None:
+        """Write what waits at the end of this iteration; at once when nothing was written for a while."""
+        quiet_since, self._quiet_since = self._quiet_since, self._loop.time()
+        if not force and not self._paused and self._quiet_since - quiet_since > _QUIET:
+            self.flush()
+            return
+        self._flush_due = True
+        self._loop.call_soon(self.flush)
+
+    def _write_small(self) -> int:
+        pieces = self._pieces
+        batch: list[bytes] = []
+        size = 0
+        while pieces and size < BATCH and type(pieces[0]) is bytes:
+            piece = pieces.popleft()
+            batch.append(piece)  # type: ignore[arg-type]  # the line above says that it is bytes
+            size += len(piece)  # type: ignore[arg-type]  # as above
+        self.size -= size
+        self.frames += len(batch)
+        self.written += size
+        self._transport.write(batch[0] if len(batch) == 1 else b"".join(batch))
+        return size
+
+    def _write_large(self, sending: Sending) -> int:
+        view = sending.view
+        count = self._write_socket(view)
+        if count < len(view):
+            copy = bytes(view[count : count + _COPY])
+            count += len(copy)
+            self._transport.write(copy)
+        self.size -= count
+        self.written += count
+        if count == len(view):
+            self._pieces.popleft()
+            sending.settle()
+        else:
+            sending.view = view[count:]
+        return count
+
+    def _write_socket(self, view: memoryview) -> int:
+        """Write to the socket itself, behind a transport that holds nothing; the count that the kernel took."""
+        if self._fd < 0 or self._transport.is_closing() or self._transport.get_write_buffer_size():
+            return 0
+        count, end = 0, min(len(view), _BURST)
+        try:
+            while count < end:
+                count += os.write(self._fd, view[count:end])
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:  # the transport meets the same error and reports it
+            self._fd = -1
+        return count

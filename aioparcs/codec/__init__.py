@@ -1,0 +1,24 @@
+"""
+Objects to bytes and back: MessagePack with extensions, JSON for version 1. No I/O, no clock.
+
+A value becomes a body and out-of-band buffers; ``docs/wire.md`` is the specification. Nothing that arrives is
+ever executed: no pickle, no object arrays.
+"""
+
+from aioparcs.codec.decoder import allocate, decode, decode_json, decode_raw, extension
+from aioparcs.codec.encoder import encode, encode_inline, encode_json
+from aioparcs.codec.types import OUT_OF_BAND, Ext, register
+
+__all__ = [
+    "OUT_OF_BAND",
+    "Ext",
+    "allocate",
+    "decode",
+    "decode_json",
+    "decode_raw",
+    "encode",
+    "encode_inline",
+    "encode_json",
+    "extension",
+    "register",
+]

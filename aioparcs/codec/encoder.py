@@ -1,0 +1,228 @@
+"""
+Objects to body and buffers.
+
+The common message, a scalar or a flat list of scalars, goes straight to the MessagePack packer. Everything
+else is walked first: the walk replaces what MessagePack doesn't know by extensions, moves large bytes and
+arrays out of band, and knows the place of whatever has no form.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from types import NoneType
+from typing import Any
+
+import msgpack
+
+from aioparcs.address import Address
+from aioparcs.codec import arrays
+from aioparcs.codec.types import MAX_DEPTH, MAX_EXT_DEPTH, OUT_OF_BAND, Ext, registered
+from aioparcs.errors import EncodeError
+from aioparcs.settings import MAX_BUFFER_COUNT
+
+__all__ = ["encode", "encode_inline", "encode_json"]
+
+_SCALARS = frozenset({type(None), bool, int, float, str})
+_KEYS = (str, int, bytes)
+_only_scalars = _SCALARS.issuperset
+_only_plain_keys = frozenset({str, int}).issuperset
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Buffers = tuple[Any, ...]
+
+
+def _wide_integer(value: Any) -> msgpack.ExtType:
+    """Give the packer a form for the one scalar that it has none for: an integer beyond 64 bits."""
+    return msgpack.ExtType(Ext.INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+# One packer for the process: packing is synchronous, and each packer holds 256 KiB.
+_pack = msgpack.Packer(default=_wide_integer).pack
+
+
+def encode(value: Any) -> tuple[bool, bytes, Buffers]:
+    """
+    Make a message of a value.
+
+    Returns:
+        Whether it is a raw message (a large ``bytes`` or array by itself), the body, and the buffers.
+
+    Raises:
+        EncodeError: something in the value has no form on the wire; it names the place.
+    """
+    kind = type(value)
+    try:
+        if kind in _SCALARS or (kind is list and _only_scalars(map(type, value))):
+            return False, _pack(value), ()
+    except ValueError:  # text that is no Unicode: the walk says where
+        pass
+    if kind is bytes or kind is bytearray or kind is memoryview:
+        view = _flat(value)
+        if len(view) >= OUT_OF_BAND:
+            return True, b"", (view,)
+    elif arrays.is_array(value) and value.nbytes >= OUT_OF_BAND:
+        dtype, shape, order, data = arrays.take_apart(value, "$")
+        return True, _pack([dtype, shape, order]), (data,)
+    return False, *encode_inline(value)
+
+
+def encode_inline(value: Any) -> tuple[bytes, Buffers]:
+    """
+    Make the body and the buffers of a call, a result, or any message that isn't raw.
+
+    Raises:
+        EncodeError: as `encode`.
+    """
+    walk = _Walk()
+    ready = walk.value(value, "$", 0)
+    try:
+        return _pack(ready), tuple(walk.buffers)
+    except (ValueError, OverflowError, MemoryError) as error:
+        _Walk(strict=True).value(value, "$", 0)
+        raise EncodeError("$", f"can't be packed: {error}") from error
+
+
+def encode_json(value: Any) -> bytes:
+    """
+    Make the body of a JSON frame.
+
+    Raises:
+        EncodeError: JSON can't hold the value; it names the place.
+    """
+    try:
+        return json.dumps(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        place, what = _find_no_json(value, "$", 0)
+        raise EncodeError(place, f"{what} has no form in JSON, and this channel speaks version 1") from error
+
+
+def _flat(value: Any) -> memoryview:
+    view = memoryview(value)
+    if not view.c_contiguous:
+        view = memoryview(view.tobytes())
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+class _Walk:
+    """
+    Replaces what MessagePack has no form for, and collects the buffers.
+
+    Containers that hold plain scalars only are left as they are; a strict walk looks at every text in them.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.buffers: list[Any] = []
+        self._strict = strict
+        self._ext_depth = 0
+
+    def value(self, value: Any, place: str, depth: int) -> Any:
+        kind = type(value)
+        if kind in _SCALARS:
+            return self._text(value, place) if self._strict and kind is str else value
+        if depth > MAX_DEPTH:
+            raise EncodeError(place, f"nested more than {MAX_DEPTH} deep, or within itself")
+        if kind in registered:
+            return self._user(value, place, depth)
+        if arrays.is_array(value):
+            return self._array(value, place)
+        if kind is Address:
+            return msgpack.ExtType(Ext.ADDRESS, _pack(list(value)))
+        if isinstance(value, dict):
+            return self._dict(value, place, depth)
+        if isinstance(value, list | tuple):
+            return self._list(value, place, depth)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return self._bytes(value)
+        if isinstance(value, datetime):
+            return _timestamp(value, place)
+        for plain in (int, float, str):  # subclasses, IntEnum among them, travel as what they extend
+            if isinstance(value, plain):
+                return self.value(plain.__str__(value) if plain is str else plain(value), place, depth)
+        name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+        raise EncodeError(place, f"{name} has no form on the wire; send what it is made of, or register() it")
+
+    @staticmethod
+    def _text(value: str, place: str) -> str:
+        try:
+            value.isascii() or value.encode()
+        except UnicodeEncodeError as error:
+            raise EncodeError(place, f"text that is no Unicode: {error}") from None
+        return value
+
+    def _list(self, values: list[Any] | tuple[Any, ...], place: str, depth: int) -> Any:
+        if not self._strict and _only_scalars(map(type, values)):
+            return values if type(values) is list else list(values)
+        return [self.value(value, f"{place}[{i}]", depth + 1) for i, value in enumerate(values)]
+
+    def _dict(self, values: dict[Any, Any], place: str, depth: int) -> dict[Any, Any]:
+        if not self._strict and _only_plain_keys(map(type, values)) and _only_scalars(map(type, values.values())):
+            return values if type(values) is dict else dict(values)
+        ready: dict[Any, Any] = {}
+        for key, value in values.items():
+            if not isinstance(key, _KEYS):
+                raise EncodeError(place, f"a key is {key!r}; keys are str, int or bytes")
+            inner = f"{place}.{key}" if isinstance(key, str) and key.isidentifier() else f"{place}[{key!r}]"
+            name = key if isinstance(key, bytes) else self.value(key, inner, depth + 1)
+            ready[name] = self.value(value, inner, depth + 1)
+        return ready
+
+    def _bytes(self, value: Any) -> Any:
+        view = _flat(value)
+        if len(view) < OUT_OF_BAND or len(self.buffers) >= MAX_BUFFER_COUNT:
+            return value if type(value) is bytes else bytes(view)
+        return msgpack.ExtType(Ext.BYTES, _pack(self._out_of_band(view)))
+
+    def _array(self, value: Any, place: str) -> Any:
+        dtype, shape, order, data = arrays.take_apart(value, place)
+        if len(data) < OUT_OF_BAND or len(self.buffers) >= MAX_BUFFER_COUNT:
+            where: Any = bytes(data)
+        else:
+            where = self._out_of_band(data)
+        return msgpack.ExtType(Ext.ARRAY, _pack([dtype, shape, order, where]))
+
+    def _out_of_band(self, view: Any) -> int:
+        self.buffers.append(view)
+        return len(self.buffers) - 1
+
+    def _user(self, value: Any, place: str, depth: int) -> Any:
+        entry = registered[type(value)]
+        self._ext_depth += 1
+        if self._ext_depth > MAX_EXT_DEPTH:
+            raise EncodeError(place, f"registered types nested more than {MAX_EXT_DEPTH} deep")
+        try:
+            plain = entry.encode(value)
+        except Exception as error:
+            raise EncodeError(place, f"{entry.name} can't be encoded: {error!r}") from error
+        ready = self.value(plain, f"{place}<{entry.name}>", depth + 1)
+        self._ext_depth -= 1
+        return msgpack.ExtType(Ext.USER, _pack([entry.name, ready]))
+
+
+def _timestamp(value: datetime, place: str) -> Any:
+    if value.utcoffset() is None:
+        raise EncodeError(place, "a datetime without a time zone; give it one, such as datetime.timezone.utc")
+    # Not Timestamp.from_datetime: it goes through a float, which rounds far dates to the next second.
+    since: timedelta = value - _EPOCH
+    return msgpack.Timestamp(since.days * 86400 + since.seconds, since.microseconds * 1000)
+
+
+def _find_no_json(value: Any, place: str, depth: int) -> tuple[str, str]:
+    """Name the first place that JSON can't hold."""
+    if depth > MAX_DEPTH:
+        return place, "a value nested this deep"
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str | int | float | NoneType):
+                return place, f"the key {key!r}"
+            place_inner, what = _find_no_json(inner, f"{place}.{key}", depth + 1)
+            if what:
+                return place_inner, what
+    elif isinstance(value, list | tuple):
+        for i, inner in enumerate(value):
+            place_inner, what = _find_no_json(inner, f"{place}[{i}]", depth + 1)
+            if what:
+                return place_inner, what
+    elif not isinstance(value, str | int | float | NoneType):
+        return place, type(value).__qualname__
+    return (place, "") if depth else ("$", type(value).__qualname__)

@@ -1,0 +1,227 @@
+"""
+Everything that can go wrong, in one tree.
+
+::
+
+    ParcsError
+    ├── ChannelClosed       you closed this end
+    ├── EndOfChannel        the peer ended its side cleanly
+    ├── ConnectionLost      the stream ended without a goodbye; __cause__ says more
+    │   └── WorkerLost      ... because the worker died: exit code or signal, last lines
+    ├── BusyError           two receivers at once
+    ├── ProtocolError       the peer broke the wire's rules
+    │   └── HandshakeError  ... or was refused, or refused us
+    ├── EncodeError         a value has no form on the wire (also a TypeError)
+    ├── DecodeError         a message arrived whole, but its value can't be made here
+    ├── RemoteError         the peer's program raised (also the builtin that it raised)
+    ├── StartError          a worker could not be started
+    └── SettingError        a setting or an option has an impossible value (also a ValueError)
+
+Exceptions hold data; ``__str__`` makes the sentence. Timeouts that you ask for with ``asyncio.timeout``
+stay the builtin ``TimeoutError``.
+"""
+
+from __future__ import annotations
+
+import builtins
+import signal as signals
+from functools import lru_cache
+from typing import Any
+
+__all__ = [
+    "BusyError",
+    "ChannelClosed",
+    "ConnectionLost",
+    "DecodeError",
+    "EncodeError",
+    "EndOfChannel",
+    "HandshakeError",
+    "ParcsError",
+    "ProtocolError",
+    "RemoteError",
+    "SettingError",
+    "StartError",
+    "WorkerLost",
+]
+
+
+class ParcsError(Exception):
+    """The root of every error that aioparcs raises by itself."""
+
+
+class ChannelClosed(ParcsError):
+    """This end of the channel was closed by ``aclose()`` or ``abort()``."""
+
+
+class EndOfChannel(ParcsError):
+    """The peer ended its side cleanly: no further message will come."""
+
+
+class ConnectionLost(ParcsError):
+    """The stream ended without a goodbye, or its peer stopped answering."""
+
+
+class WorkerLost(ConnectionLost):
+    """
+    A worker is gone and its launcher, or its engine, told why.
+
+    Attributes:
+        worker: what it is called, ``module:number``.
+        reason: one phrase, such as ``was killed by SIGKILL``.
+        exitcode: its exit code, or None.
+        signal: the number of the signal that ended it, or None.
+        last_lines: the last lines that it printed, oldest first.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        reason: str,
+        *,
+        exitcode: int | None = None,
+        signal: int | None = None,
+        last_lines: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(worker, reason)
+        self.worker = worker
+        self.reason = reason
+        self.exitcode = exitcode
+        self.signal = signal
+        self.last_lines = last_lines
+
+    @classmethod
+    def from_exit(cls, worker: str, code: int, last_lines: tuple[str, ...] = ()) -> WorkerLost:
+        """Make one from an exit code as ``subprocess`` gives it: negative for a signal."""
+        if code < 0:
+            reason = f"was killed by {signal_name(-code)}"
+            return cls(worker, reason, signal=-code, last_lines=last_lines)
+        return cls(worker, f"ended with exit code {code}", exitcode=code, last_lines=last_lines)
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} {self.reason}{quote_lines(self.last_lines)}"
+
+
+class BusyError(ParcsError):
+    """Another coroutine is receiving from this channel already."""
+
+
+class ProtocolError(ParcsError):
+    """The peer sent something that the wire does not allow."""
+
+
+class HandshakeError(ProtocolError):
+    """The connection was refused before it carried a message."""
+
+
+class EncodeError(ParcsError, TypeError):
+    """
+    A value has no form on the wire; nothing was sent.
+
+    Attributes:
+        place: where in the message it stands, such as ``$.rows[3].when``.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(place, reason)
+        self.place = place
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
+class DecodeError(ParcsError, ValueError):
+    """A message arrived whole, but its value can't be made here; the channel goes on."""
+
+
+class RemoteError(ParcsError):
+    """
+    The peer's program raised an exception.
+
+    What is raised is also an instance of the builtin exception that the peer raised, so that
+    ``except ValueError`` works across processes.
+
+    Attributes:
+        type: the name of the peer's exception class.
+        message: its text.
+        traceback: the peer's traceback as text, or "".
+        cause: the RemoteError that caused it, or None.
+        worker: where it was raised, ``module:number``, or "".
+    """
+
+    def __init__(
+        self, type: str, message: str, traceback: str = "", cause: RemoteError | None = None, worker: str = ""
+    ) -> None:
+        self.args = (type, message)
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+        self.cause = cause
+        self.worker = worker
+
+    @staticmethod
+    def make(
+        type: str, message: str, traceback: str = "", cause: RemoteError | None = None, worker: str = ""
+    ) -> RemoteError:
+        """Make the error that is also the builtin ``type``, when there is such a builtin."""
+        error = _remote_class(type)(type, message, traceback, cause, worker)
+        error.__cause__ = cause
+        return error
+
+    def __str__(self) -> str:
+        where = f" in worker {self.worker}" if self.worker else ""
+        text = f"\n{self.traceback.rstrip()}" if self.traceback else ""
+        return f"{self.type}{where}: {self.message}{text}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteError.make, (self.type, self.message, self.traceback, self.cause, self.worker)
+
+
+class StartError(ParcsError):
+    """
+    A worker could not be started.
+
+    Attributes:
+        module: the module's name.
+        reason: what happened and what to do about it.
+        last_lines: the last lines that it printed, oldest first.
+    """
+
+    def __init__(self, module: str, reason: str, last_lines: tuple[str, ...] = ()) -> None:
+        super().__init__(module, reason)
+        self.module = module
+        self.reason = reason
+        self.last_lines = last_lines
+
+    def __str__(self) -> str:
+        return f"{self.module} did not start: {self.reason}{quote_lines(self.last_lines)}"
+
+
+class SettingError(ParcsError, ValueError):
+    """A setting or an option has a value that it can't have."""
+
+
+def signal_name(number: int) -> str:
+    """Name a signal, ``SIGKILL`` for 9."""
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def quote_lines(lines: tuple[str, ...]) -> str:
+    """Append a program's last lines to a sentence, each on a line of its own, or nothing."""
+    return "".join(["; its last lines:", *(f"\n    {line}" for line in lines)]) if lines else ""
+
+
+# Classes that can't be raised freely: the first two end iterations, a group can't exist without members.
+_NOT_MIXED = (StopIteration, StopAsyncIteration, BaseExceptionGroup)
+
+
+@lru_cache(maxsize=256)
+def _remote_class(name: str) -> type[RemoteError]:
+    builtin = getattr(builtins, name, None)
+    if not isinstance(builtin, type) or not issubclass(builtin, Exception) or issubclass(builtin, _NOT_MIXED):
+        return RemoteError
+    return type("RemoteError", (RemoteError, builtin), {"__module__": __name__})

@@ -1,0 +1,99 @@
+"""
+Every limit and every deadline, read once from the environment.
+
+A setting ``start_timeout`` is read from ``PARCS_START_TIMEOUT``. Sizes are in bytes and may carry a unit
+(``64k``, ``16m``, ``2g``: powers of 1024); times are in seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from aioparcs.errors import SettingError
+
+__all__ = ["MAX_BUFFER_COUNT", "Settings", "parse_size"]
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+# Buffers in one frame. Part of the wire format, so no setting: both sides must agree.
+MAX_BUFFER_COUNT = 4096
+
+
+class Settings(NamedTuple):
+    """
+    The limits and deadlines of one program.
+
+    Attributes:
+        max_body: bytes that one frame's body may have.
+        max_buffers: bytes that the buffers of one message may have together.
+        send_queue: bytes that wait in this process before ``send`` waits for room.
+        receive_queue: bytes that wait unread before the channel stops reading.
+        receive_budget: bytes that half-received large messages of all channels may hold together.
+        handshake_timeout: seconds for a handshake, dialling included on the listener's side.
+        max_unauthenticated: connections that may be in their handshake at once.
+        connect_timeout: seconds for dialling, all tries together.
+        start_timeout: seconds from asking for a worker until it is connected.
+        liveness: seconds after which a silent launcher, or host, counts as lost.
+        close_timeout: seconds that a graceful end may take before it becomes an abrupt one.
+        last_lines: lines of a worker's output that its ``WorkerLost`` quotes.
+        log_queue: lines of output that a launcher holds for its runner; what is beyond is counted and dropped.
+    """
+
+    max_body: int = 256 * MIB
+    max_buffers: int = 4 * GIB
+    send_queue: int = 1 * MIB
+    receive_queue: int = 4 * MIB
+    receive_budget: int = 4 * GIB
+    handshake_timeout: float = 10.0
+    max_unauthenticated: int = 1024
+    connect_timeout: float = 10.0
+    start_timeout: float = 60.0
+    liveness: float = 30.0
+    close_timeout: float = 10.0
+    last_lines: int = 20
+    log_queue: int = 10_000
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """
+        Read the settings that the environment names; the others have their defaults.
+
+        Raises:
+            SettingError: a value is not a positive number or size.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, int | float] = {}
+        for name, default in cls._field_defaults.items():
+            text = environ.get(f"PARCS_{name.upper()}")
+            if text is not None:
+                values[name] = _parse(f"PARCS_{name.upper()}", text, type(default))
+        return cls._make(values.get(name, default) for name, default in cls._field_defaults.items())
+
+
+def parse_size(text: str) -> int:
+    """
+    Read a size: bytes, or with a unit k, m, g or t (powers of 1024; ``64k``, ``1.5g``, ``512mib``).
+
+    Raises:
+        ValueError: the text is not a positive size.
+    """
+    number = text.strip().lower().removesuffix("b").removesuffix("i")
+    power = "kmgt".find(number[-1:]) + 1 if number else 0
+    size = int(float(number[:-1] if power else number) * 1024**power)
+    if size <= 0:
+        raise ValueError(text)
+    return size
+
+
+def _parse(name: str, text: str, kind: type) -> int | float:
+    try:
+        value = parse_size(text) if kind is int else float(text)
+        if not 0 < value < float("inf"):
+            raise ValueError(text)
+    except (ValueError, OverflowError):
+        what = "a positive size or number such as 64m" if kind is int else "a positive number of seconds"
+        raise SettingError(f"{name}={text!r} is not {what}") from None
+    return value

@@ -1,0 +1,239 @@
+"""
+Connections: dial and listen over TCP and Unix sockets, with or without TLS.
+
+`OSError` and `ssl.SSLError` stop here; what is above sees this package's errors. A listener with TLS has a
+certificate of its own, made for it and pinned by its fingerprint in its address: there is no authority to ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import hashlib
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aioparcs.address import Address
+from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
+from aioparcs.settings import Settings
+
+__all__ = ["Listener", "dial", "keep_alive", "listen"]
+
+OnConnect = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+_BACKLOG = 2048
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+
+
+class Listener:
+    """
+    A socket that accepts connections until it is closed.
+
+    Attributes:
+        address: where to dial it, with the chosen port and the certificate's fingerprint.
+    """
+
+    def __init__(self, server: asyncio.AbstractServer, address: Address, tasks: set[asyncio.Task[None]]) -> None:
+        self.address = address
+        self._server = server
+        self._tasks = tasks
+
+    async def aclose(self) -> None:
+        """Accept no more, and cancel the connections that ``on_connect`` is still busy with."""
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def listen(
+    address: Address,
+    on_connect: OnConnect,
+    *,
+    tls: bool = False,
+    handshake_timeout: float = Settings().handshake_timeout,
+) -> Listener:
+    """
+    Listen, and run ``on_connect(reader, writer)`` in a task of its own for each connection.
+
+    Args:
+        address: where; port 0 chooses one, ``Address("unix", "@")`` chooses an abstract name.
+        on_connect: it owns the connection from then on.
+        tls: make a certificate and speak TLS (needs the extra ``aioparcs[tls]``).
+        handshake_timeout: seconds that a TLS handshake may take.
+
+    Raises:
+        ConnectionLost: the address is taken, or not this machine's.
+        SettingError: TLS was asked for and ``cryptography`` is not installed.
+    """
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(on_connect(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    context, fingerprint = _server_context() if tls else (None, "")
+    try:
+        sock = _bind(address)
+    except OSError as error:
+        raise ConnectionLost(f"can't listen on {address}: {error.strerror or error}") from error
+    start = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
+    tls_options: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": handshake_timeout} if context else {}
+    server = await start(accept, sock=sock, backlog=_BACKLOG, **tls_options)
+    return Listener(server, _bound_address(address, sock, fingerprint), tasks)
+
+
+async def dial(
+    address: Address, *, timeout: float = Settings().connect_timeout
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """
+    Connect, trying again while nobody listens there yet.
+
+    Cancelling it leaves no connection behind.
+
+    Args:
+        address: where to; its fingerprint asks for TLS with exactly that certificate.
+        timeout: seconds for all tries together.
+
+    Raises:
+        ConnectionLost: nobody answered in time.
+        HandshakeError: the listener's certificate is another one.
+    """
+    pause, last = _FIRST_PAUSE, "no answer"
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                try:
+                    return await _connect(address)
+                except OSError as error:  # ssl.SSLError is one
+                    last = error.strerror or str(error)
+                await asyncio.sleep(pause)  # back off: the listener may still be starting
+                pause = min(2 * pause, _LONGEST_PAUSE)
+    except TimeoutError:
+        raise ConnectionLost(f"can't connect to {address} within {timeout:g} s: {last}") from None
+
+
+def keep_alive(transport: asyncio.BaseTransport, liveness: float, *, user_timeout: bool) -> None:
+    """
+    Have the kernel notice that the peer's host is gone.
+
+    Args:
+        transport: the connection; nothing happens unless it is TCP.
+        liveness: seconds of silence after which an idle connection is given up.
+        user_timeout: also give up when sent bytes stay unacknowledged for so long. It ends a connection whose
+            reader pauses as well, so it is for connections that are always read.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family == socket.AF_UNIX:
+        return
+    interval = max(1, round(liveness / 6))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, round(liveness / 2)))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    if user_timeout:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(liveness * 1000))
+
+
+async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    context = _client_context() if address.fingerprint else None
+    name = "" if context else None
+    if address.scheme == "unix":
+        reader, writer = await asyncio.open_unix_connection(_abstract(address), ssl=context, server_hostname=name)
+    else:
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context, server_hostname=name)
+    if context:
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        if hashlib.sha256(certificate).hexdigest() != address.fingerprint:
+            writer.transport.abort()
+            raise HandshakeError(f"the certificate of {address} is another one than its address says")
+    return reader, writer
+
+
+def _abstract(address: Address) -> str:
+    return "\0" + address.host[1:]
+
+
+def _bind(address: Address) -> socket.socket:
+    if address.scheme == "unix":
+        sock = socket.socket(socket.AF_UNIX)
+        # The bare "@" lets this program choose; the name is long enough that nobody guesses or repeats it.
+        if address.host == "@":
+            address = address._replace(host=f"@aioparcs-{os.urandom(16).hex()}")
+        target: Any = _abstract(address)
+    else:
+        family, _, _, _, target = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(target)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _bound_address(address: Address, sock: socket.socket, fingerprint: str) -> Address:
+    name = sock.getsockname()
+    if address.scheme == "unix":
+        return address._replace(host="@" + name[1:].decode(), fingerprint=fingerprint)
+    return address._replace(port=name[1], fingerprint=fingerprint)
+
+
+def _client_context() -> ssl.SSLContext:
+    """Trust nobody's word: the pinned fingerprint is compared by hand, after the handshake."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _server_context() -> tuple[ssl.SSLContext, str]:
+    try:
+        certificate, key = _make_certificate()
+    except ImportError as error:
+        raise SettingError("TLS needs the package cryptography: install aioparcs[tls]") from error
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    _load(context, certificate, key)
+    return context, hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.decode())).hexdigest()
+
+
+def _make_certificate() -> tuple[bytes, bytes]:
+    """Make a certificate and its key, as PEM; it is pinned, so its name says nothing and its dates don't matter."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "aioparcs job")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=3650))
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return certificate.public_bytes(pem), key.private_bytes(pem, *plain)
+
+
+def _load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Hand over the pair through memory: ``ssl`` reads files only, and a key has no business on a disk."""
+    with os.fdopen(os.memfd_create("aioparcs-tls"), "wb") as file:
+        file.write(certificate + key)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
