@@ -1,0 +1,151 @@
+"""The command line: ``aioparcs run``, ``aioparcs new``, ``aioparcs completion``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from aioparcs import __version__
+from aioparcs.cli import modules as found
+from aioparcs.cli.display import Detail, opened
+from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
+from aioparcs.cli.template import command_line, copy_to
+from aioparcs.engine import observer
+
+__all__ = ["main"]
+
+_NAME = "aioparcs"
+_COMPLETE = "_AIOPARCS_COMPLETE"  # the variable that click looks for
+
+# A line with \b alone keeps click from filling the paragraph that follows.
+_EXIT_CODES = """
+\b
+Exit codes:
+    0  the runner ended well
+    1  the runner raised an exception, its own or a worker's
+    2  the command line, a setting or a module's name is wrong
+  130  ended by Ctrl-C
+  143  ended by SIGTERM
+Any other code is the runner's own, from sys.exit.
+"""
+_EXAMPLES = """
+\b
+Examples:
+  aioparcs new hello                   make a project that runs
+  aioparcs run hello/runner            run it on this machine
+  aioparcs run runner --modules examples -e N=111111111 -e P=8
+  eval "$(aioparcs completion bash)"   complete with TAB in this shell
+"""
+_RUN_EXAMPLES = """
+\b
+Examples:
+  aioparcs run hello/runner
+  aioparcs run runner --modules examples -e N=111111111 -e P=8
+  aioparcs run -q hello/runner > result.txt
+"""
+_NEW_EXAMPLE = """
+\b
+Example:
+  aioparcs new hello && aioparcs run hello/runner
+"""
+_SHELLS = """
+\b
+Put one of these lines into the file named beside it:
+  eval "$(aioparcs completion bash)"         ~/.bashrc
+  eval "$(aioparcs completion zsh)"          ~/.zshrc
+  aioparcs completion fish | source          ~/.config/fish/config.fish
+"""
+
+
+@click.group(epilog=_EXAMPLES + _EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name=_NAME, message="%(prog)s %(version)s")
+def main() -> None:
+    """Run parallel programs: a runner and its workers, each with a channel of its own."""
+
+
+def _modules_there(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    folder = os.path.dirname(incomplete)
+    if folder:
+        names = [os.path.join(folder, name) for name in found.found_in([Path(folder)])]
+    else:
+        names = found.found_in(found.roots(context.params.get("modules")))
+    items = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return items or [CompletionItem(incomplete, type="dir")]
+
+
+def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    variables = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals or "\0" in pair:
+            raise found.Usage(f"-e {pair!r} is not NAME=VALUE")
+        variables[name] = value
+    return variables
+
+
+@main.command(epilog=_RUN_EXAMPLES + _EXIT_CODES)
+@click.argument("module", shell_complete=_modules_there)
+@click.option("-e", "--env", "variables", metavar="K=V", multiple=True, callback=_variables,
+              help="Set an environment variable for the runner; may be repeated.")  # fmt: skip
+@click.option("--modules", metavar="DIR", type=click.Path(exists=True, file_okay=False),
+              help="The folder that holds the modules.  [default: $PARCS_MODULES, else the current folder "
+                   "and the one above it]")  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="Show only failures and what the runner itself prints.")
+@click.option("-v", "--verbose", is_flag=True, help="Say too when each worker starts, connects and ends.")
+def run(module: str, variables: dict[str, str], modules: str | None, quiet: bool, verbose: bool) -> None:
+    """Run MODULE's main.py with its workers on this machine.
+
+    MODULE is a runner: the name of a folder under --modules, or the path of any folder with a main.py.
+    The services that it starts are looked for under --modules too, else beside the runner's folder.
+    The runner prints to stdout, everything about the run goes to stderr.
+    """
+    if quiet and verbose:
+        raise found.Usage("-q and -v contradict each other")
+    folder = found.find(module, found.roots(modules))
+    if modules:
+        os.environ["PARCS_MODULES"] = os.path.abspath(modules)
+    os.environ.update(variables)
+    detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
+    try:
+        with terminable(), opened(detail) as display:
+            token = observer.set(display)
+            try:
+                code = execute(folder)
+            finally:
+                observer.reset(token)
+    except KeyboardInterrupt:  # between two lines of ours
+        code = EX_INTERRUPTED
+    sys.exit(code)
+
+
+@main.command(epilog=_NEW_EXAMPLE)
+@click.argument("name", type=click.Path())
+def new(name: str) -> None:
+    """Make a project: a runner and a service.
+
+    They run at once. What is there already under NAME is never written over.
+    """
+    try:
+        copy_to(Path(name))
+    except FileExistsError:
+        raise found.Usage(f"{name} is there already; choose another name") from None
+    except OSError as error:
+        raise found.Usage(f"can't make {name}: {error.strerror}") from None
+    click.echo(f"Made {name}: a runner and the service primes. Run it:")
+    click.echo(f"  {command_line('run', os.path.join(name, 'runner'))}")
+
+
+@main.command(epilog=_SHELLS)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a shell's completion script.
+
+    It completes commands, options and the names of modules.
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None, "click has all three"
+    click.echo(kind(main, {}, _NAME, _COMPLETE).source())

@@ -1,0 +1,69 @@
+"""Run a runner's main.py in this process, as ``python main.py`` would."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+
+__all__ = ["EX_INTERRUPTED", "EX_TERMINATED", "EX_USAGE", "execute", "terminable"]
+
+EX_USAGE = 2
+EX_INTERRUPTED = 128 + signal.SIGINT
+EX_TERMINATED = 128 + signal.SIGTERM
+
+
+def execute(folder: Path) -> int:
+    """
+    Run ``main.py`` of a folder and return the exit code that it ends with.
+
+    What it raises is printed to stderr, without the frames that stand above its own.
+    """
+    path = os.fspath(folder / "main.py")
+    sys.argv[:] = [path]
+    if not sys.flags.safe_path:  # `python -P main.py` would leave sys.path alone
+        sys.path[0] = os.fspath(folder)
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except SystemExit as end:
+        return _exit_code(end.code)
+    except KeyboardInterrupt:
+        return EX_INTERRUPTED
+    except Exception as error:
+        traceback.print_exception(error.with_traceback(_own_frames(error.__traceback__, path)))
+        return 1
+    return 0
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Turn SIGTERM into a SystemExit with code 143, so that what is open is closed; `run` has its own way."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(EX_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit_code(code: object) -> int:
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)  # as Python does: sys.exit("what is wrong") is exit code 1
+    return 1
+
+
+def _own_frames(trace: TracebackType | None, path: str) -> TracebackType | None:
+    """Leave out the frames above those of the file; what can't even be compiled has none of its own."""
+    while trace is not None and trace.tb_frame.f_code.co_filename != path:
+        trace = trace.tb_next
+    return trace

@@ -1,0 +1,92 @@
+"""
+A job's workers, counted.
+
+An event costs a few additions, however many there are; who shows the counts looks at them when it likes.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Count", "Tally", "counted"]
+
+
+class Count:
+    """
+    The workers of one module.
+
+    Attributes:
+        module: the module's name.
+        asked: workers asked for.
+        connected: workers that have connected, those that have ended since included.
+        ended: workers that have ended, in whatever way.
+        failed: workers that have ended with an error.
+        reports: whether any worker has reported its progress.
+    """
+
+    __slots__ = ("_done", "_shares", "asked", "connected", "ended", "failed", "module", "reports")
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        self.asked = self.connected = self.ended = self.failed = 0
+        self.reports = False
+        self._shares: dict[int, float] = {}  # worker: how much of its work is done, 0 to 1
+        self._done = 0.0  # their sum, kept so that no event walks over all workers
+
+    @property
+    def fraction(self) -> float:
+        """How much of the work is done, 0 to 1: each worker counts alike, one that has ended fully."""
+        return min(max(round(self._done / self.asked, 6), 0.0), 1.0) if self.asked else 0.0
+
+    def reach(self, worker: int, share: float) -> None:
+        """Note how much of its work one worker has done, 0 to 1."""
+        self._done += share - self._shares.get(worker, 0.0)
+        self._shares[worker] = share
+
+
+class Tally:
+    """The counts of all modules, in the order in which they were first asked for."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Count] = {}
+
+    def __getitem__(self, module: str) -> Count:
+        count = self._counts.get(module)
+        if count is None:
+            count = self._counts[module] = Count(module)
+        return count
+
+    @property
+    def counts(self) -> list[Count]:
+        """A list of its own, safe to walk while another thread counts."""
+        return list(self._counts.values())
+
+    def started(self, module: str, workers: range) -> None:
+        """Count workers that were asked for."""
+        self[module].asked += len(workers)
+
+    def connected(self, module: str) -> None:
+        """Count a worker that has connected."""
+        self[module].connected += 1
+
+    def ended(self, module: str, worker: int, error: str | None) -> None:
+        """Count a worker that has ended, with an error or without."""
+        count = self[module]
+        count.ended += 1
+        count.failed += error is not None
+        count.reach(worker, 1.0)
+
+    def progress(self, module: str, worker: int, done: float, total: float) -> None:
+        """Note how far a worker is."""
+        count = self[module]
+        count.reports = True
+        count.reach(worker, min(max(done / total, 0.0), 1.0) if total > 0 else 0.0)
+
+    def summary(self, seconds: float) -> str:
+        """Sum up a job in one line, such as ``8 workers, 1 failed, 4.2 s``."""
+        asked, failed = (sum(getattr(count, name) for count in self.counts) for name in ("asked", "failed"))
+        parts = [counted(asked, "worker"), *([f"{failed} failed"] if failed else []), f"{seconds:.1f} s"]
+        return ", ".join(parts)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: ``1 worker``, ``8 workers``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

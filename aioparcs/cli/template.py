@@ -1,0 +1,44 @@
+"""What ``aioparcs new`` writes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from importlib.resources import as_file, files
+from pathlib import Path
+
+__all__ = ["command_line", "copy_to"]
+
+# Templates aren't named *.py: they are read, never imported, compiled or checked as a part of this package.
+SUFFIX = ".in"
+
+
+def copy_to(folder: Path) -> None:
+    """
+    Write a new project into a folder that is not there yet; parents are made.
+
+    Raises:
+        FileExistsError: something of that name is there.
+        OSError: it can't be written.
+    """
+    folder.mkdir(parents=True)
+    with as_file(files(__package__) / "templates") as templates:
+        for template in sorted(templates.rglob(f"*{SUFFIX}")):
+            target = folder / template.relative_to(templates).with_suffix("")
+            target.parent.mkdir(exist_ok=True)
+            text = template.read_text(encoding="utf-8")
+            target.write_text(text.replace("@NAME@", folder.name), encoding="utf-8")
+
+
+def command_line(*arguments: str) -> str:
+    """Write a command for the shell that calls this program in the way in which it was called."""
+    script = sys.argv[0]
+    if os.path.basename(script) == "__main__.py":
+        program = [sys.orig_argv[0], "-m", "aioparcs"]
+    elif shutil.which(os.path.basename(script)) == os.path.abspath(script):
+        program = [os.path.basename(script)]
+    else:
+        program = [script]
+    return shlex.join([*program, *arguments])

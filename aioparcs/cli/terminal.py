@@ -1,0 +1,205 @@
+"""One terminal, two kinds of text: lines that scroll away and, beneath them, a few that are drawn anew."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO, cast
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.segment import Segment
+from rich.text import Text
+
+__all__ = ["Terminal", "harmless"]
+
+PERIOD = 0.1  # seconds between two drawings
+MAX_WAITING = 10_000  # lines; a terminal that is slower than the workers makes them wait for nothing
+
+_COLOR = r"\x1b\[[0-9;:]*m"
+_ESCAPE = re.compile(
+    rf"(?P<color>{_COLOR})|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.?|[\x00-\x08\x0b-\x1f\x7f]"
+)
+
+
+def harmless(line: str, *, color: bool) -> str:
+    """
+    Take out of a line what would move the cursor, ring or clear; what a carriage return overwrote is left out.
+
+    Args:
+        line: a line as a program printed it, without its end.
+        color: whether its colours stay; they end with the line.
+    """
+    if line.isprintable():
+        return line
+    line = line.rstrip("\r").rpartition("\r")[2]
+    if not color:
+        return _ESCAPE.sub("", line)
+    colored = _ESCAPE.sub(lambda match: match["color"] or "", line)
+    return f"{colored}\x1b[0m" if "\x1b" in colored else colored
+
+
+class Terminal:
+    """
+    Draws something at the foot of a terminal, ten times a second, while lines are printed above it.
+
+    Nothing is drawn before `draw`; what is printed until then goes straight out. Afterwards lines are
+    collected and go out with the next drawing, so that thousands a second cost no more than a few.
+
+    Args:
+        console: where to draw; its file must be the terminal itself.
+        foot: what to draw: rendered anew each time.
+    """
+
+    def __init__(self, console: Console, foot: RenderableType) -> None:
+        self._console = console
+        self._passages: list[_Passage] = []
+        self._live = Live(_Foot(foot, self._passages), console=console, auto_refresh=False,
+                          redirect_stdout=False, redirect_stderr=False)  # fmt: skip
+        self._waiting: list[str] = []
+        self._left_out = 0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_drawing, name="aioparcs-display", daemon=True)
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Let what this process prints to the same terminal pass through here, and leave it as it was found."""
+        with ExitStack() as stack:
+            # Not redirected, a stream would write in the middle of the drawing; one that is a file or
+            # another terminal is none of ours.
+            if _same_terminal(sys.stdout, self._console.file):
+                stack.enter_context(redirect_stdout(self._passage(sys.stdout)))
+            if _same_terminal(sys.stderr, self._console.file):
+                stack.enter_context(redirect_stderr(self._passage(sys.stderr)))
+            try:
+                yield
+            finally:
+                self.close()
+
+    def draw(self) -> None:
+        """Begin to draw; from now on `print` and this process's own prints appear above the foot."""
+        if not self.drawing:
+            for passage in self._passages:
+                passage.break_line()
+            self._live.start()
+            self._thread.start()
+
+    @property
+    def drawing(self) -> bool:
+        """Whether the foot is on the terminal."""
+        return self._thread.ident is not None and not self._ended.is_set()
+
+    def print(self, line: str) -> None:
+        """Show a line above the foot with the next drawing; if too many wait already, only count it."""
+        if not self.drawing:
+            print(line, file=self._console.file, flush=True)
+        elif len(self._waiting) < MAX_WAITING:
+            self._waiting.append(f"{line}\n")
+        else:
+            self._left_out += 1
+
+    def write(self, lines: str) -> None:
+        """Show whole lines of this process's own above the foot; none is ever left out."""
+        self._waiting.append(lines)
+        if len(self._waiting) > MAX_WAITING:
+            self._show()
+
+    def close(self) -> None:
+        """Show what waits and the foot for the last time, and leave the cursor beneath it."""
+        if self.drawing:
+            self._ended.set()
+            self._thread.join()
+            for passage in self._passages:
+                passage.break_line()
+            self._show()
+            self._live.stop()
+
+    def _keep_drawing(self) -> None:
+        while not self._ended.wait(PERIOD):
+            self._show()
+
+    def _show(self) -> None:
+        with self._lock:
+            count = len(self._waiting)  # more may be appended meanwhile
+            text = "".join(self._waiting[:count])
+            del self._waiting[:count]
+            if self._left_out:
+                text += f"({self._left_out} lines left out: the terminal is too slow)\n"
+                self._left_out = 0
+            if text:
+                self._console.print(_Raw(text), crop=False, end="")  # draws the foot beneath it too
+            else:
+                self._live.refresh()
+
+    def _passage(self, stream: TextIO) -> TextIO:
+        passage = _Passage(stream, self)
+        self._passages.append(passage)
+        return cast(TextIO, passage)
+
+
+class _Passage:
+    """A stream of this process; while the terminal draws, its whole lines go there, the rest is drawn with the foot."""
+
+    def __init__(self, stream: TextIO, terminal: Terminal) -> None:
+        self._stream = stream
+        self._terminal = terminal
+        self.rest = ""  # what was written since the last end of line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        lines, end, rest = text.rpartition("\n")
+        if not self._terminal.drawing:
+            self._stream.write(text)
+        elif end:
+            self._terminal.write(f"{self.rest}{lines}\n")
+        self.rest = rest if end else self.rest + rest
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def break_line(self) -> None:
+        """End a line that was begun: the drawing needs one of its own."""
+        if self.rest:
+            self.write("\n")
+        if not self._terminal.drawing:
+            self._stream.flush()
+
+
+class _Foot:
+    """The drawing, under the line that this process has begun and not ended."""
+
+    def __init__(self, foot: RenderableType, passages: list[_Passage]) -> None:
+        self._foot = foot
+        self._passages = passages
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        begun = [passage.rest for passage in self._passages if passage.rest]
+        lines = [Text(harmless(text, color=False), no_wrap=True, overflow="ellipsis") for text in begun]
+        yield Group(*lines, self._foot)
+
+
+class _Raw:
+    """Text that goes to the terminal as it is: no markup, no wrapping, no highlighting."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Segment(self._text)
+
+
+def _same_terminal(one: Any, other: Any) -> bool:
+    try:
+        first, second = os.fstat(one.fileno()), os.fstat(other.fileno())
+        return bool(one.isatty()) and first.st_rdev == second.st_rdev
+    except (AttributeError, OSError, ValueError):  # None, closed, or nothing with a descriptor: pytest, IDLE
+        return False
