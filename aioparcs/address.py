@@ -41,9 +41,9 @@ class Address(NamedTuple):
         Raises:
             SettingError: the text is not an address.
         """
-        parts = urlsplit(text)
-        query = dict(parse_qsl(parts.query))
         try:
+            parts = urlsplit(text)
+            query = dict(parse_qsl(parts.query))
             worker, fingerprint = int(query.get("worker", -1)), query.get("cert", "")
             if parts.scheme == "tcp" and parts.hostname and parts.port is not None:
                 return cls("tcp", parts.hostname, parts.port, worker, fingerprint)

@@ -113,7 +113,7 @@ class Hello(NamedTuple):
             raise HandshakeError(f"the peer's nonce has {len(hello.nonce)} bytes instead of {NONCE_SIZE}")
         if not hello.versions[0] <= VERSION <= hello.versions[1]:
             raise HandshakeError(
-                f"the peer ({hello.agent}) speaks wire versions {low} to {high}, this program speaks {VERSION}"
+                f"the peer ({hello.agent!r}) speaks wire versions {low} to {high}, this program speaks {VERSION}"
             )
         return hello
 
@@ -142,5 +142,5 @@ def verify(token: bytes, role: str, transcript: bytes, body: bytes) -> bool:
 
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise TypeError(f"{value!r} is not {kind.__name__}")
+        raise TypeError(f"{type(value).__name__} instead of {kind.__name__}")
     return value

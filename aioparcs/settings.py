@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 from aioparcs.errors import SettingError
 
-__all__ = ["MAX_BUFFER_COUNT", "Settings", "parse_size"]
+__all__ = ["MAX_BUFFER_COUNT", "VERSION", "Settings", "parse_size"]
+
+# Said once: the package's metadata reads it from here.
+VERSION = "0.1.0"
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -82,10 +85,10 @@ def parse_size(text: str) -> int:
     """
     number = text.strip().lower().removesuffix("b").removesuffix("i")
     power = "kmgt".find(number[-1:]) + 1 if number else 0
-    size = int(float(number[:-1] if power else number) * 1024**power)
-    if size <= 0:
+    size = float(number[:-1] if power else number) * 1024**power
+    if not 1 <= size < float("inf"):
         raise ValueError(text)
-    return size
+    return int(size)
 
 
 def _parse(name: str, text: str, kind: type) -> int | float:
@@ -93,7 +96,7 @@ def _parse(name: str, text: str, kind: type) -> int | float:
         value = parse_size(text) if kind is int else float(text)
         if not 0 < value < float("inf"):
             raise ValueError(text)
-    except (ValueError, OverflowError):
+    except ValueError:
         what = "a positive size or number such as 64m" if kind is int else "a positive number of seconds"
         raise SettingError(f"{name}={text!r} is not {what}") from None
     return value

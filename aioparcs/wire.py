@@ -178,7 +178,7 @@ class Decoder:
 
     def set_limits(self, max_body: int, max_buffers: int) -> None:
         """Change the limits, for frames whose header has not been read yet."""
-        self._max_body = max_body
+        self._max_body = max_body = min(max_body, _LENGTH)
         self._max_buffers = max_buffers
         # One chained comparison in `feed` tells "a plain MSG frame within the limit"; version 1 has none.
         self._plain_max = _PLAIN_MSG | max_body if self._version == 2 else -1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from math import prod
 from typing import Any
 
 from aioparcs.errors import DecodeError, EncodeError
@@ -18,6 +19,7 @@ __all__ = ["describe", "is_array", "put_together", "take_apart"]
 # bool, integers, floats, complex, text, bytes, structured, time spans and times; not objects, not strings by pointer.
 _KINDS = "biufcUSVmM"
 _SCALAR = "S"
+_ORDERS = {"C": "C", "F": "F", _SCALAR: "C"}
 
 
 def is_array(value: Any) -> bool:
@@ -72,26 +74,31 @@ def put_together(dtype: Any, shape: Any, order: Any, data: Any) -> Any:
         raise DecodeError("an array arrived, and NumPy is not installed here: aioparcs[numpy] brings it") from error
     try:
         kind = numpy.lib.format.descr_to_dtype(_tuples(dtype))
-        if kind.hasobject or kind.kind not in _KINDS or kind.subdtype or order not in ("C", "F", _SCALAR):
-            raise DecodeError(f"an array of dtype {dtype!r} and order {order!r} has no form on the wire")
-        if not len(memoryview(data)):
-            array = numpy.empty(shape, kind, "F" if order == "F" else "C")
-            if array.nbytes:
-                raise ValueError("no data")
-        else:
+        if kind.hasobject or kind.kind not in _KINDS or kind.subdtype:
+            raise ValueError(f"the dtype {kind.str} has no form on the wire")
+        if type(shape) is not list or not all(type(size) is int and size >= 0 for size in shape):
+            raise ValueError("a shape is a list of sizes")
+        if type(order) is not str or order not in _ORDERS or (order == _SCALAR and shape):
+            raise ValueError("the order is C, F, or S for a scalar")
+        size = memoryview(data).nbytes
+        if kind.itemsize * prod(shape) != size:  # before memory is taken for what a shape announces
+            raise ValueError(f"{size:,} bytes don't fill the shape")
+        if size:
             writable = bytearray(data) if isinstance(data, bytes) else data
-            array = numpy.frombuffer(writable, kind).reshape(shape, order="F" if order == "F" else "C")
+            array = numpy.frombuffer(writable, kind).reshape(shape, order=_ORDERS[order])
+        else:
+            array = numpy.ndarray(shape, kind, order=_ORDERS[order])  # numpy.empty makes S1 of S0
         return array[()] if order == _SCALAR else array
-    except DecodeError:
-        raise
-    except Exception as error:  # NumPy raises many kinds for a bad description
-        raise DecodeError(f"an array that can't be made: dtype {dtype!r}, shape {shape!r}: {error}") from error
+    except Exception as error:  # NumPy raises many kinds for a bad description; quoting it could fail as well
+        raise DecodeError(f"an array that can't be made: {error}") from error
 
 
 def _is_plain(numpy: Any, dtype: Any) -> bool:
     """Tell whether the description gives the same dtype back; extension dtypes pretend to be raw bytes."""
     try:
-        return bool(numpy.lib.format.descr_to_dtype(describe(numpy, dtype)) == dtype)
+        description = describe(numpy, dtype)
+        "".join(dtype.names or ()).encode()  # a name that is no Unicode
+        return bool(numpy.lib.format.descr_to_dtype(description) == dtype)
     except (TypeError, ValueError):
         return False
 

@@ -15,6 +15,7 @@ from aioparcs.errors import DecodeError
 
 __all__ = ["allocate", "decode", "decode_json", "decode_raw", "extension"]
 
+_ADDRESS = [str, str, int, int, str]
 # What the library may raise for a body that is not one MessagePack value that can be made here.
 _BAD_BODY = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
 
@@ -39,7 +40,7 @@ def decode(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
     except DecodeError:
         raise
     except _BAD_BODY as error:
-        raise DecodeError(f"a message that can't be decoded: {error!r}") from error
+        raise DecodeError(f"a message that can't be decoded: {_reason(error)}") from error
 
 
 def decode_raw(body: Any, buffer: Any) -> Any:
@@ -54,7 +55,7 @@ def decode_raw(body: Any, buffer: Any) -> Any:
     try:
         dtype, shape, order = msgpack.unpackb(body)
     except _BAD_BODY as error:
-        raise DecodeError(f"a raw message whose description can't be decoded: {error!r}") from error
+        raise DecodeError(f"a raw message whose description can't be decoded: {_reason(error)}") from error
     return arrays.put_together(dtype, shape, order, buffer)
 
 
@@ -71,26 +72,32 @@ def decode_json(body: Any) -> Any:
         raise DecodeError(f"a message that is not JSON: {error}") from error
 
 
+def _reason(error: BaseException) -> str:
+    # Not repr: the library's "extra data" holds the whole value, and a value from outside may not bear quoting.
+    return str(error) or type(error).__name__
+
+
 class _Hook:
-    """Makes the values of extensions; one for each message that has buffers, one for all others."""
+    """
+    Makes the values of extensions.
+
+    One for each message that has buffers and one for all others, whatever thread they are decoded in: so it
+    never changes, and what is within an extension gets one of its own.
+    """
 
     __slots__ = ("_buffers", "_depth")
 
-    def __init__(self, buffers: tuple[Any, ...] = ()) -> None:
+    def __init__(self, buffers: tuple[Any, ...] = (), depth: int = 0) -> None:
         self._buffers = buffers
-        self._depth = 0
+        self._depth = depth
 
     def __call__(self, code: int, data: bytes) -> Any:
         if code == Ext.INTEGER:
             return int.from_bytes(data, "big", signed=True)
-        self._depth += 1
-        try:
-            if self._depth > MAX_EXT_DEPTH:
-                raise DecodeError(f"extensions nested more than {MAX_EXT_DEPTH} deep")
-            value = msgpack.unpackb(data, strict_map_key=False, timestamp=3, ext_hook=self)
-            return self._make(code, value)
-        finally:
-            self._depth -= 1
+        if self._depth >= MAX_EXT_DEPTH:
+            raise DecodeError(f"extensions nested more than {MAX_EXT_DEPTH} deep")
+        inner = _Hook(self._buffers, self._depth + 1)
+        return self._make(code, msgpack.unpackb(data, strict_map_key=False, timestamp=3, ext_hook=inner))
 
     def _make(self, code: int, value: Any) -> Any:
         if code == Ext.BYTES:
@@ -99,15 +106,16 @@ class _Hook:
             dtype, shape, order, where = value
             return arrays.put_together(dtype, shape, order, where if isinstance(where, bytes) else self._buffer(where))
         if code == Ext.ADDRESS:
-            scheme, host, port, worker, fingerprint = value
-            return Address(scheme, host, port, worker, fingerprint)
+            if [type(field) for field in value] != _ADDRESS:
+                raise DecodeError("an address is [scheme, host, port, worker, fingerprint]")
+            return Address(*value)
         if code == Ext.USER:
             return self._make_user(*value)
         raise DecodeError(f"unknown MessagePack extension {code}")
 
     def _buffer(self, index: Any) -> Any:
         if type(index) is not int or not 0 <= index < len(self._buffers):
-            raise DecodeError(f"a message names buffer {index!r} and has {len(self._buffers)}")
+            raise DecodeError(f"a message names a buffer that it doesn't have; it has {len(self._buffers)}")
         return self._buffers[index]
 
     @staticmethod

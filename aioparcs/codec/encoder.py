@@ -28,6 +28,9 @@ _KEYS = (str, int, bytes)
 _only_scalars = _SCALARS.issuperset
 _only_plain_keys = frozenset({str, int}).issuperset
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+# What the packer and the walk raise for a value that they can't take.
+_UNPACKABLE = (ValueError, OverflowError, MemoryError, RecursionError)
 
 Buffers = tuple[Any, ...]
 
@@ -75,11 +78,13 @@ def encode_inline(value: Any) -> tuple[bytes, Buffers]:
         EncodeError: as `encode`.
     """
     walk = _Walk()
-    ready = walk.value(value, "$", 0)
     try:
-        return _pack(ready), tuple(walk.buffers)
-    except (ValueError, OverflowError, MemoryError) as error:
-        _Walk(strict=True).value(value, "$", 0)
+        return _pack(walk.value(value, "$", 0)), tuple(walk.buffers)
+    except _UNPACKABLE as error:
+        try:
+            _Walk(strict=True).value(value, "$", 0)
+        except _UNPACKABLE:  # it has no place to name, as when the stack is too deep
+            pass
         raise EncodeError("$", f"can't be packed: {error}") from error
 
 
@@ -127,7 +132,7 @@ class _Walk:
         if arrays.is_array(value):
             return self._array(value, place)
         if kind is Address:
-            return msgpack.ExtType(Ext.ADDRESS, _pack(list(value)))
+            return msgpack.ExtType(Ext.ADDRESS, _pack(self._list(value, place, depth)))
         if isinstance(value, dict):
             return self._dict(value, place, depth)
         if isinstance(value, list | tuple):
@@ -203,6 +208,8 @@ def _timestamp(value: datetime, place: str) -> Any:
     if value.utcoffset() is None:
         raise EncodeError(place, "a datetime without a time zone; give it one, such as datetime.timezone.utc")
     # Not Timestamp.from_datetime: it goes through a float, which rounds far dates to the next second.
+    if not _FIRST <= value <= _LAST:
+        raise EncodeError(place, "a datetime outside of the years 1 to 9999 in UTC")
     since: timedelta = value - _EPOCH
     return msgpack.Timestamp(since.days * 86400 + since.seconds, since.microseconds * 1000)
 
