@@ -207,10 +207,10 @@ class Decoder:
         append, plain_max = self.frames.append, self._plain_max
         self.stalled = False
         while True:
-            if self._view is not None:
-                position = self._copy(data, position)
-                if self._view is not None:
+            while self._view is not None:
+                if position == end:
                     return
+                position = self._copy(data, position)
             if end - position < HEADER_SIZE:
                 break
             head = _unpack_head(data, position)[0]
