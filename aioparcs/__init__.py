@@ -18,9 +18,11 @@ from aioparcs.errors import (
     StartError,
     WorkerLost,
 )
+from aioparcs.runner import Runner, run
+from aioparcs.service import Service, serve
+from aioparcs.settings import VERSION as __version__
 from aioparcs.settings import Settings
-
-__version__ = "0.1.0"
+from aioparcs.task import Task
 
 __all__ = [
     "Address",
@@ -35,9 +37,15 @@ __all__ = [
     "ParcsError",
     "ProtocolError",
     "RemoteError",
+    "Runner",
+    "Service",
     "SettingError",
     "Settings",
     "StartError",
+    "Task",
     "WorkerLost",
+    "__version__",
     "register",
+    "run",
+    "serve",
 ]

@@ -162,10 +162,15 @@ class RemoteError(ParcsError):
 
     @staticmethod
     def make(
-        type: str, message: str, traceback: str = "", cause: RemoteError | None = None, worker: str = ""
+        type: str,
+        message: str,
+        traceback: str = "",
+        cause: RemoteError | None = None,
+        worker: str = "",
+        builtin: str = "",
     ) -> RemoteError:
-        """Make the error that is also the builtin ``type``, when there is such a builtin."""
-        error = _remote_class(type)(type, message, traceback, cause, worker)
+        """Make the error that is also the builtin of that name (or of the name ``type``), when there is one."""
+        error = _remote_class(builtin or type)(type, message, traceback, cause, worker)
         error.__cause__ = cause
         return error
 
@@ -175,7 +180,8 @@ class RemoteError(ParcsError):
         return f"{self.type}{where}: {self.message}{text}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RemoteError.make, (self.type, self.message, self.traceback, self.cause, self.worker)
+        builtin = self.__class__.__mro__[1].__name__  # behind RemoteError itself, the builtin or ParcsError
+        return RemoteError.make, (self.type, self.message, self.traceback, self.cause, self.worker, builtin)
 
 
 class StartError(ParcsError):

@@ -75,6 +75,11 @@ class Settings(NamedTuple):
                 values[name] = _parse(f"PARCS_{name.upper()}", text, type(default))
         return cls._make(values.get(name, default) for name, default in cls._field_defaults.items())
 
+    def to_env(self) -> dict[str, str]:
+        """Make the variables that `from_env` reads, for what isn't the default."""
+        defaults = self._field_defaults
+        return {f"PARCS_{name.upper()}": str(v) for name, v in self._asdict().items() if v != defaults[name]}
+
 
 def parse_size(text: str) -> int:
     """

@@ -144,7 +144,8 @@ async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.Stre
     context = _client_context() if address.fingerprint else None
     name = "" if context else None
     if address.scheme == "unix":
-        reader, writer = await asyncio.open_unix_connection(_abstract(address), ssl=context, server_hostname=name)
+        sock = _connect_unix(address)
+        reader, writer = await asyncio.open_unix_connection(sock=sock, ssl=context, server_hostname=name)
     else:
         reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context, server_hostname=name)
     if context:
@@ -153,6 +154,18 @@ async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.Stre
             writer.transport.abort()
             raise HandshakeError(f"the certificate of {address} is another one than its address says")
     return reader, writer
+
+
+def _connect_unix(address: Address) -> socket.socket:
+    """Connect at once or fail: a listener whose backlog is full has the caller try again."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.setblocking(False)
+        sock.connect(_abstract(address))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _abstract(address: Address) -> str:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import msgpack
 
 from aioparcs import codec, wire
-from aioparcs.channel.link import Link, error_of
+from aioparcs.channel.failure import error_of
+from aioparcs.channel.link import Link
 from aioparcs.errors import DecodeError, EncodeError, EndOfChannel, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
@@ -84,7 +85,7 @@ class Channel(Link):
         version: int = 2,
         peer_limits: tuple[int, int] | None = None,
     ) -> None:
-        self._calls: dict[int, asyncio.Future[Frame]] = {}
+        self._calls: dict[int, asyncio.Future[Frame | None]] = {}
         self._call_ids = itertools.count()
         self._received = 0
         self.on_cancel: Callable[[int], None] | None = None
@@ -182,6 +183,7 @@ class Channel(Link):
         target = memoryview(buffer).cast("B")
         if target.readonly:
             raise TypeError("recv_into needs a writable buffer")
+        self._check_alone()
         self._inbox.aim(target)
         try:
             await self._wait_for_frame()
@@ -239,16 +241,21 @@ class Channel(Link):
             EndOfChannel, ConnectionLost, ChannelClosed, EncodeError: see `send` and `recv`.
         """
         body, buffers = codec.encode_inline([call_id := next(self._call_ids), name, args, kwargs])
+        if self._outbox.held:
+            await self._wait_for_room()
+        self._check_receiving()
         future = self._calls[call_id] = self._loop.create_future()
         try:
-            await self._send_frame(FrameType.CALL, body, buffers)
+            await self._send_large(FrameType.CALL, body, buffers)
             frame = await future
         except asyncio.CancelledError:
-            if self._refuse is None:
-                self._outbox.put(b"".join(wire.encode_frame(FrameType.CANCEL, msgpack.packb([call_id]))))
+            self.post_frame(FrameType.CANCEL, msgpack.packb([call_id]))
             raise
         finally:
             del self._calls[call_id]
+        if frame is None:
+            self._check_receiving()
+        assert frame is not None  # or the line before has raised
         _id, ok, value = codec.decode(frame.body, frame.buffers)
         if ok:
             return value
@@ -268,9 +275,10 @@ class Channel(Link):
             frame = await self.recv_frame()
             if frame.type != FrameType.CALL:
                 raise ProtocolError("a message came to a program that only answers calls: use call() instead of send()")
-            call = await self._decode_call(frame)
-            if call:
-                return call
+            try:
+                return Call(*codec.decode(frame.body, frame.buffers))
+            except (DecodeError, TypeError) as error:
+                self._decline(frame, "DecodeError", str(error))
 
     async def send_result(self, call_id: int, ok: bool, value: Any) -> None:
         """
@@ -286,6 +294,15 @@ class Channel(Link):
         """
         body, buffers = codec.encode_inline([call_id, ok, value])
         await self._send_frame(FrameType.RESULT, body, buffers)
+
+    @property
+    def is_ready(self) -> bool:
+        """True when `recv` would not wait."""
+        return self._inbox.ready
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have ``callback`` called whenever something arrives; returns what undoes it."""
+        return self._inbox.watch(callback)
 
     def statistics(self) -> Statistics:
         """Tell what this channel has done so far."""
@@ -304,29 +321,23 @@ class Channel(Link):
     async def _recv_frame(self, frame: Frame) -> Any:
         """Make the message of a frame that isn't a small plain one."""
         self._inbox.consumed(frame)
+        while frame.type == FrameType.CALL:
+            self._decline(frame, "LookupError", "the peer is a service that takes no calls; send() to it")
+            frame = await self.recv_frame()
         if frame.type == FrameType.MSG:
             return codec.decode(frame.body, frame.buffers)
         if frame.type == FrameType.RAW:
             return codec.decode_raw(frame.body, frame.buffers[0])
         if frame.type == FrameType.JSON:
             return codec.decode_json(frame.body)
-        if frame.type == FrameType.CALL:
-            call = await self._decode_call(frame)
-            if call:
-                await self.send_result(call.id, False, _no_function(call.name))
-            return await self.recv()
         error = ProtocolError(f"a frame of type {frame.type} has no place on a channel")
         self._fail(error)
         raise error
 
-    async def _decode_call(self, frame: Frame) -> Call | None:
-        """Decode a call; answer one that can't be decoded, and return None."""
-        try:
-            return Call(*codec.decode(frame.body, frame.buffers))
-        except (DecodeError, TypeError) as error:
-            call_id = _call_id(frame.body)
-            await self.send_result(call_id, False, {"type": "DecodeError", "message": str(error)})
-            return None
+    def _decline(self, call: Frame, type: str, message: str) -> None:
+        """Answer a call with an error, without waiting for room: whoever cancels that wait would cost the answer."""
+        answer = [_call_id(call.body), False, {"type": type, "message": message}]
+        self.post_frame(FrameType.RESULT, msgpack.packb(answer))
 
     async def _send_frame(self, type: int, body: bytes, buffers: tuple[Any, ...]) -> None:
         if self._outbox.held:
@@ -376,7 +387,7 @@ class Channel(Link):
         super()._finish(error)
         for future in self._calls.values():
             if not future.done():
-                future.set_exception(self._inbox.end or error)
+                future.set_result(None)
 
     @staticmethod
     def _raw_buffer(frame: Frame) -> memoryview:
@@ -404,7 +415,3 @@ def _call_id(body: Any) -> int:
         return int(unpacker.unpack())
     except Exception:
         return -1
-
-
-def _no_function(name: str) -> dict[str, Any]:
-    return {"type": "LookupError", "message": f"the peer has no function {name!r}; it is a service: send() to it"}

@@ -48,9 +48,11 @@ async def introduce(
         mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
         writer.write(mine)
         theirs, greeting = await _read_hello(reader)
-        writer.write(_frame(FrameType.AUTH, proof(token, hello.role, mine + theirs)))
+        auth = _frame(FrameType.AUTH, proof(token, hello.role, mine + theirs))
+        writer.write(auth)
         _, body = await _read_frame(reader, FrameType.AUTH)
-        if not verify(token, greeting.role, mine + theirs, body):
+        # The listener's proof covers the dialler's as well: two workers have one role, and an echo is no proof.
+        if not verify(token, greeting.role, mine + theirs + auth, body):
             raise HandshakeError("the listener doesn't know the job's token")
         await _read_frame(reader, FrameType.WELCOME)
         return greeting
@@ -87,13 +89,13 @@ async def accept(
         theirs, greeting = await _read_hello(reader, refuse=writer)
         mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
         writer.write(mine)
-        _, body = await _read_frame(reader, FrameType.AUTH)
+        auth, body = await _read_frame(reader, FrameType.AUTH)
         if not verify(token, greeting.role, theirs + mine, body):
             _refuse(writer, "token", "the job's token is another one")
         reason = judge(greeting)
         if reason:
             _refuse(writer, "place", reason)
-        answer = _frame(FrameType.AUTH, proof(token, hello.role, theirs + mine))
+        answer = _frame(FrameType.AUTH, proof(token, hello.role, theirs + mine + auth))
         writer.write(answer + _frame(FrameType.WELCOME))
         return greeting
 
@@ -156,6 +158,7 @@ async def _read_hello(reader: asyncio.StreamReader, refuse: asyncio.StreamWriter
         return magic + frame, Hello.decode(body)
     except HandshakeError as error:
         if refuse:
+            refuse.write(MAGIC)
             _refuse(refuse, "version", str(error))
         raise
 

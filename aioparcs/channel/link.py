@@ -13,13 +13,14 @@ from collections.abc import Coroutine
 from typing import Any
 
 from aioparcs import codec, wire
+from aioparcs.channel.failure import error_of
 from aioparcs.channel.inbox import Inbox
 from aioparcs.channel.outbox import Outbox
 from aioparcs.errors import BusyError, ChannelClosed, ConnectionLost, EndOfChannel, ParcsError, RemoteError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
-__all__ = ["Link", "error_of"]
+__all__ = ["Link"]
 
 _STILL_READING = b"\xc3"  # the body of a BYE whose sender goes on reading: MessagePack's true
 _DEFAULT = -1.0
@@ -77,6 +78,11 @@ class Link:
             await self._wait_for_room()
         self._outbox.put(wire.encode_header(type, len(body)) + body)
 
+    def post_frame(self, type: int, body: bytes = b"") -> None:
+        """Send one small frame without waiting for room; nothing happens when nothing more can be sent."""
+        if self._refuse is None:
+            self._outbox.put(wire.encode_header(type, len(body)) + body)
+
     async def recv_frame(self) -> Frame:
         """
         Receive the next frame that is no ping, error or goodbye.
@@ -97,14 +103,20 @@ class Link:
         """Return when there is a frame; raise the reason why there will never be one."""
         inbox = self._inbox
         while True:
-            if inbox.busy:
-                raise BusyError("another coroutine is receiving from this channel")
+            self._check_alone()
             if inbox.frames:
                 return
-            end = self._closed or inbox.end
-            if end is not None:
-                raise end.with_traceback(None)
+            self._check_receiving()
             await inbox.wait()
+
+    def _check_receiving(self) -> None:
+        end = self._closed or self._inbox.end
+        if end is not None:
+            raise end.with_traceback(None)
+
+    def _check_alone(self) -> None:
+        if self._inbox.busy:
+            raise BusyError("another coroutine is receiving from this channel")
 
     # What the transport's protocol calls
 
@@ -115,8 +127,8 @@ class Link:
         self._transport.set_protocol(self._small)
         if held:
             self._data(held)
-        if ended:
-            self._eof()
+        if ended and not self._eof():
+            self._transport.close()
         if self._transport.is_closing():
             self._connection_lost(None)
 
@@ -352,16 +364,5 @@ def _step(reading: Coroutine[Any, Any, bytes]) -> bytes | None:
 def _remote_error(body: Any) -> ParcsError:
     try:
         return error_of(codec.decode(body))
-    except (ParcsError, TypeError, KeyError, AttributeError):
+    except (ParcsError, TypeError, KeyError, AttributeError, RecursionError):
         return RemoteError.make("Exception", "the peer's program failed, and its error can't be read")
-
-
-def error_of(values: Any) -> RemoteError:
-    """Make the `RemoteError` of an error map: {type, message, traceback, cause}."""
-    cause = values.get("cause")
-    return RemoteError.make(
-        str(values["type"]),
-        str(values["message"]),
-        str(values.get("traceback") or ""),
-        error_of(cause) if cause else None,
-    )

@@ -50,7 +50,7 @@ class Outbox:
 
     Args:
         loop: the event loop.
-        transport: where to write; its water marks are set to 0, so that "not paused" means "written".
+        transport: where to write; its water marks are set so that "not paused" means "written".
         limit: bytes that may wait before `full` says so.
         on_room: called when fewer than a quarter of ``limit`` wait again, and after each burst of writing.
 
@@ -69,7 +69,6 @@ class Outbox:
         limit: int,
         on_room: Callable[[], None],
     ) -> None:
-        self.idle = True
         self.size = 0
         self.held = False
         self.frames = 0
@@ -79,14 +78,16 @@ class Outbox:
         self._limit = limit
         self._on_room = on_room
         self._pieces: deque[bytes | Sending] = deque()
-        self._paused = False
         self._flush_due = False
         self._quiet_since = 0.0
         self._drained: asyncio.Future[None] | None = None
-        transport.set_write_buffer_limits(high=0)
-        # TLS and memory transports have no socket that may be written to behind their back.
+        # TLS and memory transports have no socket that may be written to behind their back. A TLS transport with
+        # a high-water mark of 0 pauses when it holds nothing at all, and then nothing makes it resume.
         plain = transport.get_extra_info("sslcontext") is None
         sock = transport.get_extra_info("socket") if plain else None
+        transport.set_write_buffer_limits(high=0 if plain else 1)
+        self._paused = transport.get_write_buffer_size() > 0  # what the handshake has left there
+        self.idle = not self._paused
         self._fd = -1 if sock is None else sock.fileno()
 
     @property
@@ -122,6 +123,7 @@ class Outbox:
     def put_large(self, pieces: list[Any], done: asyncio.Future[None] | None) -> list[Sending]:
         """Take a frame with buffers: bytes, then flat memoryviews. Returns what the owner may want to `keep`."""
         head, *views = pieces
+        self.idle = False
         sendings = [Sending(view, None) for view in views]
         sendings[-1].done = done
         self._pieces.append(head)
@@ -214,17 +216,16 @@ class Outbox:
     def _write_large(self, sending: Sending) -> int:
         view = sending.view
         count = self._write_socket(view)
-        if count < len(view):
-            copy = bytes(view[count : count + _COPY])
-            count += len(copy)
-            self._transport.write(copy)
+        copy = bytes(view[count : count + _COPY])
+        count += len(copy)
         self.size -= count
         self.written += count
+        sending.view = view[count:]
         if count == len(view):
             self._pieces.popleft()
             sending.settle()
-        else:
-            sending.view = view[count:]
+        if copy:  # last: the transport may call back from within
+            self._transport.write(copy)
         return count
 
     def _write_socket(self, view: memoryview) -> int:

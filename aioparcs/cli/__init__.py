@@ -15,6 +15,7 @@ from aioparcs.cli.display import Detail, opened
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.template import command_line, copy_to
 from aioparcs.engine import observer
+from aioparcs.local import find_modules
 
 __all__ = ["main"]
 
@@ -70,9 +71,9 @@ def main() -> None:
 def _modules_there(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     folder = os.path.dirname(incomplete)
     if folder:
-        names = [os.path.join(folder, name) for name in found.found_in([Path(folder)])]
+        names = [os.path.join(folder, name) for name in find_modules([Path(folder)])]
     else:
-        names = found.found_in(found.roots(context.params.get("modules")))
+        names = list(find_modules(found.roots(context.params.get("modules"))))
     items = [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return items or [CompletionItem(incomplete, type="dir")]
 

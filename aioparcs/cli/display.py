@@ -23,6 +23,7 @@ __all__ = ["Board", "Detail", "LiveDisplay", "PlainDisplay", "opened"]
 
 COLORS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 BAR = (10, 40)  # columns: the least and the most
+FAILURES = 10  # workers of a module whose failure is told one by one; what fails in hundreds fails alike
 STEPS = 4  # lines of progress that a plain display prints for a module
 PERIOD = 0.25  # seconds between two looks of a plain display
 PATIENCE = 5.0  # seconds after which it prints a count that is not complete yet
@@ -78,9 +79,9 @@ class _Display:
         self.tally.connected(module)
 
     def ended(self, module: str, worker: int, error: str | None) -> None:
-        if error is not None:
-            self._say(module, worker, error.partition("\n")[0], failed=True)
-        elif self._detail is Detail.VERBOSE:
+        if error is not None and (self._detail is Detail.VERBOSE or self.tally[module].failed < FAILURES):
+            self._say(module, worker, error.partition("\n")[0])
+        elif error is None and self._detail is Detail.VERBOSE:
             self._say(module, worker, f"ended at {self.elapsed:.2f} s")
         self.tally.ended(module, worker, error)
 
@@ -95,8 +96,8 @@ class _Display:
         if self._detail is not Detail.QUIET:
             self._line(module, None, ": ", text)
 
-    def _say(self, module: str, worker: int, text: str, *, failed: bool = False) -> None:
-        self._line(module, worker, " failed: " if failed else " ", text)
+    def _say(self, module: str, worker: int, text: str) -> None:
+        self._line(module, worker, " ", text)
 
     def _line(self, module: str, worker: int | None, separator: str, text: str) -> None:
         raise NotImplementedError

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 
-__all__ = ["Usage", "find", "found_in", "roots"]
+from aioparcs.local import find_modules, module_folders
+
+__all__ = ["Usage", "find", "roots"]
 
 MAIN = "main.py"
 
@@ -24,12 +26,13 @@ def roots(modules: str | None) -> list[Path]:
     List the folders that module names are looked up in.
 
     Args:
-        modules: the value of ``--modules``: folders joined as in ``PATH``. None stands for ``PARCS_MODULES``
-            of the environment or, without it, for the current folder and the one that holds it.
+        modules: the value of ``--modules``. None stands for ``PARCS_MODULES`` of the environment or, without it,
+            for the current folder and the one that holds it.
     """
-    named = modules or os.environ.get("PARCS_MODULES")
-    if named:
-        return [Path(os.path.abspath(part)) for part in named.split(os.pathsep) if part]
+    if modules:
+        return [Path(os.path.abspath(modules))]
+    if os.environ.get("PARCS_MODULES"):
+        return module_folders()
     return [Path.cwd(), Path.cwd().parent]
 
 
@@ -45,9 +48,9 @@ def find(name: str, folders: Sequence[Path]) -> Path:
         Usage: there is no such module; the message lists those that there are.
     """
     is_name = os.sep not in name and name not in (os.curdir, os.pardir)
-    for folder in [folder / name for folder in folders] if is_name else []:
-        if (folder / MAIN).is_file():
-            return folder
+    there = find_modules(folders)
+    if is_name and name in there:
+        return there[name]
     path = Path(os.path.abspath(name))
     if path.name == MAIN and path.is_file():
         return path.parent
@@ -57,24 +60,13 @@ def find(name: str, folders: Sequence[Path]) -> Path:
         raise Usage(f"{name} is not a module: it has no {MAIN}")
     if not is_name:
         raise Usage(f"there is no folder {name}")
-    raise Usage(f"there is no module {name!r} in {_listed(folders, ' or ')}; {_instead(folders)}")
+    raise Usage(f"there is no module {name!r} in {_listed(folders, ' or ')}; {_instead(there)}")
 
 
-def found_in(folders: Sequence[Path]) -> list[str]:
-    """List the names of all modules in some folders, sorted."""
-    names = set()
-    for folder in folders:
-        try:
-            names |= {entry.name for entry in os.scandir(folder) if os.path.isfile(os.path.join(entry, MAIN))}
-        except OSError:  # not there, or not ours to read: no module in it for this user
-            continue
-    return sorted(names)
-
-
-def _instead(folders: Sequence[Path]) -> str:
-    names = found_in(folders)
+def _instead(there: Iterable[str]) -> str:
+    names = ", ".join(sorted(there))
     if names:
-        return f"found there: {', '.join(names)}"
+        return f"found there: {names}"
     return f"a module is a folder with a {MAIN}; name the folder that holds them with --modules"
 
 

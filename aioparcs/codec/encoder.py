@@ -193,8 +193,8 @@ class _Walk:
     def _user(self, value: Any, place: str, depth: int) -> Any:
         entry = registered[type(value)]
         self._ext_depth += 1
-        if self._ext_depth > MAX_EXT_DEPTH:
-            raise EncodeError(place, f"registered types nested more than {MAX_EXT_DEPTH} deep")
+        if self._ext_depth >= MAX_EXT_DEPTH:  # the last level is for an array, or an address, within
+            raise EncodeError(place, f"registered types nested more than {MAX_EXT_DEPTH - 1} deep, or within itself")
         try:
             plain = entry.encode(value)
         except Exception as error:

@@ -1,0 +1,241 @@
+"""
+Where launchers run: the interface of an engine, and the records that cross it.
+
+The runner knows of engines only what stands here. An engine makes launchers exist; they dial in by themselves,
+and the runner asks them for workers over their control connections.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Protocol
+
+from aioparcs.address import Address
+from aioparcs.errors import SettingError
+from aioparcs.settings import Settings, parse_size
+from aioparcs.transport import Listener
+
+__all__ = [
+    "Console",
+    "Engine",
+    "Job",
+    "LauncherState",
+    "Observer",
+    "Placement",
+    "WorkerGroup",
+    "WorkerSpec",
+    "observer",
+]
+
+
+class WorkerSpec(NamedTuple):
+    """
+    What a worker is and what it may use.
+
+    Attributes:
+        module: a module's name, or an image reference (with ``/`` or ``:``).
+        env: what its environment has besides the engine's.
+        cpus: CPUs that one worker may keep busy, None for any number.
+        memory: bytes that one worker may use, None for any number.
+        gpus: GPUs that one worker gets.
+        wire: ``v2``, or ``v1`` for a service of the original PARCS.
+        swarm: what the swarm engine adds to Docker's own specification; other engines ignore it.
+    """
+
+    module: str
+    env: Mapping[str, str] = {}
+    cpus: float | None = None
+    memory: int | None = None
+    gpus: int = 0
+    wire: str = "v2"
+    swarm: Mapping[str, Any] = {}
+
+    @property
+    def limits(self) -> dict[str, float | int]:
+        """The limits that a launcher sets on each worker."""
+        return {name: value for name in ("cpus", "memory") if (value := getattr(self, name)) is not None}
+
+    @classmethod
+    def make(cls, module: str, *, memory: int | str | None = None, **options: Any) -> WorkerSpec:
+        """
+        Make one of a user's arguments.
+
+        Raises:
+            SettingError: an option has an impossible value.
+        """
+        spec = cls(module, memory=_memory(memory), **{k: v for k, v in options.items() if v is not None})
+        if spec.cpus is not None and not 0 < spec.cpus < float("inf"):
+            raise SettingError(f"cpus={spec.cpus!r} is not a positive number")
+        if spec.gpus < 0:
+            raise SettingError(f"gpus={spec.gpus!r} is negative")
+        if spec.wire not in ("v1", "v2"):
+            raise SettingError(f"wire={spec.wire!r}: there is v2, and v1 for services of the original PARCS")
+        for name, value in dict[str, Any](spec.env).items():  # users are not type checkers
+            if not isinstance(value, str) or not name or "=" in name or "\0" in name + value:
+                raise SettingError(f"env={{{name!r}: {value!r}}}: names and values are text, names without '='")
+        return spec
+
+
+class Placement(NamedTuple):
+    """
+    Some workers of a group in one place.
+
+    Attributes:
+        launcher: the slot of the launcher that starts them, or of the process itself for the original wire.
+        first: the number of the first of them.
+        size: how many.
+        dial: where the original wire's service listens, None for workers that dial in.
+    """
+
+    launcher: int
+    first: int
+    size: int
+    dial: Address | None = None
+
+
+class WorkerGroup(NamedTuple):
+    """
+    The workers of one request.
+
+    Attributes:
+        spec: what they are.
+        first: the number of the first of them; numbers are the job's.
+        size: how many.
+        placements: where they are.
+    """
+
+    spec: WorkerSpec
+    first: int
+    size: int
+    placements: tuple[Placement, ...]
+
+
+class LauncherState(NamedTuple):
+    """
+    What became of a launcher.
+
+    Attributes:
+        launcher: its slot.
+        state: ``placed``, ``running``, ``failed`` (it never got to run) or ``gone``.
+        reason: what happened, for people.
+        exitcode: as ``subprocess`` gives it, None if unknown.
+    """
+
+    launcher: int
+    state: str
+    reason: str = ""
+    exitcode: int | None = None
+
+
+class Observer(Protocol):
+    """Who watches a job: called from the event loop, so each call is quick."""
+
+    def started(self, module: str, workers: range) -> None:
+        """Workers were asked for."""
+
+    def connected(self, module: str, worker: int) -> None:
+        """A worker is connected."""
+
+    def ended(self, module: str, worker: int, error: str | None) -> None:
+        """A worker ended; ``error`` is None for a clean end."""
+
+    def progress(self, module: str, worker: int, done: float, total: float) -> None:
+        """A worker told how far it is."""
+
+    def output(self, module: str, worker: int | None, line: str) -> None:
+        """A worker, or its launcher (None), printed a line."""
+
+    def note(self, module: str, text: str) -> None:
+        """Something takes a while, or something was lost, and people should know."""
+
+
+class Console:
+    """The observer for want of another: prints what workers print, and notes, to standard error."""
+
+    def started(self, module: str, workers: range) -> None:
+        """Say nothing."""
+
+    def connected(self, module: str, worker: int) -> None:
+        """Say nothing."""
+
+    def ended(self, module: str, worker: int, error: str | None) -> None:
+        """Say nothing: who waits for the worker is told."""
+
+    def progress(self, module: str, worker: int, done: float, total: float) -> None:
+        """Say nothing."""
+
+    def output(self, module: str, worker: int | None, line: str) -> None:
+        """Print the line behind its origin."""
+        self._print(f"{module}:{worker} | {line}" if worker is not None else f"{module} | {line}")
+
+    def note(self, module: str, text: str) -> None:
+        """Print the note."""
+        self._print(f"{module}: {text}")
+
+    @staticmethod
+    def _print(text: str) -> None:
+        sys.stderr.write(f"{text}\n")  # one write: a line is never torn by another
+
+
+# Whoever directs the program, such as the command line, says here who watches the jobs that it runs.
+observer: ContextVar[Observer] = ContextVar("observer", default=Console())  # noqa: B039  # it has no state
+
+
+class Job(NamedTuple):
+    """
+    One run of a runner, as its engine sees it.
+
+    Attributes:
+        id: its name.
+        token: the secret that launchers and workers prove to know.
+        address: where they dial.
+        settings: limits and deadlines.
+        observer: who watches.
+    """
+
+    id: str
+    token: bytes
+    address: Address
+    settings: Settings
+    observer: Observer
+
+
+class Engine(Protocol):
+    """All that the runner knows about where work runs."""
+
+    async def listen(self, on_connect: Callable[[Any, Any], Awaitable[None]], *, tls: bool) -> Listener:
+        """Listen where this engine's workers can reach the runner."""
+
+    async def open(self, job: Job) -> None:
+        """Begin a job."""
+
+    async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
+        """
+        Have ``count`` workers, numbered from ``first``, placed; returns before they run.
+
+        Raises:
+            StartError: it is certain that they can't run: no such module, a limit that can't be kept.
+        """
+
+    def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
+        """Tell what becomes of the group's launchers; ends when all of them are gone."""
+
+    async def stop(self, group: WorkerGroup) -> None:
+        """End what the group's launchers still run, at once."""
+
+    async def post_mortem(self, launcher: int) -> tuple[str, ...]:
+        """The last lines that a launcher itself printed."""
+
+    async def aclose(self) -> None:
+        """Leave nothing of the job behind."""
+
+
+def _memory(value: int | str | None) -> int | None:
+    if value is None or (isinstance(value, int) and value > 0):
+        return value
+    try:
+        return parse_size(str(value))
+    except ValueError:
+        raise SettingError(f"memory={value!r} is not a size in bytes such as '512m'") from None

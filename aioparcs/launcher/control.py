@@ -1,0 +1,152 @@
+"""
+The launcher's side of the control connection.
+
+It runs in a process of its own beside the fork server, executes nothing of the user's, and so answers at once
+whatever the workers compute. It relays the runner's requests to the fork server, and tells the runner of starts,
+ends, output and progress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+
+import msgpack
+
+from aioparcs import codec
+from aioparcs.auth import Role
+from aioparcs.channel import Link
+from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel, ProtocolError
+from aioparcs.launcher.connect import connect
+from aioparcs.launcher.nursery import MESSAGE_SIZE
+from aioparcs.launcher.output import Output
+from aioparcs.launcher.place import Home
+from aioparcs.settings import Settings
+from aioparcs.transport import keep_alive
+from aioparcs.wire import Frame, FrameType
+
+__all__ = ["Control"]
+
+# Seconds that the last lines get to reach the runner when the job ends.
+_LAST_WORDS = 2.0
+
+
+class Control:
+    """
+    Relays between the runner and the fork server.
+
+    Args:
+        home: where the runner is.
+        settings: limits and deadlines.
+        nursery: this end of the socket pair to the fork server.
+        progress: the reading end of the pipe that workers write their progress to.
+    """
+
+    def __init__(self, home: Home, settings: Settings, nursery: socket.socket, progress: int) -> None:
+        self._home = home
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._nursery = nursery
+        self._output = Output(self._loop, progress, settings.log_queue, settings.last_lines)
+        self._alive = 0
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+        self._acknowledged = asyncio.Event()
+        self._over = False
+        self._telling: asyncio.Task[None]
+        self._ending: asyncio.Task[None] | None = None
+        self._link: Link
+
+    async def run(self) -> None:
+        """
+        Serve until the runner ends the job.
+
+        Raises:
+            ConnectionLost: the runner is gone, or so is the fork server.
+            HandshakeError: the runner refused this launcher.
+        """
+        reader, writer, _ = await connect(self._home, Role.LAUNCHER, self._home.slot, self._settings)
+        keep_alive(writer.transport, self._settings.liveness, user_timeout=True)
+        self._link = Link(reader, writer, settings=self._settings)
+        self._nursery.setblocking(False)
+        self._loop.add_reader(self._nursery, self._hear_nursery)
+        self._telling = asyncio.create_task(self._tell_news())
+        try:
+            with contextlib.suppress(EndOfChannel, ChannelClosed):
+                while True:
+                    await self._obey(await self._link.recv_frame())
+        finally:
+            tasks = [task for task in (self._telling, self._ending) if task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._loop.remove_reader(self._nursery)
+            self._output.close()
+            self._link.abort()
+
+    async def _obey(self, frame: Frame) -> None:
+        if frame.type == FrameType.LOG:
+            self._acknowledged.set()
+        elif frame.type == FrameType.START:
+            first, count, base, size, limits = codec.decode(frame.body)
+            self._alive += count
+            self._nobody.clear()
+            await self._ask("spawn", first, count, base, size, limits)
+        elif frame.type == FrameType.KILL:
+            worker, number = codec.decode(frame.body)
+            if worker >= 0:
+                await self._ask("kill", worker, number)
+            elif self._ending is None:
+                self._ending = asyncio.create_task(self._wind_down())
+        else:
+            raise ProtocolError(f"a frame of type {frame.type} has no place on a control connection")
+
+    async def _ask(self, *request: Any) -> None:
+        await self._loop.sock_sendall(self._nursery, msgpack.packb(request))
+
+    async def _wind_down(self) -> None:
+        """End what still runs, and let its last lines reach the runner."""
+        await self._ask("end")
+        await self._nobody.wait()  # the fork server kills whoever doesn't end within its grace
+        self._over = True
+        self._output.poke()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS):
+                await self._telling
+        await self._link.aclose()
+
+    async def _tell_news(self) -> None:
+        """Send output and progress, one batch at a time: what the runner is slow to take waits here, bounded."""
+        while not self._over or not self._output.told:
+            lines, dropped, progress = await self._output.news()
+            for worker, (done, total) in progress.items():
+                self._post(FrameType.PROGRESS, worker, done, total)
+            self._acknowledged.clear()
+            self._post(FrameType.LOG, lines, dropped)
+            await self._acknowledged.wait()
+
+    def _hear_nursery(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data, descriptors, _, _ = socket.recv_fds(self._nursery, MESSAGE_SIZE, 1)
+                if not data:
+                    self._loop.remove_reader(self._nursery)
+                    self._link.abort(ConnectionLost("the launcher's fork server is gone"))
+                    return
+                self._relay(descriptors, *msgpack.unpackb(data))
+
+    def _relay(self, descriptors: list[int], event: str, worker: int, *details: Any) -> None:
+        if event == "started":
+            self._output.add(worker, descriptors[0])
+            self._post(FrameType.STARTED, worker, *details)
+            return
+        code, lines = (details[0], self._output.finish(worker)) if event == "exited" else (None, [details[0]])
+        self._post(FrameType.EXITED, worker, code, lines)
+        self._alive -= 1
+        if not self._alive:
+            self._nobody.set()
+
+    def _post(self, type: int, *values: Any) -> None:
+        self._link.post_frame(type, codec.encode_inline(list(values))[0])

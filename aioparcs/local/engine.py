@@ -1,0 +1,160 @@
+"""The local engine: one launcher for each module, environment and interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aioparcs.address import Address
+from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
+from aioparcs.errors import StartError, signal_name
+from aioparcs.launcher import Home, pass_token
+from aioparcs.local.environments import interpreter
+from aioparcs.local.modules import find_module, module_folders
+from aioparcs.local.process import Process
+from aioparcs.transport import Listener, listen
+
+__all__ = ["LocalEngine"]
+
+_V1_PORT = 4444
+# The original insists on the variable, and connects to it only when a service starts services.
+_V1_LEADER = "tcp://127.0.0.1:4321"
+# Seconds that a launcher gets to end by itself when the job is over, after what the runner has given it.
+_LAST_GRACE = 3.0
+
+_Key = tuple[Path, tuple[tuple[str, str], ...], str]
+
+
+class LocalEngine:
+    """
+    Runs launchers as processes of this machine.
+
+    Sockets are in the abstract namespace, the token goes through a pipe, and each process is tied to the
+    runner's life by the kernel: whatever happens, no file and no process stays behind.
+
+    Args:
+        modules: the folders that hold modules; see `module_folders` for the default.
+    """
+
+    def __init__(self, modules: list[Path] | None = None) -> None:
+        self._folders = modules if modules is not None else module_folders()
+        self._processes: list[Process] = []
+        self._launchers: dict[_Key, Process] = {}
+        self._v1: Process | None = None
+        self._job: Job
+
+    async def listen(self, on_connect: Callable[[Any, Any], Awaitable[None]], *, tls: bool) -> Listener:
+        """Listen on an abstract Unix socket."""
+        return await listen(Address("unix", "@"), on_connect, tls=tls)
+
+    async def open(self, job: Job) -> None:
+        """Begin a job."""
+        self._job = job
+
+    async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
+        """
+        Have workers placed: by a launcher that runs already, or a new one.
+
+        Raises:
+            StartError: there is no such module, its requirements can't be installed, or a limit can't be kept.
+        """
+        folder = find_module(spec.module, self._folders)
+        _check_limits(spec)
+        python = await interpreter(folder, self._job.observer)
+        if spec.wire == "v1":
+            process = self._start_v1(spec, folder, python, count)
+            placement = Placement(process.slot, first, count, Address("tcp", "127.0.0.1", _V1_PORT))
+        else:
+            placement = Placement(self._launcher(spec, folder, python).slot, first, count)
+        return WorkerGroup(spec, first, count, (placement,))
+
+    async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
+        """Tell what becomes of the group's launchers."""
+        for placement in group.placements:
+            yield LauncherState(placement.launcher, "running")
+        for placement in group.placements:
+            code = await asyncio.shield(self._processes[placement.launcher].exited)
+            how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+            yield LauncherState(placement.launcher, "gone", how, code)
+
+    async def stop(self, group: WorkerGroup) -> None:
+        """Kill the group's launchers, and their workers with them."""
+        for placement in group.placements:
+            self._processes[placement.launcher].kill()
+
+    async def post_mortem(self, launcher: int) -> tuple[str, ...]:
+        """The last lines that a launcher itself printed."""
+        return tuple(self._processes[launcher].last)
+
+    async def aclose(self) -> None:
+        """Wait for all processes to end; kill those that don't."""
+        if self._v1:
+            self._v1.kill()
+        await asyncio.gather(*(process.wait(_LAST_GRACE) for process in self._processes))
+
+    def _launcher(self, spec: WorkerSpec, folder: Path, python: str) -> Process:
+        key = (folder, tuple(sorted(spec.env.items())), python)
+        process = self._launchers.get(key)
+        if process is None or process.exited.done():
+            slot = len(self._processes)
+            token = pass_token(self._job.token)
+            home = Home(self._job.address, self._job.id, slot, self._job.token, None)
+            process = self._launchers[key] = self._spawn(spec, folder, python, home.to_env(token), token)
+        return process
+
+    def _start_v1(self, spec: WorkerSpec, folder: Path, python: str, count: int) -> Process:
+        if count > 1 or (self._v1 and not self._v1.exited.done()) or not _is_free(_V1_PORT):
+            raise StartError(
+                spec.module,
+                f"the original wire has one port, {_V1_PORT}, and on one machine one worker at a time can have it; "
+                "shut the other one down first",
+            )
+        leader = {"LEADER_URL": os.environ.get("LEADER_URL", _V1_LEADER)}
+        self._v1 = self._spawn(spec, folder, python, leader, None)
+        return self._v1
+
+    def _spawn(
+        self, spec: WorkerSpec, folder: Path, python: str, variables: dict[str, str], inherit: int | None
+    ) -> Process:
+        job = self._job
+        environ = {**os.environ, **job.settings.to_env(), **spec.env, **variables}
+        try:
+            process = Process(
+                len(self._processes),
+                python,
+                folder,
+                environ,
+                inherit,
+                job.settings.last_lines,
+                lambda line: job.observer.output(spec.module, None, line),
+            )
+        except OSError as error:
+            raise StartError(spec.module, f"can't run {python}: {error.strerror}") from error
+        self._processes.append(process)
+        return process
+
+
+def _check_limits(spec: WorkerSpec) -> None:
+    """Refuse what Linux doesn't enforce without privileges."""
+    available = len(os.sched_getaffinity(0))
+    if spec.cpus is not None and (spec.cpus != int(spec.cpus) or spec.cpus > available):
+        raise StartError(
+            spec.module,
+            f"cpus={spec.cpus:g} can't be kept here: the local engine gives whole CPUs, and there are {available}",
+        )
+    if spec.gpus:
+        raise StartError(spec.module, f"gpus={spec.gpus} can't be kept here: the local engine shares no GPUs out")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("", port))
+        except OSError:
+            return False
+        return True

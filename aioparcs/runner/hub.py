@@ -1,0 +1,112 @@
+"""Who dials the runner: the handshake, and the place that each one takes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any
+
+from aioparcs.auth import TOKEN_SIZE, Hello, Role, new_nonce
+from aioparcs.channel import Channel, Link, accept
+from aioparcs.engine import Observer
+from aioparcs.errors import HandshakeError
+from aioparcs.runner.launchers import Launcher
+from aioparcs.settings import VERSION, Settings
+from aioparcs.task import Task
+from aioparcs.transport import keep_alive
+
+__all__ = ["Hub"]
+
+
+class Hub:
+    """
+    The runner's side of every connection.
+
+    Args:
+        settings: limits and deadlines.
+        observer: who watches.
+
+    Attributes:
+        job: the job's name.
+        token: its secret.
+        tasks: the workers that have a place, by number.
+        launchers: the launchers that have a place, by slot.
+        strangers: connections that were refused.
+    """
+
+    def __init__(self, settings: Settings, observer: Observer) -> None:
+        self.job = secrets.token_hex(4)
+        self.token = secrets.token_bytes(TOKEN_SIZE)
+        self.tasks: dict[int, Task] = {}
+        self.launchers: dict[int, Launcher] = {}
+        self.strangers = 0
+        self._settings = settings
+        self._observer = observer
+        self._arriving = 0
+        self._prune_at = 256
+
+    def expect(self, tasks: list[Task]) -> None:
+        """Keep places for workers that are about to be started."""
+        self.tasks.update((task.worker, task) for task in tasks)
+        if len(self.tasks) > self._prune_at:  # a runner may start workers for days
+            self.tasks = {number: task for number, task in self.tasks.items() if not task.is_over}
+            self._prune_at = 2 * len(self.tasks) + 256
+
+    async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Deal with a connection: whoever proves to belong to the job gets its place; others are closed."""
+        if self._arriving >= self._settings.max_unauthenticated:
+            writer.transport.abort()
+            self._refused("too many connections are in their handshake")
+            return
+        self._arriving += 1
+        try:
+            peer = await self._shake_hands(reader, writer)
+        except HandshakeError as error:
+            # Not aborted: what refuses the peer, with the reason, is still on its way.
+            writer.close()
+            self._refused(str(error))
+            return
+        except BaseException:
+            writer.transport.abort()
+            raise
+        finally:
+            self._arriving -= 1
+        self._seat(peer, reader, writer)
+
+    async def _shake_hands(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Hello:
+        settings = self._settings
+        hello = Hello(
+            Role.RUNNER, self.job, -1, new_nonce(), f"aioparcs/{VERSION}", settings.max_body, settings.max_buffers
+        )
+        return await accept(reader, writer, hello, self.token, settings.handshake_timeout, self._judge)
+
+    def _judge(self, peer: Hello) -> str | None:
+        """Say why a peer that knows the token may not come in, or None."""
+        if peer.job != self.job:
+            return f"this is job {self.job}, not {peer.job}"
+        places: dict[int, Any] = self.launchers if peer.role == Role.LAUNCHER else self.tasks
+        place = places.get(peer.worker)
+        if place is None or peer.role not in (Role.LAUNCHER, Role.WORKER):
+            return f"no {peer.role} {peer.worker} is expected"
+        if place.is_connected:
+            return f"the place of {peer.role} {peer.worker} is taken"
+        return None
+
+    def _seat(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if peer.role == Role.LAUNCHER:
+            keep_alive(writer.transport, self._settings.liveness, user_timeout=True)
+            self.launchers[peer.worker].connect(Link(reader, writer, settings=self._settings))
+            return
+        # No user timeout: it would end the connection of a worker that reads slowly.
+        keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
+        limits = (peer.max_body, peer.max_buffers)
+        task = self.tasks[peer.worker]
+        channel = Channel(reader, writer, settings=self._settings, peer_limits=limits)
+        if not task.connect(channel):
+            channel.abort()  # it was given up while it shook hands
+            return
+        self._observer.connected(task.module, task.worker)
+
+    def _refused(self, reason: str) -> None:
+        self.strangers += 1
+        self._observer.note("runner", f"refused a connection ({self.strangers} so far): {reason}")

@@ -1,0 +1,180 @@
+"""The runner's side of a control connection: what it asks of a launcher, and what it hears."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import Any
+
+from aioparcs import codec
+from aioparcs.channel import Link
+from aioparcs.engine import Observer
+from aioparcs.errors import ConnectionLost, DecodeError, ParcsError, WorkerLost
+from aioparcs.settings import Settings
+from aioparcs.task import Task
+from aioparcs.wire import Frame, FrameType
+
+__all__ = ["Launcher"]
+
+# Pings in the time that a silent launcher gets.
+_PINGS = 4
+# Seconds that the engine gets to say why a launcher's connection ended.
+_EXPLANATION = 0.5
+
+
+class Launcher:
+    """
+    One launcher, from before it dials in until it is gone.
+
+    Args:
+        module: the module that it runs.
+        slot: its number.
+        settings: limits and deadlines.
+        observer: who watches.
+
+    Attributes:
+        tasks: its workers that aren't gone, by number.
+    """
+
+    def __init__(self, module: str, slot: int, settings: Settings, observer: Observer) -> None:
+        self.module = module
+        self.slot = slot
+        self.tasks: dict[int, Task] = {}
+        self._settings = settings
+        self._observer = observer
+        self._link: Link | None = None
+        self._requests: list[tuple[FrameType, bytes]] = []
+        self._jobs: list[asyncio.Task[None]] = []
+        self._gone = asyncio.Event()
+
+    @property
+    def is_connected(self) -> bool:
+        """True once it has dialled in, also when it is gone again."""
+        return self._link is not None
+
+    def connect(self, link: Link) -> None:
+        """Take the control connection, and send what was asked for before it was there."""
+        self._link = link
+        for type, body in self._requests:
+            link.post_frame(type, body)
+        self._requests.clear()
+        self._jobs = [asyncio.create_task(self._listen(link)), asyncio.create_task(self._watch(link))]
+
+    def start(self, tasks: list[Task], base: int, size: int, limits: dict[str, Any]) -> None:
+        """Ask for workers, numbered one behind the other."""
+        for task in tasks:
+            self.tasks[task.worker] = task
+        self._ask(FrameType.START, tasks[0].worker, len(tasks), base, size, limits)
+
+    def adopt(self, task: Task) -> None:
+        """Take a worker that is the process itself: a service of the original PARCS has no launcher."""
+        self.tasks[task.worker] = task
+
+    def kill(self, worker: int, number: int) -> None:
+        """Ask for a worker's end, by a signal; SIGTERM is followed by SIGKILL after a second."""
+        self._ask(FrameType.KILL, worker, number)
+
+    async def end(self, timeout: float) -> None:
+        """Ask for the end of the job, and hear the workers' last lines; after ``timeout`` seconds, end abruptly."""
+        self._ask(FrameType.KILL, -1, signal.SIGTERM)
+        if self._jobs:
+            await asyncio.wait(self._jobs[:1], timeout=timeout)
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the connection at once."""
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        if self._link:
+            self._link.abort()
+            await self._link.aclose()
+
+    def gone(self, reason: str, exitcode: int | None, lines: tuple[str, ...]) -> None:
+        """Hear from the engine that the launcher's process, or container, has ended."""
+        self._gone.set()
+        for task in list(self.tasks.values()):
+            if not self.is_connected and not task.is_connected:
+                task.give_up(f"its main.py {reason} before it reached serve(...)", lines)
+            if not self.is_connected and exitcode == 0:
+                self._ended(task, None)
+        self.lose(f"is lost: its launcher {reason}", lines)
+
+    def lose(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
+        """Take note that the launcher is gone, and all its workers with it."""
+        for task in list(self.tasks.values()):
+            lost = WorkerLost(task.name, reason, last_lines=last_lines)
+            task.give_up(reason, last_lines)
+            self._ended(task, lost, cut=True)
+        if self._link:
+            self._link.abort()
+
+    def _ask(self, type: FrameType, *values: Any) -> None:
+        body = codec.encode_inline(list(values))[0]
+        if self._link is None:
+            self._requests.append((type, body))
+        else:
+            self._link.post_frame(type, body)
+
+    async def _listen(self, link: Link) -> None:
+        """Hear the launcher until its connection ends."""
+        try:
+            while True:
+                self._hear(link, await link.recv_frame())
+        except (ParcsError, ValueError, TypeError) as error:  # the latter two: fields that make no sense
+            if not isinstance(error, ParcsError) or isinstance(error, DecodeError):
+                link.abort()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), _EXPLANATION)  # the engine may know more
+            self.lose(f"is lost with its launcher: {error}")
+
+    async def _watch(self, link: Link) -> None:
+        """Ping, and give the launcher up when it is silent for too long."""
+        loop, liveness = asyncio.get_running_loop(), self._settings.liveness
+        pause = liveness / _PINGS
+        while True:
+            asked = loop.time()
+            await asyncio.sleep(pause)
+            if loop.time() - asked > 2 * pause:
+                continue  # this program itself stood still: what came meanwhile has not been read yet
+            if loop.time() - link.last_heard > liveness:
+                silent = f"its host was silent for {liveness:g} s"
+                self.lose(f"is lost: {silent} (PARCS_LIVENESS)")
+                link.abort(ConnectionLost(silent))
+                return
+            link.post_frame(FrameType.PING)
+
+    def _hear(self, link: Link, frame: Frame) -> None:
+        values = codec.decode(frame.body)
+        if frame.type == FrameType.LOG:
+            self._hear_lines(*values)
+            link.post_frame(FrameType.LOG)  # the acknowledgement that asks for the next batch
+        elif frame.type == FrameType.PROGRESS:
+            worker, done, total = values
+            if worker in self.tasks:
+                self._observer.progress(self.tasks[worker].module, worker, done, total)
+        elif frame.type == FrameType.EXITED:
+            worker, code, lines = values
+            if worker in self.tasks:
+                self._hear_end(self.tasks[worker], code, tuple(lines))
+
+    def _hear_lines(self, lines: list[tuple[int, str]], dropped: int) -> None:
+        for worker, line in lines:
+            self._observer.output(self.module, worker, line)
+        if dropped:
+            self._observer.note(self.module, f"{dropped:,} lines of output were lost: they came faster than they left")
+
+    def _hear_end(self, task: Task, code: int | None, lines: tuple[str, ...]) -> None:
+        if code is None:  # there never was a process
+            task.give_up(lines[0])
+            self._ended(task, WorkerLost(task.name, lines[0]))
+            return
+        lost = WorkerLost.from_exit(task.name, code, lines)
+        task.give_up(f"it {lost.reason} before it was connected", lines)
+        self._ended(task, lost if code else None)
+
+    def _ended(self, task: Task, lost: WorkerLost | None, *, cut: bool = False) -> None:
+        del self.tasks[task.worker]
+        task.end(lost, cut=cut)
+        self._observer.ended(task.module, task.worker, lost.reason if lost else None)

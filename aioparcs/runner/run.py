@@ -1,0 +1,120 @@
+"""A runner as a whole program: its loop, its signals, its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from aioparcs.errors import ParcsError, SettingError
+from aioparcs.launcher import new_loop
+from aioparcs.runner.runner import Runner
+
+__all__ = ["explain", "run"]
+
+Main = Callable[[Runner], Awaitable[Any]] | type[Runner]
+
+_PACKAGE = str(Path(__file__).parents[1])
+_INTERNAL = (_PACKAGE, str(Path(asyncio.__file__).parent), "<frozen runpy>")
+
+
+def run(main: Main) -> None:
+    """
+    Run a runner as a program; returns when it has succeeded and ends the process otherwise.
+
+    Ctrl-C and SIGTERM cancel it, so that it ends gracefully and leaves nothing of its job; a second Ctrl-C ends it
+    at once.
+
+    Args:
+        main: a coroutine function that takes the `Runner`, or a subclass of `Runner` with a ``run`` method.
+
+    Raises:
+        SystemExit: with 1 for an exception (printed, without this package's own frames), 2 for a setting with an
+            impossible value, 130 for Ctrl-C, 143 for SIGTERM.
+    """
+    stop = _Stop()
+    try:
+        with asyncio.Runner(loop_factory=new_loop) as loop_runner:
+            loop_runner.run(stop.guard(_run(main)))
+    except SettingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (asyncio.CancelledError, KeyboardInterrupt) as error:
+        if stop.signal is None and not isinstance(error, KeyboardInterrupt):
+            explain(error)
+            sys.exit(1)
+        number = stop.signal or signal.SIGINT
+        print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
+        sys.exit(128 + number)
+    except Exception as error:
+        explain(error)
+        sys.exit(1)
+
+
+async def _run(main: Main) -> None:
+    if isinstance(main, type):
+        async with main() as runner:
+            await runner.run()
+    else:
+        async with Runner() as runner:
+            await main(runner)
+
+
+def explain(error: BaseException) -> None:
+    """Print an exception as its writer sees it: without the frames of aioparcs and asyncio; one line for our own."""
+    if isinstance(error, ParcsError):
+        where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
+        place = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
+        print(f"error{place}: {error}", file=sys.stderr)
+        return
+    report = traceback.TracebackException.from_exception(error)
+    _prune(report)
+    print("".join(report.format()), end="", file=sys.stderr)
+
+
+def _prune(report: traceback.TracebackException | None) -> None:
+    if report is None:
+        return
+    report.stack = traceback.StackSummary.from_list([frame for frame in report.stack if not _is_internal(frame)])
+    _prune(report.__cause__)
+    _prune(report.__context__)
+    for inner in getattr(report, "exceptions", None) or ():
+        _prune(inner)
+
+
+def _is_internal(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith(_INTERNAL)
+
+
+class _Stop:
+    """
+    Turns SIGINT and SIGTERM into a cancellation of the program.
+
+    Handlers of the ``signal`` module, not the loop's: they also work while the user's code blocks the loop.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    async def guard(self, program: Awaitable[None]) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            if self.signal is not None:
+                raise KeyboardInterrupt
+            self.signal = number
+            loop.call_soon_threadsafe(task.cancel)
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            await program
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

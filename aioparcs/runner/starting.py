@@ -1,0 +1,115 @@
+"""What ``start`` and ``start_many`` return: to be awaited, entered, or iterated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from typing import Any
+
+from aioparcs.errors import StartError
+from aioparcs.task import Task
+
+__all__ = ["Starting", "StartingMany"]
+
+_Place = Callable[[], Coroutine[Any, Any, list[Task]]]
+
+
+class Starting:
+    """
+    A worker on its way.
+
+    ``t = await runner.start(...)`` gives the connected task; ``async with runner.start(...) as t`` also ends it.
+    Cancelling the wait kills the worker.
+    """
+
+    def __init__(self, place: _Place) -> None:
+        self._place = place
+        self._task: Task
+
+    def __await__(self) -> Generator[Any, None, Task]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Task:
+        self._task = await self
+        return self._task
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._task.__aexit__(*error)
+
+    async def _start(self) -> Task:
+        (task,) = await self._place()
+        try:
+            return await task.wait_connected()
+        except BaseException:
+            await task.kill()
+            raise
+
+
+class StartingMany:
+    """
+    Workers on their way.
+
+    ``await`` gives the list of connected tasks; ``async for t in`` gives each as it connects; ``async with`` gives
+    the list and also ends them all. Cancelling the wait kills the workers.
+    """
+
+    def __init__(self, place: _Place, *, min_workers: int | None, return_exceptions: bool) -> None:
+        self._place = place
+        self._min_workers = min_workers
+        self._return_exceptions = return_exceptions
+        self._placed: list[Task] = []
+        self._joining: asyncio.Task[None] | None = None
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> list[Any]:
+        return await self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._joining:
+            self._joining.cancel()
+            await asyncio.gather(self._joining, return_exceptions=True)
+        ends = (task.shutdown() if kind is None and task.is_connected else task.kill() for task in self._placed)
+        await asyncio.gather(*ends)
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        self._placed = await self._place()
+        arrivals: asyncio.Queue[Task] = asyncio.Queue()
+        for task in self._placed:
+            task.on_settled(arrivals.put_nowait)
+        for _ in self._placed:
+            task = await arrivals.get()
+            error = task.start_error
+            if error is None:
+                yield task
+            elif self._return_exceptions:
+                yield error
+            elif self._min_workers is None:
+                raise error
+
+    async def _start(self) -> list[Any]:
+        arrivals = aiter(self)
+        wanted, came = self._min_workers, 0
+        tasks: list[Any] = []
+        try:
+            async for arrival in arrivals:
+                tasks.append(arrival)
+                came += isinstance(arrival, Task)
+                if wanted is not None and came >= wanted:
+                    self._joining = asyncio.ensure_future(self._join(arrivals, tasks))
+                    return tasks
+            if wanted is not None:
+                errors = [task.start_error for task in self._placed]
+                first = next((str(error.reason) for error in errors if error), "")
+                raise StartError(self._placed[0].module, f"only {came} of min_workers={wanted} came: {first}")
+        except BaseException:
+            await asyncio.gather(*(task.kill() for task in self._placed))
+            raise
+        return [task.start_error or task for task in self._placed]
+
+    @staticmethod
+    async def _join(arrivals: AsyncIterator[Any], tasks: list[Any]) -> None:
+        """Let those who come later join the list that the user has."""
+        async for arrival in arrivals:
+            tasks.append(arrival)

@@ -1,0 +1,6 @@
+"""The program that works: `Service`, and `serve` at the end of its ``main.py``."""
+
+from aioparcs.service.serve import serve
+from aioparcs.service.service import Service
+
+__all__ = ["Service", "serve"]

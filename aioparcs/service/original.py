@@ -1,0 +1,87 @@
+"""A service of this package for one runner of the original PARCS: version 1 of the wire, on port 4444."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import Any
+
+from aioparcs.address import Address
+from aioparcs.channel import Channel, accept_v1
+from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError
+from aioparcs.launcher import Place
+from aioparcs.settings import Settings
+from aioparcs.transport import listen
+
+__all__ = ["serve_original"]
+
+_PORT = 4444
+_log = logging.getLogger("Service")
+
+
+async def serve_original(service_class: Any, settings: Settings) -> int:
+    """
+    Serve one runner: the first that greets as one.
+
+    The lines that it logs are the original's, for those who look for them.
+
+    Args:
+        service_class: a subclass of `Service`.
+        settings: limits and deadlines.
+
+    Returns:
+        The exit code: 0, 1 after an exception, 143 after SIGTERM.
+    """
+    logging.basicConfig(
+        format="%(asctime)s - %(levelname)s %(message)s", datefmt="%d-%b-%y %H:%M:%S", level=logging.INFO
+    )
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    _log.info("Welcome to PARCS-Python!")
+    try:
+        channel = await _first_runner(settings)
+        _log.info("Running your program...")
+        service = service_class()
+        service._attach(channel, Place(0, 0, 1, -1))
+        try:
+            await service.run()
+        except EndOfChannel:
+            pass  # the runner has closed the connection: that is a service's clean end too
+        await channel.aclose()
+        return 0
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
+    except Exception as error:
+        if isinstance(error, ConnectionLost):
+            _log.error("%s", error)
+        else:
+            _log.exception("the service failed")
+        return 1
+    finally:
+        _log.info("Bye!")
+
+
+async def _first_runner(settings: Settings) -> Channel:
+    """Wait for a connection that greets as a runner; later ones find nobody listening."""
+    arrived: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await accept_v1(reader, writer, settings.handshake_timeout)
+        except HandshakeError as error:
+            _log.warning("Refused a connection: %s", error)
+            writer.transport.abort()
+            return
+        if arrived.done():
+            writer.transport.abort()
+            return
+        _log.info("Client from %s connected", writer.get_extra_info("peername")[0])
+        arrived.set_result(Channel(reader, writer, settings=settings, version=1))
+
+    listener = await listen(Address("tcp", "0.0.0.0", _PORT), greet)
+    try:
+        return await arrived
+    finally:
+        await listener.aclose()

@@ -1,0 +1,153 @@
+"""How a service's ``main.py`` ends: `serve` finds out what this process is to be, and is it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+from aioparcs import codec
+from aioparcs.auth import Role
+from aioparcs.channel import Channel, error_map
+from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
+from aioparcs.launcher import Home, Place, connect, launch, new_loop
+from aioparcs.launcher.child import run
+from aioparcs.service.functions import Functions
+from aioparcs.service.original import serve_original
+from aioparcs.service.service import Service
+from aioparcs.settings import Settings
+from aioparcs.transport import keep_alive
+from aioparcs.wire import FrameType
+
+__all__ = ["serve"]
+
+# What a worker does with its channel until it is done.
+Program = Callable[[Channel, Place], Awaitable[None]]
+
+_USAGE = "this is a service: a runner starts it, with runner.start({module!r}); try: aioparcs run RUNNER"
+
+
+def serve(*targets: Any, fork: bool = True) -> NoReturn:
+    """
+    Serve a service class, or functions; the last line of a service's ``main.py``. It ends the process.
+
+    Started by a runner, this process becomes a launcher: it forks a worker for each place that the runner asks
+    for, and what was loaded before is theirs without loading it again. With ``LEADER_URL`` in the environment
+    and no runner of aioparcs, a service class serves one runner of the original PARCS on port 4444.
+
+    Args:
+        *targets: one subclass of `Service`; or plain and coroutine functions, which `Task.call` calls by name.
+        fork: False to give each worker a fresh interpreter, for modules that start threads or open connections
+            before this line.
+
+    Raises:
+        SystemExit: always; with 2 when nobody started this process, or a setting has an impossible value.
+        TypeError: the targets are neither a service class nor functions.
+    """
+    program = _program(targets)
+    try:
+        settings = Settings.from_env()
+        home = Home.from_env()
+    except SettingError as error:
+        _leave(2, f"error: {error}")
+    if home is not None and home.place is not None:
+        place = home.place
+        _leave(run(lambda: _work(home, settings, place, program)))
+    if home is not None:
+        sys.exit(launch(home, settings, lambda place: _work(home, settings, place, program), fork=fork))
+    if "LEADER_URL" in os.environ and isinstance(targets[0], type):
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            code = runner.run(serve_original(targets[0], settings))
+        _leave(code)
+    module = os.path.basename(os.path.dirname(os.path.abspath(sys.argv[0])))
+    _leave(2, _USAGE.format(module=module))
+
+
+def _program(targets: tuple[Any, ...]) -> Program:
+    if len(targets) == 1 and isinstance(targets[0], type) and issubclass(targets[0], Service):
+        service_class = targets[0]
+
+        async def converse(channel: Channel, place: Place) -> None:
+            service = service_class()
+            service._attach(channel, place)
+            await service.run()
+
+        return converse
+    functions: dict[str, Callable[..., Any]] = {
+        target.__name__: target for target in targets if inspect.isroutine(target)
+    }
+    if not targets or len(functions) != len(targets):
+        raise TypeError("serve() takes one subclass of Service, or functions with different names")
+
+    async def answer(channel: Channel, _place: Place) -> None:
+        await Functions(functions).answer(channel)
+
+    return answer
+
+
+def _work(home: Home, settings: Settings, place: Place, program: Program) -> int:
+    """Be a worker; returns the exit code."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(_converse(home, settings, place, program))
+
+
+async def _converse(home: Home, settings: Settings, place: Place, program: Program) -> int:
+    stopped = _stop_on_sigterm()
+    try:
+        reader, writer, runner = await connect(home, Role.WORKER, place.worker, settings)
+    except (ConnectionLost, HandshakeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    keep_alive(writer.transport, settings.liveness, user_timeout=False)
+    channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
+    try:
+        await program(channel, place)
+    except EndOfChannel:
+        pass  # the runner has ended the channel: that is a service's clean end too
+    except asyncio.CancelledError:
+        if not stopped.is_set():
+            raise
+        channel.abort()
+        return 128 + signal.SIGTERM
+    except Exception as error:
+        traceback.print_exc()
+        await _tell(channel, error)
+        return 1
+    await channel.aclose(None)  # for as long as the runner takes to read: without a runner the launcher kills
+    return 0
+
+
+async def _tell(channel: Channel, error: Exception) -> None:
+    """Let the runner know what went wrong, if it is still there."""
+    try:
+        await channel.send_frame(FrameType.ERROR, codec.encode_inline(error_map(error))[0])
+    except ParcsError:
+        return
+    await channel.aclose(None)
+
+
+def _stop_on_sigterm() -> asyncio.Event:
+    """Cancel the worker's program on SIGTERM, so that its ``finally`` blocks run; returns what tells that it came."""
+    task, stopped = asyncio.current_task(), asyncio.Event()
+    assert task is not None
+
+    def stop() -> None:
+        stopped.set()
+        task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    return stopped
+
+
+def _leave(code: int, message: str = "") -> NoReturn:
+    """End the process without waiting for threads that user code may have left in a computation."""
+    if message:
+        print(message, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

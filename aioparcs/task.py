@@ -1,0 +1,246 @@
+"""The runner's handle on one worker."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from aioparcs.channel import Channel, Statistics
+from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError, RemoteError, StartError, WorkerLost
+from aioparcs.settings import Settings
+
+__all__ = ["Task"]
+
+# Seconds that the launcher gets to say why a worker's stream ended.
+_EXPLANATION = 1.0
+
+
+class Task:
+    """
+    One worker, with a channel of its own.
+
+    As an async context manager it waits for the worker to finish when its block is left normally, for
+    ``close_timeout`` seconds at the longest, and kills it when the block is left on an error.
+
+    Attributes:
+        module: the name of the worker's module.
+        worker: its number in the job.
+        rank: its number among those started together, from 0.
+        size: how many were started together.
+    """
+
+    def __init__(
+        self, module: str, worker: int, rank: int, size: int, settings: Settings, kill: Callable[[Task, int], None]
+    ) -> None:
+        self.module = module
+        self.worker = worker
+        self.rank = rank
+        self.size = size
+        self._settings = settings
+        self._kill = kill
+        loop = asyncio.get_running_loop()
+        self._connected: asyncio.Future[Channel] = loop.create_future()
+        self._exited: asyncio.Future[WorkerLost | None] = loop.create_future()
+        self._channel: Channel
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name} {self.state}>"
+
+    @property
+    def name(self) -> str:
+        """``module:worker``."""
+        return f"{self.module}:{self.worker}"
+
+    @property
+    def state(self) -> str:
+        """``starting``, the state of its channel (see `Statistics`), or ``gone``."""
+        if self._exited.done():
+            return "gone"
+        return self.statistics().state if self.is_connected else "starting"
+
+    @property
+    def is_connected(self) -> bool:
+        """True once the worker has dialled in, also when it is gone again."""
+        return self._connected.done() and self._connected.exception() is None
+
+    @property
+    def is_over(self) -> bool:
+        """True when the worker is gone and its channel is closed."""
+        return self._exited.done() and (not self.is_connected or self.statistics().state == "closed")
+
+    # Messages
+
+    async def send(self, message: Any) -> None:
+        """Send one message; see `Channel.send`. A worker that is gone is `WorkerLost`, with its last lines."""
+        try:
+            await self._channel.send(message)
+        except (ConnectionLost, RemoteError) as error:
+            raise await self._explain(error) from error.__cause__
+
+    async def send_all(self, *messages: Any) -> None:
+        """Send several messages, one after the other; see `send`."""
+        for message in messages:
+            await self.send(message)
+
+    async def send_eof(self) -> None:
+        """End sending, so that the worker's ``async for`` ends; it can still answer."""
+        await self._channel.send_eof()
+
+    async def recv(self) -> Any:
+        """
+        Receive the next message; see `Channel.recv`.
+
+        Cancelling it leaves the message first in line.
+
+        Raises:
+            WorkerLost: the worker is gone; says why, with its last lines.
+            RemoteError: the worker's program failed; also the builtin exception that it was.
+            EndOfChannel: the worker has ended its side, and everything that it sent was received.
+        """
+        try:
+            return await self._channel.recv()
+        except (ConnectionLost, RemoteError) as error:
+            raise await self._explain(error) from error.__cause__
+
+    async def recv_into(self, buffer: Any) -> int:
+        """Receive the next message, bytes or an array, into memory of your own; see `Channel.recv_into`."""
+        try:
+            return await self._channel.recv_into(buffer)
+        except (ConnectionLost, RemoteError) as error:
+            raise await self._explain(error) from error.__cause__
+
+    async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Have the worker call one of its functions; see `Channel.call`."""
+        try:
+            return await self._channel.call(name, *args, **kwargs)
+        except (ConnectionLost, RemoteError) as error:
+            raise await self._explain(error) from error.__cause__
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self.recv()
+        except EndOfChannel:
+            raise StopAsyncIteration from None
+
+    def statistics(self) -> Statistics:
+        """Tell what the channel to this worker has done so far; see `Statistics`."""
+        return self._channel.statistics()
+
+    @property
+    def is_ready(self) -> bool:
+        """True when `recv` would not wait."""
+        return self._channel.is_ready
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have ``callback`` called whenever something arrives; returns what undoes it."""
+        return self._channel.watch(callback)
+
+    # Ends
+
+    async def shutdown(self) -> None:
+        """
+        End the channel and wait for the worker to finish; after ``close_timeout`` seconds it is killed.
+
+        Cancelling it kills the worker at once.
+        """
+        if self._exited.done():
+            await self._channel.aclose()
+            return
+        try:
+            async with asyncio.timeout(self._settings.close_timeout):
+                await self._channel.aclose(None)
+                await asyncio.shield(self._exited)
+        except TimeoutError:
+            self._kill(self, signal.SIGTERM)
+            await self._wait_killed()
+        except BaseException:
+            self._kill(self, signal.SIGKILL)
+            self._channel.abort()
+            raise
+
+    async def kill(self) -> None:
+        """End the worker at once, and wait until it is gone."""
+        if not self._exited.done():
+            self._kill(self, signal.SIGKILL)
+        if self.is_connected:
+            self._channel.abort()
+        await self._wait_killed()
+
+    async def __aenter__(self) -> Task:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            await self.shutdown()
+        else:
+            await self.kill()
+
+    async def _wait_killed(self) -> None:
+        """Wait for the launcher's word; a launcher that is lost itself says nothing, and takes its workers along."""
+        await asyncio.wait([self._exited], timeout=self._settings.close_timeout)
+
+    # What the runner's supervision calls
+
+    def connect(self, channel: Channel) -> bool:
+        """Give the task its channel; False when it has one already, or was given up."""
+        if self._connected.done():
+            return False
+        self._channel = channel
+        self._connected.set_result(channel)
+        return True
+
+    def give_up(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
+        """Let whoever waits for the start know that it failed."""
+        if not self._connected.done():
+            self._connected.set_exception(StartError(self.module, reason, last_lines))
+            self._connected.exception()  # retrieved: not everybody who starts a worker waits for it
+
+    def end(self, lost: WorkerLost | None, *, cut: bool = False) -> None:
+        """
+        Take note that the worker is gone.
+
+        Args:
+            lost: why, or None for a clean end.
+            cut: True when nothing of its stream will come any more, not even its end.
+        """
+        if not self._exited.done():
+            self._exited.set_result(lost)
+        if cut and lost is not None and self.is_connected:
+            self._channel.abort(lost)
+
+    def on_settled(self, callback: Callable[[Task], None]) -> None:
+        """Have ``callback`` called once, when the worker is connected or its start has failed."""
+        self._connected.add_done_callback(lambda _: callback(self))
+
+    @property
+    def start_error(self) -> StartError | None:
+        """Why the start failed, or None."""
+        error = self._connected.exception() if self._connected.done() else None
+        return error if isinstance(error, StartError) else None
+
+    async def abandon(self) -> None:
+        """Close the channel at once: the job is over."""
+        if self.is_connected:
+            self._channel.abort()
+            await self._channel.aclose()
+
+    async def wait_connected(self) -> Task:
+        """Wait until the worker has dialled in. Cancelling it changes nothing."""
+        await asyncio.shield(self._connected)
+        return self
+
+    async def _explain(self, error: ParcsError) -> ParcsError:
+        """Say more about the end of the channel: where it was, and what the launcher tells of it."""
+        if isinstance(error, RemoteError):
+            error.worker = error.worker or self.name
+            return error
+        if isinstance(error, WorkerLost):
+            return error
+        await asyncio.wait([self._exited], timeout=_EXPLANATION)
+        lost = self._exited.result() if self._exited.done() else None
+        return lost or type(error)(f"worker {self.name}: {error}")
