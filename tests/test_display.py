@@ -1,0 +1,151 @@
+"""What a run shows: on a terminal, elsewhere, quietly and in detail."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aioparcs.cli.tally import Tally
+from aioparcs.cli.terminal import harmless
+from tests.command import EXAMPLES, in_terminal, run, visible
+
+Project = Callable[..., Path]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Make a module's folder from the text of its main.py."""
+
+    def make(text: str, folder: str = "runner") -> Path:
+        made = tmp_path / folder
+        made.mkdir(parents=True)
+        (made / "main.py").write_text(text)
+        return made
+
+    return make
+
+
+def factor(*arguments: str) -> list[str | Path]:
+    return ["run", "runner", "--modules", EXAMPLES, "-e", "N=360", "-e", "P=3", *arguments]
+
+
+DIVISORS = (
+    "360 has 24 divisors: 1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 18, 20, 24, 30, 36, 40, 45, 60, 72, 90, 120, 180, 360"
+)
+
+
+def test_without_a_terminal_lines_go_to_stderr() -> None:
+    done = run(*factor())
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == DIVISORS
+    lines = [line for line in done.stderr.splitlines() if not line.endswith(" %")]
+    assert lines[:3] == ["factor: 3 workers asked for", "factor: 3 of 3 connected", "factor: 3 of 3 done"]
+    assert re.fullmatch(r"3 workers, \d+\.\d s", lines[3])
+    assert "\x1b" not in done.stderr
+
+
+def test_quiet_leaves_what_the_runner_prints() -> None:
+    done = run(*factor("-q"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == DIVISORS
+
+
+def test_verbose_follows_each_worker() -> None:
+    done = run(*factor("-v"))
+    for worker in range(3):
+        for event in ("asked for", "connected at", "ended at"):
+            assert done.stderr.count(f"factor:{worker} {event}") == 1
+
+
+PRINTING = """
+import os
+from aioparcs import Runner, run
+
+async def main(runner: Runner) -> None:
+    async with runner.start("noisy") as task:
+        print("[bold]runner[/bold]", await task.recv())
+
+run(main)
+"""
+NOISY = """
+from aioparcs import Service, serve
+
+class Noisy(Service):
+    async def run(self):
+        print("[red]not markup[/red]\\x1b[2J")
+        await self.send("heard")
+
+serve(Noisy)
+"""
+
+
+def test_a_terminal_shows_the_live_display_and_the_prints_above_it(project: Project) -> None:
+    project(NOISY, "noisy")
+    code, written = in_terminal("run", project(PRINTING))
+    assert code == 0
+    text = visible(written)
+    assert "[bold]runner[/bold] heard\n" in text
+    assert "noisy:0 | [red]not markup[/red]\n" in text
+    assert "━" in text
+    assert "100%  1 of 1 done\n" in text
+    assert re.search(r"\n1 worker, \d+\.\d s\n$", text)
+    assert "\x1b[2J" not in written
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
+
+
+def test_a_terminal_with_stdout_elsewhere_keeps_stdout_clean() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as stdout:
+        with os.fdopen(writing, "w") as pipe:
+            code, written = in_terminal(*factor(), stdout=pipe.fileno())
+        assert stdout.readline() == f"{DIVISORS}\n"
+    assert code == 0
+    assert "3 of 3 done" in visible(written)
+    assert DIVISORS not in written
+
+
+def test_no_color_is_honoured() -> None:
+    code, written = in_terminal(*factor(), NO_COLOR="1")
+    assert code == 0
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", written)
+
+
+def test_a_traceback_is_shown_whole_and_the_cursor_comes_back(project: Project) -> None:
+    text = PRINTING.replace('print("[bold]runner[/bold]", await task.recv())', "raise ValueError('no')")
+    project(NOISY, "noisy")
+    code, written = in_terminal("run", project(text))
+    assert code == 1
+    assert "ValueError: no" in visible(written)
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
+
+
+@pytest.mark.parametrize(
+    "line, colored, plain",
+    [
+        ("plain [b]text[/b]", "plain [b]text[/b]", "plain [b]text[/b]"),
+        ("a\tb", "a\tb", "a\tb"),
+        ("\x1b[31mred", "\x1b[31mred\x1b[0m", "red"),
+        ("up\x1b[5A\x1b[2J\x07\x08 \x1b]0;title\x07end\x1b", "up end", "up end"),
+        ("10 %\r50 %\r99 %\r", "99 %", "99 %"),
+    ],
+)
+def test_output_is_made_harmless(line: str, colored: str, plain: str) -> None:
+    assert harmless(line, color=True) == colored
+    assert harmless(line, color=False) == plain
+
+
+def test_the_fraction_sums_the_progress_of_all_workers() -> None:
+    tally = Tally()
+    assert tally["factor"].fraction == 0
+    tally.started("factor", range(4))
+    tally.progress("factor", 0, 5, 10)
+    assert tally["factor"].fraction == 0.125
+    tally.progress("factor", 0, 10, 10)
+    tally.progress("factor", 1, 3, 0)
+    tally.ended("factor", 0, None)
+    tally.ended("factor", 1, "was killed")
+    tally.ended("factor", 2, None)
+    assert tally["factor"].fraction == 0.5
+    assert tally.summary(4.21) == "4 workers, 1 failed, 4.2 s"
