@@ -230,8 +230,8 @@ class _Told:
         if count.reports and self._step < step < STEPS:
             self._step = step
             yield f"{100 * step // STEPS} %"
-        if self._is_news("ended", count.ended, asked, now, last):
-            yield f"{count.ended} of {asked} done" + (f", {count.failed} failed" if count.failed else "")
+        if self._is_news("ended", count.done + count.failed, asked, now, last):
+            yield f"{count.done} of {asked} done" + (f", {count.failed} failed" if count.failed else "")
 
     def _is_news(self, what: str, number: int, asked: int, now: float, last: bool) -> bool:
         changed = number != self._numbers[what]
@@ -247,13 +247,11 @@ def _write(line: str) -> None:
 
 
 def _states(count: Count) -> Text:
-    text = Text()
-    if count.ended < count.asked:
-        connecting = count.connected < count.asked
-        text.append(f"{count.connected} of {count.asked} connected" if connecting else f"{count.asked} connected")
-        text.append(f", {count.ended} done" if count.ended else "")
+    if count.done + count.failed == count.asked:
+        text = Text(f"{count.done} of {count.asked} done", "green" if not count.failed else "")
     else:
-        text.append(f"{count.ended} of {count.asked} done", style="green" if not count.failed else "")
+        of = f" of {count.asked}" if count.connected < count.asked else ""
+        text = Text(f"{count.connected}{of} connected" + (f", {count.done} done" if count.done else ""))
     if count.failed:
         text.append(f", {count.failed} failed", style="red")
     return text

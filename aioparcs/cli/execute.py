@@ -6,11 +6,13 @@ import os
 import runpy
 import signal
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
+
+from aioparcs.errors import SettingError
+from aioparcs.runner import explain
 
 __all__ = ["EX_INTERRUPTED", "EX_TERMINATED", "EX_USAGE", "execute", "terminable"]
 
@@ -23,7 +25,7 @@ def execute(folder: Path) -> int:
     """
     Run ``main.py`` of a folder and return the exit code that it ends with.
 
-    What it raises is printed to stderr, without the frames that stand above its own.
+    What it raises is printed to stderr, without the frames of this package.
     """
     path = os.fspath(folder / "main.py")
     sys.argv[:] = [path]
@@ -36,8 +38,8 @@ def execute(folder: Path) -> int:
     except KeyboardInterrupt:
         return EX_INTERRUPTED
     except Exception as error:
-        traceback.print_exception(error.with_traceback(_own_frames(error.__traceback__, path)))
-        return 1
+        explain(error)
+        return EX_USAGE if isinstance(error, SettingError) else 1
     return 0
 
 
@@ -60,10 +62,3 @@ def _exit_code(code: object) -> int:
         return code or 0
     print(code, file=sys.stderr)  # as Python does: sys.exit("what is wrong") is exit code 1
     return 1
-
-
-def _own_frames(trace: TracebackType | None, path: str) -> TracebackType | None:
-    """Leave out the frames above those of the file; what can't even be compiled has none of its own."""
-    while trace is not None and trace.tb_frame.f_code.co_filename != path:
-        trace = trace.tb_next
-    return trace

@@ -17,28 +17,28 @@ class Count:
         module: the module's name.
         asked: workers asked for.
         connected: workers that have connected, those that have ended since included.
-        ended: workers that have ended, in whatever way.
-        failed: workers that have ended with an error.
+        done: workers that have ended cleanly.
+        failed: workers that have ended otherwise.
         reports: whether any worker has reported its progress.
     """
 
-    __slots__ = ("_done", "_shares", "asked", "connected", "ended", "failed", "module", "reports")
+    __slots__ = ("_shares", "_sum", "asked", "connected", "done", "failed", "module", "reports")
 
     def __init__(self, module: str) -> None:
         self.module = module
-        self.asked = self.connected = self.ended = self.failed = 0
+        self.asked = self.connected = self.done = self.failed = 0
         self.reports = False
         self._shares: dict[int, float] = {}  # worker: how much of its work is done, 0 to 1
-        self._done = 0.0  # their sum, kept so that no event walks over all workers
+        self._sum = 0.0  # kept so that no event walks over all workers
 
     @property
     def fraction(self) -> float:
-        """How much of the work is done, 0 to 1: each worker counts alike, one that has ended fully."""
-        return min(max(round(self._done / self.asked, 6), 0.0), 1.0) if self.asked else 0.0
+        """How much of the work is done, 0 to 1: each worker counts alike."""
+        return min(max(round(self._sum / self.asked, 6), 0.0), 1.0) if self.asked else 0.0
 
     def reach(self, worker: int, share: float) -> None:
         """Note how much of its work one worker has done, 0 to 1."""
-        self._done += share - self._shares.get(worker, 0.0)
+        self._sum += share - self._shares.get(worker, 0.0)
         self._shares[worker] = share
 
 
@@ -70,9 +70,11 @@ class Tally:
     def ended(self, module: str, worker: int, error: str | None) -> None:
         """Count a worker that has ended, with an error or without."""
         count = self[module]
-        count.ended += 1
-        count.failed += error is not None
-        count.reach(worker, 1.0)
+        if error is None:
+            count.done += 1
+            count.reach(worker, 1.0)
+        else:
+            count.failed += 1
 
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
         """Note how far a worker is."""
