@@ -12,7 +12,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-9s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.runtime ## find the divisors of a number on 8 workers of this machine
-	@$(py) -m aioparcs run runner --modules examples -e N=192837465 -e P=8
+	@$(py) -m aioparcs run runner --modules examples -e N=111111111 -e P=8
 	@echo "Next: $(py) -m aioparcs new hello"
 
 test: $(VENV)/.dev ## run the tests
