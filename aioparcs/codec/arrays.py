@@ -45,13 +45,13 @@ def take_apart(value: Any, place: str) -> tuple[Any, list[int], str, memoryview]
     dtype = array.dtype
     if dtype.hasobject or dtype.kind not in _KINDS or not _is_plain(numpy, dtype):
         raise EncodeError(place, f"an array of dtype {dtype} has no form on the wire")
+    shape = list(value.shape)
+    if not array.nbytes:
+        return describe(numpy, dtype), shape, order, memoryview(b"")
     if order == "F":
         array = array.T
     elif not array.flags.c_contiguous:
         array = numpy.ascontiguousarray(array)
-    shape = list(value.shape)
-    if not array.nbytes:
-        return describe(numpy, dtype), shape, order, memoryview(b"")
     # A view as plain bytes: not every dtype has a format that memoryview knows.
     return describe(numpy, dtype), shape, order, memoryview(array.reshape(-1).view("u1"))
 

@@ -1,0 +1,128 @@
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+
+from aioparcs import DecodeError, EncodeError, codec
+from aioparcs.codec import Ext, arrays
+
+
+def described(*description: Any) -> bytes:
+    return bytes(msgpack.packb(msgpack.ExtType(Ext.ARRAY, msgpack.packb(description))))
+
+
+@pytest.mark.parametrize(
+    "value, told",
+    [
+        (np.ones(1), True),
+        (np.float64(1), True),
+        (np.bool_(1), True),
+        (1.0, False),
+        ([1], False),
+        (np.dtype("i4"), False),
+    ],
+)
+def test_arrays_and_scalars_are_told_from_the_rest(value: Any, told: bool) -> None:
+    assert arrays.is_array(value) is told
+
+
+@pytest.mark.parametrize(
+    "array, order",
+    [
+        (np.ones((2, 3)), "C"),
+        (np.ones((2, 3), order="F"), "F"),
+        (np.ones((2, 3)).T, "F"),
+        (np.ones((4, 3))[::2], "C"),
+        (np.ones(3), "C"),
+        (np.ones(()), "C"),
+        (np.float32(1), "S"),
+        (np.broadcast_to(np.ones(3), (4, 3)), "C"),
+    ],
+)
+def test_the_order_is_the_one_that_saves_a_copy(array: Any, order: str) -> None:
+    _, shape, told, data = arrays.take_apart(array, "$")
+    assert (told, shape, data.nbytes) == (order, list(array.shape), array.nbytes)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((0, 3)), np.zeros((2, 0), order="F"), np.zeros(0, [("a", "i4")]), np.zeros(3, "V0")]
+)
+def test_an_array_without_bytes_keeps_its_shape_and_dtype(array: Any) -> None:
+    received = codec.decode(codec.encode_inline(array)[0])
+    assert (received.shape, received.dtype) == (array.shape, array.dtype)
+
+
+def test_a_field_of_no_length_keeps_it() -> None:
+    array = np.zeros(3, [("a", "S0"), ("b", "i4")])["a"]
+    received = codec.decode(codec.encode_inline(array)[0])
+    assert (received.shape, received.dtype) == ((3,), np.dtype("S0"))
+
+
+def test_a_file_in_memory_travels_as_an_array(tmp_path: Any) -> None:
+    file = np.memmap(tmp_path / "data", "i4", "w+", shape=(3, 2))
+    file[:] = 7
+    received = codec.decode(codec.encode_inline(file)[0])
+    assert type(received) is np.ndarray
+    assert received.tolist() == [[7, 7]] * 3
+
+
+def test_an_array_that_may_not_be_changed_arrives_as_one_that_may() -> None:
+    array = np.arange(5)
+    array.flags.writeable = False
+    received = codec.decode(codec.encode_inline(array)[0])
+    received[0] = 9
+    assert received.tolist() == [9, 1, 2, 3, 4]
+
+
+def test_a_dtype_with_gaps_keeps_them() -> None:
+    dtype = np.dtype({"names": ["a", "b"], "formats": ["u1", "<u4"], "offsets": [0, 4], "itemsize": 12})
+    array = np.zeros(2, dtype)
+    array["b"] = [1, 2]
+    received = codec.decode(codec.encode_inline(array)[0])
+    assert received.dtype == dtype
+    assert received["b"].tolist() == [1, 2]
+
+
+def test_a_dtype_whose_fields_overlap_has_no_form() -> None:
+    overlapping = np.dtype({"names": ["a", "b"], "formats": ["<u4", "u1"], "offsets": [0, 0]})
+    with pytest.raises(EncodeError, match=r"\$\.x: an array of dtype"):
+        codec.encode({"x": np.zeros(1, overlapping)})
+
+
+# A description never costs more memory than its data has.
+
+
+@pytest.mark.parametrize(
+    "shape", [[1 << 40], [1 << 20, 1 << 20], [1 << 62, 1 << 62], [3], [-1], [-3, -1], [2, True], ["a"], 3, None]
+)
+@pytest.mark.parametrize("data", [b"", b"\x00\x00"])
+def test_a_shape_that_doesnt_fit_its_data_is_a_decode_error(shape: Any, data: bytes) -> None:
+    with pytest.raises(DecodeError, match="can't be made"):
+        codec.decode(described("|u1", shape, "C", data))
+
+
+_no_dtypes: list[Any] = [
+    *("|O", "T", "<q9", "", "(2,3)i4", "V2147483648", "a,b,c", b"i4", 5, None, True, {"a": 1}),
+    *([["a", "|O"]], [["a", [["b", "|O"]]]], [[]], [["a"]], ["i4"], [["a", "i4", 5]], [[5, "i4"]]),
+    [["a", "i4"], ["a", "i4"]],
+]
+
+
+@pytest.mark.parametrize("dtype", _no_dtypes)
+def test_a_dtype_that_is_none_is_a_decode_error(dtype: Any) -> None:
+    with pytest.raises(DecodeError, match="can't be made"):
+        codec.decode(described(dtype, [1], "C", b"\x00" * 8))
+    with pytest.raises(DecodeError, match="can't be made"):
+        codec.decode_raw(msgpack.packb([dtype, [1], "C"]), b"\x00" * 8)
+
+
+@pytest.mark.parametrize("order", ["c", "A", "", "CF", None, 0, ["C"]])
+def test_an_order_that_is_none_is_a_decode_error(order: Any) -> None:
+    with pytest.raises(DecodeError, match="the order is C, F, or S"):
+        codec.decode(described("|u1", [1], order, b"\x00"))
+
+
+def test_too_many_dimensions_are_a_decode_error() -> None:
+    with pytest.raises(DecodeError):
+        codec.decode(described("|u1", [1] * 1000, "C", b"\x00"))
