@@ -1,28 +1,62 @@
-"""Parallel computing over point-to-point channels, async first."""
+"""
+Parallel computing over point-to-point channels, async first.
 
-from aioparcs.address import Address
-from aioparcs.channel import Channel
-from aioparcs.codec import register
-from aioparcs.errors import (
-    BusyError,
-    ChannelClosed,
-    ConnectionLost,
-    DecodeError,
-    EncodeError,
-    EndOfChannel,
-    HandshakeError,
-    ParcsError,
-    ProtocolError,
-    RemoteError,
-    SettingError,
-    StartError,
-    WorkerLost,
-)
-from aioparcs.runner import Runner, run
-from aioparcs.service import Service, serve
+Names are loaded when they are first used: a worker that imports `Service` never loads what a runner needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from aioparcs.settings import VERSION as __version__
-from aioparcs.settings import Settings
-from aioparcs.task import Task
+
+if TYPE_CHECKING:
+    from aioparcs.address import Address
+    from aioparcs.channel import Channel
+    from aioparcs.codec import register
+    from aioparcs.errors import (
+        BusyError,
+        ChannelClosed,
+        ConnectionLost,
+        DecodeError,
+        EncodeError,
+        EndOfChannel,
+        HandshakeError,
+        ParcsError,
+        ProtocolError,
+        RemoteError,
+        SettingError,
+        StartError,
+        WorkerLost,
+    )
+    from aioparcs.runner import Runner, run
+    from aioparcs.service import Service, serve
+    from aioparcs.settings import Settings
+    from aioparcs.task import Task
+
+_HOMES = {
+    "Address": "aioparcs.address",
+    "Channel": "aioparcs.channel",
+    "register": "aioparcs.codec",
+    "BusyError": "aioparcs.errors",
+    "ChannelClosed": "aioparcs.errors",
+    "ConnectionLost": "aioparcs.errors",
+    "DecodeError": "aioparcs.errors",
+    "EncodeError": "aioparcs.errors",
+    "EndOfChannel": "aioparcs.errors",
+    "HandshakeError": "aioparcs.errors",
+    "ParcsError": "aioparcs.errors",
+    "ProtocolError": "aioparcs.errors",
+    "RemoteError": "aioparcs.errors",
+    "SettingError": "aioparcs.errors",
+    "StartError": "aioparcs.errors",
+    "WorkerLost": "aioparcs.errors",
+    "Runner": "aioparcs.runner",
+    "run": "aioparcs.runner",
+    "Service": "aioparcs.service",
+    "serve": "aioparcs.service",
+    "Settings": "aioparcs.settings",
+    "Task": "aioparcs.task",
+}
 
 __all__ = [
     "Address",
@@ -49,3 +83,15 @@ __all__ = [
     "run",
     "serve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,7 +15,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from aioparcs.errors import ParcsError
 from aioparcs.launcher.child import become_worker, die_with_parent, free_cpus
@@ -25,6 +24,12 @@ from aioparcs.launcher.nursery import Nursery
 from aioparcs.launcher.output import PROGRESS
 from aioparcs.launcher.place import Home, Place, pass_token
 from aioparcs.settings import Settings
+
+new_loop: Callable[[], asyncio.AbstractEventLoop]
+try:  # here, and not where it is used: what the launcher has loaded its workers share
+    from uvloop import new_event_loop as new_loop
+except ImportError:
+    from asyncio import new_event_loop as new_loop
 
 __all__ = [
     "PROGRESS",
@@ -72,15 +77,6 @@ def launch(home: Home, settings: Settings, work: Callable[[Place], int], *, fork
     theirs.close()
     os.close(reading)
     return Nursery(home, ours, pid, writing, work, fork=fork).serve()
-
-
-def new_loop() -> Any:
-    """Make an event loop: uvloop's where it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 def _control(home: Home, settings: Settings, nursery: socket.socket, progress: int) -> int:

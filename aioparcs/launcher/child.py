@@ -12,7 +12,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["become_worker", "die_with_parent", "free_cpus", "run"]
+from aioparcs.auth import new_nonce, proof
+
+__all__ = ["become_worker", "die_with_parent", "free_cpus", "run", "warm_up"]
 
 _PR_SET_PDEATHSIG = 1
 # Loaded before any fork: a child should do as little as possible.
@@ -24,6 +26,14 @@ def die_with_parent(parent: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def warm_up() -> None:
+    """Do once, before any fork, what each worker would do for itself otherwise, with memory and time of its own."""
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    proof(b"", "", b"")  # has OpenSSL load its digests
+    new_nonce()
 
 
 def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: int) -> None:
@@ -53,8 +63,6 @@ def run(program: Callable[[], int]) -> int:
     """Run a forked worker's program with line-buffered output; returns its exit code."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # these two are text streams
-    if not logging.getLogger().handlers:
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     code = program()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgpack
 
-from aioparcs.launcher.child import become_worker, run
+from aioparcs.launcher.child import become_worker, run, warm_up
 from aioparcs.launcher.place import Home, Place, pass_token
 
 __all__ = ["MESSAGE_SIZE", "Nursery"]
@@ -70,6 +70,7 @@ class Nursery:
         signal.set_wakeup_fd(wake_writing, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._terminate)
+        warm_up()
         # What the module's top level made is everybody's: keep the collector from touching, and so copying, it.
         gc.collect()
         gc.freeze()

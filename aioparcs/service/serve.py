@@ -16,7 +16,7 @@ from aioparcs.auth import Role
 from aioparcs.channel import Channel, error_map
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
 from aioparcs.launcher import Home, Place, connect, launch, new_loop
-from aioparcs.launcher.child import run
+from aioparcs.launcher.child import run, warm_up
 from aioparcs.service.functions import Functions
 from aioparcs.service.original import serve_original
 from aioparcs.service.service import Service
@@ -57,6 +57,7 @@ def serve(*targets: Any, fork: bool = True) -> NoReturn:
         _leave(2, f"error: {error}")
     if home is not None and home.place is not None:
         place = home.place
+        warm_up()
         _leave(run(lambda: _work(home, settings, place, program)))
     if home is not None:
         sys.exit(launch(home, settings, lambda place: _work(home, settings, place, program), fork=fork))
