@@ -172,6 +172,8 @@ class RemoteError(ParcsError):
         """Make the error that is also the builtin of that name (or of the name ``type``), when there is one."""
         error = _remote_class(builtin or type)(type, message, traceback, cause, worker)
         error.__cause__ = cause
+        if isinstance(error, SyntaxError):
+            error.msg = str(error)  # a traceback prints this in place of the text
         return error
 
     def __str__(self) -> str:
@@ -180,7 +182,7 @@ class RemoteError(ParcsError):
         return f"{self.type}{where}: {self.message}{text}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        builtin = self.__class__.__mro__[1].__name__  # behind RemoteError itself, the builtin or ParcsError
+        builtin = self.__class__.__bases__[-1].__name__  # the builtin, or ParcsError, which is none
         return RemoteError.make, (self.type, self.message, self.traceback, self.cause, self.worker, builtin)
 
 

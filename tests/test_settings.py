@@ -1,0 +1,110 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aioparcs import SettingError, Settings
+from aioparcs.settings import parse_size
+from tests.strategies import property_test
+
+_sizes = [name for name, value in Settings()._asdict().items() if type(value) is int]
+_times = [name for name, value in Settings()._asdict().items() if type(value) is float]
+
+
+def variable(name: str) -> str:
+    return f"PARCS_{name.upper()}"
+
+
+def test_without_variables_all_is_as_by_default() -> None:
+    assert Settings.from_env({"PATH": "/bin", "PARCS_RUNNER": "tcp://h:1"}) == Settings()
+
+
+def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARCS_START_TIMEOUT", "2.5")
+    assert Settings.from_env().start_timeout == 2.5
+
+
+def test_every_setting_has_a_variable() -> None:
+    environ = {variable(name): "7" for name in Settings._fields}
+    assert Settings.from_env(environ) == Settings(*[7] * len(Settings._fields))
+
+
+def test_a_setting_keeps_its_type() -> None:
+    environ = {variable(name): "7" for name in Settings._fields}
+    for value, default in zip(Settings.from_env(environ), Settings(), strict=True):
+        assert type(value) is type(default)
+
+
+def test_what_isnt_the_default_goes_to_another_process() -> None:
+    changed = Settings(max_body=1 << 33, start_timeout=0.1, liveness=1e-3, last_lines=3)
+    assert Settings.from_env(changed.to_env()) == changed
+    assert Settings().to_env() == {}
+
+
+@pytest.mark.parametrize(
+    "text, size",
+    [("1", 1), ("512", 512), ("64k", 65536), ("64K", 65536), ("16m", 16 << 20), ("2g", 2 << 30), ("1t", 1 << 40),
+     ("1.5k", 1536), ("512mb", 512 << 20), ("512MiB", 512 << 20), (" 8k ", 8192), ("7b", 7), ("1e3", 1000)],
+)  # fmt: skip
+def test_a_size_may_have_a_unit(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+_NO_SIZES = [
+    "",
+    " ",
+    "k",
+    "kb",
+    "0",
+    "0.5",
+    "-1",
+    "-1k",
+    "nan",
+    "inf",
+    "infk",
+    "1e999",
+    "-inf",
+    "1x",
+    "1 2",
+    "0x10",
+    "k1",
+    "ten",
+]
+
+
+@pytest.mark.parametrize("text", _NO_SIZES)
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # who asked for a size says what was wrong with it
+        parse_size(text)
+
+
+@pytest.mark.parametrize("text", _NO_SIZES)
+@pytest.mark.parametrize("name", _sizes)
+def test_a_size_that_is_none_is_named(name: str, text: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.from_env({variable(name): text})
+    assert str(caught.value) == f"{variable(name)}={text!r} is not a positive size or number such as 64m"
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "-inf", "1e999", "1k", "10s", "soon", "1,5"])
+@pytest.mark.parametrize("name", _times)
+def test_a_time_that_is_none_is_named(name: str, text: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.from_env({variable(name): text})
+    assert str(caught.value) == f"{variable(name)}={text!r} is not a positive number of seconds"
+
+
+@property_test
+@given(st.text(max_size=8) | st.text("0123456789.ekmgtib-+ ", max_size=8), st.sampled_from(_sizes + _times))
+def test_any_text_is_a_positive_value_or_an_error(text: str, name: str) -> None:
+    try:
+        value = getattr(Settings.from_env({variable(name): text}), name)
+    except SettingError:
+        return
+    assert 0 < value < math.inf
+
+
+def test_settings_dont_change() -> None:
+    with pytest.raises(AttributeError):
+        Settings().max_body = 1  # type: ignore[misc]  # that is the point
