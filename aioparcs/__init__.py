@@ -28,8 +28,10 @@ if TYPE_CHECKING:
         StartError,
         WorkerLost,
     )
-    from aioparcs.runner import Runner, run
-    from aioparcs.service import Service, serve
+    from aioparcs.runner import Runner
+    from aioparcs.runner.run import run
+    from aioparcs.service import Service
+    from aioparcs.service.serve import serve
     from aioparcs.settings import Settings
     from aioparcs.task import Task
 
