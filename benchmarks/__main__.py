@@ -21,6 +21,7 @@ from benchmarks import bulk, imports, machine, memory, picture, rate, report, ro
 from benchmarks.harness import ProgramFailed
 from benchmarks.results import Results
 
+_WIDTH = 110  # columns of the table where there is no terminal to ask
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "channel": (round_trip, rate, bulk, memory),
     "spawn": (spawn, imports),
@@ -42,7 +43,7 @@ def main(groups: tuple[str, ...], rounds: int, json_file: Path | None, svg: Path
                 results.add(module.measure(rounds, watch(module)))
             except ProgramFailed as error:
                 raise click.ClickException(str(error)) from None
-    Console().print(report.as_table(results))
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(report.as_table(results))
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(report.as_json(results, described), indent=2) + "\n")

@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 ROOT = Path(__file__).parent.parent
+# An installed package has its bytecode compiled; a checkout must be allowed to keep its own.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 _PATIENCE = 60.0  # seconds for one answer; the slowest round takes about one
 _GENERATION = 5  # pairs between two fresh starts
 
@@ -42,7 +44,7 @@ class Program:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env={**_ENVIRONMENT, **environment},
         )
 
     def ask(self, line: str) -> str:

@@ -17,5 +17,5 @@ def measure(rounds: int, progress: Progress) -> Results:
         with Pair(_OURS) as pair:
             extra.append(pair.check())
         progress(done, rounds)
-    what = "receiver's peak beyond an array of 256 MiB"
+    what = "receiver's peak beyond 256 MiB"
     return Results([Measured("receiver_extra_mib", what, extra, "MiB", at_most(16))])

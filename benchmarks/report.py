@@ -14,7 +14,7 @@ _VERDICTS = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 def as_table(results: Results) -> Table:
     """Make the table: first the ratios, then the figures."""
     table = Table(title="aioparcs, measured", title_justify="left")
-    table.add_column("what / over what")
+    table.add_column("what / over what", no_wrap=True)
     for name in ("median", "quartiles", "rounds", "target"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from benchmarks.harness import Contender, Progress, compare
 from benchmarks.results import Measured, Results, at_most, ratio
 
-_OURS = Contender("ours.small", "echo", 3000, 500)
+_OURS = Contender("ours.small", "echo", 2000, 500)
 _PEERS = (
-    (Contender("protocol", "echo", 3000, 500), "a bare asyncio.Protocol", at_most(1.3)),
-    (Contender("sockets", "echo", 3000, 500), "blocking sockets", None),
+    (Contender("protocol", "echo", 2000, 500), "a bare asyncio.Protocol", at_most(1.3)),
+    (Contender("sockets", "echo", 2000, 500), "blocking sockets", None),
 )
 
 

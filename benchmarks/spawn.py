@@ -10,70 +10,50 @@ from __future__ import annotations
 import json
 import time
 
-from benchmarks.harness import ROOT, Program, Progress, take_turns
+from benchmarks.harness import ROOT, Program, Progress
 from benchmarks.results import Measured, Results, at_most, ratio
 
 _COUNT = 200
-_BUDGET = 130.0  # seconds for all rounds, unless there are fewer than _LEAST by then
+_BUDGET = 100.0  # seconds for all rounds, unless there are fewer than _LEAST by then
 _LEAST = 5
 _FORKSERVER = f"from benchmarks.peers.forkserver import measure; print([measure({_COUNT})])"
 
 
-class _Times:
-    """What one comparison gave."""
-
-    def __init__(self, how: str) -> None:
-        self.ours: list[float] = []
-        self.peer: list[float] = []
-        self.unique: list[float] = []
-        self._how = how
-
-    def take_turns(self, turn: int) -> None:
-        """Measure one pair."""
-        ours, peer = take_turns(turn, self._start_workers, self._start_processes)
-        self.ours.append(ours)
-        self.peer.append(peer)
-
-    def _start_workers(self) -> float:
-        seconds, unique = _run("-m", "benchmarks.peers.workers", self._how, str(_COUNT))
-        self.unique.append(unique)
-        return seconds
-
-    def _start_processes(self) -> float:
-        return _run("-c", _FORKSERVER)[0]
-
-
 def measure(rounds: int, progress: Progress) -> Results:
     """Compare ``start_many``, and a ``gather`` of ``start``, with multiprocessing's fork server."""
-    many, gather = _Times("many"), _Times("gather")
+    many: list[float] = []
+    gather: list[float] = []
+    peer: list[float] = []
+    unique: list[float] = []
     start = time.monotonic()
     for turn in range(rounds):
-        many.take_turns(turn)
-        gather.take_turns(turn)
+        # The fork server stands between the two, next to both; every other round goes backwards.
+        first, middle, last = ("many", "peer", "gather")[:: -1 if turn % 2 else 1]
+        took = {how: _start(how) for how in (first, middle, last)}
+        many.append(took["many"][0])
+        unique.append(took["many"][1])
+        gather.append(took["gather"][0])
+        peer.append(took["peer"][0])
         progress(turn + 1, rounds)
         if turn + 1 >= _LEAST and time.monotonic() - start > _BUDGET:
             break
     return Results(
         [
-            Measured("spawn_200_s", "200 workers, start_many", many.ours, "s"),
-            Measured("spawn_200_gather_s", "200 workers, gather of start", gather.ours, "s"),
-            Measured("spawn_200_forkserver_s", "200 processes, fork server", many.peer + gather.peer, "s"),
-            Measured("unique_mib_per_worker", "memory of one worker alone", many.unique, "MiB", at_most(5)),
+            Measured("spawn_200_s", "200 workers, start_many", many, "s"),
+            Measured("spawn_200_gather_s", "200 workers, gather of start", gather, "s"),
+            Measured("spawn_200_forkserver_s", "200 processes, fork server", peer, "s"),
+            Measured("unique_mib_per_worker", "memory that one worker alone holds", unique, "MiB", at_most(5)),
         ],
         [
-            ratio("spawn_200_vs_forkserver", "200 workers / fork server", many.ours, many.peer, at_most(0.7)),
-            ratio(
-                "spawn_200_gather_vs_forkserver",
-                "200 workers by gather / fork server",
-                gather.ours,
-                gather.peer,
-                None,
-            ),
+            ratio("spawn_200_vs_forkserver", "200 workers / fork server", many, peer, at_most(0.7)),
+            ratio("spawn_200_gather_vs_forkserver", "200 workers by gather / fork server", gather, peer, None),
         ],
     )
 
 
-def _run(*command: str) -> list[float]:
+def _start(how: str) -> list[float]:
+    """Run one measurement: its seconds, and for workers their memory."""
+    command = ("-c", _FORKSERVER) if how == "peer" else ("-m", "benchmarks.peers.workers", how, str(_COUNT))
     program = Program(*command, PARCS_MODULES=str(ROOT / "benchmarks" / "modules"))
     answer: list[float] = json.loads(program.line())
     program.close()
