@@ -66,6 +66,7 @@ from aioparcs import Runner, run
 async def main(runner: Runner) -> None:
     async with runner.start("noisy") as task:
         print("[bold]runner[/bold]", await task.recv())
+    print("no end of line", end="")
 
 run(main)
 """
@@ -87,6 +88,7 @@ def test_a_terminal_shows_the_live_display_and_the_prints_above_it(project: Proj
     assert code == 0
     text = visible(written)
     assert "[bold]runner[/bold] heard\n" in text
+    assert "no end of line\n" in text
     assert "noisy:0 | [red]not markup[/red]\n" in text
     assert "━" in text
     assert "100%  1 of 1 done\n" in text
@@ -119,6 +121,48 @@ def test_a_traceback_is_shown_whole_and_the_cursor_comes_back(project: Project) 
     assert code == 1
     assert "ValueError: no" in visible(written)
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
+
+
+KILLED = """
+import os, signal
+from aioparcs import Service, serve
+
+class Killed(Service):
+    async def run(self):
+        await self.recv()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+serve(Killed)
+"""
+LOSING = """
+from aioparcs import Runner, WorkerLost, run
+
+async def main(runner: Runner) -> None:
+    async with runner.start_many("killed", 3) as tasks:
+        await tasks[1].send("die")
+        try:
+            await tasks[1].recv()
+        except WorkerLost:
+            print("lost one")
+        await tasks[0].send("die")
+
+run(main)
+"""
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_worker_that_is_lost_is_named_even_quietly(project: Project, quiet: bool) -> None:
+    project(KILLED, "killed")
+    done = run("run", project(LOSING), *(["-q"] if quiet else []))
+    assert (done.returncode, done.stdout) == (0, "lost one\n")
+    lost = [f"killed:{worker} was killed by SIGKILL" for worker in (1, 0)]
+    lines = [line for line in done.stderr.splitlines() if line in lost]
+    assert lines == lost
+    if quiet:
+        assert done.stderr.splitlines() == lost
+    else:
+        assert "killed: 1 of 3 done, 2 failed" in done.stderr
+        assert "3 workers, 2 failed, " in done.stderr
 
 
 @pytest.mark.parametrize(

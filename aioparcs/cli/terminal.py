@@ -18,7 +18,9 @@ from rich.text import Text
 __all__ = ["Terminal", "harmless"]
 
 PERIOD = 0.1  # seconds between two drawings
-MAX_WAITING = 10_000  # lines; a terminal that is slower than the workers makes them wait for nothing
+MAX_WAITING = (
+    10_000  # lines; of what a slow terminal can't show, workers' lines are left out, and the count of them is told
+)
 
 _COLOR = r"\x1b\[[0-9;:]*m"
 _ESCAPE = re.compile(
@@ -112,12 +114,14 @@ class Terminal:
     def close(self) -> None:
         """Show what waits and the foot for the last time, and leave the cursor beneath it."""
         if self.drawing:
-            self._ended.set()
-            self._thread.join()
-            for passage in self._passages:
-                passage.break_line()
-            self._show()
-            self._live.stop()
+            try:
+                for passage in self._passages:
+                    passage.break_line()
+                self._ended.set()
+                self._thread.join()
+                self._show()
+            finally:
+                self._live.stop()  # a second Ctrl-C, here, must not leave the cursor hidden
 
     def _keep_drawing(self) -> None:
         while not self._ended.wait(PERIOD):
