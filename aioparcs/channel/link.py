@@ -187,7 +187,7 @@ class Link:
         if self._senders:
             _wake(self._senders[0])
         elif self._refuse is None:
-            self._outbox.held = False
+            self._outbox.held = self._outbox.full
 
     async def _wait_for_room(self) -> None:
         """
@@ -218,7 +218,7 @@ class Link:
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done():  # it was this one's turn: pass it on
+            if not waiter.cancelled():  # it was this one's turn: pass it on
                 self._loop.call_soon(self._room)
             raise
         finally:
@@ -248,7 +248,7 @@ class Link:
         self._stop_sending(ChannelClosed("send_eof() was called: nothing more can be sent"))
         if self._version == 1:
             await self._outbox.drain()
-            self._transport.write_eof()
+            self._end_stream()
 
     async def aclose(self, timeout: float | None = _DEFAULT) -> None:
         """
@@ -278,12 +278,19 @@ class Link:
         self._close_here(closed)
         self._say_bye()
         await self._outbox.drain()
-        if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+        self._end_stream()
         # Closing with unread bytes would make the kernel reset the connection, and the peer lose what was sent.
         await asyncio.shield(self._ended)
         self._transport.close()
         await asyncio.shield(self._lost)
+
+    def _end_stream(self) -> None:
+        """Half-close, where the transport can."""
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            try:
+                self._transport.write_eof()
+            except OSError:
+                pass  # the connection is gone; the transport is about to tell
 
     def abort(self, reason: ParcsError | None = None) -> None:
         """

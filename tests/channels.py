@@ -1,0 +1,191 @@
+"""Two connected channels of any kind, and what the tests of channels do with them."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from aioparcs import Address, Channel, Settings
+from aioparcs.settings import KIB
+from aioparcs.testing import Network, memory_pair
+from aioparcs.transport import dial, listen
+
+__all__ = [
+    "KINDS",
+    "SMALL",
+    "CancelAt",
+    "Pair",
+    "Streams",
+    "at_once",
+    "both",
+    "jam",
+    "network",
+    "pair",
+    "streams",
+    "until",
+    "waits",
+]
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Pair = tuple[Channel, Channel]
+
+KINDS = pytest.mark.parametrize("kind", ["tcp", "unix", "tls", "memory"])
+
+# Queues that fill fast; the kernel's own add some MiB on a socket.
+SMALL = Settings(send_queue=64 * KIB, receive_queue=64 * KIB)
+
+_ADDRESSES = {"tcp": Address("tcp", "127.0.0.1"), "unix": Address("unix", "@"), "tls": Address("tcp", "127.0.0.1")}
+_KERNEL = 128 * KIB
+# Seconds until a sender that waits counts as stuck. TCP's persist timer, 0.2 s, still moves bytes that fit no segment.
+_STUCK = {"tcp": 0.25, "tls": 0.25, "unix": 0.03, "memory": 0.03}
+_PATIENCE = 10.0  # seconds until a condition that should come soon counts as one that never comes
+
+
+@asynccontextmanager
+async def streams(kind: str) -> AsyncIterator[tuple[Streams, Streams]]:
+    """Open a connection of a kind as two pairs of streams; the first dialled."""
+    if kind == "memory":
+        here, there, _ = memory_pair()
+        listener = None
+    else:
+        accepted: asyncio.Future[Streams] = asyncio.get_running_loop().create_future()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted.set_result((reader, writer))
+
+        listener = await listen(_ADDRESSES[kind], accept, tls=kind == "tls")
+        here = await dial(listener.address)
+        there = await accepted
+    try:
+        for _, writer in (here, there):
+            _narrow(writer)
+        yield here, there
+    finally:
+        for _, writer in (here, there):
+            writer.transport.abort()
+        if listener:
+            await listener.aclose()
+
+
+def _narrow(writer: asyncio.StreamWriter) -> None:
+    """Fix the kernel's buffers, which otherwise grow for as long as nobody reads."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL)
+
+
+@asynccontextmanager
+async def pair(kind: str, settings: Settings | None = None, *, version: int = 2) -> AsyncIterator[Pair]:
+    """Open two connected channels of a kind."""
+    async with streams(kind) as (here, there):
+        async with both(*(Channel(*ends, settings=settings, version=version) for ends in (here, there))) as channels:
+            yield channels
+
+
+@asynccontextmanager
+async def network(settings: Settings | None = None, *, version: int = 2) -> AsyncIterator[tuple[Channel, Channel, Network]]:
+    """Open two channels in memory, with the network between them in hand."""
+    first, second, net = memory_pair()
+    async with both(*(Channel(*ends, settings=settings, version=version) for ends in (first, second))) as channels:
+        yield *channels, net
+
+
+@asynccontextmanager
+async def both(here: Channel, there: Channel) -> AsyncIterator[Pair]:
+    """End both channels abruptly, however the test ended."""
+    try:
+        yield here, there
+    finally:
+        here.abort()
+        there.abort()
+        await asyncio.gather(here.aclose(), there.aclose())
+
+
+async def until(condition: Callable[[], Any], timeout: float = _PATIENCE) -> None:
+    """Wait for a condition, or fail."""
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def waits(task: "asyncio.Task[Any]") -> None:
+    """Make sure that a task waits and goes on waiting: neither the loop nor a while of real time ends it."""
+    await asyncio.wait([task], timeout=0.02)
+    assert not task.done(), f"it doesn't wait: {task!r}"
+
+
+def at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that must not wait."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    coroutine.close()
+    pytest.fail("it waits")
+
+
+async def jam(channel: Channel, kind: str) -> list[list[Any]]:
+    """Send to a peer that doesn't read until there is no more room; returns what was sent."""
+    sent: list[list[Any]] = []
+    while True:
+        message = [len(sent), "x" * 4000 if len(sent) % 8 else b"y" * 30_000]
+        task = asyncio.ensure_future(channel.send(message))
+        done, _ = await asyncio.wait([task], timeout=_STUCK[kind])
+        if not done:
+            task.cancel()
+            await asyncio.wait([task])
+            return sent
+        task.result()
+        sent.append(message)
+
+
+class CancelAt:
+    """
+    Await a coroutine, and cancel its task at the n-th suspension.
+
+    Late means: in the very iteration in which what it waits for has come, before the task sees it.
+
+    Attributes:
+        reached: whether there was an n-th suspension.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], n: int, *, late: bool) -> None:
+        self.reached = False
+        self._coroutine = coroutine
+        self._n = n
+        self._late = late
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        task = asyncio.current_task()
+        assert task is not None
+        step, value = self._coroutine.send, None
+        while True:
+            try:
+                waiting = step(value)
+            except StopIteration as stop:
+                return stop.value
+            self._n -= 1
+            if self._n == 0:
+                self.reached = True
+                if self._late and waiting is not None:
+                    waiting.add_done_callback(lambda _: task.cancel())
+                else:
+                    task.cancel()
+            try:
+                yield waiting
+                step, value = self._coroutine.send, None
+            except BaseException as error:
+                step, value = self._coroutine.throw, error  # type: ignore[assignment]  # throw takes what was caught
+
+    async def run(self) -> Any:
+        """Await it in a task of its own; returns the result, or the CancelledError."""
+        task = asyncio.ensure_future(self._awaited())
+        await asyncio.wait([task])
+        return asyncio.CancelledError() if task.cancelled() else task.result()
+
+    async def _awaited(self) -> Any:
+        return await self
