@@ -1,0 +1,56 @@
+"""
+Draw the picture of a run that the README shows: ``python docs/picture.py`` writes ``docs/run.svg``.
+
+The run is a real one, on this machine: the command of ``make demo`` under the live display, which then is
+rendered once more as it stood at the end.
+"""
+
+import contextlib
+import io
+import os
+import re
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from aioparcs.cli.display import Detail, LiveDisplay
+from aioparcs.cli.execute import execute
+from aioparcs.engine import observer
+
+DOCS = Path(__file__).parent
+EXAMPLES = DOCS.parent / "examples"
+WIDTH = 108  # columns
+
+
+def demo() -> dict[str, str]:
+    """Read N and P from the Makefile, so that the picture shows what `make demo` does."""
+    recipe = re.search(r"^demo:.*\n((?:\t.*\n)+)", (DOCS.parent / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    if recipe is None:
+        raise SystemExit("the Makefile has no demo")
+    return dict(re.findall(r"-e (\w+)=(\w+)", recipe[1]))
+
+
+def main() -> None:
+    """Run the example and write the picture."""
+    variables = demo()
+    os.environ.update(variables, PARCS_MODULES=str(EXAMPLES))
+    display = LiveDisplay(Console(file=io.StringIO(), width=WIDTH, force_terminal=True), Detail.NORMAL)
+    observer.set(display)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        code = execute(EXAMPLES / "runner")
+        display.terminal.close()
+    if code:
+        raise SystemExit(code)
+
+    picture = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    arguments = " ".join(f"-e {name}={value}" for name, value in variables.items())
+    picture.print(Text.assemble(("$ ", "green"), f"aioparcs run runner --modules examples {arguments}"))
+    picture.print(Text(printed.getvalue().rstrip()))
+    picture.print(display.board)
+    svg = picture.export_svg(title="aioparcs")
+    fonts = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # which every reader would fetch from elsewhere
+    (DOCS / "run.svg").write_text(fonts.sub("", svg), encoding="utf-8")
+
+
+main()
