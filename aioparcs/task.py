@@ -242,5 +242,6 @@ class Task:
         if isinstance(error, WorkerLost):
             return error
         await asyncio.wait([self._exited], timeout=_EXPLANATION)
-        lost = self._exited.result() if self._exited.done() else None
-        return lost or type(error)(f"worker {self.name}: {error}")
+        if not self._exited.done():
+            return type(error)(f"worker {self.name}: {error}")
+        return self._exited.result() or WorkerLost.from_exit(self.name, 0)

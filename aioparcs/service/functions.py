@@ -10,6 +10,7 @@ from typing import Any
 
 from aioparcs.channel import Call, Channel, error_map
 from aioparcs.errors import EncodeError, EndOfChannel, ParcsError
+from aioparcs.service.frames import own
 
 __all__ = ["Functions"]
 
@@ -91,13 +92,23 @@ class Functions:
             return await loop.run_in_executor(self._thread, _attempt, function, call)
         try:
             return True, await function(*call.args, **call.kwargs)
-        except Exception as error:
-            return False, error_map(error)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            return False, error_map(own(error))  # the function's own doing, and its caller waits for an answer
+        except (Exception, SystemExit) as error:
+            return False, error_map(own(error))
 
 
 def _attempt(function: Callable[..., Any], call: Call) -> tuple[bool, Any]:
     """Call a plain function; what it raises is a value here, since a future can't carry a StopIteration."""
     try:
         return True, function(*call.args, **call.kwargs)
-    except Exception as error:
-        return False, error_map(error)
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        return False, error_map(own(error))
+
+
+def _is_cancelled() -> bool:
+    """Tell whether somebody cancelled the running task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

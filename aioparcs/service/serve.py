@@ -17,6 +17,7 @@ from aioparcs.channel import Channel, error_map
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
 from aioparcs.launcher import Home, Place, connect, launch, new_loop
 from aioparcs.launcher.child import run, warm_up
+from aioparcs.service.frames import own
 from aioparcs.service.functions import Functions
 from aioparcs.service.original import serve_original
 from aioparcs.service.service import Service
@@ -93,8 +94,21 @@ def _program(targets: tuple[Any, ...]) -> Program:
 
 def _work(home: Home, settings: Settings, place: Place, program: Program) -> int:
     """Be a worker; returns the exit code."""
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        return runner.run(_converse(home, settings, place, program))
+    # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't
+    # need, and 200 workers would pay for 200 times.
+    loop = new_loop()
+    code = loop.run_until_complete(_converse(home, settings, place, program))
+    loop.run_until_complete(_end_tasks())
+    return code
+
+
+async def _end_tasks() -> None:
+    """Let what the service left running have its ``finally`` blocks."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 async def _converse(home: Home, settings: Settings, place: Place, program: Program) -> int:
@@ -115,15 +129,27 @@ async def _converse(home: Home, settings: Settings, place: Place, program: Progr
             raise
         channel.abort()
         return 128 + signal.SIGTERM
-    except Exception as error:
-        traceback.print_exc()
-        await _tell(channel, error)
-        return 1
+    except (Exception, SystemExit) as error:
+        code = _report(own(error))
+        if code:
+            await _tell(channel, error)
+            return code
     await channel.aclose(None)  # for as long as the runner takes to read: without a runner the launcher kills
     return 0
 
 
-async def _tell(channel: Channel, error: Exception) -> None:
+def _report(error: BaseException) -> int:
+    """Print what ended the program as Python would; returns the exit code that Python would give it."""
+    if not isinstance(error, SystemExit):
+        traceback.print_exception(error)
+        return 1
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+async def _tell(channel: Channel, error: BaseException) -> None:
     """Let the runner know what went wrong, if it is still there."""
     try:
         await channel.send_frame(FrameType.ERROR, codec.encode_inline(error_map(error))[0])

@@ -1,0 +1,68 @@
+"""Functions of every kind."""
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from aioparcs import serve
+
+
+def add(a: Any, b: Any = 1) -> Any:
+    return a + b
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def wait_for(path: str) -> str:
+    """Compute until somebody makes the file."""
+    while not Path(path).exists():
+        time.sleep(0.005)
+    return threading.current_thread().name
+
+
+async def touch(path: str) -> None:
+    Path(path).touch()  # noqa: ASYNC240  # quick
+
+
+async def wait_coroutine(seconds: float) -> float:
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+async def wait_and_tell(started: str, cancelled: str) -> None:
+    try:
+        await touch(started)
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        await touch(cancelled)
+        raise
+
+
+async def cancel_itself() -> None:
+    raise asyncio.CancelledError("nobody asked for it")
+
+
+def fail(kind: str, *arguments: Any) -> None:
+    errors = {"KeyError": KeyError, "StopIteration": StopIteration, "SystemExit": SystemExit, "ValueError": ValueError}
+    raise errors[kind](*arguments)
+
+
+async def fail_coroutine(kind: str, *arguments: Any) -> None:
+    fail(kind, *arguments)
+
+
+def thing() -> object:
+    return [1, object()]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+serve(add, pid, wait_for, touch, wait_coroutine, wait_and_tell, cancel_itself, fail, fail_coroutine, thing, say)

@@ -1,0 +1,259 @@
+"""A service class: its conversation, its place, its end."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aioparcs import EncodeError, EndOfChannel, RemoteError, Service, Settings, StartError, WorkerLost, serve
+from tests.jobs import Witness, execute, job, module, until
+
+# Conversation
+
+
+async def test_messages_both_ways_in_order() -> None:
+    async with job() as runner, runner.start("talker") as t:
+        await t.send(["echo", 1, "two", [3.5, None], {"four": b"4"}])
+        assert [await t.recv() for _ in range(4)] == [1, "two", [3.5, None], {"four": b"4"}]
+        await t.send_all(*(["echo", i] for i in range(1000)))
+        await t.send_eof()
+        assert [message async for message in t] == list(range(1000))
+        with pytest.raises(EndOfChannel):
+            await t.recv()
+
+
+async def test_recv_into_memory_of_the_services_own() -> None:
+    async with job() as runner, runner.start("talker") as t:
+        for payload in (b"", b"small", bytes(range(256)) * 4096):
+            await t.send_all(["fill", len(payload) + 1], payload)
+            assert await t.recv() == [len(payload), payload]
+
+
+async def test_rank_size_and_number() -> None:
+    async with job() as runner:
+        first = await runner.start("talker")
+        many = await runner.start_many("talker", 3)
+        assert [(t.rank, t.size, t.worker) for t in (first, *many)] == [(0, 1, 0), (0, 3, 1), (1, 3, 2), (2, 3, 3)]
+        for t in (first, *many):
+            await t.send(["who"])
+            assert (await t.recv())[:3] == [t.rank, t.size, t.worker]
+
+
+async def test_progress_reaches_who_watches() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start("talker") as t:
+        await t.send(["far", 3, 4])
+        await t.recv()
+        await until(lambda: ("progress", "talker", 0, 3.0, 4.0) in witness.events)
+
+
+async def test_calls_of_a_class_service_are_declined_and_it_goes_on() -> None:
+    async with job() as runner, runner.start("talker") as t:
+        with pytest.raises(RemoteError, match="takes no calls"):
+            await t.call("echo", 1)
+        await t.send(["echo", 1])
+        assert await t.recv() == 1
+
+
+# Ends
+
+
+async def test_an_exception_is_the_builtin_too_with_its_traceback_and_place() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner:
+        t = await runner.start("talker")
+        await t.send(["fail", "ValueError", "bad thing"])
+        with pytest.raises(ValueError, match="bad thing") as caught:
+            await t.recv()
+        error = caught.value
+        assert isinstance(error, RemoteError)
+        assert (error.type, error.message, error.worker) == ("ValueError", "bad thing", "talker:0")
+        assert "raise errors[kind](*arguments)" in error.traceback
+        assert error.traceback.count("File") == error.traceback.count("talker/main.py"), "only the service's own frames"
+        await until(lambda: t.state == "gone")
+        for again in (t.recv(), t.send(1), t.call("f")):  # it stays so, in both directions
+            with pytest.raises(RemoteError):
+                await again
+        await t.shutdown()
+    assert "ValueError: bad thing" in witness.lines[0]
+    assert ("ended", "talker", 0, "ended with exit code 1") in witness.events
+
+
+@pytest.mark.parametrize(
+    "kind, builtin", [("Quarrel", KeyError), ("OSError", OSError), ("StopIteration", RuntimeError)]
+)
+async def test_subclasses_are_their_builtin(kind: str, builtin: type[Exception]) -> None:
+    async with job() as runner, runner.start("talker") as t:
+        await t.send(["fail", kind, "why"])
+        with pytest.raises(builtin) as caught:
+            await t.recv()
+        assert isinstance(caught.value, RemoteError)
+        assert kind in str(caught.value)
+
+
+async def test_the_cause_travels() -> None:
+    async with job() as runner, runner.start("talker") as t:
+        await t.send(["fail_with_cause"])
+        with pytest.raises(RuntimeError, match="because of the other") as caught:
+            await t.recv()
+        assert isinstance(caught.value.__cause__, KeyError)
+        assert isinstance(caught.value.__cause__, RemoteError)
+
+
+async def test_an_unserialisable_message_names_its_place() -> None:
+    async with job() as runner, runner.start("talker") as t:
+        with pytest.raises(EncodeError, match=r"\$\.rows\[0\]: object"):
+            await t.send({"rows": [object()]})
+        await t.send(["unserialisable"])
+        with pytest.raises(TypeError, match=r"\$\.rows\[1\]: object") as caught:
+            await t.recv()
+        assert isinstance(caught.value, RemoteError)
+        assert "encoder.py" not in caught.value.traceback
+
+
+@pytest.mark.parametrize("code", [None, 0])
+async def test_sys_exit_without_an_error_is_a_clean_end(code: int | None) -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start("talker") as t:
+        await t.send(["leave", code])
+        assert [message async for message in t] == ["leaving"]
+    assert ("ended", "talker", 0, None) in witness.events
+
+
+@pytest.mark.parametrize("code, number", [(3, 3), ("what is wrong", 1)])
+async def test_sys_exit_with_an_error_is_the_programs_failure(code: Any, number: int) -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start("talker") as t:
+        await t.send(["leave", code])
+        assert await t.recv() == "leaving"
+        with pytest.raises(RemoteError, match=f"SystemExit in worker talker:0: {code}"):
+            await t.recv()
+    assert ("ended", "talker", 0, f"ended with exit code {number}") in witness.events
+    assert witness.lines.get(0, []) == ([code] if isinstance(code, str) else [])
+
+
+@pytest.mark.parametrize("code", [0, 7])
+async def test_a_process_that_vanishes_is_a_loss_whatever_its_exit_code(code: int) -> None:
+    async with job() as runner, runner.start("talker") as t:
+        await t.send(["vanish", code])
+        with pytest.raises(WorkerLost, match=f"^worker talker:0 ended with exit code {code}$"):
+            await t.recv()
+        with pytest.raises(WorkerLost):
+            await t.send(1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+async def test_a_killed_worker_is_named_with_its_signal(number: int) -> None:
+    async with job() as runner, runner.start("talker") as t:
+        await t.send(["say", "one", "two"])
+        await t.recv()
+        await t.send(["die", number])
+        with pytest.raises(WorkerLost, match=signal.Signals(number).name) as caught:
+            await t.recv()
+        assert (caught.value.signal, caught.value.last_lines) == (number, ("one", "two"))
+
+
+async def test_half_a_message_never_surfaces() -> None:
+    async with job() as runner, runner.start("talker") as t:
+        await t.send_all(["echo", "before"], ["die_in_mid_message"])
+        assert await t.recv() == "before"
+        with pytest.raises(WorkerLost, match="SIGKILL"):
+            await t.recv()
+
+
+async def test_a_worker_that_ends_without_reading_everything_delivers_what_it_sent() -> None:
+    async with job() as runner, runner.start("talker") as t:
+        await t.send(["leave", 0])
+        with suppress(EndOfChannel):  # it may be so quick that it is noticed here
+            for _ in range(50):
+                await t.send(["echo", "x" * 10_000])
+        assert await t.recv() == "leaving"
+        with pytest.raises(EndOfChannel):
+            await t.recv()
+
+
+# serve()
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [(), (object,), (Service, Service), (Service, print), ("text",), (print, print), (Service.run, lambda: None, 1)],
+)
+def test_serve_takes_a_service_or_functions(targets: Any) -> None:
+    with pytest.raises(TypeError, match="one subclass of Service, or functions with different names"):
+        serve(*targets)
+
+
+def test_main_alone_says_what_it_is(tmp_path: Path) -> None:
+    text = "from aioparcs import serve\ndef f(): pass\nserve(f)"
+    done = execute(module(tmp_path, "lonely", text) / "lonely" / "main.py")
+    assert (done.returncode, done.stdout) == (2, "")
+    usage = "this is a service: a runner starts it, with runner.start('lonely'); try: aioparcs run RUNNER\n"
+    assert done.stderr == usage
+
+
+def test_main_with_an_impossible_setting(tmp_path: Path) -> None:
+    text = "from aioparcs import serve\ndef f(): pass\nserve(f)"
+    done = execute(module(tmp_path, "lonely", text) / "lonely" / "main.py", PARCS_LIVENESS="soon")
+    assert done.returncode == 2
+    assert done.stderr == "error: PARCS_LIVENESS='soon' is not a positive number of seconds\n"
+
+
+async def test_a_service_without_run_says_so(tmp_path: Path) -> None:
+    module(tmp_path, "idle", "from aioparcs import Service, serve\nclass Idle(Service): pass\nserve(Idle)")
+    async with job(tmp_path) as runner, runner.start("idle") as t:
+        with pytest.raises(TypeError, match=r"Idle has no run\(\) method"):
+            await t.recv()
+
+
+SLOW_TO_END = """
+import asyncio
+from aioparcs import Service, serve
+class Slow(Service):
+    async def run(self):
+        try:
+            await self.send("running")
+            await asyncio.sleep(60)
+        finally:
+            print("cleaned up")
+serve(Slow)
+"""
+
+
+async def test_sigterm_lets_the_service_clean_up(tmp_path: Path) -> None:
+    witness = Witness()
+    async with job(module(tmp_path, "slow", SLOW_TO_END), witness=witness, close_timeout=0.2) as runner:
+        t = await runner.start("slow")
+        assert await t.recv() == "running"
+        await t.shutdown()
+    assert witness.lines[0] == ["cleaned up"]
+    assert ("ended", "slow", 0, "ended with exit code 143") in witness.events
+
+
+FRESH = """
+import os, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+from aioparcs import serve
+def where(): return [os.getpid(), threading.active_count(), sorted(n for n in os.environ if n.startswith("PARCS_"))]
+serve(where{})
+"""
+
+
+async def test_threads_before_serve_need_fresh_interpreters(tmp_path: Path) -> None:
+    module(tmp_path, "forked", FRESH.format(""))
+    module(tmp_path, "fresh", FRESH.format(", fork=False"))
+    async with job(tmp_path, start_timeout=30) as runner:
+        with pytest.raises(StartError, match="started threads before serve"):
+            await runner.start("forked")
+        async with runner.start_many("fresh", 2) as tasks:
+            (one, threads, told), (other, _, _) = await asyncio.gather(*(t.call("where") for t in tasks))
+            assert one != other
+            assert threads >= 2
+            assert told == ["PARCS_JOB", "PARCS_START_TIMEOUT"], "no address and no token is left in the environment"
+
+
+def test_settings_reach_the_workers() -> None:
+    assert Settings.from_env(Settings(start_timeout=30.0).to_env()) == Settings(start_timeout=30.0)
