@@ -24,6 +24,7 @@ __all__ = [
     "jam",
     "network",
     "pair",
+    "stop_reading",
     "streams",
     "until",
     "waits",
@@ -87,7 +88,9 @@ async def pair(kind: str, settings: Settings | None = None, *, version: int = 2)
 
 
 @asynccontextmanager
-async def network(settings: Settings | None = None, *, version: int = 2) -> AsyncIterator[tuple[Channel, Channel, Network]]:
+async def network(
+    settings: Settings | None = None, *, version: int = 2
+) -> AsyncIterator[tuple[Channel, Channel, Network]]:
     """Open two channels in memory, with the network between them in hand."""
     first, second, net = memory_pair()
     async with both(*(Channel(*ends, settings=settings, version=version) for ends in (first, second))) as channels:
@@ -141,6 +144,16 @@ async def jam(channel: Channel, kind: str) -> list[list[Any]]:
             return sent
         task.result()
         sent.append(message)
+
+
+async def stop_reading(here: Channel, there: Channel) -> int:
+    """Send until the peer, whose program doesn't receive, stops reading; returns how many messages wait there."""
+    count = 0
+    while there.statistics().bytes_unread < SMALL.receive_queue:
+        await here.send("x" * 1000)
+        await asyncio.sleep(0)
+        count += 1
+    return count
 
 
 class CancelAt:
