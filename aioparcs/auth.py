@@ -2,8 +2,9 @@
 The handshake's bytes: who is there, and proof that both know the job's token. No I/O, no clock.
 
 Each side sends `MAGIC` and a HELLO frame, then an AUTH frame whose body is
-HMAC-SHA256(token, role + SHA-256(all that both sent before)): the dialler's magic and HELLO, then the
-listener's. The role in the MAC keeps one side's proof from serving as the other's.
+HMAC-SHA256(token, role + SHA-256(all that both sent before)): the dialler's magic and HELLO, then the listener's,
+and for the listener's own proof, which comes last, the dialler's AUTH frame too. So no side's proof serves as the
+other's.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ def proof(token: bytes, role: str, transcript: bytes) -> bytes:
     Args:
         token: the job's 32-byte token.
         role: the role of the side that proves.
-        transcript: the dialler's magic and HELLO frame, then the listener's, as they were sent.
+        transcript: the dialler's magic and HELLO frame, then the listener's, as they were sent; for the listener's
+            proof, behind them, the dialler's AUTH frame.
     """
     return hmac.digest(token, role.encode() + hashlib.sha256(transcript).digest(), "sha256")
 
