@@ -80,12 +80,14 @@ class Program:
             ProgramFailed: it ended with an error, or not at all and was killed.
         """
         assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
-        try:
-            code = self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
+        # The end of its output is the end of the process. wait() with a timeout would look only every 50 ms.
+        if not select.select([self._process.stdout], [], [], _PATIENCE)[0]:
             self.kill()
-            raise ProgramFailed(f"{self.name} did not end") from None
+            raise ProgramFailed(f"{self.name} did not end")
+        self._process.stdout.close()
+        code = self._process.wait()
         if code:
             raise ProgramFailed(f"{self.name} ended with exit code {code}")
 

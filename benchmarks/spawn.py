@@ -14,46 +14,52 @@ from benchmarks.harness import ROOT, Program, Progress
 from benchmarks.results import Measured, Results, at_most, ratio
 
 _COUNT = 200
-_BUDGET = 100.0  # seconds for all rounds, unless there are fewer than _LEAST by then
+_BUDGET = 110.0  # seconds for all rounds, unless there are fewer than _LEAST by then
 _LEAST = 5
-_FORKSERVER = f"from benchmarks.peers.forkserver import measure; print([measure({_COUNT})])"
+# In the order of a round, backwards in every other: the fork server stands next to both that are compared with it.
+_COMMANDS = {
+    "gather": ("-m", "benchmarks.peers.workers", "gather", str(_COUNT)),
+    "forkserver": ("-m", "benchmarks.peers.forkserver", str(_COUNT)),
+    "many": ("-m", "benchmarks.peers.workers", "many", str(_COUNT)),
+}
 
 
 def measure(rounds: int, progress: Progress) -> Results:
     """Compare ``start_many``, and a ``gather`` of ``start``, with multiprocessing's fork server."""
-    many: list[float] = []
-    gather: list[float] = []
-    peer: list[float] = []
+    times: dict[str, list[float]] = {how: [] for how in _COMMANDS}
     unique: list[float] = []
     start = time.monotonic()
     for turn in range(rounds):
-        # The fork server stands between the two, next to both; every other round goes backwards.
-        first, middle, last = ("many", "peer", "gather")[:: -1 if turn % 2 else 1]
-        took = {how: _start(how) for how in (first, middle, last)}
-        many.append(took["many"][0])
-        unique.append(took["many"][1])
-        gather.append(took["gather"][0])
-        peer.append(took["peer"][0])
+        for how in list(_COMMANDS)[:: -1 if turn % 2 else 1]:
+            seconds, *memory = _run(*_COMMANDS[how])
+            times[how].append(seconds)
+            if how == "many":
+                unique += memory
         progress(turn + 1, rounds)
         if turn + 1 >= _LEAST and time.monotonic() - start > _BUDGET:
             break
-    return Results(
-        [
-            Measured("spawn_200_s", "200 workers, start_many", many, "s"),
-            Measured("spawn_200_gather_s", "200 workers, gather of start", gather, "s"),
-            Measured("spawn_200_forkserver_s", "200 processes, fork server", peer, "s"),
-            Measured("unique_mib_per_worker", "memory that one worker alone holds", unique, "MiB", at_most(5)),
-        ],
-        [
-            ratio("spawn_200_vs_forkserver", "200 workers / fork server", many, peer, at_most(0.7)),
-            ratio("spawn_200_gather_vs_forkserver", "200 workers by gather / fork server", gather, peer, None),
-        ],
-    )
+    return Results(_figures(times, unique), _ratios(times))
 
 
-def _start(how: str) -> list[float]:
+def _figures(times: dict[str, list[float]], unique: list[float]) -> list[Measured]:
+    return [
+        Measured("spawn_200_s", "200 workers, start_many", times["many"], "s"),
+        Measured("spawn_200_gather_s", "200 workers, gather of start", times["gather"], "s"),
+        Measured("spawn_200_forkserver_s", "200 processes, fork server", times["forkserver"], "s"),
+        Measured("unique_mib_per_worker", "memory that one worker alone holds", unique, "MiB", at_most(5)),
+    ]
+
+
+def _ratios(times: dict[str, list[float]]) -> list[Measured]:
+    many, gather, forkserver = (times[how] for how in ("many", "gather", "forkserver"))
+    return [
+        ratio("spawn_200_vs_forkserver", "200 workers / fork server", many, forkserver, at_most(0.7)),
+        ratio("spawn_200_gather_vs_forkserver", "200 workers by gather / fork server", gather, forkserver, None),
+    ]
+
+
+def _run(*command: str) -> list[float]:
     """Run one measurement: its seconds, and for workers their memory."""
-    command = ("-c", _FORKSERVER) if how == "peer" else ("-m", "benchmarks.peers.workers", how, str(_COUNT))
     program = Program(*command, PARCS_MODULES=str(ROOT / "benchmarks" / "modules"))
     answer: list[float] = json.loads(program.line())
     program.close()

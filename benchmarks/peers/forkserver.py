@@ -1,15 +1,16 @@
 """
 Start processes with multiprocessing's fork server until each has answered one message on a pipe of its own.
 
-The fork server preloads what an aioparcs worker needs (asyncio, uvloop, msgpack) and the worker's own module.
-`measure` is meant for ``python -c``: with a main file every child would first run that file again. The clock runs from
-before the fork server exists, so it counts its start, its imports and the forks; the imports of the program that
-starts it are not counted.
+The fork server preloads what an aioparcs worker needs (asyncio, uvloop, msgpack) and the worker's own module; as in any
+program that has one, each child runs the main file again, which is small and imports nothing else. The clock
+runs from before the fork server exists, so it counts its start, its imports and the forks; the imports of the program
+that starts it are not counted.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import time
 
 from benchmarks.peers import control, pipe_worker
@@ -39,3 +40,7 @@ def measure(count: int) -> float:
     for process in processes:
         process.join()
     return seconds
+
+
+if __name__ == "__main__":
+    print([measure(int(sys.argv[1]))])
