@@ -11,23 +11,37 @@ __all__ = ["error_map", "error_of"]
 
 # Characters of a traceback that travel; the end is the part that says what happened.
 _LONGEST = 64 << 10
+# Causes of causes that travel; a cycle of them ends here too.
+_CAUSES = 16
 
 
-def error_map(error: BaseException, *, is_cause: bool = False) -> dict[str, Any]:
-    """Describe an exception to the peer."""
+def error_map(error: BaseException, *, causes: int = _CAUSES) -> dict[str, Any]:
+    """Describe an exception to the peer; whatever its class made of it, the description can be encoded."""
     kind = type(error)
     name = (
         kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
     )
     # A traceback tells its causes already.
-    text = "" if is_cause else "".join(traceback.format_exception(error))[-_LONGEST:]
+    text = "" if causes < _CAUSES else "".join(traceback.format_exception(error))
     return {
-        "type": error.type if isinstance(error, RemoteError) else name,
-        "message": error.message if isinstance(error, RemoteError) else str(error)[-_LONGEST:],
-        "traceback": text,
-        "cause": error_map(error.__cause__, is_cause=True) if error.__cause__ else None,
+        "type": _clean(error.type if isinstance(error, RemoteError) else name),
+        "message": _clean(error.message if isinstance(error, RemoteError) else _text(error)),
+        "traceback": _clean(text),
+        "cause": error_map(error.__cause__, causes=causes - 1) if error.__cause__ and causes else None,
         "builtin": next(cls.__name__ for cls in kind.__mro__ if cls.__module__ == "builtins"),
     }
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as failure:
+        return f"its text can't be made: {type(failure).__name__}"
+
+
+def _clean(text: str) -> str:
+    """Shorten a text, and replace what is no Unicode, such as the odd bytes of a file's name."""
+    return text[-_LONGEST:].encode(errors="backslashreplace").decode()
 
 
 def error_of(values: Any) -> RemoteError:
