@@ -108,11 +108,11 @@ async def both(here: Channel, there: Channel) -> AsyncIterator[Pair]:
         await asyncio.gather(here.aclose(), there.aclose())
 
 
-async def until(condition: Callable[[], Any], timeout: float = _PATIENCE) -> None:
+async def until(condition: Callable[[], Any], timeout: float = _PATIENCE, *, pause: float = 0.001) -> None:
     """Wait for a condition, or fail."""
     async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.001)
+        while not condition():  # noqa: ASYNC110  # anything at all is a condition, and few of them tell
+            await asyncio.sleep(pause)
 
 
 async def waits(task: "asyncio.Task[Any]") -> None:

@@ -8,7 +8,7 @@ import pytest
 from aioparcs import Channel, ConnectionLost, ProtocolError, Settings
 from aioparcs.testing import memory_pair
 from aioparcs.wire import FrameType, encode_frame, encode_header
-from tests.channels import both, network, waits
+from tests.channels import both, network, until, waits
 
 MESSAGES: list[Any] = ["ab", b"\x00" * 8200, [1, b"\x01" * 8200], "cd", {"e": None}]
 # Every byte of the small frames and of what is around the large ones; of their insides a sample.
@@ -76,8 +76,7 @@ async def test_bytes_that_come_piece_by_piece_are_the_same_messages(size: int) -
         receiving = group.create_task(collect(channel))
         for at in range(0, len(stream), size):
             writer.write(stream[at : at + size])
-            while net.forward.in_flight or net.back.in_flight:
-                await asyncio.sleep(0)
+            await until(lambda: not net.forward.in_flight, pause=0)
         assert await receiving == ([5, b"r" * 300, [b"b" * 200, 6], "later"], None)
     writer.transport.abort()
 
