@@ -9,20 +9,25 @@ the workers are killed, whatever they compute.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import gc
 import os
 import signal
 import socket
 import sys
-import threading
+import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from aioparcs.errors import ParcsError
-from aioparcs.launcher.child import become_worker, die_with_parent, free_cpus
+from aioparcs.launcher.child import become_worker, die_with_parent, flush_output, free_cpus, warm_up
 from aioparcs.launcher.connect import connect
 from aioparcs.launcher.control import Control
+from aioparcs.launcher.lines import Lines
 from aioparcs.launcher.nursery import Nursery
 from aioparcs.launcher.output import PROGRESS
 from aioparcs.launcher.place import Home, Place, pass_token
+from aioparcs.launcher.sound import open_connections, why_not_fork, why_not_launch
 from aioparcs.settings import Settings
 
 new_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -34,6 +39,7 @@ except ImportError:
 __all__ = [
     "PROGRESS",
     "Home",
+    "Lines",
     "Place",
     "become_worker",
     "connect",
@@ -44,67 +50,87 @@ __all__ = [
     "pass_token",
 ]
 
+# Seconds that the module's own exit functions get when the launcher ends.
+_EXIT_FUNCTIONS = 2
 
-def launch(home: Home, settings: Settings, work: Callable[[Place], int], *, fork: bool) -> int:
+
+def launch(home: Home, settings: Settings, work: Callable[[Place], int], *, fork: bool) -> NoReturn:
     """
-    Be the launcher until the runner ends the job.
+    Be the launcher until the runner ends the job; ends the process.
 
     Args:
         home: where the runner is.
         settings: limits and deadlines.
         work: what a worker does with its place; returns its exit code.
         fork: False to give each worker a fresh interpreter.
-
-    Returns:
-        The exit code.
     """
-    problem = _why_not_fork() if fork else None
+    problem = why_not_launch() or (why_not_fork() if fork else None)
     if problem:
         print(f"error: {problem}", file=sys.stderr)
-        return 1
+        _end(1)
+    if fork:
+        _warn_of_connections()
+    warm_up()
+    # What the module's top level made is everybody's: keep the collector from touching, and so copying, it.
+    gc.collect()
+    gc.freeze()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reading, writing = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(writing, False)
+    nursery = Nursery(home, ours, writing, work, fork=fork)
     parent = os.getpid()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_output()
     pid = os.fork()
     if pid == 0:
+        die_with_parent(parent)
         ours.close()
         os.close(writing)
-        die_with_parent(parent)
-        os._exit(_control(home, settings, theirs, reading))
+        _control(home, settings, theirs, reading)
     theirs.close()
     os.close(reading)
-    return Nursery(home, ours, pid, writing, work, fork=fork).serve()
+    _end(nursery.serve(pid))
 
 
-def _control(home: Home, settings: Settings, nursery: socket.socket, progress: int) -> int:
-    # The fork server passes SIGTERM on; this side ends when the server does, having told the runner.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-    async def run() -> None:
-        await Control(home, settings, nursery, progress).run()
-
+def _control(home: Home, settings: Settings, nursery: socket.socket, progress: int) -> NoReturn:
+    """Be the control side; whatever happens, the module's own code after its fork is never reached."""
+    code = 1
     try:
+        # The fork server deals with SIGTERM; this side ends when the server does, having told the runner.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+
+        async def run() -> None:
+            await Control(home, settings, nursery, progress).run()
+
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(run())
+        code = 0
     except ParcsError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 1
-    return 0
+        print(f"error: {error}", file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        flush_output()
+        os._exit(code)
 
 
-def _why_not_fork() -> str | None:
-    """Say why a fork of this process would not be a sound worker, or None."""
-    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if others:
-        return (
-            f"main.py started threads before serve() ({', '.join(others)}), and a forked worker would lose them; "
-            "start them inside the service, or call serve(..., fork=False)"
+def _warn_of_connections() -> None:
+    for name in open_connections():
+        print(
+            f"warning: main.py opened a connection before serve() ({name}), and all workers would share it; "
+            "open it inside the service, or call serve(..., fork=False)",
+            file=sys.stderr,
         )
+
+
+def _end(code: int) -> NoReturn:
+    """End the process with what the module wants done at its exit, but without waiting for its threads."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(_EXIT_FUNCTIONS)
     try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-    return "serve() was called inside an event loop; call it at the end of main.py, outside of any coroutine"
+        atexit._run_exitfuncs()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        flush_output()
+        os._exit(code)

@@ -1,8 +1,9 @@
-"""What a worker process does between its fork and its program."""
+"""What a worker process does between its fork and its program, and at its end."""
 
 from __future__ import annotations
 
 import ctypes
+import io
 import logging
 import os
 import random
@@ -14,18 +15,35 @@ from typing import Any
 
 from aioparcs.auth import new_nonce, proof
 
-__all__ = ["become_worker", "die_with_parent", "free_cpus", "run", "warm_up"]
+__all__ = [
+    "SIGNALS",
+    "adopt_orphans",
+    "become_worker",
+    "die_with_parent",
+    "exit_code",
+    "flush_output",
+    "free_cpus",
+    "run",
+    "warm_up",
+]
 
-_PR_SET_PDEATHSIG = 1
-# Loaded before any fork: a child should do as little as possible.
-_prctl = ctypes.CDLL(None, use_errno=True).prctl
+# Those that the fork server handles. They are blocked around a fork: a child must never run its parent's handlers.
+SIGNALS = (signal.SIGTERM, signal.SIGCHLD)
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_libc = ctypes.CDLL(None, use_errno=True)  # loaded before any fork: a child should do as little as possible
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, and end if it has ended already."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when its parent ends, and end if it has ended already."""
+    _libc.prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Have the kernel make this process the parent of descendants that lose theirs, as process 1 is anyway."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def warm_up() -> None:
@@ -47,26 +65,56 @@ def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: i
         worker: the worker's number; it spreads limited workers over the CPUs.
     """
     os.setpgid(0, 0)
-    die_with_parent(parent)
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGCHLD):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    die_with_parent(parent)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
     os.close(nothing)
     _limit(limits, worker)
-    _reseed()
 
 
 def run(program: Callable[[], int]) -> int:
-    """Run a forked worker's program with line-buffered output; returns its exit code."""
+    """
+    Run a worker's program with line-buffered output and random numbers of its own.
+
+    Returns:
+        Its exit code; what it raises is printed, and ``sys.exit`` is an end like any other.
+    """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # these two are text streams
-    code = program()
+        if isinstance(stream, io.TextIOWrapper) and not stream.closed:  # the module may have put another in its place
+            stream.reconfigure(line_buffering=True)
+    _reseed()
+    try:
+        return program()
+    except SystemExit as stop:
+        return exit_code(stop)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    finally:
+        flush_output()
+        _libc.fflush(None)  # what libraries printed without Python
+
+
+def exit_code(stop: SystemExit) -> int:
+    """Give the exit code of a ``sys.exit``, and print its message if it has one, as Python does."""
+    if stop.code is None or isinstance(stop.code, int):
+        return (stop.code or 0) & 0xFF
+    print(stop.code, file=sys.stderr)
+    return 1
+
+
+def flush_output() -> None:
+    """Write out what was printed, if anybody can still take it."""
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    return code
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # the program closed it, or nobody reads it, or there is none
 
 
 def free_cpus(worker: int, count: int) -> set[int]:

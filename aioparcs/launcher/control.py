@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
+import signal
 import socket
 from typing import Any
 
@@ -18,7 +20,7 @@ import msgpack
 from aioparcs import codec
 from aioparcs.auth import Role
 from aioparcs.channel import Link
-from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel, ProtocolError
+from aioparcs.errors import ChannelClosed, EndOfChannel, ProtocolError
 from aioparcs.launcher.connect import connect
 from aioparcs.launcher.nursery import MESSAGE_SIZE
 from aioparcs.launcher.output import Output
@@ -30,7 +32,7 @@ from aioparcs.wire import Frame, FrameType
 __all__ = ["Control"]
 
 # Seconds that the last lines get to reach the runner when the job ends.
-_LAST_WORDS = 2.0
+_LAST_WORDS = 1.0
 
 
 class Control:
@@ -57,6 +59,9 @@ class Control:
         self._over = False
         self._telling: asyncio.Task[None]
         self._ending: asyncio.Task[None] | None = None
+        self._asking = asyncio.Lock()
+        self._asked: set[asyncio.Task[None]] = set()
+        self._turned_away: set[int] = set()
         self._link: Link
 
     async def run(self) -> None:
@@ -64,7 +69,7 @@ class Control:
         Serve until the runner ends the job.
 
         Raises:
-            ConnectionLost: the runner is gone, or so is the fork server.
+            ConnectionLost: the runner is gone.
             HandshakeError: the runner refused this launcher.
         """
         reader, writer, _ = await connect(self._home, Role.LAUNCHER, self._home.slot, self._settings)
@@ -74,11 +79,15 @@ class Control:
         self._loop.add_reader(self._nursery, self._hear_nursery)
         self._telling = asyncio.create_task(self._tell_news())
         try:
-            with contextlib.suppress(EndOfChannel, ChannelClosed):
-                while True:
-                    await self._obey(await self._link.recv_frame())
+            while True:
+                await self._obey(await self._link.recv_frame())
+        except EndOfChannel:
+            return
+        except ChannelClosed:  # by this side's own last words
+            if self._ending:
+                await self._ending
         finally:
-            tasks = [task for task in (self._telling, self._ending) if task]
+            tasks = [task for task in (self._telling, self._ending, *self._asked) if task]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -104,27 +113,34 @@ class Control:
             raise ProtocolError(f"a frame of type {frame.type} has no place on a control connection")
 
     async def _ask(self, *request: Any) -> None:
-        await self._loop.sock_sendall(self._nursery, msgpack.packb(request))
+        async with self._asking:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is about to be heard of
+                await self._loop.sock_sendall(self._nursery, msgpack.packb(request))
 
     async def _wind_down(self) -> None:
         """End what still runs, and let its last lines reach the runner."""
         await self._ask("end")
         await self._nobody.wait()  # the fork server kills whoever doesn't end within its grace
+        await self._say_last_words()
+
+    async def _say_last_words(self) -> None:
         self._over = True
         self._output.poke()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 await self._telling
-        await self._link.aclose()
+        await self._link.aclose(_LAST_WORDS)
 
     async def _tell_news(self) -> None:
-        """Send output and progress, one batch at a time: what the runner is slow to take waits here, bounded."""
+        """Send what there is to tell, one batch at a time: what the runner is slow to take waits here, bounded."""
         while not self._over or not self._output.told:
-            lines, dropped, progress = await self._output.news()
-            for worker, (done, total) in progress.items():
+            news = await self._output.news()
+            for worker, (done, total) in news.progress.items():
                 self._post(FrameType.PROGRESS, worker, done, total)
             self._acknowledged.clear()
-            self._post(FrameType.LOG, lines, dropped)
+            self._post(FrameType.LOG, news.lines, news.dropped)
+            for exit in news.exits:
+                self._post(FrameType.EXITED, *exit)
             await self._acknowledged.wait()
 
     def _hear_nursery(self) -> None:
@@ -133,20 +149,37 @@ class Control:
                 data, descriptors, _, _ = socket.recv_fds(self._nursery, MESSAGE_SIZE, 1)
                 if not data:
                     self._loop.remove_reader(self._nursery)
-                    self._link.abort(ConnectionLost("the launcher's fork server is gone"))
+                    if self._ending is None:  # it was told to end, and has no workers any more
+                        self._ending = asyncio.create_task(self._say_last_words())
                     return
                 self._relay(descriptors, *msgpack.unpackb(data))
 
     def _relay(self, descriptors: list[int], event: str, worker: int, *details: Any) -> None:
-        if event == "started":
+        if event == "started" and descriptors:
             self._output.add(worker, descriptors[0])
             self._post(FrameType.STARTED, worker, *details)
-            return
-        code, lines = (details[0], self._output.finish(worker)) if event == "exited" else (None, [details[0]])
-        self._post(FrameType.EXITED, worker, code, lines)
-        self._alive -= 1
-        if not self._alive:
-            self._nobody.set()
+        elif event == "started":
+            self._turn_away(worker)
+        else:
+            if worker in self._turned_away:
+                self._turned_away.discard(worker)
+            elif event == "exited":
+                self._output.finish(worker, details[0])
+            else:
+                self._output.finish(worker, None, details[0])
+            self._alive -= 1
+            if not self._alive:
+                self._nobody.set()
+
+    def _turn_away(self, worker: int) -> None:
+        """Do without a worker whose output can't be read: its pipe did not fit among this process's open files."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        reason = f"its launcher may have {limit} open files (ulimit -n): raise that or start fewer"
+        self._output.finish(worker, None, reason)
+        self._turned_away.add(worker)
+        task = asyncio.create_task(self._ask("kill", worker, signal.SIGKILL))
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
 
     def _post(self, type: int, *values: Any) -> None:
         self._link.post_frame(type, codec.encode_inline(list(values))[0])

@@ -8,8 +8,9 @@ control side, for the ends of its children, and for SIGTERM, all in one `poll`.
 from __future__ import annotations
 
 import contextlib
-import gc
+import errno
 import os
+import resource
 import select
 import signal
 import socket
@@ -20,15 +21,19 @@ from typing import Any
 
 import msgpack
 
-from aioparcs.launcher.child import become_worker, run, warm_up
+from aioparcs.errors import signal_name
+from aioparcs.launcher.child import SIGNALS, adopt_orphans, become_worker, die_with_parent, flush_output, run
+from aioparcs.launcher.children import Children
 from aioparcs.launcher.place import Home, Place, pass_token
 
 __all__ = ["MESSAGE_SIZE", "Nursery"]
 
-# Bytes of one request: a worker takes less than 30 of them, and the control side splits larger requests.
+# Bytes that one message to or from the control side may have; the largest one carries a worker's limits.
 MESSAGE_SIZE = 64 << 10
-# Seconds between SIGTERM, which a worker may use to clean up, and SIGKILL.
-_GRACE = 1.0
+# Seconds that the control side gets, when no worker is left, to tell the runner so.
+_LAST_WORDS = 1.5
+# Bytes that a worker needs, besides what it shares, to run at all: its loop, its buffers, a thread's stack.
+_WORKER_MEMORY = 16 << 20
 
 
 class Nursery:
@@ -38,58 +43,53 @@ class Nursery:
     Args:
         home: where the runner is.
         control: this end of the socket pair to the control side; messages keep their boundaries.
-        control_pid: the control side's process id.
         progress: the descriptor that workers write their progress to.
         work: what a worker does with its place; returns its exit code.
         fork: False to give each worker a fresh interpreter.
     """
 
     def __init__(
-        self,
-        home: Home,
-        control: socket.socket,
-        control_pid: int,
-        progress: int,
-        work: Callable[[Place], int],
-        *,
-        fork: bool,
+        self, home: Home, control: socket.socket, progress: int, work: Callable[[Place], int], *, fork: bool
     ) -> None:
         self._home = home
         self._control = control
-        self._control_pid = control_pid
         self._progress = progress
         self._work = work
         self._fork = fork
-        self._pids: dict[int, int] = {}  # worker by process id
-        self._doomed: dict[int, float] = {}  # when SIGKILL follows SIGTERM, by process id
+        self._children = Children()
+        self._control_pid = 0
         self._exit_code: int | None = None
-
-    def serve(self) -> int:
-        """Serve until the control side is gone or SIGTERM comes; returns the exit code, and no worker is left."""
-        wake_reading, wake_writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._terminated = False
+        self._wake_reading, wake_writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_writing, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, self._terminate)
-        warm_up()
-        # What the module's top level made is everybody's: keep the collector from touching, and so copying, it.
-        gc.collect()
-        gc.freeze()
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        adopt_orphans()
+        # An engine that ties launchers to the runner's life has the kernel kill them. From here on SIGTERM does,
+        # for it lets this process take along what its workers have started.
+        die_with_parent(os.getppid(), signal.SIGTERM)
+
+    def serve(self, control_pid: int) -> int:
+        """Serve until the control side is gone or SIGTERM comes; returns the exit code, and no worker is left."""
+        self._control_pid = control_pid
         poll = select.poll()
-        poll.register(wake_reading, select.POLLIN)
+        poll.register(self._wake_reading, select.POLLIN)
         poll.register(self._control, select.POLLIN)
-        try:
-            while self._exit_code is None or self._pids:
-                ready = dict(poll.poll(self._next_deadline()))
-                if wake_reading in ready:
-                    _empty(wake_reading)
-                self._reap()
-                self._kill_the_doomed()
-                if self._control.fileno() in ready and not self._take_request():
-                    poll.unregister(self._control)  # its exit code follows
-                    self._kill_all(signal.SIGKILL)
-        finally:
-            self._kill_all(signal.SIGKILL)
+        while self._exit_code is None or self._children:
+            ready = dict(poll.poll(self._children.kill_overdue()))
+            self._reap()
+            if self._terminated and self._exit_code is None:
+                self._exit_code = 128 + signal.SIGTERM
+                self._children.kill_all(signal.SIGTERM)
+            if self._control.fileno() in ready and not self._take_request():
+                poll.unregister(self._control)  # its exit code follows
+                self._children.kill_all(signal.SIGKILL)
+        self._part_from_control(poll)
+        self._children.sweep()
         return self._exit_code
+
+    def _on_sigterm(self, *_: object) -> None:
+        self._terminated = True  # no more here: this interrupts whatever is being done, a fork for example
 
     # Requests
 
@@ -105,31 +105,42 @@ class Nursery:
         if verb == "spawn":
             self._spawn_all(*arguments)
         elif verb == "kill":
-            self._kill(*arguments)
+            self._children.kill(*arguments)
         elif verb == "end":
-            self._kill_all(signal.SIGTERM)
+            self._children.kill_all(signal.SIGTERM)
         return True
 
     def _spawn_all(self, first: int, count: int, base: int, size: int, limits: dict[str, Any]) -> None:
+        problem = _too_little(limits.get("memory"))
         for worker in range(first, first + count):
-            try:
-                self._spawn(Place(worker, worker - base, size, self._progress), limits)
-            except OSError as error:
-                self._tell("failed", worker, f"can't make a process for it: {error.strerror}")
+            if self._terminated:
+                problem = "its launcher is being ended by SIGTERM"
+            if problem is None:
+                try:
+                    self._spawn(Place(worker, worker - base, size, self._progress), limits)
+                    continue
+                except OSError as error:
+                    problem = _why_no_process(error)
+            self._tell("failed", worker, problem)
 
     def _spawn(self, place: Place, limits: dict[str, Any]) -> None:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_output()
         try:
-            pid = os.fork()
-            if pid == 0:
-                self._live(place, limits, parent, writing)
-            self._pids[pid] = place.worker
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.setpgid(pid, pid)  # both sides do it: whoever comes first, the group exists
-            self._tell("started", place.worker, pid, descriptors=[reading])
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    self._live(place, limits, parent, writing)
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            self._children.add(pid, place.worker)
+            try:
+                self._tell("started", place.worker, pid, descriptors=[reading])
+            except OSError:
+                self._children.disown(pid)
+                raise
         finally:
             os.close(reading)
             os.close(writing)
@@ -143,8 +154,6 @@ class Nursery:
             if not self._fork:
                 self._start_afresh(place)
             code = run(lambda: self._work(place))
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
@@ -161,64 +170,59 @@ class Nursery:
     # Ends
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            self._doomed.pop(pid, None)
-            worker = self._pids.pop(pid, None)
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake_reading, 4096):
+                pass
+        for pid, worker, code in self._children.reap():
             if worker is not None:
-                _signal_group(pid, signal.SIGKILL)  # what the worker itself had started
-                self._tell("exited", worker, os.waitstatus_to_exitcode(status))
-            elif pid == self._control_pid and self._exit_code is None:
-                self._exit_code = os.waitstatus_to_exitcode(status)
-                self._kill_all(signal.SIGKILL)
+                self._tell("exited", worker, code)
+            elif pid == self._control_pid:
+                self._control_pid = 0
+                self._children.kill_all(signal.SIGKILL)
+                if self._exit_code is None:
+                    self._exit_code = code if code >= 0 else 1
+                if code < 0:
+                    print(f"error: the launcher's control side was killed by {signal_name(-code)}", file=sys.stderr)
 
-    def _terminate(self, *_: object) -> None:
-        self._exit_code = 128 + signal.SIGTERM
-        self._kill_all(signal.SIGTERM)
-
-    def _kill(self, worker: int, number: int) -> None:
-        for pid, other in self._pids.items():
-            if other == worker:
-                self._end(pid, number)
-
-    def _kill_all(self, number: int) -> None:
-        for pid in self._pids:
-            self._end(pid, number)
-
-    def _end(self, pid: int, number: int) -> None:
-        _signal_group(pid, number)
-        if number == signal.SIGTERM:
-            self._doomed.setdefault(pid, monotonic() + _GRACE)
-
-    def _kill_the_doomed(self) -> None:
-        now = monotonic()
-        for pid, deadline in list(self._doomed.items()):
-            if now >= deadline:
-                del self._doomed[pid]
-                _signal_group(pid, signal.SIGKILL)
-
-    def _next_deadline(self) -> float | None:
-        """Milliseconds until somebody's grace is over; None to wait for events only."""
-        if not self._doomed:
-            return None
-        return max(0.0, min(self._doomed.values()) - monotonic()) * 1000 + 1
+    def _part_from_control(self, poll: select.poll) -> None:
+        """Let the control side, if it is still there, tell the runner what it was told last."""
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+        deadline = monotonic() + _LAST_WORDS
+        with contextlib.suppress(KeyError):  # it was unregistered when it went
+            poll.unregister(self._control)
+        while self._control_pid and (left := deadline - monotonic()) > 0:
+            poll.poll(left * 1000)
+            self._reap()
+        if self._control_pid:
+            os.kill(self._control_pid, signal.SIGKILL)
 
     def _tell(self, *message: Any, descriptors: list[int] | None = None) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next poll notices that it is gone
             socket.send_fds(self._control, [msgpack.packb(message)], descriptors or [])
 
 
-def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
+def _too_little(memory: int | None) -> str | None:
+    """Say that a worker can't live with a memory limit, if so: what the launcher holds counts for each worker."""
+    if memory is None:
+        return None
+    with open("/proc/self/status") as file:
+        held = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmData:"))
+    if memory >= held + _WORKER_MEMORY:
+        return None
+    needed = -(-(held + _WORKER_MEMORY) >> 20)
+    return (
+        f"memory={memory >> 20}m is too little: main.py holds {held >> 20} MiB when it reaches serve(...), which count "
+        f"for each worker; give it {needed}m or more, or load less"
+    )
 
 
-def _empty(descriptor: int) -> None:
-    with contextlib.suppress(BlockingIOError):
-        while os.read(descriptor, 4096):
-            pass
+def _why_no_process(error: OSError) -> str:
+    """Name the limit that kept a worker from being made, and what to do."""
+    text = f"can't make a process for it: {error.strerror}"
+    if error.errno in (errno.EMFILE, errno.ETOOMANYREFS):
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f"{text}; its launcher may have {limit} (ulimit -n): raise that or start fewer"
+    if error.errno == errno.EAGAIN:
+        return f"{text}; this user may have no more (ulimit -u), or the container (pids limit): start fewer"
+    return text

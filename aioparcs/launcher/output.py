@@ -1,4 +1,4 @@
-"""What workers print, and how far they are, on its way to the runner."""
+"""What workers print, how far they are and how they ended, on its way to the runner."""
 
 from __future__ import annotations
 
@@ -7,14 +7,39 @@ import os
 import struct
 from collections import deque
 from contextlib import suppress
+from typing import NamedTuple
 
-__all__ = ["PROGRESS", "Output"]
+from aioparcs.launcher.lines import Lines
+
+__all__ = ["PROGRESS", "News", "Output"]
 
 # One progress report on the pipe that all workers share: number, done, total. Small enough to be written atomically.
 PROGRESS = struct.Struct("=qdd")
 _CHUNK = 64 << 10
-# Characters after which a line without an end is passed on all the same, and that one batch holds.
-_LONGEST_LINE, _BATCH = 16 << 10, 64 << 10
+# What is told at once, and what the end of a worker may quote: what the runner has not taken yet fits into the
+# window that any TCP connection has to begin with, so a runner that stands still never looks like one that is gone.
+_BATCH, _QUOTE, _REPORTS = 24 << 10, 4 << 10, 256
+# Bytes that a pipe may hold when its writer has ended; what others write to it after that is not read.
+_LARGEST_PIPE = 1 << 20
+
+_Exit = tuple[int, int | None, list[str]]
+
+
+class News(NamedTuple):
+    """
+    One batch of what there is to tell.
+
+    Attributes:
+        lines: what was printed, with the workers' numbers.
+        dropped: how many lines were lost before them.
+        progress: done and total by worker.
+        exits: worker, exit code (None: there was no process) and last lines of those that ended.
+    """
+
+    lines: list[tuple[int, str]]
+    dropped: int
+    progress: dict[int, tuple[float, float]]
+    exits: list[_Exit]
 
 
 class Output:
@@ -38,6 +63,8 @@ class Output:
         self._lines: deque[tuple[int, str]] = deque()
         self._dropped = 0
         self._progress: dict[int, tuple[float, float]] = {}
+        self._exits: deque[tuple[int, _Exit]] = deque()  # each behind so many lines, counted from the beginning
+        self._added = self._taken = 0
         self._pipes: dict[int, _Pipe] = {}
         self._news = asyncio.Event()
         os.set_blocking(progress, False)
@@ -46,39 +73,42 @@ class Output:
     def add(self, worker: int, descriptor: int) -> None:
         """Read a worker's output from now on."""
         os.set_blocking(descriptor, False)
-        self._pipes[worker] = _Pipe(descriptor, self._keep)
+        self._pipes[worker] = _Pipe(descriptor, Lines(self._keep))
         self._loop.add_reader(descriptor, self._read, worker)
 
-    def finish(self, worker: int) -> list[str]:
-        """Read what a worker that has ended left in its pipe; returns its last lines."""
+    def finish(self, worker: int, code: int | None, reason: str = "") -> None:
+        """Read what a worker that has ended left in its pipe, and have its end told."""
         pipe = self._pipes.pop(worker, None)
-        if pipe is None:
-            return []
-        while self._read_chunk(worker, pipe):
-            pass
-        self._add_lines(worker, pipe, pipe.rest())
-        self._loop.remove_reader(pipe.descriptor)
-        os.close(pipe.descriptor)
-        return list(pipe.last)
+        if pipe is not None:
+            size = 0
+            while size < _LARGEST_PIPE and (count := self._read_chunk(worker, pipe)):
+                size += count
+            self._add_lines(worker, pipe.lines.finish())
+            self._loop.remove_reader(pipe.descriptor)
+            os.close(pipe.descriptor)
+        lines = [reason] if reason or pipe is None else list(pipe.lines.last)
+        self._exits.append((self._added, (worker, code, _shorten(lines))))
+        self._news.set()
 
-    async def news(self) -> tuple[list[tuple[int, str]], int, dict[int, tuple[float, float]]]:
-        """
-        Wait for something to tell.
-
-        Returns:
-            Lines with their workers' numbers, the count of lines dropped before them, and progress by worker.
-        """
+    async def news(self) -> News:
+        """Wait for something to tell, and take a batch of it."""
         await self._news.wait()
         lines: list[tuple[int, str]] = []
-        size = 0
-        while self._lines and size < _BATCH:
+        room = _BATCH
+        while self._lines and (room := room - _size(self._lines[0][1])) >= 0:
             lines.append(self._lines.popleft())
-            size += len(lines[-1][1])
+        self._taken += len(lines)
         dropped, self._dropped = self._dropped, 0
-        progress, self._progress = self._progress, {}
-        if not self._lines:
+        progress = dict(self._progress.popitem() for _ in range(min(_REPORTS, len(self._progress))))
+        exits: list[_Exit] = []
+        while self._exits and self._exits[0][0] <= self._taken:  # a worker's end comes behind what it printed
+            room -= sum(map(_size, self._exits[0][1][2]), 16)
+            if room < -_QUOTE:
+                break
+            exits.append(self._exits.popleft()[1])
+        if not (self._lines or self._exits or self._progress):
             self._news.clear()
-        return lines, dropped, progress
+        return News(lines, dropped, progress, exits)
 
     def poke(self) -> None:
         """Have `news` return, with nothing if there is nothing."""
@@ -92,30 +122,33 @@ class Output:
     def close(self) -> None:
         """Read no more."""
         self._loop.remove_reader(self._progress_fd)
-        for worker in list(self._pipes):
-            self.finish(worker)
+        for pipe in self._pipes.values():
+            self._loop.remove_reader(pipe.descriptor)
+            os.close(pipe.descriptor)
+        self._pipes.clear()
 
     def _read(self, worker: int) -> None:
-        pipe = self._pipes[worker]
-        if not self._read_chunk(worker, pipe) and pipe.ended:
-            self._loop.remove_reader(pipe.descriptor)
+        self._read_chunk(worker, self._pipes[worker])
 
-    def _read_chunk(self, worker: int, pipe: _Pipe) -> bool:
+    def _read_chunk(self, worker: int, pipe: _Pipe) -> int:
+        """Read once; returns how many bytes came."""
         try:
             data = os.read(pipe.descriptor, _CHUNK)
         except BlockingIOError:
-            return False
-        pipe.ended = not data
-        self._add_lines(worker, pipe, pipe.split(data))
-        return bool(data)
+            return 0
+        if data:
+            self._add_lines(worker, pipe.lines.feed(data))
+        else:
+            self._loop.remove_reader(pipe.descriptor)
+        return len(data)
 
-    def _add_lines(self, worker: int, pipe: _Pipe, lines: list[str]) -> None:
-        pipe.last.extend(lines)
+    def _add_lines(self, worker: int, lines: list[str]) -> None:
         for line in lines:
             if len(self._lines) >= self._queue:
                 self._dropped += 1
             else:
                 self._lines.append((worker, line))
+                self._added += 1
         if lines:
             self._news.set()
 
@@ -127,27 +160,23 @@ class Output:
             self._news.set()
 
 
-class _Pipe:
-    """One worker's output: what came of the unfinished line, and the last finished ones."""
+class _Pipe(NamedTuple):
+    """One worker's output."""
 
-    def __init__(self, descriptor: int, keep: int) -> None:
-        self.descriptor = descriptor
-        self.last: deque[str] = deque(maxlen=keep)
-        self.ended = False
-        self._unfinished = b""
-
-    def split(self, data: bytes) -> list[str]:
-        """Add bytes; returns the lines that they finish."""
-        *lines, self._unfinished = (self._unfinished + data).split(b"\n")
-        if len(self._unfinished) > _LONGEST_LINE:
-            lines.append(self._unfinished)
-            self._unfinished = b""
-        return [_text(line) for line in lines]
-
-    def rest(self) -> list[str]:
-        """The last line, if it has no end."""
-        return [_text(self._unfinished)] if self._unfinished else []
+    descriptor: int
+    lines: Lines
 
 
-def _text(line: bytes) -> str:
-    return line.removesuffix(b"\r").decode(errors="replace")
+def _size(line: str) -> int:
+    return 16 + len(line.encode())
+
+
+def _shorten(lines: list[str]) -> list[str]:
+    """Keep of some last lines as many as may be quoted, the last ones."""
+    kept: list[str] = []
+    room = _QUOTE
+    for line in reversed(lines):
+        kept.append(line if len(line) <= _QUOTE // 4 else f"{line[: _QUOTE // 4]}...")
+        if (room := room - len(kept[-1])) < 0:
+            break
+    return kept[::-1]

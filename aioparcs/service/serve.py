@@ -61,7 +61,7 @@ def serve(*targets: Any, fork: bool = True) -> NoReturn:
         warm_up()
         _leave(run(lambda: _work(home, settings, place, program)))
     if home is not None:
-        sys.exit(launch(home, settings, lambda place: _work(home, settings, place, program), fork=fork))
+        launch(home, settings, lambda place: _work(home, settings, place, program), fork=fork)
     if "LEADER_URL" in os.environ and isinstance(targets[0], type):
         with asyncio.Runner(loop_factory=new_loop) as runner:
             code = runner.run(serve_original(targets[0], settings))
