@@ -1,8 +1,8 @@
 """
 Start processes with multiprocessing's fork server until each has answered one message on a pipe of its own.
 
-The fork server preloads what an aioparcs worker needs (asyncio, uvloop, msgpack) and the worker's own module; as in any
-program that has one, each child runs the main file again, which is small and imports nothing else. The clock
+The fork server preloads what an aioparcs worker needs (asyncio, uvloop, msgpack) and the worker's own module; each
+child runs the main file again, as in any program that has one, but it is small and imports nothing else. The clock
 runs from before the fork server exists, so it counts its start, its imports and the forks; the imports of the program
 that starts it are not counted.
 """
