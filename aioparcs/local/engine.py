@@ -13,7 +13,7 @@ from aioparcs.address import Address
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import StartError, signal_name
 from aioparcs.launcher import Home, pass_token
-from aioparcs.local.environments import interpreter
+from aioparcs.local.environments import Environments
 from aioparcs.local.modules import find_module, module_folders
 from aioparcs.local.process import Process
 from aioparcs.transport import Listener, listen
@@ -43,8 +43,9 @@ class LocalEngine:
     def __init__(self, modules: list[Path] | None = None) -> None:
         self._folders = modules if modules is not None else module_folders()
         self._processes: list[Process] = []
-        self._launchers: dict[_Key, Process] = {}
+        self._launchers: dict[_Key, int] = {}
         self._v1: Process | None = None
+        self._environments = Environments()
         self._job: Job
 
     async def listen(self, on_connect: Callable[[Any, Any], Awaitable[None]], *, tls: bool) -> Listener:
@@ -64,12 +65,12 @@ class LocalEngine:
         """
         folder = find_module(spec.module, self._folders)
         _check_limits(spec)
-        python = await interpreter(folder, self._job.observer)
+        python = await self._environments.interpreter(folder, self._job.observer)
         if spec.wire == "v1":
-            process = self._start_v1(spec, folder, python, count)
-            placement = Placement(process.slot, first, count, Address("tcp", "127.0.0.1", _V1_PORT))
+            slot = self._start_v1(spec, folder, python, count)
+            placement = Placement(slot, first, count, Address("tcp", "127.0.0.1", _V1_PORT))
         else:
-            placement = Placement(self._launcher(spec, folder, python).slot, first, count)
+            placement = Placement(self._launcher(spec, folder, python), first, count)
         return WorkerGroup(spec, first, count, (placement,))
 
     async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
@@ -88,7 +89,7 @@ class LocalEngine:
 
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
         """The last lines that a launcher itself printed."""
-        return tuple(self._processes[launcher].last)
+        return self._processes[launcher].last
 
     async def aclose(self) -> None:
         """Wait for all processes to end; kill those that don't."""
@@ -96,46 +97,45 @@ class LocalEngine:
             self._v1.kill()
         await asyncio.gather(*(process.wait(_LAST_GRACE) for process in self._processes))
 
-    def _launcher(self, spec: WorkerSpec, folder: Path, python: str) -> Process:
+    def _launcher(self, spec: WorkerSpec, folder: Path, python: str) -> int:
+        """Find the launcher's slot, or start one."""
         key = (folder, tuple(sorted(spec.env.items())), python)
-        process = self._launchers.get(key)
-        if process is None or process.exited.done():
-            slot = len(self._processes)
-            token = pass_token(self._job.token)
-            home = Home(self._job.address, self._job.id, slot, self._job.token, None)
-            process = self._launchers[key] = self._spawn(spec, folder, python, home.to_env(token), token)
-        return process
+        slot = self._launchers.get(key)
+        if slot is None or self._processes[slot].exited.done():
+            home = Home(self._job.address, self._job.id, len(self._processes), self._job.token, None)
+            slot = self._launchers[key] = self._spawn(spec, folder, python, home)
+        return slot
 
-    def _start_v1(self, spec: WorkerSpec, folder: Path, python: str, count: int) -> Process:
+    def _start_v1(self, spec: WorkerSpec, folder: Path, python: str, count: int) -> int:
         if count > 1 or (self._v1 and not self._v1.exited.done()) or not _is_free(_V1_PORT):
             raise StartError(
                 spec.module,
                 f"the original wire has one port, {_V1_PORT}, and on one machine one worker at a time can have it; "
                 "shut the other one down first",
             )
-        leader = {"LEADER_URL": os.environ.get("LEADER_URL", _V1_LEADER)}
-        self._v1 = self._spawn(spec, folder, python, leader, None)
-        return self._v1
+        slot = self._spawn(spec, folder, python, None)
+        self._v1 = self._processes[slot]
+        return slot
 
-    def _spawn(
-        self, spec: WorkerSpec, folder: Path, python: str, variables: dict[str, str], inherit: int | None
-    ) -> Process:
+    def _spawn(self, spec: WorkerSpec, folder: Path, python: str, home: Home | None) -> int:
+        """Start a launcher, or without a home a service of the original PARCS; returns its slot."""
         job = self._job
-        environ = {**os.environ, **job.settings.to_env(), **spec.env, **variables}
         try:
+            token = pass_token(job.token) if home else None
+            leader = os.environ.get("LEADER_URL", _V1_LEADER)
+            variables = home.to_env(token) if home and token else {"LEADER_URL": leader}
             process = Process(
-                len(self._processes),
-                python,
+                [python, str(folder / "main.py")],
                 folder,
-                environ,
-                inherit,
-                job.settings.last_lines,
-                lambda line: job.observer.output(spec.module, None, line),
+                {**os.environ, **job.settings.to_env(), **spec.env, **variables},
+                inherit=token,
+                keep=job.settings.last_lines,
+                on_line=lambda line: job.observer.output(spec.module, None, line),
             )
         except OSError as error:
             raise StartError(spec.module, f"can't run {python}: {error.strerror}") from error
         self._processes.append(process)
-        return process
+        return len(self._processes) - 1
 
 
 def _check_limits(spec: WorkerSpec) -> None:

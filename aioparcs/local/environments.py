@@ -2,7 +2,8 @@
 A virtual environment for each set of requirements, made once and kept.
 
 They are in ``$XDG_CACHE_HOME/aioparcs`` (``~/.cache/aioparcs``), one for each interpreter and list of
-requirements. What a module doesn't ask for itself, aioparcs among it, comes from the runner's own packages.
+requirements. What a module doesn't ask for itself comes from the runner's own packages, and aioparcs always does:
+both ends of a channel are of one version.
 """
 
 from __future__ import annotations
@@ -20,38 +21,56 @@ from pathlib import Path
 
 from aioparcs.engine import Observer
 from aioparcs.errors import StartError
-from aioparcs.local.modules import requirements
+from aioparcs.local.process import Process
+from aioparcs.local.requirements import Requirements, read_requirements
+from aioparcs.settings import VERSION
 
-__all__ = ["interpreter"]
+__all__ = ["Environments"]
 
 _COMPLETE = "complete"  # the file that says that an environment is whole
+_QUOTED = 10  # lines of the installer that an error quotes
 
 
-async def interpreter(folder: Path, observer: Observer) -> str:
-    """
-    Tell the Python that runs a module, after making its environment if there is none yet.
+class Environments:
+    """The environments of one job's modules."""
 
-    Cancelling it leaves no half-made environment in use.
+    def __init__(self) -> None:
+        self._locks: dict[Path, asyncio.Lock] = {}
 
-    Raises:
-        StartError: the requirements can't be installed; quotes the installer's last lines.
-    """
-    needed = requirements(folder)
-    if not needed:
-        return sys.executable
-    key = "\n".join([sys.version, sys.prefix, *sorted(needed)])
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aioparcs"
-    home = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
-    python = home / "bin" / "python"
-    try:
-        async with _lock(home):
+    async def interpreter(self, folder: Path, observer: Observer) -> str:
+        """
+        Tell the Python that runs a module, after making its environment if there is none yet.
+
+        Cancelling it leaves no half-made environment in use.
+
+        Raises:
+            StartError: the requirements can't be installed; quotes the installer's last lines.
+        """
+        needed = read_requirements(folder)
+        if not needed.names:
+            return sys.executable
+        key = "\n".join([sys.version, sys.prefix, VERSION, needed.content])
+        home = _cache() / hashlib.sha256(key.encode()).hexdigest()[:16]
+        try:
             if not (home / _COMPLETE).exists():
-                observer.note(folder.name, f"making its environment: {', '.join(needed)}")
-                await _make(folder, home, python, needed)
-                observer.note(folder.name, "its environment is ready")
-    except OSError as error:
-        raise StartError(folder.name, f"can't make its environment in {home}: {error}") from error
-    return str(python)
+                async with self._locks.setdefault(home, asyncio.Lock()), _lock(home):
+                    if not (home / _COMPLETE).exists():
+                        observer.note(folder.name, f"making its environment: {', '.join(needed.names)}")
+                        await _make(folder, home, needed)
+                        observer.note(folder.name, "its environment is ready")
+        except OSError as error:
+            raise StartError(
+                folder.name, f"can't make its environment in {home}: {error.strerror or error}; see XDG_CACHE_HOME"
+            ) from error
+        return str(_python(home))
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aioparcs"
+
+
+def _python(home: Path) -> Path:
+    return home / "bin" / "python"
 
 
 @asynccontextmanager
@@ -68,39 +87,42 @@ async def _lock(home: Path) -> AsyncIterator[None]:
         yield
 
 
-async def _make(folder: Path, home: Path, python: Path, needed: list[str]) -> None:
+async def _make(folder: Path, home: Path, needed: Requirements) -> None:
     shutil.rmtree(home, ignore_errors=True)
-    await _run(folder.name, sys.executable, "-m", "venv", str(home))
-    await _run(folder.name, str(python), "-m", "pip", "install", "--quiet", "--no-input", *needed, cwd=folder)
+    await _run(folder, sys.executable, "-m", "venv", str(home))
+    _claim_aioparcs(home)
+    options = "--quiet", "--no-input", "--disable-pip-version-check"
+    await _run(folder, str(_python(home)), "-m", "pip", "install", *options, *needed.arguments)
     _borrow_packages(home)
-
-
-def _borrow_packages(home: Path) -> None:
-    """Complete an environment; last, for an installer that saw the runner's packages would count them as its own."""
-    packages = next(home.glob("lib/python*/site-packages"))
-    lines = [f"import site; site.addsitedir({path!r})\n" for path in [*site.getsitepackages(), *_user_site()]]
-    (packages / "aioparcs-runner.pth").write_text("".join(lines))
     (home / _COMPLETE).touch()
 
 
-def _user_site() -> list[str]:
-    return [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+def _packages(home: Path) -> Path:
+    return next(home.glob("lib/python*/site-packages"))
 
 
-async def _run(module: str, *command: str, cwd: Path | None = None) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=cwd,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+def _claim_aioparcs(home: Path) -> None:
+    """Tell the installer that aioparcs is there, so that it fetches no other one for who requires it."""
+    metadata = _packages(home) / f"aioparcs-{VERSION}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: aioparcs\nVersion: {VERSION}\n")
+
+
+def _borrow_packages(home: Path) -> None:
+    """Add the runner's packages; last, for an installer that saw them would count them as its own."""
+    borrowed = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in borrowed]
+    (_packages(home) / "aioparcs-runner.pth").write_text("".join(lines))
+
+
+async def _run(folder: Path, *command: str) -> None:
+    """Run a step in the module's folder; it ends with this process, and when this is cancelled."""
+    process = Process(list(command), folder, os.environ, keep=_QUOTED)
     try:
-        output, _ = await process.communicate()
-    except BaseException:
-        process.kill()
-        await process.wait()
+        code = await asyncio.shield(process.exited)
+    except asyncio.CancelledError:
+        await process.wait(0)
         raise
-    if process.returncode:
-        lines = tuple(output.decode(errors="replace").strip().splitlines()[-10:])
-        raise StartError(module, f"its requirements can't be installed ({' '.join(command[1:4])} failed)", lines)
+    if code:
+        step = " ".join(command[1:4])
+        raise StartError(folder.name, f"its requirements can't be installed ({step} failed)", process.last)

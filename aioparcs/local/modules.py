@@ -1,20 +1,15 @@
-"""Where modules are, and what they need."""
+"""Where modules are."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
 from aioparcs.errors import StartError
 
-__all__ = ["find_module", "find_modules", "module_folders", "requirements"]
-
-# The block of inline script metadata that PEP 723 defines.
-_SCRIPT = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+__all__ = ["find_module", "find_modules", "module_folders"]
 
 
 def module_folders() -> list[Path]:
@@ -48,30 +43,9 @@ def find_module(name: str, folders: list[Path]) -> Path:
     """
     if "/" in name or ":" in name:
         raise StartError(name, "that names an image, and the local engine runs folders: it needs the swarm engine")
-    found = find_modules(folders)
-    if name in found:
-        return found[name]
-    where = ", ".join(map(str, folders))
+    for folder in folders:
+        if name not in ("", ".", "..") and (folder / name / "main.py").is_file():
+            return folder / name
+    where, found = ", ".join(map(str, folders)), find_modules(folders)
     others = f"there are: {', '.join(sorted(found))}" if found else "there are none"
     raise StartError(name, f"no module of that name (a folder with main.py) in {where}; {others}")
-
-
-def requirements(folder: Path) -> list[str]:
-    """
-    Read what a module needs: ``requirements.txt``, or the PEP 723 block of its ``main.py``.
-
-    Raises:
-        StartError: the block can't be read.
-    """
-    listed = folder / "requirements.txt"
-    if listed.exists():
-        lines = [line.split(" #")[0].strip() for line in listed.read_text().splitlines()]
-        return [line for line in lines if line and not line.startswith("#")]
-    block = _SCRIPT.search((folder / "main.py").read_text())
-    if block is None:
-        return []
-    text = "\n".join(line.removeprefix("#").removeprefix(" ") for line in block["content"].splitlines())
-    try:
-        return [str(line) for line in tomllib.loads(text).get("dependencies", [])]
-    except tomllib.TOMLDecodeError as error:
-        raise StartError(folder.name, f"the script metadata in its main.py can't be read: {error}") from error

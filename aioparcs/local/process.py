@@ -1,4 +1,4 @@
-"""One launcher's process: its start, its output, its end."""
+"""One process of the engine, a launcher or an installer: its start, its output, its end."""
 
 from __future__ import annotations
 
@@ -6,53 +6,54 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from aioparcs.launcher import die_with_parent
+from aioparcs.launcher import Lines, die_with_parent
 
 __all__ = ["Process"]
+
+# Bytes that a pipe may hold when its writer has ended; what others write to it after that is not read.
+_LARGEST_PIPE = 1 << 20
 
 
 class Process:
     """
-    ``python main.py``, tied to this process's life.
+    A command in a session of its own, tied to this process's life.
 
     Args:
-        slot: the launcher's slot.
-        python: the interpreter.
-        folder: the module's folder; the process runs in it.
+        command: what to run, and its arguments.
+        folder: where it runs.
         environ: its whole environment.
         inherit: a descriptor that it inherits; this end is closed.
         keep: how many of its last lines are remembered.
         on_line: called with each line that it prints.
 
     Attributes:
-        slot: as above.
         exited: the exit code, as ``subprocess`` gives it, once it has ended.
-        last: the last lines that it printed.
+
+    Raises:
+        OSError: it can't be started.
     """
 
     def __init__(
         self,
-        slot: int,
-        python: str,
+        command: list[str],
         folder: Path,
         environ: Mapping[str, str],
-        inherit: int | None,
+        *,
+        inherit: int | None = None,
         keep: int,
-        on_line: Callable[[str], None],
+        on_line: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.slot = slot
-        self.last: deque[str] = deque(maxlen=keep)
+        self._lines = Lines(keep)
         self._on_line = on_line
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[int] = self._loop.create_future()
         parent = os.getpid()
         try:
             self._process = subprocess.Popen(
-                [python, str(folder / "main.py")],
+                command,
                 cwd=folder,
                 env=environ,
                 stdin=subprocess.DEVNULL,
@@ -65,13 +66,22 @@ class Process:
         finally:
             if inherit is not None:
                 os.close(inherit)
-        self._end = os.pidfd_open(self._process.pid)
         assert self._process.stdout is not None
-        self._output = self._process.stdout.fileno()
-        self._unfinished = b""
-        os.set_blocking(self._output, False)
-        self._loop.add_reader(self._output, self._read)
+        self._pipe = self._process.stdout
+        try:
+            self._end = os.pidfd_open(self._process.pid)
+        except OSError:
+            self._process.kill()
+            self._process.communicate()
+            raise
+        os.set_blocking(self._pipe.fileno(), False)
+        self._loop.add_reader(self._pipe, self._read)
         self._loop.add_reader(self._end, self._reap)
+
+    @property
+    def last(self) -> tuple[str, ...]:
+        """The last lines that it printed."""
+        return tuple(self._lines.last)
 
     def kill(self) -> None:
         """End it, and with it, by their parent-death signal, its workers."""
@@ -79,38 +89,57 @@ class Process:
             self._process.send_signal(signal.SIGKILL)
 
     async def wait(self, timeout: float) -> None:
-        """Wait for its end; kill it after ``timeout`` seconds."""
-        await asyncio.wait([self.exited], timeout=timeout)
-        self.kill()
+        """Wait for its end; kill it after ``timeout`` seconds, or when this is cancelled."""
+        try:
+            await asyncio.wait([self.exited], timeout=timeout)
+        finally:
+            self.kill()
         await asyncio.shield(self.exited)
 
-    def _read(self) -> bool:
-        """Take what it printed; False when there is nothing more now."""
+    def _read(self) -> int:
+        """Take what it printed; returns how many bytes came."""
         try:
-            data = os.read(self._output, 65536)
+            data = os.read(self._pipe.fileno(), 65536)
         except BlockingIOError:
-            return False
-        if not data:
-            self._loop.remove_reader(self._output)
-        *lines, self._unfinished = (self._unfinished + data).split(b"\n")
-        for line in lines:
-            self._say(line)
-        return bool(data)
+            return 0
+        if data:
+            self._say(self._lines.feed(data))
+        else:
+            self._loop.remove_reader(self._pipe)
+        return len(data)
 
-    def _say(self, line: bytes) -> None:
-        text = line.decode(errors="replace")
-        self.last.append(text)
-        self._on_line(text)
+    def _say(self, lines: list[str]) -> None:
+        for line in lines:
+            self._on_line(line)
 
     def _reap(self) -> None:
         self._loop.remove_reader(self._end)
         os.close(self._end)
-        while self._read():
-            pass
-        if self._unfinished:
-            self._say(self._unfinished)
-        self._loop.remove_reader(self._output)
-        code = self._process.wait()  # it has ended: this only fetches the code
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        self.exited.set_result(code)
+        size = 0
+        while size < _LARGEST_PIPE and (count := self._read()):
+            size += count
+        self._say(self._lines.finish())
+        self._loop.remove_reader(self._pipe)
+        self._pipe.close()
+        if not _ended_well(self._process.pid):
+            _kill_session(self._process.pid)  # not reaped yet: until then its number is nobody else's
+        self.exited.set_result(self._process.wait())  # it has ended: this only fetches the code
+
+
+def _ended_well(pid: int) -> bool:
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return ended is not None and ended.si_code == os.CLD_EXITED and ended.si_status == 0
+
+
+def _kill_session(session: int) -> None:
+    """Kill what a process has left in its session: its own children's children, for example."""
+    for name in os.listdir("/proc"):
+        if not name.isdecimal():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                # The fields behind the command, which may hold anything: state, parent, group, session.
+                if int(file.read().rpartition(b")")[2].split()[3]) == session and int(name) != session:
+                    os.kill(int(name), signal.SIGKILL)
+        except (OSError, IndexError):
+            continue  # it has ended
