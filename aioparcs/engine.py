@@ -176,7 +176,10 @@ class Console:
 
     @staticmethod
     def _print(text: str) -> None:
-        sys.stderr.write(f"{text}\n")  # one write: a line is never torn by another
+        try:
+            sys.stderr.write(f"{text}\n")  # one write: a line is never torn by another
+        except (OSError, ValueError):
+            pass  # nobody reads it any more, and the work goes on
 
 
 # Whoever directs the program, such as the command line, says here who watches the jobs that it runs.

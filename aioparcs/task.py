@@ -213,7 +213,7 @@ class Task:
         if cut and lost is not None and self.is_connected:
             self._channel.abort(lost)
 
-    def on_settled(self, callback: Callable[[Task], None]) -> None:
+    def on_settled(self, callback: Callable[[Task], object]) -> None:
         """Have ``callback`` called once, when the worker is connected or its start has failed."""
         self._connected.add_done_callback(lambda _: callback(self))
 
@@ -225,6 +225,8 @@ class Task:
 
     async def abandon(self) -> None:
         """Close the channel at once: the job is over."""
+        self.give_up("its runner has ended")
+        self.end(None)
         if self.is_connected:
             self._channel.abort()
             await self._channel.aclose()

@@ -128,12 +128,19 @@ def family(pid: int | None = None) -> list[psutil.Process]:
 
 def live(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Find those that still run."""
-    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in processes if _lives(process)]
 
 
-def gone(processes: list[psutil.Process], timeout: float) -> bool:
-    """Wait for processes to end; False if any is left after ``timeout`` seconds."""
-    return not psutil.wait_procs(processes, timeout)[1]
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def gone(processes: list[psutil.Process], timeout: float = PATIENCE) -> None:
+    """Wait for processes to end, or fail."""
+    await until(lambda: not live(processes), timeout)
 
 
 async def until(condition: Callable[[], Any], timeout: float = PATIENCE) -> None:

@@ -52,6 +52,11 @@ class Hub:
             self.tasks = {number: task for number, task in self.tasks.items() if not task.is_over}
             self._prune_at = 2 * len(self.tasks) + 256
 
+    def forget(self, tasks: list[Task]) -> None:
+        """Keep no places for workers that will not come."""
+        for task in tasks:
+            self.tasks.pop(task.worker, None)
+
     async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Deal with a connection: whoever proves to belong to the job gets its place; others are closed."""
         if self._arriving >= self._settings.max_unauthenticated:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from aioparcs import codec
@@ -47,6 +48,9 @@ class Launcher:
         self._requests: list[tuple[FrameType, bytes]] = []
         self._jobs: list[asyncio.Task[None]] = []
         self._gone = asyncio.Event()
+        self._obituary: tuple[str, tuple[str, ...]] | None = None
+        self._stop: Callable[[], object] | None = None
+        self._first_deed = "reached serve(...)"
 
     @property
     def is_connected(self) -> bool:
@@ -67,13 +71,22 @@ class Launcher:
             self.tasks[task.worker] = task
         self._ask(FrameType.START, tasks[0].worker, len(tasks), base, size, limits)
 
-    def adopt(self, task: Task) -> None:
-        """Take a worker that is the process itself: a service of the original PARCS has no launcher."""
+    def adopt(self, task: Task, *, stop: Callable[[], object]) -> None:
+        """Take a worker that is the process itself, ended by ``stop``: the original PARCS has no launchers."""
         self.tasks[task.worker] = task
+        self._stop = stop
+        self._first_deed = "answered the runner"
 
     def kill(self, worker: int, number: int) -> None:
         """Ask for a worker's end, by a signal; SIGTERM is followed by SIGKILL after a second."""
+        if self._stop:
+            self._stop()
+            return
         self._ask(FrameType.KILL, worker, number)
+        if not self.is_connected:  # that waits behind the request for the worker
+            task = self.tasks[worker]
+            task.give_up("it was killed before it began")
+            self._ended(task, WorkerLost(task.name, "was killed before it began"))
 
     async def end(self, timeout: float) -> None:
         """Ask for the end of the job, and hear the workers' last lines; after ``timeout`` seconds, end abruptly."""
@@ -93,13 +106,18 @@ class Launcher:
 
     def gone(self, reason: str, exitcode: int | None, lines: tuple[str, ...]) -> None:
         """Hear from the engine that the launcher's process, or container, has ended."""
+        self._obituary = f"is lost: its launcher {reason}", lines
         self._gone.set()
+        if self._jobs:
+            if self._jobs[0].done():
+                self.lose(*self._obituary)
+            return  # else what it said last is still on its way; the obituary follows
         for task in list(self.tasks.values()):
-            if not self.is_connected and not task.is_connected:
-                task.give_up(f"its main.py {reason} before it reached serve(...)", lines)
-            if not self.is_connected and exitcode == 0:
-                self._ended(task, None)
-        self.lose(f"is lost: its launcher {reason}", lines)
+            task.give_up(f"its main.py {reason} before it {self._first_deed}", lines)
+            if exitcode is None:
+                self._ended(task, WorkerLost(task.name, reason, last_lines=lines), cut=True)
+            else:
+                self._ended(task, WorkerLost.from_exit(task.name, exitcode, lines) if exitcode else None)
 
     def lose(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
         """Take note that the launcher is gone, and all its workers with it."""
@@ -122,12 +140,13 @@ class Launcher:
         try:
             while True:
                 self._hear(link, await link.recv_frame())
-        except (ParcsError, ValueError, TypeError) as error:  # the latter two: fields that make no sense
+        except Exception as error:  # mostly the end of the connection, else fields that make no sense
             if not isinstance(error, ParcsError) or isinstance(error, DecodeError):
                 link.abort()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), _EXPLANATION)  # the engine may know more
-            self.lose(f"is lost with its launcher: {error}")
+            if self.tasks:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._gone.wait(), _EXPLANATION)  # the engine may know more
+            self.lose(*(self._obituary or (f"is lost with its launcher: {error}", ())))
 
     async def _watch(self, link: Link) -> None:
         """Ping, and give the launcher up when it is silent for too long."""

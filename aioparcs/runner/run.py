@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import traceback
@@ -19,8 +20,8 @@ __all__ = ["explain", "run"]
 
 Main = Callable[[Runner], Awaitable[Any]] | type[Runner]
 
-_PACKAGE = str(Path(__file__).parents[1])
-_INTERNAL = (_PACKAGE, str(Path(asyncio.__file__).parent), "<frozen runpy>")
+_FOLDERS = (Path(__file__).parents[1], Path(asyncio.__file__).parent)
+_INTERNAL = (*(f"{folder}{os.sep}" for folder in _FOLDERS), "uvloop/", "<frozen runpy>")
 
 
 def run(main: Main) -> None:

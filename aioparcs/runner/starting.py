@@ -50,7 +50,8 @@ class StartingMany:
     Workers on their way.
 
     ``await`` gives the list of connected tasks; ``async for t in`` gives each as it connects; ``async with`` gives
-    the list and also ends them all. Cancelling the wait kills the workers.
+    the list and also ends them all. Cancelling the wait kills the workers; leaving the loop kills those that it
+    has not given.
     """
 
     def __init__(self, place: _Place, *, min_workers: int | None, return_exceptions: bool) -> None:
@@ -78,15 +79,20 @@ class StartingMany:
         arrivals: asyncio.Queue[Task] = asyncio.Queue()
         for task in self._placed:
             task.on_settled(arrivals.put_nowait)
-        for _ in self._placed:
-            task = await arrivals.get()
-            error = task.start_error
-            if error is None:
-                yield task
-            elif self._return_exceptions:
-                yield error
-            elif self._min_workers is None:
-                raise error
+        awaited = set(self._placed)
+        try:
+            while awaited:
+                task = await arrivals.get()
+                awaited.discard(task)
+                error = task.start_error
+                if error is None:
+                    yield task
+                elif self._return_exceptions:
+                    yield error
+                elif self._min_workers is None:
+                    raise error
+        finally:
+            await asyncio.gather(*(task.kill() for task in awaited))  # nobody will hear of them any more
 
     async def _start(self) -> list[Any]:
         arrivals = aiter(self)

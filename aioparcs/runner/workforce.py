@@ -1,0 +1,218 @@
+"""The workers of a job: how they are placed, watched over and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
+
+from aioparcs.address import Address
+from aioparcs.channel import Channel, introduce_v1
+from aioparcs.engine import Engine, Observer, Placement, WorkerGroup, WorkerSpec
+from aioparcs.errors import ConnectionLost, HandshakeError, StartError
+from aioparcs.runner.hub import Hub
+from aioparcs.runner.launchers import Launcher
+from aioparcs.settings import Settings
+from aioparcs.task import Task
+from aioparcs.transport import dial
+
+__all__ = ["Workforce"]
+
+# Open files besides the workers' connections: standard streams, the loop, listeners, and some for the user.
+_SPARE_FILES = 24
+
+
+class _Request(NamedTuple):
+    """What one start asked for, and the end of its patience."""
+
+    group: WorkerGroup
+    tasks: list[Task]
+    timer: asyncio.TimerHandle
+
+
+class Workforce:
+    """
+    All workers of one job, from the request to their end.
+
+    Args:
+        engine: has them run.
+        hub: gives them their places when they dial in.
+        settings: limits and deadlines.
+        observer: who watches.
+    """
+
+    def __init__(self, engine: Engine, hub: Hub, settings: Settings, observer: Observer) -> None:
+        self._engine = engine
+        self._hub = hub
+        self._settings = settings
+        self._observer = observer
+        self._next_worker = 0
+        self._is_open = False
+        self._supervised: set[int] = set()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._requests: list[_Request] = []
+        self._prune_at = 256
+
+    def open(self) -> None:
+        """Begin."""
+        _raise_file_limit()
+        self._is_open = True
+
+    def is_open(self) -> bool:
+        """Tell whether workers may be placed."""
+        return self._is_open
+
+    async def end(self, *, gracefully: bool) -> None:
+        """Have all workers end, and hear their last lines; gracefully, wait for them to finish what they do."""
+        self._is_open = False
+        if gracefully:
+            await asyncio.gather(*(task.shutdown() for task in self._hub.tasks.values() if task.is_connected))
+        await asyncio.gather(*(launcher.end(self._settings.close_timeout) for launcher in self._launchers()))
+
+    async def aclose(self) -> None:
+        """Let go of everything, however the job ended."""
+        self._is_open = False
+        for request in self._requests:
+            request.timer.cancel()
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        for request in self._requests:
+            if not self._is_connected(request.group):
+                await self._engine.stop(request.group)
+        await asyncio.gather(*(launcher.aclose() for launcher in self._launchers()))
+        await asyncio.gather(*(task.abandon() for task in self._hub.tasks.values()))
+
+    # Placing
+
+    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+        """
+        Have workers placed; returns before they are connected.
+
+        Raises:
+            StartError: it is certain that they can't run.
+        """
+        if not self.is_open():
+            raise RuntimeError("workers are started inside the runner's block: async with Runner() as runner")
+        _check_file_limit(spec.module, sum(len(launcher.tasks) for launcher in self._launchers()) + count)
+        first, self._next_worker = self._next_worker, self._next_worker + count
+        tasks = [Task(spec.module, first + i, i, count, self._settings, self._kill) for i in range(count)]
+        self._hub.expect(tasks)
+        try:
+            group = await self._engine.start(spec, first, count)
+        except BaseException:
+            self._hub.forget(tasks)
+            raise
+        if not self.is_open():  # any more
+            self._hub.forget(tasks)
+            await self._engine.stop(group)
+            raise StartError(spec.module, "its runner has ended")
+        self._observer.started(spec.module, range(first, first + count))
+        self._remember(group, tasks)
+        for placement in group.placements:
+            self._ask(group, placement, tasks[placement.first - first :][: placement.size])
+        self._supervise(group)
+        return tasks
+
+    def _remember(self, group: WorkerGroup, tasks: list[Task]) -> None:
+        """Keep what was asked for until all of it is over, and see that it comes in time."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._settings.start_timeout, self._expire, group, tasks)
+        self._requests.append(_Request(group, tasks, timer))
+        if len(self._requests) > self._prune_at:  # a runner may start workers for days
+            self._requests = [request for request in self._requests if not all(t.is_over for t in request.tasks)]
+            self._prune_at = 2 * len(self._requests) + 256
+
+    def _ask(self, group: WorkerGroup, placement: Placement, tasks: list[Task]) -> None:
+        launcher = self._hub.launchers.get(placement.launcher)
+        if launcher is None:
+            launcher = Launcher(group.spec.module, placement.launcher, self._settings, self._observer)
+            self._hub.launchers[placement.launcher] = launcher
+        if placement.dial:
+            launcher.adopt(tasks[0], stop=lambda: self._own(self._engine.stop(group)))
+            dialling = self._own(self._dial_v1(tasks[0], placement.dial))
+            tasks[0].on_settled(lambda _: dialling.cancel())  # it may have ended before it answered
+        else:
+            launcher.start(tasks, group.first, group.size, group.spec.limits)
+
+    async def _dial_v1(self, task: Task, address: Address) -> None:
+        try:
+            reader, writer = await dial(address, timeout=self._settings.start_timeout)
+            try:
+                await introduce_v1(reader, writer, self._settings.handshake_timeout)
+            except BaseException:
+                writer.transport.abort()
+                raise
+        except (ConnectionLost, HandshakeError) as error:
+            task.give_up(str(error))
+            return
+        task.connect(Channel(reader, writer, settings=self._settings, version=1))
+        self._observer.connected(task.module, task.worker)
+
+    # Supervising
+
+    def _launchers(self) -> list[Launcher]:
+        return list(self._hub.launchers.values())
+
+    def _is_connected(self, group: WorkerGroup) -> bool:
+        return any(self._hub.launchers[placement.launcher].is_connected for placement in group.placements)
+
+    def _own(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside the user's program until it ends, or the job does."""
+        task = asyncio.ensure_future(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+        return task
+
+    def _supervise(self, group: WorkerGroup) -> None:
+        """Watch over the group's launchers, once each."""
+        new = {placement.launcher for placement in group.placements} - self._supervised
+        if new:
+            self._supervised |= new
+            self._own(self._hear_engine(group))
+
+    async def _hear_engine(self, group: WorkerGroup) -> None:
+        async for state in self._engine.states(group):
+            if state.state not in ("failed", "gone"):
+                continue
+            launcher = self._hub.launchers[state.launcher]
+            lines = await self._engine.post_mortem(state.launcher)
+            launcher.gone(state.reason, state.exitcode, lines)
+
+    def _expire(self, group: WorkerGroup, tasks: list[Task]) -> None:
+        """Give up what didn't come in time."""
+        for task in tasks:
+            if not task.is_connected and task.start_error is None:
+                task.give_up(
+                    f"it was not connected within {self._settings.start_timeout:g} s (PARCS_START_TIMEOUT); "
+                    "does its main.py reach serve(...)?"
+                )
+                self._kill(task, signal.SIGKILL)
+        if not self._is_connected(group) and not any(task.is_connected for task in tasks):
+            self._own(self._engine.stop(group))
+
+    def _kill(self, task: Task, number: int) -> None:
+        for launcher in self._launchers():
+            if task.worker in launcher.tasks:
+                launcher.kill(task.worker, number)
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system lets this process have: each worker's connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(OSError, ValueError):  # a hard limit beyond what the kernel allows
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _check_file_limit(module: str, workers: int) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if workers + _SPARE_FILES > limit:
+        raise StartError(
+            module,
+            f"{workers} workers need about {workers + _SPARE_FILES} open files, and this process may have {limit}: "
+            "raise the limit (ulimit -n) or start fewer",
+        )

@@ -1,0 +1,268 @@
+"""A runner's workers: how they start, and what is left of them."""
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aioparcs import ChannelClosed, Runner, SettingError, Settings, StartError, Task, WorkerLost
+from tests.jobs import MODULES, Witness, family, gone, job, live, module, until
+
+# start
+
+
+async def test_start_can_be_awaited_and_entered() -> None:
+    async with job() as runner:
+        t = await runner.start("talker")
+        async with runner.start("talker") as other:
+            await other.send(["echo", 1])
+            assert await other.recv() == 1
+        assert other.state == "gone"
+        await t.send(["echo", 2])
+        assert await t.recv() == 2
+        assert (t.module, t.name, t.state, repr(t)) == ("talker", "talker:0", "open", "<Task talker:0 open>")
+        statistics = t.statistics()
+        assert (statistics.messages_sent, statistics.messages_received) == (1, 1)
+        await t.shutdown()
+        await t.shutdown()
+        assert repr(t) == "<Task talker:0 gone>"
+        with pytest.raises(ChannelClosed):
+            await t.send(1)
+
+
+async def test_many_starts_at_once_share_a_launcher_for_each_environment() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner:
+        plain = [runner.start("talker") for _ in range(5)]
+        special = [runner.start("talker", env={"NAME": "value"}) for _ in range(3)]
+        tasks = await asyncio.gather(*plain, *special, runner.start("functions"))
+        talkers, launchers = tasks[:8], set()
+        for t in talkers:
+            await t.send_all(["who"], ["environment", "NAME"])
+            launchers.add((await t.recv())[4])
+        assert [await t.recv() for t in talkers] == [None] * 5 + ["value"] * 3
+        assert len(launchers) == 2
+        # A fork server and its control side for each of three, and the workers.
+        assert len(family()) == 3 * 2 + 9
+        first_end = next(i for i, event in enumerate(witness.events) if event[0] == "connected")
+        assert [event[0] for event in witness.events[:first_end]] == ["started"] * 9, "none waits for another"
+
+
+async def test_a_cancelled_start_kills_the_worker(tmp_path: Path) -> None:
+    module(tmp_path, "late", "import time; time.sleep(60)")
+    async with job(tmp_path) as runner:
+        start = asyncio.ensure_future(runner.start("late").__aenter__())
+        await until(family)
+        start.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await start
+
+
+# start_many
+
+
+async def test_start_many_awaited_is_in_order_of_rank() -> None:
+    async with job() as runner:
+        tasks = await runner.start_many("talker", 4)
+        assert [t.rank for t in tasks] == [0, 1, 2, 3]
+        assert {t.state for t in tasks} == {"open"}
+
+
+async def test_start_many_iterated_gives_each_as_it_connects() -> None:
+    async with job() as runner:
+        tasks = [t async for t in runner.start_many("talker", 4)]
+        assert sorted(t.rank for t in tasks) == [0, 1, 2, 3]
+
+
+async def test_start_many_entered_ends_them_all() -> None:
+    async with job() as runner:
+        async with runner.start_many("talker", 3) as tasks:
+            await tasks[0].send(["echo", 1])
+            assert await tasks[0].recv() == 1
+        assert {t.state for t in tasks} == {"gone"}
+        with suppress(KeyError):
+            async with runner.start_many("talker", 3) as tasks:
+                for t in tasks:
+                    await t.send(["compute", 60])
+                    await t.recv()
+                raise KeyError
+        assert {t.state for t in tasks} == {"gone"}
+
+
+PICKY = """
+import os, sys
+from aioparcs import Service, serve
+class Picky(Service):
+    async def run(self):
+        await self.send(self.rank)
+if os.environ.get("FAIL"): sys.exit("no")
+serve(Picky)
+"""
+
+
+async def test_a_failed_start_kills_the_others_unless_told_otherwise(tmp_path: Path) -> None:
+    async with job(module(tmp_path, "picky", PICKY)) as runner:
+        with pytest.raises(StartError, match=r"no$") as caught:
+            await runner.start_many("picky", 3, env={"FAIL": "1"})
+        assert caught.value.last_lines == ("no",)
+        errors = await runner.start_many("picky", 3, env={"FAIL": "1"}, return_exceptions=True)
+        assert [type(error) for error in errors] == [StartError] * 3
+        errors = [e async for e in runner.start_many("picky", 3, env={"FAIL": "1"}, return_exceptions=True)]
+        assert [type(error) for error in errors] == [StartError] * 3
+        with pytest.raises(StartError, match=r"only 0 of min_workers=2 came: its main.py ended with exit code 1"):
+            await runner.start_many("picky", 3, env={"FAIL": "1"}, min_workers=2)
+        assert not family()
+
+
+async def test_min_workers_are_enough_to_begin_with_and_the_others_join() -> None:
+    async with job() as runner, runner.start_many("talker", 6, min_workers=2) as tasks:
+        begun = len(tasks)
+        assert 2 <= begun <= 6
+        await until(lambda: len(tasks) == 6)
+        for t in tasks:
+            await t.send(["echo", t.rank])
+            assert await t.recv() == t.rank
+        assert sorted(t.rank for t in tasks) == list(range(6))
+
+
+async def test_leaving_the_loop_over_starts_early_kills_those_it_has_not_given() -> None:
+    async with job() as runner:
+        async for t in runner.start_many("talker", 5):
+            await t.send(["who"])
+            *_, pid, launcher = await t.recv()
+            break
+        await until(lambda: _children(launcher, but=pid) == 1)  # its control side
+        await t.send(["echo", 1])
+        assert await t.recv() == 1
+
+
+def _children(pid: int, *, but: int) -> int:
+    return sum(process.ppid() == pid and process.pid != but for process in live(family(pid)))
+
+
+@pytest.mark.parametrize("count, enough", [(0, None), (-1, None), (3, 4), (3, 0)])
+async def test_impossible_counts(count: int, enough: int | None) -> None:
+    async with job() as runner:
+        with pytest.raises(ValueError, match="start no workers"):
+            runner.start_many("talker", count, min_workers=enough)
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cpus": 0},
+        {"cpus": float("nan")},
+        {"memory": "much"},
+        {"memory": -1},
+        {"gpus": -1},
+        {"wire": "v3"},
+        {"env": {"N": 1}},
+        {"env": {"": "x"}},
+        {"env": {"A=B": "x"}},
+        {"env": {"A": "\0"}},
+    ],
+)
+async def test_options_with_impossible_values(options: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=next(iter(options))):
+        Runner(modules=[MODULES]).start("talker", **options)
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("nosuch", {}, f"no module of that name .* in {MODULES}; there are: functions, printer, talker$"),
+        ("registry/image:1", {}, "it needs the swarm engine"),
+        ("talker", {"cpus": 0.5}, "the local engine gives whole CPUs"),
+        ("talker", {"gpus": 1}, "shares no GPUs out"),
+    ],
+)
+async def test_what_cannot_start_says_why_at_once(name: str, options: dict[str, Any], message: str) -> None:
+    async with job() as runner:
+        with pytest.raises(StartError, match=message):
+            await runner.start(name, **options)
+        assert not family()
+
+
+async def test_limits_are_set_on_the_worker(tmp_path: Path) -> None:
+    text = """
+import os, resource
+from aioparcs import serve
+def limits(): return [len(os.sched_getaffinity(0)), resource.getrlimit(resource.RLIMIT_DATA)[0]]
+serve(limits)
+"""
+    async with job(module(tmp_path, "limited", text)) as runner:
+        async with runner.start("limited", cpus=1, memory="512m") as t:
+            assert await t.call("limits") == [1, 512 << 20]
+
+
+# The runner's own life
+
+
+async def test_a_runner_that_is_not_entered_starts_nothing() -> None:
+    runner = Runner(modules=[MODULES], settings=Settings())
+    for attempt in (runner.start("talker"), runner.start_many("talker", 2)):
+        with pytest.raises(RuntimeError, match="inside the runner's block"):
+            await attempt
+    async with runner:
+        pass
+    with pytest.raises(RuntimeError, match="inside the runner's block"):
+        await runner.start("talker")
+    with pytest.raises(RuntimeError, match="entered once"):
+        await runner.__aenter__()
+
+
+async def test_two_jobs_at_once_in_one_process() -> None:
+    async def work(name: str) -> tuple[str, int]:
+        async with job() as runner, runner.start("talker", env={"NAME": name}) as t:
+            await t.send_all(["environment", "NAME"], ["who"])
+            return await t.recv(), (await t.recv())[2]
+
+    assert await asyncio.gather(*map(work, "abc")) == [("a", 0), ("b", 0), ("c", 0)]
+
+
+async def test_everything_is_encrypted_on_demand() -> None:
+    async with job(tls=True) as runner, runner.start_many("talker", 2) as tasks:
+        for t in tasks:
+            await t.send_all(["fill", 1 << 20], os.urandom(1 << 20), ["say", "x"])
+            count, payload = await t.recv()
+            assert (count, len(payload), await t.recv()) == (1 << 20, 1 << 20, "said")
+
+
+async def test_a_start_that_is_on_its_way_when_the_runner_leaves_fails(tmp_path: Path) -> None:
+    async with job(module(tmp_path, "late", "import time; time.sleep(60)")) as runner:
+        start = asyncio.ensure_future(runner.start("late").__aenter__())
+        await until(family)
+    with pytest.raises(StartError, match="its runner has ended"):
+        await start
+
+
+async def test_a_launcher_that_is_killed_takes_its_workers_along_and_the_next_start_gets_another() -> None:
+    async with job() as runner:
+        tasks = await runner.start_many("talker", 2)
+        await tasks[0].send(["who"])
+        *_, pid, launcher = await tasks[0].recv()
+        processes = family()
+        os.kill(launcher, 9)
+        for t in tasks:
+            with pytest.raises(WorkerLost, match="is lost: its launcher was killed by SIGKILL"):
+                await t.recv()
+        await gone(processes, 5)
+        async with runner.start("talker") as t:
+            await t.send(["echo", 1])
+            assert await t.recv() == 1
+            assert pid not in [process.pid for process in live(family())]
+
+
+async def test_a_worker_that_died_and_a_place_that_is_free(tmp_path: Path) -> None:
+    async with job() as runner:
+        first: Task = await runner.start("talker")
+        await first.kill()
+        second = await runner.start("talker")
+        assert (first.state, second.state) == ("gone", "open")
+        assert second.worker == 1, "numbers are never used twice"
