@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "family",
     "gone",
     "job",
+    "left",
     "live",
     "module",
     "program",
@@ -89,16 +91,17 @@ def module(folder: Path, name: str, text: str) -> Path:
     return folder
 
 
-def execute(main: Path | str, timeout: float = 60, **env: str) -> "subprocess.CompletedProcess[str]":
+def execute(main: Path | str, *, cwd: Path | None = None, **env: str) -> "subprocess.CompletedProcess[str]":
     """Run a program to its end, through pipes."""
     command = [sys.executable, str(main)] if isinstance(main, Path) else [sys.executable, "-c", main]
     return subprocess.run(
         command,
+        cwd=cwd,
         env=ENVIRONMENT | {"PARCS_MODULES": str(MODULES)} | env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=60,
     )
 
 
@@ -129,6 +132,14 @@ def family(pid: int | None = None) -> list[psutil.Process]:
 def live(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Find those that still run."""
     return [process for process in processes if _lives(process)]
+
+
+def left(processes: list[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Find those that still run after some seconds."""
+    deadline = time.monotonic() + timeout
+    while (running := live(processes)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return running
 
 
 def _lives(process: psutil.Process) -> bool:

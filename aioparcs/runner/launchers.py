@@ -22,6 +22,8 @@ __all__ = ["Launcher"]
 _PINGS = 4
 # Seconds that the engine gets to say why a launcher's connection ended.
 _EXPLANATION = 0.5
+# Seconds that a launcher gets to hear that it is over.
+_FAREWELL = 0.5
 
 
 class Launcher:
@@ -96,13 +98,12 @@ class Launcher:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the connection at once."""
+        """End the connection; a launcher that is still there kills its workers and ends."""
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         if self._link:
-            self._link.abort()
-            await self._link.aclose()
+            await self._link.aclose(_FAREWELL)
 
     def gone(self, reason: str, exitcode: int | None, lines: tuple[str, ...]) -> None:
         """Hear from the engine that the launcher's process, or container, has ended."""

@@ -85,7 +85,15 @@ class Runner:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            await self._workforce.end(gracefully=kind is None)
+            if kind is None:
+                await self._workforce.finish()
+        finally:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Let go of everything, however the job ended."""
+        try:
+            await self._workforce.end()
         finally:
             await self._workforce.aclose()
             if self._listener:

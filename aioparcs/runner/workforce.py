@@ -65,16 +65,18 @@ class Workforce:
         """Tell whether workers may be placed."""
         return self._is_open
 
-    async def end(self, *, gracefully: bool) -> None:
-        """Have all workers end, and hear their last lines; gracefully, wait for them to finish what they do."""
+    async def finish(self) -> None:
+        """Wait for all workers to finish, for ``close_timeout`` seconds at the longest."""
         self._is_open = False
-        if gracefully:
-            await asyncio.gather(*(task.shutdown() for task in self._hub.tasks.values() if task.is_connected))
+        await asyncio.gather(*(task.shutdown() for task in self._hub.tasks.values() if task.is_connected))
+
+    async def end(self) -> None:
+        """End what still runs, and hear its last lines."""
+        self._is_open = False
         await asyncio.gather(*(launcher.end(self._settings.close_timeout) for launcher in self._launchers()))
 
     async def aclose(self) -> None:
         """Let go of everything, however the job ended."""
-        self._is_open = False
         for request in self._requests:
             request.timer.cancel()
         for job in self._jobs:

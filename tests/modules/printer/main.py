@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-import time
+from pathlib import Path
 
 from aioparcs import serve
 
@@ -29,11 +29,10 @@ def repeat(letter: str, length: int, count: int) -> None:
         print(f"{i} " + letter * length)
 
 
-def many(count: int) -> float:
-    begun = time.monotonic()
+def many(count: int, done: str) -> None:
     for i in range(count):
         print(i)
-    return time.monotonic() - begun
+    Path(done).touch()
 
 
 def write_and_die(text: str) -> None:

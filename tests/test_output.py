@@ -1,0 +1,152 @@
+"""What workers print: where it appears, in which order, and what it costs them."""
+
+import asyncio
+import io
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aioparcs import WorkerLost
+from aioparcs.engine import Console
+from tests.jobs import Witness, execute, job, module
+
+HEAD = "import asyncio, os, sys, time\nfrom aioparcs import *\n"
+
+
+# As people see it
+
+
+def test_lines_appear_behind_their_origin_and_the_runners_own_stay_apart() -> None:
+    done = execute(
+        f"""{HEAD}
+async def main(runner):
+    print("mine")
+    for t in await runner.start_many("printer", 2):
+        await t.call("log", "logged")
+        await t.call("write", b"partial")
+    print("mine too", file=sys.stderr)
+run(main)
+"""
+    )
+    assert (done.returncode, done.stdout) == (0, "mine\n")
+    assert sorted(done.stderr.splitlines()) == [
+        "mine too",
+        "printer:0 | INFO printer: logged",
+        "printer:0 | partial",
+        "printer:1 | INFO printer: logged",
+        "printer:1 | partial",
+    ]
+
+
+def test_what_main_prints_before_serve_is_the_modules(tmp_path: Path) -> None:
+    module(tmp_path, "loud", "print('loading')\nfrom aioparcs import serve\ndef f(): print('f')\nserve(f)")
+    text = f"{HEAD}async def main(runner): await (await runner.start('loud')).call('f')\nrun(main)"
+    done = execute(text, PARCS_MODULES=str(tmp_path))
+    assert done.stderr.splitlines() == ["loud | loading", "loud:0 | f"]
+
+
+def test_a_job_whose_output_nobody_reads_goes_on() -> None:
+    done = execute(
+        f"""{HEAD}
+async def main(runner):
+    reading, writing = os.pipe()
+    os.dup2(writing, 2)
+    os.close(reading), os.close(writing)
+    async with runner.start("printer") as t:
+        for _ in range(3):
+            await t.call("both", 100)
+    print("done")
+run(main)
+sys.stderr = None
+"""
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n")
+
+
+def test_the_console_writes_each_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def write(self, text: str) -> int:
+            writes.append(text)
+            return len(text)
+
+    writes: list[str] = []
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    Console().output("factor", 3, "text")
+    Console().output("factor", None, "launcher")
+    Console().note("factor", "making its environment")
+    assert writes == ["factor:3 | text\n", "factor | launcher\n", "factor: making its environment\n"]
+
+
+# As an observer gets it
+
+
+async def test_stderr_and_stdout_keep_their_order_and_all_lines_arrive() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner:
+        t = await runner.start("printer")
+        await t.call("both", 2000)
+    assert witness.lines[0] == [f"{stream} {i}" for i in range(2000) for stream in ("out", "err")]
+    assert witness.notes == []
+
+
+async def test_lines_of_many_workers_at_once_are_never_torn_and_keep_their_order() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start_many("printer", 20) as tasks:
+        await asyncio.gather(*(t.call("repeat", chr(97 + t.rank), 5000, 20) for t in tasks))
+    for worker in range(20):
+        assert witness.lines[worker] == [f"{i} " + chr(97 + worker) * 5000 for i in range(20)]
+
+
+async def test_partial_lines_bytes_and_carriage_returns() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start("printer") as t:
+        await t.call("write", b"one\ntw", b"o\r\n\n", "größer\n".encode()[:3], "größer\n".encode()[3:])
+        await t.call("write", b"\xff\xfe\x00 no text\n", b"the end")
+    assert witness.lines[0] == ["one", "two", "", "größer", "\ufffd\ufffd\x00 no text", "the end"]
+
+
+async def test_a_very_long_line_arrives_in_pieces() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start("printer") as t:
+        await t.call("repeat", "x", 1_000_000, 1)
+        await t.call("write", b"next\n")
+    *pieces, last = witness.lines[0]
+    assert ("".join(pieces), last) == ("0 " + "x" * 1_000_000, "next")
+    assert max(map(len, pieces)) < 200_000
+
+
+async def test_last_words_are_quoted() -> None:
+    witness = Witness()
+    async with job(witness=witness, last_lines=3) as runner:
+        t = await runner.start("printer")
+        await t.call("both", 5)
+        with pytest.raises(WorkerLost, match=r"exit code 9; its last lines:\n    out 4\n    err 4\n    the end$"):
+            await t.call("write_and_die", "the end")
+    assert witness.lines[0][-2:] == ["err 4", "the end"]
+
+
+async def test_printing_never_waits_for_the_runner(tmp_path: Path) -> None:
+    witness, done = Witness(), tmp_path / "done"
+    async with job(witness=witness, log_queue=5000) as runner, runner.start("printer") as t:
+        call = asyncio.ensure_future(t.call("many", 200_000, str(done)))
+        await asyncio.sleep(0)  # the call is on its way
+        block_until(done)
+        await call
+    lines = witness.lines[0]
+    counts = [re.match(r"([\d,]+) lines of output were lost", note) for note in witness.notes]
+    dropped = sum(int(count[1].replace(",", "")) for count in counts if count)
+    assert dropped > 0
+    assert len(lines) + dropped == 200_000
+    numbers = list(map(int, lines))
+    assert numbers == sorted(set(numbers)), "in order, none twice"
+
+
+def block_until(done: Path) -> None:
+    """Block the loop, as a program that computes does: were printing to wait for it, this would never end."""
+    deadline = time.monotonic() + 20
+    while not done.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

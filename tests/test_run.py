@@ -1,0 +1,182 @@
+"""A runner as a program: its exit code, its output, its signals."""
+
+import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.jobs import MODULES, execute
+
+HEAD = """
+import asyncio
+from aioparcs import *
+"""
+
+
+def run(tmp_path: Path, body: str, **env: str) -> tuple[int, str, str]:
+    main = tmp_path / "main.py"
+    main.write_text(f"{HEAD}async def main(runner):\n    {body}\nrun(main)\nprint('after')\n")
+    done = execute(main, **env)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_success_returns_to_the_program(tmp_path: Path) -> None:
+    body = """async with runner.start("talker") as t:
+        await t.send(["echo", 1])
+        print(await t.recv())"""
+    assert run(tmp_path, body) == (0, "1\nafter\n", "")
+
+
+def test_a_subclass_of_runner(tmp_path: Path) -> None:
+    main = tmp_path / "main.py"
+    main.write_text(
+        f"{HEAD}class Main(Runner):\n    async def run(self):\n        print(len(await self.start_many('talker', 2)))\n"
+        "run(Main)"
+    )
+    assert execute(main).stdout == "2\n"
+    main.write_text(f"{HEAD}class Main(Runner): pass\nrun(Main)")
+    done = execute(main)
+    assert (done.returncode, done.stderr) == (1, "TypeError: Main has no run() method\n")
+
+
+@pytest.mark.parametrize(
+    "body, message",
+    [
+        ("await runner.start('nosuch')", r"error \(main\.py:5\): nosuch did not start: no module of that name .*"),
+        (
+            "t = await runner.start('talker'); await t.send(object())",
+            r"error \(main\.py:5\): \$: object has no form on the wire; .*",
+        ),
+        (
+            "t = await runner.start('talker'); await t.send(['die', 9]); await t.recv()",
+            r"error \(main\.py:5\): worker talker:0 was killed by SIGKILL",
+        ),
+    ],
+)
+def test_our_errors_are_one_clear_line(tmp_path: Path, body: str, message: str) -> None:
+    code, out, err = run(tmp_path, body)
+    assert (code, out) == (1, "")
+    assert re.fullmatch(message + "\n", err), err
+
+
+def test_a_remote_error_says_where_here_and_where_there(tmp_path: Path) -> None:
+    body = "t = await runner.start('functions'); await t.call('fail', 'ValueError', 'why')"
+    code, _, err = run(tmp_path, body)
+    assert code == 1
+    assert err.startswith(
+        "error (main.py:5): ValueError in worker functions:0: why\nTraceback (most recent call last):"
+    )
+    assert err.endswith("ValueError: why\n")
+    assert set(re.findall(r'File "(.*)", line', err)) == {f"{Path(__file__).parent}/modules/functions/main.py"}
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_users_exception_shows_the_users_frames_only(tmp_path: Path, loop: str) -> None:
+    body = """async with runner.start("talker"):
+        await asyncio.wait_for(deep(), 10)
+async def deep():
+    raise ValueError("why")"""
+    if loop == "asyncio":
+        (tmp_path / "uvloop.py").write_text("raise ImportError")
+    code, out, err = run(tmp_path, body)
+    assert (code, out) == (1, "")
+    frames = re.findall(r'File "(.*)", line (\d+), in (\w+)', err)
+    main = str(tmp_path / "main.py")
+    assert frames == [(main, "6", "main"), (main, "8", "deep")]
+    assert err.startswith("Traceback (most recent call last):")
+    assert err.endswith("ValueError: why\n")
+
+
+def test_groups_and_causes_are_pruned_too(tmp_path: Path) -> None:
+    body = """async with asyncio.TaskGroup() as group:
+        group.create_task(deep(runner))
+        group.create_task(deep(runner))
+async def deep(runner):
+    try:
+        await runner.start("nosuch")
+    except StartError as error:
+        raise ValueError("why") from error"""
+    code, _, err = run(tmp_path, body)
+    assert code == 1
+    assert "ExceptionGroup" in err
+    assert err.count("direct cause of the following exception") == err.count("ValueError: why") == 2
+    assert set(re.findall(r'File "(.*)", line', err)) == {str(tmp_path / "main.py")}
+
+
+@pytest.mark.parametrize(
+    "body, message",
+    [
+        ("runner.start('talker', cpus=-1)", "error: cpus=-1 is not a positive number\n"),
+        ("runner.start('talker', env={'N': 1})", "error: env={'N': 1}: names and values are text, names without '='\n"),
+    ],
+)
+def test_an_impossible_option_is_exit_2(tmp_path: Path, body: str, message: str) -> None:
+    assert run(tmp_path, body) == (2, "", message)
+
+
+def test_an_impossible_setting_is_exit_2(tmp_path: Path) -> None:
+    message = "error: PARCS_START_TIMEOUT='never' is not a positive number of seconds\n"
+    assert run(tmp_path, "pass", PARCS_START_TIMEOUT="never") == (2, "", message)
+
+
+def test_a_cancelled_program_is_no_signal(tmp_path: Path) -> None:
+    code, out, err = run(tmp_path, "raise asyncio.CancelledError")
+    assert (code, out) == (1, "")
+    assert "CancelledError" in err
+    assert "stopped by" not in err
+
+
+@pytest.mark.parametrize("code", ["7", "'what is wrong'", ""])
+def test_sys_exit_in_the_program(tmp_path: Path, code: str) -> None:
+    body = f"import sys; await runner.start('talker'); sys.exit({code})"
+    expected = {"7": (7, "", ""), "": (0, "", ""), "'what is wrong'": (1, "", "what is wrong\n")}
+    assert run(tmp_path, body) == expected[code]
+
+
+def test_handlers_of_signals_are_restored(tmp_path: Path) -> None:
+    main = tmp_path / "main.py"
+    main.write_text(
+        f"{HEAD}import signal\nasync def main(runner): pass\nrun(main)\n"
+        "print(signal.getsignal(2) is signal.default_int_handler, signal.getsignal(15) == signal.SIG_DFL)"
+    )
+    assert execute(main).stdout == "True True\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_modules_are_beside_the_runners_folder(tmp_path: Path) -> None:
+    for name, text in {
+        "runner": f"{HEAD}async def main(runner): print(await (await runner.start('one')).recv())\nrun(main)",
+        "one": "from aioparcs import Service, serve\nclass One(Service):\n"
+        "    async def run(self): await self.send('one')\nserve(One)",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "main.py").write_text(text)
+    assert execute(tmp_path / "runner" / "main.py", PARCS_MODULES="").stdout == "one\n"
+
+
+NOTEBOOK = f"""{HEAD}
+async def cell():
+    async with Runner() as runner:
+        async with runner.start("talker") as t:
+            await t.send(["echo", 1])
+            return await t.recv()
+
+async def notebook():
+    first = await cell()
+    print(first, await asyncio.gather(cell(), cell()), asyncio.all_tasks() - {{asyncio.current_task()}})
+
+asyncio.run(notebook())
+"""
+
+
+def test_a_notebook_enters_runners_in_its_own_loop_and_finds_modules_in_the_current_folder() -> None:
+    done = execute(NOTEBOOK, cwd=MODULES, PARCS_MODULES="")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 [1, 1] set()\n", "")
+
+
+def test_jobs_in_several_processes_at_once_know_nothing_of_each_other() -> None:
+    with ThreadPoolExecutor(3) as threads:
+        done = list(threads.map(lambda _: execute(NOTEBOOK), range(3)))
+    assert [(one.returncode, one.stdout, one.stderr) for one in done] == [(0, "1 [1, 1] set()\n", "")] * 3

@@ -1,0 +1,214 @@
+"""The launcher under signals, as process 1 too: it ends at once, with all that its workers have started."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from aioparcs import WorkerLost
+from tests.engines import behind
+from tests.jobs import Witness, family, gone, job, module, until
+
+FIRST = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")  # the command becomes process 1
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="process 1 of a namespace needs root")
+PREFIXES = [pytest.param((), id="plain"), pytest.param(FIRST, id="process 1", marks=needs_root)]
+
+TIDY = """
+import asyncio, signal
+from aioparcs import Service, serve
+signal.signal(signal.SIGTERM, lambda *_: None)  # the launcher and its workers have handlers of their own
+class Tidy(Service):
+    async def run(self):
+        await self.send("up")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            print("tidied up", self.rank)
+serve(Tidy)
+"""
+
+
+@pytest.fixture(scope="module", params=[pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Launchers are the same whatever loop their runner has."""
+    return request.param
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_sigterm_ends_a_launcher_cleanly(tmp_path: Path, prefix: tuple[str, ...]) -> None:
+    witness = Witness()
+    async with behind(*prefix, modules=module(tmp_path, "tidy", TIDY), witness=witness) as (runner, engine):
+        tasks = await runner.start_many("tidy", 3)
+        assert [await t.recv() for t in tasks] == ["up"] * 3
+        engine.launcher().terminate()
+        async with asyncio.timeout(1):  # no worker needs the grace
+            assert await engine.processes[0].exited == 143
+        for t in tasks:
+            with pytest.raises(WorkerLost, match=f"ended with exit code 143.*\n    tidied up {t.rank}"):
+                await t.recv()
+    assert sorted(line for t in tasks for line in witness.lines[t.worker]) == [f"tidied up {i}" for i in range(3)]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_sigterm_ends_a_launcher_whose_worker_computes(tmp_path: Path, prefix: tuple[str, ...]) -> None:
+    async with behind(*prefix) as (runner, engine):
+        t = await runner.start("probe")
+        spinning = asyncio.ensure_future(t.call("spin", str(tmp_path / "spins")))
+        await until((tmp_path / "spins").exists)
+        engine.launcher().terminate()
+        async with asyncio.timeout(4):
+            assert await engine.processes[0].exited == 143
+        with pytest.raises(WorkerLost) as lost:
+            await spinning
+        assert lost.value.signal == signal.SIGKILL
+
+
+async def test_sigterm_ends_a_launcher_without_workers() -> None:
+    async with behind() as (runner, engine):
+        async with runner.start("probe"):
+            pass
+        engine.launcher().terminate()
+        async with asyncio.timeout(1):
+            assert await engine.processes[0].exited == 143
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[tuple[Any, Witness]]:
+    witness = Witness()
+    async with job(witness=witness) as runner:
+        yield await runner.start("probe"), witness
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_orphans_are_reaped(prefix: tuple[str, ...]) -> None:
+    async with behind(*prefix) as (runner, engine):
+        async with runner.start("probe") as t:
+            await t.call("run_orphan", 0.01)
+            await t.call("run_orphan", 60)
+            launcher = engine.launcher()
+            # The control side, the worker and the orphan that still runs: the other one is no zombie.
+            await until(lambda: len(launcher.children()) == 3)
+            left = family()
+    await gone(left, 1)
+
+
+@pytest.mark.parametrize("session", [False, True])
+async def test_what_a_worker_started_ends_with_its_launcher_at_the_latest(session: bool) -> None:
+    async with job() as runner:
+        t = await runner.start("probe")
+        beside = psutil.Process(await t.call("run_beside", ["sleep", "60"], session))
+        await t.kill()
+        if not session:  # in the worker's own group: it ends with the worker
+            await gone([beside], 1)
+    await gone([beside], 0.1)
+
+
+async def test_what_a_worker_started_ends_with_a_launcher_that_is_killed() -> None:
+    async with job() as runner:
+        t = await runner.start("probe")
+        _, launcher, _ = await t.call("who")
+        beside = psutil.Process(await t.call("run_beside", ["sleep", "60"], False))
+        psutil.Process(launcher).kill()
+        await gone([beside], 2)
+
+
+async def test_helpers_of_the_module_itself_end_with_the_launcher(tmp_path: Path) -> None:
+    text = """
+import subprocess
+import sys
+helper = subprocess.Popen(["sleep", "60"])
+from aioparcs import serve
+def pid():
+    return helper.pid
+serve(pid)
+"""
+    async with job(module(tmp_path, "helped", text)) as runner:
+        async with runner.start("helped") as t:
+            helper = psutil.Process(await t.call("pid"))
+        assert helper.is_running()  # it is the module's, not the worker's
+    await gone([helper], 2)
+
+
+ODD = """
+import io, os, signal, sys, time
+from aioparcs import Service, serve
+class Odd(Service):
+    async def run(self):
+        await getattr(self, await self.recv())()
+    async def close_output(self):
+        print("before")
+        sys.stdout.close()
+        os.close(2)
+    async def replace_output(self):
+        sys.stdout = io.StringIO()
+        print("unheard")
+    async def no_output(self):
+        sys.stdout = sys.stderr = None
+    async def half_a_line(self):
+        print("no end", end="")
+        sys.exit()
+    async def own_handler(self):
+        def handler(*_):
+            print("the service's own handler", flush=True)
+            os._exit(5)
+        signal.signal(signal.SIGTERM, handler)
+        os.kill(os.getppid(), signal.SIGTERM)
+        time.sleep(60)
+    async def exit_at_once(self):
+        print("lost in no buffer")
+        os._exit(7)
+serve(Odd)
+"""
+
+
+@pytest.mark.parametrize(
+    "what, lines",
+    [
+        ("close_output", ["before"]),
+        ("replace_output", None),
+        ("no_output", None),
+        ("half_a_line", ["no end"]),
+    ],
+)
+async def test_odd_ends_are_clean_ends(tmp_path: Path, what: str, lines: list[str] | None) -> None:
+    witness = Witness()
+    async with job(module(tmp_path, "odd", ODD), witness=witness) as runner, runner.start("odd") as t:
+        await t.send(what)
+        await until(lambda: t.state == "gone")
+    assert witness.events[-1] == ("ended", "odd", 0, None)
+    assert witness.lines.get(0) == lines
+
+
+@pytest.mark.parametrize(
+    "what, code, line",
+    [("own_handler", 5, "the service's own handler"), ("exit_at_once", 7, "lost in no buffer")],
+)
+async def test_ends_with_a_code_tell_it_and_the_last_lines(tmp_path: Path, what: str, code: int, line: str) -> None:
+    async with job(module(tmp_path, "odd", ODD)) as runner:
+        t = await runner.start("odd")
+        await t.send(what)
+        with pytest.raises(WorkerLost) as lost:
+            await t.recv()
+        assert (lost.value.exitcode, lost.value.last_lines) == (code, (line,))
+
+
+def test_a_launcher_alone_ends_on_a_wrong_address(tmp_path: Path) -> None:
+    main = module(tmp_path, "alone", "from aioparcs import serve\nserve(print)\n") / "alone" / "main.py"
+    token = tmp_path / "token"
+    token.write_bytes(b"0" * 32)
+    variables = {
+        "PARCS_RUNNER": "tcp://127.0.0.1:1",
+        "PARCS_JOB": "none",
+        "PARCS_TOKEN_FILE": str(token),
+        "PARCS_CONNECT_TIMEOUT": "0.1",
+    }
+    done = subprocess.run([sys.executable, str(main)], env=os.environ | variables, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "error: can't connect to tcp://127.0.0.1:1 within 0.1 s: Connect call failed\n"
