@@ -1,0 +1,189 @@
+"""The launcher: what its module loads is loaded once and shared, and what can't be forked is refused."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aioparcs import StartError, WorkerLost
+from tests.jobs import Witness, family, job, live, module, until
+
+TABLE = 300 << 20
+
+
+async def test_the_top_level_runs_once_for_all_workers(tmp_path: Path) -> None:
+    text = """
+import os
+from aioparcs import serve
+with open("ran", "a") as file:
+    print(os.getpid(), file=file)
+def parent():
+    return os.getppid()
+serve(parent)
+"""
+    async with job(module(tmp_path, "once", text)) as runner, runner.start_many("once", 50) as tasks:
+        parents = await asyncio.gather(*(t.call("parent") for t in tasks))
+        async with runner.start("once") as another:  # asked for later, over the control connection
+            parents.append(await another.call("parent"))
+        assert len(family()) == 52  # the fork server, its control side, and the workers
+    assert (tmp_path / "once" / "ran").read_text().split() == [str(parents[0])]
+    assert len(parents) == 51
+    assert len(set(parents)) == 1
+
+
+async def test_what_was_loaded_is_shared(tmp_path: Path) -> None:
+    text = f"""
+from aioparcs import serve
+TABLE = bytearray(b"x") * {TABLE}
+def touch():
+    return sum(memoryview(TABLE)[::4096]) // ord("x")
+serve(touch)
+"""
+    async with job(module(tmp_path, "table", text)) as runner, runner.start_many("table", 20) as tasks:
+        assert set(await asyncio.gather(*(t.call("touch") for t in tasks))) == {TABLE // 4096}
+        rollups = [_rollup(process) for process in family()]
+    private = sorted(rollup["Private_Dirty"] for rollup in rollups)
+    assert private[-1] < 6 << 20
+    assert sum(private) < 120 << 20
+    assert TABLE < sum(rollup["Pss"] for rollup in rollups) < TABLE + (250 << 20)
+
+
+def _rollup(process: psutil.Process) -> dict[str, int]:
+    text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    return {name: int(size) << 10 for name, size in re.findall(r"(\w+): +(\d+) kB", text)}
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+async def test_threads_at_the_top_level_are_refused(tmp_path: Path, daemon: bool) -> None:
+    text = f"""
+import threading
+threading.Thread(target=threading.Event().wait, name="watcher", daemon={daemon}).start()
+from aioparcs import serve
+serve(print)
+"""
+    async with job(module(tmp_path, "threads", text)) as runner:
+        with pytest.raises(StartError, match=r"started threads before serve\(\) \(watcher\).*fork=False"):
+            await runner.start("threads")
+
+
+@pytest.mark.parametrize("fork", [True, False])
+async def test_a_running_loop_is_refused(tmp_path: Path, fork: bool) -> None:
+    text = f"""
+import asyncio
+from aioparcs import serve
+async def main():
+    serve(print, fork={fork})
+asyncio.run(main())
+"""
+    async with job(module(tmp_path, "loop", text)) as runner:
+        with pytest.raises(StartError, match=r"inside an event loop; call it at the end of main\.py"):
+            await runner.start("loop")
+
+
+CONNECTED = """
+import asyncio, os, socket, sys
+from aioparcs import serve
+loop = asyncio.new_event_loop()  # its pair of sockets leads nowhere, and is passed over
+listener = socket.create_server(("127.0.0.1", 0))
+near = socket.create_connection(listener.getsockname())
+far = listener.accept()[0]
+inherited = socket.socket()
+inherited.set_inheritable(True)
+def port():
+    return near.getpeername()[1]
+serve(port, fork={fork})
+"""
+
+
+async def test_connections_at_the_top_level_are_named(tmp_path: Path) -> None:
+    witness = Witness()
+    async with job(module(tmp_path, "connected", CONNECTED.format(fork=True)), witness=witness) as runner:
+        async with runner.start("connected") as t:
+            port = await t.call("port")
+        await until(lambda: len(witness.lines.get(None, [])) >= 3)
+    lines = witness.lines[None]
+    assert len(lines) == 3
+    assert all(line.startswith("warning: main.py opened a connection before serve() (") for line in lines)
+    assert any(f"(to 127.0.0.1:{port})" in line for line in lines)
+    assert any(f"(at 127.0.0.1:{port})" in line for line in lines)
+
+
+async def test_fresh_interpreters_may_have_connections(tmp_path: Path) -> None:
+    witness = Witness()
+    async with job(module(tmp_path, "connected", CONNECTED.format(fork=False)), witness=witness) as runner:
+        async with runner.start_many("connected", 2) as tasks:
+            ports = await asyncio.gather(*(t.call("port") for t in tasks))
+    assert len(set(ports)) == 2
+    assert None not in witness.lines
+
+
+async def test_fresh_interpreters_load_for_themselves(tmp_path: Path) -> None:
+    text = """
+import os, threading
+threading.Thread(target=threading.Event().wait).start()  # no daemon: its end would be waited for
+from aioparcs import serve
+loaded = os.getpid()
+def who():
+    return [os.getpid(), os.getppid(), loaded, "PARCS_RUNNER" in os.environ]
+serve(who, fork=False)
+"""
+    async with job(module(tmp_path, "fresh", text)) as runner, runner.start_many("fresh", 2) as tasks:
+        (pid, parent, loaded, told), (pid2, parent2, loaded2, _) = await asyncio.gather(*(t.call("who") for t in tasks))
+        assert (pid, pid2) == (loaded, loaded2)
+        assert pid != pid2
+        assert parent == parent2
+        assert not told
+
+
+@pytest.mark.parametrize("fork", [True, False])
+async def test_each_worker_has_random_numbers_of_its_own(tmp_path: Path, fork: bool) -> None:
+    text = f"""
+import random, numpy.random
+from aioparcs import serve
+random.seed(1)
+numpy.random.seed(1)
+def draw():
+    return [random.random(), float(numpy.random.rand())]
+serve(draw, fork={fork})
+"""
+    async with job(module(tmp_path, "chance", text)) as runner, runner.start_many("chance", 3) as tasks:
+        draws = await asyncio.gather(*(t.call("draw") for t in tasks))
+    assert len({plain for plain, _ in draws}) == len({other for _, other in draws}) == 3
+
+
+async def test_exit_functions_run_once_in_the_launcher(tmp_path: Path) -> None:
+    text = """
+import atexit, os, tempfile
+from aioparcs import serve
+folder = tempfile.TemporaryDirectory()
+atexit.register(lambda: open("ended", "a").write(f"{os.getpid()}\\n"))
+def where():
+    return [folder.name, os.getppid()]
+serve(where)
+"""
+    async with job(module(tmp_path, "exits", text)) as runner, runner.start_many("exits", 3) as tasks:
+        name, launcher = await tasks[0].call("where")
+    assert (tmp_path / "exits" / "ended").read_text().split() == [str(launcher)]
+    assert not Path(name).exists()  # noqa: ASYNC240  # quick
+
+
+async def test_a_launcher_whose_exit_functions_hang_ends_all_the_same(tmp_path: Path) -> None:
+    text = "import atexit, time\nfrom aioparcs import serve\natexit.register(time.sleep, 60)\nserve(print)\n"
+    async with job(module(tmp_path, "hangs", text)) as runner:
+        await runner.start("hangs")
+        processes = family()
+    assert not live(processes)
+
+
+async def test_a_control_side_that_is_killed_is_named(tmp_path: Path) -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start("probe") as t:
+        worker, launcher, _ = await t.call("who")
+        (control,) = [child for child in psutil.Process(launcher).children() if child.pid != worker]
+        control.kill()
+        await until(lambda: t.state == "gone")
+        with pytest.raises(WorkerLost, match="its launcher ended with exit code 1"):
+            await t.call("who")
+    assert "error: the launcher's control side was killed by SIGKILL" in witness.lines[None]
