@@ -13,6 +13,7 @@ import hashlib
 import os
 import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,12 +21,14 @@ from aioparcs.address import Address
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
 from aioparcs.settings import Settings
 
-__all__ = ["Listener", "dial", "keep_alive", "listen"]
+__all__ = ["Listener", "dial", "keep_alive", "listen", "silence"]
 
 OnConnect = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 _BACKLOG = 2048
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+# Of Linux's struct tcp_info: milliseconds since data, and since an acknowledgement, was received last.
+_TCP_INFO = struct.Struct("=52x2I")
 
 
 class Listener:
@@ -138,6 +141,20 @@ def keep_alive(transport: asyncio.BaseTransport, liveness: float, *, user_timeou
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
     if user_timeout:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(liveness * 1000))
+
+
+def silence(transport: asyncio.BaseTransport) -> float:
+    """
+    Tell for how many seconds the peer's host has not been heard; 0 for what is not TCP.
+
+    An acknowledgement counts, so a program that stands still on a host that is well is no silent one. The kernel's
+    own timeouts can't tell when this host drops the packets itself: a cable is unplugged, an interface gone.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family == socket.AF_UNIX:
+        return 0.0
+    last_data, last_ack = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+    return float(min(last_data, last_ack)) / 1000
 
 
 async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

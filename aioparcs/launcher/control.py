@@ -20,19 +20,21 @@ import msgpack
 from aioparcs import codec
 from aioparcs.auth import Role
 from aioparcs.channel import Link
-from aioparcs.errors import ChannelClosed, EndOfChannel, ProtocolError
+from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel, ProtocolError
 from aioparcs.launcher.connect import connect
 from aioparcs.launcher.nursery import MESSAGE_SIZE
 from aioparcs.launcher.output import Output
 from aioparcs.launcher.place import Home
 from aioparcs.settings import Settings
-from aioparcs.transport import keep_alive
+from aioparcs.transport import keep_alive, silence
 from aioparcs.wire import Frame, FrameType
 
 __all__ = ["Control"]
 
 # Seconds that the last lines get to reach the runner when the job ends.
 _LAST_WORDS = 1.0
+# Seconds in which a silent host can be told from one that has nothing to say: the kernel asks after one second.
+_QUICKEST = 1.5
 
 
 class Control:
@@ -73,11 +75,12 @@ class Control:
             HandshakeError: the runner refused this launcher.
         """
         reader, writer, _ = await connect(self._home, Role.LAUNCHER, self._home.slot, self._settings)
-        keep_alive(writer.transport, self._settings.liveness, user_timeout=True)
+        keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
         self._link = Link(reader, writer, settings=self._settings)
         self._nursery.setblocking(False)
         self._loop.add_reader(self._nursery, self._hear_nursery)
         self._telling = asyncio.create_task(self._tell_news())
+        watching = asyncio.create_task(self._watch(writer.transport))
         try:
             while True:
                 await self._obey(await self._link.recv_frame())
@@ -87,13 +90,22 @@ class Control:
             if self._ending:
                 await self._ending
         finally:
-            tasks = [task for task in (self._telling, self._ending, *self._asked) if task]
+            tasks = [task for task in (watching, self._telling, self._ending, *self._asked) if task]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._loop.remove_reader(self._nursery)
             self._output.close()
             self._link.abort()
+
+    async def _watch(self, transport: asyncio.WriteTransport) -> None:
+        """Give the runner up when its host is silent; a runner that only stands still is waited for."""
+        liveness = self._settings.liveness
+        while True:
+            await asyncio.sleep(liveness / 4)
+            if silence(transport) > max(liveness, _QUICKEST):
+                break
+        self._link.abort(ConnectionLost(f"the runner's host was silent for {liveness:g} s (PARCS_LIVENESS)"))
 
     async def _obey(self, frame: Frame) -> None:
         if frame.type == FrameType.LOG:
