@@ -15,6 +15,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from aioparcs.address import Address
@@ -39,17 +40,33 @@ class Listener:
         address: where to dial it, with the chosen port and the certificate's fingerprint.
     """
 
-    def __init__(self, server: asyncio.AbstractServer, address: Address, tasks: set[asyncio.Task[None]]) -> None:
-        self.address = address
-        self._server = server
-        self._tasks = tasks
+    def __init__(self, on_connect: OnConnect) -> None:
+        self.address: Address
+        self._server: asyncio.AbstractServer
+        self._on_connect = on_connect
+        self._closed = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def aclose(self) -> None:
         """Accept no more, and cancel the connections that ``on_connect`` is still busy with."""
+        self._closed = True
         self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._closed:  # it was in its TLS handshake
+            writer.transport.abort()
+            return
+        task = asyncio.ensure_future(self._on_connect(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._done, writer))
+
+    def _done(self, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():  # perhaps before its first step, and then nobody else has the connection
+            writer.transport.abort()
 
 
 async def listen(
@@ -64,7 +81,7 @@ async def listen(
 
     Args:
         address: where; port 0 chooses one, ``Address("unix", "@")`` chooses an abstract name.
-        on_connect: it owns the connection from then on.
+        on_connect: it owns the connection from then on; being cancelled ends the connection.
         tls: make a certificate and speak TLS (needs the extra ``aioparcs[tls]``).
         handshake_timeout: seconds that a TLS handshake may take.
 
@@ -72,13 +89,7 @@ async def listen(
         ConnectionLost: the address is taken, or not this machine's.
         SettingError: TLS was asked for and ``cryptography`` is not installed.
     """
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(on_connect(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
+    listener = Listener(on_connect)
     context, fingerprint = _server_context() if tls else (None, "")
     try:
         sock = _bind(address)
@@ -86,8 +97,9 @@ async def listen(
         raise ConnectionLost(f"can't listen on {address}: {error.strerror or error}") from error
     start = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
     tls_options: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": handshake_timeout} if context else {}
-    server = await start(accept, sock=sock, backlog=_BACKLOG, **tls_options)
-    return Listener(server, _bound_address(address, sock, fingerprint), tasks)
+    listener._server = await start(listener._accept, sock=sock, backlog=_BACKLOG, **tls_options)
+    listener.address = _bound_address(address, sock, fingerprint)
+    return listener
 
 
 async def dial(
@@ -113,7 +125,7 @@ async def dial(
                 try:
                     return await _connect(address)
                 except OSError as error:  # ssl.SSLError is one
-                    last = error.strerror or str(error)
+                    last = _reason(error)
                 await asyncio.sleep(pause)  # back off: the listener may still be starting
                 pause = min(2 * pause, _LONGEST_PAUSE)
     except TimeoutError:
@@ -183,6 +195,13 @@ def _connect_unix(address: Address) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _reason(error: OSError) -> str:
+    """Say what went wrong in the system's words: asyncio's ``strerror`` is one of its own."""
+    if error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def _abstract(address: Address) -> str:

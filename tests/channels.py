@@ -192,7 +192,7 @@ class CancelAt:
                 yield waiting
                 step, value = self._coroutine.send, None
             except BaseException as error:
-                step, value = self._coroutine.throw, error  # type: ignore[assignment]  # throw takes what was caught
+                step, value = self._coroutine.throw, error
 
     async def run(self) -> Any:
         """Await it in a task of its own; returns the result, or the CancelledError."""

@@ -171,7 +171,10 @@ async def test_a_message_that_cannot_be_made_costs_only_itself(kind: str) -> Non
     class Local:
         pass
 
-    register(Local, name="can't be made", encode=lambda _: 1, decode=lambda _: 1 / 0)
+    def unmade(_: Any) -> Local:
+        raise ZeroDivisionError
+
+    register(Local, name="can't be made", encode=lambda _: 1, decode=unmade)
     async with pair(kind) as (here, there):
         await here.send_all(Local(), [Local(), b"x" * 10_000], "fine")
         for _ in range(2):
@@ -192,7 +195,7 @@ async def test_statistics_count_what_happens(kind: str) -> None:
         assert sent.bytes_unsent == 0
         assert 9000 < got.bytes_unread < 9100
         assert (sent.state, got.state) == ("open", "open")
-        assert got.idle < 10
+        assert got.age < 10
         await recv_many(there, 2)
         assert there.statistics().bytes_unread == 0
         await here.send_eof()
@@ -206,7 +209,6 @@ async def test_a_watcher_hears_of_messages_and_of_the_end(kind: str) -> None:
     async with pair(kind) as (here, there):
         news = asyncio.Event()
         unwatch = there.watch(news.set)
-        assert not there.is_ready
         await here.send(1)
         await news.wait()
         assert there.is_ready

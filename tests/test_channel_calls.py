@@ -85,7 +85,8 @@ async def test_both_ends_may_call(kind: str) -> None:
     async with pair(kind) as (here, there), asyncio.TaskGroup() as group:
         group.create_task(serve(here))
         group.create_task(serve(there))
-        assert await asyncio.gather(here.call("f", 1), there.call("f", 2)) == [[1, {}], [2, {}]]
+        results = await asyncio.gather(here.call("f", 1), there.call("f", 2))
+        assert list(results) == [[1, {}], [2, {}]]
         await asyncio.gather(here.send_eof(), there.send_eof())
 
 
