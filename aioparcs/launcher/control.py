@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
 import socket
@@ -35,6 +36,8 @@ __all__ = ["Control"]
 _LAST_WORDS = 1.0
 # Seconds in which a silent host can be told from one that has nothing to say: the kernel asks after one second.
 _QUICKEST = 1.5
+# What this process may open besides: a library's file, a socket for a moment.
+_SPARE_DESCRIPTORS = 4
 
 
 class Control:
@@ -54,7 +57,7 @@ class Control:
         self._loop = asyncio.get_running_loop()
         self._nursery = nursery
         self._output = Output(self._loop, progress, settings.log_queue, settings.last_lines)
-        self._alive = 0
+        self._alive = self._on_their_way = 0
         self._nobody = asyncio.Event()
         self._nobody.set()
         self._acknowledged = asyncio.Event()
@@ -111,10 +114,7 @@ class Control:
         if frame.type == FrameType.LOG:
             self._acknowledged.set()
         elif frame.type == FrameType.START:
-            first, count, base, size, limits = codec.decode(frame.body)
-            self._alive += count
-            self._nobody.clear()
-            await self._ask("spawn", first, count, base, size, limits)
+            await self._start(*codec.decode(frame.body))
         elif frame.type == FrameType.KILL:
             worker, number = codec.decode(frame.body)
             if worker >= 0:
@@ -123,6 +123,16 @@ class Control:
                 self._ending = asyncio.create_task(self._wind_down())
         else:
             raise ProtocolError(f"a frame of type {frame.type} has no place on a control connection")
+
+    async def _start(self, first: int, count: int, base: int, size: int, limits: dict[str, Any]) -> None:
+        room = min(count, max(0, _free_descriptors() - self._on_their_way))
+        for worker in range(first + room, first + count):
+            self._output.finish(worker, None, _too_few_descriptors())
+        if room:
+            self._alive += room
+            self._on_their_way += room
+            self._nobody.clear()
+            await self._ask("spawn", first, room, base, size, limits)
 
     async def _ask(self, *request: Any) -> None:
         async with self._asking:
@@ -167,6 +177,8 @@ class Control:
                 self._relay(descriptors, *msgpack.unpackb(data))
 
     def _relay(self, descriptors: list[int], event: str, worker: int, *details: Any) -> None:
+        if event in ("started", "failed"):
+            self._on_their_way -= 1
         if event == "started" and descriptors:
             self._output.add(worker, descriptors[0])
             self._post(FrameType.STARTED, worker, *details)
@@ -184,10 +196,8 @@ class Control:
                 self._nobody.set()
 
     def _turn_away(self, worker: int) -> None:
-        """Do without a worker whose output can't be read: its pipe did not fit among this process's open files."""
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        reason = f"its launcher may have {limit} open files (ulimit -n): raise that or start fewer"
-        self._output.finish(worker, None, reason)
+        """Do without a worker whose output can't be read: something else took the descriptor that was free."""
+        self._output.finish(worker, None, _too_few_descriptors())
         self._turned_away.add(worker)
         task = asyncio.create_task(self._ask("kill", worker, signal.SIGKILL))
         self._asked.add(task)
@@ -195,3 +205,13 @@ class Control:
 
     def _post(self, type: int, *values: Any) -> None:
         self._link.post_frame(type, codec.encode_inline(list(values))[0])
+
+
+def _free_descriptors() -> int:
+    """Tell how many workers' outputs can still be read: each needs a descriptor here."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(os.listdir("/proc/self/fd")) - _SPARE_DESCRIPTORS
+
+
+def _too_few_descriptors() -> str:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return f"its launcher may have {limit} open files (ulimit -n): raise that or start fewer"
