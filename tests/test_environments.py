@@ -1,0 +1,177 @@
+"""A module's own environment: made once, used again, whole or not at all. No network is needed."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import aioparcs
+from aioparcs import StartError
+from tests.jobs import Witness, execute, family, gone, job, live, module, program, until
+
+MAIN = """
+import os, sys
+import aioparcs, msgpack, thing
+from aioparcs import serve
+def look():
+    return [thing.VALUE, sys.prefix, aioparcs.__file__]
+serve(look)
+"""
+
+
+@pytest.fixture(scope="module", params=[pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Environments take seconds to make, and the processes that make them are watched the same way on any loop."""
+    return request.param
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in list(os.environ):
+        if name.startswith("PIP_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "aioparcs"
+
+
+def wheel(folder: Path, value: int, requires: str = "") -> str:
+    """Write a package, ready to install; returns its requirement, relative to the folder."""
+    name = f"thing-{value}.0-py3-none-any.whl"
+    info = f"thing-{value}.0.dist-info"
+    files = {
+        "thing.py": f"VALUE = {value}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: thing\nVersion: {value}.0\n{requires}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        for file, text in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(file, text)
+    return f"./{name}"
+
+
+def needing(folder: Path, name: str, requirements: str) -> Path:
+    module(folder, name, MAIN)
+    (folder / name / "requirements.txt").write_text(requirements)
+    return folder
+
+
+def environments(cache: Path) -> list[Path]:
+    return [path for path in cache.iterdir() if path.is_dir()]
+
+
+async def test_an_environment_is_made_once_and_used_again(tmp_path: Path, cache: Path) -> None:
+    # It also requires aioparcs, in two ways, and gets the runner's own.
+    line = wheel(tmp_path / "needy", 7, "Requires-Dist: aioparcs\n")
+    needing(tmp_path, "needy", f"{line}\naioparcs>=0.1\n")
+    witness = Witness()
+    looks = []
+    for _ in range(2):
+        async with job(tmp_path, witness=witness) as runner:
+            starts = (runner.start("needy"), runner.start("needy"), runner.start("needy", env={"OTHER": "1"}))
+            looks += [await t.call("look") for t in await asyncio.gather(*starts)]
+    (home,) = environments(cache)
+    assert looks == [[7, str(home), aioparcs.__file__]] * 6
+    assert witness.notes == [f"making its environment: {line}, aioparcs>=0.1", "its environment is ready"]
+
+
+ASK = """
+from aioparcs import run
+async def main(runner):
+    async with runner.start("inline") as t:
+        print(*(await t.call("look"))[:2])
+run(main)
+"""
+
+
+def inline(folder: Path, value: int) -> dict[str, str]:
+    """Write a module that says what it needs itself; returns what a program that uses it needs."""
+    text = f'# /// script\n# dependencies = ["{wheel(folder / "inline", value)}"]\n# ///\n{MAIN}'
+    modules = module(folder, "inline", text)
+    return {"PARCS_MODULES": str(modules), "PIP_NO_INDEX": "1", "XDG_CACHE_HOME": str(folder / "cache")}
+
+
+async def test_programs_that_need_the_same_make_it_once(tmp_path: Path, cache: Path) -> None:
+    variables = inline(tmp_path, 8)
+    done = await asyncio.gather(*(asyncio.to_thread(execute, ASK, None, **variables) for _ in range(2)))
+    (home,) = environments(cache)
+    assert [one.stdout for one in done] == [f"8 {home}\n"] * 2
+    assert "".join(one.stderr for one in done).count("making its environment") == 1
+
+
+def test_a_runner_without_an_installer_makes_an_environment_with_one(tmp_path: Path, cache: Path) -> None:
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    (tmp_path / "packages").mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.startswith("pip"):
+            (tmp_path / "packages" / path.name).symlink_to(path)
+    repository = Path(aioparcs.__file__).parent.parent
+    variables = inline(tmp_path, 8) | {"PYTHONPATH": os.pathsep.join(map(str, (tmp_path / "packages", repository)))}
+    done = subprocess.run(
+        [bare / "bin" / "python", "-c", ASK], env=os.environ | variables, capture_output=True, text=True, timeout=60
+    )
+    (home,) = environments(cache)
+    assert done.stdout == f"8 {home}\n", done.stderr
+    assert (home / "bin" / "pip").exists()
+
+
+async def test_a_requirement_that_cannot_be_had_is_said_in_the_installers_words(tmp_path: Path, cache: Path) -> None:
+    needing(tmp_path, "needy", "no-such-package-anywhere\n")
+    async with job(tmp_path) as runner:
+        with pytest.raises(StartError, match=r"its requirements can't be installed \(pip install failed\)") as failed:
+            await runner.start("needy")
+    assert any("no-such-package-anywhere" in line for line in failed.value.last_lines)
+    assert [path.name for home in environments(cache) for path in home.glob("complete")] == []
+
+
+async def test_making_that_is_cut_short_leaves_nothing_broken(tmp_path: Path, cache: Path) -> None:
+    needing(tmp_path, "needy", wheel(tmp_path / "needy", 9))
+    async with job(tmp_path) as runner:
+        starting = asyncio.ensure_future(runner.start("needy"))
+        await until(lambda: cache.exists() and environments(cache))
+        processes = family()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        await gone(processes, 1)
+
+        # Killed in the middle, the installer dies with its job, and the lock is free.
+        text = "from aioparcs import run\nasync def main(runner):\n    await runner.start('needy')\nrun(main)\n"
+        variables = {"PIP_NO_INDEX": "1", "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"]}
+        with program(text, PARCS_MODULES=str(tmp_path), **variables) as other:
+            await until(lambda: family(other.pid))
+            processes = family(other.pid)
+            other.kill()
+            await gone(processes, 2)
+        assert not live(processes)
+
+        async with runner.start("needy") as t:
+            assert (await t.call("look"))[0] == 9
+
+
+async def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needing(tmp_path, "needy", "anything\n")
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", Path("/proc")):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+        async with job(tmp_path) as runner:
+            with pytest.raises(StartError, match=rf"can't make its environment in {folder}/aioparcs.*XDG_CACHE_HOME"):
+                await runner.start("needy")
+
+
+async def test_a_module_without_requirements_makes_nothing(tmp_path: Path, cache: Path) -> None:
+    text = "import sys\nfrom aioparcs import serve\ndef where():\n    return sys.executable\nserve(where)\n"
+    module(tmp_path, "plain", text)
+    (tmp_path / "plain" / "requirements.txt").write_text("# nothing\n")
+    async with job(tmp_path) as runner, runner.start("plain") as t:
+        assert await t.call("where") == sys.executable
+    assert not os.path.exists(cache)  # noqa: ASYNC240  # quick
