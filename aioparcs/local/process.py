@@ -86,7 +86,7 @@ class Process:
     def kill(self) -> None:
         """End it, and with it, by their parent-death signal, its workers."""
         if not self.exited.done():
-            self._process.send_signal(signal.SIGKILL)
+            os.kill(self._process.pid, signal.SIGKILL)  # send_signal() would reap it, behind the back of `_reap`
 
     async def wait(self, timeout: float) -> None:
         """Wait for its end; kill it after ``timeout`` seconds, or when this is cancelled."""
