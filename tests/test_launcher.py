@@ -2,13 +2,15 @@
 
 import asyncio
 import re
+import signal
 from pathlib import Path
 
 import psutil
 import pytest
 
 from aioparcs import StartError, WorkerLost
-from tests.jobs import Witness, family, job, live, module, until
+from tests.engines import behind
+from tests.jobs import Witness, family, job, module, until
 
 TABLE = 300 << 20
 
@@ -171,10 +173,9 @@ serve(where)
 
 async def test_a_launcher_whose_exit_functions_hang_ends_all_the_same(tmp_path: Path) -> None:
     text = "import atexit, time\nfrom aioparcs import serve\natexit.register(time.sleep, 60)\nserve(print)\n"
-    async with job(module(tmp_path, "hangs", text)) as runner:
+    async with behind(modules=module(tmp_path, "hangs", text)) as (runner, engine):
         await runner.start("hangs")
-        processes = family()
-    assert not live(processes)
+    assert engine.processes[0].exited.result() == -signal.SIGALRM
 
 
 async def test_a_control_side_that_is_killed_is_named(tmp_path: Path) -> None:

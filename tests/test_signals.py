@@ -94,7 +94,7 @@ async def test_what_a_worker_started_ends_with_its_launcher_at_the_latest(sessio
     async with job() as runner:
         t = await runner.start("probe")
         beside = psutil.Process(await t.call("run_beside", ["sleep", "60"], session))
-        await t.kill()
+        await t.shutdown()
         if not session:  # in the worker's own group: it ends with the worker
             await gone([beside], 1)
     await gone([beside], 0.1)
