@@ -112,11 +112,14 @@ class Line:
 
     def _carry(self) -> None:
         limit = min(len(self._flight), _CHUNK, _CHUNK if self._cut is None else self._cut)
-        count = self._receiver._receive(bytes(self._flight[:limit]))
+        memory = self._receiver._get_memory()
+        count = limit if memory is None else min(limit, len(memory))
+        data = bytes(self._flight[:count])
         del self._flight[:count]
         self.carried += count
         if self._cut is not None:
             self._cut -= count
+        self._receiver._receive(data, memory)  # last: the receiver's program may run in here
 
     def _fill_again(self) -> None:
         if self._sender._waiting or self._flight or self._ended or self._cut == 0:
@@ -177,16 +180,18 @@ class MemoryTransport(asyncio.Transport):
             self._reading = True
             self._into._schedule()
 
-    def _receive(self, data: bytes) -> int:
-        """Hand over some of ``data``; return how much."""
-        if not isinstance(self._protocol, asyncio.BufferedProtocol):
+    def _get_memory(self) -> memoryview | None:
+        """Get the memory that the protocol wants to be filled, or None if it takes chunks."""
+        buffered = isinstance(self._protocol, asyncio.BufferedProtocol)
+        return memoryview(self._protocol.get_buffer(-1)) if buffered else None
+
+    def _receive(self, data: bytes, memory: memoryview | None) -> None:
+        if memory is None:
             self._protocol.data_received(data)
-            return len(data)
-        with memoryview(self._protocol.get_buffer(-1)) as buffer:
-            count = min(len(data), len(buffer))
-            buffer[:count] = data[:count]
-        self._protocol.buffer_updated(count)
-        return count
+        else:
+            memory[: len(data)] = data
+            memory.release()
+            self._protocol.buffer_updated(len(data))
 
     def _receive_eof(self) -> None:
         if not self._protocol.eof_received():
