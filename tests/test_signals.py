@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from aioparcs import WorkerLost
+from aioparcs import StartError, WorkerLost
 from tests.engines import behind
 from tests.jobs import Witness, family, gone, job, module, until
 
@@ -74,6 +78,42 @@ async def test_sigterm_ends_a_launcher_without_workers() -> None:
         engine.launcher().terminate()
         async with asyncio.timeout(1):
             assert await engine.processes[0].exited == 143
+
+
+async def test_sigterm_ends_a_worker_that_is_about_to_connect() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner:
+        async with runner.start("probe") as t:
+            _, launcher, _ = await t.call("who")
+        starting = asyncio.ensure_future(runner.start("probe"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the launcher has been asked; from here on this loop stands still, and answers nobody
+        worker = _wait_for(lambda: next(filter(_handles_sigterm, psutil.Process(launcher).children()), None))
+        worker.terminate()
+        _wait_for(lambda: not worker.is_running())
+        with pytest.raises(StartError, match=r"it ended with exit code 143 before it was connected$"):
+            await starting
+    assert witness.lines == {}
+
+
+def _wait_for(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.002)
+    raise TimeoutError
+
+
+def _handles_sigterm(process: psutil.Process) -> bool:
+    """Tell whether a process is a worker in its loop: its launcher's control side ignores the signal."""
+    try:
+        caught = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{process.pid}/status").read_text())
+        files = [os.readlink(file) for file in Path(f"/proc/{process.pid}/fd").iterdir()]
+    except FileNotFoundError:
+        return False
+    assert caught
+    return bool(int(caught[1], 16) & 1 << signal.SIGTERM - 1) and "anon_inode:[eventpoll]" in files
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
