@@ -46,7 +46,7 @@ _TAIL_LIMIT = 4096
 
 # One header as a 64-bit integer: type, flags and length are its high byte, the next one, and the rest.
 pack_head = struct.Struct(">Q").pack
-_unpack_head = struct.Struct(">Q").unpack_from
+unpack_head = struct.Struct(">Q").unpack_from
 _unpack_count = struct.Struct(">I").unpack_from
 
 Buffer = Any  # whatever supports the buffer protocol: typing can't say so before Python 3.12
@@ -106,7 +106,7 @@ def encode_header(type: int, size: int) -> bytes:
 
 def decode_header(head: bytes) -> tuple[int, int, int]:
     """Take type, flags and the body's size from the 8 bytes of a header, unchecked."""
-    value = _unpack_head(head)[0]
+    value = unpack_head(head)[0]
     return value >> 56, value >> 48 & 255, value & _LENGTH
 
 
@@ -153,6 +153,7 @@ class Decoder:
     Attributes:
         frames: what was decoded and not yet taken.
         stalled: True while ``reserve`` refuses the next frame.
+        view: where the next bytes of a large piece belong, or None between such pieces; then call `advance`.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class Decoder:
         self._take = take
         self._tail = b""
         self._parts: _Parts | None = None
-        self._view: memoryview | None = None
+        self.view: memoryview | None = None
         self.set_limits(max_body, max_buffers)
 
     def set_limits(self, max_body: int, max_buffers: int) -> None:
@@ -188,11 +189,6 @@ class Decoder:
         """True in the middle of a frame: an end of the stream here is a loss."""
         return bool(self._tail) or self._parts is not None
 
-    @property
-    def view(self) -> memoryview | None:
-        """Where the next bytes of a large piece belong, or None between such pieces; then call `advance`."""
-        return self._view
-
     def feed(self, data: bytes) -> None:
         """
         Take the next bytes of the stream.
@@ -203,17 +199,13 @@ class Decoder:
         if self._tail:
             data = self._tail + data
             self._tail = b""
+            self.stalled = False
         position, end = 0, len(data)
+        if self.view is not None:
+            position = self._copy(data, 0)
         append, plain_max = self.frames.append, self._plain_max
-        self.stalled = False
-        while True:
-            while self._view is not None:
-                if position == end:
-                    return
-                position = self._copy(data, position)
-            if end - position < HEADER_SIZE:
-                break
-            head = _unpack_head(data, position)[0]
+        while end - position >= HEADER_SIZE:
+            head = unpack_head(data, position)[0]
             if _PLAIN_MSG <= head <= plain_max:
                 stop = position + HEADER_SIZE + (head & _LENGTH)
                 if stop <= end:
@@ -223,26 +215,27 @@ class Decoder:
             start = self._begin(head, data, position + HEADER_SIZE)
             if start < 0:
                 break
-            position = start
-        self._tail = data[position:]
+            position = self._copy(data, start)
+        if position < end:
+            self._tail = data[position:]
 
     def advance(self, count: int) -> None:
         """Say that the first ``count`` bytes of `view` were filled."""
-        assert self._view is not None
-        self._view = self._view[count:]
-        if not len(self._view):
-            self._view = None
+        assert self.view is not None
+        self.view = self.view[count:]
+        if not len(self.view):
+            self.view = None
             self._next_part()
 
     def move(self, source: Buffer, target: Buffer) -> None:
         """Go on in ``target`` with a buffer that was being received into ``source``; copies what is there."""
-        if self._parts is None or self._view is None or self._parts.current is not source:
+        if self._parts is None or self.view is None or self._parts.current is not source:
             return
-        done = len(memoryview(source).cast("B")) - len(self._view)
+        done = len(memoryview(source).cast("B")) - len(self.view)
         flat = memoryview(target).cast("B")
         flat[:done] = memoryview(source).cast("B")[:done]
         self._parts.current = self._parts.done[-1] = target
-        self._view = flat[done:]
+        self.view = flat[done:]
 
     def _begin(self, head: int, data: bytes, position: int) -> int:
         """Start the frame behind ``head``; return where to go on, or -1 when it takes more bytes to do so."""
@@ -304,7 +297,7 @@ class Decoder:
             type = parts.type if parts.done else FrameType.MSG
             parts.current = self._allocate(type, size)
             parts.done.append(parts.current)
-            self._view = memoryview(parts.current).cast("B")[:size]
+            self.view = memoryview(parts.current).cast("B")[:size]
             self._parts_end = position
             return
         self._parts_end = position
@@ -314,11 +307,14 @@ class Decoder:
             self.frames.append(frame)
 
     def _copy(self, data: bytes, position: int) -> int:
-        assert self._view is not None
-        count = min(len(self._view), len(data) - position)
-        self._view[:count] = memoryview(data)[position : position + count]
-        self.advance(count)
-        return position + count
+        """Copy into the view, and into those that follow it, as long as there is both; returns where that ended."""
+        end = len(data)
+        while self.view is not None and position < end:
+            count = min(len(self.view), end - position)
+            self.view[:count] = memoryview(data)[position : position + count]
+            self.advance(count)
+            position += count
+        return position
 
 
 class _Parts:

@@ -13,23 +13,35 @@ class Budget:
     A count of bytes, and who waits for it to fall.
 
     A message larger than the whole budget passes when nothing else holds any: one message at a time is better
-    than none.
+    than none. So does one that somebody expects while no other is on its way, because what holds the rest may be
+    messages that nobody is going to receive before.
     """
 
     def __init__(self) -> None:
         self.held = 0
+        self.arriving = 0
         self._waiting: deque[Callable[[], None]] = deque()
 
-    def take(self, size: int, limit: int, *, force: bool = False) -> bool:
-        """Hold ``size`` bytes if they fit, or whatever the count is with ``force``; False if they don't."""
-        if self.held and self.held + size > limit and not force:
+    def take(self, size: int, limit: int, *, force: bool = False, expected: bool = False) -> bool:
+        """Hold ``size`` bytes for a message if they fit, or whatever the count is with ``force``; False if not."""
+        if self.held and self.held + size > limit and not force and (self.arriving or not expected):
             return False
         self.held += size
+        self.arriving += 1
         return True
+
+    def arrived(self) -> None:
+        """Be told that a message for which bytes were taken is complete, or will never be."""
+        self.arriving -= 1
+        if not self.arriving:
+            self._retry()
 
     def release(self, size: int) -> None:
         """Give bytes back, and let those who wait try again."""
         self.held -= size
+        self._retry()
+
+    def _retry(self) -> None:
         waiting, self._waiting = self._waiting, deque()
         for retry in waiting:
             retry()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, NamedTuple
 
 import msgpack
 
 from aioparcs import codec, wire
-from aioparcs.channel.failure import error_of
+from aioparcs.channel.arrival import Arrival
+from aioparcs.channel.failure import read_error
 from aioparcs.channel.link import Link
-from aioparcs.errors import DecodeError, EncodeError, EndOfChannel, ProtocolError
+from aioparcs.errors import DecodeError, EncodeError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
@@ -21,9 +22,10 @@ __all__ = ["Call", "Channel", "Statistics"]
 _unpack = msgpack.unpackb
 _extension = codec.extension
 _header = wire.encode_header
-_MSG = FrameType.MSG << 56
 _pack_head = wire.pack_head
-_encode = codec.encode
+# The headers of the smallest messages, made once: a look-up is half the price of packing one.
+_HEADS = 256
+_V1_HEADS, _MSG_HEADS = ([_header(type, size) for size in range(_HEADS)] for type in (FrameType.JSON, FrameType.MSG))
 
 
 class Statistics(NamedTuple):
@@ -38,7 +40,7 @@ class Statistics(NamedTuple):
         bytes_unsent: bytes that wait to be written.
         bytes_unread: bytes that arrived and were not received yet.
         state: ``open``, ``ending`` (one side said goodbye) or ``closed``.
-        idle: seconds since something arrived.
+        age: seconds since the channel was opened.
     """
 
     messages_sent: int
@@ -48,7 +50,7 @@ class Statistics(NamedTuple):
     bytes_unsent: int
     bytes_unread: int
     state: str
-    idle: float
+    age: float
 
 
 class Call(NamedTuple):
@@ -91,7 +93,12 @@ class Channel(Link):
         self.on_cancel: Callable[[int], None] | None = None
         super().__init__(reader, writer, settings=settings, version=version)
         self._max_body, self._max_buffers = peer_limits or (self._settings.max_body, self._settings.max_buffers)
+        self._opened = self._loop.time()
         self._frames = self._inbox.frames
+        self._inbox.expected = self._calls
+        self._head = 0 if version == 1 else FrameType.MSG << 56
+        self._heads = _V1_HEADS if version == 1 else _MSG_HEADS
+        self._encode_plain = codec.encode_json if version == 1 else codec.encode_plain
 
     def __repr__(self) -> str:
         return f"<Channel {self.statistics().state}>"
@@ -117,23 +124,29 @@ class Channel(Link):
         outbox = self._outbox
         if outbox.held:
             await self._wait_for_room()
-        if self._version == 1:
-            body = codec.encode_json(message)
-            self._check_size(len(body), 0)
-            outbox.put(_header(FrameType.JSON, len(body)) + body)
+        plain = self._encode_plain(message)
+        if plain is not None:
+            size = len(plain)
+            if size > self._max_body:
+                self._check_size(size, 0)
+            frame = (self._heads[size] if size < _HEADS else _pack_head(self._head | size)) + plain
+            if outbox.idle:  # what put() does, without the call
+                outbox.idle = False
+                outbox.frames += 1
+                outbox.written += len(frame)
+                outbox.write(frame)
+            else:
+                outbox.put(frame)
             return
-        raw, body, buffers = _encode(message)
-        if buffers or len(body) > self._max_body:
-            await self._send_large(FrameType.RAW if raw else FrameType.MSG, body, buffers)
-        else:
-            outbox.put(_pack_head(_MSG | len(body)) + body)
+        raw, body, buffers = codec.encode(message)
+        await self._send_large(FrameType.RAW if raw else FrameType.MSG, body, buffers)
 
     async def send_all(self, *messages: Any) -> None:
         """Send several messages, one after the other; see `send`."""
         for message in messages:
             await self.send(message)
 
-    async def recv(self) -> Any:
+    def recv(self) -> Coroutine[Any, Any, Any]:
         """
         Receive the next message.
 
@@ -147,20 +160,7 @@ class Channel(Link):
             BusyError: another coroutine is receiving.
             ChannelClosed: this end is closed.
         """
-        if not self._frames or self._inbox.busy:
-            await self._wait_for_frame()
-        item = self._frames.popleft()
-        self._received += 1
-        if type(item) is not bytes:
-            return await self._recv_frame(item)  # type: ignore[arg-type]  # not bytes, so it is a Frame
-        inbox = self._inbox
-        inbox.unread -= wire.HEADER_SIZE + len(item)
-        if inbox.paused:
-            inbox.resume()
-        try:
-            return _unpack(item, strict_map_key=False, timestamp=3, ext_hook=_extension)
-        except Exception:
-            return codec.decode(item)  # raises the same again, as this package's error
+        return self._recv()
 
     async def recv_into(self, buffer: Any) -> int:
         """
@@ -205,11 +205,8 @@ class Channel(Link):
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
-    async def __anext__(self) -> Any:
-        try:
-            return await self.recv()
-        except EndOfChannel:
-            raise StopAsyncIteration from None
+    def __anext__(self) -> Coroutine[Any, Any, Any]:
+        return self._recv(stop=True)
 
     async def __aenter__(self) -> Channel:
         return self
@@ -246,6 +243,7 @@ class Channel(Link):
         self._check_receiving()
         future = self._calls[call_id] = self._loop.create_future()
         try:
+            self._inbox.retry()
             await self._send_large(FrameType.CALL, body, buffers)
             frame = await future
         except asyncio.CancelledError:
@@ -256,10 +254,12 @@ class Channel(Link):
         if frame is None:
             self._check_receiving()
         assert frame is not None  # or the line before has raised
-        _id, ok, value = codec.decode(frame.body, frame.buffers)
-        if ok:
-            return value
-        raise error_of(value)
+        result = codec.decode(frame.body, frame.buffers)
+        if type(result) is not list or len(result) != 3:
+            raise DecodeError("the peer's answer to a call is none")
+        if result[1]:
+            return result[2]
+        raise read_error(result[2])
 
     async def recv_call(self) -> Call:
         """
@@ -297,7 +297,7 @@ class Channel(Link):
 
     @property
     def is_ready(self) -> bool:
-        """True when `recv` would not wait."""
+        """True when `recv` would not wait, or only for a large message that waits for memory itself."""
         return self._inbox.ready
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -311,12 +311,37 @@ class Channel(Link):
         else:
             state = "ending" if self._inbox.end or self._refuse else "open"
         outbox, inbox = self._outbox, self._inbox
-        idle = self._loop.time() - inbox.last_heard
+        age = self._loop.time() - self._opened
         return Statistics(
-            outbox.frames, self._received, outbox.written, inbox.bytes, outbox.size, inbox.unread, state, idle
+            outbox.frames, self._received, outbox.written, inbox.bytes, outbox.size, inbox.unread, state, age
         )
 
     # Inside
+
+    async def _recv(self, *, stop: bool = False) -> Any:
+        """Receive a message; with ``stop`` the peer's goodbye stops an iteration."""
+        inbox, frames = self._inbox, self._frames
+        # The body of _wait_for_frame once more: a coroutine in between would cost a twentieth of a round trip.
+        while not frames or inbox.waiter is not None:
+            if inbox.alert or inbox.waiter is not None:
+                self._look(stop=stop)
+            if not frames:
+                inbox.waiter = Arrival(loop=self._loop)
+                try:
+                    await inbox.waiter
+                finally:
+                    inbox.waiter = None
+        item = frames.popleft()
+        self._received += 1
+        if type(item) is not bytes:
+            return await self._recv_frame(item)  # type: ignore[arg-type]  # not bytes, so it is a Frame
+        inbox.taken += wire.HEADER_SIZE + len(item)
+        if inbox.paused:
+            inbox.resume()
+        try:
+            return _unpack(item, strict_map_key=False, timestamp=3, ext_hook=_extension)
+        except Exception:
+            return codec.decode(item)  # raises the same again, as this package's error
 
     async def _recv_frame(self, frame: Frame) -> Any:
         """Make the message of a frame that isn't a small plain one."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from aioparcs.errors import RemoteError
 
-__all__ = ["error_map", "error_of"]
+__all__ = ["error_map", "error_of", "read_error"]
 
 # Characters of a traceback that travel; the end is the part that says what happened.
 _LONGEST = 64 << 10
@@ -42,6 +42,14 @@ def _text(error: BaseException) -> str:
 def _clean(text: str) -> str:
     """Shorten a text, and replace what is no Unicode, such as the odd bytes of a file's name."""
     return text[-_LONGEST:].encode(errors="backslashreplace").decode()
+
+
+def read_error(values: Any) -> RemoteError:
+    """Make the `RemoteError` of what should be an error map."""
+    try:
+        return error_of(values)
+    except (TypeError, KeyError, AttributeError, RecursionError):
+        return RemoteError.make("Exception", "the peer's program failed, and its error can't be read")
 
 
 def error_of(values: Any) -> RemoteError:

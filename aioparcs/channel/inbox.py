@@ -8,16 +8,21 @@ its final memory, through a buffered protocol that takes the transport over unti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from aioparcs import codec, wire
+from aioparcs.channel.arrival import Arrival
 from aioparcs.channel.budget import RECEIVING
+from aioparcs.channel.outbox import Outbox
 from aioparcs.errors import ParcsError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Decoder, Frame
 
 __all__ = ["Inbox"]
+
+_PLAIN_MSG = wire.FrameType.MSG << 56
+_head = wire.unpack_head
 
 # A message from this size on counts against the process-wide budget.
 _LARGE = 1 << 20
@@ -32,6 +37,7 @@ class Inbox:
     Args:
         loop: the event loop.
         transport: where to read from.
+        outbox: is told that the peer spoke.
         settings: limits.
         version: of the wire.
         take: called with each frame but small plain messages; True keeps it from the receiver.
@@ -40,83 +46,143 @@ class Inbox:
     Attributes:
         frames: what arrived and was not taken; see `wire.Decoder`.
         end: why no further frame will come, or None.
-        unread: bytes that arrived and were not taken.
+        taken: bytes of the frames that were taken.
+        expected: what the program waits for besides messages: its calls.
         paused: True while reading is paused.
         decoder: the decoder.
+        waiter: what the receiver awaits, or None.
+        alert: True when a receiver has to look before it waits: at the end, or for a message that has no memory.
+        chunks: the protocol that calls `data_received`.
+        pieces: the protocol that calls `get_buffer` and `buffer_updated`.
         bytes: bytes that arrived so far.
-        last_heard: the loop's time when something arrived last.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         transport: asyncio.Transport,
+        outbox: Outbox,
         settings: Settings,
         version: int,
         take: Callable[[Frame], bool],
         fail: Callable[[ParcsError], None],
     ) -> None:
         self.end: ParcsError | None = None
-        self.unread = 0
+        self.expected: Collection[Any] = ()
+        self.taken = 0
         self.bytes = 0
         self.paused = False
-        self.last_heard = loop.time()
-        self._loop = loop
         self._transport = transport
+        self._outbox = outbox
+        self.chunks: asyncio.Protocol
+        self.pieces: asyncio.BufferedProtocol
         self._settings = settings
         self._fail = fail
-        self._waiter: asyncio.Future[None] | None = None
+        self._take = take
+        self._limit = settings.receive_queue
+        self._wanted = False
+        self.waiter: Arrival | None = None
+        self.alert = False
         self._watchers: list[Callable[[], None]] = []
         self._target: memoryview | None = None
         self._aimed: memoryview | None = None
         self._discarding = False
+        self._watched = False  # somebody besides the receiver cares: a watcher, or nobody wants it at all
         self._reserved = 0
+        self._arriving = False
         self.decoder = Decoder(
             settings.max_body,
             settings.max_buffers,
             version=version,
             allocate=self._allocate,
             reserve=self._reserve,
-            take=take,
+            take=self._complete,
         )
+        self._between = False  # in the middle of a frame
+        self._whole = settings.max_body + wire.HEADER_SIZE if version == 2 else -1
         self.frames = self.decoder.frames
 
-    # What the transport's protocol calls
+    @property
+    def unread(self) -> int:
+        """Bytes that arrived and were not taken."""
+        return self.bytes - self.taken
 
-    def feed(self, data: bytes) -> bool:
-        """Take a chunk; True when the rest of a large piece should be received straight into its memory."""
-        self.bytes += len(data)
-        self.unread += len(data)
+    # What the transport calls
+
+    def data_received(self, data: bytes) -> None:
+        """Take a chunk, and run the receiver that waits for it."""
+        size = len(data)
+        self.bytes += size
+        outbox = self._outbox
+        outbox.idle = outbox.clear
+        # One whole small message and nothing else, as in a round trip: what the decoder would do, without the call.
+        if 8 <= size <= self._whole and not self._between and _head(data)[0] == _PLAIN_MSG + size - 8:
+            self.frames.append(data[8:])
+        else:
+            self._feed(data)
+        if self._watched or self.bytes - self.taken >= self._limit:
+            self._fed()
+        # Last: the receiver runs in here, and may do anything with the channel.
+        waiter = self.waiter
+        if waiter is not None and self.frames:
+            waiter.wake()
+
+    def _feed(self, data: bytes) -> None:
+        decoder = self.decoder
         try:
-            self.decoder.feed(data)
+            decoder.feed(data)
         except ProtocolError as error:
             self._fail(error)
-            return False
-        self._fed()
-        view = self.decoder.view
-        return view is not None and len(view) >= _FILL and not self._transport.is_closing()
+            return
+        self._between = decoder.unfinished
+        if decoder.stalled:
+            self._starve()
+        if decoder.view is not None:
+            self._fill()
 
-    def filled(self, count: int) -> bool:
-        """Take ``count`` bytes that are in the decoder's memory already; True while the piece isn't complete."""
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Say where the next bytes of a large piece belong."""
+        assert self.decoder.view is not None
+        return self.decoder.view
+
+    def buffer_updated(self, count: int) -> None:
+        """Take ``count`` bytes that are in the decoder's memory already."""
         self.bytes += count
-        self.unread += count
         self.decoder.advance(count)
         if self.decoder.view is not None:
-            return True
+            return
+        self._between = self.decoder.unfinished
+        self._outbox.idle = self._outbox.clear
         self._fed()
-        return False
+        if not self._transport.is_closing():
+            self._transport.set_protocol(self.chunks)
+        if self.waiter is not None and self.frames:
+            self.waiter.wake()
+
+    def _fill(self) -> None:
+        """Have the rest of a large piece received straight into its memory."""
+        view = self.decoder.view
+        if view is not None and len(view) >= _FILL and not self._transport.is_closing():
+            self._transport.set_protocol(self.pieces)
 
     def _fed(self) -> None:
-        self.last_heard = self._loop.time()
+        """See to what an arrival means for others than the one who receives it."""
+        if self.unread >= self._limit and self.frames:
+            self._pause()
         if self._discarding:
             self.forget()
-        elif self.frames:
-            if self.unread >= self._settings.receive_queue:
-                self._pause()
-            self.wake()
-        if self.decoder.stalled:
-            self._pause()
-            RECEIVING.wait(self.retry)
+        for callback in self._watchers:
+            callback()
+        self._look_out()
+
+    def _starve(self) -> None:
+        """Read no more until there is memory for the message that has begun."""
+        self.alert = True
+        self._pause()
+        RECEIVING.wait(self.retry)
+
+    def _look_out(self) -> None:
+        self.alert = self.end is not None or self._discarding or self.decoder.stalled
 
     def _pause(self) -> None:
         if not self.paused and not self._transport.is_closing():
@@ -127,7 +193,7 @@ class Inbox:
         """Read on, if that was paused and neither what is unread nor a lack of memory speaks against it."""
         if not self.paused or self.decoder.stalled or self._transport.is_closing():
             return
-        if not self.frames or self.unread < self._settings.receive_queue // 2:
+        if not self.frames or self.unread < self._limit // 2:
             self.paused = False
             self._transport.resume_reading()
 
@@ -135,13 +201,11 @@ class Inbox:
         """Try again to begin the large message for which there was no memory."""
         if not self.decoder.stalled or self._transport.is_closing():
             return
-        try:
-            self.decoder.feed(b"")
-        except ProtocolError as error:
-            self._fail(error)
-            return
+        self._feed(b"")
         self._fed()
         self.resume()
+        if self.frames and self.waiter is not None:
+            self.waiter.wake_soon()
 
     # What the decoder calls
 
@@ -155,23 +219,26 @@ class Inbox:
     def _reserve(self, size: int) -> bool:
         if size < _LARGE:
             return True
-        wanted = self._waiter is not None or self._discarding
-        if not RECEIVING.take(size, self._settings.receive_budget, force=wanted):
+        wanted = self.waiter is not None or self._wanted or self._discarding
+        if not RECEIVING.take(size, self._settings.receive_budget, force=wanted, expected=bool(self.expected)):
             return False
         self._reserved += size
+        self._arriving = True
         return True
+
+    def _complete(self, frame: Frame) -> bool:
+        if self._arriving:
+            self._arriving = False
+            RECEIVING.arrived()
+        return self._take(frame)
 
     # What the receiver calls
 
-    async def wait(self) -> None:
-        """Wait for a frame or the end; one coroutine at a time. Cancelling it changes nothing."""
-        self._waiter = waiter = self._loop.create_future()
-        try:
-            self.retry()  # a large message that somebody waits for gets its memory
-            if not self.frames and self.end is None:
-                await waiter
-        finally:
-            self._waiter = None
+    def want(self) -> None:
+        """Get a large message the memory that it waits for: somebody is about to receive it."""
+        self._wanted = True
+        self.retry()
+        self._wanted = False
 
     def aim(self, target: memoryview | None) -> None:
         """Receive the buffer of the next raw message into ``target``, if it fits."""
@@ -190,37 +257,38 @@ class Inbox:
                 self.frames[0] = frame._replace(buffers=(bytearray(aimed),))
 
     @property
-    def busy(self) -> bool:
-        """True while a coroutine waits."""
-        return self._waiter is not None
-
-    @property
     def ready(self) -> bool:
-        """True when receiving would not wait."""
-        return bool(self.frames) or self.end is not None
+        """True when receiving would not wait, or only for a large message that waits for memory itself."""
+        return bool(self.frames) or self.end is not None or self.decoder.stalled
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have ``callback`` called whenever a frame or the end arrives; returns what undoes it."""
         self._watchers.append(callback)
-        return lambda: self._watchers.remove(callback)
+        self._watched = True
+        return lambda: self._unwatch(callback)
 
-    def wake(self) -> None:
-        """Wake whoever waits."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-        for callback in self._watchers:
-            callback()
+    def _unwatch(self, callback: Callable[[], None]) -> None:
+        self._watchers.remove(callback)
+        self._watched = self._discarding or bool(self._watchers)
 
     def finish(self, end: ParcsError) -> None:
         """Let no further frame come; the first reason stays."""
         if self.end is None:
             self.end = end
+        self._look_out()
         self.wake()
+
+    def wake(self) -> None:
+        """Have whoever waits look again."""
+        if self.waiter is not None:
+            self.waiter.wake_soon()
+        for callback in self._watchers:
+            callback()
 
     def consumed(self, frame: Frame) -> None:
         """Account for a frame that was taken."""
         size = len(frame.body) + sum(map(len, frame.buffers))
-        self.unread -= wire.HEADER_SIZE + size + (4 + 8 * len(frame.buffers) if frame.buffers else 0)
+        self.taken += wire.HEADER_SIZE + size + (4 + 8 * len(frame.buffers) if frame.buffers else 0)
         if size >= _LARGE and self._reserved:
             self._reserved -= size
             RECEIVING.release(size)
@@ -228,7 +296,7 @@ class Inbox:
 
     def discard(self) -> None:
         """Throw away what arrived and what still comes."""
-        self._discarding = True
+        self._discarding = self._watched = self.alert = True
         self.forget()
         self.retry()
         self.resume()
@@ -241,5 +309,8 @@ class Inbox:
     def close(self) -> None:
         """Give back what a half-received message holds: the connection is gone."""
         reserved, self._reserved = self._reserved, 0
+        if self._arriving:
+            self._arriving = False
+            RECEIVING.arrived()
         if reserved:
             RECEIVING.release(reserved)

@@ -13,10 +13,11 @@ from collections.abc import Coroutine
 from typing import Any
 
 from aioparcs import codec, wire
-from aioparcs.channel.failure import error_of
+from aioparcs.channel.arrival import Arrival
+from aioparcs.channel.failure import read_error
 from aioparcs.channel.inbox import Inbox
 from aioparcs.channel.outbox import Outbox
-from aioparcs.errors import BusyError, ChannelClosed, ConnectionLost, EndOfChannel, ParcsError, RemoteError
+from aioparcs.errors import BusyError, ChannelClosed, ConnectionLost, DecodeError, EndOfChannel, ParcsError, RemoteError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
@@ -57,16 +58,16 @@ class Link:
         self._closing: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._lost: asyncio.Future[None] = self._loop.create_future()
-        self._inbox = Inbox(self._loop, self._transport, settings, version, self._take, self._fail)
         self._outbox = Outbox(self._loop, self._transport, settings.send_queue, self._room)
-        self._small = _Small(self)
-        self._fill = _Fill(self)
+        self._inbox = Inbox(self._loop, self._transport, self._outbox, settings, version, self._take, self._fail)
+        self._inbox.chunks = _Chunks(self)
+        self._inbox.pieces = _Pieces(self)
         self._take_over(reader)
 
     @property
-    def last_heard(self) -> float:
-        """The loop's time when something arrived last."""
-        return self._inbox.last_heard
+    def bytes_received(self) -> int:
+        """Bytes that have arrived so far: a peer that is alive makes it grow."""
+        return self._inbox.bytes
 
     async def send_frame(self, type: int, body: bytes = b"") -> None:
         """
@@ -102,12 +103,23 @@ class Link:
     async def _wait_for_frame(self) -> None:
         """Return when there is a frame; raise the reason why there will never be one."""
         inbox = self._inbox
-        while True:
-            self._check_alone()
-            if inbox.frames:
-                return
-            self._check_receiving()
-            await inbox.wait()
+        while not inbox.frames or inbox.waiter is not None:
+            if inbox.alert or inbox.waiter is not None:
+                self._look()
+            if not inbox.frames:
+                inbox.waiter = Arrival(loop=self._loop)
+                try:
+                    await inbox.waiter
+                finally:
+                    inbox.waiter = None
+
+    def _look(self, *, stop: bool = False) -> None:
+        """Check that waiting for a frame makes sense, and help a message that waits for memory."""
+        self._check_alone()
+        if stop and not self._closed and isinstance(self._inbox.end, EndOfChannel):
+            raise StopAsyncIteration
+        self._check_receiving()
+        self._inbox.want()
 
     def _check_receiving(self) -> None:
         end = self._closed or self._inbox.end
@@ -115,7 +127,7 @@ class Link:
             raise end.with_traceback(None)
 
     def _check_alone(self) -> None:
-        if self._inbox.busy:
+        if self._inbox.waiter is not None:
             raise BusyError("another coroutine is receiving from this channel")
 
     # What the transport's protocol calls
@@ -124,23 +136,13 @@ class Link:
         """Become the transport's protocol, and decode what the reader holds."""
         held = _step(reader.read(1 << 30))
         ended = held == b"" or (held is not None and _step(reader.read(1)) == b"")
-        self._transport.set_protocol(self._small)
+        self._transport.set_protocol(self._inbox.chunks)
         if held:
-            self._data(held)
+            self._inbox.data_received(held)
         if ended and not self._eof():
             self._transport.close()
         if self._transport.is_closing():
             self._connection_lost(None)
-
-    def _data(self, data: bytes) -> None:
-        self._outbox.arrived()
-        if self._inbox.feed(data):
-            self._transport.set_protocol(self._fill)
-
-    def _filled(self, nbytes: int) -> None:
-        if not self._inbox.filled(nbytes):
-            self._outbox.arrived()
-            self._transport.set_protocol(self._small)
 
     def _eof(self) -> bool:
         """Take the end of the peer's stream; True keeps the other direction open."""
@@ -268,7 +270,7 @@ class Link:
             except TimeoutError:
                 pass  # the peer had its time
             finally:
-                self._transport.abort()
+                self._cut()
                 self._closing.set_result(None)
         await asyncio.shield(self._closing)
         await asyncio.shield(self._lost)
@@ -304,7 +306,7 @@ class Link:
             self._close_here(ChannelClosed("this end of the channel was aborted"))
         else:
             self._fail(reason)
-        self._transport.abort()
+        self._cut()
 
     def _close_here(self, closed: ParcsError) -> None:
         self._closed = self._closed or closed
@@ -320,28 +322,28 @@ class Link:
         """End at once; frames that are complete can still be received."""
         self._finish(error)
         self._stop_sending(error)
-        self._transport.abort()
+        self._cut()
+
+    def _cut(self) -> None:
+        if not self._lost.done():  # asyncio's own transport fails to abort when it has ended
+            self._transport.abort()
 
 
-class _Small(asyncio.Protocol):
+class _Chunks(asyncio.Protocol):
     """Receives chunks."""
 
     def __init__(self, link: Link) -> None:
         _bind(self, link)
-        self.data_received = link._data  # type: ignore[method-assign]  # bound: no call in between
+        self.data_received = link._inbox.data_received  # type: ignore[method-assign]  # bound: no call in between
 
 
-class _Fill(asyncio.BufferedProtocol):
+class _Pieces(asyncio.BufferedProtocol):
     """Receives straight into the decoder's memory."""
 
     def __init__(self, link: Link) -> None:
         _bind(self, link)
-        self._decoder = link._inbox.decoder
-        self.buffer_updated = link._filled  # type: ignore[method-assign]  # bound: no call in between
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        assert self._decoder.view is not None
-        return self._decoder.view
+        self.get_buffer = link._inbox.get_buffer  # type: ignore[assignment,method-assign]  # as above; names differ
+        self.buffer_updated = link._inbox.buffer_updated  # type: ignore[assignment,method-assign]  # as above
 
 
 def _bind(protocol: Any, link: Link) -> None:
@@ -368,8 +370,8 @@ def _step(reading: Coroutine[Any, Any, bytes]) -> bytes | None:
     return None
 
 
-def _remote_error(body: Any) -> ParcsError:
+def _remote_error(body: Any) -> RemoteError:
     try:
-        return error_of(codec.decode(body))
-    except (ParcsError, TypeError, KeyError, AttributeError, RecursionError):
-        return RemoteError.make("Exception", "the peer's program failed, and its error can't be read")
+        return read_error(codec.decode(body))
+    except DecodeError:
+        return read_error(None)

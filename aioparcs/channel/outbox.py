@@ -55,9 +55,11 @@ class Outbox:
         on_room: called when fewer than a quarter of ``limit`` wait again, and after each burst of writing.
 
     Attributes:
-        idle: True when the next small frame may be written at once; see `arrived`.
+        idle: True when the next small frame may be written at once; what answers the peer is to leave at once.
+        clear: True when nothing waits, here or in the transport.
         size: bytes that wait here.
         held: True when the next sender has to look before it puts: a batch is full, or its owner says so.
+        write: writes to the transport itself.
         frames: frames written so far.
         written: bytes written so far.
     """
@@ -75,6 +77,7 @@ class Outbox:
         self.written = 0
         self._loop = loop
         self._transport = transport
+        self.write = transport.write
         self._limit = limit
         self._on_room = on_room
         self._pieces: deque[bytes | Sending] = deque()
@@ -87,7 +90,7 @@ class Outbox:
         sock = transport.get_extra_info("socket") if plain else None
         transport.set_write_buffer_limits(high=0 if plain else 1)
         self._paused = transport.get_write_buffer_size() > 0  # what the handshake has left there
-        self.idle = not self._paused
+        self.idle = self.clear = not self._paused
         self._fd = -1 if sock is None else sock.fileno()
 
     @property
@@ -111,8 +114,9 @@ class Outbox:
             self.idle = False
             self.frames += 1
             self.written += len(frame)
-            self._transport.write(frame)
+            self.write(frame)
             return
+        self.clear = False
         self._pieces.append(frame)
         self.size += len(frame)
         if self.size >= BATCH:
@@ -123,7 +127,7 @@ class Outbox:
     def put_large(self, pieces: list[Any], done: asyncio.Future[None] | None) -> list[Sending]:
         """Take a frame with buffers: bytes, then flat memoryviews. Returns what the owner may want to `keep`."""
         head, *views = pieces
-        self.idle = False
+        self.idle = self.clear = False
         sendings = [Sending(view, None) for view in views]
         sendings[-1].done = done
         self._pieces.append(head)
@@ -148,6 +152,7 @@ class Outbox:
                 burst += self._write_small()
         if not self._paused:
             if not pieces:
+                self.clear = True
                 self._settle_drained()
             if self.size <= self._limit // 4:
                 self._on_room()
@@ -155,11 +160,7 @@ class Outbox:
     def pause(self) -> None:
         """Be told by the transport that it holds unwritten bytes."""
         self._paused = True
-        self.idle = False
-
-    def arrived(self) -> None:
-        """Be told that the peer spoke: what answers it is to leave at once."""
-        self.idle = not self._pieces and not self._paused
+        self.idle = self.clear = False
 
     def resume(self) -> None:
         """Be told by the transport that all its bytes are written."""

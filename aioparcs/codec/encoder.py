@@ -21,7 +21,7 @@ from aioparcs.codec.types import MAX_DEPTH, MAX_EXT_DEPTH, OUT_OF_BAND, Ext, reg
 from aioparcs.errors import EncodeError
 from aioparcs.settings import MAX_BUFFER_COUNT
 
-__all__ = ["encode", "encode_inline", "encode_json"]
+__all__ = ["encode", "encode_inline", "encode_json", "encode_plain"]
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _KEYS = (str, int, bytes)
@@ -44,9 +44,26 @@ def _wide_integer(value: Any) -> msgpack.ExtType:
 _pack = msgpack.Packer(default=_wide_integer).pack
 
 
+def encode_plain(value: Any) -> bytes | None:
+    """Make the body of the commonest messages, scalars and flat containers of scalars; None for all others."""
+    kind = type(value)
+    if kind is list:
+        if not _only_scalars(map(type, value)):
+            return None
+    elif kind is dict:
+        if not _only_scalars(map(type, value.values())) or not _only_plain_keys(map(type, value)):
+            return None
+    elif kind not in _SCALARS:
+        return None
+    try:
+        return _pack(value)
+    except _UNPACKABLE:  # such as text that is no Unicode: `encode` says where
+        return None
+
+
 def encode(value: Any) -> tuple[bool, bytes, Buffers]:
     """
-    Make a message of a value.
+    Make a message of any value.
 
     Returns:
         Whether it is a raw message (a large ``bytes`` or array by itself), the body, and the buffers.
@@ -54,12 +71,10 @@ def encode(value: Any) -> tuple[bool, bytes, Buffers]:
     Raises:
         EncodeError: something in the value has no form on the wire; it names the place.
     """
+    body = encode_plain(value)
+    if body is not None:
+        return False, body, ()
     kind = type(value)
-    try:
-        if kind in _SCALARS or (kind is list and _only_scalars(map(type, value))):
-            return False, _pack(value), ()
-    except ValueError:  # text that is no Unicode: the walk says where
-        pass
     if kind is bytes or kind is bytearray or kind is memoryview:
         view = _flat(value)
         if len(view) >= OUT_OF_BAND:

@@ -124,7 +124,7 @@ class Launcher:
         """Take note that the launcher is gone, and all its workers with it."""
         for task in list(self.tasks.values()):
             lost = WorkerLost(task.name, reason, last_lines=last_lines)
-            task.give_up(reason, last_lines)
+            task.give_up(f"it {reason}", last_lines)
             self._ended(task, lost, cut=True)
         if self._link:
             self._link.abort()
@@ -153,17 +153,20 @@ class Launcher:
         """Ping, and give the launcher up when it is silent for too long."""
         loop, liveness = asyncio.get_running_loop(), self._settings.liveness
         pause = liveness / _PINGS
+        heard, since = link.bytes_received, loop.time()
         while True:
+            link.post_frame(FrameType.PING)
             asked = loop.time()
             await asyncio.sleep(pause)
-            if loop.time() - asked > 2 * pause:
-                continue  # this program itself stood still: what came meanwhile has not been read yet
-            if loop.time() - link.last_heard > liveness:
+            now = loop.time()
+            # A pause that was much too long is this program's own stall: what came meanwhile has not been read yet.
+            if link.bytes_received != heard or now - asked > 2 * pause:
+                heard, since = link.bytes_received, now
+            elif now - since >= liveness:
                 silent = f"its host was silent for {liveness:g} s"
                 self.lose(f"is lost: {silent} (PARCS_LIVENESS)")
                 link.abort(ConnectionLost(silent))
                 return
-            link.post_frame(FrameType.PING)
 
     def _hear(self, link: Link, frame: Frame) -> None:
         values = codec.decode(frame.body)
