@@ -15,6 +15,8 @@ __all__ = ["Task"]
 
 # Seconds that the launcher gets to say why a worker's stream ended.
 _EXPLANATION = 1.0
+# What is said better with the launcher's word for it.
+_EXPLAINED = (ConnectionLost, RemoteError, EndOfChannel)
 
 
 class Task:
@@ -44,6 +46,7 @@ class Task:
         self._connected: asyncio.Future[Channel] = loop.create_future()
         self._exited: asyncio.Future[WorkerLost | None] = loop.create_future()
         self._channel: Channel
+        self._version = 2
 
     def __repr__(self) -> str:
         return f"<Task {self.name} {self.state}>"
@@ -76,7 +79,7 @@ class Task:
         """Send one message; see `Channel.send`. A worker that is gone is `WorkerLost`, with its last lines."""
         try:
             await self._channel.send(message)
-        except (ConnectionLost, RemoteError) as error:
+        except _EXPLAINED as error:
             raise await self._explain(error) from error.__cause__
 
     async def send_all(self, *messages: Any) -> None:
@@ -101,21 +104,21 @@ class Task:
         """
         try:
             return await self._channel.recv()
-        except (ConnectionLost, RemoteError) as error:
+        except _EXPLAINED as error:
             raise await self._explain(error) from error.__cause__
 
     async def recv_into(self, buffer: Any) -> int:
         """Receive the next message, bytes or an array, into memory of your own; see `Channel.recv_into`."""
         try:
             return await self._channel.recv_into(buffer)
-        except (ConnectionLost, RemoteError) as error:
+        except _EXPLAINED as error:
             raise await self._explain(error) from error.__cause__
 
     async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Have the worker call one of its functions; see `Channel.call`."""
         try:
             return await self._channel.call(name, *args, **kwargs)
-        except (ConnectionLost, RemoteError) as error:
+        except _EXPLAINED as error:
             raise await self._explain(error) from error.__cause__
 
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -186,11 +189,12 @@ class Task:
 
     # What the runner's supervision calls
 
-    def connect(self, channel: Channel) -> bool:
-        """Give the task its channel; False when it has one already, or was given up."""
+    def connect(self, channel: Channel, *, version: int = 2) -> bool:
+        """Give the task its channel of some version of the wire; False when it has one already, or was given up."""
         if self._connected.done():
             return False
         self._channel = channel
+        self._version = version
         self._connected.set_result(channel)
         return True
 
@@ -241,9 +245,13 @@ class Task:
         if isinstance(error, RemoteError):
             error.worker = error.worker or self.name
             return error
-        if isinstance(error, WorkerLost):
+        # Version 1 has no goodbye: there the end of the stream may be a clean end or the worker's death.
+        if isinstance(error, WorkerLost) or (isinstance(error, EndOfChannel) and self._version > 1):
             return error
         await asyncio.wait([self._exited], timeout=_EXPLANATION)
         if not self._exited.done():
             return type(error)(f"worker {self.name}: {error}")
-        return self._exited.result() or WorkerLost.from_exit(self.name, 0)
+        lost = self._exited.result()
+        if lost is None and isinstance(error, EndOfChannel):
+            return error
+        return lost or WorkerLost.from_exit(self.name, 0)

@@ -91,7 +91,7 @@ def module(folder: Path, name: str, text: str) -> Path:
     return folder
 
 
-def execute(main: Path | str, *, cwd: Path | None = None, **env: str) -> "subprocess.CompletedProcess[str]":
+def execute(main: Path | str, cwd: Path | None = None, **env: str) -> "subprocess.CompletedProcess[str]":
     """Run a program to its end, through pipes."""
     command = [sys.executable, str(main)] if isinstance(main, Path) else [sys.executable, "-c", main]
     return subprocess.run(

@@ -18,7 +18,7 @@ from aioparcs import *
 def run(tmp_path: Path, body: str, **env: str) -> tuple[int, str, str]:
     main = tmp_path / "main.py"
     main.write_text(f"{HEAD}async def main(runner):\n    {body}\nrun(main)\nprint('after')\n")
-    done = execute(main, **env)
+    done = execute(main, None, **env)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -130,7 +130,7 @@ def test_a_cancelled_program_is_no_signal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", ["7", "'what is wrong'", ""])
 def test_sys_exit_in_the_program(tmp_path: Path, code: str) -> None:
-    body = f"import sys; await runner.start('talker'); sys.exit({code})"
+    body = f"import sys; t = await runner.start('talker'); await t.send(['echo', 1]); await t.recv(); sys.exit({code})"
     expected = {"7": (7, "", ""), "": (0, "", ""), "'what is wrong'": (1, "", "what is wrong\n")}
     assert run(tmp_path, body) == expected[code]
 
@@ -172,7 +172,7 @@ asyncio.run(notebook())
 
 
 def test_a_notebook_enters_runners_in_its_own_loop_and_finds_modules_in_the_current_folder() -> None:
-    done = execute(NOTEBOOK, cwd=MODULES, PARCS_MODULES="")
+    done = execute(NOTEBOOK, MODULES, PARCS_MODULES="")
     assert (done.returncode, done.stdout, done.stderr) == (0, "1 [1, 1] set()\n", "")
 
 

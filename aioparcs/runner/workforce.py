@@ -151,7 +151,7 @@ class Workforce:
         except (ConnectionLost, HandshakeError) as error:
             task.give_up(str(error))
             return
-        task.connect(Channel(reader, writer, settings=self._settings, version=1))
+        task.connect(Channel(reader, writer, settings=self._settings, version=1), version=1)
         self._observer.connected(task.module, task.worker)
 
     # Supervising

@@ -1,14 +1,16 @@
-"""Tracebacks as the author of a service reads them."""
+"""Errors of a service as its author reads them."""
 
 from __future__ import annotations
 
+import sys
+import traceback
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from aioparcs.errors import ParcsError
 
-__all__ = ["own"]
+__all__ = ["own", "report"]
 
 _PACKAGE = str(Path(__file__).parents[1]) + "/"
 _Error = TypeVar("_Error", bound=BaseException)
@@ -30,6 +32,17 @@ def own(error: _Error) -> _Error:
     if last is not None and isinstance(error, ParcsError):
         last.tb_next = None
     return error.with_traceback(first)
+
+
+def report(error: BaseException) -> int:
+    """Print what ended a program as Python would; returns the exit code that Python would give it."""
+    if not isinstance(error, SystemExit):
+        traceback.print_exception(own(error))
+        return 1
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    print(error.code, file=sys.stderr)
+    return 1
 
 
 def _is_internal(frame: TracebackType) -> bool:

@@ -11,6 +11,7 @@ from aioparcs.address import Address
 from aioparcs.channel import Channel, accept_v1
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError
 from aioparcs.launcher import Place
+from aioparcs.service.frames import report
 from aioparcs.settings import Settings
 from aioparcs.transport import listen
 
@@ -43,24 +44,31 @@ async def serve_original(service_class: Any, settings: Settings) -> int:
     try:
         channel = await _first_runner(settings)
         _log.info("Running your program...")
-        service = service_class()
-        service._attach(channel, Place(0, 0, 1, -1))
-        try:
-            await service.run()
-        except EndOfChannel:
-            pass  # the runner has closed the connection: that is a service's clean end too
-        await channel.aclose()
-        return 0
+        return await _converse(service_class(), channel)
     except asyncio.CancelledError:
         return 128 + signal.SIGTERM
-    except Exception as error:
-        if isinstance(error, ConnectionLost):
-            _log.error("%s", error)
-        else:
-            _log.exception("the service failed")
+    except ConnectionLost as error:
+        _log.error("%s", error)
         return 1
     finally:
         _log.info("Bye!")
+
+
+async def _converse(service: Any, channel: Channel) -> int:
+    """Run the service's program; returns the exit code, once what it sent is delivered."""
+    code = 0
+    service._attach(channel, Place(0, 0, 1, -1))
+    try:
+        await service.run()
+    except EndOfChannel:
+        pass  # the runner has closed the connection: that is a service's clean end too
+    except ConnectionLost as error:
+        _log.error("%s", error)
+        code = 1
+    except (Exception, SystemExit) as error:
+        code = report(error)
+    await channel.aclose()
+    return code
 
 
 async def _first_runner(settings: Settings) -> Channel:
@@ -74,6 +82,9 @@ async def _first_runner(settings: Settings) -> Channel:
             _log.warning("Refused a connection: %s", error)
             writer.transport.abort()
             return
+        except BaseException:
+            writer.transport.abort()
+            raise
         if arrived.done():
             writer.transport.abort()
             return

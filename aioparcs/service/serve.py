@@ -7,8 +7,7 @@ import inspect
 import os
 import signal
 import sys
-import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn
 
 from aioparcs import codec
@@ -17,7 +16,7 @@ from aioparcs.channel import Channel, error_map
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
 from aioparcs.launcher import Home, Place, connect, launch, new_loop
 from aioparcs.launcher.child import run, warm_up
-from aioparcs.service.frames import own
+from aioparcs.service.frames import report
 from aioparcs.service.functions import Functions
 from aioparcs.service.original import serve_original
 from aioparcs.service.service import Service
@@ -97,9 +96,20 @@ def _work(home: Home, settings: Settings, place: Place, program: Program) -> int
     # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't
     # need, and 200 workers would pay for 200 times.
     loop = new_loop()
-    code = loop.run_until_complete(_converse(home, settings, place, program))
+    code = loop.run_until_complete(_until_sigterm(_converse(home, settings, place, program)))
     loop.run_until_complete(_end_tasks())
     return code
+
+
+async def _until_sigterm(worker: Coroutine[Any, Any, int]) -> int:
+    """Run a worker, wherever it is when SIGTERM comes; returns its exit code."""
+    stopped = _stop_on_sigterm()
+    try:
+        return await worker
+    except asyncio.CancelledError:
+        if not stopped.is_set():
+            raise
+        return 128 + signal.SIGTERM
 
 
 async def _end_tasks() -> None:
@@ -112,7 +122,6 @@ async def _end_tasks() -> None:
 
 
 async def _converse(home: Home, settings: Settings, place: Place, program: Program) -> int:
-    stopped = _stop_on_sigterm()
     try:
         reader, writer, runner = await connect(home, Role.WORKER, place.worker, settings)
     except (ConnectionLost, HandshakeError) as error:
@@ -125,28 +134,17 @@ async def _converse(home: Home, settings: Settings, place: Place, program: Progr
     except EndOfChannel:
         pass  # the runner has ended the channel: that is a service's clean end too
     except asyncio.CancelledError:
-        if not stopped.is_set():
-            raise
         channel.abort()
-        return 128 + signal.SIGTERM
+        raise
     except (Exception, SystemExit) as error:
-        code = _report(own(error))
+        if isinstance(error, ConnectionLost) and channel.statistics().state == "closed":
+            return 1  # its runner is gone, or has killed it: nobody is there to be told
+        code = report(error)
         if code:
             await _tell(channel, error)
             return code
     await channel.aclose(None)  # for as long as the runner takes to read: without a runner the launcher kills
     return 0
-
-
-def _report(error: BaseException) -> int:
-    """Print what ended the program as Python would; returns the exit code that Python would give it."""
-    if not isinstance(error, SystemExit):
-        traceback.print_exception(error)
-        return 1
-    if error.code is None or isinstance(error.code, int):
-        return error.code or 0
-    print(error.code, file=sys.stderr)
-    return 1
 
 
 async def _tell(channel: Channel, error: BaseException) -> None:
