@@ -117,6 +117,23 @@ async def test_what_comes_after_a_goodbye_or_an_error_is_ignored(kind: str) -> N
         assert await reader.read() == b""
 
 
+async def test_a_stream_that_ends_while_much_waits_for_it_can_be_closed(kind: str) -> None:
+    async with by_hand(kind) as (channel, (reader, writer)):
+        await channel.send(b"x" * 4_000_000)
+        if not writer.can_write_eof():
+            return  # TLS ends both directions at once
+        writer.write_eof()
+        with pytest.raises(ConnectionLost):
+            await channel.recv()
+        try:
+            await reader.read()
+        except ConnectionError:
+            pass
+        await until(lambda: channel.statistics().state == "closed")
+        await channel.aclose()
+        channel.abort()
+
+
 async def test_results_and_cancellations_that_nobody_asked_for_are_ignored(kind: str) -> None:
     async with by_hand(kind) as (channel, (_, writer)):
         writer.write(frame(FrameType.RESULT, msgpack.packb([7, True, 1])) + frame(FrameType.RESULT, b"\xc1"))
