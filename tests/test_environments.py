@@ -7,13 +7,13 @@ import sys
 import sysconfig
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import aioparcs
 from aioparcs import StartError
 from tests.jobs import Witness, execute, family, gone, job, live, module, program, until
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 MAIN = """
 import os, sys
@@ -23,12 +23,6 @@ def look():
     return [thing.VALUE, sys.prefix, aioparcs.__file__]
 serve(look)
 """
-
-
-@pytest.fixture(scope="module", params=[pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Environments take seconds to make, and the processes that make them are watched the same way on any loop."""
-    return request.param
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from aioparcs import StartError, WorkerLost
 from tests.engines import behind
 from tests.jobs import Witness, family, job, module, until
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 TABLE = 300 << 20
 

@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from aioparcs import StartError, WorkerLost
 from tests.engines import Network, behind
 from tests.jobs import Witness, family, gone, job, live, module, program, until
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 LIVENESS = 1.0
 TWICE = 2 * LIVENESS
@@ -23,12 +23,6 @@ needs_network = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("tc"),
     reason="a network namespace needs root, ip and tc",
 )
-
-
-@pytest.fixture(scope="module", params=[pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """The clock and the kernel decide here, not the loop."""
-    return request.param
 
 
 @pytest.fixture

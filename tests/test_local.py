@@ -12,6 +12,7 @@ import pytest
 
 from aioparcs import StartError
 from tests.jobs import MODULES, Witness, execute, family, gone, job, live, module, program, until
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 MANY = 200
 

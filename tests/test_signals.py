@@ -17,6 +17,7 @@ import pytest
 from aioparcs import StartError, WorkerLost
 from tests.engines import behind
 from tests.jobs import Witness, family, gone, job, module, until
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 FIRST = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")  # the command becomes process 1
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="process 1 of a namespace needs root")
@@ -35,12 +36,6 @@ class Tidy(Service):
             print("tidied up", self.rank)
 serve(Tidy)
 """
-
-
-@pytest.fixture(scope="module", params=[pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Launchers are the same whatever loop their runner has."""
-    return request.param
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,6 +59,8 @@ def _read_script(folder: Path) -> dict[str, Any]:
     block = _SCRIPT.search((folder / "main.py").read_text(encoding="utf-8"))
     if block is None:
         return {}
+    import tomllib  # few modules have one
+
     text = "\n".join(line.removeprefix("#").removeprefix(" ") for line in block["content"].splitlines())
     try:
         return tomllib.loads(text)
