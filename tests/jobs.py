@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from aioparcs import Runner, Settings
-from aioparcs.engine import observer
+from aioparcs.engine import Engine, observer
 
 __all__ = [
     "ENVIRONMENT",
@@ -72,12 +72,12 @@ class Witness:
 
 @asynccontextmanager
 async def job(
-    *modules: Path, witness: Witness | None = None, tls: bool = False, **settings: Any
+    *modules: Path, witness: Witness | None = None, tls: bool = False, engine: Engine | None = None, **settings: Any
 ) -> AsyncIterator[Runner]:
     """Enter a runner with the modules of the tests, or those in some folders, and some settings."""
     token = observer.set(witness or Witness())
     try:
-        runner = Runner(modules=modules or [MODULES], settings=Settings(**settings), tls=tls)
+        runner = Runner(modules=modules or [MODULES], settings=Settings(**settings), tls=tls, engine=engine)
     finally:
         observer.reset(token)
     async with runner:

@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -127,12 +126,12 @@ async def test_leaving_a_runner_normally_lets_its_workers_finish() -> None:
     assert not family()
 
 
-@pytest.mark.parametrize("verb", [["stubborn"], ["compute", 60]])
-async def test_leaving_a_runner_on_an_error_kills_at_once(verb: list[Any]) -> None:
+async def test_leaving_a_runner_on_an_error_kills_at_once() -> None:
     begun = 0.0
     with suppress(KeyError):
         async with job() as runner:
-            for t in await runner.start_many("talker", 2):
+            for verb in ["stubborn"], ["compute", 60]:
+                t = await runner.start("talker")
                 await t.send(verb)
                 await t.recv()
             begun = loop_time()
@@ -234,8 +233,9 @@ serve(Deaf)
 
 
 async def test_a_service_that_hangs_in_its_constructor_is_connected_all_the_same(tmp_path: Path) -> None:
-    async with job(module(tmp_path, "deaf", DEAF), close_timeout=0.2) as runner:
-        async with runner.start("deaf", env={"DEAF": "1"}) as t:
-            assert t.state == "open"
+    async with job(module(tmp_path, "deaf", DEAF)) as runner:
+        t = await runner.start("deaf", env={"DEAF": "1"})
+        assert t.state == "open"
+        await t.kill()
         async with runner.start("deaf") as t:
             assert await t.recv() == 1

@@ -9,6 +9,7 @@ import pytest
 
 from aioparcs import EncodeError, EndOfChannel, RemoteError, Runner, Task
 from tests.jobs import Witness, job, module, until
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ import pytest
 
 from aioparcs import EncodeError, EndOfChannel, StartError, WorkerLost
 from tests.jobs import ENVIRONMENT, MODULES, PATIENCE, Witness, family, gone, job, module
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 PORT = 4444
 
@@ -126,12 +127,12 @@ async def test_an_original_service_that_dies_is_lost_with_its_last_lines(origina
 
 
 async def test_an_original_service_outlives_its_start_and_not_its_job(original: Path) -> None:
-    async with job(original, start_timeout=0.7) as runner:
+    async with job(original, start_timeout=2.0) as runner:
         t = await runner.start("original", wire="v1")
         with pytest.raises(StartError, match="one port, 4444"):
             await runner.start("original", wire="v1")
         loop = asyncio.get_running_loop()
-        over = loop.time() + 0.8
+        over = loop.time() + 2.1
         while loop.time() < over:  # its start's deadline passes meanwhile
             await t.send(["echo", 1])
             assert await t.recv() == 1

@@ -12,6 +12,7 @@ import pytest
 from aioparcs import WorkerLost
 from aioparcs.engine import Console
 from tests.jobs import Witness, execute, job, module
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 HEAD = "import asyncio, os, sys, time\nfrom aioparcs import *\n"
 

@@ -10,6 +10,7 @@ import pytest
 
 from aioparcs import EncodeError, EndOfChannel, RemoteError, Service, Settings, StartError, WorkerLost, serve
 from tests.jobs import Witness, execute, job, module, until
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 # Conversation
 
