@@ -120,11 +120,18 @@ def test_a_runner_without_an_installer_makes_an_environment_with_one(tmp_path: P
 
 async def test_a_requirement_that_cannot_be_had_is_said_in_the_installers_words(tmp_path: Path, cache: Path) -> None:
     needing(tmp_path, "needy", "no-such-package-anywhere\n")
-    async with job(tmp_path) as runner:
-        with pytest.raises(StartError, match=r"its requirements can't be installed \(pip install failed\)") as failed:
-            await runner.start("needy")
-    assert any("no-such-package-anywhere" in line for line in failed.value.last_lines)
-    assert [path.name for home in environments(cache) for path in home.glob("complete")] == []
+    witness = Witness()
+    async with job(tmp_path, witness=witness) as runner:
+        starts = (runner.start("needy") for _ in range(50))
+        for failed in await asyncio.gather(*starts, return_exceptions=True):
+            assert isinstance(failed, StartError)
+            assert failed.reason == "its requirements can't be installed (pip install failed)"
+            assert any("no-such-package-anywhere" in line for line in failed.last_lines)
+        assert len(witness.notes) == 1  # it was tried once for all of them
+
+        (tmp_path / "needy" / "requirements.txt").write_text(wheel(tmp_path / "needy", 9))
+        async with runner.start("needy") as t:
+            assert (await t.call("look"))[0] == 9
 
 
 async def test_making_that_is_cut_short_leaves_nothing_broken(tmp_path: Path, cache: Path) -> None:
@@ -150,6 +157,18 @@ async def test_making_that_is_cut_short_leaves_nothing_broken(tmp_path: Path, ca
 
         async with runner.start("needy") as t:
             assert (await t.call("look"))[0] == 9
+
+
+async def test_making_ends_with_the_runner(tmp_path: Path, cache: Path) -> None:
+    needing(tmp_path, "needy", wheel(tmp_path / "needy", 9))
+    async with job(tmp_path) as runner:
+        starts = [asyncio.ensure_future(runner.start("needy")) for _ in range(3)]
+        await until(lambda: cache.exists() and environments(cache))
+        processes = family()
+    assert not live(processes)
+    for ended in await asyncio.gather(*starts, return_exceptions=True):
+        assert isinstance(ended, StartError)
+        assert "its runner has ended" in str(ended)
 
 
 async def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,7 @@ class LocalEngine:
         self._launchers: dict[_Key, int] = {}
         self._v1: Process | None = None
         self._environments = Environments()
+        self._closed = False
         self._job: Job
 
     async def listen(self, on_connect: Callable[[Any, Any], Awaitable[None]], *, tls: bool) -> Listener:
@@ -66,6 +67,8 @@ class LocalEngine:
         folder = find_module(spec.module, self._folders)
         _check_limits(spec)
         python = await self._environments.interpreter(folder, self._job.observer)
+        if self._closed:
+            raise StartError(spec.module, "its runner has ended")
         if spec.wire == "v1":
             slot = self._start_v1(spec, folder, python, count)
             placement = Placement(slot, first, count, Address("tcp", "127.0.0.1", _V1_PORT))
@@ -93,6 +96,8 @@ class LocalEngine:
 
     async def aclose(self) -> None:
         """Wait for all processes to end; kill those that don't."""
+        self._closed = True
+        await self._environments.aclose()
         if self._v1:
             self._v1.kill()
         await asyncio.gather(*(process.wait(_LAST_GRACE) for process in self._processes))

@@ -37,6 +37,9 @@ class Environments:
 
     def __init__(self) -> None:
         self._locks: dict[Path, asyncio.Lock] = {}
+        self._failed: dict[Path, StartError] = {}
+        self._steps: set[Process] = set()
+        self._closed = False
 
     async def interpreter(self, folder: Path, observer: Observer) -> str:
         """
@@ -54,16 +57,68 @@ class Environments:
         home = _cache() / hashlib.sha256(key.encode()).hexdigest()[:16]
         try:
             if not (home / _COMPLETE).exists():
-                async with self._locks.setdefault(home, asyncio.Lock()), _lock(home):
-                    if not (home / _COMPLETE).exists():
-                        observer.note(folder.name, f"making its environment: {', '.join(needed.names)}")
-                        await _make(folder, home, needed)
-                        observer.note(folder.name, "its environment is ready")
+                await self._provide(folder, home, needed, observer)
         except OSError as error:
             raise StartError(
                 folder.name, f"can't make its environment in {home}: {error.strerror or error}; see XDG_CACHE_HOME"
             ) from error
         return str(_python(home))
+
+    async def aclose(self) -> None:
+        """Make no more; whoever waits for one is told."""
+        self._closed = True
+        await asyncio.gather(*(step.wait(0) for step in self._steps))
+
+    async def _provide(self, folder: Path, home: Path, needed: Requirements, observer: Observer) -> None:
+        """Make an environment, or wait for whoever makes it already; what failed for one fails for all who waited."""
+        before = self._failed.get(home)
+        async with self._locks.setdefault(home, asyncio.Lock()), _lock(home):
+            if (home / _COMPLETE).exists():
+                return
+            failed = self._failed.get(home)
+            if failed is not None and failed is not before:
+                raise StartError(folder.name, failed.reason, failed.last_lines)
+            observer.note(folder.name, f"making its environment: {', '.join(needed.names)}")
+            try:
+                await self._make(folder, home, needed)
+            except StartError as error:
+                self._failed[home] = error
+                raise
+            observer.note(folder.name, "its environment is ready")
+
+    async def _make(self, folder: Path, home: Path, needed: Requirements) -> None:
+        shutil.rmtree(home, ignore_errors=True)
+        python = str(_python(home))
+        if find_spec("pip"):  # the runner's own can install elsewhere: most of an environment's time goes into its pip
+            make, pip = ["venv", "--without-pip"], [sys.executable, "-m", "pip", "--python", python]
+        else:
+            make, pip = ["venv"], [python, "-m", "pip"]
+        await self._run(folder, "venv", sys.executable, "-m", *make, str(home))
+        _claim_aioparcs(home)
+        options = "--quiet", "--no-input", "--disable-pip-version-check"
+        await self._run(folder, "pip install", *pip, "install", *options, *needed.arguments)
+        _borrow_packages(home)
+        (home / _COMPLETE).touch()
+
+    async def _run(self, folder: Path, step: str, *command: str) -> None:
+        """Run a step in the module's folder; it ends with this process, with the job, and when this is cancelled."""
+        if self._closed:
+            raise StartError(folder.name, "its runner has ended")
+        # What the runner imports from elsewhere is nothing that was installed, for pip to build on.
+        environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        process = Process(list(command), folder, environ, keep=_QUOTED)
+        self._steps.add(process)
+        try:
+            code = await asyncio.shield(process.exited)
+        except asyncio.CancelledError:
+            await process.wait(0)
+            raise
+        finally:
+            self._steps.discard(process)
+        if self._closed:
+            raise StartError(folder.name, "its runner has ended")
+        if code:
+            raise StartError(folder.name, f"its requirements can't be installed ({step} failed)", process.last)
 
 
 def _cache() -> Path:
@@ -88,21 +143,6 @@ async def _lock(home: Path) -> AsyncIterator[None]:
         yield
 
 
-async def _make(folder: Path, home: Path, needed: Requirements) -> None:
-    shutil.rmtree(home, ignore_errors=True)
-    python = str(_python(home))
-    if find_spec("pip"):  # the runner's own can install elsewhere: most of an environment's time goes into its pip
-        make, pip = ["venv", "--without-pip"], [sys.executable, "-m", "pip", "--python", python]
-    else:
-        make, pip = ["venv"], [python, "-m", "pip"]
-    await _run(folder, "venv", sys.executable, "-m", *make, str(home))
-    _claim_aioparcs(home)
-    options = "--quiet", "--no-input", "--disable-pip-version-check"
-    await _run(folder, "pip install", *pip, "install", *options, *needed.arguments)
-    _borrow_packages(home)
-    (home / _COMPLETE).touch()
-
-
 def _packages(home: Path) -> Path:
     return next(home.glob("lib/python*/site-packages"))
 
@@ -119,15 +159,3 @@ def _borrow_packages(home: Path) -> None:
     borrowed = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
     lines = [f"import site; site.addsitedir({path!r})\n" for path in borrowed]
     (_packages(home) / "aioparcs-runner.pth").write_text("".join(lines))
-
-
-async def _run(folder: Path, step: str, *command: str) -> None:
-    """Run a step in the module's folder; it ends with this process, and when this is cancelled."""
-    process = Process(list(command), folder, os.environ, keep=_QUOTED)
-    try:
-        code = await asyncio.shield(process.exited)
-    except asyncio.CancelledError:
-        await process.wait(0)
-        raise
-    if code:
-        raise StartError(folder.name, f"its requirements can't be installed ({step} failed)", process.last)
