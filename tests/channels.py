@@ -20,6 +20,7 @@ __all__ = [
     "Pair",
     "Streams",
     "at_once",
+    "block",
     "both",
     "jam",
     "network",
@@ -155,6 +156,14 @@ async def stop_reading(here: Channel, there: Channel) -> int:
         await asyncio.sleep(0)
         count += 1
     return count
+
+
+async def block(here: Channel, there: Channel) -> list[Any]:
+    """Send more than the peer, which doesn't receive, and the kernel take; returns what was sent."""
+    large = b"y" * (8 << 20)
+    sent = ["x" * 1000] * await stop_reading(here, there)
+    await here.send(large)
+    return [*sent, large]
 
 
 class CancelAt:

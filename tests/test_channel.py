@@ -8,7 +8,7 @@ import pytest
 
 from aioparcs import BusyError, Channel, DecodeError, EncodeError, Settings, register
 from aioparcs.settings import KIB, MIB
-from tests.channels import KINDS, SMALL, at_once, jam, pair, until, waits
+from tests.channels import KINDS, SMALL, at_once, block, jam, pair, until, waits
 
 pytestmark = KINDS
 
@@ -117,14 +117,14 @@ async def test_a_slow_reader_slows_the_sender(kind: str) -> None:
 
 async def test_both_directions_can_be_full_at_once(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
-        forth, back = await jam(here, kind), await jam(there, kind)
+        forth, back = await block(here, there), await block(there, here)
         assert await recv_many(there, len(forth)) == forth
         assert await recv_many(here, len(back)) == back
 
 
 async def test_waiting_senders_go_on_first_come_first_served(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
-        sent = await jam(here, kind)
+        sent = await block(here, there)
         sendings = [asyncio.ensure_future(here.send(["late", i])) for i in range(20)]
         await asyncio.gather(*map(waits, sendings))
         sendings[7].cancel()

@@ -125,7 +125,7 @@ async def test_a_channel_that_waits_for_the_budget_can_be_closed(kind: str) -> N
         (first, holder), (here, there) = await pairs(stack, kind, 2)
         holding = asyncio.ensure_future(first.send_all(large(0), large(1)))
         await until(lambda: arrived(holder) and RECEIVING.held == 2 * SIZE)
-        sending = asyncio.ensure_future(here.send(large(2)))
+        sending = asyncio.ensure_future(here.send(large(2) * 4))  # more than the kernel takes
         await waits(sending)
         async with asyncio.timeout(5):
             await there.aclose()
@@ -155,14 +155,14 @@ async def test_whoever_watches_gets_his_message_although_others_hold_the_budget(
         (first, holder), (here, there) = await pairs(stack, kind, 2)
         holding = asyncio.ensure_future(first.send_all(large(0), large(1)))
         await until(lambda: holder.statistics().bytes_unread >= 2 * SIZE)
-        sending = asyncio.ensure_future(here.send(large(2)))
+        sending = asyncio.ensure_future(here.send(large(2) * 4))  # more than the kernel takes
         await waits(sending)
         news = asyncio.Event()
         unwatch = there.watch(news.set)
         async with asyncio.timeout(5):
             await until(lambda: there.is_ready)
         unwatch()
-        assert await there.recv() == large(2)
+        assert await there.recv() == large(2) * 4
         await sending
         assert [await holder.recv() for _ in range(2)] == [large(0), large(1)]
         await holding

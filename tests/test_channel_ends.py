@@ -11,7 +11,7 @@ from aioparcs import Channel, ChannelClosed, ConnectionLost, EndOfChannel, Proto
 from aioparcs.channel import error_map
 from aioparcs.settings import KIB
 from aioparcs.wire import FrameType
-from tests.channels import KINDS, SMALL, jam, pair, until, waits
+from tests.channels import KINDS, SMALL, block, pair, until, waits
 
 pytestmark = KINDS
 
@@ -57,8 +57,8 @@ async def test_a_closed_end_is_closed(kind: str) -> None:
 
 
 async def test_aclose_ends_whoever_waits_at_this_end(kind: str) -> None:
-    async with pair(kind, SMALL) as (here, _there):
-        await jam(here, kind)
+    async with pair(kind, SMALL) as (here, there):
+        await block(here, there)
         waiting = [asyncio.ensure_future(operation) for operation in (here.recv(), here.send(1), here.send(2))]
         for task in waiting:
             await waits(task)
@@ -97,7 +97,7 @@ async def test_bytes_unread_in_the_other_direction_cost_nothing(kind: str) -> No
 
 async def test_a_full_pipe_in_the_other_direction_costs_nothing(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
-        await jam(there, kind)
+        await block(there, here)
         await here.send_all("one", "two")
         await here.aclose()
         assert await collect(there) == ["one", "two"]
@@ -105,7 +105,7 @@ async def test_a_full_pipe_in_the_other_direction_costs_nothing(kind: str) -> No
 
 async def test_aclose_is_abrupt_at_its_deadline(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
-        await jam(here, kind)
+        await block(here, there)
         start = time.monotonic()
         await here.aclose(0.2)
         assert 0.15 < time.monotonic() - start < 2
@@ -114,15 +114,15 @@ async def test_aclose_is_abrupt_at_its_deadline(kind: str) -> None:
 
 
 async def test_aclose_takes_its_deadline_from_the_settings(kind: str) -> None:
-    async with pair(kind, SMALL._replace(close_timeout=0.1)) as (here, _there):
-        await jam(here, kind)
+    async with pair(kind, SMALL._replace(close_timeout=0.1)) as (here, there):
+        await block(here, there)
         async with asyncio.timeout(2):
             await here.aclose()
 
 
 async def test_aclose_without_a_deadline_waits_for_the_reader(kind: str) -> None:
     async with pair(kind, SMALL._replace(close_timeout=0.01)) as (here, there):
-        sent = await jam(here, kind)
+        sent = await block(here, there)
         closing = asyncio.ensure_future(here.aclose(None))
         await waits(closing)
         assert await collect(there) == sent
@@ -131,7 +131,7 @@ async def test_aclose_without_a_deadline_waits_for_the_reader(kind: str) -> None
 
 async def test_cancelled_aclose_aborts(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
-        await jam(here, kind)
+        await block(here, there)
         closing = asyncio.ensure_future(here.aclose())
         await waits(closing)
         closing.cancel()
@@ -158,7 +158,7 @@ async def test_leaving_the_block_closes_and_leaving_it_on_an_error_aborts(kind: 
 
 async def test_abort_is_at_once(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
-        await jam(here, kind)
+        await block(here, there)
         receiving, sending = asyncio.ensure_future(here.recv()), asyncio.ensure_future(here.send(b"x" * 100_000))
         calling = asyncio.ensure_future(there.call("f"))
         for task in (receiving, sending):
