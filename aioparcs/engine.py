@@ -178,8 +178,8 @@ class Console:
     def _print(text: str) -> None:
         try:
             sys.stderr.write(f"{text}\n")  # one write: a line is never torn by another
-        except (OSError, ValueError):
-            pass  # nobody reads it any more, and the work goes on
+        except (OSError, ValueError, AttributeError):
+            pass  # nobody reads it any more, or there is no such stream at all; the work goes on
 
 
 # Whoever directs the program, such as the command line, says here who watches the jobs that it runs.

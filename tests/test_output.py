@@ -49,19 +49,27 @@ def test_what_main_prints_before_serve_is_the_modules(tmp_path: Path) -> None:
     assert done.stderr.splitlines() == ["loud | loading", "loud:0 | f"]
 
 
-def test_a_job_whose_output_nobody_reads_goes_on() -> None:
-    done = execute(
-        f"""{HEAD}
-async def main(runner):
+GONE = """
     reading, writing = os.pipe()
     os.dup2(writing, 2)
     os.close(reading), os.close(writing)
+"""
+
+
+@pytest.mark.parametrize(
+    "text", [GONE, "    sys.stderr.close()", "    sys.stderr = None"], ids=["gone", "closed", "none"]
+)
+def test_a_job_whose_output_nobody_reads_goes_on(text: str) -> None:
+    done = execute(
+        f"""{HEAD}
+async def main(runner):
+{text}
     async with runner.start("printer") as t:
         for _ in range(3):
             await t.call("both", 100)
-    print("done")
+    print("done", flush=True)
+    os._exit(0)  # the interpreter's own end would miss the stream too
 run(main)
-sys.stderr = None
 """
     )
     assert (done.returncode, done.stdout) == (0, "done\n")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import aioparcs
+from aioparcs import Runner
 from tests.jobs import MODULES, execute
 
 HEAD = """
@@ -174,6 +176,11 @@ asyncio.run(notebook())
 def test_a_notebook_enters_runners_in_its_own_loop_and_finds_modules_in_the_current_folder() -> None:
     done = execute(NOTEBOOK, MODULES, PARCS_MODULES="")
     assert (done.returncode, done.stdout, done.stderr) == (0, "1 [1, 1] set()\n", "")
+
+
+async def test_run_within_a_loop_says_what_to_do() -> None:
+    with pytest.raises(RuntimeError, match=r"enter a runner in it, with async with Runner\(\) as runner"):
+        aioparcs.run(Runner)
 
 
 def test_jobs_in_several_processes_at_once_know_nothing_of_each_other() -> None:

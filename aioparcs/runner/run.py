@@ -35,9 +35,11 @@ def run(main: Main) -> None:
         main: a coroutine function that takes the `Runner`, or a subclass of `Runner` with a ``run`` method.
 
     Raises:
+        RuntimeError: an event loop runs here already, as in a notebook: enter a `Runner` there.
         SystemExit: with 1 for an exception (printed, without this package's own frames), 2 for a setting with an
             impossible value, 130 for Ctrl-C, 143 for SIGTERM.
     """
+    _check_no_loop()
     stop = _Stop()
     try:
         with asyncio.Runner(loop_factory=new_loop) as loop_runner:
@@ -55,6 +57,14 @@ def run(main: Main) -> None:
     except Exception as error:
         explain(error)
         sys.exit(1)
+
+
+def _check_no_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("an event loop runs here already: enter a runner in it, with async with Runner() as runner")
 
 
 async def _run(main: Main) -> None:
