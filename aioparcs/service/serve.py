@@ -137,7 +137,7 @@ async def _converse(home: Home, settings: Settings, place: Place, program: Progr
         channel.abort()
         raise
     except (Exception, SystemExit) as error:
-        if isinstance(error, ConnectionLost) and channel.statistics().state == "closed":
+        if isinstance(error, ConnectionLost) and channel.statistics().state != "open":
             return 1  # its runner is gone, or has killed it: nobody is there to be told
         code = report(error)
         if code:
