@@ -1,6 +1,7 @@
 """The two-way ordered message stream between two programs, and the handshake that opens it."""
 
-from aioparcs.channel.channel import Call, Channel, Statistics
+from aioparcs.channel.calls import Call
+from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.failure import error_map, error_of
 from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_v1
 from aioparcs.channel.link import Link

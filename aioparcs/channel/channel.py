@@ -1,9 +1,8 @@
-"""Messages and calls over one link."""
+"""Messages over one link: the channel that programs use."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, NamedTuple
 
@@ -11,14 +10,15 @@ import msgpack
 
 from aioparcs import codec, wire
 from aioparcs.channel.arrival import Arrival
-from aioparcs.channel.failure import read_error
-from aioparcs.channel.link import Link
-from aioparcs.errors import DecodeError, EncodeError, ProtocolError
+from aioparcs.channel.calls import Calls
+from aioparcs.errors import ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
-__all__ = ["Call", "Channel", "Statistics"]
+__all__ = ["Channel", "Statistics"]
 
+# How a program that receives messages answers calls.
+_NO_CALLS = "LookupError", "the peer is a service that takes no calls; send() to it"
 _unpack = msgpack.unpackb
 _extension = codec.extension
 _header = wire.encode_header
@@ -53,16 +53,7 @@ class Statistics(NamedTuple):
     age: float
 
 
-class Call(NamedTuple):
-    """A call of a function that the peer asks for."""
-
-    id: int
-    name: str
-    args: list[Any]
-    kwargs: dict[str, Any]
-
-
-class Channel(Link):
+class Channel(Calls):
     """
     The two-way, ordered message stream between two programs.
 
@@ -87,15 +78,10 @@ class Channel(Link):
         version: int = 2,
         peer_limits: tuple[int, int] | None = None,
     ) -> None:
-        self._calls: dict[int, asyncio.Future[Frame | None]] = {}
-        self._call_ids = itertools.count()
         self._received = 0
-        self.on_cancel: Callable[[int], None] | None = None
-        super().__init__(reader, writer, settings=settings, version=version)
-        self._max_body, self._max_buffers = peer_limits or (self._settings.max_body, self._settings.max_buffers)
+        super().__init__(reader, writer, settings=settings, version=version, peer_limits=peer_limits)
         self._opened = self._loop.time()
         self._frames = self._inbox.frames
-        self._inbox.expected = self._calls
         self._head = 0 if version == 1 else FrameType.MSG << 56
         self._heads = _V1_HEADS if version == 1 else _MSG_HEADS
         self._encode_plain = codec.encode_json if version == 1 else codec.encode_plain
@@ -187,11 +173,13 @@ class Channel(Link):
         self._inbox.aim(target)
         try:
             await self._wait_for_frame()
+            while (frame := wire.frame_of(self._frames[0])).type == FrameType.CALL:
+                self._decline(await self.recv_frame(), *_NO_CALLS)
+                await self._wait_for_frame()
         except BaseException:
             self._inbox.withdraw()
             raise
         self._inbox.aim(None)
-        frame = wire.frame_of(self._frames[0])
         source = self._raw_buffer(frame)
         if len(source) > len(target):
             raise ValueError(f"the message has {len(source):,} bytes, the buffer only {len(target):,}")
@@ -216,84 +204,6 @@ class Channel(Link):
             await self.aclose()
         else:
             self.abort()
-
-    # Calls
-
-    async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """
-        Have the peer call one of its functions.
-
-        Any number of calls may be on their way at once. Cancelling it asks the peer to cancel the call too.
-
-        Args:
-            name: the function's name.
-            *args: its arguments, anything that `send` takes.
-            **kwargs: its keyword arguments.
-
-        Returns:
-            What the function returned.
-
-        Raises:
-            RemoteError: the function raised; also the builtin exception that it was.
-            EndOfChannel, ConnectionLost, ChannelClosed, EncodeError: see `send` and `recv`.
-        """
-        body, buffers = codec.encode_inline([call_id := next(self._call_ids), name, args, kwargs])
-        if self._outbox.held:
-            await self._wait_for_room()
-        self._check_receiving()
-        future = self._calls[call_id] = self._loop.create_future()
-        try:
-            self._inbox.retry()
-            await self._send_large(FrameType.CALL, body, buffers)
-            frame = await future
-        except asyncio.CancelledError:
-            self.post_frame(FrameType.CANCEL, msgpack.packb([call_id]))
-            raise
-        finally:
-            del self._calls[call_id]
-        if frame is None:
-            self._check_receiving()
-        assert frame is not None  # or the line before has raised
-        result = codec.decode(frame.body, frame.buffers)
-        if type(result) is not list or len(result) != 3:
-            raise DecodeError("the peer's answer to a call is none")
-        if result[1]:
-            return result[2]
-        raise read_error(result[2])
-
-    async def recv_call(self) -> Call:
-        """
-        Receive the next call that the peer asks for.
-
-        Cancelling it leaves the call first in line.
-
-        Raises:
-            ProtocolError: a message came instead.
-            EndOfChannel, ConnectionLost, BusyError, ChannelClosed: see `recv`.
-        """
-        while True:
-            frame = await self.recv_frame()
-            if frame.type != FrameType.CALL:
-                raise ProtocolError("a message came to a program that only answers calls: use call() instead of send()")
-            try:
-                return Call(*codec.decode(frame.body, frame.buffers))
-            except (DecodeError, TypeError) as error:
-                self._decline(frame, "DecodeError", str(error))
-
-    async def send_result(self, call_id: int, ok: bool, value: Any) -> None:
-        """
-        Answer a call.
-
-        Args:
-            call_id: the call's ``id``.
-            ok: True with the returned value, False with an error map.
-            value: the one or the other.
-
-        Raises:
-            EncodeError: the value has no form on the wire; nothing was sent.
-        """
-        body, buffers = codec.encode_inline([call_id, ok, value])
-        await self._send_frame(FrameType.RESULT, body, buffers)
 
     @property
     def is_ready(self) -> bool:
@@ -347,7 +257,7 @@ class Channel(Link):
         """Make the message of a frame that isn't a small plain one."""
         self._inbox.consumed(frame)
         while frame.type == FrameType.CALL:
-            self._decline(frame, "LookupError", "the peer is a service that takes no calls; send() to it")
+            self._decline(frame, *_NO_CALLS)
             frame = await self.recv_frame()
         if frame.type == FrameType.MSG:
             return codec.decode(frame.body, frame.buffers)
@@ -358,61 +268,6 @@ class Channel(Link):
         error = ProtocolError(f"a frame of type {frame.type} has no place on a channel")
         self._fail(error)
         raise error
-
-    def _decline(self, call: Frame, type: str, message: str) -> None:
-        """Answer a call with an error, without waiting for room: whoever cancels that wait would cost the answer."""
-        answer = [_call_id(call.body), False, {"type": type, "message": message}]
-        self.post_frame(FrameType.RESULT, msgpack.packb(answer))
-
-    async def _send_frame(self, type: int, body: bytes, buffers: tuple[Any, ...]) -> None:
-        if self._outbox.held:
-            await self._wait_for_room()
-        await self._send_large(type, body, buffers)
-
-    async def _send_large(self, type: int, body: bytes, buffers: tuple[Any, ...]) -> None:
-        """Send a frame that has buffers, or that may be too large; returns when the buffers are the caller's again."""
-        self._check_size(len(body), sum(map(len, buffers)))
-        if not buffers:
-            self._outbox.put(_header(type, len(body)) + body)
-            return
-        mutable = any(not isinstance(view.obj, bytes) for view in buffers)
-        done = self._loop.create_future() if mutable else None
-        sendings = self._outbox.put_large(wire.encode_frame(type, body, buffers), done)
-        if done is None or done.done():
-            return
-        try:
-            await done
-        except asyncio.CancelledError:
-            for sending in sendings:
-                sending.keep()
-            raise
-
-    def _check_size(self, body: int, buffers: int) -> None:
-        if body > self._max_body or buffers > self._max_buffers:
-            raise EncodeError(
-                "$",
-                f"the message has {body:,} bytes and {buffers:,} bytes of buffers; the peer accepts {self._max_body:,} "
-                f"and {self._max_buffers:,} (PARCS_MAX_BODY and PARCS_MAX_BUFFERS there raise it)",
-            )
-
-    def _take(self, frame: Frame) -> bool:
-        if frame.type == FrameType.RESULT:
-            future = self._calls.get(_call_id(frame.body))
-            if future and not future.done():
-                future.set_result(frame)
-        elif frame.type == FrameType.CANCEL:
-            if self.on_cancel:
-                self.on_cancel(_call_id(frame.body))
-        else:
-            return super()._take(frame)
-        self._inbox.consumed(frame)
-        return True
-
-    def _finish(self, error: Any) -> None:
-        super()._finish(error)
-        for future in self._calls.values():
-            if not future.done():
-                future.set_result(None)
 
     @staticmethod
     def _raw_buffer(frame: Frame) -> memoryview:
@@ -429,14 +284,3 @@ class Channel(Link):
 
 def _same_memory(source: memoryview, target: memoryview) -> bool:
     return source.obj is target.obj
-
-
-def _call_id(body: Any) -> int:
-    """Read the id alone, the first element of the list, without decoding the rest."""
-    unpacker = msgpack.Unpacker(max_buffer_size=0)
-    unpacker.feed(bytes(body[:16]))
-    try:
-        unpacker.read_array_header()
-        return int(unpacker.unpack())
-    except Exception:
-        return -1

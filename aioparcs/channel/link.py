@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
 from typing import Any
 
 from aioparcs import codec, wire
@@ -17,6 +16,7 @@ from aioparcs.channel.arrival import Arrival
 from aioparcs.channel.failure import read_error
 from aioparcs.channel.inbox import Inbox
 from aioparcs.channel.outbox import Outbox
+from aioparcs.channel.takeover import bind_protocols, held_bytes
 from aioparcs.errors import BusyError, ChannelClosed, ConnectionLost, DecodeError, EndOfChannel, ParcsError, RemoteError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
@@ -60,8 +60,7 @@ class Link:
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._outbox = Outbox(self._loop, self._transport, settings.send_queue, self._room)
         self._inbox = Inbox(self._loop, self._transport, self._outbox, settings, version, self._take, self._fail)
-        self._inbox.chunks = _Chunks(self)
-        self._inbox.pieces = _Pieces(self)
+        bind_protocols(self._inbox, self._outbox, self._eof, self._connection_lost)
         self._take_over(reader)
 
     @property
@@ -134,8 +133,7 @@ class Link:
 
     def _take_over(self, reader: asyncio.StreamReader) -> None:
         """Become the transport's protocol, and decode what the reader holds."""
-        held = _step(reader.read(1 << 30))
-        ended = held == b"" or (held is not None and _step(reader.read(1)) == b"")
+        held, ended = held_bytes(reader)
         self._transport.set_protocol(self._inbox.chunks)
         if held:
             self._inbox.data_received(held)
@@ -329,45 +327,9 @@ class Link:
             self._transport.abort()
 
 
-class _Chunks(asyncio.Protocol):
-    """Receives chunks."""
-
-    def __init__(self, link: Link) -> None:
-        _bind(self, link)
-        self.data_received = link._inbox.data_received  # type: ignore[method-assign]  # bound: no call in between
-
-
-class _Pieces(asyncio.BufferedProtocol):
-    """Receives straight into the decoder's memory."""
-
-    def __init__(self, link: Link) -> None:
-        _bind(self, link)
-        self.get_buffer = link._inbox.get_buffer  # type: ignore[assignment,method-assign]  # as above; names differ
-        self.buffer_updated = link._inbox.buffer_updated  # type: ignore[assignment,method-assign]  # as above
-
-
-def _bind(protocol: Any, link: Link) -> None:
-    protocol.eof_received = link._eof
-    protocol.connection_lost = link._connection_lost
-    protocol.pause_writing = link._outbox.pause
-    protocol.resume_writing = link._outbox.resume
-
-
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-def _step(reading: Coroutine[Any, Any, bytes]) -> bytes | None:
-    """Take what a read returns without waiting; None if it would wait."""
-    try:
-        reading.send(None)
-    except StopIteration as stop:
-        return bytes(stop.value)
-    except OSError:  # the connection broke before; its loss is noticed by the transport
-        return b""
-    reading.close()
-    return None
 
 
 def _remote_error(body: Any) -> RemoteError:
