@@ -15,6 +15,8 @@ __all__ = ["Task"]
 
 # Seconds that the launcher gets to say why a worker's stream ended.
 _EXPLANATION = 1.0
+# Seconds that the launcher gets to tell of a kill: it gives the worker one to clean up.
+_LAST_BREATH = 5.0
 # What is said better with the launcher's word for it.
 _EXPLAINED = (ConnectionLost, RemoteError, EndOfChannel)
 
@@ -184,8 +186,8 @@ class Task:
             await self.kill()
 
     async def _wait_killed(self) -> None:
-        """Wait for the launcher's word; a launcher that is lost itself says nothing, and takes its workers along."""
-        await asyncio.wait([self._exited], timeout=self._settings.close_timeout)
+        """Wait for the launcher's word; one whose host is silent says nothing until it counts as lost."""
+        await asyncio.wait([self._exited], timeout=_LAST_BREATH)
 
     # What the runner's supervision calls
 

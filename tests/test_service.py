@@ -176,6 +176,22 @@ async def test_a_worker_that_ends_without_reading_everything_delivers_what_it_se
             await t.recv()
 
 
+async def test_a_service_may_leave_the_end_of_its_channel_alone(tmp_path: Path) -> None:
+    text = """
+from aioparcs import Service, serve
+class Patient(Service):
+    async def run(self):
+        while True: await self.send(await self.recv())
+serve(Patient)
+"""
+    witness = Witness()
+    async with job(module(tmp_path, "patient", text), witness=witness) as runner, runner.start("patient") as t:
+        await t.send(1)
+        assert await t.recv() == 1
+    assert ("ended", "patient", 0, None) in witness.events
+    assert witness.lines == {}
+
+
 # serve()
 
 

@@ -82,9 +82,6 @@ async def _first_runner(settings: Settings) -> Channel:
             _log.warning("Refused a connection: %s", error)
             writer.transport.abort()
             return
-        except BaseException:
-            writer.transport.abort()
-            raise
         if arrived.done():
             writer.transport.abort()
             return

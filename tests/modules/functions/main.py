@@ -26,6 +26,11 @@ def wait_for(path: str) -> str:
     return threading.current_thread().name
 
 
+async def block_loop(started: str, path: str) -> None:
+    await touch(started)
+    wait_for(path)
+
+
 async def touch(path: str) -> None:
     Path(path).touch()  # noqa: ASYNC240  # quick
 
@@ -65,4 +70,17 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-serve(add, pid, wait_for, touch, wait_coroutine, wait_and_tell, cancel_itself, fail, fail_coroutine, thing, say)
+serve(
+    add,
+    pid,
+    wait_for,
+    block_loop,
+    touch,
+    wait_coroutine,
+    wait_and_tell,
+    cancel_itself,
+    fail,
+    fail_coroutine,
+    thing,
+    say,
+)
