@@ -133,6 +133,24 @@ async def test_waiting_senders_go_on_first_come_first_served(kind: str) -> None:
         await asyncio.wait(sendings)
 
 
+async def test_room_that_comes_in_the_moment_of_a_cancellation_goes_to_the_next_sender(kind: str) -> None:
+    async with pair(kind, SMALL) as (here, there):
+        sent = await block(here, there)
+        first, second = (asyncio.ensure_future(here.send(["late", i])) for i in range(2))
+        await asyncio.gather(waits(first), waits(second))
+        let_in = here._outbox._on_room
+
+        def cancel_first() -> None:
+            first.cancel()
+            let_in()
+
+        here._outbox._on_room = cancel_first
+        assert await recv_many(there, len(sent)) == sent
+        assert await there.recv() == ["late", 1]
+        await asyncio.wait([first, second])
+        assert first.cancelled()
+
+
 async def test_a_sender_that_never_waits_starves_nobody(kind: str) -> None:
     async with pair(kind) as (here, there):
         receiving = asyncio.ensure_future(there.recv())

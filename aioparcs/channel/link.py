@@ -218,8 +218,7 @@ class Link:
         try:
             await waiter
         except asyncio.CancelledError:
-            if not waiter.cancelled():  # it was this one's turn: pass it on
-                self._loop.call_soon(self._room)
+            self._loop.call_soon(self._room)  # it may have been this one's turn: pass it on
             raise
         finally:
             self._senders.remove(waiter)
