@@ -101,6 +101,15 @@ async def test_stderr_and_stdout_keep_their_order_and_all_lines_arrive() -> None
     assert witness.notes == []
 
 
+async def test_the_last_of_many_lines_arrive_before_the_runner_ends() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner:
+        t = await runner.start("printer")
+        await t.call("repeat", "x", 100, 8000)
+    assert len(witness.lines[0]) == 8000
+    assert witness.notes == []
+
+
 async def test_lines_of_many_workers_at_once_are_never_torn_and_keep_their_order() -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.start_many("printer", 20) as tasks:

@@ -250,6 +250,17 @@ async def test_sigterm_lets_the_service_clean_up(tmp_path: Path) -> None:
     assert ("ended", "slow", 0, "ended with exit code 143") in witness.events
 
 
+async def test_a_runner_that_fails_lets_its_workers_clean_up_and_hears_them(tmp_path: Path) -> None:
+    witness = Witness()
+    with suppress(KeyError):
+        async with job(module(tmp_path, "slow", SLOW_TO_END), witness=witness) as runner:
+            t = await runner.start("slow")
+            assert await t.recv() == "running"
+            raise KeyError
+    assert witness.lines[0] == ["cleaned up"]
+    assert ("ended", "slow", 0, "ended with exit code 143") in witness.events
+
+
 FRESH = """
 import os, threading
 threading.Thread(target=threading.Event().wait, daemon=True).start()
