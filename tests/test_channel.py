@@ -146,7 +146,8 @@ async def test_room_that_comes_in_the_moment_of_a_cancellation_goes_to_the_next_
 
         here._outbox._on_room = cancel_first
         assert await recv_many(there, len(sent)) == sent
-        assert await there.recv() == ["late", 1]
+        async with asyncio.timeout(5):
+            assert await there.recv() == ["late", 1]
         await asyncio.wait([first, second])
         assert first.cancelled()
 

@@ -147,10 +147,13 @@ class Link:
         if self._version == 1 and not self._inbox.decoder.unfinished:
             self._finish(EndOfChannel("the peer closed the connection"))
         self._finish(ConnectionLost("the peer's stream ended without a goodbye"))
+        half = self._transport.can_write_eof()
         if isinstance(self._inbox.end, ConnectionLost):
             self._stop_sending(self._inbox.end)
-            return False
-        return self._transport.can_write_eof()
+            half = False
+        if not half:
+            self._outbox.drop()
+        return half
 
     def _connection_lost(self, error: Exception | None) -> None:
         if self._lost.done():

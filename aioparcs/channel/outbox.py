@@ -140,8 +140,8 @@ class Outbox:
     def flush(self) -> None:
         """Write as much as there is room for."""
         self._flush_due = False
-        pieces, burst = self._pieces, 0
-        while pieces and not self._paused:
+        pieces, burst, lost = self._pieces, 0, self._transport.is_closing
+        while pieces and not self._paused and not lost():  # asyncio complains of writes to what is lost
             if burst >= _BURST:
                 self._cork(force=True)
                 break
