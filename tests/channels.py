@@ -14,6 +14,7 @@ from aioparcs.testing import Network, memory_pair
 from aioparcs.transport import dial, listen
 
 __all__ = [
+    "FEW_KINDS",
     "KINDS",
     "SMALL",
     "CancelAt",
@@ -35,6 +36,8 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Pair = tuple[Channel, Channel]
 
 KINDS = pytest.mark.parametrize("kind", ["tcp", "unix", "tls", "memory"])
+# For what lies above the transports, where a Unix socket is no more than another TCP one.
+FEW_KINDS = pytest.mark.parametrize("kind", ["tcp", "tls", "memory"])
 
 # Queues that fill fast; the kernel's own add some MiB on a socket.
 SMALL = Settings(send_queue=64 * KIB, receive_queue=64 * KIB)

@@ -8,9 +8,9 @@ import pytest
 from aioparcs import Channel, ConnectionLost, Settings
 from aioparcs.channel.budget import RECEIVING
 from aioparcs.settings import MIB
-from tests.channels import KINDS, Pair, pair, until, waits
+from tests.channels import FEW_KINDS, Pair, pair, until, waits
 
-pytestmark = KINDS
+pytestmark = FEW_KINDS
 
 # Room for two of the messages below.
 SETTINGS = Settings(receive_budget=5 * MIB)

@@ -19,9 +19,9 @@ from aioparcs import (
 )
 from aioparcs.channel import error_map
 from aioparcs.wire import FrameType
-from tests.channels import KINDS, SMALL, pair, until, waits
+from tests.channels import FEW_KINDS, SMALL, pair, until, waits
 
-pytestmark = KINDS
+pytestmark = FEW_KINDS
 
 
 async def serve(channel: Channel) -> None:

@@ -11,9 +11,9 @@ import pytest
 from aioparcs import Channel, ConnectionLost, EncodeError, EndOfChannel, ProtocolError, RemoteError, Settings
 from aioparcs.settings import GIB, MIB
 from aioparcs.wire import FrameType, encode_frame, encode_header
-from tests.channels import KINDS, Streams, streams, until
+from tests.channels import FEW_KINDS, Streams, streams, until
 
-pytestmark = KINDS
+pytestmark = FEW_KINDS
 
 
 def frame(type: int, body: bytes = b"", *buffers: bytes) -> bytes:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aioparcs import Channel, EndOfChannel, Settings
+from aioparcs import Channel, EndOfChannel, ParcsError, Settings
 from aioparcs.channel.budget import RECEIVING
 from aioparcs.settings import KIB, MIB
-from tests.channels import KINDS, pair
+from tests.channels import FEW_KINDS, pair
 
-pytestmark = KINDS
+pytestmark = FEW_KINDS
 
 SENDERS, MESSAGES = 3, 60
 SIZES = [0, 1, 100, 8191, 8192, 60_000, 200_000, 1_200_000]
@@ -142,3 +142,47 @@ async def test_whatever_is_accepted_arrives_once_in_order_and_unharmed(kind: str
         check(other[0], one[1])
         assert here.statistics().bytes_unread == there.statistics().bytes_unread == 0
     assert RECEIVING.held == held
+
+
+async def end(channel: Channel, chance: Chance) -> None:
+    """End a channel in one of the ways that there are."""
+    match chance.choice(["aclose", "at once", "abort", "broken", "cancelled"]):
+        case "aclose":
+            await channel.aclose()
+        case "at once":
+            await channel.aclose(0)
+        case "abort":
+            channel.abort()
+        case "broken":
+            channel._transport.abort()
+        case "cancelled":
+            closing = asyncio.ensure_future(channel.aclose())
+            for _ in range(chance.randrange(1, 10)):
+                await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait([closing])
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_however_it_ends_nobody_waits_for_ever(kind: str, seed: int) -> None:
+    chance = Chance(seed)
+    async with pair(kind, chance.settings()._replace(close_timeout=0.2)) as (here, there):
+        tasks = [
+            asyncio.ensure_future(operation)
+            for channel in (here, there)
+            for operation in (
+                receive(channel, chance),
+                call(channel, chance),
+                *(send(channel, chance, i) for i in range(2)),
+            )
+        ]
+        for _ in range(chance.randrange(200)):
+            await asyncio.sleep(0)
+        await end(chance.choice([here, there]), chance)
+        _, waiting = await asyncio.wait(tasks, timeout=5)
+        assert not waiting
+        errors = [task.exception() for task in tasks]
+        assert all(error is None or isinstance(error, ParcsError) for error in errors), errors
+        async with asyncio.timeout(5):
+            await asyncio.gather(here.aclose(), there.aclose())
+    assert RECEIVING.held == RECEIVING.arriving == 0

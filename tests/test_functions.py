@@ -90,7 +90,9 @@ async def test_a_call_whose_cancellation_overtakes_it_is_never_made(tmp_path: Pa
 
 
 async def test_an_unknown_function_lists_those_that_there_are(t: Task) -> None:
-    with pytest.raises(LookupError, match="no function 'nope' is served here; there are: add, pid, wait_for, block_loop, "):
+    with pytest.raises(
+        LookupError, match="no function 'nope' is served here; there are: add, pid, wait_for, block_loop, "
+    ):
         await t.call("nope")
 
 
