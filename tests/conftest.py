@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from aioparcs.codec.types import named, registered
 from tests.leaks import SESSION, Snapshot, descendants, tasks_left
 
 _LOOPS = [pytest.param(("asyncio", {"use_uvloop": False, "debug": True}), id="asyncio")]
@@ -48,6 +49,17 @@ def _ends_its_tasks(request: pytest.FixtureRequest, _leaves_nothing: list[str]) 
     # cancels without a word whatever still runs when it is closed. A test without a loop gets none.
     if "anyio_backend" in request.fixturenames:
         request.getfixturevalue("_watched_loop")
+
+
+@pytest.fixture(autouse=True)
+def _forgets_its_types() -> Iterator[None]:
+    """Take back what a test registers: types travel under names, and names are the whole process's."""
+    tables: tuple[dict[Any, Any], ...] = (named, registered)
+    before = [dict(table) for table in tables]
+    yield
+    for table, entries in zip(tables, before, strict=True):
+        table.clear()
+        table.update(entries)
 
 
 @pytest.fixture
