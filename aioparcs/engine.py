@@ -141,6 +141,9 @@ class Observer(Protocol):
     def ended(self, module: str, worker: int, error: str | None) -> None:
         """A worker ended; ``error`` is None for a clean end."""
 
+    def stopped(self, module: str, worker: int) -> None:
+        """The runner has ended a worker that was not done."""
+
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
         """A worker told how far it is."""
 
@@ -162,6 +165,9 @@ class Console:
 
     def ended(self, module: str, worker: int, error: str | None) -> None:
         """Say nothing: who waits for the worker is told."""
+
+    def stopped(self, module: str, worker: int) -> None:
+        """Say nothing."""
 
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
         """Say nothing."""

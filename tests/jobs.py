@@ -60,6 +60,9 @@ class Witness:
     def ended(self, module: str, worker: int, error: str | None) -> None:
         self.events.append(("ended", module, worker, error))
 
+    def stopped(self, module: str, worker: int) -> None:
+        self.events.append(("stopped", module, worker))
+
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
         self.events.append(("progress", module, worker, done, total))
 

@@ -85,6 +85,11 @@ class _Display:
             self._say(module, worker, f"ended at {self.elapsed:.2f} s")
         self.tally.ended(module, worker, error)
 
+    def stopped(self, module: str, worker: int) -> None:
+        if self._detail is Detail.VERBOSE:
+            self._say(module, worker, f"stopped at {self.elapsed:.2f} s")
+        self.tally.stopped(module, worker)
+
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
         self.tally.progress(module, worker, done, total)
 
@@ -230,8 +235,8 @@ class _Told:
         if count.reports and self._step < step < STEPS:
             self._step = step
             yield f"{100 * step // STEPS} %"
-        if self._is_news("ended", count.done + count.failed, asked, now, last):
-            yield f"{count.done} of {asked} done" + (f", {count.failed} failed" if count.failed else "")
+        if self._is_news("ended", count.ended, asked, now, last):
+            yield f"{count.done} of {asked} done{count.other_ends}"
 
     def _is_news(self, what: str, number: int, asked: int, now: float, last: bool) -> bool:
         changed = number != self._numbers[what]
@@ -247,11 +252,10 @@ def _write(line: str) -> None:
 
 
 def _states(count: Count) -> Text:
-    if count.done + count.failed == count.asked:
+    if count.ended == count.asked:
         text = Text(f"{count.done} of {count.asked} done", "green" if not count.failed else "")
     else:
         of = f" of {count.asked}" if count.connected < count.asked else ""
         text = Text(f"{count.connected}{of} connected" + (f", {count.done} done" if count.done else ""))
-    if count.failed:
-        text.append(f", {count.failed} failed", style="red")
+    text.append(count.other_ends, style="red" if count.failed else "")
     return text

@@ -19,17 +19,29 @@ class Count:
         connected: workers that have connected, those that have ended since included.
         done: workers that have ended cleanly.
         failed: workers that have ended otherwise.
+        stopped: workers that the runner has ended.
         reports: whether any worker has reported its progress.
     """
 
-    __slots__ = ("_shares", "_sum", "asked", "connected", "done", "failed", "module", "reports")
+    __slots__ = ("_shares", "_sum", "asked", "connected", "done", "failed", "module", "reports", "stopped")
 
     def __init__(self, module: str) -> None:
         self.module = module
-        self.asked = self.connected = self.done = self.failed = 0
+        self.asked = self.connected = self.done = self.failed = self.stopped = 0
         self.reports = False
         self._shares: dict[int, float] = {}  # worker: how much of its work is done, 0 to 1
         self._sum = 0.0  # kept so that no event walks over all workers
+
+    @property
+    def ended(self) -> int:
+        """Workers that have ended, however."""
+        return self.done + self.failed + self.stopped
+
+    @property
+    def other_ends(self) -> str:
+        """Say how many have not ended cleanly, behind a comma; nothing when there is none."""
+        ends = ((self.failed, "failed"), (self.stopped, "stopped"))
+        return "".join(f", {number} {end}" for number, end in ends if number)
 
     @property
     def fraction(self) -> float:
@@ -76,6 +88,10 @@ class Tally:
         else:
             count.failed += 1
 
+    def stopped(self, module: str, worker: int) -> None:
+        """Count a worker that the runner has ended."""
+        self[module].stopped += 1
+
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
         """Note how far a worker is."""
         count = self[module]
@@ -84,8 +100,9 @@ class Tally:
 
     def summary(self, seconds: float) -> str:
         """Sum up a job in one line, such as ``8 workers, 1 failed, 4.2 s``."""
-        asked, failed = (sum(getattr(count, name) for count in self.counts) for name in ("asked", "failed"))
-        parts = [counted(asked, "worker"), *([f"{failed} failed"] if failed else []), f"{seconds:.1f} s"]
+        asked = sum(count.asked for count in self.counts)
+        ends = [f"{sum(getattr(count, end) for count in self.counts)} {end}" for end in ("failed", "stopped")]
+        parts = [counted(asked, "worker"), *(end for end in ends if not end.startswith("0 ")), f"{seconds:.1f} s"]
         return ", ".join(parts)
 
 

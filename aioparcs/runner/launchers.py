@@ -18,6 +18,8 @@ from aioparcs.wire import Frame, FrameType
 
 __all__ = ["Launcher"]
 
+# The exit code of a worker that SIGTERM has ended gracefully.
+_SIGTERM_EXIT = 128 + signal.SIGTERM
 # Pings in the time that a silent launcher gets.
 _PINGS = 4
 # Seconds that the engine gets to say why a launcher's connection ended.
@@ -49,6 +51,7 @@ class Launcher:
         self._link: Link | None = None
         self._requests: list[tuple[FrameType, bytes]] = []
         self._jobs: list[asyncio.Task[None]] = []
+        self._stopped: set[int] = set()  # workers that the runner itself ends
         self._gone = asyncio.Event()
         self._obituary: tuple[str, tuple[str, ...]] | None = None
         self._stop: Callable[[], object] | None = None
@@ -81,6 +84,7 @@ class Launcher:
 
     def kill(self, worker: int, number: int) -> None:
         """Ask for a worker's end, by a signal; SIGTERM is followed by SIGKILL after a second."""
+        self._stopped.add(worker)
         if self._stop:
             self._stop()
             return
@@ -92,6 +96,7 @@ class Launcher:
 
     async def end(self, timeout: float) -> None:
         """Ask for the end of the job, and hear the workers' last lines; after ``timeout`` seconds, end abruptly."""
+        self._stopped.update(self.tasks)
         self._ask(FrameType.KILL, -1, signal.SIGTERM)
         if self._jobs:
             await asyncio.wait(self._jobs[:1], timeout=timeout)
@@ -200,4 +205,7 @@ class Launcher:
     def _ended(self, task: Task, lost: WorkerLost | None, *, cut: bool = False) -> None:
         del self.tasks[task.worker]
         task.end(lost, cut=cut)
-        self._observer.ended(task.module, task.worker, lost.reason if lost else None)
+        if lost and task.worker in self._stopped and (lost.signal or lost.exitcode == _SIGTERM_EXIT):
+            self._observer.stopped(task.module, task.worker)
+        else:
+            self._observer.ended(task.module, task.worker, lost.reason if lost else None)
