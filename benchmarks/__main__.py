@@ -21,7 +21,7 @@ from benchmarks import bulk, imports, machine, memory, picture, rate, report, ro
 from benchmarks.harness import ProgramFailed
 from benchmarks.results import Results
 
-_WIDTH = 110  # columns of the table where there is no terminal to ask
+_WIDTH = 116  # columns of the table where there is no terminal to ask
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "channel": (round_trip, rate, bulk, memory),
     "spawn": (spawn, imports),

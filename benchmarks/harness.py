@@ -5,6 +5,10 @@ The machine changes its speed under a benchmark (other programs, clock rates), s
 after the other but round by round, in adjacent pairs whose order alternates; what is reported of a comparison is the
 median of the pairs' ratios. Every few pairs the programs start afresh, because a process keeps its luck with memory
 layout and scheduling for life. Each fresh start begins with a round in which every message is compared.
+
+The two processes of a pair have a core each, as a runner and a worker have in real life. Left alone, the kernel puts
+them on one core or on two as it likes, for seconds at a time, and a small round trip takes four times as long on two:
+the ratio of two contenders would tell where the kernel had put them.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ class ProgramFailed(Exception):
 class Program:
     """One process and the lines that it writes; its errors go to this program's."""
 
-    def __init__(self, *command: str, **environment: str) -> None:
+    def __init__(self, *command: str, core: int | None = None, **environment: str) -> None:
         self.name = " ".join(command)
         self._process = subprocess.Popen(
             [sys.executable, *command],
@@ -46,6 +50,8 @@ class Program:
             cwd=ROOT,
             env={**_ENVIRONMENT, **environment},
         )
+        if core is not None:  # long before it is ready: it still has Python to load
+            os.sched_setaffinity(self._process.pid, {core})
 
     def ask(self, line: str) -> str:
         """Write a line and read the answer."""
@@ -112,13 +118,15 @@ class Contender(NamedTuple):
 class Pair:
     """The two processes of a contender, connected to each other; a context manager that ends them."""
 
-    def __init__(self, contender: Contender) -> None:
+    def __init__(self, contender: Contender, *, one_core: bool = False) -> None:
         self._contender = contender
+        cores = sorted(os.sched_getaffinity(0))
         module = f"benchmarks.peers.{contender.module}"
         with ExitStack() as stack:
-            self._server = Program("-m", module, "serve", contender.mode)
+            self._server = Program("-m", module, "serve", contender.mode, core=cores[0])
             stack.callback(self._server.kill)
-            self._driver = Program("-m", module, "drive", contender.mode, self._server.line())
+            port, core = self._server.line(), cores[0 if one_core else -1]
+            self._driver = Program("-m", module, "drive", contender.mode, port, core=core)
             stack.callback(self._driver.kill)
             if self._driver.line() != "ready":
                 raise ProgramFailed(f"{contender} did not get ready")
@@ -146,9 +154,18 @@ class Pair:
         return float(self._driver.ask(f"{self._contender.timed} 0"))
 
 
-def compare(ours: Contender, peer: Contender, rounds: int, progress: Progress) -> tuple[list[float], list[float]]:
+def compare(
+    ours: Contender, peer: Contender, rounds: int, progress: Progress, *, one_core: bool = False
+) -> tuple[list[float], list[float]]:
     """
     Time two contenders in ``rounds`` adjacent pairs of rounds.
+
+    Args:
+        ours: the first contender.
+        peer: the second.
+        rounds: how many pairs.
+        progress: called after each.
+        one_core: have the two processes of a contender share a core, so that its time is the work of both.
 
     Returns:
         The seconds that one message took in each round, of ours and of the peer.
@@ -156,7 +173,7 @@ def compare(ours: Contender, peer: Contender, rounds: int, progress: Progress) -
     mine: list[float] = []
     theirs: list[float] = []
     while len(mine) < rounds:
-        with Pair(ours) as a, Pair(peer) as b:
+        with Pair(ours, one_core=one_core) as a, Pair(peer, one_core=one_core) as b:
             for pair in a, b:
                 pair.check()
                 pair.round()  # warms up
