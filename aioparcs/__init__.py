@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aioparcs.errors import (
         BusyError,
         ChannelClosed,
+        ClusterError,
         ConnectionLost,
         DecodeError,
         EncodeError,
@@ -41,6 +42,7 @@ _HOMES = {
     "register": "aioparcs.codec",
     "BusyError": "aioparcs.errors",
     "ChannelClosed": "aioparcs.errors",
+    "ClusterError": "aioparcs.errors",
     "ConnectionLost": "aioparcs.errors",
     "DecodeError": "aioparcs.errors",
     "EncodeError": "aioparcs.errors",
@@ -65,6 +67,7 @@ __all__ = [
     "BusyError",
     "Channel",
     "ChannelClosed",
+    "ClusterError",
     "ConnectionLost",
     "DecodeError",
     "EncodeError",

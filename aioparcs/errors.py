@@ -15,6 +15,7 @@ Everything that can go wrong, in one tree.
     ├── DecodeError         a message arrived whole, but its value can't be made here
     ├── RemoteError         the peer's program raised (also the builtin that it raised)
     ├── StartError          a worker could not be started
+    ├── ClusterError        the cluster can't be reached, or refuses
     └── SettingError        a setting or an option has an impossible value (also a ValueError)
 
 Exceptions hold data; ``__str__`` makes the sentence. Timeouts that you ask for with ``asyncio.timeout``
@@ -31,6 +32,7 @@ from typing import Any
 __all__ = [
     "BusyError",
     "ChannelClosed",
+    "ClusterError",
     "ConnectionLost",
     "DecodeError",
     "EncodeError",
@@ -204,6 +206,26 @@ class StartError(ParcsError):
 
     def __str__(self) -> str:
         return f"{self.module} did not start: {self.reason}{quote_lines(self.last_lines)}"
+
+
+class ClusterError(ParcsError):
+    """
+    The cluster can't be reached, or refuses what it was asked.
+
+    Attributes:
+        url: the address of the leader's Docker API, without a password.
+        reason: what happened, in Docker's words where it gave some.
+        advice: what to do about it, or "".
+    """
+
+    def __init__(self, url: str, reason: str, advice: str = "") -> None:
+        super().__init__(url, reason, advice)
+        self.url = url
+        self.reason = reason
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"Docker at {self.url}: {self.reason}{f'; {self.advice}' if self.advice else ''}"
 
 
 class SettingError(ParcsError, ValueError):
