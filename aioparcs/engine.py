@@ -41,6 +41,7 @@ class WorkerSpec(NamedTuple):
         memory: bytes that one worker may use, None for any number.
         gpus: GPUs that one worker gets.
         wire: ``v2``, or ``v1`` for a service of the original PARCS.
+        per_container: how many workers share a container, where there are containers.
         swarm: what the swarm engine adds to Docker's own specification; other engines ignore it.
     """
 
@@ -50,6 +51,7 @@ class WorkerSpec(NamedTuple):
     memory: int | None = None
     gpus: int = 0
     wire: str = "v2"
+    per_container: int = 1
     swarm: Mapping[str, Any] = {}
 
     @property
@@ -70,6 +72,8 @@ class WorkerSpec(NamedTuple):
             raise SettingError(f"cpus={spec.cpus!r} is not a positive number")
         if spec.gpus < 0:
             raise SettingError(f"gpus={spec.gpus!r} is negative")
+        if spec.per_container < 1:
+            raise SettingError(f"per_container={spec.per_container!r} is no number of workers")
         if spec.wire not in ("v1", "v2"):
             raise SettingError(f"wire={spec.wire!r}: there is v2, and v1 for services of the original PARCS")
         for name, value in dict[str, Any](spec.env).items():  # users are not type checkers
@@ -86,13 +90,13 @@ class Placement(NamedTuple):
         launcher: the slot of the launcher that starts them, or of the process itself for the original wire.
         first: the number of the first of them.
         size: how many.
-        dial: where the original wire's service listens, None for workers that dial in.
+        limits: what the launcher limits each of them to, see `WorkerSpec.limits`.
     """
 
     launcher: int
     first: int
     size: int
-    dial: Address | None = None
+    limits: Mapping[str, float | int] = {}
 
 
 class WorkerGroup(NamedTuple):
@@ -119,14 +123,16 @@ class LauncherState(NamedTuple):
     Attributes:
         launcher: its slot.
         state: ``placed``, ``running``, ``failed`` (it never got to run) or ``gone``.
-        reason: what happened, for people.
+        reason: what happened, or what it waits for, for people.
         exitcode: as ``subprocess`` gives it, None if unknown.
+        node: the name of the machine that it is on, "" if there is only one or it isn't known yet.
     """
 
     launcher: int
     state: str
     reason: str = ""
     exitcode: int | None = None
+    node: str = ""
 
 
 class Observer(Protocol):
@@ -134,6 +140,9 @@ class Observer(Protocol):
 
     def started(self, module: str, workers: range) -> None:
         """Workers were asked for."""
+
+    def placed(self, module: str, workers: range, node: str) -> None:
+        """The engine has chosen a machine for some workers."""
 
     def connected(self, module: str, worker: int) -> None:
         """A worker is connected."""
@@ -158,6 +167,9 @@ class Console:
     """The observer for want of another: prints what workers print, and notes, to standard error."""
 
     def started(self, module: str, workers: range) -> None:
+        """Say nothing."""
+
+    def placed(self, module: str, workers: range, node: str) -> None:
         """Say nothing."""
 
     def connected(self, module: str, worker: int) -> None:
@@ -230,6 +242,17 @@ class Engine(Protocol):
 
     def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
         """Tell what becomes of the group's launchers; ends when all of them are gone."""
+
+    async def address(self, launcher: int) -> Address:
+        """
+        Wait until a service of the original PARCS has an address, and tell it.
+
+        Raises:
+            StartError: the runner can't dial it.
+        """
+
+    def look(self) -> None:
+        """Look after the launchers at once: the connection of one has ended, and `states` should say why."""
 
     async def stop(self, group: WorkerGroup) -> None:
         """End what the group's launchers still run, at once."""

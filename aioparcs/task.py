@@ -14,7 +14,7 @@ from aioparcs.settings import Settings
 __all__ = ["Task"]
 
 # Seconds that the launcher gets to say why a worker's stream ended.
-_EXPLANATION = 1.0
+_EXPLANATION = 3.0
 # Seconds that the launcher gets to tell of a kill: it gives the worker one to clean up.
 _LAST_BREATH = 5.0
 # What is said better with the launcher's word for it.
@@ -33,6 +33,7 @@ class Task:
         worker: its number in the job.
         rank: its number among those started together, from 0.
         size: how many were started together.
+        node: the machine that it runs on, "" if there is only one or it isn't known yet.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Task:
         self.worker = worker
         self.rank = rank
         self.size = size
+        self.node = ""
         self._settings = settings
         self._kill = kill
         loop = asyncio.get_running_loop()
@@ -55,8 +57,9 @@ class Task:
 
     @property
     def name(self) -> str:
-        """``module:worker``."""
-        return f"{self.module}:{self.worker}"
+        """``module:worker``, and on which node if that is known."""
+        name = f"{self.module}:{self.worker}"
+        return f"{name} on {self.node}" if self.node else name
 
     @property
     def state(self) -> str:

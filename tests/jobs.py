@@ -54,6 +54,9 @@ class Witness:
     def started(self, module: str, workers: range) -> None:
         self.events.append(("started", module, workers))
 
+    def placed(self, module: str, workers: range, node: str) -> None:
+        self.events.append(("placed", module, workers, node))
+
     def connected(self, module: str, worker: int) -> None:
         self.events.append(("connected", module, worker))
 

@@ -227,7 +227,7 @@ async def test_ends_with_a_code_tell_it_and_the_last_lines(tmp_path: Path, what:
 def test_a_launcher_alone_ends_on_a_wrong_address(tmp_path: Path) -> None:
     main = module(tmp_path, "alone", "from aioparcs import serve\nserve(print)\n") / "alone" / "main.py"
     token = tmp_path / "token"
-    token.write_bytes(b"0" * 32)
+    token.write_text("0" * 64)
     variables = {
         "PARCS_RUNNER": "tcp://127.0.0.1:1",
         "PARCS_JOB": "none",

@@ -73,6 +73,12 @@ class _Display:
                 self._say(module, worker, "asked for")
         self.tally.started(module, workers)
 
+    def placed(self, module: str, workers: range, node: str) -> None:
+        if self._detail is Detail.VERBOSE:
+            for worker in workers:
+                self._say(module, worker, f"placed on {node}")
+        self.tally.placed(module, workers, node)
+
     def connected(self, module: str, worker: int) -> None:
         if self._detail is Detail.VERBOSE:
             self._say(module, worker, f"connected at {self.elapsed:.2f} s")
@@ -219,16 +225,18 @@ class _Told:
     """What a plain display has said of one module, so that it says nothing twice and not too often."""
 
     def __init__(self) -> None:
-        self._numbers = {"asked": 0, "connected": 0, "ended": 0}
-        self._times = {"connected": 0.0, "ended": 0.0}
+        self._numbers = {"asked": 0, "placed": 0, "connected": 0, "ended": 0}
+        self._times = {"placed": 0.0, "connected": 0.0, "ended": 0.0}
         self._step = 0
 
     def news(self, count: Count, now: float, last: bool) -> Iterator[str]:
         asked = count.asked
         if asked != self._numbers["asked"]:
             self._numbers["asked"] = asked
-            self._times.update(connected=now, ended=now)
+            self._times.update(placed=now, connected=now, ended=now)
             yield f"{counted(asked, 'worker')} asked for"
+        if self._is_news("placed", count.nodes.total(), asked, now, last):
+            yield f"{count.nodes.total()} of {asked} placed on {count.places}"
         if self._is_news("connected", count.connected, asked, now, last):
             yield f"{count.connected} of {asked} connected"
         step = int(count.fraction * STEPS)
@@ -257,5 +265,7 @@ def _states(count: Count) -> Text:
     else:
         of = f" of {count.asked}" if count.connected < count.asked else ""
         text = Text(f"{count.connected}{of} connected" + (f", {count.done} done" if count.done else ""))
+    if count.nodes:
+        text.append(f" on {counted(len(count.nodes), 'node')}")
     text.append(count.other_ends, style="red" if count.failed else "")
     return text

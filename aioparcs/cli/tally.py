@@ -6,6 +6,8 @@ An event costs a few additions, however many there are; who shows the counts loo
 
 from __future__ import annotations
 
+from collections import Counter
+
 __all__ = ["Count", "Tally", "counted"]
 
 
@@ -20,14 +22,16 @@ class Count:
         done: workers that have ended cleanly.
         failed: workers that have ended otherwise.
         stopped: workers that the runner has ended.
+        nodes: how many workers each node has or had, by its name.
         reports: whether any worker has reported its progress.
     """
 
-    __slots__ = ("_shares", "_sum", "asked", "connected", "done", "failed", "module", "reports", "stopped")
+    __slots__ = ("_shares", "_sum", "asked", "connected", "done", "failed", "module", "nodes", "reports", "stopped")
 
     def __init__(self, module: str) -> None:
         self.module = module
         self.asked = self.connected = self.done = self.failed = self.stopped = 0
+        self.nodes: Counter[str] = Counter()
         self.reports = False
         self._shares: dict[int, float] = {}  # worker: how much of its work is done, 0 to 1
         self._sum = 0.0  # kept so that no event walks over all workers
@@ -47,6 +51,11 @@ class Count:
     def fraction(self) -> float:
         """How much of the work is done, 0 to 1: each worker counts alike."""
         return min(max(round(self._sum / self.asked, 6), 0.0), 1.0) if self.asked else 0.0
+
+    @property
+    def places(self) -> str:
+        """Say which nodes have workers, such as ``node1 (2), node2 (1)``."""
+        return ", ".join(f"{node} ({number})" for node, number in sorted(self.nodes.items()))
 
     def reach(self, worker: int, share: float) -> None:
         """Note how much of its work one worker has done, 0 to 1."""
@@ -74,6 +83,10 @@ class Tally:
     def started(self, module: str, workers: range) -> None:
         """Count workers that were asked for."""
         self[module].asked += len(workers)
+
+    def placed(self, module: str, workers: range, node: str) -> None:
+        """Count workers that were given a node."""
+        self[module].nodes[node] += len(workers)
 
     def connected(self, module: str) -> None:
         """Count a worker that has connected."""

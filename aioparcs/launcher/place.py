@@ -63,7 +63,7 @@ class Home(NamedTuple):
             return cls(
                 Address.parse(runner),
                 os.environ["PARCS_JOB"],
-                int(os.environ.pop("PARCS_SLOT", "0")),
+                int(os.environ.pop("PARCS_FIRST_SLOT", "0")) + int(os.environ.pop("PARCS_SLOT", "0")),
                 _read_token(),
                 Place(*map(int, place.split(","))) if place else None,
             )
@@ -94,8 +94,8 @@ def pass_token(token: bytes) -> int:
 def _read_token() -> bytes:
     path = os.environ.pop("PARCS_TOKEN_FILE", None)
     if path is not None:
-        with open(path, "rb") as file:
-            return file.read().strip()
+        with open(path) as file:
+            return bytes.fromhex(file.read())
     descriptor = int(os.environ.pop("PARCS_TOKEN_FD"))
     try:
         return os.read(descriptor, TOKEN_SIZE)

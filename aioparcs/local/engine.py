@@ -71,9 +71,9 @@ class LocalEngine:
             raise StartError(spec.module, "its runner has ended")
         if spec.wire == "v1":
             slot = self._start_v1(spec, folder, python, count)
-            placement = Placement(slot, first, count, Address("tcp", "127.0.0.1", _V1_PORT))
         else:
-            placement = Placement(self._launcher(spec, folder, python), first, count)
+            slot = self._launcher(spec, folder, python)
+        placement = Placement(slot, first, count, spec.limits)
         return WorkerGroup(spec, first, count, (placement,))
 
     async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
@@ -84,6 +84,13 @@ class LocalEngine:
             code = await asyncio.shield(self._processes[placement.launcher].exited)
             how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
             yield LauncherState(placement.launcher, "gone", how, code)
+
+    async def address(self, launcher: int) -> Address:
+        """Tell where a service of the original PARCS listens."""
+        return Address("tcp", "127.0.0.1", _V1_PORT)
+
+    def look(self) -> None:
+        """Do nothing: the end of a process is noticed at once."""
 
     async def stop(self, group: WorkerGroup) -> None:
         """Kill the group's launchers, and their workers with them."""

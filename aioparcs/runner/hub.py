@@ -23,19 +23,20 @@ class Hub:
     The runner's side of every connection.
 
     Args:
+        job: the job's name.
         settings: limits and deadlines.
         observer: who watches.
 
     Attributes:
         job: the job's name.
-        token: its secret.
+        token: the job's secret.
         tasks: the workers that have a place, by number.
         launchers: the launchers that have a place, by slot.
         strangers: connections that were refused.
     """
 
-    def __init__(self, settings: Settings, observer: Observer) -> None:
-        self.job = secrets.token_hex(4)
+    def __init__(self, job: str, settings: Settings, observer: Observer) -> None:
+        self.job = job
         self.token = secrets.token_bytes(TOKEN_SIZE)
         self.tasks: dict[int, Task] = {}
         self.launchers: dict[int, Launcher] = {}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from aioparcs import codec
 from aioparcs.channel import Link
-from aioparcs.engine import Observer
+from aioparcs.engine import LauncherState, Observer
 from aioparcs.errors import ConnectionLost, DecodeError, ParcsError, WorkerLost
 from aioparcs.settings import Settings
 from aioparcs.task import Task
@@ -22,8 +23,8 @@ __all__ = ["Launcher"]
 _SIGTERM_EXIT = 128 + signal.SIGTERM
 # Pings in the time that a silent launcher gets.
 _PINGS = 4
-# Seconds that the engine gets to say why a launcher's connection ended.
-_EXPLANATION = 0.5
+# Seconds that the engine gets to say why a launcher's connection ended; a Swarm's leader knows after about one.
+_EXPLANATION = 2.0
 # Seconds that a launcher gets to hear that it is over.
 _FAREWELL = 0.5
 
@@ -37,17 +38,25 @@ class Launcher:
         slot: its number.
         settings: limits and deadlines.
         observer: who watches.
+        look: has the engine look after the launcher at once.
 
     Attributes:
         tasks: its workers that aren't gone, by number.
+        waits_for: what the engine says that its start waits for, or "".
     """
 
-    def __init__(self, module: str, slot: int, settings: Settings, observer: Observer) -> None:
+    def __init__(
+        self, module: str, slot: int, settings: Settings, observer: Observer, look: Callable[[], object]
+    ) -> None:
         self.module = module
         self.slot = slot
         self.tasks: dict[int, Task] = {}
         self._settings = settings
         self._observer = observer
+        self._look = look
+        self.waits_for = ""
+        self._node = ""
+        self._last_lines: dict[int, deque[str]] = {}
         self._link: Link | None = None
         self._requests: list[tuple[FrameType, bytes]] = []
         self._jobs: list[asyncio.Task[None]] = []
@@ -73,12 +82,12 @@ class Launcher:
     def start(self, tasks: list[Task], base: int, size: int, limits: dict[str, Any]) -> None:
         """Ask for workers, numbered one behind the other."""
         for task in tasks:
-            self.tasks[task.worker] = task
+            self._take(task)
         self._ask(FrameType.START, tasks[0].worker, len(tasks), base, size, limits)
 
     def adopt(self, task: Task, *, stop: Callable[[], object]) -> None:
         """Take a worker that is the process itself, ended by ``stop``: the original PARCS has no launchers."""
-        self.tasks[task.worker] = task
+        self._take(task)
         self._stop = stop
         self._first_deed = "answered the runner"
 
@@ -110,8 +119,20 @@ class Launcher:
         if self._link:
             await self._link.aclose(_FAREWELL)
 
-    def gone(self, reason: str, exitcode: int | None, lines: tuple[str, ...]) -> None:
-        """Hear from the engine that the launcher's process, or container, has ended."""
+    def hear(self, state: LauncherState) -> None:
+        """Hear from the engine where the launcher is, or what it waits for."""
+        self.waits_for = state.reason
+        if state.node and state.node != self._node:
+            self._node = state.node
+            for task in self.tasks.values():
+                task.node = state.node
+            numbers = sorted(self.tasks)
+            if numbers:
+                self._observer.placed(self.module, range(numbers[0], numbers[-1] + 1), state.node)
+
+    def gone(self, state: LauncherState, lines: tuple[str, ...]) -> None:
+        """Hear from the engine that the launcher's process, or container, has ended, or will never be."""
+        reason, exitcode = state.reason, state.exitcode
         self._obituary = f"is lost: its launcher {reason}", lines
         self._gone.set()
         if self._jobs:
@@ -119,7 +140,8 @@ class Launcher:
                 self.lose(*self._obituary)
             return  # else what it said last is still on its way; the obituary follows
         for task in list(self.tasks.values()):
-            task.give_up(f"its main.py {reason} before it {self._first_deed}", lines)
+            ran = state.state != "failed"
+            task.give_up(f"its main.py {reason} before it {self._first_deed}" if ran else reason, lines)
             if exitcode is None:
                 self._ended(task, WorkerLost(task.name, reason, last_lines=lines), cut=True)
             else:
@@ -128,11 +150,16 @@ class Launcher:
     def lose(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
         """Take note that the launcher is gone, and all its workers with it."""
         for task in list(self.tasks.values()):
-            lost = WorkerLost(task.name, reason, last_lines=last_lines)
+            lost = WorkerLost(task.name, reason, last_lines=tuple(self._last_lines.get(task.worker, ())) or last_lines)
             task.give_up(f"it {reason}", last_lines)
             self._ended(task, lost, cut=True)
         if self._link:
             self._link.abort()
+
+    def _take(self, task: Task) -> None:
+        self.tasks[task.worker] = task
+        self._last_lines[task.worker] = deque(maxlen=self._settings.last_lines)
+        task.node = self._node
 
     def _ask(self, type: FrameType, *values: Any) -> None:
         body = codec.encode_inline(list(values))[0]
@@ -150,6 +177,7 @@ class Launcher:
             if not isinstance(error, ParcsError) or isinstance(error, DecodeError):
                 link.abort()
             if self.tasks:
+                self._look()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._gone.wait(), _EXPLANATION)  # the engine may know more
             self.lose(*(self._obituary or (f"is lost with its launcher: {error}", ())))
@@ -190,6 +218,8 @@ class Launcher:
     def _hear_lines(self, lines: list[tuple[int, str]], dropped: int) -> None:
         for worker, line in lines:
             self._observer.output(self.module, worker, line)
+            if worker in self._last_lines:
+                self._last_lines[worker].append(line)
         if dropped:
             self._observer.note(self.module, f"{dropped:,} lines of output were lost: they came faster than they left")
 
@@ -204,6 +234,7 @@ class Launcher:
 
     def _ended(self, task: Task, lost: WorkerLost | None, *, cut: bool = False) -> None:
         del self.tasks[task.worker]
+        self._last_lines.pop(task.worker, None)
         task.end(lost, cut=cut)
         if lost and task.worker in self._stopped and (lost.signal or lost.exitcode == _SIGTERM_EXIT):
             self._observer.stopped(task.module, task.worker)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from aioparcs.engine import Engine, Job, WorkerSpec, observer
 from aioparcs.errors import EndOfChannel
-from aioparcs.local import LocalEngine
+from aioparcs.runner.engines import choose_engine
 from aioparcs.runner.hub import Hub
 from aioparcs.runner.starting import Starting, StartingMany
 from aioparcs.runner.workforce import Workforce
@@ -36,7 +37,8 @@ class Runner:
     leaving it on an error, or by cancelling, kills them. Nothing of the job is left either way.
 
     Args:
-        engine: where work runs; this machine by default.
+        engine: where work runs: an engine, or ``"local"`` for this machine or ``"swarm"``; by default
+            ``PARCS_ENGINE``, else ``swarm`` where ``LEADER_URL`` names a Swarm's leader and ``local`` elsewhere.
         modules: the folders that hold modules; by default ``PARCS_MODULES``, else beside the running module.
         settings: limits and deadlines; from the environment by default.
         tls: encrypt every connection (needs the extra ``aioparcs[tls]``).
@@ -45,17 +47,19 @@ class Runner:
     def __init__(
         self,
         *,
-        engine: Engine | None = None,
+        engine: Engine | str | None = None,
         modules: Iterable[str | os.PathLike[str]] | None = None,
         settings: Settings | None = None,
         tls: bool = False,
     ) -> None:
         self._settings = settings or Settings.from_env()
         folders = None if modules is None else [Path(folder).resolve() for folder in modules]
-        self._engine: Engine = engine or LocalEngine(folders)
+        self._engine: Engine = choose_engine(engine, folders)
         self._tls = tls
         self._observer = observer.get()
-        self._hub = Hub(self._settings, self._observer)
+        # Whoever submits a runner to a Swarm names its job; what the runner starts is no part of that.
+        job = os.environ.pop("PARCS_RUN", None) or secrets.token_hex(4)
+        self._hub = Hub(job, self._settings, self._observer)
         self._workforce = Workforce(self._engine, self._hub, self._settings, self._observer)
         self._listener: Listener | None = None
 
@@ -76,10 +80,14 @@ class Runner:
     async def __aenter__(self) -> Self:
         if self._listener:
             raise RuntimeError("a runner is entered once; make another one")
-        self._listener = await self._engine.listen(self._hub.welcome, tls=self._tls)
-        await self._engine.open(
-            Job(self._hub.job, self._hub.token, self._listener.address, self._settings, self._observer)
-        )
+        try:
+            self._listener = await self._engine.listen(self._hub.welcome, tls=self._tls)
+            await self._engine.open(
+                Job(self._hub.job, self._hub.token, self._listener.address, self._settings, self._observer)
+            )
+        except BaseException:
+            await self._leave()
+            raise
         self._workforce.open()
         return self
 
@@ -119,13 +127,15 @@ class Runner:
         Any number of starts may be on their way at once: ``asyncio.gather(*(runner.start("factor") for ...))``.
 
         Args:
-            module: the name of a folder with ``main.py``.
+            module: the name of a folder with ``main.py``; on a Swarm it stands for the image of that name in
+                ``PARCS_REGISTRY``, and a name with ``/`` or ``:`` is an image itself.
             env: variables of the worker's environment, besides the engine's.
             cpus: CPUs that it may keep busy; whole ones on the local engine.
             memory: bytes that it may use, also as text such as ``"512m"``.
             gpus: GPUs that it gets.
             wire: ``"v1"`` for a service of the original PARCS.
-            swarm: what the swarm engine adds to Docker's specification; the local engine ignores it.
+            swarm: what only a Swarm has, and other engines ignore: ``constraints`` and ``preferences`` of placement,
+                ``mounts``, ``networks``, ``labels``; see docs/swarm.md.
 
         Raises:
             SettingError: an option has an impossible value.
@@ -141,6 +151,7 @@ class Runner:
         *,
         min_workers: int | None = None,
         return_exceptions: bool = False,
+        per_container: int | None = None,
         env: Mapping[str, str] | None = None,
         cpus: float | None = None,
         memory: int | str | None = None,
@@ -151,11 +162,13 @@ class Runner:
         Start many workers at once; await the result, iterate it, or enter it with ``async with``.
 
         Args:
-            module: the name of a folder with ``main.py``.
+            module: see `start`.
             count: how many.
             min_workers: enough to begin with: the wait ends when so many are connected, and those who come later
                 join the list. Starts that fail don't matter as long as so many succeed.
             return_exceptions: put a `StartError` into the list in place of a worker that did not start.
+            per_container: how many of them share a container on a Swarm, 1 by default; what `main.py` loads before
+                ``serve`` is loaded once for all of these. The local engine has no containers.
             env: see `start`; each of the workers gets the same.
             cpus: see `start`; for each of them.
             memory: see `start`; for each of them.
@@ -168,7 +181,9 @@ class Runner:
         """
         if not 1 <= (1 if min_workers is None else min_workers) <= count:
             raise ValueError(f"count={count!r} and min_workers={min_workers!r} start no workers")
-        spec = WorkerSpec.make(module, env=env, cpus=cpus, memory=memory, gpus=gpus, swarm=swarm)
+        spec = WorkerSpec.make(
+            module, env=env, cpus=cpus, memory=memory, gpus=gpus, per_container=per_container, swarm=swarm
+        )
         return StartingMany(
             lambda: self._workforce.place(spec, count), min_workers=min_workers, return_exceptions=return_exceptions
         )

@@ -9,7 +9,6 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
-from aioparcs.address import Address
 from aioparcs.channel import Channel, introduce_v1
 from aioparcs.engine import Engine, Observer, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import ConnectionLost, HandshakeError, StartError
@@ -131,17 +130,19 @@ class Workforce:
     def _ask(self, group: WorkerGroup, placement: Placement, tasks: list[Task]) -> None:
         launcher = self._hub.launchers.get(placement.launcher)
         if launcher is None:
-            launcher = Launcher(group.spec.module, placement.launcher, self._settings, self._observer)
+            module, slot = group.spec.module, placement.launcher
+            launcher = Launcher(module, slot, self._settings, self._observer, self._engine.look)
             self._hub.launchers[placement.launcher] = launcher
-        if placement.dial:
+        if group.spec.wire == "v1":
             launcher.adopt(tasks[0], stop=lambda: self._own(self._engine.stop(group)))
-            dialling = self._own(self._dial_v1(tasks[0], placement.dial))
+            dialling = self._own(self._dial_v1(tasks[0], placement.launcher))
             tasks[0].on_settled(lambda _: dialling.cancel())  # it may have ended before it answered
         else:
-            launcher.start(tasks, group.first, group.size, group.spec.limits)
+            launcher.start(tasks, group.first, group.size, dict(placement.limits))
 
-    async def _dial_v1(self, task: Task, address: Address) -> None:
+    async def _dial_v1(self, task: Task, launcher: int) -> None:
         try:
+            address = await self._engine.address(launcher)
             reader, writer = await dial(address, timeout=self._settings.start_timeout)
             try:
                 await introduce_v1(reader, writer, self._settings.handshake_timeout)
@@ -150,6 +151,9 @@ class Workforce:
                 raise
         except (ConnectionLost, HandshakeError) as error:
             task.give_up(str(error))
+            return
+        except StartError as error:
+            task.give_up(error.reason)
             return
         task.connect(Channel(reader, writer, settings=self._settings, version=1), version=1)
         self._observer.connected(task.module, task.worker)
@@ -178,19 +182,20 @@ class Workforce:
 
     async def _hear_engine(self, group: WorkerGroup) -> None:
         async for state in self._engine.states(group):
-            if state.state not in ("failed", "gone"):
-                continue
             launcher = self._hub.launchers[state.launcher]
-            lines = await self._engine.post_mortem(state.launcher)
-            launcher.gone(state.reason, state.exitcode, lines)
+            if state.state in ("failed", "gone"):
+                launcher.gone(state, await self._engine.post_mortem(state.launcher))
+            else:
+                launcher.hear(state)
 
     def _expire(self, group: WorkerGroup, tasks: list[Task]) -> None:
         """Give up what didn't come in time."""
         for task in tasks:
             if not task.is_connected and task.start_error is None:
+                waits_for = next((one.waits_for for one in self._launchers() if task.worker in one.tasks), "")
                 task.give_up(
-                    f"it was not connected within {self._settings.start_timeout:g} s (PARCS_START_TIMEOUT); "
-                    "does its main.py reach serve(...)?"
+                    f"it was not connected within {self._settings.start_timeout:g} s (PARCS_START_TIMEOUT): "
+                    f"{waits_for or 'does its main.py reach serve(...)?'}"
                 )
                 self._kill(task, signal.SIGKILL)
         if not self._is_connected(group) and not any(task.is_connected for task in tasks):

@@ -1,0 +1,36 @@
+"""Which engine a runner uses, when its program doesn't say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from aioparcs.engine import Engine
+from aioparcs.errors import SettingError
+from aioparcs.local import LocalEngine
+
+__all__ = ["choose_engine"]
+
+
+def choose_engine(engine: Engine | str | None, folders: list[Path] | None) -> Engine:
+    """
+    Give the engine that is meant.
+
+    Args:
+        engine: one, or its name, or None for what the environment says.
+        folders: where the local engine finds modules, see `LocalEngine`.
+
+    Raises:
+        SettingError: there is none of that name.
+    """
+    if engine is None:
+        engine = os.environ.get("PARCS_ENGINE") or ("swarm" if "LEADER_URL" in os.environ else "local")
+    if engine == "local":
+        return LocalEngine(folders)
+    if engine == "swarm":
+        from aioparcs.swarm import SwarmEngine  # here: a runner without Docker doesn't wait for its libraries to load
+
+        return SwarmEngine()
+    if isinstance(engine, str):
+        raise SettingError(f"there is no engine {engine!r} (PARCS_ENGINE): there are local and swarm")
+    return engine

@@ -1,0 +1,44 @@
+"""The labels that tell whose a Swarm service is, and what others read of them."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+__all__ = ["DEADLINE", "JOB", "MODULE", "ROLE", "RUNNER", "STACK", "job_labels", "runner_identity", "stack"]
+
+# `docker stack`, Swarmpit and Portainer group by this one. Docker's documents don't promise it; its code does.
+STACK = "com.docker.stack.namespace"
+JOB = "io.aioparcs.job"
+ROLE = "io.aioparcs.role"  # "runner" or "worker"
+MODULE = "io.aioparcs.module"
+# When, in seconds since 1970, what it starts should be connected: a job without a task after that is an orphan.
+DEADLINE = "io.aioparcs.deadline"
+# The process that directs the job: host, boot, process id and its start, so that a dead one can be told on its host.
+RUNNER = "io.aioparcs.runner"
+
+
+def stack(job: str) -> str:
+    """Name the stack that a job is shown as."""
+    return f"parcs-{job}"
+
+
+def job_labels(job: str) -> dict[str, str]:
+    """Make the labels of all that belongs to a job."""
+    return {STACK: stack(job), JOB: job}
+
+
+def runner_identity(pid: int | None = None) -> str:
+    """
+    Describe a process of this host, this one by default, so that nothing else ever is described alike.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    pid = os.getpid() if pid is None else pid
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        boot = file.read().strip()
+    with open(f"/proc/{pid}/stat", "rb") as stat:
+        started = stat.read().rpartition(b")")[2].split()[19].decode()
+    namespace = os.stat("/proc/self/ns/pid").st_ino  # a number says nothing about another container's process
+    return f"{socket.gethostname()}/{boot}/{namespace}/{pid}/{started}"

@@ -1,0 +1,74 @@
+"""What Docker's tasks say of launchers: a pure function of the answer of `GET /tasks`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aioparcs.engine import LauncherState
+from aioparcs.errors import signal_name
+
+__all__ = ["is_over", "launcher_state", "newest"]
+
+Record = Mapping[str, Any]
+
+# Task states behind which nothing comes, and wishes of Docker that say the same of a node it can't ask.
+_ENDED = frozenset({"complete", "failed", "shutdown", "rejected", "orphaned", "remove"})
+_WISHED = frozenset({"shutdown", "remove"})
+# What a task that isn't running yet waits for.
+_WAITS = {
+    "new": "Docker has not given it a network address; are there free ones? (aioparcs doctor)",
+    "pending": "Docker has found no node for it",
+    "preparing": "its node is pulling the image",
+    "starting": "its container is starting",
+}
+
+
+def newest(tasks: Iterable[Record]) -> dict[int, Record]:
+    """Give the newest task of each slot; Docker keeps old ones."""
+    found: dict[int, Record] = {}
+    for task in sorted(tasks, key=lambda task: str(task["CreatedAt"])):
+        found[task.get("Slot", 1)] = task
+    return found
+
+
+def is_over(task: Record) -> bool:
+    """Tell whether nothing more is to be expected of a task."""
+    return task["Status"]["State"] in _ENDED or task["DesiredState"] in _WISHED
+
+
+def launcher_state(launcher: int, task: Record, nodes: Mapping[str, str]) -> LauncherState:
+    """
+    Say what a task means for its launcher.
+
+    Args:
+        launcher: the launcher's slot.
+        task: its task.
+        nodes: names of nodes by their IDs.
+    """
+    status = task["Status"]
+    state, said = status["State"], str(status.get("Err") or "")
+    node = nodes.get(task.get("NodeID", ""), "")
+    if state == "running" and not is_over(task):
+        return LauncherState(launcher, "running", node=node)
+    if state == "rejected":
+        where = f"node {node} " if node else "Docker "
+        return LauncherState(
+            launcher, "failed", f"{where}refused its container: {said or 'for no reason given'}", node=node
+        )
+    if state in _ENDED:
+        container = status.get("ContainerStatus") or {}
+        if not container.get("ContainerID") and state != "complete":
+            return LauncherState(launcher, "failed", said or f"Docker ended its task ({state})", node=node)
+        return LauncherState(launcher, "gone", *_end(container.get("ExitCode"), said), node=node)
+    if is_over(task):
+        return LauncherState(launcher, "gone", f"was given up by Docker: node {node or '?'} does not answer", node=node)
+    return LauncherState(launcher, "placed", said or _WAITS.get(state, f"its container is {state}"), node=node)
+
+
+def _end(code: int | None, said: str) -> tuple[str, int | None]:
+    if code is None or (code < 0):
+        return f"ended: {said or 'Docker does not say how'}", None
+    if code > 128 and code != 143:  # as a shell says it; 143 is a launcher's own way to end on SIGTERM
+        return f"was killed by {signal_name(code - 128)}", 128 - code
+    return f"ended with exit code {code}", code
