@@ -26,8 +26,6 @@ _SECOND = 10**9
 _GRACE = 3
 # Bytes that a container may have besides its workers' memory: the launcher, its control side, what they load.
 _LAUNCHER_MEMORY = 64 << 20
-# Open files of a launcher: a worker's output is one. Docker 29's own default is 1,024.
-_FILES = 65_536
 _LONGEST_NAME = 63
 _OPTIONS = {"constraints", "preferences", "mounts", "networks", "labels"}
 
@@ -119,7 +117,6 @@ def _container(spec: WorkerSpec, around: Surroundings, labels: Mapping[str, str]
         "Init": around.secret is None,  # ours is a process 1 that reaps its children and heeds signals
         "StopGracePeriod": _GRACE * _SECOND,
         "Healthcheck": {"Test": ["NONE"]},
-        "Ulimits": [{"Name": "nofile", "Soft": _FILES, "Hard": _FILES}],
         "Mounts": _mounts(spec),
     }
     if around.secret:
