@@ -15,8 +15,8 @@ from docker.utils.build import exclude_paths
 __all__ = ["Context", "module_files"]
 
 IGNORE = ".dockerignore"
-# What no image needs; last, so that no line of a .dockerignore brings it back.
-NEVER = ("**/.git", "**/__pycache__", "**/.venv")
+# What no image needs; last, so that no line of a .dockerignore brings it back, or a part of it.
+NEVER = [f"**/{name}{inside}" for name in (".git", "__pycache__", ".venv") for inside in ("", "/**")]
 
 
 def module_files(folder: Path) -> list[str]:

@@ -14,9 +14,9 @@ from aiodocker import Docker, DockerError
 from aioparcs.build import credentials
 from aioparcs.build.daemon import inspect_image, published_digest, stream
 from aioparcs.build.dockerfile import DOCKERFILE, module_context
-from aioparcs.build.names import base_image, check_tag, image_name, registry_address, wheel_folder
+from aioparcs.build.names import base_image, check_request, image_name, wheel_folder
 from aioparcs.build.transcript import Says, Transcript
-from aioparcs.errors import BuildError, SettingError, StartError
+from aioparcs.errors import BuildError, StartError
 
 __all__ = ["BuiltImage", "build"]
 
@@ -77,12 +77,8 @@ async def build(
         SettingError: an argument, or the variable in its place, has an impossible value.
         DockerError: the leader can't be reached, or fails; `open_docker` makes it a `ClusterError`.
     """
-    name = image_name(folder.name, registry)
-    if push and not registry_address(registry):
-        raise SettingError("pushing needs a registry: --registry HOST:PORT, or PARCS_REGISTRY in the environment")
-    if tag is not None:
-        check_tag(tag)
-    work = _Work(docker, folder.name, name, on_line, on_state)
+    check_request(folder.name, registry=registry, push=push, tag=tag)
+    work = _Work(docker, folder.name, image_name(folder.name, registry), on_line, on_state)
     with TemporaryFile() as file:
         content = await work.prepare(file, folder, base_image(registry, base), wheel_folder(wheels))
         return await work.carry_out(file, content, push=push, tag=tag)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from aioparcs.build import BuiltImage, build
+from aioparcs.build.names import check_request
 from aioparcs.build.transcript import Says
 from aioparcs.cli.terminal import harmless
 from aioparcs.swarm import open_docker
@@ -48,6 +49,8 @@ def build_all(folders: Sequence[Path], wishes: Wishes) -> Iterator[BuiltImage]:
         BuildError, ClusterError, SettingError: the first one that fails ends it.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for folder in folders:  # the last one's mistake is told before the first is built
+        check_request(folder.name, registry=wishes.registry, push=wishes.push, tag=wishes.tag)
     with asyncio.Runner() as runner:
         for folder in folders:
             yield runner.run(_build(folder, wishes, console))
