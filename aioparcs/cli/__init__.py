@@ -1,4 +1,4 @@
-"""The command line: ``aioparcs run``, ``aioparcs new``, ``aioparcs completion``."""
+"""The command line: ``aioparcs run``, ``aioparcs build``, ``aioparcs new``, ``aioparcs completion``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import get_completion_class
 
 from aioparcs import __version__
 from aioparcs.cli import modules as found
+from aioparcs.cli.build import build
+from aioparcs.cli.complete import modules_there
 from aioparcs.cli.display import Detail, opened
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.template import command_line, copy_to
 from aioparcs.engine import observer
-from aioparcs.local import find_modules
 
 __all__ = ["main"]
 
@@ -39,6 +40,7 @@ Examples:
   aioparcs new hello                   make a project that runs
   aioparcs run hello/runner            run it on this machine
   aioparcs run runner --modules examples -e N=111111111 -e P=8
+  aioparcs build factor runner --push  make images for a Docker Swarm
   eval "$(aioparcs completion bash)"   complete with TAB in this shell
 """
 _RUN_EXAMPLES = """
@@ -68,14 +70,7 @@ def main() -> None:
     """Run parallel programs: a runner and its workers, each with a channel of its own."""
 
 
-def _modules_there(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    folder = os.path.dirname(incomplete)
-    if folder:
-        names = [os.path.join(folder, name) for name in find_modules([Path(folder)])]
-    else:
-        names = list(find_modules(found.roots(context.params.get("modules"))))
-    items = [CompletionItem(name) for name in names if name.startswith(incomplete)]
-    return items or [CompletionItem(incomplete, type="dir")]
+main.add_command(build)
 
 
 def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
@@ -89,7 +84,7 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
 
 
 @main.command(epilog=_RUN_EXAMPLES + _EXIT_CODES)
-@click.argument("module", shell_complete=_modules_there)
+@click.argument("module", shell_complete=modules_there)
 @click.option("-e", "--env", "variables", metavar="K=V", multiple=True, callback=_variables,
               help="Set an environment variable for the runner; may be repeated.")  # fmt: skip
 @click.option("--modules", metavar="DIR", type=click.Path(exists=True, file_okay=False),

@@ -1,0 +1,81 @@
+"""What images are called, and what they are called after: arguments first, then the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from aioparcs.errors import SettingError
+from aioparcs.settings import VERSION
+
+__all__ = ["base_image", "check_request", "image_name", "registry_address", "wheel_folder"]
+
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+
+def registry_address(registry: str | None) -> str:
+    """
+    Tell the registry, ``host:port`` with or without a path; "" if there is none.
+
+    Args:
+        registry: None for ``PARCS_REGISTRY`` of the environment.
+
+    Raises:
+        SettingError: it has a scheme, which image names can't have.
+    """
+    address = (registry or os.environ.get("PARCS_REGISTRY") or "").rstrip("/")
+    if "://" in address:
+        raise SettingError(f"the registry {address!r} is named without {address.partition('://')[0]}://")
+    return address
+
+
+def image_name(module: str, registry: str | None = None) -> str:
+    """
+    Tell the image of a module, without a tag: ``registry/module``.
+
+    Raises:
+        SettingError: Docker allows no image of that name.
+    """
+    address, name = registry_address(registry), module.lower()
+    if not _REPOSITORY.fullmatch(name):
+        raise SettingError(
+            f"no image can be called {module!r}: rename the folder, with letters and digits, and . _ - between them"
+        )
+    return f"{address}/{name}" if address else name
+
+
+def base_image(registry: str | None = None, base: str | None = None) -> str:
+    """Tell the image that modules are built on: ``base``, else ``PARCS_BASE_IMAGE``, else this version's own."""
+    address = registry_address(registry)
+    own = f"{address}/aioparcs/python:{VERSION}" if address else f"aioparcs/python:{VERSION}"
+    return base or os.environ.get("PARCS_BASE_IMAGE") or own
+
+
+def wheel_folder(wheels: Path | None) -> Path | None:
+    """
+    Tell the folder of wheels that packages are installed from: ``wheels``, else ``PARCS_WHEELS``, else none.
+
+    Raises:
+        SettingError: there is no such folder.
+    """
+    named = os.environ.get("PARCS_WHEELS")
+    folder = wheels or (Path(named) if named else None)
+    if folder is not None and not folder.is_dir():
+        raise SettingError(f"there is no folder of wheels {os.fspath(folder)!r}")
+    return folder
+
+
+def check_request(module: str, *, registry: str | None, push: bool, tag: str | None) -> None:
+    """
+    Let pass what can be asked for; nothing is connected.
+
+    Raises:
+        SettingError: the module, the registry or the tag can't be called so, or a push has nowhere to go.
+    """
+    image_name(module, registry)
+    if push and not registry_address(registry):
+        raise SettingError("pushing needs a registry: --registry HOST:PORT, or PARCS_REGISTRY in the environment")
+    if tag is not None and not _TAG.fullmatch(tag):
+        raise SettingError(f"{tag!r} is no tag: letters, digits and _ . - are, 128 at most")
