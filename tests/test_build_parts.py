@@ -17,11 +17,11 @@ import pytest
 from aioparcs import BuildError, SettingError, StartError
 from aioparcs.build import base_image, image_name, install
 from aioparcs.build.context import Context, module_files
-from aioparcs.build.credentials import all_registries, one_registry
 from aioparcs.build.dockerfile import bases, module_context
-from aioparcs.build.names import check_request, wheel_folder
 from aioparcs.build.transcript import Transcript
 from aioparcs.settings import VERSION
+from aioparcs.swarm.credentials import all_registries, one_registry
+from aioparcs.swarm.names import check_request, wheel_folder
 
 Module = Callable[..., Path]
 BASE = "registry:5000/aioparcs/python:1"

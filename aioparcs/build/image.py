@@ -11,12 +11,12 @@ from typing import IO, NamedTuple
 
 from aiodocker import Docker, DockerError
 
-from aioparcs.build import credentials
 from aioparcs.build.daemon import inspect_image, published_digest, stream
 from aioparcs.build.dockerfile import DOCKERFILE, module_context
-from aioparcs.build.names import base_image, check_request, image_name, wheel_folder
 from aioparcs.build.transcript import Says, Transcript
 from aioparcs.errors import BuildError, StartError
+from aioparcs.swarm import credentials
+from aioparcs.swarm.names import base_image, check_request, image_name, wheel_folder
 
 __all__ = ["BuiltImage", "build"]
 

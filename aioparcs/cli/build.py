@@ -47,7 +47,7 @@ Exit codes:
 @click.argument("module", nargs=-1, required=True, shell_complete=modules_there)
 @click.option("--push", is_flag=True, help="Push the images, for all nodes to pull; needs a registry.")
 @click.option("--registry", metavar="R", help="The registry, HOST:PORT or HOST:PORT/PATH.  [default: $PARCS_REGISTRY]")
-@click.option("--tag", metavar="T", help="Give the images this tag too.")
+@click.option("--tag", metavar="T", default="latest", show_default=True, help="Give the images this tag too.")
 @click.option("--base", metavar="IMAGE",
               help="What to build on.  [default: $PARCS_BASE_IMAGE, else aioparcs/python in the registry]")  # fmt: skip
 @click.option("--wheels", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),

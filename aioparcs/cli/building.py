@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from aioparcs.build import BuiltImage, build
-from aioparcs.build.names import check_request
 from aioparcs.build.transcript import Says
 from aioparcs.cli.terminal import harmless
 from aioparcs.swarm import open_docker
+from aioparcs.swarm.names import check_request
 
 __all__ = ["Wishes", "build_all"]
 
