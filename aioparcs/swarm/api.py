@@ -169,9 +169,10 @@ class Swarm:
         except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError):
             return ()
 
-    async def service_lines(self, service: str, *, since: str = "0", tail: str = "all") -> list[LogLine]:
+    async def service_lines(self, service: str, *, since: int = 0, tail: str = "all") -> list[LogLine]:
         """Fetch what a service's tasks have printed, in order, from a moment on (as in a line's ``time``)."""
-        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "since": since, "tail": tail}
+        moment = f"{since // 10**9}.{since % 10**9:09}"
+        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "since": moment, "tail": tail}
         with self._asking():
             async with self.docker._query(f"services/{service}/logs", params=params, timeout=_LOGS) as response:
                 return parse_logs(await response.read(), timestamps=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 __all__ = ["LogLine", "parse_logs"]
@@ -18,12 +19,12 @@ class LogLine(NamedTuple):
     Attributes:
         text: the line.
         error: True if it went to standard error.
-        time: when, as Docker writes it (RFC 3339 with nanoseconds), "" if that wasn't asked for.
+        time: when, in nanoseconds since 1970; 0 if that wasn't asked for.
     """
 
     text: str
     error: bool
-    time: str = ""
+    time: int = 0
 
 
 def parse_logs(data: bytes, *, timestamps: bool = False) -> list[LogLine]:
@@ -42,5 +43,7 @@ def parse_logs(data: bytes, *, timestamps: bool = False) -> list[LogLine]:
 def _line(text: str, error: bool, timestamps: bool) -> LogLine:
     if not timestamps:
         return LogLine(text, error)
-    time, _, text = text.partition(" ")
-    return LogLine(text, error, time)
+    time, _, text = text.partition(" ")  # RFC 3339 with nanoseconds, in UTC: more digits than datetime keeps
+    seconds, _, fraction = time.removesuffix("Z").partition(".")
+    moment = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
+    return LogLine(text, error, int(moment.timestamp()) * 10**9 + int(fraction.ljust(9, "0")[:9]))
