@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ _SOCKET = "/var/run/docker.sock"
 # Seconds that a runner gets to end its workers when it is stopped.
 _GRACE = 60
 _PAUSE = 0.3  # between two looks at a runner that runs
+_UNUSUAL = 3.0  # seconds after which people want to know why it has not begun
 _SECOND = 10**9
 
 
@@ -107,7 +109,7 @@ class RunnerService:
         self._job = job
         self._service = service
         self._task: Record | None = None
-        self._printed = "0"
+        self._printed = 0
 
     @classmethod
     async def submit(cls, swarm: Swarm, submission: Submission) -> RunnerService:
@@ -137,12 +139,12 @@ class RunnerService:
         Raises:
             ClusterError: it can't be started, or not in time.
         """
-        said = ""
+        said, since = "", monotonic()
 
         async def has_begun() -> bool:
             nonlocal said
             state = await self._look()
-            if state == "placed" and self.waits_for != said:
+            if state == "placed" and self.waits_for != said and monotonic() - since > _UNUSUAL:
                 said = self.waits_for
                 note(said)
             return state != "placed"
