@@ -313,7 +313,12 @@ def test_a_build_is_told_line_by_line_and_step_by_step() -> None:
 
 
 def test_a_failing_step_is_told_with_its_last_lines() -> None:
-    said = [*(f"line {n}\n" for n in range(30)), "no end"]
+    said = [
+        " ---> Running in 1\n",
+        *(f"line {n}\n" for n in range(30)),
+        "no end",
+        "\nRemoving intermediate container 1\n",
+    ]
     error = {"message": "The command '/bin/sh -c b' returned a non-zero code: 7", "code": 7}
     with pytest.raises(BuildError) as caught:
         follow([{"stream": "Step 2/2 : RUN b\n"}, *({"stream": s} for s in said), {"errorDetail": error, "error": ""}])

@@ -25,6 +25,7 @@ USER = "1000:1000"
 _FROM = re.compile(r"(?i)^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$")
 _LOADED = """
 FROM {base} AS packages
+LABEL io.aioparcs.content=packages
 USER 0
 COPY {packages}/ /build/{packages}/
 {sources}RUN ["python", "/build/{packages}/install.py", "/opt/aioparcs", "-r", "{requirements}"]

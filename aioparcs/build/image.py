@@ -21,7 +21,6 @@ from aioparcs.swarm.names import base_image, check_request, image_name, wheel_fo
 __all__ = ["BuiltImage", "build"]
 
 CONTENT = "io.aioparcs.content"  # the label with the hash of all that went into an image
-MODULE = "io.aioparcs.module"  # and the one with its module's name
 _DIGITS = 12  # of the hash, in the tag
 
 
@@ -115,7 +114,7 @@ class _Work:
         digest = await self._published(reference) if push else None
         built = not there and digest is None
         if built:
-            await self._build(file, reference, {CONTENT: content, MODULE: self._module})
+            await self._build(file, reference, {CONTENT: content})
         pushed = push and digest is None
         if pushed:
             digest = await self._push(reference)

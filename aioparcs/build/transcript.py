@@ -16,6 +16,7 @@ Says = Callable[[str], None]
 QUOTED = 20  # lines of a failing step that its error has
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")  # what a step writes to stderr comes in red
 _STEP = re.compile(r"Step (\d+/\d+) : (.*)")
+_OWN = (" ---> ", "Removing intermediate container ")  # Docker's own remarks, not the step's
 _EXIT = re.compile(r"returned a non-zero code: (\d+)")
 _DONE = ("Pushed", "Layer already", "Mounted", "Pull complete", "Already")  # how a layer's last state begins
 _MIB = 1 << 20
@@ -79,7 +80,7 @@ class Transcript:
                 self._step = f"{step[1]} `{step[2]}`"
                 self._last.clear()
                 self._state(f"step {step[1]}: {step[2]}")
-            elif line:
+            elif line and not line.startswith(_OWN):
                 self._last.append(line)
             if line:
                 self._line(line)
