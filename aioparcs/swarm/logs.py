@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
+from datetime import datetime
 from typing import NamedTuple
 
-__all__ = ["LogLine", "parse_logs"]
+__all__ = ["LogLine", "parse_logs", "unix_time"]
 
 # A frame of Docker's multiplexed streams: 1 for stdout or 2 for stderr, three zeros, the length.
 _HEADER = struct.Struct(">BxxxI")
@@ -37,6 +38,14 @@ def parse_logs(data: bytes, *, timestamps: bool = False) -> list[LogLine]:
             lines.append(_line(text, stream == 2, timestamps))
         position += size
     return sorted(lines, key=lambda line: line.time) if timestamps else lines
+
+
+def unix_time(time: str) -> str:
+    """Write a line's time as a log request wants it, in seconds since 1970 with nanoseconds; "0" stays as it is."""
+    if time == "0":
+        return time
+    seconds, _, fraction = time.rstrip("Z").partition(".")
+    return f"{datetime.fromisoformat(f'{seconds}+00:00').timestamp():.0f}.{fraction:0<9}"
 
 
 def _line(text: str, error: bool, timestamps: bool) -> LogLine:
