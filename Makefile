@@ -5,11 +5,11 @@ py   := $(VENV)/bin/python
 # Never a console script: its first line can't hold a path with a space in it.
 pip  := $(py) -m pip -qq --disable-pip-version-check --no-input install
 
-.PHONY: help demo test test-all check bench clean .venv
+.PHONY: help demo test test-all check bench cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-9s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.runtime ## find the divisors of a number on 8 workers of this machine
 	@$(py) -m aioparcs run runner --modules examples -e N=111111111 -e P=8
@@ -30,6 +30,12 @@ check: $(VENV)/.dev ## check format, lint, types and the architecture
 bench: $(VENV)/.dev ## measure channels and starting workers, into build/bench.json
 	@mkdir -p build
 	@$(py) -m benchmarks channel spawn --json build/bench.json
+
+cluster: $(VENV)/.dev ## bring up a real Swarm of three nodes on this machine (Debian, root)
+	@$(py) -m tests.cluster up
+
+cluster-down: $(VENV)/.dev ## take that Swarm down
+	@$(py) -m tests.cluster down
 
 clean: ## remove what the other targets made
 	@rm -rf .venv .venv-3.* build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aioparcs.channel import Channel
     from aioparcs.codec import register
     from aioparcs.errors import (
+        BuildError,
         BusyError,
         ChannelClosed,
         ClusterError,
@@ -40,6 +41,7 @@ _HOMES = {
     "Address": "aioparcs.address",
     "Channel": "aioparcs.channel",
     "register": "aioparcs.codec",
+    "BuildError": "aioparcs.errors",
     "BusyError": "aioparcs.errors",
     "ChannelClosed": "aioparcs.errors",
     "ClusterError": "aioparcs.errors",
@@ -64,6 +66,7 @@ _HOMES = {
 
 __all__ = [
     "Address",
+    "BuildError",
     "BusyError",
     "Channel",
     "ChannelClosed",

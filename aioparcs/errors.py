@@ -15,6 +15,7 @@ Everything that can go wrong, in one tree.
     ├── DecodeError         a message arrived whole, but its value can't be made here
     ├── RemoteError         the peer's program raised (also the builtin that it raised)
     ├── StartError          a worker could not be started
+    ├── BuildError          a module's image could not be built or pushed
     ├── ClusterError        the cluster can't be reached, or refuses
     └── SettingError        a setting or an option has an impossible value (also a ValueError)
 
@@ -30,6 +31,7 @@ from functools import lru_cache
 from typing import Any
 
 __all__ = [
+    "BuildError",
     "BusyError",
     "ChannelClosed",
     "ClusterError",
@@ -206,6 +208,29 @@ class StartError(ParcsError):
 
     def __str__(self) -> str:
         return f"{self.module} did not start: {self.reason}{quote_lines(self.last_lines)}"
+
+
+class BuildError(ParcsError):
+    """
+    A module's image could not be built, or pushed.
+
+    Attributes:
+        module: the module's name.
+        image: what the image would be called, or "".
+        reason: what happened and what to do about it.
+        last_lines: the last lines of the step that failed, oldest first.
+    """
+
+    def __init__(self, module: str, image: str, reason: str, last_lines: tuple[str, ...] = ()) -> None:
+        super().__init__(module, image, reason)
+        self.module = module
+        self.image = image
+        self.reason = reason
+        self.last_lines = last_lines
+
+    def __str__(self) -> str:
+        image = f" (image {self.image})" if self.image else ""
+        return f"{self.module}{image}: {self.reason}{quote_lines(self.last_lines)}"
 
 
 class ClusterError(ParcsError):

@@ -11,6 +11,7 @@ import asyncio
 import datetime
 import hashlib
 import os
+import resource
 import socket
 import ssl
 import struct
@@ -22,7 +23,7 @@ from aioparcs.address import Address
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
 from aioparcs.settings import Settings
 
-__all__ = ["Listener", "dial", "keep_alive", "listen", "silence"]
+__all__ = ["Listener", "dial", "keep_alive", "listen", "raise_file_limit", "silence"]
 
 OnConnect = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -130,6 +131,16 @@ async def dial(
                 pause = min(2 * pause, _LONGEST_PAUSE)
     except TimeoutError:
         raise ConnectionLost(f"can't connect to {address} within {timeout:g} s: {last}") from None
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets this process have: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            pass  # the hard limit is beyond what the kernel allows
 
 
 def keep_alive(transport: asyncio.BaseTransport, liveness: float, *, user_timeout: bool) -> None:

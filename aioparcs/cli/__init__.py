@@ -1,4 +1,4 @@
-"""The command line: ``aioparcs run``, ``aioparcs new``, ``aioparcs completion``."""
+"""The command line: ``aioparcs run``, ``aioparcs build``, ``aioparcs new``, ``aioparcs completion``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import sys
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import get_completion_class
 
 from aioparcs import __version__
 from aioparcs.cli import modules as found
+from aioparcs.cli.build import build
+from aioparcs.cli.complete import modules_there
 from aioparcs.cli.display import Detail, opened
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.template import command_line, copy_to
 from aioparcs.engine import observer
-from aioparcs.local import find_modules
+from aioparcs.errors import ParcsError, SettingError
 
 __all__ = ["main"]
 
@@ -39,6 +41,7 @@ Examples:
   aioparcs new hello                   make a project that runs
   aioparcs run hello/runner            run it on this machine
   aioparcs run runner --modules examples -e N=111111111 -e P=8
+  aioparcs build factor runner --push  make images for a Docker Swarm
   eval "$(aioparcs completion bash)"   complete with TAB in this shell
 """
 _RUN_EXAMPLES = """
@@ -47,6 +50,7 @@ Examples:
   aioparcs run hello/runner
   aioparcs run runner --modules examples -e N=111111111 -e P=8
   aioparcs run -q hello/runner > result.txt
+  aioparcs run hello/runner --on swarm
 """
 _NEW_EXAMPLE = """
 \b
@@ -68,14 +72,7 @@ def main() -> None:
     """Run parallel programs: a runner and its workers, each with a channel of its own."""
 
 
-def _modules_there(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    folder = os.path.dirname(incomplete)
-    if folder:
-        names = [os.path.join(folder, name) for name in find_modules([Path(folder)])]
-    else:
-        names = list(find_modules(found.roots(context.params.get("modules"))))
-    items = [CompletionItem(name) for name in names if name.startswith(incomplete)]
-    return items or [CompletionItem(incomplete, type="dir")]
+main.add_command(build)
 
 
 def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
@@ -89,16 +86,28 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
 
 
 @main.command(epilog=_RUN_EXAMPLES + _EXIT_CODES)
-@click.argument("module", shell_complete=_modules_there)
+@click.argument("module", shell_complete=modules_there)
 @click.option("-e", "--env", "variables", metavar="K=V", multiple=True, callback=_variables,
               help="Set an environment variable for the runner; may be repeated.")  # fmt: skip
 @click.option("--modules", metavar="DIR", type=click.Path(exists=True, file_okay=False),
               help="The folder that holds the modules.  [default: $PARCS_MODULES, else the current folder "
                    "and the one above it]")  # fmt: skip
+@click.option("--on", "where", type=click.Choice(["local", "swarm"]),
+              help="local: on this machine. swarm: build images of what changed, and have the Swarm run it all.  "
+                   "[default: the runner here, its workers where PARCS_ENGINE or LEADER_URL say]")  # fmt: skip
+@click.option("--detach", is_flag=True, help="With --on swarm: print the job's name and don't wait for its end.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only failures and what the runner itself prints.")
 @click.option("-v", "--verbose", is_flag=True, help="Say too when each worker starts, connects and ends.")
-def run(module: str, variables: dict[str, str], modules: str | None, quiet: bool, verbose: bool) -> None:
-    """Run MODULE's main.py with its workers on this machine.
+def run(
+    module: str,
+    variables: dict[str, str],
+    modules: str | None,
+    where: str | None,
+    detach: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Run MODULE's main.py with its workers, on this machine or on a Docker Swarm.
 
     MODULE is a runner: the name of a folder under --modules, or the path of any folder with a main.py.
     The services that it starts are looked for under --modules too, else beside the runner's folder.
@@ -106,11 +115,17 @@ def run(module: str, variables: dict[str, str], modules: str | None, quiet: bool
     """
     if quiet and verbose:
         raise found.Usage("-q and -v contradict each other")
+    if detach and where != "swarm":
+        raise found.Usage("--detach goes with --on swarm")
+    detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
+    if where == "swarm":
+        sys.exit(_submit(module, modules, variables, detail, detach))
+    if where == "local":
+        os.environ["PARCS_ENGINE"] = "local"
     folder = found.find(module, found.roots(modules))
     if modules:
         os.environ["PARCS_MODULES"] = os.path.abspath(modules)
     os.environ.update(variables)
-    detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
     try:
         with terminable(), opened(detail) as display:
             token = observer.set(display)
@@ -121,6 +136,20 @@ def run(module: str, variables: dict[str, str], modules: str | None, quiet: bool
     except KeyboardInterrupt:  # between two lines of ours
         code = EX_INTERRUPTED
     sys.exit(code)
+
+
+def _submit(module: str, modules: str | None, variables: dict[str, str], detail: Detail, detach: bool) -> int:
+    from aioparcs.cli.submit import Order, submit  # Docker's libraries take longer to load than the rest together
+
+    is_image = ("/" in module or ":" in module) and not os.path.exists(module)
+    runner = module if is_image else found.find(module, found.roots(modules))
+    folders = found.roots(modules) if modules or isinstance(runner, str) else [runner.parent]
+    try:
+        return submit(Order(runner, folders, variables, detail, detach))
+    except SettingError as error:
+        raise found.Usage(str(error)) from None
+    except ParcsError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command(epilog=_NEW_EXAMPLE)

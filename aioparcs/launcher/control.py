@@ -27,7 +27,7 @@ from aioparcs.launcher.nursery import MESSAGE_SIZE
 from aioparcs.launcher.output import Output
 from aioparcs.launcher.place import Home
 from aioparcs.settings import Settings
-from aioparcs.transport import keep_alive, silence
+from aioparcs.transport import keep_alive, raise_file_limit, silence
 from aioparcs.wire import Frame, FrameType
 
 __all__ = ["Control"]
@@ -77,6 +77,7 @@ class Control:
             ConnectionLost: the runner is gone.
             HandshakeError: the runner refused this launcher.
         """
+        raise_file_limit()  # each worker's output is one: Docker 29 gives a container no more than 1,024
         reader, writer, _ = await connect(self._home, Role.LAUNCHER, self._home.slot, self._settings)
         keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
         self._link = Link(reader, writer, settings=self._settings)

@@ -34,16 +34,21 @@ class Requirements(NamedTuple):
     content: str
 
 
-def read_requirements(folder: Path) -> Requirements:
+def read_requirements(folder: Path, *, python: tuple[int, ...] | None = sys.version_info[:3]) -> Requirements:
     """
     Read what a module needs.
 
+    Args:
+        folder: the module.
+        python: the version of the Python that will run it, None if nobody knows yet.
+
     Raises:
-        StartError: it can't be read, or the module wants another Python than this one.
+        StartError: it can't be read, or the module wants another Python than that.
     """
     try:
         script = _read_script(folder)
-        _check_python(folder.name, str(script.get("requires-python", "")))
+        if python is not None:
+            _check_python(folder.name, str(script.get("requires-python", "")), python)
         listed = folder / "requirements.txt"
         if listed.exists():
             names = tuple(_lines(listed))
@@ -68,8 +73,7 @@ def _read_script(folder: Path) -> dict[str, Any]:
         raise StartError(folder.name, f"the script metadata in its main.py can't be read: {error}") from error
 
 
-def _check_python(module: str, wanted: str) -> None:
-    here = sys.version_info[:3]
+def _check_python(module: str, wanted: str, here: tuple[int, ...]) -> None:
     for clause in filter(None, wanted.split(",")):
         parsed = _CLAUSE.fullmatch(clause)
         if parsed is None:

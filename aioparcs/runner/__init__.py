@@ -1,7 +1,7 @@
 """The program that directs: `Runner`, and `run` to make a whole program of one."""
 
-from aioparcs.runner.run import explain, run
+from aioparcs.runner.run import Stop, explain, run
 from aioparcs.runner.runner import Runner
 from aioparcs.runner.starting import Starting, StartingMany
 
-__all__ = ["Runner", "Starting", "StartingMany", "explain", "run"]
+__all__ = ["Runner", "Starting", "StartingMany", "Stop", "explain", "run"]

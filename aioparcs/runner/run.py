@@ -16,7 +16,7 @@ from aioparcs.errors import ParcsError, SettingError
 from aioparcs.launcher import new_loop
 from aioparcs.runner.runner import Runner
 
-__all__ = ["explain", "run"]
+__all__ = ["Stop", "explain", "run"]
 
 Main = Callable[[Runner], Awaitable[Any]] | type[Runner]
 
@@ -40,7 +40,7 @@ def run(main: Main) -> None:
             impossible value, 130 for Ctrl-C, 143 for SIGTERM.
     """
     _check_no_loop()
-    stop = _Stop()
+    stop = Stop()
     try:
         with asyncio.Runner(loop_factory=new_loop) as loop_runner:
             loop_runner.run(stop.guard(_run(main)))
@@ -102,7 +102,7 @@ def _is_internal(frame: traceback.FrameSummary) -> bool:
     return frame.filename.startswith(_INTERNAL)
 
 
-class _Stop:
+class Stop:
     """
     Turns SIGINT and SIGTERM into a cancellation of the program.
 

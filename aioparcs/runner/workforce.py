@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import resource
 import signal
 from collections.abc import Coroutine
@@ -16,7 +15,7 @@ from aioparcs.runner.hub import Hub
 from aioparcs.runner.launchers import Launcher
 from aioparcs.settings import Settings
 from aioparcs.task import Task
-from aioparcs.transport import dial
+from aioparcs.transport import dial, raise_file_limit
 
 __all__ = ["Workforce"]
 
@@ -57,7 +56,7 @@ class Workforce:
 
     def open(self) -> None:
         """Begin."""
-        _raise_file_limit()
+        raise_file_limit()
         self._is_open = True
 
     def is_open(self) -> bool:
@@ -205,14 +204,6 @@ class Workforce:
         for launcher in self._launchers():
             if task.worker in launcher.tasks:
                 launcher.kill(task.worker, number)
-
-
-def _raise_file_limit() -> None:
-    """Allow as many open files as the system lets this process have: each worker's connection is one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        with contextlib.suppress(OSError, ValueError):  # a hard limit beyond what the kernel allows
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _check_file_limit(module: str, workers: int) -> None:

@@ -18,7 +18,7 @@ import aiohttp
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.labels import JOB
 from aioparcs.swarm.leader import Leader, find_leader, open_docker, to_cluster_error
-from aioparcs.swarm.logs import LogLine, parse_logs, unix_time
+from aioparcs.swarm.logs import LogLine, parse_logs
 
 __all__ = ["Record", "Swarm", "open_swarm"]
 
@@ -175,7 +175,7 @@ class Swarm:
         except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError):
             return ()
 
-    async def service_lines(self, service: str, *, since: str = "0", tail: str = "all") -> list[LogLine]:
+    async def service_lines(self, service: str, *, since: int = 0, tail: str = "all") -> list[LogLine]:
         """
         Fetch what a service's tasks have printed, in order; nothing if it is gone.
 
@@ -183,17 +183,18 @@ class Swarm:
 
         Args:
             service: the service.
-            since: the ``time`` of a line, for it and what came later; "0" for all.
+            since: the ``time`` of a line, for it and what came later; 0 for all.
             tail: how many of the last lines, "all" for all.
         """
         return await self._lines(f"services/{service}/logs", since, tail)
 
-    async def container_lines(self, task: str, *, since: str = "0", tail: str = "all") -> list[LogLine]:
+    async def container_lines(self, task: str, *, since: int = 0, tail: str = "all") -> list[LogLine]:
         """Fetch what one task has printed, like `service_lines`."""
         return await self._lines(f"tasks/{task}/logs", since, tail)
 
-    async def _lines(self, path: str, since: str, tail: str) -> list[LogLine]:
-        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "since": unix_time(since), "tail": tail}
+    async def _lines(self, path: str, since: int, tail: str) -> list[LogLine]:
+        moment = f"{since // 10**9}.{since % 10**9:09}"
+        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "since": moment, "tail": tail}
         data = bytearray()
         with self._asking(absent=True):
             try:

@@ -68,7 +68,7 @@ class _New:
     """Leaves out lines that were given before: what a time is asked for has come with that time already."""
 
     def __init__(self) -> None:
-        self.since = "0"
+        self.since = 0
         self._given = 0  # how many lines of exactly that time: the parts of a long one share theirs
 
     def of(self, lines: list[LogLine]) -> list[LogLine]:

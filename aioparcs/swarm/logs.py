@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-__all__ = ["LogLine", "parse_logs", "unix_time"]
+__all__ = ["LogLine", "parse_logs"]
 
 # A frame of Docker's multiplexed streams: 1 for stdout or 2 for stderr, three zeros, the length.
 _HEADER = struct.Struct(">BxxxI")
@@ -19,12 +19,12 @@ class LogLine(NamedTuple):
     Attributes:
         text: the line.
         error: True if it went to standard error.
-        time: when, as Docker writes it (RFC 3339 with nanoseconds), "" if that wasn't asked for.
+        time: when, in nanoseconds since 1970; 0 if that wasn't asked for.
     """
 
     text: str
     error: bool
-    time: str = ""
+    time: int = 0
 
 
 def parse_logs(data: bytes, *, timestamps: bool = False) -> list[LogLine]:
@@ -34,22 +34,17 @@ def parse_logs(data: bytes, *, timestamps: bool = False) -> list[LogLine]:
     while position + _HEADER.size <= len(data):
         stream, size = _HEADER.unpack_from(data, position)
         position += _HEADER.size
-        for text in data[position : position + size].decode(errors="replace").splitlines():
-            lines.append(_line(text, stream == 2, timestamps))
+        # A frame is one line, and only \n ends it: a \r or a form feed is the program's own.
+        text = data[position : position + size].decode(errors="replace").removesuffix("\n")
+        lines.append(_line(text, stream == 2, timestamps))
         position += size
     return sorted(lines, key=lambda line: line.time) if timestamps else lines
-
-
-def unix_time(time: str) -> str:
-    """Write a line's time as a log request wants it, in seconds since 1970 with nanoseconds; "0" stays as it is."""
-    if time == "0":
-        return time
-    seconds, _, fraction = time.rstrip("Z").partition(".")
-    return f"{datetime.fromisoformat(f'{seconds}+00:00').timestamp():.0f}.{fraction:0<9}"
 
 
 def _line(text: str, error: bool, timestamps: bool) -> LogLine:
     if not timestamps:
         return LogLine(text, error)
-    time, _, text = text.partition(" ")
-    return LogLine(text, error, time)
+    time, _, text = text.partition(" ")  # RFC 3339 with nanoseconds, in UTC: more digits than datetime keeps
+    seconds, _, fraction = time.removesuffix("Z").partition(".")
+    moment = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
+    return LogLine(text, error, int(moment.timestamp()) * 10**9 + int(fraction.ljust(9, "0")[:9]))

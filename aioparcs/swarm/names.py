@@ -9,7 +9,7 @@ from pathlib import Path
 from aioparcs.errors import SettingError
 from aioparcs.settings import VERSION
 
-__all__ = ["base_image", "check_tag", "image_name", "registry_address", "wheel_folder"]
+__all__ = ["base_image", "check_request", "image_name", "registry_address", "wheel_folder"]
 
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -67,12 +67,15 @@ def wheel_folder(wheels: Path | None) -> Path | None:
     return folder
 
 
-def check_tag(tag: str) -> None:
+def check_request(module: str, *, registry: str | None, push: bool, tag: str | None) -> None:
     """
-    Let a tag pass that Docker allows.
+    Let pass what can be asked for; nothing is connected.
 
     Raises:
-        SettingError: it doesn't.
+        SettingError: the module, the registry or the tag can't be called so, or a push has nowhere to go.
     """
-    if not _TAG.fullmatch(tag):
+    image_name(module, registry)
+    if push and not registry_address(registry):
+        raise SettingError("pushing needs a registry: --registry HOST:PORT, or PARCS_REGISTRY in the environment")
+    if tag is not None and not _TAG.fullmatch(tag):
         raise SettingError(f"{tag!r} is no tag: letters, digits and _ . - are, 128 at most")

@@ -17,7 +17,7 @@ from aioparcs.engine import Job, WorkerSpec
 from aioparcs.errors import SettingError
 from aioparcs.swarm.labels import DEADLINE, MODULE, ROLE, RUNNER, job_labels, stack
 
-__all__ = ["TOKEN_PATH", "Surroundings", "check_options", "service_name", "service_spec"]
+__all__ = ["TOKEN_PATH", "Surroundings", "check_options", "literal", "service_name", "service_spec"]
 
 TOKEN_PATH = "/run/secrets/parcs_token"
 
@@ -26,8 +26,6 @@ _SECOND = 10**9
 _GRACE = 3
 # Bytes that a container may have besides its workers' memory: the launcher, its control side, what they load.
 _LAUNCHER_MEMORY = 64 << 20
-# Open files of a launcher: a worker's output is one. Docker 29's own default is 1,024.
-_FILES = 65_536
 _LONGEST_NAME = 63
 _OPTIONS = {"constraints", "preferences", "mounts", "networks", "labels"}
 
@@ -79,6 +77,11 @@ def check_options(spec: WorkerSpec) -> None:
     _mounts(spec)
 
 
+def literal(value: str) -> str:
+    """Write a variable's value so that it stays what it is: Docker expands Go's templates in them."""
+    return value.replace("{{", '{{"{{"}}')
+
+
 def service_name(job: str, module: str, first: int) -> str:
     """Name a service: ``parcs-JOB_MODULE-FIRST``, with what Docker allows in a name."""
     tail = f"-{first}"
@@ -119,7 +122,6 @@ def _container(spec: WorkerSpec, around: Surroundings, labels: Mapping[str, str]
         "Init": around.secret is None,  # ours is a process 1 that reaps its children and heeds signals
         "StopGracePeriod": _GRACE * _SECOND,
         "Healthcheck": {"Test": ["NONE"]},
-        "Ulimits": [{"Name": "nofile", "Soft": _FILES, "Hard": _FILES}],
         "Mounts": _mounts(spec),
     }
     if around.secret:
@@ -132,8 +134,7 @@ def _container(spec: WorkerSpec, around: Surroundings, labels: Mapping[str, str]
 
 def _environment(spec: WorkerSpec, around: Surroundings) -> dict[str, str]:
     job = around.job
-    # Docker expands templates in variables; a user's value is meant as it is.
-    variables = {name: value.replace("{{", '{{"{{"}}') for name, value in spec.env.items()}
+    variables = {name: literal(value) for name, value in spec.env.items()}
     if around.secret is None:
         return {**variables, "LEADER_URL": around.leader}
     return {

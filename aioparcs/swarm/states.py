@@ -15,6 +15,8 @@ Record = Mapping[str, Any]
 # Task states behind which nothing comes, and wishes of Docker that say the same of a node it can't ask.
 _ENDED = frozenset({"complete", "failed", "shutdown", "rejected", "orphaned", "remove"})
 _WISHED = frozenset({"shutdown", "remove"})
+# How Docker speaks of a container that ran and ended; all else is about one that could not be started.
+_BY_ITSELF = "task: non-zero exit"
 # What a task that isn't running yet waits for.
 _WAITS = {
     "new": "Docker has not given it a network address; are there free ones? (aioparcs doctor)",
@@ -58,8 +60,9 @@ def launcher_state(launcher: int, task: Record, nodes: Mapping[str, str]) -> Lau
         )
     if state in _ENDED:
         container = status.get("ContainerStatus") or {}
-        if not container.get("ContainerID") and state != "complete":
-            return LauncherState(launcher, "failed", said or f"Docker ended its task ({state})", node=node)
+        if state == "failed" and not said.startswith(_BY_ITSELF):
+            where = f"on node {node}: " if node else ""
+            return LauncherState(launcher, "failed", f"{where}{said or 'Docker does not say why'}", node=node)
         return LauncherState(launcher, "gone", *_end(container.get("ExitCode"), said), node=node)
     if is_over(task):
         return LauncherState(launcher, "gone", f"was given up by Docker: node {node or '?'} does not answer", node=node)

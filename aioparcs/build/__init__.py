@@ -1,0 +1,6 @@
+"""Images of modules: built by the leader's Docker from a module's folder, and pushed for all nodes to pull."""
+
+from aioparcs.build.image import BuiltImage, build
+from aioparcs.swarm.names import base_image, image_name
+
+__all__ = ["BuiltImage", "base_image", "build", "image_name"]

@@ -1,0 +1,142 @@
+"""The Dockerfile of a module that has none, and what stands in one that has."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from aioparcs.build.context import IGNORE, Context, module_files
+from aioparcs.errors import BuildError
+from aioparcs.local.requirements import Requirements, read_requirements
+
+__all__ = ["DOCKERFILE", "bases", "module_context", "write_dockerfile"]
+
+DOCKERFILE = "Dockerfile"
+# Folders of the context: what becomes /parcs, and what is only needed to install packages.
+MODULE, PACKAGES = "module", "packages"
+# The user `parcs` of the base image; by its number, for other base images.
+USER = "1000:1000"
+
+_FROM = re.compile(r"(?i)^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$")
+_LOADED = """
+FROM {base} AS packages
+USER 0
+COPY {packages}/ /build/{packages}/
+{sources}RUN ["python", "/build/{packages}/install.py", "/opt/aioparcs", "-r", "{requirements}"]
+"""
+_INSTALLED = """COPY --from=packages /opt/aioparcs /opt/aioparcs
+ENV PYTHONPATH=/opt/aioparcs/packages PATH=/opt/aioparcs/bin:$PATH
+"""
+_IMAGE = """
+FROM {base}
+{installed}COPY --chown={user} {module}/ /parcs/
+WORKDIR /parcs
+USER {user}
+CMD ["python", "main.py"]
+"""
+
+
+def module_context(folder: Path, base: str, wheels: Path | None) -> tuple[Context, tuple[str, ...]]:
+    """
+    Collect what the build of a module's folder is sent, and name the images that it begins with.
+
+    A folder with a ``Dockerfile`` is sent as it is. For any other a Dockerfile is written, into the context only:
+    ``base``, what the module requires, and the folder in ``/parcs``.
+
+    Args:
+        folder: the module.
+        base: the image to build on, where there is no Dockerfile.
+        wheels: a folder that packages are installed from, instead of the network.
+
+    Raises:
+        BuildError: what it requires can't be read.
+        StartError: the same, of its metadata.
+        OSError: a file can't be read.
+    """
+    context, names = Context(), module_files(folder)
+    if (folder / DOCKERFILE).is_file():
+        for name in names:
+            context.add(name, folder / name)
+        return context, tuple(bases((folder / DOCKERFILE).read_text(encoding="utf-8")))
+    if "main.py" not in names:
+        raise BuildError(folder.name, "", f"its {IGNORE} leaves out main.py")
+    for name in names:
+        if name != IGNORE:
+            context.add(f"{MODULE}/{name}", folder / name)
+    needed = read_requirements(folder, python=None)
+    if needed.names:
+        _add_packages(context, folder, needed, wheels)
+    context.add(DOCKERFILE, write_dockerfile(base, needed).encode())
+    return context, (base,)
+
+
+def write_dockerfile(base: str, needed: Requirements) -> str:
+    """Write the Dockerfile for a module without one; packages are installed in a stage of their own."""
+    loaded = installed = ""
+    if needed.names:
+        requirements, local = _requirements_file(needed), _names_files(needed)
+        sources = f"COPY {MODULE}/ /build/{MODULE}/\nWORKDIR /build/{MODULE}\n" if local else ""
+        loaded = _LOADED.format(base=base, packages=PACKAGES, sources=sources, requirements=requirements)
+        installed = _INSTALLED
+    return (loaded + _IMAGE.format(base=base, installed=installed, module=MODULE, user=USER)).lstrip()
+
+
+def bases(dockerfile: str) -> Iterator[str]:
+    """Name the images that a Dockerfile begins its stages with; not those that an ``ARG`` decides."""
+    stages = {"scratch"}
+    for line in dockerfile.splitlines():
+        found = _FROM.match(line)
+        if found is None:
+            continue
+        image, stage = found.groups()
+        if image.lower() not in stages and "$" not in image:
+            yield image
+        stages.add((stage or "").lower())
+
+
+def _add_packages(context: Context, folder: Path, needed: Requirements, wheels: Path | None) -> None:
+    context.add(f"{PACKAGES}/install.py", (files(__package__) / "install.py").read_bytes())
+    if _requirements_file(needed).startswith("/"):
+        context.add(f"{PACKAGES}/requirements.txt", "".join(f"{name}\n" for name in needed.names).encode())
+    if (pip := _pip()) is not None:
+        context.add(f"{PACKAGES}/pip.zip", pip)
+    if wheels is not None:
+        found = [path for path in wheels.iterdir() if path.name.endswith((".whl", ".tar.gz", ".zip"))]
+        if not found:
+            raise BuildError(folder.name, "", f"there are no wheels in {wheels}: pip wheel -w {wheels} PACKAGE")
+        for path in found:
+            context.add(f"{PACKAGES}/wheels/{path.name}", path.resolve())
+
+
+def _names_files(needed: Requirements) -> bool:
+    """Tell whether requirements name files of the module, which then must be there when they are installed."""
+    return needed.content != "\n".join(needed.names)
+
+
+def _requirements_file(needed: Requirements) -> str:
+    """Name the file that the installer reads: the module's own only if others are found from it."""
+    if _names_files(needed) and needed.arguments[0] == "-r":
+        return needed.arguments[1]
+    return f"/build/{PACKAGES}/requirements.txt"
+
+
+def _pip() -> bytes | None:
+    """Give this Python's pip as a zip that any Python runs, for images without one; None if there is none here."""
+    spec = find_spec("pip")
+    if spec is None or spec.origin is None:
+        bundled = find_spec("ensurepip")
+        wheels = sorted(Path(str(bundled.origin)).parent.glob("_bundled/pip-*.whl")) if bundled else []
+        return wheels[-1].read_bytes() if wheels else None
+    root = Path(spec.origin).parent
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(root.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                name = zipfile.ZipInfo(f"pip/{path.relative_to(root)}")  # always of 1980: one pip, one hash
+                archive.writestr(name, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return data.getvalue()

@@ -1,0 +1,205 @@
+"""From a module's folder to an image that every node can have, doing only what is not done already."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
+
+from aiodocker import Docker, DockerError
+
+from aioparcs.build.daemon import inspect_image, published_digest, stream
+from aioparcs.build.dockerfile import DOCKERFILE, module_context
+from aioparcs.build.transcript import Says, Transcript
+from aioparcs.errors import BuildError, StartError
+from aioparcs.swarm import credentials
+from aioparcs.swarm.names import base_image, check_request, image_name, wheel_folder
+
+__all__ = ["BuiltImage", "build"]
+
+CONTENT = "io.aioparcs.content"  # the label with the hash of all that went into an image
+MODULE = "io.aioparcs.module"  # and the one with its module's name
+_DIGITS = 12  # of the hash, in the tag
+
+
+class BuiltImage(NamedTuple):
+    """
+    An image of a module.
+
+    Attributes:
+        module: the module's name.
+        reference: the image, ``name:tag``; the tag is a hash of all that went into it.
+        digest: ``name@sha256:...`` once it is in a registry, else None.
+        built: whether it was built now.
+        pushed: whether it was pushed now.
+    """
+
+    module: str
+    reference: str
+    digest: str | None
+    built: bool
+    pushed: bool
+
+
+async def build(
+    docker: Docker,
+    folder: Path,
+    *,
+    registry: str | None = None,
+    base: str | None = None,
+    push: bool = False,
+    wheels: Path | None = None,
+    tag: str | None = None,
+    on_line: Says = lambda line: None,
+    on_state: Says = lambda state: None,
+) -> BuiltImage:
+    """
+    Have the leader build a module's image, and push it; what has not changed is neither built nor pushed again.
+
+    Nothing is written into the module's folder. Cancelling it ends the build or the push; what is whole stays.
+
+    Args:
+        docker: an open client of the leader, see `open_docker`.
+        folder: the module; its name is the module's.
+        registry: where the image goes, ``host:port``; None for ``PARCS_REGISTRY``.
+        base: the image to build on; None for ``PARCS_BASE_IMAGE``, else ``aioparcs/python`` in the registry.
+        push: whether it goes to the registry, for other nodes to pull.
+        wheels: a folder to install packages from, without the network; None for ``PARCS_WHEELS``.
+        tag: one more tag for the image.
+        on_line: is told each line of output.
+        on_state: is told in a few words what goes on, whenever that changes.
+
+    Raises:
+        BuildError: a step failed, the base image is not there, or the registry refuses.
+        SettingError: an argument, or the variable in its place, has an impossible value.
+        DockerError: the leader can't be reached, or fails; `open_docker` makes it a `ClusterError`.
+    """
+    check_request(folder.name, registry=registry, push=push, tag=tag)
+    work = _Work(docker, folder.name, image_name(folder.name, registry), on_line, on_state)
+    with TemporaryFile() as file:
+        content = await work.prepare(file, folder, base_image(registry, base), wheel_folder(wheels))
+        return await work.carry_out(file, content, push=push, tag=tag)
+
+
+class _Work:
+    """What is done for one image."""
+
+    def __init__(self, docker: Docker, module: str, name: str, line: Says, state: Says) -> None:
+        self._docker = docker
+        self._module = module
+        self._name = name
+        self._line = line
+        self._state = state
+
+    async def prepare(self, file: IO[bytes], folder: Path, base: str, wheels: Path | None) -> str:
+        """Pack what the build is sent, and give the hash of all that decides what comes out."""
+        self._state("packing")
+        try:
+            context, bases = await asyncio.to_thread(module_context, folder, base, wheels)
+            packed = await asyncio.to_thread(context.pack, file)
+        except StartError as error:
+            raise BuildError(self._module, "", error.reason) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise BuildError(self._module, "", f"its folder can't be read: {error}") from error
+        written = not (folder / DOCKERFILE).is_file()
+        identities = [await self._identity(image, needed=written) for image in bases]
+        return hashlib.sha256(json.dumps([packed, identities]).encode()).hexdigest()
+
+    async def carry_out(self, file: IO[bytes], content: str, *, push: bool, tag: str | None) -> BuiltImage:
+        """Build, tag and push what is not there yet."""
+        reference = f"{self._name}:{content[:_DIGITS]}"
+        there = await inspect_image(self._docker, reference) is not None
+        digest = await self._published(reference) if push else None
+        built = not there and digest is None
+        if built:
+            await self._build(file, reference, {CONTENT: content, MODULE: self._module})
+        pushed = push and digest is None
+        if pushed:
+            digest = await self._push(reference)
+        if tag is not None:
+            if not built and not there:
+                await self._pull(reference)
+            pushed = await self._add_tag(reference, f"{self._name}:{tag}", digest) or pushed
+        full = f"{self._name}@{digest}" if digest else None
+        return BuiltImage(self._module, reference, full, built, pushed)
+
+    async def _identity(self, image: str, *, needed: bool) -> str:
+        """Give the ID of an image to build on; it is pulled first, or the same build would hash differently after."""
+        found = await inspect_image(self._docker, image)
+        if found is None:
+            try:
+                await self._pull(image)
+            except BuildError as error:
+                if not needed:
+                    return ""  # the build itself will say what is wrong with a Dockerfile
+                reason = f"its base image is not there; --base and PARCS_BASE_IMAGE name another. {error.reason}"
+                raise BuildError(self._module, image, reason) from error
+            found = await inspect_image(self._docker, image)
+        return str(found["Id"]) if found else ""
+
+    async def _build(self, file: IO[bytes], reference: str, labels: dict[str, str]) -> None:
+        # version 1 is the builder that every engine has; BuildKit would need a session of its own protocol.
+        params = {"t": reference, "rm": "1", "forcerm": "1", "version": "1", "labels": json.dumps(labels)}
+        headers = await asyncio.to_thread(credentials.all_registries)
+        headers["Content-Type"] = "application/x-tar"
+        transcript = self._transcript(reference)
+        await self._follow(transcript, "build", params, headers, file)
+        if "ID" not in transcript.result:
+            raise transcript.failure("the leader broke off without a word")
+
+    async def _push(self, reference: str) -> str:
+        name, _, tag = reference.rpartition(":")
+        headers = await self._credentials(reference)
+        transcript = self._transcript(reference)
+        await self._follow(transcript, f"images/{name}/push", {"tag": tag}, headers)
+        digest = transcript.result.get("Digest") or await self._published(reference)
+        if digest is None:
+            raise transcript.failure("it was pushed, but the registry doesn't have it")
+        return str(digest)
+
+    async def _pull(self, image: str) -> None:
+        params = {"fromImage": image}
+        if "@" not in image and ":" not in image.rpartition("/")[2]:
+            params["tag"] = "latest"
+        headers = await self._credentials(image)
+        await self._follow(self._transcript(image), "images/create", params, headers)
+
+    async def _add_tag(self, reference: str, tagged: str, digest: str | None) -> bool:
+        """Give the image one more tag, and push that if it is pushed at all; tell whether it was."""
+        name, _, tag = tagged.rpartition(":")
+        await self._docker.images.tag(reference, name, tag=tag)
+        if digest is None or await self._published(tagged) == digest:
+            return False
+        await self._push(tagged)
+        return True
+
+    async def _follow(
+        self,
+        transcript: Transcript,
+        path: str,
+        params: dict[str, str],
+        headers: dict[str, str],
+        data: IO[bytes] | None = None,
+    ) -> None:
+        try:
+            async with stream(self._docker, path, params=params, headers=headers, data=data) as messages:
+                async for message in messages:
+                    transcript.take(message)
+        except DockerError as error:
+            if error.status == 900:
+                raise
+            raise transcript.failure(error.message) from error
+        except TimeoutError as error:
+            raise transcript.failure("the leader has said nothing for 10 minutes") from error
+
+    async def _published(self, image: str) -> str | None:
+        return await published_digest(self._docker, image, await self._credentials(image))
+
+    async def _credentials(self, image: str) -> dict[str, str]:
+        return await asyncio.to_thread(credentials.one_registry, image)
+
+    def _transcript(self, image: str) -> Transcript:
+        return Transcript(self._module, image, self._line, self._state)

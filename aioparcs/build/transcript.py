@@ -1,0 +1,118 @@
+"""What Docker tells while it builds, pulls and pushes, made into lines, into one short state, and into errors."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from aioparcs.errors import BuildError
+
+__all__ = ["Says", "Transcript"]
+
+Says = Callable[[str], None]
+
+QUOTED = 20  # lines of a failing step that its error has
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")  # what a step writes to stderr comes in red
+_STEP = re.compile(r"Step (\d+/\d+) : (.*)")
+_EXIT = re.compile(r"returned a non-zero code: (\d+)")
+_DONE = ("Pushed", "Layer already", "Mounted", "Pull complete", "Already")  # how a layer's last state begins
+_MIB = 1 << 20
+
+
+class Transcript:
+    """
+    Follows one build, pull or push.
+
+    Args:
+        module: whose image it is.
+        image: what it is called.
+        line: is told each line of output.
+        state: is told in a few words what goes on, whenever that changes.
+    """
+
+    def __init__(self, module: str, image: str, line: Says, state: Says) -> None:
+        self._module = module
+        self._image = image
+        self._line = line
+        self._state = state
+        self._step = ""
+        self._last: deque[str] = deque(maxlen=QUOTED)
+        self._rest = ""
+        self._layers: dict[str, tuple[str, int, int]] = {}
+        self.result: dict[str, Any] = {}  # what Docker names at the end: an image's ID, or a digest
+
+    def take(self, message: dict[str, Any]) -> None:
+        """
+        Take one message.
+
+        Raises:
+            BuildError: it is Docker's last one, and says what failed.
+        """
+        if "error" in message or "errorDetail" in message:
+            detail = message.get("errorDetail") or {}
+            raise self.failure(str(detail.get("message") or message.get("error")))
+        if "stream" in message:
+            self._take_text(message["stream"])
+        elif "aux" in message:
+            self.result.update(message["aux"])
+        elif "status" in message:
+            self._take_status(message)
+
+    def failure(self, text: str) -> BuildError:
+        """Make the error of what Docker said, and of the step that it said it about."""
+        if self._rest:
+            self._take_text("\n")
+        code = _EXIT.search(text)
+        if not self._step:
+            return BuildError(self._module, self._image, f"{text.strip()}{_advice(text, self._image)}")
+        reason = f"ended with exit code {code[1]}" if code else f"failed: {text.strip()}"
+        return BuildError(self._module, self._image, f"step {self._step} {reason}", tuple(self._last))
+
+    def _take_text(self, text: str) -> None:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            line = _COLOR.sub("", line).rstrip().rpartition("\r")[2]
+            step = _STEP.fullmatch(line)
+            if step:
+                self._step = f"{step[1]} `{step[2]}`"
+                self._last.clear()
+                self._state(f"step {step[1]}: {step[2]}")
+            elif line:
+                self._last.append(line)
+            if line:
+                self._line(line)
+
+    def _take_status(self, message: dict[str, Any]) -> None:
+        layer, status = message.get("id"), message["status"]
+        if not layer or ":" in status:  # about the whole
+            return self._line(status)
+        before = self._layers.get(layer, ("", 0, 0))
+        detail = message.get("progressDetail") or {}
+        self._layers[layer] = status, int(detail.get("current", before[1])), int(detail.get("total", before[2]))
+        if status != before[0]:
+            self._line(f"{layer}: {status}")
+        self._state(self._progress(status))
+        return None
+
+    def _progress(self, status: str) -> str:
+        layers = self._layers.values()
+        done = sum(1 for state, *_ in layers if state.startswith(_DONE))
+        moved, total = sum(now for _, now, _ in layers) / _MIB, sum(size for *_, size in layers) / _MIB
+        size = f", {moved:.0f} of {max(moved, total):.0f} MiB" if total >= 1 else ""
+        verb = "pulling" if "ull" in status or "ownload" in status else "pushing"
+        return f"{verb}: {done} of {len(layers)} layers{size}"
+
+
+def _advice(text: str, image: str) -> str:
+    """Say what to do about what registries and Docker say most often."""
+    registry = image.partition("/")[0]
+    said = text.lower()
+    if "server gave http response to https client" in said:
+        return f'; add "insecure-registries": ["{registry}"] to daemon.json of every node, or give it a certificate'
+    if any(word in said for word in ("denied", "unauthorized", "no basic auth", "authentication required")):
+        return f"; docker login {registry}"
+    if any(word in said for word in ("connection refused", "no such host", "timeout", "no route", "unreachable")):
+        return f"; is the registry {registry} running, and reachable from the leader?"
+    return ""

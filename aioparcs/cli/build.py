@@ -1,0 +1,99 @@
+"""The command ``aioparcs build``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aioparcs.cli import modules as found
+from aioparcs.cli.complete import modules_there
+from aioparcs.cli.execute import EX_INTERRUPTED, terminable
+from aioparcs.errors import BuildError, ClusterError, SettingError
+
+if TYPE_CHECKING:
+    from aioparcs.build import BuiltImage
+    from aioparcs.cli.building import Wishes
+
+__all__ = ["build"]
+
+_EXAMPLES = """
+\b
+Examples:
+  aioparcs build factor runner --push --registry 10.138.0.6:5000
+  aioparcs build factor -v             see all that the build prints
+  aioparcs build factor --wheels DIR   for a cluster that can't reach the package index
+
+\b
+Environment:
+  LEADER_URL        the leader's Docker, else what Docker's own variables and context say
+  PARCS_REGISTRY    for --registry       PARCS_BASE_IMAGE  for --base
+  PARCS_WHEELS      for --wheels         PARCS_MODULES     for --modules
+
+\b
+Exit codes:
+    0  all images are there
+    1  a build or a push failed, or the leader can't be reached
+    2  the command line, a setting or a module's name is wrong
+  130  ended by Ctrl-C
+  143  ended by SIGTERM
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("module", nargs=-1, required=True, shell_complete=modules_there)
+@click.option("--push", is_flag=True, help="Push the images, for all nodes to pull; needs a registry.")
+@click.option("--registry", metavar="R", help="The registry, HOST:PORT or HOST:PORT/PATH.  [default: $PARCS_REGISTRY]")
+@click.option("--tag", metavar="T", default="latest", show_default=True, help="Give the images this tag too.")
+@click.option("--base", metavar="IMAGE",
+              help="What to build on.  [default: $PARCS_BASE_IMAGE, else aioparcs/python in the registry]")  # fmt: skip
+@click.option("--wheels", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Install packages from the wheels in this folder only.  [default: $PARCS_WHEELS]")  # fmt: skip
+@click.option("--modules", metavar="DIR", type=click.Path(exists=True, file_okay=False),
+              help="The folder that holds the modules.  [default: $PARCS_MODULES, else the current folder "
+                   "and the one above it]")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Show all that builds and pushes print.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of the images.")
+def build(module: tuple[str, ...], modules: str | None, as_json: bool, **wishes: object) -> None:
+    """Build images of modules on the Swarm's leader.
+
+    MODULE is the name of a folder under --modules, or the path of any folder with a main.py. A folder without a
+    Dockerfile needs none: what it requires in requirements.txt, or in the inline metadata of main.py, is installed.
+    What has not changed is neither built nor pushed again.
+    """
+    # Docker's libraries take longer to load than the rest together; help and completion do without.
+    from aioparcs.cli.building import Wishes
+
+    folders = [found.find(name, found.roots(modules)) for name in module]
+    try:
+        with terminable():
+            _build(folders, Wishes(**wishes), as_json)  # type: ignore[arg-type]  # click has made them so
+    except SettingError as error:
+        raise found.Usage(str(error)) from None
+    except (BuildError, ClusterError) as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        sys.exit(EX_INTERRUPTED)
+
+
+def _build(folders: list[Path], wishes: Wishes, as_json: bool) -> None:
+    from aioparcs.cli.building import build_all
+
+    done: list[BuiltImage] = []
+    try:
+        for image in build_all(folders, wishes):
+            done.append(image)
+            if not as_json:
+                click.echo(f"{image.module}: {_what(image)}")
+    finally:
+        if as_json:
+            click.echo(json.dumps([image._asdict() for image in done], indent=2))
+
+
+def _what(image: BuiltImage) -> str:
+    if not image.built and not image.pushed:
+        return f"unchanged, {image.reference}"
+    return f"{' and '.join(['built'] * image.built + ['pushed'] * image.pushed)} {image.reference}"

@@ -1,0 +1,171 @@
+"""What ``aioparcs run --on swarm`` does: build, submit, follow, clean up."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from aioparcs.build import build
+from aioparcs.cli.display import Detail
+from aioparcs.errors import BuildError
+from aioparcs.local import find_modules
+from aioparcs.runner import Stop
+from aioparcs.settings import Settings
+from aioparcs.swarm import Swarm, open_swarm
+from aioparcs.swarm.jobs import remove_job, sweep
+from aioparcs.swarm.labels import stack
+from aioparcs.swarm.submission import RunnerService, Submission
+
+__all__ = ["Order", "modules_named", "submit"]
+
+_FLAGS = {Detail.QUIET: ("-q",), Detail.NORMAL: (), Detail.VERBOSE: ("-v",)}
+# What this program's environment says of the cluster, the runner on it should know too.
+_PASSED_ON = ("PARCS_REGISTRY", "PARCS_NETWORK")
+
+
+class Order(NamedTuple):
+    """
+    What the command line asks for.
+
+    Attributes:
+        runner: the runner's folder, or an image.
+        folders: where its services' folders are.
+        variables: its environment.
+        detail: how much is said.
+        detach: don't wait for its end.
+    """
+
+    runner: Path | str
+    folders: list[Path]
+    variables: Mapping[str, str]
+    detail: Detail
+    detach: bool
+
+
+def submit(order: Order) -> int:
+    """
+    Run a runner on the Swarm; returns its exit code.
+
+    Ctrl-C and SIGTERM end the runner gracefully, wherever it is.
+
+    Raises:
+        BuildError, ClusterError, SettingError: it could not be built, submitted or followed.
+        asyncio.CancelledError, KeyboardInterrupt: it was stopped.
+    """
+    stop, code = Stop(), 1
+
+    async def run() -> None:
+        nonlocal code
+        code = await _submit(order)
+
+    try:
+        with asyncio.Runner() as loop:
+            loop.run(stop.guard(run()))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        if stop.signal is None:
+            raise
+        code = 128 + stop.signal
+    return code
+
+
+def modules_named(runner: Path, folders: list[Path]) -> dict[str, Path]:
+    """
+    Find the modules that a runner may start: those whose name stands as a text in its program, and so on from there.
+
+    Args:
+        runner: the runner's folder.
+        folders: where modules are.
+    """
+    there = find_modules(folders)
+    named: dict[str, Path] = {}
+    unread = [runner]
+    while unread:
+        for text in _texts(unread.pop()):
+            if text in there and text not in named and there[text] != runner:
+                named[text] = there[text]
+                unread.append(there[text])
+    return named
+
+
+def _texts(folder: Path) -> set[str]:
+    texts: set[str] = set()
+    for file in folder.rglob("*.py"):
+        try:
+            tree = ast.parse(file.read_bytes())
+        except (SyntaxError, ValueError):
+            continue  # whoever runs it is told
+        texts |= {
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+    return texts
+
+
+async def _submit(order: Order) -> int:
+    settings = Settings.from_env()
+    async with open_swarm() as swarm:
+        for job in await sweep(swarm):
+            _say(order, f"removed what was left of job {job}")
+        image, images = await _build(swarm, order)
+        job = secrets.token_hex(4)
+        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        variables = {**passed, **settings.to_env(), "PARCS_IMAGES": json.dumps(images), **order.variables}
+        name = order.runner.name if isinstance(order.runner, Path) else order.runner
+        command = ("python", "-m", "aioparcs", "run", ".", *_FLAGS[order.detail])
+        submission = Submission(job, name, image, variables, command, time.time() + settings.start_timeout)
+        service = None
+        try:
+            service = await RunnerService.submit(swarm, submission)
+            if order.detach:
+                click.echo(job)
+                _say(order, f"submitted; aioparcs logs -f {job}, aioparcs rm {job}")
+                return 0
+            _say(order, f"runs as job {job}; docker stack ps {stack(job)}")
+            await service.wait_running(settings.start_timeout, lambda text: _say(order, text))
+            await _follow(service)
+            return service.exitcode
+        finally:
+            if service and not order.detach:
+                await _clean_up(swarm, job, service)
+
+
+async def _build(swarm: Swarm, order: Order) -> tuple[str, dict[str, str]]:
+    """Build and push what has changed; returns the runner's image, and those of its services by name."""
+    if isinstance(order.runner, str):
+        return order.runner, {}
+    images = {}
+    for folder in [order.runner, *modules_named(order.runner, order.folders).values()]:
+        image = await build(swarm.docker, folder, push=True)
+        if image.digest is None:
+            raise BuildError(image.module, image.reference, "it was not pushed")
+        if image.built or image.pushed:
+            _say(order, f"{'built and ' * image.built}pushed {image.reference}", image.module)
+        images[folder.name] = image.digest
+    return images[order.runner.name], images
+
+
+async def _follow(service: RunnerService) -> None:
+    async for line in service.lines():
+        stream = sys.stderr if line.error else sys.stdout
+        stream.write(f"{line.text}\n")
+        stream.flush()
+
+
+async def _clean_up(swarm: Swarm, job: str, service: RunnerService) -> None:
+    """Leave nothing of the job, whatever became of the runner."""
+    await service.stop()
+    await remove_job(swarm, job)
+
+
+def _say(order: Order, text: str, who: str = "runner") -> None:
+    if order.detail is not Detail.QUIET:
+        click.echo(f"{who}: {text}", err=True)

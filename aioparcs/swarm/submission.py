@@ -1,0 +1,199 @@
+"""
+A runner as a Swarm service: on a manager, with its Docker's socket, so that no port of the Docker API is open.
+
+Whoever submits it follows its log by asking again and again: Docker's own way to follow a log never ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from time import monotonic
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from aioparcs.errors import ClusterError
+from aioparcs.swarm.api import Record, Swarm, wait_until
+from aioparcs.swarm.credentials import one_registry
+from aioparcs.swarm.labels import DEADLINE, MODULE, ROLE, job_labels, stack
+from aioparcs.swarm.logs import LogLine
+from aioparcs.swarm.placing import network_name
+from aioparcs.swarm.spec import literal
+from aioparcs.swarm.states import launcher_state, newest
+
+__all__ = ["RunnerService", "Submission"]
+
+_SOCKET = "/var/run/docker.sock"
+# Seconds that a runner gets to end its workers when it is stopped.
+_GRACE = 60
+_PAUSE = 0.3  # between two looks at a runner that runs
+_UNUSUAL = 3.0  # seconds after which people want to know why it has not begun
+_SECOND = 10**9
+
+
+class Submission(NamedTuple):
+    """
+    What is submitted.
+
+    Attributes:
+        job: the job's name.
+        module: the runner's module.
+        image: its image.
+        variables: its environment.
+        arguments: what its container runs; the image's own command if empty.
+        deadline: when it should run, in seconds since 1970.
+    """
+
+    job: str
+    module: str
+    image: str
+    variables: Mapping[str, str]
+    arguments: tuple[str, ...]
+    deadline: float
+
+    def spec(self, network: str, socket: str) -> dict[str, Any]:
+        """
+        Make Docker's specification of the service.
+
+        It is root in its container, which the socket belongs to; whoever may use that is root on the cluster anyway.
+
+        Args:
+            network: the ID of the overlay network.
+            socket: the path of Docker's socket on the manager.
+        """
+        labels = {**job_labels(self.job), ROLE: "runner", MODULE: self.module, DEADLINE: f"{self.deadline:.0f}"}
+        variables = {
+            **self.variables,
+            "PARCS_RUN": self.job,
+            "PARCS_ENGINE": "swarm",
+            "LEADER_URL": f"unix://{_SOCKET}",
+        }
+        container: dict[str, Any] = {
+            "Image": self.image,
+            "Env": [f"{name}={literal(value)}" for name, value in variables.items()],
+            "Labels": labels,
+            "Init": True,  # a runner is no process 1: it may start programs of its own
+            "User": "0",
+            "StopGracePeriod": _GRACE * _SECOND,
+            "Healthcheck": {"Test": ["NONE"]},
+            "Mounts": [{"Type": "bind", "Source": socket, "Target": _SOCKET}],
+        }
+        if self.arguments:
+            container["Command"] = list(self.arguments)
+        return {
+            "Name": f"{stack(self.job)}_runner",
+            "Labels": labels,
+            "Mode": {"Replicated": {"Replicas": 1}},
+            "EndpointSpec": {"Mode": "dnsrr"},
+            "TaskTemplate": {
+                "ContainerSpec": container,
+                "Networks": [{"Target": network}],
+                "RestartPolicy": {"Condition": "none"},
+                "Placement": {"Constraints": ["node.role==manager"]},
+            },
+        }
+
+
+class RunnerService:
+    """
+    A submitted runner.
+
+    Args:
+        swarm: the leader.
+        job: the job's name.
+        service: the service's ID.
+    """
+
+    def __init__(self, swarm: Swarm, job: str, service: str) -> None:
+        self._swarm = swarm
+        self._job = job
+        self._service = service
+        self._task: Record | None = None
+        self._printed = 0
+
+    @classmethod
+    async def submit(cls, swarm: Swarm, submission: Submission) -> RunnerService:
+        """
+        Submit a runner.
+
+        Raises:
+            ClusterError: there is no overlay network, or Docker refuses.
+        """
+        network = await swarm.network(network_name())
+        if network is None:
+            reason = f"there is no network {network_name()!r} on the Swarm"
+            raise ClusterError(swarm.leader.shown, reason, "make it: aioparcs cluster init")
+        url = urlsplit(swarm.leader.url)
+        spec = submission.spec(network["Id"], url.path if url.scheme == "unix" else _SOCKET)
+        headers = await asyncio.to_thread(one_registry, submission.image)
+        return cls(swarm, submission.job, await swarm.create_service(spec, headers))
+
+    async def wait_running(self, timeout: float, note: Callable[[str], None]) -> None:
+        """
+        Wait until the runner runs, or has ended already.
+
+        Args:
+            timeout: seconds.
+            note: is told what the start waits for, when that takes a while.
+
+        Raises:
+            ClusterError: it can't be started, or not in time.
+        """
+        said, since = "", monotonic()
+
+        async def has_begun() -> bool:
+            nonlocal said
+            state = await self._look()
+            if state == "placed" and self.waits_for != said and monotonic() - since > _UNUSUAL:
+                said = self.waits_for
+                note(said)
+            return state != "placed"
+
+        if not await wait_until(has_begun, timeout):
+            reason = f"the runner did not start within {timeout:g} s (PARCS_START_TIMEOUT): {self.waits_for}"
+            raise ClusterError(self._swarm.leader.shown, reason)
+        if self._task is not None and launcher_state(0, self._task, {}).state == "failed":
+            raise ClusterError(self._swarm.leader.shown, f"the runner did not start: {self.waits_for}")
+
+    async def lines(self) -> AsyncIterator[LogLine]:
+        """Give what the runner prints, until it has ended."""
+        over = False
+        while not over:
+            over = await self._look() not in ("placed", "running")  # before the lines: then those are its last
+            for line in await self._swarm.service_lines(self._service, since=self._printed):
+                if line.time > self._printed:
+                    self._printed = line.time
+                    yield line
+            if not over:
+                await asyncio.sleep(_PAUSE)  # Docker tells nobody of lines, or of a task's end: see above
+
+    @property
+    def exitcode(self) -> int:
+        """The runner's exit code; 1 if Docker doesn't know it."""
+        status = self._task["Status"] if self._task else {}
+        code = (status.get("ContainerStatus") or {}).get("ExitCode")
+        return code if code is not None and code >= 0 and (code or status["State"] == "complete") else 1
+
+    @property
+    def waits_for(self) -> str:
+        """Say what the runner's start waits for, or why it failed."""
+        return launcher_state(0, self._task, {}).reason if self._task else "Docker has made no task for it yet"
+
+    async def stop(self) -> None:
+        """Have the runner end its workers and itself, as on SIGTERM, and wait for it."""
+        await self._swarm.remove_service(self._service)
+
+        async def is_gone() -> bool:
+            return all(task["ServiceID"] != self._service for task in await self._swarm.tasks(self._job))
+
+        await wait_until(is_gone, _GRACE + 10)
+
+    async def _look(self) -> str:
+        """Tell the state of the runner's task, as a launcher's: ``placed``, ``running``, ``failed`` or ``gone``."""
+        tasks = [task for task in await self._swarm.tasks(self._job) if task["ServiceID"] == self._service]
+        found = newest(tasks)
+        if found:
+            (self._task,) = found.values()
+        elif self._task:
+            return "gone"  # somebody has removed it
+        return launcher_state(0, self._task, {}).state if self._task else "placed"

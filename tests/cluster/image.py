@@ -1,0 +1,64 @@
+"""The image that modules are built from: wheels of this repository, and images/python/Dockerfile."""
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from aioparcs.settings import VERSION
+from tests.cluster import base
+from tests.cluster.command import execute
+from tests.cluster.node import Node
+from tests.cluster.places import REPOSITORY
+from tests.cluster.registry import Registry
+
+__all__ = ["NAME", "is_current", "provide"]
+
+NAME = "aioparcs/python"
+_SOURCES = "io.aioparcs.sources"  # the label that tells which files an image was built from
+_WHEELS = REPOSITORY / "build/wheels"
+_DOCKERFILE = REPOSITORY / "images/python/Dockerfile"
+_PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")
+
+
+def is_current(registry: Registry) -> bool:
+    """Tell whether the registry has the image of the files that are here."""
+    return (registry.labels(NAME, VERSION) or {}).get(_SOURCES) == _sources(registry)
+
+
+def provide(node: Node, registry: Registry, python_base: str) -> None:
+    """Build the image and push it."""
+    name = f"{registry.address}/{NAME}:{VERSION}"
+    _make_wheels()
+    arguments = ("--build-arg", f"BASE={python_base}", "--build-arg", f"VERSION={VERSION}", "--network", "none")
+    label = f"{_SOURCES}={_sources(registry)}"
+    node.docker("build", "--quiet", "--label", label, *arguments, "-f", _DOCKERFILE, "-t", name, _WHEELS, timeout=300)
+    node.docker("push", "--quiet", name, timeout=120)
+
+
+def _sources(registry: Registry) -> str:
+    """Tell the content of the files that the image is built from, as a short digest."""
+    package = REPOSITORY / "aioparcs"
+    files = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    digest = hashlib.sha256(repr(registry.labels(base.NAME, base.TAG)).encode())
+    for path in sorted([*files, REPOSITORY / "pyproject.toml", _DOCKERFILE]):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(REPOSITORY)} {content}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _make_wheels() -> None:
+    """Gather wheels for the image's Python, which need not be this one: aioparcs, what it requires, and pip."""
+    shutil.rmtree(_WHEELS, ignore_errors=True)
+    _pip("wheel", "--no-deps", "--wheel-dir", _WHEELS, REPOSITORY)
+    (package,) = _WHEELS.glob("aioparcs-*.whl")
+    kinds = [f"--platform=manylinux{version}_{platform.machine()}" for version in ("2014", "_2_17", "_2_28", "_2_34")]
+    target = ("--only-binary=:all:", "--implementation=cp", f"--python-version={base.PYTHON}", *kinds)
+    _pip("download", *target, "--find-links", _WHEELS, "--dest", _WHEELS, package, "pip")
+
+
+def _pip(*arguments: str | Path) -> None:
+    # The whole environment: it may be what tells pip where packages come from.
+    execute(*_PIP, *arguments, timeout=300, env=dict(os.environ))

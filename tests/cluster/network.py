@@ -1,0 +1,92 @@
+"""
+The cluster's network: a switch in a network namespace of its own, and a cable from it to each node and to this machine.
+
+This machine has one end of one cable and none of the bridge, so whatever firewall it has, or a dockerd of its own
+makes, never sees what the nodes say to each other. Nothing here touches its rules.
+"""
+
+import ipaddress
+import json
+import os
+
+from tests.cluster import namespaces
+from tests.cluster.command import ClusterError, execute
+
+__all__ = ["OVERLAY", "SWITCH", "choose_subnet", "is_cut", "is_laid", "lay", "plug", "set_port", "unplug_machine"]
+
+SWITCH = namespaces.PREFIX + "switch"
+"""The namespace of the bridge; the registry lives there too."""
+
+OVERLAY = "10.77.0.0/20"
+"""The subnet of the overlay `parcs`: room for 4,000 workers."""
+
+_BRIDGE = "bridge"
+_MACHINE = "parcs0"  # this machine's end of its cable
+_CANDIDATES = [ipaddress.IPv4Network(f"10.213.{number}.0/24") for number in range(100, 200)]
+
+
+def choose_subnet() -> str:
+    """Choose addresses that nothing on this machine uses: .1 is this machine, .2 the registry, .11 node 1."""
+    taken = [
+        ipaddress.IPv4Network(f"{address['local']}/{address['prefixlen']}", strict=False)
+        for link in json.loads(execute("ip", "-j", "-4", "addr"))
+        for address in link["addr_info"]
+    ]
+    routes = json.loads(execute("ip", "-j", "-4", "route"))
+    taken += [ipaddress.IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
+    for candidate in _CANDIDATES:
+        if not any(candidate.overlaps(network) for network in taken):
+            return str(candidate)
+    raise ClusterError(f"no free addresses: this machine uses all of {_CANDIDATES[0]} to {_CANDIDATES[-1]}")
+
+
+def is_laid() -> bool:
+    """Tell whether the switch is there and this machine plugged in."""
+    return namespaces.exists(SWITCH) and _MACHINE in os.listdir("/sys/class/net")
+
+
+def lay(machine: str, registry: str) -> None:
+    """Make the switch, with the registry's address on it, and this machine's cable, or what is missing of them."""
+    namespaces.add(SWITCH)
+    if _BRIDGE not in _links(SWITCH):
+        execute("ip", "-n", SWITCH, "link", "add", _BRIDGE, "type", "bridge")
+    execute("ip", "-n", SWITCH, "addr", "replace", f"{registry}/24", "dev", _BRIDGE)
+    execute("ip", "-n", SWITCH, "link", "set", _BRIDGE, "up")
+    if _MACHINE not in os.listdir("/sys/class/net"):
+        execute("ip", "link", "add", _MACHINE, "type", "veth", "peer", "name", "machine", "netns", SWITCH)
+    execute("ip", "-n", SWITCH, "link", "set", "machine", "master", _BRIDGE, "up")
+    execute("ip", "addr", "replace", f"{machine}/24", "dev", _MACHINE)
+    execute("ip", "link", "set", _MACHINE, "up")
+
+
+def plug(name: str, address: str) -> None:
+    """Make a node's namespace and its cable to the switch, or what is missing of them."""
+    node = namespaces.PREFIX + name
+    namespaces.add(node)
+    if name not in _links(SWITCH):
+        execute("ip", "-n", SWITCH, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", node)
+        execute("ip", "-n", SWITCH, "link", "set", name, "master", _BRIDGE, "up")
+    execute("ip", "-n", node, "addr", "replace", f"{address}/24", "dev", "eth0")
+    execute("ip", "-n", node, "link", "set", "eth0", "up")
+
+
+def set_port(name: str, *, forwards: bool) -> None:
+    """Have the switch forward a node's packets, or drop them all, both ways, without a word to either side."""
+    state = "3" if forwards else "0"
+    execute("ip", "-n", SWITCH, "link", "set", "dev", name, "type", "bridge_slave", "state", state)
+
+
+def is_cut(name: str) -> bool:
+    """Tell whether the switch drops a node's packets."""
+    (link,) = json.loads(execute("ip", "-n", SWITCH, "-j", "-d", "link", "show", "dev", name))
+    return bool(link["linkinfo"]["info_slave_data"]["state"] == "disabled")
+
+
+def unplug_machine() -> None:
+    """Remove this machine's cable, with its address."""
+    if _MACHINE in os.listdir("/sys/class/net"):
+        execute("ip", "link", "del", _MACHINE)
+
+
+def _links(namespace: str) -> set[str]:
+    return {link["ifname"] for link in json.loads(execute("ip", "-n", namespace, "-j", "link"))}

@@ -1,0 +1,156 @@
+"""
+One node: a dockerd that believes to be alone on a machine of its own.
+
+It has its own network, mounts, host name, processes and ``/run``, all in the namespaces of one small first process.
+When that one is killed the kernel ends every other process of the node, containers too, and drops its mounts.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.cluster import namespaces, network
+from tests.cluster.command import ClusterError, detach, execute, until
+
+__all__ = ["Node"]
+
+PORT = 4321  # the original's port of the Docker API
+_START = 60.0  # seconds until dockerd must answer, on a busy machine
+_READY = 90.0  # seconds until the swarm must say that a node is back
+_FIRST = 'hostname "$0" && mount -t tmpfs tmpfs /run && exec docker-init -- sleep infinity'
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """
+    Attributes:
+        name: its host name, as `docker node ls` tells it.
+        address: its IPv4 address.
+        folder: where its dockerd keeps everything.
+        manager: the socket of the first node's dockerd.
+    """
+
+    name: str
+    address: str
+    folder: Path
+    manager: Path
+
+    @property
+    def url(self) -> str:
+        """The Docker API over TCP, for LEADER_URL."""
+        return f"tcp://{self.address}:{PORT}"
+
+    @property
+    def socket(self) -> Path:
+        """The Docker API's Unix socket."""
+        return self.folder / "docker.sock"
+
+    @property
+    def namespace(self) -> str:
+        """The name of its network namespace."""
+        return namespaces.PREFIX + self.name
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What runs a command on the node: before the command's own words."""
+        first = namespaces.first_process(self.namespace)
+        if first is None:
+            raise ClusterError(f"{self.name} is not there; `python -m tests.cluster up` brings it up")
+        return ("nsenter", "--target", str(first.pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--")
+
+    def docker(self, *arguments: str | Path, timeout: float = 60) -> str:
+        """
+        Run the docker client against this node's dockerd and give its output.
+
+        Raises:
+            ClusterError: it failed or took longer than `timeout` seconds.
+        """
+        return execute("docker", "-H", f"unix://{self.socket}", *arguments, timeout=timeout)
+
+    def start(self, registry: str) -> None:
+        """Start the node with its dockerd, or what is missing of it; `answers` tells when it is there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        network.plug(self.name, self.address)
+        if namespaces.first_process(self.namespace) is None:
+            own = ("--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc")
+            inside = ("nsenter", f"--net={namespaces.file(self.namespace)}", "unshare", *own)
+            detach(self._log, *inside, "sh", "-c", _FIRST, self.name)
+            until(self._has_begun, 10, f"{self.name} does not begin: see {self._log}")
+        self._configuration.write_text(json.dumps({"insecure-registries": [registry]}))
+        self._start_dockerd()
+
+    def wait_answers(self) -> None:
+        """Wait until the dockerd answers."""
+        until(self.answers, _START, f"dockerd of {self.name} does not answer: see {self._log}")
+
+    def answers(self) -> bool:
+        """Tell whether the dockerd is there."""
+        try:
+            return bool(self.docker("version", "--format", "{{.Server.Version}}", timeout=10))
+        except ClusterError:
+            return False
+
+    def runs(self) -> bool:
+        """Tell whether the node has a process that is a dockerd."""
+        return bool(self._dockerds())
+
+    def state(self) -> str:
+        """Tell what the swarm's manager says: ready, down or unknown; absent when it says nothing."""
+        lines = execute(
+            "docker", "-H", f"unix://{self.manager}", "node", "ls", "--format", "{{.Hostname}} {{.Status}}", timeout=10
+        )
+        states = dict(line.lower().rsplit(maxsplit=1) for line in lines.splitlines())
+        return states.get(self.name, "absent")
+
+    def cut(self) -> None:
+        """Have all its packets vanish on their way; nobody is told."""
+        network.set_port(self.name, forwards=False)
+
+    def mend(self) -> None:
+        """Let its packets through again, and wait until the swarm has it back."""
+        network.set_port(self.name, forwards=True)
+        self._wait_ready()
+
+    def kill(self) -> None:
+        """Kill its dockerd, which can do nothing about it: its containers run on without it."""
+        for process in self._dockerds():
+            process.kill()
+        until(lambda: not self.runs(), 10, f"dockerd of {self.name} outlives SIGKILL")
+
+    def revive(self) -> None:
+        """Start its dockerd again, which ends the containers that it finds, and wait until the swarm has it back."""
+        self._start_dockerd()
+        self.wait_answers()
+        self._wait_ready()
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "dockerd.log"
+
+    @property
+    def _configuration(self) -> Path:
+        return self.folder / "daemon.json"
+
+    def _dockerds(self) -> list[psutil.Process]:
+        return [process for process in namespaces.processes(self.namespace) if process.name() == "dockerd"]
+
+    def _has_begun(self) -> bool:
+        first = namespaces.first_process(self.namespace)
+        return first is not None and first.name() in ("docker-init", "tini", "tini-static")
+
+    def _start_dockerd(self) -> None:
+        if self.runs():
+            return
+        pidfile = self.folder / "dockerd.pid"
+        pidfile.unlink(missing_ok=True)  # of one that was killed: its number may be another process's by now
+        detach(
+            self._log, *self.command, "dockerd", "--config-file", self._configuration,
+            "--data-root", self.folder / "data", "--exec-root", self.folder / "exec", "--pidfile", pidfile,
+            "-H", f"unix://{self.socket}", "-H", self.url, "--tls=false",
+            "--cgroup-parent", f"/{self.name}", "--exec-opt", "native.cgroupdriver=cgroupfs",
+        )  # fmt: skip
+
+    def _wait_ready(self) -> None:
+        until(lambda: self.state() == "ready", _READY, f"the swarm does not have {self.name} back")
