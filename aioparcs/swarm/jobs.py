@@ -12,7 +12,7 @@ from aioparcs.swarm.labels import JOB, ROLE, stack
 from aioparcs.swarm.orphans import is_alive, leftover
 from aioparcs.swarm.view import Record, SwarmJob, job_of, labels_of, view
 
-__all__ = ["find_jobs", "remove_job", "sweep", "wait_gone"]
+__all__ = ["find_jobs", "remove_job", "sweep", "wait_idle"]
 
 # Seconds that a runner gets to end its job by itself: its grace period, and Docker's own time.
 _RUNNER_ENDS = 70.0
@@ -65,29 +65,36 @@ async def remove_job(swarm: Swarm, job: str) -> list[str]:
 
     if runners:
         await wait_until(runner_is_gone, _RUNNER_ENDS)
-    await wait_gone(swarm, job)
+
+    async def has_nothing_left() -> bool:
+        # Again and again: its runner, outside the cluster, may have been making more.
+        left, hidden = await swarm.services(job), await swarm.secrets(job)
+        await _remove_services(swarm, left)
+        await _remove_secrets(swarm, hidden)
+        return not left and not hidden
+
+    await wait_until(has_nothing_left, _CONTAINERS_END)
+    await wait_idle(swarm, job)
     return [record["Spec"]["Name"] for record in (*services, *secrets)]
 
 
-async def wait_gone(swarm: Swarm, job: str) -> None:
+async def wait_idle(swarm: Swarm, job: str) -> None:
     """
-    Remove what there is of a job, again and again until nothing is left: its runner may have been making more.
+    Wait until no container of a job's removed Swarm services is left.
 
     Raises:
-        ClusterError: containers have not ended after a minute.
+        ClusterError: some have not ended after a minute.
     """
-    tasks: list[Record] = []
+    left: list[Record] = []
 
-    async def is_gone() -> bool:
-        nonlocal tasks
-        services, secrets = await swarm.services(job), await swarm.secrets(job)
-        await _remove_services(swarm, services)
-        await asyncio.gather(*(swarm.remove_secret(secret["ID"]) for secret in secrets))
-        tasks = await _tasks(swarm, job)
-        return not services and not secrets and not tasks
+    async def is_idle() -> bool:
+        nonlocal left
+        kept = {service["ID"] for service in await swarm.services(job)}
+        left = [task for task in await _tasks(swarm, job) if task["ServiceID"] not in kept]
+        return not left
 
-    if not await wait_until(is_gone, _CONTAINERS_END):
-        reason = f"{len(tasks)} containers of job {job} have not ended after {_CONTAINERS_END:g} s"
+    if not await wait_until(is_idle, _CONTAINERS_END):
+        reason = f"{len(left)} containers of job {job} have not ended after {_CONTAINERS_END:g} s"
         raise ClusterError(swarm.leader.shown, reason, f"see docker stack ps {stack(job)}")
 
 
@@ -105,7 +112,7 @@ async def sweep(swarm: Swarm) -> list[str]:
     for job in await find_jobs(swarm):
         services, secrets = leftover(job, is_alive(job.identity), time.time())
         await _remove_services(swarm, services)
-        await asyncio.gather(*(swarm.remove_secret(secret["ID"]) for secret in secrets))
+        await _remove_secrets(swarm, secrets)
         if services or secrets:
             swept.append(job.name)
     return swept
@@ -113,6 +120,10 @@ async def sweep(swarm: Swarm) -> list[str]:
 
 async def _remove_services(swarm: Swarm, services: Iterable[Record]) -> None:
     await asyncio.gather(*(swarm.remove_service(service["ID"]) for service in services))
+
+
+async def _remove_secrets(swarm: Swarm, secrets: Iterable[Record]) -> None:
+    await asyncio.gather(*(swarm.remove_secret(secret["ID"]) for secret in secrets))
 
 
 async def _tasks(swarm: Swarm, job: str) -> list[Record]:
