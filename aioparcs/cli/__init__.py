@@ -14,6 +14,7 @@ from aioparcs.cli import modules as found
 from aioparcs.cli.build import build
 from aioparcs.cli.complete import modules_there
 from aioparcs.cli.display import Detail, opened
+from aioparcs.cli.doctor import cluster, doctor
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.jobs import logs, ps, rm
 from aioparcs.cli.template import command_line, copy_to
@@ -74,7 +75,7 @@ def main() -> None:
     """Run parallel programs: a runner and its workers, each with a channel of its own."""
 
 
-for command in (build, ps, logs, rm):
+for command in (build, ps, logs, rm, doctor, cluster):
     main.add_command(command)
 
 
