@@ -21,7 +21,6 @@ from aioparcs.cli.terminal import harmless
 # file names them for types only, and each command imports what it uses.
 if TYPE_CHECKING:
     from aioparcs.swarm.api import Swarm
-    from aioparcs.swarm.logs import LogLine
     from aioparcs.swarm.view import SwarmJob
 
 __all__ = ["logs", "ps", "rm"]
@@ -146,7 +145,9 @@ def _state(job: SwarmJob) -> str:
 def _runner(job: SwarmJob) -> str:
     """Say where the runner is."""
     if job.runner_service:
-        return f"service{f' on {job.runner.node}' if job.runner and job.runner.node else ''}"
+        node = f" on {job.runner.node}" if job.runner and job.runner.node else ""
+        error = f": {job.runner.error}" if job.runner and job.runner.error else ""
+        return f"service{node}{error}"
     host, *_, pid, _started = job.identity.split("/") if job.identity.count("/") == 4 else ("", "", "")
     return f"process {pid} on {host}" if pid else "unknown"
 
@@ -162,29 +163,36 @@ def _age(seconds: float) -> str:
 
 
 async def _logs(name: str, follow: bool, number: int | None) -> None:
+    from aioparcs.swarm.joblog import container_lines
+    from aioparcs.swarm.jobs import find_jobs
+
     async with _swarm() as swarm:
         (job,) = await _named(swarm, [name])
-        async for line in _lines(swarm, job, follow, number):
+        service, slot = _printer(job, number)
+        async for line in container_lines(swarm, name, service, slot, follow=follow):
             stream = sys.stderr if line.error else sys.stdout
             stream.write(f"{harmless(line.text, color=True) if stream.isatty() else line.text}\n")
             stream.flush()
+        for job in await find_jobs(swarm):  # anew: what had not begun then may have failed since
+            for one in (*job.containers, *([job.runner] if job.runner else [])):
+                if (one.service, one.slot, one.state) == (service, slot, "failed"):
+                    raise click.ClickException(f"it never ran: {one.error}")
 
 
-def _lines(swarm: Swarm, job: SwarmJob, follow: bool, number: int | None) -> AsyncIterator[LogLine]:
-    from aioparcs.swarm.joblog import container_lines, runner_lines
-
+def _printer(job: SwarmJob, number: int | None) -> tuple[str, int]:
+    """Tell the Swarm service and the slot whose log is meant."""
     if number is None:
-        if not job.runner_service:
-            raise Usage(
-                f"the runner of job {job.name} is not on the cluster ({_runner(job)}) and prints where it runs; "
-                f"a container's own log: aioparcs logs {job.name} --worker K"
-            )
-        return runner_lines(swarm, job, follow=follow)
-    container = next((one for one in job.containers if one.number == number), None)
-    if container is None:
-        there = ", ".join(str(one.number) for one in job.containers) or "none yet"
-        raise Usage(f"job {job.name} has no container {number}; there are: {there}")
-    return container_lines(swarm, job.name, container.service, container.slot, follow=follow)
+        if job.runner_service:
+            return job.runner_service["ID"], 1
+        raise Usage(
+            f"the runner of job {job.name} is not on the cluster ({_runner(job)}) and prints where it runs; "
+            f"a container's own log: aioparcs logs {job.name} --worker K"
+        )
+    for one in job.containers:
+        if one.number == number:
+            return one.service, one.slot
+    there = ", ".join(str(one.number) for one in job.containers) or "none yet"
+    raise Usage(f"job {job.name} has no container {number}; there are: {there}")
 
 
 # rm

@@ -1,5 +1,5 @@
 """
-What a job has printed: its runner, and each of its containers by itself.
+What a container of a job has printed, its runner's or a launcher's.
 
 Docker's own way to follow a log never ends, and may hang when a node is down: here it is asked again and again, each
 time from the last line on, until the container has ended.
@@ -13,25 +13,10 @@ from collections.abc import AsyncIterator
 from aioparcs.swarm.api import Record, Swarm
 from aioparcs.swarm.logs import LogLine
 from aioparcs.swarm.states import is_over, newest
-from aioparcs.swarm.view import SwarmJob
 
-__all__ = ["container_lines", "runner_lines"]
+__all__ = ["container_lines"]
 
 _PAUSE = 0.5  # seconds between two looks: Docker tells nobody of a line, or of a task's end
-
-
-async def runner_lines(swarm: Swarm, job: SwarmJob, *, follow: bool) -> AsyncIterator[LogLine]:
-    """
-    Give what the runner of a job has printed, its workers' output among it; nothing if it isn't on the cluster.
-
-    Args:
-        swarm: the leader.
-        job: the job.
-        follow: go on until it has ended, or was removed.
-    """
-    if job.runner_service:
-        async for line in container_lines(swarm, job.name, job.runner_service["ID"], 1, follow=follow):
-            yield line
 
 
 async def container_lines(swarm: Swarm, job: str, service: str, slot: int, *, follow: bool) -> AsyncIterator[LogLine]:
