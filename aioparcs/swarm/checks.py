@@ -160,7 +160,7 @@ async def _from_the_nodes(swarm: Swarm, network: Record | None, reach: Reach, te
         findings = await probe(swarm, image, targets, network if reach.overlay else None)
     finally:
         await listener.aclose()
-    tell(_image(image, findings))
+    tell(_image(base_image(), findings))
     able = [finding for finding in findings if not finding.problem]
     if able and registry:
         tell(_registry(registry, dialled, able))
@@ -187,8 +187,7 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _image(image: str, findings: list[Finding]) -> Check:
-    name = image.partition("@")[0]
+def _image(name: str, findings: list[Finding]) -> Check:
     bad = [f"{finding.node}: {finding.problem}" for finding in findings if finding.problem]
     if bad or not findings:
         advice = "can these nodes pull it? docker pull there; docker login, insecure-registries in daemon.json"
