@@ -15,7 +15,9 @@ __all__ = ["COMMAND", "ENVIRONMENT", "EXAMPLES", "TIMEOUT", "execute", "in_termi
 EXAMPLES = Path(__file__).parent.parent / "examples"
 COMMAND = [sys.executable, "-m", "aioparcs"]
 TIMEOUT = 60  # seconds: far more than any command of a test takes, far less than a hang
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("PARCS_MODULES", "N", "P")}
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name not in ("LEADER_URL", "PARCS_MODULES", "N", "P")
+}
 
 
 def run(*arguments: str | Path, cwd: Path | None = None, **env: str) -> "subprocess.CompletedProcess[str]":

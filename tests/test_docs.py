@@ -22,6 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import pytest
 
 import aioparcs
@@ -264,7 +265,8 @@ def test_every_command_exists(document: Path) -> None:
         if program == "make":
             assert set(words) <= targets, command
         if program == "aioparcs" and words:
-            parameters = command_line.commands[words[0]].params
+            named = command_line.commands[words[0]]
+            parameters = named.commands[words[1]].params if isinstance(named, click.Group) else named.params
             options = {option for parameter in parameters for option in parameter.opts}
             assert {word for word in words[1:] if word.startswith("-")} <= options, command
         if program == "python" and words[0] == "-m":

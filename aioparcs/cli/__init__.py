@@ -14,7 +14,9 @@ from aioparcs.cli import modules as found
 from aioparcs.cli.build import build
 from aioparcs.cli.complete import modules_there
 from aioparcs.cli.display import Detail, opened
+from aioparcs.cli.doctor import cluster, doctor
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
+from aioparcs.cli.jobs import logs, ps, rm
 from aioparcs.cli.template import command_line, copy_to
 from aioparcs.engine import observer
 from aioparcs.errors import ParcsError, SettingError
@@ -42,6 +44,7 @@ Examples:
   aioparcs run hello/runner            run it on this machine
   aioparcs run runner --modules examples -e N=111111111 -e P=8
   aioparcs build factor runner --push  make images for a Docker Swarm
+  aioparcs ps                          show the jobs on a Docker Swarm
   eval "$(aioparcs completion bash)"   complete with TAB in this shell
 """
 _RUN_EXAMPLES = """
@@ -72,7 +75,8 @@ def main() -> None:
     """Run parallel programs: a runner and its workers, each with a channel of its own."""
 
 
-main.add_command(build)
+for command in (build, ps, logs, rm, doctor, cluster):
+    main.add_command(command)
 
 
 def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:

@@ -29,6 +29,7 @@ Record = Mapping[str, Any]
 _AT_ONCE, _AT_ONCE_SSH = 16, 8
 _TRIES, _PAUSE = 3, 0.5
 _LOGS = aiohttp.ClientTimeout(total=5)  # a task's log may hang for ever when its node is down
+_SILENCE = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=5)  # ... or a whole service's
 _DIGEST = aiohttp.ClientTimeout(total=30)  # a registry that doesn't answer
 
 
@@ -88,6 +89,11 @@ class Swarm:
             found = await self.docker.networks.list(filters={"name": [name]})
         exact = [one for one in found if one["Name"] == name]  # the filter takes parts of names too
         return exact[0] if exact else None
+
+    async def networks(self) -> list[Record]:
+        """List the networks that the leader knows: those of the Swarm, and its own."""
+        with self._asking():
+            return list(await self.docker.networks.list())
 
     async def create_network(self, spec: Record) -> None:
         """Make a network."""
@@ -170,12 +176,34 @@ class Swarm:
             return ()
 
     async def service_lines(self, service: str, *, since: int = 0, tail: str = "all") -> list[LogLine]:
-        """Fetch what a service's tasks have printed, in order, from a moment on (as in a line's ``time``)."""
+        """
+        Fetch what a service's tasks have printed, in order; nothing if it is gone.
+
+        Docker may never end its answer, when a node is down: after five seconds of silence what has come counts.
+
+        Args:
+            service: the service.
+            since: the ``time`` of a line, for it and what came later; 0 for all.
+            tail: how many of the last lines, "all" for all.
+        """
+        return await self._lines(f"services/{service}/logs", since, tail)
+
+    async def container_lines(self, task: str, *, since: int = 0, tail: str = "all") -> list[LogLine]:
+        """Fetch what one task has printed, like `service_lines`."""
+        return await self._lines(f"tasks/{task}/logs", since, tail)
+
+    async def _lines(self, path: str, since: int, tail: str) -> list[LogLine]:
         moment = f"{since // 10**9}.{since % 10**9:09}"
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "since": moment, "tail": tail}
-        with self._asking():
-            async with self.docker._query(f"services/{service}/logs", params=params, timeout=_LOGS) as response:
-                return parse_logs(await response.read(), timestamps=True)
+        data = bytearray()
+        with self._asking(absent=True):
+            try:
+                async with self.docker._query(path, params=params, timeout=_SILENCE) as response:
+                    async for chunk in response.content.iter_any():
+                        data += chunk
+            except TimeoutError:
+                pass  # aiohttp has closed the connection
+        return parse_logs(bytes(data), timestamps=True)
 
     # Secrets
 

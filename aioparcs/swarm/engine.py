@@ -14,7 +14,7 @@ from aioparcs.errors import ClusterError, StartError
 from aioparcs.swarm.api import Record, Swarm, open_swarm, wait_until
 from aioparcs.swarm.credentials import one_registry
 from aioparcs.swarm.images import Images
-from aioparcs.swarm.labels import job_labels, runner_identity, stack
+from aioparcs.swarm.labels import RUNNER, job_labels, runner_identity, stack
 from aioparcs.swarm.placing import check_room, find_gpu_kind, find_networks, network_name
 from aioparcs.swarm.reach import Reach, find_reach
 from aioparcs.swarm.spec import Surroundings, check_options, service_spec
@@ -81,8 +81,8 @@ class SwarmEngine:
         self._job = job
         self._images = Images(self._swarm)
         self._watch = Watch(self._swarm, job.id, job.observer)
-        name = f"{stack(job.id)}_token"
-        self._secret = await self._swarm.create_secret(name, job.token.hex(), job_labels(job.id)), name
+        name, labels = f"{stack(job.id)}_token", {**job_labels(job.id), RUNNER: runner_identity()}
+        self._secret = await self._swarm.create_secret(name, job.token.hex(), labels), name
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         """

@@ -1,20 +1,133 @@
-"""Jobs (placeholder until merged)."""
+"""The jobs of a Swarm, found by their labels; and their removal. Nothing without these labels is ever touched."""
 
 from __future__ import annotations
 
-from aioparcs.swarm.api import Swarm
+import asyncio
+import time
+from collections.abc import Iterable
 
-__all__ = ["remove_job", "sweep"]
+from aioparcs.errors import ClusterError
+from aioparcs.swarm.api import Swarm, wait_until
+from aioparcs.swarm.labels import JOB, ROLE, stack
+from aioparcs.swarm.orphans import is_alive, leftover
+from aioparcs.swarm.view import Record, SwarmJob, job_of, labels_of, view
+
+__all__ = ["find_jobs", "remove_job", "sweep", "wait_idle"]
+
+# Seconds that a runner gets to end its job by itself: its grace period, and Docker's own time.
+_RUNNER_ENDS = 70.0
+_CONTAINERS_END = 60.0
 
 
-async def remove_job(swarm: Swarm, job: str) -> None:
-    """Remove."""
-    for service in await swarm.services(job):
-        await swarm.remove_service(service["ID"])
-    for secret in await swarm.secrets(job):
-        await swarm.remove_secret(secret["ID"])
+async def find_jobs(swarm: Swarm) -> list[SwarmJob]:
+    """
+    List the jobs, the oldest first.
+
+    Raises:
+        ClusterError: the leader can't be asked.
+    """
+    services, tasks, secrets, nodes = await asyncio.gather(
+        swarm.services(), swarm.tasks(), swarm.secrets(), swarm.nodes()
+    )
+    names = {node["ID"]: node["Description"]["Hostname"] for node in nodes}
+    jobs = {labels_of(record)[JOB] for record in (*services, *secrets)} | set(map(job_of, tasks)) - {""}
+    of = {service["ID"]: labels_of(service)[JOB] for service in services}
+    found = [
+        view(
+            job,
+            [service for service in services if labels_of(service)[JOB] == job],
+            [task for task in tasks if of.get(task["ServiceID"], job_of(task)) == job],
+            [secret for secret in secrets if labels_of(secret)[JOB] == job],
+            names,
+        )
+        for job in jobs
+    ]
+    return sorted(found, key=lambda job: (job.since, job.name))
+
+
+async def remove_job(swarm: Swarm, job: str) -> list[str]:
+    """
+    Remove a job: its Swarm services, its containers, its secrets; returns the names of what was removed.
+
+    Its runner, if it was submitted to the cluster, is stopped first, and ends its workers by itself. What is gone
+    already is fine. Cancelling it leaves what has not been removed yet.
+
+    Raises:
+        ClusterError: the leader can't be asked, or containers have not ended after a minute.
+    """
+    services, secrets = await swarm.services(job), await swarm.secrets(job)
+    runners = [service for service in services if labels_of(service).get(ROLE) == "runner"]
+    await _remove_services(swarm, runners)
+
+    async def runner_is_gone() -> bool:
+        ids = {runner["ID"] for runner in runners}
+        return all(task["ServiceID"] not in ids for task in await _tasks(swarm, job))
+
+    if runners:
+        await wait_until(runner_is_gone, _RUNNER_ENDS)
+
+    async def has_nothing_left() -> bool:
+        # Again and again: its runner, outside the cluster, may have been making more.
+        left, hidden = await swarm.services(job), await swarm.secrets(job)
+        await _remove_services(swarm, left)
+        await _remove_secrets(swarm, hidden)
+        return not left and not hidden
+
+    await wait_until(has_nothing_left, _CONTAINERS_END)
+    await wait_idle(swarm, job)
+    return [record["Spec"]["Name"] for record in (*services, *secrets)]
+
+
+async def wait_idle(swarm: Swarm, job: str) -> None:
+    """
+    Wait until no container of a job's removed Swarm services is left.
+
+    Raises:
+        ClusterError: some have not ended after a minute.
+    """
+    left: list[Record] = []
+
+    async def is_idle() -> bool:
+        nonlocal left
+        kept = {service["ID"] for service in await swarm.services(job)}
+        left = [task for task in await _tasks(swarm, job) if task["ServiceID"] not in kept]
+        return not left
+
+    if not await wait_until(is_idle, _CONTAINERS_END):
+        reason = f"{len(left)} containers of job {job} have not ended after {_CONTAINERS_END:g} s"
+        raise ClusterError(swarm.leader.shown, reason, f"see docker stack ps {stack(job)}")
 
 
 async def sweep(swarm: Swarm) -> list[str]:
-    """Sweep."""
-    return []
+    """
+    Remove what is left of jobs whose runner is gone; returns the names of these jobs.
+
+    Their containers have ended already, or end within seconds; this doesn't wait for them. See `leftover` for what
+    counts.
+
+    Raises:
+        ClusterError: the leader can't be asked.
+    """
+    swept = []
+    for job in await find_jobs(swarm):
+        services, secrets = leftover(job, is_alive(job.identity), time.time())
+        await _remove_services(swarm, services)
+        await _remove_secrets(swarm, secrets)
+        if services or secrets:
+            swept.append(job.name)
+    return swept
+
+
+async def _remove_services(swarm: Swarm, services: Iterable[Record]) -> None:
+    await asyncio.gather(*(swarm.remove_service(service["ID"]) for service in services))
+
+
+async def _remove_secrets(swarm: Swarm, secrets: Iterable[Record]) -> None:
+    await asyncio.gather(*(swarm.remove_secret(secret["ID"]) for secret in secrets))
+
+
+async def _tasks(swarm: Swarm, job: str) -> list[Record]:
+    """List a job's tasks, without those on nodes that are down: nobody can tell when these end."""
+    tasks = await swarm.tasks(job)
+    down = {node["ID"] for node in await swarm.nodes() if node["Status"]["State"] != "ready"} if tasks else set()
+    return [task for task in tasks if task.get("NodeID") not in down]

@@ -34,8 +34,9 @@ def parse_logs(data: bytes, *, timestamps: bool = False) -> list[LogLine]:
     while position + _HEADER.size <= len(data):
         stream, size = _HEADER.unpack_from(data, position)
         position += _HEADER.size
-        for text in data[position : position + size].decode(errors="replace").splitlines():
-            lines.append(_line(text, stream == 2, timestamps))
+        # A frame is one line, and only \n ends it: a \r or a form feed is the program's own.
+        text = data[position : position + size].decode(errors="replace").removesuffix("\n")
+        lines.append(_line(text, stream == 2, timestamps))
         position += size
     return sorted(lines, key=lambda line: line.time) if timestamps else lines
 

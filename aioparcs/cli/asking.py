@@ -1,0 +1,43 @@
+"""Ask the cluster from the command line: what goes wrong is one line and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from aioparcs.cli.execute import EX_INTERRUPTED, terminable
+from aioparcs.cli.modules import Usage
+from aioparcs.errors import ParcsError, SettingError
+
+__all__ = ["EXIT_CODES", "ask"]
+
+T = TypeVar("T")
+
+EXIT_CODES = """
+\b
+The leader's Docker is the one in LEADER_URL, else what Docker's own variables and context say.
+\b
+Exit codes:
+    0  done
+    1  the cluster can't be reached, or refuses
+    2  the command line or a setting is wrong, or there is no such job
+  130  ended by Ctrl-C
+  143  ended by SIGTERM
+"""
+
+
+def ask(question: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine to its end, and give what it returns."""
+    try:
+        with terminable():
+            return asyncio.run(question)
+    except SettingError as error:
+        raise Usage(str(error)) from None
+    except ParcsError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        sys.exit(EX_INTERRUPTED)

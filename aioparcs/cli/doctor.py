@@ -1,0 +1,93 @@
+"""The commands about the cluster itself: ``aioparcs doctor``, ``aioparcs cluster init``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from aioparcs.cli.asking import EXIT_CODES, ask
+
+if TYPE_CHECKING:
+    from aioparcs.swarm.checks import Check
+    from aioparcs.swarm.overlay import Overlay
+
+__all__ = ["cluster", "doctor"]
+
+_DOCTOR_EXAMPLES = """
+\b
+Examples:
+  LEADER_URL=tcp://10.138.0.6:4321 aioparcs doctor
+  aioparcs doctor --json | jq '.[] | select(.state != "ok")'
+\b
+Exit codes:
+    0  nothing has failed; there may be warnings
+    1  something has failed
+    2  the command line or a setting is wrong
+  130  ended by Ctrl-C
+  143  ended by SIGTERM
+"""
+_INIT_EXAMPLES = """
+\b
+Examples:
+  aioparcs cluster init
+  aioparcs cluster init --subnet 10.200.0.0/20
+"""
+_COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
+
+
+@click.command(epilog=_DOCTOR_EXAMPLES)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of the checks.")
+def doctor(as_json: bool) -> None:
+    """Check that the cluster is fit for jobs, and say what mends what isn't.
+
+    For some seconds a container of the base image runs on each node, and dials the registry and this host.
+    """
+    checks: list[Check] = []
+
+    def tell(check: Check) -> None:
+        checks.append(check)
+        if not as_json:
+            click.echo(f"{click.style(f'{check.state:8}', _COLORS[check.state])}{check.name}: {check.text}")
+            if check.advice:
+                click.echo(f"{'':8}  {check.advice}")
+
+    ask(_examine(tell))
+    if as_json:
+        click.echo(json.dumps([check._asdict() for check in checks], indent=2))
+    sys.exit(any(check.state == "failed" for check in checks))
+
+
+async def _examine(tell: Callable[[Check], None]) -> None:
+    from aioparcs.swarm.checks import examine
+
+    await examine(tell)
+
+
+@click.group()
+def cluster() -> None:
+    """Prepare a cluster for jobs."""
+
+
+@cluster.command(epilog=_INIT_EXAMPLES + EXIT_CODES)
+@click.option("--subnet", metavar="CIDR",
+              help="The subnet.  [default: the first /20 of 10.76.0.0/14 that overlaps nothing in use]")  # fmt: skip
+def init(subnet: str | None) -> None:
+    """Make the network of the jobs: an attachable overlay, with room for 4,000 containers.
+
+    Its name is in PARCS_NETWORK, else it is parcs. One that is there already is checked, and never changed.
+    """
+    made = ask(_init(subnet))
+    state = "made" if made.made else "is there already"
+    click.echo(f"network {made.name}: {state}, {made.subnet}, room for {made.room} containers")
+
+
+async def _init(subnet: str | None) -> Overlay:
+    from aioparcs.swarm.api import open_swarm
+    from aioparcs.swarm.overlay import provide_overlay
+
+    async with open_swarm() as swarm:
+        return await provide_overlay(swarm, subnet)

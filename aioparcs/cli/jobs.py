@@ -1,0 +1,242 @@
+"""The commands about jobs on the cluster: ``aioparcs ps``, ``aioparcs logs``, ``aioparcs rm``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from aioparcs.cli.asking import EXIT_CODES, ask
+from aioparcs.cli.modules import Usage
+from aioparcs.cli.terminal import harmless
+
+# Docker's libraries take longer to load than the rest together; help, completion and local runs do without. So this
+# file names them for types only, and each command imports what it uses.
+if TYPE_CHECKING:
+    from aioparcs.swarm.api import Swarm
+    from aioparcs.swarm.view import SwarmJob
+
+__all__ = ["logs", "ps", "rm"]
+
+_PS_EXAMPLES = """
+\b
+Examples:
+  aioparcs ps
+  aioparcs ps --json | jq '.[].workers[] | select(.state == "failed")'
+"""
+_LOGS_EXAMPLES = """
+\b
+Examples:
+  aioparcs logs 3f2a91c7               what the runner has printed so far
+  aioparcs logs -f 3f2a91c7            ... and will print
+  aioparcs logs 3f2a91c7 --worker 4    what the job's container 4 has printed itself
+"""
+_RM_EXAMPLES = """
+\b
+Examples:
+  aioparcs rm 3f2a91c7
+  aioparcs rm --orphans
+"""
+_WIDE = 1000  # columns where there is no terminal: a table in a file or a pipe is not folded
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
+
+
+@click.command(epilog=_PS_EXAMPLES + EXIT_CODES)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of the jobs, with each of their workers.")
+def ps(as_json: bool) -> None:
+    """Show the jobs on the cluster.
+
+    First it removes what is left of jobs whose runner is gone, as `aioparcs rm --orphans` does.
+    """
+    ask(_ps(as_json))
+
+
+@click.command(epilog=_LOGS_EXAMPLES + EXIT_CODES)
+@click.argument("job")
+@click.option("-f", "--follow", is_flag=True, help="Go on until what prints has ended.")
+@click.option("--worker", "number", metavar="K", type=click.IntRange(min=0),
+              help="Show what one of the job's containers has printed by itself: the number that "
+                   "`aioparcs ps --json` tells as container, from 0.")  # fmt: skip
+def logs(job: str, follow: bool, number: int | None) -> None:
+    """Show what JOB has printed.
+
+    What workers print travels to the runner, whose log has it, each line with its worker's name. A container's own
+    log, with --worker, is for what comes before the connection and after it. A runner outside the cluster prints
+    where it runs: then there are the containers' logs only. Standard output and standard error stay apart.
+    """
+    ask(_logs(job, follow, number))
+
+
+@click.command(epilog=_RM_EXAMPLES + EXIT_CODES)
+@click.argument("jobs", metavar="[JOB]...", nargs=-1)
+@click.option("--orphans", is_flag=True, help="Remove what is left of jobs whose runner is gone.")
+def rm(jobs: tuple[str, ...], orphans: bool) -> None:
+    """Remove each JOB, running or not, from the cluster: services, containers, secrets.
+
+    A runner that was submitted to the cluster is stopped first. Only what carries the labels of aioparcs is touched.
+    """
+    if bool(jobs) == orphans:
+        raise Usage("name jobs, or --orphans")
+    ask(_remove_orphans() if orphans else _rm(jobs))
+
+
+# ps
+
+
+async def _ps(as_json: bool) -> None:
+    from aioparcs.swarm.jobs import find_jobs, sweep
+
+    async with _swarm() as swarm:
+        for name in await sweep(swarm):
+            click.echo(f"removed what was left of job {name}", err=True)
+        jobs = await find_jobs(swarm)
+    if as_json:
+        click.echo(json.dumps([_described(job) for job in jobs], indent=2))
+    elif jobs:
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+        console.print(_table(jobs))
+    else:
+        click.echo(f"no jobs on {swarm.leader.shown}")
+
+
+def _table(jobs: Iterable[SwarmJob]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("JOB", "MODULES", "WORKERS", "NODES", "STATE", "AGE", "RUNNER"):
+        table.add_column(title, overflow="fold", justify="right" if title in ("WORKERS", "AGE") else "left")
+    for job in jobs:
+        state = _state(job)
+        table.add_row(job.name, ", ".join(job.modules), f"{job.running}/{job.asked}", ", ".join(job.nodes), state,
+                      _age(time.time() - job.since), _runner(job))  # fmt: skip
+    return table
+
+
+def _described(job: SwarmJob) -> dict[str, Any]:
+    workers = [
+        {"container": one.number, "module": one.module, "slot": one.slot, "node": one.node, "state": one.state,
+         "error": one.error}
+        for one in job.containers
+    ]  # fmt: skip
+    return {
+        "job": job.name,
+        "state": _state(job),
+        "modules": list(job.modules),
+        "running": job.running,
+        "asked": job.asked,
+        "nodes": list(job.nodes),
+        "age": round(max(0.0, time.time() - job.since), 1),
+        "runner": _runner(job),
+        "workers": workers,
+    }
+
+
+def _state(job: SwarmJob) -> str:
+    from aioparcs.swarm.orphans import is_alive
+
+    return job.state(is_alive(job.identity))
+
+
+def _runner(job: SwarmJob) -> str:
+    """Say where the runner is."""
+    if job.runner_service:
+        node = f" on {job.runner.node}" if job.runner and job.runner.node else ""
+        error = f": {job.runner.error}" if job.runner and job.runner.error else ""
+        return f"service{node}{error}"
+    host, *_, pid, _started = job.identity.split("/") if job.identity.count("/") == 4 else ("", "", "")
+    return f"process {pid} on {host}" if pid else "unknown"
+
+
+def _age(seconds: float) -> str:
+    for unit, length in _UNITS:
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+# logs
+
+
+async def _logs(name: str, follow: bool, number: int | None) -> None:
+    from aioparcs.swarm.joblog import container_lines
+    from aioparcs.swarm.jobs import find_jobs
+
+    async with _swarm() as swarm:
+        (job,) = await _named(swarm, [name])
+        service, slot = _printer(job, number)
+        async for line in container_lines(swarm, name, service, slot, follow=follow):
+            stream = sys.stderr if line.error else sys.stdout
+            stream.write(f"{harmless(line.text, color=True) if stream.isatty() else line.text}\n")
+            stream.flush()
+        for job in await find_jobs(swarm):  # anew: what had not begun then may have failed since
+            for one in (*job.containers, *([job.runner] if job.runner else [])):
+                if (one.service, one.slot, one.state) == (service, slot, "failed"):
+                    raise click.ClickException(f"it never ran: {one.error}")
+
+
+def _printer(job: SwarmJob, number: int | None) -> tuple[str, int]:
+    """Tell the Swarm service and the slot whose log is meant."""
+    if number is None:
+        if job.runner_service:
+            return job.runner_service["ID"], 1
+        raise Usage(
+            f"the runner of job {job.name} is not on the cluster ({_runner(job)}) and prints where it runs; "
+            f"a container's own log: aioparcs logs {job.name} --worker K"
+        )
+    for one in job.containers:
+        if one.number == number:
+            return one.service, one.slot
+    there = ", ".join(str(one.number) for one in job.containers) or "none yet"
+    raise Usage(f"job {job.name} has no container {number}; there are: {there}")
+
+
+# rm
+
+
+async def _rm(names: Iterable[str]) -> None:
+    from aioparcs.swarm.jobs import remove_job
+    from aioparcs.swarm.orphans import is_alive
+
+    async with _swarm() as swarm:
+        for job in await _named(swarm, names):
+            removed = await remove_job(swarm, job.name)
+            click.echo(f"removed job {job.name}: {', '.join(removed) or 'its last containers'}")
+            if not job.runner_service and is_alive(job.identity):
+                click.echo(f"its runner, {_runner(job)}, goes on without workers; end it there", err=True)
+
+
+async def _remove_orphans() -> None:
+    from aioparcs.swarm.jobs import sweep, wait_idle
+
+    async with _swarm() as swarm:
+        swept = await sweep(swarm)
+        for name in swept:
+            await wait_idle(swarm, name)
+            click.echo(f"removed what was left of job {name}")
+        if not swept:
+            click.echo(f"no orphans on {swarm.leader.shown}")
+
+
+async def _named(swarm: Swarm, names: Iterable[str]) -> list[SwarmJob]:
+    """Find jobs by their names, all of them before anything is done to one."""
+    from aioparcs.swarm.jobs import find_jobs
+
+    there = {job.name: job for job in await find_jobs(swarm)}
+    for name in names:
+        if name not in there:
+            known = f"there are: {', '.join(there)}" if there else "there is none at all"
+            raise Usage(f"there is no job {name!r} on {swarm.leader.shown}; {known}")
+    return [there[name] for name in dict.fromkeys(names)]
+
+
+@asynccontextmanager
+async def _swarm() -> AsyncIterator[Swarm]:
+    from aioparcs.swarm.api import open_swarm
+
+    async with open_swarm() as swarm:
+        yield swarm
