@@ -5,7 +5,6 @@ Port 4444; SYN, answered by ACK; then messages, each an 8-byte big-endian length
 """
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -23,8 +22,10 @@ import pytest
 from aioparcs import EncodeError, EndOfChannel, StartError, WorkerLost
 from tests.jobs import ENVIRONMENT, MODULES, PATIENCE, Witness, family, gone, job, module, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
+from tests.peers.original_runner.main import Connection
 
 PORT = 4444
+PEERS = Path(__file__).parent / "peers"
 
 
 @pytest.fixture(autouse=True)
@@ -44,51 +45,10 @@ def _the_port_is_ours() -> Iterator[None]:
 
 # A runner of ours, a service of theirs
 
-SERVICE = """
-import json, os, socket, struct, sys
-print("leader", os.environ["LEADER_URL"], flush=True)
-server = socket.create_server(("0.0.0.0", 4444))
-connection, _ = server.accept()
-server.close()
-
-def take(count):
-    data = b""
-    while len(data) < count:
-        chunk = connection.recv(count - len(data))
-        if not chunk: sys.exit("gone")
-        data += chunk
-    return data
-
-def recv():
-    return json.loads(take(struct.unpack(">Q", take(8))[0]))
-
-def send(value):
-    body = json.dumps(value).encode()
-    connection.sendall(struct.pack(">Q", len(body)))
-    connection.sendall(body)
-
-assert take(3) == b"SYN"
-connection.sendall(b"ACK")
-while True:
-    verb, *arguments = recv()
-    if verb == "divisors":
-        n, a, b = [recv() for _ in range(3)]
-        send([i for i in range(a, b) if n % i == 0])
-    elif verb == "echo":
-        for value in arguments: send(value)
-    elif verb == "half":
-        print("half a message", flush=True)
-        connection.sendall(struct.pack(">Q", 100) + b'"too litt')
-        os._exit(arguments[0])
-    elif verb == "exit":
-        print("last words", flush=True)
-        sys.exit(arguments[0])
-"""
-
 
 @pytest.fixture
 def original(tmp_path: Path) -> Path:
-    return module(tmp_path, "original", SERVICE)
+    return module(tmp_path, "original", (PEERS / "original_service" / "main.py").read_text())
 
 
 async def test_a_runner_drives_an_original_service(original: Path) -> None:
@@ -160,31 +120,6 @@ async def test_an_original_service_that_never_listens(tmp_path: Path) -> None:
 # A service of ours, a runner of theirs
 
 
-class OriginalRunner:
-    """What the original's runner does with a socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        sock.sendall(b"SYN")
-        assert self.take(3) == b"ACK"
-
-    def take(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            chunk = self.sock.recv(count - len(data))
-            assert chunk, "the service has closed the connection"
-            data += chunk
-        return data
-
-    def send(self, value: Any) -> None:
-        body = json.dumps(value).encode()
-        self.sock.sendall(struct.pack(">Q", len(body)))
-        self.sock.sendall(body)
-
-    def recv(self) -> Any:
-        return json.loads(self.take(struct.unpack(">Q", self.take(8))[0]))
-
-
 @contextmanager
 def service(**env: str) -> Iterator["subprocess.Popen[str]"]:
     with subprocess.Popen(
@@ -228,7 +163,7 @@ def said(log: str) -> list[str]:
 def test_a_service_serves_an_original_runner_and_logs_what_the_original_does() -> None:
     with service() as process:
         with connect() as sock:
-            runner = OriginalRunner(sock)
+            runner = Connection(sock)
             runner.send(["echo", 1, "größer", [None, 1.5]])
             assert [runner.recv() for _ in range(3)] == [1, "größer", [None, 1.5]]
             runner.send(["who"])
@@ -252,7 +187,7 @@ def test_strangers_on_the_port_do_not_keep_the_runner_away() -> None:
             hasty.close()
             assert web.recv(100) == b""
             with connect() as sock:
-                runner = OriginalRunner(sock)
+                runner = Connection(sock)
                 runner.send(["echo", 1])
                 assert runner.recv() == 1
                 with pytest.raises(ConnectionRefusedError):
@@ -280,7 +215,7 @@ def test_strangers_on_the_port_do_not_keep_the_runner_away() -> None:
 def test_how_the_service_ends(message: list[Any], code: int, line: str) -> None:
     with service() as process:
         with connect() as sock:
-            runner = OriginalRunner(sock)
+            runner = Connection(sock)
             runner.send(message)
             if message[0] == "leave":
                 assert runner.recv() == "leaving"
@@ -295,7 +230,7 @@ def test_how_the_service_ends(message: list[Any], code: int, line: str) -> None:
 def test_a_runner_that_dies_in_mid_message() -> None:
     with service() as process:
         with connect() as sock:
-            OriginalRunner(sock)
+            Connection(sock)
             sock.sendall(struct.pack(">Q", 100) + b'["ec')
         code, log = finish(process)
     assert code == 1
@@ -306,7 +241,7 @@ def test_a_runner_that_dies_in_mid_message() -> None:
 def test_sigterm_ends_the_service(connected: bool) -> None:
     with service() as process, connect() as sock:
         if connected:
-            OriginalRunner(sock)
+            Connection(sock)
         process.send_signal(signal.SIGTERM)
         code, log = finish(process)
     assert code == 143

@@ -134,12 +134,12 @@ class LocalEngine:
         job = self._job
         try:
             token = pass_token(job.token) if home else None
-            leader = os.environ.get("LEADER_URL", _V1_LEADER)
-            variables = home.to_env(token) if home and token else {"LEADER_URL": leader}
+            leader = {} if home else {"LEADER_URL": os.environ.get("LEADER_URL", _V1_LEADER)}
+            variables = home.to_env(token) if home and token else {}
             process = Process(
                 [python, str(folder / "main.py")],
                 folder,
-                {**os.environ, **job.settings.to_env(), **spec.env, **variables},
+                {**os.environ, **leader, **job.settings.to_env(), **spec.env, **variables},
                 inherit=token,
                 keep=job.settings.last_lines,
                 on_line=lambda line: job.observer.output(spec.module, None, line),

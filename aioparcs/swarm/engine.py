@@ -16,7 +16,7 @@ from aioparcs.swarm.credentials import one_registry
 from aioparcs.swarm.images import Images
 from aioparcs.swarm.labels import RUNNER, job_labels, runner_identity, stack
 from aioparcs.swarm.placing import check_room, find_gpu_kind, find_networks, network_name
-from aioparcs.swarm.reach import Reach, find_reach
+from aioparcs.swarm.reach import Reach, find_reach, original_leader
 from aioparcs.swarm.spec import Surroundings, check_options, service_spec
 from aioparcs.swarm.watch import Watch
 from aioparcs.transport import Listener, listen
@@ -52,6 +52,7 @@ class SwarmEngine:
         self._watch: Watch | None = None
         self._job: Job
         self._reach: Reach
+        self._node_address = ""  # the leader's, as other nodes know it
         self._network: Record | None = None
         self._secret: tuple[str, str] | None = None
         self._launchers = 0
@@ -71,7 +72,8 @@ class SwarmEngine:
         self._swarm = await self._resources.enter_async_context(open_swarm(self._leader, check=False))
         info = await self._swarm.check_manager()
         self._network = await self._swarm.network(network_name())
-        self._reach = find_reach(self._swarm.leader, self._network, info["Swarm"]["NodeAddr"])
+        self._node_address = info["Swarm"]["NodeAddr"]
+        self._reach = find_reach(self._swarm.leader, self._network, self._node_address)
         listener = await listen(Address("tcp", "0.0.0.0", self._reach.port), on_connect, tls=tls)
         listener.address = listener.address._replace(host=self._reach.host)
         return listener
@@ -187,7 +189,7 @@ class SwarmEngine:
             slot,
             None if original else self._secret,
             networks,
-            self._swarm.leader.url if original else "",
+            original_leader(self._swarm.leader, self._node_address) if original else "",
             time.time() + self._job.settings.start_timeout,
             runner_identity(),
             await find_gpu_kind(self._swarm, spec) if spec.gpus else "",

@@ -12,7 +12,9 @@ from aioparcs.errors import SettingError
 from aioparcs.swarm.api import Record
 from aioparcs.swarm.leader import Leader
 
-__all__ = ["Reach", "find_reach", "free_addresses", "subnets"]
+__all__ = ["Reach", "find_reach", "free_addresses", "original_leader", "subnets"]
+
+_ORIGINAL_PORT = 4321  # where managers of the original PARCS have their Docker API
 
 
 class Reach(NamedTuple):
@@ -56,6 +58,21 @@ def find_reach(leader: Leader, network: Record | None, node_address: str) -> Rea
         return Reach(node_address, 0, False)  # the leader is this host
     own = _source(url.hostname)
     return Reach(own if own and not ip_address(own).is_loopback else node_address, 0, False)
+
+
+def original_leader(leader: Leader, node_address: str) -> str:
+    """
+    Tell a service of the original PARCS where the leader is.
+
+    It dials that address from its container, so a socket of this machine, or ssh, becomes the leader's own address
+    with the original's port.
+
+    Args:
+        leader: where the leader is, for this process.
+        node_address: the address under which other nodes know the leader's.
+    """
+    scheme = urlsplit(leader.url).scheme
+    return f"tcp://{node_address}:{_ORIGINAL_PORT}" if scheme in ("unix", "npipe", "ssh") else leader.url
 
 
 def subnets(network: Record) -> list[str]:

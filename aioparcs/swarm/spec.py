@@ -136,7 +136,7 @@ def _environment(spec: WorkerSpec, around: Surroundings) -> dict[str, str]:
     job = around.job
     variables = {name: literal(value) for name, value in spec.env.items()}
     if around.secret is None:
-        return {**variables, "LEADER_URL": around.leader}
+        return {"LEADER_URL": around.leader, **variables}
     return {
         **variables,
         **job.settings.to_env(),

@@ -1,6 +1,7 @@
 """Debian's packages, only where a command is missing, and without starting the services that they bring."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster.command import ENVIRONMENT, ClusterError, execute
@@ -21,17 +22,18 @@ _POLICY = Path("/usr/sbin/policy-rc.d")  # what Debian asks before it starts a s
 _INSTALL = f"mount --bind {{policy}} {_POLICY} && exec apt-get install -qq -y --no-install-recommends {{packages}}"
 
 
-def provide(folder: Path) -> list[str]:
+def provide(folder: Path, commands: Mapping[str, str] = _COMMANDS) -> list[str]:
     """
     Install what is missing, and name the packages.
 
     Args:
         folder: where a file may be put meanwhile.
+        commands: the packages of the commands that are wanted; those of a cluster by default.
 
     Raises:
         ClusterError: this is no Debian, or apt-get fails.
     """
-    wanted = sorted({package for command, package in _COMMANDS.items() if not _has(command)})
+    wanted = sorted({package for command, package in commands.items() if not _has(command)})
     if wanted:
         _install(folder, wanted)
     if not _has("docker"):  # the client: part of docker.io up to Debian 12, a package of its own since
