@@ -77,6 +77,10 @@ def launch(home: Home, settings: Settings, work: Callable[[Place], int], *, fork
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reading, writing = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(writing, False)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # workers have no input
+    if nothing:
+        os.close(nothing)
     nursery = Nursery(home, ours, writing, work, fork=fork)
     parent = os.getpid()
     flush_output()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from aioparcs import codec
@@ -15,7 +16,7 @@ from aioparcs.auth import Role
 from aioparcs.channel import Channel, error_map
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
 from aioparcs.launcher import Home, Place, connect, launch, new_loop
-from aioparcs.launcher.child import run, warm_up
+from aioparcs.launcher.child import run, set_handler, warm_up
 from aioparcs.service.frames import report
 from aioparcs.service.functions import Functions
 from aioparcs.service.original import serve_original
@@ -58,6 +59,7 @@ def serve(*targets: Any, fork: bool = True) -> NoReturn:
     if home is not None and home.place is not None:
         place = home.place
         warm_up()
+        random.seed()  # whatever the module did; in a fork `random` does so itself
         _leave(run(lambda: _work(home, settings, place, program)))
     if home is not None:
         launch(home, settings, lambda place: _work(home, settings, place, program), fork=fork)
@@ -96,20 +98,23 @@ def _work(home: Home, settings: Settings, place: Place, program: Program) -> int
     # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't
     # need, and 200 workers would pay for 200 times.
     loop = new_loop()
-    code = loop.run_until_complete(_until_sigterm(_converse(home, settings, place, program)))
+    task = loop.create_task(_converse(home, settings, place, program))
+    stopped = []
+
+    def stop(number: int, _frame: object) -> None:
+        stopped.append(number)
+        loop.call_soon_threadsafe(task.cancel)  # so that the program's ``finally`` blocks run
+
+    # Not by the loop, whose handlers need ten times as much, and wait for the loop's turn as this one does.
+    set_handler(signal.SIGTERM, stop)
+    try:
+        code = loop.run_until_complete(task)
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        code = 128 + stopped[0]
     loop.run_until_complete(_end_tasks())
     return code
-
-
-async def _until_sigterm(worker: Coroutine[Any, Any, int]) -> int:
-    """Run a worker, wherever it is when SIGTERM comes; returns its exit code."""
-    stopped = _stop_on_sigterm()
-    try:
-        return await worker
-    except asyncio.CancelledError:
-        if not stopped.is_set():
-            raise
-        return 128 + signal.SIGTERM
 
 
 async def _end_tasks() -> None:
@@ -154,19 +159,6 @@ async def _tell(channel: Channel, error: BaseException) -> None:
     except ParcsError:
         return
     await channel.aclose(None)
-
-
-def _stop_on_sigterm() -> asyncio.Event:
-    """Cancel the worker's program on SIGTERM, so that its ``finally`` blocks run; returns what tells that it came."""
-    task, stopped = asyncio.current_task(), asyncio.Event()
-    assert task is not None
-
-    def stop() -> None:
-        stopped.set()
-        task.cancel()
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
-    return stopped
 
 
 def _leave(code: int, message: str = "") -> NoReturn:
