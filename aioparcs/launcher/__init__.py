@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from aioparcs.errors import ParcsError
 from aioparcs.launcher.child import become_worker, die_with_parent, flush_output, free_cpus, warm_up
-from aioparcs.launcher.connect import connect
+from aioparcs.launcher.connect import Connection, adopt, connect, connect_now
 from aioparcs.launcher.control import Control
 from aioparcs.launcher.lines import Lines
 from aioparcs.launcher.nursery import Nursery
@@ -38,11 +38,14 @@ except ImportError:
 
 __all__ = [
     "PROGRESS",
+    "Connection",
     "Home",
     "Lines",
     "Place",
+    "adopt",
     "become_worker",
     "connect",
+    "connect_now",
     "die_with_parent",
     "free_cpus",
     "launch",

@@ -15,7 +15,7 @@ from aioparcs import codec
 from aioparcs.auth import Role
 from aioparcs.channel import Channel, error_map
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
-from aioparcs.launcher import Home, Place, connect, launch, new_loop
+from aioparcs.launcher import Connection, Home, Place, adopt, connect, connect_now, launch, new_loop
 from aioparcs.launcher.child import run, set_handler, warm_up
 from aioparcs.service.frames import report
 from aioparcs.service.functions import Functions
@@ -30,6 +30,8 @@ __all__ = ["serve"]
 # What a worker does with its channel until it is done.
 Program = Callable[[Channel, Place], Awaitable[None]]
 
+# The exit code of a worker that SIGTERM has ended.
+_TERMINATED = 128 + signal.SIGTERM
 _USAGE = "this is a service: a runner starts it, with runner.start({module!r}); try: aioparcs run RUNNER"
 
 
@@ -98,23 +100,37 @@ def _work(home: Home, settings: Settings, place: Place, program: Program) -> int
     # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't
     # need, and 200 workers would pay for 200 times.
     loop = new_loop()
-    task = loop.create_task(_converse(home, settings, place, program))
-    stopped = []
+    task: asyncio.Task[int] | None = None
+    stopped = False
 
     def stop(number: int, _frame: object) -> None:
-        stopped.append(number)
+        nonlocal stopped
+        stopped = True
+        if task is None:
+            raise SystemExit(_TERMINATED)
         loop.call_soon_threadsafe(task.cancel)  # so that the program's ``finally`` blocks run
 
     # Not by the loop, whose handlers need ten times as much, and wait for the loop's turn as this one does.
     set_handler(signal.SIGTERM, stop)
     try:
+        task = loop.create_task(_converse(_connection(home, settings, place), settings, place, program))
         code = loop.run_until_complete(task)
+    except (ConnectionLost, HandshakeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except asyncio.CancelledError:
         if not stopped:
             raise
-        code = 128 + stopped[0]
+        code = _TERMINATED
     loop.run_until_complete(_end_tasks())
     return code
+
+
+def _connection(home: Home, settings: Settings, place: Place) -> Awaitable[Connection]:
+    """Connect at once where that is possible: a worker has nothing else to do, and a loop costs a worker more."""
+    if home.address.fingerprint:
+        return connect(home, Role.WORKER, place.worker, settings)
+    return adopt(*connect_now(home, Role.WORKER, place.worker, settings))
 
 
 async def _end_tasks() -> None:
@@ -126,12 +142,8 @@ async def _end_tasks() -> None:
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 
-async def _converse(home: Home, settings: Settings, place: Place, program: Program) -> int:
-    try:
-        reader, writer, runner = await connect(home, Role.WORKER, place.worker, settings)
-    except (ConnectionLost, HandshakeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+async def _converse(connection: Awaitable[Connection], settings: Settings, place: Place, program: Program) -> int:
+    reader, writer, runner = await connection
     keep_alive(writer.transport, settings.liveness, user_timeout=False)
     channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
     try:
