@@ -57,7 +57,9 @@ __all__ = [
 _EXIT_FUNCTIONS = 2
 
 
-def launch(home: Home, settings: Settings, work: Callable[[Place], int], *, fork: bool) -> NoReturn:
+def launch(
+    home: Home, settings: Settings, work: Callable[[Place], int], *, fork: bool, rehearse: Callable[[], None]
+) -> NoReturn:
     """
     Be the launcher until the runner ends the job; ends the process.
 
@@ -66,6 +68,7 @@ def launch(home: Home, settings: Settings, work: Callable[[Place], int], *, fork
         settings: limits and deadlines.
         work: what a worker does with its place; returns its exit code.
         fork: False to give each worker a fresh interpreter.
+        rehearse: does once what each forked worker will do, and leaves no loop, thread or descriptor behind.
     """
     problem = why_not_launch() or (why_not_fork() if fork else None)
     if problem:
@@ -74,6 +77,8 @@ def launch(home: Home, settings: Settings, work: Callable[[Place], int], *, fork
     if fork:
         _warn_of_connections()
     warm_up()
+    if fork:
+        rehearse()
     # What the module's top level made is everybody's: keep the collector from touching, and so copying, it.
     gc.collect()
     gc.freeze()

@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NoReturn
 
 from aioparcs import codec
@@ -20,6 +21,7 @@ from aioparcs.launcher.child import run, set_handler, warm_up
 from aioparcs.service.frames import report
 from aioparcs.service.functions import Functions
 from aioparcs.service.original import serve_original
+from aioparcs.service.rehearsal import rehearse
 from aioparcs.service.service import Service
 from aioparcs.settings import Settings
 from aioparcs.transport import keep_alive
@@ -62,9 +64,10 @@ def serve(*targets: Any, fork: bool = True) -> NoReturn:
         place = home.place
         warm_up()
         random.seed()  # whatever the module did; in a fork `random` does so itself
-        _leave(run(lambda: _work(home, settings, place, program)))
+        _leave(run(lambda: _work(home, settings, program, place)))
     if home is not None:
-        launch(home, settings, lambda place: _work(home, settings, place, program), fork=fork)
+        work = partial(_work, home, settings, program)
+        launch(home, settings, work, fork=fork, rehearse=partial(rehearse, settings))
     if "LEADER_URL" in os.environ and isinstance(targets[0], type):
         with asyncio.Runner(loop_factory=new_loop) as runner:
             code = runner.run(serve_original(targets[0], settings))
@@ -95,7 +98,7 @@ def _program(targets: tuple[Any, ...]) -> Program:
     return answer
 
 
-def _work(home: Home, settings: Settings, place: Place, program: Program) -> int:
+def _work(home: Home, settings: Settings, program: Program, place: Place) -> int:
     """Be a worker; returns the exit code."""
     # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't
     # need, and 200 workers would pay for 200 times.
