@@ -68,7 +68,7 @@ def launch(
         settings: limits and deadlines.
         work: what a worker does with its place; returns its exit code.
         fork: False to give each worker a fresh interpreter.
-        rehearse: does once what each forked worker will do, and leaves no loop, thread or descriptor behind.
+        rehearse: does once what each forked worker will do, and leaves no loop or thread behind.
     """
     problem = why_not_launch() or (why_not_fork() if fork else None)
     if problem:

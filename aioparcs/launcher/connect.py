@@ -46,7 +46,7 @@ async def connect(home: Home, role: str, number: int, settings: Settings) -> Con
 
 def connect_now(home: Home, role: str, number: int, settings: Settings) -> tuple[socket.socket, Hello]:
     """
-    Do what `connect` does, but without TLS and without an event loop: it touches a third of the memory.
+    Do what `connect` does, but without TLS and without an event loop: a fork copies less memory for it.
 
     Returns:
         The connection, and what the runner said of itself.

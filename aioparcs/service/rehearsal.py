@@ -25,7 +25,7 @@ class _Echo(Service):
 
 def rehearse(settings: Settings) -> None:
     """
-    Run a loop, a channel and a service, and leave nothing of them behind but what Python has learnt.
+    Run a loop, a channel and a service, and leave nothing behind but what Python has learnt, and libuv's own pipe.
 
     Caches that are filled and code that is specialised here are memory that all workers share; else each would
     write it for itself, and have a copy of the page: 75 of them, and 0.3 ms, in each worker's start.

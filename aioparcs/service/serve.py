@@ -113,7 +113,7 @@ def _work(home: Home, settings: Settings, program: Program, place: Place) -> int
             raise SystemExit(_TERMINATED)
         loop.call_soon_threadsafe(task.cancel)  # so that the program's ``finally`` blocks run
 
-    # Not by the loop, whose handlers need ten times as much, and wait for the loop's turn as this one does.
+    # Not by the loop, whose handlers cost a worker more, and wait for the loop's turn as this one does.
     set_handler(signal.SIGTERM, stop)
     try:
         task = loop.create_task(_converse(_connection(home, settings, place), settings, place, program))
