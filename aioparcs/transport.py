@@ -17,18 +17,20 @@ import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from functools import partial
+from time import monotonic, sleep
 from typing import Any
 
 from aioparcs.address import Address
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
 from aioparcs.settings import Settings
 
-__all__ = ["Listener", "dial", "keep_alive", "listen", "raise_file_limit", "silence"]
+__all__ = ["Listener", "dial", "dial_now", "keep_alive", "listen", "raise_file_limit", "silence", "streams_of"]
 
 OnConnect = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 _BACKLOG = 2048
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+_UNREACHABLE = "can't connect to {address} within {timeout:g} s: {reason}"
 # Of Linux's struct tcp_info: milliseconds since data, and since an acknowledgement, was received last.
 _TCP_INFO = struct.Struct("=52x2I")
 
@@ -130,7 +132,41 @@ async def dial(
                 await asyncio.sleep(pause)  # back off: the listener may still be starting
                 pause = min(2 * pause, _LONGEST_PAUSE)
     except TimeoutError:
-        raise ConnectionLost(f"can't connect to {address} within {timeout:g} s: {last}") from None
+        raise ConnectionLost(_UNREACHABLE.format(address=address, timeout=timeout, reason=last)) from None
+
+
+def dial_now(address: Address, *, timeout: float = Settings().connect_timeout) -> socket.socket:
+    """
+    Connect as `dial` does, but without TLS and without an event loop.
+
+    Args:
+        address: where to.
+        timeout: seconds for all tries together.
+
+    Raises:
+        ConnectionLost: nobody answered in time.
+    """
+    deadline, pause = monotonic() + timeout, _FIRST_PAUSE
+    while True:
+        try:
+            if address.scheme == "unix":
+                return _connect_unix(address)
+            return socket.create_connection((address.host, address.port), max(deadline - monotonic(), pause))
+        except OSError as error:
+            last = _reason(error)
+        if monotonic() + pause >= deadline:
+            raise ConnectionLost(_UNREACHABLE.format(address=address, timeout=timeout, reason=last))
+        sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+async def streams_of(sock: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Give a connected socket to the running loop."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 def raise_file_limit() -> None:

@@ -3,7 +3,7 @@
 from aioparcs.channel.calls import Call
 from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.failure import error_map, error_of
-from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_v1
+from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_now, introduce_v1
 from aioparcs.channel.link import Link
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "error_map",
     "error_of",
     "introduce",
+    "introduce_now",
     "introduce_v1",
 ]

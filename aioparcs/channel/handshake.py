@@ -8,8 +8,10 @@ it happens within one deadline.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
+from time import monotonic
 
 import msgpack
 
@@ -18,9 +20,17 @@ from aioparcs.auth import MAGIC, MAX_HANDSHAKE_FRAME, Hello, proof, verify
 from aioparcs.errors import HandshakeError
 from aioparcs.wire import FrameType
 
-__all__ = ["accept", "accept_v1", "introduce", "introduce_v1"]
+__all__ = ["accept", "accept_v1", "introduce", "introduce_now", "introduce_v1"]
 
 _SYN, _ACK = b"SYN", b"ACK"
+_LISTENER = "the listener"
+_LATE = "{who} didn't finish the handshake within {timeout:g} s"
+_CLOSED = "{who} closed the connection during the handshake"
+_SHORTEST = 0.001  # seconds; a timeout of 0 would mean something else
+
+_Write = Callable[[bytes], object]
+# One side of the handshake, without I/O: it yields how many bytes it needs next, and writes by a function.
+_Steps = Generator[int, bytes, Hello]
 
 
 async def introduce(
@@ -44,18 +54,59 @@ async def introduce(
     Raises:
         HandshakeError: the listener refused, isn't who it should be, or didn't answer in time.
     """
-    async with _within(timeout, "the listener"):
-        mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
-        writer.write(mine)
-        theirs, greeting = await _read_hello(reader)
-        auth = _frame(FrameType.AUTH, proof(token, hello.role, mine + theirs))
-        writer.write(auth)
-        _, body = await _read_frame(reader, FrameType.AUTH)
-        # The listener's proof covers the dialler's as well: two workers have one role, and an echo is no proof.
-        if not verify(token, greeting.role, mine + theirs + auth, body):
-            raise HandshakeError("the listener doesn't know the job's token")
-        await _read_frame(reader, FrameType.WELCOME)
-        return greeting
+    async with _within(timeout, _LISTENER):
+        return await _read_for(_introduction(writer.write, hello, token), reader)
+
+
+def introduce_now(sock: socket.socket, hello: Hello, token: bytes, timeout: float) -> Hello:
+    """
+    Introduce this program as `introduce` does, over a plain socket and without an event loop.
+
+    Args:
+        sock: the fresh connection; it is given a timeout. The caller closes it when this raises.
+        hello: what to say of this program.
+        token: the job's token.
+        timeout: seconds for the whole handshake.
+
+    Returns:
+        What the listener said of itself.
+
+    Raises:
+        HandshakeError: see `introduce`.
+    """
+    deadline = monotonic() + timeout
+    sock.settimeout(timeout)
+    steps = _introduction(sock.sendall, hello, token)
+    try:
+        missing, data = next(steps), b""
+        while True:
+            chunk = sock.recv(missing)
+            if not chunk:
+                raise HandshakeError(_CLOSED.format(who=_LISTENER))
+            data, missing = data + chunk, missing - len(chunk)
+            if not missing:
+                missing, data = steps.send(data), b""
+            sock.settimeout(max(deadline - monotonic(), _SHORTEST))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    except TimeoutError:
+        raise HandshakeError(_LATE.format(who=_LISTENER, timeout=timeout)) from None
+    except OSError as error:
+        raise HandshakeError(_CLOSED.format(who=_LISTENER)) from error
+
+
+def _introduction(write: _Write, hello: Hello, token: bytes) -> _Steps:
+    mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
+    write(mine)
+    theirs, greeting = yield from _read_hello()
+    auth = _frame(FrameType.AUTH, proof(token, hello.role, mine + theirs))
+    write(auth)
+    _, body = yield from _read_frame(FrameType.AUTH)
+    # The listener's proof covers the dialler's as well: two workers have one role, and an echo is no proof.
+    if not verify(token, greeting.role, mine + theirs + auth, body):
+        raise HandshakeError("the listener doesn't know the job's token")
+    yield from _read_frame(FrameType.WELCOME)
+    return greeting
 
 
 async def accept(
@@ -86,18 +137,22 @@ async def accept(
         HandshakeError: the peer was refused, or didn't speak in time.
     """
     async with _within(timeout, "the peer"):
-        theirs, greeting = await _read_hello(reader, refuse=writer)
-        mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
-        writer.write(mine)
-        auth, body = await _read_frame(reader, FrameType.AUTH)
-        if not verify(token, greeting.role, theirs + mine, body):
-            _refuse(writer, "token", "the job's token is another one")
-        reason = judge(greeting)
-        if reason:
-            _refuse(writer, "place", reason)
-        answer = _frame(FrameType.AUTH, proof(token, hello.role, theirs + mine + auth))
-        writer.write(answer + _frame(FrameType.WELCOME))
-        return greeting
+        return await _read_for(_acceptance(writer.write, hello, token, judge), reader)
+
+
+def _acceptance(write: _Write, hello: Hello, token: bytes, judge: Callable[[Hello], str | None]) -> _Steps:
+    theirs, greeting = yield from _read_hello(refuse=write)
+    mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
+    write(mine)
+    auth, body = yield from _read_frame(FrameType.AUTH)
+    if not verify(token, greeting.role, theirs + mine, body):
+        _refuse(write, "token", "the job's token is another one")
+    reason = judge(greeting)
+    if reason:
+        _refuse(write, "place", reason)
+    answer = _frame(FrameType.AUTH, proof(token, hello.role, theirs + mine + auth))
+    write(answer + _frame(FrameType.WELCOME))
+    return greeting
 
 
 async def introduce_v1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float) -> None:
@@ -135,40 +190,49 @@ async def _within(timeout: float, who: str) -> AsyncIterator[None]:
         async with asyncio.timeout(timeout):
             yield
     except TimeoutError:
-        raise HandshakeError(f"{who} didn't finish the handshake within {timeout:g} s") from None
+        raise HandshakeError(_LATE.format(who=who, timeout=timeout)) from None
     except (asyncio.IncompleteReadError, OSError) as error:
-        raise HandshakeError(f"{who} closed the connection during the handshake") from error
+        raise HandshakeError(_CLOSED.format(who=who)) from error
+
+
+async def _read_for(steps: _Steps, reader: asyncio.StreamReader) -> Hello:
+    try:
+        size = next(steps)
+        while True:
+            size = steps.send(await reader.readexactly(size))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
 
 
 def _frame(type: int, body: bytes = b"") -> bytes:
     return wire.encode_header(type, len(body)) + body
 
 
-def _refuse(writer: asyncio.StreamWriter, code: str, reason: str) -> None:
-    writer.write(_frame(FrameType.REJECT, msgpack.packb([code, reason])))
+def _refuse(write: _Write, code: str, reason: str) -> None:
+    write(_frame(FrameType.REJECT, msgpack.packb([code, reason])))
     raise HandshakeError(reason)
 
 
-async def _read_hello(reader: asyncio.StreamReader, refuse: asyncio.StreamWriter | None = None) -> tuple[bytes, Hello]:
-    magic = await reader.readexactly(len(MAGIC))
+def _read_hello(refuse: _Write | None = None) -> Generator[int, bytes, tuple[bytes, Hello]]:
+    magic = yield len(MAGIC)
     if magic != MAGIC:
         raise HandshakeError(f"the peer is no aioparcs program: it began with {magic!r}")
-    frame, body = await _read_frame(reader, FrameType.HELLO)
+    frame, body = yield from _read_frame(FrameType.HELLO)
     try:
         return magic + frame, Hello.decode(body)
     except HandshakeError as error:
         if refuse:
-            refuse.write(MAGIC)
+            refuse(MAGIC)
             _refuse(refuse, "version", str(error))
         raise
 
 
-async def _read_frame(reader: asyncio.StreamReader, expected: FrameType) -> tuple[bytes, bytes]:
-    head = await reader.readexactly(wire.HEADER_SIZE)
+def _read_frame(expected: FrameType) -> Generator[int, bytes, tuple[bytes, bytes]]:
+    head = yield wire.HEADER_SIZE
     type, flags, size = wire.decode_header(head)
     if type not in (expected, FrameType.REJECT) or flags or size > MAX_HANDSHAKE_FRAME:
         raise HandshakeError(f"the peer sent a frame of type {type} and {size:,} bytes instead of {expected.name}")
-    body = await reader.readexactly(size)
+    body = (yield size) if size else b""
     if type == FrameType.REJECT:
         raise HandshakeError(f"refused: {_reason(body)}")
     return head + body, body

@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from aioparcs.errors import ParcsError
 from aioparcs.launcher.child import become_worker, die_with_parent, flush_output, free_cpus, warm_up
-from aioparcs.launcher.connect import connect
+from aioparcs.launcher.connect import Connection, adopt, connect, connect_now
 from aioparcs.launcher.control import Control
 from aioparcs.launcher.lines import Lines
 from aioparcs.launcher.nursery import Nursery
@@ -38,11 +38,14 @@ except ImportError:
 
 __all__ = [
     "PROGRESS",
+    "Connection",
     "Home",
     "Lines",
     "Place",
+    "adopt",
     "become_worker",
     "connect",
+    "connect_now",
     "die_with_parent",
     "free_cpus",
     "launch",
@@ -54,7 +57,9 @@ __all__ = [
 _EXIT_FUNCTIONS = 2
 
 
-def launch(home: Home, settings: Settings, work: Callable[[Place], int], *, fork: bool) -> NoReturn:
+def launch(
+    home: Home, settings: Settings, work: Callable[[Place], int], *, fork: bool, rehearse: Callable[[], None]
+) -> NoReturn:
     """
     Be the launcher until the runner ends the job; ends the process.
 
@@ -63,6 +68,7 @@ def launch(home: Home, settings: Settings, work: Callable[[Place], int], *, fork
         settings: limits and deadlines.
         work: what a worker does with its place; returns its exit code.
         fork: False to give each worker a fresh interpreter.
+        rehearse: does once what each forked worker will do, and leaves no loop or thread behind.
     """
     problem = why_not_launch() or (why_not_fork() if fork else None)
     if problem:
@@ -71,12 +77,18 @@ def launch(home: Home, settings: Settings, work: Callable[[Place], int], *, fork
     if fork:
         _warn_of_connections()
     warm_up()
+    if fork:
+        rehearse()
     # What the module's top level made is everybody's: keep the collector from touching, and so copying, it.
     gc.collect()
     gc.freeze()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reading, writing = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(writing, False)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # workers have no input
+    if nothing:
+        os.close(nothing)
     nursery = Nursery(home, ours, writing, work, fork=fork)
     parent = os.getpid()
     flush_output()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` wraps it in enums, whose making each worker would pay
 import ctypes
 import io
 import logging
 import os
-import random
 import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aioparcs.auth import new_nonce, proof
+from aioparcs.auth import proof
 
 __all__ = [
     "SIGNALS",
@@ -23,12 +23,17 @@ __all__ = [
     "exit_code",
     "flush_output",
     "free_cpus",
+    "hold_signals",
+    "release_signals",
     "run",
+    "set_handler",
     "warm_up",
 ]
 
 # Those that the fork server handles. They are blocked around a fork: a child must never run its parent's handlers.
 SIGNALS = (signal.SIGTERM, signal.SIGCHLD)
+
+set_handler: Callable[[int, Any], Any] = _signal.signal
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded before any fork: a child should do as little as possible
@@ -51,7 +56,19 @@ def warm_up() -> None:
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     proof(b"", "", b"")  # has OpenSSL load its digests
-    new_nonce()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.closed:  # the module may have put another in its place
+            stream.reconfigure(line_buffering=True)
+
+
+def hold_signals() -> None:
+    """Let `SIGNALS` wait, as around each fork."""
+    _signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def release_signals() -> None:
+    """Take `SIGNALS` again, those that waited included."""
+    _signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: int) -> None:
@@ -67,27 +84,26 @@ def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: i
     os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        set_handler(number, _signal.SIG_DFL)
+    release_signals()
     die_with_parent(parent)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (output, 1), (output, 2)):
-        os.dup2(source, target)
-    os.close(nothing)
-    _limit(limits, worker)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    if limits:
+        _limit(limits, worker)
 
 
 def run(program: Callable[[], int]) -> int:
     """
-    Run a worker's program with line-buffered output and random numbers of its own.
+    Run a worker's program with random numbers of its own.
 
     Returns:
         Its exit code; what it raises is printed, and ``sys.exit`` is an end like any other.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and not stream.closed:  # the module may have put another in its place
-            stream.reconfigure(line_buffering=True)
-    _reseed()
+    # A fork would repeat its neighbour's; `random` sees to that itself.
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed(int.from_bytes(os.urandom(4), "big"))
     try:
         return program()
     except SystemExit as stop:
@@ -129,11 +145,3 @@ def _limit(limits: Mapping[str, Any], worker: int) -> None:
     if "memory" in limits:
         # Data, not address space: what is mapped but private to nobody, such as libraries, is no one's memory.
         resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
-
-
-def _reseed() -> None:
-    """Give this process random numbers of its own; a fork would repeat its neighbour's."""
-    random.seed()
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed(int.from_bytes(os.urandom(4), "big"))

@@ -32,8 +32,10 @@ class Children:
     def add(self, pid: int, worker: int) -> None:
         """Take a worker's process that was just forked."""
         self._workers[pid] = worker
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        try:
             os.setpgid(pid, pid)  # it does so too: whoever comes first, the group exists
+        except (ProcessLookupError, PermissionError):
+            pass
 
     def disown(self, pid: int) -> None:
         """Kill a worker that nobody was told of, and tell nobody of its end."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 from aioparcs.auth import Hello, new_nonce
-from aioparcs.channel import introduce
+from aioparcs.channel import introduce, introduce_now
 from aioparcs.launcher.place import Home
 from aioparcs.settings import VERSION, Settings
-from aioparcs.transport import dial
+from aioparcs.transport import dial, dial_now, streams_of
 
-__all__ = ["connect"]
+__all__ = ["Connection", "adopt", "connect", "connect_now"]
 
 
-async def connect(
-    home: Home, role: str, number: int, settings: Settings
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Hello]:
+# A connection's two ends, and what the runner said of itself.
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter, Hello]
+
+
+async def connect(home: Home, role: str, number: int, settings: Settings) -> Connection:
     """
     Dial the runner and introduce this process.
 
@@ -33,9 +36,34 @@ async def connect(
         HandshakeError: the runner refused this process, or isn't the runner.
     """
     reader, writer = await dial(home.address, timeout=settings.connect_timeout)
-    hello = Hello(role, home.job, number, new_nonce(), f"aioparcs/{VERSION}", settings.max_body, settings.max_buffers)
+    hello = _hello(home, role, number, settings)
     try:
         return reader, writer, await introduce(reader, writer, hello, home.token, settings.handshake_timeout)
     except BaseException:
         writer.transport.abort()
         raise
+
+
+def connect_now(home: Home, role: str, number: int, settings: Settings) -> tuple[socket.socket, Hello]:
+    """
+    Do what `connect` does, but without TLS and without an event loop: a fork copies less memory for it.
+
+    Returns:
+        The connection, and what the runner said of itself.
+    """
+    sock = dial_now(home.address, timeout=settings.connect_timeout)
+    hello = _hello(home, role, number, settings)
+    try:
+        return sock, introduce_now(sock, hello, home.token, settings.handshake_timeout)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def adopt(sock: socket.socket, runner: Hello) -> Connection:
+    """Give the running loop what `connect_now` has returned."""
+    return *await streams_of(sock), runner
+
+
+def _hello(home: Home, role: str, number: int, settings: Settings) -> Hello:
+    return Hello(role, home.job, number, new_nonce(), f"aioparcs/{VERSION}", settings.max_body, settings.max_buffers)

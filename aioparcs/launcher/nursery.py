@@ -14,6 +14,7 @@ import resource
 import select
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Callable
 from time import monotonic
@@ -22,7 +23,15 @@ from typing import Any
 import msgpack
 
 from aioparcs.errors import signal_name
-from aioparcs.launcher.child import SIGNALS, adopt_orphans, become_worker, die_with_parent, flush_output, run
+from aioparcs.launcher.child import (
+    adopt_orphans,
+    become_worker,
+    die_with_parent,
+    flush_output,
+    hold_signals,
+    release_signals,
+    run,
+)
 from aioparcs.launcher.children import Children
 from aioparcs.launcher.place import Home, Place, pass_token
 
@@ -34,6 +43,7 @@ MESSAGE_SIZE = 64 << 10
 _LAST_WORDS = 1.5
 # Bytes that a worker needs, besides what it shares, to run at all: its loop, its buffers, a thread's stack.
 _WORKER_MEMORY = 16 << 20
+_DESCRIPTOR = struct.Struct("=i")
 
 
 class Nursery:
@@ -112,6 +122,7 @@ class Nursery:
 
     def _spawn_all(self, first: int, count: int, base: int, size: int, limits: dict[str, Any]) -> None:
         problem = _too_little(limits.get("memory"))
+        flush_output()
         for worker in range(first, first + count):
             if self._terminated:
                 problem = "its launcher is being ended by SIGTERM"
@@ -126,18 +137,17 @@ class Nursery:
     def _spawn(self, place: Place, limits: dict[str, Any]) -> None:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
-        flush_output()
         try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            hold_signals()
             try:
                 pid = os.fork()
                 if pid == 0:
                     self._live(place, limits, parent, writing)
             finally:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+                release_signals()
             self._children.add(pid, place.worker)
             try:
-                self._tell("started", place.worker, pid, descriptors=[reading])
+                self._tell("started", place.worker, pid, descriptor=reading)
             except OSError:
                 self._children.disown(pid)
                 raise
@@ -197,9 +207,13 @@ class Nursery:
         if self._control_pid:
             os.kill(self._control_pid, signal.SIGKILL)
 
-    def _tell(self, *message: Any, descriptors: list[int] | None = None) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next poll notices that it is gone
-            socket.send_fds(self._control, [msgpack.packb(message)], descriptors or [])
+    def _tell(self, *message: Any, descriptor: int = -1) -> None:
+        # As contextlib and socket.send_fds would do it: it is half of what a worker's start costs this process.
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))] if descriptor >= 0 else []
+        try:
+            self._control.sendmsg([msgpack.packb(message)], passed)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the next poll notices that it is gone
 
 
 def _too_little(memory: int | None) -> str | None:

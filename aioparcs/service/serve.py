@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NoReturn
 
 from aioparcs import codec
 from aioparcs.auth import Role
 from aioparcs.channel import Channel, error_map
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
-from aioparcs.launcher import Home, Place, connect, launch, new_loop
-from aioparcs.launcher.child import run, warm_up
+from aioparcs.launcher import Connection, Home, Place, adopt, connect, connect_now, launch, new_loop
+from aioparcs.launcher.child import run, set_handler, warm_up
 from aioparcs.service.frames import report
 from aioparcs.service.functions import Functions
 from aioparcs.service.original import serve_original
+from aioparcs.service.rehearsal import rehearse
 from aioparcs.service.service import Service
 from aioparcs.settings import Settings
 from aioparcs.transport import keep_alive
@@ -29,6 +32,8 @@ __all__ = ["serve"]
 # What a worker does with its channel until it is done.
 Program = Callable[[Channel, Place], Awaitable[None]]
 
+# The exit code of a worker that SIGTERM has ended.
+_TERMINATED = 128 + signal.SIGTERM
 _USAGE = "this is a service: a runner starts it, with runner.start({module!r}); try: aioparcs run RUNNER"
 
 
@@ -58,9 +63,11 @@ def serve(*targets: Any, fork: bool = True) -> NoReturn:
     if home is not None and home.place is not None:
         place = home.place
         warm_up()
-        _leave(run(lambda: _work(home, settings, place, program)))
+        random.seed()  # whatever the module did; in a fork `random` does so itself
+        _leave(run(lambda: _work(home, settings, program, place)))
     if home is not None:
-        launch(home, settings, lambda place: _work(home, settings, place, program), fork=fork)
+        work = partial(_work, home, settings, program)
+        launch(home, settings, work, fork=fork, rehearse=partial(rehearse, settings))
     if "LEADER_URL" in os.environ and isinstance(targets[0], type):
         with asyncio.Runner(loop_factory=new_loop) as runner:
             code = runner.run(serve_original(targets[0], settings))
@@ -91,25 +98,42 @@ def _program(targets: tuple[Any, ...]) -> Program:
     return answer
 
 
-def _work(home: Home, settings: Settings, place: Place, program: Program) -> int:
+def _work(home: Home, settings: Settings, program: Program, place: Place) -> int:
     """Be a worker; returns the exit code."""
     # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't
     # need, and 200 workers would pay for 200 times.
     loop = new_loop()
-    code = loop.run_until_complete(_until_sigterm(_converse(home, settings, place, program)))
+    task: asyncio.Task[int] | None = None
+    stopped = False
+
+    def stop(number: int, _frame: object) -> None:
+        nonlocal stopped
+        stopped = True
+        if task is None:
+            raise SystemExit(_TERMINATED)
+        loop.call_soon_threadsafe(task.cancel)  # so that the program's ``finally`` blocks run
+
+    # Not by the loop, whose handlers cost a worker more, and wait for the loop's turn as this one does.
+    set_handler(signal.SIGTERM, stop)
+    try:
+        task = loop.create_task(_converse(_connection(home, settings, place), settings, place, program))
+        code = loop.run_until_complete(task)
+    except (ConnectionLost, HandshakeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        code = _TERMINATED
     loop.run_until_complete(_end_tasks())
     return code
 
 
-async def _until_sigterm(worker: Coroutine[Any, Any, int]) -> int:
-    """Run a worker, wherever it is when SIGTERM comes; returns its exit code."""
-    stopped = _stop_on_sigterm()
-    try:
-        return await worker
-    except asyncio.CancelledError:
-        if not stopped.is_set():
-            raise
-        return 128 + signal.SIGTERM
+def _connection(home: Home, settings: Settings, place: Place) -> Awaitable[Connection]:
+    """Connect at once where that is possible: a worker has nothing else to do, and a loop costs a worker more."""
+    if home.address.fingerprint:
+        return connect(home, Role.WORKER, place.worker, settings)
+    return adopt(*connect_now(home, Role.WORKER, place.worker, settings))
 
 
 async def _end_tasks() -> None:
@@ -121,12 +145,8 @@ async def _end_tasks() -> None:
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 
-async def _converse(home: Home, settings: Settings, place: Place, program: Program) -> int:
-    try:
-        reader, writer, runner = await connect(home, Role.WORKER, place.worker, settings)
-    except (ConnectionLost, HandshakeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+async def _converse(connection: Awaitable[Connection], settings: Settings, place: Place, program: Program) -> int:
+    reader, writer, runner = await connection
     keep_alive(writer.transport, settings.liveness, user_timeout=False)
     channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
     try:
@@ -154,19 +174,6 @@ async def _tell(channel: Channel, error: BaseException) -> None:
     except ParcsError:
         return
     await channel.aclose(None)
-
-
-def _stop_on_sigterm() -> asyncio.Event:
-    """Cancel the worker's program on SIGTERM, so that its ``finally`` blocks run; returns what tells that it came."""
-    task, stopped = asyncio.current_task(), asyncio.Event()
-    assert task is not None
-
-    def stop() -> None:
-        stopped.set()
-        task.cancel()
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
-    return stopped
 
 
 def _leave(code: int, message: str = "") -> NoReturn:
