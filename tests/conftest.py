@@ -18,11 +18,13 @@ import pytest
 
 from aioparcs.codec.types import named, registered
 from tests.leaks import SESSION, Snapshot, descendants, tasks_left
+from tests.live import cluster as cluster  # a fixture; and it takes the environment's Swarm away from the others
 
 _LOOPS = [pytest.param(("asyncio", {"use_uvloop": False, "debug": True}), id="asyncio")]
 if importlib.util.find_spec("uvloop"):
     _LOOPS.insert(0, pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"))
 
+_CLUSTER = 400.0  # seconds for a test on the cluster: the first one brings it up, on a new machine from nothing
 _END_OF_ORPHANS = 2.0  # seconds a process that lost its parent may take to end after the last test
 
 
@@ -75,6 +77,12 @@ async def _watched_loop(_leaves_nothing: list[str]) -> AsyncIterator[None]:
     _leaves_nothing += tasks_left(before)
     # The loop is closed next, in this same phase, for which pytest keeps the warnings' state and restores it.
     warnings.showwarning = lambda message, *_: _leaves_nothing.append(str(message))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(_CLUSTER))
 
 
 def pytest_sessionstart() -> None:

@@ -16,35 +16,12 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 from aiodocker import Docker, DockerError
 
-from aioparcs.settings import VERSION
 from aioparcs.swarm import open_docker
 from tests.command import COMMAND, ENVIRONMENT, EXAMPLES, execute, run
+from tests.live import Cluster
 
 Module = Callable[..., Path]
 T = TypeVar("T")
-
-
-class Cluster(NamedTuple):
-    """A Swarm to test with."""
-
-    leader_url: str
-    registry: str
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"LEADER_URL": self.leader_url, "PARCS_REGISTRY": self.registry}
-
-    @property
-    def base(self) -> str:
-        return f"{self.registry}/aioparcs/python:{VERSION}"
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Cluster:
-    """Name the Swarm that the environment names."""
-    if "LEADER_URL" not in os.environ or "PARCS_REGISTRY" not in os.environ:
-        pytest.skip("LEADER_URL and PARCS_REGISTRY name no Swarm to test with")
-    return Cluster(os.environ["LEADER_URL"], os.environ["PARCS_REGISTRY"])
 
 
 class Result(NamedTuple):

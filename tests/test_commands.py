@@ -1,6 +1,5 @@
 """The commands about a cluster and its jobs, on a real one: ps, logs, rm, doctor, cluster init."""
 
-import asyncio
 import json
 import os
 import secrets
@@ -9,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -17,30 +16,12 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 
 from aioparcs.settings import VERSION
-from aioparcs.swarm.api import Swarm, open_swarm
+from aioparcs.swarm.api import Swarm
 from aioparcs.swarm.labels import DEADLINE, MODULE, ROLE, job_labels, stack
 from tests.command import COMMAND, ENVIRONMENT, EXAMPLES, TIMEOUT, execute, run
+from tests.live import Cluster, ask, remains
 
 T = TypeVar("T")
-
-
-class Cluster(NamedTuple):
-    """A Swarm to test with."""
-
-    leader_url: str
-    registry: str
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"LEADER_URL": self.leader_url, "PARCS_REGISTRY": self.registry}
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Cluster:
-    """Name the Swarm that the environment names."""
-    if "LEADER_URL" not in os.environ or "PARCS_REGISTRY" not in os.environ:
-        pytest.skip("LEADER_URL and PARCS_REGISTRY name no Swarm to test with")
-    return Cluster(os.environ["LEADER_URL"], os.environ["PARCS_REGISTRY"])
 
 
 Aioparcs = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -54,24 +35,6 @@ def aioparcs(cluster: Cluster) -> Aioparcs:
 
 def on(cluster: Cluster, *arguments: str | Path, **env: str) -> "subprocess.CompletedProcess[str]":
     return execute([*COMMAND, *map(str, arguments)], None, **cluster.environment | env)
-
-
-def ask(cluster: Cluster, question: Callable[[Swarm], Awaitable[T]]) -> T:
-    async def asked() -> T:
-        async with asyncio.timeout(TIMEOUT), open_swarm(cluster.leader_url) as swarm:
-            return await question(swarm)
-
-    return asyncio.run(asked())
-
-
-def remains(cluster: Cluster, job: str) -> list[str]:
-    """Name what the Swarm has of a job."""
-
-    async def found(swarm: Swarm) -> list[str]:
-        records = [*await swarm.services(job), *await swarm.secrets(job)]
-        return [record["Spec"]["Name"] for record in records] + [task["ID"] for task in await swarm.tasks(job)]
-
-    return ask(cluster, found)
 
 
 def until(condition: Callable[[], T], seconds: float = 30.0) -> T:

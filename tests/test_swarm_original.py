@@ -19,15 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiodocker import Docker
 
+from aioparcs.swarm import Swarm as Leader
 from tests.cluster import packages
 from tests.cluster.cluster import Cluster as LocalCluster
 from tests.cluster.command import ClusterError
 from tests.cluster.command import execute as command
 from tests.command import COMMAND, EXAMPLES, execute
-from tests.test_build import Cluster, ask
-from tests.test_build import cluster as cluster  # a fixture: found by its name
+from tests.live import Cluster, ask
 
 PEERS = Path(__file__).parent / "peers"
 TWELVE = "123456789 has 12 divisors: 1, 3, 9, 3607, 3803, 10821, 11409, 32463, 34227, 13717421, 41152263, 123456789"
@@ -84,8 +83,8 @@ class Swarm:
         return [task for task in tasks if task["Spec"]["ContainerSpec"]["Image"].startswith(images.registry)]
 
     def _tasks(self, label: str) -> list[Any]:
-        async def listed(docker: Docker) -> list[Any]:
-            return list(await docker.tasks.list(filters={"label": [label]}))
+        async def listed(swarm: Leader) -> list[Any]:
+            return list(await swarm.docker.tasks.list(filters={"label": [label]}))
 
         return ask(self.cluster, listed)
 

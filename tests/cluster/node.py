@@ -148,7 +148,7 @@ class Node:
         detach(
             self._log, *self.command, "dockerd", "--config-file", self._configuration,
             "--data-root", self.folder / "data", "--exec-root", self.folder / "exec", "--pidfile", pidfile,
-            "-H", f"unix://{self.socket}", "-H", self.url, "--tls=false",
+            "-H", f"unix://{self.socket}", "-H", "unix:///run/docker.sock", "-H", self.url, "--tls=false",
             "--cgroup-parent", f"/{self.name}", "--exec-opt", "native.cgroupdriver=cgroupfs",
         )  # fmt: skip
 

@@ -1,0 +1,118 @@
+"""A real Swarm for the tests: the one that the environment names, else one of three nodes on this machine."""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import NamedTuple, NoReturn, TypeVar
+
+import pytest
+
+from aioparcs.settings import VERSION
+from aioparcs.swarm.api import Swarm, open_swarm
+from tests.cluster import Cluster as OwnCluster
+from tests.cluster import ClusterError, Node, down, obstacle, up
+
+__all__ = ["Cluster", "ask", "cluster", "left", "remains"]
+
+T = TypeVar("T")
+
+PATIENCE = 90.0  # seconds for one question or one command, on two busy cores
+# Taken away before any test: programs would believe that they are meant. Only the fixture looks at them.
+_GIVEN = {
+    name: os.environ.pop(name)
+    for name in list(os.environ)
+    if (name.startswith("PARCS_") and name != "PARCS_CLUSTER_DIR") or name in ("LEADER_URL", "DOCKER_HOST")
+}
+
+
+class Cluster(NamedTuple):
+    """
+    A Swarm to test with.
+
+    Attributes:
+        leader_url: its leader, for ``LEADER_URL``.
+        registry: the registry that all its nodes pull from, for ``PARCS_REGISTRY``.
+        base: the image that modules are built from.
+        nodes: its nodes, for tests that cut and kill them; none if it is somebody else's.
+    """
+
+    leader_url: str
+    registry: str
+    base: str
+    nodes: tuple[Node, ...] = ()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"LEADER_URL": self.leader_url, "PARCS_REGISTRY": self.registry, "PARCS_BASE_IMAGE": self.base}
+
+    def docker(self, *arguments: str, node: int | None = None) -> str:
+        """Run Docker's client, against the leader or the node of a number; give its output."""
+        url = self.leader_url if node is None else self.nodes[node].url
+        command = ["docker", "-H", url, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Give the Swarm that the environment names, else bring one up for all tests and take it down after them."""
+    if "LEADER_URL" in _GIVEN and "PARCS_REGISTRY" in _GIVEN:
+        registry = _GIVEN["PARCS_REGISTRY"]
+        base = _GIVEN.get("PARCS_BASE_IMAGE", f"{registry}/aioparcs/python:{VERSION}")
+        own = OwnCluster.here()
+        nodes = own.nodes if own and own.leader.url == _GIVEN["LEADER_URL"] else ()
+        yield Cluster(_GIVEN["LEADER_URL"], registry, base, nodes)
+        return
+    reason = obstacle()
+    if reason:
+        _do_without(reason)
+    was_there = OwnCluster.here() is not None
+    try:
+        own = up(3, lambda step: None)
+    except ClusterError as error:
+        if not was_there:
+            down()
+        _do_without(str(error))
+    yield Cluster(own.leader.url, own.registry.address, own.image, own.nodes)
+    if not was_there:
+        down()
+
+
+def _do_without(reason: str) -> NoReturn:
+    """Say once what can't be tested; where nobody would read it, it is a failure."""
+    text = f"no Swarm to test with: {reason}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
+
+
+def ask(cluster: Cluster, question: Callable[[Swarm], Awaitable[T]]) -> T:
+    """Ask the leader something."""
+
+    async def asked() -> T:
+        async with asyncio.timeout(PATIENCE), open_swarm(cluster.leader_url) as swarm:
+            return await question(swarm)
+
+    return asyncio.run(asked())
+
+
+def remains(cluster: Cluster, job: str) -> list[str]:
+    """Name what the Swarm has of a job."""
+
+    async def found(swarm: Swarm) -> list[str]:
+        records = [*await swarm.services(job), *await swarm.secrets(job)]
+        return [record["Spec"]["Name"] for record in records] + [task["ID"] for task in await swarm.tasks(job)]
+
+    return ask(cluster, found)
+
+
+def left(cluster: Cluster, job: str, seconds: float = 20.0) -> list[str]:
+    """Name what the Swarm and its nodes have of a job, some seconds after: a node removes containers in its own time."""
+    pattern = ("ps", "--all", "--quiet", "--filter", f"label=io.aioparcs.job={job}")
+    end = time.monotonic() + seconds
+    while True:
+        nodes = range(len(cluster.nodes))
+        found = remains(cluster, job) + [line for node in nodes for line in cluster.docker(*pattern, node=node).split()]
+        if not found or time.monotonic() > end:
+            return found
