@@ -17,7 +17,7 @@ import click
 
 from aioparcs.build import build
 from aioparcs.cli.display import Detail
-from aioparcs.errors import BuildError
+from aioparcs.errors import BuildError, ClusterError
 from aioparcs.local import find_modules
 from aioparcs.runner import Stop
 from aioparcs.settings import Settings
@@ -135,7 +135,7 @@ async def _submit(order: Order) -> int:
             return service.exitcode
         finally:
             if service and not order.detach:
-                await _clean_up(swarm, job, service)
+                await _clean_up(swarm, job, order)
 
 
 async def _build(swarm: Swarm, order: Order) -> tuple[str, dict[str, str]]:
@@ -160,10 +160,12 @@ async def _follow(service: RunnerService) -> None:
         stream.flush()
 
 
-async def _clean_up(swarm: Swarm, job: str, service: RunnerService) -> None:
-    """Leave nothing of the job, whatever became of the runner."""
-    await service.stop()
-    await remove_job(swarm, job)
+async def _clean_up(swarm: Swarm, job: str, order: Order) -> None:
+    """Leave nothing of the job; what can't be removed is told, and is no reason to forget the runner's exit code."""
+    try:
+        await remove_job(swarm, job)
+    except ClusterError as error:
+        _say(order, f"{error}; aioparcs rm {job}")
 
 
 def _say(order: Order, text: str, who: str = "runner") -> None:

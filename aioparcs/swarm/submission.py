@@ -179,15 +179,6 @@ class RunnerService:
         """Say what the runner's start waits for, or why it failed."""
         return launcher_state(0, self._task, {}).reason if self._task else "Docker has made no task for it yet"
 
-    async def stop(self) -> None:
-        """Have the runner end its workers and itself, as on SIGTERM, and wait for it."""
-        await self._swarm.remove_service(self._service)
-
-        async def is_gone() -> bool:
-            return all(task["ServiceID"] != self._service for task in await self._swarm.tasks(self._job))
-
-        await wait_until(is_gone, _GRACE + 10)
-
     async def _look(self) -> str:
         """Tell the state of the runner's task, as a launcher's: ``placed``, ``running``, ``failed`` or ``gone``."""
         tasks = [task for task in await self._swarm.tasks(self._job) if task["ServiceID"] == self._service]
