@@ -7,52 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aioparcs import ClusterError, RemoteError, Runner, Settings, StartError, Task, WorkerLost
-from aioparcs.engine import observer
+from aioparcs import ClusterError, RemoteError, Runner, StartError, Task, WorkerLost
 from aioparcs.swarm import SwarmEngine
 from tests.command import COMMAND, EXAMPLES, execute
-from tests.jobs import ENVIRONMENT, MODULES, Witness, until
+from tests.jobs import ENVIRONMENT, until
 from tests.live import Cluster, left
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
-
-Job = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def images(cluster: Cluster) -> None:
-    """Have the modules of the tests as images in the registry."""
-    modules = ("talker", "probe")
-    command = [*COMMAND, "build", *modules, "--modules", str(MODULES), "--push"]
-    done = execute(command, None, **cluster.environment)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def job(cluster: Cluster, images: None, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """Enter a runner on the Swarm; when it is left, nothing of its job is."""
-    monkeypatch.setenv("PARCS_REGISTRY", cluster.registry)
-
-    @asynccontextmanager
-    async def enter(
-        *, witness: Witness | None = None, overlay: bool | None = None, **settings: Any
-    ) -> AsyncIterator[Runner]:
-        token = observer.set(witness or Witness())
-        try:
-            runner = Runner(engine=SwarmEngine(cluster.leader_url, overlay=overlay), settings=Settings(**settings))
-        finally:
-            observer.reset(token)
-        async with runner:
-            yield runner
-        assert await asyncio.to_thread(left, cluster, runner.job) == []
-
-    return enter
+from tests.swarm_jobs import Job
+from tests.swarm_jobs import images as images  # fixtures: found by their names
+from tests.swarm_jobs import job as job
 
 
 async def _takes(seconds: float, awaitable: Awaitable[Any]) -> Any:

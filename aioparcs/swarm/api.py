@@ -20,7 +20,7 @@ from aioparcs.swarm.labels import JOB
 from aioparcs.swarm.leader import Leader, find_leader, open_docker, to_cluster_error
 from aioparcs.swarm.logs import LogLine, parse_logs
 
-__all__ = ["Record", "Swarm", "open_swarm"]
+__all__ = ["Record", "Swarm", "open_swarm", "wait_until"]
 
 Record = Mapping[str, Any]
 
