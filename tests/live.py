@@ -108,7 +108,7 @@ def remains(cluster: Cluster, job: str) -> list[str]:
 
 
 def left(cluster: Cluster, job: str, seconds: float = 20.0) -> list[str]:
-    """Name what the Swarm and its nodes have of a job, waiting a while: a node removes containers later."""
+    """Name what the Swarm and its nodes have of a job, some seconds after: nodes remove containers in due time."""
     pattern = ("ps", "--all", "--quiet", "--filter", f"label=io.aioparcs.job={job}")
     end = time.monotonic() + seconds
     while True:

@@ -24,6 +24,7 @@ from aioparcs.settings import Settings
 from aioparcs.swarm import Swarm, open_swarm
 from aioparcs.swarm.jobs import remove_job, sweep
 from aioparcs.swarm.labels import stack
+from aioparcs.swarm.names import registry_address
 from aioparcs.swarm.submission import RunnerService, Submission
 
 __all__ = ["Order", "modules_named", "submit"]
@@ -121,7 +122,8 @@ async def _submit(order: Order) -> int:
         variables = {**passed, **settings.to_env(), "PARCS_IMAGES": json.dumps(images), **order.variables}
         name = order.runner.name if isinstance(order.runner, Path) else order.runner
         command = ("python", "-m", "aioparcs", "run", ".", *_FLAGS[order.detail])
-        submission = Submission(job, name, image, variables, command, time.time() + settings.start_timeout)
+        deadline, others = time.time() + settings.start_timeout, _may_start(images)
+        submission = Submission(job, name, image, variables, command, deadline, others)
         service = None
         try:
             service = await RunnerService.submit(swarm, submission)
@@ -151,6 +153,12 @@ async def _build(swarm: Swarm, order: Order) -> tuple[str, dict[str, str]]:
             _say(order, f"{'built and ' * image.built}pushed {image.reference}", image.module)
         images[folder.name] = image.digest
     return images[order.runner.name], images
+
+
+def _may_start(images: Mapping[str, str]) -> tuple[str, ...]:
+    """Name the images whose registries the runner must be able to use: those built, and any in its own registry."""
+    registry = registry_address(None)
+    return (*images.values(), *([f"{registry}/any"] if registry else []))
 
 
 async def _follow(service: RunnerService) -> None:

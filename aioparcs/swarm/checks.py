@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from aioparcs.address import Address
 from aioparcs.errors import ClusterError, ConnectionLost, StartError
 from aioparcs.swarm.api import Record, Swarm, open_swarm
 from aioparcs.swarm.images import Images
+from aioparcs.swarm.leader import is_loopback
 from aioparcs.swarm.names import base_image, registry_address
 from aioparcs.swarm.overlay import unfit
 from aioparcs.swarm.placing import network_name
@@ -85,17 +85,10 @@ def _api(engine: str, api: str) -> Check:
 
 def _access(swarm: Swarm) -> Check:
     url = urlsplit(swarm.leader.url)
-    if url.scheme not in ("tcp", "http") or swarm.leader.tls or _is_loopback(url.hostname or ""):
+    if not swarm.leader.is_open:
         return Check("access", "ok", f"{url.scheme}://: only who may use it can")
-    advice = f"LEADER_URL=ssh://USER@{url.hostname}, or TLS; docs.docker.com/engine/security/protect-access"
+    advice = f"{swarm.leader.safer}; docs.docker.com/engine/security/protect-access"
     return Check("access", "warning", f"{swarm.leader.shown} makes root of everybody who can reach it", advice)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _nodes(nodes: list[Record]) -> Check:
@@ -178,7 +171,7 @@ async def _listen(reach: Reach) -> Listener:
 def _registry_target(registry: str) -> str:
     """Tell what to dial for a registry; "" if only a node itself can, as with ``localhost:5000``."""
     url = urlsplit(f"//{registry}")
-    if not url.hostname or _is_loopback(url.hostname):
+    if not url.hostname or is_loopback(url.hostname):
         return ""
     return f"{_bracketed(url.hostname)}:{url.port or 443}"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from docker import auth
@@ -9,7 +12,7 @@ from docker.errors import DockerException
 
 from aioparcs.errors import SettingError
 
-__all__ = ["all_registries", "one_registry"]
+__all__ = ["all_registries", "configuration", "one_registry"]
 
 REGISTRY = "X-Registry-Auth"
 REGISTRIES = "X-Registry-Config"
@@ -22,12 +25,7 @@ def one_registry(image: str) -> dict[str, str]:
     Raises:
         SettingError: Docker's configuration, or its credential helper, can't be used.
     """
-    try:
-        registry, _ = auth.resolve_repository_name(image)
-        found = auth.resolve_authconfig(auth.load_config(), registry)
-    except (DockerException, OSError, ValueError) as error:
-        raise _unusable(error) from error
-    return {REGISTRY: _encode(found or {})}  # a push without the header is refused; an empty one is nobody's
+    return {REGISTRY: _encode(_find(image)[1])}  # a push without the header is refused; an empty one is nobody's
 
 
 def all_registries() -> dict[str, str]:
@@ -42,6 +40,41 @@ def all_registries() -> dict[str, str]:
     except (DockerException, OSError, ValueError) as error:
         raise _unusable(error) from error
     return {REGISTRIES: _encode({name: known for name, known in found.items() if known})}
+
+
+def configuration(images: Iterable[str]) -> str:
+    """
+    Make a configuration for Docker (``config.json``) that knows the registries of these images and no others.
+
+    What a credential helper or the system's key ring has here is written out: where it is read there is none.
+
+    Returns:
+        JSON; "" if they all want no password, as far as is known here.
+
+    Raises:
+        SettingError: as above.
+    """
+    found = dict(map(_find, images))
+    entries = {registry: _entry(known) for registry, known in found.items() if known}
+    return json.dumps({"auths": entries}) if entries else ""
+
+
+def _find(image: str) -> tuple[str, Mapping[str, Any]]:
+    """Look up an image's registry; gives its name in Docker's configuration, and the credentials or nothing."""
+    try:
+        registry, _ = auth.resolve_repository_name(image)
+        found = auth.resolve_authconfig(auth.load_config(), registry)
+    except (DockerException, OSError, ValueError) as error:
+        raise _unusable(error) from error
+    return auth.INDEX_URL if registry == auth.INDEX_NAME else registry, found or {}
+
+
+def _entry(known: Mapping[str, Any]) -> dict[str, str]:
+    """Write credentials as ``docker login`` does; helpers' have capital letters, and some are a token."""
+    fields = {name.lower(): value for name, value in known.items()}
+    if token := fields.get("identitytoken"):
+        return {"identitytoken": token}
+    return {"auth": base64.b64encode(f"{fields['username']}:{fields['password']}".encode()).decode()}
 
 
 def _encode(credentials: Any) -> str:

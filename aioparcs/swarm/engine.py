@@ -80,7 +80,10 @@ class SwarmEngine:
 
     async def open(self, job: Job) -> None:
         """Begin a job: its token becomes a secret of the Swarm."""
-        self._job = job
+        self._job, leader = job, self._swarm.leader
+        if leader.is_open:
+            text = f"{leader.shown} makes root on the cluster of everybody who can reach it; safer: {leader.safer}"
+            job.observer.note("swarm", text)
         self._images = Images(self._swarm)
         self._watch = Watch(self._swarm, job.id, job.observer)
         name, labels = f"{stack(job.id)}_token", {**job_labels(job.id), RUNNER: runner_identity()}

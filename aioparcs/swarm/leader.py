@@ -7,10 +7,12 @@ command line would take: ``DOCKER_HOST``, the context in ``DOCKER_CONTEXT``, the
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -21,7 +23,7 @@ from docker.context import ContextAPI
 
 from aioparcs.errors import ClusterError, SettingError
 
-__all__ = ["REQUEST", "STREAM", "Leader", "find_leader", "open_docker", "to_cluster_error"]
+__all__ = ["REQUEST", "STREAM", "Leader", "find_leader", "is_loopback", "open_docker", "to_cluster_error"]
 
 # Seconds. Docker answers a request of the Swarm within 20; what takes longer than these is not coming.
 REQUEST = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=50)
@@ -54,6 +56,17 @@ class Leader(NamedTuple):
         if parts.password is None:
             return self.url
         return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody who can reach it may use it: plain TCP, from other hosts too."""
+        parts = urlsplit(self.url)
+        return parts.scheme in ("tcp", "http") and not is_loopback(parts.hostname or "")
+
+    @property
+    def safer(self) -> str:
+        """What to use in place of an open one."""
+        return f"LEADER_URL=ssh://USER@{urlsplit(self.url).hostname}, or TLS, or aioparcs run --on swarm on a manager"
 
 
 def find_leader(url: str | None = None) -> Leader:
@@ -91,10 +104,12 @@ async def open_docker(url: str | None = None) -> AsyncIterator[aiodocker.Docker]
         SettingError: its address makes no sense.
     """
     leader = find_leader(url)
+    if leader.url.startswith("ssh:") and not importlib.util.find_spec("asyncssh"):
+        raise SettingError(f"{leader.shown} ({leader.source}) needs the package asyncssh: install aioparcs[ssh]")
     try:
         # Always with its address: aiodocker's own search puts the current context before DOCKER_HOST.
         docker = aiodocker.Docker(leader.url, ssl_context=leader.tls, timeout=REQUEST)
-    except (aiodocker.DockerError, ValueError) as error:  # an ssh:// address, without its packages or known hosts
+    except (aiodocker.DockerError, ValueError) as error:  # an ssh:// address, without known hosts
         raise to_cluster_error(leader, error) from error
     async with docker:
         try:
@@ -167,6 +182,14 @@ def _tls(source: str, authority: Path, certificate: Path, key: Path, *, verify: 
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host's name or address means this host, and can't mean it elsewhere."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _bare(error: Exception) -> str:

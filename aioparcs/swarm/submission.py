@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.api import Record, Swarm, wait_until
-from aioparcs.swarm.credentials import one_registry
+from aioparcs.swarm.credentials import configuration, one_registry
 from aioparcs.swarm.labels import DEADLINE, MODULE, ROLE, job_labels, stack
 from aioparcs.swarm.logs import LogLine
 from aioparcs.swarm.placing import network_name
@@ -24,6 +24,8 @@ from aioparcs.swarm.states import launcher_state, newest
 __all__ = ["RunnerService", "Submission"]
 
 _SOCKET = "/var/run/docker.sock"
+# Where the runner finds the registries' credentials, for the private images of its workers.
+_CONFIGURATION = "/run/secrets/docker"
 # Seconds that a runner gets to end its workers when it is stopped.
 _GRACE = 60
 _PAUSE = 0.3  # between two looks at a runner that runs
@@ -42,6 +44,7 @@ class Submission(NamedTuple):
         variables: its environment.
         arguments: what its container runs; the image's own command if empty.
         deadline: when it should run, in seconds since 1970.
+        images: what else the job may start: for their registries it gets the credentials that are known here.
     """
 
     job: str
@@ -50,8 +53,9 @@ class Submission(NamedTuple):
     variables: Mapping[str, str]
     arguments: tuple[str, ...]
     deadline: float
+    images: tuple[str, ...] = ()
 
-    def spec(self, network: str, socket: str) -> dict[str, Any]:
+    def spec(self, network: str, socket: str, registries: tuple[str, str] | None = None) -> dict[str, Any]:
         """
         Make Docker's specification of the service.
 
@@ -60,9 +64,11 @@ class Submission(NamedTuple):
         Args:
             network: the ID of the overlay network.
             socket: the path of Docker's socket on the manager.
+            registries: the ID and the name of the secret with the credentials of registries, None without any.
         """
         labels = {**job_labels(self.job), ROLE: "runner", MODULE: self.module, DEADLINE: f"{self.deadline:.0f}"}
         variables = {
+            **({"DOCKER_CONFIG": _CONFIGURATION} if registries else {}),
             **self.variables,
             "PARCS_RUN": self.job,
             "PARCS_ENGINE": "swarm",
@@ -78,6 +84,10 @@ class Submission(NamedTuple):
             "Healthcheck": {"Test": ["NONE"]},
             "Mounts": [{"Type": "bind", "Source": socket, "Target": _SOCKET}],
         }
+        if registries:
+            secret, name = registries
+            file = {"Name": f"{_CONFIGURATION}/config.json", "UID": "0", "GID": "0", "Mode": 0o400}
+            container["Secrets"] = [{"SecretID": secret, "SecretName": name, "File": file}]
         if self.arguments:
             container["Command"] = list(self.arguments)
         return {
@@ -124,9 +134,16 @@ class RunnerService:
             reason = f"there is no network {network_name()!r} on the Swarm"
             raise ClusterError(swarm.leader.shown, reason, "make it: aioparcs cluster init")
         url = urlsplit(swarm.leader.url)
-        spec = submission.spec(network["Id"], url.path if url.scheme == "unix" else _SOCKET)
+        socket = url.path if url.scheme == "unix" else _SOCKET
         headers = await asyncio.to_thread(one_registry, submission.image)
-        return cls(swarm, submission.job, await swarm.create_service(spec, headers))
+        registries = await _hand_over(swarm, submission)
+        try:
+            service = await swarm.create_service(submission.spec(network["Id"], socket, registries), headers)
+        except BaseException:
+            if registries:
+                await swarm.remove_secret(registries[0])
+            raise
+        return cls(swarm, submission.job, service)
 
     async def wait_running(self, timeout: float, note: Callable[[str], None]) -> None:
         """
@@ -188,3 +205,12 @@ class RunnerService:
         elif self._task:
             return "gone"  # somebody has removed it
         return launcher_state(0, self._task, {}).state if self._task else "placed"
+
+
+async def _hand_over(swarm: Swarm, submission: Submission) -> tuple[str, str] | None:
+    """Make a secret of the credentials that the runner needs; it goes with the job. Gives its ID and its name."""
+    content = await asyncio.to_thread(configuration, (submission.image, *submission.images))
+    if not content:
+        return None
+    name = f"{stack(submission.job)}_registries"
+    return await swarm.create_secret(name, content, job_labels(submission.job)), name

@@ -14,7 +14,7 @@ from tests.cluster.node import Node
 from tests.cluster.places import REPOSITORY
 from tests.cluster.registry import Registry
 
-__all__ = ["NAME", "is_current", "provide"]
+__all__ = ["NAME", "download", "is_current", "provide"]
 
 NAME = "aioparcs/python"
 _SOURCES = "io.aioparcs.sources"  # the label that tells which files an image was built from
@@ -55,9 +55,14 @@ def _make_wheels() -> None:
         shutil.rmtree(old, ignore_errors=True)
     _pip("wheel", "--no-deps", "--wheel-dir", _WHEELS, REPOSITORY)
     (package,) = _WHEELS.glob("aioparcs-*.whl")
+    download(_WHEELS, package, "pip")
+
+
+def download(folder: Path, *packages: str | Path) -> None:
+    """Gather the wheels of packages, and of all that these require, for the image's Python."""
     kinds = [f"--platform=manylinux{version}_{platform.machine()}" for version in ("2014", "_2_17", "_2_28", "_2_34")]
     target = ("--only-binary=:all:", "--implementation=cp", f"--python-version={base.PYTHON}", *kinds)
-    _pip("download", *target, "--find-links", _WHEELS, "--dest", _WHEELS, package, "pip")
+    _pip("download", *target, "--find-links", folder, "--dest", folder, *packages)
 
 
 def _pip(*arguments: str | Path) -> None:
