@@ -12,12 +12,17 @@ from aioparcs.errors import ClusterError
 from aioparcs.swarm.api import Record, Swarm
 from aioparcs.swarm.states import is_over, launcher_state, newest
 
-__all__ = ["Watch"]
+__all__ = ["FIRST_PAUSE", "Watch", "later"]
 
 # Seconds between two polls: at first, and at the longest. Each costs the leader a few kilobytes a task.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
+FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
 # Seconds until a service that Docker has accepted must have tasks: they are made a moment after it.
 _TASKS_APPEAR = 10.0
+
+
+def later(pause: float) -> float:
+    """Tell the pause after the next poll, in seconds, from the one before it."""
+    return min(1.3 * pause, _LONGEST_PAUSE)
 
 
 class Watch:
@@ -77,7 +82,7 @@ class Watch:
         await asyncio.gather(self._polling, return_exceptions=True)
 
     async def _poll(self) -> None:
-        pause, complained = _FIRST_PAUSE, False
+        pause, complained = FIRST_PAUSE, False
         while True:
             try:
                 await self._look_around()
@@ -90,7 +95,7 @@ class Watch:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._hurry.wait()
-            pause = _FIRST_PAUSE if self._hurry.is_set() else min(1.3 * pause, _LONGEST_PAUSE)
+            pause = FIRST_PAUSE if self._hurry.is_set() else later(pause)
 
     async def _look_around(self) -> None:
         waiting = {service: group for service, group in self._groups.items() if not group.is_over}
