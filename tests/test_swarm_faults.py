@@ -1,7 +1,6 @@
 """What the user is told when something on a real Swarm goes wrong, how soon, and that nothing of the job is left."""
 
 import asyncio
-import os
 import re
 import signal
 import subprocess
@@ -323,6 +322,18 @@ def test_run_on_swarm_returns_the_exit_code(cluster: Cluster, tmp_path: Path) ->
     assert "leaving" in done.stderr
 
 
+def test_run_on_swarm_need_not_wait(cluster: Cluster) -> None:
+    arguments = ("run", str(EXAMPLES / "runner"), "--on", "swarm", "--detach", "-e", "N=90", "-e", "P=2")
+    name = execute([*COMMAND, *arguments], None, **cluster.environment).stdout.strip()
+    try:
+        followed = execute([*COMMAND, "logs", "-f", name], None, **cluster.environment)
+        assert "90 has 12 divisors: 1, 2, 3, 5, 6, 9, 10, 15, 18, 30, 45, 90\n" in followed.stdout
+    finally:
+        removed = execute([*COMMAND, "rm", name], None, **cluster.environment)
+    assert removed.stdout == f"removed job {name}: parcs-{name}_runner\n"
+    assert left(cluster, name) == []
+
+
 def test_run_on_swarm_stops_with_ctrl_c(cluster: Cluster) -> None:
     arguments = ("run", str(EXAMPLES / "runner"), "--on", "swarm", "-e", f"N={10**12}", "-e", "P=6")
     with subprocess.Popen(
@@ -340,4 +351,3 @@ def test_run_on_swarm_stops_with_ctrl_c(cluster: Cluster) -> None:
     (name,) = re.findall(r"runs as job ([0-9a-f]{8})", read)
     assert process.returncode == 130
     assert left(cluster, name) == []
-    assert os.environ.get("LEADER_URL") is None
