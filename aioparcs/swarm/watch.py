@@ -10,7 +10,7 @@ from time import monotonic
 from aioparcs.engine import LauncherState, Observer, WorkerGroup
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.api import Record, Swarm
-from aioparcs.swarm.states import is_over, launcher_state, newest
+from aioparcs.swarm.states import is_over, launcher_state, newest, node_names
 
 __all__ = ["FIRST_PAUSE", "Watch", "later"]
 
@@ -84,6 +84,7 @@ class Watch:
     async def _poll(self) -> None:
         pause, complained = FIRST_PAUSE, False
         while True:
+            self._hurry.clear()  # before the look: who asks during it wants another one
             try:
                 await self._look_around()
                 complained = False
@@ -91,7 +92,6 @@ class Watch:
                 if not complained:
                     self._observer.note("swarm", f"{error}; asking again")
                 complained = True
-            self._hurry.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._hurry.wait()
@@ -103,7 +103,7 @@ class Watch:
             return
         tasks = await self._swarm.tasks(self._job)
         if any(task.get("NodeID") and task["NodeID"] not in self._nodes for task in tasks):
-            self._nodes = {node["ID"]: node["Description"]["Hostname"] for node in await self._swarm.nodes()}
+            self._nodes = node_names(await self._swarm.nodes())
         for service, group in waiting.items():
             group.update([task for task in tasks if task["ServiceID"] == service], self._nodes)
 
