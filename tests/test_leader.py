@@ -113,6 +113,18 @@ def test_a_broken_context_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         find_leader()
 
 
+def test_no_context_is_read_from_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, context: Context
+) -> None:
+    context("lab", "tcp://lab:2376")
+    (tmp_path / "config.json").unlink()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONTEXT", "lab")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingError, match=rf"the Docker context 'lab' needs a file {tmp_path}/config.json"):
+        find_leader()
+
+
 async def refused(url: str) -> str:
     with pytest.raises(ClusterError) as caught:
         async with asyncio.timeout(20), open_docker(url):
@@ -144,6 +156,6 @@ async def test_who_answers_is_not_docker() -> None:
 
 
 async def test_a_password_is_not_shown() -> None:
-    text = await refused("ssh://ada:secret@localhost")  # its packages are not installed here
+    text = await refused("ssh://ada:secret@localhost")  # nobody is there, or it isn't known
     assert "Docker at ssh://ada:***@localhost: " in text
     assert "secret" not in text

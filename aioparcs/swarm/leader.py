@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import aiodocker
 import aiohttp
 from docker.context import ContextAPI
+from docker.utils.config import find_config_file
 
 from aioparcs.errors import ClusterError, SettingError
 
@@ -152,6 +153,10 @@ def _from_address(url: str, source: str) -> Leader:
 
 
 def _from_context(name: str | None) -> Leader:
+    if name and name != "default" and not find_config_file():
+        # Without one the docker package would look for contexts in the current folder: whoever's that is.
+        folder = os.environ.get("DOCKER_CONFIG") or "~/.docker"
+        raise SettingError(f"the Docker context {name!r} needs a file {folder}/config.json: write {{}} into it")
     try:
         context = ContextAPI.get_context(name)
         source = f"the Docker context {context.Name!r}" if context else ""
