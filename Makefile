@@ -5,7 +5,7 @@ py   := $(VENV)/bin/python
 # Never a console script: its first line can't hold a path with a space in it.
 pip  := $(py) -m pip -qq --disable-pip-version-check --no-input install
 
-.PHONY: help demo test test-all check bench cluster cluster-down clean .venv
+.PHONY: help demo test test-all check bench bench-swarm cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -30,6 +30,10 @@ check: $(VENV)/.dev ## check format, lint, types and the architecture
 bench: $(VENV)/.dev ## measure channels and starting workers, into build/bench.json
 	@mkdir -p build
 	@$(py) -m benchmarks channel spawn --json build/bench.json
+
+bench-swarm: $(VENV)/.dev ## measure starting workers on a Swarm, into build/bench-swarm.json
+	@mkdir -p build
+	@$(py) -m benchmarks swarm --json build/bench-swarm.json
 
 cluster: $(VENV)/.dev ## bring up a real Swarm of three nodes on this machine (Debian, root)
 	@$(py) -m tests.cluster up

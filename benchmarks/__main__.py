@@ -1,5 +1,5 @@
 """
-Measure channels and the starting of workers: ``python -m benchmarks channel spawn``.
+Measure channels and the starting of workers: ``python -m benchmarks channel spawn``, and ``swarm``.
 
 What is measured, how, and what it does not say is in docs/benchmarks.md.
 """
@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import bulk, imports, machine, memory, picture, rate, report, round_trip, spawn
+from benchmarks import bulk, imports, machine, memory, picture, rate, report, round_trip, spawn, swarm
 from benchmarks.harness import ProgramFailed
 from benchmarks.results import Results
 
@@ -25,22 +25,25 @@ _WIDTH = 116  # columns of the table where there is no terminal to ask
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "channel": (round_trip, rate, bulk, memory),
     "spawn": (spawn, imports),
+    "swarm": (swarm,),
 }
+_ROUNDS, _SWARM_ROUNDS = 30, 5  # one on a Swarm takes two minutes
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("groups", nargs=-1, required=True, type=click.Choice(list(_GROUPS)))
-@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Pairs of each comparison.")
+@click.option("--rounds", type=click.IntRange(1), help="Pairs of each comparison.  [default: 30, swarm: 5]")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all there.")
 @click.option("--picture", "svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw the ratios there.")
-def main(groups: tuple[str, ...], rounds: int, json_file: Path | None, svg: Path | None) -> None:
+def main(groups: tuple[str, ...], rounds: int | None, json_file: Path | None, svg: Path | None) -> None:
     """Measure channels and the starting of workers against what one would write without aioparcs."""
     described = machine.describe()
     results = Results()
     with _progress() as watch:
         for module in (module for group in dict.fromkeys(groups) for module in _GROUPS[group]):
             try:
-                results.add(module.measure(rounds, watch(module)))
+                usual = _SWARM_ROUNDS if module is swarm else _ROUNDS
+                results.add(module.measure(rounds or usual, watch(module)))
             except ProgramFailed as error:
                 raise click.ClickException(str(error)) from None
     Console(width=None if sys.stdout.isatty() else _WIDTH).print(report.as_table(results))

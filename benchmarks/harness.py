@@ -38,10 +38,11 @@ class ProgramFailed(Exception):
 
 
 class Program:
-    """One process and the lines that it writes; its errors go to this program's."""
+    """One process and the lines that it writes, each within ``patience`` seconds; its errors go to this program's."""
 
-    def __init__(self, *command: str, core: int | None = None, **environment: str) -> None:
+    def __init__(self, *command: str, core: int | None = None, patience: float = _PATIENCE, **environment: str) -> None:
         self.name = " ".join(command)
+        self._patience = patience
         self._process = subprocess.Popen(
             [sys.executable, *command],
             stdin=subprocess.PIPE,
@@ -71,8 +72,8 @@ class Program:
             ProgramFailed: there is none.
         """
         assert self._process.stdout
-        if not select.select([self._process.stdout], [], [], _PATIENCE)[0]:
-            raise ProgramFailed(f"{self.name} did not answer within {_PATIENCE:g} s")
+        if not select.select([self._process.stdout], [], [], self._patience)[0]:
+            raise ProgramFailed(f"{self.name} did not answer within {self._patience:g} s")
         line = self._process.stdout.readline()
         if not line:
             raise ProgramFailed(f"{self.name} ended with exit code {self._process.wait()}")
@@ -89,7 +90,7 @@ class Program:
         assert self._process.stdout
         self._process.stdin.close()
         # The end of its output is the end of the process. wait() with a timeout would look only every 50 ms.
-        if not select.select([self._process.stdout], [], [], _PATIENCE)[0]:
+        if not select.select([self._process.stdout], [], [], self._patience)[0]:
             self.kill()
             raise ProgramFailed(f"{self.name} did not end")
         self._process.stdout.close()

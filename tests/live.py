@@ -1,6 +1,7 @@
 """A real Swarm for the tests: the one that the environment names, else one of three nodes on this machine."""
 
 import asyncio
+import faulthandler
 import os
 import subprocess
 import time
@@ -68,6 +69,8 @@ def cluster() -> Iterator[Cluster]:
     if reason:
         _do_without(reason)
     was_there = OwnCluster.here() is not None
+    # It would end the whole run in the middle: from nothing this may take longer, and has deadlines of its own.
+    faulthandler.cancel_dump_traceback_later()
     try:
         own = up(3, lambda step: None)
     except ClusterError as error:

@@ -64,7 +64,14 @@ class Swarm:
         """Run a container on the overlay network to its end, and give what it printed."""
         variables = [f"--env={name}={value}" for name, value in (self.environment | env).items()]
         place = ("--rm", "--name", f"{self.mark}-runner", "--network", "parcs")
-        return self.docker("run", *place, *variables, image, *arguments)
+        command = ("run", *place, *variables, image, *arguments)
+        try:
+            return self.docker(*command)
+        except ClusterError as error:
+            # A node lets go of the network with its last container, and refuses who comes in that moment.
+            if "failed with exit code 125" not in str(error):
+                raise
+            return self.docker(*command)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ import click
 
 from aioparcs.build import build
 from aioparcs.cli.display import Detail
-from aioparcs.errors import BuildError
+from aioparcs.errors import BuildError, ClusterError
 from aioparcs.local import find_modules
 from aioparcs.runner import Stop
 from aioparcs.settings import Settings
@@ -114,8 +114,7 @@ def _texts(folder: Path) -> set[str]:
 async def _submit(order: Order) -> int:
     settings = Settings.from_env()
     async with open_swarm() as swarm:
-        for job in await sweep(swarm):
-            _say(order, f"removed what was left of job {job}")
+        await _sweep(swarm, order)
         image, images = await _build(swarm, order)
         job = secrets.token_hex(4)
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
@@ -124,20 +123,35 @@ async def _submit(order: Order) -> int:
         command = ("python", "-m", "aioparcs", "run", ".", *_FLAGS[order.detail])
         deadline, others = time.time() + settings.start_timeout, _may_start(images)
         submission = Submission(job, name, image, variables, command, deadline, others)
-        service = None
+        goes_on = False
         try:
             service = await RunnerService.submit(swarm, submission)
             if order.detach:
                 click.echo(job)
                 _say(order, f"submitted; aioparcs logs -f {job}, aioparcs rm {job}")
+                goes_on = True
                 return 0
             _say(order, f"runs as job {job}; docker stack ps {stack(job)}")
             await service.wait_running(settings.start_timeout, lambda text: _say(order, text))
-            await _follow(service)
+            try:
+                await _follow(service)
+            except ClusterError as error:
+                goes_on = True
+                _say(order, f"lost sight of it ({error.reason}); aioparcs logs -f {job}, aioparcs rm {job}")
+                return 1
             return service.exitcode
         finally:
-            if service and not order.detach:
-                await _clean_up(swarm, job, service)
+            if not goes_on:
+                await _clean_up(swarm, job, order)
+
+
+async def _sweep(swarm: Swarm, order: Order) -> None:
+    """Remove what dead runners have left; that it fails is no reason not to run."""
+    try:
+        for job in await sweep(swarm):
+            _say(order, f"removed what was left of job {job}")
+    except ClusterError as error:
+        _say(order, f"could not remove what is left of other jobs: {error.reason}")
 
 
 async def _build(swarm: Swarm, order: Order) -> tuple[str, dict[str, str]]:
@@ -168,10 +182,12 @@ async def _follow(service: RunnerService) -> None:
         stream.flush()
 
 
-async def _clean_up(swarm: Swarm, job: str, service: RunnerService) -> None:
-    """Leave nothing of the job, whatever became of the runner."""
-    await service.stop()
-    await remove_job(swarm, job)
+async def _clean_up(swarm: Swarm, job: str, order: Order) -> None:
+    """Leave nothing of the job; what can't be removed is told, and is no reason to forget the runner's exit code."""
+    try:
+        await remove_job(swarm, job)
+    except ClusterError as error:
+        _say(order, f"{error}; aioparcs rm {job}")
 
 
 def _say(order: Order, text: str, who: str = "runner") -> None:

@@ -23,6 +23,7 @@ from aioparcs.auth import Role
 from aioparcs.channel import Link
 from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel, ProtocolError
 from aioparcs.launcher.connect import connect
+from aioparcs.launcher.memory import OUT_OF_MEMORY, count_oom_kills
 from aioparcs.launcher.nursery import MESSAGE_SIZE
 from aioparcs.launcher.output import Output
 from aioparcs.launcher.place import Home
@@ -67,6 +68,7 @@ class Control:
         self._asking = asyncio.Lock()
         self._asked: set[asyncio.Task[None]] = set()
         self._turned_away: set[int] = set()
+        self._oom_kills = count_oom_kills()
         self._link: Link
 
     async def run(self) -> None:
@@ -189,12 +191,18 @@ class Control:
             if worker in self._turned_away:
                 self._turned_away.discard(worker)
             elif event == "exited":
-                self._output.finish(worker, details[0])
+                self._output.finish(worker, details[0], self._why_killed(details[0]))
             else:
                 self._output.finish(worker, None, details[0])
             self._alive -= 1
             if not self._alive:
                 self._nobody.set()
+
+    def _why_killed(self, code: int) -> str:
+        before = self._oom_kills
+        if code == -signal.SIGKILL:
+            self._oom_kills = count_oom_kills()
+        return OUT_OF_MEMORY if self._oom_kills > before else ""
 
     def _turn_away(self, worker: int) -> None:
         """Do without a worker whose output can't be read: something else took the descriptor that was free."""

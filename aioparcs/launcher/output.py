@@ -77,7 +77,14 @@ class Output:
         self._loop.add_reader(descriptor, self._read, worker)
 
     def finish(self, worker: int, code: int | None, reason: str = "") -> None:
-        """Read what a worker that has ended left in its pipe, and have its end told."""
+        """
+        Read what a worker that has ended left in its pipe, and have its end told.
+
+        Args:
+            worker: its number.
+            code: its exit code, None if there never was a process.
+            reason: what else is known; it stands behind the last lines.
+        """
         pipe = self._pipes.pop(worker, None)
         if pipe is not None:
             size = 0
@@ -86,7 +93,9 @@ class Output:
             self._add_lines(worker, pipe.lines.finish())
             self._loop.remove_reader(pipe.descriptor)
             os.close(pipe.descriptor)
-        lines = [reason] if reason or pipe is None else list(pipe.lines.last)
+        lines = list(pipe.lines.last) if pipe else []
+        if reason:
+            lines.append(reason)
         self._exits.append((self._added, (worker, code, _shorten(lines))))
         self._news.set()
 

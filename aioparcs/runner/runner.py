@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -99,14 +100,13 @@ class Runner:
             await self._leave()
 
     async def _leave(self) -> None:
-        """Let go of everything, however the job ended."""
-        try:
-            await self._workforce.end()
-        finally:
-            await self._workforce.aclose()
+        """Let go of everything, however the job ended, and however letting go of one thing fails."""
+        async with AsyncExitStack() as left:
+            left.push_async_callback(self._engine.aclose)
             if self._listener:
-                await self._listener.aclose()
-            await self._engine.aclose()
+                left.push_async_callback(self._listener.aclose)
+            left.push_async_callback(self._workforce.aclose)
+            await self._workforce.end()
 
     # Starting
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aioparcs.channel import Channel, introduce_v1
 from aioparcs.engine import Engine, Observer, Placement, WorkerGroup, WorkerSpec
-from aioparcs.errors import ConnectionLost, HandshakeError, StartError
+from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, StartError
 from aioparcs.runner.hub import Hub
 from aioparcs.runner.launchers import Launcher
 from aioparcs.settings import Settings
@@ -80,9 +80,8 @@ class Workforce:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        for request in self._requests:
-            if not self._is_connected(request.group):
-                await self._engine.stop(request.group)
+        unconnected = (request.group for request in self._requests if not self._is_connected(request.group))
+        await asyncio.gather(*map(self._stop, unconnected))
         await asyncio.gather(*(launcher.aclose() for launcher in self._launchers()))
         await asyncio.gather(*(task.abandon() for task in self._hub.tasks.values()))
 
@@ -133,7 +132,7 @@ class Workforce:
             launcher = Launcher(module, slot, self._settings, self._observer, self._engine.look)
             self._hub.launchers[placement.launcher] = launcher
         if group.spec.wire == "v1":
-            launcher.adopt(tasks[0], stop=lambda: self._own(self._engine.stop(group)))
+            launcher.adopt(tasks[0], stop=lambda: self._own(self._stop(group)))
             dialling = self._own(self._dial_v1(tasks[0], placement.launcher))
             tasks[0].on_settled(lambda _: dialling.cancel())  # it may have ended before it answered
         else:
@@ -172,6 +171,13 @@ class Workforce:
         task.add_done_callback(self._jobs.discard)
         return task
 
+    async def _stop(self, group: WorkerGroup) -> None:
+        """Have the engine end a group; that it can't is told, and tried again when the job ends."""
+        try:
+            await self._engine.stop(group)
+        except ParcsError as error:
+            self._observer.note(group.spec.module, f"can't be stopped now: {error}")
+
     def _supervise(self, group: WorkerGroup) -> None:
         """Watch over the group's launchers, once each."""
         new = {placement.launcher for placement in group.placements} - self._supervised
@@ -198,7 +204,7 @@ class Workforce:
                 )
                 self._kill(task, signal.SIGKILL)
         if not self._is_connected(group) and not any(task.is_connected for task in tasks):
-            self._own(self._engine.stop(group))
+            self._own(self._stop(group))
 
     def _kill(self, task: Task, number: int) -> None:
         for launcher in self._launchers():

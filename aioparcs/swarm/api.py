@@ -20,7 +20,7 @@ from aioparcs.swarm.labels import JOB
 from aioparcs.swarm.leader import Leader, find_leader, open_docker, to_cluster_error
 from aioparcs.swarm.logs import LogLine, parse_logs
 
-__all__ = ["Record", "Swarm", "open_swarm"]
+__all__ = ["Record", "Swarm", "open_swarm", "wait_until"]
 
 Record = Mapping[str, Any]
 
@@ -151,8 +151,15 @@ class Swarm:
     async def remove_service(self, name: str) -> None:
         """Remove a Swarm service, by name or ID; one that is gone already is fine."""
         async with self._changing:
-            with self._asking(absent=True):
-                await self.docker.services.delete(name)
+            for turn in range(_TRIES):
+                try:
+                    with self._asking(absent=True):
+                        await self.docker.services.delete(name)
+                    return
+                except ClusterError:
+                    if turn + 1 == _TRIES:
+                        raise
+                await asyncio.sleep(_PAUSE * 2**turn)
 
     # Tasks
 
@@ -160,6 +167,12 @@ class Swarm:
         """List the tasks of one job's services, or of all jobs'; a removed service's are there until they end."""
         with self._asking():
             return list(await self.docker.tasks.list(filters={"label": _label(job)}))
+
+    async def reachable_tasks(self, job: str) -> list[Record]:
+        """List a job's tasks without those on nodes that are down: nobody can tell when these end."""
+        tasks = await self.tasks(job)
+        down = {node["ID"] for node in await self.nodes() if node["Status"]["State"] != "ready"} if tasks else set()
+        return [task for task in tasks if task.get("NodeID") not in down]
 
     async def all_tasks(self) -> list[Record]:
         """List every task that is meant to run, whoever's it is."""

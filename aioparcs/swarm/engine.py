@@ -14,7 +14,7 @@ from aioparcs.errors import ClusterError, StartError
 from aioparcs.swarm.api import Record, Swarm, open_swarm, wait_until
 from aioparcs.swarm.credentials import one_registry
 from aioparcs.swarm.images import Images
-from aioparcs.swarm.labels import RUNNER, job_labels, runner_identity, stack
+from aioparcs.swarm.labels import ROLE, RUNNER, job_labels, runner_identity, stack
 from aioparcs.swarm.placing import check_room, find_gpu_kind, find_networks, network_name
 from aioparcs.swarm.reach import Reach, find_reach, original_leader
 from aioparcs.swarm.spec import Surroundings, check_options, service_spec
@@ -57,7 +57,7 @@ class SwarmEngine:
         self._secret: tuple[str, str] | None = None
         self._launchers = 0
         self._services: dict[int, str] = {}  # the ID of each group's service, by the group's first launcher
-        self._made: set[str] = set()  # all of them, also those whose group nobody waited for
+        self._made: set[str] = set()  # the names of all of them, also those whose group nobody waited for
         self._requests: set[asyncio.Task[str]] = set()
         self._closed = False
 
@@ -86,7 +86,7 @@ class SwarmEngine:
             job.observer.note("swarm", text)
         self._images = Images(self._swarm)
         self._watch = Watch(self._swarm, job.id, job.observer)
-        name, labels = f"{stack(job.id)}_token", {**job_labels(job.id), RUNNER: runner_identity()}
+        name, labels = _token_name(job.id), {**job_labels(job.id), RUNNER: runner_identity()}
         self._secret = await self._swarm.create_secret(name, job.token.hex(), labels), name
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
@@ -163,16 +163,25 @@ class SwarmEngine:
             await self._resources.aclose()
 
     async def _remove(self) -> None:
-        await asyncio.gather(*(self._swarm.remove_service(service) for service in self._made))
-        if self._secret:
-            await self._swarm.remove_secret(self._secret[0])
-        if not await wait_until(self._is_empty, _REMOVAL):
-            self._job.observer.note(
-                "swarm", f"containers of the job are still ending; see docker stack ps {stack(self._job.id)}"
-            )
+        """Remove all of it; what can't be removed keeps nothing else, and doesn't hide why the job ended."""
+        job = self._job.id
+        try:
+            removing = [self._swarm.remove_service(name) for name in self._made]
+            failures = await asyncio.gather(*removing, return_exceptions=True)
+            await self._swarm.remove_secret(_token_name(job))
+            for failure in failures:
+                if isinstance(failure, BaseException):
+                    raise failure
+            is_over = await wait_until(self._is_empty, _REMOVAL)
+        except ClusterError as error:
+            self._job.observer.note("swarm", f"{error}; aioparcs rm {job}")
+            return
+        if not is_over:
+            self._job.observer.note("swarm", f"containers are still ending; see docker stack ps {stack(job)}")
 
     async def _is_empty(self) -> bool:
-        return not any(task["ServiceID"] in self._made for task in await self._swarm.tasks(self._job.id))
+        tasks = await self._swarm.reachable_tasks(self._job.id)
+        return not any(task["Spec"]["ContainerSpec"]["Labels"].get(ROLE) == "worker" for task in tasks)
 
     async def _surroundings(self, spec: WorkerSpec, image: str, slot: int, containers: int) -> Surroundings:
         original = spec.wire == "v1"
@@ -202,9 +211,8 @@ class SwarmEngine:
         """Make a service that this engine knows of, also when whoever waits for it is cancelled."""
 
         async def create() -> str:
-            service = await self._swarm.create_service(spec, headers)
-            self._made.add(service)
-            return service
+            self._made.add(spec["Name"])  # before: Docker may make it and the answer be lost
+            return await self._swarm.create_service(spec, headers)
 
         if self._closed:
             raise StartError(spec["Name"], "its runner has ended")
@@ -212,6 +220,10 @@ class SwarmEngine:
         self._requests.add(request)
         request.add_done_callback(self._requests.discard)
         return await asyncio.shield(request)
+
+
+def _token_name(job: str) -> str:
+    return f"{stack(job)}_token"
 
 
 def _placements(spec: WorkerSpec, slot: int, first: int, count: int) -> list[Placement]:

@@ -38,9 +38,10 @@ class Images:
         Raises:
             StartError: there is no such image, or the registry can't be asked and the leader has it neither.
         """
-        if module not in self._found:
-            self._found[module] = asyncio.ensure_future(self._find(module))
-        return await asyncio.shield(self._found[module])
+        looking = self._found.get(module)
+        if looking is None or (looking.done() and looking.exception()):  # it may have been built since
+            looking = self._found[module] = asyncio.ensure_future(self._find(module))
+        return await asyncio.shield(looking)
 
     async def aclose(self) -> None:
         """End look-ups that are under way."""

@@ -14,7 +14,7 @@ from aioparcs.swarm.api import Record, Swarm
 from aioparcs.swarm.logs import LogLine
 from aioparcs.swarm.states import is_over, newest
 
-__all__ = ["container_lines"]
+__all__ = ["NewLines", "container_lines"]
 
 _PAUSE = 0.5  # seconds between two looks: Docker tells nobody of a line, or of a task's end
 
@@ -30,7 +30,7 @@ async def container_lines(swarm: Swarm, job: str, service: str, slot: int, *, fo
         slot: which of the replicas it is.
         follow: go on until it has ended, or was removed.
     """
-    new = _New()
+    new = NewLines()
     task: Record | None = None
     over = False
     while not over:
@@ -49,7 +49,7 @@ async def _has(swarm: Swarm, job: str, service: str) -> bool:
     return any(one["ID"] == service for one in await swarm.services(job))
 
 
-class _New:
+class NewLines:
     """Leaves out lines that were given before: what a time is asked for has come with that time already."""
 
     def __init__(self) -> None:

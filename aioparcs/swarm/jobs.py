@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable
 
@@ -10,6 +11,7 @@ from aioparcs.errors import ClusterError
 from aioparcs.swarm.api import Swarm, wait_until
 from aioparcs.swarm.labels import JOB, ROLE, stack
 from aioparcs.swarm.orphans import is_alive, leftover
+from aioparcs.swarm.states import node_names
 from aioparcs.swarm.view import Record, SwarmJob, job_of, labels_of, view
 
 __all__ = ["find_jobs", "remove_job", "sweep", "wait_idle"]
@@ -29,7 +31,7 @@ async def find_jobs(swarm: Swarm) -> list[SwarmJob]:
     services, tasks, secrets, nodes = await asyncio.gather(
         swarm.services(), swarm.tasks(), swarm.secrets(), swarm.nodes()
     )
-    names = {node["ID"]: node["Description"]["Hostname"] for node in nodes}
+    names = node_names(nodes)
     jobs = {labels_of(record)[JOB] for record in (*services, *secrets)} | set(map(job_of, tasks)) - {""}
     of = {service["ID"]: labels_of(service)[JOB] for service in services}
     found = [
@@ -61,7 +63,7 @@ async def remove_job(swarm: Swarm, job: str) -> list[str]:
 
     async def runner_is_gone() -> bool:
         ids = {runner["ID"] for runner in runners}
-        return all(task["ServiceID"] not in ids for task in await _tasks(swarm, job))
+        return all(task["ServiceID"] not in ids for task in await swarm.reachable_tasks(job))
 
     if runners:
         await wait_until(runner_is_gone, _RUNNER_ENDS)
@@ -70,10 +72,13 @@ async def remove_job(swarm: Swarm, job: str) -> list[str]:
         # Again and again: its runner, outside the cluster, may have been making more.
         left, hidden = await swarm.services(job), await swarm.secrets(job)
         await _remove_services(swarm, left)
-        await _remove_secrets(swarm, hidden)
+        with contextlib.suppress(ClusterError):  # a service that was made meanwhile may hold one
+            await _remove_secrets(swarm, hidden)
         return not left and not hidden
 
-    await wait_until(has_nothing_left, _CONTAINERS_END)
+    if not await wait_until(has_nothing_left, _CONTAINERS_END):
+        reason = f"something goes on making Swarm services of job {job}"
+        raise ClusterError(swarm.leader.shown, reason, "end its runner first")
     await wait_idle(swarm, job)
     return [record["Spec"]["Name"] for record in (*services, *secrets)]
 
@@ -90,7 +95,7 @@ async def wait_idle(swarm: Swarm, job: str) -> None:
     async def is_idle() -> bool:
         nonlocal left
         kept = {service["ID"] for service in await swarm.services(job)}
-        left = [task for task in await _tasks(swarm, job) if task["ServiceID"] not in kept]
+        left = [task for task in await swarm.reachable_tasks(job) if task["ServiceID"] not in kept]
         return not left
 
     if not await wait_until(is_idle, _CONTAINERS_END):
@@ -124,10 +129,3 @@ async def _remove_services(swarm: Swarm, services: Iterable[Record]) -> None:
 
 async def _remove_secrets(swarm: Swarm, secrets: Iterable[Record]) -> None:
     await asyncio.gather(*(swarm.remove_secret(secret["ID"]) for secret in secrets))
-
-
-async def _tasks(swarm: Swarm, job: str) -> list[Record]:
-    """List a job's tasks, without those on nodes that are down: nobody can tell when these end."""
-    tasks = await swarm.tasks(job)
-    down = {node["ID"] for node in await swarm.nodes() if node["Status"]["State"] != "ready"} if tasks else set()
-    return [task for task in tasks if task.get("NodeID") not in down]

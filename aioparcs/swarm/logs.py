@@ -34,6 +34,8 @@ def parse_logs(data: bytes, *, timestamps: bool = False) -> list[LogLine]:
     while position + _HEADER.size <= len(data):
         stream, size = _HEADER.unpack_from(data, position)
         position += _HEADER.size
+        if position + size > len(data):
+            break  # its end was not received
         # A frame is one line, and only \n ends it: a \r or a form feed is the program's own.
         text = data[position : position + size].decode(errors="replace").removesuffix("\n")
         lines.append(_line(text, stream == 2, timestamps))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aioparcs.errors import ClusterError, SettingError
-from aioparcs.swarm.api import Record, Swarm
+from aioparcs.swarm.api import Record, Swarm, wait_until
 from aioparcs.swarm.placing import network_name
 from aioparcs.swarm.reach import subnets
 
@@ -20,6 +20,7 @@ ROOM = 4000
 # on) and Amazon's networks (172.31.0.0), and of homes and offices (192.168.0.0, 10.0.0.0).
 _POOL = IPv4Network("10.76.0.0/14")
 _PREFIX = 20
+_MAKING = 20.0  # seconds that Docker gets to make a network
 _RESERVED = 3  # the first and the last address are none; the gateway has one
 
 
@@ -60,14 +61,27 @@ async def provide_overlay(swarm: Swarm, wanted: str | None) -> Overlay:
         subnet = _free(subnet, await _taken(swarm)) if subnet else choose_subnet(await _taken(swarm))
         config = {"Config": [{"Subnet": str(subnet)}]}
         await swarm.create_network({"Name": name, "Driver": "overlay", "Attachable": True, "IPAM": config})
-        network = await swarm.network(name)
-        if network is None:
-            raise ClusterError(swarm.leader.shown, f"the network {name!r} is not there, though Docker has made it")
+        network = await _wait_whole(swarm, name)
     reason = unfit(network, 0 if made or subnet else ROOM + nodes, subnet)
     if reason:
         advice = f"when no job runs, docker network rm {name}, then this again; or name another one in PARCS_NETWORK"
         raise ClusterError(swarm.leader.shown, f"the network {name!r} {reason}; nothing was changed", advice)
     return Overlay(name, ", ".join(subnets(network)), _addresses(network) - nodes, made)
+
+
+async def _wait_whole(swarm: Swarm, name: str) -> Record:
+    """Wait for a network that was just made: Docker lists it before it has given it a driver and addresses."""
+    network: Record | None = None
+
+    async def is_whole() -> bool:
+        nonlocal network
+        network = await swarm.network(name)
+        return bool(network and network["Driver"] and subnets(network))
+
+    if not await wait_until(is_whole, _MAKING) or network is None:
+        reason = f"the network {name!r} is not there {_MAKING:g} s after Docker has made it"
+        raise ClusterError(swarm.leader.shown, reason, f"docker network inspect {name}")
+    return network
 
 
 def unfit(network: Record, room: int = 0, subnet: IPv4Network | None = None) -> str:

@@ -12,7 +12,7 @@ from aioparcs.swarm.api import Record, Swarm, wait_until
 from aioparcs.swarm.credentials import one_registry
 from aioparcs.swarm.jobs import remove_job
 from aioparcs.swarm.labels import DEADLINE, MODULE, ROLE, RUNNER, job_labels, runner_identity, stack
-from aioparcs.swarm.states import is_over, launcher_state
+from aioparcs.swarm.states import is_over, launcher_state, node_names
 
 __all__ = ["Finding", "probe"]
 
@@ -67,7 +67,7 @@ async def probe(swarm: Swarm, image: str, targets: tuple[str, ...], network: Rec
     Raises:
         ClusterError: the leader can't be asked, or refuses.
     """
-    nodes = {node["ID"]: node["Description"]["Hostname"] for node in await swarm.nodes() if _takes_work(node)}
+    nodes = node_names(node for node in await swarm.nodes() if _takes_work(node))
     job = f"doctor-{secrets.token_hex(4)}"
     tasks: dict[str, Record] = {}
     try:

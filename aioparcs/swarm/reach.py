@@ -45,7 +45,7 @@ def find_reach(leader: Leader, network: Record | None, node_address: str) -> Rea
         node_address: the address under which other nodes know the leader's.
 
     Raises:
-        SettingError: ``PARCS_ADVERTISE`` is no address.
+        SettingError: ``PARCS_ADVERTISE`` is no address, or none can be found without it.
     """
     named = os.environ.get("PARCS_ADVERTISE")
     if named:
@@ -57,7 +57,12 @@ def find_reach(leader: Leader, network: Record | None, node_address: str) -> Rea
     if url.scheme in ("unix", "npipe") or url.hostname is None:
         return Reach(node_address, 0, False)  # the leader is this host
     own = _source(url.hostname)
-    return Reach(own if own and not ip_address(own).is_loopback else node_address, 0, False)
+    if not own:
+        raise SettingError(
+            f"can't tell from which address this host talks to {url.hostname}: "
+            "name one that the nodes can reach in PARCS_ADVERTISE"
+        )
+    return Reach(node_address if ip_address(own).is_loopback else own, 0, False)
 
 
 def original_leader(leader: Leader, node_address: str) -> str:
@@ -127,7 +132,8 @@ def _is_inside(host: str, network: Record | None) -> bool:
 def _source(host: str) -> str:
     """Tell the address from which this host would talk to another; nothing is sent. "" if there is no way."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
+        # IPv4, as overlay networks are: a leader may have an IPv6 address that nodes know nothing of.
+        family, kind, _, _, address = socket.getaddrinfo(host, 9, family=socket.AF_INET, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind) as sock:
             sock.connect(address)
             return str(sock.getsockname()[0])

@@ -8,7 +8,7 @@ from typing import Any
 from aioparcs.engine import LauncherState
 from aioparcs.errors import signal_name
 
-__all__ = ["is_over", "launcher_state", "newest"]
+__all__ = ["is_over", "launcher_state", "newest", "node_names"]
 
 Record = Mapping[str, Any]
 
@@ -32,6 +32,11 @@ def newest(tasks: Iterable[Record]) -> dict[int, Record]:
     for task in sorted(tasks, key=lambda task: str(task["CreatedAt"])):
         found[task.get("Slot", 1)] = task
     return found
+
+
+def node_names(nodes: Iterable[Record]) -> dict[str, str]:
+    """Give the nodes' names by their IDs; one that is just joining has none yet, and is called by its ID."""
+    return {node["ID"]: (node.get("Description") or {}).get("Hostname") or node["ID"] for node in nodes}
 
 
 def is_over(task: Record) -> bool:

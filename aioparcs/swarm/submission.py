@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.api import Record, Swarm, wait_until
 from aioparcs.swarm.credentials import configuration, one_registry
+from aioparcs.swarm.joblog import NewLines
 from aioparcs.swarm.labels import DEADLINE, MODULE, ROLE, job_labels, stack
 from aioparcs.swarm.logs import LogLine
 from aioparcs.swarm.placing import network_name
@@ -29,6 +30,7 @@ _CONFIGURATION = "/run/secrets/docker"
 # Seconds that a runner gets to end its workers when it is stopped.
 _GRACE = 60
 _PAUSE = 0.3  # between two looks at a runner that runs
+_OUT_OF_SIGHT = 60.0  # seconds without an answer of the leader after which a runner is no longer followed
 _UNUSUAL = 3.0  # seconds after which people want to know why it has not begun
 _SECOND = 10**9
 
@@ -119,12 +121,12 @@ class RunnerService:
         self._job = job
         self._service = service
         self._task: Record | None = None
-        self._printed = 0
+        self._new = NewLines()
 
     @classmethod
     async def submit(cls, swarm: Swarm, submission: Submission) -> RunnerService:
         """
-        Submit a runner.
+        Submit a runner. Whoever cancels it, or is told that it failed, removes the job: part of it may be there.
 
         Raises:
             ClusterError: there is no overlay network, or Docker refuses.
@@ -137,12 +139,7 @@ class RunnerService:
         socket = url.path if url.scheme == "unix" else _SOCKET
         headers = await asyncio.to_thread(one_registry, submission.image)
         registries = await _hand_over(swarm, submission)
-        try:
-            service = await swarm.create_service(submission.spec(network["Id"], socket, registries), headers)
-        except BaseException:
-            if registries:
-                await swarm.remove_secret(registries[0])
-            raise
+        service = await swarm.create_service(submission.spec(network["Id"], socket, registries), headers)
         return cls(swarm, submission.job, service)
 
     async def wait_running(self, timeout: float, note: Callable[[str], None]) -> None:
@@ -173,14 +170,24 @@ class RunnerService:
             raise ClusterError(self._swarm.leader.shown, f"the runner did not start: {self.waits_for}")
 
     async def lines(self) -> AsyncIterator[LogLine]:
-        """Give what the runner prints, until it has ended."""
-        over = False
+        """
+        Give what the runner prints, until it has ended.
+
+        Raises:
+            ClusterError: the leader can't be asked, for a minute; the runner may well go on.
+        """
+        over, heard = False, monotonic()
         while not over:
-            over = await self._look() not in ("placed", "running")  # before the lines: then those are its last
-            for line in await self._swarm.service_lines(self._service, since=self._printed):
-                if line.time > self._printed:
-                    self._printed = line.time
-                    yield line
+            try:
+                over = await self._look() not in ("placed", "running")  # before the lines: then those are its last
+                lines = await self._swarm.service_lines(self._service, since=self._new.since)
+                heard = monotonic()
+            except ClusterError:
+                if monotonic() - heard > _OUT_OF_SIGHT:
+                    raise
+                over, lines = False, []
+            for line in self._new.of(lines):
+                yield line
             if not over:
                 await asyncio.sleep(_PAUSE)  # Docker tells nobody of lines, or of a task's end: see above
 
@@ -195,15 +202,6 @@ class RunnerService:
     def waits_for(self) -> str:
         """Say what the runner's start waits for, or why it failed."""
         return launcher_state(0, self._task, {}).reason if self._task else "Docker has made no task for it yet"
-
-    async def stop(self) -> None:
-        """Have the runner end its workers and itself, as on SIGTERM, and wait for it."""
-        await self._swarm.remove_service(self._service)
-
-        async def is_gone() -> bool:
-            return all(task["ServiceID"] != self._service for task in await self._swarm.tasks(self._job))
-
-        await wait_until(is_gone, _GRACE + 10)
 
     async def _look(self) -> str:
         """Tell the state of the runner's task, as a launcher's: ``placed``, ``running``, ``failed`` or ``gone``."""

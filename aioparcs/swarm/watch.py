@@ -10,14 +10,19 @@ from time import monotonic
 from aioparcs.engine import LauncherState, Observer, WorkerGroup
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.api import Record, Swarm
-from aioparcs.swarm.states import is_over, launcher_state, newest
+from aioparcs.swarm.states import is_over, launcher_state, newest, node_names
 
-__all__ = ["Watch"]
+__all__ = ["FIRST_PAUSE", "Watch", "later"]
 
 # Seconds between two polls: at first, and at the longest. Each costs the leader a few kilobytes a task.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
+FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
 # Seconds until a service that Docker has accepted must have tasks: they are made a moment after it.
 _TASKS_APPEAR = 10.0
+
+
+def later(pause: float) -> float:
+    """Tell the pause after the next poll, in seconds, from the one before it."""
+    return min(1.3 * pause, _LONGEST_PAUSE)
 
 
 class Watch:
@@ -77,8 +82,9 @@ class Watch:
         await asyncio.gather(self._polling, return_exceptions=True)
 
     async def _poll(self) -> None:
-        pause, complained = _FIRST_PAUSE, False
+        pause, complained = FIRST_PAUSE, False
         while True:
+            self._hurry.clear()  # before the look: who asks during it wants another one
             try:
                 await self._look_around()
                 complained = False
@@ -86,11 +92,10 @@ class Watch:
                 if not complained:
                     self._observer.note("swarm", f"{error}; asking again")
                 complained = True
-            self._hurry.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._hurry.wait()
-            pause = _FIRST_PAUSE if self._hurry.is_set() else min(1.3 * pause, _LONGEST_PAUSE)
+            pause = FIRST_PAUSE if self._hurry.is_set() else later(pause)
 
     async def _look_around(self) -> None:
         waiting = {service: group for service, group in self._groups.items() if not group.is_over}
@@ -98,7 +103,7 @@ class Watch:
             return
         tasks = await self._swarm.tasks(self._job)
         if any(task.get("NodeID") and task["NodeID"] not in self._nodes for task in tasks):
-            self._nodes = {node["ID"]: node["Description"]["Hostname"] for node in await self._swarm.nodes()}
+            self._nodes = node_names(await self._swarm.nodes())
         for service, group in waiting.items():
             group.update([task for task in tasks if task["ServiceID"] == service], self._nodes)
 

@@ -26,7 +26,7 @@ _PRIVATE = re.compile(r"^Private_(?:Clean|Dirty):\s+(\d+) kB", re.MULTILINE)
 
 async def _ask(number: int, task: Task) -> int:
     await task.send(["hello", number])
-    pid, message = await task.recv()
+    _host, pid, message = await task.recv()
     control.expect(message == ["hello", number], "an echo differs")
     return int(pid)
 

@@ -51,7 +51,8 @@ def _sources(registry: Registry) -> str:
 
 def _make_wheels() -> None:
     """Gather wheels for the image's Python, which need not be this one: aioparcs, what it requires, and pip."""
-    shutil.rmtree(_WHEELS, ignore_errors=True)
+    for old in (_WHEELS, REPOSITORY / "build/lib"):  # setuptools would pack again what a build before left there
+        shutil.rmtree(old, ignore_errors=True)
     _pip("wheel", "--no-deps", "--wheel-dir", _WHEELS, REPOSITORY)
     (package,) = _WHEELS.glob("aioparcs-*.whl")
     download(_WHEELS, package, "pip")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.cluster.command import execute
+from tests.cluster.command import execute, until
 
 __all__ = ["PREFIX", "add", "existing", "exists", "file", "first_process", "processes", "remove"]
 
@@ -69,15 +69,18 @@ def first_process(name: str) -> psutil.Process | None:
 
 def remove(name: str) -> None:
     """Kill what runs in a namespace and remove it with all its interfaces."""
-    while alive := processes(name):
-        for process in alive:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                pass
-        _, left = psutil.wait_procs(alive, _GONE)
-        if left:
-            break  # in the kernel's hands: nothing more can be done to them
+    # A zombie is in no namespace: how soon its parent takes note of its end is of no concern.
+    until(lambda: not _kill(name), _GONE, f"processes in the network namespace {name} outlive SIGKILL")
     if exists(name):
         execute("ip", "netns", "del", name)
     file(name).unlink(missing_ok=True)
+
+
+def _kill(name: str) -> list[psutil.Process]:
+    alive = processes(name)
+    for process in alive:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            pass
+    return alive

@@ -98,11 +98,7 @@ class Node:
 
     def state(self) -> str:
         """Tell what the swarm's manager says: ready, down or unknown; absent when it says nothing."""
-        lines = execute(
-            "docker", "-H", f"unix://{self.manager}", "node", "ls", "--format", "{{.Hostname}} {{.Status}}", timeout=10
-        )
-        states = dict(line.lower().rsplit(maxsplit=1) for line in lines.splitlines())
-        return states.get(self.name, "absent")
+        return self._states().get(self.name, "absent")
 
     def cut(self) -> None:
         """Have all its packets vanish on their way; nobody is told."""
@@ -153,4 +149,16 @@ class Node:
         )  # fmt: skip
 
     def _wait_ready(self) -> None:
-        until(lambda: self.state() == "ready", _READY, f"the swarm does not have {self.name} back")
+        until(self._is_back, _READY, f"the swarm does not have {self.name} back")
+
+    def _is_back(self) -> bool:
+        """Tell whether it is ready and, when it is the manager, has heard from the others again."""
+        states = self._states()
+        return states.get(self.name) == "ready" and "unknown" not in states.values()
+
+    def _states(self) -> dict[str, str]:
+        """Ask the manager for the states of all nodes; one that is joining may have no name yet."""
+        manager = f"unix://{self.manager}"
+        lines = execute("docker", "-H", manager, "node", "ls", "--format", "{{.Status}} {{.Hostname}}", timeout=10)
+        parted = (line.partition(" ") for line in lines.splitlines())
+        return {name: state.lower() for state, _, name in parted}

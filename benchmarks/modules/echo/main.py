@@ -1,4 +1,4 @@
-"""A service that answers every message with the number of its process."""
+"""A service that answers every message with its host, the number of its process, and the message."""
 
 import os
 
@@ -6,11 +6,12 @@ from aioparcs import Service, serve
 
 
 class Echo(Service):
-    """Answer with this process's number and the message."""
+    """Answer with where this process is and the message."""
 
     async def run(self) -> None:
+        here = [os.uname().nodename, os.getpid()]
         async for message in self:
-            await self.send([os.getpid(), message])
+            await self.send([*here, message])
 
 
 serve(Echo)
