@@ -7,6 +7,7 @@ command line would take: ``DOCKER_HOST``, the context in ``DOCKER_CONTEXT``, the
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import ssl
@@ -33,6 +34,8 @@ STREAM = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=600)
 
 LOCAL = "unix:///var/run/docker.sock"
 _SCHEMES = ("tcp", "http", "https", "unix", "ssh")
+_TUNNEL = "SSHConnector._handle_docker_connection"
+_TUNNEL_ENDS = 2.0  # seconds; those of another client don't end
 _UNREACHABLE = 900  # aiodocker's status for "no connection"
 
 
@@ -112,7 +115,7 @@ async def open_docker(url: str | None = None) -> AsyncIterator[aiodocker.Docker]
         docker = aiodocker.Docker(leader.url, ssl_context=leader.tls, timeout=REQUEST)
     except (aiodocker.DockerError, ValueError) as error:  # an ssh:// address, without known hosts
         raise to_cluster_error(leader, error) from error
-    async with docker:
+    async with _closing(docker):
         try:
             await docker.version()
         except TimeoutError as error:
@@ -123,6 +126,18 @@ async def open_docker(url: str | None = None) -> AsyncIterator[aiodocker.Docker]
             yield docker
         except (aiodocker.DockerError, aiohttp.ClientError) as error:
             raise to_cluster_error(leader, error) from error
+
+
+@asynccontextmanager
+async def _closing(docker: aiodocker.Docker) -> AsyncIterator[None]:
+    try:
+        async with docker:
+            yield
+    finally:
+        # Over ssh aiodocker leaves these to themselves; a loop that ends before them reports errors of theirs.
+        tasks = [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__qualname__", "") == _TUNNEL]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_TUNNEL_ENDS)
 
 
 def to_cluster_error(leader: Leader, error: Exception) -> ClusterError:
