@@ -27,7 +27,7 @@ _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "spawn": (spawn, imports),
     "swarm": (swarm,),
 }
-_ROUNDS, _SWARM_ROUNDS = 30, 5  # one on a Swarm takes two minutes
+_ROUNDS, _SWARM_ROUNDS = 30, 5  # one on a Swarm takes about two minutes
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

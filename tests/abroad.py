@@ -113,8 +113,11 @@ class Submitted(NamedTuple):
     def line(self) -> Any:
         """Read what the runner prints next, as JSON; when it says nothing for too long, this fails."""
         assert self.process.stdout
+        assert self.process.stderr
         with _patience(self.process):
-            return json.loads(self.process.stdout.readline())
+            text = self.process.stdout.readline()
+            assert text, self.process.stderr.read()  # it has ended, and said why
+            return json.loads(text)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from tests.abroad import build, own, scene, submitted
 from tests.capture import Capture, capture
 from tests.cluster.image import download
-from tests.jobs import MODULES, module
+from tests.jobs import MODULES, module, until
 from tests.live import Cluster
 
 COPIES = 2000  # of the marker in each message: some of them are whole within a packet
@@ -47,7 +47,7 @@ async def test_a_runner_outside_the_overlay(
         async with scene(cluster.leader_url, tls=tls, overlay=overlay) as (runner, job, witness):
             assert bool(job.address.fingerprint) == tls
             tasks = await runner.start_many(talker, 3)
-            assert len({node for what, *_, node in witness.events if what == "placed"}) == 3
+            await until(lambda: len({event[-1] for event in witness.events if event[0] == "placed"}) == 3)
             await asyncio.gather(*(task.send(["echo", marker * COPIES]) for task in tasks))
             assert await asyncio.gather(*(task.recv() for task in tasks)) == [marker * COPIES] * 3
             assert runner.strangers == 0
