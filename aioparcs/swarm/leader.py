@@ -7,7 +7,6 @@ command line would take: ``DOCKER_HOST``, the context in ``DOCKER_CONTEXT``, the
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
 import ssl
@@ -34,8 +33,6 @@ STREAM = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=600)
 
 LOCAL = "unix:///var/run/docker.sock"
 _SCHEMES = ("tcp", "http", "https", "unix", "ssh")
-_TUNNEL = "SSHConnector._handle_docker_connection"
-_TUNNEL_ENDS = 2.0  # seconds; those of another client don't end
 _UNREACHABLE = 900  # aiodocker's status for "no connection"
 
 
@@ -110,12 +107,7 @@ async def open_docker(url: str | None = None) -> AsyncIterator[aiodocker.Docker]
     leader = find_leader(url)
     if leader.url.startswith("ssh:") and not importlib.util.find_spec("asyncssh"):
         raise SettingError(f"{leader.shown} ({leader.source}) needs the package asyncssh: install aioparcs[ssh]")
-    try:
-        # Always with its address: aiodocker's own search puts the current context before DOCKER_HOST.
-        docker = aiodocker.Docker(leader.url, ssl_context=leader.tls, timeout=REQUEST)
-    except (aiodocker.DockerError, ValueError) as error:  # an ssh:// address, without known hosts
-        raise to_cluster_error(leader, error) from error
-    async with _closing(docker):
+    async with _client(leader) as docker:
         try:
             await docker.version()
         except TimeoutError as error:
@@ -129,15 +121,24 @@ async def open_docker(url: str | None = None) -> AsyncIterator[aiodocker.Docker]
 
 
 @asynccontextmanager
-async def _closing(docker: aiodocker.Docker) -> AsyncIterator[None]:
+async def _client(leader: Leader) -> AsyncIterator[aiodocker.Docker]:
+    try:
+        # Always with its address: aiodocker's own search puts the current context before DOCKER_HOST.
+        if leader.url.startswith("ssh:"):
+            from aioparcs.swarm.tunnel import Tunnels  # of an extra
+
+            tunnels: Tunnels | None = Tunnels(leader.url)
+            docker = aiodocker.Docker("unix://localhost", tunnels, timeout=REQUEST)
+        else:
+            tunnels, docker = None, aiodocker.Docker(leader.url, ssl_context=leader.tls, timeout=REQUEST)
+    except (aiodocker.DockerError, ValueError) as error:  # an ssh:// address, without known hosts
+        raise to_cluster_error(leader, error) from error
     try:
         async with docker:
-            yield
+            yield docker
     finally:
-        # Over ssh aiodocker leaves these to themselves; a loop that ends before them reports errors of theirs.
-        tasks = [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__qualname__", "") == _TUNNEL]
-        if tasks:
-            await asyncio.wait(tasks, timeout=_TUNNEL_ENDS)
+        if tunnels:
+            await tunnels.close()
 
 
 def to_cluster_error(leader: Leader, error: Exception) -> ClusterError:

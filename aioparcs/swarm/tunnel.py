@@ -1,0 +1,42 @@
+"""The way to a leader over ssh: aiodocker's, with the ends of its tunnels put right. Needs the extra ``ssh``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiodocker.ssh import SSHConnector
+
+__all__ = ["Tunnels"]
+
+_END = 2.0  # seconds that tunnels get to end when all are closed
+
+
+class Tunnels(SSHConnector):
+    """
+    Connections to a Docker over ssh, one tunnel for each.
+
+    aiodocker ends a tunnel by cancelling one of its two halves. When that half waits for the connection's end, as the
+    tunnel itself does next, both are cancelled, which Python up to 3.11 reports as an error that nobody took.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._tunnels: set[asyncio.Task[Any]] = set()
+
+    async def _handle_docker_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tunnels.add(task)
+        try:
+            await super()._handle_docker_connection(reader, writer)
+        except asyncio.CancelledError:
+            pass  # by its own half, or because the loop ends: it has nothing left to do either way
+        finally:
+            self._tunnels.discard(task)
+
+    async def close(self) -> None:  # type: ignore[override]  # as aiodocker has it
+        """Close all, and wait for tunnels that are still ending, for two seconds at the longest."""
+        await super().close()
+        if self._tunnels:
+            await asyncio.wait(set(self._tunnels), timeout=_END)
