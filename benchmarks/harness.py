@@ -24,8 +24,6 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 ROOT = Path(__file__).parent.parent
-# An installed package has its bytecode compiled; a checkout must be allowed to keep its own.
-_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 _PATIENCE = 60.0  # seconds for one answer; the slowest round takes about one
 _GENERATION = 5  # pairs between two fresh starts
 
@@ -49,7 +47,7 @@ class Program:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**_ENVIRONMENT, **environment},
+            env={**_environment(), **environment},
         )
         if core is not None:  # long before it is ready: it still has Python to load
             os.sched_setaffinity(self._process.pid, {core})
@@ -102,6 +100,12 @@ class Program:
         """End it at once."""
         self._process.kill()
         self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Give the variables of a measured program, as they are now: a cluster may have been brought up since the start."""
+    # An installed package has its bytecode compiled; a checkout must be allowed to keep its own.
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 class Contender(NamedTuple):
