@@ -9,6 +9,7 @@ the seconds.
 import http.client
 import json
 import os
+import secrets
 import socket
 import struct
 import time
@@ -25,6 +26,7 @@ def start() -> socket.socket:
     """Do what the original's ``start`` does: a service of its own, found by its name."""
     labels = json.loads(os.environ["LABELS"])
     spec = {
+        "Name": f"original-{secrets.token_hex(6)}",  # Docker's own choice of names hits one that is taken, now and then
         "Labels": labels,
         "EndpointSpec": {"Mode": "dnsrr"},  # the original's virtual addresses would need IPVS in the kernel
         "TaskTemplate": {
