@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from aioparcs import ClusterError, RemoteError, Runner, StartError, Task, WorkerLost
 from aioparcs.swarm import SwarmEngine
+from tests.cluster import Cluster as OwnCluster
 from tests.cluster import Node
 from tests.command import COMMAND, EXAMPLES, execute
 from tests.jobs import ENVIRONMENT, until
@@ -77,6 +79,20 @@ async def test_no_suitable_node(job: Job, options: dict[str, Any], reason: str) 
         with pytest.raises(StartError, match=rf"within 4 s \(PARCS_START_TIMEOUT\): no suitable node \({reason}\)"):
             await _takes(15, runner.start("talker", **options))
         assert time.monotonic() - begun >= 4
+
+
+async def test_a_pull_that_hangs(cluster: Cluster, nodes: tuple[Node, ...], job: Job) -> None:
+    with socket.create_server((_machine(), 0)) as silent:  # a registry that takes connections and says nothing
+        address = f"{_machine()}:{silent.getsockname()[1]}"
+        async with job(start_timeout=4) as runner:
+            with pytest.raises(StartError, match=r"within 4 s \(PARCS_START_TIMEOUT\): its node is pulling the image"):
+                await _takes(15, runner.start(f"{address}/talker@sha256:{'0' * 64}"))
+
+
+def _machine() -> str:
+    own = OwnCluster.here()
+    assert own
+    return own.machine
 
 
 async def test_no_gpus(job: Job) -> None:
