@@ -199,6 +199,8 @@ def _tls(source: str, authority: Path, certificate: Path, key: Path, *, verify: 
             f"the certificates for {source} in {authority.parent} can't be used ({error}); "
             "they are ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH, or the Docker context's"
         ) from error
+    # Python 3.13 refuses what Docker itself takes, such as an authority made as its manual says, without a key usage.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -216,6 +218,8 @@ def is_loopback(host: str) -> bool:
 def _bare(error: Exception) -> str:
     """Say in a few words why a connection failed; the address is said already."""
     cause = error.__context__ if isinstance(error, aiodocker.DockerError) else error
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        return str(cause.certificate_error)
     if isinstance(cause, aiohttp.ClientConnectorError) and cause.os_error.errno:
         number = cause.os_error.errno
         return os.strerror(number) if number > 0 else str(cause.os_error.strerror)  # below 0: it has no such host
