@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from typing import Any
 
 import pytest
 
@@ -10,14 +9,9 @@ from aioparcs import Task, WorkerLost
 from tests.abroad import build, containers, own, scene
 from tests.jobs import MODULES
 from tests.live import Cluster, left
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 STACK = "com.docker.stack.namespace"
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> Any:
-    """Name one loop: what is tested is the cluster's side, and takes its time."""
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")

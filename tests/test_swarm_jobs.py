@@ -211,6 +211,6 @@ def test_a_log_keeps_the_carriage_returns_of_its_lines() -> None:
         return bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
 
     late, early = b"2026-11-25T23:02:23.890993296Z 10%\r20%\n", b"2026-11-25T23:02:23.090993296Z \n"
-    lines = parse_logs(frame(1, late) + frame(2, early), timestamps=True)
+    lines = parse_logs(frame(1, late) + frame(2, early))
     assert [(line.text, line.error) for line in lines] == [("", True), ("10%\r20%", False)]
     assert lines[1].time - lines[0].time == 800_000_000

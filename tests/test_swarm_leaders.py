@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,14 +19,9 @@ from tests.command import COMMAND, execute
 from tests.jobs import MODULES
 from tests.leaders import Certificates, sshd, tls_gate
 from tests.live import Cluster, left
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 VARIABLES = ("LEADER_URL", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> Any:
-    """Name one loop: what is tested is the cluster's side, and takes its time."""
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -16,14 +15,9 @@ from aioparcs import Task
 from tests.abroad import Container, Submitted, build, containers, own, scene, submitted
 from tests.jobs import MODULES, module
 from tests.live import Cluster, ask
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 TOKEN_FILE = "/run/secrets/parcs_token"
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> Any:
-    """Name one loop: what is tested is the cluster's side, and takes its time."""
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,14 +11,9 @@ from tests.capture import Capture, capture
 from tests.cluster.image import download
 from tests.jobs import MODULES, module, until
 from tests.live import Cluster
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 COPIES = 2000  # of the marker in each message: some of them are whole within a packet
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> Any:
-    """Name one loop: what is tested is the cluster's side, and takes its time."""
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,7 @@ Record = Mapping[str, Any]
 # a process on the leader, and sshd allows ten.
 _AT_ONCE, _AT_ONCE_SSH = 16, 8
 _TRIES, _PAUSE = 3, 0.5
-_LOGS = aiohttp.ClientTimeout(total=5)  # a task's log may hang for ever when its node is down
-_SILENCE = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=5)  # ... or a whole service's
+_SILENCE = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=5)  # a log may hang for ever: its node is down
 _DIGEST = aiohttp.ClientTimeout(total=30)  # a registry that doesn't answer
 
 
@@ -179,44 +178,28 @@ class Swarm:
         with self._asking():
             return list(await self.docker.tasks.list(filters={"desired-state": ["running"]}))
 
-    async def task_lines(self, task: str, count: int) -> tuple[str, ...]:
-        """Fetch the last lines that a task printed; none when its node can't be asked within five seconds."""
-        params = {"stdout": "1", "stderr": "1", "tail": str(count)}
-        try:
-            async with self.docker._query(f"tasks/{task}/logs", params=params, timeout=_LOGS) as response:
-                return tuple(line.text for line in parse_logs(await response.read()))
-        except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError):
-            return ()
-
-    async def service_lines(self, service: str, *, since: int = 0, tail: str = "all") -> list[LogLine]:
+    async def container_lines(self, task: str, *, since: int = 0, tail: str = "all") -> list[LogLine]:
         """
-        Fetch what a service's tasks have printed, in order; nothing if it is gone.
+        Fetch what a task has printed, in order; nothing if it is gone.
 
         Docker may never end its answer, when a node is down: after five seconds of silence what has come counts.
 
         Args:
-            service: the service.
+            task: the task.
             since: the ``time`` of a line, for it and what came later; 0 for all.
             tail: how many of the last lines, "all" for all.
         """
-        return await self._lines(f"services/{service}/logs", since, tail)
-
-    async def container_lines(self, task: str, *, since: int = 0, tail: str = "all") -> list[LogLine]:
-        """Fetch what one task has printed, like `service_lines`."""
-        return await self._lines(f"tasks/{task}/logs", since, tail)
-
-    async def _lines(self, path: str, since: int, tail: str) -> list[LogLine]:
         moment = f"{since // 10**9}.{since % 10**9:09}"
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "since": moment, "tail": tail}
         data = bytearray()
         with self._asking(absent=True):
             try:
-                async with self.docker._query(path, params=params, timeout=_SILENCE) as response:
+                async with self.docker._query(f"tasks/{task}/logs", params=params, timeout=_SILENCE) as response:
                     async for chunk in response.content.iter_any():
                         data += chunk
             except TimeoutError:
                 pass  # aiohttp has closed the connection
-        return parse_logs(bytes(data), timestamps=True)
+        return parse_logs(bytes(data))
 
     # Secrets
 
@@ -260,7 +243,7 @@ async def open_swarm(url: str | None = None, *, check: bool = True) -> AsyncIter
         SettingError: its address makes no sense.
     """
     leader = find_leader(url)
-    async with open_docker(url) as docker:
+    async with open_docker(leader) as docker:
         swarm = Swarm(docker, leader)
         if check:
             await swarm.check_manager()

@@ -17,6 +17,7 @@ from aioparcs.swarm.overlay import unfit
 from aioparcs.swarm.placing import network_name
 from aioparcs.swarm.probe import Finding, probe
 from aioparcs.swarm.reach import Reach, find_reach, free_addresses, subnets
+from aioparcs.swarm.states import node_names
 from aioparcs.transport import Listener, listen
 
 __all__ = ["Check", "examine"]
@@ -92,8 +93,8 @@ def _access(swarm: Swarm) -> Check:
 
 
 def _nodes(nodes: list[Record]) -> Check:
-    down = [_hostname(node) for node in nodes if node["Status"]["State"] != "ready"]
-    idle = [_hostname(node) for node in nodes if node["Spec"]["Availability"] != "active"]
+    down = [*node_names(node for node in nodes if node["Status"]["State"] != "ready").values()]
+    idle = [*node_names(node for node in nodes if node["Spec"]["Availability"] != "active").values()]
     text = f"{len(nodes) - len(down)} of {len(nodes)} are ready"
     if down:
         state = "failed" if len(down) == len(nodes) else "warning"
@@ -103,10 +104,6 @@ def _nodes(nodes: list[Record]) -> Check:
         advice = "docker node update --availability active NODE"
         return Check("nodes", "warning", f"{text}; {', '.join(idle)} take no work (drained or paused)", advice)
     return Check("nodes", "ok", text)
-
-
-def _hostname(node: Record) -> str:
-    return str(node["Description"].get("Hostname") or node["ID"])
 
 
 def _network(network: Record | None) -> Check:

@@ -148,7 +148,11 @@ class SwarmEngine:
         task = self._watch.task(launcher) if self._watch else None
         if task is None or not (task["Status"].get("ContainerStatus") or {}).get("ContainerID"):
             return ()
-        return await self._swarm.task_lines(task["ID"], self._job.settings.last_lines)
+        try:
+            lines = await self._swarm.container_lines(task["ID"], tail=str(self._job.settings.last_lines))
+        except ClusterError:
+            return ()  # they are a help, and no reason to fail
+        return tuple(line.text for line in lines)
 
     async def aclose(self) -> None:
         """Leave nothing of the job on the Swarm: no service, no container, no secret."""

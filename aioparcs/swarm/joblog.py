@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic
 
+from aioparcs.errors import ClusterError
 from aioparcs.swarm.api import Record, Swarm
 from aioparcs.swarm.logs import LogLine
 from aioparcs.swarm.states import is_over, newest
 
-__all__ = ["NewLines", "container_lines"]
+__all__ = ["container_lines"]
 
-_PAUSE = 0.5  # seconds between two looks: Docker tells nobody of a line, or of a task's end
+_PAUSE = 0.3  # seconds between two looks: Docker tells nobody of a line, or of a task's end
+_OUT_OF_SIGHT = 60.0  # seconds without an answer of the leader after which a container is no longer followed
 
 
 async def container_lines(swarm: Swarm, job: str, service: str, slot: int, *, follow: bool) -> AsyncIterator[LogLine]:
@@ -28,28 +31,55 @@ async def container_lines(swarm: Swarm, job: str, service: str, slot: int, *, fo
         job: the name of its job.
         service: the ID of its Swarm service.
         slot: which of the replicas it is.
-        follow: go on until it has ended, or was removed.
+        follow: go on until it has ended, or was removed, also while the leader is away for a moment.
+
+    Raises:
+        ClusterError: the leader can't be asked, when following for a minute; the container may well go on.
     """
-    new = NewLines()
-    task: Record | None = None
+    container = _Container(swarm, job, service, slot)
+    new, heard = _New(), monotonic()
     over = False
     while not over:
-        there = [one for one in await swarm.tasks(job) if one["ServiceID"] == service]
-        before, task = task, newest(there).get(slot)
-        # Asked before the lines: then those are its last.
-        over = not follow or (is_over(task) if task else before is not None or not await _has(swarm, job, service))
-        if task and (task["Status"].get("ContainerStatus") or {}).get("ContainerID"):
-            for line in new.of(await swarm.container_lines(task["ID"], since=new.since)):
-                yield line
+        try:
+            over = await container.is_over() or not follow  # before the lines: then those are its last
+            lines = await container.lines(new.since)
+            heard = monotonic()
+        except ClusterError:
+            if not follow or monotonic() - heard > _OUT_OF_SIGHT:
+                raise
+            over, lines = False, []
+        for line in new.of(lines):
+            yield line
         if not over:
             await asyncio.sleep(_PAUSE)
 
 
-async def _has(swarm: Swarm, job: str, service: str) -> bool:
-    return any(one["ID"] == service for one in await swarm.services(job))
+class _Container:
+    """One replica of a Swarm service, as it was last seen."""
+
+    def __init__(self, swarm: Swarm, job: str, service: str, slot: int) -> None:
+        self._swarm = swarm
+        self._job = job
+        self._service = service
+        self._slot = slot
+        self._task: Record | None = None
+
+    async def is_over(self) -> bool:
+        """Look, and tell whether it has ended, or was removed."""
+        there = [one for one in await self._swarm.tasks(self._job) if one["ServiceID"] == self._service]
+        before, self._task = self._task, newest(there).get(self._slot)
+        if self._task:
+            return is_over(self._task)
+        return before is not None or all(one["ID"] != self._service for one in await self._swarm.services(self._job))
+
+    async def lines(self, since: int) -> list[LogLine]:
+        """Fetch what it has printed from a moment on."""
+        if not self._task or not (self._task["Status"].get("ContainerStatus") or {}).get("ContainerID"):
+            return []
+        return await self._swarm.container_lines(self._task["ID"], since=since)
 
 
-class NewLines:
+class _New:
     """Leaves out lines that were given before: what a time is asked for has come with that time already."""
 
     def __init__(self) -> None:

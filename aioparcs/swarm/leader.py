@@ -89,7 +89,7 @@ def find_leader(url: str | None = None) -> Leader:
 
 
 @asynccontextmanager
-async def open_docker(url: str | None = None) -> AsyncIterator[aiodocker.Docker]:
+async def open_docker(url: str | Leader | None = None) -> AsyncIterator[aiodocker.Docker]:
     """
     Open a client of the leader's Docker API, and close it when the block is left.
 
@@ -98,21 +98,19 @@ async def open_docker(url: str | None = None) -> AsyncIterator[aiodocker.Docker]
     give what streams the timeout `STREAM`.
 
     Args:
-        url: the leader's address, None to look for it, see `find_leader`.
+        url: the leader, or its address; None to look for it, see `find_leader`.
 
     Raises:
         ClusterError: the leader can't be reached, or refused a request.
         SettingError: its address makes no sense.
     """
-    leader = find_leader(url)
+    leader = url if isinstance(url, Leader) else find_leader(url)
     if leader.url.startswith("ssh:") and not importlib.util.find_spec("asyncssh"):
         raise SettingError(f"{leader.shown} ({leader.source}) needs the package asyncssh: install aioparcs[ssh]")
     async with _client(leader) as docker:
         try:
             await docker.version()
-        except TimeoutError as error:
-            raise to_cluster_error(leader, error) from error
-        except (aiodocker.DockerError, aiohttp.ClientError) as error:
+        except (TimeoutError, aiodocker.DockerError, aiohttp.ClientError) as error:
             raise to_cluster_error(leader, error) from error
         try:
             yield docker

@@ -19,16 +19,16 @@ class LogLine(NamedTuple):
     Attributes:
         text: the line.
         error: True if it went to standard error.
-        time: when, in nanoseconds since 1970; 0 if that wasn't asked for.
+        time: when, in nanoseconds since 1970.
     """
 
     text: str
     error: bool
-    time: int = 0
+    time: int
 
 
-def parse_logs(data: bytes, *, timestamps: bool = False) -> list[LogLine]:
-    """Read the answer of a log request for containers without a terminal; with ``timestamps`` in their order."""
+def parse_logs(data: bytes) -> list[LogLine]:
+    """Read the answer of a log request, with timestamps, for containers without a terminal; gives lines in order."""
     lines = []
     position = 0
     while position + _HEADER.size <= len(data):
@@ -38,14 +38,12 @@ def parse_logs(data: bytes, *, timestamps: bool = False) -> list[LogLine]:
             break  # its end was not received
         # A frame is one line, and only \n ends it: a \r or a form feed is the program's own.
         text = data[position : position + size].decode(errors="replace").removesuffix("\n")
-        lines.append(_line(text, stream == 2, timestamps))
+        lines.append(_line(text, stream == 2))
         position += size
-    return sorted(lines, key=lambda line: line.time) if timestamps else lines
+    return sorted(lines, key=lambda line: line.time)
 
 
-def _line(text: str, error: bool, timestamps: bool) -> LogLine:
-    if not timestamps:
-        return LogLine(text, error)
+def _line(text: str, error: bool) -> LogLine:
     time, _, text = text.partition(" ")  # RFC 3339 with nanoseconds, in UTC: more digits than datetime keeps
     seconds, _, fraction = time.removesuffix("Z").partition(".")
     moment = datetime.fromisoformat(seconds).replace(tzinfo=UTC)

@@ -1,8 +1,4 @@
-"""
-A runner as a Swarm service: on a manager, with its Docker's socket, so that no port of the Docker API is open.
-
-Whoever submits it follows its log by asking again and again: Docker's own way to follow a log never ends.
-"""
+"""A runner as a Swarm service: on a manager, with its Docker's socket, so that no port of the Docker API is open."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from urllib.parse import urlsplit
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.api import Record, Swarm, wait_until
 from aioparcs.swarm.credentials import configuration, one_registry
-from aioparcs.swarm.joblog import NewLines
+from aioparcs.swarm.joblog import container_lines
 from aioparcs.swarm.labels import DEADLINE, MODULE, ROLE, job_labels, stack
 from aioparcs.swarm.logs import LogLine
 from aioparcs.swarm.placing import network_name
@@ -29,8 +25,6 @@ _SOCKET = "/var/run/docker.sock"
 _CONFIGURATION = "/run/secrets/docker"
 # Seconds that a runner gets to end its workers when it is stopped.
 _GRACE = 60
-_PAUSE = 0.3  # between two looks at a runner that runs
-_OUT_OF_SIGHT = 60.0  # seconds without an answer of the leader after which a runner is no longer followed
 _UNUSUAL = 3.0  # seconds after which people want to know why it has not begun
 _SECOND = 10**9
 
@@ -121,7 +115,6 @@ class RunnerService:
         self._job = job
         self._service = service
         self._task: Record | None = None
-        self._new = NewLines()
 
     @classmethod
     async def submit(cls, swarm: Swarm, submission: Submission) -> RunnerService:
@@ -157,7 +150,10 @@ class RunnerService:
 
         async def has_begun() -> bool:
             nonlocal said
-            state = await self._look()
+            try:
+                state = await self._look()
+            except ClusterError:  # it has accepted the runner: that it is away for a moment changes nothing
+                return False
             if state == "placed" and self.waits_for != said and monotonic() - since > _UNUSUAL:
                 said = self.waits_for
                 note(said)
@@ -176,20 +172,9 @@ class RunnerService:
         Raises:
             ClusterError: the leader can't be asked, for a minute; the runner may well go on.
         """
-        over, heard = False, monotonic()
-        while not over:
-            try:
-                over = await self._look() not in ("placed", "running")  # before the lines: then those are its last
-                lines = await self._swarm.service_lines(self._service, since=self._new.since)
-                heard = monotonic()
-            except ClusterError:
-                if monotonic() - heard > _OUT_OF_SIGHT:
-                    raise
-                over, lines = False, []
-            for line in self._new.of(lines):
-                yield line
-            if not over:
-                await asyncio.sleep(_PAUSE)  # Docker tells nobody of lines, or of a task's end: see above
+        async for line in container_lines(self._swarm, self._job, self._service, 1, follow=True):
+            yield line
+        await self._look()
 
     @property
     def exitcode(self) -> int:

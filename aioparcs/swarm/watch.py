@@ -88,7 +88,11 @@ class Watch:
             try:
                 await self._look_around()
                 complained = False
-            except ClusterError as error:  # the workers go on without their leader
+            except (
+                ClusterError,
+                LookupError,
+                ValueError,
+            ) as error:  # away, or out of order: workers go on
                 if not complained:
                     self._observer.note("swarm", f"{error}; asking again")
                 complained = True
