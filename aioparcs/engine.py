@@ -24,6 +24,7 @@ __all__ = [
     "LauncherState",
     "Observer",
     "Placement",
+    "PoolState",
     "WorkerGroup",
     "WorkerSpec",
     "observer",
@@ -135,6 +136,31 @@ class LauncherState(NamedTuple):
     node: str = ""
 
 
+class PoolState(NamedTuple):
+    """
+    How far a pool is.
+
+    Attributes:
+        id: the pool's number in its program, from 0.
+        name: what it is called: its module, unless its user says otherwise.
+        done: items whose results are there, failed ones included.
+        failed: items that failed.
+        total: how many items there are, None while nobody knows.
+        running: items that are with workers.
+        workers: workers that are up.
+        wanted: workers that there should be; 0 when the pool is over.
+    """
+
+    id: int
+    name: str
+    done: int
+    failed: int
+    total: int | None
+    running: int
+    workers: int
+    wanted: int
+
+
 class Observer(Protocol):
     """Who watches a job: called from the event loop, so each call is quick."""
 
@@ -155,6 +181,9 @@ class Observer(Protocol):
 
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
         """A worker told how far it is."""
+
+    def pooled(self, state: PoolState) -> None:
+        """A pool tells how far it is, several times a second while it works and once when it is over."""
 
     def output(self, module: str, worker: int | None, line: str) -> None:
         """A worker, or its launcher (None), printed a line."""
@@ -182,6 +211,9 @@ class Console:
         """Say nothing."""
 
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
+        """Say nothing."""
+
+    def pooled(self, state: PoolState) -> None:
         """Say nothing."""
 
     def output(self, module: str, worker: int | None, line: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from aioparcs import Runner, Settings
-from aioparcs.engine import Engine, observer
+from aioparcs.engine import Engine, PoolState, observer
 
 __all__ = [
     "ENVIRONMENT",
@@ -68,6 +68,9 @@ class Witness:
 
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
         self.events.append(("progress", module, worker, done, total))
+
+    def pooled(self, state: PoolState) -> None:
+        self.events.append(("pooled", state))
 
     def output(self, module: str, worker: int | None, line: str) -> None:
         self.lines.setdefault(worker, []).append(line)

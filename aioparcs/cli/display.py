@@ -17,7 +17,7 @@ from rich.text import Text
 
 from aioparcs.cli.tally import Count, Tally, counted
 from aioparcs.cli.terminal import Terminal, harmless
-from aioparcs.engine import Observer
+from aioparcs.engine import Observer, PoolState
 
 __all__ = ["Board", "Detail", "LiveDisplay", "PlainDisplay", "opened"]
 
@@ -98,6 +98,9 @@ class _Display:
 
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
         self.tally.progress(module, worker, done, total)
+
+    def pooled(self, state: PoolState) -> None:
+        pass
 
     def output(self, module: str, worker: int | None, line: str) -> None:
         if self._detail is not Detail.QUIET:

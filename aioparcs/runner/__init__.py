@@ -2,6 +2,5 @@
 
 from aioparcs.runner.run import Stop, explain, run
 from aioparcs.runner.runner import Runner
-from aioparcs.runner.starting import Starting, StartingMany
 
-__all__ = ["Runner", "Starting", "StartingMany", "Stop", "explain", "run"]
+__all__ = ["Runner", "Stop", "explain", "run"]

@@ -14,10 +14,9 @@ from aioparcs.engine import Engine, Job, WorkerSpec, observer
 from aioparcs.errors import EndOfChannel
 from aioparcs.runner.engines import choose_engine
 from aioparcs.runner.hub import Hub
-from aioparcs.runner.starting import Starting, StartingMany
 from aioparcs.runner.workforce import Workforce
 from aioparcs.settings import Settings
-from aioparcs.task import Task
+from aioparcs.task import Starting, StartingMany, Task
 from aioparcs.transport import Listener
 
 __all__ = ["Runner"]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
 from aioparcs.errors import StartError
-from aioparcs.task import Task
+from aioparcs.task.task import Task
 
 __all__ = ["Starting", "StartingMany"]
 

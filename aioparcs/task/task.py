@@ -1,4 +1,4 @@
-"""The runner's handle on one worker."""
+"""The handle on one worker."""
 
 from __future__ import annotations
 

@@ -1,0 +1,6 @@
+"""Whoever starts workers holds these: `Task`, the handle on one, and what starting returns."""
+
+from aioparcs.task.starting import Starting, StartingMany
+from aioparcs.task.task import Task
+
+__all__ = ["Starting", "StartingMany", "Task"]
