@@ -1,12 +1,15 @@
 """The two-way ordered message stream between two programs, and the handshake that opens it."""
 
-from aioparcs.channel.calls import Call
+from aioparcs.channel.answers import Answers
+from aioparcs.channel.calls import RECALLED, Call, read_result
 from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.failure import error_map, error_of
 from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_now, introduce_v1
 from aioparcs.channel.link import Link
 
 __all__ = [
+    "RECALLED",
+    "Answers",
     "Call",
     "Channel",
     "Link",
@@ -18,4 +21,5 @@ __all__ = [
     "introduce",
     "introduce_now",
     "introduce_v1",
+    "read_result",
 ]

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgpack
 
 from aioparcs import codec, wire
 from aioparcs.channel.failure import read_error
 from aioparcs.channel.link import Link
+from aioparcs.channel.outbox import Outbox
 from aioparcs.errors import DecodeError, EncodeError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
-__all__ = ["Call", "Calls"]
+__all__ = ["RECALLED", "Call", "Calls", "Promise", "read_result"]
+
+# The type of the error that answers a call which was given back before it began.
+RECALLED = "Recalled"
+_RECALL = 0x92  # the head of a list of two: the id, and true
+_NO_MESSAGES = "a message came to a program that only answers calls: use call() instead of send()"
 
 
 class Call(NamedTuple):
@@ -26,6 +33,16 @@ class Call(NamedTuple):
     name: str
     args: list[Any]
     kwargs: dict[str, Any]
+
+
+class Promise(Protocol):
+    """Whoever waits for the answer to a call; a future is one."""
+
+    def done(self) -> bool:
+        """Tell whether it waits no more."""
+
+    def set_result(self, answer: Frame | None, /) -> None:
+        """Take the RESULT frame, or None when none will come; called from within the transport's callback."""
 
 
 class Calls(Link):
@@ -42,6 +59,7 @@ class Calls(Link):
 
     Attributes:
         on_cancel: called with the id of a call that the peer doesn't want any more, or None.
+        on_recall: called with the id of a call that the peer wants back unless it has begun, or None.
     """
 
     def __init__(
@@ -53,9 +71,10 @@ class Calls(Link):
         version: int = 2,
         peer_limits: tuple[int, int] | None = None,
     ) -> None:
-        self._calls: dict[int, asyncio.Future[Frame | None]] = {}
+        self._calls: dict[int, Promise] = {}
         self._call_ids = itertools.count()
         self.on_cancel: Callable[[int], None] | None = None
+        self.on_recall: Callable[[int], None] | None = None
         super().__init__(reader, writer, settings=settings, version=version)
         self._max_body, self._max_buffers = peer_limits or (self._settings.max_body, self._settings.max_buffers)
         self._inbox.expected = self._calls
@@ -78,11 +97,12 @@ class Calls(Link):
             RemoteError: the function raised; also the builtin exception that it was.
             EndOfChannel, ConnectionLost, ChannelClosed, EncodeError: see `send` and `recv`.
         """
-        body, buffers = codec.encode_inline([call_id := next(self._call_ids), name, args, kwargs])
+        body, buffers = codec.encode_list(call_id := next(self._call_ids), name, args, kwargs)
         if self._outbox.held:
             await self._wait_for_room()
         self._check_receiving()
-        future = self._calls[call_id] = self._loop.create_future()
+        future: asyncio.Future[Frame | None] = self._loop.create_future()
+        self._calls[call_id] = future
         try:
             self._inbox.retry()
             await self._send_large(FrameType.CALL, body, buffers)
@@ -91,35 +111,89 @@ class Calls(Link):
             self.post_frame(FrameType.CANCEL, msgpack.packb([call_id]))
             raise
         finally:
-            del self._calls[call_id]
+            self._calls.pop(call_id, None)
         if frame is None:
             self._check_receiving()
         assert frame is not None  # or the line before has raised
-        result = codec.decode(frame.body, frame.buffers)
-        if type(result) is not list or len(result) != 3:
-            raise DecodeError("the peer's answer to a call is none")
-        if result[1]:
-            return result[2]
-        raise read_error(result[2])
+        ok, value = read_result(frame)
+        if ok:
+            return value
+        raise value
+
+    def post_call(self, promise: Promise, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+        """
+        Have the peer call one of its functions, without waiting for room or for the answer.
+
+        Args:
+            promise: gets the answer.
+            name: the function's name, "" for the first one that the peer serves.
+            args: its arguments; mutable buffers in them belong to the channel until the answer is there.
+            kwargs: its keyword arguments.
+
+        Returns:
+            The call's id, for `recall` and `cancel_call`.
+
+        Raises:
+            EncodeError, EndOfChannel, ConnectionLost, ChannelClosed: see `call`; the promise hears nothing.
+        """
+        body, buffers = codec.encode_list(call_id := next(self._call_ids), name, args, kwargs)
+        if self._refuse is not None:
+            raise self._refuse.with_traceback(None)
+        self._check_receiving()
+        self.check_size(len(body), sum(map(len, buffers)))
+        self._calls[call_id] = promise
+        if buffers:
+            self._inbox.retry()
+            self._outbox.put_large(wire.encode_frame(FrameType.CALL, body, buffers), None)
+        else:
+            self._outbox.put(wire.encode_header(FrameType.CALL, len(body)) + body)
+        return call_id
+
+    def cancel_call(self, call_id: int) -> None:
+        """Ask the peer to stop a call that was posted; its answer then comes or doesn't."""
+        self.post_frame(FrameType.CANCEL, msgpack.packb([call_id]))
+
+    def recall(self, call_id: int) -> None:
+        """Ask for a call back that was posted: its answer is `RECALLED` if it has not begun, else the usual one."""
+        self.post_frame(FrameType.CANCEL, msgpack.packb([call_id, True]))
+
+    @property
+    def has_room(self) -> bool:
+        """True when `send` would not wait for the peer to read."""
+        return not self._outbox.full
 
     async def recv_call(self) -> Call:
-        """
-        Receive the next call that the peer asks for.
+        """Receive the next call that the peer asks for; see `recv_calls`."""
+        return (await self.recv_calls(1))[0]
 
-        Cancelling it leaves the call first in line.
+    async def recv_calls(self, most: int) -> list[Call]:
+        """
+        Receive the calls that the peer has asked for: at least one, and as many as have arrived.
+
+        Cancelling it leaves them first in line.
+
+        Args:
+            most: how many at the most.
 
         Raises:
             ProtocolError: a message came instead.
             EndOfChannel, ConnectionLost, BusyError, ChannelClosed: see `recv`.
         """
-        while True:
-            frame = await self.recv_frame()
-            if frame.type != FrameType.CALL:
-                raise ProtocolError("a message came to a program that only answers calls: use call() instead of send()")
-            try:
-                return Call(*codec.decode(frame.body, frame.buffers))
-            except (DecodeError, TypeError) as error:
-                self._decline(frame, "DecodeError", str(error))
+        frames, calls = self._inbox.frames, list[Call]()
+        while not calls:
+            await self._wait_for_frame()
+            while frames and len(calls) < most:
+                if calls and wire.frame_of(frames[0]).type != FrameType.CALL:
+                    break  # what is wrong is told behind what is right
+                frame = wire.frame_of(frames.popleft())
+                self._inbox.consumed(frame)
+                if frame.type != FrameType.CALL:
+                    raise ProtocolError(_NO_MESSAGES)
+                try:
+                    calls.append(Call(*codec.decode(frame.body, frame.buffers)))
+                except (DecodeError, TypeError) as error:
+                    self._decline(frame, "DecodeError", str(error))
+        return calls
 
     async def send_result(self, call_id: int, ok: bool, value: Any) -> None:
         """
@@ -133,8 +207,13 @@ class Calls(Link):
         Raises:
             EncodeError: the value has no form on the wire; nothing was sent.
         """
-        body, buffers = codec.encode_inline([call_id, ok, value])
+        body, buffers = codec.encode_list(call_id, ok, value)
         await self._send_frame(FrameType.RESULT, body, buffers)
+
+    def share_writing(self, lock: threading.Lock) -> Outbox:
+        """Have everything that this side writes written under a lock; returns what holds that which waits."""
+        self._outbox.share(lock)
+        return self._outbox
 
     # Inside
 
@@ -150,7 +229,7 @@ class Calls(Link):
 
     async def _send_large(self, type: int, body: bytes, buffers: tuple[Any, ...]) -> None:
         """Send a frame that has buffers, or that may be too large; returns when the buffers are the caller's again."""
-        self._check_size(len(body), sum(map(len, buffers)))
+        self.check_size(len(body), sum(map(len, buffers)))
         if not buffers:
             self._outbox.put(wire.encode_header(type, len(body)) + body)
             return
@@ -166,7 +245,13 @@ class Calls(Link):
                 sending.keep()
             raise
 
-    def _check_size(self, body: int, buffers: int) -> None:
+    def check_size(self, body: int, buffers: int) -> None:
+        """
+        Refuse what the peer would not accept.
+
+        Raises:
+            EncodeError: the body, or the buffers together, have too many bytes.
+        """
         if body > self._max_body or buffers > self._max_buffers:
             raise EncodeError(
                 "$",
@@ -176,27 +261,50 @@ class Calls(Link):
 
     def _take(self, frame: Frame) -> bool:
         if frame.type == FrameType.RESULT:
-            future = self._calls.get(_call_id(frame.body))
-            if future and not future.done():
-                future.set_result(frame)
-        elif frame.type == FrameType.CANCEL:
-            if self.on_cancel:
-                self.on_cancel(_call_id(frame.body))
-        else:
+            self._inbox.consumed(frame)
+            promise = self._calls.pop(_call_id(frame.body), None)
+            if promise and not promise.done():
+                promise.set_result(frame)
+            return True
+        if frame.type != FrameType.CANCEL:
             return super()._take(frame)
         self._inbox.consumed(frame)
+        heed = self.on_recall if len(frame.body) and frame.body[0] == _RECALL else self.on_cancel
+        if heed:
+            heed(_call_id(frame.body))
         return True
 
     def _finish(self, error: Any) -> None:
         super()._finish(error)
-        for future in self._calls.values():
-            if not future.done():
-                future.set_result(None)
+        promises = list(self._calls.values())
+        self._calls.clear()
+        for promise in promises:
+            if not promise.done():
+                promise.set_result(None)
+
+
+def read_result(frame: Frame) -> tuple[bool, Any]:
+    """
+    Read a RESULT: whether the function returned, and what, or the error that it raised.
+
+    Raises:
+        DecodeError: it is none, or the value can't be made here.
+    """
+    result = codec.decode(frame.body, frame.buffers)
+    if type(result) is not list or len(result) != 3:
+        raise DecodeError("the peer's answer to a call is none")
+    return (True, result[2]) if result[1] else (False, read_error(result[2]))
 
 
 def _call_id(body: Any) -> int:
     """Read the id alone, the first element of the list, without decoding the rest."""
-    unpacker = msgpack.Unpacker(max_buffer_size=0)
+    head = bytes(body[:4])
+    if len(head) == 4 and head[0] & 0xF0 == 0x90:  # the head of a short list; then an integer of one byte, or of two
+        if head[1] < 0x80:
+            return head[1]
+        if head[1] == 0xCD:
+            return head[2] << 8 | head[3]
+    unpacker = msgpack.Unpacker(max_buffer_size=16)
     unpacker.feed(bytes(body[:16]))
     try:
         unpacker.read_array_header()

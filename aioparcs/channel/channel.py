@@ -114,7 +114,7 @@ class Channel(Calls):
         if plain is not None:
             size = len(plain)
             if size > self._max_body:
-                self._check_size(size, 0)
+                self.check_size(size, 0)
             frame = (self._heads[size] if size < _HEADS else _pack_head(self._head | size)) + plain
             if outbox.idle:  # what put() does, without the call
                 outbox.idle = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -60,6 +61,7 @@ class Outbox:
         size: bytes that wait here.
         held: True when the next sender has to look before it puts: a batch is full, or its owner says so.
         write: writes to the transport itself.
+        fd: the socket's descriptor, -1 where the transport is no plain socket, or is lost.
         frames: frames written so far.
         written: bytes written so far.
     """
@@ -77,7 +79,7 @@ class Outbox:
         self.written = 0
         self._loop = loop
         self._transport = transport
-        self.write = transport.write
+        self.write: Callable[[Any], object] = transport.write
         self._limit = limit
         self._on_room = on_room
         self._pieces: deque[bytes | Sending] = deque()
@@ -91,7 +93,8 @@ class Outbox:
         transport.set_write_buffer_limits(high=0 if plain else 1)
         self._paused = transport.get_write_buffer_size() > 0  # what the handshake has left there
         self.idle = self.clear = not self._paused
-        self._fd = -1 if sock is None else sock.fileno()
+        self.fd = -1 if sock is None else sock.fileno()
+        self._is_shared = False
 
     @property
     def full(self) -> bool:
@@ -107,6 +110,21 @@ class Outbox:
     def empty(self) -> bool:
         """True when everything is with the kernel, or with whatever the transport writes to."""
         return not self._pieces and not self._paused
+
+    def share(self, lock: threading.Lock) -> None:
+        """Write under a lock from now on, and only through the transport: another thread writes to the socket too."""
+        self._is_shared, write = True, self._transport.write
+
+        def write_alone(data: Any) -> None:
+            with lock:
+                write(data)
+
+        self.write = write_alone
+
+    def count(self, size: int) -> None:
+        """Account for a frame that another thread has written."""
+        self.frames += 1
+        self.written += size
 
     def put(self, frame: bytes) -> None:
         """Take a small frame."""
@@ -177,7 +195,7 @@ class Outbox:
 
     def drop(self) -> None:
         """Forget what waits: the connection is gone."""
-        self._fd = -1
+        self.fd = -1
         for piece in self._pieces:
             if isinstance(piece, Sending):
                 piece.settle()
@@ -211,7 +229,7 @@ class Outbox:
         self.size -= size
         self.frames += len(batch)
         self.written += size
-        self._transport.write(batch[0] if len(batch) == 1 else b"".join(batch))
+        self.write(batch[0] if len(batch) == 1 else b"".join(batch))
         return size
 
     def _write_large(self, sending: Sending) -> int:
@@ -226,19 +244,19 @@ class Outbox:
             self._pieces.popleft()
             sending.settle()
         if copy:  # last: the transport may call back from within
-            self._transport.write(copy)
+            self.write(copy)
         return count
 
     def _write_socket(self, view: memoryview) -> int:
         """Write to the socket itself, behind a transport that holds nothing; the count that the kernel took."""
-        if self._fd < 0 or self._transport.is_closing() or self._transport.get_write_buffer_size():
+        if self.fd < 0 or self._is_shared or self._transport.is_closing() or self._transport.get_write_buffer_size():
             return 0
         count, end = 0, min(len(view), _BURST)
         try:
             while count < end:
-                count += os.write(self._fd, view[count:end])
+                count += os.write(self.fd, view[count:end])
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:  # the transport meets the same error and reports it
-            self._fd = -1
+            self.fd = -1
         return count

@@ -6,7 +6,7 @@ ever executed: no pickle, no object arrays.
 """
 
 from aioparcs.codec.decoder import allocate, decode, decode_json, decode_raw, extension
-from aioparcs.codec.encoder import encode, encode_inline, encode_json, encode_plain
+from aioparcs.codec.encoder import encode, encode_inline, encode_json, encode_list, encode_plain
 from aioparcs.codec.types import OUT_OF_BAND, Ext, register
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "encode",
     "encode_inline",
     "encode_json",
+    "encode_list",
     "encode_plain",
     "extension",
     "register",

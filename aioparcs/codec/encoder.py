@@ -21,7 +21,7 @@ from aioparcs.codec.types import MAX_DEPTH, MAX_EXT_DEPTH, OUT_OF_BAND, Ext, reg
 from aioparcs.errors import EncodeError
 from aioparcs.settings import MAX_BUFFER_COUNT
 
-__all__ = ["encode", "encode_inline", "encode_json", "encode_plain"]
+__all__ = ["encode", "encode_inline", "encode_json", "encode_list", "encode_plain"]
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _KEYS = (str, int, bytes)
@@ -85,9 +85,33 @@ def encode(value: Any) -> tuple[bool, bytes, Buffers]:
     return False, *encode_inline(value)
 
 
+def encode_list(*values: Any) -> tuple[bytes, Buffers]:
+    """
+    Make the body and the buffers of a list, such as a call or a result; quick where each value is a plain one.
+
+    Raises:
+        EncodeError: as `encode`.
+    """
+    if all(map(_is_plain, values)):
+        try:
+            return _pack(values), ()
+        except _UNPACKABLE:  # the walk says where
+            pass
+    return encode_inline(list(values))
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return _only_scalars(map(type, value))
+    if kind is dict:
+        return _only_scalars(map(type, value.values())) and _only_plain_keys(map(type, value))
+    return kind in _SCALARS
+
+
 def encode_inline(value: Any) -> tuple[bytes, Buffers]:
     """
-    Make the body and the buffers of a call, a result, or any message that isn't raw.
+    Make the body and the buffers of any message that isn't raw.
 
     Raises:
         EncodeError: as `encode`.

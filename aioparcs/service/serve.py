@@ -93,7 +93,7 @@ def _program(targets: tuple[Any, ...]) -> Program:
         raise TypeError("serve() takes one subclass of Service, or functions with different names")
 
     async def answer(channel: Channel, _place: Place) -> None:
-        await Functions(functions).answer(channel)
+        await Functions(functions, channel).answer()
 
     return answer
 
