@@ -42,7 +42,8 @@ class WorkerSpec(NamedTuple):
         memory: bytes that one worker may use, None for any number.
         gpus: GPUs that one worker gets.
         wire: ``v2``, or ``v1`` for a service of the original PARCS.
-        per_container: how many workers share a container, where there are containers.
+        per_container: how many workers share a container, where there are containers; 0 for as many as leave one
+            container to each node.
         swarm: what the swarm engine adds to Docker's own specification; other engines ignore it.
     """
 
@@ -61,20 +62,26 @@ class WorkerSpec(NamedTuple):
         return {name: value for name in ("cpus", "memory") if (value := getattr(self, name)) is not None}
 
     @classmethod
-    def make(cls, module: str, *, memory: int | str | None = None, **options: Any) -> WorkerSpec:
+    def make(
+        cls,
+        module: str,
+        *,
+        memory: int | str | None = None,
+        per_container: int | str | None = None,
+        **options: Any,
+    ) -> WorkerSpec:
         """
         Make one of a user's arguments.
 
         Raises:
             SettingError: an option has an impossible value.
         """
+        options["per_container"] = _per_container(per_container)
         spec = cls(module, memory=_memory(memory), **{k: v for k, v in options.items() if v is not None})
         if spec.cpus is not None and not 0 < spec.cpus < float("inf"):
             raise SettingError(f"cpus={spec.cpus!r} is not a positive number")
         if spec.gpus < 0:
             raise SettingError(f"gpus={spec.gpus!r} is negative")
-        if spec.per_container < 1:
-            raise SettingError(f"per_container={spec.per_container!r} is no number of workers")
         if spec.wire not in ("v1", "v2"):
             raise SettingError(f"wire={spec.wire!r}: there is v2, and v1 for services of the original PARCS")
         for name, value in dict[str, Any](spec.env).items():  # users are not type checkers
@@ -294,6 +301,16 @@ class Engine(Protocol):
 
     async def aclose(self) -> None:
         """Leave nothing of the job behind."""
+
+
+def _per_container(value: int | str | None) -> int:
+    if value is None:
+        return 1
+    if value == "auto":
+        return 0
+    if not isinstance(value, int) or value < 1:
+        raise SettingError(f"per_container={value!r} is no number of workers, nor 'auto'")
+    return value
 
 
 def _memory(value: int | str | None) -> int | None:

@@ -75,6 +75,7 @@ class WorkerLost(ConnectionLost):
         exitcode: its exit code, or None.
         signal: the number of the signal that ended it, or None.
         last_lines: the last lines that it printed, oldest first.
+        item: what a pool's worker had in hand, such as ``item 3: (17,)``, or "".
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class WorkerLost(ConnectionLost):
         exitcode: int | None = None,
         signal: int | None = None,
         last_lines: tuple[str, ...] = (),
+        item: str = "",
     ) -> None:
         super().__init__(worker, reason)
         self.worker = worker
@@ -92,6 +94,7 @@ class WorkerLost(ConnectionLost):
         self.exitcode = exitcode
         self.signal = signal
         self.last_lines = last_lines
+        self.item = item
 
     @classmethod
     def from_exit(cls, worker: str, code: int, last_lines: tuple[str, ...] = ()) -> WorkerLost:
@@ -102,7 +105,19 @@ class WorkerLost(ConnectionLost):
         return cls(worker, f"ended with exit code {code}", exitcode=code, last_lines=last_lines)
 
     def __str__(self) -> str:
-        return f"worker {self.worker} {self.reason}{quote_lines(self.last_lines)}"
+        item = f", at {self.item}" if self.item else ""
+        return f"worker {self.worker} {self.reason}{item}{quote_lines(self.last_lines)}"
+
+    def at(self, item: str) -> WorkerLost:
+        """Make one that names what the worker had in hand."""
+        return WorkerLost(
+            self.worker,
+            self.reason,
+            exitcode=self.exitcode,
+            signal=self.signal,
+            last_lines=self.last_lines,
+            item=item,
+        )
 
 
 class BusyError(ParcsError):

@@ -1,13 +1,14 @@
 """The two-way ordered message stream between two programs, and the handshake that opens it."""
 
 from aioparcs.channel.answers import Answers
-from aioparcs.channel.calls import RECALLED, Call, read_result
+from aioparcs.channel.calls import CONCURRENCY, RECALLED, Call, read_result
 from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.failure import error_map, error_of
 from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_now, introduce_v1
 from aioparcs.channel.link import Link
 
 __all__ = [
+    "CONCURRENCY",
     "RECALLED",
     "Answers",
     "Call",

@@ -18,7 +18,10 @@ from aioparcs.errors import DecodeError, EncodeError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
-__all__ = ["RECALLED", "Call", "Calls", "Promise", "read_result"]
+__all__ = ["CONCURRENCY", "RECALLED", "Call", "Calls", "Promise", "read_result"]
+
+# A function that every worker of this package serves: it sets how many of the channel's calls run at once.
+CONCURRENCY = "aioparcs.concurrency"
 
 # The type of the error that answers a call which was given back before it began.
 RECALLED = "Recalled"

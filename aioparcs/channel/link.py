@@ -286,6 +286,10 @@ class Link:
         self._transport.close()
         await asyncio.shield(self._lost)
 
+    async def wait_ended(self, timeout: float) -> None:
+        """Wait until the peer's side has ended, for so many seconds at the longest. Cancelling it changes nothing."""
+        await asyncio.wait([self._ended], timeout=timeout)
+
     def _end_stream(self) -> None:
         """Half-close, where the transport can."""
         if self._transport.can_write_eof() and not self._transport.is_closing():

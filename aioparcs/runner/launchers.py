@@ -62,6 +62,7 @@ class Launcher:
         self._jobs: list[asyncio.Task[None]] = []
         self._stopped: set[int] = set()  # workers that the runner itself ends
         self._gone = asyncio.Event()
+        self._is_lost = False
         self._obituary: tuple[str, tuple[str, ...]] | None = None
         self._stop: Callable[[], object] | None = None
         self._first_deed = "reached serve(...)"
@@ -70,6 +71,11 @@ class Launcher:
     def is_connected(self) -> bool:
         """True once it has dialled in, also when it is gone again."""
         return self._link is not None
+
+    @property
+    def is_up(self) -> bool:
+        """True while it can be asked for workers."""
+        return self._link is not None and not self._is_lost and not self._gone.is_set()
 
     def connect(self, link: Link) -> None:
         """Take the control connection, and send what was asked for before it was there."""
@@ -149,6 +155,7 @@ class Launcher:
 
     def lose(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
         """Take note that the launcher is gone, and all its workers with it."""
+        self._is_lost = True
         for task in list(self.tasks.values()):
             lost = WorkerLost(task.name, reason, last_lines=tuple(self._last_lines.get(task.worker, ())) or last_lines)
             task.give_up(f"it {reason}", last_lines)
@@ -159,7 +166,7 @@ class Launcher:
     def _take(self, task: Task) -> None:
         self.tasks[task.worker] = task
         self._last_lines[task.worker] = deque(maxlen=self._settings.last_lines)
-        task.node = self._node
+        task.node, task.launcher = self._node, self.slot
 
     def _ask(self, type: FrameType, *values: Any) -> None:
         body = codec.encode_inline(list(values))[0]

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from aioparcs.engine import Engine, Job, WorkerSpec, observer
 from aioparcs.errors import EndOfChannel
+from aioparcs.pool import Pool
 from aioparcs.runner.engines import choose_engine
 from aioparcs.runner.hub import Hub
 from aioparcs.runner.workforce import Workforce
@@ -150,7 +151,7 @@ class Runner:
         *,
         min_workers: int | None = None,
         return_exceptions: bool = False,
-        per_container: int | None = None,
+        per_container: int | str | None = None,
         env: Mapping[str, str] | None = None,
         cpus: float | None = None,
         memory: int | str | None = None,
@@ -167,7 +168,8 @@ class Runner:
                 join the list. Starts that fail don't matter as long as so many succeed.
             return_exceptions: put a `StartError` into the list in place of a worker that did not start.
             per_container: how many of them share a container on a Swarm, 1 by default; what `main.py` loads before
-                ``serve`` is loaded once for all of these. The local engine has no containers.
+                ``serve`` is loaded once for all of these. ``"auto"`` makes as few containers as there are nodes to
+                spread over. The local engine has no containers.
             env: see `start`; each of the workers gets the same.
             cpus: see `start`; for each of them.
             memory: see `start`; for each of them.
@@ -185,6 +187,64 @@ class Runner:
         )
         return StartingMany(
             lambda: self._workforce.place(spec, count), min_workers=min_workers, return_exceptions=return_exceptions
+        )
+
+    def pool(
+        self,
+        module: str,
+        size: int,
+        *,
+        function: str = "",
+        per_container: int | str = "auto",
+        retries: int = 0,
+        setup: Mapping[str, Any] | None = None,
+        concurrency: int = 1,
+        progress: bool | str = True,
+        env: Mapping[str, str] | None = None,
+        cpus: float | None = None,
+        memory: int | str | None = None,
+        gpus: int | None = None,
+        swarm: Mapping[str, Any] | None = None,
+    ) -> Pool:
+        """
+        Have workers answer calls: ``async with runner.pool("divisors", 8) as pool``; see `Pool`.
+
+        Entering its block starts the workers, and waits until all of them are there.
+
+        Args:
+            module: a module of functions; see `start` and `serve`.
+            size: how many workers.
+            function: the function to call; by default the first that the module serves.
+            per_container: see `start_many`; 1 isolates every worker.
+            retries: how often a call is made again whose worker died of it: for functions that may run twice.
+            setup: keyword arguments of the module's function ``setup``, which each worker calls once, before all
+                other calls: for constants that all calls need.
+            concurrency: how many calls a worker runs at once: more than one are for coroutine functions.
+            progress: whether watchers are told how far it is; a text is what it is called there.
+            env: see `start`; each of the workers gets the same.
+            cpus: see `start`; for each of them.
+            memory: see `start`; for each of them.
+            gpus: see `start`; for each of them.
+            swarm: see `start`.
+
+        Raises:
+            SettingError: an option has an impossible value.
+            ValueError: a number is too small.
+            StartError: (on entering) a worker did not start; all the others are killed.
+        """
+        spec = WorkerSpec.make(
+            module, env=env, cpus=cpus, memory=memory, gpus=gpus, per_container=per_container, swarm=swarm
+        )
+        return Pool(
+            self._workforce,
+            self._observer,
+            spec,
+            size,
+            function=function,
+            retries=retries,
+            setup=setup,
+            concurrency=concurrency,
+            progress=progress,
         )
 
     async def recv_any(self, tasks: Iterable[Task]) -> AsyncGenerator[tuple[Task, Any], None]:

@@ -50,6 +50,7 @@ class Workforce:
         self._next_worker = 0
         self._is_open = False
         self._supervised: set[int] = set()
+        self._placements: dict[int, Placement] = {}  # the latest of each launcher
         self._jobs: set[asyncio.Task[None]] = set()
         self._requests: list[_Request] = []
         self._prune_at = 256
@@ -116,6 +117,25 @@ class Workforce:
         self._supervise(group)
         return tasks
 
+    async def replace(self, spec: WorkerSpec, task: Task) -> Task:
+        """
+        Have a worker placed where another one was that is gone: by its launcher, if that is still there.
+
+        Raises:
+            StartError: it is certain that it can't run.
+        """
+        launcher = self._hub.launchers.get(task.launcher)
+        if launcher is None or not launcher.is_up or not self.is_open():
+            return (await self.place(spec, 1))[0]
+        number, self._next_worker = self._next_worker, self._next_worker + 1
+        successor = Task(spec.module, number, task.rank, task.size, self._settings, self._kill)
+        placement = self._placements[task.launcher]._replace(first=number, size=1)
+        self._hub.expect([successor])
+        self._observer.started(spec.module, range(number, number + 1))
+        self._remember(WorkerGroup(spec, number, 1, (placement,)), [successor])
+        launcher.start([successor], number - task.rank, task.size, dict(placement.limits))
+        return successor
+
     def _remember(self, group: WorkerGroup, tasks: list[Task]) -> None:
         """Keep what was asked for until all of it is over, and see that it comes in time."""
         loop = asyncio.get_running_loop()
@@ -127,6 +147,7 @@ class Workforce:
 
     def _ask(self, group: WorkerGroup, placement: Placement, tasks: list[Task]) -> None:
         launcher = self._hub.launchers.get(placement.launcher)
+        self._placements[placement.launcher] = placement
         if launcher is None:
             module, slot = group.spec.module, placement.launcher
             launcher = Launcher(module, slot, self._settings, self._observer, self._engine.look)

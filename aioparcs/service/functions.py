@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from aioparcs.channel import RECALLED, Answers, Call, Channel, error_map
+from aioparcs.channel import CONCURRENCY, RECALLED, Answers, Call, Channel, error_map
 from aioparcs.errors import EndOfChannel
 from aioparcs.service.frames import own
 
@@ -40,6 +41,9 @@ class Functions:
         self._waiting: dict[int, Call] = {}  # those of them that nobody has taken back
         self._thread: threading.Thread | None = None
         self._running: dict[int, asyncio.Task[None]] = {}  # calls of coroutine functions
+        self._line: deque[Call] = deque()  # calls of coroutine functions that may not run yet
+        self._concurrency = _AT_ONCE
+        self._replies: set[asyncio.Task[None]] = set()  # answers to calls that nobody ran
         self._unwanted: set[int] = set()  # calls that are still on their way
         self._newest = -1
         self._is_full = False
@@ -58,7 +62,7 @@ class Functions:
         finally:
             self._waiting.clear()
             self._queue.put(None)
-            running = list(self._running.values())
+            running = [*self._running.values(), *self._replies]
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
@@ -80,19 +84,45 @@ class Functions:
             self._unwanted.discard(call.id)
             return
         function = self._functions.get(call.name)
-        if function is None or inspect.iscoroutinefunction(function):
-            self._running[call.id] = task = asyncio.ensure_future(self._run(call, function))
-            task.add_done_callback(lambda _: self._done(call.id))
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="aioparcs-functions", daemon=True)
-            self._thread.start()
-        self._waiting[call.id] = call
-        self._queue.put(call)
+        if function is None:
+            self._refuse(call)
+        elif inspect.iscoroutinefunction(function):
+            self._waiting[call.id] = call
+            self._line.append(call)
+            self._advance()
+        else:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="aioparcs-functions", daemon=True)
+                self._thread.start()
+            self._waiting[call.id] = call
+            self._queue.put(call)
+
+    def _advance(self) -> None:
+        """Begin coroutine functions, as many as may run at once."""
+        while self._line and len(self._running) < self._concurrency:
+            call = self._line.popleft()
+            if self._waiting.pop(call.id, None) is not None:
+                self._running[call.id] = task = asyncio.ensure_future(self._run(call))
+                task.add_done_callback(lambda _, number=call.id: self._done(number))  # type: ignore[misc]  # mypy#6123
 
     def _done(self, call_id: int) -> None:
         del self._running[call_id]
         self._room.set()
+        self._advance()
+
+    def _refuse(self, call: Call) -> None:
+        if call.name == CONCURRENCY and call.args and isinstance(call.args[0], int):
+            self._concurrency = max(1, min(call.args[0], _AT_ONCE))
+            self._reply(call.id, True, None)
+            return
+        names = ", ".join(filter(None, self._functions))
+        error = LookupError(f"no function {call.name!r} is served here; there are: {names}")
+        self._reply(call.id, False, error_map(error))
+
+    def _reply(self, call_id: int, ok: bool, value: Any) -> None:
+        task = asyncio.ensure_future(self._answers.send(call_id, ok, value))
+        self._replies.add(task)
+        task.add_done_callback(self._replies.discard)
 
     # What the caller takes back
 
@@ -100,22 +130,16 @@ class Functions:
         if call_id in self._running:
             self._running[call_id].cancel()
         else:
-            self._give_back(call_id)
+            self._recall(call_id)
 
     def _recall(self, call_id: int) -> None:
-        if self._give_back(call_id):
-            answer = error_map(asyncio.CancelledError("it has not begun")) | {"type": RECALLED}
-            self._running[call_id] = task = asyncio.ensure_future(self._answers.send(call_id, False, answer))
-            task.add_done_callback(lambda _: self._done(call_id))
-
-    def _give_back(self, call_id: int) -> bool:
-        """Do without a call, unless it has begun, or has been answered."""
-        if self._waiting.pop(call_id, None) is not None:
-            return True
-        if call_id > self._newest:  # it is still on its way
-            self._unwanted.add(call_id)
-            return True
-        return False
+        """Do without a call, and say so, unless it has begun, or has been answered."""
+        if self._waiting.pop(call_id, None) is None:
+            if call_id <= self._newest:
+                return
+            self._unwanted.add(call_id)  # it is still on its way
+        error = error_map(asyncio.CancelledError("it has not begun"))
+        self._reply(call_id, False, error | {"type": RECALLED})
 
     # Running
 
@@ -129,20 +153,13 @@ class Functions:
             if self._is_full:
                 self._loop.call_soon_threadsafe(self._room.set)
 
-    async def _run(self, call: Call, function: Callable[..., Any] | None) -> None:
-        await self._answers.send(call.id, *await self._result(call, function))
+    async def _run(self, call: Call) -> None:
+        await self._answers.send(call.id, *await self._result(call))
 
-    async def _result(self, call: Call, function: Callable[..., Any] | None) -> tuple[bool, Any]:
-        if function is None:
-            names = ", ".join(filter(None, self._functions))
-            return False, error_map(LookupError(f"no function {call.name!r} is served here; there are: {names}"))
+    async def _result(self, call: Call) -> tuple[bool, Any]:
         try:
-            return True, await function(*call.args, **call.kwargs)
-        except asyncio.CancelledError as error:
-            if _is_cancelled():
-                raise
-            return False, error_map(own(error))  # the function's own doing, and its caller waits for an answer
-        except (Exception, SystemExit) as error:
+            return True, await self._functions[call.name](*call.args, **call.kwargs)
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # cancelled by its caller, or by itself
             return False, error_map(own(error))
 
 
@@ -152,9 +169,3 @@ def _attempt(function: Callable[..., Any], call: Call) -> tuple[bool, Any]:
         return True, function(*call.args, **call.kwargs)
     except (Exception, SystemExit, asyncio.CancelledError) as error:
         return False, error_map(own(error))
-
-
-def _is_cancelled() -> bool:
-    """Tell whether somebody cancelled the running task."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -15,7 +15,7 @@ from aioparcs.swarm.api import Record, Swarm, open_swarm, wait_until
 from aioparcs.swarm.credentials import one_registry
 from aioparcs.swarm.images import Images
 from aioparcs.swarm.labels import ROLE, RUNNER, job_labels, runner_identity, stack
-from aioparcs.swarm.placing import check_room, find_gpu_kind, find_networks, network_name
+from aioparcs.swarm.placing import check_room, find_gpu_kind, find_networks, network_name, share_out
 from aioparcs.swarm.reach import Reach, find_reach, original_leader
 from aioparcs.swarm.spec import Surroundings, check_options, service_spec
 from aioparcs.swarm.watch import Watch
@@ -100,9 +100,10 @@ class SwarmEngine:
             SettingError: ``swarm=`` makes no sense.
         """
         check_options(spec)
-        containers = -(-count // spec.per_container)
-        slot, self._launchers = self._launchers, self._launchers + containers
         try:
+            spec = await share_out(self._swarm, spec, count)
+            containers = -(-count // spec.per_container)
+            slot, self._launchers = self._launchers, self._launchers + containers
             image = await self._images.find(spec.module)
             around = await self._surroundings(spec, image, slot, containers)
             headers = await asyncio.to_thread(one_registry, image)

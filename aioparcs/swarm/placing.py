@@ -8,8 +8,9 @@ from aioparcs.engine import WorkerSpec
 from aioparcs.errors import StartError
 from aioparcs.swarm.api import Record, Swarm
 from aioparcs.swarm.reach import free_addresses
+from aioparcs.swarm.spec import LAUNCHER_MEMORY
 
-__all__ = ["check_room", "find_gpu_kind", "find_networks", "network_name"]
+__all__ = ["check_room", "find_gpu_kind", "find_networks", "network_name", "share_out"]
 
 
 def network_name() -> str:
@@ -40,6 +41,28 @@ async def find_networks(swarm: Swarm, spec: WorkerSpec, overlay: Record | None, 
             raise StartError(spec.module, f"there is no network {name!r} on the Swarm; make it: {advice}")
         found.append(network["Id"])
     return tuple(dict.fromkeys(found))
+
+
+async def share_out(swarm: Swarm, spec: WorkerSpec, count: int) -> WorkerSpec:
+    """
+    Say how many workers share a container, where that is left open: as many as leave one to each node that is ready.
+
+    Limits may ask for more containers: the smallest node must have room for one of them.
+    """
+    if spec.per_container:
+        return spec
+    nodes = [node for node in await swarm.nodes() if _is_ready(node)]
+    size = -(-count // max(len(nodes), 1))
+    resources = [node["Description"]["Resources"] for node in nodes]
+    if spec.cpus is not None:
+        size = min(size, *(int(one["NanoCPUs"] / 1e9 / spec.cpus) for one in resources))
+    if spec.memory is not None:
+        size = min(size, *(int((one["MemoryBytes"] - LAUNCHER_MEMORY) / spec.memory) for one in resources))
+    return spec._replace(per_container=1 if spec.gpus else max(size, 1))
+
+
+def _is_ready(node: Record) -> bool:
+    return bool(node["Status"]["State"] == "ready" and node["Spec"]["Availability"] == "active")
 
 
 async def check_room(swarm: Swarm, spec: WorkerSpec, network: Record, containers: int) -> None:

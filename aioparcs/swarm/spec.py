@@ -17,7 +17,7 @@ from aioparcs.engine import Job, WorkerSpec
 from aioparcs.errors import SettingError
 from aioparcs.swarm.labels import DEADLINE, MODULE, ROLE, RUNNER, job_labels, stack
 
-__all__ = ["TOKEN_PATH", "Surroundings", "check_options", "literal", "service_name", "service_spec"]
+__all__ = ["LAUNCHER_MEMORY", "TOKEN_PATH", "Surroundings", "check_options", "literal", "service_name", "service_spec"]
 
 TOKEN_PATH = "/run/secrets/parcs_token"
 
@@ -25,7 +25,7 @@ _SECOND = 10**9
 # Seconds from SIGTERM to SIGKILL: a launcher gives its workers one to clean up, and tells its runner of their ends.
 _GRACE = 3
 # Bytes that a container may have besides its workers' memory: the launcher, its control side, what they load.
-_LAUNCHER_MEMORY = 64 << 20
+LAUNCHER_MEMORY = 64 << 20
 _LONGEST_NAME = 63
 _OPTIONS = {"constraints", "preferences", "mounts", "networks", "labels"}
 
@@ -154,7 +154,7 @@ def _resources(spec: WorkerSpec, gpu_kind: str) -> dict[str, Any]:
     if spec.cpus is not None:
         limits["NanoCPUs"] = round(spec.cpus * spec.per_container * _SECOND)
     if spec.memory is not None:
-        limits["MemoryBytes"] = spec.memory * spec.per_container + _LAUNCHER_MEMORY
+        limits["MemoryBytes"] = spec.memory * spec.per_container + LAUNCHER_MEMORY
     reservations: dict[str, Any] = dict(limits)
     if spec.gpus:
         gpus = {"Kind": gpu_kind, "Value": spec.gpus * spec.per_container}

@@ -34,6 +34,7 @@ class Task:
         rank: its number among those started together, from 0.
         size: how many were started together.
         node: the machine that it runs on, "" if there is only one or it isn't known yet.
+        launcher: the slot of the launcher that it is a child of.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Task:
         self.rank = rank
         self.size = size
         self.node = ""
+        self.launcher = -1
         self._settings = settings
         self._kill = kill
         loop = asyncio.get_running_loop()
@@ -77,6 +79,11 @@ class Task:
     def is_over(self) -> bool:
         """True when the worker is gone and its channel is closed."""
         return self._exited.done() and (not self.is_connected or self.statistics().state == "closed")
+
+    @property
+    def channel(self) -> Channel:
+        """The channel itself, for what is built upon it; it doesn't know why its worker is gone."""
+        return self._channel
 
     # Messages
 
@@ -244,6 +251,17 @@ class Task:
         """Wait until the worker has dialled in. Cancelling it changes nothing."""
         await asyncio.shield(self._connected)
         return self
+
+    async def wait_exited(self) -> WorkerLost | None:
+        """
+        Wait until the worker is gone and everything that it sent has arrived; None after a clean end.
+
+        Cancelling it changes nothing.
+        """
+        lost = await asyncio.shield(self._exited)
+        if self.is_connected:
+            await self._channel.wait_ended(_EXPLANATION)
+        return lost
 
     async def _explain(self, error: ParcsError) -> ParcsError:
         """Say more about the end of the channel: where it was, and what the launcher tells of it."""

@@ -1,0 +1,6 @@
+"""Calls of functions, spread over workers: `Pool`."""
+
+from aioparcs.pool.pool import Pool
+from aioparcs.pool.results import Results
+
+__all__ = ["Pool", "Results"]

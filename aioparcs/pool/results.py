@@ -1,0 +1,208 @@
+"""What becomes of the items of one ``map`` or ``imap``, and in which order it is given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from aioparcs.errors import BusyError
+from aioparcs.pool.source import Source
+from aioparcs.pool.work import Work
+
+__all__ = ["Collection", "Request", "Results"]
+
+
+class Request(NamedTuple):
+    """
+    What is done with each item.
+
+    Attributes:
+        source: where the items come from.
+        function: the name of the function to call.
+        spread: True when an item is a tuple of arguments, False when it is the one argument.
+        return_exceptions: give the exceptions of failed calls as results.
+        more: to be called when more items may be taken.
+    """
+
+    source: Source
+    function: str
+    spread: bool
+    return_exceptions: bool
+    more: Callable[[], None]
+
+
+class _Items:
+    """Calls for the items of a source, and whoever waits for what becomes of them."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._source = request.source
+        self._taken = self._settled = 0
+        self._ready: dict[int, tuple[bool, Any]] = {}  # in the order in which they came
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_cancelled = False
+        self._is_closed = False
+        self._error: Exception | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """True when no further result will come."""
+        return self._is_cancelled or bool(self._error) or (self._source.is_over and self._settled == self._taken)
+
+    def take(self) -> Work | None:
+        """Give the next call to make, None if there is none, or none now."""
+        if self._is_cancelled or self._error:
+            return None
+        pulled = self._source.pull()
+        if pulled is None:
+            if self.is_over:
+                self._wake()
+            return None
+        index, self._taken = self._taken, self._taken + 1
+        return Work(self, index, self._request.function, pulled[0] if self._request.spread else pulled, {})
+
+    def settle(self, work: Work, ok: bool, value: Any) -> None:
+        """Take a result, or the exception in its place."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Take no more items, and forget what is on its way; whoever waits is cancelled."""
+        self._is_cancelled = True
+        self._ready.clear()
+        self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """Give what is there, then raise an error: no further result will come."""
+        self._error = error
+        self._wake()
+
+    async def aclose(self) -> None:
+        """End it: no more items are taken, and what is still on its way is forgotten when it comes."""
+        self._is_closed = True
+        self.cancel()
+        await self._source.aclose()
+
+    async def _wait(self, is_due: Callable[[], bool]) -> None:
+        """Wait for news; cancelling it loses nothing."""
+        if self._waiter is not None:
+            raise BusyError("another coroutine is waiting for these results")
+        self._request.more()  # perhaps nothing was asked of the source yet
+        if is_due():
+            return
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _last_error(self) -> Exception | None:
+        """Give, once, what the source raised; and always why there are no results any more."""
+        error, self._source.error = self._source.error, None
+        return self._error or error
+
+    def _check_not_cancelled(self) -> None:
+        if self._is_cancelled:
+            raise asyncio.CancelledError("the pool's block was left")
+
+
+class Results(_Items):
+    """
+    The results of many calls, one by one: ``async for result in results``.
+
+    A call that failed raises in its place; another ``async for`` over the same object goes on behind it. Items are
+    taken as results are: those that are in flight, or done and not taken yet, are bounded. Cancelling the wait for a
+    result loses none.
+
+    Args:
+        request: what is done with each item.
+        in_order: True for results in the order of the items, False for results as they come.
+        most: tells how many items may be on their way, or done and not given.
+    """
+
+    def __init__(self, request: Request, *, in_order: bool, most: Callable[[], int]) -> None:
+        super().__init__(request)
+        self._in_order = in_order
+        self._most = most
+        self._given = 0
+
+    def take(self) -> Work | None:
+        """Give the next call to make, None if there is none, or none now."""
+        return super().take() if self._taken - self._given < self._most() else None
+
+    def settle(self, work: Work, ok: bool, value: Any) -> None:
+        """Take a result, or the exception in its place."""
+        self._settled += 1
+        if not self._is_cancelled:
+            self._ready[work.index] = (ok, value)
+            if self._is_due():
+                self._wake()
+
+    def __aiter__(self) -> Results:
+        return self
+
+    async def __anext__(self) -> Any:
+        while not self._has_result():
+            if self._is_closed:
+                raise StopAsyncIteration
+            self._check_not_cancelled()
+            if self.is_over:
+                raise self._last_error() or StopAsyncIteration
+            await self._wait(self._is_due)
+        ok, value = self._pop()
+        if ok or self._request.return_exceptions:
+            return value
+        raise value
+
+    def _has_result(self) -> bool:
+        return self._given in self._ready if self._in_order else bool(self._ready)
+
+    def _is_due(self) -> bool:
+        return self._has_result() or self.is_over
+
+    def _pop(self) -> tuple[bool, Any]:
+        was_full = self._taken - self._given >= self._most()
+        outcome = self._ready.pop(self._given if self._in_order else next(iter(self._ready)))
+        self._given += 1
+        if was_full:
+            self._request.more()
+        return outcome
+
+
+class Collection(_Items):
+    """The results of many calls, all together."""
+
+    def settle(self, work: Work, ok: bool, value: Any) -> None:
+        """Take a result, or the exception in its place."""
+        self._settled += 1
+        if self._is_cancelled:
+            return
+        self._ready[work.index] = (ok, value)
+        if self._is_failure(ok) or self.is_over:
+            self._wake()
+
+    async def collect(self) -> list[Any]:
+        """Wait for all results, in the order of the items, or for the first failure, which ends it."""
+        try:
+            while not self.is_over and self._failure() is None:
+                await self._wait(lambda: self.is_over or self._failure() is not None)
+            self._check_not_cancelled()
+            error = self._failure() or self._last_error()
+            if error is not None:
+                raise error
+            return [self._ready[index][1] for index in range(self._taken)]
+        finally:
+            await self.aclose()
+
+    def _is_failure(self, ok: bool) -> bool:
+        return not ok and not self._request.return_exceptions
+
+    def _failure(self) -> BaseException | None:
+        if not self._ready:
+            return None
+        ok, value = self._ready[next(reversed(self._ready))]  # the latest: it is looked at whenever one fails
+        return value if self._is_failure(ok) else None

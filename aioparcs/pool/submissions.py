@@ -1,0 +1,64 @@
+"""Single calls, each with a future of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from aioparcs.pool.work import Work
+
+__all__ = ["Submissions"]
+
+
+class Submissions:
+    """Calls in the order in which they were submitted, and their futures."""
+
+    is_over = False
+
+    def __init__(self) -> None:
+        self._queue: deque[Work] = deque()
+        self._futures: dict[Work, asyncio.Future[Any]] = {}
+        self._count = 0
+
+    def add(self, function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> asyncio.Future[Any]:
+        """Take a call; gives its future."""
+        work = Work(self, self._count, function, args, kwargs)
+        self._count += 1
+        future = self._futures[work] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(partial(self._forget, work))
+        self._queue.append(work)
+        return future
+
+    def take(self) -> Work | None:
+        """Give the next call to make."""
+        while self._queue:
+            work = self._queue.popleft()
+            if not work.is_unwanted:
+                return work
+        return None
+
+    def settle(self, work: Work, ok: bool, value: Any) -> None:
+        """Take a result, or the exception in its place."""
+        future = self._futures[work]
+        if ok:
+            future.set_result(value)
+        else:
+            future.set_exception(value)
+
+    def cancel(self) -> None:
+        """Cancel all futures that wait."""
+        for future in list(self._futures.values()):
+            future.cancel()
+
+    def fail(self, error: Exception) -> None:
+        """Have all futures that wait raise an error."""
+        for future in list(self._futures.values()):
+            future.set_exception(error)
+
+    def _forget(self, work: Work, future: asyncio.Future[Any]) -> None:
+        del self._futures[work]
+        if future.cancelled():
+            work.withdraw()
