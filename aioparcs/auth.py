@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import msgpack
 
 from aioparcs.errors import HandshakeError
+from aioparcs.settings import VERSION as RELEASE
+from aioparcs.settings import Settings
 
 __all__ = [
     "MAGIC",
@@ -46,6 +48,7 @@ class Role:
     RUNNER = "runner"
     LAUNCHER = "launcher"
     WORKER = "worker"
+    PEER = "peer"
 
 
 class Hello(NamedTuple):
@@ -55,7 +58,7 @@ class Hello(NamedTuple):
     Attributes:
         role: a `Role`.
         job: the job's name.
-        worker: the worker's number, a launcher's slot, or -1 for the runner.
+        worker: the number of the worker, or the peer; a launcher's slot; -1 for the runner.
         nonce: 32 random bytes.
         agent: the program and its version, for people.
         max_body: bytes that this side accepts in a frame's body.
@@ -71,6 +74,11 @@ class Hello(NamedTuple):
     max_body: int
     max_buffers: int
     versions: tuple[int, int] = (VERSION, VERSION)
+
+    @classmethod
+    def of(cls, role: str, job: str, worker: int, settings: Settings) -> Hello:
+        """Introduce this program, with a nonce of this connection's own."""
+        return cls(role, job, worker, new_nonce(), f"aioparcs/{RELEASE}", settings.max_body, settings.max_buffers)
 
     def encode(self) -> bytes:
         """Make the HELLO frame's body, a MessagePack map."""

@@ -24,11 +24,13 @@ from aioparcs.address import Address
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
 from aioparcs.settings import Settings
 
-__all__ = ["Listener", "dial", "dial_now", "keep_alive", "listen", "raise_file_limit", "silence", "streams_of"]
+__all__ = ["Listener", "dial", "dial_now", "keep_alive", "listen", "raise_file_limit", "streams_of", "wait_silent"]
 
 OnConnect = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 _BACKLOG = 2048
+# Seconds in which a silent host can be told from one that has nothing to say: the kernel asks after one second.
+_QUICKEST = 1.5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _UNREACHABLE = "can't connect to {address} within {timeout:g} s: {reason}"
 # Of Linux's struct tcp_info: milliseconds since data, and since an acknowledgement, was received last.
@@ -52,11 +54,15 @@ class Listener:
 
     async def aclose(self) -> None:
         """Accept no more, and cancel the connections that ``on_connect`` is still busy with."""
+        self.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Do what `aclose` does, without waiting for those connections to end."""
         self._closed = True
         self._server.close()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._closed:  # it was in its TLS handshake
@@ -204,18 +210,26 @@ def keep_alive(transport: asyncio.BaseTransport, liveness: float, *, user_timeou
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(liveness * 1000))
 
 
-def silence(transport: asyncio.BaseTransport) -> float:
+async def wait_silent(transport: asyncio.WriteTransport, liveness: float) -> bool:
     """
-    Tell for how many seconds the peer's host has not been heard; 0 for what is not TCP.
+    Return True when the peer's host has not been heard for so many seconds, False when the connection is closed.
 
     An acknowledgement counts, so a program that stands still on a host that is well is no silent one. The kernel's
     own timeouts can't tell when this host drops the packets itself: a cable is unplugged, an interface gone.
     """
+    while not transport.is_closing():
+        if _silence(transport) > max(liveness, _QUICKEST):
+            return True
+        await asyncio.sleep(liveness / 4)
+    return False
+
+
+def _silence(transport: asyncio.BaseTransport) -> float:
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family == socket.AF_UNIX:
         return 0.0
-    last_data, last_ack = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
-    return float(min(last_data, last_ack)) / 1000
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    return float(min(_TCP_INFO.unpack(info))) / 1000
 
 
 async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

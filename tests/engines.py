@@ -96,13 +96,14 @@ async def behind(
     address: Address = _LOOPBACK,
     modules: Path = MODULES,
     witness: Witness | None = None,
+    tls: bool = False,
     **settings: Any,
 ) -> AsyncIterator[tuple[Runner, CommandEngine]]:
     """Enter a runner whose launchers run behind a command."""
     engine = CommandEngine(*command, address=address, modules=modules)
     token = observer.set(witness or Witness())
     try:
-        runner = Runner(engine=engine, settings=Settings(**settings))
+        runner = Runner(engine=engine, settings=Settings(**settings), tls=tls)
     finally:
         observer.reset(token)
     async with runner:

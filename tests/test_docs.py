@@ -35,6 +35,8 @@ from tests.test_original_wire import _the_port_is_ours as _the_port_is_ours  # a
 
 ROOT = Path(__file__).parent.parent
 README, TUTORIAL, SETTINGS = ROOT / "README.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / "settings.md"
+# Those whose programs run.
+PROGRAMS = [README, TUTORIAL, SETTINGS, ROOT / "docs" / "peers.md"]
 DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("examples/*/README.md")]
 # A cell of a notebook: a program without a file, in a loop that runs already.
 CELL = """
@@ -116,7 +118,7 @@ def shell(command: str, folder: Path) -> "subprocess.CompletedProcess[str]":
 
 STEPS = [
     (document, section)
-    for document in (README, TUTORIAL, SETTINGS)
+    for document in PROGRAMS
     for section in dict.fromkeys(block.section for block in blocks(document))
 ]
 
@@ -150,7 +152,7 @@ def test_every_public_name_is_in_a_program_that_runs() -> None:
 def _runs() -> dict[Path, list[Block]]:
     """Find the programs of each document that one of its commands runs, or a runner that it runs starts."""
     found: dict[Path, list[Block]] = {}
-    for document in (README, TUTORIAL, SETTINGS):
+    for document in PROGRAMS:
         programs = [block for block in blocks(document) if block.words[:1] == ("python",)]
         commands = "".join(block.text for block in blocks(document) if block.words == ("console",))
         run = set(re.findall(r"[\w.]+", commands))

@@ -6,6 +6,7 @@ from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.failure import error_map, error_of
 from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_now, introduce_v1
 from aioparcs.channel.link import Link
+from aioparcs.channel.reception import Reception
 
 __all__ = [
     "CONCURRENCY",
@@ -14,6 +15,7 @@ __all__ = [
     "Call",
     "Channel",
     "Link",
+    "Reception",
     "Statistics",
     "accept",
     "accept_v1",

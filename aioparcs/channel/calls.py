@@ -59,6 +59,7 @@ class Calls(Link):
         version: 2, or 1 for the original wire, which has no calls.
         peer_limits: bytes that the peer accepts in a body, and in the buffers of a message; this side's own
             limits if None.
+        peer: the number of the worker at the other end, if that is another one's peer; errors name it.
 
     Attributes:
         on_cancel: called with the id of a call that the peer doesn't want any more, or None.
@@ -73,12 +74,13 @@ class Calls(Link):
         settings: Settings | None = None,
         version: int = 2,
         peer_limits: tuple[int, int] | None = None,
+        peer: int | None = None,
     ) -> None:
         self._calls: dict[int, Promise] = {}
         self._call_ids = itertools.count()
         self.on_cancel: Callable[[int], None] | None = None
         self.on_recall: Callable[[int], None] | None = None
-        super().__init__(reader, writer, settings=settings, version=version)
+        super().__init__(reader, writer, settings=settings, version=version, peer=peer)
         self._max_body, self._max_buffers = peer_limits or (self._settings.max_body, self._settings.max_buffers)
         self._inbox.expected = self._calls
 

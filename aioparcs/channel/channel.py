@@ -67,6 +67,10 @@ class Channel(Calls):
         version: 2, or 1 for the original wire, whose messages are what JSON can hold.
         peer_limits: bytes that the peer accepts in a body, and in the buffers of a message; this side's own
             limits if None.
+        peer: the number of the worker at the other end, if that is another one's peer; errors name it.
+
+    Attributes:
+        peer: the same; None at the ends of the channel between a worker and whoever started it.
     """
 
     def __init__(
@@ -77,9 +81,10 @@ class Channel(Calls):
         settings: Settings | None = None,
         version: int = 2,
         peer_limits: tuple[int, int] | None = None,
+        peer: int | None = None,
     ) -> None:
         self._received = 0
-        super().__init__(reader, writer, settings=settings, version=version, peer_limits=peer_limits)
+        super().__init__(reader, writer, settings=settings, version=version, peer_limits=peer_limits, peer=peer)
         self._opened = self._loop.time()
         self._frames = self._inbox.frames
         self._head = 0 if version == 1 else FrameType.MSG << 56

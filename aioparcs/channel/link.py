@@ -36,6 +36,10 @@ class Link:
         writer: its writing end. The link owns both from now on.
         settings: limits and deadlines; the defaults if None.
         version: 2, or 1 for the original wire.
+        peer: the number of the worker at the other end, if that is another one's peer; errors name it.
+
+    Attributes:
+        peer: the same.
     """
 
     def __init__(
@@ -45,7 +49,10 @@ class Link:
         *,
         settings: Settings | None = None,
         version: int = 2,
+        peer: int | None = None,
     ) -> None:
+        self.peer = peer
+        self._who = "the peer" if peer is None else f"worker {peer}"
         self._settings = settings = settings or Settings()
         self._loop = asyncio.get_running_loop()
         self._version = version
@@ -146,7 +153,7 @@ class Link:
         """Take the end of the peer's stream; True keeps the other direction open."""
         if self._version == 1 and not self._inbox.decoder.unfinished:
             self._finish(EndOfChannel("the peer closed the connection"))
-        self._finish(ConnectionLost("the peer's stream ended without a goodbye"))
+        self._finish(ConnectionLost(f"{self._who}'s stream ended without a goodbye"))
         half = self._transport.can_write_eof()
         if isinstance(self._inbox.end, ConnectionLost):
             self._stop_sending(self._inbox.end)
@@ -158,7 +165,8 @@ class Link:
     def _connection_lost(self, error: Exception | None) -> None:
         if self._lost.done():
             return
-        lost = ConnectionLost(f"the connection broke: {error}" if error else "the connection was closed")
+        connection = "the connection" if self.peer is None else f"the connection to {self._who}"
+        lost = ConnectionLost(f"{connection} broke: {error}" if error else f"{connection} was closed")
         lost.__cause__ = error
         self._finish(lost)
         self._stop_sending(lost)
@@ -172,7 +180,7 @@ class Link:
             if self._refuse is None and not self._outbox.full:
                 self._outbox.put(wire.encode_header(FrameType.PONG, len(frame.body)) + bytes(frame.body))
         elif frame.type == FrameType.BYE:
-            self._finish(EndOfChannel("the peer has ended the channel"))
+            self._finish(EndOfChannel(f"{self._who} has ended the channel"))
             if bytes(frame.body) != _STILL_READING:
                 self._stop_sending(self._inbox.end)
                 self._say_bye()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from aioparcs.auth import Hello, new_nonce
+from aioparcs.auth import Hello
 from aioparcs.channel import introduce, introduce_now
 from aioparcs.launcher.place import Home
-from aioparcs.settings import VERSION, Settings
+from aioparcs.settings import Settings
 from aioparcs.transport import dial, dial_now, streams_of
 
 __all__ = ["Connection", "adopt", "connect", "connect_now"]
@@ -36,7 +36,7 @@ async def connect(home: Home, role: str, number: int, settings: Settings) -> Con
         HandshakeError: the runner refused this process, or isn't the runner.
     """
     reader, writer = await dial(home.address, timeout=settings.connect_timeout)
-    hello = _hello(home, role, number, settings)
+    hello = Hello.of(role, home.job, number, settings)
     try:
         return reader, writer, await introduce(reader, writer, hello, home.token, settings.handshake_timeout)
     except BaseException:
@@ -52,7 +52,7 @@ def connect_now(home: Home, role: str, number: int, settings: Settings) -> tuple
         The connection, and what the runner said of itself.
     """
     sock = dial_now(home.address, timeout=settings.connect_timeout)
-    hello = _hello(home, role, number, settings)
+    hello = Hello.of(role, home.job, number, settings)
     try:
         return sock, introduce_now(sock, hello, home.token, settings.handshake_timeout)
     except BaseException:
@@ -63,7 +63,3 @@ def connect_now(home: Home, role: str, number: int, settings: Settings) -> tuple
 async def adopt(sock: socket.socket, runner: Hello) -> Connection:
     """Give the running loop what `connect_now` has returned."""
     return *await streams_of(sock), runner
-
-
-def _hello(home: Home, role: str, number: int, settings: Settings) -> Hello:
-    return Hello(role, home.job, number, new_nonce(), f"aioparcs/{VERSION}", settings.max_body, settings.max_buffers)

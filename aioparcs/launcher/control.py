@@ -28,15 +28,13 @@ from aioparcs.launcher.nursery import MESSAGE_SIZE
 from aioparcs.launcher.output import Output
 from aioparcs.launcher.place import Home
 from aioparcs.settings import Settings
-from aioparcs.transport import keep_alive, raise_file_limit, silence
+from aioparcs.transport import keep_alive, raise_file_limit, wait_silent
 from aioparcs.wire import Frame, FrameType
 
 __all__ = ["Control"]
 
 # Seconds that the last lines get to reach the runner when the job ends.
 _LAST_WORDS = 1.0
-# Seconds in which a silent host can be told from one that has nothing to say: the kernel asks after one second.
-_QUICKEST = 1.5
 # What this process may open besides: a library's file, a socket for a moment.
 _SPARE_DESCRIPTORS = 4
 
@@ -107,11 +105,8 @@ class Control:
     async def _watch(self, transport: asyncio.WriteTransport) -> None:
         """Give the runner up when its host is silent; a runner that only stands still is waited for."""
         liveness = self._settings.liveness
-        while True:
-            await asyncio.sleep(liveness / 4)
-            if silence(transport) > max(liveness, _QUICKEST):
-                break
-        self._link.abort(ConnectionLost(f"the runner's host was silent for {liveness:g} s (PARCS_LIVENESS)"))
+        if await wait_silent(transport, liveness):
+            self._link.abort(ConnectionLost(f"the runner's host was silent for {liveness:g} s (PARCS_LIVENESS)"))
 
     async def _obey(self, frame: Frame) -> None:
         if frame.type == FrameType.LOG:

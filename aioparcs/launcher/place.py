@@ -39,6 +39,8 @@ class Home(NamedTuple):
         slot: the launcher's number.
         token: the job's secret.
         place: the worker that this process is to be, None for a launcher.
+        peers: the subnets in which workers reach each other, parted by commas; "" when they can't; None when it is
+            wherever they reach the runner.
     """
 
     address: Address
@@ -46,6 +48,7 @@ class Home(NamedTuple):
     slot: int
     token: bytes
     place: Place | None
+    peers: str | None = None
 
     @classmethod
     def from_env(cls) -> Home | None:
@@ -66,6 +69,7 @@ class Home(NamedTuple):
                 int(os.environ.pop("PARCS_FIRST_SLOT", "0")) + int(os.environ.pop("PARCS_SLOT", "0")),
                 _read_token(),
                 Place(*map(int, place.split(","))) if place else None,
+                os.environ.pop("PARCS_PEERS", None),
             )
         except (KeyError, ValueError, OSError) as error:
             raise SettingError(f"the environment that the engine should have set is incomplete: {error!r}") from error
@@ -80,6 +84,8 @@ class Home(NamedTuple):
         }
         if self.place:
             variables["PARCS_PLACE"] = ",".join(map(str, self.place))
+        if self.peers is not None:
+            variables["PARCS_PEERS"] = self.peers
         return variables
 
 

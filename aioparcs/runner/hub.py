@@ -6,12 +6,11 @@ import asyncio
 import secrets
 from typing import Any
 
-from aioparcs.auth import TOKEN_SIZE, Hello, Role, new_nonce
-from aioparcs.channel import Channel, Link, accept
+from aioparcs.auth import TOKEN_SIZE, Hello, Role
+from aioparcs.channel import Channel, Link, Reception
 from aioparcs.engine import Observer
-from aioparcs.errors import HandshakeError
 from aioparcs.runner.launchers import Launcher
-from aioparcs.settings import VERSION, Settings
+from aioparcs.settings import Settings
 from aioparcs.task import Task
 from aioparcs.transport import keep_alive
 
@@ -32,7 +31,6 @@ class Hub:
         token: the job's secret.
         tasks: the workers that have a place, by number.
         launchers: the launchers that have a place, by slot.
-        strangers: connections that were refused.
     """
 
     def __init__(self, job: str, settings: Settings, observer: Observer) -> None:
@@ -40,11 +38,17 @@ class Hub:
         self.token = secrets.token_bytes(TOKEN_SIZE)
         self.tasks: dict[int, Task] = {}
         self.launchers: dict[int, Launcher] = {}
-        self.strangers = 0
         self._settings = settings
         self._observer = observer
-        self._arriving = 0
+        self._reception = Reception(
+            Role.RUNNER, job, -1, self.token, settings, self._judge, lambda line: observer.note("runner", line)
+        )
         self._prune_at = 256
+
+    @property
+    def strangers(self) -> int:
+        """Connections that were refused so far."""
+        return self._reception.strangers
 
     def expect(self, tasks: list[Task]) -> None:
         """Keep places for workers that are about to be started."""
@@ -60,31 +64,9 @@ class Hub:
 
     async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Deal with a connection: whoever proves to belong to the job gets its place; others are closed."""
-        if self._arriving >= self._settings.max_unauthenticated:
-            writer.transport.abort()
-            self._refused("too many connections are in their handshake")
-            return
-        self._arriving += 1
-        try:
-            peer = await self._shake_hands(reader, writer)
-        except HandshakeError as error:
-            # Not aborted: what refuses the peer, with the reason, is still on its way.
-            writer.close()
-            self._refused(str(error))
-            return
-        except BaseException:
-            writer.transport.abort()
-            raise
-        finally:
-            self._arriving -= 1
-        self._seat(peer, reader, writer)
-
-    async def _shake_hands(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Hello:
-        settings = self._settings
-        hello = Hello(
-            Role.RUNNER, self.job, -1, new_nonce(), f"aioparcs/{VERSION}", settings.max_body, settings.max_buffers
-        )
-        return await accept(reader, writer, hello, self.token, settings.handshake_timeout, self._judge)
+        peer = await self._reception.receive(reader, writer)
+        if peer is not None:
+            self._seat(peer, reader, writer)
 
     def _judge(self, peer: Hello) -> str | None:
         """Say why a peer that knows the token may not come in, or None."""
@@ -112,7 +94,3 @@ class Hub:
             channel.abort()  # it was given up while it shook hands
             return
         self._observer.connected(task.module, task.worker)
-
-    def _refused(self, reason: str) -> None:
-        self.strangers += 1
-        self._observer.note("runner", f"refused a connection ({self.strangers} so far): {reason}")

@@ -18,6 +18,7 @@ from aioparcs.channel import Channel, error_map
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
 from aioparcs.launcher import Connection, Home, Place, adopt, connect, connect_now, launch, new_loop
 from aioparcs.launcher.child import run, set_handler, warm_up
+from aioparcs.service.door import Door
 from aioparcs.service.frames import report
 from aioparcs.service.functions import Functions
 from aioparcs.service.original import serve_original
@@ -29,8 +30,8 @@ from aioparcs.wire import FrameType
 
 __all__ = ["serve"]
 
-# What a worker does with its channel until it is done.
-Program = Callable[[Channel, Place], Awaitable[None]]
+# What a worker does with its channel, and its way to others, until it is done.
+Program = Callable[[Channel, Place, Door], Awaitable[None]]
 
 # The exit code of a worker that SIGTERM has ended.
 _TERMINATED = 128 + signal.SIGTERM
@@ -80,9 +81,9 @@ def _program(targets: tuple[Any, ...]) -> Program:
     if len(targets) == 1 and isinstance(targets[0], type) and issubclass(targets[0], Service):
         service_class = targets[0]
 
-        async def converse(channel: Channel, place: Place) -> None:
+        async def converse(channel: Channel, place: Place, door: Door) -> None:
             service = service_class()
-            service._attach(channel, place)
+            service._attach(channel, place, door)
             await service.run()
 
         return converse
@@ -92,7 +93,7 @@ def _program(targets: tuple[Any, ...]) -> Program:
     if not targets or len(functions) != len(targets):
         raise TypeError("serve() takes one subclass of Service, or functions with different names")
 
-    async def answer(channel: Channel, _place: Place) -> None:
+    async def answer(channel: Channel, _place: Place, _door: Door) -> None:
         await Functions(functions, channel).answer()
 
     return answer
@@ -116,7 +117,8 @@ def _work(home: Home, settings: Settings, program: Program, place: Place) -> int
     # Not by the loop, whose handlers cost a worker more, and wait for the loop's turn as this one does.
     set_handler(signal.SIGTERM, stop)
     try:
-        task = loop.create_task(_converse(_connection(home, settings, place), settings, place, program))
+        connection = _connection(home, settings, place)
+        task = loop.create_task(_converse(connection, Door(home, settings, place.worker), settings, place, program))
         code = loop.run_until_complete(task)
     except (ConnectionLost, HandshakeError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -145,26 +147,41 @@ async def _end_tasks() -> None:
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 
-async def _converse(connection: Awaitable[Connection], settings: Settings, place: Place, program: Program) -> int:
+async def _converse(
+    connection: Awaitable[Connection], door: Door, settings: Settings, place: Place, program: Program
+) -> int:
     reader, writer, runner = await connection
     keep_alive(writer.transport, settings.liveness, user_timeout=False)
     channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
     try:
-        await program(channel, place)
+        await program(channel, place, door)
     except EndOfChannel:
         pass  # the runner has ended the channel: that is a service's clean end too
     except asyncio.CancelledError:
+        door.abort()
         channel.abort()
         raise
     except (Exception, SystemExit) as error:
-        if isinstance(error, ConnectionLost) and channel.statistics().state != "open":
-            return 1  # its runner is gone, or has killed it: nobody is there to be told
-        code = report(error)
-        if code:
-            await _tell(channel, error)
-            return code
-    await channel.aclose(None)  # for as long as the runner takes to read: without a runner the launcher kills
+        return await _fail(error, channel, door)
+    return await _finish(channel, door)
+
+
+async def _finish(channel: Channel, door: Door) -> int:
+    """Deliver what was sent, for as long as those who are to read it take: without a runner the launcher kills."""
+    await asyncio.gather(channel.aclose(None), door.aclose())
     return 0
+
+
+async def _fail(error: Exception | SystemExit, channel: Channel, door: Door) -> int:
+    if isinstance(error, ConnectionLost) and channel.statistics().state != "open":
+        door.abort()
+        return 1  # its runner is gone, or has killed it: nobody is there to be told
+    code = report(error)
+    if not code:
+        return await _finish(channel, door)
+    door.abort()
+    await _tell(channel, error)
+    return code
 
 
 async def _tell(channel: Channel, error: BaseException) -> None:

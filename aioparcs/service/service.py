@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from aioparcs.address import Address
 from aioparcs.channel import Channel
-from aioparcs.errors import EndOfChannel
+from aioparcs.errors import EndOfChannel, SettingError
 from aioparcs.launcher import PROGRESS, Place
+from aioparcs.service.door import Door
 
 __all__ = ["Service"]
 
@@ -40,6 +42,7 @@ class Service:
     size: int
     _channel: Channel
     _progress: int
+    _door: Door | None
 
     async def run(self) -> None:
         """Do the work; a subclass says how."""
@@ -85,6 +88,53 @@ class Service:
         with suppress(BlockingIOError, OSError):  # nobody watches, or reports come faster than anyone looks
             os.write(self._progress, PROGRESS.pack(self.worker, done, total))
 
-    def _attach(self, channel: Channel, place: Place) -> None:
+    # Other workers
+
+    def listen(self) -> Coroutine[Any, Any, Address]:
+        """
+        Let other workers of the job dial this one, and give the address for it, to be sent in messages.
+
+        Later calls give the same address. Cancelling it changes nothing.
+
+        Raises:
+            SettingError: other workers can't reach this one: on a Swarm, workers must be on the overlay network.
+            ConnectionLost: this host can't listen.
+        """
+        return self._peers().address()
+
+    def accept(self) -> Coroutine[Any, Any, Channel]:
+        """
+        Wait for the next worker that dials this one, in order of arrival; its number is the channel's ``peer``.
+
+        The channel ends with this worker's program at the latest. Cancelling it leaves the peer first in line.
+
+        Raises:
+            SettingError, ConnectionLost: see `listen`, which it does first.
+        """
+        return self._peers().accept()
+
+    def connect(self, address: Address, timeout: float | None = None) -> Coroutine[Any, Any, Channel]:
+        """
+        Open a channel straight to another worker of the job.
+
+        The channel ends with this worker's program at the latest. Cancelling it leaves no connection behind.
+
+        Args:
+            address: what `listen` gave there.
+            timeout: seconds to reach it, ``connect_timeout`` by default.
+
+        Raises:
+            ConnectionLost: that worker is gone, or can't be reached from here.
+            HandshakeError: it refused this worker.
+        """
+        return self._peers().connect(address, timeout)
+
+    def _peers(self) -> Door:
+        if self._door is None:
+            raise SettingError("a runner of the original PARCS has no channels between workers")
+        return self._door
+
+    def _attach(self, channel: Channel, place: Place, door: Door | None = None) -> None:
         self._channel = channel
+        self._door = door
         self.worker, self.rank, self.size, self._progress = place

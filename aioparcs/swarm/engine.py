@@ -16,7 +16,7 @@ from aioparcs.swarm.credentials import one_registry
 from aioparcs.swarm.images import Images
 from aioparcs.swarm.labels import ROLE, RUNNER, job_labels, runner_identity, stack
 from aioparcs.swarm.placing import check_room, find_gpu_kind, find_networks, network_name, share_out
-from aioparcs.swarm.reach import Reach, find_reach, original_leader
+from aioparcs.swarm.reach import Reach, find_reach, original_leader, subnets
 from aioparcs.swarm.spec import Surroundings, check_options, service_spec
 from aioparcs.swarm.watch import Watch
 from aioparcs.transport import Listener, listen
@@ -209,6 +209,7 @@ class SwarmEngine:
             original_leader(self._swarm.leader, self._node_address) if original else "",
             time.time() + self._job.settings.start_timeout,
             runner_identity(),
+            ",".join(subnets(self._network)) if overlay and self._network else "",
             await find_gpu_kind(self._swarm, spec) if spec.gpus else "",
         )
 

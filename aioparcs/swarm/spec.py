@@ -43,6 +43,7 @@ class Surroundings(NamedTuple):
         leader: the leader's address for a service of the original PARCS, "" for others.
         deadline: when its workers should be connected, in seconds since 1970.
         runner: what describes the runner's process, see `runner_identity`.
+        peers: the subnets in which its workers reach each other, parted by commas; "" if they don't.
         gpu_kind: what the cluster calls its GPUs.
     """
 
@@ -54,6 +55,7 @@ class Surroundings(NamedTuple):
     leader: str
     deadline: float
     runner: str
+    peers: str = ""
     gpu_kind: str = ""
 
 
@@ -145,6 +147,7 @@ def _environment(spec: WorkerSpec, around: Surroundings) -> dict[str, str]:
         "PARCS_FIRST_SLOT": str(around.first - 1),  # Docker counts from 1
         "PARCS_SLOT": "{{.Task.Slot}}",
         "PARCS_TOKEN_FILE": TOKEN_PATH,
+        "PARCS_PEERS": around.peers,
     }
 
 

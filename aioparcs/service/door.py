@@ -1,0 +1,200 @@
+"""Where a worker's peers come in: its own listener, which is opened when it is needed first."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from weakref import WeakSet
+
+from aioparcs.address import Address
+from aioparcs.auth import Hello, Role
+from aioparcs.channel import Channel, Reception, introduce
+from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
+from aioparcs.launcher import Home
+from aioparcs.settings import Settings
+from aioparcs.transport import Listener, dial, keep_alive, listen, wait_silent
+
+__all__ = ["Door"]
+
+# Peers that may have dialled and wait to be accepted.
+_WAITING = 1024
+_NO_OVERLAY = (
+    "this worker is on no network in which other workers can reach it: run the runner inside the overlay network "
+    "(aioparcs run --on swarm), or have workers join it with SwarmEngine(overlay=True)"
+)
+
+
+class Door:
+    """
+    A worker's way to other workers, and theirs to it. It costs nothing before its first use.
+
+    Args:
+        home: where the runner is, and the job's token.
+        settings: limits and deadlines.
+        worker: this worker's number.
+    """
+
+    def __init__(self, home: Home, settings: Settings, worker: int) -> None:
+        self._home = home
+        self._settings = settings
+        self._worker = worker
+        self._reception = Reception(Role.PEER, home.job, worker, home.token, settings, self._judge, _tell)
+        self._listener: Listener | None = None
+        self._opening = asyncio.Lock()
+        self._expected: dict[int, Callable[[Channel], object]] = {}
+        self._dialled: asyncio.Queue[Channel] = asyncio.Queue()
+        self._open: WeakSet[Channel] = WeakSet()  # an open channel is held by its transport
+        self._watching: set[asyncio.Task[None]] = set()
+
+    async def address(self) -> Address:
+        """
+        Tell where peers dial, and listen there from the first call on.
+
+        Raises:
+            SettingError: this worker is on no network in which others can reach it; or the job uses TLS, and
+                ``cryptography`` is not installed here.
+            ConnectionLost: this host can't listen.
+        """
+        async with self._opening:
+            if self._listener is None:
+                tls, timeout = bool(self._home.address.fingerprint), self._settings.handshake_timeout
+                self._listener = await listen(self._place(), self._receive, tls=tls, handshake_timeout=timeout)
+        return self._listener.address
+
+    async def accept(self) -> Channel:
+        """Wait for the next peer that dials, in order of arrival. Cancelling it leaves the peer first in line."""
+        await self.address()
+        return await self._dialled.get()
+
+    def expect(self, worker: int, take: Callable[[Channel], object]) -> None:
+        """Have the worker of a number, whose home this is, come in and be given to ``take``; once."""
+        self._expected[worker] = take
+
+    def forget(self, worker: int) -> None:
+        """Expect a worker no more."""
+        self._expected.pop(worker, None)
+
+    async def connect(self, address: Address, timeout: float | None = None) -> Channel:
+        """
+        Dial a peer. Cancelling it leaves no connection behind.
+
+        Args:
+            address: what the peer's `address` has given.
+            timeout: seconds for dialling, ``connect_timeout`` by default.
+
+        Raises:
+            ConnectionLost: the peer is gone, or can't be reached from here.
+            HandshakeError: it is another one, or refused this worker.
+        """
+        who = f"worker {address.worker}"
+        try:
+            seconds = self._settings.connect_timeout if timeout is None else timeout
+            reader, writer = await dial(address, timeout=seconds)
+        except ConnectionLost as error:
+            raise ConnectionLost(f"{who} is gone, or not to be reached from here: {error}") from error
+        try:
+            hello = Hello.of(Role.PEER, self._home.job, self._worker, self._settings)
+            peer = await introduce(reader, writer, hello, self._home.token, self._settings.handshake_timeout)
+            if peer.worker != address.worker:
+                raise HandshakeError(f"worker {peer.worker} is there now")
+        except HandshakeError as error:
+            writer.transport.abort()
+            raise HandshakeError(f"{who} at {address}: {error}") from error
+        except BaseException:
+            writer.transport.abort()
+            raise
+        return self._channel(peer, reader, writer)
+
+    async def aclose(self) -> None:
+        """
+        Listen no more, and end every peer's channel gracefully: what was sent is delivered first.
+
+        It takes as long as the slowest peer takes to read. Peers that were not accepted are cut off. Cancelling it
+        ends all at once.
+        """
+        if self._listener:
+            await self._listener.aclose()
+        while not self._dialled.empty():
+            self._dialled.get_nowait().abort()
+        try:
+            await asyncio.gather(*(channel.aclose(None) for channel in self._open))
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut every peer's channel off, and let go of the listener."""
+        for watch in self._watching:
+            watch.cancel()
+        for channel in self._open:
+            channel.abort()
+        if self._listener:
+            self._listener.close()
+
+    def _place(self) -> Address:
+        """Choose where to listen: wherever this worker reaches its runner, or on the network of the peers."""
+        home = self._home.address
+        if home.scheme == "unix":
+            return Address("unix", "@", 0, self._worker)
+        if self._home.peers is None:
+            return Address("tcp", _source(home.host), 0, self._worker)
+        for subnet in map(ip_network, filter(None, self._home.peers.split(","))):
+            own = _source(str(subnet[1]))
+            if own and ip_address(own) in subnet:
+                return Address("tcp", own, 0, self._worker)
+        raise SettingError(_NO_OVERLAY)
+
+    def _judge(self, peer: Hello) -> str | None:
+        if peer.job != self._home.job:
+            return f"this is job {self._home.job}, not {peer.job}"
+        if peer.role == Role.WORKER and peer.worker in self._expected:
+            return None
+        if peer.role != Role.PEER:
+            return f"no {peer.role} {peer.worker} is expected"
+        if self._dialled.qsize() >= _WAITING:
+            return f"{_WAITING} peers have dialled that worker {self._worker} has not accepted"
+        return None
+
+    async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = await self._reception.receive(reader, writer)
+        if peer is None:
+            return
+        take = self._expected.pop(peer.worker, None) if peer.role == Role.WORKER else self._dialled.put_nowait
+        if take is None:  # it was given up while it shook hands
+            writer.transport.abort()
+            return
+        take(self._channel(peer, reader, writer))
+
+    def _channel(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
+        keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
+        limits = peer.max_body, peer.max_buffers
+        channel = Channel(reader, writer, settings=self._settings, peer_limits=limits, peer=peer.worker)
+        self._open.add(channel)
+        if self._home.address.scheme == "tcp":  # the kernel tells of the end of a process, but not of a host's
+            watch = asyncio.ensure_future(self._watch(channel, writer.transport))
+            self._watching.add(watch)
+            watch.add_done_callback(self._watching.discard)
+        return channel
+
+    async def _watch(self, channel: Channel, transport: asyncio.WriteTransport) -> None:
+        liveness = self._settings.liveness
+        if await wait_silent(transport, liveness):
+            silent = f"the host of worker {channel.peer} was silent for {liveness:g} s (PARCS_LIVENESS)"
+            channel.abort(ConnectionLost(silent))
+
+
+def _source(host: str) -> str:
+    """Tell the address from which this host talks to another; nothing is sent. "" if there is no way."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as sock:
+            sock.connect(address)
+            return str(sock.getsockname()[0])
+    except OSError:
+        return ""
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
