@@ -7,7 +7,6 @@ and the runner asks them for workers over their control connections.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
@@ -18,7 +17,6 @@ from aioparcs.settings import Settings, parse_size
 from aioparcs.transport import Listener
 
 __all__ = [
-    "Console",
     "Engine",
     "Job",
     "LauncherState",
@@ -199,48 +197,8 @@ class Observer(Protocol):
         """Something takes a while, or something was lost, and people should know."""
 
 
-class Console:
-    """The observer for want of another: prints what workers print, and notes, to standard error."""
-
-    def started(self, module: str, workers: range) -> None:
-        """Say nothing."""
-
-    def placed(self, module: str, workers: range, node: str) -> None:
-        """Say nothing."""
-
-    def connected(self, module: str, worker: int) -> None:
-        """Say nothing."""
-
-    def ended(self, module: str, worker: int, error: str | None) -> None:
-        """Say nothing: who waits for the worker is told."""
-
-    def stopped(self, module: str, worker: int) -> None:
-        """Say nothing."""
-
-    def progress(self, module: str, worker: int, done: float, total: float) -> None:
-        """Say nothing."""
-
-    def pooled(self, state: PoolState) -> None:
-        """Say nothing."""
-
-    def output(self, module: str, worker: int | None, line: str) -> None:
-        """Print the line behind its origin."""
-        self._print(f"{module}:{worker} | {line}" if worker is not None else f"{module} | {line}")
-
-    def note(self, module: str, text: str) -> None:
-        """Print the note."""
-        self._print(f"{module}: {text}")
-
-    @staticmethod
-    def _print(text: str) -> None:
-        try:
-            sys.stderr.write(f"{text}\n")  # one write: a line is never torn by another
-        except (OSError, ValueError, AttributeError):
-            pass  # nobody reads it any more, or there is no such stream at all; the work goes on
-
-
 # Whoever directs the program, such as the command line, says here who watches the jobs that it runs.
-observer: ContextVar[Observer] = ContextVar("observer", default=Console())  # noqa: B039  # it has no state
+observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 
 class Job(NamedTuple):

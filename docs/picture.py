@@ -14,8 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from aioparcs.cli.display import Detail, LiveDisplay
 from aioparcs.cli.execute import execute
+from aioparcs.display import Detail
+from aioparcs.display.live import LiveDisplay
 from aioparcs.engine import observer
 
 DOCS = Path(__file__).parent

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["COMMAND", "ENVIRONMENT", "EXAMPLES", "TIMEOUT", "execute", "in_terminal", "run", "visible"]
@@ -38,14 +39,16 @@ def execute(command: list[str], cwd: Path | None = None, **env: str) -> "subproc
     )
 
 
-def in_terminal(*arguments: str | Path, stdout: int | None = None, **env: str) -> tuple[int, str]:
-    """Run in a terminal of 100 columns; give the exit code and all that was written to the terminal."""
+def in_terminal(
+    *arguments: str | Path, command: Sequence[str] = COMMAND, stdout: int | None = None, **env: str
+) -> tuple[int, str]:
+    """Run ``aioparcs``, or another command, in a terminal of 100 columns; give the exit code and all that it wrote."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     with os.fdopen(ours, "rb", buffering=0) as terminal:
         try:
             process = subprocess.Popen(
-                [*COMMAND, *arguments],
+                [*command, *arguments],
                 env=ENVIRONMENT | {"TERM": "xterm-256color"} | env,
                 stdin=theirs, stdout=stdout or theirs, stderr=theirs, start_new_session=True,
             )  # fmt: skip

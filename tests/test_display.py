@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aioparcs.cli.tally import Tally
-from aioparcs.cli.terminal import harmless
+from aioparcs.display.tally import Tally
+from aioparcs.display.terminal import harmless
 from tests.command import EXAMPLES, in_terminal, run, visible
 
 Project = Callable[..., Path]

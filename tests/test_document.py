@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from aioparcs import Runner, Task
-from aioparcs.engine import Console, observer
+from aioparcs.display import Console
+from aioparcs.engine import observer
 from aioparcs.wire import FrameType
 from tests import document, stranger
 from tests.notation import same

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aioparcs import WorkerLost
-from aioparcs.engine import Console
+from aioparcs.display import Console
 from tests.jobs import Witness, execute, job, module
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 

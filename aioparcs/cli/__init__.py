@@ -13,11 +13,11 @@ from aioparcs import __version__
 from aioparcs.cli import modules as found
 from aioparcs.cli.build import build
 from aioparcs.cli.complete import modules_there
-from aioparcs.cli.display import Detail, opened
 from aioparcs.cli.doctor import cluster, doctor
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.jobs import logs, ps, rm
 from aioparcs.cli.template import command_line, copy_to
+from aioparcs.display import Detail, opened
 from aioparcs.engine import observer
 from aioparcs.errors import ParcsError, SettingError
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from aioparcs.cli.asking import EXIT_CODES, ask
 from aioparcs.cli.modules import Usage
-from aioparcs.cli.terminal import harmless
+from aioparcs.display.terminal import harmless
 
 # Docker's libraries take longer to load than the rest together; help, completion and local runs do without. So this
 # file names them for types only, and each command imports what it uses.

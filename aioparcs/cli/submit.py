@@ -16,7 +16,7 @@ from typing import NamedTuple
 import click
 
 from aioparcs.build import build
-from aioparcs.cli.display import Detail
+from aioparcs.display import Detail
 from aioparcs.errors import BuildError, ClusterError
 from aioparcs.local import find_modules
 from aioparcs.runner import Stop

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from aioparcs.display import watched
 from aioparcs.errors import ParcsError, SettingError
 from aioparcs.launcher import new_loop
 from aioparcs.runner.runner import Runner
@@ -28,6 +29,8 @@ def run(main: Main) -> None:
     """
     Run a runner as a program; returns when it has succeeded and ends the process otherwise.
 
+    On a terminal it shows how far its workers and pools are, unless ``PARCS_PROGRESS`` is ``off``.
+
     Ctrl-C and SIGTERM cancel it, so that it ends gracefully and leaves nothing of its job; a second Ctrl-C ends it
     at once.
 
@@ -42,7 +45,7 @@ def run(main: Main) -> None:
     _check_no_loop()
     stop = Stop()
     try:
-        with asyncio.Runner(loop_factory=new_loop) as loop_runner:
+        with watched(), asyncio.Runner(loop_factory=new_loop) as loop_runner:
             loop_runner.run(stop.guard(_run(main)))
     except SettingError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from aioparcs.display import Console
 from aioparcs.engine import Engine, Job, WorkerSpec, observer
 from aioparcs.errors import EndOfChannel
 from aioparcs.pool import Pool
@@ -57,7 +58,7 @@ class Runner:
         folders = None if modules is None else [Path(folder).resolve() for folder in modules]
         self._engine: Engine = choose_engine(engine, folders)
         self._tls = tls
-        self._observer = observer.get()
+        self._observer = observer.get() or Console()
         # Whoever submits a runner to a Swarm names its job; what the runner starts is no part of that.
         job = os.environ.pop("PARCS_RUN", None) or secrets.token_hex(4)
         self._hub = Hub(job, self._settings, self._observer)

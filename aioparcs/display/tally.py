@@ -121,4 +121,4 @@ class Tally:
 
 def counted(number: int, noun: str) -> str:
     """Write a number of things: ``1 worker``, ``8 workers``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,80 @@
+"""The observer of a job that nobody else watches, such as a notebook's: few words, and no library to load."""
+
+from __future__ import annotations
+
+import os
+import sys
+from time import monotonic
+
+from aioparcs.display.lines import PoolLines
+from aioparcs.display.pools import Pools
+from aioparcs.engine import PoolState
+from aioparcs.errors import SettingError
+
+__all__ = ["Console", "is_progress_wanted"]
+
+
+def is_progress_wanted() -> bool:
+    """
+    Read ``PARCS_PROGRESS``: whether a program that runs by itself shows how far it is.
+
+    Raises:
+        SettingError: it is neither ``on`` nor ``off``.
+    """
+    value = os.environ.get("PARCS_PROGRESS") or "on"
+    if value not in ("on", "off"):
+        raise SettingError(f"PARCS_PROGRESS={value!r} is neither 'on' nor 'off'")
+    return value == "on"
+
+
+class Console:
+    """
+    Prints what workers print, notes, and how far pools are that take long, to standard error.
+
+    Raises:
+        SettingError: ``PARCS_PROGRESS`` has an impossible value.
+    """
+
+    def __init__(self) -> None:
+        self._pools = Pools()
+        self._lines = PoolLines(short=False) if is_progress_wanted() else None
+
+    def started(self, module: str, workers: range) -> None:
+        """Say nothing."""
+
+    def placed(self, module: str, workers: range, node: str) -> None:
+        """Say nothing."""
+
+    def connected(self, module: str, worker: int) -> None:
+        """Say nothing."""
+
+    def ended(self, module: str, worker: int, error: str | None) -> None:
+        """Say nothing: who waits for the worker is told."""
+
+    def stopped(self, module: str, worker: int) -> None:
+        """Say nothing."""
+
+    def progress(self, module: str, worker: int, done: float, total: float) -> None:
+        """Say nothing."""
+
+    def pooled(self, state: PoolState) -> None:
+        """Print a line once in a while."""
+        if self._lines:
+            now = monotonic()
+            for line in self._lines.about(self._pools.update(state, now), now):
+                self._print(line)
+
+    def output(self, module: str, worker: int | None, line: str) -> None:
+        """Print the line behind its origin."""
+        self._print(f"{module}:{worker} | {line}" if worker is not None else f"{module} | {line}")
+
+    def note(self, module: str, text: str) -> None:
+        """Print the note."""
+        self._print(f"{module}: {text}")
+
+    @staticmethod
+    def _print(text: str) -> None:
+        try:
+            sys.stderr.write(f"{text}\n")  # one write: a line is never torn by another
+        except (OSError, ValueError, AttributeError):
+            pass  # nobody reads it any more, or there is no such stream at all; the work goes on

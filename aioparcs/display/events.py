@@ -1,0 +1,105 @@
+"""What both displays do with what happens: count it, and make a line of what deserves one."""
+
+from __future__ import annotations
+
+import time
+from enum import IntEnum
+
+from aioparcs.display.pace import Pace, duration
+from aioparcs.display.pools import Pool, Pools
+from aioparcs.display.tally import Tally
+from aioparcs.engine import PoolState
+
+__all__ = ["Detail", "Display"]
+
+FAILURES = 10  # workers of a module whose failure is told one by one; what fails in hundreds fails alike
+_ENOUGH = 0.05  # of a work: how much of it is looked at, at the least, to tell its pace
+
+
+class Detail(IntEnum):
+    """How much to say."""
+
+    QUIET = -1
+    NORMAL = 0
+    VERBOSE = 1
+
+
+class Display:
+    """
+    Counts all events, and makes a line of those that deserve one.
+
+    Args:
+        detail: how much to say.
+    """
+
+    def __init__(self, detail: Detail) -> None:
+        self.tally = Tally()
+        self.pools = Pools()
+        self._paces: dict[str, Pace] = {}
+        self._detail = detail
+        self._begun = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the display was made."""
+        return time.monotonic() - self._begun
+
+    def left(self, module: str) -> str:
+        """Say how long a module's workers will take by what they report, ``12 s left``; nothing if nobody can tell."""
+        left = self._paces[module].left(self.elapsed, 1.0) if module in self._paces else None
+        return "" if left is None else f"{duration(left)} left"
+
+    def started(self, module: str, workers: range) -> None:
+        if self._detail is Detail.VERBOSE:
+            for worker in workers:
+                self._say(module, worker, "asked for")
+        self.tally.started(module, workers)
+
+    def placed(self, module: str, workers: range, node: str) -> None:
+        if self._detail is Detail.VERBOSE:
+            for worker in workers:
+                self._say(module, worker, f"placed on {node}")
+        self.tally.placed(module, workers, node)
+
+    def connected(self, module: str, worker: int) -> None:
+        if self._detail is Detail.VERBOSE:
+            self._say(module, worker, f"connected at {self.elapsed:.2f} s")
+        self.tally.connected(module)
+
+    def ended(self, module: str, worker: int, error: str | None) -> None:
+        if error is not None and (self._detail is Detail.VERBOSE or self.tally[module].failed < FAILURES):
+            self._say(module, worker, error.partition("\n")[0])
+        elif error is None and self._detail is Detail.VERBOSE:
+            self._say(module, worker, f"ended at {self.elapsed:.2f} s")
+        self.tally.ended(module, worker, error)
+
+    def stopped(self, module: str, worker: int) -> None:
+        if self._detail is Detail.VERBOSE:
+            self._say(module, worker, f"stopped at {self.elapsed:.2f} s")
+        self.tally.stopped(module, worker)
+
+    def progress(self, module: str, worker: int, done: float, total: float) -> None:
+        now = self.elapsed
+        self.tally.progress(module, worker, done, total)
+        fraction = self.tally[module].fraction
+        self._paces.setdefault(module, Pace(now, fraction)).reach(now, fraction, _ENOUGH)
+
+    def pooled(self, state: PoolState) -> None:
+        self._show(self.pools.update(state, self.elapsed))
+
+    def output(self, module: str, worker: int | None, line: str) -> None:
+        if self._detail is not Detail.QUIET:
+            self._line(module, worker, " | ", line)
+
+    def note(self, module: str, text: str) -> None:
+        if self._detail is not Detail.QUIET:
+            self._line(module, None, ": ", text)
+
+    def _say(self, module: str, worker: int, text: str) -> None:
+        self._line(module, worker, " ", text)
+
+    def _show(self, pool: Pool) -> None:
+        raise NotImplementedError
+
+    def _line(self, module: str, worker: int | None, separator: str, text: str) -> None:
+        raise NotImplementedError

@@ -1,0 +1,114 @@
+"""The display of logs and pipes."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+
+from aioparcs.display.events import FAILURES, Detail, Display
+from aioparcs.display.lines import PATIENCE, PoolLines, Turns
+from aioparcs.display.pools import Pool
+from aioparcs.display.tally import Count, counted
+
+__all__ = ["PlainDisplay"]
+
+PERIOD = 0.25  # seconds between two looks
+
+
+class PlainDisplay(Display):
+    """
+    Prints a line to stderr when something has come about: for logs and pipes.
+
+    A thread looks four times a second, so that workers asked for one by one make one line.
+
+    Args:
+        detail: how much to say; when quiet, only that workers or items failed.
+    """
+
+    def __init__(self, detail: Detail) -> None:
+        super().__init__(detail)
+        self._told: dict[str, _Told] = {}
+        self._pool_lines = PoolLines(short=True)
+        self._failed_pools = 0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_looking, name="aioparcs-display", daemon=True)
+
+    def started(self, module: str, workers: range) -> None:
+        super().started(module, workers)
+        if self._detail is not Detail.QUIET and self._thread.ident is None:
+            self._thread.start()
+
+    def close(self) -> None:
+        """Print what has not been said yet, and the job in one line."""
+        if self._thread.ident is not None:
+            self._ended.set()
+            self._thread.join()
+            self._tell(last=True)
+            for line in self._pool_lines.rest():
+                _write(line)
+            sys.stdout.flush()
+            _write(self.tally.summary(self.elapsed))
+
+    def _show(self, pool: Pool) -> None:
+        if self._detail is not Detail.QUIET:
+            for line in self._pool_lines.about(pool, self.elapsed):
+                self._tell()  # what came about before it
+                _write(line)
+        elif pool.ended is not None and pool.state.failed and self._failed_pools < FAILURES:
+            self._failed_pools += 1
+            self._line(pool.state.name, None, ": ", f"{pool.state.failed:,} of {pool.state.done:,} items failed")
+
+    def _line(self, module: str, worker: int | None, separator: str, text: str) -> None:
+        if self._detail is not Detail.QUIET:
+            self._tell()  # what came about before this line
+        name = module if worker is None else f"{module}:{worker}"
+        _write(f"{name}{separator}{text}")
+
+    def _keep_looking(self) -> None:
+        while not self._ended.wait(PERIOD):
+            self._tell()
+
+    def _tell(self, last: bool = False) -> None:
+        with self._lock:
+            for count in self.tally.counts:
+                told = self._told.setdefault(count.module, _Told(self.elapsed))
+                for line in told.news(count, self.elapsed, last, self.left(count.module)):
+                    _write(f"{count.module}: {line}")
+
+
+class _Told:
+    """What a plain display has said of one module, so that it says nothing twice and not too often."""
+
+    def __init__(self, now: float) -> None:
+        self._numbers = {"asked": 0, "placed": 0, "connected": 0, "ended": 0}
+        self._times = {"placed": 0.0, "connected": 0.0, "ended": 0.0}
+        self._turns = Turns(now)
+
+    def news(self, count: Count, now: float, last: bool, left: str) -> Iterator[str]:
+        asked = count.asked
+        if asked != self._numbers["asked"]:
+            self._numbers["asked"] = asked
+            self._times.update(placed=now, connected=now, ended=now)
+            yield f"{counted(asked, 'worker')} asked for"
+        if self._is_news("placed", count.nodes.total(), asked, now, last):
+            yield f"{count.nodes.total()} of {asked} placed on {count.places}"
+        if self._is_news("connected", count.connected, asked, now, last):
+            yield f"{count.connected} of {asked} connected"
+        if count.reports and count.ended < asked and self._turns.come(now, count.fraction):
+            yield f"{100 * count.fraction:.0f} %" + (f", {left}" if left else "")
+        if self._is_news("ended", count.ended, asked, now, last):
+            yield f"{count.done} of {asked} done{count.other_ends}"
+
+    def _is_news(self, what: str, number: int, asked: int, now: float, last: bool) -> bool:
+        changed = number != self._numbers[what]
+        if not changed or not (last or number == asked or now - self._times[what] > PATIENCE):
+            return False
+        self._numbers[what], self._times[what] = number, now
+        return True
+
+
+def _write(line: str) -> None:
+    sys.stderr.write(f"{line}\n")  # one write: a line is never torn by another thread's
+    sys.stderr.flush()

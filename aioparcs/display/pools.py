@@ -1,0 +1,139 @@
+"""The pools of a program: how far each is, and how fast, in words."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from aioparcs.display.pace import Pace, duration, frequency
+from aioparcs.display.tally import counted
+from aioparcs.engine import PoolState
+
+__all__ = ["Pool", "Pools"]
+
+_KEPT = 5  # pools that are over and still remembered one by one
+
+
+class Pool:
+    """
+    One pool, as it was seen last.
+
+    Attributes:
+        state: what it has told last.
+        begun: when it was first heard of.
+        ended: when it was over, None while it isn't.
+    """
+
+    __slots__ = ("_pace", "_peak", "begun", "ended", "state")
+
+    def __init__(self, state: PoolState, now: float) -> None:
+        self.begun = now
+        self.ended: float | None = None
+        self._peak = 0
+        self._pace = Pace(now, state.done)
+        self.update(state, now)
+
+    def update(self, state: PoolState, now: float) -> None:
+        """Note how far it is."""
+        self.state = state
+        self._peak = max(self._peak, state.workers)
+        self.ended = None if state.wanted else now
+        if self.is_idle or not (state.done or state.workers):
+            self._pace = Pace(now, state.done)  # what it waits for, workers or items, is none of its pace
+        else:
+            # What many workers do in one breath tells little; what each of them has done some times does.
+            self._pace.reach(now, state.done, 4 * max(state.workers, 1))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has nothing to do: all items that it knows of are done."""
+        return not self.state.running and self.state.done == self.state.total
+
+    @property
+    def seconds(self) -> float:
+        """How long it lived; 0 while it isn't over."""
+        return (self.ended or self.begun) - self.begun
+
+    @property
+    def items(self) -> str:
+        """Say how many items are done: ``5,000 of 20,000``, or ``5,000`` while nobody knows of how many."""
+        done, total = self.state.done, self.state.total
+        return f"{done:,}" if total is None else f"{done:,} of {total:,}"
+
+    def rate(self, now: float) -> str:
+        """Say how fast it is, ``1,234/s``, or was on the whole; nothing if nothing has come."""
+        rate = self._pace.rate(now) if self.ended is None else self.state.done / max(self.seconds, 1e-3)
+        return frequency(rate) if rate else ""
+
+    def left(self, now: float) -> str:
+        """Say how long it will take, ``12 s left``; nothing if nobody can tell."""
+        total = self.state.total
+        left = None if total is None or self.ended is not None else self._pace.left(now, total)
+        return "" if left is None else f"{duration(left)} left"
+
+    @property
+    def took(self) -> str:
+        """Say how long it took, ``16.2 s``."""
+        return f"{self.seconds:.1f} s" if self.seconds < 99.95 else duration(self.seconds)
+
+    @property
+    def workers(self) -> str:
+        """Say how many workers it has, ``8 workers`` or ``6 of 8 workers``; of one that is over, had."""
+        state = self.state
+        if self.ended is not None:
+            return counted(self._peak, "worker")
+        return (
+            f"{state.workers} of {state.wanted} workers"
+            if state.workers < state.wanted
+            else counted(state.workers, "worker")
+        )
+
+    @property
+    def failures(self) -> str:
+        """Say how many items have failed; nothing when none has."""
+        return f"{self.state.failed:,} failed" if self.state.failed else ""
+
+    def line(self, now: float) -> str:
+        """Say it all: ``5,000 of 20,000 items, 1,234/s, 12 s left, 8 workers, 3 failed``."""
+        state = self.state
+        noun = "item" if (state.done if state.total is None else state.total) == 1 else "items"
+        first = f"{self.items} {noun}" + (f" in {self.took}" if self.ended is not None else "")
+        return ", ".join(filter(None, (first, self.rate(now), self.left(now), self.workers, self.failures)))
+
+
+class Pools:
+    """
+    All pools: those that are at work, the last of those that are over, and the number of the others.
+
+    Attributes:
+        earlier: how many more there were.
+    """
+
+    def __init__(self) -> None:
+        self.earlier = 0
+        self._working: dict[int, Pool] = {}
+        self._over: deque[Pool] = deque()
+
+    @property
+    def working(self) -> list[Pool]:
+        """Those at work; a list of its own, safe to walk while another thread counts."""
+        return list(self._working.values())
+
+    @property
+    def over(self) -> list[Pool]:
+        """The last few of those that are over."""
+        return list(self._over)
+
+    def update(self, state: PoolState, now: float) -> Pool:
+        """Note how far a pool is."""
+        pool = self._working.get(state.id)
+        if pool is None:
+            pool = self._working[state.id] = Pool(state, now)
+        else:
+            pool.update(state, now)
+        if pool.ended is not None:
+            del self._working[state.id]
+            self._over.append(pool)
+            if len(self._over) > _KEPT:
+                self._over.popleft()
+                self.earlier += 1
+        return pool
