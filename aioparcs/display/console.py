@@ -61,7 +61,8 @@ class Console:
         """Print a line once in a while."""
         if self._lines:
             now = monotonic()
-            for line in self._lines.about(self._pools.update(state, now), now):
+            pool = self._pools.update(state, now)
+            for line in self._lines.about(pool, now) if pool else ():
                 self._print(line)
 
     def output(self, module: str, worker: int | None, line: str) -> None:

@@ -85,7 +85,9 @@ class Display:
         self._paces.setdefault(module, Pace(now, fraction)).reach(now, fraction, _ENOUGH)
 
     def pooled(self, state: PoolState) -> None:
-        self._show(self.pools.update(state, self.elapsed))
+        pool = self.pools.update(state, self.elapsed)
+        if pool:
+            self._show(pool)
 
     def output(self, module: str, worker: int | None, line: str) -> None:
         if self._detail is not Detail.QUIET:

@@ -123,7 +123,7 @@ def _pool_bar(pool: Pool, width: int) -> ProgressBar:
     """Make a pool's bar; it pulses as long as nobody knows how many items there are."""
     state = pool.state
     total = state.done if state.total is None and pool.ended is not None else state.total
-    return ProgressBar(total=total, completed=state.done, width=width)
+    return ProgressBar(total=None if total is None else max(total, 1), completed=state.done, width=width)
 
 
 def _pool_text(pool: Pool, now: float) -> Text:

@@ -57,7 +57,7 @@ class Pool:
     def items(self) -> str:
         """Say how many items are done: ``5,000 of 20,000``, or ``5,000`` while nobody knows of how many."""
         done, total = self.state.done, self.state.total
-        return f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        return f"{done:,} of {total:,}" if total else f"{done:,}"
 
     def rate(self, now: float) -> str:
         """Say how fast it is, ``1,234/s``, or was on the whole; nothing if nothing has come."""
@@ -95,7 +95,7 @@ class Pool:
     def line(self, now: float) -> str:
         """Say it all: ``5,000 of 20,000 items, 1,234/s, 12 s left, 8 workers, 3 failed``."""
         state = self.state
-        noun = "item" if (state.done if state.total is None else state.total) == 1 else "items"
+        noun = "item" if (state.total or state.done) == 1 else "items"
         first = f"{self.items} {noun}" + (f" in {self.took}" if self.ended is not None else "")
         return ", ".join(filter(None, (first, self.rate(now), self.left(now), self.workers, self.failures)))
 
@@ -123,13 +123,15 @@ class Pools:
         """The last few of those that are over."""
         return list(self._over)
 
-    def update(self, state: PoolState, now: float) -> Pool:
-        """Note how far a pool is."""
+    def update(self, state: PoolState, now: float) -> Pool | None:
+        """Note how far a pool is; gives None for one that never began, or is known to be over."""
         pool = self._working.get(state.id)
-        if pool is None:
+        if pool is not None:
+            pool.update(state, now)
+        elif state.wanted or (state.done and all(one.state.id != state.id for one in self._over)):
             pool = self._working[state.id] = Pool(state, now)
         else:
-            pool.update(state, now)
+            return None
         if pool.ended is not None:
             del self._working[state.id]
             self._over.append(pool)

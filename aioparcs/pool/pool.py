@@ -76,6 +76,7 @@ class Pool:
         self._done = self._failures = self._total = 0
         self._is_total_known = True
         self._reported = 0.0
+        self._report_due: asyncio.TimerHandle | None = None
         self._sources: WeakSet[Source] = WeakSet()
         self._error: ParcsError | None = None
         self._is_open = False
@@ -253,9 +254,14 @@ class Pool:
         self._crew.answered()
         if self._loop.time() - self._reported > _PERIOD:
             self._report()
+        elif self._report_due is None:  # else the last of many results at once would be told of by nobody
+            self._report_due = self._loop.call_later(_PERIOD, self._report)
 
     def _report(self) -> None:
         self._reported = self._loop.time()
+        if self._report_due is not None:
+            self._report_due.cancel()
+            self._report_due = None
         if not self._is_watched:
             return
         total = self._total if self._is_total_known else None
