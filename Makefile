@@ -1,11 +1,12 @@
 # Every target works first on a fresh clone: with Python 3.11 or newer and make it makes .venv and installs what it needs.
 
 VENV := .venv
+BENCH := build/bench-venv
 py   := $(VENV)/bin/python
 # Never a console script: its first line can't hold a path with a space in it.
 pip  := $(py) -m pip -qq --disable-pip-version-check --no-input install
 
-.PHONY: help demo test test-all check bench bench-swarm cluster cluster-down clean .venv
+.PHONY: help demo test test-all check bench bench-swarm bench-pool cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -35,6 +36,9 @@ bench-swarm: $(VENV)/.dev ## measure starting workers on a Swarm, into build/ben
 	@mkdir -p build
 	@$(py) -m benchmarks swarm --json build/bench-swarm.json
 
+bench-pool: $(BENCH)/.made ## measure pools against multiprocessing, Ray, Dask and Docker, into build/bench-pool.json
+	@$(BENCH)/bin/python -m benchmarks pool --json build/bench-pool.json
+
 cluster: $(VENV)/.dev ## bring up a real Swarm of three nodes on this machine (Debian, root)
 	@$(py) -m tests.cluster up
 
@@ -54,6 +58,13 @@ $(VENV)/.made:
 $(VENV)/.runtime: pyproject.toml | $(VENV)/.made
 	@echo "Installing aioparcs into $(VENV)"
 	@$(pip) --editable .
+	@touch $@
+
+$(BENCH)/.made: pyproject.toml
+	@PYTHON="$(PYTHON)" sh .ci/venv $(BENCH)
+	@echo "Installing aioparcs and what it is measured against into $(BENCH)"
+	@$(BENCH)/bin/python -m pip -qq --disable-pip-version-check --no-input install --upgrade 'pip>=25.1'
+	@$(BENCH)/bin/python -m pip -qq --no-input install --group bench --editable .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.runtime

@@ -1,5 +1,5 @@
 """
-Measure channels and the starting of workers: ``python -m benchmarks channel spawn``, and ``swarm``.
+Measure channels, pools and the starting of workers: ``python -m benchmarks channel spawn``, ``swarm`` and ``pool``.
 
 What is measured, how, and what it does not say is in docs/benchmarks.md.
 """
@@ -17,7 +17,21 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import bulk, imports, machine, memory, picture, rate, report, round_trip, spawn, swarm
+from benchmarks import (
+    bulk,
+    calls,
+    imports,
+    machine,
+    makespan,
+    memory,
+    picture,
+    pool_start,
+    rate,
+    report,
+    round_trip,
+    spawn,
+    swarm,
+)
 from benchmarks.harness import ProgramFailed
 from benchmarks.results import Results
 
@@ -26,27 +40,30 @@ _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "channel": (round_trip, rate, bulk, memory),
     "spawn": (spawn, imports),
     "swarm": (swarm,),
+    "pool": (calls, makespan, pool_start),
 }
-_ROUNDS, _SWARM_ROUNDS = 30, 5  # one on a Swarm takes about two minutes
+_ROUNDS, _SWARM_ROUNDS = 30, 5  # one on a Swarm takes up to two minutes
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("groups", nargs=-1, required=True, type=click.Choice(list(_GROUPS)))
-@click.option("--rounds", type=click.IntRange(1), help="Pairs of each comparison.  [default: 30, swarm: 5]")
+@click.option("--rounds", type=click.IntRange(1), help="Pairs of each comparison.  [default: 30, on a Swarm: 5]")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all there.")
 @click.option("--picture", "svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw the ratios there.")
 def main(groups: tuple[str, ...], rounds: int | None, json_file: Path | None, svg: Path | None) -> None:
-    """Measure channels and the starting of workers against what one would write without aioparcs."""
+    """Measure channels, pools and the starting of workers against what one would have without aioparcs."""
     described = machine.describe()
     results = Results()
     with _progress() as watch:
         for module in (module for group in dict.fromkeys(groups) for module in _GROUPS[group]):
             try:
-                usual = _SWARM_ROUNDS if module is swarm else _ROUNDS
+                usual = _SWARM_ROUNDS if module in (swarm, pool_start) else _ROUNDS
                 results.add(module.measure(rounds or usual, watch(module)))
             except ProgramFailed as error:
                 raise click.ClickException(str(error)) from None
     Console(width=None if sys.stdout.isatty() else _WIDTH).print(report.as_table(results))
+    for line in results.left_out:
+        click.echo(f"Left out: {line}", err=True)
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(report.as_json(results, described), indent=2) + "\n")

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import aiodocker
@@ -13,18 +14,22 @@ import aiodocker
 from aioparcs.build import build
 from aioparcs.errors import ParcsError
 from aioparcs.swarm import open_docker
-from aioparcs.swarm.api import Swarm, open_swarm, wait_until
+from aioparcs.swarm.api import Record, Swarm, open_swarm, wait_until
 from aioparcs.swarm.labels import JOB
 from aioparcs.swarm.placing import network_name
 from benchmarks.harness import ROOT, ProgramFailed
 from tests.cluster import Cluster, ClusterError, down, obstacle, up
 
-__all__ = ["Images", "build_images", "held", "some_swarm", "wait_empty"]
+__all__ = ["Images", "NoSwarm", "build_images", "held", "some_swarm", "wait_empty"]
 
 _MODULES = ROOT / "benchmarks" / "modules"
 _EMPTY = 120.0  # seconds that the containers of a round get to be gone
-_HOLDER = "aioparcs-benchmark"  # the service that keeps the overlay network on the nodes
+_HOLDER = "aioparcs-benchmark"  # how the services are named that keep the overlay network on the nodes
 _PULL = 300.0  # seconds for all nodes to have the image, and a container of it
+
+
+class NoSwarm(ProgramFailed):
+    """There is no Swarm to measure, and none can be brought up."""
 
 
 class Images(NamedTuple):
@@ -46,20 +51,20 @@ def some_swarm() -> Iterator[None]:
     Have LEADER_URL and PARCS_REGISTRY name a Swarm: as they do already, or the test cluster, brought up if need be.
 
     Raises:
-        ProgramFailed: there is none and can't be.
+        NoSwarm: there is none and can't be.
     """
     if "LEADER_URL" in os.environ and "PARCS_REGISTRY" in os.environ:
         yield
         return
     if reason := obstacle():
-        raise ProgramFailed(f"no Swarm to measure: {reason}; or name one in LEADER_URL and PARCS_REGISTRY")
+        raise NoSwarm(f"no Swarm to measure: {reason}; or name one in LEADER_URL and PARCS_REGISTRY")
     was_there = Cluster.here() is not None
     try:
         cluster = up(3, lambda step: None)
         os.environ.update(LEADER_URL=cluster.leader.url, PARCS_REGISTRY=cluster.registry.address)
         yield
     except ClusterError as error:
-        raise ProgramFailed(f"no Swarm to measure: {error}") from None
+        raise NoSwarm(f"no Swarm to measure: {error}") from None
     finally:
         if not was_there:
             down()
@@ -85,34 +90,30 @@ def build_images(*modules: str) -> list[Images]:
 
 
 @contextmanager
-def held(image: str) -> Iterator[None]:
+def held(*images: str) -> Iterator[None]:
     """
-    Keep one idle container on each node, on the overlay network.
+    Keep one idle container of each image on each node, on the overlay network.
 
-    So all nodes have the image, and the network: Docker takes it away from a node with the last container, and a
+    So all nodes have the images, and the network: Docker takes it away from a node with the last container, and a
     start that comes while it does so may wait for 30 seconds, whoever's it is.
 
     Raises:
-        ProgramFailed: it can't be started everywhere.
+        ProgramFailed: one can't be started everywhere.
     """
-    container = {"Image": image, "Command": ["sleep", "infinity"], "Init": True}
-    spec = {
-        "Name": _HOLDER,
-        "Mode": {"Global": {}},
-        "EndpointSpec": {"Mode": "dnsrr"},
-        "TaskTemplate": {"ContainerSpec": container, "Networks": [{"Target": network_name()}]},
-    }
+    holders = {f"{_HOLDER}-{number}": image for number, image in enumerate(images)}
 
     async def start() -> None:
         async with open_swarm() as swarm:
-            await swarm.remove_service(_HOLDER)  # of a run that was killed
-            await swarm.create_service(spec, {})
-            if not await wait_until(lambda: _is_everywhere(swarm), _PULL):
-                raise ProgramFailed(f"some node can't run {image}: docker service ps {_HOLDER}")
+            for name, image in holders.items():
+                await swarm.remove_service(name)  # of a run that was killed
+                await swarm.create_service(_holder(name, image), {})
+                if not await wait_until(partial(_is_everywhere, swarm, name), _PULL):
+                    raise ProgramFailed(f"some node can't run {image}: docker service ps {name}")
 
     async def remove() -> None:
         async with open_swarm() as swarm:
-            await swarm.remove_service(_HOLDER)
+            for name in holders:
+                await swarm.remove_service(name)
 
     try:
         try:
@@ -124,8 +125,18 @@ def held(image: str) -> Iterator[None]:
         raise ProgramFailed(str(error)) from None
 
 
-async def _is_everywhere(swarm: Swarm) -> bool:
-    tasks = await swarm.docker.tasks.list(filters={"service": [_HOLDER]})
+def _holder(name: str, image: str) -> Record:
+    container = {"Image": image, "Command": ["sleep", "infinity"], "Init": True}
+    return {
+        "Name": name,
+        "Mode": {"Global": {}},
+        "EndpointSpec": {"Mode": "dnsrr"},
+        "TaskTemplate": {"ContainerSpec": container, "Networks": [{"Target": network_name()}]},
+    }
+
+
+async def _is_everywhere(swarm: Swarm, name: str) -> bool:
+    tasks = await swarm.docker.tasks.list(filters={"service": [name]})
     return len(tasks) > 0 and all(task["Status"]["State"] == "running" for task in tasks)
 
 

@@ -18,7 +18,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -97,9 +97,10 @@ class Program:
             raise ProgramFailed(f"{self.name} ended with exit code {code}")
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once, unless it has ended."""
         self._process.kill()
-        self._process.wait()
+        with suppress(BrokenPipeError), self._process:  # a line that it did not read any more
+            pass
 
 
 def _environment() -> dict[str, str]:

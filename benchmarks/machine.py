@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("aioparcs", "uvloop", "msgpack", "numpy")
+_PACKAGES = ("aioparcs", "uvloop", "msgpack", "numpy", "ray", "distributed")
 
 
 def describe() -> dict[str, Any]:

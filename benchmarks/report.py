@@ -47,7 +47,7 @@ def short(value: float) -> str:
 
 
 def as_json(results: Results, machine: dict[str, Any]) -> dict[str, Any]:
-    """Make the one object: medians by key, their quartiles and rounds, the targets, and the machine."""
+    """Make the one object: medians, quartiles and rounds by key, the targets, what is missing, and the machine."""
     everything = results.figures + results.ratios
     return {
         "figures": {measured.key: _rounded(measured.median) for measured in results.figures},
@@ -58,6 +58,7 @@ def as_json(results: Results, machine: dict[str, Any]) -> dict[str, Any]:
             for measured in everything
             if measured.target is not None
         },
+        "left_out": results.left_out,
         "machine": machine,
     }
 

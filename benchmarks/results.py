@@ -70,15 +70,24 @@ class Measured:
 
 @dataclass
 class Results:
-    """Figures and ratios, in the order in which they are shown."""
+    """
+    Figures and ratios, in the order in which they are shown.
+
+    Attributes:
+        figures: values in units of their own.
+        ratios: what is compared.
+        left_out: what was not measured, and why and what to do, a line each.
+    """
 
     figures: list[Measured] = field(default_factory=list)
     ratios: list[Measured] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def add(self, other: Results) -> None:
         """Append another benchmark's."""
         self.figures += other.figures
         self.ratios += other.ratios
+        self.left_out += other.left_out
 
 
 def ratio(key: str, what: str, over: Sequence[float], under: Sequence[float], target: Target | None) -> Measured:

@@ -1,0 +1,13 @@
+"""
+Pools of workers that answer calls: ours and what else there is, a program each, started as ``MODULE WORKERS``.
+
+Each brings its workers up, sees that they are as many processes, and prints ``ready``. Then each line ``MODE COUNT``
+on its input is one round, answered by the seconds that it took and the CPU time, user and system, that this program
+and all below it spent meanwhile. The end of its input ends it, and all that it started. The modes:
+
+    noop    COUNT calls of a function that gives the next number, each sent by itself
+    chunks  the same in the chunks that the pool makes by default (multiprocessing only)
+    pause   COUNT calls that wait for 10 ms (aioparcs and multiprocessing only)
+
+Every answer of every round is compared, after the clock has stopped.
+"""

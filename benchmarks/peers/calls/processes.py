@@ -1,0 +1,34 @@
+"""
+A pool of multiprocessing, as ``multiprocessing.Pool(n)`` makes it.
+
+``imap_unordered`` sends each call by itself unless told otherwise. ``map`` is what has a chunk size that it works out:
+a 32nd of the calls for 8 workers, four chunks for each.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+
+from benchmarks.peers.calls import control
+
+
+def _main(workers: int) -> None:
+    with multiprocessing.Pool(workers) as pool:
+
+        def noop(count: int) -> list[int]:
+            return list(pool.imap_unordered(control.noop, range(count), chunksize=1))
+
+        def chunks(count: int) -> list[int]:
+            return pool.map(control.noop, range(count))
+
+        def pause(count: int) -> list[int]:
+            return [answer for answer, _pid in pool.imap_unordered(control.pause, range(count), chunksize=1)]
+
+        answers = pool.imap_unordered(control.pause, range(10 * workers), chunksize=1)
+        control.check_workers((pid for _, pid in answers), workers)
+        control.play({"noop": noop, "chunks": chunks, "pause": pause})
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]))

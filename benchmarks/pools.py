@@ -1,0 +1,97 @@
+"""Pools of workers that answer calls, side by side: one program each, whose rounds are taken in turns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
+from typing import NamedTuple, Self
+
+from benchmarks.harness import ROOT, Program, ProgramFailed
+
+_GENERATION = 5  # rounds between two fresh starts: a process keeps its luck with scheduling for life
+_PATIENCE = 240.0  # seconds for one round; Dask takes about 20 for 20,000 calls
+_WARM_UP = 10  # the part of a round that comes before the first
+
+
+class Player(NamedTuple):
+    """A pool, which is a program in `benchmarks.peers.calls`, and one of its modes."""
+
+    pool: str
+    mode: str = "noop"
+
+
+class Rounds(NamedTuple):
+    """What a player's calls took, a value for each round."""
+
+    seconds: list[float]
+    cpu_seconds: list[float]
+
+
+def take_turns(
+    players: Sequence[Player], workers: int, calls: int, rounds: int, progress: Callable[[], None]
+) -> dict[Player, Rounds]:
+    """
+    Have the players do their rounds in turns, in the order given and backwards in every other.
+
+    Args:
+        players: who is compared; several may be modes of one pool.
+        workers: in each pool.
+        calls: in each round.
+        rounds: of each player.
+        progress: called after each.
+
+    Raises:
+        ProgramFailed: a pool ended, or hung, or gave a wrong answer.
+    """
+    taken = {player: Rounds([], []) for player in players}
+    for first in range(0, rounds, _GENERATION):
+        with _Pools({player.pool for player in players}, workers) as pools:
+            for player in players:
+                pools.play(player, max(workers, calls // _WARM_UP))
+            for turn in range(first, min(first + _GENERATION, rounds)):
+                for player in players[:: -1 if turn % 2 else 1]:
+                    seconds, cpu_seconds = pools.play(player, calls)
+                    taken[player].seconds.append(seconds)
+                    taken[player].cpu_seconds.append(cpu_seconds)
+                progress()
+    return taken
+
+
+class _Pools:
+    """The pools of some rounds, up; a context manager that ends them and removes the files that they leave."""
+
+    def __init__(self, names: set[str], workers: int) -> None:
+        self._programs: dict[str, Program] = {}
+        with ExitStack() as stack:
+            folder = stack.enter_context(TemporaryDirectory(prefix="pools-"))
+            for name in sorted(names):
+                program = Program(
+                    "-m",
+                    f"benchmarks.peers.calls.{name}",
+                    str(workers),
+                    patience=_PATIENCE,
+                    PARCS_MODULES=str(ROOT / "benchmarks" / "modules"),
+                    RAY_USAGE_STATS_ENABLED="0",
+                    TMPDIR=folder,
+                )
+                stack.callback(program.kill)
+                self._programs[name] = program
+                if program.line() != "ready":
+                    raise ProgramFailed(f"{name} did not get ready")
+            self._stack = stack.pop_all()
+
+    def play(self, player: Player, calls: int) -> tuple[float, float]:
+        """Do a round and give its seconds and CPU seconds."""
+        seconds, cpu_seconds = json.loads(self._programs[player.pool].ask(f"{player.mode} {calls}"))
+        return seconds, cpu_seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._stack:
+            if kind is None:
+                for program in self._programs.values():
+                    program.close()

@@ -1,0 +1,38 @@
+"""The benchmark of pools measures, with a few calls: its figures are for a calm machine and many."""
+
+from importlib.util import find_spec
+
+import pytest
+
+from benchmarks import calls, makespan
+from benchmarks.harness import ProgramFailed
+from benchmarks.pools import Player, take_turns
+
+
+def test_calls_are_compared_with_those_of_every_peer_that_is_installed() -> None:
+    steps: list[tuple[int, int]] = []
+    results = calls.measure(2, lambda done, total: steps.append((done, total)), calls=200)
+    ratios = {measured.key: measured.values for measured in results.ratios}
+    assert len(ratios["calls_vs_multiprocessing"]) == len(ratios["calls_vs_multiprocessing_default"]) == 2
+    figures = {measured.key: measured.median for measured in results.figures}
+    assert figures["call_us"] > 0
+    assert figures["cpu_us_per_call"] > 0
+    assert steps[-1][0] == steps[-1][1]
+    peers = {"ray": "ray", "dask": "distributed"}
+    assert results.left_out == [
+        f"calls_vs_{key}: {package} is not installed; run make bench-pool, or pip install --group bench"
+        for key, package in peers.items()
+        if not find_spec(package)
+    ]
+
+
+def test_the_makespan_is_compared_with_the_ideal_one() -> None:
+    results = makespan.measure(1, lambda done, total: None)
+    ratios = {measured.key: measured.median for measured in results.ratios}
+    assert ratios["makespan_vs_ideal"] > 1
+    assert ratios["makespan_multiprocessing_vs_ideal"] > 1
+
+
+def test_a_pool_that_fails_fails_the_benchmark() -> None:
+    with pytest.raises(ProgramFailed, match=r"benchmarks\.peers\.calls\.nobody 2 ended with exit code 1"):
+        take_turns([Player("nobody")], 2, 10, 1, lambda: None)
