@@ -49,6 +49,7 @@ class Role:
     LAUNCHER = "launcher"
     WORKER = "worker"
     PEER = "peer"
+    PARENT = "parent"  # a worker again, about the workers that it starts itself
 
 
 class Hello(NamedTuple):
@@ -58,7 +59,7 @@ class Hello(NamedTuple):
     Attributes:
         role: a `Role`.
         job: the job's name.
-        worker: the number of the worker, or the peer; a launcher's slot; -1 for the runner.
+        worker: the number of the worker, the peer or the parent; a launcher's slot; -1 for the runner.
         nonce: 32 random bytes.
         agent: the program and its version, for people.
         max_body: bytes that this side accepts in a frame's body.

@@ -43,6 +43,7 @@ class WorkerSpec(NamedTuple):
         per_container: how many workers share a container, where there are containers; 0 for as many as leave one
             container to each node.
         swarm: what the swarm engine adds to Docker's own specification; other engines ignore it.
+        parent: the number of the worker that starts it, -1 for the runner.
     """
 
     module: str
@@ -53,6 +54,7 @@ class WorkerSpec(NamedTuple):
     wire: str = "v2"
     per_container: int = 1
     swarm: Mapping[str, Any] = {}
+    parent: int = -1
 
     @property
     def limits(self) -> dict[str, float | int]:
@@ -253,6 +255,9 @@ class Engine(Protocol):
 
     async def stop(self, group: WorkerGroup) -> None:
         """End what the group's launchers still run, at once."""
+
+    async def release(self, group: WorkerGroup) -> None:
+        """Let go of what the group has of its own: its workers have ended, and nobody asks its launchers for more."""
 
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
         """The last lines that a launcher itself printed."""

@@ -43,6 +43,8 @@ class Settings(NamedTuple):
         close_timeout: seconds that a graceful end may take before it becomes an abrupt one.
         last_lines: lines of a worker's output that its ``WorkerLost`` quotes.
         log_queue: lines of output that a launcher holds for its runner; what is beyond is counted and dropped.
+        max_depth: how many generations of workers a job may have: those that its runner starts are the first.
+        max_spawned: workers started by services, not by the runner, that a job may have at once.
     """
 
     max_body: int = 256 * MIB
@@ -58,6 +60,8 @@ class Settings(NamedTuple):
     close_timeout: float = 10.0
     last_lines: int = 20
     log_queue: int = 10_000
+    max_depth: int = 8
+    max_spawned: int = 1000
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:

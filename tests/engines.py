@@ -76,6 +76,9 @@ class CommandEngine:
         for placement in group.placements:
             self.processes[placement.launcher].kill()
 
+    async def release(self, group: WorkerGroup) -> None:
+        pass
+
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
         return self.processes[launcher].last
 

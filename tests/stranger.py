@@ -192,7 +192,8 @@ def main() -> None:
         if frame.type == PING:
             launcher.send(PONG, frame.body)
         elif frame.type == START:
-            first, count, base, _size, _limits = unpack(frame.body)
+            first, count, base, _size, _limits, parent = unpack(frame.body)
+            assert parent is None
             for worker in range(first, first + count):
                 launcher.send(STARTED, pack([worker, os.getpid()]))
                 workers.append(threading.Thread(target=work, args=(launcher, worker, worker - base, token)))

@@ -122,7 +122,7 @@ class Control:
         else:
             raise ProtocolError(f"a frame of type {frame.type} has no place on a control connection")
 
-    async def _start(self, first: int, count: int, base: int, size: int, limits: dict[str, Any]) -> None:
+    async def _start(self, first: int, count: int, *details: Any) -> None:
         room = min(count, max(0, _free_descriptors() - self._on_their_way))
         for worker in range(first + room, first + count):
             self._output.finish(worker, None, _too_few_descriptors())
@@ -130,7 +130,7 @@ class Control:
             self._alive += room
             self._on_their_way += room
             self._nobody.clear()
-            await self._ask("spawn", first, room, base, size, limits)
+            await self._ask("spawn", first, room, *details)
 
     async def _ask(self, *request: Any) -> None:
         async with self._asking:

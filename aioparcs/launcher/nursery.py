@@ -120,7 +120,9 @@ class Nursery:
             self._children.kill_all(signal.SIGTERM)
         return True
 
-    def _spawn_all(self, first: int, count: int, base: int, size: int, limits: dict[str, Any]) -> None:
+    def _spawn_all(
+        self, first: int, count: int, base: int, size: int, limits: dict[str, Any], parent: str | None
+    ) -> None:
         problem = _too_little(limits.get("memory"))
         flush_output()
         for worker in range(first, first + count):
@@ -128,7 +130,7 @@ class Nursery:
                 problem = "its launcher is being ended by SIGTERM"
             if problem is None:
                 try:
-                    self._spawn(Place(worker, worker - base, size, self._progress), limits)
+                    self._spawn(Place(worker, worker - base, size, self._progress, parent or ""), limits)
                     continue
                 except OSError as error:
                     problem = _why_no_process(error)

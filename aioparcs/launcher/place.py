@@ -21,12 +21,14 @@ class Place(NamedTuple):
         rank: its number among those started together, from 0.
         size: how many were started together.
         progress: the descriptor that its progress is written to.
+        parent: where the service that started it listens, "" if the runner did.
     """
 
     worker: int
     rank: int
     size: int
     progress: int
+    parent: str = ""
 
 
 class Home(NamedTuple):
@@ -68,7 +70,7 @@ class Home(NamedTuple):
                 os.environ["PARCS_JOB"],
                 int(os.environ.pop("PARCS_FIRST_SLOT", "0")) + int(os.environ.pop("PARCS_SLOT", "0")),
                 _read_token(),
-                Place(*map(int, place.split(","))) if place else None,
+                _read_place(place) if place else None,
                 os.environ.pop("PARCS_PEERS", None),
             )
         except (KeyError, ValueError, OSError) as error:
@@ -95,6 +97,12 @@ def pass_token(token: bytes) -> int:
     os.write(writing, token)
     os.close(writing)
     return reading
+
+
+def _read_place(text: str) -> Place:
+    *numbers, parent = text.split(",", 4)
+    worker, rank, size, progress = map(int, numbers)
+    return Place(worker, rank, size, progress, parent)
 
 
 def _read_token() -> bytes:

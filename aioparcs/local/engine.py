@@ -97,6 +97,9 @@ class LocalEngine:
         for placement in group.placements:
             self._processes[placement.launcher].kill()
 
+    async def release(self, group: WorkerGroup) -> None:
+        """Keep them: a launcher's next workers are forked from what it has loaded."""
+
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
         """The last lines that a launcher itself printed."""
         return self._processes[launcher].last

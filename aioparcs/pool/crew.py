@@ -31,6 +31,9 @@ class Employer(Protocol):
     async def replace(self, spec: WorkerSpec, task: Task) -> Task:
         """Have a worker placed where another one was that is gone; returns before it is connected."""
 
+    def close(self) -> None:
+        """Keep nothing for replacements any more."""
+
 
 class _Unheard:
     """Waits for no answer."""
@@ -140,7 +143,10 @@ class Crew:
         await asyncio.gather(*self._jobs, return_exceptions=True)
         busy = {member.task for member in self._dispatch.members if member.calls}
         self._dispatch.members.clear()
-        await asyncio.gather(*(self._end(task, gently=task not in busy) for task in self._tasks))
+        try:
+            await asyncio.gather(*(self._end(task, gently=task not in busy) for task in self._tasks))
+        finally:
+            self._employer.close()
 
     # Inside
 

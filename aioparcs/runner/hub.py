@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from aioparcs.auth import TOKEN_SIZE, Hello, Role
 from aioparcs.channel import Channel, Link, Reception
 from aioparcs.engine import Observer
-from aioparcs.runner.launchers import Launcher
+from aioparcs.runner.branch import Branch
+from aioparcs.runner.launchers import Launcher, Worker
 from aioparcs.settings import Settings
 from aioparcs.task import Task
 from aioparcs.transport import keep_alive
@@ -31,6 +33,8 @@ class Hub:
         token: the job's secret.
         tasks: the workers that have a place, by number.
         launchers: the launchers that have a place, by slot.
+        branches: the services that start services, by their workers' numbers.
+        on_parent: called with the number of a worker, and the control connection that it has opened.
     """
 
     def __init__(self, job: str, settings: Settings, observer: Observer) -> None:
@@ -38,6 +42,8 @@ class Hub:
         self.token = secrets.token_bytes(TOKEN_SIZE)
         self.tasks: dict[int, Task] = {}
         self.launchers: dict[int, Launcher] = {}
+        self.branches: dict[int, Branch] = {}
+        self.on_parent: Callable[[int, Link], object]
         self._settings = settings
         self._observer = observer
         self._reception = Reception(
@@ -62,6 +68,10 @@ class Hub:
         for task in tasks:
             self.tasks.pop(task.worker, None)
 
+    def find(self, worker: int) -> Worker | None:
+        """Find a worker of the job that lives, whoever has started it."""
+        return next((one.tasks[worker] for one in self.launchers.values() if worker in one.tasks), None)
+
     async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Deal with a connection: whoever proves to belong to the job gets its place; others are closed."""
         peer = await self._reception.receive(reader, writer)
@@ -72,6 +82,10 @@ class Hub:
         """Say why a peer that knows the token may not come in, or None."""
         if peer.job != self.job:
             return f"this is job {self.job}, not {peer.job}"
+        if peer.role == Role.PARENT:
+            if self.find(peer.worker) is None or peer.worker in self.branches:
+                return f"no {peer.role} {peer.worker} is expected"
+            return None
         places: dict[int, Any] = self.launchers if peer.role == Role.LAUNCHER else self.tasks
         place = places.get(peer.worker)
         if place is None or peer.role not in (Role.LAUNCHER, Role.WORKER):
@@ -87,6 +101,9 @@ class Hub:
             return
         # No user timeout: it would end the connection of a worker that reads slowly.
         keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
+        if peer.role == Role.PARENT:
+            self.on_parent(peer.worker, Link(reader, writer, settings=self._settings))
+            return
         limits = (peer.max_body, peer.max_buffers)
         task = self.tasks[peer.worker]
         channel = Channel(reader, writer, settings=self._settings, peer_limits=limits)

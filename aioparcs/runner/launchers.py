@@ -6,18 +6,17 @@ import asyncio
 import contextlib
 import signal
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from aioparcs import codec
 from aioparcs.channel import Link
 from aioparcs.engine import LauncherState, Observer
-from aioparcs.errors import ConnectionLost, DecodeError, ParcsError, WorkerLost
+from aioparcs.errors import ConnectionLost, DecodeError, ParcsError, StartError, WorkerLost
 from aioparcs.settings import Settings
-from aioparcs.task import Task
 from aioparcs.wire import Frame, FrameType
 
-__all__ = ["Launcher"]
+__all__ = ["Launcher", "Worker"]
 
 # The exit code of a worker that SIGTERM has ended gracefully.
 _SIGTERM_EXIT = 128 + signal.SIGTERM
@@ -27,6 +26,28 @@ _PINGS = 4
 _EXPLANATION = 2.0
 # Seconds that a launcher gets to hear that it is over.
 _FAREWELL = 0.5
+
+
+class Worker(Protocol):
+    """A worker as its launcher's runner knows it: a `Task` of the runner's own, or the `Child` of a service."""
+
+    module: str
+    worker: int
+    node: str
+    launcher: int
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    @property
+    def start_error(self) -> StartError | None: ...
+
+    def give_up(self, reason: str, last_lines: tuple[str, ...] = ()) -> None: ...
+
+    def end(self, lost: WorkerLost | None, *, cut: bool = False) -> None: ...
 
 
 class Launcher:
@@ -39,6 +60,7 @@ class Launcher:
         settings: limits and deadlines.
         observer: who watches.
         look: has the engine look after the launcher at once.
+        on_end: called with the number of each worker that has ended.
 
     Attributes:
         tasks: its workers that aren't gone, by number.
@@ -46,14 +68,21 @@ class Launcher:
     """
 
     def __init__(
-        self, module: str, slot: int, settings: Settings, observer: Observer, look: Callable[[], object]
+        self,
+        module: str,
+        slot: int,
+        settings: Settings,
+        observer: Observer,
+        look: Callable[[], object],
+        on_end: Callable[[int], object],
     ) -> None:
         self.module = module
         self.slot = slot
-        self.tasks: dict[int, Task] = {}
+        self.tasks: dict[int, Worker] = {}
         self._settings = settings
         self._observer = observer
         self._look = look
+        self._on_end = on_end
         self.waits_for = ""
         self._node = ""
         self._last_lines: dict[int, deque[str]] = {}
@@ -64,6 +93,7 @@ class Launcher:
         self._gone = asyncio.Event()
         self._is_lost = False
         self._obituary: tuple[str, tuple[str, ...]] | None = None
+        self._end: tuple[LauncherState, tuple[str, ...]] | None = None
         self._stop: Callable[[], object] | None = None
         self._first_deed = "reached serve(...)"
 
@@ -85,13 +115,26 @@ class Launcher:
         self._requests.clear()
         self._jobs = [asyncio.create_task(self._listen(link)), asyncio.create_task(self._watch(link))]
 
-    def start(self, tasks: list[Task], base: int, size: int, limits: dict[str, Any]) -> None:
-        """Ask for workers, numbered one behind the other."""
+    def start(
+        self, tasks: Sequence[Worker], base: int, size: int, limits: dict[str, Any], parent: str | None = None
+    ) -> None:
+        """
+        Ask for workers, numbered one behind the other.
+
+        Args:
+            tasks: the workers.
+            base: the number of the first of those started together.
+            size: how many are started together.
+            limits: see `WorkerSpec.limits`.
+            parent: the address of the service that wants them, None for the runner.
+        """
         for task in tasks:
             self._take(task)
-        self._ask(FrameType.START, tasks[0].worker, len(tasks), base, size, limits)
+        self._ask(FrameType.START, tasks[0].worker, len(tasks), base, size, limits, parent)
+        if self._end:  # it ended while the service that wants them was told of them
+            self.gone(*self._end)
 
-    def adopt(self, task: Task, *, stop: Callable[[], object]) -> None:
+    def adopt(self, task: Worker, *, stop: Callable[[], object]) -> None:
         """Take a worker that is the process itself, ended by ``stop``: the original PARCS has no launchers."""
         self._take(task)
         self._stop = stop
@@ -138,6 +181,7 @@ class Launcher:
 
     def gone(self, state: LauncherState, lines: tuple[str, ...]) -> None:
         """Hear from the engine that the launcher's process, or container, has ended, or will never be."""
+        self._end = state, lines
         reason, exitcode = state.reason, state.exitcode
         self._obituary = f"is lost: its launcher {reason}", lines
         self._gone.set()
@@ -163,7 +207,7 @@ class Launcher:
         if self._link:
             self._link.abort()
 
-    def _take(self, task: Task) -> None:
+    def _take(self, task: Worker) -> None:
         self.tasks[task.worker] = task
         self._last_lines[task.worker] = deque(maxlen=self._settings.last_lines)
         task.node, task.launcher = self._node, self.slot
@@ -230,7 +274,7 @@ class Launcher:
         if dropped:
             self._observer.note(self.module, f"{dropped:,} lines of output were lost: they came faster than they left")
 
-    def _hear_end(self, task: Task, code: int | None, lines: tuple[str, ...]) -> None:
+    def _hear_end(self, task: Worker, code: int | None, lines: tuple[str, ...]) -> None:
         if code is None:  # there never was a process
             task.give_up(lines[0])
             self._ended(task, WorkerLost(task.name, lines[0]))
@@ -239,7 +283,7 @@ class Launcher:
         task.give_up(f"it {lost.reason} before it was connected", lines)
         self._ended(task, lost if code else None)
 
-    def _ended(self, task: Task, lost: WorkerLost | None, *, cut: bool = False) -> None:
+    def _ended(self, task: Worker, lost: WorkerLost | None, *, cut: bool = False) -> None:
         del self.tasks[task.worker]
         self._last_lines.pop(task.worker, None)
         task.end(lost, cut=cut)
@@ -247,3 +291,4 @@ class Launcher:
             self._observer.stopped(task.module, task.worker)
         else:
             self._observer.ended(task.module, task.worker, lost.reason if lost else None)
+        self._on_end(task.worker)

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from aioparcs.address import Address
 from aioparcs.channel import Channel, introduce_v1
-from aioparcs.engine import Engine, Observer, Placement, WorkerGroup, WorkerSpec
+from aioparcs.engine import Engine, Observer, WorkerGroup, WorkerSpec
 from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, StartError
 from aioparcs.runner.hub import Hub
-from aioparcs.runner.launchers import Launcher
+from aioparcs.runner.launchers import Launcher, Worker
 from aioparcs.settings import Settings
+from aioparcs.starter import check_file_limit
 from aioparcs.task import Task
 from aioparcs.transport import dial, raise_file_limit
 
 __all__ = ["Workforce"]
 
-# Open files besides the workers' connections: standard streams, the loop, listeners, and some for the user.
-_SPARE_FILES = 24
+
+class _Hold:
+    """What the engine has made for one start, as long as there are workers in it, or somebody wants it for others."""
+
+    def __init__(self, group: WorkerGroup) -> None:
+        self.group = group
+        self.workers = 0
+        self.is_kept = False
 
 
 class _Request(NamedTuple):
-    """What one start asked for, and the end of its patience."""
+    """What one start asked for, who of it is left, and the end of its patience."""
 
     group: WorkerGroup
-    tasks: list[Task]
+    hold: _Hold
+    left: set[int]
     timer: asyncio.TimerHandle
 
 
@@ -40,6 +48,9 @@ class Workforce:
         hub: gives them their places when they dial in.
         settings: limits and deadlines.
         observer: who watches.
+
+    Attributes:
+        on_end: called with the number of each worker that has ended.
     """
 
     def __init__(self, engine: Engine, hub: Hub, settings: Settings, observer: Observer) -> None:
@@ -47,22 +58,18 @@ class Workforce:
         self._hub = hub
         self._settings = settings
         self._observer = observer
+        self.on_end: Callable[[int], object] = lambda worker: None
         self._next_worker = 0
-        self._is_open = False
+        self._is_open = self._goes_on = False
         self._supervised: set[int] = set()
-        self._placements: dict[int, Placement] = {}  # the latest of each launcher
+        self._holds: dict[int, _Hold] = {}  # the latest of each launcher
         self._jobs: set[asyncio.Task[None]] = set()
-        self._requests: list[_Request] = []
-        self._prune_at = 256
+        self._requests: dict[int, _Request] = {}  # by the number of each of their workers that is left
 
     def open(self) -> None:
         """Begin."""
         raise_file_limit()
-        self._is_open = True
-
-    def is_open(self) -> bool:
-        """Tell whether workers may be placed."""
-        return self._is_open
+        self._is_open = self._goes_on = True
 
     async def finish(self) -> None:
         """Wait for all workers to finish, for ``close_timeout`` seconds at the longest."""
@@ -71,17 +78,18 @@ class Workforce:
 
     async def end(self) -> None:
         """End what still runs, and hear its last lines."""
-        self._is_open = False
+        self._is_open = self._goes_on = False
         await asyncio.gather(*(launcher.end(self._settings.close_timeout) for launcher in self._launchers()))
 
     async def aclose(self) -> None:
         """Let go of everything, however the job ended."""
-        for request in self._requests:
+        requests = {id(request): request for request in self._requests.values()}.values()
+        for request in requests:
             request.timer.cancel()
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        unconnected = (request.group for request in self._requests if not self._is_connected(request.group))
+        unconnected = (request.group for request in requests if not self._is_connected(request.group))
         await asyncio.gather(*map(self._stop, unconnected))
         await asyncio.gather(*(launcher.aclose() for launcher in self._launchers()))
         await asyncio.gather(*(task.abandon() for task in self._hub.tasks.values()))
@@ -95,27 +103,72 @@ class Workforce:
         Raises:
             StartError: it is certain that they can't run.
         """
-        if not self.is_open():
+        if not self._is_open:
             raise RuntimeError("workers are started inside the runner's block: async with Runner() as runner")
-        _check_file_limit(spec.module, sum(len(launcher.tasks) for launcher in self._launchers()) + count)
-        first, self._next_worker = self._next_worker, self._next_worker + count
-        tasks = [Task(spec.module, first + i, i, count, self._settings, self._kill) for i in range(count)]
+        check_file_limit(spec.module, sum(not task.is_over for task in self._hub.tasks.values()) + count)
+        first = self.reserve(count)
+        tasks = [Task(spec.module, first + i, i, count, self._settings, self.kill) for i in range(count)]
         self._hub.expect(tasks)
         try:
-            group = await self._engine.start(spec, first, count)
+            group = await self.begin(spec, tasks)
         except BaseException:
             self._hub.forget(tasks)
             raise
-        if not self.is_open():  # any more
-            self._hub.forget(tasks)
+        if spec.wire == "v1":
+            self._adopt(group, tasks[0])
+        else:
+            self.ask(group, tasks)
+        return tasks
+
+    def reserve(self, count: int) -> int:
+        """Take the numbers of so many workers; returns the first."""
+        first, self._next_worker = self._next_worker, self._next_worker + count
+        return first
+
+    async def begin(self, spec: WorkerSpec, workers: Sequence[Worker]) -> WorkerGroup:
+        """
+        Have the engine find places for workers with numbers of their own; `ask` has them start.
+
+        Raises:
+            StartError: it is certain that they can't run.
+        """
+        first, count = workers[0].worker, len(workers)
+        group = await self._engine.start(spec, first, count)
+        if not self._goes_on:  # any more
             await self._engine.stop(group)
             raise StartError(spec.module, "its runner has ended")
         self._observer.started(spec.module, range(first, first + count))
-        self._remember(group, tasks)
+        hold = _Hold(group)
         for placement in group.placements:
-            self._ask(group, placement, tasks[placement.first - first :][: placement.size])
+            self._holds[placement.launcher] = hold
+            if placement.launcher not in self._hub.launchers:
+                self._hub.launchers[placement.launcher] = Launcher(
+                    spec.module, placement.launcher, self._settings, self._observer, self._engine.look, self._ended
+                )
+        self._remember(group, hold, workers)
         self._supervise(group)
-        return tasks
+        return group
+
+    def _remember(self, group: WorkerGroup, hold: _Hold, workers: Sequence[Worker]) -> None:
+        """Keep what was asked for until all of it is over, and see that it comes in time."""
+        hold.workers += len(workers)
+        timer = asyncio.get_running_loop().call_later(self._settings.start_timeout, self._expire, group, workers)
+        request = _Request(group, hold, {worker.worker for worker in workers}, timer)
+        self._requests.update(dict.fromkeys(request.left, request))
+
+    def ask(self, group: WorkerGroup, workers: Sequence[Worker], parent: Address | None = None) -> None:
+        """
+        Ask the group's launchers for its workers.
+
+        Args:
+            group: what `begin` has returned.
+            workers: all of its workers.
+            parent: where the service that wants them listens, None for the runner.
+        """
+        address = str(parent) if parent else None
+        for launcher, first, size, limits in group.placements:
+            some = workers[first - group.first :][:size]
+            self._hub.launchers[launcher].start(some, group.first, group.size, dict(limits), address)
 
     async def replace(self, spec: WorkerSpec, task: Task) -> Task:
         """
@@ -125,39 +178,35 @@ class Workforce:
             StartError: it is certain that it can't run.
         """
         launcher = self._hub.launchers.get(task.launcher)
-        if launcher is None or not launcher.is_up or not self.is_open():
+        if launcher is None or not launcher.is_up or not self._is_open:
             return (await self.place(spec, 1))[0]
-        number, self._next_worker = self._next_worker, self._next_worker + 1
-        successor = Task(spec.module, number, task.rank, task.size, self._settings, self._kill)
-        placement = self._placements[task.launcher]._replace(first=number, size=1)
+        number, hold = self.reserve(1), self._holds[task.launcher]
+        successor = Task(spec.module, number, task.rank, task.size, self._settings, self.kill)
+        placement = next(one for one in hold.group.placements if one.launcher == task.launcher)
         self._hub.expect([successor])
         self._observer.started(spec.module, range(number, number + 1))
-        self._remember(WorkerGroup(spec, number, 1, (placement,)), [successor])
+        self._remember(WorkerGroup(spec, number, 1, (placement._replace(first=number, size=1),)), hold, [successor])
         launcher.start([successor], number - task.rank, task.size, dict(placement.limits))
         return successor
 
-    def _remember(self, group: WorkerGroup, tasks: list[Task]) -> None:
-        """Keep what was asked for until all of it is over, and see that it comes in time."""
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._settings.start_timeout, self._expire, group, tasks)
-        self._requests.append(_Request(group, tasks, timer))
-        if len(self._requests) > self._prune_at:  # a runner may start workers for days
-            self._requests = [request for request in self._requests if not all(t.is_over for t in request.tasks)]
-            self._prune_at = 2 * len(self._requests) + 256
+    def keep(self, launchers: Iterable[int], keep: bool) -> None:
+        """Keep launchers whose workers have all ended, for `replace`; or let go of them."""
+        for hold in {hold for slot in launchers if (hold := self._holds.get(slot))}:
+            hold.is_kept = keep
+            self._let_go(hold)
 
-    def _ask(self, group: WorkerGroup, placement: Placement, tasks: list[Task]) -> None:
-        launcher = self._hub.launchers.get(placement.launcher)
-        self._placements[placement.launcher] = placement
-        if launcher is None:
-            module, slot = group.spec.module, placement.launcher
-            launcher = Launcher(module, slot, self._settings, self._observer, self._engine.look)
-            self._hub.launchers[placement.launcher] = launcher
-        if group.spec.wire == "v1":
-            launcher.adopt(tasks[0], stop=lambda: self._own(self._stop(group)))
-            dialling = self._own(self._dial_v1(tasks[0], placement.launcher))
-            tasks[0].on_settled(lambda _: dialling.cancel())  # it may have ended before it answered
-        else:
-            launcher.start(tasks, group.first, group.size, dict(placement.limits))
+    def drop(self, group: WorkerGroup, workers: Sequence[Worker]) -> None:
+        """Do without workers that no launcher was asked for."""
+        for worker in workers:
+            worker.end(None)
+            self._observer.stopped(worker.module, worker.worker)
+            self._ended(worker.worker)
+
+    def _adopt(self, group: WorkerGroup, task: Task) -> None:
+        slot = group.placements[0].launcher
+        self._hub.launchers[slot].adopt(task, stop=lambda: self.own(self._stop(group)))
+        dialling = self.own(self._dial_v1(task, slot))
+        task.on_settled(lambda _: dialling.cancel())  # it may have ended before it answered
 
     async def _dial_v1(self, task: Task, launcher: int) -> None:
         try:
@@ -182,10 +231,34 @@ class Workforce:
     def _launchers(self) -> list[Launcher]:
         return list(self._hub.launchers.values())
 
+    def _ended(self, worker: int) -> None:
+        """Take note that a worker has ended, and let go of its group when it was the last one."""
+        request = self._requests.pop(worker, None)
+        if request:
+            request.left.discard(worker)
+            if not request.left:
+                request.timer.cancel()
+            request.hold.workers -= 1
+            self._let_go(request.hold)
+        self.on_end(worker)
+
+    def _let_go(self, hold: _Hold) -> None:
+        """Have the engine remove what is of use to nobody any more; when the job ends it removes everything."""
+        if not hold.workers and not hold.is_kept and self._goes_on:
+            self.own(self._release(hold.group))
+
+    async def _release(self, group: WorkerGroup) -> None:
+        for placement in group.placements:
+            self._holds.pop(placement.launcher, None)
+        try:
+            await self._engine.release(group)
+        except ParcsError as error:
+            self._observer.note(group.spec.module, f"stays until the job ends: {error}")
+
     def _is_connected(self, group: WorkerGroup) -> bool:
         return any(self._hub.launchers[placement.launcher].is_connected for placement in group.placements)
 
-    def _own(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def own(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the user's program until it ends, or the job does."""
         task = asyncio.ensure_future(job)
         self._jobs.add(task)
@@ -204,7 +277,7 @@ class Workforce:
         new = {placement.launcher for placement in group.placements} - self._supervised
         if new:
             self._supervised |= new
-            self._own(self._hear_engine(group))
+            self.own(self._hear_engine(group))
 
     async def _hear_engine(self, group: WorkerGroup) -> None:
         async for state in self._engine.states(group):
@@ -214,7 +287,7 @@ class Workforce:
             else:
                 launcher.hear(state)
 
-    def _expire(self, group: WorkerGroup, tasks: list[Task]) -> None:
+    def _expire(self, group: WorkerGroup, tasks: Sequence[Worker]) -> None:
         """Give up what didn't come in time."""
         for task in tasks:
             if not task.is_connected and task.start_error is None:
@@ -223,21 +296,12 @@ class Workforce:
                     f"it was not connected within {self._settings.start_timeout:g} s (PARCS_START_TIMEOUT): "
                     f"{waits_for or 'does its main.py reach serve(...)?'}"
                 )
-                self._kill(task, signal.SIGKILL)
+                self.kill(task, signal.SIGKILL)
         if not self._is_connected(group) and not any(task.is_connected for task in tasks):
-            self._own(self._stop(group))
+            self.own(self._stop(group))
 
-    def _kill(self, task: Task, number: int) -> None:
+    def kill(self, task: Worker, number: int) -> None:
+        """Have a worker's launcher end it by a signal."""
         for launcher in self._launchers():
             if task.worker in launcher.tasks:
                 launcher.kill(task.worker, number)
-
-
-def _check_file_limit(module: str, workers: int) -> None:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if workers + _SPARE_FILES > limit:
-        raise StartError(
-            module,
-            f"{workers} workers need about {workers + _SPARE_FILES} open files, and this process may have {limit}: "
-            "raise the limit (ulimit -n) or start fewer",
-        )

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from aioparcs import codec
+from aioparcs.address import Address
 from aioparcs.auth import Role
 from aioparcs.channel import Channel, error_map
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
@@ -133,6 +134,8 @@ def _work(home: Home, settings: Settings, program: Program, place: Place) -> int
 
 def _connection(home: Home, settings: Settings, place: Place) -> Awaitable[Connection]:
     """Connect at once where that is possible: a worker has nothing else to do, and a loop costs a worker more."""
+    if place.parent:
+        home = home._replace(address=Address.parse(place.parent))
     if home.address.fingerprint:
         return connect(home, Role.WORKER, place.worker, settings)
     return adopt(*connect_now(home, Role.WORKER, place.worker, settings))

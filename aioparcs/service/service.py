@@ -137,4 +137,4 @@ class Service:
     def _attach(self, channel: Channel, place: Place, door: Door | None = None) -> None:
         self._channel = channel
         self._door = door
-        self.worker, self.rank, self.size, self._progress = place
+        self.worker, self.rank, self.size, self._progress = place[:4]

@@ -17,7 +17,7 @@ from aioparcs.swarm.images import Images
 from aioparcs.swarm.labels import ROLE, RUNNER, job_labels, runner_identity, stack
 from aioparcs.swarm.placing import check_room, find_gpu_kind, find_networks, network_name, share_out
 from aioparcs.swarm.reach import Reach, find_reach, original_leader, subnets
-from aioparcs.swarm.spec import Surroundings, check_options, service_spec
+from aioparcs.swarm.spec import Surroundings, check_options, service_name, service_spec
 from aioparcs.swarm.watch import Watch
 from aioparcs.transport import Listener, listen
 
@@ -143,6 +143,11 @@ class SwarmEngine:
     async def stop(self, group: WorkerGroup) -> None:
         """Remove the group's service; its containers end within seconds."""
         await self._swarm.remove_service(self._services[group.placements[0].launcher])
+
+    async def release(self, group: WorkerGroup) -> None:
+        """Remove the group's service: its containers would wait for nothing until the job ends."""
+        await self.stop(group)
+        self._made.discard(service_name(self._job.id, group.spec.module, group.placements[0].launcher))
 
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
         """The last lines that a launcher itself printed, from Docker's log of its task."""

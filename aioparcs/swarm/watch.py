@@ -75,6 +75,7 @@ class Watch:
             if state.state in ("failed", "gone"):
                 left.discard(state.launcher)
             yield state
+        del self._groups[service]  # a job may start workers for days
 
     async def aclose(self) -> None:
         """Stop."""

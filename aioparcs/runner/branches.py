@@ -1,0 +1,216 @@
+"""Services that start services: what they may, and that nothing of theirs outlives them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from aioparcs import codec
+from aioparcs.address import Address
+from aioparcs.channel import Link, error_map
+from aioparcs.engine import Observer, WorkerSpec
+from aioparcs.errors import EndOfChannel, ParcsError, ProtocolError, StartError
+from aioparcs.runner.branch import Branch, Child, Placed
+from aioparcs.runner.hub import Hub
+from aioparcs.runner.workforce import Workforce
+from aioparcs.settings import Settings
+from aioparcs.wire import Frame, FrameType
+
+__all__ = ["Branches", "Grant"]
+
+# Options of a start that a service may choose, those that mean the same on every engine, and what they are.
+_OPTIONS: dict[Any, Any] = {"env": dict, "cpus": int | float, "memory": int | str, "gpus": int, "per_container": int}
+# What a service may send its workers: another signal may be none, or mean anything.
+_SIGNALS = (signal.SIGTERM, signal.SIGKILL)
+# Seconds that a service which has ended its connection gets to hear so.
+_FAREWELL = 0.5
+# Characters of a module's name.
+_LONGEST = 200
+
+
+class Grant(NamedTuple):
+    """
+    What a runner lets services start.
+
+    Attributes:
+        modules: the modules, or None for all that have a bare name.
+        depth: see `Settings.max_depth`.
+        workers: see `Settings.max_spawned`.
+    """
+
+    modules: frozenset[str] | None
+    depth: int
+    workers: int
+
+    def check(self, module: str, count: int, depth: int, there: int) -> None:
+        """
+        Refuse what is not granted.
+
+        Args:
+            module: what a service wants to start.
+            count: how many of it.
+            depth: which generation they would be.
+            there: how many workers services have started that are there.
+
+        Raises:
+            StartError: it is too much; says which limit it is, and what to do.
+        """
+        if depth > self.depth:
+            reason = f"it would be generation {depth} of its job, and there are {self.depth} (PARCS_MAX_DEPTH)"
+        elif there + count > self.workers:
+            reason = (
+                f"services would have started {there + count} workers that are there at once, and {self.workers} is "
+                "the limit (PARCS_MAX_SPAWNED): end some first, or have the runner start with a higher one"
+            )
+        elif self.modules is not None and module not in self.modules:
+            named = ", ".join(sorted(self.modules)) or "none"
+            reason = f"its runner lets services start {named}: name it too, in Runner(spawnable=...)"
+        elif self.modules is None and ("/" in module or ":" in module):
+            reason = "services start modules by their names; a runner that means this image says Runner(spawnable=...)"
+        else:
+            return
+        raise StartError(module, reason)
+
+
+class Branches:
+    """
+    All services of a job that start services.
+
+    Each has a control connection of its own to the runner. When that ends, or the worker does, all that has grown
+    from it is killed, to any depth.
+
+    Args:
+        hub: where they dial in.
+        workforce: places what they ask for.
+        grant: what they may.
+        observer: who watches.
+    """
+
+    def __init__(self, hub: Hub, workforce: Workforce, grant: Grant, observer: Observer) -> None:
+        self._hub = hub
+        self._workforce = workforce
+        self._grant = grant
+        self._observer = observer
+        self._spawned: set[int] = set()
+        hub.on_parent = self._begin
+        workforce.on_end = self._forget
+
+    def _begin(self, worker: int, link: Link) -> None:
+        """Take the control connection of a service that has asked for its first worker."""
+        record = self._hub.find(worker)
+        branch = Branch(worker, record.branch.depth + 1 if isinstance(record, Child) else 1, link)
+        self._hub.branches[worker] = branch
+        self._workforce.own(self._serve(branch))
+
+    def _forget(self, worker: int) -> None:
+        """Take note that a worker has ended: what it has started ends too."""
+        self._spawned.discard(worker)
+        branch = self._hub.branches.pop(worker, None)
+        if branch:
+            self._cut(branch)
+
+    def _cut(self, branch: Branch) -> None:
+        """Kill all that has grown from a worker, once."""
+        if branch.is_over:
+            return
+        branch.is_over = True
+        branch.link.abort()
+        for placed in branch.placed.values():
+            self._workforce.drop(placed.group, placed.children)
+        branch.placed.clear()
+        for child in list(branch.children.values()):
+            self._workforce.kill(child, signal.SIGKILL)
+            if grown := self._hub.branches.get(child.worker):
+                self._cut(grown)
+
+    async def _serve(self, branch: Branch) -> None:
+        """Hear a service until its connection ends."""
+        try:
+            while True:
+                self._hear(branch, await branch.link.recv_frame())
+        except EndOfChannel:
+            await branch.link.aclose(_FAREWELL)
+        except (ParcsError, ValueError, TypeError, OverflowError) as error:
+            # The end of the connection, mostly, whose reason is the worker's affair; or what makes no sense.
+            if isinstance(error, ProtocolError | ValueError | TypeError):
+                self._observer.note("runner", f"worker {branch.worker} sent what can't be understood: {error}")
+        finally:
+            self._cut(branch)
+
+    def _hear(self, branch: Branch, frame: Frame) -> None:
+        values = codec.decode(frame.body)
+        if frame.type == FrameType.SPAWN:
+            request, module, count, options, address = values
+            if type(request) is not int or type(count) is not int or count < 1 or type(options) is not dict:
+                raise ProtocolError(f"{values} asks for no workers")
+            self._workforce.own(self._spawn(branch, request, str(module)[:_LONGEST], count, options, str(address)))
+        elif frame.type == FrameType.SPAWNED:
+            placed = branch.placed.pop(values[0])
+            self._workforce.ask(placed.group, placed.children, placed.address)
+        elif frame.type == FrameType.STARTED:
+            child = branch.children.get(values[0])
+            if child and not child.is_connected:
+                child.is_connected = True
+                self._observer.connected(child.module, child.worker)
+        elif frame.type == FrameType.KILL:
+            worker, number = values
+            if worker in branch.children and number in _SIGNALS:
+                self._workforce.kill(branch.children[worker], number)
+        else:
+            raise ProtocolError(f"a frame of type {frame.type} has no place on a parent's connection")
+
+    async def _spawn(
+        self, branch: Branch, request: int, module: str, count: int, options: dict[str, Any], address: str
+    ) -> None:
+        """Have workers placed for a service, and tell it their numbers; it answers when it expects them."""
+        try:
+            spec = _read(module, options, branch.worker)
+            place = Address.parse(address)
+            children = await self._place(branch, spec, count, request, place)
+        except ParcsError as error:
+            reason = error.reason if isinstance(error, StartError) else str(error)
+            lines = error.last_lines if isinstance(error, StartError) else ()
+            branch.tell(FrameType.SPAWNED, request, None, error_map(error) | {"reason": reason, "last_lines": lines})
+            return
+        if not branch.is_over:
+            branch.tell(FrameType.SPAWNED, request, children[0].worker, None)
+
+    async def _place(self, branch: Branch, spec: WorkerSpec, count: int, request: int, address: Address) -> list[Child]:
+        self._grant.check(spec.module, count, branch.depth + 1, len(self._spawned))
+        first = self._workforce.reserve(count)
+        children = [Child(spec.module, first + i, branch) for i in range(count)]
+        numbers = range(first, first + count)
+        self._spawned.update(numbers)
+        try:
+            group = await self._workforce.begin(spec, children)
+        except BaseException:
+            self._spawned.difference_update(numbers)
+            raise
+        branch.children.update(zip(numbers, children, strict=True))
+        if branch.is_over:  # any more
+            self._workforce.drop(group, children)
+        else:
+            branch.placed[request] = Placed(group, children, address)
+        return children
+
+
+def granted(modules: Iterable[str] | None, settings: Settings) -> Grant:
+    """Make the grant of a runner's arguments."""
+    return Grant(None if modules is None else frozenset(modules), settings.max_depth, settings.max_spawned)
+
+
+def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
+    """
+    Read what a service asks for; it may have sent anything.
+
+    Raises:
+        StartError: it makes no sense, or only a runner may choose it.
+        SettingError: an option has an impossible value.
+    """
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            raise StartError(module, f"{name}= is for its runner to choose, not for a service")
+        if not isinstance(value, _OPTIONS[name]):
+            raise StartError(module, f"{name}={value!r} makes no sense")
+    return WorkerSpec.make(module, parent=parent, **options)
