@@ -17,8 +17,8 @@ from aioparcs.display.pace import Pace, duration, frequency
 from aioparcs.display.plain import PlainDisplay
 from aioparcs.display.pools import Pool
 from aioparcs.engine import PoolState
-from tests.command import in_terminal, visible
-from tests.jobs import execute, module
+from tests.command import COMMAND, in_terminal, run, visible
+from tests.jobs import Witness, execute, job, module, until
 
 DIVISORS = PoolState(0, "divisors", 0, 0, 20_000, 8, 8, 8)
 
@@ -380,3 +380,82 @@ def test_what_is_watched_already_is_not_watched_twice(audience: Path) -> None:
     code, written = in_terminal("run", audience.parent, PARCS_PROGRESS="off")
     assert code == 0
     assert len(re.findall(r"1 worker, \d+\.\d s\n", visible(written)[-200:])) == 1
+
+
+# A real pool
+
+ODD = """
+from aioparcs import serve
+
+def odd(n):
+    if n % 2 == 0:
+        raise ValueError("even")
+    return n
+
+serve(odd)
+"""
+POOLING = """
+from aioparcs import run
+
+async def main(runner):
+    async with runner.pool("odd", 2) as pool:
+        odd = await pool.map(range(10), return_exceptions=True)
+        print(sum(isinstance(one, int) for one in odd))
+    async with runner.pool("odd", 1, progress="one by one") as pool:
+        async for n in pool.imap(iter((1, 3, 5))):
+            pass
+    async with runner.pool("odd", 1, progress=False) as pool:
+        await pool.map([1])
+
+run(main)
+"""
+
+
+@pytest.fixture
+def pooling(tmp_path: Path) -> Path:
+    """Make a program with pools."""
+    module(tmp_path, "odd", ODD)
+    return module(tmp_path, "pooling", POOLING) / "pooling"
+
+
+def told(written: str) -> list[str]:
+    """Leave the lines about items, without times and rates."""
+    lines = (" ".join(re.sub(r"[\d.,]+(?: s|/\w+)\b|━", "", line).split()) for line in written.splitlines())
+    return [line for line in lines if re.search(r"\bin\b", line)]
+
+
+def test_a_log_is_told_of_real_pools(pooling: Path) -> None:
+    done = run("run", pooling)
+    assert (done.returncode, done.stdout) == (0, "5\n")
+    assert told(done.stderr) == [
+        "odd: 10 of 10 items in , , 2 workers, 5 failed",
+        "one by one: 3 items in , , 1 worker",
+    ]
+    assert done.stderr.count("odd: 10 of 10") == 1
+
+
+def test_quietly_a_real_pool_tells_of_failed_items_only(pooling: Path) -> None:
+    done = run("run", "-q", pooling)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "5\n", "odd: 5 of 10 items failed\n")
+
+
+@pytest.mark.parametrize("command", [[*COMMAND, "run"], [sys.executable]], ids=["aioparcs run", "python"])
+def test_a_terminal_shows_real_pools(pooling: Path, command: list[str]) -> None:
+    code, written = in_terminal(pooling if "run" in command else pooling / "main.py", command=command)
+    assert code == 0
+    text = visible(written)
+    assert re.search(r"[\r\n]5\n", text)
+    assert re.search(r"[\r\n]odd +4 of 4 done *\n", text)
+    assert told(text)[-2:] == ["odd 10 of 10 5 failed in 2 workers", "one by one 3 in 1 worker"]
+
+
+def test_a_program_by_itself_says_nothing_of_short_pools_in_a_log(pooling: Path) -> None:
+    done = execute(pooling / "main.py", PARCS_MODULES="")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "5\n", "")
+
+
+async def test_a_pool_tells_of_its_last_results_before_it_is_over() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.pool("functions", 2) as pool:
+        await pool.map(range(100), function="add")
+        await until(lambda: witness.events[-1] == ("pooled", PoolState(pool._id, "functions", 100, 0, 100, 0, 2, 2)))

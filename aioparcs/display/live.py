@@ -20,7 +20,8 @@ from aioparcs.display.terminal import Terminal, harmless
 __all__ = ["Board", "LiveDisplay", "live_display"]
 
 COLORS = ("cyan", "magenta", "yellow", "green", "blue", "red")
-BAR = (10, 40)  # columns: the least and the most
+BAR = (10, 30)  # columns: the least and the most
+TEXTS = 70  # columns that the texts of a row need beside its bar
 POOLS = 10  # rows of pools, at the most
 
 
@@ -91,7 +92,7 @@ class Board:
         table = Table.grid(padding=(0, 2, 0, 0))
         for _ in range(3):
             table.add_column(no_wrap=True)
-        width = min(max(options.max_width - (72 if shown else 62), BAR[0]), BAR[1])
+        width = min(max(options.max_width - TEXTS, BAR[0]), BAR[1])
         for count in display.tally.counts:
             self._add_module(table, count, width, bare=bool(shown) and not count.reports)
         for pool in shown:
