@@ -52,6 +52,11 @@ class Program:
         if core is not None:  # long before it is ready: it still has Python to load
             os.sched_setaffinity(self._process.pid, {core})
 
+    @property
+    def pid(self) -> int | None:
+        """The process, None once it has ended."""
+        return self._process.pid if self._process.poll() is None else None
+
     def ask(self, line: str) -> str:
         """Write a line and read the answer."""
         assert self._process.stdin

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Self
+
+import psutil
 
 from benchmarks.harness import ROOT, Program, ProgramFailed
 
@@ -76,7 +78,7 @@ class _Pools:
                     RAY_USAGE_STATS_ENABLED="0",
                     TMPDIR=folder,
                 )
-                stack.callback(program.kill)
+                stack.callback(_kill, program)
                 self._programs[name] = program
                 if program.line() != "ready":
                     raise ProgramFailed(f"{name} did not get ready")
@@ -95,3 +97,12 @@ class _Pools:
             if kind is None:
                 for program in self._programs.values():
                     program.close()
+
+
+def _kill(program: Program) -> None:
+    """Kill a pool that has not ended, and all below it: not everything of Ray's ends by itself."""
+    if program.pid is not None:
+        for process in psutil.Process(program.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    program.kill()
