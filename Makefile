@@ -5,8 +5,9 @@ BENCH := build/bench-venv
 py   := $(VENV)/bin/python
 # Never a console script: its first line can't hold a path with a space in it.
 pip  := $(py) -m pip -qq --disable-pip-version-check --no-input install
+PICTURES := floyd_warshall/floyd_warshall.jpg mandelbrot/mandelbrot.png painting/painting.jpg pi/pi.png word_count/word_count.png
 
-.PHONY: help demo test test-all check bench bench-swarm bench-pool cluster cluster-down clean .venv
+.PHONY: help demo examples test test-all check bench bench-swarm bench-pool cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -15,6 +16,12 @@ help: ## list the targets
 demo: $(VENV)/.runtime ## find the divisors of a number on 8 workers of this machine
 	@$(py) -m aioparcs run runner --modules examples -e N=111111111 -e P=8
 	@echo "Next: $(py) -m aioparcs new hello"
+
+examples: $(VENV)/.dev ## run the examples that draw, and renew their pictures
+	@for picture in $(PICTURES); do \
+		$(py) -m aioparcs run examples/$${picture%/*}/runner -e PICTURE=examples/$$picture || exit; \
+	done
+	@$(py) -m aioparcs run examples/qr_codes/runner -e N=1 -e FOLDER=examples/qr_codes
 
 test: $(VENV)/.dev ## run the tests
 	@$(py) -m pytest

@@ -37,7 +37,7 @@ ROOT = Path(__file__).parent.parent
 README, TUTORIAL, SETTINGS = ROOT / "README.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / "settings.md"
 # Those whose programs run.
 PROGRAMS = [README, TUTORIAL, SETTINGS, ROOT / "docs" / "peers.md"]
-DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("examples/*/README.md")]
+DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("examples/**/README.md")]
 # A cell of a notebook: a program without a file, in a loop that runs already.
 CELL = """
 import ast, asyncio, sys
@@ -261,7 +261,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_exists(document: Path) -> None:
-    targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text()))
+    targets = set(re.findall(r"(?m)^([.a-z-]+):", (ROOT / "Makefile").read_text()))
     for command in commands(document):
         program, *words = shlex.split(command, comments=True)
         if program == "make":

@@ -1,0 +1,14 @@
+"""Count the words of a text."""
+
+import re
+from collections import Counter
+
+from aioparcs import serve
+
+
+def count(text: str) -> dict[str, int]:
+    """Count each word, whatever its capitals."""
+    return Counter(re.findall(r"[^\W\d_]+", text.lower()))
+
+
+serve(count)
