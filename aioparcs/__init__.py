@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aioparcs.address import Address
     from aioparcs.channel import Channel
     from aioparcs.codec import register
+    from aioparcs.collectives import barrier, gather, reduce, scatter
     from aioparcs.errors import (
         BuildError,
         BusyError,
@@ -41,6 +42,10 @@ _HOMES = {
     "Address": "aioparcs.address",
     "Channel": "aioparcs.channel",
     "register": "aioparcs.codec",
+    "barrier": "aioparcs.collectives",
+    "gather": "aioparcs.collectives",
+    "reduce": "aioparcs.collectives",
+    "scatter": "aioparcs.collectives",
     "BuildError": "aioparcs.errors",
     "BusyError": "aioparcs.errors",
     "ChannelClosed": "aioparcs.errors",
@@ -87,8 +92,12 @@ __all__ = [
     "Task",
     "WorkerLost",
     "__version__",
+    "barrier",
+    "gather",
+    "reduce",
     "register",
     "run",
+    "scatter",
     "serve",
 ]
 

@@ -69,6 +69,7 @@ class FrameType(IntEnum):
     AUTH = 11
     WELCOME = 12
     REJECT = 13
+    BARRIER = 15
     START = 16
     STARTED = 17
     EXITED = 18

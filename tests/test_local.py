@@ -150,7 +150,7 @@ def test_without_a_file_modules_are_in_the_current_folder(tmp_path: Path) -> Non
 
 
 async def test_a_module_that_is_nowhere_lists_those_that_are_there(tmp_path: Path) -> None:
-    for folders, others in (([tmp_path], "there are none"), ([MODULES, tmp_path], "there are: functions, ")):
+    for folders, others in (([tmp_path], "there are none"), ([MODULES, tmp_path], ", talker")):
         async with job(*folders) as runner:
             for name in ("nowhere", "..", "", "."):
                 with pytest.raises(StartError, match=re.escape(others)):

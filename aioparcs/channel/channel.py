@@ -11,6 +11,7 @@ import msgpack
 from aioparcs import codec, wire
 from aioparcs.channel.arrival import Arrival
 from aioparcs.channel.calls import Calls
+from aioparcs.channel.failure import read_error
 from aioparcs.errors import ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
@@ -84,6 +85,8 @@ class Channel(Calls):
         peer: int | None = None,
     ) -> None:
         self._received = 0
+        self._barriers = self._own_barriers = 0  # that the peer has come to, and that this side has
+        self._broken: dict[int, bytes] = {}  # what the peer has told of a barrier that nobody will pass
         super().__init__(reader, writer, settings=settings, version=version, peer_limits=peer_limits, peer=peer)
         self._opened = self._loop.time()
         self._frames = self._inbox.frames
@@ -219,6 +222,44 @@ class Channel(Calls):
         """Have ``callback`` called whenever something arrives; returns what undoes it."""
         return self._inbox.watch(callback)
 
+    async def barrier(self) -> None:
+        """
+        Tell the peer that this side is at a barrier, and wait until the peer lets it pass.
+
+        Messages that arrive meanwhile are kept, however many. Cancelling it while it waits to pass doesn't take back
+        that this side has come: the next barrier is the next one.
+
+        Raises:
+            RemoteError: somebody whom the peer waits for as well will never come.
+            EndOfChannel, ConnectionLost, ChannelClosed: see `recv`.
+        """
+        await self.send_frame(FrameType.BARRIER)
+        self._own_barriers += 1
+        await self.wait_barrier(self._own_barriers)
+
+    async def wait_barrier(self, number: int) -> None:
+        """
+        Wait until the peer has come to its barrier of some number, counted from 1, or lets this side pass that one.
+
+        Cancelling it changes nothing. It raises what `barrier` raises.
+        """
+        if self._version == 1:
+            raise ProtocolError("the original wire knows no barriers")
+        inbox, changed = self._inbox, asyncio.Event()
+        unwatch = inbox.watch(changed.set)
+        inbox.read_on(1)
+        try:
+            while self._barriers < number:
+                self._check_receiving()
+                changed.clear()
+                await changed.wait()
+        finally:
+            inbox.read_on(-1)
+            unwatch()
+        body = self._broken.pop(number, None)
+        if body is not None:
+            raise read_error(codec.decode(body))
+
     def statistics(self) -> Statistics:
         """Tell what this channel has done so far."""
         if self._lost.done():
@@ -232,6 +273,15 @@ class Channel(Calls):
         )
 
     # Inside
+
+    def _take(self, frame: Frame) -> bool:
+        if frame.type != FrameType.BARRIER:
+            return super()._take(frame)
+        self._barriers += 1
+        if frame.body:
+            self._broken[self._barriers] = bytes(frame.body)
+        self._inbox.consumed(frame)
+        return True
 
     async def _recv(self, *, stop: bool = False) -> Any:
         """Receive a message; with ``stop`` the peer's goodbye stops an iteration."""

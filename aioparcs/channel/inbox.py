@@ -28,6 +28,7 @@ _head = wire.unpack_head
 _LARGE = 1 << 20
 # A piece with this much missing is received straight into its memory; below it, switching costs more than a copy.
 _FILL = 128 << 10
+_BOUNDLESS = 1 << 62
 
 
 class Inbox:
@@ -80,6 +81,7 @@ class Inbox:
         self._fail = fail
         self._take = take
         self._limit = settings.receive_queue
+        self._insistent = 0  # how many wait for what is behind the messages in line
         self._wanted = False
         self.waiter: Arrival | None = None
         self.alert = False
@@ -219,7 +221,7 @@ class Inbox:
     def _reserve(self, size: int) -> bool:
         if size < _LARGE:
             return True
-        wanted = self.waiter is not None or self._wanted or self._discarding
+        wanted = self.waiter is not None or self._wanted or self._discarding or self._insistent > 0
         if not RECEIVING.take(size, self._settings.receive_budget, force=wanted, expected=bool(self.expected)):
             return False
         self._reserved += size
@@ -239,6 +241,13 @@ class Inbox:
         self._wanted = True
         self.retry()
         self._wanted = False
+
+    def read_on(self, count: int) -> None:
+        """Read on whatever waits in line, until as many have asked for it with 1 as have with -1."""
+        self._insistent += count
+        self._limit = _BOUNDLESS if self._insistent else self._settings.receive_queue
+        self.retry()
+        self.resume()
 
     def aim(self, target: memoryview | None) -> None:
         """Receive the buffer of the next raw message into ``target``, if it fits."""

@@ -88,6 +88,18 @@ class Service:
         with suppress(BlockingIOError, OSError):  # nobody watches, or reports come faster than anyone looks
             os.write(self._progress, PROGRESS.pack(self.worker, done, total))
 
+    def barrier(self) -> Coroutine[Any, Any, None]:
+        """
+        Wait until all workers that the runner's `barrier` waits for have come this far; then all go on.
+
+        Messages that arrive meanwhile are kept for `recv`. Cancelling it doesn't take back that this worker has come.
+
+        Raises:
+            RemoteError: another one will never come, so nobody passes; it says who, and why.
+            EndOfChannel, ConnectionLost: see `recv`.
+        """
+        return self._channel.barrier()
+
     # Other workers
 
     def listen(self) -> Coroutine[Any, Any, Address]:

@@ -7,9 +7,11 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from aioparcs.channel import Channel, Statistics
+from aioparcs import codec
+from aioparcs.channel import Channel, Statistics, error_map
 from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.settings import Settings
+from aioparcs.wire import FrameType
 
 __all__ = ["Task"]
 
@@ -52,6 +54,7 @@ class Task:
         self._connected: asyncio.Future[Channel] = loop.create_future()
         self._exited: asyncio.Future[WorkerLost | None] = loop.create_future()
         self._channel: Channel
+        self._barriers = 0  # that it was let pass, or told that nobody will
         self._version = 2
 
     def __repr__(self) -> str:
@@ -132,6 +135,27 @@ class Task:
             return await self._channel.call(name, *args, **kwargs)
         except _EXPLAINED as error:
             raise await self._explain(error) from error.__cause__
+
+    async def wait_barrier(self) -> None:
+        """
+        Wait until the worker is at a barrier that it hasn't passed; see `collectives.barrier`.
+
+        Raises:
+            WorkerLost: it is gone, or has ended without coming.
+            RemoteError: its program failed.
+        """
+        try:
+            await self._channel.wait_barrier(self._barriers + 1)
+        except EndOfChannel as error:
+            raise WorkerLost(self.name, "has ended without coming to the barrier") from error
+        except _EXPLAINED as error:
+            raise await self._explain(error) from error.__cause__
+
+    def pass_barrier(self, broken: ParcsError | None = None) -> None:
+        """Let the worker pass its next barrier, now or when it comes; or have an error raised there."""
+        self._barriers += 1
+        if self._version > 1:
+            self._channel.post_frame(FrameType.BARRIER, codec.encode_inline(error_map(broken))[0] if broken else b"")
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self

@@ -1,0 +1,37 @@
+"""The point that all workers reach before any goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aioparcs.collectives.together import together
+from aioparcs.errors import ParcsError
+from aioparcs.task import Task
+
+__all__ = ["barrier"]
+
+
+async def barrier(tasks: Sequence[Task]) -> None:
+    """
+    Wait until every worker is at its `Service.barrier`, and let them all go on.
+
+    A worker that is lost, fails or ends before it came breaks the barrier: here that is raised, and in each of the
+    others ``await self.barrier()`` raises a `RemoteError` that says so, also in those that come later. What workers
+    sent before and nobody has received yet waits in this process's memory. Cancelling it lets nobody go on: a later
+    call finds those who wait still waiting.
+
+    Args:
+        tasks: the workers.
+
+    Raises:
+        WorkerLost: one is lost, or has ended without coming; it is named.
+        RemoteError: the program of one has failed.
+    """
+    try:
+        await together(task.wait_barrier() for task in tasks)
+    except ParcsError as error:
+        for task in tasks:
+            task.pass_barrier(error)
+        raise
+    for task in tasks:
+        task.pass_barrier()

@@ -1,0 +1,70 @@
+"""Takes part in collective operations, as each message says: ``[verb, argument...]``."""
+
+import asyncio
+import hashlib
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from aioparcs import ParcsError, Service, serve
+
+
+class Chorus(Service):
+    async def run(self) -> None:
+        async for verb, *arguments in self:
+            await getattr(self, verb)(*arguments)
+
+    async def echo(self, value: Any) -> None:
+        await self.send(value)
+
+    async def meet(self, times: int, path: str = "") -> None:
+        """Come to barriers; the file, if any, is told when this worker has come to each, and when it goes on."""
+        for number in range(times):
+            self.note(path, f"{number} came")
+            try:
+                await self.barrier()
+            except ParcsError as error:
+                await self.send([type(error).__name__, str(error)])
+                return
+            self.note(path, f"{number} went")
+        await self.send("met")
+
+    def note(self, path: str, line: str) -> None:
+        if path:
+            with Path(path).open("a") as file:  # short lines that are appended are whole
+                file.write(f"{line}\n")
+
+    async def wait_for(self, path: str) -> None:
+        while not Path(path).exists():  # noqa: ASYNC110, ASYNC240  # a file has no event
+            await asyncio.sleep(0.005)
+
+    async def say(self, count: int, size: int) -> None:
+        for _ in range(count):
+            await self.send(bytes(size))
+
+    async def take(self, count: int) -> None:
+        """Receive so many messages, and tell what each of them is."""
+        for _ in range(count):
+            await self.send(digest(await self.recv()))
+
+    async def leave(self) -> None:
+        raise SystemExit(0)
+
+    async def fail(self) -> None:
+        raise ValueError("out of tune")
+
+    async def die(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def digest(value: Any) -> list[Any]:
+    """Describe a value: its kind, its size, and a hash of its bytes."""
+    if hasattr(value, "__array_interface__"):
+        return [str(value.dtype), list(value.shape), hashlib.sha256(value.tobytes()).hexdigest(), value.flags.writeable]
+    if isinstance(value, bytes):
+        return ["bytes", len(value), hashlib.sha256(value).hexdigest()]
+    return [value]
+
+
+serve(Chorus)
