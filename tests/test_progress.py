@@ -362,11 +362,19 @@ def test_a_program_by_itself_in_a_log_is_silent_and_loads_nothing_to_draw(audien
     assert (done.stdout, done.stderr) == ("on standard output\nafter False\n", "on standard error\n")
 
 
-def test_a_program_by_itself_that_fails_leaves_the_terminal_as_it_was(audience: Path) -> None:
-    audience.write_text(AUDIENCE.replace("await task.send(4)", "raise ValueError('why')"))
-    code, written = alone(audience)
-    assert code == 1
-    assert "ValueError: why\n" in visible(written)
+@pytest.mark.parametrize(
+    "end, code, said",
+    [
+        ("raise ValueError('why')", 1, "ValueError: why"),
+        ("import os; os.kill(os.getpid(), 2); await task.recv()", 130, "stopped by SIGINT"),
+        ("sys.exit(7)", 7, ""),
+    ],
+)
+def test_a_program_by_itself_leaves_the_terminal_as_it_was(audience: Path, end: str, code: int, said: str) -> None:
+    audience.write_text(AUDIENCE.replace("await task.send(4)", end))
+    returned, written = alone(audience)
+    assert returned == code
+    assert re.search(rf" s\n(.*\n)*{said}\n?$", visible(written)), "it is said beneath the display"
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
     assert "/aioparcs/" not in written
 
