@@ -67,6 +67,13 @@ def dijkstra(steps: np.ndarray) -> list[float]:
     return distances
 
 
+@pytest.mark.parametrize("n, weights, p", [(200, 1, 1), (1003, 7, 4), (400, 2, 5)])
+def test_the_model_that_is_fitted_in_a_ring(example: Example, n: int, weights: int, p: int) -> None:
+    told = example("all_reduce", N=n, WEIGHTS=weights, P=p, STEPS=60).stdout
+    assert told.startswith(f"{p} workers fitted {weights} weights to {n} rows in ")
+    assert float(found(r"is ([-+\de]+)\n", told)) < 1e-9
+
+
 def test_the_mandelbrot_set(example: Example, tmp_path: Path) -> None:
     told = example("mandelbrot", WIDTH=60, LIMIT=50, P=2, PICTURE="set.png").stdout
     wanted = [[stays(complex(x, y), 50) for x in np.linspace(-2.55, 1.05, 60)] for y in np.linspace(1.2, -1.2, 40)]
