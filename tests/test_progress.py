@@ -266,6 +266,8 @@ def test_a_terminal_shows_how_long_a_task_will_take() -> None:
             display.clock.now = second
             display.progress("teller", 0, second, 40)
         assert display.shown()[0] == "teller 25% 1 connected, 30 s left"
+        display.ended("teller", 0, "was killed by SIGKILL")
+        assert display.shown()[0] == "teller 25% 0 of 1 done, 1 failed"
 
 
 def test_a_pool_waits_for_its_workers_without_a_pace() -> None:
@@ -467,3 +469,14 @@ async def test_a_pool_tells_of_its_last_results_before_it_is_over() -> None:
     async with job(witness=witness) as runner, runner.pool("functions", 2) as pool:
         await pool.map(range(100), function="add")
         await until(lambda: witness.events[-1] == ("pooled", PoolState(pool._id, "functions", 100, 0, 100, 0, 2, 2)))
+
+
+async def test_a_pool_tells_how_far_it_is_while_nothing_comes(tmp_path: Path) -> None:
+    witness, go = Witness(), tmp_path / "go"
+    async with job(witness=witness) as runner, runner.pool("functions", 1) as pool:
+        waiting = pool.submit(str(go), function="wait_for")
+        state = PoolState(pool._id, "functions", 0, 0, 1, 1, 1, 1)
+        await until(lambda: witness.events.count(("pooled", state)) >= 3)
+        go.touch()
+        await waiting
+        await until(lambda: witness.events[-1] == ("pooled", state._replace(done=1, running=0)))

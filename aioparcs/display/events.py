@@ -46,7 +46,8 @@ class Display:
 
     def left(self, module: str) -> str:
         """Say how long a module's workers will take by what they report, ``12 s left``; nothing if nobody can tell."""
-        left = self._paces[module].left(self.elapsed, 1.0) if module in self._paces else None
+        works = module in self._paces and self.tally[module].ended < self.tally[module].asked
+        left = self._paces[module].left(self.elapsed, 1.0) if works else None
         return "" if left is None else f"{duration(left)} left"
 
     def started(self, module: str, workers: range) -> None:

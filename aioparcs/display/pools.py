@@ -79,13 +79,9 @@ class Pool:
     def workers(self) -> str:
         """Say how many workers it has, ``8 workers`` or ``6 of 8 workers``; of one that is over, had."""
         state = self.state
-        if self.ended is not None:
-            return counted(self._peak, "worker")
-        return (
-            f"{state.workers} of {state.wanted} workers"
-            if state.workers < state.wanted
-            else counted(state.workers, "worker")
-        )
+        if self.ended is None and state.workers < state.wanted:
+            return f"{state.workers} of {state.wanted} workers"
+        return counted(self._peak if self.ended is not None else state.workers, "worker")
 
     @property
     def failures(self) -> str:

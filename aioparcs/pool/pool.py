@@ -75,11 +75,10 @@ class Pool:
         self._concurrency = concurrency
         self._done = self._failures = self._total = 0
         self._is_total_known = True
-        self._reported = 0.0
         self._report_due: asyncio.TimerHandle | None = None
         self._sources: WeakSet[Source] = WeakSet()
         self._error: ParcsError | None = None
-        self._is_open = False
+        self._was_entered = self._is_open = False
         self._dispatch: Dispatch
         self._crew: Crew
         self._submissions: Submissions
@@ -93,8 +92,9 @@ class Pool:
         return self._crew.size if self._is_open else 0
 
     async def __aenter__(self) -> Self:
-        if self._is_open or self._reported:
+        if self._was_entered:
             raise RuntimeError("a pool is entered once; make another one")
+        self._was_entered = True
         self._loop = asyncio.get_running_loop()
         self._dispatch = Dispatch(self._retries, self._settled)
         self._crew = Crew(
@@ -246,19 +246,19 @@ class Pool:
             self._is_total_known = False
         else:
             self._total += count
-        self._report()
+        self._report_soon()
 
     def _settled(self, ok: bool) -> None:
         self._done += 1
         self._failures += not ok
         self._crew.answered()
-        if self._loop.time() - self._reported > _PERIOD:
-            self._report()
-        elif self._report_due is None:  # else the last of many results at once would be told of by nobody
+        self._report_soon()
+
+    def _report_soon(self) -> None:
+        if self._report_due is None and self._is_watched and self._is_open:
             self._report_due = self._loop.call_later(_PERIOD, self._report)
 
     def _report(self) -> None:
-        self._reported = self._loop.time()
         if self._report_due is not None:
             self._report_due.cancel()
             self._report_due = None
@@ -269,3 +269,5 @@ class Pool:
         self._observer.pooled(
             PoolState(self._id, self._name, self._done, self._failures, total, running, workers, wanted)
         )
+        if running:
+            self._report_soon()  # that nothing comes is news too
