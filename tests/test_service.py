@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aioparcs import EncodeError, EndOfChannel, RemoteError, Service, Settings, StartError, WorkerLost, serve
-from tests.jobs import Witness, execute, job, module, until
+from tests.jobs import Witness, execute, family, gone, job, module, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 # Conversation
@@ -259,6 +259,23 @@ async def test_a_runner_that_fails_lets_its_workers_clean_up_and_hears_them(tmp_
             raise KeyError
     assert witness.lines[0] == ["cleaned up"]
     assert ("stopped", "slow", 0) in witness.events
+
+
+async def test_a_worker_that_leaves_before_it_is_killed_has_not_failed() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner:
+        t = await runner.start("talker")
+        await t.send(["who"])
+        _, _, _, pid, _ = await t.recv()
+        others = [process for process in family() if process.pid != pid]
+        for process in others:
+            process.suspend()  # so that the request to kill it comes late
+        killing = asyncio.create_task(t.kill())
+        await gone([process for process in family() if process.pid == pid])
+        for process in others:
+            process.resume()
+        await killing
+    assert ("stopped", "talker", 0) in witness.events
 
 
 FRESH = """

@@ -89,7 +89,7 @@ class Launcher:
         self._link: Link | None = None
         self._requests: list[tuple[FrameType, bytes]] = []
         self._jobs: list[asyncio.Task[None]] = []
-        self._stopped: set[int] = set()  # workers that the runner itself ends
+        self._stopped: dict[int, int] = {}  # workers that the runner itself ends, and the signal
         self._gone = asyncio.Event()
         self._is_lost = False
         self._obituary: tuple[str, tuple[str, ...]] | None = None
@@ -142,7 +142,7 @@ class Launcher:
 
     def kill(self, worker: int, number: int) -> None:
         """Ask for a worker's end, by a signal; SIGTERM is followed by SIGKILL after a second."""
-        self._stopped.add(worker)
+        self._stopped[worker] = number
         if self._stop:
             self._stop()
             return
@@ -154,7 +154,7 @@ class Launcher:
 
     async def end(self, timeout: float) -> None:
         """Ask for the end of the job, and hear the workers' last lines; after ``timeout`` seconds, end abruptly."""
-        self._stopped.update(self.tasks)
+        self._stopped = dict.fromkeys(self.tasks, signal.SIGTERM) | self._stopped
         self._ask(FrameType.KILL, -1, signal.SIGTERM)
         if self._jobs:
             await asyncio.wait(self._jobs[:1], timeout=timeout)
@@ -283,11 +283,18 @@ class Launcher:
         task.give_up(f"it {lost.reason} before it was connected", lines)
         self._ended(task, lost if code else None)
 
+    def _is_stop(self, worker: int, lost: WorkerLost) -> bool:
+        """Tell whether an end is the one that the runner asked for, and no failure."""
+        asked = self._stopped.get(worker)
+        if asked == signal.SIGKILL:  # who was to die may have seen the end of its channel first, and left by itself
+            return True
+        return asked is not None and bool(lost.signal or lost.exitcode == _SIGTERM_EXIT)
+
     def _ended(self, task: Worker, lost: WorkerLost | None, *, cut: bool = False) -> None:
         del self.tasks[task.worker]
         self._last_lines.pop(task.worker, None)
         task.end(lost, cut=cut)
-        if lost and task.worker in self._stopped and (lost.signal or lost.exitcode == _SIGTERM_EXIT):
+        if lost and self._is_stop(task.worker, lost):
             self._observer.stopped(task.module, task.worker)
         else:
             self._observer.ended(task.module, task.worker, lost.reason if lost else None)
