@@ -175,18 +175,25 @@ class Crew:
         if self._deaths > _DEATHS + self.wanted:
             self._failed(StartError(self._spec.module, f"{self._deaths} of its workers have died with nothing to do"))
             return
+        failure: ParcsError | None = None
         self._coming += 1
         try:
-            task = await self._employer.replace(self._spec, gone)
-            self._tasks.add(task)
-            await task.wait_connected()
-            await self._prepare(task)
+            task = await self._successor(gone)
         except ParcsError as error:
-            self._do_without(error)
-            return
+            failure = error
         finally:
             self._coming -= 1
-        self._join(task)
+        if failure:
+            self._do_without(failure)
+        else:
+            self._join(task)
+
+    async def _successor(self, gone: Task) -> Task:
+        task = await self._employer.replace(self._spec, gone)
+        self._tasks.add(task)
+        await task.wait_connected()
+        await self._prepare(task)
+        return task
 
     def _do_without(self, error: ParcsError) -> None:
         self.wanted -= 1

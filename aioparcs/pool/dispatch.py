@@ -134,9 +134,12 @@ class Dispatch:
     # Inside
 
     def _settle(self, work: Work, ok: bool, value: Any) -> None:
-        if not work.is_unwanted:
-            work.client.settle(work, ok, value)
-            self._settled(ok)
+        if work.is_unwanted:
+            return
+        if not ok and not isinstance(value, WorkerLost):  # which names its item
+            value.add_note(str(work))
+        work.client.settle(work, ok, value)
+        self._settled(ok)
 
     def _fill(self, member: Member) -> None:
         while member.has_room and not self._is_over:
@@ -167,7 +170,6 @@ class Dispatch:
         try:
             member.send(work)
         except EncodeError as error:
-            error.add_note(str(work))
             self._settle(work, False, error)
             return True
         except ParcsError:  # it is gone; why is about to be known

@@ -121,12 +121,12 @@ class Pool:
         await self._leave()
 
     async def _leave(self) -> None:
+        self._is_open = False
         self._dispatch.close()
         try:
             await asyncio.gather(*(source.aclose() for source in self._sources))
             await self._crew.aclose()
         finally:
-            self._is_open = False
             self._report()
 
     # Calls
@@ -265,7 +265,7 @@ class Pool:
         if not self._is_watched:
             return
         total = self._total if self._is_total_known else None
-        running, workers, wanted = self._dispatch.running, self.size, self._crew.wanted
+        running, workers, wanted = self._dispatch.running * self._is_open, self.size, self._crew.wanted
         self._observer.pooled(
             PoolState(self._id, self._name, self._done, self._failures, total, running, workers, wanted)
         )

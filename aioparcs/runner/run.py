@@ -84,7 +84,7 @@ def explain(error: BaseException) -> None:
     if isinstance(error, ParcsError):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
         place = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
-        print(f"error{place}: {error}", file=sys.stderr)
+        print(f"error{place}: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
         return
     report = traceback.TracebackException.from_exception(error)
     _prune(report)

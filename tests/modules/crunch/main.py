@@ -1,0 +1,121 @@
+"""Functions for pools: quick ones, slow ones, and deadly ones."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from aioparcs import serve
+
+FACTOR = 1
+RUNNING = 0
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+def setup(factor: int) -> None:
+    global FACTOR
+    if factor < 0:
+        raise ValueError(f"{factor} is negative")
+    FACTOR = factor
+
+
+def scale(x: int) -> int:
+    return FACTOR * x
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def pid(_: Any = None) -> int:
+    return os.getpid()
+
+
+def refuse_odd(x: int) -> int:
+    if x % 2:
+        raise ValueError(f"{x} is odd")
+    return x
+
+
+def die_at(x: int, poison: int) -> int:
+    """Live, unless the item is poisonous; what it prints is quoted."""
+    if x == poison:
+        print(f"{x} is my end")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def leave(x: int) -> int:
+    if x < 0:
+        os._exit(0)
+    return x
+
+
+def wait_for(path: str) -> str:
+    """Compute until somebody makes the file."""
+    while not Path(path).exists():
+        time.sleep(0.002)
+    return path
+
+
+def note(folder: str, name: str) -> str:
+    """Leave a mark of each time that this is called."""
+    with open(Path(folder) / name, "a") as file:
+        file.write("x")
+    return name
+
+
+def note_and_die_once(folder: str, name: str) -> str:
+    mark = Path(folder) / name
+    first = not mark.exists()
+    note(folder, name)
+    if first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+
+def big(x: Any) -> int:
+    return len(x)
+
+
+async def rest(seconds: float) -> int:
+    """Tell how many of these run at once here."""
+    global RUNNING
+    RUNNING += 1
+    try:
+        await asyncio.sleep(seconds)
+        return RUNNING
+    finally:
+        RUNNING -= 1
+
+
+async def wait_or_tell(started: str, cancelled: str) -> None:
+    try:
+        Path(started).touch()  # noqa: ASYNC240  # quick
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        Path(cancelled).touch()  # noqa: ASYNC240  # quick
+        raise
+
+
+serve(
+    square,
+    setup,
+    scale,
+    add,
+    pid,
+    refuse_odd,
+    die_at,
+    leave,
+    wait_for,
+    note,
+    note_and_die_once,
+    big,
+    rest,
+    wait_or_tell,
+)
