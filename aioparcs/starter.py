@@ -1,23 +1,23 @@
-"""What all that start workers have in common: `Starter`, the base of runners and of services."""
+"""
+What all that start workers have in common: `Starter`, the base of runners and of services.
+
+Most services start none, so this file loads what starting needs when it is first used, and names it for types only.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import resource
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aioparcs.engine import Observer, WorkerSpec
-from aioparcs.errors import EndOfChannel, StartError
-from aioparcs.task import Starting, StartingMany, Task
+from aioparcs.errors import EndOfChannel
 
 if TYPE_CHECKING:
-    from aioparcs.pool import Employer, Pool
+    from aioparcs.engine import WorkerSpec
+    from aioparcs.pool import Employer, Pool, Watcher
+    from aioparcs.task import Starting, StartingMany, Task
 
-__all__ = ["Starter", "check_file_limit"]
-
-# Open files besides the workers' connections: standard streams, the loop, listeners, and some for the user.
-_SPARE_FILES = 24
+__all__ = ["Starter"]
 
 
 class Starter:
@@ -32,7 +32,7 @@ class Starter:
         """
         raise NotImplementedError
 
-    def _employ(self) -> tuple[Employer, Observer]:
+    def _employ(self) -> tuple[Employer, Watcher]:
         """Give a pool what starts its workers, and who is told of it."""
         raise NotImplementedError
 
@@ -67,6 +67,9 @@ class Starter:
             SettingError: an option has an impossible value.
             StartError: (when awaited) the worker did not start; says why, and what to do.
         """
+        from aioparcs.engine import WorkerSpec
+        from aioparcs.task import Starting
+
         spec = WorkerSpec.make(module, env=env, cpus=cpus, memory=memory, gpus=gpus, wire=wire, swarm=swarm)
         return Starting(lambda: self._place(spec, 1))
 
@@ -106,6 +109,9 @@ class Starter:
             SettingError: an option has an impossible value.
             StartError: (when awaited) a worker did not start; all the others are killed.
         """
+        from aioparcs.engine import WorkerSpec
+        from aioparcs.task import StartingMany
+
         if not 1 <= (1 if min_workers is None else min_workers) <= count:
             raise ValueError(f"count={count!r} and min_workers={min_workers!r} start no workers")
         spec = WorkerSpec.make(
@@ -158,11 +164,12 @@ class Starter:
             ValueError: a number is too small.
             StartError: (on entering) a worker did not start; all the others are killed.
         """
+        from aioparcs.engine import WorkerSpec
+        from aioparcs.pool import Pool
+
         spec = WorkerSpec.make(
             module, env=env, cpus=cpus, memory=memory, gpus=gpus, per_container=per_container, swarm=swarm
         )
-        from aioparcs.pool import Pool  # here: services that have no pools, almost all, don't wait for it to load
-
         employer, observer = self._employ()
         return Pool(
             employer,
@@ -214,23 +221,3 @@ class Starter:
         finally:
             for unwatch in undo:
                 unwatch()
-
-
-def check_file_limit(module: str, workers: int) -> None:
-    """
-    Refuse more workers than this process can have connections.
-
-    Args:
-        module: what is to be started.
-        workers: how many workers there would be.
-
-    Raises:
-        StartError: the limit of open files is lower.
-    """
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if workers + _SPARE_FILES > limit:
-        raise StartError(
-            module,
-            f"{workers} workers need about {workers + _SPARE_FILES} open files, and this process may have {limit}: "
-            "raise the limit (ulimit -n) or start fewer",
-        )

@@ -7,14 +7,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from aioparcs.channel import CONCURRENCY
-from aioparcs.engine import Observer, WorkerSpec
+from aioparcs.engine import PoolState, WorkerSpec
 from aioparcs.errors import ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.pool.dispatch import Dispatch
 from aioparcs.pool.member import Member
 from aioparcs.task import StartingMany, Task
 from aioparcs.wire import Frame
 
-__all__ = ["Crew", "Employer"]
+__all__ = ["Crew", "Employer", "Watcher"]
 
 # Workers that may die one after the other without one answer between before their module counts as broken.
 _DEATHS = 5
@@ -31,8 +31,18 @@ class Employer(Protocol):
     async def replace(self, spec: WorkerSpec, task: Task) -> Task:
         """Have a worker placed where another one was that is gone; returns before it is connected."""
 
-    def close(self) -> None:
+    def let_go(self) -> None:
         """Keep nothing for replacements any more."""
+
+
+class Watcher(Protocol):
+    """Whoever is told of a pool; see `Observer`."""
+
+    def pooled(self, state: PoolState) -> None:
+        """Be told how far a pool is."""
+
+    def note(self, module: str, text: str) -> None:
+        """Be told what people should know."""
 
 
 class _Unheard:
@@ -66,7 +76,7 @@ class Crew:
     def __init__(
         self,
         employer: Employer,
-        observer: Observer,
+        observer: Watcher,
         spec: WorkerSpec,
         dispatch: Dispatch,
         *,
@@ -146,7 +156,7 @@ class Crew:
         try:
             await asyncio.gather(*(self._end(task, gently=task not in busy) for task in self._tasks))
         finally:
-            self._employer.close()
+            self._employer.let_go()
 
     # Inside
 

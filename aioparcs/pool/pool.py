@@ -8,9 +8,9 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sized
 from typing import Any, Self
 from weakref import WeakSet
 
-from aioparcs.engine import Observer, PoolState, WorkerSpec
+from aioparcs.engine import PoolState, WorkerSpec
 from aioparcs.errors import ParcsError
-from aioparcs.pool.crew import Crew, Employer
+from aioparcs.pool.crew import Crew, Employer, Watcher
 from aioparcs.pool.dispatch import Dispatch
 from aioparcs.pool.results import Collection, Request, Results
 from aioparcs.pool.source import Source
@@ -49,7 +49,7 @@ class Pool:
     def __init__(
         self,
         employer: Employer,
-        observer: Observer,
+        observer: Watcher,
         spec: WorkerSpec,
         size: int,
         *,

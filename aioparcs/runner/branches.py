@@ -10,7 +10,7 @@ from aioparcs import codec
 from aioparcs.address import Address
 from aioparcs.channel import Link, error_map
 from aioparcs.engine import Observer, WorkerSpec
-from aioparcs.errors import EndOfChannel, ParcsError, ProtocolError, StartError
+from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel, ParcsError, ProtocolError, StartError
 from aioparcs.runner.branch import Branch, Child, Placed
 from aioparcs.runner.hub import Hub
 from aioparcs.runner.workforce import Workforce
@@ -20,7 +20,13 @@ from aioparcs.wire import Frame, FrameType
 __all__ = ["Branches", "Grant"]
 
 # Options of a start that a service may choose, those that mean the same on every engine, and what they are.
-_OPTIONS: dict[Any, Any] = {"env": dict, "cpus": int | float, "memory": int | str, "gpus": int, "per_container": int}
+_OPTIONS: dict[Any, Any] = {
+    "env": dict,
+    "cpus": int | float,
+    "memory": int | str,
+    "gpus": int,
+    "per_container": int | str,
+}
 # What a service may send its workers: another signal may be none, or mean anything.
 _SIGNALS = (signal.SIGTERM, signal.SIGKILL)
 # Seconds that a service which has ended its connection gets to hear so.
@@ -131,10 +137,10 @@ class Branches:
                 self._hear(branch, await branch.link.recv_frame())
         except EndOfChannel:
             await branch.link.aclose(_FAREWELL)
-        except (ParcsError, ValueError, TypeError, OverflowError) as error:
+        except (ParcsError, LookupError, TypeError, ValueError) as error:
             # The end of the connection, mostly, whose reason is the worker's affair; or what makes no sense.
-            if isinstance(error, ProtocolError | ValueError | TypeError):
-                self._observer.note("runner", f"worker {branch.worker} sent what can't be understood: {error}")
+            if not isinstance(error, ConnectionLost | ChannelClosed):
+                self._observer.note("runner", f"worker {branch.worker} sent what can't be understood: {error!r}")
         finally:
             self._cut(branch)
 

@@ -33,7 +33,7 @@ class Employer:
         self._keep([successor])
         return successor
 
-    def close(self) -> None:
+    def let_go(self) -> None:
         """Let go of all launchers whose workers have ended, or as soon as they have."""
         self._workforce.keep(self._launchers, False)
 

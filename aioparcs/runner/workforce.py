@@ -14,8 +14,7 @@ from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, StartErr
 from aioparcs.runner.hub import Hub
 from aioparcs.runner.launchers import Launcher, Worker
 from aioparcs.settings import Settings
-from aioparcs.starter import check_file_limit
-from aioparcs.task import Task
+from aioparcs.task import Task, check_file_limit
 from aioparcs.transport import dial, raise_file_limit
 
 __all__ = ["Workforce"]

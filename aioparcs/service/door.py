@@ -35,12 +35,15 @@ class Door:
         home: where the runner is, and the job's token.
         settings: limits and deadlines.
         worker: this worker's number.
+
+    Attributes:
+        home, settings, worker: as they were given.
     """
 
     def __init__(self, home: Home, settings: Settings, worker: int) -> None:
-        self._home = home
-        self._settings = settings
-        self._worker = worker
+        self.home = home
+        self.settings = settings
+        self.worker = worker
         self._reception = Reception(Role.PEER, home.job, worker, home.token, settings, self._judge, _tell)
         self._listener: Listener | None = None
         self._opening = asyncio.Lock()
@@ -60,7 +63,7 @@ class Door:
         """
         async with self._opening:
             if self._listener is None:
-                tls, timeout = bool(self._home.address.fingerprint), self._settings.handshake_timeout
+                tls, timeout = bool(self.home.address.fingerprint), self.settings.handshake_timeout
                 self._listener = await listen(self._place(), self._receive, tls=tls, handshake_timeout=timeout)
         return self._listener.address
 
@@ -91,13 +94,13 @@ class Door:
         """
         who = f"worker {address.worker}"
         try:
-            seconds = self._settings.connect_timeout if timeout is None else timeout
+            seconds = self.settings.connect_timeout if timeout is None else timeout
             reader, writer = await dial(address, timeout=seconds)
         except ConnectionLost as error:
             raise ConnectionLost(f"{who} is gone, or not to be reached from here: {error}") from error
         try:
-            hello = Hello.of(Role.PEER, self._home.job, self._worker, self._settings)
-            peer = await introduce(reader, writer, hello, self._home.token, self._settings.handshake_timeout)
+            hello = Hello.of(Role.PEER, self.home.job, self.worker, self.settings)
+            peer = await introduce(reader, writer, hello, self.home.token, self.settings.handshake_timeout)
             if peer.worker != address.worker:
                 raise HandshakeError(f"worker {peer.worker} is there now")
         except HandshakeError as error:
@@ -135,26 +138,26 @@ class Door:
 
     def _place(self) -> Address:
         """Choose where to listen: wherever this worker reaches its runner, or on the network of the peers."""
-        home = self._home.address
+        home = self.home.address
         if home.scheme == "unix":
-            return Address("unix", "@", 0, self._worker)
-        if self._home.peers is None:
-            return Address("tcp", _source(home.host), 0, self._worker)
-        for subnet in map(ip_network, filter(None, self._home.peers.split(","))):
+            return Address("unix", "@", 0, self.worker)
+        if self.home.peers is None:
+            return Address("tcp", _source(home.host), 0, self.worker)
+        for subnet in map(ip_network, filter(None, self.home.peers.split(","))):
             own = _source(str(subnet[1]))
             if own and ip_address(own) in subnet:
-                return Address("tcp", own, 0, self._worker)
+                return Address("tcp", own, 0, self.worker)
         raise SettingError(_NO_OVERLAY)
 
     def _judge(self, peer: Hello) -> str | None:
-        if peer.job != self._home.job:
-            return f"this is job {self._home.job}, not {peer.job}"
+        if peer.job != self.home.job:
+            return f"this is job {self.home.job}, not {peer.job}"
         if peer.role == Role.WORKER and peer.worker in self._expected:
             return None
         if peer.role != Role.PEER:
             return f"no {peer.role} {peer.worker} is expected"
         if self._dialled.qsize() >= _WAITING:
-            return f"{_WAITING} peers have dialled that worker {self._worker} has not accepted"
+            return f"{_WAITING} peers have dialled that worker {self.worker} has not accepted"
         return None
 
     async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -168,18 +171,18 @@ class Door:
         take(self._channel(peer, reader, writer))
 
     def _channel(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
-        keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
+        keep_alive(writer.transport, self.settings.liveness, user_timeout=False)
         limits = peer.max_body, peer.max_buffers
-        channel = Channel(reader, writer, settings=self._settings, peer_limits=limits, peer=peer.worker)
+        channel = Channel(reader, writer, settings=self.settings, peer_limits=limits, peer=peer.worker)
         self._open.add(channel)
-        if self._home.address.scheme == "tcp":  # the kernel tells of the end of a process, but not of a host's
+        if self.home.address.scheme == "tcp":  # the kernel tells of the end of a process, but not of a host's
             watch = asyncio.ensure_future(self._watch(channel, writer.transport))
             self._watching.add(watch)
             watch.add_done_callback(self._watching.discard)
         return channel
 
     async def _watch(self, channel: Channel, transport: asyncio.WriteTransport) -> None:
-        liveness = self._settings.liveness
+        liveness = self.settings.liveness
         if await wait_silent(transport, liveness):
             silent = f"the host of worker {channel.peer} was silent for {liveness:g} s (PARCS_LIVENESS)"
             channel.abort(ConnectionLost(silent))

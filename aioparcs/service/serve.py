@@ -85,7 +85,7 @@ def _program(targets: tuple[Any, ...]) -> Program:
         async def converse(channel: Channel, place: Place, door: Door) -> None:
             service = service_class()
             service._attach(channel, place, door)
-            await service.run()
+            await service._live()
 
         return converse
     functions: dict[str, Callable[..., Any]] = {

@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aioparcs.address import Address
 from aioparcs.channel import Channel
-from aioparcs.errors import EndOfChannel, SettingError
+from aioparcs.errors import EndOfChannel, SettingError, StartError
 from aioparcs.launcher import PROGRESS, Place
 from aioparcs.service.door import Door
+from aioparcs.starter import Starter
+
+# Most services start no workers; they don't wait for what that needs to load.
+if TYPE_CHECKING:
+    from aioparcs.engine import WorkerSpec
+    from aioparcs.pool import Employer, Watcher
+    from aioparcs.service.offspring import Offspring
+    from aioparcs.task import Task
 
 __all__ = ["Service"]
 
 
-class Service:
+class Service(Starter):
     """
     A worker's program; subclass it, write ``run``, and hand the class to `serve`::
 
@@ -31,6 +39,11 @@ class Service:
     an exception travels to the runner. ``run`` may compute without ever awaiting: the worker stays connected, and
     it is killed all the same when its runner is gone.
 
+    A service starts workers as a runner does: `start`, `start_many`, `pool`. They have their channels to this worker,
+    and end with it: when ``run`` has returned they may finish, for ``close_timeout`` seconds at the longest; when it
+    fails, or this worker is killed, they are killed. ``swarm=`` and ``wire="v1"`` are a runner's alone, and what a
+    service may start its runner says; see docs/tree.md.
+
     Attributes:
         worker: this worker's number in its job.
         rank: its number among those started together, from 0.
@@ -43,6 +56,7 @@ class Service:
     _channel: Channel
     _progress: int
     _door: Door | None
+    _offspring: Offspring | None = None
 
     async def run(self) -> None:
         """Do the work; a subclass says how."""
@@ -145,6 +159,36 @@ class Service:
         if self._door is None:
             raise SettingError("a runner of the original PARCS has no channels between workers")
         return self._door
+
+    # Workers of its own
+
+    async def _place(self, spec: WorkerSpec, count: int) -> list[Task]:
+        if self._door is None:
+            raise StartError(spec.module, "services of a runner of the original PARCS can't start any")
+        return await self._children().place(spec, count)
+
+    def _employ(self) -> tuple[Employer, Watcher]:
+        return self._children(), self._children()
+
+    def _children(self) -> Offspring:
+        if self._offspring is None:
+            from aioparcs.service.offspring import Offspring
+
+            self._offspring = Offspring(self._peers())
+        return self._offspring
+
+    async def _live(self) -> None:
+        """Run, and see that the workers it has started end with it."""
+        try:
+            await self.run()
+        except EndOfChannel:
+            pass  # the runner has ended the channel: that is a service's clean end too
+        except BaseException:
+            if self._offspring:
+                self._offspring.abort()
+            raise
+        if self._offspring:
+            await self._offspring.aclose()
 
     def _attach(self, channel: Channel, place: Place, door: Door | None = None) -> None:
         self._channel = channel

@@ -1,0 +1,232 @@
+"""The workers that a service starts: asked of the runner, which alone can start any, and connected to the service."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Any, NamedTuple
+
+from aioparcs import codec
+from aioparcs.auth import Role
+from aioparcs.channel import Channel, Link
+from aioparcs.engine import PoolState, WorkerSpec
+from aioparcs.errors import (
+    ConnectionLost,
+    DecodeError,
+    HandshakeError,
+    ParcsError,
+    ProtocolError,
+    SettingError,
+    StartError,
+    WorkerLost,
+)
+from aioparcs.launcher import connect
+from aioparcs.service.door import Door
+from aioparcs.task import Task, check_file_limit
+from aioparcs.transport import keep_alive, raise_file_limit
+from aioparcs.wire import Frame, FrameType
+
+__all__ = ["Offspring"]
+
+# Options that mean the same on every engine, and so may be a service's choice.
+_OPTIONS = ("env", "cpus", "memory", "gpus", "per_container")
+# Seconds that the runner gets to hear that this worker starts nothing more.
+_FAREWELL = 0.5
+
+
+class _Request(NamedTuple):
+    """What one start asked for."""
+
+    module: str
+    size: int
+    placed: asyncio.Future[list[Task]]
+
+
+class Offspring:
+    """
+    All workers that one service starts.
+
+    Args:
+        door: where they come in; it knows the runner as well.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._settings = door.settings
+        self._tasks: dict[int, Task] = {}
+        self._requests: dict[int, _Request] = {}
+        self._next_request = 0
+        self._link: Link | None = None
+        self._opening = asyncio.Lock()
+        self._listening: asyncio.Task[None] | None = None
+
+    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+        """
+        Have the runner place workers; returns before they are connected.
+
+        Cancelling it kills them.
+
+        Raises:
+            StartError: it is certain that they can't run, or the runner doesn't let services start them.
+        """
+        _check(spec)
+        check_file_limit(spec.module, len(self._tasks) + count)
+        try:
+            link = await self._open()
+            address = await self._door.address()
+        except (ConnectionLost, HandshakeError, SettingError) as error:
+            raise StartError(spec.module, f"the runner can't be asked for it, or it can't dial: {error}") from error
+        number, self._next_request = self._next_request, self._next_request + 1
+        placed: asyncio.Future[list[Task]] = asyncio.get_running_loop().create_future()
+        self._requests[number] = _Request(spec.module, count, placed)
+        options = {name: value for name in _OPTIONS if (value := getattr(spec, name)) is not None}
+        options["per_container"] = spec.per_container or "auto"
+        self._tell(link, FrameType.SPAWN, number, spec.module, count, options, str(address))
+        try:
+            return await placed
+        except asyncio.CancelledError:
+            if not placed.cancelled():  # it came at the same moment
+                self._kill_all(placed.result())
+            raise
+
+    async def replace(self, spec: WorkerSpec, task: Task) -> Task:
+        """Have a worker placed where another one was that is gone; see `place`."""
+        return (await self.place(spec, 1))[0]
+
+    def let_go(self) -> None:
+        """Keep nothing for replacements: the runner never does so for a service."""
+
+    def pooled(self, state: PoolState) -> None:
+        """Tell nobody: the runner's watchers see its own pools."""
+
+    def note(self, module: str, text: str) -> None:
+        """Print what people should know of a pool, as any output of this worker."""
+        print(f"{module}: {text}", file=sys.stderr)
+
+    async def aclose(self) -> None:
+        """Wait for all workers to finish, for ``close_timeout`` seconds at the longest. Cancelling it kills them."""
+        if self._link is None:
+            return
+        try:
+            tasks = list(self._tasks.values())
+            await asyncio.gather(*(task.shutdown() if task.is_connected else task.kill() for task in tasks))
+            await self._link.aclose(_FAREWELL)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection to the runner, which kills all that is left at once."""
+        if self._listening:
+            self._listening.cancel()
+        if self._link:
+            self._link.abort()
+
+    async def _open(self) -> Link:
+        async with self._opening:
+            if self._link is None:
+                raise_file_limit()
+                reader, writer, _ = await connect(self._door.home, Role.PARENT, self._door.worker, self._settings)
+                # No user timeout: this side may compute for long without reading.
+                keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
+                self._link = Link(reader, writer, settings=self._settings)
+                self._listening = asyncio.create_task(self._listen(self._link))
+        if self._listening and self._listening.done():
+            raise ConnectionLost("the connection to it has ended")
+        return self._link
+
+    async def _listen(self, link: Link) -> None:
+        """Hear the runner until the connection ends."""
+        try:
+            while True:
+                self._hear(link, await link.recv_frame())
+        except Exception as error:  # mostly the end of the connection, else fields that make no sense
+            if not isinstance(error, ParcsError) or isinstance(error, DecodeError):
+                link.abort()
+            self._lose(f"the connection to the runner has ended: {error}")
+
+    def _hear(self, link: Link, frame: Frame) -> None:
+        number, *values = codec.decode(frame.body)
+        if frame.type == FrameType.SPAWNED:
+            self._hear_placed(link, number, *values)
+        elif frame.type not in (FrameType.STARTED, FrameType.EXITED):
+            raise ProtocolError(f"a frame of type {frame.type} has no place on a parent's connection")
+        elif task := self._tasks.get(number):
+            (self._hear_start if frame.type == FrameType.STARTED else self._hear_end)(task, *values)
+
+    def _hear_placed(self, link: Link, number: int, first: int | None, error: dict[str, Any] | None) -> None:
+        module, size, placed = self._requests.pop(number)
+        if first is None:
+            if not placed.done():
+                reason, lines = (error or {}).get("reason", ""), (error or {}).get("last_lines", ())
+                placed.set_exception(StartError(module, reason, tuple(lines)))
+            return
+        tasks = [Task(module, first + i, i, size, self._settings, self._kill) for i in range(size)]
+        for task in tasks:
+            self._expect(link, task)
+        self._tell(link, FrameType.SPAWNED, number)
+        if placed.done():
+            self._kill_all(tasks)
+        else:
+            placed.set_result(tasks)
+
+    def _expect(self, link: Link, task: Task) -> None:
+        self._tasks[task.worker] = task
+
+        def take(channel: Channel) -> None:
+            if task.connect(channel):
+                self._tell(link, FrameType.STARTED, task.worker)
+            else:
+                channel.abort()  # it was given up while it shook hands
+
+        self._door.expect(task.worker, take)
+        task.on_settled(lambda task: self._door.forget(task.worker))
+
+    def _hear_start(self, task: Task, node: str, problem: list[Any] | None) -> None:
+        task.node = node
+        if problem:
+            reason, last_lines = problem
+            task.give_up(reason, tuple(last_lines))
+
+    def _hear_end(self, task: Task, how: list[Any] | None, cut: bool) -> None:
+        del self._tasks[task.worker]
+        lost = None
+        if how:
+            reason, exitcode, number, last_lines = how
+            lost = WorkerLost(task.name, reason, exitcode=exitcode, signal=number, last_lines=tuple(last_lines))
+        task.end(lost, cut=cut)
+
+    def _lose(self, reason: str) -> None:
+        """Take note that the runner, if it is still there, kills all of them."""
+        for request in self._requests.values():
+            if not request.placed.done():
+                request.placed.set_exception(StartError(request.module, reason))
+        self._requests.clear()
+        for task in self._tasks.values():
+            task.give_up(reason)
+            task.end(WorkerLost(task.name, f"is lost: {reason}"), cut=True)
+        self._tasks.clear()
+
+    def _kill(self, task: Task, number: int) -> None:
+        if self._link:
+            self._tell(self._link, FrameType.KILL, task.worker, number)
+
+    def _kill_all(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            self._kill(task, signal.SIGKILL)
+
+    @staticmethod
+    def _tell(link: Link, type: FrameType, *values: Any) -> None:
+        link.post_frame(type, codec.encode_inline(list(values))[0])
+
+
+def _check(spec: WorkerSpec) -> None:
+    """
+    Refuse what only a runner may choose.
+
+    Raises:
+        StartError: an option is none of a service's.
+    """
+    for name, is_asked in {'wire="v1"': spec.wire == "v1", "swarm=": bool(spec.swarm)}.items():
+        if is_asked:
+            raise StartError(spec.module, f"{name} is for its runner to choose, not for a service")

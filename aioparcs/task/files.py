@@ -1,0 +1,32 @@
+"""How many workers a process can have connections to."""
+
+from __future__ import annotations
+
+import resource
+
+from aioparcs.errors import StartError
+
+__all__ = ["check_file_limit"]
+
+# Open files besides the workers' connections: standard streams, the loop, listeners, and some for the user.
+_SPARE_FILES = 24
+
+
+def check_file_limit(module: str, workers: int) -> None:
+    """
+    Refuse more workers than this process can have connections.
+
+    Args:
+        module: what is to be started.
+        workers: how many workers there would be.
+
+    Raises:
+        StartError: the limit of open files is lower.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if workers + _SPARE_FILES > limit:
+        raise StartError(
+            module,
+            f"{workers} workers need about {workers + _SPARE_FILES} open files, and this process may have {limit}: "
+            "raise the limit (ulimit -n) or start fewer",
+        )

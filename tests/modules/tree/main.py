@@ -1,0 +1,150 @@
+"""A service that starts others like itself; it does as it is told, ``[verb, argument...]``, and answers."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from aioparcs import Service, StartError, WorkerLost, serve
+from aioparcs.wire import FrameType
+
+
+class Node(Service):
+    async def run(self) -> None:
+        self.tasks: list[Any] = []
+        async for verb, *arguments in self:
+            await self.send(await getattr(self, verb)(*arguments))
+
+    # What grows
+
+    async def grow(self, depth: int, width: int) -> list[Any]:
+        """Have a tree below this worker, and tell the numbers of its workers, each with those below it."""
+        if not depth:
+            return [self.worker]
+        async with self.start_many("tree", width) as tasks:
+            await asyncio.gather(*(task.send(["grow", depth - 1, width]) for task in tasks))
+            return [self.worker, *await asyncio.gather(*(task.recv() for task in tasks))]
+
+    async def plant(self, depth: int) -> list[int]:
+        """Have a chain below this worker that stays, and tell its processes."""
+        if not depth:
+            return [os.getpid()]
+        self.tasks.append(await self.start("tree"))
+        return [os.getpid(), *await self.tell(-1, "plant", depth - 1)]
+
+    async def begin(self, count: int, module: str, options: dict[str, Any]) -> list[Any]:
+        tasks = await self.start_many(module, count, **options)
+        self.tasks += tasks
+        return [[task.name, task.rank, task.size, task.state] for task in tasks]
+
+    async def gather(self, count: int) -> list[str]:
+        self.tasks += await asyncio.gather(*(self.start("tree") for _ in range(count)))
+        return [task.name for task in self.tasks]
+
+    async def attempt(self, module: str, options: dict[str, Any]) -> Any:
+        """Start one, and tell why that failed."""
+        try:
+            self.tasks.append(await self.start(module, **options))
+        except StartError as error:
+            return [error.module, error.reason, list(error.last_lines)]
+        return None
+
+    async def change_mind(self, module: str) -> str:
+        """Ask for one, and want none once it is certain that the runner knows."""
+        starting = asyncio.ensure_future(self.start(module)._start())
+        await self.start("tree")
+        starting.cancel()
+        await asyncio.wait([starting])
+        return "cancelled" if starting.cancelled() else "done"
+
+    async def squares(self, module: str, count: int) -> list[Any]:
+        async with self.pool(module, 2, retries=1) as pool:
+            return await pool.map(range(count))
+
+    # What it says to those it has started
+
+    async def tell(self, child: int, *words: Any) -> Any:
+        await self.tasks[child].send(list(words))
+        return await self.tasks[child].recv()
+
+    async def all_speak(self) -> list[Any]:
+        for task in self.tasks:
+            await task.send(["pid"])
+            await task.send_eof()
+        return [message async for _, message in self.recv_any(self.tasks)]
+
+    async def converse(self, rounds: int, path: str) -> None:
+        for number in range(rounds):
+            assert await self.tell(0, "echo", number) == number
+        Path(path).touch()  # noqa: ASYNC240  # quick
+
+    async def lose(self, child: int, *words: Any) -> list[Any]:
+        """Tell one something, if anything, and tell how it ended."""
+        try:
+            if words:
+                await self.tasks[child].send(list(words))
+            return [await self.tasks[child].recv()]
+        except WorkerLost as error:
+            return [error.worker, error.reason, error.exitcode, error.signal, list(error.last_lines)]
+
+    async def shut(self, child: int) -> str:
+        await self.tasks[child].shutdown()
+        return str(self.tasks[child].state)
+
+    # What it does by itself
+
+    async def echo(self, value: Any) -> Any:
+        return value
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+    async def who(self) -> list[int]:
+        return [self.worker, self.rank, self.size]
+
+    async def compute(self) -> None:
+        await self.send("computing")
+        time.sleep(60)  # noqa: ASYNC251  # its loop stands still
+
+    async def fail(self) -> None:
+        raise ValueError("as it was told")
+
+    async def leave(self, code: int) -> None:
+        print("my last line", flush=True)
+        os._exit(code)
+
+    async def finish_later(self, path: str) -> None:
+        """Go on until a file is there, also when whoever started this one has ended its channel."""
+        await self.send("going on")
+        while not Path(path).exists():  # noqa: ASYNC110, ASYNC240  # a test makes it
+            await asyncio.sleep(0.01)
+
+    async def cut(self) -> None:
+        """Lose the connection on which the runner is asked for workers."""
+        assert self._offspring
+        assert self._offspring._link
+        self._offspring._link.abort()
+
+    async def post(self, type: int, body: bytes) -> None:
+        """Send the runner anything on it."""
+        assert self._offspring
+        link = await self._offspring._open()
+        link.post_frame(type, body)
+
+    async def demand(self, module: str, options: Any, address: str) -> str:
+        """Ask the runner for what this package would not ask for, and tell why it refuses."""
+        from aioparcs.service.offspring import _Request
+
+        assert self._offspring
+        placed: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._offspring._requests[-1] = _Request(module, 1, placed)
+        link = await self._offspring._open()
+        self._offspring._tell(link, FrameType.SPAWN, -1, module, 1, options, address)
+        try:
+            return f"started {await placed}"
+        except StartError as error:
+            return error.reason
+
+
+serve(Node)
