@@ -413,6 +413,20 @@ async def test_an_engine_is_told_when_nobody_needs_a_group_any_more() -> None:
             assert (engine.released[-1].spec.parent, engine.released[0].spec.parent) == (2, -1)
 
 
+async def test_launchers_that_failed_stay_to_be_looked_at_until_their_branch_or_the_job_ends(tmp_path: Path) -> None:
+    module(tmp_path, "broken", "raise SystemExit(3)")
+    engine = Open([MODULES, tmp_path])
+    async with job(engine=engine) as runner:
+        with pytest.raises(StartError):
+            await runner.start("broken")
+        async with runner.start("tree") as root:
+            await ask(root, "attempt", "broken", {"env": {"X": "1"}})
+            await ask(root, "gather", 1)
+            await ask(root, "shut", 0)
+            await until(lambda: [group.first for group in engine.released] == [3])
+        await until(lambda: {group.first for group in engine.released} == {1, 2, 3})
+
+
 async def test_a_pool_keeps_its_launchers_for_replacements_until_it_ends(tmp_path: Path) -> None:
     engine = Open([module(tmp_path, "squares", FUNCTIONS)])
     async with job(engine=engine) as runner:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
 
 from aioparcs.cli.asking import EXIT_CODES, ask
 from aioparcs.cli.modules import Usage
@@ -21,7 +23,7 @@ from aioparcs.display.terminal import harmless
 # file names them for types only, and each command imports what it uses.
 if TYPE_CHECKING:
     from aioparcs.swarm.api import Swarm
-    from aioparcs.swarm.view import SwarmJob
+    from aioparcs.swarm.view import Container, SwarmJob
 
 __all__ = ["logs", "ps", "rm"]
 
@@ -29,6 +31,7 @@ _PS_EXAMPLES = """
 \b
 Examples:
   aioparcs ps
+  aioparcs ps 3f2a91c7                 its workers, and who has started whom
   aioparcs ps --json | jq '.[].workers[] | select(.state == "failed")'
 """
 _LOGS_EXAMPLES = """
@@ -49,13 +52,14 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
 @click.command(epilog=_PS_EXAMPLES + EXIT_CODES)
+@click.argument("job", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of the jobs, with each of their workers.")
-def ps(as_json: bool) -> None:
-    """Show the jobs on the cluster.
+def ps(job: str | None, as_json: bool) -> None:
+    """Show the jobs on the cluster; or the workers of JOB, below the runner or the service that started them.
 
     First it removes what is left of jobs whose runner is gone, as `aioparcs rm --orphans` does.
     """
-    ask(_ps(as_json))
+    ask(_ps(job, as_json))
 
 
 @click.command(epilog=_LOGS_EXAMPLES + EXIT_CODES)
@@ -90,17 +94,19 @@ def rm(jobs: tuple[str, ...], orphans: bool) -> None:
 # ps
 
 
-async def _ps(as_json: bool) -> None:
+async def _ps(name: str | None, as_json: bool) -> None:
     from aioparcs.swarm.jobs import find_jobs, sweep
 
     async with _swarm() as swarm:
         for name in await sweep(swarm):
             click.echo(f"removed what was left of job {name}", err=True)
-        jobs = await find_jobs(swarm)
+        jobs = await find_jobs(swarm) if name is None else await _named(swarm, [name])
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     if as_json:
         click.echo(json.dumps([_described(job) for job in jobs], indent=2))
+    elif name is not None:
+        console.print(_tree(jobs[0]))
     elif jobs:
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
         console.print(_table(jobs))
     else:
         click.echo(f"no jobs on {swarm.leader.shown}")
@@ -117,10 +123,31 @@ def _table(jobs: Iterable[SwarmJob]) -> Table:
     return table
 
 
+def _tree(job: SwarmJob) -> Tree:
+    """Draw who has started whom, a line for each container."""
+    tree = Tree(Text(f"{job.name}  {_state(job)}, {_age(time.time() - job.since)}, {_runner(job)}"))
+    _grow(tree, job, None)
+    return tree
+
+
+def _grow(tree: Tree, job: SwarmJob, above: Container | None) -> None:
+    for one in job.below(above):
+        workers = _span(one.workers)
+        words = [f"{one.module}{workers and ':'}{workers}", one.node, one.state, one.error]
+        if one.parent >= 0 and (above is None or len(above.workers) > 1):
+            words.append(f"started by worker {one.parent}")
+        _grow(tree.add(Text("  ".join(filter(None, words)))), job, one)
+
+
+def _span(workers: range) -> str:
+    """Write worker numbers: ``3``, or ``3-5``; "" if they are not known."""
+    return f"{workers[0]}-{workers[-1]}" if len(workers) > 1 else "".join(map(str, workers))
+
+
 def _described(job: SwarmJob) -> dict[str, Any]:
     workers = [
         {"container": one.number, "module": one.module, "slot": one.slot, "node": one.node, "state": one.state,
-         "error": one.error}
+         "error": one.error, "workers": list(one.workers), "parent": one.parent if one.parent >= 0 else None}
         for one in job.containers
     ]  # fmt: skip
     return {

@@ -129,6 +129,7 @@ class Branches:
             self._workforce.kill(child, signal.SIGKILL)
             if grown := self._hub.branches.get(child.worker):
                 self._cut(grown)
+        self._workforce.forget(branch.worker)
 
     async def _serve(self, branch: Branch) -> None:
         """Hear a service until its connection ends."""

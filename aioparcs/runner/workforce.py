@@ -27,6 +27,7 @@ class _Hold:
         self.group = group
         self.workers = 0
         self.is_kept = False
+        self.has_failed = False
 
 
 class _Request(NamedTuple):
@@ -194,6 +195,12 @@ class Workforce:
             hold.is_kept = keep
             self._let_go(hold)
 
+    def forget(self, parent: int) -> None:
+        """Let go of all that a worker has had made, now that it starts nothing more."""
+        for hold in {hold for hold in self._holds.values() if hold.group.spec.parent == parent}:
+            hold.has_failed = False
+            self._let_go(hold)
+
     def drop(self, group: WorkerGroup, workers: Sequence[Worker]) -> None:
         """Do without workers that no launcher was asked for."""
         for worker in workers:
@@ -242,8 +249,12 @@ class Workforce:
         self.on_end(worker)
 
     def _let_go(self, hold: _Hold) -> None:
-        """Have the engine remove what is of use to nobody any more; when the job ends it removes everything."""
-        if not hold.workers and not hold.is_kept and self._goes_on:
+        """
+        Have the engine remove what is of use to nobody any more; when the job ends it removes everything.
+
+        Launchers that have failed stay till then, for those who look after them from outside.
+        """
+        if not (hold.workers or hold.is_kept or hold.has_failed) and self._goes_on:
             self.own(self._release(hold.group))
 
     async def _release(self, group: WorkerGroup) -> None:
@@ -282,6 +293,8 @@ class Workforce:
         async for state in self._engine.states(group):
             launcher = self._hub.launchers[state.launcher]
             if state.state in ("failed", "gone"):
+                if (state.state == "failed" or state.exitcode) and (hold := self._holds.get(state.launcher)):
+                    hold.has_failed = True
                 launcher.gone(state, await self._engine.post_mortem(state.launcher))
             else:
                 launcher.hear(state)

@@ -105,7 +105,7 @@ class SwarmEngine:
             containers = -(-count // spec.per_container)
             slot, self._launchers = self._launchers, self._launchers + containers
             image = await self._images.find(spec.module)
-            around = await self._surroundings(spec, image, slot, containers)
+            around = await self._surroundings(spec, image, slot, range(first, first + count))
             headers = await asyncio.to_thread(one_registry, image)
             service = await self._create(service_spec(spec, containers, around), headers)
         except ClusterError as error:
@@ -193,7 +193,7 @@ class SwarmEngine:
         tasks = await self._swarm.reachable_tasks(self._job.id)
         return not any(task["Spec"]["ContainerSpec"]["Labels"].get(ROLE) == "worker" for task in tasks)
 
-    async def _surroundings(self, spec: WorkerSpec, image: str, slot: int, containers: int) -> Surroundings:
+    async def _surroundings(self, spec: WorkerSpec, image: str, slot: int, workers: range) -> Surroundings:
         original = spec.wire == "v1"
         overlay = original or (self._reach.overlay if self._overlay is None else self._overlay)
         if original and not self._reach.overlay:
@@ -204,11 +204,12 @@ class SwarmEngine:
             )
         networks = await find_networks(self._swarm, spec, self._network if overlay else None, wanted=overlay)
         if overlay and self._network:
-            await check_room(self._swarm, spec, self._network, containers)
+            await check_room(self._swarm, spec, self._network, -(-len(workers) // spec.per_container))
         return Surroundings(
             self._job,
             image,
             slot,
+            workers,
             None if original else self._secret,
             networks,
             original_leader(self._swarm.leader, self._node_address) if original else "",

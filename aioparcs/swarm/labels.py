@@ -5,13 +5,29 @@ from __future__ import annotations
 import os
 import socket
 
-__all__ = ["DEADLINE", "JOB", "MODULE", "ROLE", "RUNNER", "STACK", "job_labels", "runner_identity", "stack"]
+__all__ = [
+    "DEADLINE",
+    "JOB",
+    "MODULE",
+    "PARENT",
+    "ROLE",
+    "RUNNER",
+    "STACK",
+    "WORKERS",
+    "job_labels",
+    "runner_identity",
+    "stack",
+]
 
 # `docker stack`, Swarmpit and Portainer group by this one. Docker's documents don't promise it; its code does.
 STACK = "com.docker.stack.namespace"
 JOB = "io.aioparcs.job"
 ROLE = "io.aioparcs.role"  # "runner" or "worker"
 MODULE = "io.aioparcs.module"
+# The numbers of its first workers: FIRST, how many there are, and how many are in each container, parted by commas.
+WORKERS = "io.aioparcs.workers"
+# The number of the worker whose service has started it; what the runner has started has none.
+PARENT = "io.aioparcs.parent"
 # When, in seconds since 1970, what it starts should be connected: a job without a task after that is an orphan.
 DEADLINE = "io.aioparcs.deadline"
 # The process that directs the job: host, boot, process id and its start, so that a dead one can be told on its host.

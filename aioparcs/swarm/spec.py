@@ -15,7 +15,7 @@ from docker.types import Mount
 
 from aioparcs.engine import Job, WorkerSpec
 from aioparcs.errors import SettingError
-from aioparcs.swarm.labels import DEADLINE, MODULE, ROLE, RUNNER, job_labels, stack
+from aioparcs.swarm.labels import DEADLINE, MODULE, PARENT, ROLE, RUNNER, WORKERS, job_labels, stack
 
 __all__ = ["LAUNCHER_MEMORY", "TOKEN_PATH", "Surroundings", "check_options", "literal", "service_name", "service_spec"]
 
@@ -38,6 +38,7 @@ class Surroundings(NamedTuple):
         job: the job.
         image: the image, with its digest where that is known.
         first: the job's number of its first launcher.
+        workers: the numbers of its workers.
         secret: the ID and the name of the secret that holds the job's token, None for the original wire.
         networks: the IDs of the networks that it is on.
         leader: the leader's address for a service of the original PARCS, "" for others.
@@ -50,6 +51,7 @@ class Surroundings(NamedTuple):
     job: Job
     image: str
     first: int
+    workers: range
     secret: tuple[str, str] | None
     networks: tuple[str, ...]
     leader: str
@@ -99,6 +101,9 @@ def service_spec(spec: WorkerSpec, containers: int, around: Surroundings) -> dic
     IP (`dnsrr`): it would cost an address of the network, and nobody dials workers by name.
     """
     labels = {**job_labels(around.job.id), ROLE: "worker", MODULE: spec.module, DEADLINE: f"{around.deadline:.0f}"}
+    labels |= {WORKERS: f"{around.workers.start},{len(around.workers)},{spec.per_container}"}
+    if spec.parent >= 0:
+        labels[PARENT] = str(spec.parent)
     labels = {**spec.swarm.get("labels", {}), **labels, RUNNER: around.runner}
     template: dict[str, Any] = {
         "ContainerSpec": _container(spec, around, labels),

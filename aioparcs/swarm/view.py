@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from aioparcs.engine import LauncherState
-from aioparcs.swarm.labels import JOB, MODULE, ROLE, RUNNER
+from aioparcs.swarm.labels import JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS
 from aioparcs.swarm.states import is_over, launcher_state, newest
 
 __all__ = ["Container", "Record", "SwarmJob", "created", "job_of", "labels_of", "view"]
@@ -27,6 +27,8 @@ class Container(NamedTuple):
         state: ``placed``, ``running``, ``failed`` (it never got to run) or ``gone``.
         node: the name of its node, "" as long as it has none.
         error: what it waits for, or how it ended if that wasn't well; else "".
+        workers: the numbers of the workers that it was made for, as far as is known.
+        parent: the number of the worker that has started these, -1 for the runner.
     """
 
     number: int
@@ -36,6 +38,8 @@ class Container(NamedTuple):
     state: str
     node: str
     error: str
+    workers: range = range(0)
+    parent: int = -1
 
 
 class SwarmJob(NamedTuple):
@@ -69,6 +73,17 @@ class SwarmJob(NamedTuple):
         """What its workers run."""
         names = (labels_of(service).get(MODULE, "?") for service in self.services if not _is_runner(service))
         return tuple(sorted(set(names)))
+
+    def below(self, above: Container | None) -> list[Container]:
+        """
+        Give the containers whose workers were started by workers of one container.
+
+        Args:
+            above: the container, None for those that the runner has started, or whose parent is not known.
+        """
+        homes = {number: one.number for one in self.containers for number in one.workers}
+        wanted = above.number if above else None
+        return [one for one in self.containers if homes.get(one.parent) == wanted]
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -163,16 +178,37 @@ def created(record: Record) -> float:
 
 
 def _containers(service: Record, tasks: Iterable[Record], nodes: Mapping[str, str]) -> list[Container]:
-    module = labels_of(service).get(MODULE, "?")
+    labels = labels_of(service)
+    module, parent = labels.get(MODULE, "?"), int(labels.get(PARENT, -1))
     first = service["Spec"]["Name"].rpartition("-")[2]
     begin = int(first) if first.isdecimal() else 0
     found = []
     for slot, task in sorted(newest(tasks).items()):
         state = launcher_state(begin + slot - 1, task, nodes)
         found.append(
-            Container(state.launcher, module, service["ID"], slot, state.state, state.node, _error(state, task))
+            Container(
+                state.launcher,
+                module,
+                service["ID"],
+                slot,
+                state.state,
+                state.node,
+                _error(state, task),
+                _workers(labels.get(WORKERS, ""), slot),
+                parent,
+            )
         )
     return found
+
+
+def _workers(text: str, slot: int) -> range:
+    """Tell which workers a replica was made for, from the label of its service."""
+    try:
+        first, count, size = map(int, text.split(","))
+    except ValueError:  # none, or another version's
+        return range(0)
+    begin = first + (slot - 1) * size
+    return range(begin, min(begin + size, first + count))
 
 
 def _error(state: LauncherState, task: Record) -> str:

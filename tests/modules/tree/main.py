@@ -88,6 +88,10 @@ class Node(Service):
         except WorkerLost as error:
             return [error.worker, error.reason, error.exitcode, error.signal, list(error.last_lines)]
 
+    async def describe(self, child: int) -> list[Any]:
+        task = self.tasks[child]
+        return [task.name, task.node, task.state]
+
     async def shut(self, child: int) -> str:
         await self.tasks[child].shutdown()
         return str(self.tasks[child].state)

@@ -1,0 +1,141 @@
+"""Services that start services on a real Swarm: across its nodes, shown as a tree, and nothing left of a branch."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from aioparcs import Task, WorkerLost
+from tests.abroad import containers, own
+from tests.command import COMMAND, execute
+from tests.jobs import MODULES
+from tests.live import Cluster
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
+from tests.swarm_jobs import Job
+from tests.swarm_jobs import job as job
+
+PATIENCE = 60.0  # seconds: Docker takes some to start a container, and to end one
+
+
+@pytest.fixture(scope="module")
+def images(cluster: Cluster) -> None:
+    """Have the modules that start each other as images in the registry."""
+    command = [*COMMAND, "build", "tree", "functions", "--modules", str(MODULES), "--push"]
+    done = execute(command, None, **cluster.environment)
+    assert done.returncode == 0, done.stderr
+
+
+async def ask(task: Task, *request: Any) -> Any:
+    await task.send(list(request))
+    return await task.recv()
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110  # Docker tells nobody
+            await asyncio.sleep(0.2)
+
+
+def services(cluster: Cluster, job: str) -> set[str]:
+    """Name the job's Swarm services."""
+    mark = ("--filter", f"label=io.aioparcs.job={job}")
+    names = cluster.docker("service", "ls", "--format", "{{.Name}}", *mark).split()
+    return {name.removeprefix(f"parcs-{job}_") for name in names}
+
+
+def ps(cluster: Cluster, *arguments: str) -> str:
+    done = execute([*COMMAND, "ps", *arguments], None, **cluster.environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def test_a_tree_across_nodes_is_shown_as_one_and_its_services_end_with_its_branches(
+    cluster: Cluster, job: Job
+) -> None:
+    async with job(overlay=True) as runner:
+        root = await runner.start("tree")
+        await ask(root, "begin", 3, "tree", {"env": {"X": "1"}})
+        await ask(root, "begin", 2, "tree", {"per_container": 2})
+        await ask(root, "tell", 4, "plant", 1)
+        rows = [await ask(root, "describe", child) for child in range(5)]
+        nodes = {row[1] for row in rows} | {root.node}
+        assert len(nodes) == len(cluster.docker("node", "ls", "--quiet").split())
+        assert await ask(root, "tell", 1, "who") == [2, 1, 3]
+
+        lines = (await asyncio.to_thread(ps, cluster, runner.job)).splitlines()
+        assert lines[0].startswith(f"{runner.job}  running, ")
+        assert [line.partition("  node")[0] for line in lines[1:]] == [
+            "└── tree:0", "    ├── tree:1", "    ├── tree:2", "    ├── tree:3", "    └── tree:4-5", "        └── tree:6"
+        ]  # fmt: skip
+        assert lines[-1].endswith("  running  started by worker 5")
+        (found,) = json.loads(await asyncio.to_thread(ps, cluster, runner.job, "--json"))
+        assert [(one["workers"], one["parent"]) for one in found["workers"]] == [
+            ([0], None), ([1], 0), ([2], 0), ([3], 0), ([4, 5], 0), ([6], 5)
+        ]  # fmt: skip
+
+        assert services(cluster, runner.job) == {"tree-0", "tree-1", "tree-4", "tree-5"}
+        for child in range(3):
+            assert await ask(root, "shut", child) == "gone"
+        await until(lambda: services(cluster, runner.job) == {"tree-0", "tree-4", "tree-5"})
+        assert await ask(root, "shut", 4) == "gone"  # and its own worker with it
+        await until(lambda: services(cluster, runner.job) == {"tree-0", "tree-4"})
+        assert await ask(root, "tell", 3, "echo", "here") == "here"
+
+
+async def test_a_branch_that_is_killed_leaves_nothing_while_the_job_goes_on(cluster: Cluster, job: Job) -> None:
+    own(cluster)
+    async with job(overlay=True) as runner:
+        root, other = await asyncio.gather(runner.start("tree"), runner.start("tree"))
+        await asyncio.gather(ask(root, "plant", 2), ask(other, "plant", 1))
+        first = next(
+            one
+            for one in await asyncio.to_thread(containers, cluster, runner.job)
+            if json.loads(one.inspect("{{json .Config.Labels}}"))["io.aioparcs.workers"] == f"{root.worker},1,1"
+        )
+        await asyncio.to_thread(cluster.docker, "kill", first.id, node=first.node)
+        with pytest.raises(WorkerLost, match="SIGKILL"):
+            await root.recv()
+        # The container that failed can be looked at until the job ends; what grew from it is gone.
+        await until(lambda: len(services(cluster, runner.job)) == 3)
+        await until(lambda: len(containers(cluster, runner.job)) == 2)
+        (found,) = json.loads(await asyncio.to_thread(ps, cluster, runner.job, "--json"))
+        states = {one["workers"][0]: (one["state"], one["error"]) for one in found["workers"]}
+        assert states[root.worker] == ("gone", "was killed by SIGKILL")
+        assert await ask(other, "tell", 0, "echo", "here") == "here"
+
+
+async def test_a_pool_in_a_service(job: Job) -> None:
+    async with job(overlay=True) as runner, runner.start("tree") as root:
+        assert await ask(root, "squares", "functions", 5) == [1, 2, 3, 4, 5]
+
+
+async def test_without_the_overlay_network_a_service_is_told_why_it_starts_none(job: Job) -> None:
+    async with job(overlay=False) as runner, runner.start("tree") as root:
+        _, reason, _ = await ask(root, "attempt", "tree", {})
+        assert "this worker is on no network in which other workers can reach it" in reason
+        assert "SwarmEngine(overlay=True)" in reason
+
+
+async def test_an_image_that_is_missing_is_told_to_the_service_as_to_the_runner(job: Job) -> None:
+    async with job(overlay=True) as runner, runner.start("tree") as root:
+        _, reason, _ = await ask(root, "attempt", "absent", {})
+        assert "build it: aioparcs build absent --push" in reason
+        _, reason, _ = await ask(root, "attempt", "registry:5000/tree", {})
+        assert reason.startswith("services start modules by their names")
+
+
+async def test_services_of_workers_that_have_ended_do_not_wait_for_the_end_of_the_job(
+    cluster: Cluster, job: Job
+) -> None:
+    async with job() as runner:
+        async with runner.start_many("tree", 3, per_container=2) as tasks:
+            await asyncio.gather(*(ask(task, "pid") for task in tasks))
+            assert services(cluster, runner.job) == {"tree-0"}
+        await until(lambda: services(cluster, runner.job) == set())
+        await until(lambda: containers(cluster, runner.job) == [])
+        async with runner.pool("functions", 2, per_container=1) as pool:
+            assert await pool.map(range(3), function="add") == [1, 2, 3]
+            assert services(cluster, runner.job) == {"functions-2"}
+        await until(lambda: services(cluster, runner.job) == set())
