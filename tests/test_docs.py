@@ -36,7 +36,7 @@ from tests.test_original_wire import _the_port_is_ours as _the_port_is_ours  # a
 ROOT = Path(__file__).parent.parent
 README, TUTORIAL, SETTINGS = ROOT / "README.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / "settings.md"
 # Those whose programs run.
-PROGRAMS = [README, TUTORIAL, SETTINGS, ROOT / "docs" / "peers.md"]
+PROGRAMS = [README, TUTORIAL, SETTINGS, ROOT / "docs" / "peers.md", ROOT / "docs" / "tree.md"]
 DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("examples/**/README.md")]
 # A cell of a notebook: a program without a file, in a loop that runs already.
 CELL = """

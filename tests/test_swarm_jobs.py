@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aioparcs import SettingError
-from aioparcs.swarm.labels import DEADLINE, JOB, MODULE, ROLE, RUNNER, runner_identity
+from aioparcs.swarm.labels import DEADLINE, JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, runner_identity
 from aioparcs.swarm.logs import parse_logs
 from aioparcs.swarm.orphans import is_alive, leftover
 from aioparcs.swarm.overlay import choose_subnet, unfit
@@ -96,6 +96,25 @@ def test_a_job_tells_its_containers_by_number_and_how_they_ended() -> None:
         (2, "factor", 1, "placed", "Docker has found no node for it"),
     ]
     assert (shown.modules, shown.nodes, shown.running, shown.asked) == (("echo", "factor"), ("node2",), 1, 3)
+
+
+def test_a_job_tells_who_has_started_whom() -> None:
+    root, packed, leaf, lost = service(replicas=1), *(service(f"parcs-j_echo-{first}", 2) for first in (1, 3, 5))
+    for one, label in ((root, "0,1,1"), (packed, "1,3,2"), (leaf, "4,2,1"), (lost, "nonsense")):
+        one["Spec"]["Labels"][WORKERS] = label
+    for one, parent in ((packed, "0"), (leaf, "3"), (lost, "99")):
+        one["Spec"]["Labels"][PARENT] = parent
+    replicas = [(root, 1), *((one, slot) for one in (packed, leaf, lost) for slot in (1, 2))]
+    tasks = [task(slot, "running", of=one["Spec"]["Name"]) for one, slot in replicas]
+    shown = job([lost, leaf, packed, root], *tasks)
+    assert [(one.number, [*one.workers], one.parent) for one in shown.containers] == [
+        (0, [0], -1), (1, [1, 2], 0), (2, [3], 0), (3, [4], 3), (4, [5], 3), (5, [], 99), (6, [], 99)
+    ]  # fmt: skip
+    at_the_top = shown.below(None)
+    assert [one.number for one in at_the_top] == [0, 5, 6]
+    assert [[below.number for below in shown.below(one)] for one in shown.containers] == [
+        [1, 2], [], [3, 4], [], [], [], []
+    ]  # fmt: skip
 
 
 # What is left over
