@@ -185,18 +185,15 @@ class Crew:
         if self._deaths > _DEATHS + self.wanted:
             self._failed(StartError(self._spec.module, f"{self._deaths} of its workers have died with nothing to do"))
             return
-        failure: ParcsError | None = None
         self._coming += 1
-        try:
-            task = await self._successor(gone)
-        except ParcsError as error:
-            failure = error
-        finally:
-            self._coming -= 1
-        if failure:
-            self._do_without(failure)
+        outcome = await asyncio.gather(self._successor(gone), return_exceptions=True)
+        self._coming -= 1
+        if isinstance(outcome[0], Task):
+            self._join(outcome[0])
+        elif isinstance(outcome[0], ParcsError):
+            self._do_without(outcome[0])
         else:
-            self._join(task)
+            raise outcome[0]
 
     async def _successor(self, gone: Task) -> Task:
         task = await self._employer.replace(self._spec, gone)
