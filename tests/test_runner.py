@@ -192,7 +192,7 @@ async def test_options_with_impossible_values(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("nosuch", {}, f"no module of that name .* in {MODULES}; there are: .*functions, .*talker$"),
+        ("nosuch", {}, f"no module of that name .* in {MODULES}; there are: .*functions, .*talker, tree$"),
         ("registry/image:1", {}, "it needs the swarm engine"),
         ("talker", {"cpus": 0.5}, "the local engine gives whole CPUs"),
         ("talker", {"gpus": 1}, "shares no GPUs out"),
