@@ -74,6 +74,14 @@ def test_the_model_that_is_fitted_in_a_ring(example: Example, n: int, weights: i
     assert float(found(r"is ([-+\de]+)\n", told)) < 1e-9
 
 
+@pytest.mark.parametrize("branches, leaves, n, top", [(1, 1, 1, 1), (2, 3, 500, 4), (3, 1, 2, 10)])
+def test_the_largest_numbers_of_a_tree(example: Example, branches: int, leaves: int, n: int, top: int) -> None:
+    told = example("tree", BRANCHES=branches, LEAVES=leaves, N=n, TOP=top).stdout
+    sources = [random.Random(seed) for seed in range(branches * leaves)]
+    numbers = sorted((source.random() for source in sources for _ in range(n)), reverse=True)
+    assert found(r"largest: (.*)\n", told) == ", ".join(f"{number:.9f}" for number in numbers[:top])
+
+
 def test_the_mandelbrot_set(example: Example, tmp_path: Path) -> None:
     told = example("mandelbrot", WIDTH=60, LIMIT=50, P=2, PICTURE="set.png").stdout
     wanted = [[stays(complex(x, y), 50) for x in np.linspace(-2.55, 1.05, 60)] for y in np.linspace(1.2, -1.2, 40)]

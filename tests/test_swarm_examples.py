@@ -56,6 +56,13 @@ def test_a_package_that_only_the_workers_have(submit: Submit) -> None:
     assert third == "The runner itself could not make them"
 
 
+def test_a_tree_of_workers(submit: Submit) -> None:
+    told, _ = submit("tree", BRANCHES=2, LEAVES=2, N=1000, TOP=3)
+    sources = [random.Random(seed) for seed in range(4)]
+    numbers = sorted((source.random() for source in sources for _ in range(1000)), reverse=True)
+    assert f"The largest: {', '.join(f'{number:.9f}' for number in numbers[:3])}\n" in told
+
+
 def test_workers_in_a_ring(submit: Submit) -> None:
     told, said = submit("all_reduce", N=3000, WEIGHTS=10, P=3)
     assert re.search(r"^Their largest difference from those of NumPy is \de-1\d$", told, re.M), told

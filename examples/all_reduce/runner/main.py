@@ -1,13 +1,12 @@
 """Fit a linear model on workers in a ring: each has a share of the data, and all steps are those of the whole."""
 
-import asyncio
 import os
 import sys
 import time
 
 import numpy as np
 
-from aioparcs import Runner, run
+from aioparcs import Runner, gather, run, scatter
 
 
 def positive(name: str, default: int) -> int:
@@ -32,10 +31,10 @@ async def main(runner: Runner) -> None:
     y = x @ random.normal(size=WEIGHTS) + random.normal(size=N)
     begun = time.perf_counter()
     async with runner.start_many("trainer", P, env=ONE_THREAD) as tasks:
-        addresses = await asyncio.gather(*(task.recv() for task in tasks))
+        addresses = await gather(tasks)
         onward = addresses[1:] + addresses[:1]
         shares = zip(onward, np.array_split(x, P), np.array_split(y, P), strict=True)
-        await asyncio.gather(*(task.send([*share, N, STEPS]) for task, share in zip(tasks, shares, strict=True)))
+        await scatter(tasks, [[*share, N, STEPS] for share in shares])
         weights = await tasks[0].recv()
     print(f"{P} workers fitted {WEIGHTS} weights to {N} rows in {time.perf_counter() - begun:.2f} s")
     best, *_ = np.linalg.lstsq(x, y, rcond=None)

@@ -13,7 +13,7 @@ import time
 import numpy as np
 from terrain import draw, hills, walking
 
-from aioparcs import Runner, run
+from aioparcs import Runner, gather, run, scatter
 
 
 def positive(name: str, default: int) -> int:
@@ -34,12 +34,12 @@ async def shortest(runner: Runner, steps: np.ndarray) -> np.ndarray:
     height = -(-size // (P * BLOCK)) * BLOCK  # rows of a band: whole blocks, so that each block is in one band
     starts = range(0, size, height)
     async with runner.start_many("distances", len(starts)) as tasks:
-        await asyncio.gather(*(t.send([a, BLOCK, steps[a : a + height]]) for t, a in zip(tasks, starts, strict=True)))
+        await scatter(tasks, [[start, BLOCK, steps[start : start + height]] for start in starts])
         for first in range(0, size, BLOCK):
             owner = tasks[first // height]
             pivots = await owner.recv()
             await asyncio.gather(*(task.send(pivots) for task in tasks if task is not owner))
-        return np.concatenate(await asyncio.gather(*(task.recv() for task in tasks)))
+        return np.concatenate(await gather(tasks))
 
 
 def plain(steps: np.ndarray) -> np.ndarray:
