@@ -49,6 +49,7 @@ pack_head = struct.Struct(">Q").pack
 unpack_head = struct.Struct(">Q").unpack_from
 _unpack_count = struct.Struct(">I").unpack_from
 
+_make = tuple.__new__  # a named tuple without the detour through its own constructor
 Buffer = Any  # whatever supports the buffer protocol: typing can't say so before Python 3.12
 
 
@@ -83,6 +84,7 @@ class FrameType(IntEnum):
 _TYPES = frozenset(FrameType)
 _WITH_BUFFERS = frozenset({FrameType.MSG, FrameType.RAW, FrameType.CALL, FrameType.RESULT})
 _PLAIN_MSG = FrameType.MSG << 56
+_PLAIN_CALL, _PLAIN_RESULT = FrameType.CALL << 56, FrameType.RESULT << 56
 
 
 class Frame(NamedTuple):
@@ -153,6 +155,8 @@ class Decoder:
 
     Attributes:
         frames: what was decoded and not yet taken.
+        results: where the bodies of small RESULT frames without buffers are appended, None to have them taken like
+            others. Small CALL frames then aren't offered to ``take`` either.
         stalled: True while ``reserve`` refuses the next frame.
         view: where the next bytes of a large piece belong, or None between such pieces; then call `advance`.
     """
@@ -168,6 +172,7 @@ class Decoder:
         take: Callable[[Frame], bool] = lambda _frame: False,
     ) -> None:
         self.frames: deque[Frame | bytes] = deque()
+        self.results: list[bytes] | None = None
         self.stalled = False
         self._version = version
         self._allocate = allocate
@@ -204,13 +209,24 @@ class Decoder:
         position, end = 0, len(data)
         if self.view is not None:
             position = self._copy(data, 0)
-        append, plain_max = self.frames.append, self._plain_max
+        append, plain_max, results = self.frames.append, self._plain_max, self.results
+        call_max, result_max = _PLAIN_CALL | self._max_body, _PLAIN_RESULT | self._max_body
         while end - position >= HEADER_SIZE:
             head = unpack_head(data, position)[0]
             if _PLAIN_MSG <= head <= plain_max:
                 stop = position + HEADER_SIZE + (head & _LENGTH)
                 if stop <= end:
                     append(data[position + HEADER_SIZE : stop])
+                    position = stop
+                    continue
+            if results is not None and _PLAIN_CALL <= head <= result_max:
+                stop = position + HEADER_SIZE + (head & _LENGTH)
+                if stop <= end and (head >= _PLAIN_RESULT or head <= call_max):
+                    body = data[position + HEADER_SIZE : stop]
+                    if head >= _PLAIN_RESULT:
+                        results.append(body)
+                    else:
+                        append(_make(Frame, (FrameType.CALL, body, ())))
                     position = stop
                     continue
             start = self._begin(head, data, position + HEADER_SIZE)

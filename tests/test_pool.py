@@ -123,7 +123,7 @@ async def test_a_huge_generator_holds_only_what_is_in_flight(runner: Runner) -> 
         results = pool.imap(numbers)
         for i in range(2000):
             assert await anext(results) == i * i
-        assert numbers.taken <= 2000 + 2 * 64
+        assert numbers.taken <= 2000 + 2 * 256
 
 
 async def test_results_that_nobody_takes_stop_the_work(runner: Runner) -> None:
@@ -133,7 +133,7 @@ async def test_results_that_nobody_takes_stop_the_work(runner: Runner) -> None:
         await anext(results)
         for _ in range(5):
             await pool.map(range(300))  # others go on
-        assert numbers.taken <= 1 + 2 * 64
+        assert numbers.taken <= 1 + 2 * 256
 
 
 async def test_an_async_source_that_waits_for_a_result_gets_it(runner: Runner) -> None:

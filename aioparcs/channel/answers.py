@@ -70,7 +70,7 @@ class Answers:
         asyncio.run_coroutine_threadsafe(self._deliver(call_id, ok, value), self._loop).result()
 
     def _encode(self, call_id: int, ok: bool, value: Any) -> list[Any]:
-        body, buffers = codec.encode_list(call_id, ok, value)
+        body, buffers = codec.encode_result(call_id, ok, value)
         self._channel.check_size(len(body), sum(map(len, buffers)))
         return wire.encode_frame(FrameType.RESULT, body, buffers)
 

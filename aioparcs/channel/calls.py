@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgpack
 
@@ -18,7 +18,7 @@ from aioparcs.errors import DecodeError, EncodeError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
-__all__ = ["CONCURRENCY", "RECALLED", "Call", "Calls", "Promise", "read_result"]
+__all__ = ["CONCURRENCY", "RECALLED", "Call", "Calls", "Posted", "read_result"]
 
 # A function that every worker of this package serves: it sets how many of the channel's calls run at once.
 CONCURRENCY = "aioparcs.concurrency"
@@ -26,6 +26,7 @@ CONCURRENCY = "aioparcs.concurrency"
 # The type of the error that answers a call which was given back before it began.
 RECALLED = "Recalled"
 _RECALL = 0x92  # the head of a list of two: the id, and true
+_HEADS = [wire.encode_header(FrameType.CALL, size) for size in range(256)]
 _NO_MESSAGES = "a message came to a program that only answers calls: use call() instead of send()"
 
 
@@ -38,14 +39,16 @@ class Call(NamedTuple):
     kwargs: dict[str, Any]
 
 
-class Promise(Protocol):
-    """Whoever waits for the answer to a call; a future is one."""
+class Posted(Protocol):
+    """A call to post: the function's name, "" for the first that the peer serves, and its arguments."""
 
-    def done(self) -> bool:
-        """Tell whether it waits no more."""
+    function: str
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    call_id: int
 
-    def set_result(self, answer: Frame | None, /) -> None:
-        """Take the RESULT frame, or None when none will come; called from within the transport's callback."""
+
+_Posted = TypeVar("_Posted", bound=Posted)
 
 
 class Calls(Link):
@@ -76,13 +79,15 @@ class Calls(Link):
         peer_limits: tuple[int, int] | None = None,
         peer: int | None = None,
     ) -> None:
-        self._calls: dict[int, Promise] = {}
+        self._calls: dict[int, asyncio.Future[Frame | None]] = {}
+        self._sink: Callable[[Sequence[Frame | bytes]], None] | None = None
         self._call_ids = itertools.count()
         self.on_cancel: Callable[[int], None] | None = None
         self.on_recall: Callable[[int], None] | None = None
         super().__init__(reader, writer, settings=settings, version=version, peer=peer)
         self._max_body, self._max_buffers = peer_limits or (self._settings.max_body, self._settings.max_buffers)
         self._inbox.expected = self._calls
+        self._inbox.take_results = self._take_results
 
     async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """
@@ -102,7 +107,7 @@ class Calls(Link):
             RemoteError: the function raised; also the builtin exception that it was.
             EndOfChannel, ConnectionLost, ChannelClosed, EncodeError: see `send` and `recv`.
         """
-        body, buffers = codec.encode_list(call_id := next(self._call_ids), name, args, kwargs)
+        body, buffers = codec.encode_call(call_id := next(self._call_ids), name, args, kwargs)
         if self._outbox.held:
             await self._wait_for_room()
         self._check_receiving()
@@ -116,43 +121,57 @@ class Calls(Link):
             self.post_frame(FrameType.CANCEL, msgpack.packb([call_id]))
             raise
         finally:
-            self._calls.pop(call_id, None)
+            del self._calls[call_id]
         if frame is None:
             self._check_receiving()
         assert frame is not None  # or the line before has raised
-        ok, value = read_result(frame)
+        _, ok, value = read_result(frame)
         if ok:
             return value
         raise value
 
-    def post_call(self, promise: Promise, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+    def deliver_to(self, sink: Callable[[Sequence[Frame | bytes]], None]) -> None:
+        """Have the results of posted calls given to ``sink``: RESULT frames, small ones as the bodies alone."""
+        self._sink = sink
+
+    def post_calls(self, calls: Iterable[_Posted]) -> list[tuple[_Posted, EncodeError]]:
         """
-        Have the peer call one of its functions, without waiting for room or for the answer.
+        Have the peer call functions, without waiting for room or for answers; `deliver_to` says who gets those.
 
         Args:
-            promise: gets the answer.
-            name: the function's name, "" for the first one that the peer serves.
-            args: its arguments; mutable buffers in them belong to the channel until the answer is there.
-            kwargs: its keyword arguments.
+            calls: each gets its ``call_id``. Mutable buffers in their arguments belong to the channel until the
+                answer is there.
 
         Returns:
-            The call's id, for `recall` and `cancel_call`.
+            The calls that can't be sent, and why.
 
         Raises:
-            EncodeError, EndOfChannel, ConnectionLost, ChannelClosed: see `call`; the promise hears nothing.
+            EndOfChannel, ConnectionLost, ChannelClosed: see `call`; none was sent.
         """
-        body, buffers = codec.encode_list(call_id := next(self._call_ids), name, args, kwargs)
         if self._refuse is not None:
             raise self._refuse.with_traceback(None)
         self._check_receiving()
-        self.check_size(len(body), sum(map(len, buffers)))
-        self._calls[call_id] = promise
-        if buffers:
-            self._inbox.retry()
-            self._outbox.put_large(wire.encode_frame(FrameType.CALL, body, buffers), None)
-        else:
-            self._outbox.put(wire.encode_header(FrameType.CALL, len(body)) + body)
-        return call_id
+        rejected: list[tuple[_Posted, EncodeError]] = []
+        frames: list[bytes] = []
+        for call in calls:
+            call.call_id = call_id = next(self._call_ids)
+            try:
+                body, buffers = codec.encode_call(call_id, call.function, call.args, call.kwargs)
+                size = len(body)
+                if buffers or size > self._max_body:
+                    self.check_size(size, sum(map(len, buffers)))
+            except EncodeError as error:
+                rejected.append((call, error))
+                continue
+            if buffers:
+                self._inbox.retry()
+                self._outbox.put_batch(frames)
+                frames = []
+                self._outbox.put_large(wire.encode_frame(FrameType.CALL, body, buffers), None)
+            else:
+                frames.append((_HEADS[size] if size < 256 else wire.encode_header(FrameType.CALL, size)) + body)
+        self._outbox.put_batch(frames)
+        return rejected
 
     def cancel_call(self, call_id: int) -> None:
         """Ask the peer to stop a call that was posted; its answer then comes or doesn't."""
@@ -195,7 +214,7 @@ class Calls(Link):
                 if frame.type != FrameType.CALL:
                     raise ProtocolError(_NO_MESSAGES)
                 try:
-                    calls.append(Call(*codec.decode(frame.body, frame.buffers)))
+                    calls.append(Call._make(codec.decode(frame.body, frame.buffers)))
                 except (DecodeError, TypeError) as error:
                     self._decline(frame, "DecodeError", str(error))
         return calls
@@ -212,7 +231,7 @@ class Calls(Link):
         Raises:
             EncodeError: the value has no form on the wire; nothing was sent.
         """
-        body, buffers = codec.encode_list(call_id, ok, value)
+        body, buffers = codec.encode_result(call_id, ok, value)
         await self._send_frame(FrameType.RESULT, body, buffers)
 
     def share_writing(self, lock: threading.Lock) -> Outbox:
@@ -267,9 +286,7 @@ class Calls(Link):
     def _take(self, frame: Frame) -> bool:
         if frame.type == FrameType.RESULT:
             self._inbox.consumed(frame)
-            promise = self._calls.pop(_call_id(frame.body), None)
-            if promise and not promise.done():
-                promise.set_result(frame)
+            self._take_results([frame])
             return True
         if frame.type != FrameType.CANCEL:
             return super()._take(frame)
@@ -279,26 +296,39 @@ class Calls(Link):
             heed(_call_id(frame.body))
         return True
 
+    def _take_results(self, results: Sequence[Frame | bytes]) -> None:
+        if self._sink is not None and not self._calls:
+            self._sink(results)
+            return
+        for result in results:
+            body = result if isinstance(result, bytes) else result.body
+            future = self._calls.get(_call_id(body))
+            if future is None and self._sink is not None:
+                self._sink([result])
+            elif future is not None and not future.done():
+                future.set_result(Frame(FrameType.RESULT, body) if result is body else wire.frame_of(result))
+
     def _finish(self, error: Any) -> None:
         super()._finish(error)
-        promises = list(self._calls.values())
-        self._calls.clear()
-        for promise in promises:
-            if not promise.done():
-                promise.set_result(None)
+        for future in self._calls.values():
+            if not future.done():
+                future.set_result(None)
 
 
-def read_result(frame: Frame) -> tuple[bool, Any]:
+def read_result(result: Frame | bytes) -> tuple[int, bool, Any]:
     """
-    Read a RESULT: whether the function returned, and what, or the error that it raised.
+    Read a RESULT: the call's id, whether the function returned, and what, or the error.
 
-    Raises:
-        DecodeError: it is none, or the value can't be made here.
+    What can't be made here is an error too.
     """
-    result = codec.decode(frame.body, frame.buffers)
-    if type(result) is not list or len(result) != 3:
-        raise DecodeError("the peer's answer to a call is none")
-    return (True, result[2]) if result[1] else (False, read_error(result[2]))
+    body, buffers = (result, ()) if isinstance(result, bytes) else (result.body, result.buffers)
+    try:
+        call_id, ok, value = codec.decode(body, buffers)
+        return call_id, ok, value if ok else read_error(value)
+    except DecodeError as error:
+        return _call_id(body), False, error
+    except (TypeError, ValueError):
+        return _call_id(body), False, DecodeError("the peer's answer to a call is none")
 
 
 def _call_id(body: Any) -> int:

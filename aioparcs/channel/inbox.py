@@ -56,6 +56,7 @@ class Inbox:
         chunks: the protocol that calls `data_received`.
         pieces: the protocol that calls `get_buffer` and `buffer_updated`.
         bytes: bytes that arrived so far.
+        take_results: called with the bodies of small results, those of one chunk together.
     """
 
     def __init__(
@@ -100,6 +101,8 @@ class Inbox:
             reserve=self._reserve,
             take=self._complete,
         )
+        self.decoder.results = [] if version == 2 else None
+        self.take_results: Callable[[list[bytes]], None] = lambda results: None
         self._between = False  # in the middle of a frame
         self._whole = settings.max_body + wire.HEADER_SIZE if version == 2 else -1
         self.frames = self.decoder.frames
@@ -136,6 +139,8 @@ class Inbox:
         except ProtocolError as error:
             self._fail(error)
             return
+        if decoder.results:
+            self._hand_over()
         self._between = decoder.unfinished
         if decoder.stalled:
             self._starve()
@@ -228,7 +233,18 @@ class Inbox:
         self._arriving = True
         return True
 
+    def _hand_over(self) -> None:
+        """Give away the small results that have come."""
+        results = self.decoder.results
+        assert results is not None
+        bodies = results.copy()
+        results.clear()
+        self.taken += wire.HEADER_SIZE * len(bodies) + sum(map(len, bodies))
+        self.take_results(bodies)
+
     def _complete(self, frame: Frame) -> bool:
+        if self.decoder.results:
+            self._hand_over()  # what came first comes first
         if self._arriving:
             self._arriving = False
             RECEIVING.arrived()

@@ -142,6 +142,12 @@ class Outbox:
         if not self._flush_due:
             self._cork()
 
+    def put_batch(self, frames: list[bytes]) -> None:
+        """Take small frames together."""
+        if frames:
+            self.put(frames[0] if len(frames) == 1 else b"".join(frames))
+            self.frames += len(frames) - 1
+
     def put_large(self, pieces: list[Any], done: asyncio.Future[None] | None) -> list[Sending]:
         """Take a frame with buffers: bytes, then flat memoryviews. Returns what the owner may want to `keep`."""
         head, *views = pieces

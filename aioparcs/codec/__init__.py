@@ -6,7 +6,7 @@ ever executed: no pickle, no object arrays.
 """
 
 from aioparcs.codec.decoder import allocate, decode, decode_json, decode_raw, extension
-from aioparcs.codec.encoder import encode, encode_inline, encode_json, encode_list, encode_plain
+from aioparcs.codec.encoder import encode, encode_call, encode_inline, encode_json, encode_plain, encode_result
 from aioparcs.codec.types import OUT_OF_BAND, Ext, register
 
 __all__ = [
@@ -17,10 +17,11 @@ __all__ = [
     "decode_json",
     "decode_raw",
     "encode",
+    "encode_call",
     "encode_inline",
     "encode_json",
-    "encode_list",
     "encode_plain",
+    "encode_result",
     "extension",
     "register",
 ]

@@ -9,6 +9,7 @@ arrays out of band, and knows the place of whatever has no form.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import NoneType
 from typing import Any
@@ -21,7 +22,7 @@ from aioparcs.codec.types import MAX_DEPTH, MAX_EXT_DEPTH, OUT_OF_BAND, Ext, reg
 from aioparcs.errors import EncodeError
 from aioparcs.settings import MAX_BUFFER_COUNT
 
-__all__ = ["encode", "encode_inline", "encode_json", "encode_list", "encode_plain"]
+__all__ = ["encode", "encode_call", "encode_inline", "encode_json", "encode_plain", "encode_result"]
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _KEYS = (str, int, bytes)
@@ -85,28 +86,35 @@ def encode(value: Any) -> tuple[bool, bytes, Buffers]:
     return False, *encode_inline(value)
 
 
-def encode_list(*values: Any) -> tuple[bytes, Buffers]:
+def encode_call(call_id: int, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[bytes, Buffers]:
     """
-    Make the body and the buffers of a list, such as a call or a result; quick where each value is a plain one.
+    Make the body and the buffers of a call; quick where all arguments are scalars.
 
     Raises:
         EncodeError: as `encode`.
     """
-    if all(map(_is_plain, values)):
+    if not kwargs and _only_scalars(map(type, args)):
         try:
-            return _pack(values), ()
+            return _pack((call_id, name, args, {})), ()
+        except (TypeError, *_UNPACKABLE):  # the walk says where
+            pass
+    return encode_inline([call_id, name, args, kwargs])
+
+
+def encode_result(call_id: int, ok: bool, value: Any) -> tuple[bytes, Buffers]:
+    """
+    Make the body and the buffers of a result; quick for a scalar, or a list of scalars.
+
+    Raises:
+        EncodeError: as `encode`.
+    """
+    kind = type(value)
+    if kind in _SCALARS or ((kind is list or kind is tuple) and _only_scalars(map(type, value))):
+        try:
+            return _pack((call_id, ok, value)), ()
         except _UNPACKABLE:  # the walk says where
             pass
-    return encode_inline(list(values))
-
-
-def _is_plain(value: Any) -> bool:
-    kind = type(value)
-    if kind is list or kind is tuple:
-        return _only_scalars(map(type, value))
-    if kind is dict:
-        return _only_scalars(map(type, value.values())) and _only_plain_keys(map(type, value))
-    return kind in _SCALARS
+    return encode_inline([call_id, ok, value])
 
 
 def encode_inline(value: Any) -> tuple[bytes, Buffers]:

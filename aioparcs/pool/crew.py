@@ -11,8 +11,8 @@ from aioparcs.engine import PoolState, WorkerSpec
 from aioparcs.errors import ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.pool.dispatch import Dispatch
 from aioparcs.pool.member import Member
+from aioparcs.pool.submissions import Submissions
 from aioparcs.task import StartingMany, Task
-from aioparcs.wire import Frame
 
 __all__ = ["Crew", "Employer", "Watcher"]
 
@@ -45,16 +45,6 @@ class Watcher(Protocol):
         """Be told what people should know."""
 
 
-class _Unheard:
-    """Waits for no answer."""
-
-    def done(self) -> bool:
-        return True
-
-    def set_result(self, answer: Frame | None) -> None:
-        pass
-
-
 class Crew:
     """
     Keeps as many workers at work as are wanted.
@@ -83,7 +73,7 @@ class Crew:
         setup: Mapping[str, Any] | None,
         concurrency: int,
         changed: Callable[[], None],
-        failed: Callable[[ParcsError], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self.wanted = 0
         self._employer = employer
@@ -161,7 +151,9 @@ class Crew:
     # Inside
 
     async def _prepare(self, task: Task) -> None:
-        task.channel.post_call(_Unheard(), CONCURRENCY, [self._concurrency], {})
+        setting = Submissions()
+        setting.add(CONCURRENCY, (self._concurrency,), {})
+        task.channel.post_calls(setting.take(1))  # before all others: nobody has to wait for its answer
         if self._setup is not None:
             await task.call(_SETUP, **self._setup)
 
@@ -218,7 +210,12 @@ class Crew:
     def _own(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(job)
         self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
+        task.add_done_callback(self._disown)
+
+    def _disown(self, job: asyncio.Task[None]) -> None:
+        self._jobs.discard(job)
+        if not job.cancelled() and (error := job.exception()) is not None:
+            self._failed(error)
 
 
 def _first(error: BaseException) -> BaseException:

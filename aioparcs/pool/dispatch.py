@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from itertools import cycle
 
-from aioparcs.errors import EncodeError, ParcsError, WorkerLost
-from aioparcs.pool.member import Member
+from aioparcs.errors import ParcsError, WorkerLost
+from aioparcs.pool.member import Member, Settled
 from aioparcs.pool.work import Client, Work
 
 __all__ = ["Dispatch"]
@@ -26,14 +26,14 @@ class Dispatch:
 
     Args:
         retries: how often a call whose worker died may be made again.
-        settled: called whenever a call is settled, with whether it succeeded.
+        settled: called with how many calls were settled, and how many of them have failed.
 
     Attributes:
         members: the workers that are up.
         running: how many calls are with workers.
     """
 
-    def __init__(self, retries: int, settled: Callable[[bool], None]) -> None:
+    def __init__(self, retries: int, settled: Callable[[int, int], None]) -> None:
         self.members: dict[Member, None] = {}
         self.running = 0
         self._retries = retries
@@ -41,6 +41,7 @@ class Dispatch:
         self._loop = asyncio.get_running_loop()
         self._clients: deque[Client] = deque()
         self._returned: deque[Work] = deque()  # calls to be made again, or by others
+        self._losses: dict[Work, int] = {}  # workers that have died of a call
         self._hungry: dict[Member, None] = {}  # who found nothing to do
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
@@ -68,8 +69,7 @@ class Dispatch:
         """Give a worker no more calls, and take back those that it has not begun."""
         member.is_leaving = True
         self._hungry.pop(member, None)
-        for work in member.waiting:
-            member.recall(work)
+        member.recall(member.waiting)
 
     def remove(self, member: Member, lost: WorkerLost) -> None:
         """Take leave of a worker that is gone, and see to its calls."""
@@ -80,25 +80,31 @@ class Dispatch:
         running = waiting[: member.concurrency]
         self.running -= len(waiting)
         self._returned.extendleft(reversed(waiting[member.concurrency :]))
+        for work in waiting:
+            work.member = None
         for work in running:
-            work.losses += 1
-            if work.losses <= self._retries:
+            self._losses[work] = losses = self._losses.get(work, 0) + 1
+            if losses <= self._retries:
                 self._returned.append(work)
             else:
-                self._settle(work, False, lost.at(str(work)))
+                del self._losses[work]
+                self._settle([(work, False, lost.at(str(work)))])
         member.calls.clear()
         self.pump()
 
     def pump(self) -> None:
-        """Give out calls, one to each worker that has room, until there are none of either."""
-        while self._hungry and not self._is_over:
-            for member in list(self._hungry):
-                work = self._next()
-                if work is None:
-                    self._look_out(_SOON)
-                    return
-                if not self._send(member, work) or not member.has_room:
-                    self._hungry.pop(member, None)
+        """Give out calls to those that found none, to each in turn."""
+        if self._is_over:
+            return
+        rooms = {member: member.room for member in self._hungry}
+        works = self._take(sum(room for room in rooms.values() if room > 0))
+        shares = _deal(works, rooms)
+        for member, share in shares.items():
+            if len(share) == rooms[member]:
+                del self._hungry[member]
+            self._send(member, share)
+        if self._hungry:
+            self._look_out(_SOON)
 
     def close(self) -> None:
         """Give out no more calls, and cancel whoever waits for results."""
@@ -108,7 +114,7 @@ class Dispatch:
         for client in self._clients:
             client.cancel()
 
-    def fail(self, error: ParcsError) -> None:
+    def fail(self, error: BaseException) -> None:
         """Have everybody who waits for results raise an error."""
         self._is_over = True
         for client in self._clients:
@@ -116,70 +122,81 @@ class Dispatch:
 
     # What members call
 
-    def answered(self, work: Work, ok: bool, value: Any) -> None:
-        """Take a result, and give its worker the next call."""
-        self.running -= 1
-        self._settle(work, ok, value)
-        if work.member is not None:
-            self._fill(work.member)
+    def answered(self, member: Member, settled: list[Settled]) -> None:
+        """Take results, and give their worker the next calls."""
+        self.running -= len(settled)
+        self._settle(settled)
+        self._fill(member)
 
-    def returned(self, work: Work) -> None:
-        """Take a call that was given back before it began."""
-        self.running -= 1
-        self._returned.append(work)
+    def returned(self, member: Member, works: list[Work]) -> None:
+        """Take calls that were given back before they began."""
+        self.running -= len(works)
+        self._returned.extend(works)
         self.pump()
-        if work.member is not None:
-            self._fill(work.member)
 
     # Inside
 
-    def _settle(self, work: Work, ok: bool, value: Any) -> None:
-        if work.is_unwanted:
-            return
-        if not ok and not isinstance(value, WorkerLost):  # which names its item
-            value.add_note(str(work))
-        work.client.settle(work, ok, value)
-        self._settled(ok)
+    def _settle(self, settled: list[Settled]) -> None:
+        clients: set[Client] = set()
+        count = failures = 0
+        for work, ok, value in settled:
+            if work.is_unwanted:
+                continue
+            if not ok:
+                failures += 1
+                if not isinstance(value, WorkerLost):  # which names its item
+                    value.add_note(str(work))
+            client = work.client
+            client.settle(work, ok, value)
+            clients.add(client)
+            count += 1
+        for client in clients:
+            client.wake()
+        if count:
+            self._settled(count, failures)
 
     def _fill(self, member: Member) -> None:
-        while member.has_room and not self._is_over:
-            work = self._next()
-            if work is None:
-                self._hungry[member] = None
-                if member.is_idle:
-                    self._look_out(_SOON)
-                return
-            self._send(member, work)
+        room = member.room
+        if room <= 0 or self._is_over:
+            return
+        works = self._take(room)
+        if len(works) < room:
+            self._hungry[member] = None
+            if member.is_idle and not works:
+                self._look_out(_SOON)
+        if works:
+            self._send(member, works)
 
-    def _next(self) -> Work | None:
-        while self._returned:
+    def _take(self, most: int) -> list[Work]:
+        """Take the next calls from whoever has some, in turn."""
+        works: list[Work] = []
+        while self._returned and len(works) < most:
             work = self._returned.popleft()
             if not work.is_unwanted:
-                return work
+                works.append(work)
         clients = self._clients
-        for _ in range(len(clients)):
+        for left in range(len(clients), 0, -1):
+            if len(works) >= most:
+                break
             client = clients.popleft()
-            work_or_none = client.take()
-            if work_or_none is not None or not client.is_over:
+            works += client.take(-(-(most - len(works)) // left))
+            if not client.is_over:
                 clients.append(client)
-            if work_or_none is not None:
-                return work_or_none
-        return None
+        return works
 
-    def _send(self, member: Member, work: Work) -> bool:
+    def _send(self, member: Member, works: list[Work]) -> None:
         try:
-            member.send(work)
-        except EncodeError as error:
-            self._settle(work, False, error)
-            return True
+            rejected = member.send(works)
         except ParcsError:  # it is gone; why is about to be known
-            self._returned.appendleft(work)
+            self._returned.extendleft(reversed(works))
             member.is_leaving = True
-            return False
-        self.running += 1
+            self._hungry.pop(member, None)
+            return
+        self.running += len(works) - len(rejected)
+        if rejected:
+            self._settle(rejected)
         if self._timer is None:
             self._look_out(_PERIOD)
-        return True
 
     def _look_out(self, pause: float) -> None:
         """Look for calls that wait in the wrong place, after a pause, unless that is due sooner."""
@@ -204,6 +221,19 @@ class Dispatch:
                 idle -= len(waiting)
             else:
                 continue
-            for work in waiting:
-                member.recall(work)
+            member.recall(waiting)
         self._look_out(_PERIOD)
+
+
+def _deal(works: list[Work], rooms: Mapping[Member, int]) -> dict[Member, list[Work]]:
+    """Share calls out among workers, one to each in turn, to none more than it has room for."""
+    shares: dict[Member, list[Work]] = {}
+    if not works:
+        return shares
+    turn = cycle(list(rooms))
+    for work in works:
+        member = next(turn)
+        while len(shares.get(member, ())) >= rooms[member]:
+            member = next(turn)
+        shares.setdefault(member, []).append(work)
+    return shares

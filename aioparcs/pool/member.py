@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aioparcs.channel import RECALLED, read_result
-from aioparcs.errors import DecodeError
 from aioparcs.pool.work import Work
 from aioparcs.task import Task
 from aioparcs.wire import Frame
 
-__all__ = ["Member"]
+__all__ = ["Member", "Settled"]
+
+# A call, whether it succeeded, and its result or the error.
+Settled = tuple[Work, bool, Any]
 
 # Seconds of work that a worker should have in front of it, so that it never waits for the wire, nor for this program
 # while that is busy; and how many calls that may be.
 _AHEAD, _MOST = 0.005, 64
-# What a new duration weighs in the average of all before it.
-_WEIGHT = 0.2
+# What the average of all durations before keeps of its weight with each new one.
+_KEPT = 0.8
 # A call is a slow one when it takes so much longer than those before it, and so many seconds.
 _SLOW_FACTOR, _SLOW = 4.0, 0.02
 
@@ -30,13 +32,12 @@ class Member:
     Args:
         task: the worker.
         concurrency: how many calls it runs at once.
-        settle: called with a call, whether it succeeded, and its result or the error.
-        returned: called with a call that was given back before it began.
+        settled: called with calls that were answered: whether each succeeded, and its result or the error.
+        returned: called with calls that were given back before they began.
 
     Attributes:
         task: the worker.
         calls: what was sent and not answered, by id.
-        window: how many calls it should have.
         concurrency: how many calls it runs at once.
         is_leaving: True when it gets no more calls.
     """
@@ -45,25 +46,29 @@ class Member:
         self,
         task: Task,
         concurrency: int,
-        settle: Callable[[Work, bool, Any], None],
-        returned: Callable[[Work], None],
+        settled: Callable[[Member, list[Settled]], None],
+        returned: Callable[[Member, list[Work]], None],
     ) -> None:
         self.task = task
         self.calls: dict[int, Work] = {}
         self.is_leaving = False
-        self._settle = settle
-        self._returned = returned
         self.concurrency = concurrency
+        self._settled = settled
+        self._returned = returned
+        self._recalled: set[int] = set()
         self._now = asyncio.get_running_loop().time
         self._pace = 0.0  # seconds between two answers, on average
         self._since = 0.0  # of the last answer, or of the first call
-        self.window = concurrency + 1
+        self._window = concurrency + 1  # how many calls it should have
         self._finished: asyncio.Future[None] | None = None
+        task.channel.deliver_to(self._take_results)
 
     @property
-    def has_room(self) -> bool:
-        """True when it should get another call."""
-        return len(self.calls) < self.window and not self.is_leaving and self.task.channel.has_room
+    def room(self) -> int:
+        """How many more calls it should get."""
+        if self.is_leaving or not self.task.channel.has_room:
+            return 0
+        return self._window - len(self.calls)
 
     @property
     def is_idle(self) -> bool:
@@ -73,7 +78,8 @@ class Member:
     @property
     def waiting(self) -> list[Work]:
         """The calls that it has not begun, as far as can be known here, and that were not asked back yet."""
-        return [work for work in list(self.calls.values())[self.concurrency :] if not work.is_recalled]
+        behind = list(self.calls.values())[self.concurrency :]
+        return [work for work in behind if work.call_id not in self._recalled]
 
     @property
     def age(self) -> float:
@@ -85,25 +91,31 @@ class Member:
         """True when what it runs is a slow call, and those behind it should not wait for it."""
         return self.age > _SLOW + _SLOW_FACTOR * self._pace
 
-    def send(self, work: Work) -> None:
+    def send(self, works: list[Work]) -> list[Settled]:
         """
-        Send a call.
+        Send calls.
+
+        Returns:
+            Those that can't be sent, as failures.
 
         Raises:
-            EncodeError: an argument has no form on the wire.
             ParcsError: the worker takes no more; its end is about to be known.
         """
-        work.member = self
-        work.is_recalled = False
-        work.call_id = call_id = self.task.channel.post_call(work, work.function, work.args, work.kwargs)
+        rejected = self.task.channel.post_calls(works)
         if not self.calls:
             self._since = self._now()
-        self.calls[call_id] = work
+        for work in works:
+            work.member = self
+            self.calls[work.call_id] = work
+        for work, _ in rejected:
+            self.calls.pop(work.call_id).member = None
+        return [(work, False, error) for work, error in rejected]
 
-    def recall(self, work: Work) -> None:
-        """Ask for a call back; `returned` hears of it unless it has begun."""
-        work.is_recalled = True
-        self.task.channel.recall(work.call_id)
+    def recall(self, works: list[Work]) -> None:
+        """Ask for calls back; `returned` hears of those that have not begun."""
+        for work in works:
+            self._recalled.add(work.call_id)
+            self.task.channel.recall(work.call_id)
 
     def cancel(self, work: Work) -> None:
         """Take a call back, or stop it if it can be stopped; its answer comes in any case."""
@@ -119,29 +131,39 @@ class Member:
     def slow_down(self) -> None:
         """Send nothing ahead until it answers again."""
         self._pace = max(self._pace, self.age)
-        self.window = self.concurrency
+        self._window = self.concurrency
 
-    def answered(self, work: Work, frame: Frame) -> None:
-        """Take the answer to a call."""
-        now = self._now()
-        self._pace += _WEIGHT * (now - self._since - self._pace)
-        self._since = now
-        self._adapt()
-        del self.calls[work.call_id]
-        if self._finished and not self.calls:
+    def _take_results(self, results: Sequence[Frame | bytes]) -> None:
+        """Take the answers to calls, those that came together."""
+        calls = self.calls
+        settled: list[Settled] = []
+        returned: list[Work] = []
+        for result in results:
+            call_id, ok, value = read_result(result)
+            work = calls.pop(call_id, None)
+            if work is None:
+                continue
+            work.member = None
+            if not ok:
+                if getattr(value, "type", "") == RECALLED and call_id in self._recalled:
+                    returned.append(work)
+                    continue
+                value.worker = self.task.name
+            settled.append((work, ok, value))
+        self._keep_pace(len(results))
+        if self._finished and not calls:
             self._finished.set_result(None)
             self._finished = None
-        try:
-            ok, value = read_result(frame)
-        except DecodeError as error:
-            ok, value = False, error
-        if not ok:
-            if work.is_recalled and getattr(value, "type", "") == RECALLED:
-                self._returned(work)
-                return
-            value.worker = self.task.name
-        self._settle(work, ok, value)
+        if returned:
+            self._returned(self, returned)
+        self._settled(self, settled)
 
-    def _adapt(self) -> None:
+    def _keep_pace(self, count: int) -> None:
+        now = self._now()
+        sample = (now - self._since) / count
+        self._since = now
+        self._pace += (1 - _KEPT**count) * (sample - self._pace)
         ahead = _MOST if self._pace * _MOST <= _AHEAD else int(_AHEAD / self._pace)
-        self.window = self.concurrency + max(1, ahead)
+        self._window = self.concurrency + max(1, ahead)
+        if self._recalled and not self.calls:
+            self._recalled.clear()

@@ -9,7 +9,6 @@ from typing import Any, Self
 from weakref import WeakSet
 
 from aioparcs.engine import PoolState, WorkerSpec
-from aioparcs.errors import ParcsError
 from aioparcs.pool.crew import Crew, Employer, Watcher
 from aioparcs.pool.dispatch import Dispatch
 from aioparcs.pool.results import Collection, Request, Results
@@ -21,7 +20,7 @@ __all__ = ["Pool"]
 Items = Iterable[Any] | AsyncIterable[Any]
 
 # Items for each worker that may be in flight, or done and not taken by whoever iterates over the results.
-_AHEAD = 64
+_AHEAD = 256
 # Seconds between two reports to whoever watches.
 _PERIOD = 0.1
 _ids = itertools.count()
@@ -77,7 +76,7 @@ class Pool:
         self._is_total_known = True
         self._report_due: asyncio.TimerHandle | None = None
         self._sources: WeakSet[Source] = WeakSet()
-        self._error: ParcsError | None = None
+        self._error: BaseException | None = None
         self._was_entered = self._is_open = False
         self._dispatch: Dispatch
         self._crew: Crew
@@ -234,7 +233,7 @@ class Pool:
         if self._error:
             raise self._error
 
-    def _fail(self, error: ParcsError) -> None:
+    def _fail(self, error: BaseException) -> None:
         """Fail everybody who waits: there are no workers, and there will be none."""
         self._error = error
         self._dispatch.fail(error)
@@ -248,9 +247,9 @@ class Pool:
             self._total += count
         self._report_soon()
 
-    def _settled(self, ok: bool) -> None:
-        self._done += 1
-        self._failures += not ok
+    def _settled(self, count: int, failures: int) -> None:
+        self._done += count
+        self._failures += failures
         self._crew.answered()
         self._report_soon()
 

@@ -13,6 +13,9 @@ from aioparcs.pool.work import Work
 __all__ = ["Collection", "Request", "Results"]
 
 
+_NO_KEYWORDS: dict[str, Any] = {}
+
+
 class Request(NamedTuple):
     """
     What is done with each item.
@@ -43,24 +46,25 @@ class _Items:
         self._waiter: asyncio.Future[None] | None = None
         self._is_cancelled = False
         self._is_closed = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     @property
     def is_over(self) -> bool:
         """True when no further result will come."""
         return self._is_cancelled or bool(self._error) or (self._source.is_over and self._settled == self._taken)
 
-    def take(self) -> Work | None:
-        """Give the next call to make, None if there is none, or none now."""
+    def take(self, most: int) -> list[Work]:
+        """Give the next calls to make, as many as there are now."""
         if self._is_cancelled or self._error:
-            return None
-        pulled = self._source.pull()
-        if pulled is None:
-            if self.is_over:
-                self._wake()
-            return None
-        index, self._taken = self._taken, self._taken + 1
-        return Work(self, index, self._request.function, pulled[0] if self._request.spread else pulled, {})
+            return []
+        items = self._source.pull(most)
+        index, function = self._taken, self._request.function
+        self._taken += len(items)
+        if len(items) < most and self.is_over:
+            self.wake()
+        if self._request.spread:
+            return [Work(self, i, function, item, _NO_KEYWORDS) for i, item in enumerate(items, index)]
+        return [Work(self, i, function, (item,), _NO_KEYWORDS) for i, item in enumerate(items, index)]
 
     def settle(self, work: Work, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""
@@ -70,12 +74,12 @@ class _Items:
         """Take no more items, and forget what is on its way; whoever waits is cancelled."""
         self._is_cancelled = True
         self._ready.clear()
-        self._wake()
+        self.wake()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Give what is there, then raise an error: no further result will come."""
         self._error = error
-        self._wake()
+        self.wake()
 
     async def aclose(self) -> None:
         """End it: no more items are taken, and what is still on its way is forgotten when it comes."""
@@ -96,11 +100,12 @@ class _Items:
         finally:
             self._waiter = None
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have whoever waits for results look for them."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _last_error(self) -> Exception | None:
+    def _last_error(self) -> BaseException | None:
         """Give, once, what the source raised; and always why there are no results any more."""
         error, self._source.error = self._source.error, None
         return self._error or error
@@ -129,18 +134,24 @@ class Results(_Items):
         self._in_order = in_order
         self._most = most
         self._given = 0
+        self._is_held_up = False
 
-    def take(self) -> Work | None:
-        """Give the next call to make, None if there is none, or none now."""
-        return super().take() if self._taken - self._given < self._most() else None
+    def take(self, most: int) -> list[Work]:
+        """Give the next calls to make, as many as there are now."""
+        room = self._most() - (self._taken - self._given)
+        self._is_held_up = room < most
+        return super().take(min(room, most)) if room > 0 else []
 
     def settle(self, work: Work, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""
         self._settled += 1
         if not self._is_cancelled:
             self._ready[work.index] = (ok, value)
-            if self._is_due():
-                self._wake()
+
+    def wake(self) -> None:
+        """Have whoever waits for results look for them."""
+        if self._waiter is not None and self._is_due():
+            super().wake()
 
     def __aiter__(self) -> Results:
         return self
@@ -165,10 +176,10 @@ class Results(_Items):
         return self._has_result() or self.is_over
 
     def _pop(self) -> tuple[bool, Any]:
-        was_full = self._taken - self._given >= self._most()
         outcome = self._ready.pop(self._given if self._in_order else next(iter(self._ready)))
         self._given += 1
-        if was_full:
+        if self._is_held_up and 2 * (self._taken - self._given) <= self._most():  # not for each: in batches it is cheap
+            self._is_held_up = False
             self._request.more()
         return outcome
 
@@ -176,33 +187,34 @@ class Results(_Items):
 class Collection(_Items):
     """The results of many calls, all together."""
 
+    _error_of_call: BaseException | None = None
+
     def settle(self, work: Work, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""
         self._settled += 1
         if self._is_cancelled:
             return
         self._ready[work.index] = (ok, value)
-        if self._is_failure(ok) or self.is_over:
-            self._wake()
+        if self._error_of_call is None and not ok and not self._request.return_exceptions:
+            self._error_of_call = value
+
+    def wake(self) -> None:
+        """Have whoever waits for results look for them."""
+        if self._error_of_call is not None or self.is_over:
+            super().wake()
 
     async def collect(self) -> list[Any]:
         """Wait for all results, in the order of the items, or for the first failure, which ends it."""
         try:
-            while not self.is_over and self._failure() is None:
-                await self._wait(lambda: self.is_over or self._failure() is not None)
+            while not self._is_due():
+                await self._wait(self._is_due)
             self._check_not_cancelled()
-            error = self._failure() or self._last_error()
+            error = self._error_of_call or self._last_error()
             if error is not None:
                 raise error
             return [self._ready[index][1] for index in range(self._taken)]
         finally:
             await self.aclose()
 
-    def _is_failure(self, ok: bool) -> bool:
-        return not ok and not self._request.return_exceptions
-
-    def _failure(self) -> BaseException | None:
-        if not self._ready:
-            return None
-        ok, value = self._ready[next(reversed(self._ready))]  # the latest: it is looked at whenever one fails
-        return value if self._is_failure(ok) else None
+    def _is_due(self) -> bool:
+        return self._error_of_call is not None or self.is_over

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 __all__ = ["Source"]
@@ -40,21 +41,23 @@ class Source:
         """True when no further item will come."""
         return self._has_ended and not self._stock
 
-    def pull(self) -> tuple[Any] | None:
-        """Give the next item, in a tuple of one; None when there is none, or none yet."""
+    def pull(self, most: int) -> list[Any]:
+        """Give the next items, as many as there are now."""
+        items: list[Any] = []
         if self._feeding:
             self._wanted.set()
-            return (self._stock.popleft(),) if self._stock else None
+            while self._stock and len(items) < most:
+                items.append(self._stock.popleft())
+            return items
         if self._has_ended:
-            return None
+            return items
         try:
-            return (next(self._iterator),)
-        except StopIteration:
-            pass
+            for item in islice(self._iterator, most):
+                items.append(item)  # not extend(): what came before an error counts
         except Exception as error:
             self.error = error
-        self._has_ended = True
-        return None
+        self._has_ended = len(items) < most
+        return items
 
     async def aclose(self) -> None:
         """Pull no more."""

@@ -32,13 +32,14 @@ class Submissions:
         self._queue.append(work)
         return future
 
-    def take(self) -> Work | None:
-        """Give the next call to make."""
-        while self._queue:
+    def take(self, most: int) -> list[Work]:
+        """Give the next calls to make, as many as there are now."""
+        works: list[Work] = []
+        while self._queue and len(works) < most:
             work = self._queue.popleft()
             if not work.is_unwanted:
-                return work
-        return None
+                works.append(work)
+        return works
 
     def settle(self, work: Work, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""
@@ -48,12 +49,15 @@ class Submissions:
         else:
             future.set_exception(value)
 
+    def wake(self) -> None:
+        """Do nothing: futures wake whoever waits for them."""
+
     def cancel(self) -> None:
         """Cancel all futures that wait."""
         for future in list(self._futures.values()):
             future.cancel()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Have all futures that wait raise an error."""
         for future in list(self._futures.values()):
             future.set_exception(error)

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aioparcs.wire import Frame
-
 if TYPE_CHECKING:
     from aioparcs.pool.member import Member
 
@@ -26,16 +24,19 @@ class Client(Protocol):
     def is_over(self) -> bool:
         """True when it will give no more calls, and has all results."""
 
-    def take(self) -> Work | None:
-        """Give the next call to make, None if there is none now."""
+    def take(self, most: int) -> list[Work]:
+        """Give the next calls to make, as many as there are now."""
 
     def settle(self, work: Work, ok: bool, value: Any) -> None:
-        """Take a result, or the exception in its place."""
+        """Take a result, or the exception in its place; `wake` follows."""
+
+    def wake(self) -> None:
+        """Have whoever waits for results look for them."""
 
     def cancel(self) -> None:
         """Cancel whoever waits for results."""
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Have whoever waits for results raise an error: there will be none."""
 
 
@@ -49,28 +50,12 @@ class Work:
         function: the function's name.
         args: its arguments.
         kwargs: its keyword arguments.
-        losses: how many workers have died of it.
-        member: the worker that has it, once it was sent.
-        call_id: the call's id on that worker's channel.
-        is_recalled: True when it was asked back.
+        call_id: the call's id on the channel that it was sent over.
+        member: the worker that has it, None for none.
         is_unwanted: True when its result is of no interest any more.
     """
 
-    __slots__ = (
-        "args",
-        "call_id",
-        "client",
-        "function",
-        "index",
-        "is_recalled",
-        "is_unwanted",
-        "kwargs",
-        "losses",
-        "member",
-    )
-
-    member: Member | None
-    call_id: int
+    __slots__ = ("args", "call_id", "client", "function", "index", "is_unwanted", "kwargs", "member")
 
     def __init__(
         self, client: Client, index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -80,9 +65,8 @@ class Work:
         self.function = function
         self.args = args
         self.kwargs = kwargs
-        self.losses = 0
-        self.member = None
-        self.is_recalled = False
+        self.call_id = -1
+        self.member: Member | None = None
         self.is_unwanted = False
 
     def __str__(self) -> str:
@@ -94,16 +78,5 @@ class Work:
         """Do without its result: take it back, or have a coroutine function cancelled."""
         if not self.is_unwanted:
             self.is_unwanted = True
-            if self.member is not None and self.call_id in self.member.calls:
+            if self.member is not None:
                 self.member.cancel(self)
-
-    # What a channel asks of whoever waits for a call's answer
-
-    def done(self) -> bool:
-        """Always wait."""
-        return False
-
-    def set_result(self, answer: Frame | None) -> None:
-        """Take the answer; None when the channel has ended, and its worker's end is about to be known."""
-        if answer is not None and self.member is not None:
-            self.member.answered(self, answer)
