@@ -3,6 +3,7 @@
 from aioparcs.channel.answers import Answers
 from aioparcs.channel.calls import CONCURRENCY, RECALLED, Call, read_result
 from aioparcs.channel.channel import Channel, Statistics
+from aioparcs.channel.diary import Diary
 from aioparcs.channel.failure import error_map, error_of
 from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_now, introduce_v1
 from aioparcs.channel.link import Link
@@ -14,6 +15,7 @@ __all__ = [
     "Answers",
     "Call",
     "Channel",
+    "Diary",
     "Link",
     "Reception",
     "Statistics",

@@ -6,36 +6,46 @@ import asyncio
 import os
 import select
 import threading
+from time import monotonic
 from typing import Any
 
 from aioparcs import codec, wire
 from aioparcs.channel.calls import Calls
+from aioparcs.channel.diary import Diary
 from aioparcs.channel.failure import error_map
 from aioparcs.errors import EncodeError, ParcsError
 from aioparcs.wire import FrameType
 
 __all__ = ["Answers"]
 
+# How many results may wait for others to leave with, and for how many seconds.
+_TOGETHER, _PATIENCE = 32, 0.0005
+_HEADS = [wire.encode_header(FrameType.RESULT, size) for size in range(256)]
+
 
 class Answers:
     """
     Sends the results of one channel's calls, from the event loop and from one other thread.
 
-    When `send_now` returns the result is with the kernel, and what its sender does next, be it to kill the process,
-    can't take it back. The thread writes to the socket itself: to wait for the event loop would cost a small
-    function ten times what it costs.
+    When `send_now` returns, what its sender does next, be it to kill the process, can't take the result back: it is
+    with the kernel, or in the diary. The thread writes to the socket itself: to wait for the event loop would cost a
+    small function ten times what it costs.
 
     Args:
         channel: where the calls come from.
+        diary: keeps results that leave together; without one each leaves at once.
     """
 
-    def __init__(self, channel: Calls) -> None:
+    def __init__(self, channel: Calls, diary: Diary | None) -> None:
         self._channel = channel
+        self._diary = diary
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._outbox = channel.share_writing(self._lock)
         # A descriptor of its own: the loop closes the other one when it likes, and its number is then somebody else's.
         self._fd = os.dup(self._outbox.fd) if self._outbox.fd >= 0 else -1
+        self._unsent: list[bytes] = []
+        self._since = 0.0
 
     def close(self) -> None:
         """Have the thread, if it still computes, write no more."""
@@ -54,28 +64,70 @@ class Answers:
         except ParcsError:
             pass
 
-    def send_now(self, call_id: int, ok: bool, value: Any) -> None:
-        """Answer a call, from the thread; a caller that is gone is no error."""
+    def send_now(self, call_id: int, ok: bool, value: Any, *, last: bool) -> None:
+        """
+        Answer a call, from the thread; a caller that is gone is no error.
+
+        Args:
+            call_id: the call.
+            ok: True with the returned value, False with an error map.
+            value: the one or the other.
+            last: True when nothing else is about to be answered.
+        """
         try:
-            pieces = self._encode(call_id, ok, value)
+            body, buffers = self._encode(call_id, ok, value)
         except EncodeError as error:
             ok, value = False, error_map(error)
-            pieces = self._encode(call_id, ok, value)
+            body, buffers = self._encode(call_id, ok, value)
+        size = len(body)
+        if not buffers and size < 256 and self._diary and self._fd >= 0:
+            frame = _HEADS[size] + body
+            with self._lock:
+                if self._diary.add(frame):
+                    self._unsent.append(frame)
+                    now = monotonic()
+                    if len(self._unsent) == 1:
+                        self._since = now
+                    if last or len(self._unsent) >= _TOGETHER or now - self._since > _PATIENCE:
+                        self._flush()
+                    return
+        self._send_alone(call_id, ok, value, wire.encode_frame(FrameType.RESULT, body, buffers))
+
+    @property
+    def are_waiting(self) -> bool:
+        """True when some wait for others to leave with."""
+        return bool(self._unsent)
+
+    def flush(self) -> None:
+        """Send what has waited for others to leave with."""
+        if self._unsent:
+            with self._lock:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._unsent and self._fd >= 0 and self._outbox.empty:
+            self._write(b"".join(self._unsent), len(self._unsent))
+            self._unsent.clear()
+            if self._diary:
+                self._diary.clear()
+
+    def _send_alone(self, call_id: int, ok: bool, value: Any, pieces: list[Any]) -> None:
         with self._lock:
-            if self._fd >= 0 and self._outbox.empty:
-                self._outbox.count(sum(map(len, pieces)))
-                for piece in pieces:
-                    self._write(piece)
+            self._flush()
+            if self._fd >= 0 and self._outbox.empty and not self._unsent:
+                for count, piece in enumerate(pieces):
+                    self._write(piece, not count)
                 return
         asyncio.run_coroutine_threadsafe(self._deliver(call_id, ok, value), self._loop).result()
 
-    def _encode(self, call_id: int, ok: bool, value: Any) -> list[Any]:
+    def _encode(self, call_id: int, ok: bool, value: Any) -> tuple[bytes, tuple[Any, ...]]:
         body, buffers = codec.encode_result(call_id, ok, value)
         self._channel.check_size(len(body), sum(map(len, buffers)))
-        return wire.encode_frame(FrameType.RESULT, body, buffers)
+        return body, buffers
 
-    def _write(self, piece: Any) -> None:
+    def _write(self, piece: Any, frames: int) -> None:
         """Write all of it, however long the peer takes to read: half a frame would be the end of the channel."""
+        self._outbox.count(frames, len(piece))
         done = 0
         try:
             while True:
@@ -92,5 +144,7 @@ class Answers:
 
     async def _deliver(self, call_id: int, ok: bool, value: Any) -> None:
         """Answer behind what the loop has not written yet, or where only the loop can write, as with TLS."""
+        await self._outbox.drain()
+        self.flush()
         await self.send(call_id, ok, value)
         await self._outbox.drain()

@@ -121,9 +121,9 @@ class Outbox:
 
         self.write = write_alone
 
-    def count(self, size: int) -> None:
-        """Account for a frame that another thread has written."""
-        self.frames += 1
+    def count(self, frames: int, size: int) -> None:
+        """Account for what another thread has written."""
+        self.frames += frames
         self.written += size
 
     def put(self, frame: bytes) -> None:

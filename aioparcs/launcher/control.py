@@ -160,7 +160,7 @@ class Control:
             self._acknowledged.clear()
             self._post(FrameType.LOG, news.lines, news.dropped)
             for exit in news.exits:
-                self._post(FrameType.EXITED, *exit)
+                self._post(FrameType.EXITED, *(exit if exit[3] else exit[:3]))
             await self._acknowledged.wait()
 
     def _hear_nursery(self) -> None:
@@ -186,7 +186,8 @@ class Control:
             if worker in self._turned_away:
                 self._turned_away.discard(worker)
             elif event == "exited":
-                self._output.finish(worker, details[0], self._why_killed(details[0]))
+                code, results = details
+                self._output.finish(worker, code, self._why_killed(code), results)
             else:
                 self._output.finish(worker, None, details[0])
             self._alive -= 1

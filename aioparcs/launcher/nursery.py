@@ -22,6 +22,7 @@ from typing import Any
 
 import msgpack
 
+from aioparcs.channel import Diary
 from aioparcs.errors import signal_name
 from aioparcs.launcher.child import (
     adopt_orphans,
@@ -67,6 +68,7 @@ class Nursery:
         self._work = work
         self._fork = fork
         self._children = Children()
+        self._diaries: dict[int, Diary | None] = {}  # by worker
         self._control_pid = 0
         self._exit_code: int | None = None
         self._terminated = False
@@ -124,13 +126,15 @@ class Nursery:
         self, first: int, count: int, base: int, size: int, limits: dict[str, Any], parent: str | None
     ) -> None:
         problem = _too_little(limits.get("memory"))
+        diaries = Diary.make(count) if self._fork else [None] * count
         flush_output()
         for worker in range(first, first + count):
             if self._terminated:
                 problem = "its launcher is being ended by SIGTERM"
             if problem is None:
                 try:
-                    self._spawn(Place(worker, worker - base, size, self._progress, parent or ""), limits)
+                    diary = diaries[worker - first]
+                    self._spawn(Place(worker, worker - base, size, self._progress, parent or "", diary), limits)
                     continue
                 except OSError as error:
                     problem = _why_no_process(error)
@@ -148,6 +152,7 @@ class Nursery:
             finally:
                 release_signals()
             self._children.add(pid, place.worker)
+            self._diaries[place.worker] = place.diary
             try:
                 self._tell("started", place.worker, pid, descriptor=reading)
             except OSError:
@@ -187,7 +192,8 @@ class Nursery:
                 pass
         for pid, worker, code in self._children.reap():
             if worker is not None:
-                self._tell("exited", worker, code)
+                diary = self._diaries.pop(worker, None)
+                self._tell("exited", worker, code, diary.read() if diary else b"")
             elif pid == self._control_pid:
                 self._control_pid = 0
                 self._children.kill_all(signal.SIGKILL)

@@ -22,7 +22,7 @@ _BATCH, _QUOTE, _REPORTS = 24 << 10, 4 << 10, 256
 # Bytes that a pipe may hold when its writer has ended; what others write to it after that is not read.
 _LARGEST_PIPE = 1 << 20
 
-_Exit = tuple[int, int | None, list[str]]
+_Exit = tuple[int, int | None, list[str], bytes]
 
 
 class News(NamedTuple):
@@ -33,7 +33,7 @@ class News(NamedTuple):
         lines: what was printed, with the workers' numbers.
         dropped: how many lines were lost before them.
         progress: done and total by worker.
-        exits: worker, exit code (None: there was no process) and last lines of those that ended.
+        exits: worker, exit code (None: there was no process), last lines and untold results of those that ended.
     """
 
     lines: list[tuple[int, str]]
@@ -76,7 +76,7 @@ class Output:
         self._pipes[worker] = _Pipe(descriptor, Lines(self._keep))
         self._loop.add_reader(descriptor, self._read, worker)
 
-    def finish(self, worker: int, code: int | None, reason: str = "") -> None:
+    def finish(self, worker: int, code: int | None, reason: str = "", results: bytes = b"") -> None:
         """
         Read what a worker that has ended left in its pipe, and have its end told.
 
@@ -84,6 +84,7 @@ class Output:
             worker: its number.
             code: its exit code, None if there never was a process.
             reason: what else is known; it stands behind the last lines.
+            results: frames that it has made and perhaps not sent.
         """
         pipe = self._pipes.pop(worker, None)
         if pipe is not None:
@@ -96,7 +97,7 @@ class Output:
         lines = list(pipe.lines.last) if pipe else []
         if reason:
             lines.append(reason)
-        self._exits.append((self._added, (worker, code, _shorten(lines))))
+        self._exits.append((self._added, (worker, code, _shorten(lines), results)))
         self._news.set()
 
     async def news(self) -> News:
@@ -111,7 +112,7 @@ class Output:
         progress = dict(self._progress.popitem() for _ in range(min(_REPORTS, len(self._progress))))
         exits: list[_Exit] = []
         while self._exits and self._exits[0][0] <= self._taken:  # a worker's end comes behind what it printed
-            room -= sum(map(_size, self._exits[0][1][2]), 16)
+            room -= sum(map(_size, self._exits[0][1][2]), 16 + len(self._exits[0][1][3]))
             if room < -_QUOTE:
                 break
             exits.append(self._exits.popleft()[1])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from aioparcs.address import Address
 from aioparcs.auth import TOKEN_SIZE
+from aioparcs.channel import Diary
 from aioparcs.errors import SettingError
 
 __all__ = ["Home", "Place", "pass_token"]
@@ -22,6 +23,7 @@ class Place(NamedTuple):
         size: how many were started together.
         progress: the descriptor that its progress is written to.
         parent: where the service that started it listens, "" if the runner did.
+        diary: where it writes down what its launcher should know when it is gone; None for a fresh interpreter.
     """
 
     worker: int
@@ -29,6 +31,7 @@ class Place(NamedTuple):
     size: int
     progress: int
     parent: str = ""
+    diary: Diary | None = None
 
 
 class Home(NamedTuple):
@@ -85,7 +88,7 @@ class Home(NamedTuple):
             "PARCS_TOKEN_FD": str(token_fd),
         }
         if self.place:
-            variables["PARCS_PLACE"] = ",".join(map(str, self.place))
+            variables["PARCS_PLACE"] = ",".join(map(str, self.place[:5]))
         if self.peers is not None:
             variables["PARCS_PEERS"] = self.peers
         return variables

@@ -167,6 +167,7 @@ class Crew:
         """Wait for a worker's end, and have another one take its place."""
         lost = await member.task.wait_exited()
         self._tasks.discard(member.task)
+        member.hear_untold()
         self._deaths += not member.calls
         self._dispatch.remove(member, lost or WorkerLost.from_exit(member.task.name, 0))
         self._changed()

@@ -9,7 +9,7 @@ from typing import Any
 from aioparcs.channel import RECALLED, read_result
 from aioparcs.pool.work import Work
 from aioparcs.task import Task
-from aioparcs.wire import Frame
+from aioparcs.wire import Decoder, Frame, frame_of
 
 __all__ = ["Member", "Settled"]
 
@@ -127,6 +127,15 @@ class Member:
             self._finished = asyncio.get_running_loop().create_future()
             await self._finished
         await self.task.shutdown()
+
+    def hear_untold(self) -> None:
+        """Take the results that its launcher has found with it when it was gone."""
+        self.is_leaving = True
+        limit = len(self.task.untold)
+        decoder = Decoder(limit, limit)
+        decoder.feed(self.task.untold)
+        if decoder.frames:
+            self._take_results([frame_of(frame) for frame in decoder.frames])
 
     def slow_down(self) -> None:
         """Send nothing ahead until it answers again."""

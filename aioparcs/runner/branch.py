@@ -59,6 +59,7 @@ class Child:
         worker: its number in the job.
         branch: whose child it is.
         launcher: the slot of the launcher that it is a child of.
+        untold: see `Task`.
         is_connected: True once the service has its channel.
     """
 
@@ -67,6 +68,7 @@ class Child:
         self.worker = worker
         self.branch = branch
         self.launcher = -1
+        self.untold = b""
         self.is_connected = False
         self.start_error: StartError | None = None
         self._node = ""
@@ -98,4 +100,4 @@ class Child:
         """Let the service know that it is gone; see `Task.end`."""
         if self.branch.children.pop(self.worker, None):
             how = lost and [lost.reason, lost.exitcode, lost.signal, lost.last_lines]
-            self.branch.tell(FrameType.EXITED, self.worker, how, cut)
+            self.branch.tell(FrameType.EXITED, self.worker, how, cut, self.untold)

@@ -35,6 +35,7 @@ class Worker(Protocol):
     worker: int
     node: str
     launcher: int
+    untold: bytes
 
     @property
     def name(self) -> str: ...
@@ -262,8 +263,9 @@ class Launcher:
             if worker in self.tasks:
                 self._observer.progress(self.tasks[worker].module, worker, done, total)
         elif frame.type == FrameType.EXITED:
-            worker, code, lines = values
+            worker, code, lines, *untold = values
             if worker in self.tasks:
+                self.tasks[worker].untold = b"".join(untold)
                 self._hear_end(self.tasks[worker], code, tuple(lines))
 
     def _hear_lines(self, lines: list[tuple[int, str]], dropped: int) -> None:

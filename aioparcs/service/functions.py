@@ -10,7 +10,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from aioparcs.channel import CONCURRENCY, RECALLED, Answers, Call, Channel, error_map
+from aioparcs.channel import CONCURRENCY, RECALLED, Answers, Call, Channel, Diary, error_map
 from aioparcs.errors import EndOfChannel
 from aioparcs.service.frames import own
 
@@ -18,6 +18,8 @@ __all__ = ["Functions"]
 
 # Calls that are taken in; the others wait, unread, with whoever makes them.
 _AT_ONCE = 1024
+# Seconds after which results leave at the latest, whatever runs.
+_FLUSH = 0.002
 
 
 class Functions:
@@ -30,12 +32,14 @@ class Functions:
     Args:
         functions: by name; a call without a name is one of the first.
         channel: where the calls come from.
+        diary: see `Answers`.
     """
 
-    def __init__(self, functions: dict[str, Callable[..., Any]], channel: Channel) -> None:
+    def __init__(self, functions: dict[str, Callable[..., Any]], channel: Channel, diary: Diary | None) -> None:
         self._functions = {"": next(iter(functions.values())), **functions}
+        self._coroutines = {name for name, function in self._functions.items() if inspect.iscoroutinefunction(function)}
         self._channel = channel
-        self._answers = Answers(channel)
+        self._answers = Answers(channel, diary)
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Call | None] = SimpleQueue()  # of plain functions' calls
         self._waiting: dict[int, Call] = {}  # those of them that nobody has taken back
@@ -48,6 +52,7 @@ class Functions:
         self._newest = -1
         self._is_full = False
         self._room = asyncio.Event()
+        self._flushing: asyncio.TimerHandle | None = None
 
     async def answer(self) -> None:
         """Answer calls; returns when the runner has ended the channel."""
@@ -57,11 +62,15 @@ class Functions:
             while True:
                 for call in await self._channel.recv_calls(await self._wait_for_room()):
                     self._begin(call)
+                if self._flushing is None and self._waiting:
+                    self._flush_soon()
         except EndOfChannel:
             return
         finally:
             self._waiting.clear()
             self._queue.put(None)
+            if self._flushing:
+                self._flushing.cancel()
             running = [*self._running.values(), *self._replies]
             for task in running:
                 task.cancel()
@@ -83,10 +92,9 @@ class Functions:
         if call.id in self._unwanted:
             self._unwanted.discard(call.id)
             return
-        function = self._functions.get(call.name)
-        if function is None:
+        if call.name not in self._functions:
             self._refuse(call)
-        elif inspect.iscoroutinefunction(function):
+        elif call.name in self._coroutines:
             self._waiting[call.id] = call
             self._line.append(call)
             self._advance()
@@ -145,13 +153,22 @@ class Functions:
 
     def _work(self) -> None:
         """Run plain functions, in the thread."""
-        get, waiting, functions, send = self._queue.get, self._waiting, self._functions, self._answers.send_now
+        get, nothing_waits, waiting = self._queue.get, self._queue.empty, self._waiting
+        functions, send = self._functions, self._answers.send_now
         while (call := get()) is not None:
-            if waiting.pop(call.id, None) is None:
-                continue
-            send(call.id, *_attempt(functions[call.name], call))
-            if self._is_full:
-                self._loop.call_soon_threadsafe(self._room.set)
+            if waiting.pop(call.id, None) is not None:
+                ok, value = _attempt(functions[call.name], call)
+                send(call.id, ok, value, last=nothing_waits())
+                if self._is_full:
+                    self._loop.call_soon_threadsafe(self._room.set)
+            elif nothing_waits():
+                self._answers.flush()  # what was thought to be followed by this one
+
+    def _flush_soon(self) -> None:
+        """See that no result waits for long behind a call that turns out to be a slow one."""
+        self._answers.flush()
+        is_needed = self._waiting or self._answers.are_waiting
+        self._flushing = self._loop.call_later(_FLUSH, self._flush_soon) if is_needed else None
 
     async def _run(self, call: Call) -> None:
         await self._answers.send(call.id, *await self._result(call))

@@ -188,8 +188,9 @@ class Offspring:
             reason, last_lines = problem
             task.give_up(reason, tuple(last_lines))
 
-    def _hear_end(self, task: Task, how: list[Any] | None, cut: bool) -> None:
+    def _hear_end(self, task: Task, how: list[Any] | None, cut: bool, untold: bytes) -> None:
         del self._tasks[task.worker]
+        task.untold = untold
         lost = None
         if how:
             reason, exitcode, number, last_lines = how

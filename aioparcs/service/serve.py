@@ -94,8 +94,8 @@ def _program(targets: tuple[Any, ...]) -> Program:
     if not targets or len(functions) != len(targets):
         raise TypeError("serve() takes one subclass of Service, or functions with different names")
 
-    async def answer(channel: Channel, _place: Place, _door: Door) -> None:
-        await Functions(functions, channel).answer()
+    async def answer(channel: Channel, place: Place, _door: Door) -> None:
+        await Functions(functions, channel, place.diary).answer()
 
     return answer
 

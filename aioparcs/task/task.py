@@ -37,6 +37,7 @@ class Task:
         size: how many were started together.
         node: the machine that it runs on, "" if there is only one or it isn't known yet.
         launcher: the slot of the launcher that it is a child of.
+        untold: frames of results that it had made when it died, and perhaps not sent.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Task:
         self.size = size
         self.node = ""
         self.launcher = -1
+        self.untold = b""
         self._settings = settings
         self._kill = kill
         loop = asyncio.get_running_loop()
