@@ -59,9 +59,9 @@ class Starter:
             cpus: CPUs that it may keep busy; whole ones on the local engine.
             memory: bytes that it may use, also as text such as ``"512m"``.
             gpus: GPUs that it gets.
-            wire: ``"v1"`` for a service of the original PARCS.
+            wire: ``"v1"`` for a service of the original PARCS; only a runner starts those.
             swarm: what only a Swarm has, and other engines ignore: ``constraints`` and ``preferences`` of placement,
-                ``mounts``, ``networks``, ``labels``; see docs/swarm.md.
+                ``mounts``, ``networks``, ``labels``; see docs/swarm.md. Only a runner chooses these.
 
         Raises:
             SettingError: an option has an impossible value.

@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aioparcs import Task, WorkerLost
-from tests.abroad import containers, own
+from tests.abroad import containers, own, submitted
 from tests.command import COMMAND, execute
-from tests.jobs import MODULES
-from tests.live import Cluster
+from tests.jobs import MODULES, module
+from tests.live import Cluster, left
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 from tests.swarm_jobs import Job
 from tests.swarm_jobs import job as job
@@ -104,6 +106,38 @@ async def test_a_branch_that_is_killed_leaves_nothing_while_the_job_goes_on(clus
         states = {one["workers"][0]: (one["state"], one["error"]) for one in found["workers"]}
         assert states[root.worker] == ("gone", "was killed by SIGKILL")
         assert await ask(other, "tell", 0, "echo", "here") == "here"
+
+
+INSIDE = """
+import asyncio, json
+from aioparcs import Runner
+
+async def main():
+    async with Runner() as runner, runner.start("tree") as root:
+        await root.send(["plant", 2])
+        print(json.dumps(len(await root.recv())), flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def test_the_tree_of_a_runner_on_the_cluster_ends_with_it(cluster: Cluster, tmp_path: Path) -> None:
+    folder = module(tmp_path, "inside", INSIDE) / "inside"
+    with submitted(own(cluster), folder, "tests-tree-inside", "--modules", str(MODULES)) as job:
+        assert job.line() == 3
+        name = job.job
+        lines = ps(cluster, name).splitlines()
+        assert "service on node" in lines[0]
+        assert [line.partition("  node")[0] for line in lines[1:]] == [
+            "└── tree:0", "    └── tree:1", "        └── tree:2"
+        ]  # fmt: skip
+        cluster.docker("service", "rm", f"parcs-{name}_runner")
+        end = time.monotonic() + PATIENCE
+        while there := containers(cluster, name):
+            assert time.monotonic() < end, there
+        job.process.wait(PATIENCE)
+    assert left(cluster, name) == []
 
 
 async def test_a_pool_in_a_service(job: Job) -> None:

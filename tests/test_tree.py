@@ -194,6 +194,14 @@ async def test_services_start_no_more_than_their_runner_says() -> None:
             pass  # the runner's own don't count
 
 
+async def test_any_number_of_starts_may_be_refused_at_once() -> None:
+    async with job(max_spawned=2) as runner, runner.start("tree") as root:
+        reasons = await ask(root, "attempt_many", 500)
+        assert len(reasons) == 498
+        assert all("and 2 is the limit" in reason for reason in reasons)
+        assert await ask(root, "tell", 1, "echo", "here") == "here"
+
+
 @pytest.mark.parametrize(
     "options, asked, reason",
     [

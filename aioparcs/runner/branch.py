@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 from aioparcs import codec
@@ -30,19 +31,22 @@ class Branch:
         worker: the worker's number.
         depth: which generation it is; what the runner starts itself is the first.
         link: its control connection.
+        most: how many requests may be under way at once; the next one is not read before.
 
     Attributes:
         children: the workers that it has started and that aren't gone, by number.
         placed: those whose launchers have not been asked yet, by the number of the request.
+        requests: keeps what it asks for at once within bounds.
         is_over: True once no more can be started, and all that was is being killed.
     """
 
-    def __init__(self, worker: int, depth: int, link: Link) -> None:
+    def __init__(self, worker: int, depth: int, link: Link, most: int) -> None:
         self.worker = worker
         self.depth = depth
         self.link = link
         self.children: dict[int, Child] = {}
         self.placed: dict[int, Placed] = {}
+        self.requests = asyncio.Semaphore(most)
         self.is_over = False
 
     def tell(self, type: FrameType, *values: Any) -> None:

@@ -105,7 +105,9 @@ class Branches:
     def _begin(self, worker: int, link: Link) -> None:
         """Take the control connection of a service that has asked for its first worker."""
         record = self._hub.find(worker)
-        branch = Branch(worker, record.branch.depth + 1 if isinstance(record, Child) else 1, link)
+        depth = record.branch.depth + 1 if isinstance(record, Child) else 1
+        # Whatever is granted may be under way, and something to be refused.
+        branch = Branch(worker, depth, link, self._grant.workers + 1)
         self._hub.branches[worker] = branch
         self._workforce.own(self._serve(branch))
 
@@ -135,7 +137,7 @@ class Branches:
         """Hear a service until its connection ends."""
         try:
             while True:
-                self._hear(branch, await branch.link.recv_frame())
+                await self._hear(branch, await branch.link.recv_frame())
         except EndOfChannel:
             await branch.link.aclose(_FAREWELL)
         except (ParcsError, LookupError, TypeError, ValueError) as error:
@@ -145,12 +147,13 @@ class Branches:
         finally:
             self._cut(branch)
 
-    def _hear(self, branch: Branch, frame: Frame) -> None:
+    async def _hear(self, branch: Branch, frame: Frame) -> None:
         values = codec.decode(frame.body)
         if frame.type == FrameType.SPAWN:
             request, module, count, options, address = values
             if type(request) is not int or type(count) is not int or count < 1 or type(options) is not dict:
                 raise ProtocolError(f"{values} asks for no workers")
+            await branch.requests.acquire()
             self._workforce.own(self._spawn(branch, request, str(module)[:_LONGEST], count, options, str(address)))
         elif frame.type == FrameType.SPAWNED:
             placed = branch.placed.pop(values[0])
@@ -171,17 +174,21 @@ class Branches:
         self, branch: Branch, request: int, module: str, count: int, options: dict[str, Any], address: str
     ) -> None:
         """Have workers placed for a service, and tell it their numbers; it answers when it expects them."""
+        first, problem = None, None
         try:
             spec = _read(module, options, branch.worker)
             place = Address.parse(address)
-            children = await self._place(branch, spec, count, request, place)
+            first = (await self._place(branch, spec, count, request, place))[0].worker
         except ParcsError as error:
-            reason = error.reason if isinstance(error, StartError) else str(error)
-            lines = error.last_lines if isinstance(error, StartError) else ()
-            branch.tell(FrameType.SPAWNED, request, None, error_map(error) | {"reason": reason, "last_lines": lines})
-            return
-        if not branch.is_over:
-            branch.tell(FrameType.SPAWNED, request, children[0].worker, None)
+            reason, lines = (error.reason, error.last_lines) if isinstance(error, StartError) else (str(error), ())
+            problem = {**error_map(error), "reason": reason, "last_lines": lines}
+        try:
+            # Waits for room: who asks without end and never listens gets no further.
+            await branch.link.send_frame(FrameType.SPAWNED, codec.encode_inline([request, first, problem])[0])
+        except ParcsError:
+            pass  # it is over, and all that it was given is dropped
+        finally:
+            branch.requests.release()
 
     async def _place(self, branch: Branch, spec: WorkerSpec, count: int, request: int, address: Address) -> list[Child]:
         self._grant.check(spec.module, count, branch.depth + 1, len(self._spawned))

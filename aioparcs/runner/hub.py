@@ -10,10 +10,11 @@ from typing import Any
 from aioparcs.auth import TOKEN_SIZE, Hello, Role
 from aioparcs.channel import Channel, Link, Reception
 from aioparcs.engine import Observer
+from aioparcs.errors import StartError
 from aioparcs.runner.branch import Branch
 from aioparcs.runner.launchers import Launcher, Worker
 from aioparcs.settings import Settings
-from aioparcs.task import Task
+from aioparcs.task import Task, check_file_limit
 from aioparcs.transport import keep_alive
 
 __all__ = ["Hub"]
@@ -56,6 +57,11 @@ class Hub:
         """Connections that were refused so far."""
         return self._reception.strangers
 
+    @property
+    def connections(self) -> int:
+        """How many connections there are, or will be, without those of launchers."""
+        return sum(not task.is_over for task in self.tasks.values()) + len(self.branches)
+
     def expect(self, tasks: list[Task]) -> None:
         """Keep places for workers that are about to be started."""
         self.tasks.update((task.worker, task) for task in tasks)
@@ -83,15 +89,23 @@ class Hub:
         if peer.job != self.job:
             return f"this is job {self.job}, not {peer.job}"
         if peer.role == Role.PARENT:
-            if self.find(peer.worker) is None or peer.worker in self.branches:
-                return f"no {peer.role} {peer.worker} is expected"
-            return None
+            return self._judge_parent(peer)
         places: dict[int, Any] = self.launchers if peer.role == Role.LAUNCHER else self.tasks
         place = places.get(peer.worker)
         if place is None or peer.role not in (Role.LAUNCHER, Role.WORKER):
             return f"no {peer.role} {peer.worker} is expected"
         if place.is_connected:
             return f"the place of {peer.role} {peer.worker} is taken"
+        return None
+
+    def _judge_parent(self, peer: Hello) -> str | None:
+        worker = self.find(peer.worker)
+        if worker is None or peer.worker in self.branches:
+            return f"no {peer.role} {peer.worker} is expected"
+        try:
+            check_file_limit(worker.module, self.connections + 1)
+        except StartError as error:
+            return f"the runner has no room: {error.reason}"
         return None
 
     def _seat(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -105,7 +105,7 @@ class Workforce:
         """
         if not self._is_open:
             raise RuntimeError("workers are started inside the runner's block: async with Runner() as runner")
-        check_file_limit(spec.module, sum(not task.is_over for task in self._hub.tasks.values()) + count)
+        check_file_limit(spec.module, self._hub.connections + count)
         first = self.reserve(count)
         tasks = [Task(spec.module, first + i, i, count, self._settings, self.kill) for i in range(count)]
         self._hub.expect(tasks)

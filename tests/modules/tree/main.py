@@ -50,6 +50,12 @@ class Node(Service):
             return [error.module, error.reason, list(error.last_lines)]
         return None
 
+    async def attempt_many(self, count: int) -> list[str]:
+        """Start many at once, and tell why some did not."""
+        starts = await asyncio.gather(*(self.start("tree") for _ in range(count)), return_exceptions=True)
+        self.tasks += [one for one in starts if not isinstance(one, BaseException)]
+        return [one.reason for one in starts if isinstance(one, StartError)]
+
     async def change_mind(self, module: str) -> str:
         """Ask for one, and want none once it is certain that the runner knows."""
         starting = asyncio.ensure_future(self.start(module)._start())
