@@ -12,7 +12,7 @@ import pytest
 from aioparcs import Task, WorkerLost
 from tests.abroad import containers, own, submitted
 from tests.command import COMMAND, execute
-from tests.jobs import MODULES, module
+from tests.jobs import MODULES, Witness, module
 from tests.live import Cluster, left
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 from tests.swarm_jobs import Job
@@ -40,6 +40,18 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.2)
 
 
+async def places(root: Task, count: int) -> list[str]:
+    """Tell the nodes of those that a service has started; Docker is asked for them once in a while."""
+    async with asyncio.timeout(PATIENCE):
+        while not all(nodes := [(await ask(root, "describe", child))[1] for child in range(count)]):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    return nodes
+
+
+def over(witness: Witness) -> set[int]:
+    return {event[2] for event in witness.events if event[0] in ("ended", "stopped")}
+
+
 def services(cluster: Cluster, job: str) -> set[str]:
     """Name the job's Swarm services."""
     mark = ("--filter", f"label=io.aioparcs.job={job}")
@@ -61,8 +73,7 @@ async def test_a_tree_across_nodes_is_shown_as_one_and_its_services_end_with_its
         await ask(root, "begin", 3, "tree", {"env": {"X": "1"}})
         await ask(root, "begin", 2, "tree", {"per_container": 2})
         await ask(root, "tell", 4, "plant", 1)
-        rows = [await ask(root, "describe", child) for child in range(5)]
-        nodes = {row[1] for row in rows} | {root.node}
+        nodes = {*await places(root, 5), root.node}
         assert len(nodes) == len(cluster.docker("node", "ls", "--quiet").split())
         assert await ask(root, "tell", 1, "who") == [2, 1, 3]
 
@@ -106,6 +117,29 @@ async def test_a_branch_that_is_killed_leaves_nothing_while_the_job_goes_on(clus
         states = {one["workers"][0]: (one["state"], one["error"]) for one in found["workers"]}
         assert states[root.worker] == ("gone", "was killed by SIGKILL")
         assert await ask(other, "tell", 0, "echo", "here") == "here"
+
+
+async def test_a_node_that_is_cut_off_takes_with_it_what_grew_from_it(cluster: Cluster, job: Job) -> None:
+    node, witness = own(cluster).nodes[2], Witness()
+    async with job(overlay=True, liveness=3.0, witness=witness) as runner:
+        roots = await runner.start_many("tree", 3)
+        for root in roots:
+            await ask(root, "begin", 3, "tree", {})
+        await until(lambda: {root.node for root in roots} == {"node1", "node2", "node3"})
+        far, near = sorted(roots, key=lambda root: root.node != "node3")[:2]
+        child = (await places(near, 3)).index("node3")
+        branch = [await ask(far, "tell", number, "who") for number in range(3)]
+        try:
+            await asyncio.to_thread(node.cut)
+            worker, reason, *_ = await ask(near, "lose", child)
+            assert worker.endswith(" on node3")
+            assert reason == "is lost: its host was silent for 3 s (PARCS_LIVENESS)"
+            with pytest.raises(WorkerLost, match="on node3 is lost"):
+                await far.recv()
+            await until(lambda: {worker for worker, *_ in branch} <= over(witness))
+            assert await ask(near, "tell", (child + 1) % 3, "echo", "here") == "here"
+        finally:
+            await asyncio.to_thread(node.mend)
 
 
 INSIDE = """
