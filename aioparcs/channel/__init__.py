@@ -1,7 +1,7 @@
 """The two-way ordered message stream between two programs, and the handshake that opens it."""
 
 from aioparcs.channel.answers import Answers
-from aioparcs.channel.calls import CONCURRENCY, RECALLED, Call, read_result
+from aioparcs.channel.calls import CONCURRENCY, RECALLED, Call, read_results
 from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.diary import Diary
 from aioparcs.channel.failure import error_map, error_of
@@ -26,5 +26,5 @@ __all__ = [
     "introduce",
     "introduce_now",
     "introduce_v1",
-    "read_result",
+    "read_results",
 ]

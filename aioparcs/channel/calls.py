@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgpack
@@ -18,7 +19,7 @@ from aioparcs.errors import DecodeError, EncodeError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
-__all__ = ["CONCURRENCY", "RECALLED", "Call", "Calls", "Posted", "read_result"]
+__all__ = ["CONCURRENCY", "RECALLED", "Call", "Calls", "Posted", "read_results"]
 
 # A function that every worker of this package serves: it sets how many of the channel's calls run at once.
 CONCURRENCY = "aioparcs.concurrency"
@@ -26,6 +27,8 @@ CONCURRENCY = "aioparcs.concurrency"
 # The type of the error that answers a call which was given back before it began.
 RECALLED = "Recalled"
 _RECALL = 0x92  # the head of a list of two: the id, and true
+_SMALL = 1 << 16
+_unpack = partial(msgpack.unpackb, strict_map_key=False, timestamp=3, ext_hook=codec.extension)
 _HEADS = [wire.encode_header(FrameType.CALL, size) for size in range(256)]
 _NO_MESSAGES = "a message came to a program that only answers calls: use call() instead of send()"
 
@@ -125,7 +128,7 @@ class Calls(Link):
         if frame is None:
             self._check_receiving()
         assert frame is not None  # or the line before has raised
-        _, ok, value = read_result(frame)
+        ((_, ok, value),) = read_results([frame])
         if ok:
             return value
         raise value
@@ -203,20 +206,35 @@ class Calls(Link):
             ProtocolError: a message came instead.
             EndOfChannel, ConnectionLost, BusyError, ChannelClosed: see `recv`.
         """
-        frames, calls = self._inbox.frames, list[Call]()
+        calls: list[Call] = []
         while not calls:
             await self._wait_for_frame()
-            while frames and len(calls) < most:
-                if calls and wire.frame_of(frames[0]).type != FrameType.CALL:
+            calls = self._take_calls(most)
+        return calls
+
+    def _take_calls(self, most: int) -> list[Call]:
+        inbox, calls, size = self._inbox, list[Call](), 0
+        frames = inbox.frames
+        while frames and len(calls) < most:
+            frame = wire.frame_of(frames[0])
+            if frame.type != FrameType.CALL:
+                if calls:
                     break  # what is wrong is told behind what is right
-                frame = wire.frame_of(frames.popleft())
-                self._inbox.consumed(frame)
-                if frame.type != FrameType.CALL:
-                    raise ProtocolError(_NO_MESSAGES)
-                try:
-                    calls.append(Call._make(codec.decode(frame.body, frame.buffers)))
-                except (DecodeError, TypeError) as error:
-                    self._decline(frame, "DecodeError", str(error))
+                inbox.consumed(wire.frame_of(frames.popleft()))
+                raise ProtocolError(_NO_MESSAGES)
+            frames.popleft()
+            if frame.buffers or len(frame.body) > _SMALL:
+                inbox.consumed(frame)
+            else:
+                size += wire.HEADER_SIZE + len(frame.body)
+            try:
+                calls.append(
+                    Call._make(codec.decode(frame.body, frame.buffers) if frame.buffers else _unpack(frame.body))
+                )
+            except Exception as error:
+                self._decline(frame, "DecodeError", f"a call that can't be made here: {error}")
+        inbox.taken += size
+        inbox.resume()
         return calls
 
     async def send_result(self, call_id: int, ok: bool, value: Any) -> None:
@@ -315,20 +333,30 @@ class Calls(Link):
                 future.set_result(None)
 
 
-def read_result(result: Frame | bytes) -> tuple[int, bool, Any]:
+def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]]:
     """
-    Read a RESULT: the call's id, whether the function returned, and what, or the error.
+    Read RESULTs: for each the call's id, whether the function returned, and what, or the error.
 
     What can't be made here is an error too.
     """
-    body, buffers = (result, ()) if isinstance(result, bytes) else (result.body, result.buffers)
-    try:
-        call_id, ok, value = codec.decode(body, buffers)
-        return call_id, ok, value if ok else read_error(value)
-    except DecodeError as error:
-        return _call_id(body), False, error
-    except (TypeError, ValueError):
-        return _call_id(body), False, DecodeError("the peer's answer to a call is none")
+    read: list[tuple[int, bool, Any]] = []
+    for result in results:
+        try:
+            if type(result) is bytes:
+                call_id, ok, value = _unpack(result)
+            else:
+                call_id, ok, value = codec.decode(result.body, result.buffers)  # type: ignore[union-attr]  # no bytes
+        except Exception as error:
+            read.append(_unreadable(result, error))
+        else:
+            read.append((call_id, True, value) if ok else (call_id, False, read_error(value)))
+    return read
+
+
+def _unreadable(result: Frame | bytes, error: Exception) -> tuple[int, bool, Any]:
+    body = result if isinstance(result, bytes) else result.body
+    reason = str(error) if isinstance(error, DecodeError) else "the peer's answer to a call is none"
+    return _call_id(body), False, DecodeError(reason)
 
 
 def _call_id(body: Any) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aioparcs.channel import RECALLED, read_result
+from aioparcs.channel import RECALLED, read_results
 from aioparcs.pool.work import Work
 from aioparcs.task import Task
 from aioparcs.wire import Decoder, Frame, frame_of
@@ -147,8 +147,7 @@ class Member:
         calls = self.calls
         settled: list[Settled] = []
         returned: list[Work] = []
-        for result in results:
-            call_id, ok, value = read_result(result)
+        for call_id, ok, value in read_results(results):
             work = calls.pop(call_id, None)
             if work is None:
                 continue
