@@ -225,11 +225,19 @@ def test_what_makes_a_network_unfit(differences: dict[str, Any], reason: str) ->
 # Logs
 
 
-def test_a_log_keeps_the_carriage_returns_of_its_lines() -> None:
-    def frame(stream: int, text: bytes) -> bytes:
-        return bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
+def frame(stream: int, text: bytes) -> bytes:
+    return bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
 
-    late, early = b"2026-11-25T23:02:23.890993296Z 10%\r20%\n", b"2026-11-25T23:02:23.090993296Z \n"
-    lines = parse_logs(frame(1, late) + frame(2, early))
+
+LATE, EARLY = b"2026-11-25T23:02:23.890993296Z 10%\r20%\n", b"2026-11-25T23:02:23.090993296Z \n"
+
+
+def test_a_log_keeps_the_carriage_returns_of_its_lines() -> None:
+    lines = parse_logs(frame(1, LATE) + frame(2, EARLY))
     assert [(line.text, line.error) for line in lines] == [("", True), ("10%\r20%", False)]
     assert lines[1].time - lines[0].time == 800_000_000
+
+
+def test_what_docker_says_of_a_log_is_no_line_of_it() -> None:
+    said = b"Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream"
+    assert [line.text for line in parse_logs(frame(1, LATE) + frame(3, said))] == ["10%\r20%"]

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 __all__ = ["LogLine", "parse_logs"]
 
-# A frame of Docker's multiplexed streams: 1 for stdout or 2 for stderr, three zeros, the length.
+# A frame of Docker's multiplexed streams: what it is of, three zeros, the length.
 _HEADER = struct.Struct(">BxxxI")
+_STDOUT, _STDERR = 1, 2  # the others are Docker's own: a 3 says that it could not read on
 
 
 class LogLine(NamedTuple):
@@ -38,7 +39,8 @@ def parse_logs(data: bytes) -> list[LogLine]:
             break  # its end was not received
         # A frame is one line, and only \n ends it: a \r or a form feed is the program's own.
         text = data[position : position + size].decode(errors="replace").removesuffix("\n")
-        lines.append(_line(text, stream == 2))
+        if stream in (_STDOUT, _STDERR):
+            lines.append(_line(text, stream == _STDERR))
         position += size
     return sorted(lines, key=lambda line: line.time)
 
