@@ -36,7 +36,7 @@ from tests.test_original_wire import _the_port_is_ours as _the_port_is_ours  # a
 ROOT = Path(__file__).parent.parent
 README, TUTORIAL, SETTINGS = ROOT / "README.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / "settings.md"
 # Those whose programs run.
-PROGRAMS = [README, TUTORIAL, SETTINGS, ROOT / "docs" / "peers.md", ROOT / "docs" / "tree.md"]
+PROGRAMS = [README, TUTORIAL, SETTINGS, *(ROOT / "docs" / name for name in ("peers.md", "pool.md", "tree.md"))]
 DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("examples/**/README.md")]
 # A cell of a notebook: a program without a file, in a loop that runs already.
 CELL = """
@@ -156,7 +156,7 @@ def _runs() -> dict[Path, list[Block]]:
         programs = [block for block in blocks(document) if block.words[:1] == ("python",)]
         commands = "".join(block.text for block in blocks(document) if block.words == ("console",))
         run = set(re.findall(r"[\w.]+", commands))
-        run |= {name for block in programs for name in re.findall(r'start(?:_many)?\("(\w+)"', block.text)}
+        run |= {name for block in programs for name in re.findall(r'(?:start(?:_many)?|pool)\("(\w+)"', block.text)}
         found[document] = [b for b in programs if not b.file or b.file.removesuffix("/main.py") in run]
     return found
 
