@@ -84,6 +84,7 @@ class FrameType(IntEnum):
 _TYPES = frozenset(FrameType)
 _WITH_BUFFERS = frozenset({FrameType.MSG, FrameType.RAW, FrameType.CALL, FrameType.RESULT})
 _PLAIN_MSG = FrameType.MSG << 56
+_CALL = FrameType.CALL
 _PLAIN_CALL, _PLAIN_RESULT = FrameType.CALL << 56, FrameType.RESULT << 56
 
 
@@ -226,7 +227,7 @@ class Decoder:
                     if head >= _PLAIN_RESULT:
                         results.append(body)
                     else:
-                        append(_make(Frame, (FrameType.CALL, body, ())))
+                        append(_make(Frame, (_CALL, body, ())))
                     position = stop
                     continue
             start = self._begin(head, data, position + HEADER_SIZE)

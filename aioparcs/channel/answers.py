@@ -20,7 +20,9 @@ __all__ = ["Answers"]
 
 # How many results may wait for others to leave with, and for how many seconds.
 _TOGETHER, _PATIENCE = 32, 0.0005
-_HEADS = [wire.encode_header(FrameType.RESULT, size) for size in range(256)]
+# Bytes of a result from which on it leaves alone.
+_SMALL = 256
+_HEADS = [wire.encode_header(FrameType.RESULT, size) for size in range(_SMALL)]
 
 
 class Answers:
@@ -44,6 +46,8 @@ class Answers:
         self._outbox = channel.share_writing(self._lock)
         # A descriptor of its own: the loop closes the other one when it likes, and its number is then somebody else's.
         self._fd = os.dup(self._outbox.fd) if self._outbox.fd >= 0 else -1
+        if self._fd < 0:
+            self._diary = None
         self._unsent: list[bytes] = []
         self._since = 0.0
 
@@ -75,23 +79,30 @@ class Answers:
             last: True when nothing else is about to be answered.
         """
         try:
-            body, buffers = self._encode(call_id, ok, value)
+            body, buffers = codec.encode_result(call_id, ok, value)
+            size = len(body)
+            if size >= _SMALL or buffers:
+                self._channel.check_size(size, sum(map(len, buffers)))
         except EncodeError as error:
             ok, value = False, error_map(error)
-            body, buffers = self._encode(call_id, ok, value)
-        size = len(body)
-        if not buffers and size < 256 and self._diary and self._fd >= 0:
+            body, buffers = codec.encode_result(call_id, ok, value)
+            size = len(body)
+        if size < _SMALL and not buffers and self._diary:
             frame = _HEADS[size] + body
             with self._lock:
                 if self._diary.add(frame):
-                    self._unsent.append(frame)
-                    now = monotonic()
-                    if len(self._unsent) == 1:
-                        self._since = now
-                    if last or len(self._unsent) >= _TOGETHER or now - self._since > _PATIENCE:
-                        self._flush()
+                    self._keep(frame, last)
                     return
         self._send_alone(call_id, ok, value, wire.encode_frame(FrameType.RESULT, body, buffers))
+
+    def _keep(self, frame: bytes, last: bool) -> None:
+        """Have a result wait for others, unless there is a reason to send it."""
+        unsent, now = self._unsent, monotonic()
+        unsent.append(frame)
+        if len(unsent) == 1:
+            self._since = now
+        if last or len(unsent) >= _TOGETHER or now - self._since > _PATIENCE:
+            self._flush()
 
     @property
     def are_waiting(self) -> bool:
@@ -119,11 +130,6 @@ class Answers:
                     self._write(piece, not count)
                 return
         asyncio.run_coroutine_threadsafe(self._deliver(call_id, ok, value), self._loop).result()
-
-    def _encode(self, call_id: int, ok: bool, value: Any) -> tuple[bytes, tuple[Any, ...]]:
-        body, buffers = codec.encode_result(call_id, ok, value)
-        self._channel.check_size(len(body), sum(map(len, buffers)))
-        return body, buffers
 
     def _write(self, piece: Any, frames: int) -> None:
         """Write all of it, however long the peer takes to read: half a frame would be the end of the channel."""

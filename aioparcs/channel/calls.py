@@ -28,6 +28,8 @@ CONCURRENCY = "aioparcs.concurrency"
 RECALLED = "Recalled"
 _RECALL = 0x92  # the head of a list of two: the id, and true
 _SMALL = 1 << 16
+_CALL = FrameType.CALL
+_new = tuple.__new__  # a named tuple without the detour through its own constructor
 _unpack = partial(msgpack.unpackb, strict_map_key=False, timestamp=3, ext_hook=codec.extension)
 _HEADS = [wire.encode_header(FrameType.CALL, size) for size in range(256)]
 _NO_MESSAGES = "a message came to a program that only answers calls: use call() instead of send()"
@@ -217,20 +219,20 @@ class Calls(Link):
         frames = inbox.frames
         while frames and len(calls) < most:
             frame = wire.frame_of(frames[0])
-            if frame.type != FrameType.CALL:
+            if frame[0] != _CALL:
                 if calls:
                     break  # what is wrong is told behind what is right
                 inbox.consumed(wire.frame_of(frames.popleft()))
                 raise ProtocolError(_NO_MESSAGES)
             frames.popleft()
-            if frame.buffers or len(frame.body) > _SMALL:
+            _, body, buffers = frame
+            if buffers or len(body) > _SMALL:
                 inbox.consumed(frame)
             else:
-                size += wire.HEADER_SIZE + len(frame.body)
+                size += wire.HEADER_SIZE + len(body)
             try:
-                calls.append(
-                    Call._make(codec.decode(frame.body, frame.buffers) if frame.buffers else _unpack(frame.body))
-                )
+                call_id, name, args, kwargs = codec.decode(body, buffers) if buffers else _unpack(body)
+                calls.append(_new(Call, (call_id, name, args, kwargs)))
             except Exception as error:
                 self._decline(frame, "DecodeError", f"a call that can't be made here: {error}")
         inbox.taken += size

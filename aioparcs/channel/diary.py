@@ -9,6 +9,7 @@ __all__ = ["Diary"]
 
 _SIZE = 16 << 10
 _HEAD = struct.Struct("=Q")
+_pack_into = _HEAD.pack_into
 
 
 class Diary:
@@ -39,9 +40,10 @@ class Diary:
         end = self._end + len(frame)
         if end > _SIZE:
             return False
-        self._memory[self._start + self._end : self._start + end] = frame
+        start = self._start
+        self._memory[start + self._end : start + end] = frame
         # Last: whoever reads it when this process is gone finds whole frames only.
-        _HEAD.pack_into(self._memory, self._start, end - _HEAD.size)
+        _pack_into(self._memory, start, end - 8)
         self._end = end
         return True
 

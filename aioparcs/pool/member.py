@@ -18,7 +18,7 @@ Settled = tuple[Work, bool, Any]
 
 # Seconds of work that a worker should have in front of it, so that it never waits for the wire, nor for this program
 # while that is busy; and how many calls that may be.
-_AHEAD, _MOST = 0.005, 64
+_AHEAD, _MOST = 0.005, 128
 # What the average of all durations before keeps of its weight with each new one.
 _KEPT = 0.8
 # A call is a slow one when it takes so much longer than those before it, and so many seconds.

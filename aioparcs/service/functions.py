@@ -37,7 +37,7 @@ class Functions:
 
     def __init__(self, functions: dict[str, Callable[..., Any]], channel: Channel, diary: Diary | None) -> None:
         self._functions = {"": next(iter(functions.values())), **functions}
-        self._coroutines = {name for name, function in self._functions.items() if inspect.iscoroutinefunction(function)}
+        self._plain = {name for name, function in self._functions.items() if not inspect.iscoroutinefunction(function)}
         self._channel = channel
         self._answers = Answers(channel, diary)
         self._loop = asyncio.get_running_loop()
@@ -60,8 +60,7 @@ class Functions:
         self._channel.on_recall = self._recall
         try:
             while True:
-                for call in await self._channel.recv_calls(await self._wait_for_room()):
-                    self._begin(call)
+                self._begin(await self._channel.recv_calls(await self._wait_for_room()))
                 if self._flushing is None and self._waiting:
                     self._flush_soon()
         except EndOfChannel:
@@ -87,23 +86,24 @@ class Functions:
             self._is_full = False
         return room
 
-    def _begin(self, call: Call) -> None:
-        self._newest = call.id
-        if call.id in self._unwanted:
-            self._unwanted.discard(call.id)
-            return
-        if call.name not in self._functions:
-            self._refuse(call)
-        elif call.name in self._coroutines:
-            self._waiting[call.id] = call
-            self._line.append(call)
-            self._advance()
-        else:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="aioparcs-functions", daemon=True)
-                self._thread.start()
-            self._waiting[call.id] = call
-            self._queue.put(call)
+    def _begin(self, calls: list[Call]) -> None:
+        plain, waiting, put = self._plain, self._waiting, self._queue.put
+        self._newest = calls[-1].id
+        for call in calls:
+            if self._unwanted and call.id in self._unwanted:
+                self._unwanted.discard(call.id)
+            elif call.name in plain:
+                waiting[call.id] = call
+                put(call)
+            elif call.name in self._functions:
+                waiting[call.id] = call
+                self._line.append(call)
+            else:
+                self._refuse(call)
+        self._advance()
+        if self._thread is None and not self._queue.empty():
+            self._thread = threading.Thread(target=self._work, name="aioparcs-functions", daemon=True)
+            self._thread.start()
 
     def _advance(self) -> None:
         """Begin coroutine functions, as many as may run at once."""
