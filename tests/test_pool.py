@@ -516,3 +516,40 @@ async def test_a_silent_pool_tells_watchers_nothing() -> None:
 async def test_large_arguments_wait_for_room(runner: Runner) -> None:
     async with runner.pool("crunch", 2, function="big") as pool:
         assert await pool.map(bytes(1 << 20) for _ in range(60)) == [1 << 20] * 60
+
+
+# Other ways to a worker
+
+
+async def test_over_tls_a_deadly_item_costs_just_itself_too() -> None:
+    async with job(tls=True) as runner, runner.pool("crunch", 2, function="die_at") as pool:
+        results = await pool.starmap([(i, 13) for i in range(60)], return_exceptions=True)
+        assert isinstance(results.pop(13), WorkerLost)
+        assert results == [i for i in range(60) if i != 13]
+
+
+AFRESH = """
+import os, signal
+from aioparcs import serve
+
+def die_at(x, poison):
+    if x == poison:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+serve(die_at, fork=False)
+"""
+
+
+async def test_in_fresh_interpreters_a_deadly_item_costs_just_itself_too(tmp_path: Path) -> None:
+    async with job(module(tmp_path, "afresh", AFRESH)) as runner, runner.pool("afresh", 2) as pool:
+        results = await pool.starmap([(i, 13) for i in range(60)], return_exceptions=True)
+        assert isinstance(results.pop(13), WorkerLost)
+        assert results == [i for i in range(60) if i != 13]
+
+
+async def test_results_of_every_size_come_whole(runner: Runner) -> None:
+    sizes = [0, 1, 200, 255, 256, 257, 5000, 70_000, 3_000_000]
+    async with runner.pool("crunch", 2, function="repeat") as pool:
+        assert await pool.starmap([("x", size) for size in sizes * 20]) == ["x" * size for size in sizes * 20]
+        assert await pool.starmap([(b"x", size) for size in sizes * 5]) == [b"x" * size for size in sizes * 5]

@@ -79,6 +79,10 @@ def note_and_die_once(folder: str, name: str) -> str:
     return name
 
 
+def repeat(x: Any, times: int) -> Any:
+    return x * times
+
+
 def big(x: Any) -> int:
     return len(x)
 
@@ -116,6 +120,7 @@ serve(
     note,
     note_and_die_once,
     big,
+    repeat,
     rest,
     wait_or_tell,
 )
