@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aioparcs.address import Address
     from aioparcs.channel import Channel
     from aioparcs.codec import register
-    from aioparcs.collectives import barrier, gather, reduce, scatter
+    from aioparcs.collectives import barrier, broadcast, gather, reduce, scatter
     from aioparcs.errors import (
         BuildError,
         BusyError,
@@ -43,6 +43,7 @@ _HOMES = {
     "Channel": "aioparcs.channel",
     "register": "aioparcs.codec",
     "barrier": "aioparcs.collectives",
+    "broadcast": "aioparcs.collectives",
     "gather": "aioparcs.collectives",
     "reduce": "aioparcs.collectives",
     "scatter": "aioparcs.collectives",
@@ -93,6 +94,7 @@ __all__ = [
     "WorkerLost",
     "__version__",
     "barrier",
+    "broadcast",
     "gather",
     "reduce",
     "register",

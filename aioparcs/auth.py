@@ -49,6 +49,7 @@ class Role:
     LAUNCHER = "launcher"
     WORKER = "worker"
     PEER = "peer"
+    RELAY = "relay"
     PARENT = "parent"  # a worker again, about the workers that it starts itself
 
 
@@ -65,6 +66,7 @@ class Hello(NamedTuple):
         max_body: bytes that this side accepts in a frame's body.
         max_buffers: bytes of buffers that this side accepts in one message.
         versions: the lowest and the highest version of the wire that this side speaks.
+        relays: whether it takes messages that come another way, and passes them on.
     """
 
     role: str
@@ -75,11 +77,13 @@ class Hello(NamedTuple):
     max_body: int
     max_buffers: int
     versions: tuple[int, int] = (VERSION, VERSION)
+    relays: bool = False
 
     @classmethod
     def of(cls, role: str, job: str, worker: int, settings: Settings) -> Hello:
         """Introduce this program, with a nonce of this connection's own."""
-        return cls(role, job, worker, new_nonce(), f"aioparcs/{RELEASE}", settings.max_body, settings.max_buffers)
+        agent, limits = f"aioparcs/{RELEASE}", (settings.max_body, settings.max_buffers)
+        return cls(role, job, worker, new_nonce(), agent, *limits, relays=role == Role.WORKER)
 
     def encode(self) -> bytes:
         """Make the HELLO frame's body, a MessagePack map."""
@@ -92,6 +96,7 @@ class Hello(NamedTuple):
                 "nonce": self.nonce,
                 "agent": self.agent,
                 "limits": {"body": self.max_body, "buffers": self.max_buffers},
+                **({"relays": True} if self.relays else {}),
             }
         )
 
@@ -116,6 +121,7 @@ class Hello(NamedTuple):
                 _typed(limits["body"], int),
                 _typed(limits["buffers"], int),
                 (_typed(low, int), _typed(high, int)),
+                values.get("relays") is True,
             )
         except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
             raise HandshakeError("the peer's HELLO can't be read") from error

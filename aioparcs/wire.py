@@ -70,6 +70,7 @@ class FrameType(IntEnum):
     AUTH = 11
     WELCOME = 12
     REJECT = 13
+    RELAY = 14
     BARRIER = 15
     START = 16
     STARTED = 17

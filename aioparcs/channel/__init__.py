@@ -8,23 +8,30 @@ from aioparcs.channel.failure import error_map, error_of
 from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_now, introduce_v1
 from aioparcs.channel.link import Link
 from aioparcs.channel.reception import Reception
+from aioparcs.channel.relayed import Relayed
+from aioparcs.channel.streams import STREAMS, Stream, fetch, pass_on
 
 __all__ = [
     "CONCURRENCY",
     "RECALLED",
+    "STREAMS",
     "Answers",
     "Call",
     "Channel",
     "Diary",
     "Link",
     "Reception",
+    "Relayed",
     "Statistics",
+    "Stream",
     "accept",
     "accept_v1",
     "error_map",
     "error_of",
+    "fetch",
     "introduce",
     "introduce_now",
     "introduce_v1",
+    "pass_on",
     "read_results",
 ]

@@ -34,14 +34,15 @@ class Budget:
         """Be told that a message for which bytes were taken is complete, or will never be."""
         self.arriving -= 1
         if not self.arriving:
-            self._retry()
+            self.retry()
 
     def release(self, size: int) -> None:
         """Give bytes back, and let those who wait try again."""
         self.held -= size
-        self._retry()
+        self.retry()
 
-    def _retry(self) -> None:
+    def retry(self) -> None:
+        """Let those who wait try again: bytes were given back, or somebody is about to receive."""
         waiting, self._waiting = self._waiting, deque()
         for retry in waiting:
             retry()

@@ -252,7 +252,7 @@ class Calls(Link):
             EncodeError: the value has no form on the wire; nothing was sent.
         """
         body, buffers = codec.encode_result(call_id, ok, value)
-        await self._send_frame(FrameType.RESULT, body, buffers)
+        await self.send_encoded(FrameType.RESULT, body, buffers)
 
     def share_writing(self, lock: threading.Lock) -> Outbox:
         """Have everything that this side writes written under a lock; returns what holds that which waits."""
@@ -266,7 +266,13 @@ class Calls(Link):
         answer = [_call_id(call.body), False, {"type": type, "message": message}]
         self.post_frame(FrameType.RESULT, msgpack.packb(answer))
 
-    async def _send_frame(self, type: int, body: bytes, buffers: tuple[Any, ...]) -> None:
+    async def send_encoded(self, type: int, body: bytes, buffers: tuple[Any, ...]) -> None:
+        """
+        Send a frame, or a message that was encoded before; see `Channel.send`.
+
+        Raises:
+            EncodeError: it is larger than the peer accepts.
+        """
         if self._outbox.held:
             await self._wait_for_room()
         await self._send_large(type, body, buffers)

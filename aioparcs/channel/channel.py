@@ -10,9 +10,9 @@ import msgpack
 
 from aioparcs import codec, wire
 from aioparcs.channel.arrival import Arrival
-from aioparcs.channel.calls import Calls
-from aioparcs.channel.failure import read_error
-from aioparcs.errors import ProtocolError
+from aioparcs.channel.asides import Asides
+from aioparcs.channel.budget import RECEIVING
+from aioparcs.errors import DecodeError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
@@ -20,6 +20,8 @@ __all__ = ["Channel", "Statistics"]
 
 # How a program that receives messages answers calls.
 _NO_CALLS = "LookupError", "the peer is a service that takes no calls; send() to it"
+# What stands in line and is no bytes: a call, the place of a message that comes another way, or that it never will.
+_NO_BYTES = frozenset({FrameType.CALL, FrameType.RELAY, FrameType.ERROR})
 _unpack = msgpack.unpackb
 _extension = codec.extension
 _header = wire.encode_header
@@ -54,7 +56,7 @@ class Statistics(NamedTuple):
     age: float
 
 
-class Channel(Calls):
+class Channel(Asides):
     """
     The two-way, ordered message stream between two programs.
 
@@ -85,8 +87,6 @@ class Channel(Calls):
         peer: int | None = None,
     ) -> None:
         self._received = 0
-        self._barriers = self._own_barriers = 0  # that the peer has come to, and that this side has
-        self._broken: dict[int, bytes] = {}  # what the peer has told of a barrier that nobody will pass
         super().__init__(reader, writer, settings=settings, version=version, peer_limits=peer_limits, peer=peer)
         self._opened = self._loop.time()
         self._frames = self._inbox.frames
@@ -181,8 +181,13 @@ class Channel(Calls):
         self._inbox.aim(target)
         try:
             await self._wait_for_frame()
-            while (frame := wire.frame_of(self._frames[0])).type == FrameType.CALL:
-                self._decline(await self.recv_frame(), *_NO_CALLS)
+            while (frame := wire.frame_of(self._frames[0])).type in _NO_BYTES:
+                if frame.type == FrameType.CALL:
+                    self._decline(await self.recv_frame(), *_NO_CALLS)
+                elif frame.type == FrameType.RELAY:
+                    await self._wait_for_relayed()
+                else:
+                    raise _not_come(await self.recv_frame())
                 await self._wait_for_frame()
         except BaseException:
             self._inbox.withdraw()
@@ -222,44 +227,6 @@ class Channel(Calls):
         """Have ``callback`` called whenever something arrives; returns what undoes it."""
         return self._inbox.watch(callback)
 
-    async def barrier(self) -> None:
-        """
-        Tell the peer that this side is at a barrier, and wait until the peer lets it pass.
-
-        Messages that arrive meanwhile are kept, however many. Cancelling it while it waits to pass doesn't take back
-        that this side has come: the next barrier is the next one.
-
-        Raises:
-            RemoteError: somebody whom the peer waits for as well will never come.
-            EndOfChannel, ConnectionLost, ChannelClosed: see `recv`.
-        """
-        await self.send_frame(FrameType.BARRIER)
-        self._own_barriers += 1
-        await self.wait_barrier(self._own_barriers)
-
-    async def wait_barrier(self, number: int) -> None:
-        """
-        Wait until the peer has come to its barrier of some number, counted from 1, or lets this side pass that one.
-
-        Cancelling it changes nothing. It raises what `barrier` raises.
-        """
-        if self._version == 1:
-            raise ProtocolError("the original wire knows no barriers")
-        inbox, changed = self._inbox, asyncio.Event()
-        unwatch = inbox.watch(changed.set)
-        inbox.read_on(1)
-        try:
-            while self._barriers < number:
-                self._check_receiving()
-                changed.clear()
-                await changed.wait()
-        finally:
-            inbox.read_on(-1)
-            unwatch()
-        body = self._broken.pop(number, None)
-        if body is not None:
-            raise read_error(codec.decode(body))
-
     def statistics(self) -> Statistics:
         """Tell what this channel has done so far."""
         if self._lost.done():
@@ -273,15 +240,6 @@ class Channel(Calls):
         )
 
     # Inside
-
-    def _take(self, frame: Frame) -> bool:
-        if frame.type != FrameType.BARRIER:
-            return super()._take(frame)
-        self._barriers += 1
-        if frame.body:
-            self._broken[self._barriers] = bytes(frame.body)
-        self._inbox.consumed(frame)
-        return True
 
     async def _recv(self, *, stop: bool = False) -> Any:
         """Receive a message; with ``stop`` the peer's goodbye stops an iteration."""
@@ -310,19 +268,38 @@ class Channel(Calls):
 
     async def _recv_frame(self, frame: Frame) -> Any:
         """Make the message of a frame that isn't a small plain one."""
+        while frame.type in (FrameType.CALL, FrameType.RELAY):
+            if frame.type == FrameType.CALL:
+                self._inbox.consumed(frame)
+                self._decline(frame, *_NO_CALLS)
+            else:
+                self._frames.appendleft(frame)
+                await self._wait_for_relayed()
+            await self._wait_for_frame()
+            frame = wire.frame_of(self._frames.popleft())
         self._inbox.consumed(frame)
-        while frame.type == FrameType.CALL:
-            self._decline(frame, *_NO_CALLS)
-            frame = await self.recv_frame()
         if frame.type == FrameType.MSG:
             return codec.decode(frame.body, frame.buffers)
         if frame.type == FrameType.RAW:
             return codec.decode_raw(frame.body, frame.buffers[0])
         if frame.type == FrameType.JSON:
             return codec.decode_json(frame.body)
+        if frame.type == FrameType.ERROR:
+            raise _not_come(frame)
         error = ProtocolError(f"a frame of type {frame.type} has no place on a channel")
         self._fail(error)
         raise error
+
+    async def _wait_for_relayed(self) -> None:
+        """Wait until the bytes of the first message in line have come another way, or never will, or it is gone."""
+        inbox, frames = self._inbox, self._frames
+        while frames and wire.frame_of(frames[0]).type == FrameType.RELAY:
+            inbox.waiter = Arrival(loop=self._loop)
+            try:
+                RECEIVING.retry()  # it may wait for memory, which who receives it gets
+                await inbox.waiter
+            finally:
+                inbox.waiter = None
 
     @staticmethod
     def _raw_buffer(frame: Frame) -> memoryview:
@@ -335,6 +312,10 @@ class Channel(Calls):
             if hasattr(value, "__array_interface__"):
                 return memoryview(value.tobytes())
         raise TypeError("the next message is neither bytes nor an array; receive it with recv()")
+
+
+def _not_come(frame: Frame) -> DecodeError:
+    return DecodeError(f"a broadcast message has not come: {bytes(frame.body).decode()}")
 
 
 def _same_memory(source: memoryview, target: memoryview) -> bool:

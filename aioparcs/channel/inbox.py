@@ -19,13 +19,13 @@ from aioparcs.errors import ParcsError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Decoder, Frame
 
-__all__ = ["Inbox"]
+__all__ = ["LARGE", "Inbox"]
 
 _PLAIN_MSG = wire.FrameType.MSG << 56
 _head = wire.unpack_head
 
 # A message from this size on counts against the process-wide budget.
-_LARGE = 1 << 20
+LARGE = 1 << 20
 # A piece with this much missing is received straight into its memory; below it, switching costs more than a copy.
 _FILL = 128 << 10
 _BOUNDLESS = 1 << 62
@@ -54,6 +54,8 @@ class Inbox:
         waiter: what the receiver awaits, or None.
         alert: True when a receiver has to look before it waits: at the end, or for a message that has no memory.
         chunks: the protocol that calls `data_received`.
+        budget: bytes that the large messages of all channels may hold.
+        max_buffers: bytes that the buffers of one message may have.
         pieces: the protocol that calls `get_buffer` and `buffer_updated`.
         bytes: bytes that arrived so far.
         take_results: called with the bodies of small results, those of one chunk together.
@@ -82,6 +84,7 @@ class Inbox:
         self._fail = fail
         self._take = take
         self._limit = settings.receive_queue
+        self.budget, self.max_buffers = settings.receive_budget, settings.max_buffers
         self._insistent = 0  # how many wait for what is behind the messages in line
         self._wanted = False
         self.waiter: Arrival | None = None
@@ -224,7 +227,7 @@ class Inbox:
         return codec.allocate(type, size)
 
     def _reserve(self, size: int) -> bool:
-        if size < _LARGE:
+        if size < LARGE:
             return True
         wanted = self.waiter is not None or self._wanted or self._discarding or self._insistent > 0
         if not RECEIVING.take(size, self._settings.receive_budget, force=wanted, expected=bool(self.expected)):
@@ -310,11 +313,27 @@ class Inbox:
         for callback in self._watchers:
             callback()
 
+    def is_wanted(self, place: Frame) -> bool:
+        """Tell whether somebody waits for the message whose place this is, or is about to throw it away."""
+        return self._discarding or (self.waiter is not None and bool(self.frames) and self.frames[0] is place)
+
+    def put_in_place(self, place: Frame, frame: Frame) -> bool:
+        """Put a frame that came another way where its place is held; False when it isn't any more."""
+        for index, item in enumerate(self.frames):
+            if item is place:
+                self.frames[index] = frame
+                self.bytes += _wire_size(frame) - _wire_size(place)
+                size = len(frame.body) + sum(map(len, frame.buffers))
+                self._reserved += size if size >= LARGE else 0
+                self.wake()
+                return True
+        return False
+
     def consumed(self, frame: Frame) -> None:
         """Account for a frame that was taken."""
         size = len(frame.body) + sum(map(len, frame.buffers))
-        self.taken += wire.HEADER_SIZE + size + (4 + 8 * len(frame.buffers) if frame.buffers else 0)
-        if size >= _LARGE and self._reserved:
+        self.taken += _wire_size(frame)
+        if size >= LARGE and self._reserved:
             self._reserved -= size
             RECEIVING.release(size)
         self.resume()
@@ -339,3 +358,8 @@ class Inbox:
             RECEIVING.arrived()
         if reserved:
             RECEIVING.release(reserved)
+
+
+def _wire_size(frame: Frame) -> int:
+    lengths = 4 + 8 * len(frame.buffers) if frame.buffers else 0
+    return wire.HEADER_SIZE + lengths + len(frame.body) + sum(map(len, frame.buffers))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aioparcs.auth import TOKEN_SIZE, Hello, Role
-from aioparcs.channel import Channel, Link, Reception
+from aioparcs.channel import Channel, Link, Reception, pass_on
 from aioparcs.engine import Observer
 from aioparcs.errors import StartError
 from aioparcs.runner.branch import Branch
@@ -81,8 +81,12 @@ class Hub:
     async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Deal with a connection: whoever proves to belong to the job gets its place; others are closed."""
         peer = await self._reception.receive(reader, writer)
-        if peer is not None:
-            self._seat(peer, reader, writer)
+        if peer is None:
+            return
+        if peer.role == Role.RELAY:
+            await pass_on(self._open(peer, reader, writer), self._settings.handshake_timeout)
+            return
+        self._seat(peer, reader, writer)
 
     def _judge(self, peer: Hello) -> str | None:
         """Say why a peer that knows the token may not come in, or None."""
@@ -92,8 +96,10 @@ class Hub:
             return self._judge_parent(peer)
         places: dict[int, Any] = self.launchers if peer.role == Role.LAUNCHER else self.tasks
         place = places.get(peer.worker)
-        if place is None or peer.role not in (Role.LAUNCHER, Role.WORKER):
+        if place is None or peer.role not in (Role.LAUNCHER, Role.WORKER, Role.RELAY):
             return f"no {peer.role} {peer.worker} is expected"
+        if peer.role == Role.RELAY:
+            return None
         if place.is_connected:
             return f"the place of {peer.role} {peer.worker} is taken"
         return None
@@ -118,10 +124,15 @@ class Hub:
         if peer.role == Role.PARENT:
             self.on_parent(peer.worker, Link(reader, writer, settings=self._settings))
             return
-        limits = (peer.max_body, peer.max_buffers)
         task = self.tasks[peer.worker]
-        channel = Channel(reader, writer, settings=self._settings, peer_limits=limits)
+        channel = self._open(peer, reader, writer)
         if not task.connect(channel):
             channel.abort()  # it was given up while it shook hands
             return
         self._observer.connected(task.module, task.worker)
+
+    def _open(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
+        limits = (peer.max_body, peer.max_buffers)
+        channel = Channel(reader, writer, settings=self._settings, peer_limits=limits)
+        channel.relays = peer.relays
+        return channel

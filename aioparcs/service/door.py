@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from aioparcs.address import Address
 from aioparcs.auth import Hello, Role
-from aioparcs.channel import Channel, Reception, introduce
+from aioparcs.channel import Channel, Reception, introduce, pass_on
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
 from aioparcs.launcher import Home
 from aioparcs.settings import Settings
@@ -80,26 +80,27 @@ class Door:
         """Expect a worker no more."""
         self._expected.pop(worker, None)
 
-    async def connect(self, address: Address, timeout: float | None = None) -> Channel:
+    async def connect(self, address: Address, timeout: float | None = None, *, role: str = Role.PEER) -> Channel:
         """
         Dial a peer. Cancelling it leaves no connection behind.
 
         Args:
             address: what the peer's `address` has given.
             timeout: seconds for dialling, ``connect_timeout`` by default.
+            role: what this worker comes as, an `auth.Role`.
 
         Raises:
             ConnectionLost: the peer is gone, or can't be reached from here.
             HandshakeError: it is another one, or refused this worker.
         """
-        who = f"worker {address.worker}"
+        who = f"worker {address.worker}" if address.worker >= 0 else "the runner"
         try:
             seconds = self.settings.connect_timeout if timeout is None else timeout
             reader, writer = await dial(address, timeout=seconds)
         except ConnectionLost as error:
             raise ConnectionLost(f"{who} is gone, or not to be reached from here: {error}") from error
         try:
-            hello = Hello.of(Role.PEER, self.home.job, self.worker, self.settings)
+            hello = Hello.of(role, self.home.job, self.worker, self.settings)
             peer = await introduce(reader, writer, hello, self.home.token, self.settings.handshake_timeout)
             if peer.worker != address.worker:
                 raise HandshakeError(f"worker {peer.worker} is there now")
@@ -152,7 +153,7 @@ class Door:
     def _judge(self, peer: Hello) -> str | None:
         if peer.job != self.home.job:
             return f"this is job {self.home.job}, not {peer.job}"
-        if peer.role == Role.WORKER and peer.worker in self._expected:
+        if peer.role == Role.RELAY or (peer.role == Role.WORKER and peer.worker in self._expected):
             return None
         if peer.role != Role.PEER:
             return f"no {peer.role} {peer.worker} is expected"
@@ -164,6 +165,9 @@ class Door:
         peer = await self._reception.receive(reader, writer)
         if peer is None:
             return
+        if peer.role == Role.RELAY:
+            await pass_on(self._channel(peer, reader, writer), self.settings.handshake_timeout)
+            return
         take = self._expected.pop(peer.worker, None) if peer.role == Role.WORKER else self._dialled.put_nowait
         if take is None:  # it was given up while it shook hands
             writer.transport.abort()
@@ -174,6 +178,7 @@ class Door:
         keep_alive(writer.transport, self.settings.liveness, user_timeout=False)
         limits = peer.max_body, peer.max_buffers
         channel = Channel(reader, writer, settings=self.settings, peer_limits=limits, peer=peer.worker)
+        channel.relays = peer.relays
         self._open.add(channel)
         if self.home.address.scheme == "tcp":  # the kernel tells of the end of a process, but not of a host's
             watch = asyncio.ensure_future(self._watch(channel, writer.transport))

@@ -24,6 +24,7 @@ from aioparcs.service.frames import report
 from aioparcs.service.functions import Functions
 from aioparcs.service.original import serve_original
 from aioparcs.service.rehearsal import rehearse
+from aioparcs.service.relays import Relays
 from aioparcs.service.service import Service
 from aioparcs.settings import Settings
 from aioparcs.transport import keep_alive
@@ -156,6 +157,7 @@ async def _converse(
     reader, writer, runner = await connection
     keep_alive(writer.transport, settings.liveness, user_timeout=False)
     channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
+    Relays(channel, door, Address.parse(place.parent) if place.parent else door.home.address)
     try:
         await program(channel, place, door)
     except EndOfChannel:

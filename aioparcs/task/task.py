@@ -90,6 +90,11 @@ class Task:
         """The channel itself, for what is built upon it; it doesn't know why its worker is gone."""
         return self._channel
 
+    @property
+    def version(self) -> int:
+        """The version of the wire that the worker speaks."""
+        return self._version
+
     # Messages
 
     async def send(self, message: Any) -> None:
@@ -97,7 +102,7 @@ class Task:
         try:
             await self._channel.send(message)
         except _EXPLAINED as error:
-            raise await self._explain(error) from error.__cause__
+            raise await self.explain(error) from error.__cause__
 
     async def send_all(self, *messages: Any) -> None:
         """Send several messages, one after the other; see `send`."""
@@ -122,21 +127,21 @@ class Task:
         try:
             return await self._channel.recv()
         except _EXPLAINED as error:
-            raise await self._explain(error) from error.__cause__
+            raise await self.explain(error) from error.__cause__
 
     async def recv_into(self, buffer: Any) -> int:
         """Receive the next message, bytes or an array, into memory of your own; see `Channel.recv_into`."""
         try:
             return await self._channel.recv_into(buffer)
         except _EXPLAINED as error:
-            raise await self._explain(error) from error.__cause__
+            raise await self.explain(error) from error.__cause__
 
     async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Have the worker call one of its functions; see `Channel.call`."""
         try:
             return await self._channel.call(name, *args, **kwargs)
         except _EXPLAINED as error:
-            raise await self._explain(error) from error.__cause__
+            raise await self.explain(error) from error.__cause__
 
     async def wait_barrier(self) -> None:
         """
@@ -151,7 +156,7 @@ class Task:
         except EndOfChannel as error:
             raise WorkerLost(self.name, "has ended without coming to the barrier") from error
         except _EXPLAINED as error:
-            raise await self._explain(error) from error.__cause__
+            raise await self.explain(error) from error.__cause__
 
     def pass_barrier(self, broken: ParcsError | None = None) -> None:
         """Let the worker pass its next barrier, now or when it comes; or have an error raised there."""
@@ -289,8 +294,8 @@ class Task:
             await self._channel.wait_ended(_EXPLANATION)
         return lost
 
-    async def _explain(self, error: ParcsError) -> ParcsError:
-        """Say more about the end of the channel: where it was, and what the launcher tells of it."""
+    async def explain(self, error: ParcsError) -> ParcsError:
+        """Give an error of the channel that says more: where it was, and what the launcher tells of its end."""
         if isinstance(error, RemoteError):
             error.worker = error.worker or self.name
             return error

@@ -3,11 +3,16 @@
 import asyncio
 import hashlib
 import os
+import resource
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from aioparcs import ParcsError, Service, serve
+
+with suppress(ImportError):  # an image of it has none
+    import numpy  # noqa: F401  # here: loaded once for all workers
 
 
 class Chorus(Service):
@@ -47,6 +52,47 @@ class Chorus(Service):
         """Receive so many messages, and tell what each of them is."""
         for _ in range(count):
             await self.send(digest(await self.recv()))
+
+    async def take_plain(self) -> None:
+        await self.recv()
+
+    async def nothing(self) -> None:
+        """Do nothing."""
+
+    async def try_take(self, count: int) -> None:
+        """Receive so many messages; one that can't be received is told by its error."""
+        for _ in range(count):
+            try:
+                await self.send(digest(await self.recv()))
+            except ParcsError as error:
+                await self.send([type(error).__name__, str(error)])
+
+    async def take_into(self, size: int) -> None:
+        buffer = bytearray(size)
+        count = await self.recv_into(buffer)
+        await self.send(digest(bytes(buffer[:count])))
+
+    async def give_up(self) -> None:
+        """Begin to receive, think better of it, and try twice at once; then receive after all."""
+        receiving = asyncio.ensure_future(self.recv())
+        await asyncio.sleep(0)
+        await self.send(receiving.done())
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
+        receiving = asyncio.ensure_future(self.recv())
+        await asyncio.sleep(0)
+        try:
+            await self.recv()
+        except ParcsError as error:
+            await self.send(type(error).__name__)
+        await self.send(digest(await receiving))
+
+    async def pid(self) -> None:
+        await self.send(os.getpid())
+
+    async def peak(self) -> None:
+        """Tell the most memory that this process ever had, in bytes."""
+        await self.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
 
     async def leave(self) -> None:
         raise SystemExit(0)

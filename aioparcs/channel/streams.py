@@ -1,0 +1,114 @@
+"""Large messages on their way through several programs: each passes on what it has while the rest arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aioparcs.channel.channel import Channel
+from aioparcs.errors import ConnectionLost, ParcsError
+
+__all__ = ["STREAMS", "Stream", "fetch", "pass_on"]
+
+# Bytes that are passed on at once, before their neighbours have come.
+_CHUNK = 1 << 20
+
+
+class Stream:
+    """
+    The bytes of one message: complete where it comes from, growing elsewhere.
+
+    Args:
+        buffers: the message's buffers.
+        have: how many of their bytes are there, all buffers together.
+
+    Attributes:
+        size: bytes of all buffers.
+        have: how many of them are there.
+    """
+
+    def __init__(self, buffers: Sequence[Any], *, have: int = 0) -> None:
+        self._views = [view for view in (memoryview(buffer).cast("B") for buffer in buffers) if len(view)]
+        self.size = sum(map(len, self._views))
+        self.have = have
+        self._closed = False
+        self._changed = asyncio.Event()
+
+    def view(self, start: int, end: int) -> memoryview:
+        """Give the bytes from ``start`` on, to ``end`` or to the end of a buffer."""
+        for view in self._views:
+            if start < len(view):
+                return view[start:end]
+            start, end = start - len(view), end - len(view)
+        return memoryview(b"")
+
+    def advance(self, count: int) -> None:
+        """Say that so many bytes more are there."""
+        self.have += count
+        self._notify()
+
+    async def wait_beyond(self, offset: int) -> None:
+        """
+        Wait until more than ``offset`` bytes are there.
+
+        Raises:
+            ConnectionLost: they will never be.
+        """
+        while self.have <= offset or self._closed:
+            if self._closed:
+                raise ConnectionLost("the message that was passed on is not there any more")
+            await self._changed.wait()
+
+    def close(self) -> None:
+        """Pass nothing on any more."""
+        self._closed = True
+        self._notify()
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+# What this process passes on, by the message's id: whoever dials names it.
+STREAMS: dict[bytes, Stream] = {}
+
+
+async def pass_on(channel: Channel, timeout: float) -> None:
+    """
+    Give whoever has dialled the bytes that it asks for, and close the channel.
+
+    Args:
+        channel: it begins with the message's id, and the number of bytes that the other side has already.
+        timeout: seconds that it gets to say so.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            name, offset = await channel.recv()
+        stream = STREAMS[name]
+        while offset < stream.size:
+            await stream.wait_beyond(offset)
+            view = stream.view(offset, min(stream.have, offset + _CHUNK))
+            await channel.send(view)
+            offset += len(view)
+        await channel.aclose()
+    except (ParcsError, TimeoutError, KeyError, TypeError, ValueError):
+        channel.abort()  # who lacks something asks elsewhere
+    except BaseException:
+        channel.abort()
+        raise
+
+
+async def fetch(name: bytes, stream: Stream, channel: Channel) -> None:
+    """
+    Get what is missing of a stream from a program that passes it on, and close the channel.
+
+    Cancelling it leaves what has come.
+
+    Raises:
+        ParcsError: not all of it has come.
+    """
+    async with channel:
+        await channel.send([name, stream.have])
+        while stream.have < stream.size:
+            stream.advance(await channel.recv_into(stream.view(stream.have, stream.size)))

@@ -1,0 +1,145 @@
+"""The same message to all workers, which pass large ones on to each other."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Coroutine, Sequence
+from typing import Any, NamedTuple
+
+from aioparcs import codec
+from aioparcs.address import Address
+from aioparcs.channel import STREAMS, Stream, error_of
+from aioparcs.collectives.plan import plan
+from aioparcs.errors import EndOfChannel, ParcsError, WorkerLost
+from aioparcs.task import Task
+from aioparcs.wire import FrameType
+
+__all__ = ["broadcast"]
+
+# Bytes of buffers from which on a message goes from worker to worker, and how many workers it takes to be worth it.
+_LARGE, _MANY = 1 << 20, 3
+# Bytes of a message's body that go along with the news of it.
+_LONGEST = 4096
+
+
+async def broadcast(tasks: Sequence[Task], value: Any) -> None:
+    """
+    Send the same message to all workers; each receives it by `Service.recv`, in its place among the others.
+
+    Large bytes and arrays go to one worker of each node, and from worker to worker while they arrive; it returns when
+    all have them. Other messages are encoded once and sent to each; it returns when all are accepted. A worker that
+    is lost keeps no other from the message: those that it would have fed get it from here, and the error comes at the
+    end. Cancelling it has the workers that don't have all of a large message raise a `DecodeError` in its place, and
+    those without room in their channel not get a small one.
+
+    Args:
+        tasks: the workers.
+        value: the message; see `Channel.send` for what it may be. An array is read until this returns.
+
+    Raises:
+        WorkerLost, RemoteError, EndOfChannel, EncodeError: of the first worker that has not got it.
+    """
+    raw, body, buffers = codec.encode(value)
+    message = _Message(FrameType.RAW if raw else FrameType.MSG, body, buffers)
+    size = sum(map(len, buffers))
+    for task in tasks:
+        if task.version > 1:
+            task.channel.check_size(len(body), size)
+    relays = [task for task in tasks if task.channel.relays]
+    if size < _LARGE or len(body) > _LONGEST or len(relays) < _MANY:
+        relays = []
+    others = [task for task in tasks if task not in relays]
+    sends = [_send(task, message, value) for task in others]
+    await _all([*sends, *([_Broadcast(relays, message).run()] if relays else [])])
+
+
+class _Message(NamedTuple):
+    type: FrameType
+    body: bytes
+    buffers: tuple[Any, ...]
+
+
+async def _all(parts: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run all, to the end of the last one, and raise the first error there is."""
+    for error in await asyncio.gather(*parts, return_exceptions=True):
+        if error is not None:
+            raise error
+
+
+async def _send(task: Task, message: _Message, value: Any) -> None:
+    if task.version == 1:
+        await task.send(value)
+        return
+    try:
+        await task.channel.send_encoded(*message)
+    except ParcsError as error:
+        raise await task.explain(error) from error.__cause__
+
+
+class _Broadcast:
+    """A message on its way through the workers."""
+
+    def __init__(self, tasks: Sequence[Task], message: _Message) -> None:
+        self._tasks = tasks
+        self._message = message
+        self._name = secrets.token_bytes(8)
+        self._parents = plan([task.node for task in tasks])
+        self._hungry = [self._parents.count(number) for number in range(len(tasks))]
+        loop = asyncio.get_running_loop()
+        self._addresses: list[asyncio.Future[Address | None]] = [loop.create_future() for _ in tasks]
+
+    async def run(self) -> None:
+        """Return when all have it, or are lost."""
+        buffers = self._message.buffers
+        stream = STREAMS[self._name] = Stream(buffers, have=sum(map(len, buffers)))
+        try:
+            await _all([self._reach(number) for number in range(len(self._tasks))])
+        finally:
+            del STREAMS[self._name]
+            stream.close()
+
+    async def _reach(self, number: int) -> None:
+        """Tell one worker of the message, and wait until it has it."""
+        task, parent = self._tasks[number], self._parents[number]
+        channel = task.channel
+        with channel.hearing(self._name):
+            try:
+                await channel.send_encoded(FrameType.RELAY, self._head(number), ())
+                if parent < 0:
+                    channel.tell(self._name, "from", None)
+                else:
+                    self._addresses[parent].add_done_callback(
+                        lambda address: channel.tell(self._name, "from", address.result())
+                    )
+                await self._hear(number)
+            except EndOfChannel as error:
+                raise WorkerLost(task.name, "has ended without receiving the message") from error
+            except ParcsError as error:
+                raise await task.explain(error) from error.__cause__
+            finally:
+                self._settle(number, None)
+                if parent >= 0:
+                    self._hungry[parent] -= 1
+                    if not self._hungry[parent]:
+                        self._tasks[parent].channel.tell(self._name, "release")
+
+    async def _hear(self, number: int) -> None:
+        while True:
+            verb, value = await self._tasks[number].channel.hear(self._name)
+            if verb == "at":
+                self._settle(number, value)
+            elif verb == "has":
+                return
+            elif verb == "failed":
+                raise error_of(value)
+
+    def _head(self, number: int) -> bytes:
+        type, body, buffers = self._message
+        sizes = list(map(len, buffers))
+        feeds = self._hungry[number] > 0
+        return codec.encode_inline([self._name, "message", feeds, type == FrameType.RAW, body, sizes])[0]
+
+    def _settle(self, number: int, address: Address | None) -> None:
+        if not self._addresses[number].done():
+            self._addresses[number].set_result(address)
