@@ -1,7 +1,7 @@
 """The two-way ordered message stream between two programs, and the handshake that opens it."""
 
 from aioparcs.channel.answers import Answers
-from aioparcs.channel.calls import CONCURRENCY, RECALLED, Call, read_results
+from aioparcs.channel.calls import CONCURRENCY, RECALLED, Call
 from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.diary import Diary
 from aioparcs.channel.failure import error_map, error_of
@@ -9,6 +9,7 @@ from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_n
 from aioparcs.channel.link import Link
 from aioparcs.channel.reception import Reception
 from aioparcs.channel.relayed import Relayed
+from aioparcs.channel.results import read_results
 from aioparcs.channel.streams import STREAMS, Stream, fetch, pass_on
 
 __all__ = [

@@ -6,20 +6,19 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgpack
 
 from aioparcs import codec, wire
-from aioparcs.channel.failure import read_error
 from aioparcs.channel.link import Link
 from aioparcs.channel.outbox import Outbox
-from aioparcs.errors import DecodeError, EncodeError, ProtocolError
+from aioparcs.channel.results import call_id_of, read_results, unpack
+from aioparcs.errors import EncodeError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
-__all__ = ["CONCURRENCY", "RECALLED", "Call", "Calls", "Posted", "read_results"]
+__all__ = ["CONCURRENCY", "RECALLED", "Call", "Calls", "Posted"]
 
 # A function that every worker of this package serves: it sets how many of the channel's calls run at once.
 CONCURRENCY = "aioparcs.concurrency"
@@ -30,7 +29,6 @@ _RECALL = 0x92  # the head of a list of two: the id, and true
 _SMALL = 1 << 16
 _CALL = FrameType.CALL
 _new = tuple.__new__  # a named tuple without the detour through its own constructor
-_unpack = partial(msgpack.unpackb, strict_map_key=False, timestamp=3, ext_hook=codec.extension)
 _HEADS = [wire.encode_header(FrameType.CALL, size) for size in range(256)]
 _NO_MESSAGES = "a message came to a program that only answers calls: use call() instead of send()"
 
@@ -231,7 +229,7 @@ class Calls(Link):
             else:
                 size += wire.HEADER_SIZE + len(body)
             try:
-                call_id, name, args, kwargs = codec.decode(body, buffers) if buffers else _unpack(body)
+                call_id, name, args, kwargs = codec.decode(body, buffers) if buffers else unpack(body)
                 calls.append(_new(Call, (call_id, name, args, kwargs)))
             except Exception as error:
                 self._decline(frame, "DecodeError", f"a call that can't be made here: {error}")
@@ -263,7 +261,7 @@ class Calls(Link):
 
     def _decline(self, call: Frame, type: str, message: str) -> None:
         """Answer a call with an error, without waiting for room: whoever cancels that wait would cost the answer."""
-        answer = [_call_id(call.body), False, {"type": type, "message": message}]
+        answer = [call_id_of(call.body), False, {"type": type, "message": message}]
         self.post_frame(FrameType.RESULT, msgpack.packb(answer))
 
     async def send_encoded(self, type: int, body: bytes, buffers: tuple[Any, ...]) -> None:
@@ -319,7 +317,7 @@ class Calls(Link):
         self._inbox.consumed(frame)
         heed = self.on_recall if len(frame.body) and frame.body[0] == _RECALL else self.on_cancel
         if heed:
-            heed(_call_id(frame.body))
+            heed(call_id_of(frame.body))
         return True
 
     def _take_results(self, results: Sequence[Frame | bytes]) -> None:
@@ -328,7 +326,7 @@ class Calls(Link):
             return
         for result in results:
             body = result if isinstance(result, bytes) else result.body
-            future = self._calls.get(_call_id(body))
+            future = self._calls.get(call_id_of(body))
             if future is None and self._sink is not None:
                 self._sink([result])
             elif future is not None and not future.done():
@@ -339,46 +337,3 @@ class Calls(Link):
         for future in self._calls.values():
             if not future.done():
                 future.set_result(None)
-
-
-def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]]:
-    """
-    Read RESULTs: for each the call's id, whether the function returned, and what, or the error.
-
-    What can't be made here is an error too.
-    """
-    read: list[tuple[int, bool, Any]] = []
-    for result in results:
-        try:
-            if type(result) is bytes:
-                call_id, ok, value = _unpack(result)
-            else:
-                call_id, ok, value = codec.decode(result.body, result.buffers)  # type: ignore[union-attr]  # no bytes
-        except Exception as error:
-            read.append(_unreadable(result, error))
-        else:
-            read.append((call_id, True, value) if ok else (call_id, False, read_error(value)))
-    return read
-
-
-def _unreadable(result: Frame | bytes, error: Exception) -> tuple[int, bool, Any]:
-    body = result if isinstance(result, bytes) else result.body
-    reason = str(error) if isinstance(error, DecodeError) else "the peer's answer to a call is none"
-    return _call_id(body), False, DecodeError(reason)
-
-
-def _call_id(body: Any) -> int:
-    """Read the id alone, the first element of the list, without decoding the rest."""
-    head = bytes(body[:4])
-    if len(head) == 4 and head[0] & 0xF0 == 0x90:  # the head of a short list; then an integer of one byte, or of two
-        if head[1] < 0x80:
-            return head[1]
-        if head[1] == 0xCD:
-            return head[2] << 8 | head[3]
-    unpacker = msgpack.Unpacker(max_buffer_size=16)
-    unpacker.feed(bytes(body[:16]))
-    try:
-        unpacker.read_array_header()
-        return int(unpacker.unpack())
-    except Exception:
-        return -1

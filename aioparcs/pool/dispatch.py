@@ -87,7 +87,6 @@ class Dispatch:
             if losses <= self._retries:
                 self._returned.append(work)
             else:
-                del self._losses[work]
                 self._settle([(work, False, lost.at(str(work)))])
         member.calls.clear()
         self.pump()
@@ -150,6 +149,8 @@ class Dispatch:
             client.settle(work, ok, value)
             clients.add(client)
             count += 1
+            if self._losses:
+                self._losses.pop(work, None)
         for client in clients:
             client.wake()
         if count:
@@ -174,15 +175,23 @@ class Dispatch:
             work = self._returned.popleft()
             if not work.is_unwanted:
                 works.append(work)
+        before = -1
+        while before < len(works) < most:  # again: some have fewer than their share, others more
+            before = len(works)
+            self._take_shares(works, most)
+        return works
+
+    def _take_shares(self, works: list[Work], most: int) -> None:
+        """Take of each client an equal share of what is missing."""
         clients = self._clients
         for left in range(len(clients), 0, -1):
-            if len(works) >= most:
-                break
+            missing = most - len(works)
+            if not missing:
+                return
             client = clients.popleft()
-            works += client.take(-(-(most - len(works)) // left))
+            works += client.take(-(-missing // left))
             if not client.is_over:
                 clients.append(client)
-        return works
 
     def _send(self, member: Member, works: list[Work]) -> None:
         try:

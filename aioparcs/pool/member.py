@@ -158,7 +158,9 @@ class Member:
                     continue
                 value.worker = self.task.name
             settled.append((work, ok, value))
-        self._keep_pace(len(results))
+        if not settled and not returned:
+            return  # answers to nothing that was asked here
+        self._keep_pace(len(settled) + len(returned))
         if self._finished and not calls:
             self._finished.set_result(None)
             self._finished = None
@@ -170,7 +172,7 @@ class Member:
         now = self._now()
         sample = (now - self._since) / count
         self._since = now
-        self._pace += (1 - _KEPT**count) * (sample - self._pace)
+        self._pace = sample + _KEPT**count * (self._pace - sample) if self._pace else sample
         ahead = _MOST if self._pace * _MOST <= _AHEAD else int(_AHEAD / self._pace)
         self._window = self.concurrency + max(1, ahead)
         if self._recalled and not self.calls:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -78,5 +78,8 @@ class Source:
                 await self._wanted.wait()
         except Exception as error:
             self.error = error
-        self._has_ended = True
+        finally:
+            self._has_ended = True
+            if isinstance(items, AsyncGenerator):
+                await items.aclose()  # its ``finally`` blocks run now, not when it is collected
         self._news()

@@ -1,0 +1,62 @@
+"""RESULT frames as what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import msgpack
+
+from aioparcs import codec
+from aioparcs.channel.failure import read_error
+from aioparcs.errors import DecodeError
+from aioparcs.wire import Frame
+
+__all__ = ["call_id_of", "read_results", "unpack"]
+
+# What `codec.decode` does for a body without buffers, but for the kinds of errors that it raises.
+unpack = partial(msgpack.unpackb, strict_map_key=False, timestamp=3, ext_hook=codec.extension)
+
+
+def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]]:
+    """
+    Read RESULTs: for each the call's id, whether the function returned, and what, or the error.
+
+    What can't be made here is an error too.
+    """
+    read: list[tuple[int, bool, Any]] = []
+    for result in results:
+        try:
+            if type(result) is bytes:
+                call_id, ok, value = unpack(result)
+            else:
+                call_id, ok, value = codec.decode(result.body, result.buffers)  # type: ignore[union-attr]  # no bytes
+        except Exception as error:
+            read.append(_unreadable(result, error))
+        else:
+            read.append((call_id, True, value) if ok else (call_id, False, read_error(value)))
+    return read
+
+
+def _unreadable(result: Frame | bytes, error: Exception) -> tuple[int, bool, Any]:
+    body = result if isinstance(result, bytes) else result.body
+    reason = str(error) if isinstance(error, DecodeError) else "the peer's answer to a call is none"
+    return call_id_of(body), False, DecodeError(reason)
+
+
+def call_id_of(body: Any) -> int:
+    """Read the id alone, the first element of the list, without decoding the rest."""
+    head = bytes(body[:4])
+    if len(head) == 4 and head[0] & 0xF0 == 0x90:  # the head of a short list; then an integer of one byte, or of two
+        if head[1] < 0x80:
+            return head[1]
+        if head[1] == 0xCD:
+            return head[2] << 8 | head[3]
+    unpacker = msgpack.Unpacker(max_buffer_size=16)
+    unpacker.feed(bytes(body[:16]))
+    try:
+        unpacker.read_array_header()
+        return int(unpacker.unpack())
+    except Exception:
+        return -1
