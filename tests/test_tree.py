@@ -230,9 +230,10 @@ ADDRESS = "tcp://127.0.0.1:1"
 @pytest.mark.parametrize(
     "type, values",
     [
-        (SPAWN, [0, "tree", 0, {}, ADDRESS]),
-        (SPAWN, ["0", "tree", 1, {}, ADDRESS]),
-        (SPAWN, [0, "tree", 1, [], ADDRESS]),
+        (SPAWN, [1, "tree", 0, {}, ADDRESS]),
+        (SPAWN, ["1", "tree", 1, {}, ADDRESS]),
+        (SPAWN, [1, "tree", 1, [], ADDRESS]),
+        (SPAWN, [0, "tree", 1, {}, ADDRESS]),
         (SPAWN, [0]),
         (SPAWN, 0),
         (FrameType.SPAWNED, [7]),
@@ -444,3 +445,12 @@ async def test_a_pool_keeps_its_launchers_for_replacements_until_it_ends(tmp_pat
             assert await pool.submit(3) == 9
             assert engine.released == []
         await until(lambda: len(engine.released) == 1)
+
+
+async def test_a_pool_replaces_workers_whatever_else_their_launcher_has_had_to_do(tmp_path: Path) -> None:
+    async with job(module(tmp_path, "squares", FUNCTIONS)) as runner, runner.pool("squares", 1) as pool:
+        async with runner.start("squares"):
+            pass
+        with pytest.raises(WorkerLost):
+            await pool.submit(10)
+        assert await pool.submit(10) == 100

@@ -36,6 +36,7 @@ class Branch:
     Attributes:
         children: the workers that it has started and that aren't gone, by number.
         placed: those whose launchers have not been asked yet, by the number of the request.
+        newest: the number of its last request.
         requests: keeps what it asks for at once within bounds.
         is_over: True once no more can be started, and all that was is being killed.
     """
@@ -46,6 +47,7 @@ class Branch:
         self.link = link
         self.children: dict[int, Child] = {}
         self.placed: dict[int, Placed] = {}
+        self.newest = -1
         self.requests = asyncio.Semaphore(most)
         self.is_over = False
 

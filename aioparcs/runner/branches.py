@@ -153,6 +153,9 @@ class Branches:
             request, module, count, options, address = values
             if type(request) is not int or type(count) is not int or count < 1 or type(options) is not dict:
                 raise ProtocolError(f"{values} asks for no workers")
+            if request <= branch.newest:
+                raise ProtocolError(f"request {request} came after {branch.newest}")
+            branch.newest = request
             await branch.requests.acquire()
             self._workforce.own(self._spawn(branch, request, str(module)[:_LONGEST], count, options, str(address)))
         elif frame.type == FrameType.SPAWNED:
@@ -179,7 +182,7 @@ class Branches:
             spec = _read(module, options, branch.worker)
             place = Address.parse(address)
             first = (await self._place(branch, spec, count, request, place))[0].worker
-        except ParcsError as error:
+        except Exception as error:  # whatever it is, it is for whoever asked
             reason, lines = (error.reason, error.last_lines) if isinstance(error, StartError) else (str(error), ())
             problem = {**error_map(error), "reason": reason, "last_lines": lines}
         try:

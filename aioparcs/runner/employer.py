@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aioparcs.engine import WorkerSpec
-from aioparcs.runner.workforce import Workforce
+from aioparcs.runner.workforce import Hold, Workforce
 from aioparcs.task import Task
 
 __all__ = ["Employer"]
@@ -19,7 +19,7 @@ class Employer:
 
     def __init__(self, workforce: Workforce) -> None:
         self._workforce = workforce
-        self._launchers: set[int] = set()
+        self._holds: dict[int, Hold] = {}  # by worker
 
     async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
         """Have workers placed; see `Workforce.place`."""
@@ -29,15 +29,14 @@ class Employer:
 
     async def replace(self, spec: WorkerSpec, task: Task) -> Task:
         """Have a worker placed where another one was that is gone; see `Workforce.replace`."""
-        successor = await self._workforce.replace(spec, task)
+        successor = await self._workforce.replace(spec, task, self._holds.get(task.worker))
         self._keep([successor])
         return successor
 
     def let_go(self) -> None:
         """Let go of all launchers whose workers have ended, or as soon as they have."""
-        self._workforce.keep(self._launchers, False)
+        for hold in set(self._holds.values()):
+            self._workforce.let_go(hold)
 
     def _keep(self, tasks: list[Task]) -> None:
-        launchers = {task.launcher for task in tasks}
-        self._launchers |= launchers
-        self._workforce.keep(launchers, True)
+        self._holds |= {task.worker: hold for task in tasks if (hold := self._workforce.keep(task))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from aioparcs.address import Address
@@ -17,11 +17,19 @@ from aioparcs.settings import Settings
 from aioparcs.task import Task, check_file_limit
 from aioparcs.transport import dial, raise_file_limit
 
-__all__ = ["Workforce"]
+__all__ = ["Hold", "Workforce"]
 
 
-class _Hold:
-    """What the engine has made for one start, as long as there are workers in it, or somebody wants it for others."""
+class Hold:
+    """
+    What the engine has made for one start, as long as there are workers in it, or somebody wants it for others.
+
+    Attributes:
+        group: all of it.
+        workers: how many workers of it there are.
+        is_kept: True while its launchers may be asked for others, see `Workforce.replace`.
+        has_failed: True when one of its launchers has failed.
+    """
 
     def __init__(self, group: WorkerGroup) -> None:
         self.group = group
@@ -34,7 +42,7 @@ class _Request(NamedTuple):
     """What one start asked for, who of it is left, and the end of its patience."""
 
     group: WorkerGroup
-    hold: _Hold
+    hold: Hold
     left: set[int]
     timer: asyncio.TimerHandle
 
@@ -62,7 +70,7 @@ class Workforce:
         self._next_worker = 0
         self._is_open = self._goes_on = False
         self._supervised: set[int] = set()
-        self._holds: dict[int, _Hold] = {}  # the latest of each launcher
+        self._holds: dict[int, Hold] = {}  # the latest of each launcher
         self._jobs: set[asyncio.Task[None]] = set()
         self._requests: dict[int, _Request] = {}  # by the number of each of their workers that is left
 
@@ -138,7 +146,7 @@ class Workforce:
             await self._engine.stop(group)
             raise StartError(spec.module, "its runner has ended")
         self._observer.started(spec.module, range(first, first + count))
-        hold = _Hold(group)
+        hold = Hold(group)
         for placement in group.placements:
             self._holds[placement.launcher] = hold
             if placement.launcher not in self._hub.launchers:
@@ -149,7 +157,7 @@ class Workforce:
         self._supervise(group)
         return group
 
-    def _remember(self, group: WorkerGroup, hold: _Hold, workers: Sequence[Worker]) -> None:
+    def _remember(self, group: WorkerGroup, hold: Hold, workers: Sequence[Worker]) -> None:
         """Keep what was asked for until all of it is over, and see that it comes in time."""
         hold.workers += len(workers)
         timer = asyncio.get_running_loop().call_later(self._settings.start_timeout, self._expire, group, workers)
@@ -170,17 +178,22 @@ class Workforce:
             some = workers[first - group.first :][:size]
             self._hub.launchers[launcher].start(some, group.first, group.size, dict(limits), address)
 
-    async def replace(self, spec: WorkerSpec, task: Task) -> Task:
+    async def replace(self, spec: WorkerSpec, task: Task, hold: Hold | None) -> Task:
         """
         Have a worker placed where another one was that is gone: by its launcher, if that is still there.
+
+        Args:
+            spec: what it is to be.
+            task: the one that is gone.
+            hold: what that was in, if it was kept.
 
         Raises:
             StartError: it is certain that it can't run.
         """
         launcher = self._hub.launchers.get(task.launcher)
-        if launcher is None or not launcher.is_up or not self._is_open:
+        if hold is None or launcher is None or not launcher.is_up or not self._is_open:
             return (await self.place(spec, 1))[0]
-        number, hold = self.reserve(1), self._holds[task.launcher]
+        number = self.reserve(1)
         successor = Task(spec.module, number, task.rank, task.size, self._settings, self.kill)
         placement = next(one for one in hold.group.placements if one.launcher == task.launcher)
         self._hub.expect([successor])
@@ -189,11 +202,18 @@ class Workforce:
         launcher.start([successor], number - task.rank, task.size, dict(placement.limits))
         return successor
 
-    def keep(self, launchers: Iterable[int], keep: bool) -> None:
-        """Keep launchers whose workers have all ended, for `replace`; or let go of them."""
-        for hold in {hold for slot in launchers if (hold := self._holds.get(slot))}:
-            hold.is_kept = keep
-            self._let_go(hold)
+    def keep(self, task: Task) -> Hold | None:
+        """Keep what a worker is in, for `replace`, until `let_go`; None if the worker is gone already."""
+        request = self._requests.get(task.worker)
+        if request is None:
+            return None
+        request.hold.is_kept = True
+        return request.hold
+
+    def let_go(self, hold: Hold) -> None:
+        """Keep it no more."""
+        hold.is_kept = False
+        self._let_go(hold)
 
     def forget(self, parent: int) -> None:
         """Let go of all that a worker has had made, now that it starts nothing more."""
@@ -248,18 +268,19 @@ class Workforce:
             self._let_go(request.hold)
         self.on_end(worker)
 
-    def _let_go(self, hold: _Hold) -> None:
+    def _let_go(self, hold: Hold) -> None:
         """
         Have the engine remove what is of use to nobody any more; when the job ends it removes everything.
 
         Launchers that have failed stay till then, for those who look after them from outside.
         """
         if not (hold.workers or hold.is_kept or hold.has_failed) and self._goes_on:
+            for placement in hold.group.placements:
+                if self._holds.get(placement.launcher) is hold:
+                    del self._holds[placement.launcher]
             self.own(self._release(hold.group))
 
     async def _release(self, group: WorkerGroup) -> None:
-        for placement in group.placements:
-            self._holds.pop(placement.launcher, None)
         try:
             await self._engine.release(group)
         except ParcsError as error:

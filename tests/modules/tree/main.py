@@ -148,9 +148,9 @@ class Node(Service):
 
         assert self._offspring
         placed: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._offspring._requests[-1] = _Request(module, 1, placed)
+        self._offspring._requests[100] = _Request(module, 1, placed)
         link = await self._offspring._open()
-        self._offspring._tell(link, FrameType.SPAWN, -1, module, 1, options, address)
+        self._offspring._tell(link, FrameType.SPAWN, 100, module, 1, options, address)
         try:
             return f"started {await placed}"
         except StartError as error:
