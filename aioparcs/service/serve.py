@@ -49,7 +49,8 @@ def serve(*targets: Any, fork: bool = True) -> NoReturn:
     and no runner of aioparcs, a service class serves one runner of the original PARCS on port 4444.
 
     Args:
-        *targets: one subclass of `Service`; or plain and coroutine functions, which `Task.call` calls by name.
+        *targets: one subclass of `Service`; or plain and coroutine functions, which `Task.call` calls by name, and a
+            `Pool` too: the first one unless it is told otherwise, and one that is called ``setup`` before all others.
         fork: False to give each worker a fresh interpreter, for modules that start threads or open connections
             before this line.
 
