@@ -7,7 +7,7 @@ py   := $(VENV)/bin/python
 pip  := $(py) -m pip -qq --disable-pip-version-check --no-input install
 PICTURES := floyd_warshall/floyd_warshall.jpg mandelbrot/mandelbrot.png painting/painting.jpg pi/pi.png word_count/word_count.png
 
-.PHONY: help demo examples test test-all check bench bench-swarm bench-pool cluster cluster-down clean .venv
+.PHONY: help demo examples test test-all check bench bench-swarm bench-broadcast bench-pool cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -42,6 +42,10 @@ bench: $(VENV)/.dev ## measure channels and starting workers, into build/bench.j
 bench-swarm: $(VENV)/.dev ## measure starting workers on a Swarm, into build/bench-swarm.json
 	@mkdir -p build
 	@$(py) -m benchmarks swarm --json build/bench-swarm.json
+
+bench-broadcast: $(VENV)/.dev ## measure a large array for all workers on the test cluster, into build/bench-broadcast.json
+	@mkdir -p build
+	@$(py) -m benchmarks broadcast --json build/bench-broadcast.json
 
 bench-pool: $(BENCH)/.made ## measure pools against multiprocessing, Ray, Dask and Docker, into build/bench-pool.json
 	@$(BENCH)/bin/python -m benchmarks pool --json build/bench-pool.json

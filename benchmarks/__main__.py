@@ -1,5 +1,6 @@
 """
-Measure channels, pools and the starting of workers: ``python -m benchmarks channel spawn``, ``swarm`` and ``pool``.
+Measure channels, pools, broadcasts and the starting of workers: ``python -m benchmarks channel spawn``, ``swarm``,
+``broadcast`` and ``pool``.
 
 What is measured, how, and what it does not say is in docs/benchmarks.md.
 """
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import (
+    broadcast,
     bulk,
     calls,
     imports,
@@ -40,14 +42,18 @@ _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "channel": (round_trip, rate, bulk, memory),
     "spawn": (spawn, imports),
     "swarm": (swarm,),
+    "broadcast": (broadcast,),
     "pool": (calls, makespan, pool_start),
 }
 _ROUNDS, _SWARM_ROUNDS = 30, 5  # one on a Swarm takes up to two minutes
+_BROADCAST_ROUNDS = 2  # and one of these up to four
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("groups", nargs=-1, required=True, type=click.Choice(list(_GROUPS)))
-@click.option("--rounds", type=click.IntRange(1), help="Pairs of each comparison.  [default: 30, on a Swarm: 5]")
+@click.option(
+    "--rounds", type=click.IntRange(1), help="Pairs of each comparison.  [default: 30; swarm: 5; broadcast: 2]"
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all there.")
 @click.option("--picture", "svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw the ratios there.")
 def main(groups: tuple[str, ...], rounds: int | None, json_file: Path | None, svg: Path | None) -> None:
@@ -58,6 +64,7 @@ def main(groups: tuple[str, ...], rounds: int | None, json_file: Path | None, sv
         for module in (module for group in dict.fromkeys(groups) for module in _GROUPS[group]):
             try:
                 usual = _SWARM_ROUNDS if module in (swarm, pool_start) else _ROUNDS
+                usual = _BROADCAST_ROUNDS if module is broadcast else usual
                 results.add(module.measure(rounds or usual, watch(module)))
             except ProgramFailed as error:
                 raise click.ClickException(str(error)) from None

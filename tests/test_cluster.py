@@ -8,9 +8,10 @@ import pytest
 
 from aioparcs.settings import VERSION
 from tests.cluster import Cluster as OwnCluster
-from tests.cluster import namespaces, up
+from tests.cluster import namespaces, network, up
 from tests.live import Cluster
 
+TC = ("tc", "qdisc", "show", "dev", "eth0")
 _ADDED = 60_000_000  # bytes that the image may have over its base
 
 
@@ -44,6 +45,23 @@ def test_status_names_the_nodes_and_what_to_set(own: OwnCluster) -> None:
     assert [(node["name"], node["dockerd"], node["swarm"]) for node in told["nodes"]] == [
         (f"node{number}", "up", "ready") for number in (1, 2, 3)
     ]
+
+
+def test_the_cable_of_a_node_can_be_slowed_down_and_is_as_before(own: OwnCluster) -> None:
+    def shapes() -> list[str]:
+        there = subprocess.check_output(["tc", "-n", network.SWITCH, "qdisc", "show", "dev", node.name], text=True)
+        return [there.split()[1], subprocess.check_output([*node.command, *TC], text=True).split()[1]]
+
+    node = own.nodes[1]
+    before = shapes()
+    try:
+        for rate in ("1gbit", "2gbit"):
+            node.cap(rate)
+            assert shapes() == ["tbf", "tbf"]
+    finally:
+        node.uncap()
+    node.uncap()
+    assert shapes() == before
 
 
 def test_the_image_is_small(own: OwnCluster) -> None:

@@ -12,7 +12,19 @@ import os
 from tests.cluster import namespaces
 from tests.cluster.command import ClusterError, execute
 
-__all__ = ["OVERLAY", "SWITCH", "choose_subnet", "is_cut", "is_laid", "lay", "plug", "set_port", "unplug_machine"]
+__all__ = [
+    "OVERLAY",
+    "SWITCH",
+    "cap",
+    "choose_subnet",
+    "is_cut",
+    "is_laid",
+    "lay",
+    "plug",
+    "set_port",
+    "uncap",
+    "unplug_machine",
+]
 
 SWITCH = namespaces.PREFIX + "switch"
 """The namespace of the bridge; the registry lives there too."""
@@ -74,6 +86,24 @@ def set_port(name: str, *, forwards: bool) -> None:
     """Have the switch forward a node's packets, or drop them all, both ways, without a word to either side."""
     # Off the bridge, but with the carrier up: a port's own state is set back by the kernel at once.
     execute("ip", "-n", SWITCH, "link", "set", "dev", name, *(("master", _BRIDGE) if forwards else ("nomaster",)))
+
+
+def cap(name: str, rate: str) -> None:
+    """Let a node's cable carry so much and no more, each way: a rate in the words of ``tc``, such as ``1gbit``."""
+    for tc, device in _cable(name):
+        execute(*tc, "replace", "dev", device, "root", "tbf", "rate", rate, "burst", "1mb", "latency", "50ms")
+
+
+def uncap(name: str) -> None:
+    """Let a node's cable carry all that it can again."""
+    for tc, device in _cable(name):
+        if " tbf " in execute(*tc, "show", "dev", device):
+            execute(*tc, "del", "dev", device, "root")
+
+
+def _cable(name: str) -> list[tuple[tuple[str, ...], str]]:
+    """Name both ends of a node's cable, each with the command that shapes what leaves there."""
+    return [(("tc", "-n", SWITCH, "qdisc"), name), (("tc", "-n", namespaces.PREFIX + name, "qdisc"), "eth0")]
 
 
 def is_cut(name: str) -> bool:

@@ -109,6 +109,14 @@ class Node:
         network.set_port(self.name, forwards=True)
         self._wait_ready()
 
+    def cap(self, rate: str) -> None:
+        """Slow its network down, each way; see `network.cap`."""
+        network.cap(self.name, rate)
+
+    def uncap(self) -> None:
+        """Let its network be as fast as it can again."""
+        network.uncap(self.name)
+
     def kill(self) -> None:
         """Kill its dockerd, which can do nothing about it: its containers run on without it."""
         for process in self._dockerds():
