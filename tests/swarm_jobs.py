@@ -22,7 +22,7 @@ Job = Callable[..., Any]
 @pytest.fixture(scope="module")
 def images(cluster: Cluster) -> None:
     """Have the modules of the tests as images in the registry."""
-    modules = ("talker", "probe", "printer")
+    modules = ("talker", "probe", "printer", "crunch")
     command = [*COMMAND, "build", *modules, "--modules", str(MODULES), "--push"]
     done = execute(command, None, **cluster.environment)
     assert done.returncode == 0, done.stderr

@@ -101,7 +101,8 @@ class SwarmEngine:
         """
         check_options(spec)
         try:
-            spec = await share_out(self._swarm, spec, count)
+            if not spec.per_container:
+                spec = share_out(spec, count, await self._swarm.nodes())
             containers = -(-count // spec.per_container)
             slot, self._launchers = self._launchers, self._launchers + containers
             image = await self._images.find(spec.module)

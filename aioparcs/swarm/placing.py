@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from aioparcs.engine import WorkerSpec
 from aioparcs.errors import StartError
@@ -43,22 +44,19 @@ async def find_networks(swarm: Swarm, spec: WorkerSpec, overlay: Record | None, 
     return tuple(dict.fromkeys(found))
 
 
-async def share_out(swarm: Swarm, spec: WorkerSpec, count: int) -> WorkerSpec:
+def share_out(spec: WorkerSpec, count: int, nodes: Iterable[Record]) -> WorkerSpec:
     """
     Say how many workers share a container, where that is left open: as many as leave one to each node that is ready.
 
-    Limits may ask for more containers: the smallest node must have room for one of them.
+    Limits may ask for more containers: the smallest node must have room for one of them. GPUs are not shared.
     """
-    if spec.per_container:
-        return spec
-    nodes = [node for node in await swarm.nodes() if _is_ready(node)]
-    size = -(-count // max(len(nodes), 1))
-    resources = [node["Description"]["Resources"] for node in nodes]
+    resources = [node["Description"]["Resources"] for node in nodes if _is_ready(node)]
+    sizes = [-(-count // max(len(resources), 1))]
     if spec.cpus is not None:
-        size = min(size, *(int(one["NanoCPUs"] / 1e9 / spec.cpus) for one in resources))
+        sizes += [int(one["NanoCPUs"] / 1e9 / spec.cpus) for one in resources]
     if spec.memory is not None:
-        size = min(size, *(int((one["MemoryBytes"] - LAUNCHER_MEMORY) / spec.memory) for one in resources))
-    return spec._replace(per_container=1 if spec.gpus else max(size, 1))
+        sizes += [int((one["MemoryBytes"] - LAUNCHER_MEMORY) / spec.memory) for one in resources]
+    return spec._replace(per_container=1 if spec.gpus else max(min(sizes), 1))
 
 
 def _is_ready(node: Record) -> bool:

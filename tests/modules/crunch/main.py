@@ -36,6 +36,10 @@ def pid(_: Any = None) -> int:
     return os.getpid()
 
 
+def host(_: Any = None) -> str:
+    return os.uname().nodename
+
+
 def refuse_odd(x: int) -> int:
     if x % 2:
         raise ValueError(f"{x} is odd")
@@ -61,6 +65,13 @@ def wait_for(path: str) -> str:
     while not Path(path).exists():
         time.sleep(0.002)
     return path
+
+
+def hold(folder: str, name: str) -> str:
+    """Leave a mark, and compute until somebody makes the file ``go``."""
+    note(folder, name)
+    wait_for(f"{folder}/go")
+    return name
 
 
 def note(folder: str, name: str) -> str:
@@ -113,10 +124,12 @@ serve(
     scale,
     add,
     pid,
+    host,
     refuse_odd,
     die_at,
     leave,
     wait_for,
+    hold,
     note,
     note_and_die_once,
     big,
