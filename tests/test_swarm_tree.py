@@ -205,5 +205,9 @@ async def test_services_of_workers_that_have_ended_do_not_wait_for_the_end_of_th
         await until(lambda: containers(cluster, runner.job) == [])
         async with runner.pool("functions", 2, per_container=1) as pool:
             assert await pool.map(range(3), function="add") == [1, 2, 3]
+            for _ in range(3):  # until both have died, and with one of them the last in its container
+                with pytest.raises(WorkerLost):
+                    await pool.submit(3, function="vanish")
+            assert await pool.map(range(3), function="add") == [1, 2, 3]
             assert services(cluster, runner.job) == {"functions-2"}
         await until(lambda: services(cluster, runner.job) == set())

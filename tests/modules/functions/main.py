@@ -66,6 +66,10 @@ def thing() -> object:
     return [1, object()]
 
 
+def vanish(code: int) -> None:
+    os._exit(code)
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr)
 
@@ -83,4 +87,5 @@ serve(
     fail_coroutine,
     thing,
     say,
+    vanish,
 )
