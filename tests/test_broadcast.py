@@ -15,7 +15,7 @@ import pytest
 
 from aioparcs import DecodeError, EncodeError, RemoteError, Task, WorkerLost, broadcast, gather
 from aioparcs.collectives.plan import plan
-from tests.jobs import job, until
+from tests.jobs import job, module, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 from tests.test_peers import enter, kinds
 
@@ -226,6 +226,48 @@ async def test_memory_for_it_is_bounded_and_who_receives_gets_it(tmp_path: Path)
             assert await gather(tasks) == [digest(value)] * 5
         await asyncio.gather(*sending)
         await each_works(tasks)
+
+
+async def test_functions_take_no_messages() -> None:
+    async with job() as runner:
+        tasks = await runner.start_many("functions", 4)
+        with pytest.raises(RemoteError, match="only answers calls"):
+            await broadcast(tasks, array(2 * MIB))
+        with pytest.raises(RemoteError, match="only answers calls"):
+            await tasks[0].recv()
+
+
+PARENT = """
+from operator import add
+import numpy
+from aioparcs import Service, barrier, broadcast, gather, reduce, scatter, serve
+class Parent(Service):
+    async def run(self):
+        async with self.start_many("child", 7) as tasks:
+            value = numpy.random.default_rng(1).integers(0, 1000, 1 << 18)
+            await broadcast(tasks, value)
+            await scatter(tasks, range(7))
+            await barrier(tasks)
+            await self.send([await reduce(tasks, add), await gather(tasks) == [int(value.sum())] * 7])
+serve(Parent)
+"""
+CHILD = """
+import numpy
+from aioparcs import Service, serve
+class Child(Service):
+    async def run(self):
+        value, number = await self.recv(), await self.recv()
+        await self.barrier()
+        await self.send_all(number, int(value.sum()))
+serve(Child)
+"""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_service_does_all_of_it_with_workers_of_its_own(tls: bool, tmp_path: Path) -> None:
+    module(tmp_path, "child", CHILD)
+    async with job(module(tmp_path, "parent", PARENT), tls=tls) as runner, runner.start("parent") as task:
+        assert await task.recv() == [21, True]
 
 
 # Losses. Of ten workers on one node the first feeds 1 to 4, the second 5 to 8, the third 9.

@@ -33,6 +33,7 @@ class Stream:
         self.size = sum(map(len, self._views))
         self.have = have
         self._closed = False
+        self._readers: set[Channel] = set()
         self._changed = asyncio.Event()
 
     def view(self, start: int, end: int) -> memoryview:
@@ -48,7 +49,7 @@ class Stream:
         self.have += count
         self._notify()
 
-    async def wait_beyond(self, offset: int) -> None:
+    async def _wait_beyond(self, offset: int) -> None:
         """
         Wait until more than ``offset`` bytes are there.
 
@@ -60,10 +61,30 @@ class Stream:
                 raise ConnectionLost("the message that was passed on is not there any more")
             await self._changed.wait()
 
+    async def give(self, channel: Channel, offset: int) -> None:
+        """
+        Send what is there from ``offset`` on, and what comes, to the last byte.
+
+        Raises:
+            ConnectionLost: not all of it will come.
+            ParcsError: the other side is gone.
+        """
+        self._readers.add(channel)
+        try:
+            while offset < self.size:
+                await self._wait_beyond(offset)
+                view = self.view(offset, min(self.have, offset + _CHUNK))
+                await channel.send(view)
+                offset += len(view)
+        finally:
+            self._readers.discard(channel)
+
     def close(self) -> None:
-        """Pass nothing on any more."""
+        """Give nothing to anybody any more, not even to those who are slow to take it."""
         self._closed = True
         self._notify()
+        for channel in self._readers:
+            channel.abort()
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -85,12 +106,7 @@ async def pass_on(channel: Channel, timeout: float) -> None:
     try:
         async with asyncio.timeout(timeout):
             name, offset = await channel.recv()
-        stream = STREAMS[name]
-        while offset < stream.size:
-            await stream.wait_beyond(offset)
-            view = stream.view(offset, min(stream.have, offset + _CHUNK))
-            await channel.send(view)
-            offset += len(view)
+        await STREAMS[name].give(channel, offset)
         await channel.aclose()
     except (ParcsError, TimeoutError, KeyError, TypeError, ValueError):
         channel.abort()  # who lacks something asks elsewhere
