@@ -46,6 +46,7 @@ class Asides(Calls):
             RemoteError: somebody whom the peer waits for as well will never come.
             EndOfChannel, ConnectionLost, ChannelClosed: see `recv`.
         """
+        self._check_asides()
         await self.send_frame(FrameType.BARRIER)
         self._own_barriers += 1
         await self.wait_barrier(self._own_barriers)
@@ -56,8 +57,7 @@ class Asides(Calls):
 
         Cancelling it changes nothing. It raises what `barrier` raises.
         """
-        if self._version == 1:
-            raise ProtocolError("the original wire knows no barriers")
+        self._check_asides()
         await self._wait_aside(lambda: self._barriers >= number)
         body = self._broken.pop(number, None)
         if body is not None:
@@ -100,6 +100,10 @@ class Asides(Calls):
         return str(verb), values[0] if values else None
 
     # Inside
+
+    def _check_asides(self) -> None:
+        if self._version == 1:
+            raise ProtocolError("the original wire knows no barriers")
 
     async def _wait_aside(self, is_there: Callable[[], object]) -> None:
         """Wait for what the peer says aside, however many messages are in line before it."""

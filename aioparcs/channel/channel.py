@@ -274,7 +274,9 @@ class Channel(Asides):
                 self._decline(frame, *_NO_CALLS)
             else:
                 self._frames.appendleft(frame)
+                self._received -= 1
                 await self._wait_for_relayed()
+                self._received += 1
             await self._wait_for_frame()
             frame = wire.frame_of(self._frames.popleft())
         self._inbox.consumed(frame)
