@@ -333,6 +333,14 @@ async def test_a_slow_item_does_not_starve_those_behind_it(runner: Runner, tmp_p
         assert await slow == str(go)
 
 
+async def test_workers_that_are_slow_have_nothing_in_front_of_them(runner: Runner, tmp_path: Path) -> None:
+    async with runner.pool("crunch", 3, function="hold") as pool:
+        holding = asyncio.ensure_future(pool.starmap((str(tmp_path), str(i)) for i in range(20)))
+        await until(lambda: len(_marks(tmp_path)) == pool._dispatch.running == 3)
+        (tmp_path / "go").touch()
+        assert await holding == [str(i) for i in range(20)]
+
+
 async def test_items_queued_behind_a_slow_one_are_given_to_others_while_the_source_lasts(
     runner: Runner, tmp_path: Path
 ) -> None:

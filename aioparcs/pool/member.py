@@ -160,7 +160,10 @@ class Member:
             settled.append((work, ok, value))
         if not settled and not returned:
             return  # answers to nothing that was asked here
-        self._keep_pace(len(settled) + len(returned))
+        if settled:  # what was given back says nothing of how long calls take
+            self._keep_pace(len(settled))
+        if not calls:
+            self._recalled.clear()
         if self._finished and not calls:
             self._finished.set_result(None)
             self._finished = None
@@ -175,5 +178,3 @@ class Member:
         self._pace = sample + _KEPT**count * (self._pace - sample) if self._pace else sample
         ahead = _MOST if self._pace * _MOST <= _AHEAD else int(_AHEAD / self._pace)
         self._window = self.concurrency + max(1, ahead)
-        if self._recalled and not self.calls:
-            self._recalled.clear()
