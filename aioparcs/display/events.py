@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from enum import IntEnum
 
 from aioparcs.display.pace import Pace, duration
@@ -24,7 +25,7 @@ class Detail(IntEnum):
     VERBOSE = 1
 
 
-class Display:
+class Display(ABC):
     """
     Counts all events, and makes a line of those that deserve one.
 
@@ -101,8 +102,8 @@ class Display:
     def _say(self, module: str, worker: int, text: str) -> None:
         self._line(module, worker, " ", text)
 
-    def _show(self, pool: Pool) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _show(self, pool: Pool) -> None: ...
 
-    def _line(self, module: str, worker: int | None, separator: str, text: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _line(self, module: str, worker: int | None, separator: str, text: str) -> None: ...

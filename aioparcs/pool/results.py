@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,7 +12,6 @@ from aioparcs.pool.source import Source
 from aioparcs.pool.work import Work
 
 __all__ = ["Collection", "Request", "Results"]
-
 
 _NO_KEYWORDS: dict[str, Any] = {}
 
@@ -35,7 +35,7 @@ class Request(NamedTuple):
     more: Callable[[], None]
 
 
-class _Items:
+class _Items(ABC):
     """Calls for the items of a source, and whoever waits for what becomes of them."""
 
     def __init__(self, request: Request) -> None:
@@ -66,9 +66,9 @@ class _Items:
             return [Work(self, i, function, item, _NO_KEYWORDS) for i, item in enumerate(items, index)]
         return [Work(self, i, function, (item,), _NO_KEYWORDS) for i, item in enumerate(items, index)]
 
+    @abstractmethod
     def settle(self, work: Work, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""
-        raise NotImplementedError
 
     def cancel(self) -> None:
         """Take no more items, and forget what is on its way; whoever waits is cancelled."""
