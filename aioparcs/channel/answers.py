@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 import threading
+from concurrent.futures import Future
 from time import monotonic
 from typing import Any
 
@@ -50,6 +51,7 @@ class Answers:
             self._diary = None
         self._unsent: list[bytes] = []
         self._since = 0.0
+        self._draining: Future[None] | None = None
 
     def close(self) -> None:
         """Have the thread, if it still computes, write no more."""
@@ -116,11 +118,21 @@ class Answers:
                 self._flush()
 
     def _flush(self) -> None:
-        if self._unsent and self._fd >= 0 and self._outbox.empty:
+        if not self._unsent or self._fd < 0:
+            return
+        if self._outbox.empty:
             self._write(b"".join(self._unsent), len(self._unsent))
             self._unsent.clear()
             if self._diary:
                 self._diary.clear()
+        elif self._draining is None:
+            self._draining = asyncio.run_coroutine_threadsafe(self._flush_behind(), self._loop)
+
+    async def _flush_behind(self) -> None:
+        """Send what has waited, behind what the loop has not written yet."""
+        await self._outbox.drain()
+        self._draining = None
+        self.flush()
 
     def _send_alone(self, call_id: int, ok: bool, value: Any, pieces: list[Any]) -> None:
         with self._lock:

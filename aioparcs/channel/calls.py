@@ -24,7 +24,7 @@ __all__ = ["CONCURRENCY", "RECALLED", "Call", "Calls", "Posted"]
 CONCURRENCY = "aioparcs.concurrency"
 
 # The type of the error that answers a call which was given back before it began.
-RECALLED = "Recalled"
+RECALLED = "aioparcs.Recalled"
 _RECALL = 0x92  # the head of a list of two: the id, and true
 _SMALL = 1 << 16
 _CALL = FrameType.CALL
@@ -136,6 +136,7 @@ class Calls(Link):
     def deliver_to(self, sink: Callable[[Sequence[Frame | bytes]], None]) -> None:
         """Have the results of posted calls given to ``sink``: RESULT frames, small ones as the bodies alone."""
         self._sink = sink
+        self._inbox.expected = (sink,)  # always: what is on its way may be what the program waits for
 
     def post_calls(self, calls: Iterable[_Posted]) -> list[tuple[_Posted, EncodeError]]:
         """

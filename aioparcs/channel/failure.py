@@ -35,7 +35,7 @@ def error_map(error: BaseException, *, causes: int = _CAUSES) -> dict[str, Any]:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as failure:
+    except BaseException as failure:
         return f"its text can't be made: {type(failure).__name__}"
 
 

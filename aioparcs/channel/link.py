@@ -295,8 +295,11 @@ class Link:
         await asyncio.shield(self._lost)
 
     async def wait_ended(self, timeout: float) -> None:
-        """Wait until the peer's side has ended, for so many seconds at the longest. Cancelling it changes nothing."""
-        await asyncio.wait([self._ended], timeout=timeout)
+        """Wait until the peer's side has ended, or no byte came for so many seconds. Cancelling it changes nothing."""
+        before = -1
+        while not self._ended.done() and self.bytes_received != before:
+            before = self.bytes_received
+            await asyncio.wait([self._ended], timeout=timeout)
 
     def _end_stream(self) -> None:
         """Half-close, where the transport can."""

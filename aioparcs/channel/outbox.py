@@ -95,6 +95,7 @@ class Outbox:
         self.idle = self.clear = not self._paused
         self.fd = -1 if sock is None else sock.fileno()
         self._is_shared = False
+        self._is_amid = False  # a large piece is partly written, and nothing tells but this
 
     @property
     def full(self) -> bool:
@@ -109,7 +110,7 @@ class Outbox:
     @property
     def empty(self) -> bool:
         """True when everything is with the kernel, or with whatever the transport writes to."""
-        return not self._pieces and not self._paused
+        return not self._pieces and not self._paused and not self._is_amid
 
     def share(self, lock: threading.Lock) -> None:
         """Write under a lock from now on, and only through the transport: another thread writes to the socket too."""
@@ -246,11 +247,13 @@ class Outbox:
         self.size -= count
         self.written += count
         sending.view = view[count:]
+        self._is_amid = bool(copy)  # another thread may look while this one waits to write
         if count == len(view):
             self._pieces.popleft()
             sending.settle()
         if copy:  # last: the transport may call back from within
             self.write(copy)
+            self._is_amid = False
         return count
 
     def _write_socket(self, view: memoryview) -> int:

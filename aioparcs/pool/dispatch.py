@@ -7,6 +7,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import cycle
+from weakref import ref
 
 from aioparcs.errors import ParcsError, WorkerLost
 from aioparcs.pool.member import Member, Settled
@@ -39,26 +40,27 @@ class Dispatch:
         self._retries = retries
         self._settled = settled
         self._loop = asyncio.get_running_loop()
-        self._clients: deque[Client] = deque()
+        # Weakly: results that nobody iterates over any more are nobody's.
+        self._clients: deque[ref[Client]] = deque()
         self._returned: deque[Work] = deque()  # calls to be made again, or by others
         self._losses: dict[Work, int] = {}  # workers that have died of a call
         self._hungry: dict[Member, None] = {}  # who found nothing to do
         self._timer: asyncio.TimerHandle | None = None
+        self._is_pumping = self._is_pump_due = False
         self._is_over = False
 
     def add_client(self, client: Client) -> None:
         """Make the calls of a client, in turn with those of others."""
-        self._clients.append(client)
+        self._clients.append(ref(client))
         self.pump()
 
     def drop_client(self, client: Client) -> None:
-        """Take no more calls of a client, and take back those that have not begun."""
+        """Take no more calls of a client, and take back those that it has."""
         with contextlib.suppress(ValueError):  # it is over
-            self._clients.remove(client)
-        for member in self.members:
-            for work in member.waiting:
-                if work.client is client:
-                    work.withdraw()
+            self._clients.remove(ref(client))
+        for work in [*self._returned, *(work for member in self.members for work in member.calls.values())]:
+            if work.client is client:
+                work.withdraw()
 
     def add(self, member: Member) -> None:
         """Have a worker take part."""
@@ -73,35 +75,32 @@ class Dispatch:
 
     def remove(self, member: Member, lost: WorkerLost) -> None:
         """Take leave of a worker that is gone, and see to its calls."""
-        member.is_leaving = True
         self.members.pop(member, None)
         self._hungry.pop(member, None)
-        waiting = list(member.calls.values())
-        running = waiting[: member.concurrency]
-        self.running -= len(waiting)
-        self._returned.extendleft(reversed(waiting[member.concurrency :]))
-        for work in waiting:
-            work.member = None
-        for work in running:
+        begun = dict.fromkeys(member.begun)
+        works = member.gone()
+        self.running -= len(works)
+        self._returned.extendleft(reversed([work for work in works if work not in begun]))
+        for work in begun:
             self._losses[work] = losses = self._losses.get(work, 0) + 1
             if losses <= self._retries:
                 self._returned.append(work)
             else:
                 self._settle([(work, False, lost.at(str(work)))])
-        member.calls.clear()
         self.pump()
 
     def pump(self) -> None:
         """Give out calls to those that found none, to each in turn."""
-        if self._is_over:
+        self._is_pump_due = True
+        if self._is_pumping:  # an item's making has asked for more: when this round is done
             return
-        rooms = {member: member.room for member in self._hungry}
-        works = self._take(sum(room for room in rooms.values() if room > 0))
-        shares = _deal(works, rooms)
-        for member, share in shares.items():
-            if len(share) == rooms[member]:
-                del self._hungry[member]
-            self._send(member, share)
+        self._is_pumping = True
+        try:
+            while self._is_pump_due and not self._is_over:
+                self._is_pump_due = False
+                self._hand_out()
+        finally:
+            self._is_pumping = False
         if self._hungry:
             self._look_out(_SOON)
 
@@ -110,13 +109,13 @@ class Dispatch:
         self._is_over = True
         if self._timer:
             self._timer.cancel()
-        for client in self._clients:
+        for client in self._living():
             client.cancel()
 
     def fail(self, error: BaseException) -> None:
         """Have everybody who waits for results raise an error."""
         self._is_over = True
-        for client in self._clients:
+        for client in self._living():
             client.fail(error)
 
     # What members call
@@ -135,10 +134,23 @@ class Dispatch:
 
     # Inside
 
+    def _living(self) -> list[Client]:
+        return [client for one in self._clients if (client := one()) is not None]
+
+    def _hand_out(self) -> None:
+        rooms = {member: member.room for member in self._hungry}
+        works = self._take(sum(room for room in rooms.values() if room > 0))
+        for member, share in _deal(works, rooms).items():
+            if len(share) == rooms[member]:
+                self._hungry.pop(member, None)
+            self._send(member, share)
+
     def _settle(self, settled: list[Settled]) -> None:
         clients: set[Client] = set()
         count = failures = 0
         for work, ok, value in settled:
+            if self._losses:
+                self._losses.pop(work, None)
             if work.is_unwanted:
                 continue
             if not ok:
@@ -149,8 +161,6 @@ class Dispatch:
             client.settle(work, ok, value)
             clients.add(client)
             count += 1
-            if self._losses:
-                self._losses.pop(work, None)
         for client in clients:
             client.wake()
         if count:
@@ -188,10 +198,13 @@ class Dispatch:
             missing = most - len(works)
             if not missing:
                 return
-            client = clients.popleft()
+            reference = clients.popleft()
+            client = reference()
+            if client is None:
+                continue
             works += client.take(-(-missing // left))
             if not client.is_over:
-                clients.append(client)
+                clients.append(reference)
 
     def _send(self, member: Member, works: list[Work]) -> None:
         try:
@@ -204,6 +217,9 @@ class Dispatch:
         self.running += len(works) - len(rejected)
         if rejected:
             self._settle(rejected)
+            if member.room > 0:
+                self._hungry[member] = None
+                self._loop.call_soon(self.pump)
         if self._timer is None:
             self._look_out(_PERIOD)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aioparcs.channel import RECALLED, read_results
+from aioparcs.channel import CONCURRENCY, RECALLED, read_results
 from aioparcs.pool.work import Work
 from aioparcs.task import Task
 from aioparcs.wire import Decoder, Frame, frame_of
@@ -23,6 +23,17 @@ _AHEAD, _MOST = 0.005, 128
 _KEPT = 0.8
 # A call is a slow one when it takes so much longer than those before it, and so many seconds.
 _SLOW_FACTOR, _SLOW = 4.0, 0.02
+
+
+class _Question:
+    """The call that tells a worker how many calls to run at once, and asks which functions are coroutines."""
+
+    function = CONCURRENCY
+    kwargs: Mapping[str, Any] = {}
+    call_id = -1
+
+    def __init__(self, concurrency: int) -> None:
+        self.args: Sequence[Any] = (concurrency,)
 
 
 class Member:
@@ -61,7 +72,10 @@ class Member:
         self._since = 0.0  # of the last answer, or of the first call
         self._window = concurrency + 1  # how many calls it should have
         self._finished: asyncio.Future[None] | None = None
+        self._coroutines: frozenset[str] = frozenset()  # the names of functions of which several run at once
+        self._question = _Question(concurrency)
         task.channel.deliver_to(self._take_results)
+        task.channel.post_calls([self._question])
 
     @property
     def room(self) -> int:
@@ -76,10 +90,23 @@ class Member:
         return len(self.calls) < self.concurrency and not self.is_leaving
 
     @property
+    def begun(self) -> list[Work]:
+        """The calls that it runs, if it is alive: one of a plain function, and as many others as may run at once."""
+        plain: list[Work] = []
+        others: list[Work] = []
+        for work in self.calls.values():
+            some, most = (others, self.concurrency) if work.function in self._coroutines else (plain, 1)
+            if len(some) < most:
+                some.append(work)
+        return plain + others
+
+    @property
     def waiting(self) -> list[Work]:
         """The calls that it has not begun, as far as can be known here, and that were not asked back yet."""
-        behind = list(self.calls.values())[self.concurrency :]
-        return [work for work in behind if work.call_id not in self._recalled]
+        if len(self.calls) < 2:
+            return []
+        begun = set(self.begun)
+        return [work for work in self.calls.values() if work not in begun and work.call_id not in self._recalled]
 
     @property
     def age(self) -> float:
@@ -137,6 +164,20 @@ class Member:
         if decoder.frames:
             self._take_results([frame_of(frame) for frame in decoder.frames])
 
+    def gone(self) -> list[Work]:
+        """Take leave of it: give the calls that it had, in order."""
+        works = list(self.calls.values())
+        self.is_leaving = True
+        self.calls.clear()
+        for work in works:
+            work.member = None
+        self._settle_finished()
+        return works
+
+    def _settle_finished(self) -> None:
+        if self._finished and not self._finished.done():
+            self._finished.set_result(None)
+
     def slow_down(self) -> None:
         """Send nothing ahead until it answers again."""
         self._pace = max(self._pace, self.age)
@@ -150,10 +191,15 @@ class Member:
         for call_id, ok, value in read_results(results):
             work = calls.pop(call_id, None)
             if work is None:
+                if call_id == self._question.call_id and ok:
+                    self._coroutines = frozenset(value)
                 continue
             work.member = None
+            was_recalled = bool(self._recalled) and call_id in self._recalled
+            if was_recalled:
+                self._recalled.discard(call_id)
             if not ok:
-                if getattr(value, "type", "") == RECALLED and call_id in self._recalled:
+                if was_recalled and getattr(value, "type", "") == RECALLED:
                     returned.append(work)
                     continue
                 value.worker = self.task.name
@@ -163,10 +209,7 @@ class Member:
         if settled:  # what was given back says nothing of how long calls take
             self._keep_pace(len(settled))
         if not calls:
-            self._recalled.clear()
-        if self._finished and not calls:
-            self._finished.set_result(None)
-            self._finished = None
+            self._settle_finished()
         if returned:
             self._returned(self, returned)
         self._settled(self, settled)

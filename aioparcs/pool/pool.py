@@ -209,10 +209,7 @@ class Pool:
     async def _collect(self, items: Items, function: str, *, spread: bool, return_exceptions: bool) -> list[Any]:
         collection = Collection(self._request(items, function, spread=spread, return_exceptions=return_exceptions))
         self._dispatch.add_client(collection)
-        try:
-            return await collection.collect()
-        finally:
-            self._dispatch.drop_client(collection)
+        return await collection.collect()
 
     def _iterate(self, items: Items, function: str, *, in_order: bool, return_exceptions: bool) -> Results:
         request = self._request(items, function, spread=False, return_exceptions=return_exceptions)
@@ -225,7 +222,14 @@ class Pool:
         self._expect(len(items) if isinstance(items, Sized) else None)
         source = Source(items, self._dispatch.pump)
         self._sources.add(source)
-        return Request(source, function or self._function, spread, return_exceptions, self._dispatch.pump)
+        return Request(
+            source,
+            function or self._function,
+            spread,
+            return_exceptions,
+            self._dispatch.pump,
+            self._dispatch.drop_client,
+        )
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from aioparcs.errors import BusyError
 from aioparcs.pool.source import Source
-from aioparcs.pool.work import Work
+from aioparcs.pool.work import Client, Work, show
 
 __all__ = ["Collection", "Request", "Results"]
 
@@ -26,6 +26,7 @@ class Request(NamedTuple):
         spread: True when an item is a tuple of arguments, False when it is the one argument.
         return_exceptions: give the exceptions of failed calls as results.
         more: to be called when more items may be taken.
+        drop: to be called with whoever wants no more results.
     """
 
     source: Source
@@ -33,6 +34,7 @@ class Request(NamedTuple):
     spread: bool
     return_exceptions: bool
     more: Callable[[], None]
+    drop: Callable[[Client], None]
 
 
 class _Items(ABC):
@@ -63,7 +65,8 @@ class _Items(ABC):
         if len(items) < most and self.is_over:
             self.wake()
         if self._request.spread:
-            return [Work(self, i, function, item, _NO_KEYWORDS) for i, item in enumerate(items, index)]
+            works = [Work(self, i, function, item, _NO_KEYWORDS) for i, item in enumerate(items, index)]
+            return works if all(isinstance(item, list | tuple) for item in items) else self._sort_out(works)
         return [Work(self, i, function, (item,), _NO_KEYWORDS) for i, item in enumerate(items, index)]
 
     @abstractmethod
@@ -85,7 +88,21 @@ class _Items(ABC):
         """End it: no more items are taken, and what is still on its way is forgotten when it comes."""
         self._is_closed = True
         self.cancel()
+        self._request.drop(self)
         await self._source.aclose()
+
+    def __del__(self) -> None:
+        self._source.stop()
+
+    def _sort_out(self, works: list[Work]) -> list[Work]:
+        """Keep those whose item is a tuple, and have the others fail."""
+        good = [work for work in works if isinstance(work.args, list | tuple)]
+        for work in works:
+            if work not in good:
+                error = TypeError(f"starmap takes tuples of arguments; item {work.index} is {show(work.args)}")
+                self.settle(work, False, error)
+        self.wake()
+        return good
 
     async def _wait(self, is_due: Callable[[], bool]) -> None:
         """Wait for news; cancelling it loses nothing."""

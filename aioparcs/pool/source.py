@@ -24,9 +24,9 @@ class Source:
     """
 
     def __init__(self, items: Iterable[Any] | AsyncIterable[Any], news: Callable[[], None]) -> None:
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._news = news
-        self._has_ended = False
+        self._has_ended = self._is_closed = False
         self._iterator: Iterator[Any] = iter(())
         self._stock: deque[Any] = deque()
         self._wanted = asyncio.Event()
@@ -54,17 +54,22 @@ class Source:
         try:
             for item in islice(self._iterator, most):
                 items.append(item)  # not extend(): what came before an error counts
-        except Exception as error:
+        except BaseException as error:  # whatever it is, it is for whoever waits for the results
             self.error = error
         self._has_ended = len(items) < most
         return items
 
-    async def aclose(self) -> None:
+    def stop(self) -> None:
         """Pull no more."""
-        self._has_ended = True
+        self._has_ended = self._is_closed = True
         self._stock.clear()
         if self._feeding:
             self._feeding.cancel()
+
+    async def aclose(self) -> None:
+        """Pull no more, and wait until the iterable is let go."""
+        self.stop()
+        if self._feeding:
             await asyncio.gather(self._feeding, return_exceptions=True)
 
     async def _feed(self, items: AsyncIterable[Any]) -> None:
@@ -76,10 +81,10 @@ class Source:
                 self._stock.append(item)
                 self._news()
                 await self._wanted.wait()
-        except Exception as error:
-            self.error = error
-        finally:
-            self._has_ended = True
-            if isinstance(items, AsyncGenerator):
-                await items.aclose()  # its ``finally`` blocks run now, not when it is collected
+        except BaseException as error:
+            if not self._is_closed:
+                self.error = error
+        self._has_ended = True
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()  # its ``finally`` blocks run now, not when it is collected
         self._news()

@@ -43,7 +43,9 @@ class Submissions:
 
     def settle(self, work: Work, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""
-        future = self._futures[work]
+        future = self._futures.get(work)
+        if future is None or future.done():  # it was cancelled in this iteration of the loop
+            return
         if ok:
             future.set_result(value)
         else:
@@ -60,7 +62,8 @@ class Submissions:
     def fail(self, error: BaseException) -> None:
         """Have all futures that wait raise an error."""
         for future in list(self._futures.values()):
-            future.set_exception(error)
+            if not future.done():
+                future.set_exception(error)
 
     def _forget(self, work: Work, future: asyncio.Future[Any]) -> None:
         del self._futures[work]

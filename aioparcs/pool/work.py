@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from aioparcs.pool.member import Member
 
-__all__ = ["Client", "Work"]
+__all__ = ["Client", "Work", "show"]
 
 # An item as an error shows it: enough to know it by, whatever its size.
 _short = Repr()
 _short.maxother = _short.maxstring = 60
 _short.maxlevel = 2
+_WIDE = 256  # bits
 
 
 class Client(Protocol):
@@ -70,8 +71,8 @@ class Work:
         self.is_unwanted = False
 
     def __str__(self) -> str:
-        given = [_short.repr(arg) for arg in self.args]
-        given += [f"{name}={_short.repr(value)}" for name, value in self.kwargs.items()]
+        given = [show(arg) for arg in self.args]
+        given += [f"{name}={show(value)}" for name, value in self.kwargs.items()]
         return f"item {self.index}: ({', '.join(given)})"
 
     def withdraw(self) -> None:
@@ -80,3 +81,15 @@ class Work:
             self.is_unwanted = True
             if self.member is not None:
                 self.member.cancel(self)
+
+
+def show(value: Any) -> str:
+    """Show an argument; one that can't be shown, or not quickly, by its type and size."""
+    try:
+        if isinstance(value, int) and value.bit_length() > _WIDE:
+            return f"<int of {value.bit_length()} bits>"
+        if isinstance(value, bytes | bytearray | memoryview):
+            return f"<{type(value).__name__} of {len(value)} bytes>"
+        return _short.repr(value)
+    except Exception:
+        return f"<{type(value).__name__}>"

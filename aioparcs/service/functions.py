@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -47,6 +50,7 @@ class Functions:
         self._running: dict[int, asyncio.Task[None]] = {}  # calls of coroutine functions
         self._line: deque[Call] = deque()  # calls of coroutine functions that may not run yet
         self._concurrency = _AT_ONCE
+        self._answering: set[int] = set()  # those of them that are done, but for the sending of their results
         self._replies: set[asyncio.Task[None]] = set()  # answers to calls that nobody ran
         self._unwanted: set[int] = set()  # calls that are still on their way
         self._newest = -1
@@ -111,17 +115,20 @@ class Functions:
             call = self._line.popleft()
             if self._waiting.pop(call.id, None) is not None:
                 self._running[call.id] = task = asyncio.ensure_future(self._run(call))
-                task.add_done_callback(lambda _, number=call.id: self._done(number))  # type: ignore[misc]  # mypy#6123
+                task.add_done_callback(partial(self._done, call.id))
 
-    def _done(self, call_id: int) -> None:
+    def _done(self, call_id: int, task: asyncio.Task[None]) -> None:
         del self._running[call_id]
+        self._answering.discard(call_id)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._reply(call_id, False, error_map(own(error)))
         self._room.set()
         self._advance()
 
     def _refuse(self, call: Call) -> None:
         if call.name == CONCURRENCY and call.args and isinstance(call.args[0], int):
             self._concurrency = max(1, min(call.args[0], _AT_ONCE))
-            self._reply(call.id, True, None)
+            self._reply(call.id, True, [name for name in self._functions if name not in self._plain])
             return
         names = ", ".join(filter(None, self._functions))
         error = LookupError(f"no function {call.name!r} is served here; there are: {names}")
@@ -136,7 +143,8 @@ class Functions:
 
     def _cancel(self, call_id: int) -> None:
         if call_id in self._running:
-            self._running[call_id].cancel()
+            if call_id not in self._answering:
+                self._running[call_id].cancel()
         else:
             self._recall(call_id)
 
@@ -146,13 +154,21 @@ class Functions:
             if call_id <= self._newest:
                 return
             self._unwanted.add(call_id)  # it is still on its way
+        self._room.set()
         error = error_map(asyncio.CancelledError("it has not begun"))
         self._reply(call_id, False, error | {"type": RECALLED})
 
     # Running
 
     def _work(self) -> None:
-        """Run plain functions, in the thread."""
+        """Be the thread; if it fails the process ends: a worker that is lost is heard of, one that is dumb is not."""
+        try:
+            self._run_plain()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+
+    def _run_plain(self) -> None:
         get, nothing_waits, waiting = self._queue.get, self._queue.empty, self._waiting
         functions, send = self._functions, self._answers.send_now
         while (call := get()) is not None:
@@ -171,18 +187,20 @@ class Functions:
         self._flushing = self._loop.call_later(_FLUSH, self._flush_soon) if is_needed else None
 
     async def _run(self, call: Call) -> None:
-        await self._answers.send(call.id, *await self._result(call))
-
-    async def _result(self, call: Call) -> tuple[bool, Any]:
+        ok, value = True, None
         try:
-            return True, await self._functions[call.name](*call.args, **call.kwargs)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # cancelled by its caller, or by itself
-            return False, error_map(own(error))
+            value = await self._functions[call.name](*call.args, **call.kwargs)
+        except GeneratorExit:
+            raise  # this coroutine may be the one that is closed
+        except BaseException as error:  # cancelled by its caller, or by itself, too
+            ok, value = False, error_map(own(error))
+        self._answering.add(call.id)
+        await self._answers.send(call.id, ok, value)
 
 
 def _attempt(function: Callable[..., Any], call: Call) -> tuple[bool, Any]:
     """Call a plain function; what it raises is a value here, for its caller."""
     try:
         return True, function(*call.args, **call.kwargs)
-    except (Exception, SystemExit, asyncio.CancelledError) as error:
+    except BaseException as error:
         return False, error_map(own(error))
