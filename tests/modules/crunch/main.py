@@ -90,6 +90,40 @@ def note_and_die_once(folder: str, name: str) -> str:
     return name
 
 
+class Odd(BaseException):
+    """Neither an error nor an exit."""
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+def refuse(kind: Any) -> None:
+    """Raise what is asked for; what is none is refused with all of it in the text."""
+    kinds: dict[str, BaseException] = {
+        "KeyboardInterrupt": KeyboardInterrupt(),
+        "GeneratorExit": GeneratorExit(),
+        "BaseExceptionGroup": BaseExceptionGroup("several", [Odd()]),
+        "Odd": Odd(),
+        "Unprintable": Unprintable(),
+    }
+    raise kinds[kind] if isinstance(kind, str) and kind in kinds else ValueError("refused")
+
+
+async def refuse_coroutine(kind: Any) -> None:
+    refuse(kind)
+
+
+def sleep(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+async def blob(size: int) -> bytes:
+    return b"\7" * size
+
+
 def repeat(x: Any, times: int) -> Any:
     return x * times
 
@@ -134,6 +168,10 @@ serve(
     note_and_die_once,
     big,
     repeat,
+    refuse,
+    refuse_coroutine,
+    sleep,
+    blob,
     rest,
     wait_or_tell,
 )
