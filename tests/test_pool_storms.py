@@ -1,4 +1,4 @@
-"""Pools when much happens at once: results of both kinds, cancellations, generators that ask for more, odd exceptions."""
+"""Pools when much happens at once: results of two kinds, cancellations, generators that ask for more, odd errors."""
 
 import asyncio
 import gc
