@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-from aioparcs.channel import CONCURRENCY
 from aioparcs.engine import PoolState, WorkerSpec
-from aioparcs.errors import ParcsError, RemoteError, StartError, WorkerLost
+from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.pool.dispatch import Dispatch
 from aioparcs.pool.member import Member
-from aioparcs.pool.submissions import Submissions
-from aioparcs.task import StartingMany, Task
+from aioparcs.task import Task
 
 __all__ = ["Crew", "Employer", "Watcher"]
 
 # Workers that may die one after the other without one answer between before their module counts as broken.
 _DEATHS = 5
+# Seconds before the second try to replace a worker, and the most before any: each pause is twice the one before.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+# Seconds that a worker gets to end when its connection has ended.
+_GRACE = 3.0
 # The function that a pool calls in each worker before any other.
 _SETUP = "setup"
 
@@ -53,9 +55,9 @@ class Crew:
         employer: starts them.
         observer: is told of those that can't be replaced.
         spec: what they are.
-        dispatch: gives them their calls.
         setup: arguments of the function ``setup``, called in each of them before any other; None for no call.
         concurrency: how many calls each runs at once.
+        dispatch: gives them their calls.
         changed: called when there are more or fewer of them.
         failed: called with the reason when there can be none any more.
 
@@ -68,10 +70,10 @@ class Crew:
         employer: Employer,
         observer: Watcher,
         spec: WorkerSpec,
-        dispatch: Dispatch,
-        *,
         setup: Mapping[str, Any] | None,
         concurrency: int,
+        *,
+        dispatch: Dispatch,
         changed: Callable[[], None],
         failed: Callable[[BaseException], None],
     ) -> None:
@@ -79,15 +81,18 @@ class Crew:
         self._employer = employer
         self._observer = observer
         self._spec = spec
-        self._dispatch = dispatch
         self._setup = setup
         self._concurrency = concurrency
+        self._dispatch = dispatch
         self._changed = changed
         self._failed = failed
         self._tasks: set[Task] = set()  # all that were started and are not known to be gone
         self._jobs: set[asyncio.Task[None]] = set()
+        self._resizing = asyncio.Lock()
         self._coming = 0  # workers that are on their way
         self._deaths = 0  # of workers that had nothing to do, since the last answer
+        self._is_over = False
+        self._has_told = False  # that there are too few
 
     @property
     def size(self) -> int:
@@ -98,109 +103,170 @@ class Crew:
         """Take note that work gets done."""
         self._deaths = 0
 
-    async def hire(self, count: int) -> None:
+    async def resize(self, size: int) -> None:
         """
-        Start workers, and wait until all of them are at work. Cancelling it kills them.
+        Start workers, and wait until all of them are at work, or have some leave, which finish what they run first.
+
+        One size after the other, in the order of the calls. Cancelling it kills those that were on their way; so does
+        `aclose`, which cancels whoever waits here.
 
         Raises:
-            StartError: one did not start; none of them stays.
-            RemoteError: its ``setup`` failed; none of them stays.
+            StartError: one did not start; none of the new ones stays.
+            RemoteError: its ``setup`` failed; none of the new ones stays.
         """
-        self.wanted += count
-        self._coming += count
-        tasks: list[Task] = []
-        try:
-            tasks += await StartingMany(
-                lambda: self._employer.place(self._spec, count), min_workers=None, return_exceptions=False
-            )
-            self._tasks.update(tasks)
-            async with asyncio.TaskGroup() as group:
-                for task in tasks:
-                    group.create_task(self._prepare(task))
-        except BaseException as error:
-            self.wanted -= count
-            await asyncio.gather(*(self._end(task, gently=False) for task in tasks))
-            raise _first(error) from None
-        finally:
-            self._coming -= count
-        for task in tasks:
-            self._join(task)
-
-    def dismiss(self, count: int) -> None:
-        """Have workers leave, those with the least to do first; they finish what they run."""
-        self.wanted -= count
-        staying = [member for member in self._dispatch.members if not member.is_leaving]
-        for member in sorted(staying, key=lambda member: len(member.calls))[:count]:
-            self._dispatch.retire(member)
-            self._own(member.finish())
-        self._changed()
+        await self._own(self._resize(size))
 
     async def aclose(self) -> None:
-        """End all of them: those that have nothing to do gracefully, the others at once."""
-        self.wanted = 0
-        for job in self._jobs:
-            job.cancel()
+        """
+        End all of them: those that have nothing to do gracefully, the others at once.
+
+        Whoever cancels it calls `abort`.
+        """
+        self._close()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         busy = {member.task for member in self._dispatch.members if member.calls}
         self._dispatch.members.clear()
+        await asyncio.gather(*(self._end(task, gently=task not in busy) for task in self._tasks))
+        self._employer.let_go()
+
+    def abort(self) -> None:
+        """End all of them at once, and wait for nothing."""
+        self._close()
+        self._dispatch.members.clear()
+        for task in self._tasks:
+            task.abort()
+        self._employer.let_go()
+
+    # Inside: starting
+
+    async def _resize(self, size: int) -> None:
+        async with self._resizing:
+            more = size - self.wanted
+            self.wanted = size
+            try:
+                if more > 0:
+                    self._join(await self._start(self._employer.place(self._spec, more), more))
+            except BaseException:
+                self.wanted -= min(more, self.wanted)  # it is 0 when the crew was closed meanwhile
+                raise
+            self._dismiss()
+
+    async def _start(self, placing: Awaitable[list[Task]], count: int) -> list[Member]:
+        """Start workers, and wait until all of them may be given calls; if one can't, none of them stays."""
+        self._coming += count
+        tasks: list[Task] = []
         try:
-            await asyncio.gather(*(self._end(task, gently=task not in busy) for task in self._tasks))
+            tasks += await placing
+            self._tasks.update(tasks)
+            async with asyncio.TaskGroup() as group:
+                preparing = [group.create_task(self._prepare(task)) for task in tasks]
+            return [job.result() for job in preparing]
+        except BaseException as error:
+            for task in tasks:
+                task.abort()
+            await asyncio.gather(*(task.kill() for task in tasks))
+            self._tasks.difference_update(tasks)
+            raise _first(error) from None
         finally:
-            self._employer.let_go()
+            self._coming -= count
 
-    # Inside
-
-    async def _prepare(self, task: Task) -> None:
-        setting = Submissions()
-        setting.add(CONCURRENCY, (self._concurrency,), {})
-        task.channel.post_calls(setting.take(1))  # before all others: nobody has to wait for its answer
+    async def _prepare(self, task: Task) -> Member:
+        await task.wait_connected()
         if self._setup is not None:
             await task.call(_SETUP, **self._setup)
+        return Member(task, self._concurrency, self._dispatch.answered, self._dispatch.returned)
 
-    def _join(self, task: Task) -> None:
-        member = Member(task, self._concurrency, self._dispatch.answered, self._dispatch.returned)
-        self._own(self._attend(member))
-        self._dispatch.add(member)
+    def _join(self, members: list[Member]) -> None:
+        for member in members:
+            self._run(self._guard(member.task))
+            self._run(self._attend(member))
+            self._dispatch.add(member)
+        self._has_told = self._has_told and self.size < self.wanted
         self._changed()
+
+    # Inside: replacing
 
     async def _attend(self, member: Member) -> None:
         """Wait for a worker's end, and have another one take its place."""
         lost = await member.task.wait_exited()
         self._tasks.discard(member.task)
         member.hear_untold()
-        self._deaths += not member.calls
+        was_idle = not member.calls
         self._dispatch.remove(member, lost or WorkerLost.from_exit(member.task.name, 0))
         self._changed()
-        if self.size + self._coming < self.wanted:
+        if self._is_short:
+            self._deaths += was_idle
             await self._replace(member.task)
 
+    async def _guard(self, task: Task) -> None:
+        """Kill a worker that lives on without its connection: nobody can reach it."""
+        try:
+            while True:
+                await task.channel.recv_frame()  # nobody wants what it sends, only the end
+        except ChannelClosed:
+            return  # by this side, which sees to the rest
+        except ParcsError:
+            pass
+        try:
+            async with asyncio.timeout(_GRACE):
+                await task.wait_exited()
+        except TimeoutError:
+            self._observer.note(self._spec.module, f"{task.name} runs on without its connection, and is killed")
+            await task.kill()
+
+    @property
+    def _is_short(self) -> bool:
+        return self.size + self._coming < self.wanted and not self._is_over
+
     async def _replace(self, gone: Task) -> None:
-        if self._deaths > _DEATHS + self.wanted:
-            self._failed(StartError(self._spec.module, f"{self._deaths} of its workers have died with nothing to do"))
-            return
-        self._coming += 1
-        outcome = await asyncio.gather(self._successor(gone), return_exceptions=True)
-        self._coming -= 1
-        if isinstance(outcome[0], Task):
-            self._join(outcome[0])
-        elif isinstance(outcome[0], ParcsError):
-            self._do_without(outcome[0])
-        else:
-            raise outcome[0]
+        """Have another worker take the place of one that is gone; tries until it is there, or none is missing."""
+        pause = _FIRST_PAUSE
+        while self._is_short:
+            if self._deaths > _DEATHS + self.wanted:
+                reason = f"{self._deaths} of its workers have died with nothing to do"
+                self._fail(StartError(self._spec.module, reason))
+                return
+            try:
+                self._join(await self._start(self._successor(gone), 1))
+                self._dismiss()
+                return
+            except ParcsError as error:
+                self._go_on_without(error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _successor(self, gone: Task) -> Task:
-        task = await self._employer.replace(self._spec, gone)
-        self._tasks.add(task)
-        await task.wait_connected()
-        await self._prepare(task)
-        return task
+    async def _successor(self, gone: Task) -> list[Task]:
+        return [await self._employer.replace(self._spec, gone)]
 
-    def _do_without(self, error: ParcsError) -> None:
-        self.wanted -= 1
-        self._observer.note(self._spec.module, f"the pool goes on with {self.wanted} workers: {error}")
+    def _go_on_without(self, error: ParcsError) -> None:
+        if not self._has_told:
+            self._has_told = True
+            self._observer.note(
+                self._spec.module, f"the pool goes on with {self.size} workers of {self.wanted}: {error}"
+            )
+        if not self.size and not self._coming:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._is_over = True
+        self._failed(error)
+
+    # Inside: ending
+
+    def _dismiss(self) -> None:
+        """Have those leave that are too many, those with the least to do first; they finish what they run."""
+        staying = [member for member in self._dispatch.members if not member.is_leaving]
+        staying.sort(key=lambda member: len(member.calls))
+        for member in staying[: max(0, len(staying) - self.wanted)]:
+            self._dispatch.retire(member)
+            self._run(member.finish())
         self._changed()
-        if not self._dispatch.members and not self._coming:
-            self._failed(error)
+
+    def _close(self) -> None:
+        self._is_over = True
+        self.wanted = 0
+        for job in self._jobs:
+            job.cancel()
 
     async def _end(self, task: Task, *, gently: bool) -> None:
         if gently and task.is_connected:
@@ -208,15 +274,19 @@ class Crew:
         else:
             await task.kill()
 
-    def _own(self, job: Coroutine[Any, Any, None]) -> None:
+    def _own(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(job)
         self._jobs.add(task)
-        task.add_done_callback(self._disown)
+        task.add_done_callback(self._jobs.discard)
+        return task
 
-    def _disown(self, job: asyncio.Task[None]) -> None:
-        self._jobs.discard(job)
+    def _run(self, job: Coroutine[Any, Any, None]) -> None:
+        """Own a job that nobody waits for: that it fails is the end of the crew."""
+        self._own(job).add_done_callback(self._check)
+
+    def _check(self, job: asyncio.Task[None]) -> None:
         if not job.cancelled() and (error := job.exception()) is not None:
-            self._failed(error)
+            self._fail(error)
 
 
 def _first(error: BaseException) -> BaseException:

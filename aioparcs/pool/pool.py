@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterable, Iterable, Mapping, Sized
+from functools import partial
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -65,13 +66,12 @@ class Pool:
         self._function = function
         self._retries = retries
         self._observer = observer
+        self._make_crew = partial(
+            Crew, employer, observer, spec, setup, concurrency, changed=self._report, failed=self._fail
+        )
         self._is_watched = bool(progress)
         self._name = progress if isinstance(progress, str) else spec.module
         self._id = next(_ids)
-        self._employer = employer
-        self._spec = spec
-        self._setup = setup
-        self._concurrency = concurrency
         self._done = self._failures = self._total = 0
         self._is_total_known = True
         self._report_due: asyncio.TimerHandle | None = None
@@ -96,21 +96,12 @@ class Pool:
         self._was_entered = True
         self._loop = asyncio.get_running_loop()
         self._dispatch = Dispatch(self._retries, self._settled)
-        self._crew = Crew(
-            self._employer,
-            self._observer,
-            self._spec,
-            self._dispatch,
-            setup=self._setup,
-            concurrency=self._concurrency,
-            changed=self._report,
-            failed=self._fail,
-        )
+        self._crew = self._make_crew(dispatch=self._dispatch)
         self._submissions = Submissions()
         self._dispatch.add_client(self._submissions)
         self._is_open = True
         try:
-            await self._crew.hire(self._size)
+            await self._crew.resize(self._size)
         except BaseException:
             await self._leave()
             raise
@@ -122,9 +113,13 @@ class Pool:
     async def _leave(self) -> None:
         self._is_open = False
         self._dispatch.close()
+        for source in self._sources:
+            source.stop()
         try:
-            await asyncio.gather(*(source.aclose() for source in self._sources))
-            await self._crew.aclose()
+            await asyncio.gather(self._crew.aclose(), *(source.aclose() for source in self._sources))
+        except BaseException:
+            self._crew.abort()
+            raise
         finally:
             self._report()
 
@@ -190,7 +185,8 @@ class Pool:
         """
         Have more workers, or fewer, while others work; returns when the new ones are there.
 
-        Workers that are too many finish the call that they run. Cancelling it kills those that were on their way.
+        Workers that are too many finish the call that they run. Sizes that are asked for at the same time are had one
+        after the other. Cancelling it kills those that were on their way; so does leaving the block, which cancels it.
 
         Raises:
             StartError: a new worker did not start; the pool goes on with those that it has.
@@ -198,11 +194,7 @@ class Pool:
         self._check_open()
         if size < 1:
             raise ValueError(f"size={size!r} is no whole number of 1 or more; leave the pool's block to end it")
-        more = size - self._crew.wanted
-        if more > 0:
-            await self._crew.hire(more)
-        elif more < 0:
-            self._crew.dismiss(-more)
+        await self._crew.resize(size)
 
     # Inside
 

@@ -211,11 +211,15 @@ class Task:
 
     async def kill(self) -> None:
         """End the worker at once, and wait until it is gone."""
+        self.abort()
+        await self._wait_killed()
+
+    def abort(self) -> None:
+        """End the worker at once, and wait for nothing."""
         if not self._exited.done():
             self._kill(self, signal.SIGKILL)
         if self.is_connected:
             self._channel.abort()
-        await self._wait_killed()
 
     async def __aenter__(self) -> Task:
         return self
