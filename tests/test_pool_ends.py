@@ -275,7 +275,7 @@ DEAF = """
 import os, socket, time
 from aioparcs import serve
 
-def cut_off(folder):
+async def cut_off(folder):  # in the loop, which must not touch what is closed here
     with open(f"{folder}/pid", "w") as file:
         file.write(str(os.getpid()))
     for descriptor in os.listdir("/proc/self/fd"):
