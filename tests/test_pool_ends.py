@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from aioparcs import Runner, StartError, Task, WorkerLost
-from aioparcs.engine import WorkerSpec
+from aioparcs.engine import PoolState, WorkerSpec
 from aioparcs.pool import Pool
 from tests.jobs import Witness, family, job, live, module, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
@@ -305,3 +305,22 @@ async def test_a_worker_that_lives_on_without_its_connection_is_killed(tmp_path:
         assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
         assert await pool.map([7], function="same") == [7]
     assert [note for note in witness.notes if "runs on without its connection, and is killed" in note]
+
+
+# What watchers see of it
+
+
+async def test_items_that_nobody_wants_any_more_do_not_count() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.pool("crunch", 2) as pool:
+        async for _ in pool.imap(range(1_000_000)):
+            break
+        results = pool.imap(range(1_000_000))
+        await anext(results)
+        await results.aclose()
+        with pytest.raises(ValueError, match="1 is odd"):
+            await pool.map(range(1_000_000), function="refuse_odd")
+        await pool.map(range(3))
+        await until(lambda: not pool._dispatch.running)
+    last: PoolState = [event[1] for event in witness.events if event[0] == "pooled"][-1]
+    assert last.total == last.done

@@ -211,7 +211,8 @@ class Pool:
 
     def _request(self, items: Items, function: str, *, spread: bool, return_exceptions: bool) -> Request:
         self._check_open()
-        self._expect(len(items) if isinstance(items, Sized) else None)
+        size = len(items) if isinstance(items, Sized) else None
+        self._expect(size)
         source = Source(items, self._dispatch.pump)
         self._sources.add(source)
         return Request(
@@ -221,6 +222,8 @@ class Pool:
             return_exceptions,
             self._dispatch.pump,
             self._dispatch.drop_client,
+            size,
+            self._forgo,
         )
 
     def _check_open(self) -> None:
@@ -242,6 +245,9 @@ class Pool:
         else:
             self._total += count
         self._report_soon()
+
+    def _forgo(self, count: int) -> None:
+        self._total -= count
 
     def _settled(self, count: int, failures: int) -> None:
         self._done += count

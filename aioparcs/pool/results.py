@@ -27,6 +27,8 @@ class Request(NamedTuple):
         return_exceptions: give the exceptions of failed calls as results.
         more: to be called when more items may be taken.
         drop: to be called with whoever wants no more results.
+        size: how many items there are, if that is known.
+        forgo: to be called with how many of them will have no result.
     """
 
     source: Source
@@ -35,6 +37,8 @@ class Request(NamedTuple):
     return_exceptions: bool
     more: Callable[[], None]
     drop: Callable[[Client], None]
+    size: int | None
+    forgo: Callable[[int], None]
 
 
 class _Items(ABC):
@@ -43,6 +47,7 @@ class _Items(ABC):
     def __init__(self, request: Request) -> None:
         self._request = request
         self._source = request.source
+        self._expected = request.size
         self._taken = self._settled = 0
         self._ready: dict[int, tuple[bool, Any]] = {}  # in the order in which they came
         self._waiter: asyncio.Future[None] | None = None
@@ -89,10 +94,18 @@ class _Items(ABC):
         self._is_closed = True
         self.cancel()
         self._request.drop(self)
+        self._forgo()
         await self._source.aclose()
 
     def __del__(self) -> None:
         self._source.stop()
+        self._forgo()
+
+    def _forgo(self) -> None:
+        """Let those who expect results of all items know that some will have none."""
+        if self._expected is not None:
+            self._request.forgo(self._expected - self._settled)
+            self._expected = None
 
     def _sort_out(self, works: list[Work]) -> list[Work]:
         """Keep those whose item is a tuple, and have the others fail."""
