@@ -18,8 +18,9 @@ __all__ = ["Crew", "Employer", "Watcher"]
 _DEATHS = 5
 # Seconds before the second try to replace a worker, and the most before any: each pause is twice the one before.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-# Seconds that a worker gets to end when its connection has ended.
-_GRACE = 3.0
+# Seconds in which a worker whose connection has ended should be known to be gone: when its node is lost, its launcher's
+# silence is noticed a little later than its own.
+_GRACE = 10.0
 # The function that a pool calls in each worker before any other.
 _SETUP = "setup"
 
@@ -211,8 +212,8 @@ class Crew:
             async with asyncio.timeout(_GRACE):
                 await task.wait_exited()
         except TimeoutError:
-            self._observer.note(self._spec.module, f"{task.name} runs on without its connection, and is killed")
             await task.kill()
+            self._observer.note(self._spec.module, f"{task.name} ran on without its connection, and was killed")
 
     @property
     def _is_short(self) -> bool:
