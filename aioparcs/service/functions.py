@@ -119,9 +119,11 @@ class Functions:
 
     def _done(self, call_id: int, task: asyncio.Task[None]) -> None:
         del self._running[call_id]
-        self._answering.discard(call_id)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._reply(call_id, False, error_map(own(error)))
+        if call_id in self._answering:
+            self._answering.discard(call_id)
+        else:  # it was cancelled before its first step, or raised what ends coroutines
+            error = asyncio.CancelledError("it has not begun") if task.cancelled() else task.exception()
+            self._reply(call_id, False, error_map(own(error or AssertionError("it ended without an answer"))))
         self._room.set()
         self._advance()
 
