@@ -154,7 +154,7 @@ async def test_aborting_is_at_once(kind: str) -> None:
         here.write(b"x" * 10_000_000)
         here.abort()
         await until(lambda: told.events[-1:] == [None])
-        assert here.get_write_buffer_size() == 0
+        await until(lambda: here.get_write_buffer_size() == 0)  # libuv gives it back a moment after it has told
 
 
 @SOCKETS
