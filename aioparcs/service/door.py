@@ -52,6 +52,11 @@ class Door:
         self._open: WeakSet[Channel] = WeakSet()  # an open channel is held by its transport
         self._watching: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_open(self) -> bool:
+        """True when there is something to close."""
+        return self._listener is not None or bool(self._open) or bool(self._watching)
+
     async def address(self) -> Address:
         """
         Tell where peers dial, and listen there from the first call on.

@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, NoReturn
 
@@ -23,7 +23,7 @@ from aioparcs.service.door import Door
 from aioparcs.service.frames import report
 from aioparcs.service.functions import Functions
 from aioparcs.service.original import serve_original
-from aioparcs.service.rehearsal import rehearse
+from aioparcs.service.rehearsal import Program, rehearse
 from aioparcs.service.relays import Relays
 from aioparcs.service.service import Service
 from aioparcs.settings import Settings
@@ -31,9 +31,6 @@ from aioparcs.transport import keep_alive
 from aioparcs.wire import FrameType
 
 __all__ = ["serve"]
-
-# What a worker does with its channel, and its way to others, until it is done.
-Program = Callable[[Channel, Place, Door], Awaitable[None]]
 
 # The exit code of a worker that SIGTERM has ended.
 _TERMINATED = 128 + signal.SIGTERM
@@ -71,7 +68,7 @@ def serve(*targets: Any, fork: bool = True) -> NoReturn:
         _leave(run(lambda: _work(home, settings, program, place)))
     if home is not None:
         work = partial(_work, home, settings, program)
-        launch(home, settings, work, fork=fork, rehearse=partial(rehearse, settings))
+        launch(home, settings, work, fork=fork, rehearse=partial(_rehearse, home, settings))
     if "LEADER_URL" in os.environ and isinstance(targets[0], type):
         with asyncio.Runner(loop_factory=new_loop) as runner:
             code = runner.run(serve_original(targets[0], settings))
@@ -172,9 +169,19 @@ async def _converse(
     return await _finish(channel, door)
 
 
+def _rehearse(home: Home, settings: Settings) -> None:
+    def converse(connection: Awaitable[Connection], program: Program) -> Coroutine[Any, Any, int]:
+        return _converse(connection, Door(home, settings, -1), settings, Place(-1, 0, 1, -1), program)
+
+    rehearse(settings, converse)
+
+
 async def _finish(channel: Channel, door: Door) -> int:
     """Deliver what was sent, for as long as those who are to read it take: without a runner the launcher kills."""
-    await asyncio.gather(channel.aclose(None), door.aclose())
+    if door.is_open:
+        await asyncio.gather(channel.aclose(None), door.aclose())
+    else:
+        await channel.aclose(None)
     return 0
 
 
