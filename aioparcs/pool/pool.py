@@ -129,7 +129,8 @@ class Pool:
         """
         Call the function with each item, and wait for all results.
 
-        Cancelling it takes no more items; calls that run go on, unheard.
+        Cancelling it takes no more items, takes back the calls that have not begun, and cancels coroutine functions;
+        plain functions that run go on, unheard.
 
         Args:
             items: an iterable, or an async one.
