@@ -348,6 +348,22 @@ async def test_workers_that_are_slow_have_nothing_in_front_of_them(runner: Runne
         assert await holding == [str(i) for i in range(20)]
 
 
+async def test_items_that_come_one_by_one_each_get_a_worker_of_their_own(runner: Runner, tmp_path: Path) -> None:
+    go, begun = tmp_path / "go", tmp_path / "begun"
+    begun.mkdir()
+
+    async def paths() -> AsyncIterator[tuple[str, str]]:
+        for i in range(6):
+            yield str(begun / str(i)), str(go)
+        await until(go.exists)
+
+    async with runner.pool("crunch", 6, function="mark_and_wait_for") as pool:
+        calls = asyncio.ensure_future(pool.starmap(paths()))
+        await until(lambda: len(os.listdir(begun)) == 6)
+        go.touch()
+        assert await calls == [str(go)] * 6
+
+
 async def test_items_queued_behind_a_slow_one_are_given_to_others_while_the_source_lasts(
     runner: Runner, tmp_path: Path
 ) -> None:

@@ -138,7 +138,8 @@ class Dispatch:
         return [client for one in self._clients if (client := one()) is not None]
 
     def _hand_out(self) -> None:
-        rooms = {member: member.room for member in self._hungry}
+        # Those with the least to do first: a call that was taken back must not go where it came from.
+        rooms = {member: member.room for member in sorted(self._hungry, key=lambda member: len(member.calls))}
         works = self._take(sum(room for room in rooms.values() if room > 0))
         for member, share in _deal(works, rooms).items():
             if len(share) == rooms[member]:

@@ -74,6 +74,11 @@ def hold(folder: str, name: str) -> str:
     return name
 
 
+def mark_and_wait_for(mark: str, path: str) -> str:
+    Path(mark).touch()
+    return wait_for(path)
+
+
 def note(folder: str, name: str) -> str:
     """Leave a mark of each time that this is called."""
     with open(Path(folder) / name, "a") as file:
@@ -163,6 +168,7 @@ serve(
     die_at,
     leave,
     wait_for,
+    mark_and_wait_for,
     hold,
     note,
     note_and_die_once,
