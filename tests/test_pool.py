@@ -499,13 +499,28 @@ async def test_workers_that_leave_finish_what_they_run(runner: Runner, tmp_path:
         await until(lambda: len(pool._dispatch.members) == 1)
 
 
-@pytest.mark.parametrize("option", [{"size": 0}, {"retries": -1}, {"concurrency": 0}])
-async def test_impossible_numbers_are_refused(runner: Runner, option: dict[str, int]) -> None:
+@pytest.mark.parametrize("option", [{"size": 0}, {"size": "2"}, {"retries": -1}, {"concurrency": 0}])
+async def test_impossible_numbers_are_refused(runner: Runner, option: dict[str, Any]) -> None:
     (name,) = option
     with pytest.raises(ValueError, match=f"{name}="):
         runner.pool("crunch", **{"size": 1, **option})  # type: ignore[arg-type]  # a dict of ints is no keywords
     with pytest.raises(ValueError, match="per_container='many'"):
         runner.pool("crunch", 1, per_container="many")
+
+
+async def test_functions_are_named_and_do_not_travel(runner: Runner) -> None:
+    wrong: Any = repr
+    with pytest.raises(TypeError, match="function=<built-in function repr>: it is the name of a function"):
+        runner.pool("crunch", 1, function=wrong)
+    async with runner.pool("crunch", 1) as pool:
+        with pytest.raises(TypeError, match="it is the name of a function"):
+            await pool.map([1], function=wrong)
+        with pytest.raises(
+            EncodeError, match=r"argument 0: .* has no form on the wire; name one that the module serves"
+        ):
+            await pool.submit(repr, 1)
+        with pytest.raises(EncodeError, match=r"argument b\.c\[1\]: object has no form"):
+            await pool.submit(1, b={"c": [1, object()]}, function="add")
 
 
 async def test_a_pool_is_entered_once_and_used_inside(runner: Runner) -> None:

@@ -46,14 +46,14 @@ def test_a_subclass_of_runner(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "body, message",
     [
-        ("await runner.start('nosuch')", r"error \(main\.py:5\): nosuch did not start: no module of that name .*"),
+        ("await runner.start('nosuch')", r"error \(\S+/main\.py:5\): nosuch did not start: no module of that name .*"),
         (
             "t = await runner.start('talker'); await t.send(object())",
-            r"error \(main\.py:5\): \$: object has no form on the wire; .*",
+            r"error \(\S+/main\.py:5\): \$: object has no form on the wire; .*",
         ),
         (
             "t = await runner.start('talker'); await t.send(['die', 9]); await t.recv()",
-            r"error \(main\.py:5\): worker talker:0 was killed by SIGKILL",
+            r"error \(\S+/main\.py:5\): worker talker:0 was killed by SIGKILL",
         ),
     ],
 )
@@ -68,7 +68,7 @@ def test_a_remote_error_says_where_here_and_where_there(tmp_path: Path) -> None:
     code, _, err = run(tmp_path, body)
     assert code == 1
     assert err.startswith(
-        "error (main.py:5): ValueError in worker functions:0: why\nTraceback (most recent call last):"
+        f"error ({tmp_path.name}/main.py:5): ValueError in worker functions:0: why\nTraceback (most recent call last):"
     )
     assert err.endswith("ValueError: why\n")
     assert set(re.findall(r'File "(.*)", line', err)) == {f"{Path(__file__).parent}/modules/functions/main.py"}
@@ -187,3 +187,10 @@ def test_jobs_in_several_processes_at_once_know_nothing_of_each_other() -> None:
     with ThreadPoolExecutor(3) as threads:
         done = list(threads.map(lambda _: execute(NOTEBOOK), range(3)))
     assert [(one.returncode, one.stdout, one.stderr) for one in done] == [(0, "1 [1, 1] set()\n", "")] * 3
+
+
+def test_a_main_that_is_no_coroutine_function_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("from aioparcs import run\n\ndef main(runner):\n    pass\n\nrun(main)\n")
+    done = execute(tmp_path / "main.py")
+    assert done.returncode == 1
+    assert "TypeError: run() takes a coroutine function: async def main(runner)" in done.stderr

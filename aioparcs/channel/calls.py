@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -165,7 +166,7 @@ class Calls(Link):
                 if buffers or size > self._max_body:
                     self.check_size(size, sum(map(len, buffers)))
             except EncodeError as error:
-                rejected.append((call, error))
+                rejected.append((call, EncodeError(_in_arguments(error.place), error.reason)))
                 continue
             if buffers:
                 self._inbox.retry()
@@ -338,3 +339,8 @@ class Calls(Link):
         for future in self._calls.values():
             if not future.done():
                 future.set_result(None)
+
+
+def _in_arguments(place: str) -> str:
+    """Name a place in a CALL as its caller knows it."""
+    return re.sub(r"^\$\[[23]\]\[?([^\].]*)\]?", r"argument \1", place).replace("argument .", "argument ")

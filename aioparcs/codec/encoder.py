@@ -8,6 +8,7 @@ arrays out of band, and knows the place of whatever has no form.
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -192,7 +193,12 @@ class _Walk:
             if isinstance(value, plain):
                 return self.value(plain.__str__(value) if plain is str else plain(value), place, depth)
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-        raise EncodeError(place, f"{name} has no form on the wire; send what it is made of, or register() it")
+        advice = (
+            "name one that the module serves"
+            if inspect.isroutine(value)
+            else "send what it is made of, or register() it"
+        )
+        raise EncodeError(place, f"{name} has no form on the wire; {advice}")
 
     @staticmethod
     def _text(value: str, place: str) -> str:

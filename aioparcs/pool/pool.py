@@ -60,10 +60,10 @@ class Pool:
         progress: bool | str = True,
     ) -> None:
         for name, value, least in (("size", size, 1), ("retries", retries, 0), ("concurrency", concurrency, 1)):
-            if value < least:
+            if not isinstance(value, int) or value < least:  # type: ignore[redundant-expr]  # users are no checkers
                 raise ValueError(f"{name}={value!r} is no whole number of {least} or more")
         self._size = size
-        self._function = function
+        self._function = _name(function)
         self._retries = retries
         self._observer = observer
         self._make_crew = partial(
@@ -177,7 +177,7 @@ class Pool:
             has begun runs to its end, unheard.
         """
         self._check_open()
-        future = self._submissions.add(function or self._function, args, kwargs)
+        future = self._submissions.add(_name(function) or self._function, args, kwargs)
         self._expect(1)
         self._dispatch.pump()
         return future
@@ -218,7 +218,7 @@ class Pool:
         self._sources.add(source)
         return Request(
             source,
-            function or self._function,
+            _name(function) or self._function,
             spread,
             return_exceptions,
             self._dispatch.pump,
@@ -273,3 +273,10 @@ class Pool:
         )
         if running:
             self._report_soon()  # that nothing comes is news too
+
+
+def _name(function: Any) -> str:
+    """Refuse what is no name: functions don't travel."""
+    if not isinstance(function, str):
+        raise TypeError(f"function={function!r}: it is the name of a function that the module serves, a text")
+    return function

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import signal
 import sys
@@ -76,19 +77,29 @@ async def _run(main: Main) -> None:
             await runner.run()
     else:
         async with Runner() as runner:
-            await main(runner)
+            work = main(runner)
+            if not inspect.isawaitable(work):
+                raise TypeError(
+                    f"run() takes a coroutine function: async def {getattr(main, '__name__', 'main')}(runner)"
+                )
+            await work
 
 
 def explain(error: BaseException) -> None:
     """Print an exception as its writer sees it: without the frames of aioparcs and asyncio; one line for our own."""
     if isinstance(error, ParcsError):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
-        place = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
+        place = f" ({_short(Path(where[-1].filename))}:{where[-1].lineno})" if where else ""
         print(f"error{place}: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
         return
     report = traceback.TracebackException.from_exception(error)
     _prune(report)
     print("".join(report.format()), end="", file=sys.stderr)
+
+
+def _short(path: Path) -> str:
+    """Name a file; every module's is called main.py."""
+    return f"{path.parent.name}/{path.name}" if path.name == "main.py" else path.name
 
 
 def _prune(report: traceback.TracebackException | None) -> None:

@@ -117,8 +117,9 @@ def _work(home: Home, settings: Settings, program: Program, place: Place) -> int
     # Not by the loop, whose handlers cost a worker more, and wait for the loop's turn as this one does.
     set_handler(signal.SIGTERM, stop)
     try:
-        connection = _connection(home, settings, place)
-        task = loop.create_task(_converse(connection, Door(home, settings, place.worker), settings, place, program))
+        door = Door(home, settings, place.worker)
+        # In one line: SIGTERM between its parts would leave coroutines that nobody awaits.
+        task = loop.create_task(_converse(_connection(home, settings, place), door, settings, place, program))
         code = loop.run_until_complete(task)
     except (ConnectionLost, HandshakeError) as error:
         print(f"error: {error}", file=sys.stderr)
