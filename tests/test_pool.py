@@ -503,7 +503,7 @@ async def test_workers_that_leave_finish_what_they_run(runner: Runner, tmp_path:
 async def test_impossible_numbers_are_refused(runner: Runner, option: dict[str, Any]) -> None:
     (name,) = option
     with pytest.raises(ValueError, match=f"{name}="):
-        runner.pool("crunch", **{"size": 1, **option})  # type: ignore[arg-type]  # a dict of ints is no keywords
+        runner.pool("crunch", **{"size": 1, **option})
     with pytest.raises(ValueError, match="per_container='many'"):
         runner.pool("crunch", 1, per_container="many")
 
