@@ -318,7 +318,7 @@ async def test_items_that_nobody_wants_any_more_do_not_count() -> None:
         results = pool.imap(range(1_000_000))
         await anext(results)
         await results.aclose()
-        with pytest.raises(ValueError, match="1 is odd"):
+        with pytest.raises(ValueError, match="is odd"):
             await pool.map(range(1_000_000), function="refuse_odd")
         await pool.map(range(3))
         await until(lambda: not pool._dispatch.running)

@@ -41,14 +41,12 @@ class Answers:
 
     def __init__(self, channel: Calls, diary: Diary | None) -> None:
         self._channel = channel
-        self._diary = diary
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._outbox = channel.share_writing(self._lock)
         # A descriptor of its own: the loop closes the other one when it likes, and its number is then somebody else's.
         self._fd = os.dup(self._outbox.fd) if self._outbox.fd >= 0 else -1
-        if self._fd < 0:
-            self._diary = None
+        self._diary = diary if self._fd >= 0 else None  # where only the loop can write, each leaves alone
         self._unsent: list[bytes] = []
         self._since = 0.0
         self._draining: Future[None] | None = None

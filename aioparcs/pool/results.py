@@ -109,11 +109,13 @@ class _Items(ABC):
 
     def _sort_out(self, works: list[Work]) -> list[Work]:
         """Keep those whose item is a tuple, and have the others fail."""
-        good = [work for work in works if isinstance(work.args, list | tuple)]
+        good: list[Work] = []
         for work in works:
-            if work not in good:
-                error = TypeError(f"starmap takes tuples of arguments; item {work.index} is {show(work.args)}")
-                self.settle(work, False, error)
+            if isinstance(work.args, list | tuple):
+                good.append(work)
+                continue
+            error = TypeError(f"starmap takes tuples of arguments; item {work.index} is {show(work.args)}")
+            self.settle(work, False, error)
         self.wake()
         return good
 
