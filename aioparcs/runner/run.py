@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from aioparcs.display import watched
+from aioparcs.entry import check_may_direct, is_imported_by_multiprocessing
 from aioparcs.errors import ParcsError, SettingError
 from aioparcs.launcher import new_loop
 from aioparcs.runner.runner import Runner
@@ -33,7 +34,7 @@ def run(main: Main) -> None:
     On a terminal it shows how far its workers and pools are, unless ``PARCS_PROGRESS`` is ``off``.
 
     Ctrl-C and SIGTERM cancel it, so that it ends gracefully and leaves nothing of its job; a second Ctrl-C ends it
-    at once.
+    at once. In a child of multiprocessing, which imports ``main.py`` for its functions, it does nothing and returns.
 
     Args:
         main: a coroutine function that takes the `Runner`, or a subclass of `Runner` with a ``run`` method.
@@ -43,9 +44,12 @@ def run(main: Main) -> None:
         SystemExit: with 1 for an exception (printed, without this package's own frames), 2 for a setting with an
             impossible value, 130 for Ctrl-C, 143 for SIGTERM.
     """
+    if is_imported_by_multiprocessing():
+        return
     _check_no_loop()
     stop = Stop()
     try:
+        check_may_direct("calls run()")
         with watched(), asyncio.Runner(loop_factory=new_loop) as loop_runner:
             loop_runner.run(stop.guard(_run(main)))
     except SettingError as error:

@@ -11,6 +11,7 @@ from typing import Self
 
 from aioparcs.display import Console
 from aioparcs.engine import Engine, Job, Observer, WorkerSpec, observer
+from aioparcs.entry import check_may_direct
 from aioparcs.runner.branches import Branches, granted
 from aioparcs.runner.employer import Employer
 from aioparcs.runner.engines import choose_engine
@@ -57,6 +58,7 @@ class Runner(Starter):
         tls: bool = False,
         spawnable: Iterable[str] | None = None,
     ) -> None:
+        check_may_direct("makes a Runner")
         self._settings = settings or Settings.from_env()
         folders = None if modules is None else [Path(folder).resolve() for folder in modules]
         self._engine: Engine = choose_engine(engine, folders)

@@ -16,6 +16,7 @@ from aioparcs import codec
 from aioparcs.address import Address
 from aioparcs.auth import Role
 from aioparcs.channel import Channel, error_map
+from aioparcs.entry import is_imported_by_multiprocessing, module_name
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
 from aioparcs.launcher import Connection, Home, Place, adopt, connect, connect_now, launch, new_loop
 from aioparcs.launcher.child import run, set_handler, warm_up
@@ -37,13 +38,14 @@ _TERMINATED = 128 + signal.SIGTERM
 _USAGE = "this is a service: a runner starts it, with runner.start({module!r}); try: aioparcs run RUNNER"
 
 
-def serve(*targets: Any, fork: bool = True) -> NoReturn:
+def serve(*targets: Any, fork: bool = True) -> None:
     """
     Serve a service class, or functions; the last line of a service's ``main.py``. It ends the process.
 
     Started by a runner, this process becomes a launcher: it forks a worker for each place that the runner asks
     for, and what was loaded before is theirs without loading it again. With ``LEADER_URL`` in the environment
-    and no runner of aioparcs, a service class serves one runner of the original PARCS on port 4444.
+    and no runner of aioparcs, a service class serves one runner of the original PARCS on port 4444. In a child of
+    multiprocessing, which imports ``main.py`` for its functions, it does nothing and returns.
 
     Args:
         *targets: one subclass of `Service`; or plain and coroutine functions, which `Task.call` calls by name, and a
@@ -52,9 +54,11 @@ def serve(*targets: Any, fork: bool = True) -> NoReturn:
             before this line.
 
     Raises:
-        SystemExit: always; with 2 when nobody started this process, or a setting has an impossible value.
+        SystemExit: with 2 when nobody started this process, or a setting has an impossible value.
         TypeError: the targets are neither a service class nor functions.
     """
+    if is_imported_by_multiprocessing():
+        return
     program = _program(targets)
     try:
         settings = Settings.from_env()
@@ -73,8 +77,7 @@ def serve(*targets: Any, fork: bool = True) -> NoReturn:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             code = runner.run(serve_original(targets[0], settings))
         _leave(code)
-    module = os.path.basename(os.path.dirname(os.path.abspath(sys.argv[0])))
-    _leave(2, _USAGE.format(module=module))
+    _leave(2, _USAGE.format(module=module_name()))
 
 
 def _program(targets: tuple[Any, ...]) -> Program:

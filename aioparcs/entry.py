@@ -1,0 +1,49 @@
+"""What the process is to be whose ``main.py`` reaches `run` or `serve`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from aioparcs.errors import SettingError
+
+__all__ = ["check_may_direct", "is_imported_by_multiprocessing", "module_name"]
+
+
+def is_imported_by_multiprocessing() -> bool:
+    """
+    Return True while a child of multiprocessing imports the ``main.py`` of its parent, to find functions in it.
+
+    With the start methods spawn and forkserver every child does so. It was started for those functions, and neither
+    for another job nor for another launcher.
+    """
+    process = sys.modules.get("multiprocessing.process")
+    # By this attribute multiprocessing itself knows that a child is not ready to start children.
+    return process is not None and getattr(process.current_process(), "_inheriting", False)
+
+
+def check_may_direct(what: str) -> None:
+    """
+    Refuse a runner in a process that was started for something else: it would start the same again, without end.
+
+    Args:
+        what: what the program does instead of calling ``serve``.
+
+    Raises:
+        SettingError: this process was started as a worker, and has not become one.
+        RuntimeError: it is a child of multiprocessing, and imports its parent's ``main.py``.
+    """
+    if "PARCS_RUNNER" in os.environ:
+        raise SettingError(
+            f"{module_name()} is a runner: it {what}; a worker can only be a service, whose main.py calls serve()"
+        )
+    if is_imported_by_multiprocessing():
+        raise RuntimeError(
+            "a child of multiprocessing imports this program and must not repeat its job: "
+            'hand the coroutine function to run(), or write it below if __name__ == "__main__":'
+        )
+
+
+def module_name() -> str:
+    """Return the name of the module that this program is: that of the folder of its ``main.py``."""
+    return os.path.basename(os.path.dirname(os.path.abspath(sys.argv[0])))
