@@ -7,8 +7,9 @@ Most services start none, so this file loads what starting needs when it is firs
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from aioparcs.errors import EndOfChannel
 
@@ -38,7 +39,7 @@ class Starter:
 
     def start(
         self,
-        module: str,
+        module: str | os.PathLike[str],
         *,
         env: Mapping[str, str] | None = None,
         cpus: float | None = None,
@@ -54,7 +55,9 @@ class Starter:
 
         Args:
             module: the name of a folder with ``main.py``; on a Swarm it stands for the image of that name in
-                ``PARCS_REGISTRY``, and a name with ``/`` or ``:`` is an image itself.
+                ``PARCS_REGISTRY``, and a name with ``/`` or ``:`` is an image itself. A path to the folder (a
+                ``Path``, or a text such as ``"./factor"``, ``"/srv/factor"``, ``"~/factor"`` or ``"factor/"``) is
+                taken from the current folder; on a Swarm its last part is the name.
             env: variables of the worker's environment, besides the engine's.
             cpus: CPUs that it may keep busy; whole ones on the local engine.
             memory: bytes that it may use, also as text such as ``"512m"``.
@@ -64,6 +67,7 @@ class Starter:
                 ``mounts``, ``networks``, ``labels``; see docs/swarm.md. Only a runner chooses these.
 
         Raises:
+            TypeError: the module is neither a name nor a path.
             SettingError: an option has an impossible value.
             StartError: (when awaited) the worker did not start; says why, and what to do.
         """
@@ -75,10 +79,10 @@ class Starter:
 
     def start_many(
         self,
-        module: str,
-        count: int,
+        module: str | os.PathLike[str],
+        count: SupportsIndex,
         *,
-        min_workers: int | None = None,
+        min_workers: SupportsIndex | None = None,
         return_exceptions: bool = False,
         per_container: int | str | None = None,
         env: Mapping[str, str] | None = None,
@@ -106,25 +110,25 @@ class Starter:
             swarm: see `start`.
 
         Raises:
+            TypeError: the module is neither a name nor a path, or a count is not a whole number.
+            ValueError: a count is too small, or ``min_workers`` is more than ``count``.
             SettingError: an option has an impossible value.
             StartError: (when awaited) a worker did not start; all the others are killed.
         """
-        from aioparcs.engine import WorkerSpec
+        from aioparcs.engine import WorkerSpec, whole_number
         from aioparcs.task import StartingMany
 
-        if not 1 <= (1 if min_workers is None else min_workers) <= count:
-            raise ValueError(f"count={count!r} and min_workers={min_workers!r} start no workers")
+        number = whole_number("count", count, 1)
+        enough = None if min_workers is None else whole_number("min_workers", min_workers, 1, number)
         spec = WorkerSpec.make(
             module, env=env, cpus=cpus, memory=memory, gpus=gpus, per_container=per_container, swarm=swarm
         )
-        return StartingMany(
-            lambda: self._place(spec, count), min_workers=min_workers, return_exceptions=return_exceptions
-        )
+        return StartingMany(lambda: self._place(spec, number), min_workers=enough, return_exceptions=return_exceptions)
 
     def pool(
         self,
-        module: str,
-        size: int,
+        module: str | os.PathLike[str],
+        size: SupportsIndex,
         *,
         function: str = "",
         per_container: int | str = "auto",

@@ -87,9 +87,9 @@ async def test_less_memory_than_the_launcher_holds_is_refused(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"cpus": 0.5}, "cpus=0.5 can't be kept here: the local engine gives whole CPUs"),
-        ({"cpus": 4096}, f"cpus=4096 can't be kept here: the local engine gives whole CPUs, and there are {CPUS}"),
-        ({"gpus": 1}, "gpus=1 can't be kept here: the local engine shares no GPUs out"),
+        ({"cpus": 0.5}, "cpus=0.5: the local engine assigns whole CPUs"),
+        ({"cpus": 4096}, f"cpus=4096: the local engine assigns whole CPUs, and this program may use {CPUS}"),
+        ({"gpus": 1}, "gpus=1: the local engine assigns no GPUs"),
     ],
 )
 async def test_what_cannot_be_kept_is_refused_before_anything_starts(options: dict[str, float], message: str) -> None:

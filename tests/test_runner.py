@@ -1,11 +1,14 @@
 """A runner's workers: how they start, and what is left of them."""
 
 import asyncio
+import math
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -159,11 +162,43 @@ def _children(pid: int, *, but: int) -> int:
     return sum(process.pid != but for process in live(psutil.Process(pid).children()))
 
 
-@pytest.mark.parametrize("count, enough", [(0, None), (-1, None), (3, 4), (3, 0)])
-async def test_impossible_counts(count: int, enough: int | None) -> None:
+@pytest.mark.parametrize(
+    "counts, error",
+    [
+        ((0,), "count=0: it must be a whole number, at least 1"),
+        ((-1,), "count=-1: it must be a whole number, at least 1"),
+        ((2.0,), "count=2.0: it must be a whole number, at least 1"),
+        ((2.5,), "count=2.5: it must be a whole number, at least 1"),
+        (("3",), "count='3': it must be a whole number, at least 1"),
+        ((None,), "count=None: it must be a whole number, at least 1"),
+        ((math.nan,), "count=nan: it must be a whole number, at least 1"),
+        ((math.inf,), "count=inf: it must be a whole number, at least 1"),
+        ((3, 4), "min_workers=4: it must be at most 3"),
+        ((3, 0), "min_workers=0: it must be a whole number, at least 1"),
+        ((3, 1.5), "min_workers=1.5: it must be a whole number, at least 1"),
+    ],
+)
+def test_impossible_counts_are_refused(counts: tuple[Any, ...], error: str) -> None:
+    runner = Runner(modules=[MODULES])
+    with pytest.raises((TypeError, ValueError)) as refused:
+        runner.start_many("talker", counts[0], min_workers=counts[1] if len(counts) > 1 else None)
+    assert str(refused.value) == error
+
+
+async def test_refused_counts_leave_the_runner_usable() -> None:
     async with job() as runner:
-        with pytest.raises(ValueError, match="start no workers"):
-            runner.start_many("talker", count, min_workers=enough)
+        with pytest.raises(StartError, match="need about"):
+            await runner.start_many("functions", 10**30)
+        async with runner.pool("functions", np.int64(1)) as pool:
+            wrong: tuple[Any, ...] = (2.0, "3", None, math.nan)
+            for size in wrong:
+                with pytest.raises(TypeError, match=r"size=.*must be a whole number"):
+                    await pool.resize(size)
+            with pytest.raises(ValueError, match="size=0"):
+                await pool.resize(0)
+            assert await pool.map([1, 2], function="add") == [2, 3]
+        async with runner.start_many("functions", np.uint8(2), min_workers=np.int16(1)) as tasks:
+            assert await tasks[0].call("add", 4) == 5
 
 
 # Options
@@ -173,29 +208,85 @@ async def test_impossible_counts(count: int, enough: int | None) -> None:
     "options",
     [
         {"cpus": 0},
-        {"cpus": float("nan")},
+        {"cpus": math.nan},
+        {"cpus": math.inf},
+        {"cpus": 1e308},
+        {"cpus": "2"},
+        {"cpus": 1j},
         {"memory": "much"},
         {"memory": -1},
+        {"memory": 1.5},
+        {"memory": 2**64 - 1},
+        {"memory": "9999999999t"},
+        {"memory": "1e400"},
         {"gpus": -1},
+        {"gpus": 1.5},
+        {"gpus": "1"},
+        {"gpus": 2**70},
         {"wire": "v3"},
+        {"env": 3},
+        {"env": [("A", "x")]},
+        {"env": {3: "x"}},
+        {"env": {None: None}},
+        {"env": {"A": "\ud800"}},
         {"env": {"N": 1}},
         {"env": {"": "x"}},
         {"env": {"A=B": "x"}},
         {"env": {"A": "\0"}},
     ],
 )
-async def test_options_with_impossible_values(options: dict[str, Any]) -> None:
-    with pytest.raises(SettingError, match=next(iter(options))):
-        Runner(modules=[MODULES]).start("talker", **options)
+def test_options_with_impossible_values(options: dict[str, Any]) -> None:
+    runner = Runner(modules=[MODULES])
+    for starting in (runner.start, partial(runner.start_many, count=2), partial(runner.pool, size=2)):
+        if "wire" in options and starting != runner.start:
+            continue
+        with pytest.raises(SettingError, match=next(iter(options))):
+            starting("talker", **options)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2", "all", math.nan])
+def test_impossible_numbers_of_workers_for_a_container(value: Any) -> None:
+    with pytest.raises(SettingError, match="per_container="):
+        Runner(modules=[MODULES]).start_many("talker", 2, per_container=value)
+
+
+def double(n: int) -> int:
+    return 2 * n
+
+
+@pytest.mark.parametrize("wrong", [double, double(1), None, b"talker", len, Runner])
+def test_functions_and_other_values_are_no_modules(wrong: Any) -> None:
+    runner = Runner(modules=[MODULES])
+    for starting in (runner.start, partial(runner.start_many, count=2), partial(runner.pool, size=2)):
+        with pytest.raises(TypeError) as refused:
+            starting(wrong)
+        name = getattr(wrong, "__name__", "")
+        told = f"put {name} into the main.py of a folder, with serve({name})" if name else f"module={wrong!r}: it must"
+        assert told in str(refused.value)
+
+
+async def test_a_path_names_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module(tmp_path, "here", "from aioparcs import serve\ndef where():\n    return __file__\nserve(where)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    paths: list[str | Path] = ["./here", "here/", str(tmp_path / "here"), "~/here", Path("here"), tmp_path / "here"]
+    async with job() as runner:
+        tasks = await asyncio.gather(*(runner.start(path) for path in paths))
+        assert {await t.call("where") for t in tasks} == {str(tmp_path / "here" / "main.py")}
+        assert [t.name for t in tasks] == [f"here:{n}" for n in range(6)]
+        assert len(runner._hub.launchers) == 1
+        with pytest.raises(StartError, match=rf"there is no main.py in {tmp_path}/there"):
+            await runner.start("./there")
 
 
 @pytest.mark.parametrize(
     "name, options, message",
     [
         ("nosuch", {}, f"no module of that name .* in {MODULES}; there are: .*functions, .*talker, tree$"),
-        ("registry/image:1", {}, "it needs the swarm engine"),
-        ("talker", {"cpus": 0.5}, "the local engine gives whole CPUs"),
-        ("talker", {"gpus": 1}, "shares no GPUs out"),
+        ("registry/image:1", {}, "only the swarm engine runs images"),
+        ("talker", {"cpus": 0.5}, "the local engine assigns whole CPUs"),
+        ("talker", {"cpus": 999_999}, "this program may use"),
+        ("talker", {"gpus": 1}, "assigns no GPUs"),
     ],
 )
 async def test_what_cannot_start_says_why_at_once(name: str, options: dict[str, Any], message: str) -> None:

@@ -150,9 +150,8 @@ async def test_a_start_that_fails_says_at_the_service_what_it_would_say_at_the_r
                 await runner.start(name)
             error = failure.value
             assert await ask(root, "attempt", name, {}) == [error.module, error.reason, list(error.last_lines)]
-        assert await ask(root, "attempt", "tree", {"gpus": 1}) == [
-            "tree", "gpus=1 can't be kept here: the local engine shares no GPUs out", []
-        ]  # fmt: skip
+        name, reason, lines = await ask(root, "attempt", "tree", {"gpus": 1})
+        assert (name, reason.partition(";")[0], lines) == ("tree", "gpus=1: the local engine assigns no GPUs", [])
         assert await ask(root, "attempt", "tree", {}) is None
 
 
@@ -208,7 +207,7 @@ async def test_any_number_of_starts_may_be_refused_at_once() -> None:
         ({}, "registry:5000/tree", "services start modules by their names; a runner that means this image says "),
         ({"spawnable": ["functions"]}, "tree", "its runner lets services start functions: name it too, in Runner(spa"),
         ({"spawnable": ()}, "tree", "its runner lets services start none: name it too, in Runner(spawnable=...)"),
-        ({"spawnable": ["a:b"]}, "a:b", "that names an image, and the local engine runs folders"),
+        ({"spawnable": ["a:b"]}, "a:b", "that is an image's name, and only the swarm engine runs images"),
     ],
 )
 async def test_services_start_what_their_runner_lets_them(options: Any, asked: str, reason: str) -> None:
@@ -259,7 +258,7 @@ async def test_nonsense_costs_a_service_its_workers_and_nobody_else_anything(typ
     [
         ([{"swarm": {"mounts": []}}, ADDRESS], "swarm= is for its runner to choose, not for a service"),
         ([{"cpus": "all"}, ADDRESS], "cpus='all' makes no sense"),
-        ([{"gpus": -1}, ADDRESS], "gpus=-1 is negative"),
+        ([{"gpus": -1}, ADDRESS], "gpus=-1: it must be a whole number"),
         ([{}, "nowhere"], "not an address"),
     ],
 )

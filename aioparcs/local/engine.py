@@ -64,7 +64,7 @@ class LocalEngine:
         Raises:
             StartError: there is no such module, its requirements can't be installed, or a limit can't be kept.
         """
-        folder = find_module(spec.module, self._folders)
+        folder = find_module(spec.module, self._folders, spec.folder)
         _check_limits(spec)
         python = await self._environments.interpreter(folder, self._job.observer)
         if self._closed:
@@ -154,15 +154,18 @@ class LocalEngine:
 
 
 def _check_limits(spec: WorkerSpec) -> None:
-    """Refuse what Linux doesn't enforce without privileges."""
+    """Refuse what Linux doesn't enforce for an ordinary user."""
     available = len(os.sched_getaffinity(0))
     if spec.cpus is not None and (spec.cpus != int(spec.cpus) or spec.cpus > available):
         raise StartError(
             spec.module,
-            f"cpus={spec.cpus:g} can't be kept here: the local engine gives whole CPUs, and there are {available}",
+            f"cpus={spec.cpus:g}: the local engine assigns whole CPUs, and this program may use {available}",
         )
     if spec.gpus:
-        raise StartError(spec.module, f"gpus={spec.gpus} can't be kept here: the local engine shares no GPUs out")
+        raise StartError(
+            spec.module,
+            f"gpus={spec.gpus}: the local engine assigns no GPUs; without it, workers see all that there are",
+        )
 
 
 def _is_free(port: int) -> bool:

@@ -34,18 +34,31 @@ def find_modules(folders: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def find_module(name: str, folders: list[Path]) -> Path:
+def find_module(name: str, folders: list[Path], folder: str = "") -> Path:
     """
     Find one module.
 
+    Args:
+        name: what it is called.
+        folders: the folders that hold modules.
+        folder: where it is, if its user has said so.
+
     Raises:
-        StartError: there is none of that name; it lists those that there are.
+        StartError: it is not there; lists the modules that there are.
     """
+    if folder:
+        if not os.path.isfile(os.path.join(folder, "main.py")):
+            raise StartError(name, f"there is no main.py in {folder}")
+        return Path(folder)
     if "/" in name or ":" in name:
-        raise StartError(name, "that names an image, and the local engine runs folders: it needs the swarm engine")
-    for folder in folders:
-        if name not in ("", ".", "..") and (folder / name / "main.py").is_file():
-            return folder / name
+        raise StartError(
+            name,
+            "that is an image's name, and only the swarm engine runs images; a path to a module's folder begins with "
+            f"./ or / (./{name})",
+        )
+    for parent in folders:
+        if name not in ("", ".", "..") and (parent / name / "main.py").is_file():
+            return parent / name
     where, found = ", ".join(map(str, folders)), find_modules(folders)
     others = f"there are: {', '.join(sorted(found))}" if found else "there are none"
     raise StartError(name, f"no module of that name (a folder with main.py) in {where}; {others}")

@@ -6,10 +6,10 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterable, Iterable, Mapping, Sized
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, SupportsIndex
 from weakref import WeakSet
 
-from aioparcs.engine import PoolState, WorkerSpec
+from aioparcs.engine import PoolState, WorkerSpec, whole_number
 from aioparcs.pool.crew import Crew, Employer, Watcher
 from aioparcs.pool.dispatch import Dispatch
 from aioparcs.pool.results import Collection, Request, Results
@@ -51,7 +51,7 @@ class Pool:
         employer: Employer,
         observer: Watcher,
         spec: WorkerSpec,
-        size: int,
+        size: SupportsIndex,
         *,
         function: str = "",
         retries: int = 0,
@@ -59,12 +59,10 @@ class Pool:
         concurrency: int = 1,
         progress: bool | str = True,
     ) -> None:
-        for name, value, least in (("size", size, 1), ("retries", retries, 0), ("concurrency", concurrency, 1)):
-            if not isinstance(value, int) or value < least:  # type: ignore[redundant-expr]  # users are no checkers
-                raise ValueError(f"{name}={value!r} is no whole number of {least} or more")
-        self._size = size
+        self._size = whole_number("size", size, 1)
         self._function = _name(function)
-        self._retries = retries
+        self._retries = whole_number("retries", retries, 0)
+        concurrency = whole_number("concurrency", concurrency, 1)
         self._observer = observer
         self._make_crew = partial(
             Crew, employer, observer, spec, setup, concurrency, changed=self._report, failed=self._fail
@@ -182,7 +180,7 @@ class Pool:
         self._dispatch.pump()
         return future
 
-    async def resize(self, size: int) -> None:
+    async def resize(self, size: SupportsIndex) -> None:
         """
         Have more workers, or fewer, while others work; returns when the new ones are there.
 
@@ -193,9 +191,7 @@ class Pool:
             StartError: a new worker did not start; the pool goes on with those that it has.
         """
         self._check_open()
-        if size < 1:
-            raise ValueError(f"size={size!r} is no whole number of 1 or more; leave the pool's block to end it")
-        await self._crew.resize(size)
+        await self._crew.resize(whole_number("size", size, 1))
 
     # Inside
 

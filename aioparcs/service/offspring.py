@@ -228,6 +228,10 @@ def _check(spec: WorkerSpec) -> None:
     Raises:
         StartError: an option is none of a service's.
     """
-    for name, is_asked in {'wire="v1"': spec.wire == "v1", "swarm=": bool(spec.swarm)}.items():
+    for name, is_asked in {
+        'wire="v1"': spec.wire == "v1",
+        "swarm=": bool(spec.swarm),
+        "a path as a module's name": bool(spec.folder),
+    }.items():
         if is_asked:
             raise StartError(spec.module, f"{name} is for its runner to choose, not for a service")

@@ -12,8 +12,17 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
 
 from aioparcs.address import Address
+from aioparcs.engine.options import (
+    read_cpus,
+    read_env,
+    read_gpus,
+    read_memory,
+    read_module,
+    read_per_container,
+    whole_number,
+)
 from aioparcs.errors import SettingError
-from aioparcs.settings import Settings, parse_size
+from aioparcs.settings import Settings
 from aioparcs.transport import Listener
 
 __all__ = [
@@ -26,6 +35,7 @@ __all__ = [
     "WorkerGroup",
     "WorkerSpec",
     "observer",
+    "whole_number",
 ]
 
 
@@ -44,6 +54,7 @@ class WorkerSpec(NamedTuple):
             container to each node.
         swarm: what the swarm engine adds to Docker's own specification; other engines ignore it.
         parent: the number of the worker that starts it, -1 for the runner.
+        folder: the module's folder, when its user has named that; "" when the engine finds the module by its name.
     """
 
     module: str
@@ -55,6 +66,7 @@ class WorkerSpec(NamedTuple):
     per_container: int = 1
     swarm: Mapping[str, Any] = {}
     parent: int = -1
+    folder: str = ""
 
     @property
     def limits(self) -> dict[str, float | int]:
@@ -64,30 +76,39 @@ class WorkerSpec(NamedTuple):
     @classmethod
     def make(
         cls,
-        module: str,
+        module: Any,
         *,
-        memory: int | str | None = None,
-        per_container: int | str | None = None,
-        **options: Any,
+        env: Any = None,
+        cpus: Any = None,
+        memory: Any = None,
+        gpus: Any = None,
+        wire: str | None = None,
+        per_container: Any = None,
+        swarm: Mapping[str, Any] | None = None,
+        parent: int = -1,
     ) -> WorkerSpec:
         """
         Make one of a user's arguments.
 
         Raises:
+            TypeError: the module is neither a name nor a path.
             SettingError: an option has an impossible value.
         """
-        options["per_container"] = _per_container(per_container)
-        spec = cls(module, memory=_memory(memory), **{k: v for k, v in options.items() if v is not None})
-        if spec.cpus is not None and not 0 < spec.cpus < float("inf"):
-            raise SettingError(f"cpus={spec.cpus!r} is not a positive number")
-        if spec.gpus < 0:
-            raise SettingError(f"gpus={spec.gpus!r} is negative")
-        if spec.wire not in ("v1", "v2"):
-            raise SettingError(f"wire={spec.wire!r}: there is v2, and v1 for services of the original PARCS")
-        for name, value in dict[str, Any](spec.env).items():  # users are not type checkers
-            if not isinstance(value, str) or not name or "=" in name or "\0" in name + value:
-                raise SettingError(f"env={{{name!r}: {value!r}}}: names and values are text, names without '='")
-        return spec
+        name, folder = read_module(module)
+        if wire not in (None, "v1", "v2"):
+            raise SettingError(f"wire={wire!r}: there is v2, and v1 for services of the original PARCS")
+        return cls(
+            name,
+            read_env(env),
+            read_cpus(cpus),
+            read_memory(memory),
+            read_gpus(gpus),
+            wire or "v2",
+            read_per_container(per_container),
+            swarm or {},
+            parent,
+            folder,
+        )
 
 
 class Placement(NamedTuple):
@@ -264,22 +285,3 @@ class Engine(Protocol):
 
     async def aclose(self) -> None:
         """Leave nothing of the job behind."""
-
-
-def _per_container(value: int | str | None) -> int:
-    if value is None:
-        return 1
-    if value == "auto":
-        return 0
-    if not isinstance(value, int) or value < 1:
-        raise SettingError(f"per_container={value!r} is no number of workers, nor 'auto'")
-    return value
-
-
-def _memory(value: int | str | None) -> int | None:
-    if value is None or (isinstance(value, int) and value > 0):
-        return value
-    try:
-        return parse_size(str(value))
-    except ValueError:
-        raise SettingError(f"memory={value!r} is not a size in bytes such as '512m'") from None
