@@ -30,6 +30,7 @@ __all__ = [
     "Role",
     "new_nonce",
     "proof",
+    "unexpected",
     "verify",
 ]
 
@@ -51,6 +52,10 @@ class Role:
     PEER = "peer"
     RELAY = "relay"
     PARENT = "parent"  # a worker again, about the workers that it starts itself
+
+
+_ROLES = {value for name, value in vars(Role).items() if name.isupper()}
+_LONGEST_ROLE = 20  # characters of one that doesn't exist
 
 
 class Hello(NamedTuple):
@@ -132,6 +137,12 @@ class Hello(NamedTuple):
                 f"the peer ({hello.agent!r}) speaks wire versions {low} to {high}, this program speaks {VERSION}"
             )
         return hello
+
+
+def unexpected(peer: Hello) -> str:
+    """Say that nobody of a peer's role and number is expected; what it says of itself may be any text."""
+    role = peer.role if peer.role in _ROLES else f"role {peer.role[:_LONGEST_ROLE]!r}, number"
+    return f"unexpected {role} {peer.worker}"
 
 
 def new_nonce() -> bytes:

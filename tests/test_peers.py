@@ -242,9 +242,9 @@ async def test_strangers_are_refused_with_one_line_each() -> None:
         for count, (role, job_name, worker, token, reason) in enumerate(
             (
                 (Role.PEER, name, 1, bytes(32), "the job's token is another one"),
-                (Role.PEER, "other", 1, secret, f"this is job {name}, not other"),
-                (Role.WORKER, name, 1, secret, "no worker 1 is expected"),
-                (Role.RUNNER, name, -1, secret, "no runner -1 is expected"),
+                (Role.PEER, "other", 1, secret, f"this is job {name}, not 'other'"),
+                (Role.WORKER, name, 1, secret, "unexpected worker 1"),
+                (Role.RUNNER, name, -1, secret, "unexpected runner -1"),
             ),
             start=1,
         ):

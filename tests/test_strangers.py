@@ -142,14 +142,14 @@ def claims(job: Job) -> dict[str, tuple[Hello, bytes]]:
     return {
         "the job's token is another one": (worker, bytes(32)),
         "the job's token is another one.": (hello(job, Role.LAUNCHER, 0), os.urandom(32)),
-        "the place of worker 0 is taken": (worker, job.token),
-        "the place of launcher 0 is taken": (hello(job, Role.LAUNCHER, 0), job.token),
-        "no worker 99 is expected": (hello(job, Role.WORKER, 99), job.token),
-        "no worker -1 is expected": (hello(job, Role.WORKER, -1), job.token),
-        "no launcher 99 is expected": (hello(job, Role.LAUNCHER, 99), job.token),
-        "no runner 0 is expected": (hello(job, Role.RUNNER, 0), job.token),
-        "no spy 0 is expected": (hello(job, "spy", 0), job.token),
-        f"this is job {job.id}, not other": (worker._replace(job="other"), job.token),
+        "worker 0 is already connected": (worker, job.token),
+        "launcher 0 is already connected": (hello(job, Role.LAUNCHER, 0), job.token),
+        "unexpected worker 99": (hello(job, Role.WORKER, 99), job.token),
+        "unexpected worker -1": (hello(job, Role.WORKER, -1), job.token),
+        "unexpected launcher 99": (hello(job, Role.LAUNCHER, 99), job.token),
+        "unexpected runner 0": (hello(job, Role.RUNNER, 0), job.token),
+        "unexpected role 'spy', number 0": (hello(job, "spy", 0), job.token),
+        f"this is job {job.id}, not 'other'": (worker._replace(job="other"), job.token),
         "the peer ('stranger') speaks wire versions 3 to 9": (worker._replace(versions=(3, 9)), job.token),
         "the peer's nonce has 5 bytes instead of 32": (worker._replace(nonce=b"short"), job.token),
     }
@@ -217,7 +217,7 @@ async def test_who_knows_the_token_may_take_a_place_and_the_second_is_turned_awa
             assert await channel.recv() == "to whoever is there"
             gate.touch()
             await until(lambda: t.state == "gone")
-            assert witness.lines[0] == ["error: refused: the place of worker 0 is taken"]
+            assert witness.lines[0] == ["error: refused: worker 0 is already connected"]
             assert runner.strangers == 1
             await t.kill()
 

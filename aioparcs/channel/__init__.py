@@ -1,6 +1,20 @@
 """The two-way ordered message stream between two programs, and the handshake that opens it."""
 
 from aioparcs.channel.answers import Answers
+from aioparcs.channel.bodies import (
+    CONTROL_BODY,
+    COUNT,
+    Body,
+    control_link,
+    describe,
+    instance,
+    integer,
+    list_of,
+    number,
+    optional,
+    read_body,
+    record,
+)
 from aioparcs.channel.calls import CONCURRENCY, RECALLED, Call
 from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.diary import Diary
@@ -14,9 +28,12 @@ from aioparcs.channel.streams import STREAMS, Stream, fetch, pass_on
 
 __all__ = [
     "CONCURRENCY",
+    "CONTROL_BODY",
+    "COUNT",
     "RECALLED",
     "STREAMS",
     "Answers",
+    "Body",
     "Call",
     "Channel",
     "Diary",
@@ -27,12 +44,21 @@ __all__ = [
     "Stream",
     "accept",
     "accept_v1",
+    "control_link",
+    "describe",
     "error_map",
     "error_of",
     "fetch",
+    "instance",
+    "integer",
     "introduce",
     "introduce_now",
     "introduce_v1",
+    "list_of",
+    "number",
+    "optional",
     "pass_on",
+    "read_body",
     "read_results",
+    "record",
 ]

@@ -20,8 +20,8 @@ import msgpack
 
 from aioparcs import codec
 from aioparcs.auth import Role
-from aioparcs.channel import Link
-from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel, ProtocolError
+from aioparcs.channel import COUNT, Body, Link, control_link, integer, number, optional, read_body
+from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel
 from aioparcs.launcher.connect import connect
 from aioparcs.launcher.memory import OUT_OF_MEMORY, count_oom_kills
 from aioparcs.launcher.nursery import MESSAGE_SIZE
@@ -37,6 +37,28 @@ __all__ = ["Control"]
 _LAST_WORDS = 1.0
 # What this process may open besides: a library's file, a socket for a moment.
 _SPARE_DESCRIPTORS = 4
+# Workers that one request may ask for: the end of each is told by itself, also when there is no room for it.
+_MOST = 1 << 16
+# What workers can be limited to.
+_LIMITS = {"cpus": number, "memory": integer(1, (1 << 63) - 1)}
+# Characters of an address; a request has to fit into a message to the fork server, of `MESSAGE_SIZE` bytes.
+_LONGEST = 1000
+
+
+def _are_limits(value: Any) -> bool:
+    return type(value) is dict and all(name in _LIMITS and _LIMITS[name](one) for name, one in value.items())
+
+
+def _is_address(value: Any) -> bool:
+    return type(value) is str and len(value) <= _LONGEST
+
+
+# All that the runner may send.
+_BODIES = {
+    FrameType.START: Body.of(COUNT, integer(1, _MOST), COUNT, COUNT, _are_limits, optional(_is_address), least=5),
+    FrameType.KILL: Body.of(integer(-1, (1 << 63) - 1), integer(1, signal.NSIG - 1)),
+    FrameType.LOG: Body.of(),
+}
 
 
 class Control:
@@ -80,7 +102,7 @@ class Control:
         raise_file_limit()  # each worker's output is one: Docker 29 gives a container no more than 1,024
         reader, writer, _ = await connect(self._home, Role.LAUNCHER, self._home.slot, self._settings)
         keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
-        self._link = Link(reader, writer, settings=self._settings)
+        self._link = control_link(reader, writer, self._settings)
         self._nursery.setblocking(False)
         self._loop.add_reader(self._nursery, self._hear_nursery)
         self._telling = asyncio.create_task(self._tell_news())
@@ -109,20 +131,21 @@ class Control:
             self._link.abort(ConnectionLost(f"the runner's host was silent for {liveness:g} s (PARCS_LIVENESS)"))
 
     async def _obey(self, frame: Frame) -> None:
+        values = read_body(frame, _BODIES)
         if frame.type == FrameType.LOG:
             self._acknowledged.set()
         elif frame.type == FrameType.START:
-            await self._start(*codec.decode(frame.body))
-        elif frame.type == FrameType.KILL:
-            worker, number = codec.decode(frame.body)
+            await self._start(*values)
+        else:
+            worker, number = values
             if worker >= 0:
                 await self._ask("kill", worker, number)
             elif self._ending is None:
                 self._ending = asyncio.create_task(self._wind_down())
-        else:
-            raise ProtocolError(f"a frame of type {frame.type} has no place on a control connection")
 
-    async def _start(self, first: int, count: int, *details: Any) -> None:
+    async def _start(
+        self, first: int, count: int, base: int, size: int, limits: dict[str, Any], parent: str | None = None
+    ) -> None:
         room = min(count, max(0, _free_descriptors() - self._on_their_way))
         for worker in range(first + room, first + count):
             self._output.finish(worker, None, _too_few_descriptors())
@@ -130,7 +153,7 @@ class Control:
             self._alive += room
             self._on_their_way += room
             self._nobody.clear()
-            await self._ask("spawn", first, room, *details)
+            await self._ask("spawn", first, room, base, size, limits, parent)
 
     async def _ask(self, *request: Any) -> None:
         async with self._asking:

@@ -14,6 +14,9 @@ from aioparcs.wire import FrameType
 
 __all__ = ["Branch", "Child", "Placed"]
 
+# Characters of a reason, and of all last lines together, that a service is told.
+_LONGEST = 64 << 10
+
 
 class Placed(NamedTuple):
     """Workers that the engine has places for, until the service that wants them expects them."""
@@ -100,10 +103,21 @@ class Child:
         """Let the service know that its start has failed."""
         if not self.is_connected and self.start_error is None:
             self.start_error = StartError(self.module, reason, last_lines)
-            self.branch.tell(FrameType.STARTED, self.worker, self._node, [reason, last_lines])
+            self.branch.tell(FrameType.STARTED, self.worker, self._node, [reason[:_LONGEST], _few(last_lines)])
 
     def end(self, lost: WorkerLost | None, *, cut: bool = False) -> None:
         """Let the service know that it is gone; see `Task.end`."""
         if self.branch.children.pop(self.worker, None):
-            how = lost and [lost.reason, lost.exitcode, lost.signal, lost.last_lines]
+            how = lost and [lost.reason[:_LONGEST], lost.exitcode, lost.signal, _few(lost.last_lines)]
             self.branch.tell(FrameType.EXITED, self.worker, how, cut, self.untold)
+
+
+def _few(lines: tuple[str, ...]) -> list[str]:
+    """Return of some last lines as many as may be told, the last ones."""
+    kept: list[str] = []
+    room = _LONGEST
+    for line in reversed(lines):
+        if (room := room - len(line)) < 0:
+            break
+        kept.append(line)
+    return kept[::-1]

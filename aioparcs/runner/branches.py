@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from aioparcs import codec
 from aioparcs.address import Address
-from aioparcs.channel import Link, error_map
+from aioparcs.channel import COUNT, Body, Link, describe, error_map, instance, integer, read_body
 from aioparcs.engine import Observer, WorkerSpec
-from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel, ParcsError, ProtocolError, StartError
+from aioparcs.errors import EndOfChannel, ParcsError, ProtocolError, StartError
 from aioparcs.runner.branch import Branch, Child, Placed
 from aioparcs.runner.hub import Hub
 from aioparcs.runner.workforce import Workforce
@@ -20,19 +20,31 @@ from aioparcs.wire import Frame, FrameType
 __all__ = ["Branches", "Grant"]
 
 # Options of a start that a service may choose, those that mean the same on every engine, and what they are.
-_OPTIONS: dict[Any, Any] = {
-    "env": dict,
-    "cpus": int | float,
-    "memory": int | str,
-    "gpus": int,
-    "per_container": int | str,
+_OPTIONS: dict[Any, tuple[type, ...]] = {
+    "env": (dict,),
+    "cpus": (int, float),
+    "memory": (int, str),
+    "gpus": (int,),
+    "per_container": (int, str),
 }
-# What a service may send its workers: another signal may be none, or mean anything.
+# The highest number that an option may have: engines and kernels have 64 bits for it.
+_HIGHEST = (1 << 63) - 1
+# What it may send its workers: another signal may be none, or mean anything.
 _SIGNALS = (signal.SIGTERM, signal.SIGKILL)
+# All that it may send.
+_BODIES = {
+    FrameType.SPAWN: Body.of(COUNT, instance(str), integer(1, _HIGHEST), instance(dict), instance(str)),
+    FrameType.SPAWNED: Body.of(COUNT),
+    FrameType.STARTED: Body.of(COUNT),
+    FrameType.KILL: Body.of(COUNT, lambda number: type(number) is int and number in _SIGNALS),
+}
 # Seconds that a service which has ended its connection gets to hear so.
 _FAREWELL = 0.5
-# Characters of a module's name.
-_LONGEST = 200
+# Characters of a module's name, which may be an image reference, or of an address.
+_LONGEST = 1000
+_LONGEST_OPTION = 60  # characters of one that doesn't exist
+# Characters of each text that a service is told.
+_LONGEST_TEXT = 8 << 10
 
 
 class Grant(NamedTuple):
@@ -140,38 +152,41 @@ class Branches:
                 await self._hear(branch, await branch.link.recv_frame())
         except EndOfChannel:
             await branch.link.aclose(_FAREWELL)
-        except (ParcsError, LookupError, TypeError, ValueError) as error:
-            # The end of the connection, mostly, whose reason is the worker's affair; or what makes no sense.
-            if not isinstance(error, ConnectionLost | ChannelClosed):
-                self._observer.note("runner", f"worker {branch.worker} sent what can't be understood: {error!r}")
+        except ProtocolError as error:
+            self._observer.note("runner", f"worker {branch.worker} broke its connection: {error}")
+        except ParcsError:
+            pass  # the end of the connection, whose reason is the worker's affair
         finally:
             self._cut(branch)
 
     async def _hear(self, branch: Branch, frame: Frame) -> None:
-        values = codec.decode(frame.body)
+        values = read_body(frame, _BODIES)
         if frame.type == FrameType.SPAWN:
-            request, module, count, options, address = values
-            if type(request) is not int or type(count) is not int or count < 1 or type(options) is not dict:
-                raise ProtocolError(f"{values} asks for no workers")
-            if request <= branch.newest:
-                raise ProtocolError(f"request {request} came after {branch.newest}")
-            branch.newest = request
-            await branch.requests.acquire()
-            self._workforce.own(self._spawn(branch, request, str(module)[:_LONGEST], count, options, str(address)))
+            await self._begin_spawn(branch, *values)
         elif frame.type == FrameType.SPAWNED:
-            placed = branch.placed.pop(values[0])
+            placed = branch.placed.pop(values[0], None)
+            if placed is None:
+                raise ProtocolError(f"request {values[0]} is not waiting for workers")
             self._workforce.ask(placed.group, placed.children, placed.address)
         elif frame.type == FrameType.STARTED:
             child = branch.children.get(values[0])
             if child and not child.is_connected:
                 child.is_connected = True
                 self._observer.connected(child.module, child.worker)
-        elif frame.type == FrameType.KILL:
-            worker, number = values
-            if worker in branch.children and number in _SIGNALS:
-                self._workforce.kill(branch.children[worker], number)
         else:
-            raise ProtocolError(f"a frame of type {frame.type} has no place on a parent's connection")
+            worker, number = values
+            if worker in branch.children:
+                self._workforce.kill(branch.children[worker], number)
+
+    async def _begin_spawn(
+        self, branch: Branch, request: int, module: str, count: int, options: dict[str, Any], address: str
+    ) -> None:
+        """Take a request for workers, as soon as not too many are under way."""
+        if request <= branch.newest:
+            raise ProtocolError(f"request {request} came after {branch.newest}")
+        branch.newest = request
+        await branch.requests.acquire()
+        self._workforce.own(self._spawn(branch, request, module, count, options, address))
 
     async def _spawn(
         self, branch: Branch, request: int, module: str, count: int, options: dict[str, Any], address: str
@@ -180,11 +195,10 @@ class Branches:
         first, problem = None, None
         try:
             spec = _read(module, options, branch.worker)
-            place = Address.parse(address)
+            place = _read_address(module, address)
             first = (await self._place(branch, spec, count, request, place))[0].worker
         except Exception as error:  # whatever it is, it is for whoever asked
-            reason, lines = (error.reason, error.last_lines) if isinstance(error, StartError) else (str(error), ())
-            problem = {**error_map(error), "reason": reason, "last_lines": lines}
+            problem = _problem(error)
         try:
             # Waits for room: who asks without end and never listens gets no further.
             await branch.link.send_frame(FrameType.SPAWNED, codec.encode_inline([request, first, problem])[0])
@@ -225,9 +239,30 @@ def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
         StartError: it makes no sense, or only a runner may choose it.
         SettingError: an option has an impossible value.
     """
+    if len(module) > _LONGEST:
+        raise StartError(module[:_LONGEST], f"its name has {len(module):,} characters; {_LONGEST} is the limit")
     for name, value in options.items():
-        if name not in _OPTIONS:
-            raise StartError(module, f"{name}= is for its runner to choose, not for a service")
-        if not isinstance(value, _OPTIONS[name]):
-            raise StartError(module, f"{name}={value!r} makes no sense")
-    return WorkerSpec.make(module, parent=parent, **options)
+        if type(name) is not str or name not in _OPTIONS:
+            is_name = type(name) is str and name.isidentifier() and len(name) <= _LONGEST_OPTION
+            option = f"{name}=" if is_name else f"the option {describe(name)}"
+            raise StartError(module, f"{option} is for its runner to choose, not for a service")
+        if type(value) not in _OPTIONS[name] or (type(value) in (int, float) and value > _HIGHEST):
+            raise StartError(module, f"{name}={describe(value)} makes no sense")
+    spec = WorkerSpec.make(module, parent=parent, **options)
+    if spec.folder:
+        raise StartError(spec.module, "a path as a module's name is for its runner to choose, not for a service")
+    return spec
+
+
+def _read_address(module: str, text: str) -> Address:
+    if len(text) > _LONGEST:
+        raise StartError(module, f"its service's address has {len(text):,} characters; {_LONGEST} is the limit")
+    return Address.parse(text)
+
+
+def _problem(error: Exception) -> dict[str, Any]:
+    """Make the map that tells a service why it gets no workers; what it sent itself may stand in it, at any length."""
+    reason, lines = (error.reason, error.last_lines) if isinstance(error, StartError) else (str(error), ())
+    texts = {**error_map(error), "cause": None, "reason": reason}
+    short = {name: value[:_LONGEST_TEXT] if isinstance(value, str) else value for name, value in texts.items()}
+    return {**short, "last_lines": [line[:_LONGEST_TEXT] for line in lines]}

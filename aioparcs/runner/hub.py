@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from aioparcs.auth import TOKEN_SIZE, Hello, Role
-from aioparcs.channel import Channel, Link, Reception, pass_on
+from aioparcs.auth import TOKEN_SIZE, Hello, Role, unexpected
+from aioparcs.channel import Channel, Link, Reception, control_link, describe, pass_on
 from aioparcs.engine import Observer
 from aioparcs.errors import StartError
 from aioparcs.runner.branch import Branch
@@ -91,23 +91,23 @@ class Hub:
     def _judge(self, peer: Hello) -> str | None:
         """Say why a peer that knows the token may not come in, or None."""
         if peer.job != self.job:
-            return f"this is job {self.job}, not {peer.job}"
+            return f"this is job {self.job}, not {describe(peer.job)}"
         if peer.role == Role.PARENT:
             return self._judge_parent(peer)
         places: dict[int, Any] = self.launchers if peer.role == Role.LAUNCHER else self.tasks
         place = places.get(peer.worker)
         if place is None or peer.role not in (Role.LAUNCHER, Role.WORKER, Role.RELAY):
-            return f"no {peer.role} {peer.worker} is expected"
+            return unexpected(peer)
         if peer.role == Role.RELAY:
             return None
         if place.is_connected:
-            return f"the place of {peer.role} {peer.worker} is taken"
+            return f"{peer.role} {peer.worker} is already connected"
         return None
 
     def _judge_parent(self, peer: Hello) -> str | None:
         worker = self.find(peer.worker)
         if worker is None or peer.worker in self.branches:
-            return f"no {peer.role} {peer.worker} is expected"
+            return unexpected(peer)
         try:
             check_file_limit(worker.module, self.connections + 1)
         except StartError as error:
@@ -117,12 +117,12 @@ class Hub:
     def _seat(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if peer.role == Role.LAUNCHER:
             keep_alive(writer.transport, self._settings.liveness, user_timeout=True)
-            self.launchers[peer.worker].connect(Link(reader, writer, settings=self._settings))
+            self.launchers[peer.worker].connect(control_link(reader, writer, self._settings))
             return
         # No user timeout: it would end the connection of a worker that reads slowly.
         keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
         if peer.role == Role.PARENT:
-            self.on_parent(peer.worker, Link(reader, writer, settings=self._settings))
+            self.on_parent(peer.worker, control_link(reader, writer, self._settings))
             return
         task = self.tasks[peer.worker]
         channel = self._open(peer, reader, writer)

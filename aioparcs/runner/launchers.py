@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aioparcs import codec
-from aioparcs.channel import Link
+from aioparcs.channel import COUNT, Body, Link, instance, integer, list_of, number, optional, read_body, record
 from aioparcs.engine import LauncherState, Observer
-from aioparcs.errors import ConnectionLost, DecodeError, ParcsError, StartError, WorkerLost
+from aioparcs.errors import ConnectionLost, ParcsError, ProtocolError, StartError, WorkerLost
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
@@ -26,6 +26,25 @@ _PINGS = 4
 _EXPLANATION = 2.0
 # Seconds that a launcher gets to hear that it is over.
 _FAREWELL = 0.5
+# Characters of a line of output; launchers cut what is longer.
+_LONGEST_LINE = 8 << 10
+# Bytes of the results that a worker had made when it ended; launchers of this package keep 16 KiB.
+_LARGEST_RESULTS = 256 << 10
+_EXIT_CODE = integer(-(1 << 31), (1 << 32) - 1)
+_TEXT = instance(str)
+
+
+def _are_results(value: Any) -> bool:
+    return type(value) is bytes and len(value) <= _LARGEST_RESULTS
+
+
+# All that a launcher may send.
+_BODIES = {
+    FrameType.STARTED: Body.of(COUNT, COUNT),
+    FrameType.EXITED: Body.of(COUNT, optional(_EXIT_CODE), list_of(_TEXT), _are_results, least=3),
+    FrameType.LOG: Body.of(list_of(record(COUNT, _TEXT)), COUNT),
+    FrameType.PROGRESS: Body.of(COUNT, number, number),
+}
 
 
 class Worker(Protocol):
@@ -224,9 +243,14 @@ class Launcher:
         """Hear the launcher until its connection ends."""
         try:
             while True:
-                self._hear(link, await link.recv_frame())
-        except Exception as error:  # mostly the end of the connection, else fields that make no sense
-            if not isinstance(error, ParcsError) or isinstance(error, DecodeError):
+                frame = await link.recv_frame()
+                self._hear(frame)
+                if frame.type == FrameType.LOG:
+                    await _acknowledge(link)
+        except ProtocolError as error:
+            self.lose(f"is lost with its launcher: {error}")
+        except Exception as error:  # mostly the end of the connection
+            if not isinstance(error, ParcsError):
                 link.abort()
             if self.tasks:
                 self._look()
@@ -253,11 +277,10 @@ class Launcher:
                 link.abort(ConnectionLost(silent))
                 return
 
-    def _hear(self, link: Link, frame: Frame) -> None:
-        values = codec.decode(frame.body)
+    def _hear(self, frame: Frame) -> None:
+        values = read_body(frame, _BODIES)
         if frame.type == FrameType.LOG:
             self._hear_lines(*values)
-            link.post_frame(FrameType.LOG)  # the acknowledgement that asks for the next batch
         elif frame.type == FrameType.PROGRESS:
             worker, done, total = values
             if worker in self.tasks:
@@ -266,10 +289,12 @@ class Launcher:
             worker, code, lines, *untold = values
             if worker in self.tasks:
                 self.tasks[worker].untold = b"".join(untold)
-                self._hear_end(self.tasks[worker], code, tuple(lines))
+                last = lines[-self._settings.last_lines - 1 :]  # behind them may stand a reason
+                self._hear_end(self.tasks[worker], code, tuple(line[:_LONGEST_LINE] for line in last))
 
     def _hear_lines(self, lines: list[tuple[int, str]], dropped: int) -> None:
         for worker, line in lines:
+            line = line[:_LONGEST_LINE]
             self._observer.output(self.module, worker, line)
             if worker in self._last_lines:
                 self._last_lines[worker].append(line)
@@ -278,8 +303,9 @@ class Launcher:
 
     def _hear_end(self, task: Worker, code: int | None, lines: tuple[str, ...]) -> None:
         if code is None:  # there never was a process
-            task.give_up(lines[0])
-            self._ended(task, WorkerLost(task.name, lines[0]))
+            reason = lines[0] if lines else "its launcher gave no reason"
+            task.give_up(reason)
+            self._ended(task, WorkerLost(task.name, reason))
             return
         lost = WorkerLost.from_exit(task.name, code, lines)
         task.give_up(f"it {lost.reason} before it was connected", lines)
@@ -301,3 +327,9 @@ class Launcher:
         else:
             self._observer.ended(task.module, task.worker, lost.reason if lost else None)
         self._on_end(task.worker)
+
+
+async def _acknowledge(link: Link) -> None:
+    """Ask for the next batch of lines, when there is room: nothing piles up for a launcher that doesn't read."""
+    with contextlib.suppress(ParcsError):  # what arrived before the end is still to be heard
+        await link.send_frame(FrameType.LOG)

@@ -10,8 +10,8 @@ from ipaddress import ip_address, ip_network
 from weakref import WeakSet
 
 from aioparcs.address import Address
-from aioparcs.auth import Hello, Role
-from aioparcs.channel import Channel, Reception, introduce, pass_on
+from aioparcs.auth import Hello, Role, unexpected
+from aioparcs.channel import Channel, Reception, describe, introduce, pass_on
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
 from aioparcs.launcher import Home
 from aioparcs.settings import Settings
@@ -157,11 +157,11 @@ class Door:
 
     def _judge(self, peer: Hello) -> str | None:
         if peer.job != self.home.job:
-            return f"this is job {self.home.job}, not {peer.job}"
+            return f"this is job {self.home.job}, not {describe(peer.job)}"
         if peer.role == Role.RELAY or (peer.role == Role.WORKER and peer.worker in self._expected):
             return None
         if peer.role != Role.PEER:
-            return f"no {peer.role} {peer.worker} is expected"
+            return unexpected(peer)
         if self._dialled.qsize() >= _WAITING:
             return f"{_WAITING} peers have dialled that worker {self.worker} has not accepted"
         return None

@@ -9,11 +9,23 @@ from typing import Any, NamedTuple
 
 from aioparcs import codec
 from aioparcs.auth import Role
-from aioparcs.channel import Channel, Link
+from aioparcs.channel import (
+    CONTROL_BODY,
+    COUNT,
+    Body,
+    Channel,
+    Link,
+    control_link,
+    describe,
+    instance,
+    list_of,
+    optional,
+    read_body,
+    record,
+)
 from aioparcs.engine import PoolState, WorkerSpec
 from aioparcs.errors import (
     ConnectionLost,
-    DecodeError,
     HandshakeError,
     ParcsError,
     ProtocolError,
@@ -31,6 +43,22 @@ __all__ = ["Offspring"]
 
 # Options that mean the same on every engine, and so may be a service's choice.
 _OPTIONS = ("env", "cpus", "memory", "gpus", "per_container")
+_TEXT, _TEXTS = instance(str), list_of(instance(str))
+_NUMBER = optional(instance(int))
+
+
+def _is_problem(value: Any) -> bool:
+    return type(value) is dict and _TEXT(value.get("reason")) and _TEXTS(value.get("last_lines"))
+
+
+# All that the runner may send.
+_BODIES = {
+    FrameType.SPAWNED: Body.of(COUNT, optional(COUNT), optional(_is_problem)),
+    FrameType.STARTED: Body.of(COUNT, _TEXT, optional(record(_TEXT, _TEXTS))),
+    FrameType.EXITED: Body.of(
+        COUNT, optional(record(_TEXT, _NUMBER, _NUMBER, _TEXTS)), instance(bool), instance(bytes), least=3
+    ),
+}
 # Seconds that the runner gets to hear that this worker starts nothing more.
 _FAREWELL = 0.5
 
@@ -79,10 +107,13 @@ class Offspring:
             raise StartError(spec.module, f"the runner can't be asked for it, or it can't dial: {error}") from error
         number, self._next_request = self._next_request, self._next_request + 1
         placed: asyncio.Future[list[Task]] = asyncio.get_running_loop().create_future()
-        self._requests[number] = _Request(spec.module, count, placed)
         options = {name: value for name in _OPTIONS if (value := getattr(spec, name)) is not None}
         options["per_container"] = spec.per_container or "auto"
-        self._tell(link, FrameType.SPAWN, number, spec.module, count, options, str(address))
+        body = codec.encode_inline([number, spec.module, count, options, str(address)])[0]
+        if len(body) > CONTROL_BODY:
+            raise StartError(spec.module, f"its env= takes {len(body):,} bytes; {CONTROL_BODY:,} is the limit")
+        self._requests[number] = _Request(spec.module, count, placed)
+        link.post_frame(FrameType.SPAWN, body)
         try:
             return await placed
         except asyncio.CancelledError:
@@ -129,7 +160,7 @@ class Offspring:
                 reader, writer, _ = await connect(self._door.home, Role.PARENT, self._door.worker, self._settings)
                 # No user timeout: this side may compute for long without reading.
                 keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
-                self._link = Link(reader, writer, settings=self._settings)
+                self._link = control_link(reader, writer, self._settings)
                 self._listening = asyncio.create_task(self._listen(self._link))
         if self._listening and self._listening.done():
             raise ConnectionLost("the connection to it has ended")
@@ -140,26 +171,26 @@ class Offspring:
         try:
             while True:
                 self._hear(link, await link.recv_frame())
-        except Exception as error:  # mostly the end of the connection, else fields that make no sense
-            if not isinstance(error, ParcsError) or isinstance(error, DecodeError):
+        except ParcsError as error:  # the end of the connection, mostly
+            if isinstance(error, ProtocolError):
                 link.abort()
             self._lose(f"the connection to the runner has ended: {error}")
 
     def _hear(self, link: Link, frame: Frame) -> None:
-        number, *values = codec.decode(frame.body)
+        number, *values = read_body(frame, _BODIES)
         if frame.type == FrameType.SPAWNED:
             self._hear_placed(link, number, *values)
-        elif frame.type not in (FrameType.STARTED, FrameType.EXITED):
-            raise ProtocolError(f"a frame of type {frame.type} has no place on a parent's connection")
         elif task := self._tasks.get(number):
             (self._hear_start if frame.type == FrameType.STARTED else self._hear_end)(task, *values)
 
     def _hear_placed(self, link: Link, number: int, first: int | None, error: dict[str, Any] | None) -> None:
-        module, size, placed = self._requests.pop(number)
-        if first is None:
-            if not placed.done():
-                reason, lines = (error or {}).get("reason", ""), (error or {}).get("last_lines", ())
-                placed.set_exception(StartError(module, reason, tuple(lines)))
+        request = self._requests.pop(number, None)
+        if request is None or (first is None) is (error is None):
+            raise ProtocolError(f"SPAWNED answers request {number} with {first} and {describe(error)}")
+        module, size, placed = request
+        if error or first is None:
+            if error and not placed.done():
+                placed.set_exception(StartError(module, error["reason"], tuple(error["last_lines"])))
             return
         tasks = [Task(module, first + i, i, size, self._settings, self._kill) for i in range(size)]
         for task in tasks:

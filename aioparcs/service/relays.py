@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from types import NoneType
 from typing import Any
 
 from aioparcs.address import Address
 from aioparcs.auth import Role
-from aioparcs.channel import STREAMS, Channel, Relayed, Stream, error_map, fetch
-from aioparcs.errors import ParcsError
+from aioparcs.channel import STREAMS, Channel, Relayed, Stream, error_map, fetch, instance, optional
+from aioparcs.errors import ParcsError, ProtocolError
 from aioparcs.service.door import Door
 
 __all__ = ["Relays"]
 
 # Seconds to reach a neighbour; it listens already, so who can't be reached by then is gone.
 _NEIGHBOUR = 3.0
+# All that the origin may say of a message that it has announced, and with what.
+_VALUES = {"from": optional(instance(Address)), "release": instance(NoneType)}
 
 
 class Relays:
@@ -63,8 +66,11 @@ class Relays:
                 stream.close()
 
     async def _wait_told(self, name: bytes, wanted: str, told: dict[str, Any]) -> None:
+        """Wait until the origin has said something, and remember all that it says until then."""
         while wanted not in told:
             verb, value = await self._channel.hear(name)
+            if verb not in _VALUES or not _VALUES[verb](value):
+                raise ProtocolError("a RELAY frame that makes no sense here")
             told[verb] = value
 
     async def _address(self) -> Address | None:
