@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
+from typing import Any
 
 from aioparcs.errors import SettingError
 
-__all__ = ["check_may_direct", "is_imported_by_multiprocessing", "module_name"]
+__all__ = ["check_is_coroutine_function", "check_may_direct", "is_imported_by_multiprocessing", "module_name"]
 
 
 def is_imported_by_multiprocessing() -> bool:
@@ -42,6 +44,29 @@ def check_may_direct(what: str) -> None:
             "a child of multiprocessing imports this program and must not repeat its job: "
             'hand the coroutine function to run(), or write it below if __name__ == "__main__":'
         )
+
+
+def check_is_coroutine_function(function: Any, name: str, instead: str) -> None:
+    """
+    Refuse what is certain to give nothing to await, before it is called and does half of its work.
+
+    Lambdas and functions that close over others, as those of decorators do, may well return a coroutine.
+
+    Args:
+        function: what should be a coroutine function.
+        name: what its writer calls it.
+        instead: what to write.
+
+    Raises:
+        TypeError: it is a plain function, or a generator function of either kind.
+    """
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise TypeError(f"{name} is a generator function, for it has a yield: write {instead}, and send() each item")
+    function = getattr(function, "__func__", function)
+    if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
+        return
+    if not function.__closure__ and function.__name__ != "<lambda>":
+        raise TypeError(f"{name} is a plain function: write {instead}")
 
 
 def module_name() -> str:

@@ -170,6 +170,83 @@ serve(Box().method, later, len, lambda: 1)
 """
 
 
+WRAPPED = """
+import asyncio, functools, threading
+from aioparcs import serve
+def decorated(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+    return wrapper
+def bare(function):
+    return lambda *args: function(*args)
+def sync(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return asyncio.run(function(*args))
+    return wrapper
+@decorated
+async def double(n): return 2 * n, threading.current_thread() is threading.main_thread()
+@decorated
+async def meet(n):
+    global met
+    met = asyncio.Barrier(n) if met is None else met
+    await met.wait()
+@decorated
+async def fail(kind): raise kind_of(kind)
+def kind_of(kind): return {"KeyError": KeyError, "StopIteration": StopIteration}[kind]("why")
+@decorated
+async def sleep(path):
+    try:
+        open(path, "w").close()
+        await asyncio.sleep(60)
+    finally:
+        open(path + ".cancelled", "w").close()
+@functools.cache
+async def cached(n): return n
+@sync
+async def made_sync(n): await asyncio.sleep(0); return n
+met = None
+def returns_coroutine(n): return bare(double.__wrapped__)(n)
+def returns_failing(kind): return fail.__wrapped__(kind)
+serve(double, meet, fail, sleep, cached, made_sync, returns_coroutine, returns_failing)
+"""
+
+
+@pytest.fixture
+async def wrapped(tmp_path: Path) -> AsyncIterator[Task]:
+    async with job(module(tmp_path, "wrapped", WRAPPED)) as runner, runner.start("wrapped") as t:
+        yield t
+
+
+async def test_coroutine_functions_behind_plain_decorators_are_awaited(wrapped: Task) -> None:
+    assert await wrapped.call("double", 4) == [8, True]
+    assert await wrapped.call("cached", 4) == 4
+    assert await wrapped.call("made_sync", 4) == 4
+    assert await wrapped.call("returns_coroutine", 4) == [8, True]
+    await asyncio.gather(*(wrapped.call("meet", 20) for _ in range(20)))  # any number at once
+    for name in ("fail", "returns_failing"):
+        for kind, builtin in (("KeyError", KeyError), ("StopIteration", RuntimeError)):
+            with pytest.raises(builtin, match="why") as caught:
+                await wrapped.call(name, kind)
+            assert "aioparcs/service" not in caught.value.traceback  # type: ignore[attr-defined]  # a RemoteError
+
+
+async def test_a_decorated_coroutine_function_is_cancelled_with_its_call(wrapped: Task, tmp_path: Path) -> None:
+    path = tmp_path / "started"
+    call = asyncio.ensure_future(wrapped.call("sleep", str(path)))
+    await until(path.exists)
+    call.cancel()
+    await until((tmp_path / "started.cancelled").exists)
+    assert await wrapped.call("double", 1) == [2, True]
+
+
+async def test_a_pool_runs_decorated_coroutine_functions_at_once(tmp_path: Path) -> None:
+    async with job(module(tmp_path, "wrapped", WRAPPED)) as runner:
+        async with runner.pool("wrapped", 1, concurrency=3) as pool:
+            await pool.map([3] * 6, function="meet")
+
+
 async def test_methods_and_builtins_are_functions_too(tmp_path: Path) -> None:
     async with job(module(tmp_path, "kinds", KINDS)) as runner, runner.start("kinds") as t:
         assert await t.call("method") == "method"

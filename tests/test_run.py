@@ -9,7 +9,7 @@ import pytest
 
 import aioparcs
 from aioparcs import Runner
-from tests.jobs import MODULES, execute
+from tests.jobs import MODULES, Witness, execute, job, module
 
 HEAD = """
 import asyncio
@@ -193,4 +193,67 @@ def test_a_main_that_is_no_coroutine_function_is_told_so(tmp_path: Path) -> None
     (tmp_path / "main.py").write_text("from aioparcs import run\n\ndef main(runner):\n    pass\n\nrun(main)\n")
     done = execute(tmp_path / "main.py")
     assert done.returncode == 1
-    assert "TypeError: run() takes a coroutine function: async def main(runner)" in done.stderr
+    assert done.stderr == "TypeError: main is a plain function: write async def main(runner)\n"
+
+
+ASYNC_RUN = "\n    async def run(self): print('called')\n"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("def main(runner): print('called')\nrun(main)", "main is a plain function: write async def main(runner)"),
+        (
+            "async def main(): print('called')\nrun(main)",
+            "main() has to take the runner, and nothing else: .*",
+        ),
+        ("async def main(r): print('called')\nrun(main(1))", "run() takes the function, not its call: run(main)"),
+        ("async def main(r): yield print('called')\nrun(main)", "main is a generator function, for it has a yield: .*"),
+        (f"class M(Runner):{ASYNC_RUN}run(M())", "run() takes the class, not an instance: run(M)"),
+        (f"class M:{ASYNC_RUN}run(M)", "run() takes a subclass of Runner, and M is none: class M(Runner)"),
+        (f"class M(Service):{ASYNC_RUN}run(M)", "run() takes a subclass of Runner, and M is none: serve(M)"),
+        ("class M(Runner):\n  def run(self): print('called')\nrun(M)", "M.run is a plain function: write async def .*"),
+        ("run(None)", "run() takes async def main(runner), or a subclass of Runner, and not None"),
+        ("run(lambda runner: None)", "run() takes a coroutine function, and this one returned None"),
+    ],
+)
+def test_what_run_cannot_run_is_told_in_a_line_before_it_is_called(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "main.py").write_text(f"from aioparcs import *\n{text}\n")
+    done = execute(tmp_path / "main.py")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch("TypeError: " + re.escape(message).replace(r"\.\*", ".*") + "\n", done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("made", ["lambda runner: main(runner, 5)", "functools.partial(main, n=5)", "wrapped(main)"])
+def test_whatever_makes_a_coroutine_can_be_run(tmp_path: Path, made: str) -> None:
+    (tmp_path / "main.py").write_text(
+        "import functools\nfrom aioparcs import run\nasync def main(runner, n=5): print(n)\n"
+        f"def wrapped(f):\n    def g(runner): return f(runner, 5)\n    return g\nrun({made})\n"
+    )
+    assert execute(tmp_path / "main.py").stdout == "5\n"
+
+
+IN_A_THREAD = f"""{HEAD}
+import threading
+async def main(runner):
+    async with runner.start("talker") as t:
+        await t.send(["echo", 1])
+        print(await t.recv())
+thread = threading.Thread(target=run, args=(main,))
+thread.start()
+thread.join()
+"""
+
+
+def test_a_runner_in_a_thread_runs_without_signals() -> None:
+    done = execute(IN_A_THREAD)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+async def test_a_function_of_a_service_may_run_a_runner(tmp_path: Path) -> None:
+    text = "from aioparcs import run, serve\nasync def main(runner): print('ran')\n"
+    module(tmp_path, "directing", f"{text}def direct(): return run(main)\nserve(direct)")
+    witness = Witness()
+    async with job(tmp_path, witness=witness) as runner, runner.start("directing") as t:
+        assert await t.call("direct") is None
+    assert witness.lines[0] == ["ran"]

@@ -3,12 +3,13 @@
 import asyncio
 import signal
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aioparcs import EncodeError, EndOfChannel, RemoteError, Service, Settings, StartError, WorkerLost, serve
+from aioparcs import EncodeError, EndOfChannel, RemoteError, Runner, Service, Settings, StartError, WorkerLost, serve
 from tests.jobs import Witness, execute, family, gone, job, module, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
@@ -202,6 +203,84 @@ serve(Patient)
 def test_serve_takes_a_service_or_functions(targets: Any) -> None:
     with pytest.raises(TypeError, match="one subclass of Service, or functions with different names"):
         serve(*targets)
+
+
+class Plain(Service):
+    def run(self) -> None:  # type: ignore[override]  # as the original PARCS has it
+        pass
+
+
+class Yielding(Service):
+    async def run(self) -> Any:
+        yield 1
+
+
+class NoService:
+    async def run(self) -> None:
+        pass
+
+
+class Directing(Runner):
+    pass
+
+
+def generator() -> Any:
+    yield 1
+
+
+async def async_generator() -> Any:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    "target, message",
+    [
+        (Plain, r"Plain\.run is a plain function: write async def run\(self\), with await before self\.recv\(\)$"),
+        (Plain(), r"Plain\.run is a plain function: write async def run\(self\)"),
+        (Yielding, r"Yielding\.run is a generator function, for it has a yield: write async def run\(self\)"),
+        (NoService, r"NoService is no service: class NoService\(Service\)$"),
+        (Directing, r"Directing is a runner: run\(Directing\)$"),
+        (
+            generator,
+            "generator is a generator function, and a call has one result: return a list, or send item by item",
+        ),
+        (async_generator, "async_generator is a generator function"),
+        (
+            partial(max, 1),
+            r"functools\.partial\(.*\) has no name to be called by: define a function, def NAME\(\.\.\.\)",
+        ),
+        (NoService(), "NoService object at .* is no function$"),
+    ],
+)
+def test_serve_says_what_to_write_instead(target: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        serve(target)
+
+
+def test_serve_keeps_functions_of_one_name_apart() -> None:
+    with pytest.raises(TypeError, match=r"two are called 'run'; in a decorator, functools\.wraps keeps"):
+        serve(Service.run, NoService.run)
+
+
+INSTANCE = """
+from aioparcs import Service, serve
+class Counting(Service):
+    def __init__(self, first): self.count = first
+    async def run(self):
+        async for number in self:
+            self.count += number
+            await self.send(self.count)
+serve(Counting(10){})
+"""
+
+
+@pytest.mark.parametrize("options", ["", ", fork=False"])
+async def test_each_worker_has_its_copy_of_an_instance(tmp_path: Path, options: str) -> None:
+    async with job(module(tmp_path, "counting", INSTANCE.format(options))) as runner:
+        async with runner.start_many("counting", 2) as tasks:
+            for i, t in enumerate(tasks):
+                await t.send_all(i, 1)
+                assert [await t.recv(), await t.recv()] == [10 + i, 11 + i]
 
 
 def test_main_alone_says_what_it_is(tmp_path: Path) -> None:

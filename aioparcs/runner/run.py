@@ -7,6 +7,7 @@ import inspect
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,10 +15,11 @@ from types import FrameType
 from typing import Any
 
 from aioparcs.display import watched
-from aioparcs.entry import check_may_direct, is_imported_by_multiprocessing
+from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
 from aioparcs.errors import ParcsError, SettingError
 from aioparcs.launcher import new_loop
 from aioparcs.runner.runner import Runner
+from aioparcs.starter import Starter
 
 __all__ = ["Stop", "explain", "run"]
 
@@ -25,6 +27,8 @@ Main = Callable[[Runner], Awaitable[Any]] | type[Runner]
 
 _FOLDERS = (Path(__file__).parents[1], Path(asyncio.__file__).parent)
 _INTERNAL = (*(f"{folder}{os.sep}" for folder in _FOLDERS), "uvloop/", "<frozen runpy>")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(main: Main) -> None:
@@ -34,7 +38,8 @@ def run(main: Main) -> None:
     On a terminal it shows how far its workers and pools are, unless ``PARCS_PROGRESS`` is ``off``.
 
     Ctrl-C and SIGTERM cancel it, so that it ends gracefully and leaves nothing of its job; a second Ctrl-C ends it
-    at once. In a child of multiprocessing, which imports ``main.py`` for its functions, it does nothing and returns.
+    at once. In another thread than the main one, which alone gets signals, it runs without that. In a child of
+    multiprocessing, which imports ``main.py`` for its functions, it does nothing and returns.
 
     Args:
         main: a coroutine function that takes the `Runner`, or a subclass of `Runner` with a ``run`` method.
@@ -50,6 +55,7 @@ def run(main: Main) -> None:
     stop = Stop()
     try:
         check_may_direct("calls run()")
+        _check(main)
         with watched(), asyncio.Runner(loop_factory=new_loop) as loop_runner:
             loop_runner.run(stop.guard(_run(main)))
     except SettingError as error:
@@ -75,6 +81,31 @@ def _check_no_loop() -> None:
     raise RuntimeError("an event loop runs here already: enter a runner in it, with async with Runner() as runner")
 
 
+def _check(main: Any) -> None:
+    """Raise a TypeError that says what to write, for what `run` can't run; nothing of the program is called."""
+    if inspect.iscoroutine(main):
+        main.close()
+        raise TypeError(f"run() takes the function, not its call: run({main.__name__})")
+    name = getattr(main, "__name__", type(main).__name__)
+    if isinstance(main, type):
+        if not issubclass(main, Runner):
+            mend = f"serve({name})" if issubclass(main, Starter) else f"class {name}(Runner)"
+            raise TypeError(f"run() takes a subclass of Runner, and {name} is none: {mend}")
+        check_is_coroutine_function(main.run, f"{name}.run", "async def run(self)")
+        return
+    if isinstance(main, Runner):
+        raise TypeError(f"run() takes the class, not an instance: run({name})")
+    if not callable(main):
+        raise TypeError(f"run() takes async def main(runner), or a subclass of Runner, and not {main!r}")
+    check_is_coroutine_function(main, name, f"async def {name}(runner)")
+    try:
+        inspect.signature(main).bind(Runner)
+    except TypeError:
+        raise TypeError(f"{name}() has to take the runner, and nothing else: async def {name}(runner)") from None
+    except ValueError:
+        pass  # it doesn't say what it takes
+
+
 async def _run(main: Main) -> None:
     if isinstance(main, type):
         async with main() as runner:
@@ -83,9 +114,7 @@ async def _run(main: Main) -> None:
         async with Runner() as runner:
             work = main(runner)
             if not inspect.isawaitable(work):
-                raise TypeError(
-                    f"run() takes a coroutine function: async def {getattr(main, '__name__', 'main')}(runner)"
-                )
+                raise TypeError(f"run() takes a coroutine function, and this one returned {work!r}")
             await work
 
 
@@ -141,7 +170,9 @@ class Stop:
             self.signal = number
             loop.call_soon_threadsafe(task.cancel)
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        # Signals are the main thread's: in another one the program runs without a way to be stopped by them.
+        numbers = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        before = {number: signal.signal(number, stop) for number in numbers}
         try:
             await program
         finally:

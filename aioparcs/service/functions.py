@@ -8,7 +8,7 @@ import os
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -30,7 +30,9 @@ class Functions:
     Answers the calls of one channel until the runner ends it.
 
     A coroutine function runs on the loop, any number at once; plain functions run in a thread beside it, one at
-    a time and in order, so that the channel stays alive.
+    a time and in order, so that the channel stays alive. If one returns an awaitable, the loop awaits it and the
+    thread waits for that. A plain function that wraps a coroutine function (``functools.wraps``) is called in the
+    thread, but counts as a coroutine function: the thread does not wait for what it returns.
 
     Args:
         functions: by name; a call without a name is one of the first.
@@ -40,13 +42,17 @@ class Functions:
 
     def __init__(self, functions: dict[str, Callable[..., Any]], channel: Channel, diary: Diary | None) -> None:
         self._functions = {"": next(iter(functions.values())), **functions}
-        self._plain = {name for name, function in self._functions.items() if not inspect.iscoroutinefunction(function)}
+        self._wrapped = {name for name, function in self._functions.items() if _wraps_coroutine(function)}
+        self._plain = {
+            name for name, function in self._functions.items() if not inspect.iscoroutinefunction(function)
+        } - self._wrapped
         self._channel = channel
         self._answers = Answers(channel, diary)
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Call | None] = SimpleQueue()  # of plain functions' calls
         self._waiting: dict[int, Call] = {}  # those of them that nobody has taken back
         self._thread: threading.Thread | None = None
+        self._begun: dict[int, asyncio.Future[Any]] = {}  # calls of wrapped ones, for the thread: what they return
         self._running: dict[int, asyncio.Task[None]] = {}  # calls of coroutine functions
         self._line: deque[Call] = deque()  # calls of coroutine functions that may not run yet
         self._concurrency = _AT_ONCE
@@ -106,8 +112,7 @@ class Functions:
                 self._refuse(call)
         self._advance()
         if self._thread is None and not self._queue.empty():
-            self._thread = threading.Thread(target=self._work, name="aioparcs-functions", daemon=True)
-            self._thread.start()
+            self._start_thread()
 
     def _advance(self) -> None:
         """Begin coroutine functions, as many as may run at once."""
@@ -162,6 +167,10 @@ class Functions:
 
     # Running
 
+    def _start_thread(self) -> None:
+        self._thread = threading.Thread(target=self._work, name="aioparcs-functions", daemon=True)
+        self._thread.start()
+
     def _work(self) -> None:
         """Be the thread; if it fails the process ends: a worker that is lost is heard of, one that is dumb is not."""
         try:
@@ -176,11 +185,27 @@ class Functions:
         while (call := get()) is not None:
             if waiting.pop(call.id, None) is not None:
                 ok, value = _attempt(functions[call.name], call)
+                if hasattr(value, "__await__") and ok:
+                    ok, value = self._wait_for(value)
                 send(call.id, ok, value, last=nothing_waits())
                 if self._is_full:
                     self._loop.call_soon_threadsafe(self._room.set)
-            elif nothing_waits():
-                self._answers.flush()  # what was thought to be followed by this one
+            else:
+                if (begun := self._begun.pop(call.id, None)) is not None:
+                    self._loop.call_soon_threadsafe(_settle, begun, *_begin_wrapped(functions[call.name], call))
+                if nothing_waits():
+                    self._answers.flush()  # what was thought to be followed by this one
+
+    def _wait_for(self, awaitable: Awaitable[Any]) -> tuple[bool, Any]:
+        """Have the loop await what a plain function has returned, and wait for it in the thread."""
+
+        async def result() -> tuple[bool, Any]:
+            try:
+                return True, await awaitable
+            except BaseException as error:
+                return False, error_map(own(error))
+
+        return asyncio.run_coroutine_threadsafe(result(), self._loop).result()
 
     def _flush_soon(self) -> None:
         """See that no result waits for long behind a call that turns out to be a slow one."""
@@ -188,10 +213,27 @@ class Functions:
         is_needed = self._waiting or self._answers.are_waiting
         self._flushing = self._loop.call_later(_FLUSH, self._flush_soon) if is_needed else None
 
+    async def _call_wrapped(self, call: Call) -> Any:
+        """Have the thread call a wrapper, and await here what it returns."""
+        begun = self._begun[call.id] = self._loop.create_future()
+        self._queue.put(call)
+        if self._thread is None:
+            self._start_thread()
+        try:
+            value, error = await begun
+        finally:
+            self._begun.pop(call.id, None)
+        if error is not None:
+            raise error
+        return await value if hasattr(value, "__await__") else value
+
     async def _run(self, call: Call) -> None:
         ok, value = True, None
         try:
-            value = await self._functions[call.name](*call.args, **call.kwargs)
+            if call.name in self._wrapped:
+                value = await self._call_wrapped(call)
+            else:
+                value = await self._functions[call.name](*call.args, **call.kwargs)
         except GeneratorExit:
             raise  # this coroutine may be the one that is closed
         except BaseException as error:  # cancelled by its caller, or by itself, too
@@ -206,3 +248,23 @@ def _attempt(function: Callable[..., Any], call: Call) -> tuple[bool, Any]:
         return True, function(*call.args, **call.kwargs)
     except BaseException as error:
         return False, error_map(own(error))
+
+
+def _wraps_coroutine(function: Callable[..., Any]) -> bool:
+    """Return True for a plain function that stands for a coroutine function, as those of most decorators do."""
+    return not inspect.iscoroutinefunction(function) and inspect.iscoroutinefunction(inspect.unwrap(function))
+
+
+def _begin_wrapped(function: Callable[..., Any], call: Call) -> tuple[Any, BaseException | None]:
+    """Call a wrapper; give what it returns, or raises."""
+    try:
+        return function(*call.args, **call.kwargs), None
+    except BaseException as error:
+        return None, error
+
+
+def _settle(begun: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if not begun.done():
+        begun.set_result((value, error))
+    elif inspect.iscoroutine(value):  # its call was cancelled meanwhile
+        value.close()

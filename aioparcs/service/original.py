@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from typing import Any
+from collections.abc import Callable
 
 from aioparcs.address import Address
 from aioparcs.channel import Channel, accept_v1
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError
 from aioparcs.launcher import Place
 from aioparcs.service.frames import report
+from aioparcs.service.service import Service
 from aioparcs.settings import Settings
 from aioparcs.transport import listen
 
@@ -21,14 +22,14 @@ _PORT = 4444
 _log = logging.getLogger("Service")
 
 
-async def serve_original(service_class: Any, settings: Settings) -> int:
+async def serve_original(make: Callable[[], Service], settings: Settings) -> int:
     """
     Serve one runner: the first that greets as one.
 
     The lines that it logs are the original's, for those who look for them.
 
     Args:
-        service_class: a subclass of `Service`.
+        make: gives the service.
         settings: limits and deadlines.
 
     Returns:
@@ -44,7 +45,7 @@ async def serve_original(service_class: Any, settings: Settings) -> int:
     try:
         channel = await _first_runner(settings)
         _log.info("Running your program...")
-        return await _converse(service_class(), channel)
+        return await _converse(make(), channel)
     except asyncio.CancelledError:
         return 128 + signal.SIGTERM
     except ConnectionLost as error:
@@ -54,7 +55,7 @@ async def serve_original(service_class: Any, settings: Settings) -> int:
         _log.info("Bye!")
 
 
-async def _converse(service: Any, channel: Channel) -> int:
+async def _converse(service: Service, channel: Channel) -> int:
     """Run the service's program; returns the exit code, once what it sent is delivered."""
     code = 0
     service._attach(channel, Place(0, 0, 1, -1))

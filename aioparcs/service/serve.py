@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from functools import partial
 from typing import Any, NoReturn
 
@@ -22,11 +21,10 @@ from aioparcs.launcher import Connection, Home, Place, adopt, connect, connect_n
 from aioparcs.launcher.child import run, set_handler, warm_up
 from aioparcs.service.door import Door
 from aioparcs.service.frames import report
-from aioparcs.service.functions import Functions
 from aioparcs.service.original import serve_original
 from aioparcs.service.rehearsal import Program, rehearse
 from aioparcs.service.relays import Relays
-from aioparcs.service.service import Service
+from aioparcs.service.targets import program_of, service_of
 from aioparcs.settings import Settings
 from aioparcs.transport import keep_alive
 from aioparcs.wire import FrameType
@@ -48,18 +46,22 @@ def serve(*targets: Any, fork: bool = True) -> None:
     multiprocessing, which imports ``main.py`` for its functions, it does nothing and returns.
 
     Args:
-        *targets: one subclass of `Service`; or plain and coroutine functions, which `Task.call` calls by name, and a
-            `Pool` too: the first one unless it is told otherwise, and one that is called ``setup`` before all others.
+        *targets: one subclass of `Service`, or an instance of one, of which each worker has a copy; or plain and
+            coroutine functions, which `Task.call` calls by name, and a `Pool` too: the first one unless it is told
+            otherwise, and one that is called ``setup`` before all others.
         fork: False to give each worker a fresh interpreter, for modules that start threads or open connections
             before this line.
 
     Raises:
         SystemExit: with 2 when nobody started this process, or a setting has an impossible value.
-        TypeError: the targets are neither a service class nor functions.
+        TypeError: the targets are neither a service nor functions; says what to write instead.
     """
     if is_imported_by_multiprocessing():
         return
-    program = _program(targets)
+    try:
+        program, make = program_of(targets), service_of(targets)
+    except TypeError as error:
+        raise error.with_traceback(None) from None
     try:
         settings = Settings.from_env()
         home = Home.from_env()
@@ -73,33 +75,11 @@ def serve(*targets: Any, fork: bool = True) -> None:
     if home is not None:
         work = partial(_work, home, settings, program)
         launch(home, settings, work, fork=fork, rehearse=partial(_rehearse, home, settings))
-    if "LEADER_URL" in os.environ and isinstance(targets[0], type):
+    if make is not None and "LEADER_URL" in os.environ:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            code = runner.run(serve_original(targets[0], settings))
+            code = runner.run(serve_original(make, settings))
         _leave(code)
     _leave(2, _USAGE.format(module=module_name()))
-
-
-def _program(targets: tuple[Any, ...]) -> Program:
-    if len(targets) == 1 and isinstance(targets[0], type) and issubclass(targets[0], Service):
-        service_class = targets[0]
-
-        async def converse(channel: Channel, place: Place, door: Door) -> None:
-            service = service_class()
-            service._attach(channel, place, door)
-            await service._live()
-
-        return converse
-    functions: dict[str, Callable[..., Any]] = {
-        target.__name__: target for target in targets if inspect.isroutine(target)
-    }
-    if not targets or len(functions) != len(targets):
-        raise TypeError("serve() takes one subclass of Service, or functions with different names")
-
-    async def answer(channel: Channel, place: Place, _door: Door) -> None:
-        await Functions(functions, channel, place.diary).answer()
-
-    return answer
 
 
 def _work(home: Home, settings: Settings, program: Program, place: Place) -> int:

@@ -1,0 +1,105 @@
+"""What `serve` is given, a service or functions, as the program of a worker; and what is wrong with anything else."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aioparcs.channel import Channel
+from aioparcs.entry import check_is_coroutine_function
+from aioparcs.launcher import Place
+from aioparcs.service.door import Door
+from aioparcs.service.functions import Functions
+from aioparcs.service.rehearsal import Program
+from aioparcs.service.service import Service
+from aioparcs.starter import Starter
+
+__all__ = ["program_of", "service_of"]
+
+_USAGE = "serve() takes one subclass of Service, or functions with different names"
+
+
+def program_of(targets: Sequence[Any]) -> Program:
+    """
+    Make a worker's program of what `serve` is given.
+
+    Raises:
+        TypeError: it is neither a service nor functions; says what to write instead.
+    """
+    make = service_of(targets)
+    if make is None:
+        functions = _functions(targets)
+
+        async def answer(channel: Channel, place: Place, _door: Door) -> None:
+            await Functions(functions, channel, place.diary).answer()
+
+        return answer
+
+    async def converse(channel: Channel, place: Place, door: Door) -> None:
+        service = make()
+        service._attach(channel, place, door)
+        await service._live()
+
+    return converse
+
+
+def service_of(targets: Sequence[Any]) -> Callable[[], Service] | None:
+    """
+    Find what makes a worker's service: the class, or what gives the instance, of which each worker has a copy.
+
+    Returns:
+        None if the targets are something else.
+
+    Raises:
+        TypeError: its ``run`` is no coroutine function.
+    """
+    if len(targets) != 1:
+        return None
+    (target,) = targets
+    kind = target if isinstance(target, type) else type(target)
+    if not issubclass(kind, Service):
+        return None
+    check_is_coroutine_function(kind.run, f"{kind.__name__}.run", "async def run(self), with await before self.recv()")
+    return kind if isinstance(target, type) else lambda: target
+
+
+def _functions(targets: Sequence[Any]) -> dict[str, Callable[..., Any]]:
+    for target in targets:
+        problem = _why_no_function(target)
+        if problem:
+            raise TypeError(f"{_USAGE}: {problem}")
+    counts = Counter(target.__name__ for target in targets)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise TypeError(
+            f"{_USAGE}: two are called {twice[0]!r}; in a decorator, functools.wraps keeps the function's name"
+        )
+    if not targets:
+        raise TypeError(_USAGE)
+    return {target.__name__: target for target in targets}
+
+
+def _why_no_function(target: Any) -> str | None:
+    if isinstance(target, type):
+        if issubclass(target, Starter) and not issubclass(target, Service):
+            return f"{target.__name__} is a runner: run({target.__name__})"
+        if issubclass(target, Service):
+            return f"{target.__name__} is a service, and needs a main.py of its own"
+        return f"{target.__name__} is no service: class {target.__name__}(Service)"
+    if isinstance(target, Starter):
+        return f"{type(target).__name__} is no function: give {type(target).__name__} a main.py of its own"
+    if inspect.iscoroutine(target):
+        target.close()
+        return f"{target.__name__}() is the call of a function: serve({target.__name__})"
+    if not callable(target):
+        return f"{target!r} is no function"
+    if not isinstance(getattr(target, "__name__", None), str):
+        return f"{target!r} has no name to be called by: define a function, def NAME(...), that calls it"
+    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+        return (
+            f"{target.__name__} is a generator function, and a call has one result: "
+            "return a list, or send item by item from a Service"
+        )
+    return None
