@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from aioparcs.display.tally import Tally
-from aioparcs.display.terminal import harmless
 from tests.command import EXAMPLES, in_terminal, run, visible
 
 Project = Callable[..., Path]
@@ -163,21 +162,6 @@ def test_a_worker_that_is_lost_is_named_even_quietly(project: Project, quiet: bo
     else:
         assert "killed: 1 of 3 done, 2 failed" in done.stderr
         assert "3 workers, 2 failed, " in done.stderr
-
-
-@pytest.mark.parametrize(
-    "line, colored, plain",
-    [
-        ("plain [b]text[/b]", "plain [b]text[/b]", "plain [b]text[/b]"),
-        ("a\tb", "a\tb", "a\tb"),
-        ("\x1b[31mred", "\x1b[31mred\x1b[0m", "red"),
-        ("up\x1b[5A\x1b[2J\x07\x08 \x1b]0;title\x07end\x1b", "up end", "up end"),
-        ("10 %\r50 %\r99 %\r", "99 %", "99 %"),
-    ],
-)
-def test_output_is_made_harmless(line: str, colored: str, plain: str) -> None:
-    assert harmless(line, color=True) == colored
-    assert harmless(line, color=False) == plain
 
 
 def test_the_fraction_sums_the_progress_of_all_workers() -> None:

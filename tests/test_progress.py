@@ -275,7 +275,7 @@ def test_a_pool_waits_for_its_workers_without_a_pace() -> None:
     pool.update(DIVISORS._replace(workers=0), 50)
     pool.update(DIVISORS, 51)
     pool.update(DIVISORS._replace(done=100), 52)
-    assert pool.line(52) == "100 of 20,000 items, 50/s, 7 min left, 8 workers"
+    assert pool.line(52) == "divisors: 100 of 20,000 items, 50/s, 7 min left, 8 workers"
 
 
 # A program that is run by itself

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from aioparcs.build import BuiltImage, build
 from aioparcs.build.transcript import Says
-from aioparcs.display.terminal import harmless
+from aioparcs.display import harmless
 from aioparcs.swarm import open_docker
 from aioparcs.swarm.names import check_request
 

@@ -17,7 +17,7 @@ from rich.tree import Tree
 
 from aioparcs.cli.asking import EXIT_CODES, ask
 from aioparcs.cli.modules import Usage
-from aioparcs.display.terminal import harmless
+from aioparcs.display import harmless
 
 # Docker's libraries take longer to load than the rest together; help, completion and local runs do without. So this
 # file names them for types only, and each command imports what it uses.

@@ -2,6 +2,8 @@
 
 from aioparcs.display.console import Console
 from aioparcs.display.events import Detail
+from aioparcs.display.guard import Shield
 from aioparcs.display.opening import opened, watched
+from aioparcs.display.text import harmless
 
-__all__ = ["Console", "Detail", "opened", "watched"]
+__all__ = ["Console", "Detail", "Shield", "harmless", "opened", "watched"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from time import monotonic
 
 from aioparcs.display.lines import PoolLines
 from aioparcs.display.pools import Pools
+from aioparcs.display.text import harmless, has_colors, origin, write_line
 from aioparcs.engine import PoolState
 from aioparcs.errors import SettingError
 
@@ -36,6 +36,7 @@ class Console:
     """
 
     def __init__(self) -> None:
+        self._color = has_colors()
         self._pools = Pools()
         self._lines = PoolLines(short=False) if is_progress_wanted() else None
 
@@ -63,19 +64,16 @@ class Console:
             now = monotonic()
             pool = self._pools.update(state, now)
             for line in self._lines.about(pool, now) if pool else ():
-                self._print(line)
+                write_line(line)
 
     def output(self, module: str, worker: int | None, line: str) -> None:
         """Print the line behind its origin."""
-        self._print(f"{module}:{worker} | {line}" if worker is not None else f"{module} | {line}")
+        self._print(f"{origin(module, worker)} | ", line)
 
     def note(self, module: str, text: str) -> None:
         """Print the note."""
-        self._print(f"{module}: {text}")
+        self._print(f"{origin(module, None)}: ", text)
 
-    @staticmethod
-    def _print(text: str) -> None:
-        try:
-            sys.stderr.write(f"{text}\n")  # one write: a line is never torn by another
-        except (OSError, ValueError, AttributeError):
-            pass  # nobody reads it any more, or there is no such stream at all; the work goes on
+    def _print(self, prefix: str, text: str) -> None:
+        for line in text.split("\n"):  # each behind its origin, so that none can be forged
+            write_line(prefix + harmless(line, color=self._color))

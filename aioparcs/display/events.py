@@ -93,14 +93,18 @@ class Display(ABC):
 
     def output(self, module: str, worker: int | None, line: str) -> None:
         if self._detail is not Detail.QUIET:
-            self._line(module, worker, " | ", line)
+            self._print(module, worker, " | ", line)
 
     def note(self, module: str, text: str) -> None:
         if self._detail is not Detail.QUIET:
-            self._line(module, None, ": ", text)
+            self._print(module, None, ": ", text)
 
     def _say(self, module: str, worker: int, text: str) -> None:
         self._line(module, worker, " ", text)
+
+    def _print(self, module: str, worker: int | None, separator: str, text: str) -> None:
+        for line in text.split("\n"):  # each behind its origin, so that none can be forged
+            self._line(module, worker, separator, line)
 
     @abstractmethod
     def _show(self, pool: Pool) -> None: ...

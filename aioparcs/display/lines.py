@@ -68,14 +68,14 @@ class PoolLines:
             is_news = not pool.is_idle or self._said.get(state.id) != state
             if is_news and turns.come(now, state.done / state.total if state.total else 0.0):
                 self._said[state.id] = state
-                yield f"{state.name}: {pool.line(now)}"
+                yield pool.line(now)
             return
         del self._turns[state.id]
         if self._said.pop(state.id, None) or pool.seconds >= PATIENCE:
-            yield f"{state.name}: {pool.line(now)}"
+            yield pool.line(now)
         elif self._sum and self._one_by_one:
             self._one_by_one -= 1
-            yield f"{state.name}: {pool.line(now)}"
+            yield pool.line(now)
         elif self._sum:
             yield from self._sum.add(state, now)
 

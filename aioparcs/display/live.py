@@ -15,7 +15,8 @@ from rich.text import Text
 from aioparcs.display.events import Detail, Display
 from aioparcs.display.pools import Pool
 from aioparcs.display.tally import Count, counted
-from aioparcs.display.terminal import Terminal, harmless
+from aioparcs.display.terminal import Terminal
+from aioparcs.display.text import harmless, origin
 
 __all__ = ["Board", "LiveDisplay", "live_display"]
 
@@ -67,7 +68,7 @@ class LiveDisplay(Display):
     def _prefix(self, module: str, worker: int | None) -> str:
         known = self._prefixes.get((module, worker))
         if known is None:
-            name = harmless(module if worker is None else f"{module}:{worker}", color=False)
+            name = origin(module, worker)
             style = Style.parse(self.board.color(module))
             known = style.render(name, color_system=self._console._color_system) if self._color else name
             self._prefixes[module, worker] = known

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from aioparcs.display.console import is_progress_wanted
 from aioparcs.display.events import Detail
+from aioparcs.display.guard import guarded
 from aioparcs.display.plain import PlainDisplay
 from aioparcs.engine import Observer, observer
 
@@ -29,7 +30,7 @@ def opened(detail: Detail) -> Iterator[Observer]:
     try:
         yield plain
     finally:
-        plain.close()
+        guarded(plain.close)
 
 
 @contextmanager

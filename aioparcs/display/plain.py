@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 
 from aioparcs.display.events import FAILURES, Detail, Display
+from aioparcs.display.guard import guarded
 from aioparcs.display.lines import PATIENCE, PoolLines, Turns
 from aioparcs.display.pools import Pool
 from aioparcs.display.tally import Count, counted
+from aioparcs.display.text import harmless, origin, write_line
 
 __all__ = ["PlainDisplay"]
 
@@ -47,15 +49,15 @@ class PlainDisplay(Display):
             self._thread.join()
             self._tell(last=True)
             for line in self._pool_lines.rest():
-                _write(line)
+                write_line(line)
             sys.stdout.flush()
-            _write(self.tally.summary(self.elapsed))
+            write_line(self.tally.summary(self.elapsed))
 
     def _show(self, pool: Pool) -> None:
         if self._detail is not Detail.QUIET:
             for line in self._pool_lines.about(pool, self.elapsed):
                 self._tell()  # what came about before it
-                _write(line)
+                write_line(line)
         elif pool.ended is not None and pool.state.failed and self._failed_pools < FAILURES:
             self._failed_pools += 1
             self._line(pool.state.name, None, ": ", f"{pool.state.failed:,} of {pool.state.done:,} items failed")
@@ -63,19 +65,18 @@ class PlainDisplay(Display):
     def _line(self, module: str, worker: int | None, separator: str, text: str) -> None:
         if self._detail is not Detail.QUIET:
             self._tell()  # what came about before this line
-        name = module if worker is None else f"{module}:{worker}"
-        _write(f"{name}{separator}{text}")
+        write_line(f"{origin(module, worker)}{separator}{harmless(text, color=False)}")
 
     def _keep_looking(self) -> None:
         while not self._ended.wait(PERIOD):
-            self._tell()
+            guarded(self._tell)
 
     def _tell(self, last: bool = False) -> None:
         with self._lock:
             for count in self.tally.counts:
                 told = self._told.setdefault(count.module, _Told(self.elapsed))
                 for line in told.news(count, self.elapsed, last, self.left(count.module)):
-                    _write(f"{count.module}: {line}")
+                    write_line(f"{origin(count.module, None)}: {line}")
 
 
 class _Told:
@@ -107,8 +108,3 @@ class _Told:
             return False
         self._numbers[what], self._times[what] = number, now
         return True
-
-
-def _write(line: str) -> None:
-    sys.stderr.write(f"{line}\n")  # one write: a line is never torn by another thread's
-    sys.stderr.flush()

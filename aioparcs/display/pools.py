@@ -6,6 +6,7 @@ from collections import deque
 
 from aioparcs.display.pace import Pace, duration, frequency
 from aioparcs.display.tally import counted
+from aioparcs.display.text import origin
 from aioparcs.engine import PoolState
 
 __all__ = ["Pool", "Pools"]
@@ -89,11 +90,13 @@ class Pool:
         return f"{self.state.failed:,} failed" if self.state.failed else ""
 
     def line(self, now: float) -> str:
-        """Say it all: ``5,000 of 20,000 items, 1,234/s, 12 s left, 8 workers, 3 failed``."""
+        """Return all of it: ``divisors: 5,000 of 20,000 items, 1,234/s, 12 s left, 8 workers, 3 failed``."""
         state = self.state
         noun = "item" if (state.total or state.done) == 1 else "items"
         first = f"{self.items} {noun}" + (f" in {self.took}" if self.ended is not None else "")
-        return ", ".join(filter(None, (first, self.rate(now), self.left(now), self.workers, self.failures)))
+        return f"{origin(state.name, None)}: " + ", ".join(
+            filter(None, (first, self.rate(now), self.left(now), self.workers, self.failures))
+        )
 
 
 class Pools:

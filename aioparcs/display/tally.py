@@ -7,6 +7,7 @@ An event costs a few additions, however many there are; who shows the counts loo
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 
 __all__ = ["Count", "Tally", "counted"]
 
@@ -109,7 +110,7 @@ class Tally:
         """Note how far a worker is."""
         count = self[module]
         count.reports = True
-        count.reach(worker, min(max(done / total, 0.0), 1.0) if total > 0 else 0.0)
+        count.reach(worker, _share(done, total))
 
     def summary(self, seconds: float) -> str:
         """Sum up a job in one line, such as ``8 workers, 1 failed, 4.2 s``."""
@@ -117,6 +118,13 @@ class Tally:
         ends = [f"{sum(getattr(count, end) for count in self.counts)} {end}" for end in ("failed", "stopped")]
         parts = [counted(asked, "worker"), *(end for end in ends if not end.startswith("0 ")), f"{seconds:.1f} s"]
         return ", ".join(parts)
+
+
+def _share(done: float, total: float) -> float:
+    """Return the share of the work that is done, 0 to 1; 0 when the numbers say none, such as NaN or a total of 0."""
+    if not (done > 0 and 0 < total < inf):  # what compares with NaN is false
+        return 0.0
+    return done / total if done < total else 1.0  # never overflows, however large the integers are
 
 
 def counted(number: int, noun: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,34 +14,15 @@ from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
-__all__ = ["Terminal", "harmless"]
+from aioparcs.display.guard import guarded
+from aioparcs.display.text import harmless
+
+__all__ = ["Terminal"]
 
 PERIOD = 0.1  # seconds between two drawings
 MAX_WAITING = (
     10_000  # lines; of what a slow terminal can't show, workers' lines are left out, and the count of them is told
 )
-
-_COLOR = r"\x1b\[[0-9;:]*m"
-_ESCAPE = re.compile(
-    rf"(?P<color>{_COLOR})|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.?|[\x00-\x08\x0b-\x1f\x7f]"
-)
-
-
-def harmless(line: str, *, color: bool) -> str:
-    """
-    Take out of a line what would move the cursor, ring or clear; what a carriage return overwrote is left out.
-
-    Args:
-        line: a line as a program printed it, without its end.
-        color: whether its colours stay; they end with the line.
-    """
-    if line.isprintable():
-        return line
-    line = line.rstrip("\r").rpartition("\r")[2]
-    if not color:
-        return _ESCAPE.sub("", line)
-    colored = _ESCAPE.sub(lambda match: match["color"] or "", line)
-    return f"{colored}\x1b[0m" if "\x1b" in colored else colored
 
 
 class Terminal:
@@ -125,7 +105,7 @@ class Terminal:
 
     def _keep_drawing(self) -> None:
         while not self._ended.wait(PERIOD):
-            self._show()
+            guarded(self._show)
 
     def _show(self) -> None:
         with self._lock:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
-from aioparcs.display import Console
+from aioparcs.display import Console, Shield
 from aioparcs.engine import Engine, Job, Observer, WorkerSpec, observer
 from aioparcs.entry import check_may_direct
 from aioparcs.runner.branches import Branches, granted
@@ -63,7 +63,7 @@ class Runner(Starter):
         folders = None if modules is None else [Path(folder).resolve() for folder in modules]
         self._engine: Engine = choose_engine(engine, folders)
         self._tls = tls
-        self._observer = observer.get() or Console()
+        self._observer = Shield(observer.get() or Console())
         # Whoever submits a runner to a Swarm names its job; what the runner starts is no part of that.
         job = os.environ.pop("PARCS_RUN", None) or secrets.token_hex(4)
         self._hub = Hub(job, self._settings, self._observer)

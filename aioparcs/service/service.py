@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -96,11 +97,14 @@ class Service(Starter):
         Tell whoever watches the job how far this worker is; costs a few microseconds and never waits.
 
         Args:
-            done: how much is done, in any unit.
+            done: how much is done, in any unit; more than ``total`` counts as all, less than 0 or NaN as nothing.
             total: how much there is to do, in the same unit.
+
+        Raises:
+            TypeError: one of them is not a number.
         """
         with suppress(BlockingIOError, OSError):  # nobody watches, or reports come faster than anyone looks
-            os.write(self._progress, PROGRESS.pack(self.worker, done, total))
+            os.write(self._progress, _report(self.worker, done, total))
 
     def barrier(self) -> Coroutine[Any, Any, None]:
         """
@@ -194,3 +198,20 @@ class Service(Starter):
         self._channel = channel
         self._door = door
         self.worker, self.rank, self.size, self._progress = place[:4]
+
+
+def _report(worker: int, done: float, total: float) -> bytes:
+    """Return a report of progress as a launcher reads it."""
+    try:
+        return PROGRESS.pack(worker, done, total)
+    except struct.error:  # not a number, or an integer that no float can hold
+        return PROGRESS.pack(worker, _share(done, total), 1.0)
+
+
+def _share(done: float, total: float) -> float:
+    try:
+        return max(0, min(done, total)) / total if total > 0 else 0.0
+    except OverflowError:
+        return 0.0
+    except TypeError:
+        raise TypeError(f"progress() takes two numbers, not {done!r:.60} and {total!r:.60}") from None
