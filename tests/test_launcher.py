@@ -58,17 +58,54 @@ def _rollup(process: psutil.Process) -> dict[str, int]:
     return {name: int(size) << 10 for name, size in re.findall(r"(\w+): +(\d+) kB", text)}
 
 
-@pytest.mark.parametrize("daemon", [True, False])
-async def test_threads_at_the_top_level_are_refused(tmp_path: Path, daemon: bool) -> None:
-    text = f"""
-import threading
-threading.Thread(target=threading.Event().wait, name="watcher", daemon={daemon}).start()
-from aioparcs import serve
-serve(print)
+# Threads at the top level of a module: one that Python knows, one that it doesn't, and one that ends before a fork.
+WATCHER = "threading.Thread(target=threading.Event().wait, name='watcher', daemon={daemon}).start()"
+NATIVE = """
+libc = ctypes.CDLL(None)
+libc.pthread_create(ctypes.byref(ctypes.c_ulong()), None, ctypes.cast(libc.pause, ctypes.c_void_p), None)
 """
-    async with job(module(tmp_path, "threads", text)) as runner:
-        with pytest.raises(StartError, match=r"started threads before serve\(\) \(watcher\).*fork=False"):
-            await runner.start("threads")
+SURVIVOR = """
+stop = threading.Event()
+thread = threading.Thread(target=stop.wait)
+thread.start()
+def end():
+    stop.set()
+    thread.join()
+os.register_at_fork(before=end)
+"""
+
+
+@pytest.mark.parametrize(
+    "threads, names",
+    [
+        (WATCHER.format(daemon=True), "watcher"),
+        (WATCHER.format(daemon=False), "watcher"),
+        (NATIVE, r"\w+"),
+        (SURVIVOR, None),
+    ],
+    ids=["daemon", "no daemon", "native", "survivor"],
+)
+async def test_a_fork_that_would_lose_threads_gives_way_to_fresh_interpreters(
+    tmp_path: Path, threads: str, names: str | None
+) -> None:
+    text = f"""
+import ctypes, os, threading
+{threads}
+from aioparcs import serve
+loaded = os.getpid()
+def is_fresh():
+    return loaded == os.getpid()
+serve(is_fresh)
+"""
+    witness = Witness()
+    async with job(module(tmp_path, "threads", text), witness=witness) as runner:
+        async with runner.start("threads", env={"PYTHONWARNINGS": "error"}) as t:
+            assert await t.call("is_fresh") is bool(names)
+    lines = witness.lines.get(None, [])
+    assert len(lines) == bool(names)
+    if names:
+        told = rf"warning: main\.py started threads before serve\(\) \({names}\), and a forked worker would lose them.*"
+        assert re.fullmatch(told, lines[0])
 
 
 @pytest.mark.parametrize("fork", [True, False])

@@ -20,14 +20,14 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from aioparcs.errors import ParcsError
-from aioparcs.launcher.child import become_worker, die_with_parent, flush_output, free_cpus, warm_up
+from aioparcs.launcher.child import become_worker, die_with_parent, flush_output, warm_up
 from aioparcs.launcher.connect import Connection, adopt, connect, connect_now
 from aioparcs.launcher.control import Control
 from aioparcs.launcher.lines import Lines
 from aioparcs.launcher.nursery import Nursery
 from aioparcs.launcher.output import PROGRESS
 from aioparcs.launcher.place import Home, Place, pass_token
-from aioparcs.launcher.sound import open_connections, why_not_fork, why_not_launch
+from aioparcs.launcher.sound import fork_quietly, open_connections, threads_lost_by_fork, why_not_launch
 from aioparcs.settings import Settings
 
 new_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -47,7 +47,6 @@ __all__ = [
     "connect",
     "connect_now",
     "die_with_parent",
-    "free_cpus",
     "launch",
     "new_loop",
     "pass_token",
@@ -67,15 +66,25 @@ def launch(
         home: where the runner is.
         settings: limits and deadlines.
         work: what a worker does with its place; returns its exit code.
-        fork: False to give each worker a fresh interpreter.
+        fork: False to give each worker a fresh interpreter, which is done as well when a fork would lose threads.
         rehearse: does once what each forked worker will do, and leaves no loop or thread behind.
     """
-    problem = why_not_launch() or (why_not_fork() if fork else None)
-    if problem:
+    if problem := why_not_launch():
         print(f"error: {problem}", file=sys.stderr)
         _end(1)
+    if fork and (threads := threads_lost_by_fork()):
+        fork = False
+        _warn(
+            f"main.py started threads before serve() ({', '.join(threads)}), and a forked worker would lose them: "
+            "each worker runs main.py anew, and shares no memory; "
+            "start them inside the service, or say so with serve(..., fork=False)"
+        )
     if fork:
-        _warn_of_connections()
+        for name in open_connections():
+            _warn(
+                f"main.py opened a connection before serve() ({name}), and all workers would share it; "
+                "open it inside the service, or call serve(..., fork=False)"
+            )
     warm_up()
     if fork:
         rehearse()
@@ -92,7 +101,7 @@ def launch(
     nursery = Nursery(home, ours, writing, work, fork=fork)
     parent = os.getpid()
     flush_output()
-    pid = os.fork()
+    pid = fork_quietly()
     if pid == 0:
         die_with_parent(parent)
         ours.close()
@@ -126,13 +135,8 @@ def _control(home: Home, settings: Settings, nursery: socket.socket, progress: i
         os._exit(code)
 
 
-def _warn_of_connections() -> None:
-    for name in open_connections():
-        print(
-            f"warning: main.py opened a connection before serve() ({name}), and all workers would share it; "
-            "open it inside the service, or call serve(..., fork=False)",
-            file=sys.stderr,
-        )
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def _end(code: int) -> NoReturn:

@@ -7,13 +7,13 @@ import ctypes
 import io
 import logging
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from aioparcs.auth import proof
+from aioparcs.launcher.limits import keep
 
 __all__ = [
     "SIGNALS",
@@ -22,7 +22,6 @@ __all__ = [
     "die_with_parent",
     "exit_code",
     "flush_output",
-    "free_cpus",
     "hold_signals",
     "release_signals",
     "run",
@@ -90,7 +89,7 @@ def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: i
     os.dup2(output, 1)
     os.dup2(output, 2)
     if limits:
-        _limit(limits, worker)
+        keep(limits, worker)
 
 
 def run(program: Callable[[], int]) -> int:
@@ -131,17 +130,3 @@ def flush_output() -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             pass  # the program closed it, or nobody reads it, or there is none
-
-
-def free_cpus(worker: int, count: int) -> set[int]:
-    """Choose ``count`` of this process's CPUs for a worker, so that its neighbours get others."""
-    allowed = sorted(os.sched_getaffinity(0))
-    return {allowed[(worker * count + i) % len(allowed)] for i in range(count)}
-
-
-def _limit(limits: Mapping[str, Any], worker: int) -> None:
-    if "cpus" in limits:
-        os.sched_setaffinity(0, free_cpus(worker, int(limits["cpus"])))
-    if "memory" in limits:
-        # Data, not address space: what is mapped but private to nobody, such as libraries, is no one's memory.
-        resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))

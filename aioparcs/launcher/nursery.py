@@ -34,7 +34,9 @@ from aioparcs.launcher.child import (
     run,
 )
 from aioparcs.launcher.children import Children
+from aioparcs.launcher.limits import why_not_kept
 from aioparcs.launcher.place import Home, Place, pass_token
+from aioparcs.launcher.sound import fork_quietly
 
 __all__ = ["MESSAGE_SIZE", "Nursery"]
 
@@ -42,8 +44,6 @@ __all__ = ["MESSAGE_SIZE", "Nursery"]
 MESSAGE_SIZE = 64 << 10
 # Seconds that the control side gets, when no worker is left, to tell the runner so.
 _LAST_WORDS = 1.5
-# Bytes that a worker needs, besides what it shares, to run at all: its loop, its buffers, a thread's stack.
-_WORKER_MEMORY = 16 << 20
 _DESCRIPTOR = struct.Struct("=i")
 
 
@@ -125,7 +125,7 @@ class Nursery:
     def _spawn_all(
         self, first: int, count: int, base: int, size: int, limits: dict[str, Any], parent: str | None
     ) -> None:
-        problem = _too_little(limits.get("memory"))
+        problem = why_not_kept(limits)
         diaries = Diary.make(count) if self._fork else [None] * count
         flush_output()
         for worker in range(first, first + count):
@@ -146,7 +146,7 @@ class Nursery:
         try:
             hold_signals()
             try:
-                pid = os.fork()
+                pid = os.fork() if self._fork else fork_quietly()
                 if pid == 0:
                     self._live(place, limits, parent, writing)
             finally:
@@ -222,21 +222,6 @@ class Nursery:
             self._control.sendmsg([msgpack.packb(message)], passed)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the next poll notices that it is gone
-
-
-def _too_little(memory: int | None) -> str | None:
-    """Say that a worker can't live with a memory limit, if so: what the launcher holds counts for each worker."""
-    if memory is None:
-        return None
-    with open("/proc/self/status") as file:
-        held = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmData:"))
-    if memory >= held + _WORKER_MEMORY:
-        return None
-    needed = -(-(held + _WORKER_MEMORY) >> 20)
-    return (
-        f"memory={memory >> 20}m is too little: main.py holds {held >> 20} MiB when it reaches serve(...), which count "
-        f"for each worker; give it {needed}m or more, or load less"
-    )
 
 
 def _why_no_process(error: OSError) -> str:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import socket
 import stat
 import threading
+import warnings
+from time import monotonic, sleep
 
-__all__ = ["open_connections", "why_not_fork", "why_not_launch"]
+__all__ = ["fork_quietly", "open_connections", "threads_lost_by_fork", "why_not_launch"]
+
+# Seconds in which a thread that was joined is gone for the kernel too.
+_END_OF_THREAD = 0.1
+# Threads that a message names.
+_NAMED = 5
 
 
 def why_not_launch() -> str | None:
@@ -21,15 +29,47 @@ def why_not_launch() -> str | None:
     return "serve() was called inside an event loop; call it at the end of main.py, outside of any coroutine"
 
 
-def why_not_fork() -> str | None:
-    """Say why a fork of this process would not be a sound worker, or None."""
-    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if not others:
-        return None
-    return (
-        f"main.py started threads before serve() ({', '.join(others)}), and a forked worker would lose them; "
-        "start them inside the service, or call serve(..., fork=False)"
-    )
+def threads_lost_by_fork() -> list[str]:
+    """
+    Name the threads of this process that a forked worker would need and not have, those of native libraries too.
+
+    A fork that does nothing is made first: libraries that survive one, such as OpenBLAS, end their threads before
+    it and start them anew when they need them. Those of OpenMP and of Rust's pools are still there, and a fork waits
+    for them without end.
+
+    Returns:
+        The names, or [] when a fork is sound.
+    """
+    if len(_threads()) < 2:
+        return []
+    pid = fork_quietly()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    deadline = monotonic() + _END_OF_THREAD
+    while len(threads := _threads()) > 1 and monotonic() < deadline:
+        sleep(0.001)
+    threads.pop(os.getpid(), None)
+    known = {thread.native_id: thread.name for thread in threading.enumerate()}
+    names = list(dict.fromkeys(known.get(number) or name for number, name in threads.items()))
+    return names if len(names) <= _NAMED else [*names[:_NAMED], f"{len(names) - _NAMED} more"]
+
+
+def fork_quietly() -> int:
+    """Fork without Python's warning of other threads, which -W error would make an error after the fork."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def _threads() -> dict[int, str]:
+    """Find this process's threads: their kernel's numbers and names."""
+    threads = {}
+    for number in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            with open(f"/proc/self/task/{number}/comm", errors="replace") as file:
+                threads[int(number)] = file.read().rstrip("\n")
+    return threads
 
 
 def open_connections() -> list[str]:

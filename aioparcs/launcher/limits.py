@@ -1,0 +1,59 @@
+"""What one worker may use: what the kernel can't keep is refused, and the rest is kept by the kernel."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["free_cpus", "keep", "why_not_kept"]
+
+# Bytes that a worker needs, besides what it shares, to run at all: its loop, its buffers, a thread's stack.
+_WORKER_MEMORY = 16 << 20
+# Bytes by which the advice is above what is just enough. A launcher holds more at its next request than at this one
+# (0.3 MiB measured), and more when it has to compile what it imports (1 to 5 MiB).
+_MARGIN = 16 << 20
+# What the kernel's limits are counted in: signed 64 bits here, and the largest means none.
+_LARGEST = 2**63 - 1
+
+
+def why_not_kept(limits: Mapping[str, Any]) -> str | None:
+    """Say why a worker can't live with its limits, or None: what the launcher holds counts for each worker."""
+    cpus, memory = limits.get("cpus"), limits.get("memory")
+    available = len(os.sched_getaffinity(0))
+    if cpus is not None and not (isinstance(cpus, int | float) and 1 <= cpus <= available):
+        return f"cpus={cpus!r} can't be kept here: whole CPUs are given, and there are {available}"
+    if memory is None:
+        return None
+    if type(memory) is not int or not 0 < memory <= _LARGEST:
+        return f"memory={memory!r} can't be kept: the kernel's limits are whole bytes, from 1 to {_LARGEST}"
+    held = _held()
+    if memory >= held + _WORKER_MEMORY:
+        return None
+    needed = -(-(held + _WORKER_MEMORY + _MARGIN) >> 20)
+    return (
+        f"memory={memory >> 20}m is too little: main.py holds {held >> 20} MiB when it reaches serve(...), which count "
+        f"for each worker; give it {needed}m or more, or load less"
+    )
+
+
+def keep(limits: Mapping[str, Any], worker: int) -> None:
+    """Have the kernel keep this process to its limits."""
+    if "cpus" in limits:
+        os.sched_setaffinity(0, free_cpus(worker, int(limits["cpus"])))
+    if "memory" in limits:
+        # Data, not address space: what is mapped but private to nobody, such as libraries, is no one's memory.
+        resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
+
+
+def free_cpus(worker: int, count: int) -> set[int]:
+    """Choose ``count`` of this process's CPUs for a worker, so that its neighbours get others."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return {allowed[(worker * count + i) % len(allowed)] for i in range(count)}
+
+
+def _held() -> int:
+    """Measure what the kernel counts of this process towards a limit of data, in bytes."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmData:"))
