@@ -9,6 +9,7 @@ import gc
 import importlib.util
 import os
 import secrets
+import signal
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -86,6 +87,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionstart() -> None:
+    # A shell that runs something in the background has it ignore Ctrl-C, and so would all programs of the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ[SESSION] = secrets.token_hex(8)
     if importlib.util.find_spec("uvloop"):
         import uvloop

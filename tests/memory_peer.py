@@ -16,7 +16,7 @@ from aioparcs import Address, Channel
 from aioparcs.settings import MIB
 from aioparcs.transport import dial, listen
 
-COUNT, SIZE = 10_000, 1 * MIB
+COUNT, SIZE = 2_000, 1 * MIB
 LARGE = 256 * MIB
 FIRST = 10  # messages that the receiver takes before it stops reading
 

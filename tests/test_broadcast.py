@@ -291,7 +291,7 @@ async def test_whom_a_lost_worker_would_have_fed_gets_it_all_the_same() -> None:
 
 
 async def test_one_that_is_lost_half_way_costs_the_others_nothing() -> None:
-    value = array(192 * MIB)
+    value = array(64 * MIB)
     async with job() as runner:
         tasks = await runner.start_many("chorus", 10)
         numbers = await pids(tasks)
