@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         StartError,
         WorkerLost,
     )
+    from aioparcs.pool import Pool
     from aioparcs.runner import Runner
     from aioparcs.runner.run import run
     from aioparcs.service import Service
@@ -62,6 +63,7 @@ _HOMES = {
     "SettingError": "aioparcs.errors",
     "StartError": "aioparcs.errors",
     "WorkerLost": "aioparcs.errors",
+    "Pool": "aioparcs.pool",
     "Runner": "aioparcs.runner",
     "run": "aioparcs.runner",
     "Service": "aioparcs.service",
@@ -83,6 +85,7 @@ __all__ = [
     "EndOfChannel",
     "HandshakeError",
     "ParcsError",
+    "Pool",
     "ProtocolError",
     "RemoteError",
     "Runner",

@@ -136,6 +136,7 @@ class Starter:
         setup: Mapping[str, Any] | None = None,
         concurrency: int = 1,
         progress: bool | str = True,
+        total: SupportsIndex | None = None,
         env: Mapping[str, str] | None = None,
         cpus: float | None = None,
         memory: int | str | None = None,
@@ -157,6 +158,8 @@ class Starter:
                 other calls: for constants that all calls need.
             concurrency: how many calls a worker runs at once: more than one are for coroutine functions.
             progress: whether watchers are told how far it is; a text is what it is called there.
+            total: how many calls there will be, for the progress: for calls that are submitted one by one, and for
+                items without a length.
             env: see `start`; each of the workers gets the same.
             cpus: see `start`; for each of them.
             memory: see `start`; for each of them.
@@ -185,6 +188,7 @@ class Starter:
             setup=setup,
             concurrency=concurrency,
             progress=progress,
+            total=total,
         )
 
     async def recv_any(self, tasks: Iterable[Task]) -> AsyncGenerator[tuple[Task, Any], None]:

@@ -412,7 +412,7 @@ async def main(runner):
         odd = await pool.map(range(10), return_exceptions=True)
         print(sum(isinstance(one, int) for one in odd))
     async with runner.pool("odd", 1, progress="one by one") as pool:
-        async for n in pool.imap(iter((1, 3, 5))):
+        async for n in pool.imap(n for n in (1, 3, 5)):
             pass
     async with runner.pool("odd", 1, progress=False) as pool:
         await pool.map([1])
@@ -468,14 +468,16 @@ async def test_a_pool_tells_of_its_last_results_before_it_is_over() -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.pool("functions", 2) as pool:
         await pool.map(range(100), function="add")
-        await until(lambda: witness.events[-1] == ("pooled", PoolState(pool._id, "functions", 100, 0, 100, 0, 2, 2)))
+        await until(
+            lambda: witness.events[-1] == ("pooled", PoolState(pool._progress.id, "functions", 100, 0, 100, 0, 2, 2))
+        )
 
 
 async def test_a_pool_tells_how_far_it_is_while_nothing_comes(tmp_path: Path) -> None:
     witness, go = Witness(), tmp_path / "go"
     async with job(witness=witness) as runner, runner.pool("functions", 1) as pool:
         waiting = pool.submit(str(go), function="wait_for")
-        state = PoolState(pool._id, "functions", 0, 0, 1, 1, 1, 1)
+        state = PoolState(pool._progress.id, "functions", 0, 0, 1, 1, 1, 1)
         await until(lambda: witness.events.count(("pooled", state)) >= 3)
         go.touch()
         await waiting

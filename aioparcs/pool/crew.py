@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-from aioparcs.engine import PoolState, WorkerSpec
+from aioparcs.engine import WorkerSpec
 from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.pool.dispatch import Dispatch
 from aioparcs.pool.member import Member
+from aioparcs.pool.progress import Watcher
 from aioparcs.task import Task
 
-__all__ = ["Crew", "Employer", "Watcher"]
+__all__ = ["Crew", "Employer"]
 
 # Workers that may die one after the other without one answer between before their module counts as broken.
 _DEATHS = 5
@@ -36,16 +37,6 @@ class Employer(Protocol):
 
     def let_go(self) -> None:
         """Keep nothing for replacements any more."""
-
-
-class Watcher(Protocol):
-    """Whoever is told of a pool; see `Observer`."""
-
-    def pooled(self, state: PoolState) -> None:
-        """Be told how far a pool is."""
-
-    def note(self, module: str, text: str) -> None:
-        """Be told what people should know."""
 
 
 class Crew:

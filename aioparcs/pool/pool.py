@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterable, Iterable, Mapping, Sized
+import operator
+from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import partial
 from typing import Any, Self, SupportsIndex
 from weakref import WeakSet
 
-from aioparcs.engine import PoolState, WorkerSpec, whole_number
-from aioparcs.pool.crew import Crew, Employer, Watcher
+from aioparcs.engine import WorkerSpec, whole_number
+from aioparcs.pool.crew import Crew, Employer
 from aioparcs.pool.dispatch import Dispatch
+from aioparcs.pool.progress import Headcount, Progress, Watcher
 from aioparcs.pool.results import Collection, Request, Results
 from aioparcs.pool.source import Source
 from aioparcs.pool.submissions import Submissions
@@ -22,9 +23,6 @@ Items = Iterable[Any] | AsyncIterable[Any]
 
 # Items for each worker that may be in flight, or done and not taken by whoever iterates over the results.
 _AHEAD = 256
-# Seconds between two reports to whoever watches.
-_PERIOD = 0.1
-_ids = itertools.count()
 
 
 class Pool:
@@ -58,21 +56,15 @@ class Pool:
         setup: Mapping[str, Any] | None = None,
         concurrency: int = 1,
         progress: bool | str = True,
+        total: SupportsIndex | None = None,
     ) -> None:
         self._size = whole_number("size", size, 1)
         self._function = _name(function)
         self._retries = whole_number("retries", retries, 0)
         concurrency = whole_number("concurrency", concurrency, 1)
-        self._observer = observer
-        self._make_crew = partial(
-            Crew, employer, observer, spec, setup, concurrency, changed=self._report, failed=self._fail
-        )
-        self._is_watched = bool(progress)
-        self._name = progress if isinstance(progress, str) else spec.module
-        self._id = next(_ids)
-        self._done = self._failures = self._total = 0
-        self._is_total_known = True
-        self._report_due: asyncio.TimerHandle | None = None
+        self._make_crew = partial(Crew, employer, observer, spec, setup, concurrency, failed=self._fail)
+        name = progress if isinstance(progress, str) else spec.module
+        self._progress = Progress(observer if progress else None, name, _total(total), self._headcount)
         self._sources: WeakSet[Source] = WeakSet()
         self._error: BaseException | None = None
         self._was_entered = self._is_open = False
@@ -81,7 +73,7 @@ class Pool:
         self._submissions: Submissions
 
     def __repr__(self) -> str:
-        return f"<Pool {self._name}: {self.size} workers, {self._done} done>"
+        return f"<Pool {self._progress.name}: {self.size} workers, {self._progress.done} done>"
 
     @property
     def size(self) -> int:
@@ -92,10 +84,9 @@ class Pool:
         if self._was_entered:
             raise RuntimeError("a pool is entered once; make another one")
         self._was_entered = True
-        self._loop = asyncio.get_running_loop()
         self._dispatch = Dispatch(self._retries, self._settled)
-        self._crew = self._make_crew(dispatch=self._dispatch)
-        self._submissions = Submissions()
+        self._crew = self._make_crew(dispatch=self._dispatch, changed=self._progress.report)
+        self._submissions = Submissions(self._progress.cancelled)
         self._dispatch.add_client(self._submissions)
         self._is_open = True
         try:
@@ -109,6 +100,7 @@ class Pool:
         await self._leave()
 
     async def _leave(self) -> None:
+        self._progress.stop()
         self._is_open = False
         self._dispatch.close()
         for source in self._sources:
@@ -119,11 +111,13 @@ class Pool:
             self._crew.abort()
             raise
         finally:
-            self._report()
+            self._progress.close()
 
     # Calls
 
-    async def map(self, items: Items, *, function: str = "", return_exceptions: bool = False) -> list[Any]:
+    async def map(
+        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
+    ) -> list[Any]:
         """
         Call the function with each item, and wait for all results.
 
@@ -134,6 +128,7 @@ class Pool:
             items: an iterable, or an async one.
             function: the name of the function; by default the pool's, which is the first that the module serves.
             return_exceptions: put the exceptions of failed calls into the list.
+            total: how many items there are, for the progress; by default their length, if they have one.
 
         Returns:
             The results in the order of the items.
@@ -142,13 +137,17 @@ class Pool:
             RemoteError, WorkerLost, EncodeError, DecodeError: a call failed, the first one; the others are given up.
             StartError: no worker is left, and none can be started.
         """
-        return await self._collect(items, function, spread=False, return_exceptions=return_exceptions)
+        return await self._collect(self._request(items, function, False, return_exceptions, total))
 
-    async def starmap(self, items: Items, *, function: str = "", return_exceptions: bool = False) -> list[Any]:
+    async def starmap(
+        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
+    ) -> list[Any]:
         """Do as `map` does, with items that are tuples of arguments."""
-        return await self._collect(items, function, spread=True, return_exceptions=return_exceptions)
+        return await self._collect(self._request(items, function, True, return_exceptions, total))
 
-    def imap(self, items: Items, *, function: str = "", return_exceptions: bool = False) -> Results:
+    def imap(
+        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
+    ) -> Results:
         """
         Call the function with each item, and give the results one by one, in the order of the items.
 
@@ -156,19 +155,39 @@ class Pool:
             items: see `map`.
             function: see `map`.
             return_exceptions: give the exceptions of failed calls as results, instead of raising them.
+            total: see `map`.
 
         Returns:
             What ``async for`` iterates over.
         """
-        return self._iterate(items, function, in_order=True, return_exceptions=return_exceptions)
+        return self._iterate(self._request(items, function, False, return_exceptions, total), in_order=True)
 
-    def imap_unordered(self, items: Items, *, function: str = "", return_exceptions: bool = False) -> Results:
+    def istarmap(
+        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
+    ) -> Results:
+        """Do as `imap` does, with items that are tuples of arguments."""
+        return self._iterate(self._request(items, function, True, return_exceptions, total), in_order=True)
+
+    def imap_unordered(
+        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
+    ) -> Results:
         """Do as `imap` does, and give each result as soon as it is there."""
-        return self._iterate(items, function, in_order=False, return_exceptions=return_exceptions)
+        return self._iterate(self._request(items, function, False, return_exceptions, total), in_order=False)
 
-    def submit(self, *args: Any, function: str = "", **kwargs: Any) -> asyncio.Future[Any]:
+    def istarmap_unordered(
+        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
+    ) -> Results:
+        """Do as `imap_unordered` does, with items that are tuples of arguments."""
+        return self._iterate(self._request(items, function, True, return_exceptions, total), in_order=False)
+
+    def submit(self, /, *args: Any, function: str = "", **kwargs: Any) -> asyncio.Future[Any]:
         """
         Make one call, as soon as a worker has room for it.
+
+        Args:
+            *args: the arguments of the call.
+            function: see `map`; an argument of this name must be given by its position.
+            **kwargs: the keyword arguments of the call.
 
         Returns:
             Its future. Cancelling that takes the call back, or cancels a coroutine function; a plain function that
@@ -176,7 +195,7 @@ class Pool:
         """
         self._check_open()
         future = self._submissions.add(_name(function) or self._function, args, kwargs)
-        self._expect(1)
+        self._progress.expect(1)
         self._dispatch.pump()
         return future
 
@@ -195,33 +214,27 @@ class Pool:
 
     # Inside
 
-    async def _collect(self, items: Items, function: str, *, spread: bool, return_exceptions: bool) -> list[Any]:
-        collection = Collection(self._request(items, function, spread=spread, return_exceptions=return_exceptions))
+    async def _collect(self, request: Request) -> list[Any]:
+        collection = Collection(request)
         self._dispatch.add_client(collection)
         return await collection.collect()
 
-    def _iterate(self, items: Items, function: str, *, in_order: bool, return_exceptions: bool) -> Results:
-        request = self._request(items, function, spread=False, return_exceptions=return_exceptions)
+    def _iterate(self, request: Request, *, in_order: bool) -> Results:
         results = Results(request, in_order=in_order, most=lambda: _AHEAD * len(self._dispatch.members))
         self._dispatch.add_client(results)
         return results
 
-    def _request(self, items: Items, function: str, *, spread: bool, return_exceptions: bool) -> Request:
+    def _request(
+        self, items: Items, function: str, spread: bool, return_exceptions: bool, total: SupportsIndex | None
+    ) -> Request:
         self._check_open()
-        size = len(items) if isinstance(items, Sized) else None
-        self._expect(size)
+        name = _name(function) or self._function
+        size = _length(items) if total is None else _total(total)
         source = Source(items, self._dispatch.pump)
         self._sources.add(source)
-        return Request(
-            source,
-            _name(function) or self._function,
-            spread,
-            return_exceptions,
-            self._dispatch.pump,
-            self._dispatch.drop_client,
-            size,
-            self._forgo,
-        )
+        self._progress.expect(size)
+        drop, forgo = self._dispatch.drop_client, self._progress.forgo
+        return Request(source, name, spread, return_exceptions, self._dispatch.pump, drop, size, forgo)
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -236,39 +249,12 @@ class Pool:
 
     # Progress
 
-    def _expect(self, count: int | None) -> None:
-        if count is None:
-            self._is_total_known = False
-        else:
-            self._total += count
-        self._report_soon()
-
-    def _forgo(self, count: int) -> None:
-        self._total -= count
-
     def _settled(self, count: int, failures: int) -> None:
-        self._done += count
-        self._failures += failures
         self._crew.answered()
-        self._report_soon()
+        self._progress.settled(count, failures)
 
-    def _report_soon(self) -> None:
-        if self._report_due is None and self._is_watched and self._is_open:
-            self._report_due = self._loop.call_later(_PERIOD, self._report)
-
-    def _report(self) -> None:
-        if self._report_due is not None:
-            self._report_due.cancel()
-            self._report_due = None
-        if not self._is_watched:
-            return
-        total = self._total if self._is_total_known else None
-        running, workers, wanted = self._dispatch.running * self._is_open, self.size, self._crew.wanted
-        self._observer.pooled(
-            PoolState(self._id, self._name, self._done, self._failures, total, running, workers, wanted)
-        )
-        if running:
-            self._report_soon()  # that nothing comes is news too
+    def _headcount(self) -> Headcount:
+        return Headcount(self._dispatch.running * self._is_open, self.size, self._crew.wanted)
 
 
 def _name(function: Any) -> str:
@@ -276,3 +262,16 @@ def _name(function: Any) -> str:
     if not isinstance(function, str):
         raise TypeError(f"function={function!r}: it is the name of a function that the module serves, a text")
     return function
+
+
+def _length(items: Items) -> int | None:
+    """Return how many items there are, None if they don't tell: it is of interest for the progress only."""
+    try:
+        length = operator.length_hint(items, -1)
+    except Exception:  # range(2**64), or whatever their own __len__ raises
+        return None
+    return None if length < 0 else length
+
+
+def _total(total: SupportsIndex | None) -> int | None:
+    return None if total is None else whole_number("total", total, 0)

@@ -82,6 +82,7 @@ class _Items(ABC):
         """Take no more items, and forget what is on its way; whoever waits is cancelled."""
         self._is_cancelled = True
         self._ready.clear()
+        self._forgo()
         self.wake()
 
     def fail(self, error: BaseException) -> None:
@@ -94,7 +95,6 @@ class _Items(ABC):
         self._is_closed = True
         self.cancel()
         self._request.drop(self)
-        self._forgo()
         await self._source.aclose()
 
     def __del__(self) -> None:

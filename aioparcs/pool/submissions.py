@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,11 +14,17 @@ __all__ = ["Submissions"]
 
 
 class Submissions:
-    """Calls in the order in which they were submitted, and their futures."""
+    """
+    Calls in the order in which they were submitted, and their futures.
+
+    Args:
+        cancelled: called with how many calls were cancelled, and will have no result.
+    """
 
     is_over = False
 
-    def __init__(self) -> None:
+    def __init__(self, cancelled: Callable[[int], None]) -> None:
+        self._cancelled = cancelled
         self._queue: deque[Work] = deque()
         self._futures: dict[Work, asyncio.Future[Any]] = {}
         self._count = 0
@@ -43,7 +49,7 @@ class Submissions:
 
     def settle(self, work: Work, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""
-        future = self._futures.get(work)
+        future = self._futures.pop(work, None)  # what becomes of it now changes nothing
         if future is None or future.done():  # it was cancelled in this iteration of the loop
             return
         if ok:
@@ -66,6 +72,6 @@ class Submissions:
                 future.set_exception(error)
 
     def _forget(self, work: Work, future: asyncio.Future[Any]) -> None:
-        del self._futures[work]
-        if future.cancelled():
+        if self._futures.pop(work, None) is not None and future.cancelled():
             work.withdraw()
+            self._cancelled(1)

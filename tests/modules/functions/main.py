@@ -15,6 +15,10 @@ def add(a: Any, b: Any = 1) -> Any:
     return a + b
 
 
+def keywords(**names: Any) -> dict[str, Any]:
+    return names
+
+
 def pid() -> int:
     return os.getpid()
 
@@ -88,4 +92,5 @@ serve(
     thing,
     say,
     vanish,
+    keywords,
 )
