@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from aioparcs.errors import SettingError
 
-__all__ = ["MAX_BUFFER_COUNT", "VERSION", "Settings", "parse_size"]
+__all__ = ["MAX_BUFFER_COUNT", "VARIABLES", "VERSION", "Settings", "misspelt", "parse_size"]
 
 # Said once: the package's metadata reads it from here.
 VERSION = "0.1.0"
@@ -83,6 +83,32 @@ class Settings(NamedTuple):
         """Make the variables that `from_env` reads, for what isn't the default."""
         defaults = self._field_defaults
         return {f"PARCS_{name.upper()}": str(v) for name, v in self._asdict().items() if v != defaults[name]}
+
+
+# Every variable of aioparcs by its name behind PARCS_; see docs/settings.md.
+VARIABLES = frozenset(
+    (
+        *(name.upper() for name in Settings._fields),
+        *("MODULES", "ENGINE", "PROGRESS", "NETWORK", "ADVERTISE", "REGISTRY", "BASE_IMAGE", "WHEELS"),
+        *("RUN", "IMAGES", "RUNNER", "JOB", "SLOT", "FIRST_SLOT", "PLACE", "PEERS", "TOKEN_FD", "TOKEN_FILE"),
+    )
+)
+
+
+def misspelt(environ: Mapping[str, str]) -> list[str]:
+    """
+    Find variables that are nearly one of aioparcs, and so do nothing.
+
+    Returns:
+        A line for each of them, with the name that it was probably meant to be.
+    """
+    unknown = [name for name in environ if name.startswith("PARCS_") and name[6:] not in VARIABLES]
+    if not unknown:
+        return []
+    from difflib import get_close_matches
+
+    near = {name: get_close_matches(name[6:].upper(), VARIABLES, 1, 0.8) for name in sorted(unknown)}
+    return [f"{name} is no setting; did you mean PARCS_{match[0]}?" for name, match in near.items() if match]
 
 
 def parse_size(text: str) -> int:

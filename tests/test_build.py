@@ -270,7 +270,7 @@ def test_a_failing_step_is_shown_with_its_last_lines(cluster: Cluster, build: Bu
     done = build(folder)
     first, *lines = done.stderr.splitlines()
     assert (done.code, done.images) == (1, [])
-    assert first.startswith(f"Error: {folder.name} (image {cluster.registry}/{folder.name}:")
+    assert first.startswith(f"error: {folder.name} (image {cluster.registry}/{folder.name}:")
     assert f"step 2/4 `RUN : {word}; seq 1 50 >&2; exit 7` ended with exit code 7" in first
     assert [line.strip() for line in lines] == [str(number) for number in range(31, 51)]
     assert containers(cluster, word) == []
@@ -316,7 +316,7 @@ def test_a_base_image_that_is_not_there(cluster: Cluster, build: Build, module: 
 def test_the_leader_can_not_be_reached() -> None:
     done = run("build", "factor", "--modules", EXAMPLES, LEADER_URL="tcp://127.0.0.1:1")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
-    assert done.stderr.startswith("Error: Docker at tcp://127.0.0.1:1: can't be reached: Connection refused; ")
+    assert done.stderr.startswith("error: Docker at tcp://127.0.0.1:1: can't be reached: Connection refused; ")
 
 
 def test_a_registry_that_is_not_there(cluster: Cluster, build: Build, module: Module) -> None:
@@ -343,4 +343,4 @@ def test_a_registry_that_is_not_there(cluster: Cluster, build: Build, module: Mo
 def test_bad_usage_is_told_before_anything_is_connected(arguments: list[str], message: str) -> None:
     command = ["build", "factor", "--modules", "examples", *arguments]
     done = run(*command, cwd=EXAMPLES.parent, LEADER_URL="tcp://127.0.0.1:1", PARCS_REGISTRY="")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"Error: {message}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {message}\n")

@@ -56,7 +56,14 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["nowhere"], "there is no module 'nowhere' in examples; found there: echo, factor, runner, sleeper"),
+        (["nowhere"], "there is no module 'nowhere' in examples; found there: runner"),
+        (["Runer"], "there is no module 'Runer' in examples; did you mean runner?"),
+        (
+            ["factors"],
+            "there is no module 'factors' in examples; factor is a service, which a runner starts; found there: runner",
+        ),
+        (["runner", "N=1", "P=2"], "a runner takes no arguments (N=1 P=2); set variables for it: -e N=1 -e P=2"),
+        (["runner", "90"], "a runner takes no arguments (90); set variables for it: -e NAME=VALUE"),
         (["runner", "-e", "N"], "-e 'N' is not NAME=VALUE"),
         (["runner", "-e", "=1"], "-e '=1' is not NAME=VALUE"),
         (["runner", "-q", "-v"], "-q and -v contradict each other"),
@@ -66,7 +73,7 @@ def test_version() -> None:
 )
 def test_bad_usage_of_run_is_one_line_and_exit_2(arguments: list[str], message: str) -> None:
     done = run("run", "--modules", "examples", *arguments, cwd=EXAMPLES.parent)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"Error: {message}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {message}\n")
 
 
 def test_a_folder_without_modules_says_what_a_module_is(tmp_path: Path) -> None:
@@ -81,7 +88,7 @@ def test_a_folder_without_modules_says_what_a_module_is(tmp_path: Path) -> None:
 def test_what_click_refuses_is_exit_2(arguments: list[str]) -> None:
     done = run(*arguments)
     assert done.returncode == 2
-    assert "Error: " in done.stderr
+    assert "error: " in done.stderr
 
 
 # Completion
@@ -96,9 +103,13 @@ def test_completion_prints_the_script_of_a_shell(shell: str) -> None:
 
 def test_completion_knows_the_modules() -> None:
     code = "from aioparcs.cli import main; main(prog_name='aioparcs')"
-    words = {"COMP_WORDS": "aioparcs run --modules examples f", "COMP_CWORD": "4"}
-    done = execute([sys.executable, "-c", code], EXAMPLES.parent, _AIOPARCS_COMPLETE="bash_complete", **words)
-    assert done.stdout == "plain,factor\n"
+    for command, offered in (
+        ("build", "plain,echo\nplain,factor\nplain,runner\nplain,sleeper\n"),
+        ("run", "plain,runner\n"),
+    ):
+        words = {"COMP_WORDS": f"aioparcs {command} --modules examples", "COMP_CWORD": "4"}
+        done = execute([sys.executable, "-c", code], EXAMPLES.parent, _AIOPARCS_COMPLETE="bash_complete", **words)
+        assert done.stdout == offered
 
 
 # new
@@ -119,15 +130,23 @@ def test_new_writes_over_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     done = run("new", "mine", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: mine is there already; choose another name\n"
+    assert done.stderr == "error: mine is there already; choose another name\n"
     assert (tmp_path / "mine").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["", " ", "\n", "bell\a", "blank ", "aioparcs", "new/aioparcs"])
+def test_new_refuses_names_that_would_make_trouble(tmp_path: Path, name: str) -> None:
+    done = run("new", name, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {name!r} can't be a project's name: ")
+    assert list(tmp_path.iterdir()) == []
 
 
 # The runner's program runs as python would run it
 
 
 def test_main_sees_what_python_would_give_it(project: Project) -> None:
-    folder = project("import sys; print(__name__, __file__, sys.argv, sys.path[0], sep='|')")
+    folder = project("import sys; print(__name__, __file__, sys.argv, sys.path[0], sep='|'); sys.exit()")
     done = run("run", folder)
     main = str(folder / "main.py")
     assert (done.returncode, done.stderr) == (0, "")
@@ -135,7 +154,9 @@ def test_main_sees_what_python_would_give_it(project: Project) -> None:
 
 
 def test_variables_and_modules_reach_the_runner(project: Project) -> None:
-    folder = project("import os; print(os.environ['A'], os.environ['B'], os.environ['PARCS_MODULES'])")
+    folder = project(
+        "import os; print(os.environ['A'], os.environ['B'], os.environ['PARCS_MODULES']); raise SystemExit"
+    )
     done = run("run", "runner", "--modules", folder.parent, "-e", "A=1=2", "-e", "B=", A="0")
     assert done.stdout == f"1=2  {folder.parent}\n"
 
@@ -161,6 +182,18 @@ def test_an_exception_at_the_top_level_shows_the_users_frames_only(project: Proj
     files = re.findall(r'File "(.*)", line (\d+)', done.stderr)
     assert files == [(str(folder / "main.py"), "4"), (str(folder / "main.py"), "2")]
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_a_main_that_runs_nothing_is_told_so(project: Project) -> None:
+    done = run("run", project("from aioparcs import run\nasync def main(runner): print('called')\n"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: runner/main.py ran nothing: its last line should be run(main)\n"
+
+
+def test_a_main_may_do_without_run(project: Project) -> None:
+    text = "import asyncio\nfrom aioparcs import Runner\nasync def main():\n    async with Runner(): print('called')\n"
+    done = run("run", project(f"{text}asyncio.run(main())\n"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "called\n", "")
 
 
 def test_a_main_that_cannot_be_compiled(project: Project) -> None:

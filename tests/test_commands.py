@@ -144,7 +144,7 @@ def test_a_container_without_output_and_one_that_is_not_there(
         missing = aioparcs("logs", job, "--worker", "9")
         assert (missing.returncode, missing.stderr) == (
             2,
-            f"Error: job {job} has no container 9; there are: 0, 1, 2\n",
+            f"error: job {job} has no container 9; there are: 0, 1, 2\n",
         )
         runner = aioparcs("logs", job)
         assert runner.returncode == 2
@@ -231,20 +231,20 @@ def test_a_runner_that_never_runs_says_why(cluster: Cluster, aioparcs: Aioparcs)
 def test_an_unknown_job_is_exit_2(cluster: Cluster, aioparcs: Aioparcs, command: list[str]) -> None:
     done = aioparcs(*command, "nothing")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"Error: there is no job 'nothing' on {cluster.leader_url}; there ")
+    assert done.stderr.startswith(f"error: there is no job 'nothing' on {cluster.leader_url}; there ")
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "--orphans"]])
 def test_rm_wants_either_jobs_or_orphans(arguments: list[str]) -> None:
     done = run("rm", *arguments)
-    assert (done.returncode, done.stderr) == (2, "Error: name jobs, or --orphans\n")
+    assert (done.returncode, done.stderr) == (2, "error: name jobs, or --orphans\n")
 
 
 @pytest.mark.parametrize("command", [["ps"], ["logs", "x"], ["rm", "x"], ["rm", "--orphans"], ["cluster", "init"]])
 def test_a_leader_that_is_not_there_is_one_line(command: list[str]) -> None:
     done = run(*command, LEADER_URL="tcp://127.0.0.1:9")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("Error: Docker at tcp://127.0.0.1:9: can't be reached: Connection refused; ")
+    assert done.stderr.startswith("error: Docker at tcp://127.0.0.1:9: can't be reached: Connection refused; ")
     assert done.stderr.count("\n") == 1
     assert run(*command, LEADER_URL="nonsense").returncode == 2
 

@@ -1,11 +1,14 @@
 import math
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aioparcs import SettingError, Settings
-from aioparcs.settings import parse_size
+from aioparcs.settings import VARIABLES, misspelt, parse_size
+from tests.jobs import execute
 from tests.strategies import property_test
 
 _sizes = [name for name, value in Settings()._asdict().items() if type(value) is int]
@@ -108,3 +111,32 @@ def test_any_text_is_a_positive_value_or_an_error(text: str, name: str) -> None:
 def test_settings_dont_change() -> None:
     with pytest.raises(AttributeError):
         Settings().max_body = 1  # type: ignore[misc]  # that is the point
+
+
+def test_the_variables_that_are_documented_are_those_that_there_are() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "settings.md").read_text()
+    documented = set(re.findall(r"^\| `PARCS_(\w+)`", text, re.MULTILINE))
+    assert documented == VARIABLES
+
+
+@pytest.mark.parametrize(
+    "name, meant",
+    [
+        ("PARCS_START_TIMOUT", "PARCS_START_TIMEOUT"),
+        ("PARCS_MODULE", "PARCS_MODULES"),
+        ("PARCS_liveness", "PARCS_LIVENESS"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_told(name: str, meant: str) -> None:
+    assert misspelt({name: "1", "PARCS_LIVENESS": "2"}) == [f"{name} is no setting; did you mean {meant}?"]
+
+
+def test_variables_of_others_are_no_settings() -> None:
+    assert misspelt({"PARCS_CLUSTER_DIR": "", "PARCS_TEST_SESSION": "", "PARCS_FOO": "", "PARCS": ""}) == []
+
+
+def test_a_runner_tells_of_a_misspelt_variable_once() -> None:
+    program = "from aioparcs import *\nasync def main(runner): Runner(), Runner()\nrun(main)"
+    done = execute(program, PARCS_START_TIMOUT="300")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "runner: PARCS_START_TIMOUT is no setting; did you mean PARCS_START_TIMEOUT?\n"

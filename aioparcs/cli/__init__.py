@@ -12,11 +12,12 @@ from click.shell_completion import get_completion_class
 from aioparcs import __version__
 from aioparcs.cli import modules as found
 from aioparcs.cli.build import build
-from aioparcs.cli.complete import modules_there
+from aioparcs.cli.complete import runners_there
 from aioparcs.cli.doctor import cluster, doctor
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
+from aioparcs.cli.group import Commands
 from aioparcs.cli.jobs import logs, ps, rm
-from aioparcs.cli.template import command_line, copy_to
+from aioparcs.cli.template import command_line, copy_to, why_no_project
 from aioparcs.display import Detail, opened
 from aioparcs.engine import observer
 from aioparcs.errors import ParcsError, SettingError
@@ -32,7 +33,7 @@ _EXIT_CODES = """
 Exit codes:
     0  the runner ended well
     1  the runner raised an exception, its own or a worker's
-    2  the command line, a setting or a module's name is wrong
+    2  the command line, a setting or a module's name is wrong, or its main.py runs nothing
   130  ended by Ctrl-C
   143  ended by SIGTERM
 Any other code is the runner's own, from sys.exit.
@@ -69,7 +70,7 @@ Put one of these lines into the file named beside it:
 """
 
 
-@click.group(epilog=_EXAMPLES + _EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, epilog=_EXAMPLES + _EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=_NAME, message="%(prog)s %(version)s")
 def main() -> None:
     """Run parallel programs: a runner and its workers, each with a channel of its own."""
@@ -89,8 +90,13 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
     return variables
 
 
-@main.command(epilog=_RUN_EXAMPLES + _EXIT_CODES)
-@click.argument("module", shell_complete=modules_there)
+@main.command(
+    short_help="Run a runner with its workers.",
+    epilog=_RUN_EXAMPLES + _EXIT_CODES,
+    context_settings={"allow_extra_args": True},
+)
+@click.pass_context
+@click.argument("module", shell_complete=runners_there)
 @click.option("-e", "--env", "variables", metavar="K=V", multiple=True, callback=_variables,
               help="Set an environment variable for the runner; may be repeated.")  # fmt: skip
 @click.option("--modules", metavar="DIR", type=click.Path(exists=True, file_okay=False),
@@ -103,6 +109,7 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
 @click.option("-q", "--quiet", is_flag=True, help="Show only failures and what the runner itself prints.")
 @click.option("-v", "--verbose", is_flag=True, help="Say too when each worker starts, connects and ends.")
 def run(
+    context: click.Context,
     module: str,
     variables: dict[str, str],
     modules: str | None,
@@ -117,6 +124,7 @@ def run(
     The services that it starts are looked for under --modules too, else beside the runner's folder.
     The runner prints to stdout, everything about the run goes to stderr.
     """
+    _refuse_arguments(context.args)
     if quiet and verbose:
         raise found.Usage("-q and -v contradict each other")
     if detach and where != "swarm":
@@ -126,7 +134,7 @@ def run(
         sys.exit(_submit(module, modules, variables, detail, detach))
     if where == "local":
         os.environ["PARCS_ENGINE"] = "local"
-    folder = found.find(module, found.roots(modules))
+    folder = found.find(module, found.roots(modules), runner=True)
     if modules:
         os.environ["PARCS_MODULES"] = os.path.abspath(modules)
     os.environ.update(variables)
@@ -142,11 +150,19 @@ def run(
     sys.exit(code)
 
 
+def _refuse_arguments(arguments: list[str]) -> None:
+    """Raise a `Usage` for what stands behind the module: a runner's input are variables."""
+    if arguments:
+        pairs = [f"-e {pair}" for pair in arguments if pair.partition("=")[1]]
+        how = " ".join(pairs) if len(pairs) == len(arguments) else "-e NAME=VALUE"
+        raise found.Usage(f"a runner takes no arguments ({' '.join(arguments)}); set variables for it: {how}")
+
+
 def _submit(module: str, modules: str | None, variables: dict[str, str], detail: Detail, detach: bool) -> int:
     from aioparcs.cli.submit import Order, submit  # Docker's libraries take longer to load than the rest together
 
     is_image = ("/" in module or ":" in module) and not os.path.exists(module)
-    runner = module if is_image else found.find(module, found.roots(modules))
+    runner = module if is_image else found.find(module, found.roots(modules), runner=True)
     folders = found.roots(modules) if modules or isinstance(runner, str) else [runner.parent]
     try:
         return submit(Order(runner, folders, variables, detail, detach))
@@ -163,6 +179,9 @@ def new(name: str) -> None:
 
     They run at once. What is there already under NAME is never written over.
     """
+    problem = why_no_project(name)
+    if problem:
+        raise found.Usage(f"{name!r} can't be a project's name: {problem}")
     try:
         copy_to(Path(name))
     except FileExistsError:

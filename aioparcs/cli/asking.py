@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 EXIT_CODES = """
 \b
-The leader's Docker is the one in LEADER_URL, else what Docker's own variables and context say.
+They talk to the Docker of the Swarm's leader: LEADER_URL names it, or else DOCKER_HOST or Docker's context.
 \b
 Exit codes:
     0  done

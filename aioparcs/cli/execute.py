@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from aioparcs.errors import SettingError
-from aioparcs.runner import explain
+from aioparcs.runner import Runner, explain
 
 __all__ = ["EX_INTERRUPTED", "EX_TERMINATED", "EX_USAGE", "execute", "terminable"]
 
@@ -25,12 +25,13 @@ def execute(folder: Path) -> int:
     """
     Run ``main.py`` of a folder and return the exit code that it ends with.
 
-    What it raises is printed to stderr, without the frames of this package.
+    What it raises is printed to stderr, without the frames of this package; so is that it never made a runner.
     """
     path = os.fspath(folder / "main.py")
     sys.argv[:] = [path]
     if not sys.flags.safe_path:  # `python -P main.py` would leave sys.path alone
         sys.path[0] = os.fspath(folder)
+    before = Runner.made
     try:
         runpy.run_path(path, run_name="__main__")
     except SystemExit as end:
@@ -40,6 +41,9 @@ def execute(folder: Path) -> int:
     except Exception as error:
         explain(error)
         return EX_USAGE if isinstance(error, SettingError) else 1
+    if Runner.made == before:
+        print(f"error: {folder.name}/main.py ran nothing: its last line should be run(main)", file=sys.stderr)
+        return EX_USAGE
     return 0
 
 

@@ -78,7 +78,7 @@ def logs(job: str, follow: bool, number: int | None) -> None:
     ask(_logs(job, follow, number))
 
 
-@click.command(epilog=_RM_EXAMPLES + EXIT_CODES)
+@click.command(short_help="Remove jobs, or what is left of them.", epilog=_RM_EXAMPLES + EXIT_CODES)
 @click.argument("jobs", metavar="[JOB]...", nargs=-1)
 @click.option("--orphans", is_flag=True, help="Remove what is left of jobs whose runner is gone.")
 def rm(jobs: tuple[str, ...], orphans: bool) -> None:

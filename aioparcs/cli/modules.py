@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
 from aioparcs.local import find_modules, module_folders
 
-__all__ = ["Usage", "find", "roots"]
+__all__ = ["Usage", "find", "roots", "runners"]
 
 MAIN = "main.py"
+_SERVES = re.compile(rb"^\s*(aioparcs\.)?serve\(", re.MULTILINE)
 
 
 class Usage(click.ClickException):
@@ -36,13 +39,14 @@ def roots(modules: str | None) -> list[Path]:
     return [Path.cwd(), Path.cwd().parent]
 
 
-def find(name: str, folders: Sequence[Path]) -> Path:
+def find(name: str, folders: Sequence[Path], *, runner: bool = False) -> Path:
     """
     Find a module's folder.
 
     Args:
         name: a module's name, a folder with a ``main.py``, or that file itself.
         folders: where names are looked up, see `roots`.
+        runner: it is to be run, so services are not offered in its place.
 
     Raises:
         Usage: there is no such module; the message lists those that there are.
@@ -60,14 +64,24 @@ def find(name: str, folders: Sequence[Path]) -> Path:
         raise Usage(f"{name} is not a module: it has no {MAIN}")
     if not is_name:
         raise Usage(f"there is no folder {name}")
-    raise Usage(f"there is no module {name!r} in {_listed(folders, ' or ')}; {_instead(there)}")
+    raise Usage(f"there is no module {name!r} in {_listed(folders, ' or ')}; {_instead(name, there, runner)}")
 
 
-def _instead(there: Iterable[str]) -> str:
-    names = ", ".join(sorted(there))
-    if names:
-        return f"found there: {names}"
-    return f"a module is a folder with a {MAIN}; name the folder that holds them with --modules"
+def runners(there: Mapping[str, Path]) -> list[str]:
+    """List the modules, of some by name, that can be run: those whose ``main.py`` doesn't call ``serve``."""
+    return sorted(name for name, folder in there.items() if not _SERVES.search((folder / MAIN).read_bytes()))
+
+
+def _instead(name: str, there: Mapping[str, Path], runner: bool) -> str:
+    if not there:
+        return f"a module is a folder with a {MAIN}; name the folder that holds them with --modules"
+    fit = runners(there) if runner else sorted(there)
+    near = get_close_matches(name.lower(), [other.lower() for other in there], 1)
+    meant = next((other for other in there if [other.lower()] == near), None)
+    if meant in fit:
+        return f"did you mean {meant}?"
+    service = f"{meant} is a service, which a runner starts; " if meant else ""
+    return f"{service}found there: {', '.join(fit)}" if fit else f"{service}no module there is a runner"
 
 
 def _listed(folders: Sequence[Path], separator: str) -> str:

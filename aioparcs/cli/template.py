@@ -9,10 +9,22 @@ import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 
-__all__ = ["command_line", "copy_to"]
+__all__ = ["command_line", "copy_to", "why_no_project"]
 
 # Templates aren't named *.py: they are read, never imported, compiled or checked as a part of this package.
 SUFFIX = ".in"
+
+
+def why_no_project(name: str) -> str | None:
+    """Say why a new folder can't be called so, or None."""
+    last = os.path.basename(os.path.abspath(name))
+    if not name.strip() or last != last.strip():
+        return "it is blank, or has a blank at an end"
+    if not name.isprintable():
+        return "it has characters that can't be printed"
+    if last == __package__.partition(".")[0]:
+        return "Python would find the folder instead of the package"
+    return None
 
 
 def copy_to(folder: Path) -> None:

@@ -32,5 +32,5 @@ def choose_engine(engine: Engine | str | None, folders: list[Path] | None) -> En
 
         return SwarmEngine()
     if isinstance(engine, str):
-        raise SettingError(f"there is no engine {engine!r} (PARCS_ENGINE): there are local and swarm")
+        raise SettingError(f"there is no engine {engine!r} (PARCS_ENGINE): choose local or swarm")
     return engine

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from aioparcs.display import Console, Shield
 from aioparcs.engine import Engine, Job, Observer, WorkerSpec, observer
@@ -17,7 +17,7 @@ from aioparcs.runner.employer import Employer
 from aioparcs.runner.engines import choose_engine
 from aioparcs.runner.hub import Hub
 from aioparcs.runner.workforce import Workforce
-from aioparcs.settings import Settings
+from aioparcs.settings import Settings, misspelt
 from aioparcs.starter import Starter
 from aioparcs.task import Task
 from aioparcs.transport import Listener
@@ -47,7 +47,12 @@ class Runner(Starter):
         tls: encrypt every connection (needs the extra ``aioparcs[tls]``).
         spawnable: the modules that services may start in their turn, image references too; by default all that
             have a bare name, and ``()`` for none. See docs/tree.md.
+
+    Attributes:
+        made: how many runners this process has made.
     """
+
+    made: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -59,11 +64,13 @@ class Runner(Starter):
         spawnable: Iterable[str] | None = None,
     ) -> None:
         check_may_direct("makes a Runner")
+        Runner.made += 1
         self._settings = settings or Settings.from_env()
         folders = None if modules is None else [Path(folder).resolve() for folder in modules]
         self._engine: Engine = choose_engine(engine, folders)
         self._tls = tls
         self._observer = Shield(observer.get() or Console())
+        _tell_misspelt(self._observer)
         # Whoever submits a runner to a Swarm names its job; what the runner starts is no part of that.
         job = os.environ.pop("PARCS_RUN", None) or secrets.token_hex(4)
         self._hub = Hub(job, self._settings, self._observer)
@@ -121,3 +128,13 @@ class Runner(Starter):
 
     def _employ(self) -> tuple[Employer, Observer]:
         return Employer(self._workforce), self._observer
+
+
+_told: set[str] = set()  # what this process has been told: it may make many runners
+
+
+def _tell_misspelt(watcher: Observer) -> None:
+    for line in misspelt(os.environ):
+        if line not in _told:
+            _told.add(line)
+            watcher.note("runner", line)
