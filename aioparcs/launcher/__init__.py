@@ -20,9 +20,11 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from aioparcs.errors import ParcsError
-from aioparcs.launcher.child import become_worker, die_with_parent, flush_output, warm_up
+from aioparcs.launcher.child import become_worker, die_with_parent, warm_up
+from aioparcs.launcher.children import is_tracker
 from aioparcs.launcher.connect import Connection, adopt, connect, connect_now
 from aioparcs.launcher.control import Control
+from aioparcs.launcher.leaving import flush_output, take_stock
 from aioparcs.launcher.lines import Lines
 from aioparcs.launcher.nursery import Nursery
 from aioparcs.launcher.output import PROGRESS
@@ -47,6 +49,7 @@ __all__ = [
     "connect",
     "connect_now",
     "die_with_parent",
+    "is_tracker",
     "launch",
     "new_loop",
     "pass_token",
@@ -90,6 +93,7 @@ def launch(
         rehearse()
     # What the module's top level made is everybody's: keep the collector from touching, and so copying, it.
     gc.collect()
+    inheritance = take_stock()
     gc.freeze()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -98,7 +102,7 @@ def launch(
     os.dup2(nothing, 0)  # workers have no input
     if nothing:
         os.close(nothing)
-    nursery = Nursery(home, ours, writing, work, fork=fork)
+    nursery = Nursery(home, ours, writing, work, inheritance, fork=fork)
     parent = os.getpid()
     flush_output()
     pid = fork_quietly()

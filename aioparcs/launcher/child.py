@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` wraps it in enums, whose making each worker would pay
+import contextlib
 import ctypes
 import io
 import logging
@@ -13,15 +14,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aioparcs.auth import proof
+from aioparcs.launcher.leaving import Inheritance, disown, leave
 from aioparcs.launcher.limits import keep
 
 __all__ = [
     "SIGNALS",
+    "TERMINATED",
     "adopt_orphans",
     "become_worker",
     "die_with_parent",
     "exit_code",
-    "flush_output",
     "hold_signals",
     "release_signals",
     "run",
@@ -31,6 +33,11 @@ __all__ = [
 
 # Those that the fork server handles. They are blocked around a fork: a child must never run its parent's handlers.
 SIGNALS = (signal.SIGTERM, signal.SIGCHLD)
+
+# The exit code of a worker that SIGTERM has ended.
+TERMINATED = 128 + signal.SIGTERM
+# Seconds that a worker's own threads get to end.
+_PATIENCE = 1.0
 
 set_handler: Callable[[int, Any], Any] = _signal.signal
 
@@ -57,7 +64,8 @@ def warm_up() -> None:
     proof(b"", "", b"")  # has OpenSSL load its digests
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.closed:  # the module may have put another in its place
-            stream.reconfigure(line_buffering=True)
+            with contextlib.suppress(OSError):  # what waits in it finds no room
+                stream.reconfigure(line_buffering=True)
 
 
 def hold_signals() -> None:
@@ -86,15 +94,20 @@ def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: i
         set_handler(number, _signal.SIG_DFL)
     release_signals()
     die_with_parent(parent)
+    disown()
     os.dup2(output, 1)
     os.dup2(output, 2)
     if limits:
         keep(limits, worker)
 
 
-def run(program: Callable[[], int]) -> int:
+def run(program: Callable[[], int], inheritance: Inheritance) -> int:
     """
-    Run a worker's program with random numbers of its own.
+    Run a worker's program with random numbers of its own, and leave as a Python program does.
+
+    Args:
+        program: returns the exit code.
+        inheritance: what was there before.
 
     Returns:
         Its exit code; what it raises is printed, and ``sys.exit`` is an end like any other.
@@ -103,16 +116,16 @@ def run(program: Callable[[], int]) -> int:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(int.from_bytes(os.urandom(4), "big"))
+    code = 1
     try:
-        return program()
+        code = program()
     except SystemExit as stop:
-        return exit_code(stop)
+        code = exit_code(stop)
     except BaseException:
         sys.excepthook(*sys.exc_info())
-        return 1
-    finally:
-        flush_output()
-        _libc.fflush(None)  # what libraries printed without Python
+    leave(inheritance, 0 if code == TERMINATED else _PATIENCE)
+    _libc.fflush(None)  # what libraries printed without Python
+    return code
 
 
 def exit_code(stop: SystemExit) -> int:
@@ -121,12 +134,3 @@ def exit_code(stop: SystemExit) -> int:
         return (stop.code or 0) & 0xFF
     print(stop.code, file=sys.stderr)
     return 1
-
-
-def flush_output() -> None:
-    """Write out what was printed, if anybody can still take it."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            pass  # the program closed it, or nobody reads it, or there is none

@@ -6,17 +6,19 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from time import monotonic
+from time import monotonic, sleep
 
-__all__ = ["Children"]
+__all__ = ["Children", "is_tracker"]
 
 # Seconds between SIGTERM, which a worker may use to clean up, and SIGKILL.
 _GRACE = 1.0
+# Seconds that trackers of shared memory get to clean up at the end, and between two looks whether they have.
+_CLEANING, _PAUSE = 1.0, 0.01
 
 
 class Children:
     """
-    The workers' processes, each the leader of a group that holds whatever it starts itself.
+    The workers' processes, each the leader of a group that holds whatever it starts itself and ends with it.
 
     Children that exist already are the module's own; they are asked to end when the launcher does.
     """
@@ -59,7 +61,7 @@ class Children:
         for pid, deadline in list(self._doomed.items()):
             if now >= deadline:
                 del self._doomed[pid]
-                _signal_group(pid, signal.SIGKILL)
+                self._end(pid, signal.SIGKILL)
         return max(0.0, min(self._doomed.values()) - now) * 1000 + 1 if self._doomed else None
 
     def reap(self) -> Iterator[tuple[int, int | None, int]]:
@@ -74,24 +76,43 @@ class Children:
                 return
             pid = ended.si_pid
             if pid in self._workers:
-                _signal_group(pid, signal.SIGKILL)
+                self._end_group(pid)
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             self._doomed.pop(pid, None)
             yield pid, self._workers.pop(pid, None), code
 
     def sweep(self) -> None:
         """End, when the workers have ended, what they or the module left running."""
+        deadline = monotonic() + _CLEANING
         while orphans := _children() - self._helpers:  # in groups of their own; their children come next
-            for pid in orphans:
+            cleaning = {pid for pid in orphans if is_tracker(pid)} if monotonic() < deadline else set()
+            for pid in orphans - cleaning:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+            for pid in cleaning:
+                os.waitpid(pid, os.WNOHANG)
+            if cleaning == orphans:
+                sleep(_PAUSE)
         for pid in _children() & self._helpers:
             os.kill(pid, signal.SIGTERM)
 
     def _end(self, pid: int, number: int) -> None:
-        _signal_group(pid, number)
         if number == signal.SIGTERM:
+            _signal_group(pid, number)
             self._doomed.setdefault(pid, monotonic() + _GRACE)
+        else:
+            os.kill(pid, number)  # it is not reaped yet; its group follows then
+
+    def _end_group(self, group: int) -> None:
+        """Kill what a worker that has ended left running, but let what cleans up behind it do so."""
+        orphans = _children() - self._workers.keys() - self._helpers
+        if not any(_group_of(pid) == group for pid in orphans):
+            _signal_group(group, signal.SIGKILL)  # nobody is there, as a rule
+            return
+        for pid in _processes():
+            if _group_of(pid) == group and not is_tracker(pid):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def _children() -> set[int]:
@@ -100,6 +121,31 @@ def _children() -> set[int]:
             return set(map(int, file.read().split()))
     except OSError:  # a kernel without this list, or no /proc
         return set()
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def is_tracker(pid: int) -> bool:
+    """
+    Tell whether a process is a resource tracker of multiprocessing.
+
+    It removes what processes that have ended without doing so left in shared memory, and ends by itself when the last
+    of those that can reach it does.
+    """
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return b"resource_tracker import main" in file.read()
+    except OSError:
+        return False
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -28,12 +28,12 @@ from aioparcs.launcher.child import (
     adopt_orphans,
     become_worker,
     die_with_parent,
-    flush_output,
     hold_signals,
     release_signals,
     run,
 )
 from aioparcs.launcher.children import Children
+from aioparcs.launcher.leaving import Inheritance, flush_output
 from aioparcs.launcher.limits import why_not_kept
 from aioparcs.launcher.place import Home, Place, pass_token
 from aioparcs.launcher.sound import fork_quietly
@@ -56,16 +56,25 @@ class Nursery:
         control: this end of the socket pair to the control side; messages keep their boundaries.
         progress: the descriptor that workers write their progress to.
         work: what a worker does with its place; returns its exit code.
+        inheritance: what forked workers find there.
         fork: False to give each worker a fresh interpreter.
     """
 
     def __init__(
-        self, home: Home, control: socket.socket, progress: int, work: Callable[[Place], int], *, fork: bool
+        self,
+        home: Home,
+        control: socket.socket,
+        progress: int,
+        work: Callable[[Place], int],
+        inheritance: Inheritance,
+        *,
+        fork: bool,
     ) -> None:
         self._home = home
         self._control = control
         self._progress = progress
         self._work = work
+        self._inheritance = inheritance
         self._fork = fork
         self._children = Children()
         self._diaries: dict[int, Diary | None] = {}  # by worker
@@ -170,7 +179,7 @@ class Nursery:
             become_worker(parent, output, limits, place.worker)
             if not self._fork:
                 self._start_afresh(place)
-            code = run(lambda: self._work(place))
+            code = run(lambda: self._work(place), self._inheritance)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:

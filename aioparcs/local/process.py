@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from aioparcs.launcher import Lines, die_with_parent
+from aioparcs.launcher import Lines, die_with_parent, is_tracker
 
 __all__ = ["Process"]
 
@@ -132,14 +132,10 @@ def _ended_well(pid: int) -> bool:
 
 
 def _kill_session(session: int) -> None:
-    """Kill what a process has left in its session: its own children's children, for example."""
-    for name in os.listdir("/proc"):
-        if not name.isdecimal():
-            continue
+    """Kill what a process has left in its session: its own children's children, but not what cleans up behind it."""
+    for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
         try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                # The fields behind the command, which may hold anything: state, parent, group, session.
-                if int(file.read().rpartition(b")")[2].split()[3]) == session and int(name) != session:
-                    os.kill(int(name), signal.SIGKILL)
-        except (OSError, IndexError):
+            if os.getsid(pid) == session and pid != session and not is_tracker(pid):
+                os.kill(pid, signal.SIGKILL)
+        except OSError:
             continue  # it has ended

@@ -15,6 +15,7 @@ from typing import Any
 
 from aioparcs.channel import CONCURRENCY, RECALLED, Answers, Call, Channel, Diary, error_map
 from aioparcs.errors import EndOfChannel
+from aioparcs.launcher.leaving import OUR_THREADS
 from aioparcs.service.frames import own
 
 __all__ = ["Functions"]
@@ -168,7 +169,8 @@ class Functions:
     # Running
 
     def _start_thread(self) -> None:
-        self._thread = threading.Thread(target=self._work, name="aioparcs-functions", daemon=True)
+        # No daemon: threads that functions start would be daemons too, and not waited for at the worker's end.
+        self._thread = threading.Thread(target=self._work, name=f"{OUR_THREADS}functions", daemon=False)
         self._thread.start()
 
     def _work(self) -> None:

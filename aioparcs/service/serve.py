@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Coroutine
 from functools import partial
 from typing import Any, NoReturn
@@ -18,7 +19,8 @@ from aioparcs.channel import Channel, error_map
 from aioparcs.entry import is_imported_by_multiprocessing, module_name
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
 from aioparcs.launcher import Connection, Home, Place, adopt, connect, connect_now, launch, new_loop
-from aioparcs.launcher.child import run, set_handler, warm_up
+from aioparcs.launcher.child import TERMINATED, run, set_handler, warm_up
+from aioparcs.launcher.leaving import Inheritance, flush_output
 from aioparcs.service.door import Door
 from aioparcs.service.frames import report
 from aioparcs.service.original import serve_original
@@ -31,8 +33,6 @@ from aioparcs.wire import FrameType
 
 __all__ = ["serve"]
 
-# The exit code of a worker that SIGTERM has ended.
-_TERMINATED = 128 + signal.SIGTERM
 _USAGE = "this is a service: a runner starts it, with runner.start({module!r}); try: aioparcs run RUNNER"
 
 
@@ -71,7 +71,8 @@ def serve(*targets: Any, fork: bool = True) -> None:
         place = home.place
         warm_up()
         random.seed()  # whatever the module did; in a fork `random` does so itself
-        _leave(run(lambda: _work(home, settings, program, place)))
+        inheritance = Inheritance((), frozenset(threading.enumerate()))
+        _leave(run(lambda: _work(home, settings, program, place), inheritance))
     if home is not None:
         work = partial(_work, home, settings, program)
         launch(home, settings, work, fork=fork, rehearse=partial(_rehearse, home, settings))
@@ -94,7 +95,7 @@ def _work(home: Home, settings: Settings, program: Program, place: Place) -> int
         nonlocal stopped
         stopped = True
         if task is None:
-            raise SystemExit(_TERMINATED)
+            raise SystemExit(TERMINATED)
         loop.call_soon_threadsafe(task.cancel)  # so that the program's ``finally`` blocks run
 
     # Not by the loop, whose handlers cost a worker more, and wait for the loop's turn as this one does.
@@ -110,7 +111,7 @@ def _work(home: Home, settings: Settings, program: Program, place: Place) -> int
     except asyncio.CancelledError:
         if not stopped:
             raise
-        code = _TERMINATED
+        code = TERMINATED
     loop.run_until_complete(_end_tasks())
     return code
 
@@ -194,6 +195,5 @@ def _leave(code: int, message: str = "") -> NoReturn:
     """End the process without waiting for threads that user code may have left in a computation."""
     if message:
         print(message, file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_output()
     os._exit(code)
