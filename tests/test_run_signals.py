@@ -61,6 +61,7 @@ async def main(runner):
 run(main)
 """
 MOMENTS = {"starting": STARTING, "working": WORKING, "leaving": LEAVING}
+STOPPING = {signal.SIGINT: "stopping; press Ctrl-C again to end at once\n", signal.SIGTERM: "stopping\n"}
 
 Program = subprocess.Popen[str]
 
@@ -97,7 +98,7 @@ def test_a_signal_ends_the_job_and_leaves_nothing(moment: str, number: signal.Si
     with program(HEAD + MOMENTS[moment], PARCS_MODULES=modules) as process:
         workers = begin(process)
         process.send_signal(number)
-        assert end(process) == (code, "", f"stopped by {number.name}\n")
+        assert end(process) == (code, "", f"{STOPPING[number]}stopped by {number.name}\n")
         assert left(workers, 2) == []
 
 
@@ -116,15 +117,25 @@ def test_ctrl_c_in_a_terminal_reaches_the_runner_alone(modules: str) -> None:
     with program(HEAD + WORKING, PARCS_MODULES=modules) as process:
         workers = begin(process)
         os.killpg(process.pid, signal.SIGINT)
-        assert end(process) == (130, "", "stopped by SIGINT\n")
+        assert end(process) == (130, "", f"{STOPPING[signal.SIGINT]}stopped by SIGINT\n")
         assert left(workers, 2) == []
+
+
+def test_a_signal_is_answered_at_once_however_long_the_end_takes(modules: str) -> None:
+    with program(HEAD + CLEANING_UP.replace("SECONDS", "60"), PARCS_MODULES=modules) as process:
+        begin(process)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert process.stderr.readline() == STOPPING[signal.SIGINT]
+        process.send_signal(signal.SIGINT)
+        assert end(process)[0] == 130
 
 
 def test_the_program_may_clean_up_before_it_ends(modules: str) -> None:
     with program(HEAD + CLEANING_UP.replace("SECONDS", "0.1"), PARCS_MODULES=modules) as process:
         begin(process)
         process.send_signal(signal.SIGINT)
-        assert end(process) == (130, "cleaning up\ncleaned up\n", "stopped by SIGINT\n")
+        assert end(process) == (130, "cleaning up\ncleaned up\n", f"{STOPPING[signal.SIGINT]}stopped by SIGINT\n")
 
 
 def cleaning_up(process: Program) -> None:
@@ -153,5 +164,6 @@ def test_a_second_ctrl_c_ends_at_once(text: str, wait: Callable[[Program], None]
         wait(process)
         process.send_signal(signal.SIGINT)
         code, _, err = end(process)
-        assert (code, err) == (130, "stopped by SIGINT\n")
+        # A loop that is blocked can't say that it will stop.
+        assert (code, err) == (130, f"{STOPPING[signal.SIGINT] * (text is CLEANING_UP)}stopped by SIGINT\n")
         assert left(workers, 2) == []

@@ -21,6 +21,7 @@ from aioparcs.cli.template import command_line, copy_to, why_no_project
 from aioparcs.display import Detail, opened
 from aioparcs.engine import observer
 from aioparcs.errors import ParcsError, SettingError
+from aioparcs.settings import misspelt
 
 __all__ = ["main"]
 
@@ -161,6 +162,8 @@ def _refuse_arguments(arguments: list[str]) -> None:
 def _submit(module: str, modules: str | None, variables: dict[str, str], detail: Detail, detach: bool) -> int:
     from aioparcs.cli.submit import Order, submit  # Docker's libraries take longer to load than the rest together
 
+    for line in misspelt(os.environ):  # the runner, which sees those of -e alone, would not say so
+        click.echo(f"runner: {line}", err=True)
     is_image = ("/" in module or ":" in module) and not os.path.exists(module)
     runner = module if is_image else found.find(module, found.roots(modules), runner=True)
     folders = found.roots(modules) if modules or isinstance(runner, str) else [runner.parent]

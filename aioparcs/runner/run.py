@@ -10,13 +10,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from aioparcs.display import watched
 from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
-from aioparcs.errors import ParcsError, SettingError
+from aioparcs.errors import ParcsError, RemoteError, SettingError
 from aioparcs.launcher import new_loop
 from aioparcs.runner.runner import Runner
 from aioparcs.starter import Starter
@@ -123,11 +124,22 @@ def explain(error: BaseException) -> None:
     if isinstance(error, ParcsError):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
         place = f" ({_short(Path(where[-1].filename))}:{where[-1].lineno})" if where else ""
-        print(f"error{place}: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
+        print(f"error{place}: {_told_once(error)}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
         return
     report = traceback.TracebackException.from_exception(error)
     _prune(report)
     print("".join(report.format()), end="", file=sys.stderr)
+
+
+def _told_once(error: ParcsError) -> str:
+    """Write an error, and below it the worker's traceback without its last line, which says the same."""
+    if not isinstance(error, RemoteError):
+        return str(error)
+    where = f" in worker {error.worker}" if error.worker else ""
+    text = error.traceback.rstrip()
+    if text.endswith(error.message):
+        text = text.removesuffix(error.message).rpartition("\n")[0]  # its class stands before it
+    return f"{error.type}{where}: {error.message}" + (f"\n{text}" if text else "")
 
 
 def _short(path: Path) -> str:
@@ -151,13 +163,14 @@ def _is_internal(frame: traceback.FrameSummary) -> bool:
 
 class Stop:
     """
-    Turns SIGINT and SIGTERM into a cancellation of the program.
+    Turns SIGINT and SIGTERM into a cancellation of the program, which a line announces: its end may take a while.
 
     Handlers of the ``signal`` module, not the loop's: they also work while the user's code blocks the loop.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._hurries = False
 
     async def guard(self, program: Awaitable[None]) -> None:
         loop = asyncio.get_running_loop()
@@ -166,9 +179,10 @@ class Stop:
 
         def stop(number: int, _frame: FrameType | None) -> None:
             if self.signal is not None:
+                self._hurries = True
                 raise KeyboardInterrupt
             self.signal = number
-            loop.call_soon_threadsafe(task.cancel)
+            loop.call_soon_threadsafe(self._begin, task)
 
         # Signals are the main thread's: in another one the program runs without a way to be stopped by them.
         numbers = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
@@ -178,3 +192,10 @@ class Stop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _begin(self, task: asyncio.Task[Any]) -> None:
+        task.cancel()
+        if not self._hurries:  # the second signal may have come before this call
+            hint = "; press Ctrl-C again to end at once" if self.signal == signal.SIGINT else ""
+            with suppress(OSError, ValueError, AttributeError):  # nobody reads it, or there is no such stream
+                print(f"stopping{hint}", file=sys.stderr, flush=True)
