@@ -193,6 +193,43 @@ serve(draw, fork={fork})
     assert len({plain for plain, _ in draws}) == len({other for _, other in draws}) == 3
 
 
+GENERATORS = """
+import random, numpy.random, helper
+from aioparcs import serve
+rng = numpy.random.default_rng()
+same = rng
+rngs = [random.Random(i) for i in range(2)]
+class Model:
+    noise = numpy.random.PCG64(1)
+    def __init__(self):
+        self.own = numpy.random.RandomState(2)
+model = Model()
+secure, seeded, numpys = random.SystemRandom(), random._inst, numpy.random.mtrand._rand
+def draw(rng=random.Random(1), *, other=random.Random(2)):
+    return helper.draw()
+serve(draw, fork={fork})
+"""
+
+
+@pytest.mark.parametrize("fork", [True, False])
+async def test_generators_whose_numbers_all_workers_would_repeat_are_named(tmp_path: Path, fork: bool) -> None:
+    witness = Witness()
+    module(tmp_path, "drawing", GENERATORS.format(fork=fork))
+    (tmp_path / "drawing" / "helper.py").write_text("import random\nmine = random.Random()\ndraw = mine.random\n")
+    async with job(tmp_path, witness=witness) as runner, runner.start_many("drawing", 2) as tasks:
+        one, other = await asyncio.gather(*(t.call("draw") for t in tasks))
+        assert (one == other) is fork
+    lines = witness.lines.get(None, [])
+    assert len(lines) == fork
+    if fork:
+        told = re.match(
+            r"warning: main\.py made random generators before serve\(\) \((.*)\), and all workers", lines[0]
+        )
+        assert told
+        names = "rng, rngs[0], rngs[1], Model.noise, model.own, a default of draw(), draw(other=), mine"
+        assert sorted(told[1].split(", ")) == sorted(names.split(", "))
+
+
 async def test_exit_functions_run_once_in_the_launcher(tmp_path: Path) -> None:
     text = """
 import atexit, os, tempfile

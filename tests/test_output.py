@@ -89,6 +89,76 @@ def test_the_console_writes_each_line_at_once(monkeypatch: pytest.MonkeyPatch) -
     assert writes == ["factor:3 | text\n", "factor | launcher\n", "factor: making its environment\n"]
 
 
+LOGGING = """
+import logging, logging.config
+from aioparcs import serve
+logging.getLogger("library").addHandler(logging.NullHandler())
+FORMAT = "own %(levelname)s %(message)s"
+{top}
+def setup():
+    {setup}
+def log():
+    {function}
+    logging.debug("fine")
+    logging.info("plain")
+    logging.getLogger("mine").warning("loud")
+    root = logging.getLogger()
+    return len(root.handlers), root.level
+serve(setup, log)
+"""
+BASIC = "logging.basicConfig(format=FORMAT)"
+LEVEL = "logging.basicConfig(format=FORMAT, level=logging.DEBUG)"
+ALL = ["own DEBUG fine", "own INFO plain", "own WARNING loud"]
+ADDED = "logging.getLogger().setLevel(logging.INFO); logging.getLogger().addHandler(logging.NullHandler())"
+TABLE = "logging.config.dictConfig({'version': 1, 'root': {'level': 'INFO'}})"
+
+
+@pytest.mark.parametrize(
+    "top, setup, function, lines, state",
+    [
+        ("", "pass", "pass", ["INFO root: plain", "WARNING mine: loud"], (0, 20)),
+        (BASIC, "pass", "pass", ["own WARNING loud"], (1, 30)),
+        ("", BASIC, "pass", ["own WARNING loud"], (1, 30)),
+        ("", "pass", LEVEL, ALL, (1, 10)),
+        ("logging.getLogger().setLevel(logging.DEBUG)", "pass", BASIC, ALL, (1, 10)),
+        ("", "pass", ADDED, [], (1, 20)),
+        ("", "pass", TABLE, ["INFO root: plain", "WARNING mine: loud"], (0, 20)),
+    ],
+)
+async def test_a_workers_logging_is_as_it_configures_it(
+    tmp_path: Path, top: str, setup: str, function: str, lines: list[str], state: tuple[int, int]
+) -> None:
+    witness = Witness()
+    text = LOGGING.format(top=top, setup=setup, function=function)
+    async with job(module(tmp_path, "logging_", text), witness=witness) as runner:
+        async with runner.start("logging_") as t:
+            await t.call("setup")
+            assert await t.call("log") == list(state)
+    assert witness.lines.get(0, []) == lines
+
+
+@pytest.mark.parametrize(
+    "top, inside, lines",
+    [
+        ("", "", ["INFO root: begun", "WARNING mine: loud"]),
+        ("", "logging.basicConfig(format='own %(message)s')", ["own loud"]),
+        ("logging.basicConfig(format='own %(message)s', level=20)", "", ["own begun", "own loud"]),
+    ],
+)
+def test_a_runners_records_are_shown_as_its_workers_are(top: str, inside: str, lines: list[str]) -> None:
+    done = execute(
+        f"""{HEAD}import logging
+{top}
+async def main(runner):
+    {inside}
+    logging.info("begun")
+    logging.getLogger("mine").warning("loud")
+run(main)
+"""
+    )
+    assert (done.returncode, done.stderr.splitlines()) == (0, lines)
+
+
 # As an observer gets it
 
 

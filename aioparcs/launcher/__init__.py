@@ -20,12 +20,14 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from aioparcs.errors import ParcsError
+from aioparcs.launcher.chance import shared_generators
 from aioparcs.launcher.child import become_worker, die_with_parent, warm_up
 from aioparcs.launcher.children import is_tracker
 from aioparcs.launcher.connect import Connection, adopt, connect, connect_now
 from aioparcs.launcher.control import Control
 from aioparcs.launcher.leaving import flush_output, take_stock
 from aioparcs.launcher.lines import Lines
+from aioparcs.launcher.logs import show_logs
 from aioparcs.launcher.nursery import Nursery
 from aioparcs.launcher.output import PROGRESS
 from aioparcs.launcher.place import Home, Place, pass_token
@@ -53,6 +55,7 @@ __all__ = [
     "launch",
     "new_loop",
     "pass_token",
+    "show_logs",
 ]
 
 # Seconds that the module's own exit functions get when the launcher ends.
@@ -87,6 +90,11 @@ def launch(
             _warn(
                 f"main.py opened a connection before serve() ({name}), and all workers would share it; "
                 "open it inside the service, or call serve(..., fork=False)"
+            )
+        if names := shared_generators():
+            _warn(
+                f"main.py made random generators before serve() ({', '.join(names)}), and all workers would draw the "
+                "same numbers from them; make them in setup() or in the service, with a seed for each worker"
             )
     warm_up()
     if fork:

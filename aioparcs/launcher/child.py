@@ -6,7 +6,6 @@ import _signal  # type: ignore[import-not-found]  # `signal` wraps it in enums, 
 import contextlib
 import ctypes
 import io
-import logging
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 from aioparcs.auth import proof
 from aioparcs.launcher.leaving import Inheritance, disown, leave
 from aioparcs.launcher.limits import keep
+from aioparcs.launcher.logs import show_logs
 
 __all__ = [
     "SIGNALS",
@@ -59,8 +59,7 @@ def adopt_orphans() -> None:
 
 def warm_up() -> None:
     """Do once, before any fork, what each worker would do for itself otherwise, with memory and time of its own."""
-    if not logging.getLogger().handlers:
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    show_logs()
     proof(b"", "", b"")  # has OpenSSL load its digests
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.closed:  # the module may have put another in its place

@@ -18,7 +18,7 @@ from typing import Any
 from aioparcs.display import watched
 from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
 from aioparcs.errors import ParcsError, RemoteError, SettingError
-from aioparcs.launcher import new_loop
+from aioparcs.launcher import new_loop, show_logs
 from aioparcs.runner.runner import Runner
 from aioparcs.starter import Starter
 
@@ -36,7 +36,8 @@ def run(main: Main) -> None:
     """
     Run a runner as a program; returns when it has succeeded and ends the process otherwise.
 
-    On a terminal it shows how far its workers and pools are, unless ``PARCS_PROGRESS`` is ``off``.
+    On a terminal it shows how far its workers and pools are, unless ``PARCS_PROGRESS`` is ``off``. Log records of
+    level INFO and above are shown, as those of workers are, unless the program configures logging itself.
 
     Ctrl-C and SIGTERM cancel it, so that it ends gracefully and leaves nothing of its job; a second Ctrl-C ends it
     at once. In another thread than the main one, which alone gets signals, it runs without that. In a child of
@@ -57,6 +58,7 @@ def run(main: Main) -> None:
     try:
         check_may_direct("calls run()")
         _check(main)
+        show_logs()
         with watched(), asyncio.Runner(loop_factory=new_loop) as loop_runner:
             loop_runner.run(stop.guard(_run(main)))
     except SettingError as error:

@@ -1,0 +1,55 @@
+"""Random generators that a module has made, and all forks of it would repeat."""
+
+from __future__ import annotations
+
+import random
+import sys
+import sysconfig
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+__all__ = ["shared_generators"]
+
+_LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if "lib" in name})
+# Items of a list or a table that are looked at.
+_ITEMS = 100
+
+
+def shared_generators() -> list[str]:
+    """
+    Name the variables of the program's own modules that hold a random generator, itself or as a part.
+
+    The generators behind the functions of `random` and `numpy.random` are no such ones: each worker seeds them anew.
+    """
+    kinds: tuple[type, ...] = (random.Random,)
+    seeded: list[Any] = [random._inst]  # whose methods are the module's functions
+    if numpy_random := sys.modules.get("numpy.random"):
+        kinds += (numpy_random.Generator, numpy_random.RandomState, numpy_random.BitGenerator)
+        seeded.append(numpy_random.mtrand._rand)
+    found: dict[int, str] = {}
+    own = {name: module for name, module in list(sys.modules.items()) if _is_own(module)}
+    for module in own.values():
+        for name, value in list(vars(module).items()):
+            for part_name, part in [(name, value), *_parts(name, value, own)]:
+                if issubclass(type(part), kinds) and type(part) is not random.SystemRandom and part not in seeded:
+                    found.setdefault(id(part), part_name)
+    return list(found.values())
+
+
+def _is_own(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and not file.startswith(_LIBRARIES) and module.__name__.partition(".")[0] != "aioparcs"
+
+
+def _parts(name: str, value: Any, own: dict[str, ModuleType]) -> Iterator[tuple[str, Any]]:
+    """Give the items of a container, the attributes of a class or of an object, the default values of a function."""
+    if isinstance(value, list | tuple):
+        yield from ((f"{name}[{i}]", item) for i, item in enumerate(value[:_ITEMS]))
+    elif isinstance(value, dict):
+        yield from ((f"{name}[{key!r}]", item) for key, item in list(value.items())[:_ITEMS])
+    elif isinstance(value, FunctionType):
+        yield from ((f"a default of {name}()", item) for item in value.__defaults__ or ())
+        yield from ((f"{name}({key}=)", item) for key, item in (value.__kwdefaults__ or {}).items())
+    elif (isinstance(value, type) and value.__module__ in own) or type(value).__module__ in own:
+        yield from ((f"{name}.{key}", item) for key, item in list(getattr(value, "__dict__", {}).items()))
