@@ -181,7 +181,8 @@ run(main)
 """
 
 
-async def test_nobody_outlives_a_runner_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stopped", ["none", "fork servers", "all"])
+async def test_nobody_outlives_a_runner_that_is_killed(tmp_path: Path, stopped: str) -> None:
     with program(ORPHANS, SPINS=str(tmp_path / "spins")) as runner:
         assert runner.stdout
         beside = int(await asyncio.to_thread(runner.stdout.readline))
@@ -189,8 +190,11 @@ async def test_nobody_outlives_a_runner_that_is_killed(tmp_path: Path) -> None:
         processes = family(runner.pid)
         assert beside in [process.pid for process in processes]
         assert len(processes) == 3 * 3 + 1
+        for process in processes if stopped == "all" else psutil.Process(runner.pid).children():
+            if stopped != "none":
+                process.suspend()
         runner.kill()
-        await gone(processes, 2)
+        await gone(processes, 2 if stopped == "none" else 5)  # whoever can't end by itself is given its time
 
 
 @pytest.mark.parametrize("how", ["import time; time.sleep(60)", "while True: pass"])

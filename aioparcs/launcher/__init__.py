@@ -118,13 +118,13 @@ def launch(
         die_with_parent(parent)
         ours.close()
         os.close(writing)
-        _control(home, settings, theirs, reading)
+        _control(home, settings, theirs, reading, parent)
     theirs.close()
     os.close(reading)
     _end(nursery.serve(pid))
 
 
-def _control(home: Home, settings: Settings, nursery: socket.socket, progress: int) -> NoReturn:
+def _control(home: Home, settings: Settings, nursery: socket.socket, progress: int, server: int) -> NoReturn:
     """Be the control side; whatever happens, the module's own code after its fork is never reached."""
     code = 1
     try:
@@ -144,6 +144,7 @@ def _control(home: Home, settings: Settings, nursery: socket.socket, progress: i
         traceback.print_exc()
     finally:
         flush_output()
+        os.kill(server, signal.SIGCONT)  # if it is stopped: it ends when this process does, and its workers with it
         os._exit(code)
 
 

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 # Those that the fork server handles. They are blocked around a fork: a child must never run its parent's handlers.
-SIGNALS = (signal.SIGTERM, signal.SIGCHLD)
+SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGCONT)
 
 # The exit code of a worker that SIGTERM has ended.
 TERMINATED = 128 + signal.SIGTERM

@@ -86,9 +86,11 @@ class Nursery:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         adopt_orphans()
-        # An engine that ties launchers to the runner's life has the kernel kill them. From here on SIGTERM does,
-        # for it lets this process take along what its workers have started.
-        die_with_parent(os.getppid(), signal.SIGTERM)
+        # An engine that ties launchers to the runner's life has the kernel kill them. From here on this process ends
+        # by itself, and takes along what its workers have started; SIGCONT tells it so even when it is stopped.
+        self._parent = os.getppid()
+        signal.signal(signal.SIGCONT, self._on_sigcont)
+        die_with_parent(self._parent, signal.SIGCONT)
 
     def serve(self, control_pid: int) -> int:
         """Serve until the control side is gone or SIGTERM comes; returns the exit code, and no worker is left."""
@@ -112,6 +114,9 @@ class Nursery:
     def _on_sigterm(self, *_: object) -> None:
         self._terminated = True  # no more here: this interrupts whatever is being done, a fork for example
 
+    def _on_sigcont(self, *_: object) -> None:
+        self._terminated |= os.getppid() != self._parent
+
     # Requests
 
     def _take_request(self) -> bool:
@@ -122,20 +127,28 @@ class Nursery:
             return False
         if not data:
             return False
-        verb, *arguments = msgpack.unpackb(data)
-        if verb == "spawn":
-            self._spawn_all(*arguments)
-        elif verb == "kill":
-            self._children.kill(*arguments)
-        elif verb == "end":
-            self._children.kill_all(signal.SIGTERM)
+        try:
+            verb, *arguments = msgpack.unpackb(data)
+            if verb == "spawn":
+                self._spawn_all(*arguments)
+            elif verb == "kill":
+                self._children.kill(*arguments)
+            elif verb == "end":
+                self._children.kill_all(signal.SIGTERM)
+        except Exception as error:  # the workers that are there have no part in it
+            print(f"error: the launcher could not do what it was asked for: {error!r}", file=sys.stderr)
         return True
 
     def _spawn_all(
         self, first: int, count: int, base: int, size: int, limits: dict[str, Any], parent: str | None
     ) -> None:
         problem = why_not_kept(limits)
-        diaries = Diary.make(count) if self._fork else [None] * count
+        diaries: list[Diary | None] = [None] * count
+        try:
+            if self._fork:
+                diaries[:] = Diary.make(count)
+        except OSError as error:
+            problem = f"there is no memory for what it has to write down: {error.strerror}"
         flush_output()
         for worker in range(first, first + count):
             if self._terminated:
