@@ -53,7 +53,7 @@ class CommandEngine:
             [*self._command, sys.executable, str(folder / "main.py")],
             folder,
             {**ENVIRONMENT, **job.settings.to_env(), **spec.env, **home.to_env(token)},
-            inherit=token,
+            inherit=[token],
             keep=20,
             on_line=lambda line: job.observer.output(spec.module, None, line),
         )

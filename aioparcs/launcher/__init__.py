@@ -32,6 +32,7 @@ from aioparcs.launcher.nursery import Nursery
 from aioparcs.launcher.output import PROGRESS
 from aioparcs.launcher.place import Home, Place, pass_token
 from aioparcs.launcher.sound import fork_quietly, open_connections, threads_lost_by_fork, why_not_launch
+from aioparcs.launcher.sources import report_sources
 from aioparcs.settings import Settings
 
 new_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -75,6 +76,7 @@ def launch(
         fork: False to give each worker a fresh interpreter, which is done as well when a fork would lose threads.
         rehearse: does once what each forked worker will do, and leaves no loop or thread behind.
     """
+    report_sources()
     if problem := why_not_launch():
         print(f"error: {problem}", file=sys.stderr)
         _end(1)

@@ -14,8 +14,10 @@ from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSp
 from aioparcs.errors import StartError, signal_name
 from aioparcs.launcher import Home, pass_token
 from aioparcs.local.environments import Environments
+from aioparcs.local.launchers import Launcher, Launchers
 from aioparcs.local.modules import find_module, module_folders
 from aioparcs.local.process import Process
+from aioparcs.local.sources import Sources, Tree
 from aioparcs.transport import Listener, listen
 
 __all__ = ["LocalEngine"]
@@ -25,8 +27,6 @@ _V1_PORT = 4444
 _V1_LEADER = "tcp://127.0.0.1:4321"
 # Seconds that a launcher gets to end by itself when the job is over, after what the runner has given it.
 _LAST_GRACE = 3.0
-
-_Key = tuple[Path, tuple[tuple[str, str], ...], str]
 
 
 class LocalEngine:
@@ -42,8 +42,10 @@ class LocalEngine:
 
     def __init__(self, modules: list[Path] | None = None) -> None:
         self._folders = modules if modules is not None else module_folders()
-        self._processes: list[Process] = []
-        self._launchers: dict[_Key, int] = {}
+        self._processes: dict[int, Process] = {}
+        self._next_slot = 0
+        self._launchers = Launchers()
+        self._trees: dict[Path, Tree] = {}
         self._v1: Process | None = None
         self._environments = Environments()
         self._closed = False
@@ -73,17 +75,20 @@ class LocalEngine:
             slot = self._start_v1(spec, folder, python, count)
         else:
             slot = self._launcher(spec, folder, python)
+            self._launchers.occupy(slot, first)
         placement = Placement(slot, first, count, spec.limits)
         return WorkerGroup(spec, first, count, (placement,))
 
     async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
         """Tell what becomes of the group's launchers."""
-        for placement in group.placements:
-            yield LauncherState(placement.launcher, "running")
-        for placement in group.placements:
-            code = await asyncio.shield(self._processes[placement.launcher].exited)
-            how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-            yield LauncherState(placement.launcher, "gone", how, code)
+        (placement,) = group.placements
+        slot = placement.launcher
+        yield LauncherState(slot, "running")
+        code = await asyncio.shield(self._processes[slot].exited)
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        yield LauncherState(slot, "gone", how, code)
+        self._launchers.forget(slot)
+        del self._processes[slot]
 
     async def address(self, launcher: int) -> Address:
         """Tell where a service of the original PARCS listens."""
@@ -95,10 +100,13 @@ class LocalEngine:
     async def stop(self, group: WorkerGroup) -> None:
         """Kill the group's launchers, and their workers with them."""
         for placement in group.placements:
-            self._processes[placement.launcher].kill()
+            if process := self._processes.get(placement.launcher):
+                process.kill()
 
     async def release(self, group: WorkerGroup) -> None:
-        """Keep them: a launcher's next workers are forked from what it has loaded."""
+        """End launchers that will get no more workers; the others are kept, with what they have loaded."""
+        for placement in group.placements:
+            self._launchers.release(placement.launcher, group.first)
 
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
         """The last lines that a launcher itself printed."""
@@ -110,15 +118,26 @@ class LocalEngine:
         await self._environments.aclose()
         if self._v1:
             self._v1.kill()
-        await asyncio.gather(*(process.wait(_LAST_GRACE) for process in self._processes))
+        self._launchers.close()
+        await asyncio.gather(*(process.wait(_LAST_GRACE) for process in self._processes.values()))
 
     def _launcher(self, spec: WorkerSpec, folder: Path, python: str) -> int:
-        """Find the launcher's slot, or start one."""
+        """Return the slot of the launcher to ask, after starting it if there is none that runs the code as it is."""
         key = (folder, tuple(sorted(spec.env.items())), python)
-        slot = self._launchers.get(key)
-        if slot is None or self._processes[slot].exited.done():
-            home = Home(self._job.address, self._job.id, len(self._processes), self._job.token, None)
-            slot = self._launchers[key] = self._spawn(spec, folder, python, home)
+        slot = self._launchers.find(key)
+        if slot is not None:
+            return slot
+        sources = Sources(self._trees.setdefault(folder, Tree(folder)))
+        try:
+            slot = self._spawn(spec, folder, python, sources.report)
+        except BaseException:
+            sources.close()
+            raise
+        self._launchers.add(slot, Launcher(key, self._processes[slot], sources))
+        if self._launchers.outdated(key):
+            self._job.observer.note(
+                spec.module, "its code has changed: only workers that start from now on run the new"
+            )
         return slot
 
     def _start_v1(self, spec: WorkerSpec, folder: Path, python: str, count: int) -> int:
@@ -132,25 +151,45 @@ class LocalEngine:
         self._v1 = self._processes[slot]
         return slot
 
-    def _spawn(self, spec: WorkerSpec, folder: Path, python: str, home: Home | None) -> int:
-        """Start a launcher, or without a home a service of the original PARCS; returns its slot."""
-        job = self._job
+    def _spawn(self, spec: WorkerSpec, folder: Path, python: str, report: int | None) -> int:
+        """
+        Start a launcher; returns its slot.
+
+        Args:
+            spec: what is to run.
+            folder: the module.
+            python: the interpreter.
+            report: see `Sources`; None for a service of the original PARCS, which is no launcher.
+        """
+        job, slot = self._job, self._next_slot
+        leader = {"LEADER_URL": os.environ.get("LEADER_URL", _V1_LEADER)} if report is None else {}
+        home = Home(job.address, job.id, slot, job.token, None)
         try:
-            token = pass_token(job.token) if home else None
-            leader = {} if home else {"LEADER_URL": os.environ.get("LEADER_URL", _V1_LEADER)}
-            variables = home.to_env(token) if home and token else {}
+            inherited, variables = _inheritance(home, report) if report is not None else ([], {})
             process = Process(
                 [python, str(folder / "main.py")],
                 folder,
                 {**os.environ, **leader, **job.settings.to_env(), **spec.env, **variables},
-                inherit=token,
+                inherit=inherited,
                 keep=job.settings.last_lines,
                 on_line=lambda line: job.observer.output(spec.module, None, line),
             )
         except OSError as error:
             raise StartError(spec.module, f"can't run {python}: {error.strerror}") from error
-        self._processes.append(process)
-        return len(self._processes) - 1
+        self._processes[slot] = process
+        self._next_slot += 1
+        return slot
+
+
+def _inheritance(home: Home, report: int) -> tuple[list[int], dict[str, str]]:
+    """Make what a launcher inherits: descriptors, and the variables that tell of them and of the runner."""
+    token = pass_token(home.token)
+    try:
+        copy = os.dup(report)
+    except OSError:
+        os.close(token)
+        raise
+    return [token, copy], {**home.to_env(token), "PARCS_SOURCES_FD": str(copy)}
 
 
 def _check_limits(spec: WorkerSpec) -> None:

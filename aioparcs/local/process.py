@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from aioparcs.launcher import Lines, die_with_parent, is_tracker
@@ -25,7 +25,7 @@ class Process:
         command: what to run, and its arguments.
         folder: where it runs.
         environ: its whole environment.
-        inherit: a descriptor that it inherits; this end is closed.
+        inherit: descriptors that it inherits; they are closed here.
         keep: how many of its last lines are remembered.
         on_line: called with each line that it prints.
 
@@ -42,7 +42,7 @@ class Process:
         folder: Path,
         environ: Mapping[str, str],
         *,
-        inherit: int | None = None,
+        inherit: Sequence[int] = (),
         keep: int,
         on_line: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -59,13 +59,13 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=() if inherit is None else (inherit,),
+                pass_fds=inherit,
                 start_new_session=True,  # Ctrl-C is the runner's affair
                 preexec_fn=lambda: die_with_parent(parent),  # one system call, from a library loaded before
             )
         finally:
-            if inherit is not None:
-                os.close(inherit)
+            for descriptor in inherit:
+                os.close(descriptor)
         assert self._process.stdout is not None
         self._pipe = self._process.stdout
         try:
@@ -83,10 +83,10 @@ class Process:
         """The last lines that it printed."""
         return tuple(self._lines.last)
 
-    def kill(self) -> None:
-        """End it, and with it, by their parent-death signal, its workers."""
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End it by a signal, and with it, by their parent-death signal, its workers."""
         if not self.exited.done():
-            os.kill(self._process.pid, signal.SIGKILL)  # send_signal() would reap it, behind the back of `_reap`
+            os.kill(self._process.pid, number)  # send_signal() would reap it, behind the back of `_reap`
 
     async def wait(self, timeout: float) -> None:
         """Wait for its end; kill it after ``timeout`` seconds, or when this is cancelled."""

@@ -20,6 +20,7 @@ class Employer:
     def __init__(self, workforce: Workforce) -> None:
         self._workforce = workforce
         self._holds: dict[int, Hold] = {}  # by worker
+        self._kept: set[Hold] = set()
 
     async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
         """Have workers placed; see `Workforce.place`."""
@@ -30,13 +31,16 @@ class Employer:
     async def replace(self, spec: WorkerSpec, task: Task) -> Task:
         """Have a worker placed where another one was that is gone; see `Workforce.replace`."""
         successor = await self._workforce.replace(spec, task, self._holds.get(task.worker))
+        self._holds.pop(task.worker, None)
         self._keep([successor])
         return successor
 
     def let_go(self) -> None:
         """Let go of all launchers whose workers have ended, or as soon as they have."""
-        for hold in set(self._holds.values()):
+        for hold in self._kept:
             self._workforce.let_go(hold)
 
     def _keep(self, tasks: list[Task]) -> None:
-        self._holds |= {task.worker: hold for task in tasks if (hold := self._workforce.keep(task))}
+        held = {task.worker: hold for task in tasks if (hold := self._workforce.keep(task))}
+        self._holds |= held
+        self._kept.update(held.values())

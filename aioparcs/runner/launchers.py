@@ -127,6 +127,11 @@ class Launcher:
         """True while it can be asked for workers."""
         return self._link is not None and not self._is_lost and not self._gone.is_set()
 
+    @property
+    def is_gone(self) -> bool:
+        """True once the engine has said so; what it sent last may still be on its way."""
+        return self._end is not None
+
     def connect(self, link: Link) -> None:
         """Take the control connection, and send what was asked for before it was there."""
         self._link = link
@@ -326,6 +331,7 @@ class Launcher:
             self._observer.stopped(task.module, task.worker)
         else:
             self._observer.ended(task.module, task.worker, lost.reason if lost else None)
+        self._stopped.pop(task.worker, None)
         self._on_end(task.worker)
 
 

@@ -266,6 +266,8 @@ class Workforce:
                 request.timer.cancel()
             request.hold.workers -= 1
             self._let_go(request.hold)
+            for placement in request.group.placements:
+                self._forget_launcher(placement.launcher)
         self.on_end(worker)
 
     def _let_go(self, hold: Hold) -> None:
@@ -279,6 +281,20 @@ class Workforce:
                 if self._holds.get(placement.launcher) is hold:
                     del self._holds[placement.launcher]
             self.own(self._release(hold.group))
+
+    def _forget_launcher(self, slot: int) -> None:
+        """Let go of a launcher that is gone, once all of its workers are: a runner may start others for days."""
+        launcher = self._hub.launchers.get(slot)
+        if launcher is None or not launcher.is_gone or slot not in self._supervised:
+            return
+        groups = (request.group for request in self._requests.values())
+        if not any(placement.launcher == slot for group in groups for placement in group.placements):
+            self._supervised.discard(slot)
+            self.own(self._bury(launcher))
+
+    async def _bury(self, launcher: Launcher) -> None:
+        await launcher.end(self._settings.close_timeout)
+        del self._hub.launchers[launcher.slot]
 
     async def _release(self, group: WorkerGroup) -> None:
         try:
@@ -312,11 +328,14 @@ class Workforce:
 
     async def _hear_engine(self, group: WorkerGroup) -> None:
         async for state in self._engine.states(group):
-            launcher = self._hub.launchers[state.launcher]
+            launcher = self._hub.launchers.get(state.launcher)
+            if launcher is None:
+                continue  # it was gone before, and forgotten
             if state.state in ("failed", "gone"):
                 if (state.state == "failed" or state.exitcode) and (hold := self._holds.get(state.launcher)):
                     hold.has_failed = True
                 launcher.gone(state, await self._engine.post_mortem(state.launcher))
+                self._forget_launcher(state.launcher)
             else:
                 launcher.hear(state)
 

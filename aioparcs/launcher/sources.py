@@ -1,0 +1,48 @@
+"""Which files of code a launcher has loaded, for an engine that wants to know when they have changed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+
+import aioparcs
+
+__all__ = ["report_sources"]
+
+_VARIABLE = "PARCS_SOURCES_FD"
+
+
+def report_sources() -> None:
+    """Write down the files that this program has loaded, without those of installed packages, if anybody asks."""
+    descriptor = os.environ.pop(_VARIABLE, None)
+    if descriptor is None:
+        return
+    lines = (
+        b"%d %d %d %s\0" % (status.st_mtime_ns, status.st_size, status.st_ino, os.fsencode(path))
+        for path in _loaded()
+        if (status := _stat(path))
+    )
+    with open(int(descriptor), "wb") as report:
+        report.write(b"".join(lines) + b"\0")
+
+
+def _loaded() -> list[str]:
+    paths = sysconfig.get_paths()
+    folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    installed = tuple(os.path.join(folder, "") for folder in (*folders, os.path.dirname(aioparcs.__file__)))
+    files = {getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())}
+    return [
+        path
+        for path in files
+        if isinstance(path, str)
+        and not path.startswith(installed)
+        and not {"site-packages", "dist-packages"}.intersection(path.split(os.sep))
+    ]
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None

@@ -1,0 +1,101 @@
+"""The launchers of one job: which one the next workers come from, and which ones nobody needs any more."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from aioparcs.local.process import Process
+from aioparcs.local.sources import Sources
+
+__all__ = ["Key", "Launcher", "Launchers"]
+
+# Launchers without workers that are kept, each with all that its main.py has loaded, for the next ones to be forked.
+_MOST_IDLE = 8
+
+Key = tuple[Path, tuple[tuple[str, str], ...], str]
+
+
+class Launcher:
+    """
+    One launcher.
+
+    Args:
+        key: its module's folder, its environment and its interpreter.
+        process: the process.
+        sources: the code that it runs.
+
+    Attributes:
+        groups: the groups of workers that it has, by the numbers of their first ones.
+    """
+
+    def __init__(self, key: Key, process: Process, sources: Sources) -> None:
+        self.key = key
+        self.process = process
+        self.sources = sources
+        self.groups: set[int] = set()
+
+
+class Launchers:
+    """All launchers that run, by slot."""
+
+    def __init__(self) -> None:
+        self._all: dict[int, Launcher] = {}
+        self._current: dict[Key, int] = {}  # the one to ask for more workers; the one that was asked last comes last
+
+    def add(self, slot: int, launcher: Launcher) -> None:
+        """Take a new launcher, which is asked for workers from now on."""
+        self._all[slot] = launcher
+        self._current[launcher.key] = slot
+
+    def find(self, key: Key) -> int | None:
+        """Return the slot of the launcher to ask, or None if there is none that runs the code as it is now."""
+        slot = self._current.pop(key, None)
+        launcher = None if slot is None else self._all.get(slot)
+        if slot is None or launcher is None or launcher.process.exited.done():
+            return None
+        if launcher.sources.have_changed():
+            self._end_if_idle(launcher)
+            return None
+        self._current[key] = slot
+        return slot
+
+    def outdated(self, key: Key) -> int:
+        """Count the groups of workers that run code which has changed meanwhile."""
+        current = self._current.get(key)
+        return sum(len(one.groups) for slot, one in self._all.items() if one.key == key and slot != current)
+
+    def occupy(self, slot: int, group: int) -> None:
+        """Take note that a launcher has workers."""
+        self._all[slot].groups.add(group)
+
+    def release(self, slot: int, group: int) -> None:
+        """Take note that a group's workers have ended; end launchers that nobody needs."""
+        launcher = self._all.get(slot)
+        if launcher is None:
+            return
+        launcher.groups.discard(group)
+        if self._current.get(launcher.key) != slot:
+            self._end_if_idle(launcher)
+        idle = [other for other in self._current.values() if not self._all[other].groups]
+        for other in idle[:-_MOST_IDLE]:
+            del self._current[self._all[other].key]
+            self._end_if_idle(self._all[other])
+
+    def forget(self, slot: int) -> None:
+        """Let go of a launcher whose process has ended."""
+        launcher = self._all.pop(slot, None)
+        if launcher:
+            launcher.sources.close()
+            if self._current.get(launcher.key) == slot:
+                del self._current[launcher.key]
+
+    def close(self) -> None:
+        """Let go of all."""
+        for slot in list(self._all):
+            self.forget(slot)
+
+    @staticmethod
+    def _end_if_idle(launcher: Launcher) -> None:
+        if not launcher.groups:
+            launcher.process.kill(signal.SIGTERM)

@@ -1,0 +1,116 @@
+"""Whether the Python code that a launcher has loaded is still what is on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Sources", "Tree"]
+
+_Mark = tuple[int, int, int]  # when it was modified, its size, and its inode
+
+
+class _Folder(NamedTuple):
+    """What a folder held when it was modified last: its Python files, and the folders in it."""
+
+    modified: int
+    files: list[str]
+    folders: list[str]
+
+
+class Tree:
+    """
+    A module's folder: all its Python files, at any depth.
+
+    Only files and folders that may hold code are looked at, and the names in a folder are read again only when it has
+    changed: among many data files that costs a few system calls.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._top = str(folder)
+        self._folders: dict[str, _Folder] = {}
+
+    def marks(self) -> dict[str, _Mark]:
+        """Return how each file is now."""
+        found: dict[str, _Mark] = {}
+        seen: dict[str, _Folder] = {}
+        waiting = [self._top]
+        while waiting:
+            path = waiting.pop()
+            if folder := self._look(path):
+                seen[path] = folder
+                waiting += folder.folders
+                found |= {file: mark for file in folder.files if (mark := _mark(file))}
+        self._folders = seen
+        return found
+
+    def _look(self, path: str) -> _Folder | None:
+        known = self._folders.get(path)
+        try:
+            modified = os.stat(path).st_mtime_ns
+            return known if known and known.modified == modified else _read(path, modified)
+        except OSError:
+            return None  # it is gone, or isn't this user's to read
+
+
+class Sources:
+    """
+    The Python code of one launcher: the module's folder, and what else `serve` reports to have been loaded.
+
+    Args:
+        tree: the module's folder.
+
+    Attributes:
+        report: the descriptor that the launcher writes its report to; the launcher gets a copy.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._marks = tree.marks()
+        self._elsewhere: dict[str, _Mark | None] = {}
+        self.report = os.memfd_create("aioparcs-sources")
+
+    def have_changed(self) -> bool:
+        """Tell whether a launcher that is started now would load other code."""
+        if self.report >= 0:
+            self._read_report()
+        if any(_mark(file) != mark for file, mark in self._elsewhere.items()):
+            return True
+        return self._tree.marks() != self._marks
+
+    def close(self) -> None:
+        """Close the descriptor, if the launcher has not reported yet."""
+        if self.report >= 0:
+            os.close(self.report)
+            self.report = -1
+
+    def _read_report(self) -> None:
+        report = os.pread(self.report, os.fstat(self.report).st_size, 0)
+        if not report.endswith(b"\0\0"):
+            return  # it is still loading, or writing
+        for line in report[:-2].split(b"\0"):
+            modified, length, inode, path = line.split(b" ", 3)
+            self._elsewhere[os.fsdecode(path)] = int(modified), int(length), int(inode)
+        self.close()
+
+
+def _mark(path: str) -> _Mark | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _read(path: str, modified: int) -> _Folder:
+    files, folders = [], []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                files.append(entry.path)
+            elif entry.name == "pyvenv.cfg":  # an environment, whose packages are not edited
+                return _Folder(modified, [], [])
+            elif not entry.name.startswith((".", "__pycache__")) and entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+    return _Folder(modified, files, folders)

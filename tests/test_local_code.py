@@ -1,0 +1,164 @@
+"""Code that is edited while a runner is open, and what a runner that is open for long keeps."""
+
+import asyncio
+import gc
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from aioparcs import Runner, Task
+from aioparcs.channel import Link
+from aioparcs.local.sources import Sources, Tree
+from aioparcs.runner.launchers import Launcher
+from tests.jobs import Witness, family, gone, job, module, until
+from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
+
+MAIN = """
+import os, sys
+sys.path.append(os.path.dirname(os.getcwd()))
+import helper, shared
+from aioparcs import serve
+def versions():
+    import lazy
+    return [{main}, helper.VALUE, shared.VALUE, os.getppid()]
+serve(versions)
+"""
+
+
+def write(folder: Path, *, main: int = 1, helper: int = 1, shared: int = 1) -> Path:
+    """Write a module, its helper and a file beside the module's folder; values of another length are other code."""
+    module(folder, "m", MAIN.format(main=main))
+    (folder / "m" / "helper").mkdir(exist_ok=True)
+    (folder / "m" / "helper" / "__init__.py").write_text(f"VALUE = {helper}\n")
+    (folder / "m" / "lazy.py").touch()
+    (folder / "shared.py").write_text(f"VALUE = {shared}\n")
+    return folder
+
+
+@pytest.mark.parametrize("edited", ["main", "helper", "shared"])
+async def test_edited_code_runs_at_the_next_start(tmp_path: Path, edited: str) -> None:
+    witness = Witness()
+    async with job(write(tmp_path), witness=witness) as runner:
+        async with runner.start("m") as t:
+            *values, first = await t.call("versions")
+            assert values == [1, 1, 1]
+        async with runner.start("m") as t:
+            assert (await t.call("versions"))[-1] == first  # nothing has changed
+        old = family()
+        write(tmp_path, **{edited: 22})
+        async with runner.start("m") as t, runner.pool("m", 1) as pool:
+            *values, second = await t.call("versions")
+            assert values == [22 if name == edited else 1 for name in ("main", "helper", "shared")]
+            assert await pool.submit() == [*values, second]
+        await gone(old)  # the launcher of the old code
+        await until(lambda: len(runner._hub.launchers) == 1)
+        assert len(family()) == 2
+    assert witness.notes == []
+
+
+async def test_workers_keep_the_code_that_they_were_started_with(tmp_path: Path) -> None:
+    witness = Witness()
+    async with job(write(tmp_path), witness=witness) as runner:
+        async with runner.pool("m", 1) as pool, runner.start("m") as t:
+            *_, first = await t.call("versions")
+            write(tmp_path, main=22)
+            async with runner.start("m") as other:
+                assert (await other.call("versions"))[0] == 22
+            assert witness.notes == ["its code has changed: only workers that start from now on run the new"]
+            assert (await t.call("versions"))[0] == 1
+
+            # A pool replaces a worker that it has lost by one of the same code: it is in the middle of its work.
+            (member,) = pool._dispatch.members
+            await member.task.kill()
+            assert await pool.submit() == [1, 1, 1, first]
+        await until(lambda: len(runner._hub.launchers) == 1)
+
+
+def test_only_code_counts_and_data_is_not_looked_at(tmp_path: Path) -> None:
+    write(tmp_path)
+    folder = tmp_path / "m"
+    (folder / "data").mkdir()
+    (folder / ".git").mkdir()
+    (folder / "env").mkdir()
+    (folder / "env" / "pyvenv.cfg").touch()
+    sources = Sources(Tree(folder))
+    try:
+        for name in ("data/result.csv", ".git/hook.py", "env/new.py", "notes.txt"):
+            (folder / name).write_text("new")
+            assert not sources.have_changed()
+        (folder / "data" / "new.py").touch()
+        assert sources.have_changed()
+        (folder / "data" / "new.py").unlink()
+        assert not sources.have_changed()
+        os.utime(folder / "helper" / "__init__.py", ns=(0, 0))
+        assert sources.have_changed()
+    finally:
+        sources.close()
+
+
+# What a runner keeps that is open for long
+
+
+def tables(runner: Runner) -> dict[str, int]:
+    """Count what a runner keeps for its workers and launchers."""
+    workforce, hub, engine = runner._workforce, runner._hub, runner._engine
+    launchers: Any = engine._launchers  # type: ignore[attr-defined]  # the local one
+    sizes = {
+        "jobs": len(workforce._jobs),
+        "requests": len(workforce._requests),
+        "holds": len(workforce._holds),
+        "supervised": len(workforce._supervised),
+        "launchers": len(hub.launchers),
+        "stopped": sum(len(one._stopped) + len(one._last_lines) + len(one.tasks) for one in hub.launchers.values()),
+        "branches": len(hub.branches),
+        "processes": len(engine._processes),  # type: ignore[attr-defined]  # the local one
+        "groups": sum(len(one.groups) for one in launchers._all.values()),
+    }
+    gc.collect()
+    kinds = Counter(type(one) for one in gc.get_objects())
+    return sizes | {kind.__name__: kinds[kind] for kind in (Link, Launcher, asyncio.Task, asyncio.TimerHandle)}
+
+
+async def test_workers_that_have_ended_leave_nothing_behind() -> None:
+    async with job() as runner:
+
+        async def use(count: int) -> None:
+            for n in range(count):
+                t: Task = await runner.start("functions")
+                await (t.shutdown() if n % 2 else t.kill())
+            async with runner.pool("functions", 1) as pool:
+                for _ in range(count // 10):
+                    (member,) = pool._dispatch.members
+                    await member.task.kill()
+                    await pool.submit(1, function="add")
+                assert len(pool._crew._employer._holds) == 1  # type: ignore[attr-defined]  # the runner's
+            await until(lambda: not runner._workforce._requests)
+
+        await use(10)
+        before, files, tasks = tables(runner), psutil.Process().num_fds(), len(runner._hub.tasks)
+        await use(30)
+        assert tables(runner) == before
+        assert psutil.Process().num_fds() == files
+        assert len(runner._hub.tasks) <= max(2 * tasks, 256)  # it is cleared from time to time
+        assert len(family()) == 2
+
+
+async def test_launchers_that_nobody_needs_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 2
+    monkeypatch.setattr("aioparcs.local.launchers._MOST_IDLE", most)
+    async with job() as runner:
+        async with runner.pool("functions", 1, env={"N": "pool"}) as pool:
+            for n in range(most + 2):
+                async with runner.start("functions", env={"N": str(n)}) as t:
+                    await t.call("add", n)
+            await until(lambda: tables(runner)["launchers"] == most + 1)
+            await until(lambda: len(family()) == 2 * (most + 1) + 1)
+            sizes = tables(runner)
+            assert (sizes["processes"], sizes["supervised"]) == (most + 1, most + 1)
+            assert await pool.submit(1, function="add") == 2
+        async with runner.start("functions", env={"N": "0"}) as t:
+            assert await t.call("add", 1) == 2
