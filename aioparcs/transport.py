@@ -106,8 +106,13 @@ async def listen(
         raise ConnectionLost(f"can't listen on {address}: {error.strerror or error}") from error
     start = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
     tls_options: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": handshake_timeout} if context else {}
-    listener._server = await start(listener._accept, sock=sock, backlog=_BACKLOG, **tls_options)
+    listener._server = await start(listener._accept, sock=sock, backlog=_BACKLOG, start_serving=False, **tls_options)
     listener.address = _bound_address(address, sock, fingerprint)
+    try:
+        await listener._server.start_serving()
+    except BaseException:
+        listener.close()
+        raise
     return listener
 
 

@@ -173,14 +173,16 @@ class CancelAt:
     """
     Await a coroutine, and cancel its task at the n-th suspension.
 
-    Late means: in the very iteration in which what it waits for has come, before the task sees it.
+    Late means: in the very iteration in which what it waits for has come, before the task sees it. Repeatedly means: at
+    each suspension from then on, as scopes of anyio do.
 
     Attributes:
         reached: whether there was an n-th suspension.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], n: int, *, late: bool) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], n: int, *, late: bool, repeatedly: bool = False) -> None:
         self.reached = False
+        self._repeatedly = repeatedly
         self._coroutine = coroutine
         self._n = n
         self._late = late
@@ -195,7 +197,7 @@ class CancelAt:
             except StopIteration as stop:
                 return stop.value
             self._n -= 1
-            if self._n == 0:
+            if self._n == 0 or (self._repeatedly and self._n < 0):
                 self.reached = True
                 if self._late and waiting is not None:
                     waiting.add_done_callback(lambda _: task.cancel())

@@ -91,8 +91,10 @@ class Launchers:
                 del self._current[launcher.key]
 
     def close(self) -> None:
-        """Let go of all."""
-        for slot in list(self._all):
+        """Let go of all; those that are still loading their main.py, and would find no runner, are killed."""
+        for slot, launcher in list(self._all.items()):
+            if launcher.sources.are_loading:
+                launcher.process.kill()
             self.forget(slot)
 
     @staticmethod

@@ -71,11 +71,16 @@ class Sources:
         self._elsewhere: dict[str, _Mark | None] = {}
         self.report = os.memfd_create("aioparcs-sources")
 
-    def have_changed(self) -> bool:
-        """Tell whether a launcher that is started now would load other code."""
+    @property
+    def are_loading(self) -> bool:
+        """True while the launcher has not reached `serve`."""
         if self.report >= 0:
             self._read_report()
-        if any(_mark(file) != mark for file, mark in self._elsewhere.items()):
+        return self.report >= 0
+
+    def have_changed(self) -> bool:
+        """Tell whether a launcher that is started now would load other code."""
+        if not self.are_loading and any(_mark(file) != mark for file, mark in self._elsewhere.items()):
             return True
         return self._tree.marks() != self._marks
 

@@ -19,7 +19,7 @@ from aioparcs.runner.hub import Hub
 from aioparcs.runner.workforce import Workforce
 from aioparcs.settings import Settings, misspelt
 from aioparcs.starter import Starter
-from aioparcs.task import Task
+from aioparcs.task import Task, in_full
 from aioparcs.transport import Listener
 
 __all__ = ["Runner"]
@@ -115,13 +115,19 @@ class Runner(Starter):
             await self._leave()
 
     async def _leave(self) -> None:
-        """Let go of everything, however the job ended, and however letting go of one thing fails."""
+        """End what still runs, and let go of everything; however often this is cancelled, nothing is left."""
+        try:
+            await self._workforce.end()
+        finally:
+            await in_full(self._let_go())
+
+    async def _let_go(self) -> None:
+        """Let go of everything, however letting go of one thing fails."""
         async with AsyncExitStack() as left:
             left.push_async_callback(self._engine.aclose)
             if self._listener:
                 left.push_async_callback(self._listener.aclose)
-            left.push_async_callback(self._workforce.aclose)
-            await self._workforce.end()
+            await self._workforce.aclose()
 
     async def _place(self, spec: WorkerSpec, count: int) -> list[Task]:
         return await self._workforce.place(spec, count)

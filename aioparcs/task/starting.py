@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
 from aioparcs.errors import StartError
+from aioparcs.task.ending import kill_all
 from aioparcs.task.task import Task
 
 __all__ = ["Starting", "StartingMany"]
@@ -41,7 +42,7 @@ class Starting:
         try:
             return await task.wait_connected()
         except BaseException:
-            await task.kill()
+            await kill_all([task])
             raise
 
 
@@ -70,9 +71,16 @@ class StartingMany:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._joining:
             self._joining.cancel()
-            await asyncio.gather(self._joining, return_exceptions=True)
-        ends = (task.shutdown() if kind is None and task.is_connected else task.kill() for task in self._placed)
-        await asyncio.gather(*ends)
+        for task in self._placed:
+            if kind is not None or not task.is_connected:
+                task.abort()
+        try:
+            if kind is None:
+                await asyncio.gather(*(task.shutdown() for task in self._placed if task.is_connected))
+        finally:
+            await kill_all(self._placed)
+            if self._joining:
+                await asyncio.gather(self._joining, return_exceptions=True)
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         self._placed = await self._place()
@@ -92,7 +100,7 @@ class StartingMany:
                 elif self._min_workers is None:
                     raise error
         finally:
-            await asyncio.gather(*(task.kill() for task in awaited))  # nobody will hear of them any more
+            await kill_all(awaited)  # nobody will hear of them any more
 
     async def _start(self) -> list[Any]:
         arrivals = aiter(self)
@@ -110,7 +118,7 @@ class StartingMany:
                 first = next((str(error.reason) for error in errors if error), "")
                 raise StartError(self._placed[0].module, f"only {came} of min_workers={wanted} came: {first}")
         except BaseException:
-            await asyncio.gather(*(task.kill() for task in self._placed))
+            await kill_all(self._placed)
             raise
         return [task.start_error or task for task in self._placed]
 
