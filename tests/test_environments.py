@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -169,6 +170,50 @@ async def test_making_ends_with_the_runner(tmp_path: Path, cache: Path) -> None:
     for ended in await asyncio.gather(*starts, return_exceptions=True):
         assert isinstance(ended, StartError)
         assert "its runner has ended" in str(ended)
+
+
+async def test_settings_that_move_what_pip_installs_are_passed_over_and_others_kept(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel(tmp_path / "wheels", 9)
+    needing(tmp_path, "needy", "thing\n")
+    settings = tmp_path / "settings" / "pip"
+    settings.mkdir(parents=True)
+    (settings / "pip.conf").write_text(
+        f"[global]\nno-index = true\nquiet = 1\n[install]\nfind-links = {tmp_path}/wheels\ntarget = {tmp_path}/1\n"
+        "user = true\n"
+    )
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    for name in ("TARGET", "PREFIX", "ROOT"):
+        monkeypatch.setenv(f"PIP_{name}", str(tmp_path / name))
+    monkeypatch.setenv("PIP_DRY_RUN", "1")
+    monkeypatch.setenv("PIP_USER", "1")
+    witness = Witness()
+    async with job(tmp_path, witness=witness) as runner, runner.start("needy") as t:
+        assert (await t.call("look"))[0] == 9
+        assert sorted(os.listdir(tmp_path)) == ["cache", "needy", "settings", "wheels"]
+
+        # One that has lost a package is made anew.
+        (home,) = environments(cache)
+        (lost,) = home.glob("lib/python*/site-packages/thing-*.dist-info")
+        shutil.rmtree(lost)
+        async with runner.start("needy") as other:
+            assert (await other.call("look"))[0] == 9
+        assert lost.exists()
+    assert len(witness.notes) == 4
+
+
+async def test_without_a_home_the_cache_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    needing(tmp_path, "needy", "anything\n")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", classmethod(nobody))
+    async with job(tmp_path) as runner:
+        with pytest.raises(StartError, match=r"no home directory .* name a folder in XDG_CACHE_HOME"):
+            await runner.start("needy")
 
 
 async def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

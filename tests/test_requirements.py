@@ -48,6 +48,70 @@ def test_a_script_names_its_dependencies(tmp_path: Path) -> None:
     assert needed.arguments == ("--", "numpy", "./wheel.whl")
 
 
+BLOCK = '# /// script\n# dependencies = ["numpy"]\n# ///\n'
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        BLOCK.encode("utf-8-sig"),
+        BLOCK.replace("\n", "\r\n").encode(),
+        ("# -*- coding: latin-1 -*-\nX = 'é'\n" + BLOCK).encode("latin-1"),
+    ],
+    ids=["byte order mark", "carriage returns", "coding line"],
+)
+def test_main_is_read_as_python_reads_it(tmp_path: Path, main: bytes) -> None:
+    (tmp_path / "main.py").write_bytes(main)
+    assert read_requirements(tmp_path).names == ("numpy",)
+
+
+@pytest.mark.parametrize(
+    "encoding, line",
+    [
+        ("utf-8", ""),
+        ("utf-8-sig", ""),
+        ("utf-16", ""),
+        ("utf-16-le", "\ufeff"),
+        ("utf-16-be", "\ufeff"),
+        ("utf-32", ""),
+        ("latin-1", "# -*- coding: latin-1 -*-\n"),
+    ],
+)
+def test_a_requirements_file_is_read_as_pip_reads_it(tmp_path: Path, encoding: str, line: str) -> None:
+    (tmp_path / "main.py").touch()
+    (tmp_path / "requirements.txt").write_bytes(f"{line}numpy  # é\n".encode(encoding))
+    assert read_requirements(tmp_path).names == ("numpy",)
+
+
+def test_files_that_cannot_be_decoded_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("locale.getpreferredencoding", lambda _: "utf-8")
+    for name in ("main.py", "requirements.txt", "more.txt"):
+        (tmp_path / "main.py").write_text("")
+        (tmp_path / "requirements.txt").write_text("-r more.txt\n")
+        (tmp_path / name).write_bytes(b"# one\n# two\n# caf\xe9\n")
+        with pytest.raises(StartError, match=rf"{name} can't be read: 'utf-8' codec can't decode byte 0xe9"):
+            read_requirements(tmp_path)
+
+
+def test_a_line_may_be_continued_and_name_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "code.py").write_text("x = 1\n")
+    monkeypatch.setenv("PLACE", "pkg")
+    text = "./p\\\nkg\n./${PLACE}\n./${NOWHERE}\n"
+    before = read(tmp_path, "", text)
+    assert before.names == ("./pkg", "./${PLACE}", "./${NOWHERE}")  # values may be secret
+    assert before.content.splitlines().count("./pkg") == 2
+    (tmp_path / "pkg" / "code.py").write_text("x = 10\n")
+    assert read(tmp_path, "", text).content != before.content
+    monkeypatch.setenv("PLACE", "elsewhere")
+    assert "./elsewhere" in read(tmp_path, "", text).content.splitlines()
+
+
+def test_more_than_one_block_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"main\.py has 2 blocks of script metadata"):
+        read(tmp_path, f"{BLOCK}import this\n{BLOCK}")
+
+
 def test_a_script_that_cannot_be_read_says_where(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"script metadata in its main\.py can't be read.*line 1"):
         read(tmp_path, script("dependencies = [numpy]"))

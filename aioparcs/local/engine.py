@@ -18,6 +18,7 @@ from aioparcs.local.launchers import Launcher, Launchers
 from aioparcs.local.modules import find_module, module_folders
 from aioparcs.local.process import Process
 from aioparcs.local.sources import Sources, Tree
+from aioparcs.task import os_reason
 from aioparcs.transport import Listener, listen
 
 __all__ = ["LocalEngine"]
@@ -127,7 +128,10 @@ class LocalEngine:
         slot = self._launchers.find(key)
         if slot is not None:
             return slot
-        sources = Sources(self._trees.setdefault(folder, Tree(folder)))
+        try:
+            sources = Sources(self._trees.setdefault(folder, Tree(folder)))
+        except OSError as error:
+            raise StartError(spec.module, f"can't start its launcher: {os_reason(error)}") from error
         try:
             slot = self._spawn(spec, folder, python, sources.report)
         except BaseException:
@@ -175,7 +179,7 @@ class LocalEngine:
                 on_line=lambda line: job.observer.output(spec.module, None, line),
             )
         except OSError as error:
-            raise StartError(spec.module, f"can't run {python}: {error.strerror}") from error
+            raise StartError(spec.module, f"can't run {python}: {os_reason(error)}") from error
         self._processes[slot] = process
         self._next_slot += 1
         return slot

@@ -8,6 +8,7 @@ both ends of a channel are of one version.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import fcntl
 import hashlib
@@ -15,7 +16,7 @@ import os
 import shutil
 import site
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,11 +26,16 @@ from aioparcs.errors import StartError
 from aioparcs.local.process import Process
 from aioparcs.local.requirements import Requirements, read_requirements
 from aioparcs.settings import VERSION
+from aioparcs.task import in_full, os_reason
 
 __all__ = ["Environments"]
 
-_COMPLETE = "complete"  # the file that says that an environment is whole
+_COMPLETE = "complete"  # the file that lists what a whole environment consists of
+_BORROWED = "aioparcs-runner.pth"  # the file that adds the runner's packages
 _QUOTED = 10  # lines of the installer that an error quotes
+_SETTINGS = 1000  # lines of pip's settings
+# Settings of pip by which it would install elsewhere, or not at all.
+_MOVING = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_DRY_RUN", "PIP_PYTHON")
 
 
 class Environments:
@@ -54,13 +60,13 @@ class Environments:
         if not needed.names:
             return sys.executable
         key = "\n".join([sys.version, sys.prefix, VERSION, needed.content])
-        home = _cache() / hashlib.sha256(key.encode()).hexdigest()[:16]
+        home = _cache(folder.name) / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:16]
         try:
-            if not (home / _COMPLETE).exists():
+            if not _is_whole(home):
                 await self._provide(folder, home, needed, observer)
         except OSError as error:
             raise StartError(
-                folder.name, f"can't make its environment in {home}: {error.strerror or error}; see XDG_CACHE_HOME"
+                folder.name, f"can't make its environment in {home}: {os_reason(error)}; see XDG_CACHE_HOME"
             ) from error
         return str(_python(home))
 
@@ -73,7 +79,7 @@ class Environments:
         """Make an environment, or wait for whoever makes it already; what failed for one fails for all who waited."""
         before = self._failed.get(home)
         async with self._locks.setdefault(home, asyncio.Lock()), _lock(home):
-            if (home / _COMPLETE).exists():
+            if _is_whole(home):
                 return
             failed = self._failed.get(home)
             if failed is not None and failed is not before:
@@ -90,39 +96,92 @@ class Environments:
         shutil.rmtree(home, ignore_errors=True)
         python = str(_python(home))
         if find_spec("pip"):  # the runner's own can install elsewhere: most of an environment's time goes into its pip
-            make, pip = ["venv", "--without-pip"], [sys.executable, "-m", "pip", "--python", python]
+            make, pip, there = ["venv", "--without-pip"], [sys.executable, "-m", "pip"], ["--python", python]
         else:
-            make, pip = ["venv"], [python, "-m", "pip"]
-        await self._run(folder, "venv", sys.executable, "-m", *make, str(home))
+            make, pip, there = ["venv"], [python, "-m", "pip"], []
+        await self._run(folder, "venv", [sys.executable, "-m", *make, str(home)])
         _claim_aioparcs(home)
+        settings = await self._pip_settings(folder, pip)
         options = "--quiet", "--no-input", "--disable-pip-version-check"
-        await self._run(folder, "pip install", *pip, "install", *options, *needed.arguments)
+        await self._run(folder, "pip install", [*pip, *there, "install", *options, *needed.arguments], settings)
         _borrow_packages(home)
-        (home / _COMPLETE).touch()
+        _complete(folder.name, home, needed)
 
-    async def _run(self, folder: Path, step: str, *command: str) -> None:
-        """Run a step in the module's folder; it ends with this process, with the job, and when this is cancelled."""
+    async def _pip_settings(self, folder: Path, pip: list[str]) -> dict[str, str]:
+        """
+        Return what pip's configuration files say, as variables, without what would have it install elsewhere.
+
+        Options of the command line can't take that back: they can only name another place.
+        """
+        listed = await self._run(folder, "pip config", [*pip, "config", "list"], {"PIP_QUIET": "0"}, keep=_SETTINGS)
+        found: dict[str, str] = {}
+        for section in ("global", "install"):  # the second overrides the first
+            for line in listed:
+                name, equals, value = line.partition("=")
+                if equals and name.startswith(f"{section}."):
+                    variable = "PIP_" + name.removeprefix(f"{section}.").upper().replace("-", "_")
+                    found[variable] = str(ast.literal_eval(value))
+        kept = {name: value for name, value in found.items() if name not in _MOVING and name not in os.environ}
+        return kept | {"PIP_CONFIG_FILE": os.devnull}
+
+    async def _run(
+        self, folder: Path, step: str, command: list[str], variables: Mapping[str, str] = {}, keep: int = _QUOTED
+    ) -> tuple[str, ...]:
+        """
+        Run a step in the module's folder; it ends with this process, with the job, and when this is cancelled.
+
+        Returns:
+            The last lines that it printed.
+        """
         if self._closed:
             raise StartError(folder.name, "its runner has ended")
         # What the runner imports from elsewhere is nothing that was installed, for pip to build on.
-        environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        process = Process(list(command), folder, environ, keep=_QUOTED)
+        environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", *_MOVING)}
+        process = Process(command, folder, {**environ, **variables}, keep=keep)
         self._steps.add(process)
         try:
             code = await asyncio.shield(process.exited)
         except asyncio.CancelledError:
-            await process.wait(0)
+            process.kill()
+            await in_full(process.exited)
             raise
         finally:
             self._steps.discard(process)
         if self._closed:
             raise StartError(folder.name, "its runner has ended")
         if code:
-            raise StartError(folder.name, f"its requirements can't be installed ({step} failed)", process.last)
+            raise StartError(
+                folder.name, f"its requirements can't be installed ({step} failed)", process.last[-_QUOTED:]
+            )
+        return process.last
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aioparcs"
+def _cache(module: str) -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aioparcs"
+    except RuntimeError:
+        raise StartError(
+            module, "this user has no home directory to make its environment in: name a folder in XDG_CACHE_HOME"
+        ) from None
+
+
+def _is_whole(home: Path) -> bool:
+    """Tell whether an environment was made, and nothing of it is missing."""
+    try:
+        parts = (home / _COMPLETE).read_text().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return bool(parts) and all((home / part).exists() for part in parts)
+
+
+def _complete(module: str, home: Path, needed: Requirements) -> None:
+    """Write down what an environment consists of, for `_is_whole`."""
+    packages = sorted(_packages(home).glob("*.*-info"))
+    plain = [name for name in needed.names if not name.startswith(("-", "aioparcs")) and ";" not in name]
+    if plain and len(packages) == 1:  # what claims to be aioparcs
+        raise StartError(module, f"pip has installed nothing into {home}, and reports no error: see its configuration")
+    parts = [_python(home), *packages, _packages(home) / _BORROWED]
+    (home / _COMPLETE).write_text("".join(f"{part.relative_to(home)}\n" for part in parts))
 
 
 def _python(home: Path) -> Path:
@@ -158,4 +217,4 @@ def _borrow_packages(home: Path) -> None:
     """Add the runner's packages; last, for an installer that saw them would count them as its own."""
     borrowed = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
     lines = [f"import site; site.addsitedir({path!r})\n" for path in borrowed]
-    (_packages(home) / "aioparcs-runner.pth").write_text("".join(lines))
+    (_packages(home) / _BORROWED).write_text("".join(lines))

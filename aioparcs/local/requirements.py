@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import codecs
+import locale
+import os
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aioparcs.errors import StartError
+from aioparcs.task import os_reason
 
 __all__ = ["Requirements", "read_requirements"]
 
 # The block of inline script metadata, and the expression for it, that PEP 723 defines.
 _SCRIPT = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 _CLAUSE = re.compile(r"\s*(~=|==|!=|<=|>=|<|>)\s*(\d+(?:\.\d+)*)(\.\*)?\s*")
+# How pip finds out how a requirements file is encoded, parts of it that are comments, and variables in it.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16: it begins alike
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 # Folders that building a local package makes or changes.
 _BUILT = {"build", "dist", "__pycache__"}
 
@@ -45,32 +61,41 @@ def read_requirements(folder: Path, *, python: tuple[int, ...] | None = sys.vers
     Raises:
         StartError: it can't be read, or the module wants another Python than that.
     """
-    try:
-        script = _read_script(folder)
-        if python is not None:
-            _check_python(folder.name, str(script.get("requires-python", "")), python)
-        listed = folder / "requirements.txt"
-        if listed.exists():
-            names = tuple(_lines(listed))
-            return Requirements(names, ("-r", listed.name), "\n".join(_contents(listed, folder, set())))
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(folder.name, f"what it requires can't be read: {error}") from error
+    script = _read_script(folder)
+    if python is not None:
+        _check_python(folder.name, str(script.get("requires-python", "")), python)
+    listed = folder / "requirements.txt"
+    if listed.exists():
+        names = tuple(_lines(listed, folder))
+        return Requirements(names, ("-r", listed.name), "\n".join(_contents(listed, folder, set())))
     names = tuple(map(str, script.get("dependencies", [])))
     content = [text for name in names for text in (name, *_local(name, folder))]
     return Requirements(names, ("--", *names), "\n".join(content))
 
 
 def _read_script(folder: Path) -> dict[str, Any]:
-    block = _SCRIPT.search((folder / "main.py").read_text(encoding="utf-8"))
-    if block is None:
+    main = folder / "main.py"
+    try:
+        with tokenize.open(main) as file:  # as Python itself reads it
+            blocks = list(_SCRIPT.finditer(file.read()))
+    except (OSError, SyntaxError, UnicodeError) as error:
+        raise _unreadable(folder, main, error) from error
+    if not blocks:
         return {}
+    if len(blocks) > 1:
+        raise StartError(folder.name, f"its main.py has {len(blocks)} blocks of script metadata; only one may be there")
     import tomllib  # few modules have one
 
-    text = "\n".join(line.removeprefix("#").removeprefix(" ") for line in block["content"].splitlines())
+    lines = blocks[0]["content"].splitlines()
     try:
-        return tomllib.loads(text)
+        return tomllib.loads("\n".join(line.removeprefix("#").removeprefix(" ") for line in lines))
     except tomllib.TOMLDecodeError as error:
         raise StartError(folder.name, f"the script metadata in its main.py can't be read: {error}") from error
+
+
+def _unreadable(folder: Path, file: Path, error: Exception) -> StartError:
+    reason = os_reason(error) if isinstance(error, OSError) else str(error)
+    return StartError(folder.name, f"{file} can't be read: {reason}")
 
 
 def _check_python(module: str, wanted: str, here: tuple[int, ...]) -> None:
@@ -96,10 +121,27 @@ def _accepts(here: tuple[int, ...], operator: str, text: str, wildcard: str | No
     return ((*wanted, 0, 0)[:3] < here) == (operator == ">")
 
 
-def _lines(file: Path) -> list[str]:
-    """Read a requirements file's lines, without comments."""
-    lines = (line.split(" #")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+def _lines(file: Path, folder: Path) -> list[str]:
+    """Read a requirements file's lines as pip does: continued lines are one, and comments are left out."""
+    try:
+        text = _decode(file.read_bytes())
+    except (OSError, UnicodeError, LookupError) as error:
+        raise _unreadable(folder, file, error) from error
+    lines = (_COMMENT.sub("", line).strip() for line in re.sub(r"\\\r?\n", "", text).splitlines())
+    return [line for line in lines if line]
+
+
+def _decode(data: bytes) -> str:
+    for mark, encoding in _MARKS.items():
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding) if encoding == "utf-8" else data.decode(encoding)
+    for line in data.split(b"\n")[:2]:
+        if cookie := _COOKIE.match(line):
+            return data.decode(cookie[1].decode())
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode(locale.getpreferredencoding(False))
 
 
 def _contents(file: Path, folder: Path, seen: set[Path]) -> Iterator[str]:
@@ -107,7 +149,8 @@ def _contents(file: Path, folder: Path, seen: set[Path]) -> Iterator[str]:
     if file in seen:
         return
     seen.add(file)
-    for line in _lines(file):
+    for line in _lines(file, folder):
+        line = _VARIABLE.sub(lambda found: os.environ.get(found[1]) or found[0], line)
         yield line
         option = re.match(r"(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", line)
         if option and (included := file.parent / option[1]).is_file():
