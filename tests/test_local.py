@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from aioparcs import StartError
-from tests.jobs import MODULES, Witness, execute, family, gone, job, live, module, program, until
+from aioparcs.local import module_folders
+from tests.jobs import ENVIRONMENT, MODULES, Witness, execute, family, gone, job, live, module, program, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 MANY = 200
@@ -147,6 +148,44 @@ def test_without_a_file_modules_are_in_the_current_folder(tmp_path: Path) -> Non
     module(tmp_path, "found", WHERE)
     done = execute(f"import os\nos.chdir({str(tmp_path)!r})\n{ASK}", PARCS_MODULES="")
     assert done.stdout == f"{tmp_path}/found/main.py\n"
+
+
+def test_a_script_has_its_modules_beside_it_or_in_the_folder_above(tmp_path: Path) -> None:
+    scripts = module(tmp_path / "scripts", "found", WHERE)
+    for script in (scripts / "scale.py", scripts / "deeper" / "scale.py"):
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(ASK)
+        done = execute(script, PARCS_MODULES="")
+        assert (done.stdout, done.stderr) == (f"{scripts}/found/main.py\n", "")
+
+
+def test_programs_that_run_others_do_not_hide_where_modules_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module(tmp_path, "found", WHERE)
+    main = module(tmp_path, "runner", ASK) / "runner" / "main.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "cProfile", "-o", os.devnull, str(main)],
+        cwd="/",
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (f"{tmp_path}/found/main.py\n", "")
+
+    # The program that runs is pytest, which lies among modules of its own.
+    monkeypatch.delenv("PARCS_MODULES", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert module_folders() == [tmp_path, tmp_path.parent]
+
+
+async def test_a_module_with_a_similar_name_is_proposed(tmp_path: Path) -> None:
+    module(tmp_path, "divisors", WHERE)
+    message = rf"in {tmp_path} or {MODULES}; did you mean divisors\? there are: .*Runner\(modules=\[\.\.\.\]\)"
+    async with job(tmp_path, MODULES) as runner:
+        with pytest.raises(StartError, match=message):
+            await runner.start("divisor")
 
 
 async def test_a_module_that_is_nowhere_lists_those_that_are_there(tmp_path: Path) -> None:

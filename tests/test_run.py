@@ -46,7 +46,10 @@ def test_a_subclass_of_runner(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "body, message",
     [
-        ("await runner.start('nosuch')", r"error \(\S+/main\.py:5\): nosuch did not start: no module of that name .*"),
+        (
+            "await runner.start('nosuch')",
+            r"error \(\S+/main\.py:5\): nosuch did not start: there is no module of that name .*",
+        ),
         (
             "t = await runner.start('talker'); await t.send(object())",
             r"error \(\S+/main\.py:5\): \$: object has no form on the wire; .*",

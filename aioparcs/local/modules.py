@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import site
 import sys
+import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,15 +17,44 @@ __all__ = ["find_module", "find_modules", "module_folders"]
 
 def module_folders() -> list[Path]:
     """
-    Tell where modules are looked for: the folders in ``PARCS_MODULES``, else beside the running module's folder.
+    Tell where modules are looked for.
 
-    A program without a file, such as a notebook, looks in the current folder.
+    The folders in ``PARCS_MODULES``. Without it, the folder of the running program and the one above: first the one
+    above if the program is a ``main.py``, which has the other modules' folders beside its own. A program without a
+    file, such as a notebook, and one that is installed and runs other people's code, such as pytest, has the current
+    folder and the one above.
     """
     named = os.environ.get("PARCS_MODULES")
     if named:
         return [Path(folder).resolve() for folder in named.split(os.pathsep)]
+    program = _program()
+    if program is None:
+        return [Path.cwd(), Path.cwd().parent]
+    folders = [program.parent, program.parent.parent]
+    return folders[::-1] if program.name == "main.py" else folders
+
+
+def _program() -> Path | None:
+    """Find the file of the user's own program."""
     main = getattr(sys.modules.get("__main__"), "__file__", None)
-    return [Path(main).resolve().parent.parent if main else Path.cwd()]
+    if not main:
+        return None
+    # Profilers and the like, which are installed, say there which program they run.
+    for file in (main, *sys.argv[:1]):
+        path = Path(file).resolve()
+        if path.is_file() and not _is_installed(path):
+            return path
+    return None
+
+
+def _is_installed(path: Path) -> bool:
+    """Tell whether a file is Python's own or a package's."""
+    paths = sysconfig.get_paths()
+    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
+    folders |= {str(Path(base, "bin")) for base in (sys.prefix, sys.base_prefix, site.getuserbase())}
+    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts) or any(
+        path.is_relative_to(folder) or path.is_relative_to(Path(folder).resolve()) for folder in folders
+    )
 
 
 def find_modules(folders: Iterable[Path]) -> dict[str, Path]:
@@ -59,6 +91,12 @@ def find_module(name: str, folders: list[Path], folder: str = "") -> Path:
     for parent in folders:
         if name not in ("", ".", "..") and (parent / name / "main.py").is_file():
             return parent / name
-    where, found = ", ".join(map(str, folders)), find_modules(folders)
-    others = f"there are: {', '.join(sorted(found))}" if found else "there are none"
-    raise StartError(name, f"no module of that name (a folder with main.py) in {where}; {others}")
+    found = find_modules(folders)
+    similar = difflib.get_close_matches(name, found, 1)
+    raise StartError(
+        name,
+        f"there is no module of that name (a folder with main.py) in {' or '.join(map(str, folders))}; "
+        + (f"did you mean {similar[0]}? " if similar else "")
+        + (f"there are: {', '.join(sorted(found))}" if found else "there are none")
+        + "; PARCS_MODULES or Runner(modules=[...]) name other folders",
+    )

@@ -42,7 +42,8 @@ class Runner(Starter):
     Args:
         engine: where work runs: an engine, or ``"local"`` for this machine or ``"swarm"``; by default
             ``PARCS_ENGINE``, else ``swarm`` where ``LEADER_URL`` names a Swarm's leader and ``local`` elsewhere.
-        modules: the folders that hold modules; by default ``PARCS_MODULES``, else beside the running module.
+        modules: the folders that hold modules; by default ``PARCS_MODULES``, else the folders of the running program
+            and above it, see docs/settings.md.
         settings: limits and deadlines; from the environment by default.
         tls: encrypt every connection (needs the extra ``aioparcs[tls]``).
         spawnable: the modules that services may start in their turn, image references too; by default all that
