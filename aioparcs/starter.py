@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from aioparcs.errors import EndOfChannel
+from aioparcs.errors import EndOfChannel, SettingError
 
 if TYPE_CHECKING:
     from aioparcs.engine import WorkerSpec
@@ -36,6 +36,10 @@ class Starter:
     def _employ(self) -> tuple[Employer, Watcher]:
         """Give a pool what starts its workers, and who is told of it."""
         raise NotImplementedError
+
+    def _note(self, module: str, text: str) -> None:
+        """Let people know something."""
+        self._employ()[1].note(module, text)
 
     def start(
         self,
@@ -75,7 +79,7 @@ class Starter:
         from aioparcs.task import Starting
 
         spec = WorkerSpec.make(module, env=env, cpus=cpus, memory=memory, gpus=gpus, wire=wire, swarm=swarm)
-        return Starting(lambda: self._place(spec, 1))
+        return Starting(lambda: self._place(spec, 1), self._note)
 
     def start_many(
         self,
@@ -89,6 +93,7 @@ class Starter:
         cpus: float | None = None,
         memory: int | str | None = None,
         gpus: int | None = None,
+        wire: str | None = None,
         swarm: Mapping[str, Any] | None = None,
     ) -> StartingMany:
         """
@@ -107,7 +112,11 @@ class Starter:
             cpus: see `start`; for each of them.
             memory: see `start`; for each of them.
             gpus: see `start`; for each of them.
+            wire: services of the original PARCS (``"v1"``) know no rank and are started one by one: it is refused here.
             swarm: see `start`.
+
+        Leaving its block waits for the workers to finish, for ``close_timeout`` seconds at the longest; kill those
+        first whose answers nobody wants any more: ``await asyncio.gather(*(t.kill() for t in tasks))``.
 
         Raises:
             TypeError: the module is neither a name nor a path, or a count is not a whole number.
@@ -121,9 +130,15 @@ class Starter:
         number = whole_number("count", count, 1)
         enough = None if min_workers is None else whole_number("min_workers", min_workers, 1, number)
         spec = WorkerSpec.make(
-            module, env=env, cpus=cpus, memory=memory, gpus=gpus, per_container=per_container, swarm=swarm
+            module, env=env, cpus=cpus, memory=memory, gpus=gpus, wire=wire, per_container=per_container, swarm=swarm
         )
-        return StartingMany(lambda: self._place(spec, number), min_workers=enough, return_exceptions=return_exceptions)
+        if spec.wire == "v1":
+            raise SettingError(
+                'wire="v1": start such services one by one, asyncio.gather(*(runner.start(...) for ...))'
+            )
+        return StartingMany(
+            lambda: self._place(spec, number), self._note, min_workers=enough, return_exceptions=return_exceptions
+        )
 
     def pool(
         self,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aioparcs import ChannelClosed, EndOfChannel, ParcsError, StartError, WorkerLost
+from aioparcs import ChannelClosed, EndOfChannel, ParcsError, StartError, Task, WorkerLost
 from tests.jobs import Witness, family, gone, job, live, module, until
 
 
@@ -73,6 +73,30 @@ async def test_a_block_left_on_an_error_kills_at_once() -> None:
         assert loop_time() - begun < 5
         assert t.state == "gone"
         assert pid not in [process.pid for process in family()]
+
+
+async def test_what_leaving_waits_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aioparcs.task.ending._UNNOTICED", 0.05)
+    waiting = (
+        "waiting for {} to finish, for 0.3 s at most (PARCS_CLOSE_TIMEOUT); kill() of a task ends its worker at once"
+    )
+    witness = Witness()
+
+    async def occupy(*tasks: Task) -> None:
+        for t in tasks:
+            await t.send(["stubborn"])
+            await t.recv()
+
+    async with job(witness=witness, close_timeout=0.3) as runner:
+        async with runner.start_many("talker", 3) as tasks:
+            await occupy(*tasks[:2])
+        async with runner.start("talker") as t:
+            await occupy(t)
+        async with runner.start_many("talker", 2) as tasks:  # those that are killed are not waited for
+            await occupy(*tasks)
+            await asyncio.gather(*(t.kill() for t in tasks))
+        await occupy(await runner.start("talker"))
+    assert witness.notes == [waiting.format(name) for name in ("2 workers", "talker:3", "talker:6")]
 
 
 async def test_kill_is_at_once_whatever_the_worker_does() -> None:

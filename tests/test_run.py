@@ -114,8 +114,11 @@ async def deep(runner):
 @pytest.mark.parametrize(
     "body, message",
     [
-        ("runner.start('talker', cpus=-1)", "error: cpus=-1 is not a positive number\n"),
-        ("runner.start('talker', env={'N': 1})", "error: env={'N': 1}: names and values are text, names without '='\n"),
+        ("runner.start('talker', cpus=-1)", "error: cpus=-1 is not a number of CPUs, such as 2 or 0.5\n"),
+        (
+            "runner.start('talker', env={'N': 1})",
+            "error: env={'N': 1}: names and values must be text, names without '='\n",
+        ),
     ],
 )
 def test_an_impossible_option_is_exit_2(tmp_path: Path, body: str, message: str) -> None:

@@ -14,7 +14,7 @@ from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, StartErr
 from aioparcs.runner.hub import Hub
 from aioparcs.runner.launchers import Launcher, Worker
 from aioparcs.settings import Settings
-from aioparcs.task import Task, check_file_limit
+from aioparcs.task import Task, check_file_limit, finish_all
 from aioparcs.transport import dial, raise_file_limit
 
 __all__ = ["Hold", "Workforce"]
@@ -82,7 +82,7 @@ class Workforce:
     async def finish(self) -> None:
         """Wait for all workers to finish, for ``close_timeout`` seconds at the longest."""
         self._is_open = False
-        await asyncio.gather(*(task.shutdown() for task in self._hub.tasks.values() if task.is_connected))
+        await finish_all((task for task in self._hub.tasks.values() if task.is_connected), self._observer.note)
 
     async def end(self) -> None:
         """End what still runs, and hear its last lines."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
 from aioparcs.errors import StartError
-from aioparcs.task.ending import kill_all
+from aioparcs.task.ending import Note, finish_all, kill_all
 from aioparcs.task.task import Task
 
 __all__ = ["Starting", "StartingMany"]
@@ -23,8 +23,9 @@ class Starting:
     Cancelling the wait kills the worker.
     """
 
-    def __init__(self, place: _Place) -> None:
+    def __init__(self, place: _Place, note: Note) -> None:
         self._place = place
+        self._note = note
         self._task: Task
 
     def __await__(self) -> Generator[Any, None, Task]:
@@ -34,8 +35,12 @@ class Starting:
         self._task = await self
         return self._task
 
-    async def __aexit__(self, *error: Any) -> None:
-        await self._task.__aexit__(*error)
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                await finish_all([self._task], self._note)
+        finally:
+            await kill_all([self._task])  # if it isn't gone yet
 
     async def _start(self) -> Task:
         (task,) = await self._place()
@@ -55,8 +60,9 @@ class StartingMany:
     has not given.
     """
 
-    def __init__(self, place: _Place, *, min_workers: int | None, return_exceptions: bool) -> None:
+    def __init__(self, place: _Place, note: Note, *, min_workers: int | None, return_exceptions: bool) -> None:
         self._place = place
+        self._note = note
         self._min_workers = min_workers
         self._return_exceptions = return_exceptions
         self._placed: list[Task] = []
@@ -76,7 +82,7 @@ class StartingMany:
                 task.abort()
         try:
             if kind is None:
-                await asyncio.gather(*(task.shutdown() for task in self._placed if task.is_connected))
+                await finish_all((task for task in self._placed if task.is_connected), self._note)
         finally:
             await kill_all(self._placed)
             if self._joining:

@@ -81,6 +81,11 @@ class Task:
         return self._connected.done() and self._connected.exception() is None
 
     @property
+    def patience(self) -> float:
+        """Seconds that the worker gets to finish, see `shutdown`."""
+        return self._settings.close_timeout
+
+    @property
     def is_over(self) -> bool:
         """True when the worker is gone and its channel is closed."""
         return self._exited.done() and (not self.is_connected or self.statistics().state == "closed")
