@@ -6,8 +6,6 @@ import os
 import sys
 import sysconfig
 
-import aioparcs
-
 __all__ = ["report_sources"]
 
 _VARIABLE = "PARCS_SOURCES_FD"
@@ -30,7 +28,7 @@ def report_sources() -> None:
 def _loaded() -> list[str]:
     paths = sysconfig.get_paths()
     folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    installed = tuple(os.path.join(folder, "") for folder in (*folders, os.path.dirname(aioparcs.__file__)))
+    installed = tuple(os.path.join(folder, "") for folder in (*folders, os.path.dirname(os.path.dirname(__file__))))
     files = {getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())}
     return [
         path
