@@ -3,6 +3,8 @@
 import asyncio
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -263,3 +265,29 @@ async def test_a_control_side_that_is_killed_is_named(tmp_path: Path) -> None:
         with pytest.raises(WorkerLost, match="its launcher ended with exit code 1"):
             await t.call("who")
     assert "error: the launcher's control side was killed by SIGKILL" in witness.lines[None]
+
+
+FLAGS = ("-O", "-I", "-X", "dev", "-X", "utf8", "-W", "error::UserWarning")
+
+
+@pytest.mark.parametrize("fork", [True, False])
+def test_workers_run_with_the_options_of_their_runners_interpreter(tmp_path: Path, fork: bool) -> None:
+    text = f"""
+import sys
+from aioparcs import serve
+def options():
+    flags = sys.flags
+    return [__debug__, flags.optimize, flags.isolated, flags.dev_mode, flags.utf8_mode, sys.warnoptions[-1:]]
+serve(options, fork={fork})
+"""
+    program = f"""
+from aioparcs import Runner, run
+async def main(runner):
+    async with Runner(modules=[{str(tmp_path)!r}]) as runner, runner.start("options") as t:
+        print(await t.call("options"))
+run(main)
+"""
+    module(tmp_path, "options", text)
+    command = [sys.executable, *FLAGS, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"{[False, 1, 1, True, 1, ['error::UserWarning']]}\n"

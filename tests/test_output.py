@@ -159,6 +159,27 @@ run(main)
     assert (done.returncode, done.stderr.splitlines()) == (0, lines)
 
 
+FULL = "sys.stdout = open('/dev/full', 'w'); print('for nobody')"
+TEE = """
+class Tee:
+    def write(self, text):
+        return len(text)
+sys.stdout = Tee()
+"""
+
+
+@pytest.mark.parametrize("fork", [True, False])
+@pytest.mark.parametrize("text", [TEE, "sys.stdout.close()", "sys.stdout = sys.stderr = None", FULL])
+async def test_an_odd_standard_output_ends_no_worker(tmp_path: Path, text: str, fork: bool) -> None:
+    witness = Witness()
+    module(tmp_path, "odd", f"{HEAD}{text}\ndef f(): return 1\nserve(f, fork={fork})")
+    async with job(tmp_path, witness=witness) as runner, runner.start("odd") as t:
+        assert await t.call("f") == 1
+    assert witness.events[-1] == ("ended", "odd", 0, None)
+    said = "" if fork or text != FULL else "error: '/dev/full' could not be written: No space left on device"
+    assert witness.lines.get(0, [""]) == [said]
+
+
 # As an observer gets it
 
 

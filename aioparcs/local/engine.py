@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ class LocalEngine:
         try:
             inherited, variables = _inheritance(home, report) if report is not None else ([], {})
             process = Process(
-                [python, str(folder / "main.py")],
+                [python, *_flags(), str(folder / "main.py")],
                 folder,
                 {**os.environ, **leader, **job.settings.to_env(), **spec.env, **variables},
                 inherit=inherited,
@@ -209,6 +210,12 @@ def _check_limits(spec: WorkerSpec) -> None:
             spec.module,
             f"gpus={spec.gpus}: the local engine assigns no GPUs; without it, workers see all that there are",
         )
+
+
+def _flags() -> list[str]:
+    """Give the options of this interpreter, such as ``-O`` and ``-X dev``: its workers run with the same ones."""
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
+    return flags
 
 
 def _is_free(port: int) -> bool:
