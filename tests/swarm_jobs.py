@@ -39,7 +39,8 @@ def job(cluster: Cluster, images: None, monkeypatch: pytest.MonkeyPatch) -> Job:
     ) -> AsyncIterator[Runner]:
         token = observer.set(witness or Witness())
         try:
-            runner = Runner(engine=SwarmEngine(cluster.leader_url, overlay=overlay), settings=Settings(**settings))
+            engine = SwarmEngine(cluster.leader_url, overlay=overlay)
+            runner = Runner(engine=engine, modules=[MODULES], settings=Settings(**settings))
         finally:
             observer.reset(token)
         async with runner:

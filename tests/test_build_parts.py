@@ -16,12 +16,12 @@ import pytest
 
 from aioparcs import BuildError, SettingError, StartError
 from aioparcs.build import base_image, image_name, install
-from aioparcs.build.context import Context, module_files
 from aioparcs.build.dockerfile import bases, module_context
 from aioparcs.build.transcript import Transcript
 from aioparcs.settings import VERSION
 from aioparcs.swarm.credentials import all_registries, one_registry
 from aioparcs.swarm.names import check_request, wheel_folder
+from aioparcs.swarm.source import Context, module_files
 
 Module = Callable[..., Path]
 BASE = "registry:5000/aioparcs/python:1"
@@ -166,7 +166,7 @@ def test_what_dockerignore_names_stays_out_and_some_folders_always(module: Modul
         "sub/b.log",
     ]
     files = module_files(module(**{".dockerignore": ignore, **dict.fromkeys(paths, "")}))
-    assert files == [".dockerignore", "big/kept.txt", "main.py", "sub", "sub/b.log"]
+    assert sorted(files) == [".dockerignore", "big/kept.txt", "main.py", "sub", "sub/b.log"]
 
 
 def test_a_dockerignore_that_leaves_out_main_is_told(module: Module) -> None:
@@ -218,12 +218,66 @@ def test_the_hash_changes_with(module: Module, change: Callable[[Path], None]) -
 
 def test_links_stay_links_and_sockets_stay_out(module: Module) -> None:
     folder = module()
-    (folder / "link").symlink_to("main.py")
+    for name, target in {"link": "main.py", "self": "self", "nowhere": "../nowhere", "up": "."}.items():
+        (folder / name).symlink_to(target)
     os.mkfifo(folder / "pipe")
     _, members, _ = packed(module_context(folder, BASE, None)[0])
-    assert members["module/link"].issym()
-    assert members["module/link"].linkname == "main.py"
+    links = {name: member.linkname for name, member in members.items() if member.issym()}
+    assert links == {
+        "module/link": "main.py", "module/self": "self", "module/nowhere": "../nowhere", "module/up": ".",
+    }  # fmt: skip
     assert "module/pipe" not in members
+
+
+def test_a_link_out_of_the_folder_is_what_it_leads_to(module: Module, tmp_path: Path) -> None:
+    for name in ("__init__.py", "sub/deep.py", "sub/__pycache__/x.pyc", "secret.key"):
+        (tmp_path / "common" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "common" / name).write_text(name)
+    (tmp_path / "common" / "again").symlink_to("__init__.py")
+    (tmp_path / "common" / "table.txt").symlink_to(tmp_path / "table.txt")
+    (tmp_path / "table.txt").write_text("1")
+    folder = module(**{".dockerignore": "common/*.key\n"})
+    (folder / "common").symlink_to("../common")
+    (folder / "table.txt").symlink_to("../table.txt")
+    (folder / "own").symlink_to(folder / "main.py")  # an absolute one would lead nowhere in the image
+    _, members, files = packed(module_context(folder, BASE, None)[0])
+    assert {name.removeprefix("module/") for name in members} - {"Dockerfile"} == {
+        ".dockerignore", "main.py", "own", "table.txt", "common", "common/__init__.py", "common/again",
+        "common/sub", "common/sub/deep.py", "common/table.txt",
+    }  # fmt: skip
+    assert (files["module/table.txt"], files["module/common/table.txt"], files["module/own"]) == (
+        b"1",
+        b"1",
+        b"print(1)\n",
+    )
+    assert members["module/common/again"].linkname == "__init__.py"
+    before = content(folder)
+    (tmp_path / "common" / "sub" / "deep.py").write_text("another")
+    assert content(folder) != before
+
+
+@pytest.mark.parametrize("target", ["..", "../factor", "../beside"])
+def test_a_link_to_a_folder_that_it_is_in_is_refused(module: Module, tmp_path: Path, target: str) -> None:
+    folder = module()
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "back").symlink_to("../factor")
+    (folder / "loop").symlink_to(target if target != "../factor" else folder)
+    with pytest.raises(OSError, match=r"the link loop(/back)? leads to \S+, a folder that it is in; name it in"):
+        module_files(folder)
+    (folder / ".dockerignore").write_text("loop\n")
+    assert set(module_files(folder)) == {".dockerignore", "main.py"}
+
+
+def test_a_dockerignore_may_begin_with_a_byte_order_mark_and_name_itself(module: Module) -> None:
+    folder = module(**{"data/big": ""})
+    (folder / ".dockerignore").write_text("data\n", encoding="utf-8-sig")
+    assert set(module_files(folder)) == {".dockerignore", "main.py"}
+    (folder / ".dockerignore").write_text("data\n.docker*\n", encoding="utf-8-sig")
+    assert set(module_files(folder)) == {"main.py"}
+    (folder / "Dockerfile").write_text("FROM base\n", encoding="utf-8-sig")
+    context, found = module_context(folder, BASE, None)
+    assert set(packed(context)[1]) == {".dockerignore", "Dockerfile", "main.py"}  # Docker itself leaves out the first
+    assert found == ("base",)
 
 
 # Names

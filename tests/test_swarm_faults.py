@@ -55,7 +55,7 @@ async def test_no_such_image(cluster: Cluster, job: Job) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=r"there is no image .*/nowhere:1: manifest unknown.*check its name"):
             await _takes(10, runner.start(f"{cluster.registry}/nowhere:1"))
-        with pytest.raises(StartError, match=r"build it: aioparcs build nowhere --push"):
+        with pytest.raises(StartError, match=r"start an image by its reference, such as .*/nowhere:latest"):
             await _takes(10, runner.start("nowhere"))
 
 

@@ -288,7 +288,8 @@ def typed(swarm: Swarm, images: Images, *arguments: str, **env: str) -> Iterator
     Docker's command line waits until the service has been up for five seconds: for ever, if it ends sooner.
     """
     name = f"runner-{swarm.mark}"
-    variables = {"LEADER_URL": swarm.cluster.leader_url, "PARCS_REGISTRY": images.registry} | env
+    named = json.dumps({"factor": f"{images['factor']}:latest"})  # there is no folder of that name in the container
+    variables = {"LEADER_URL": swarm.cluster.leader_url, "PARCS_IMAGES": named} | env
     pairs = [word for variable, value in variables.items() for word in ("--env", f"{variable}={value}")]
     words = ["service", "create", "--network", "parcs", "--restart-condition", "none", *pairs, "--name", name]
     with subprocess.Popen(

@@ -186,10 +186,10 @@ async def test_without_the_overlay_network_a_service_is_told_why_it_starts_none(
         assert "SwarmEngine(overlay=True)" in reason
 
 
-async def test_an_image_that_is_missing_is_told_to_the_service_as_to_the_runner(job: Job) -> None:
+async def test_an_image_that_is_missing_is_told_to_the_service_as_to_the_runner(cluster: Cluster, job: Job) -> None:
     async with job(overlay=True) as runner, runner.start("tree") as root:
         _, reason, _ = await ask(root, "attempt", "absent", {})
-        assert "build it: aioparcs build absent --push" in reason
+        assert f"start an image by its reference, such as {cluster.registry}/absent:latest" in reason
         _, reason, _ = await ask(root, "attempt", "registry:5000/tree", {})
         assert reason.startswith("services start modules by their names")
 

@@ -10,9 +10,9 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from aioparcs.build.context import IGNORE, Context, module_files
 from aioparcs.errors import BuildError
 from aioparcs.local.requirements import Requirements, read_requirements
+from aioparcs.swarm.source import IGNORE, Context, module_files
 
 __all__ = ["DOCKERFILE", "bases", "module_context", "write_dockerfile"]
 
@@ -59,16 +59,17 @@ def module_context(folder: Path, base: str, wheels: Path | None) -> tuple[Contex
         StartError: the same, of its metadata.
         OSError: a file can't be read.
     """
-    context, names = Context(), module_files(folder)
+    context, found = Context(), module_files(folder)
     if (folder / DOCKERFILE).is_file():
-        for name in names:
-            context.add(name, folder / name)
-        return context, tuple(bases((folder / DOCKERFILE).read_text(encoding="utf-8")))
-    if "main.py" not in names:
+        if (folder / IGNORE).is_file():
+            found[IGNORE] = folder / IGNORE  # Docker reads it once more, and leaves out what it names
+        for name, path in found.items():
+            context.add(name, path)
+        return context, tuple(bases((folder / DOCKERFILE).read_text(encoding="utf-8-sig")))
+    if "main.py" not in found:
         raise BuildError(folder.name, "", f"its {IGNORE} leaves out main.py")
-    for name in names:
-        if name != IGNORE:
-            context.add(f"{MODULE}/{name}", folder / name)
+    for name, path in found.items():
+        context.add(f"{MODULE}/{name}", path)
     needed = read_requirements(folder, python=None)
     if needed.names:
         _add_packages(context, folder, needed, wheels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, NamedTuple
@@ -17,11 +18,11 @@ from aioparcs.build.transcript import Says, Transcript
 from aioparcs.errors import BuildError, StartError
 from aioparcs.swarm import credentials
 from aioparcs.swarm.names import base_image, check_request, image_name, wheel_folder
+from aioparcs.swarm.source import HASH_DIGITS, source_tag
 
 __all__ = ["BuiltImage", "build"]
 
 CONTENT = "io.aioparcs.content"  # the label with the hash of all that went into an image
-_DIGITS = 12  # of the hash, in the tag
 
 
 class BuiltImage(NamedTuple):
@@ -58,7 +59,8 @@ async def build(
     """
     Have the leader build a module's image, and push it; what has not changed is neither built nor pushed again.
 
-    Nothing is written into the module's folder. Cancelling it ends the build or the push; what is whole stays.
+    The image has the tag of its source too, by which a runner finds it, see `source_tag`. Nothing is written into the
+    module's folder. Cancelling it ends the build or the push; what is whole stays.
 
     Args:
         docker: an open client of the leader, see `open_docker`.
@@ -79,8 +81,8 @@ async def build(
     check_request(folder.name, registry=registry, push=push, tag=tag)
     work = _Work(docker, folder.name, image_name(folder.name, registry), on_line, on_state)
     with TemporaryFile() as file:
-        content = await work.prepare(file, folder, base_image(registry, base), wheel_folder(wheels))
-        return await work.carry_out(file, content, push=push, tag=tag)
+        content, source = await work.prepare(file, folder, base_image(registry, base), wheel_folder(wheels))
+        return await work.carry_out(file, content, push=push, tags=(source, *([tag] if tag else [])))
 
 
 class _Work:
@@ -93,23 +95,24 @@ class _Work:
         self._line = line
         self._state = state
 
-    async def prepare(self, file: IO[bytes], folder: Path, base: str, wheels: Path | None) -> str:
-        """Pack what the build is sent, and give the hash of all that decides what comes out."""
+    async def prepare(self, file: IO[bytes], folder: Path, base: str, wheels: Path | None) -> tuple[str, str]:
+        """Pack what the build is sent; return the hash of all that decides what comes out, and the source's tag."""
         self._state("packing")
         try:
             context, bases = await asyncio.to_thread(module_context, folder, base, wheels)
             packed = await asyncio.to_thread(context.pack, file)
+            source = await asyncio.to_thread(source_tag, folder)
         except StartError as error:
             raise BuildError(self._module, "", error.reason) from error
         except (OSError, UnicodeDecodeError) as error:
             raise BuildError(self._module, "", f"its folder can't be read: {error}") from error
         written = not (folder / DOCKERFILE).is_file()
         identities = [await self._identity(image, needed=written) for image in bases]
-        return hashlib.sha256(json.dumps([packed, identities]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([packed, identities]).encode()).hexdigest(), source
 
-    async def carry_out(self, file: IO[bytes], content: str, *, push: bool, tag: str | None) -> BuiltImage:
+    async def carry_out(self, file: IO[bytes], content: str, *, push: bool, tags: Sequence[str]) -> BuiltImage:
         """Build, tag and push what is not there yet."""
-        reference = f"{self._name}:{content[:_DIGITS]}"
+        reference = f"{self._name}:{content[:HASH_DIGITS]}"
         there = await inspect_image(self._docker, reference) is not None
         digest = await self._published(reference) if push else None
         built = not there and digest is None
@@ -118,9 +121,7 @@ class _Work:
         pushed = push and digest is None
         if pushed:
             digest = await self._push(reference)
-        if tag is not None:
-            if not built and not there:
-                await self._pull(reference)
+        for tag in tags:
             pushed = await self._add_tag(reference, f"{self._name}:{tag}", digest) or pushed
         full = f"{self._name}@{digest}" if digest else None
         return BuiltImage(self._module, reference, full, built, pushed)
@@ -168,9 +169,13 @@ class _Work:
 
     async def _add_tag(self, reference: str, tagged: str, digest: str | None) -> bool:
         """Give the image one more tag, and push that if it is pushed at all; tell whether it was."""
+        if digest and await self._published(tagged) == digest:
+            return False
+        if await inspect_image(self._docker, reference) is None:  # only the registry has it
+            await self._pull(reference)
         name, _, tag = tagged.rpartition(":")
         await self._docker.images.tag(reference, name, tag=tag)
-        if digest is None or await self._published(tagged) == digest:
+        if digest is None:
             return False
         await self._push(tagged)
         return True

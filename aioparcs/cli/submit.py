@@ -6,6 +6,7 @@ import ast
 import asyncio
 import json
 import os
+import re
 import secrets
 import sys
 import time
@@ -22,14 +23,17 @@ from aioparcs.local import find_modules
 from aioparcs.runner import Stop
 from aioparcs.settings import Settings
 from aioparcs.swarm import Swarm, open_swarm
+from aioparcs.swarm.images import IMAGES, read_images
 from aioparcs.swarm.jobs import remove_job, sweep
 from aioparcs.swarm.labels import stack
 from aioparcs.swarm.names import registry_address
+from aioparcs.swarm.source import module_files
 from aioparcs.swarm.submission import RunnerService, Submission
 
 __all__ = ["Order", "modules_named", "submit"]
 
 _FLAGS = {Detail.QUIET: ("-q",), Detail.NORMAL: (), Detail.VERBOSE: ("-v",)}
+_WORD = re.compile(r"[\w.-]+")
 # What this program's environment says of the cluster, the runner on it should know too.
 _PASSED_ON = ("PARCS_REGISTRY", "PARCS_NETWORK")
 
@@ -79,28 +83,33 @@ def submit(order: Order) -> int:
     return code
 
 
-def modules_named(runner: Path, folders: list[Path]) -> dict[str, Path]:
+def modules_named(runner: Path, folders: list[Path], variables: Mapping[str, str]) -> dict[str, Path]:
     """
-    Find the modules that a runner may start: those whose name stands as a text in its program, and so on from there.
+    Find the modules that a run may start.
+
+    Their names stand as texts in the runner's program, or in those of modules that are named so, or are words in the
+    values of its variables. Others are refused when they are started: nothing of this tree stands behind their names.
 
     Args:
         runner: the runner's folder.
         folders: where modules are.
+        variables: the runner's environment.
     """
     there = find_modules(folders)
     named: dict[str, Path] = {}
     unread = [runner]
+    texts = {word for value in variables.values() for word in (value, *_WORD.findall(value))}
     while unread:
-        for text in _texts(unread.pop()):
-            if text in there and text not in named and there[text] != runner:
-                named[text] = there[text]
-                unread.append(there[text])
+        texts |= _texts(unread.pop())
+        new = {text: there[text] for text in texts if text in there and text not in named}
+        named |= new
+        unread += new.values()
     return named
 
 
 def _texts(folder: Path) -> set[str]:
     texts: set[str] = set()
-    for file in folder.rglob("*.py"):
+    for file in (path for name, path in module_files(folder).items() if name.endswith(".py") and path.is_file()):
         try:
             tree = ast.parse(file.read_bytes())
         except (SyntaxError, ValueError):
@@ -115,10 +124,12 @@ async def _submit(order: Order) -> int:
     settings = Settings.from_env()
     async with open_swarm() as swarm:
         await _sweep(swarm, order)
-        image, images = await _build(swarm, order)
+        given = read_images(order.variables)
+        image, built = await _build(swarm, order)
+        images = built | given
         job = secrets.token_hex(4)
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        variables = {**passed, **settings.to_env(), "PARCS_IMAGES": json.dumps(images), **order.variables}
+        variables = {**passed, **settings.to_env(), **order.variables, IMAGES: json.dumps(images)}
         name = order.runner.name if isinstance(order.runner, Path) else order.runner
         command = ("python", "-m", "aioparcs", "run", ".", *_FLAGS[order.detail])
         deadline, others = time.time() + settings.start_timeout, _may_start(images)
@@ -155,18 +166,22 @@ async def _sweep(swarm: Swarm, order: Order) -> None:
 
 
 async def _build(swarm: Swarm, order: Order) -> tuple[str, dict[str, str]]:
-    """Build and push what has changed; returns the runner's image, and those of its services by name."""
+    """Build and push what has changed; returns the runner's image, and those of modules by name."""
     if isinstance(order.runner, str):
         return order.runner, {}
+    try:
+        named = modules_named(order.runner, order.folders, order.variables)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BuildError(order.runner.name, "", f"a folder can't be read: {error}") from error
     images = {}
-    for folder in [order.runner, *modules_named(order.runner, order.folders).values()]:
+    for folder in dict.fromkeys([order.runner, *named.values()]):
         image = await build(swarm.docker, folder, push=True)
         if image.digest is None:
             raise BuildError(image.module, image.reference, "it was not pushed")
         if image.built or image.pushed:
             _say(order, f"{'built and ' * image.built}pushed {image.reference}", image.module)
-        images[folder.name] = image.digest
-    return images[order.runner.name], images
+        images[folder] = image.digest
+    return images[order.runner], {name: images[folder] for name, folder in named.items()}
 
 
 def _may_start(images: Mapping[str, str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from aioparcs.address import Address
@@ -234,6 +235,7 @@ class Job(NamedTuple):
         address: where they dial.
         settings: limits and deadlines.
         observer: who watches.
+        folders: those that hold the modules.
     """
 
     id: str
@@ -241,6 +243,7 @@ class Job(NamedTuple):
     address: Address
     settings: Settings
     observer: Observer
+    folders: tuple[Path, ...] = ()
 
 
 class Engine(Protocol):

@@ -12,7 +12,7 @@ from aioparcs.local import LocalEngine
 __all__ = ["choose_engine"]
 
 
-def choose_engine(engine: Engine | str | None, folders: list[Path] | None) -> Engine:
+def choose_engine(engine: Engine | str | None, folders: list[Path]) -> Engine:
     """
     Give the engine that is meant.
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 from aioparcs.display import Console, Shield
 from aioparcs.engine import Engine, Job, Observer, WorkerSpec, observer
 from aioparcs.entry import check_may_direct
+from aioparcs.local import module_folders
 from aioparcs.runner.branches import Branches, granted
 from aioparcs.runner.employer import Employer
 from aioparcs.runner.engines import choose_engine
@@ -43,7 +44,8 @@ class Runner(Starter):
         engine: where work runs: an engine, or ``"local"`` for this machine or ``"swarm"``; by default
             ``PARCS_ENGINE``, else ``swarm`` where ``LEADER_URL`` names a Swarm's leader and ``local`` elsewhere.
         modules: the folders that hold modules; by default ``PARCS_MODULES``, else the folders of the running program
-            and above it, see docs/settings.md.
+            and above it, see docs/settings.md. On a Swarm a module runs from the image that was built of its folder as
+            it is now, see docs/swarm.md.
         settings: limits and deadlines; from the environment by default.
         tls: encrypt every connection (needs the extra ``aioparcs[tls]``).
         spawnable: the modules that services may start in their turn, image references too; by default all that
@@ -67,8 +69,8 @@ class Runner(Starter):
         check_may_direct("makes a Runner")
         Runner.made += 1
         self._settings = settings or Settings.from_env()
-        folders = None if modules is None else [Path(folder).resolve() for folder in modules]
-        self._engine: Engine = choose_engine(engine, folders)
+        self._folders = module_folders() if modules is None else [Path(folder).resolve() for folder in modules]
+        self._engine: Engine = choose_engine(engine, self._folders)
         self._tls = tls
         self._observer = Shield(observer.get() or Console())
         _tell_misspelt(self._observer)
@@ -99,9 +101,8 @@ class Runner(Starter):
             raise RuntimeError("a runner is entered once; make another one")
         try:
             self._listener = await self._engine.listen(self._hub.welcome, tls=self._tls)
-            await self._engine.open(
-                Job(self._hub.job, self._hub.token, self._listener.address, self._settings, self._observer)
-            )
+            job, token, address = self._hub.job, self._hub.token, self._listener.address
+            await self._engine.open(Job(job, token, address, self._settings, self._observer, tuple(self._folders)))
         except BaseException:
             await self._leave()
             raise

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aioparcs.address import Address
-from aioparcs.errors import ClusterError, ConnectionLost, StartError
+from aioparcs.errors import ClusterError, ConnectionLost
 from aioparcs.swarm.api import Record, Swarm, open_swarm
 from aioparcs.swarm.images import Images
 from aioparcs.swarm.leader import is_loopback
@@ -132,8 +132,8 @@ async def _from_the_nodes(swarm: Swarm, network: Record | None, reach: Reach, te
         tell(Check("registry", "warning", "none is named", "PARCS_REGISTRY=HOST:PORT, which all nodes can pull from"))
     images = Images(swarm)
     try:
-        image = await images.find(base_image())
-    except StartError as error:
+        image = await images.pin(base_image())
+    except ClusterError as error:
         tell(Check("base image", "failed", error.reason, "images/README.md tells how to build and push it"))
         return
     finally:

@@ -84,7 +84,7 @@ class SwarmEngine:
         if leader.is_open:
             text = f"{leader.shown} makes root on the cluster of everybody who can reach it; safer: {leader.safer}"
             job.observer.note("swarm", text)
-        self._images = Images(self._swarm)
+        self._images = Images(self._swarm, job.folders)
         self._watch = Watch(self._swarm, job.id, job.observer)
         name, labels = _token_name(job.id), {**job_labels(job.id), RUNNER: runner_identity()}
         self._secret = await self._swarm.create_secret(name, job.token.hex(), labels), name

@@ -5,33 +5,43 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from aioparcs.errors import ClusterError, StartError
+from aioparcs.errors import ClusterError, SettingError, StartError
 from aioparcs.swarm.api import Swarm
 from aioparcs.swarm.credentials import one_registry
 from aioparcs.swarm.names import image_name, registry_address
+from aioparcs.swarm.source import source_tag
 
-__all__ = ["Images"]
+__all__ = ["IMAGES", "Images", "is_reference", "read_images"]
+
+IMAGES = "PARCS_IMAGES"
 
 
 class Images:
     """
     The images of one job: each is looked up once, so that all workers run the same one.
 
-    ``PARCS_IMAGES``, which `aioparcs run` sets, says what it has built: a JSON object of names and images.
+    A name with a ``/`` or a ``:`` is the reference of an image. Any other is a module, and never just what a
+    registry has under its name: its image is the one that `IMAGES` gives it, which ``aioparcs run`` sets to what it
+    has built, else the one that was built from the module's folder as it is now.
 
     Args:
         swarm: the leader, which asks the registries.
+        folders: those that hold modules.
     """
 
-    def __init__(self, swarm: Swarm) -> None:
+    def __init__(self, swarm: Swarm, folders: Sequence[Path] = ()) -> None:
         self._swarm = swarm
-        self._built: dict[str, str] = json.loads(os.environ.get("PARCS_IMAGES", "{}"))
+        self._folders = folders
+        self._named = read_images(os.environ)
         self._found: dict[str, asyncio.Future[str]] = {}
 
     async def find(self, module: str) -> str:
         """
-        Tell the image of a module, with its digest.
+        Return the image of a module, with its digest.
 
         Cancelling it leaves the look-up to others that wait for it.
 
@@ -43,6 +53,26 @@ class Images:
             looking = self._found[module] = asyncio.ensure_future(self._find(module))
         return await asyncio.shield(looking)
 
+    async def pin(self, image: str) -> str:
+        """
+        Return a reference of an image with its digest in place of its tag.
+
+        An image that only the leader has stays as it is; nodes without it will say so.
+
+        Raises:
+            ClusterError: there is no such image, or the registry can't be asked and the leader has it neither.
+        """
+        if "@" in image:
+            return image
+        try:
+            # Without it every node would ask the registry for itself, and perhaps get another image.
+            digest = await self._swarm.digest(image, await asyncio.to_thread(one_registry, image))
+        except ClusterError:
+            if await self._swarm.has_image(image):
+                return image
+            raise
+        return f"{_without_tag(image)}@{digest}"
+
     async def aclose(self) -> None:
         """End look-ups that are under way."""
         for looking in self._found.values():
@@ -50,37 +80,78 @@ class Images:
         await asyncio.gather(*self._found.values(), return_exceptions=True)
 
     async def _find(self, module: str) -> str:
-        image = self._built.get(module) or self._reference(module)
-        if "@" in image:
-            return image
+        image = self._named.get(module, module)
+        if is_reference(image):
+            what, advice = f"image {image}", "check its name, and `docker login` if it is private"
+        else:
+            folder = self._folder(module)
+            image = await _built_from(module, folder)
+            what = f"image of {folder} as it is now ({image})"
+            advice = f"build it: aioparcs build {shlex.quote(str(folder))} --push"
         try:
-            # Without it every node would ask the registry for itself, and perhaps get another image.
-            digest = await self._swarm.digest(image, await asyncio.to_thread(one_registry, image))
+            return await self.pin(image)
         except ClusterError as error:
-            if await self._swarm.has_image(image):
-                return image  # loaded or built on the node itself; nodes that don't have it will say so
-            raise StartError(module, f"there is no image {image}: {error.reason}; {_advice(module, image)}") from error
-        return f"{_without_tag(image)}@{digest}"
+            raise StartError(module, f"there is no {what}: {error.reason}; {advice}") from error
 
-    @staticmethod
-    def _reference(module: str) -> str:
-        if "/" in module or ":" in module:
-            return module
-        if not registry_address(None):
+    def _folder(self, module: str) -> Path:
+        """
+        Find a module's folder.
+
+        Raises:
+            StartError: there is none; it says how a module without a folder is started.
+        """
+        for folder in self._folders:
+            if module not in ("", ".", "..") and (folder / module / "main.py").is_file():
+                return folder / module
+        image = f"{registry_address(None) or 'registry:5000'}/{module}:latest"
+        if IMAGES in os.environ:
+            built = ", ".join(sorted(self._named)) or "none"
             raise StartError(
                 module,
-                "a Swarm runs images: name the registry that has the modules' images in PARCS_REGISTRY, "
-                "or start an image by its reference, such as registry:5000/factor",
+                f"this run has built no image of it (built: {built}), only of modules whose names are texts in its "
+                f"programs or in a value of -e; pass the name, such as -e SERVICE={module}, or start the image {image}",
             )
-        return image_name(module)
+        where = ", ".join(map(str, self._folders))
+        reason = f"no module of that name (a folder with main.py) in {where}"
+        raise StartError(module, f"{reason}; start an image by its reference, such as {image}")
+
+
+def is_reference(module: str) -> bool:
+    """Tell the reference of an image from the name of a module."""
+    return "/" in module or ":" in module
+
+
+def read_images(variables: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the images that variables give to modules, by the modules' names.
+
+    Raises:
+        SettingError: `IMAGES` is no JSON object of names and references.
+    """
+    try:
+        images = json.loads(variables.get(IMAGES) or "{}")
+    except ValueError:
+        images = None
+    references = images.values() if isinstance(images, dict) else [None]
+    if not all(isinstance(image, str) and is_reference(image) for image in references):
+        raise SettingError(f'{IMAGES} must be a JSON object such as {{"factor": "registry:5000/factor:latest"}}')
+    return dict(images)
+
+
+async def _built_from(module: str, folder: Path) -> str:
+    """Name the image that `aioparcs build` makes of a module's folder as it is now."""
+    if not registry_address(None):
+        raise StartError(
+            module,
+            "a Swarm runs images: name the registry that has the modules' images in PARCS_REGISTRY, "
+            "or start an image by its reference, such as registry:5000/factor",
+        )
+    try:
+        return f"{image_name(module)}:{await asyncio.to_thread(source_tag, folder)}"
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(module, f"its folder can't be read: {error}") from error
 
 
 def _without_tag(image: str) -> str:
     head, slash, name = image.rpartition("/")
     return f"{head}{slash}{name.partition(':')[0]}"
-
-
-def _advice(module: str, image: str) -> str:
-    if "/" in module or ":" in module:
-        return "check its name, and `docker login` if it is private"
-    return f"build it: aioparcs build {module} --push --registry {image.rpartition('/')[0]}"

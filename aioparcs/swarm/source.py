@@ -1,0 +1,157 @@
+"""
+The source of a module: the files that its image gets, packed into a tar, and the hash of all that.
+
+The hash stands in the tag of each image that was built from it, so that a runner can ask a registry for the image of
+a folder as it is now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from docker.utils.build import PatternMatcher, exclude_paths
+
+__all__ = ["HASH_DIGITS", "IGNORE", "Context", "module_files", "source_tag"]
+
+IGNORE = ".dockerignore"
+HASH_DIGITS = 12  # of a hash, in a tag
+# What no image needs; last, so that no line of a .dockerignore brings it back, or a part of it.
+NEVER = [f"**/{name}{inside}" for name in (".git", "__pycache__", ".venv") for inside in ("", "/**")]
+
+
+def module_files(folder: Path) -> dict[str, Path]:
+    """
+    Return the files and folders that a module's image gets, by their names in it: all but what `IGNORE` names.
+
+    A link that leads out of the folder stands for what it leads to: in the image it would lead nowhere.
+
+    Raises:
+        OSError: the folder can't be read, or a link leads to a folder that it is in.
+    """
+    ignored: list[str] = []
+    if (folder / IGNORE).is_file():
+        lines = map(str.strip, (folder / IGNORE).read_text(encoding="utf-8-sig").splitlines())
+        ignored = [line for line in lines if line and not line.startswith("#")]
+    matcher = PatternMatcher([*ignored, *NEVER])
+    del matcher.patterns[-1]  # "!.dockerignore", which the library adds: Docker has that file in images like any other
+    root = Path(os.path.realpath(folder))
+    found: dict[str, Path] = {}
+    for name in sorted(exclude_paths(folder, [*ignored, *NEVER])):
+        if name != IGNORE or not _is_ignored(matcher, name):
+            found.update(_followed(name, root / name, (root,), matcher))
+    return found
+
+
+def source_tag(folder: Path) -> str:
+    """
+    Return the tag that images built from a module's folder have: a hash of its names, modes and bytes.
+
+    Raises:
+        OSError: the folder can't be read.
+    """
+    context = Context()
+    for name, path in module_files(folder).items():
+        context.add(name, path)
+    with TemporaryFile() as file:
+        return f"source-{context.pack(file)[:HASH_DIGITS]}"
+
+
+def _followed(name: str, path: Path, above: tuple[Path, ...], matcher: PatternMatcher) -> Iterator[tuple[str, Path]]:
+    """Walk what is found under a name: itself, and all behind a link that leads out of the last folder of ``above``."""
+    if _leads_out(path, above[-1]):
+        target = Path(os.path.realpath(path))
+        if any(one.is_relative_to(target) for one in above):
+            raise OSError(f"the link {name} leads to {target}, a folder that it is in; name it in {IGNORE}")
+        path, above = target, (*above, target)
+    yield name, path
+    if len(above) > 1 and path.is_dir() and not path.is_symlink():
+        for child in sorted(path.iterdir()):
+            inner = f"{name}/{child.name}"
+            if not _is_ignored(matcher, inner):
+                yield from _followed(inner, child, above, matcher)
+
+
+def _is_ignored(matcher: PatternMatcher, name: str) -> bool:
+    return matcher.matches(name)  # type: ignore[arg-type]  # its stubs say PathLike; it takes texts only
+
+
+def _leads_out(path: Path, root: Path) -> bool:
+    """Tell a link that would lead nowhere once its folder is somewhere else; one that does so already is none."""
+    if not path.is_symlink() or not path.exists():
+        return False
+    return os.path.isabs(os.readlink(path)) or not Path(os.path.realpath(path)).is_relative_to(root)
+
+
+class Context:
+    """A tar in the making."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, Path | bytes] = {}
+
+    def add(self, name: str, source: Path | bytes) -> None:
+        """Add a file, folder or link under a name, or a file of the bytes given; a folder comes without its content."""
+        self._sources[name] = source
+
+    def pack(self, file: IO[bytes]) -> str:
+        """
+        Write the tar, and give the hash of its names, modes and bytes; times and owners are no part of it.
+
+        Raises:
+            OSError: something can't be read, or changed while it was.
+        """
+        hashed = hashlib.sha256()
+        with tarfile.open(mode="w", fileobj=file) as tar:
+            for name in sorted(self._sources):
+                _pack(tar, name, self._sources[name], hashed)
+        file.seek(0)
+        return hashed.hexdigest()
+
+
+def _pack(tar: tarfile.TarFile, name: str, source: Path | bytes, hashed: hashlib._Hash) -> None:
+    info = tarfile.TarInfo(name)
+    if isinstance(source, bytes):
+        info.size = len(source)
+        with io.BytesIO(source) as file:
+            return _add(tar, info, file, hashed)
+    status = source.lstat()
+    info.mode, info.mtime = stat.S_IMODE(status.st_mode), int(status.st_mtime)
+    if stat.S_ISREG(status.st_mode):
+        with source.open("rb") as file:
+            info.size = os.fstat(file.fileno()).st_size
+            return _add(tar, info, file, hashed)
+    if stat.S_ISLNK(status.st_mode):
+        info.type, info.linkname = tarfile.SYMTYPE, os.readlink(source)
+        info.mode = 0o777
+    elif stat.S_ISDIR(status.st_mode):
+        info.type = tarfile.DIRTYPE
+    else:
+        return None  # sockets, pipes and devices have no place in an image
+    return _add(tar, info, None, hashed)
+
+
+def _add(tar: tarfile.TarFile, info: tarfile.TarInfo, file: IO[bytes] | None, hashed: hashlib._Hash) -> None:
+    head = repr((info.name, info.type, info.mode, info.linkname, info.size))  # repr: no two heads read alike
+    hashed.update(head.encode(errors="surrogateescape"))
+    tar.addfile(info, _Watched(file, hashed) if file else None)
+
+
+class _Watched(io.RawIOBase):
+    """A file whose bytes are hashed as they are read."""
+
+    def __init__(self, file: IO[bytes], hashed: hashlib._Hash) -> None:
+        super().__init__()
+        self._file = file
+        self._hashed = hashed
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._file.read(size)
+        self._hashed.update(data)
+        return data
