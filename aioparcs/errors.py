@@ -102,7 +102,8 @@ class WorkerLost(ConnectionLost):
         if code < 0:
             reason = f"was killed by {signal_name(-code)}"
             return cls(worker, reason, signal=-code, last_lines=last_lines)
-        return cls(worker, f"ended with exit code {code}", exitcode=code, last_lines=last_lines)
+        stopped = " (SIGTERM: it was stopped from outside, as when a Swarm's node is drained)" if code == 143 else ""
+        return cls(worker, f"ended with exit code {code}{stopped}", exitcode=code, last_lines=last_lines)
 
     def __str__(self) -> str:
         item = f", at {self.item}" if self.item else ""

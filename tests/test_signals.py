@@ -86,7 +86,7 @@ async def test_sigterm_ends_a_worker_that_is_about_to_connect() -> None:
         worker = _wait_for(lambda: next(filter(_handles_sigterm, psutil.Process(launcher).children()), None))
         worker.terminate()
         _wait_for(lambda: not worker.is_running())
-        with pytest.raises(StartError, match=r"it ended with exit code 143 before it was connected$"):
+        with pytest.raises(StartError, match=r"it ended with exit code 143 \(SIGTERM: .*\) before it was connected$"):
             await starting
     assert witness.lines == {}
 

@@ -23,7 +23,7 @@ from aioparcs.local import find_modules
 from aioparcs.runner import Stop
 from aioparcs.settings import Settings
 from aioparcs.swarm import Swarm, open_swarm
-from aioparcs.swarm.images import IMAGES, read_images
+from aioparcs.swarm.images import read_images
 from aioparcs.swarm.jobs import remove_job, sweep
 from aioparcs.swarm.labels import stack
 from aioparcs.swarm.names import registry_address
@@ -129,7 +129,7 @@ async def _submit(order: Order) -> int:
         images = built | given
         job = secrets.token_hex(4)
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        variables = {**passed, **settings.to_env(), **order.variables, IMAGES: json.dumps(images)}
+        variables = {**passed, **settings.to_env(), **order.variables, "PARCS_IMAGES": json.dumps(images)}
         name = order.runner.name if isinstance(order.runner, Path) else order.runner
         command = ("python", "-m", "aioparcs", "run", ".", *_FLAGS[order.detail])
         deadline, others = time.time() + settings.start_timeout, _may_start(images)
@@ -148,9 +148,12 @@ async def _submit(order: Order) -> int:
                 await _follow(service)
             except ClusterError as error:
                 goes_on = True
-                _say(order, f"lost sight of it ({error.reason}); aioparcs logs -f {job}, aioparcs rm {job}")
+                _say(order, f"lost contact with it ({error.reason}); aioparcs logs -f {job}, aioparcs rm {job}")
                 return 1
             return service.exitcode
+        except asyncio.CancelledError:
+            _say(order, f"stopping job {job}; to leave that to the cluster, press Ctrl-C again")
+            raise
         finally:
             if not goes_on:
                 await _clean_up(swarm, job, order)

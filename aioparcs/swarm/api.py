@@ -16,7 +16,7 @@ import aiodocker
 import aiohttp
 
 from aioparcs.errors import ClusterError
-from aioparcs.swarm.labels import JOB
+from aioparcs.swarm.labels import JOB, ROLE
 from aioparcs.swarm.leader import Leader, find_leader, open_docker, to_cluster_error
 from aioparcs.swarm.logs import LogLine, parse_logs
 
@@ -177,6 +177,13 @@ class Swarm:
         """List every task that is meant to run, whoever's it is."""
         with self._asking():
             return list(await self.docker.tasks.list(filters={"desired-state": ["running"]}))
+
+    async def containers(self, job: str, role: str | None = None) -> list[Record]:
+        """List the containers of a job that the leader itself has, running or not: of all, or of one role."""
+        labels = [*_label(job), *([f"{ROLE}={role}"] if role else [])]
+        with self._asking():
+            found = await self.docker.containers.list(all=True, filters=json.dumps({"label": labels}))
+        return [container._container for container in found]
 
     async def container_lines(self, task: str, *, since: int = 0, tail: str = "all") -> list[LogLine]:
         """

@@ -14,10 +14,11 @@ from aioparcs.errors import ClusterError, StartError
 from aioparcs.swarm.api import Record, Swarm, open_swarm, wait_until
 from aioparcs.swarm.credentials import one_registry
 from aioparcs.swarm.images import Images
+from aioparcs.swarm.jobs import CONTAINERS_GO, has_no_containers
 from aioparcs.swarm.labels import ROLE, RUNNER, job_labels, runner_identity, stack
 from aioparcs.swarm.placing import check_room, find_gpu_kind, find_networks, network_name, share_out
 from aioparcs.swarm.reach import Reach, find_reach, original_leader, subnets
-from aioparcs.swarm.spec import Surroundings, check_options, service_name, service_spec
+from aioparcs.swarm.spec import LOG_DRIVER, READABLE, Surroundings, check_options, service_name, service_spec
 from aioparcs.swarm.watch import Watch
 from aioparcs.transport import Listener, listen
 
@@ -157,8 +158,11 @@ class SwarmEngine:
             return ()
         try:
             lines = await self._swarm.container_lines(task["ID"], tail=str(self._job.settings.last_lines))
-        except ClusterError:
-            return ()  # they are a help, and no reason to fail
+        except ClusterError as error:
+            return (f"(its output can't be read: {error.reason})",)  # it is a help, and no reason to fail
+        driver = task["Spec"].get("LogDriver", LOG_DRIVER)["Name"]
+        if not lines and driver not in READABLE:
+            return (f"(nothing can be read back from the log driver {driver!r}, if it printed anything)",)
         return tuple(line.text for line in lines)
 
     async def aclose(self) -> None:
@@ -184,6 +188,7 @@ class SwarmEngine:
                 if isinstance(failure, BaseException):
                     raise failure
             is_over = await wait_until(self._is_empty, _REMOVAL)
+            await wait_until(lambda: has_no_containers(self._swarm, job, "worker"), CONTAINERS_GO)
         except ClusterError as error:
             self._job.observer.note("swarm", f"{error}; aioparcs rm {job}")
             return

@@ -15,9 +15,7 @@ from aioparcs.swarm.credentials import one_registry
 from aioparcs.swarm.names import image_name, registry_address
 from aioparcs.swarm.source import source_tag
 
-__all__ = ["IMAGES", "Images", "is_reference", "read_images"]
-
-IMAGES = "PARCS_IMAGES"
+__all__ = ["Images", "is_reference", "read_images"]
 
 
 class Images:
@@ -25,8 +23,8 @@ class Images:
     The images of one job: each is looked up once, so that all workers run the same one.
 
     A name with a ``/`` or a ``:`` is the reference of an image. Any other is a module, and never just what a
-    registry has under its name: its image is the one that `IMAGES` gives it, which ``aioparcs run`` sets to what it
-    has built, else the one that was built from the module's folder as it is now.
+    registry has under its name: its image is the one that ``PARCS_IMAGES`` gives it, which ``aioparcs run`` sets to
+    what it has built, else the one that was built from the module's folder as it is now.
 
     Args:
         swarm: the leader, which asks the registries.
@@ -104,7 +102,7 @@ class Images:
             if module not in ("", ".", "..") and (folder / module / "main.py").is_file():
                 return folder / module
         image = f"{registry_address(None) or 'registry:5000'}/{module}:latest"
-        if IMAGES in os.environ:
+        if "PARCS_IMAGES" in os.environ:
             built = ", ".join(sorted(self._named)) or "none"
             raise StartError(
                 module,
@@ -126,15 +124,15 @@ def read_images(variables: Mapping[str, str]) -> dict[str, str]:
     Return the images that variables give to modules, by the modules' names.
 
     Raises:
-        SettingError: `IMAGES` is no JSON object of names and references.
+        SettingError: ``PARCS_IMAGES`` is no JSON object of names and references.
     """
     try:
-        images = json.loads(variables.get(IMAGES) or "{}")
+        images = json.loads(variables.get("PARCS_IMAGES") or "{}")
     except ValueError:
         images = None
     references = images.values() if isinstance(images, dict) else [None]
     if not all(isinstance(image, str) and is_reference(image) for image in references):
-        raise SettingError(f'{IMAGES} must be a JSON object such as {{"factor": "registry:5000/factor:latest"}}')
+        raise SettingError('PARCS_IMAGES must be a JSON object such as {"factor": "registry:5000/factor:latest"}')
     return dict(images)
 
 

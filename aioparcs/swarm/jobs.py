@@ -14,11 +14,13 @@ from aioparcs.swarm.orphans import is_alive, leftover
 from aioparcs.swarm.states import node_names
 from aioparcs.swarm.view import Record, SwarmJob, job_of, labels_of, view
 
-__all__ = ["find_jobs", "remove_job", "sweep", "wait_idle"]
+__all__ = ["CONTAINERS_GO", "find_jobs", "has_no_containers", "remove_job", "sweep", "wait_idle"]
 
 # Seconds that a runner gets to end its job by itself: its grace period, and Docker's own time.
 _RUNNER_ENDS = 70.0
 _CONTAINERS_END = 60.0
+CONTAINERS_GO = 10.0
+"""Seconds that a node gets to remove containers that have ended; it takes one or two, and nothing depends on it."""
 
 
 async def find_jobs(swarm: Swarm) -> list[SwarmJob]:
@@ -80,6 +82,7 @@ async def remove_job(swarm: Swarm, job: str) -> list[str]:
         reason = f"something goes on making Swarm services of job {job}"
         raise ClusterError(swarm.leader.shown, reason, "end its runner first")
     await wait_idle(swarm, job)
+    await wait_until(lambda: has_no_containers(swarm, job), CONTAINERS_GO)
     return [record["Spec"]["Name"] for record in (*services, *secrets)]
 
 
@@ -101,6 +104,15 @@ async def wait_idle(swarm: Swarm, job: str) -> None:
     if not await wait_until(is_idle, _CONTAINERS_END):
         reason = f"{len(left)} containers of job {job} have not ended after {_CONTAINERS_END:g} s"
         raise ClusterError(swarm.leader.shown, reason, f"see docker stack ps {stack(job)}")
+
+
+async def has_no_containers(swarm: Swarm, job: str, role: str | None = None) -> bool:
+    """
+    Tell whether the leader itself has no container of a job, or of one role of it, not even an ended one.
+
+    Nodes remove their containers a moment after they have said that these have ended; of other nodes it can't be told.
+    """
+    return not await swarm.containers(job, role)
 
 
 async def sweep(swarm: Swarm) -> list[str]:

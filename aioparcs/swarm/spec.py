@@ -17,7 +17,17 @@ from aioparcs.engine import Job, WorkerSpec
 from aioparcs.errors import SettingError
 from aioparcs.swarm.labels import DEADLINE, MODULE, PARENT, ROLE, RUNNER, WORKERS, job_labels, stack
 
-__all__ = ["LAUNCHER_MEMORY", "TOKEN_PATH", "Surroundings", "check_options", "literal", "service_name", "service_spec"]
+__all__ = [
+    "LAUNCHER_MEMORY",
+    "LOG_DRIVER",
+    "READABLE",
+    "TOKEN_PATH",
+    "Surroundings",
+    "check_options",
+    "literal",
+    "service_name",
+    "service_spec",
+]
 
 TOKEN_PATH = "/run/secrets/parcs_token"
 
@@ -26,8 +36,12 @@ _SECOND = 10**9
 _GRACE = 3
 # Bytes that a container may have besides its workers' memory: the launcher, its control side, what they load.
 LAUNCHER_MEMORY = 64 << 20
+# How containers log, whatever their nodes do by default: so that it can be read back, and is bounded.
+LOG_DRIVER = {"Name": "json-file", "Options": {"max-size": "64m", "max-file": "4"}}
+# The drivers that Docker itself can read back from.
+READABLE = ("json-file", "local", "journald")
 _LONGEST_NAME = 63
-_OPTIONS = {"constraints", "preferences", "mounts", "networks", "labels"}
+_OPTIONS = {"constraints", "preferences", "mounts", "networks", "labels", "log_driver"}
 
 
 class Surroundings(NamedTuple):
@@ -78,6 +92,9 @@ def check_options(spec: WorkerSpec) -> None:
     labels = spec.swarm.get("labels", {})
     if not isinstance(labels, Mapping) or not all(isinstance(text, str) for pair in labels.items() for text in pair):
         raise SettingError(f"swarm={{'labels': {labels!r}}} is no mapping of texts")
+    driver = spec.swarm.get("log_driver", LOG_DRIVER)
+    if not isinstance(driver, Mapping) or not isinstance(driver.get("Name"), str):
+        raise SettingError(f"swarm={{'log_driver': {driver!r}}} must be a mapping such as {{'Name': 'journald'}}")
     _mounts(spec)
 
 
@@ -111,6 +128,7 @@ def service_spec(spec: WorkerSpec, containers: int, around: Surroundings) -> dic
         "RestartPolicy": {"Condition": "none"},
         "Placement": _placement(spec),
         "Resources": _resources(spec, around.gpu_kind),
+        "LogDriver": dict(spec.swarm.get("log_driver", LOG_DRIVER)),
     }
     return {
         "Name": service_name(around.job.id, spec.module, around.first),

@@ -8,7 +8,7 @@ from typing import Any
 from aioparcs.engine import LauncherState
 from aioparcs.errors import signal_name
 
-__all__ = ["is_over", "launcher_state", "newest", "node_names"]
+__all__ = ["drained_nodes", "is_over", "launcher_state", "newest", "node_names"]
 
 Record = Mapping[str, Any]
 
@@ -39,12 +39,19 @@ def node_names(nodes: Iterable[Record]) -> dict[str, str]:
     return {node["ID"]: (node.get("Description") or {}).get("Hostname") or node["ID"] for node in nodes}
 
 
+def drained_nodes(nodes: Iterable[Record]) -> frozenset[str]:
+    """Return the IDs of the nodes that the Swarm takes all containers from, and gives none."""
+    return frozenset(node["ID"] for node in nodes if node["Spec"].get("Availability") == "drain")
+
+
 def is_over(task: Record) -> bool:
     """Tell whether nothing more is to be expected of a task."""
     return task["Status"]["State"] in _ENDED or task["DesiredState"] in _WISHED
 
 
-def launcher_state(launcher: int, task: Record, nodes: Mapping[str, str]) -> LauncherState:
+def launcher_state(
+    launcher: int, task: Record, nodes: Mapping[str, str], drained: frozenset[str] = frozenset()
+) -> LauncherState:
     """
     Say what a task means for its launcher.
 
@@ -52,6 +59,7 @@ def launcher_state(launcher: int, task: Record, nodes: Mapping[str, str]) -> Lau
         launcher: the launcher's slot.
         task: its task.
         nodes: names of nodes by their IDs.
+        drained: the IDs of the nodes that are drained.
     """
     status = task["Status"]
     state, said = status["State"], str(status.get("Err") or "")
@@ -68,7 +76,13 @@ def launcher_state(launcher: int, task: Record, nodes: Mapping[str, str]) -> Lau
         if state == "failed" and not said.startswith(_BY_ITSELF):
             where = f"on node {node}: " if node else ""
             return LauncherState(launcher, "failed", f"{where}{said or 'Docker does not say why'}", node=node)
-        return LauncherState(launcher, "gone", *_end(container.get("ExitCode"), said), node=node)
+        how, code = _end(container.get("ExitCode"), said)
+        if state == "shutdown" and code:  # the Swarm has stopped it, for a reason of its own
+            drain = task.get("NodeID") in drained
+            how = (
+                f"was stopped by the Swarm: {'its node is drained' if drain else 'its service was removed or updated'}"
+            )
+        return LauncherState(launcher, "gone", how, code, node=node)
     if is_over(task):
         return LauncherState(launcher, "gone", f"was given up by Docker: node {node or '?'} does not answer", node=node)
     return LauncherState(launcher, "placed", said or _WAITS.get(state, f"its container is {state}"), node=node)

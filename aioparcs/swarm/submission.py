@@ -15,7 +15,7 @@ from aioparcs.swarm.joblog import container_lines
 from aioparcs.swarm.labels import DEADLINE, MODULE, ROLE, job_labels, stack
 from aioparcs.swarm.logs import LogLine
 from aioparcs.swarm.placing import network_name
-from aioparcs.swarm.spec import literal
+from aioparcs.swarm.spec import LOG_DRIVER, literal
 from aioparcs.swarm.states import launcher_state, newest
 
 __all__ = ["RunnerService", "Submission"]
@@ -96,6 +96,7 @@ class Submission(NamedTuple):
                 "Networks": [{"Target": network}],
                 "RestartPolicy": {"Condition": "none"},
                 "Placement": {"Constraints": ["node.role==manager"]},
+                "LogDriver": LOG_DRIVER,
             },
         }
 

@@ -10,7 +10,7 @@ from time import monotonic
 from aioparcs.engine import LauncherState, Observer, WorkerGroup
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.api import Record, Swarm
-from aioparcs.swarm.states import is_over, launcher_state, newest, node_names
+from aioparcs.swarm.states import drained_nodes, is_over, launcher_state, newest, node_names
 
 __all__ = ["FIRST_PAUSE", "Watch", "later"]
 
@@ -107,10 +107,13 @@ class Watch:
         if not waiting:
             return
         tasks = await self._swarm.tasks(self._job)
-        if any(task.get("NodeID") and task["NodeID"] not in self._nodes for task in tasks):
-            self._nodes = node_names(await self._swarm.nodes())
+        unknown = any(task.get("NodeID") and task["NodeID"] not in self._nodes for task in tasks)
+        drained: frozenset[str] = frozenset()
+        if unknown or any(task["Status"]["State"] == "shutdown" for task in tasks):
+            nodes = await self._swarm.nodes()
+            self._nodes, drained = node_names(nodes), drained_nodes(nodes)
         for service, group in waiting.items():
-            group.update([task for task in tasks if task["ServiceID"] == service], self._nodes)
+            group.update([task for task in tasks if task["ServiceID"] == service], self._nodes, drained)
 
 
 class _Group:
@@ -134,13 +137,13 @@ class _Group:
         self._changed.clear()
         await self._changed.wait()
 
-    def update(self, tasks: list[Record], nodes: dict[str, str]) -> None:
+    def update(self, tasks: list[Record], nodes: dict[str, str], drained: frozenset[str]) -> None:
         """Compare with what was seen before, and queue what is new."""
         found = newest(tasks)
         for slot, launcher in enumerate(self.launchers, 1):
             if slot in found:
                 self.seen[launcher] = found[slot]
-                self._tell(launcher_state(launcher, found[slot], nodes))
+                self._tell(launcher_state(launcher, found[slot], nodes, drained))
             elif launcher in self.seen:
                 self._tell(LauncherState(launcher, "gone", "was removed from the Swarm"))
             elif monotonic() - self._since > _TASKS_APPEAR:
