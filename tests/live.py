@@ -48,6 +48,11 @@ class Cluster(NamedTuple):
     def environment(self) -> dict[str, str]:
         return {"LEADER_URL": self.leader_url, "PARCS_REGISTRY": self.registry, "PARCS_BASE_IMAGE": self.base}
 
+    @property
+    def size(self) -> int:
+        """How many nodes it has, anybody's cluster."""
+        return len(self.docker("node", "ls", "--quiet").split())
+
     def docker(self, *arguments: str, node: int | None = None) -> str:
         """Run Docker's client, against the leader or the node of a number; give its output."""
         url = self.leader_url if node is None else self.nodes[node].url

@@ -17,6 +17,7 @@ import pytest
 from aiodocker import Docker, DockerError
 
 from aioparcs.swarm import open_docker
+from tests.cluster import Cluster as OwnCluster
 from tests.command import COMMAND, ENVIRONMENT, EXAMPLES, execute, run
 from tests.live import Cluster
 
@@ -157,7 +158,7 @@ def test_a_result_is_one_line_for_people(cluster: Cluster, module: Module) -> No
 def test_all_that_docker_prints_is_shown_when_asked_for(build: Build, module: Module) -> None:
     folder = module()
     done = build(folder, "-v")
-    assert f"{folder.name} | Step 1/6 : FROM " in done.stderr
+    assert f"{folder.name} | Step 1/8 : FROM " in done.stderr
 
 
 def test_a_module_runs_in_its_folder_as_an_ordinary_user(cluster: Cluster, build: Build, module: Module) -> None:
@@ -262,6 +263,26 @@ def test_its_own_dockerfile_is_used(cluster: Cluster, build: Build, module: Modu
 
 
 # What goes wrong
+
+
+def test_a_base_image_need_not_know_the_user_of_modules(
+    cluster: Cluster, base: str, build: Build, module: Module
+) -> None:
+    main = (
+        "import getpass, os, pathlib; (pathlib.Path.home() / '.cache').mkdir(); print(getpass.getuser(), os.getuid())"
+    )
+    done = build(module(**{"main.py": main}), "--base", base)
+    assert done.code == 0, done.stderr
+    assert output(cluster, done.image["reference"]) == "parcs 1000\n"
+
+
+@pytest.fixture
+def base(cluster: Cluster) -> str:
+    """Give an image with Python and without a user 1000."""
+    own = OwnCluster.here()
+    if own is None or not cluster.nodes:
+        pytest.skip("the Swarm that the environment names is somebody else's")
+    return own.base
 
 
 def test_a_failing_step_is_shown_with_its_last_lines(cluster: Cluster, build: Build, module: Module) -> None:

@@ -32,7 +32,7 @@ def _command(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_up_changes_nothing_that_is_up(own: OwnCluster) -> None:
     before = [namespaces.first_process(node.namespace) for node in own.nodes]
     said: list[str] = []
-    assert up(3, said.append) == own
+    assert up(len(own.nodes), said.append) == own
     assert said == []
     assert [namespaces.first_process(node.namespace) for node in own.nodes] == before
 
@@ -40,10 +40,10 @@ def test_up_changes_nothing_that_is_up(own: OwnCluster) -> None:
 def test_status_names_the_nodes_and_what_to_set(own: OwnCluster) -> None:
     done = _command("status")
     assert done.returncode == 0
-    assert f"LEADER_URL={own.leader.url}\nPARCS_REGISTRY={own.registry.address}\n" in done.stdout
+    assert f"export LEADER_URL={own.leader.url} PARCS_REGISTRY={own.registry.address}\n" in done.stdout
     told = json.loads(_command("status", "--json").stdout)
     assert [(node["name"], node["dockerd"], node["swarm"]) for node in told["nodes"]] == [
-        (f"node{number}", "up", "ready") for number in (1, 2, 3)
+        (f"node{number}", "up", "ready") for number in range(1, len(own.nodes) + 1)
     ]
 
 

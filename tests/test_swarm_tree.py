@@ -120,15 +120,16 @@ async def test_a_branch_that_is_killed_leaves_nothing_while_the_job_goes_on(clus
 
 
 async def test_a_node_that_is_cut_off_takes_with_it_what_grew_from_it(cluster: Cluster, job: Job) -> None:
-    node, witness = own(cluster).nodes[2], Witness()
+    nodes, witness = own(cluster).nodes, Witness()
+    node, count = nodes[2], len(nodes)
     async with job(overlay=True, liveness=3.0, witness=witness) as runner:
-        roots = await runner.start_many("tree", 3)
+        roots = await runner.start_many("tree", count)
         for root in roots:
-            await ask(root, "begin", 3, "tree", {})
-        await until(lambda: {root.node for root in roots} == {"node1", "node2", "node3"})
+            await ask(root, "begin", count, "tree", {})
+        await until(lambda: {root.node for root in roots} == {one.name for one in nodes})
         far, near = sorted(roots, key=lambda root: root.node != "node3")[:2]
-        child = (await places(near, 3)).index("node3")
-        branch = [await ask(far, "tell", number, "who") for number in range(3)]
+        child = (await places(near, count)).index("node3")
+        branch = [await ask(far, "tell", number, "who") for number in range(count)]
         try:
             await asyncio.to_thread(node.cut)
             worker, reason, *_ = await ask(near, "lose", child)
@@ -137,7 +138,7 @@ async def test_a_node_that_is_cut_off_takes_with_it_what_grew_from_it(cluster: C
             with pytest.raises(WorkerLost, match="on node3 is lost"):
                 await far.recv()
             await until(lambda: {worker for worker, *_ in branch} <= over(witness))
-            assert await ask(near, "tell", (child + 1) % 3, "echo", "here") == "here"
+            assert await ask(near, "tell", (child + 1) % count, "echo", "here") == "here"
         finally:
             await asyncio.to_thread(node.mend)
 

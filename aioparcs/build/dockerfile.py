@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -14,13 +15,25 @@ from aioparcs.errors import BuildError
 from aioparcs.local.requirements import Requirements, read_requirements
 from aioparcs.swarm.source import IGNORE, Context, module_files
 
-__all__ = ["DOCKERFILE", "bases", "module_context", "write_dockerfile"]
+__all__ = ["DOCKERFILE", "bases", "find_wheels", "module_context", "own_pip", "write_dockerfile"]
 
 DOCKERFILE = "Dockerfile"
 # Folders of the context: what becomes /parcs, and what is only needed to install packages.
 MODULE, PACKAGES = "module", "packages"
 # The user `parcs` of the base image; by its number, for other base images.
 USER = "1000:1000"
+# Other base images may not know that user: without an entry it would have no name, and / for a home.
+_KNOW_USER = """
+import os, pwd
+try:
+    pwd.getpwuid(1000)
+except KeyError:
+    os.makedirs("/home/parcs", exist_ok=True)
+    os.chown("/home/parcs", 1000, 1000)
+    for path, entry in ("/etc/passwd", "parcs:x:1000:1000::/home/parcs:/bin/sh"), ("/etc/group", "parcs:x:1000:"):
+        with open(path, "a") as file:
+            file.write(entry + "\\n")
+"""
 
 _FROM = re.compile(r"(?i)^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$")
 _LOADED = """
@@ -35,6 +48,8 @@ ENV PYTHONPATH=/opt/aioparcs/packages PATH=/opt/aioparcs/bin:$PATH
 """
 _IMAGE = """
 FROM {base}
+USER 0
+RUN {know_user}
 {installed}COPY --chown={user} {module}/ /parcs/
 WORKDIR /parcs
 USER {user}
@@ -85,7 +100,9 @@ def write_dockerfile(base: str, needed: Requirements) -> str:
         sources = f"COPY {MODULE}/ /build/{MODULE}/\nWORKDIR /build/{MODULE}\n" if local else ""
         loaded = _LOADED.format(base=base, packages=PACKAGES, sources=sources, requirements=requirements)
         installed = _INSTALLED
-    return (loaded + _IMAGE.format(base=base, installed=installed, module=MODULE, user=USER)).lstrip()
+    know_user = json.dumps(["python", "-c", _KNOW_USER.strip()])
+    image = _IMAGE.format(base=base, know_user=know_user, installed=installed, module=MODULE, user=USER)
+    return (loaded + image).lstrip()
 
 
 def bases(dockerfile: str) -> Iterator[str]:
@@ -105,14 +122,24 @@ def _add_packages(context: Context, folder: Path, needed: Requirements, wheels: 
     context.add(f"{PACKAGES}/install.py", (files(__package__) / "install.py").read_bytes())
     if _requirements_file(needed).startswith("/"):
         context.add(f"{PACKAGES}/requirements.txt", "".join(f"{name}\n" for name in needed.names).encode())
-    if (pip := _pip()) is not None:
+    if (pip := own_pip()) is not None:
         context.add(f"{PACKAGES}/pip.zip", pip)
     if wheels is not None:
-        found = [path for path in wheels.iterdir() if path.name.endswith((".whl", ".tar.gz", ".zip"))]
-        if not found:
-            raise BuildError(folder.name, "", f"there are no wheels in {wheels}: pip wheel -w {wheels} PACKAGE")
-        for path in found:
+        for path in find_wheels(folder.name, wheels, (".whl", ".tar.gz", ".zip")):
             context.add(f"{PACKAGES}/wheels/{path.name}", path.resolve())
+
+
+def find_wheels(module: str, wheels: Path, endings: tuple[str, ...]) -> list[Path]:
+    """
+    Return the packages in a folder.
+
+    Raises:
+        BuildError: there are none.
+    """
+    found = [path for path in wheels.iterdir() if path.name.endswith(endings)]
+    if not found:
+        raise BuildError(module, "", f"there are no wheels in {wheels}: pip wheel -w {wheels} PACKAGE")
+    return found
 
 
 def _names_files(needed: Requirements) -> bool:
@@ -127,8 +154,8 @@ def _requirements_file(needed: Requirements) -> str:
     return f"/build/{PACKAGES}/requirements.txt"
 
 
-def _pip() -> bytes | None:
-    """Give this Python's pip as a zip that any Python runs, for images without one; None if there is none here."""
+def own_pip() -> bytes | None:
+    """Return this Python's pip as a zip that any Python runs, for images without one; None if there is none here."""
     spec = find_spec("pip")
     if spec is None or spec.origin is None:
         bundled = find_spec("ensurepip")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, NamedTuple
@@ -20,7 +20,7 @@ from aioparcs.swarm import credentials
 from aioparcs.swarm.names import base_image, check_request, image_name, wheel_folder
 from aioparcs.swarm.source import HASH_DIGITS, source_tag
 
-__all__ = ["BuiltImage", "build"]
+__all__ = ["BuiltImage", "Work", "build"]
 
 CONTENT = "io.aioparcs.content"  # the label with the hash of all that went into an image
 
@@ -79,13 +79,11 @@ async def build(
         DockerError: the leader can't be reached, or fails; `open_docker` makes it a `ClusterError`.
     """
     check_request(folder.name, registry=registry, push=push, tag=tag)
-    work = _Work(docker, folder.name, image_name(folder.name, registry), on_line, on_state)
-    with TemporaryFile() as file:
-        content, source = await work.prepare(file, folder, base_image(registry, base), wheel_folder(wheels))
-        return await work.carry_out(file, content, push=push, tags=(source, *([tag] if tag else [])))
+    work = Work(docker, folder.name, image_name(folder.name, registry), on_line, on_state)
+    return await work.of_module(folder, base_image(registry, base), wheel_folder(wheels), push=push, tag=tag)
 
 
-class _Work:
+class Work:
     """What is done for one image."""
 
     def __init__(self, docker: Docker, module: str, name: str, line: Says, state: Says) -> None:
@@ -95,29 +93,51 @@ class _Work:
         self._line = line
         self._state = state
 
-    async def prepare(self, file: IO[bytes], folder: Path, base: str, wheels: Path | None) -> tuple[str, str]:
-        """Pack what the build is sent; return the hash of all that decides what comes out, and the source's tag."""
+    async def of_module(
+        self, folder: Path, base: str, wheels: Path | None, *, push: bool, tag: str | None
+    ) -> BuiltImage:
+        """Build the image of a module, see `build`."""
         self._state("packing")
-        try:
-            context, bases = await asyncio.to_thread(module_context, folder, base, wheels)
-            packed = await asyncio.to_thread(context.pack, file)
-            source = await asyncio.to_thread(source_tag, folder)
-        except StartError as error:
-            raise BuildError(self._module, "", error.reason) from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise BuildError(self._module, "", f"its folder can't be read: {error}") from error
-        written = not (folder / DOCKERFILE).is_file()
-        identities = [await self._identity(image, needed=written) for image in bases]
-        return hashlib.sha256(json.dumps([packed, identities]).encode()).hexdigest(), source
+        with TemporaryFile() as file:
+            try:
+                context, bases = await asyncio.to_thread(module_context, folder, base, wheels)
+                packed = await asyncio.to_thread(context.pack, file)
+                source = await asyncio.to_thread(source_tag, folder)
+            except StartError as error:
+                raise BuildError(self._module, "", error.reason) from error
+            except (OSError, UnicodeDecodeError) as error:
+                raise BuildError(self._module, "", f"its folder can't be read: {error}") from error
+            content = await self.identify(packed, bases, needed=not (folder / DOCKERFILE).is_file())
+            return await self.carry_out(file, content, push=push, tags=(source, *([tag] if tag else [])))
 
-    async def carry_out(self, file: IO[bytes], content: str, *, push: bool, tags: Sequence[str]) -> BuiltImage:
-        """Build, tag and push what is not there yet."""
+    async def identify(self, packed: object, bases: Sequence[str], *, needed: bool) -> str:
+        """
+        Return the hash of all that decides what comes out.
+
+        Args:
+            packed: what describes what the build is sent.
+            bases: the images that it begins with.
+            needed: whether they must be there; else the build itself says what is wrong.
+        """
+        identities = [await self._identity(image, needed=needed) for image in bases]
+        return hashlib.sha256(json.dumps([packed, identities]).encode()).hexdigest()
+
+    async def carry_out(
+        self,
+        file: IO[bytes],
+        content: str,
+        *,
+        push: bool,
+        tags: Sequence[str],
+        arguments: Mapping[str, str] | None = None,
+    ) -> BuiltImage:
+        """Build, with a Dockerfile's arguments, and tag and push what is not there yet."""
         reference = f"{self._name}:{content[:HASH_DIGITS]}"
         there = await inspect_image(self._docker, reference) is not None
         digest = await self._published(reference) if push else None
         built = not there and digest is None
         if built:
-            await self._build(file, reference, {CONTENT: content})
+            await self._build(file, reference, {CONTENT: content}, arguments or {})
         pushed = push and digest is None
         if pushed:
             digest = await self._push(reference)
@@ -135,20 +155,24 @@ class _Work:
             except BuildError as error:
                 if not needed:
                     return ""  # the build itself will say what is wrong with a Dockerfile
-                reason = f"its base image is not there; --base and PARCS_BASE_IMAGE name another. {error.reason}"
+                advice = "aioparcs image build makes aioparcs's own, --base and PARCS_BASE_IMAGE name another"
+                reason = f"its base image is not there; {advice}. {error.reason}"
                 raise BuildError(self._module, image, reason) from error
             found = await inspect_image(self._docker, image)
         return str(found["Id"]) if found else ""
 
-    async def _build(self, file: IO[bytes], reference: str, labels: dict[str, str]) -> None:
+    async def _build(
+        self, file: IO[bytes], reference: str, labels: dict[str, str], arguments: Mapping[str, str]
+    ) -> None:
         # version 1 is the builder that every engine has; BuildKit would need a session of its own protocol.
         params = {"t": reference, "rm": "1", "forcerm": "1", "version": "1", "labels": json.dumps(labels)}
+        params["buildargs"] = json.dumps(dict(arguments))
         headers = await asyncio.to_thread(credentials.all_registries)
         headers["Content-Type"] = "application/x-tar"
         transcript = self._transcript(reference)
         await self._follow(transcript, "build", params, headers, file)
         if "ID" not in transcript.result:
-            raise transcript.failure("the leader broke off without a word")
+            raise transcript.failure("the build ended without a result")
 
     async def _push(self, reference: str) -> str:
         name, _, tag = reference.rpartition(":")

@@ -16,6 +16,7 @@ from aioparcs.cli.complete import runners_there
 from aioparcs.cli.doctor import cluster, doctor
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.group import Commands
+from aioparcs.cli.image import image
 from aioparcs.cli.jobs import logs, ps, rm
 from aioparcs.cli.template import command_line, copy_to, why_no_project
 from aioparcs.display import Detail, opened
@@ -77,7 +78,7 @@ def main() -> None:
     """Run parallel programs: a runner and its workers, each with a channel of its own."""
 
 
-for command in (build, ps, logs, rm, doctor, cluster):
+for command in (build, image, ps, logs, rm, doctor, cluster):
     main.add_command(command)
 
 

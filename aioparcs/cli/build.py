@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aioparcs.build import BuiltImage
     from aioparcs.cli.building import Wishes
 
-__all__ = ["build"]
+__all__ = ["build", "outcome"]
 
 _EXAMPLES = """
 \b
@@ -87,13 +87,14 @@ def _build(folders: list[Path], wishes: Wishes, as_json: bool) -> None:
         for image in build_all(folders, wishes):
             done.append(image)
             if not as_json:
-                click.echo(f"{image.module}: {_what(image)}")
+                click.echo(f"{image.module}: {outcome(image)}")
     finally:
         if as_json:
             click.echo(json.dumps([image._asdict() for image in done], indent=2))
 
 
-def _what(image: BuiltImage) -> str:
+def outcome(image: BuiltImage) -> str:
+    """Return what was done for an image, and its reference."""
     if not image.built and not image.pushed:
         return f"unchanged, {image.reference}"
     return f"{' and '.join(['built'] * image.built + ['pushed'] * image.pushed)} {image.reference}"

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from aiodocker import Docker
 from rich.console import Console
 from rich.markup import escape
 
-from aioparcs.build import BuiltImage, build
+from aioparcs.build import BuiltImage, build, build_base
 from aioparcs.build.transcript import Says
 from aioparcs.display import harmless
 from aioparcs.swarm import open_docker
 from aioparcs.swarm.names import check_request
 
-__all__ = ["Wishes", "build_all"]
+__all__ = ["Wishes", "build_all", "build_base_image"]
 
 
 class Wishes(NamedTuple):
@@ -53,27 +54,50 @@ def build_all(folders: Sequence[Path], wishes: Wishes) -> Iterator[BuiltImage]:
         check_request(folder.name, registry=wishes.registry, push=wishes.push, tag=wishes.tag)
     with asyncio.Runner() as runner:
         for folder in folders:
-            yield runner.run(_build(folder, wishes, console))
+
+            async def module(docker: Docker, line: Says, state: Says, folder: Path = folder) -> BuiltImage:
+                return await build(
+                    docker,
+                    folder,
+                    registry=wishes.registry,
+                    base=wishes.base,
+                    push=wishes.push,
+                    wheels=wishes.wheels,
+                    tag=wishes.tag,
+                    on_line=line,
+                    on_state=state,
+                )
+
+            yield runner.run(_shown(folder.name, module, wishes.verbose, console))
 
 
-async def _build(folder: Path, wishes: Wishes, console: Console) -> BuiltImage:
+def build_base_image(python: str, registry: str | None, wheels: Path | None, *, verbose: bool) -> BuiltImage:
+    """
+    Build the image that modules are built on, see `build_base`.
+
+    Raises:
+        BuildError, ClusterError, SettingError: it could not be built.
+    """
+
+    async def base(docker: Docker, line: Says, state: Says) -> BuiltImage:
+        return await build_base(docker, registry=registry, python=python, wheels=wheels, on_line=line, on_state=state)
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    return asyncio.run(_shown("base image", base, verbose, console))
+
+
+async def _shown(
+    name: str, work: Callable[[Docker, Says, Says], Awaitable[BuiltImage]], verbose: bool, console: Console
+) -> BuiltImage:
+    """Build an image on the leader; shows its output, or its state."""
+
     def line(text: str) -> None:
-        if wishes.verbose:
-            console.print(f"{folder.name} | {harmless(text, color=False)}", markup=False)
+        if verbose:
+            console.print(f"{name} | {harmless(text, color=False)}", markup=False)
 
     async with open_docker() as docker:
-        with _state(folder.name, console) as state:
-            return await build(
-                docker,
-                folder,
-                registry=wishes.registry,
-                base=wishes.base,
-                push=wishes.push,
-                wheels=wishes.wheels,
-                tag=wishes.tag,
-                on_line=line,
-                on_state=state,
-            )
+        with _state(name, console) as state:
+            return await work(docker, line, state)
 
 
 @contextmanager

@@ -134,7 +134,14 @@ async def _from_the_nodes(swarm: Swarm, network: Record | None, reach: Reach, te
     try:
         image = await images.pin(base_image())
     except ClusterError as error:
-        tell(Check("base image", "failed", error.reason, "make it: aioparcs image build"))
+        tell(
+            Check(
+                "base image",
+                "failed",
+                f"there is no image {base_image()}: {error.reason}",
+                "make it: aioparcs image build",
+            )
+        )
         return
     finally:
         await images.aclose()

@@ -59,8 +59,8 @@ def down_command() -> None:
 
 
 def _tell_addresses(cluster: Cluster) -> None:
-    click.echo(f"LEADER_URL={cluster.leader.url}")
-    click.echo(f"PARCS_REGISTRY={cluster.registry.address}")
+    """Print a line for a shell."""
+    click.echo(f"export LEADER_URL={cluster.leader.url} PARCS_REGISTRY={cluster.registry.address}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from tests.cluster.node import Node
 from tests.cluster.places import REPOSITORY
 from tests.cluster.registry import Registry
 
-__all__ = ["NAME", "download", "is_current", "provide"]
+__all__ = ["NAME", "download", "is_current", "make_wheels", "provide"]
 
 NAME = "aioparcs/python"
 _SOURCES = "io.aioparcs.sources"  # the label that tells which files an image was built from
@@ -31,7 +31,7 @@ def is_current(registry: Registry) -> bool:
 def provide(node: Node, registry: Registry, python_base: str) -> None:
     """Build the image and push it."""
     name = f"{registry.address}/{NAME}:{VERSION}"
-    _make_wheels()
+    make_wheels()
     arguments = ("--build-arg", f"BASE={python_base}", "--build-arg", f"VERSION={VERSION}", "--network", "none")
     label = f"{_SOURCES}={_sources(registry)}"
     node.docker("build", "--quiet", "--label", label, *arguments, "-f", _DOCKERFILE, "-t", name, _WHEELS, timeout=300)
@@ -49,7 +49,7 @@ def _sources(registry: Registry) -> str:
     return digest.hexdigest()[:16]
 
 
-def _make_wheels() -> None:
+def make_wheels() -> None:
     """Gather wheels for the image's Python, which need not be this one: aioparcs, what it requires, and pip."""
     for old in (_WHEELS, REPOSITORY / "build/lib"):  # setuptools would pack again what a build before left there
         shutil.rmtree(old, ignore_errors=True)
