@@ -1,6 +1,8 @@
 """Vectors and properties of the codec as a whole; what one direction does alone is in the files beside."""
 
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -229,3 +231,19 @@ def test_a_moment_loses_no_microsecond_far_from_the_epoch() -> None:
 def test_an_error_of_the_codec_is_a_builtin_error_too() -> None:
     assert issubclass(EncodeError, TypeError)
     assert issubclass(DecodeError, ValueError)
+
+
+# Several threads
+
+
+def test_threads_that_encode_at_once_do_not_mix_their_messages() -> None:
+    values: list[Any] = [[1 << 200] * 50, list(range(200)), {"text": "x" * 100}, [(1 << 64, "é"), {"b": b"y" * 300}]]
+    wanted = [codec.encode_result(1, True, value) for value in values]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            made = threads.map(lambda i: codec.encode_result(1, True, values[i % 4]) == wanted[i % 4], range(4000))
+            assert all(made)
+    finally:
+        sys.setswitchinterval(before)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import NoneType
@@ -27,6 +28,8 @@ __all__ = ["encode", "encode_call", "encode_inline", "encode_json", "encode_plai
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _KEYS = (str, int, bytes)
+# What MessagePack has integers for.
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 _only_scalars = _SCALARS.issuperset
 _only_plain_keys = frozenset({str, int}).issuperset
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,13 +40,19 @@ _UNPACKABLE = (ValueError, OverflowError, MemoryError, RecursionError)
 Buffers = tuple[Any, ...]
 
 
-def _wide_integer(value: Any) -> msgpack.ExtType:
-    """Give the packer a form for the one scalar that it has none for: an integer beyond 64 bits."""
-    return msgpack.ExtType(Ext.INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+class _ThreadPacker(threading.local):
+    """
+    One packer for each thread, which holds 256 KiB.
+
+    Packing may run Python: that of the packer where there is none in C, and up to Python 3.11 the garbage collector's
+    callbacks. Another thread that got its turn there would write into the middle of this thread's message.
+    """
+
+    def __init__(self) -> None:
+        self.pack = msgpack.Packer().pack
 
 
-# One packer for the process: packing is synchronous, and each packer holds 256 KiB.
-_pack = msgpack.Packer(default=_wide_integer).pack
+_packer = _ThreadPacker()
 
 
 def encode_plain(value: Any) -> bytes | None:
@@ -58,8 +67,8 @@ def encode_plain(value: Any) -> bytes | None:
     elif kind not in _SCALARS:
         return None
     try:
-        return _pack(value)
-    except _UNPACKABLE:  # such as text that is no Unicode: `encode` says where
+        return _packer.pack(value)
+    except _UNPACKABLE:  # an integer beyond 64 bits, or invalid Unicode: the walk finds it
         return None
 
 
@@ -83,7 +92,7 @@ def encode(value: Any) -> tuple[bool, bytes, Buffers]:
             return True, b"", (view,)
     elif arrays.is_array(value) and value.nbytes >= OUT_OF_BAND:
         dtype, shape, order, data = arrays.take_apart(value, "$")
-        return True, _pack([dtype, shape, order]), (data,)
+        return True, _packer.pack([dtype, shape, order]), (data,)
     return False, *encode_inline(value)
 
 
@@ -96,7 +105,7 @@ def encode_call(call_id: int, name: str, args: Sequence[Any], kwargs: Mapping[st
     """
     if not kwargs and _only_scalars(map(type, args)):
         try:
-            return _pack((call_id, name, args, {})), ()
+            return _packer.pack((call_id, name, args, {})), ()
         except (TypeError, *_UNPACKABLE):  # the walk says where
             pass
     return encode_inline([call_id, name, args, kwargs])
@@ -112,7 +121,7 @@ def encode_result(call_id: int, ok: bool, value: Any) -> tuple[bytes, Buffers]:
     kind = type(value)
     if kind in _SCALARS or ((kind is list or kind is tuple) and _only_scalars(map(type, value))):
         try:
-            return _pack((call_id, ok, value)), ()
+            return _packer.pack((call_id, ok, value)), ()
         except _UNPACKABLE:  # the walk says where
             pass
     return encode_inline([call_id, ok, value])
@@ -125,15 +134,18 @@ def encode_inline(value: Any) -> tuple[bytes, Buffers]:
     Raises:
         EncodeError: as `encode`.
     """
-    walk = _Walk()
     try:
-        return _pack(walk.value(value, "$", 0)), tuple(walk.buffers)
-    except _UNPACKABLE as error:
-        try:
-            _Walk(strict=True).value(value, "$", 0)
-        except _UNPACKABLE:  # it has no place to name, as when the stack is too deep
-            pass
+        return _pack_walk(_Walk(), value)
+    except _UNPACKABLE:
+        pass  # a list of scalars may hold invalid Unicode text, or an integer beyond 64 bits
+    try:
+        return _pack_walk(_Walk(strict=True), value)
+    except _UNPACKABLE as error:  # it has no place to name, as when the stack is too deep
         raise EncodeError("$", f"can't be packed: {error}") from error
+
+
+def _pack_walk(walk: _Walk, value: Any) -> tuple[bytes, Buffers]:
+    return _packer.pack(walk.value(value, "$", 0)), tuple(walk.buffers)
 
 
 def encode_json(value: Any) -> bytes:
@@ -161,7 +173,7 @@ class _Walk:
     """
     Replaces what MessagePack has no form for, and collects the buffers.
 
-    Containers that hold plain scalars only are left as they are; a strict walk looks at every text in them.
+    Containers that hold plain scalars only are left as they are; a strict walk looks at each of those.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
@@ -172,7 +184,7 @@ class _Walk:
     def value(self, value: Any, place: str, depth: int) -> Any:
         kind = type(value)
         if kind in _SCALARS:
-            return self._text(value, place) if self._strict and kind is str else value
+            return self._scalar(value, kind, place) if self._strict else value
         if depth > MAX_DEPTH:
             raise EncodeError(place, f"nested more than {MAX_DEPTH} deep, or within itself")
         if kind in registered:
@@ -180,7 +192,7 @@ class _Walk:
         if arrays.is_array(value):
             return self._array(value, place)
         if kind is Address:
-            return msgpack.ExtType(Ext.ADDRESS, _pack(self._list(value, place, depth)))
+            return msgpack.ExtType(Ext.ADDRESS, _packer.pack(self._list(value, place, depth)))
         if isinstance(value, dict):
             return self._dict(value, place, depth)
         if isinstance(value, list | tuple):
@@ -201,11 +213,14 @@ class _Walk:
         raise EncodeError(place, f"{name} has no form on the wire; {advice}")
 
     @staticmethod
-    def _text(value: str, place: str) -> str:
-        try:
-            value.isascii() or value.encode()
-        except UnicodeEncodeError as error:
-            raise EncodeError(place, f"text that is no Unicode: {error}") from None
+    def _scalar(value: Any, kind: type, place: str) -> Any:
+        if kind is int and not _SMALLEST <= value <= _LARGEST:
+            return msgpack.ExtType(Ext.INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+        if kind is str:
+            try:
+                value.isascii() or value.encode()
+            except UnicodeEncodeError as error:
+                raise EncodeError(place, f"invalid Unicode text: {error}") from None
         return value
 
     def _list(self, values: list[Any] | tuple[Any, ...], place: str, depth: int) -> Any:
@@ -229,7 +244,7 @@ class _Walk:
         view = _flat(value)
         if len(view) < OUT_OF_BAND or len(self.buffers) >= MAX_BUFFER_COUNT:
             return value if type(value) is bytes else bytes(view)
-        return msgpack.ExtType(Ext.BYTES, _pack(self._out_of_band(view)))
+        return msgpack.ExtType(Ext.BYTES, _packer.pack(self._out_of_band(view)))
 
     def _array(self, value: Any, place: str) -> Any:
         dtype, shape, order, data = arrays.take_apart(value, place)
@@ -237,7 +252,7 @@ class _Walk:
             where: Any = bytes(data)
         else:
             where = self._out_of_band(data)
-        return msgpack.ExtType(Ext.ARRAY, _pack([dtype, shape, order, where]))
+        return msgpack.ExtType(Ext.ARRAY, _packer.pack([dtype, shape, order, where]))
 
     def _out_of_band(self, view: Any) -> int:
         self.buffers.append(view)
@@ -254,7 +269,7 @@ class _Walk:
             raise EncodeError(place, f"{entry.name} can't be encoded: {error!r}") from error
         ready = self.value(plain, f"{place}<{entry.name}>", depth + 1)
         self._ext_depth -= 1
-        return msgpack.ExtType(Ext.USER, _pack([entry.name, ready]))
+        return msgpack.ExtType(Ext.USER, _packer.pack([entry.name, ready]))
 
 
 def _timestamp(value: datetime, place: str) -> Any:
