@@ -86,13 +86,11 @@ class Settings(NamedTuple):
 
 
 # Every variable of aioparcs by its name behind PARCS_; see docs/settings.md.
-VARIABLES = frozenset(
-    (
-        *(name.upper() for name in Settings._fields),
-        *("MODULES", "ENGINE", "PROGRESS", "NETWORK", "ADVERTISE", "REGISTRY", "BASE_IMAGE", "WHEELS"),
-        *("RUN", "IMAGES", "RUNNER", "JOB", "SLOT", "FIRST_SLOT", "PLACE", "PEERS", "TOKEN_FD", "TOKEN_FILE"),
-    )
-)
+VARIABLES = frozenset(name.upper() for name in Settings._fields) | {
+    *("MODULES", "ENGINE", "PROGRESS", "NETWORK", "ADVERTISE", "REGISTRY", "BASE_IMAGE", "WHEELS"),
+    *("RUN", "IMAGES", "ENVIRONMENT"),
+    *("RUNNER", "JOB", "SLOT", "FIRST_SLOT", "PLACE", "PEERS", "TOKEN_FD", "TOKEN_FILE"),
+}
 
 
 def misspelt(environ: Mapping[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from aioparcs.cli import modules as found
 from aioparcs.cli.build import build
 from aioparcs.cli.complete import runners_there
 from aioparcs.cli.doctor import cluster, doctor
+from aioparcs.cli.environment import enter, interpreter, needs_another
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.group import Commands
 from aioparcs.cli.image import image
@@ -21,7 +22,7 @@ from aioparcs.cli.jobs import logs, ps, rm
 from aioparcs.cli.template import command_line, copy_to, why_no_project
 from aioparcs.display import Detail, opened
 from aioparcs.engine import observer
-from aioparcs.errors import ParcsError, SettingError
+from aioparcs.errors import ParcsError, SettingError, StartError, quote_lines
 from aioparcs.settings import misspelt
 
 __all__ = ["main"]
@@ -141,6 +142,9 @@ def run(
         os.environ["PARCS_MODULES"] = os.path.abspath(modules)
     os.environ.update(variables)
     try:
+        python = _interpreter(folder, detail)
+        if python:
+            enter(python)
         with terminable(), opened(detail) as display:
             token = observer.set(display)
             try:
@@ -150,6 +154,16 @@ def run(
     except KeyboardInterrupt:  # between two lines of ours
         code = EX_INTERRUPTED
     sys.exit(code)
+
+
+def _interpreter(folder: Path, detail: Detail) -> str | None:
+    try:
+        if not needs_another(folder):
+            return None
+        with terminable(), opened(detail) as display:
+            return interpreter(folder, display)
+    except StartError as error:
+        raise click.ClickException(f"{error.module}: {error.reason}{quote_lines(error.last_lines)}") from None
 
 
 def _refuse_arguments(arguments: list[str]) -> None:
