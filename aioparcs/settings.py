@@ -36,7 +36,8 @@ class Settings(NamedTuple):
         receive_queue: bytes that wait unread before the channel stops reading.
         receive_budget: bytes that half-received large messages of all channels may hold together.
         handshake_timeout: seconds for a handshake, dialling included on the listener's side.
-        max_unauthenticated: connections that may be in their handshake at once.
+        max_unauthenticated: connections that may be in their handshake at once, but never more than a quarter of the
+            files that the process may have open.
         connect_timeout: seconds for dialling, all tries together.
         start_timeout: seconds from asking for a worker until it is connected.
         liveness: seconds after which a silent launcher, or host, counts as lost.

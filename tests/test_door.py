@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from aioparcs import Address, Channel, ChannelClosed, ConnectionLost, EndOfChannel, HandshakeError, SettingError
-from aioparcs.auth import Role
+from aioparcs.auth import MAGIC, Hello, Role
 from aioparcs.launcher import Home, connect
 from aioparcs.service import door as doors
 from aioparcs.service.door import Door
 from aioparcs.settings import Settings
+from aioparcs.transport import dial as dial_only
+from aioparcs.wire import FrameType, encode_header
 
 SETTINGS = Settings(connect_timeout=5.0, close_timeout=5.0)
 HOMES = {
@@ -71,6 +73,25 @@ async def test_a_child_comes_to_whoever_expects_it_and_to_no_other(kind: str) ->
         await home.send("work")
         assert await child.recv() == "work"
         await asyncio.gather(child.aclose(), home.aclose())
+
+
+async def test_a_child_that_ends_while_it_shakes_hands_is_no_stranger(capsys: pytest.CaptureFixture[str]) -> None:
+    async with two() as (here, _):
+        address = await here.address()
+        here.expect(7, lambda _: None)
+        here.expect(8, lambda _: None)
+        here.forget(8)
+        for number in (7, 8, 9):
+            reader, writer = await dial_only(address)
+            hello = Hello.of(Role.WORKER, "job", number, SETTINGS).encode()
+            writer.write(MAGIC + encode_header(FrameType.HELLO, len(hello)) + hello)
+            await reader.readexactly(len(MAGIC))  # so it has been heard
+            writer.close()
+            await writer.wait_closed()
+        while here._reception._arriving:  # noqa: ASYNC110  # until all are gone
+            await asyncio.sleep(0)
+        assert here._reception.strangers == 1
+    assert capsys.readouterr().err.count("refused a connection") == 1
 
 
 async def test_peers_are_accepted_in_order_and_a_cancelled_accept_loses_none() -> None:

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
 from aioparcs import Address, Channel, HandshakeError
 from aioparcs.auth import MAGIC, Hello, Role, new_nonce, proof
-from aioparcs.channel import accept, accept_v1, introduce, introduce_v1
+from aioparcs.channel import accept, accept_v1, introduce, introduce_v1, reach, reach_now
+from aioparcs.settings import Settings
 from aioparcs.transport import dial, listen
 from aioparcs.wire import FrameType, decode_header, encode_header
 from tests.channels import Streams, streams, until
@@ -103,8 +104,8 @@ async def test_the_refused_one_reads_the_reason(kind: str, listening: Any, diall
 @pytest.mark.parametrize(
     "said, reason",
     [
-        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "no aioparcs program", id="HTTP"),
-        pytest.param(b"SYN" + bytes(20), "no aioparcs program", id="version 1"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "not an aioparcs peer", id="HTTP"),
+        pytest.param(b"SYN" + bytes(20), "not an aioparcs peer", id="version 1"),
         pytest.param(b"", "closed the connection", id="nothing"),
         pytest.param(MAGIC[:5], "closed the connection", id="half the magic"),
         pytest.param(MAGIC + frame(FrameType.HELLO, b"x" * 100)[:50], "closed the connection", id="half a HELLO"),
@@ -250,3 +251,56 @@ async def test_the_listener_goes_on_whoever_comes() -> None:
         assert welcomed == [0, 1, 2]
         for _, writer in strangers:
             writer.close()
+
+
+@asynccontextmanager
+async def hanging_up(times: int) -> AsyncIterator[tuple[Address, list[int]]]:
+    """Listen, and close so many connections before one is let in."""
+    came: list[int] = []
+
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(len(came))
+        if len(came) <= times:
+            writer.transport.abort()
+            return
+        with suppress(HandshakeError):
+            await let_in((reader, writer))
+        writer.close()
+
+    async with listening(on_connect) as address:
+        yield address, came
+
+
+async def test_a_listener_that_hangs_up_is_dialled_again() -> None:
+    settings = Settings(connect_timeout=5.0)
+    async with hanging_up(2) as (address, came):
+        _, writer, runner = await reach(address, hello, TOKEN, settings)
+        writer.close()
+        assert (runner.role, len(came)) == (Role.RUNNER, 3)
+    async with hanging_up(2) as (address, came):
+        sock, runner = await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
+        sock.close()
+        assert (runner.role, len(came)) == (Role.RUNNER, 3)
+
+
+async def test_a_listener_that_hangs_up_again_and_again_is_given_up() -> None:
+    settings = Settings(connect_timeout=0.2)
+    async with hanging_up(1000) as (address, came):
+        with pytest.raises(HandshakeError, match="closed the connection during the handshake"):
+            await reach(address, hello, TOKEN, settings)
+        with pytest.raises(HandshakeError, match="closed the connection during the handshake"):
+            await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
+        assert 4 < len(came) < 20
+
+
+async def test_a_listener_that_refuses_is_not_dialled_again() -> None:
+    async with hanging_up(0) as (address, came):
+        with pytest.raises(HandshakeError, match="refused: the job's token is another one"):
+            await reach(address, hello, bytes(32), Settings())
+        assert came == [0]
+
+
+@KINDS
+async def test_what_a_listener_says_is_printable(kind: str) -> None:
+    caught = await shake(kind, {"judge": lambda hello: "no\x1b[2J\n\x9b\u202e"}, {})
+    assert str(caught[0]) == "refused: no?[2J???"

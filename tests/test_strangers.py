@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from aioparcs import Channel, HandshakeError, Runner, Task
 from aioparcs.auth import MAGIC, Hello, Role, new_nonce
-from aioparcs.channel import introduce
+from aioparcs.channel import introduce, reception, refusals
 from aioparcs.engine import Job
 from aioparcs.local import LocalEngine
 from aioparcs.transport import dial
@@ -71,44 +73,67 @@ def frame(type: int, body: bytes) -> bytes:
 
 
 STRANGERS = {
-    b"": "the peer didn't finish the handshake within 1 s",
-    b"PARCS": "the peer didn't finish the handshake within 1 s",
-    MAGIC + encode_header(FrameType.HELLO, 100): "the peer didn't finish the handshake within 1 s",
-    b"GET / HTTP/1.1\r\n\r\n": "the peer is no aioparcs program: it began with b'GET / HT'",
-    b"SYNxxxxxxx": "the peer is no aioparcs program: it began with b'SYNxxxxx'",
+    b"": "the peer didn't finish the handshake within 0.2 s",
+    b"PARCS": "the peer didn't finish the handshake within 0.2 s",
+    MAGIC + encode_header(FrameType.HELLO, 100): "the peer didn't finish the handshake within 0.2 s",
+    b"GET / HTTP/1.1\r\n\r\n": "not an aioparcs peer (first bytes b'GET / HT')",
+    b"SYNxxxxxxx": "not an aioparcs peer (first bytes b'SYNxxxxx')",
     MAGIC + frame(FrameType.MSG, b"x"): "the peer sent a frame of type 1 and 1 bytes instead of HELLO",
     MAGIC + encode_header(FrameType.HELLO, 1 << 40): "the peer sent a frame of type 10 and 1,099,511,627,776 bytes",
     MAGIC + frame(FrameType.HELLO, b"\xff\xff"): "the peer's HELLO can't be read",
 }
 
 
-async def test_each_stranger_is_refused_with_one_note() -> None:
-    async def be_a_stranger(job: Job, data: bytes) -> None:
-        async with dialled(job) as (reader, writer):
-            writer.write(data)
-            await asyncio.gather(reader.read(), return_exceptions=True)  # what refuses it, if anything, and the end
+async def be_a_stranger(job: Job, data: bytes) -> None:
+    async with dialled(job) as (reader, writer):
+        writer.write(data)
+        await asyncio.gather(reader.read(), return_exceptions=True)  # what refuses it, if anything, and the end
 
-    async with scene(handshake_timeout=1.0) as (runner, job, witness):
+
+@pytest.mark.parametrize("few", [list(STRANGERS)[:4], list(STRANGERS)[4:]])
+async def test_each_of_a_few_strangers_is_refused_with_one_note(few: list[bytes]) -> None:
+    async with scene(handshake_timeout=0.2) as (runner, job, witness):
         t = await runner.start("talker")
-        await asyncio.gather(*(be_a_stranger(job, data) for data in STRANGERS))
-        assert runner.strangers == len(witness.notes) == len(STRANGERS)
+        await asyncio.gather(*(be_a_stranger(job, data) for data in few))
+        assert runner.strangers == len(witness.notes) == len(few)
         said = sorted(note.partition(" so far): ")[2] for note in witness.notes)
-        for note, reason in zip(said, sorted(STRANGERS.values()), strict=True):
+        for note, reason in zip(said, sorted(STRANGERS[data] for data in few), strict=True):
             assert note.startswith(reason)
         assert witness.notes[0].startswith("refused a connection (1 so far): ")
         await goes_on(t)
 
 
-async def test_strangers_who_hang_up_at_once() -> None:
+async def test_many_strangers_are_counted_and_told_of_in_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "_PERIOD", 0.3)
     async with scene() as (runner, job, witness):
         t = await runner.start("talker")
-        for _ in range(30):
-            async with dialled(job) as (_, writer):
-                writer.transport.abort()
-        await until(lambda: runner.strangers == 30)
-        assert len(witness.notes) == 30
-        assert "closed the connection during the handshake" in witness.notes[-1]
+        for count in (30, 60):
+            for _ in range(30):
+                async with dialled(job) as (_, writer):
+                    writer.transport.abort()
+            await until(lambda count=count: runner.strangers == count)  # type: ignore[misc]  # mypy#6123
+            await until(lambda count=count: f"({count} so far)" in witness.notes[-1])  # type: ignore[misc]  # as above
+        assert witness.notes[0] == (
+            "refused a connection (1 so far): the peer closed the connection during the handshake"
+        )
+        assert len(witness.notes) <= 5 + 5
+        assert witness.notes[-1].startswith("refused ")
+        assert witness.notes[-1].endswith(
+            "(60 so far); the last one: the peer closed the connection during the handshake"
+        )
         await goes_on(t)
+
+
+async def test_what_was_not_told_of_strangers_is_told_at_the_end() -> None:
+    async with scene() as (runner, job, witness):
+        await runner.start("talker")
+        for _ in range(8):
+            await be_a_stranger(job, b"GET / HTTP/1.1\r\n\r\n")
+        await until(lambda: runner.strangers == 8)
+        assert len(witness.notes) == 5
+    assert witness.notes[5:] == [
+        "refused 3 more connections (8 so far); the last one: not an aioparcs peer (first bytes b'GET / HT')"
+    ]
 
 
 async def test_silent_strangers_are_let_go_of_when_the_runner_leaves() -> None:
@@ -123,14 +148,101 @@ async def test_silent_strangers_are_let_go_of_when_the_runner_leaves() -> None:
     assert witness.notes == []
 
 
-async def test_too_many_at_once_are_refused_at_once() -> None:
+async def test_when_there_are_too_many_the_oldest_makes_room_when_it_has_had_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reception, "_GRACE", 60.0)
     async with scene(max_unauthenticated=2) as (runner, job, witness):
         t = await runner.start("talker")
-        async with dialled(job), dialled(job), dialled(job) as (reader, _):
-            with pytest.raises((ConnectionError, EOFError)):
-                await reader.readexactly(1)
+        async with dialled(job) as (first, _), dialled(job):
+            async with dialled(job) as (third, _):
+                with pytest.raises((ConnectionError, EOFError)):
+                    await third.readexactly(1)
             assert witness.notes == ["refused a connection (1 so far): too many connections are in their handshake"]
+            monkeypatch.setattr(reception, "_GRACE", 0.0)
+            async with dialled(job):
+                with pytest.raises((ConnectionError, EOFError)):
+                    await first.readexactly(1)
+                assert runner.strangers == 2
+                await goes_on(t)
+
+
+SIEGE = """
+import os, select, socket, sys, time
+name, count, user = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+if user: os.setresuid(user, user, user)
+poll, held = select.poll(), {}
+def knock():
+    sock = socket.socket(socket.AF_UNIX)
+    sock.setblocking(False)
+    try: sock.connect("\\0" + name)
+    except BlockingIOError: return False
+    held[sock.fileno()] = sock
+    poll.register(sock, select.POLLIN)
+    return True
+refused = 0
+print("here", flush=True)
+poll.register(0, select.POLLIN)
+while True:
+    while len(held) < count and knock(): pass
+    time.sleep(0.05)
+    for number, _ in poll.poll(0):
+        if number == 0: print(refused); sys.exit()
+        poll.unregister(number)
+        held.pop(number).close()
+        refused += 1
+"""
+
+
+@asynccontextmanager
+async def siege(job: Job, count: int, user: int = 0) -> AsyncIterator[None]:
+    """Have another process hold so many silent connections, and replace those that are closed."""
+    arguments = job.address.host[1:], str(count), str(user)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SIEGE, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+    )
+    try:
+        assert process.stdin
+        assert process.stdout
+        assert await process.stdout.readline() == b"here\n"
+        yield
+    finally:
+        await process.communicate(b"")  # the end of its input is the end of it
+
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+
+
+@pytest.mark.parametrize("user", [0, pytest.param(54321, marks=needs_root)])
+async def test_workers_start_while_others_hold_the_door(user: int) -> None:
+    async with scene(max_unauthenticated=200, start_timeout=15.0) as (runner, job, witness), siege(job, 300, user):
+        await until(lambda: runner.strangers > 100)
+        async with runner.start_many("talker", 4) as tasks:
+            await asyncio.gather(*map(goes_on, tasks))
+        assert len(witness.notes) <= 7
+        assert all(note.endswith("too many connections are in their handshake") for note in witness.notes)
+
+
+@needs_root
+async def test_another_users_connections_make_room_first() -> None:
+    async with scene(max_unauthenticated=5) as (runner, job, _):
+        t = await runner.start("talker")
+        async with dialled(job) as (reader, _):
             await goes_on(t)
+            async with siege(job, 20, 54321):
+                await until(lambda: runner.strangers > 50)
+            reading = asyncio.ensure_future(reader.read(1))
+            await goes_on(t)
+            assert not reading.done()
+            reading.cancel()
+            await asyncio.wait([reading])
+
+
+async def test_a_worker_that_is_turned_away_dials_again() -> None:
+    async with scene(max_unauthenticated=1, start_timeout=15.0) as (runner, _, witness):
+        async with runner.start_many("talker", 12) as tasks:
+            await asyncio.gather(*map(goes_on, tasks))
+        assert runner.strangers == 0 or "too many connections" in witness.notes[0]
 
 
 # Those who do, or pretend to
@@ -163,8 +275,9 @@ async def test_who_claims_what_is_not_his_is_told_why() -> None:
                 with pytest.raises(HandshakeError) as caught:
                     await introduce(reader, writer, claim, token, 10)
             assert str(caught.value).startswith(f"refused: {reason.rstrip('.')}")
-            assert witness.notes[-1].startswith(f"refused a connection ({count} so far): {reason.rstrip('.')}")
-            assert runner.strangers == len(witness.notes) == count
+            assert runner.strangers == count
+            if count <= 5:
+                assert witness.notes[-1].startswith(f"refused a connection ({count} so far): {reason.rstrip('.')}")
         await goes_on(t)
 
 
@@ -202,6 +315,25 @@ async def test_who_claims_a_place_that_is_not_taken_yet_without_the_token(tmp_pa
         t = await starting
         await t.send("mine")
         assert await t.recv() == "mine"
+
+
+async def test_who_is_being_ended_is_no_stranger(tmp_path: Path) -> None:
+    modules, gate, start = gated(tmp_path)
+    async with scene(modules) as (runner, job, witness):
+        starting = asyncio.ensure_future(start(runner))
+        await until(lambda: witness.events)
+        starting.cancel()
+        await asyncio.wait([starting])
+        for role in (Role.WORKER, Role.LAUNCHER):
+            async with dialled(job) as (reader, writer):
+                writer.write(MAGIC + frame(FrameType.HELLO, hello(job, role, 0).encode()))
+                await reader.readexactly(len(MAGIC))  # so it has been heard
+        async with dialled(job) as (reader, writer):
+            writer.write(MAGIC + frame(FrameType.HELLO, hello(job, Role.WORKER, 7).encode()))
+            await reader.readexactly(len(MAGIC))
+        await until(lambda: runner.strangers)
+        assert runner.strangers == 1
+        gate.touch()
 
 
 async def test_who_knows_the_token_may_take_a_place_and_the_second_is_turned_away(tmp_path: Path) -> None:

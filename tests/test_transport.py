@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import socket
 import ssl
 import subprocess
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from aioparcs import Address, ConnectionLost, HandshakeError
-from aioparcs.transport import Listener, dial, keep_alive, listen
+from aioparcs.transport import Listener, dial, is_of_another_user, keep_alive, listen
+from aioparcs.transport import listener as listeners
 
 LOCAL = Address("tcp", "127.0.0.1")
 KINDS = pytest.mark.parametrize(
@@ -190,6 +192,65 @@ async def test_closing_a_listener_cancels_what_it_is_busy_with() -> None:
         writer.close()
     with pytest.raises(ConnectionLost):
         await dial(listener.address, timeout=0.05)
+
+
+async def test_a_listener_without_descriptors_says_so_once_and_goes_on_when_there_are_some() -> None:
+    said: list[str] = []
+    loop, before = asyncio.get_running_loop(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    report = loop.get_exception_handler()
+    async with echoing(Address("unix", "@")) as listener:
+        waiting = [socket.socket(socket.AF_UNIX) for _ in range(9)]
+        for sock in waiting:
+            sock.connect("\0" + listener.address.host[1:])  # the loop doesn't turn: none is accepted yet
+            sock.send(b"anyone?\n")
+            sock.setblocking(False)
+        loop.set_exception_handler(lambda _, context: said.append(context["message"]))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (waiting[-1].fileno() + 1, before[1]))
+        try:
+            await asyncio.sleep(0.25)  # more than two tries
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            loop.set_exception_handler(report)
+        assert [await loop.sock_recv(sock, 100) for sock in waiting] == [b"anyone?\n"] * 9
+        for sock in waiting:
+            sock.close()
+    (line,) = said
+    assert line.startswith("no connection to unix:@aioparcs-")
+    assert line.endswith("can be accepted until some are closed: Too many open files")
+
+
+async def test_tls_handshakes_that_stand_still_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "_MOST_TLS", 3)
+    expect_failed_handshakes()
+    async with echoing(tls=True) as listener:
+        silent = [await dial(listener.address._replace(fingerprint="")) for _ in range(8)]
+        assert await ask(listener.address) == b"anyone?\n"
+        for reader, _ in silent[:5]:
+            assert await reader.read() == b""
+        for _, writer in silent:
+            writer.close()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize("user, expected", [(0, False), (54321, True)])
+async def test_who_connects_as_another_user_is_known(user: int, expected: bool) -> None:
+    found: list[bool] = []
+
+    async def look(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found.append(is_of_another_user(writer.transport))
+        writer.close()
+
+    listener = await listen(Address("unix", "@"), look)
+    name = listener.address.host[1:]
+    text = f"import os, socket; os.setuid({user}); s = socket.socket(socket.AF_UNIX); s.connect('\\0{name}'); s.recv(1)"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", text, cwd="/")
+    assert await process.wait() == 0
+    await listener.aclose()
+    assert found == [expected]
+    async with echoing() as tcp:
+        _, writer = await dial(tcp.address)
+        assert not is_of_another_user(writer.transport)
+        writer.close()
 
 
 async def test_keep_alive_sets_what_the_kernel_shall_do() -> None:

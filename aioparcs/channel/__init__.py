@@ -17,6 +17,7 @@ from aioparcs.channel.bodies import (
 )
 from aioparcs.channel.calls import CONCURRENCY, RECALLED, Call
 from aioparcs.channel.channel import Channel, Statistics
+from aioparcs.channel.dialling import Connection, reach, reach_now
 from aioparcs.channel.diary import Diary
 from aioparcs.channel.failure import error_map, error_of
 from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_now, introduce_v1
@@ -36,6 +37,7 @@ __all__ = [
     "Body",
     "Call",
     "Channel",
+    "Connection",
     "Diary",
     "Link",
     "Reception",
@@ -58,6 +60,8 @@ __all__ = [
     "number",
     "optional",
     "pass_on",
+    "reach",
+    "reach_now",
     "read_body",
     "read_results",
     "record",

@@ -20,7 +20,7 @@ from aioparcs.auth import MAGIC, MAX_HANDSHAKE_FRAME, Hello, proof, verify
 from aioparcs.errors import HandshakeError
 from aioparcs.wire import FrameType
 
-__all__ = ["accept", "accept_v1", "introduce", "introduce_now", "introduce_v1"]
+__all__ = ["HungUp", "accept", "accept_v1", "introduce", "introduce_now", "introduce_v1"]
 
 _SYN, _ACK = b"SYN", b"ACK"
 _LISTENER = "the listener"
@@ -31,6 +31,10 @@ _SHORTEST = 0.001  # seconds; a timeout of 0 would mean something else
 _Write = Callable[[bytes], object]
 # One side of the handshake, without I/O: it yields how many bytes it needs next, and writes by a function.
 _Steps = Generator[int, bytes, Hello]
+
+
+class HungUp(HandshakeError):
+    """The other side has closed the connection without a verdict."""
 
 
 async def introduce(
@@ -82,7 +86,7 @@ def introduce_now(sock: socket.socket, hello: Hello, token: bytes, timeout: floa
         while True:
             chunk = sock.recv(missing)
             if not chunk:
-                raise HandshakeError(_CLOSED.format(who=_LISTENER))
+                raise HungUp(_CLOSED.format(who=_LISTENER))
             data, missing = data + chunk, missing - len(chunk)
             if not missing:
                 missing, data = steps.send(data), b""
@@ -92,7 +96,7 @@ def introduce_now(sock: socket.socket, hello: Hello, token: bytes, timeout: floa
     except TimeoutError:
         raise HandshakeError(_LATE.format(who=_LISTENER, timeout=timeout)) from None
     except OSError as error:
-        raise HandshakeError(_CLOSED.format(who=_LISTENER)) from error
+        raise HungUp(_CLOSED.format(who=_LISTENER)) from error
 
 
 def _introduction(write: _Write, hello: Hello, token: bytes) -> _Steps:
@@ -116,6 +120,7 @@ async def accept(
     token: bytes,
     timeout: float,
     judge: Callable[[Hello], str | None],
+    greet: Callable[[Hello], object] = lambda hello: None,
 ) -> Hello:
     """
     Hear who dialled, and let them in or refuse them.
@@ -129,6 +134,7 @@ async def accept(
         token: the job's token.
         timeout: seconds for the whole handshake.
         judge: called once the peer has proved that it knows the token; returns why it may not come in, or None.
+        greet: called before that, with what the peer says of itself.
 
     Returns:
         What the peer said of itself.
@@ -137,11 +143,18 @@ async def accept(
         HandshakeError: the peer was refused, or didn't speak in time.
     """
     async with _within(timeout, "the peer"):
-        return await _read_for(_acceptance(writer.write, hello, token, judge), reader)
+        return await _read_for(_acceptance(writer.write, hello, token, judge, greet), reader)
 
 
-def _acceptance(write: _Write, hello: Hello, token: bytes, judge: Callable[[Hello], str | None]) -> _Steps:
+def _acceptance(
+    write: _Write,
+    hello: Hello,
+    token: bytes,
+    judge: Callable[[Hello], str | None],
+    greet: Callable[[Hello], object],
+) -> _Steps:
     theirs, greeting = yield from _read_hello(refuse=write)
+    greet(greeting)
     mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
     write(mine)
     auth, body = yield from _read_frame(FrameType.AUTH)
@@ -192,7 +205,7 @@ async def _within(timeout: float, who: str) -> AsyncIterator[None]:
     except TimeoutError:
         raise HandshakeError(_LATE.format(who=who, timeout=timeout)) from None
     except (asyncio.IncompleteReadError, OSError) as error:
-        raise HandshakeError(_CLOSED.format(who=who)) from error
+        raise HungUp(_CLOSED.format(who=who)) from error
 
 
 async def _read_for(steps: _Steps, reader: asyncio.StreamReader) -> Hello:
@@ -216,7 +229,7 @@ def _refuse(write: _Write, code: str, reason: str) -> None:
 def _read_hello(refuse: _Write | None = None) -> Generator[int, bytes, tuple[bytes, Hello]]:
     magic = yield len(MAGIC)
     if magic != MAGIC:
-        raise HandshakeError(f"the peer is no aioparcs program: it began with {magic!r}")
+        raise HandshakeError(f"not an aioparcs peer (first bytes {magic!r})")
     frame, body = yield from _read_frame(FrameType.HELLO)
     try:
         return magic + frame, Hello.decode(body)
@@ -241,6 +254,6 @@ def _read_frame(expected: FrameType) -> Generator[int, bytes, tuple[bytes, bytes
 def _reason(body: bytes) -> str:
     try:
         _code, text = msgpack.unpackb(body)
-        return str(text)[:500]
-    except (ValueError, TypeError, msgpack.UnpackException):
+        return "".join(one if one.isprintable() else "?" for one in str(text)[:500])
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
         return "the reason can't be read"

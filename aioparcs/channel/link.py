@@ -25,8 +25,8 @@ __all__ = ["Link"]
 
 _STILL_READING = b"\xc3"  # the body of a BYE whose sender goes on reading: MessagePack's true
 _DEFAULT = -1.0
-# Frames after which `recv_frame` lets the loop turn, however many have arrived.
-_TURN = 64
+# Bytes of bodies, and what each frame counts for, after which `recv_frame` lets the loop turn, whatever has arrived.
+_TURN, _FRAME = 16 << 10, 256
 
 
 class Link:
@@ -63,7 +63,7 @@ class Link:
         self._refuse: ParcsError | None = None  # why nothing more may be sent
         self._senders: deque[asyncio.Future[None]] = deque()
         self._said_bye = False
-        self._unawaited = 0  # frames that were received without a turn of the loop
+        self._unawaited = 0  # what was received since `recv_frame` has let the loop turn
         self._closed: ParcsError | None = None  # why this end doesn't receive any more
         self._closing: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -104,12 +104,12 @@ class Link:
             ConnectionLost: the connection broke.
             BusyError: another coroutine is receiving.
         """
-        self._unawaited = self._unawaited + 1 if self._inbox.frames else 0
         if self._unawaited > _TURN:
             self._unawaited = 0
             await asyncio.sleep(0)
         await self._wait_for_frame()
         frame = wire.frame_of(self._inbox.frames.popleft())
+        self._unawaited += _FRAME + len(frame.body)
         self._inbox.consumed(frame)
         return frame
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 
 from aioparcs.auth import Hello
-from aioparcs.channel import introduce, introduce_now
+from aioparcs.channel import Connection, reach, reach_now
 from aioparcs.launcher.place import Home
 from aioparcs.settings import Settings
-from aioparcs.transport import dial, dial_now, streams_of
+from aioparcs.transport import streams_of
 
 __all__ = ["Connection", "adopt", "connect", "connect_now"]
-
-
-# A connection's two ends, and what the runner said of itself.
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter, Hello]
 
 
 async def connect(home: Home, role: str, number: int, settings: Settings) -> Connection:
@@ -35,13 +30,7 @@ async def connect(home: Home, role: str, number: int, settings: Settings) -> Con
         ConnectionLost: nobody answered in time.
         HandshakeError: the runner refused this process, or isn't the runner.
     """
-    reader, writer = await dial(home.address, timeout=settings.connect_timeout)
-    hello = Hello.of(role, home.job, number, settings)
-    try:
-        return reader, writer, await introduce(reader, writer, hello, home.token, settings.handshake_timeout)
-    except BaseException:
-        writer.transport.abort()
-        raise
+    return await reach(home.address, lambda: Hello.of(role, home.job, number, settings), home.token, settings)
 
 
 def connect_now(home: Home, role: str, number: int, settings: Settings) -> tuple[socket.socket, Hello]:
@@ -51,13 +40,7 @@ def connect_now(home: Home, role: str, number: int, settings: Settings) -> tuple
     Returns:
         The connection, and what the runner said of itself.
     """
-    sock = dial_now(home.address, timeout=settings.connect_timeout)
-    hello = Hello.of(role, home.job, number, settings)
-    try:
-        return sock, introduce_now(sock, hello, home.token, settings.handshake_timeout)
-    except BaseException:
-        sock.close()
-        raise
+    return reach_now(home.address, lambda: Hello.of(role, home.job, number, settings), home.token, settings)
 
 
 async def adopt(sock: socket.socket, runner: Hello) -> Connection:

@@ -48,7 +48,14 @@ class Hub:
         self._settings = settings
         self._observer = observer
         self._reception = Reception(
-            Role.RUNNER, job, -1, self.token, settings, self._judge, lambda line: observer.note("runner", line)
+            Role.RUNNER,
+            job,
+            -1,
+            self.token,
+            settings,
+            self._judge,
+            self._is_ending,
+            lambda line: observer.note("runner", line),
         )
         self._prune_at = 256
 
@@ -87,6 +94,21 @@ class Hub:
             await pass_on(self._open(peer, reader, writer), self._settings.handshake_timeout)
             return
         self._seat(peer, reader, writer)
+
+    def close(self) -> None:
+        """Tell what has not been told of connections that were refused: no more will come."""
+        self._reception.close()
+
+    def _is_ending(self, peer: Hello) -> bool:
+        """Tell whether a peer says that it is a worker that was ended, or a launcher that has no worker left."""
+        if peer.job != self.job:
+            return False
+        if peer.role == Role.LAUNCHER:
+            launcher = self.launchers.get(peer.worker)
+            return launcher is not None and not launcher.tasks
+        task = self.tasks.get(peer.worker)
+        is_ended = task is not None and (task.state == "gone" or task.start_error is not None)
+        return is_ended or any(launcher.is_stopping(peer.worker) for launcher in self.launchers.values())
 
     def _judge(self, peer: Hello) -> str | None:
         """Say why a peer that knows the token may not come in, or None."""

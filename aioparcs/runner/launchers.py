@@ -132,6 +132,10 @@ class Launcher:
         """True once the engine has said so; what it sent last may still be on its way."""
         return self._end is not None
 
+    def is_stopping(self, worker: int) -> bool:
+        """Tell whether it was asked to end a worker."""
+        return worker in self._stopped
+
     def connect(self, link: Link) -> None:
         """Take the control connection, and send what was asked for before it was there."""
         self._link = link

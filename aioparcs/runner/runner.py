@@ -127,6 +127,7 @@ class Runner(Starter):
         """Let go of everything, however letting go of one thing fails."""
         async with AsyncExitStack() as left:
             left.push_async_callback(self._engine.aclose)
+            left.callback(self._hub.close)
             if self._listener:
                 left.push_async_callback(self._listener.aclose)
             await self._workforce.aclose()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from weakref import WeakSet
 
 from aioparcs.address import Address
 from aioparcs.auth import Hello, Role, unexpected
-from aioparcs.channel import Channel, Reception, describe, introduce, pass_on
+from aioparcs.channel import Channel, Reception, describe, pass_on, reach
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
 from aioparcs.launcher import Home
 from aioparcs.settings import Settings
-from aioparcs.transport import Listener, dial, keep_alive, listen, wait_silent
+from aioparcs.transport import Listener, keep_alive, listen, wait_silent
 
 __all__ = ["Door"]
 
@@ -44,10 +45,13 @@ class Door:
         self.home = home
         self.settings = settings
         self.worker = worker
-        self._reception = Reception(Role.PEER, home.job, worker, home.token, settings, self._judge, _tell)
+        self._reception = Reception(
+            Role.PEER, home.job, worker, home.token, settings, self._judge, self._is_ending, _tell
+        )
         self._listener: Listener | None = None
         self._opening = asyncio.Lock()
         self._expected: dict[int, Callable[[Channel], object]] = {}
+        self._given_up: deque[int] = deque(maxlen=_WAITING)
         self._dialled: asyncio.Queue[Channel] = asyncio.Queue()
         self._open: WeakSet[Channel] = WeakSet()  # an open channel is held by its transport
         self._watching: set[asyncio.Task[None]] = set()
@@ -83,7 +87,8 @@ class Door:
 
     def forget(self, worker: int) -> None:
         """Expect a worker no more."""
-        self._expected.pop(worker, None)
+        if self._expected.pop(worker, None):
+            self._given_up.append(worker)
 
     async def connect(self, address: Address, timeout: float | None = None, *, role: str = Role.PEER) -> Channel:
         """
@@ -99,22 +104,19 @@ class Door:
             HandshakeError: it is another one, or refused this worker.
         """
         who = f"worker {address.worker}" if address.worker >= 0 else "the runner"
+
+        def hello() -> Hello:
+            return Hello.of(role, self.home.job, self.worker, self.settings)
+
         try:
-            seconds = self.settings.connect_timeout if timeout is None else timeout
-            reader, writer = await dial(address, timeout=seconds)
+            reader, writer, peer = await reach(address, hello, self.home.token, self.settings, timeout)
         except ConnectionLost as error:
             raise ConnectionLost(f"{who} is gone, or not to be reached from here: {error}") from error
-        try:
-            hello = Hello.of(role, self.home.job, self.worker, self.settings)
-            peer = await introduce(reader, writer, hello, self.home.token, self.settings.handshake_timeout)
-            if peer.worker != address.worker:
-                raise HandshakeError(f"worker {peer.worker} is there now")
         except HandshakeError as error:
-            writer.transport.abort()
             raise HandshakeError(f"{who} at {address}: {error}") from error
-        except BaseException:
+        if peer.worker != address.worker:
             writer.transport.abort()
-            raise
+            raise HandshakeError(f"{who} at {address}: worker {peer.worker} is there now")
         return self._channel(peer, reader, writer)
 
     async def aclose(self) -> None:
@@ -137,6 +139,7 @@ class Door:
         """Cut every peer's channel off, and let go of the listener."""
         for watch in self._watching:
             watch.cancel()
+        self._reception.close()
         for channel in self._open:
             channel.abort()
         if self._listener:
@@ -154,6 +157,11 @@ class Door:
             if own and ip_address(own) in subnet:
                 return Address("tcp", own, 0, self.worker)
         raise SettingError(_NO_OVERLAY)
+
+    def _is_ending(self, peer: Hello) -> bool:
+        """Tell whether a peer says that it is a worker of this one's: the runner tells what became of that."""
+        is_child = peer.role == Role.WORKER and (peer.worker in self._expected or peer.worker in self._given_up)
+        return peer.job == self.home.job and is_child
 
     def _judge(self, peer: Hello) -> str | None:
         if peer.job != self.home.job:

@@ -1,0 +1,75 @@
+"""Getting through to a listener: dialling and the handshake, again while it has no room."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from time import monotonic, sleep
+
+from aioparcs.address import Address
+from aioparcs.auth import Hello
+from aioparcs.channel.handshake import HungUp, introduce, introduce_now
+from aioparcs.settings import Settings
+from aioparcs.transport import FIRST_PAUSE, LONGEST_PAUSE, dial, dial_now
+
+__all__ = ["Connection", "reach", "reach_now"]
+
+# A connection's two ends, and what the listener said of itself.
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter, Hello]
+
+
+async def reach(
+    address: Address, hello: Callable[[], Hello], token: bytes, settings: Settings, timeout: float | None = None
+) -> Connection:
+    """
+    Dial a listener and introduce this program; a listener that hangs up without a verdict is dialled again.
+
+    Cancelling it leaves no connection behind.
+
+    Args:
+        address: where to.
+        hello: makes what to say of this program, anew for each connection.
+        token: the job's token.
+        settings: limits and deadlines.
+        timeout: seconds for all tries together, ``connect_timeout`` by default.
+
+    Raises:
+        ConnectionLost: nobody answered in time.
+        HandshakeError: the listener refused this program, or isn't who it should be.
+    """
+    left, pause = settings.connect_timeout if timeout is None else timeout, FIRST_PAUSE
+    deadline = monotonic() + left
+    while True:
+        reader, writer = await dial(address, timeout=left)
+        try:
+            return reader, writer, await introduce(reader, writer, hello(), token, settings.handshake_timeout)
+        except BaseException as error:
+            writer.transport.abort()
+            if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def reach_now(
+    address: Address, hello: Callable[[], Hello], token: bytes, settings: Settings
+) -> tuple[socket.socket, Hello]:
+    """
+    Do what `reach` does, but without TLS and without an event loop.
+
+    Returns:
+        The connection, and what the listener said of itself.
+    """
+    left, pause = settings.connect_timeout, FIRST_PAUSE
+    deadline = monotonic() + left
+    while True:
+        sock = dial_now(address, timeout=left)
+        try:
+            return sock, introduce_now(sock, hello(), token, settings.handshake_timeout)
+        except BaseException as error:
+            sock.close()
+            if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
+                raise
+        sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)

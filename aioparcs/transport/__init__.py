@@ -1,0 +1,32 @@
+"""
+Connections: dial and listen over TCP and Unix sockets, with or without TLS.
+
+`OSError` and `ssl.SSLError` stop here; what is above sees this package's errors. A listener with TLS has a
+certificate of its own, made for it and pinned by its fingerprint in its address: there is no authority to ask.
+"""
+
+from aioparcs.transport.dialling import FIRST_PAUSE, LONGEST_PAUSE, dial, dial_now
+from aioparcs.transport.listener import Listener, listen
+from aioparcs.transport.sockets import (
+    file_limit,
+    is_of_another_user,
+    keep_alive,
+    raise_file_limit,
+    streams_of,
+    wait_silent,
+)
+
+__all__ = [
+    "FIRST_PAUSE",
+    "LONGEST_PAUSE",
+    "Listener",
+    "dial",
+    "dial_now",
+    "file_limit",
+    "is_of_another_user",
+    "keep_alive",
+    "listen",
+    "raise_file_limit",
+    "streams_of",
+    "wait_silent",
+]

@@ -1,0 +1,166 @@
+"""Accepting connections, as many as there is room for, until the listener is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aioparcs.address import Address
+from aioparcs.errors import ConnectionLost
+from aioparcs.settings import Settings
+from aioparcs.transport.certificates import server_context
+from aioparcs.transport.sockets import bind, bound_address, file_limit, streams_of
+
+__all__ = ["Listener", "listen"]
+
+OnConnect = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+# Connections that the kernel holds until they are accepted.
+_BACKLOG = 2048
+# Connections that are accepted before the loop turns.
+_TURN = 64
+# Seconds without accepting when there is no descriptor, or no memory, for a connection.
+_PAUSE = 0.1
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# TLS handshakes at once, and the part of all open files that they may be.
+_MOST_TLS, _SHARE = 1024, 8
+
+
+class Listener:
+    """
+    A socket that accepts connections until it is closed.
+
+    Args:
+        address: where to dial it.
+        sock: the socket, which listens.
+        on_connect: called with each connection.
+        tls: the options of `connect_accepted_socket` for TLS; none without.
+
+    Attributes:
+        address: where to dial it, with the chosen port and the certificate's fingerprint.
+    """
+
+    def __init__(self, address: Address, sock: socket.socket, on_connect: OnConnect, tls: dict[str, Any]) -> None:
+        self.address = address
+        self._sock = sock
+        self._on_connect = on_connect
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepted: dict[asyncio.Task[None], socket.socket] = {}  # those whose task has not begun
+        self._in_tls: dict[asyncio.Task[None], None] = {}  # the oldest one first
+        self._pause: asyncio.TimerHandle | None = None
+        self._is_short = False
+        self._loop.add_reader(sock, self._accept)
+
+    async def aclose(self) -> None:
+        """Accept no more, and cancel the connections that ``on_connect`` is still busy with."""
+        self.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Do what `aclose` does, without waiting for those connections to end."""
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+        if self._pause:
+            self._pause.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def _accept(self) -> None:
+        """Accept what waits. asyncio's own loop doesn't stop when there are no more descriptors: it logs each try."""
+        for _ in range(_TURN):
+            try:
+                sock, _ = self._sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _SHORTAGES:
+                    self._wait(error)
+                    return
+                continue  # that one has gone already
+            self._is_short = False
+            sock.setblocking(False)
+            task = self._loop.create_task(self._serve(sock))
+            self._tasks.add(task)
+            self._accepted[task] = sock
+            task.add_done_callback(self._done)
+
+    def _wait(self, error: OSError) -> None:
+        """Let those who dial wait until something is closed, and report it once."""
+        self._loop.remove_reader(self._sock)
+        self._pause = self._loop.call_later(_PAUSE, self._loop.add_reader, self._sock, self._accept)
+        if not self._is_short:
+            self._is_short = True
+            message = f"no connection to {self.address} can be accepted until some are closed: {error.strerror}"
+            self._loop.call_exception_handler({"message": message})
+
+    async def _serve(self, sock: socket.socket) -> None:
+        task = asyncio.current_task()
+        assert task
+        del self._accepted[task]
+        try:
+            reader, writer = await (self._shake(task, sock) if self._tls else streams_of(sock))
+        except OSError:  # it has gone already, or its TLS handshake failed: ssl.SSLError is one
+            return
+        try:
+            await self._on_connect(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
+
+    async def _shake(
+        self, task: asyncio.Task[None], sock: socket.socket
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Wait for a TLS handshake; when too many are under way, the oldest one makes room."""
+        self._in_tls[task] = None
+        if len(self._in_tls) > min(_MOST_TLS, file_limit() // _SHARE):
+            next(iter(self._in_tls)).cancel()
+        try:
+            return await streams_of(sock, **self._tls)
+        finally:
+            del self._in_tls[task]
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if sock := self._accepted.pop(task, None):  # cancelled before its first step
+            sock.close()
+
+
+async def listen(
+    address: Address,
+    on_connect: OnConnect,
+    *,
+    tls: bool = False,
+    handshake_timeout: float = Settings().handshake_timeout,
+) -> Listener:
+    """
+    Listen, and run ``on_connect(reader, writer)`` in a task of its own for each connection.
+
+    Args:
+        address: where; port 0 chooses one, ``Address("unix", "@")`` chooses an abstract name.
+        on_connect: it owns the connection from then on; being cancelled ends the connection.
+        tls: make a certificate and speak TLS (needs the extra ``aioparcs[tls]``).
+        handshake_timeout: seconds that a TLS handshake may take.
+
+    Raises:
+        ConnectionLost: the address is taken, or not this machine's.
+        SettingError: TLS was asked for and ``cryptography`` is not installed.
+    """
+    context, fingerprint = server_context() if tls else (None, "")
+    options: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": handshake_timeout} if context else {}
+    try:
+        sock = bind(address)
+    except OSError as error:
+        raise ConnectionLost(f"can't listen on {address}: {error.strerror or error}") from error
+    try:
+        sock.setblocking(False)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ConnectionLost(f"can't listen on {address}: {error.strerror or error}") from error
+    return Listener(bound_address(address, sock, fingerprint), sock, on_connect, options)
