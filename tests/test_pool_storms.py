@@ -198,3 +198,10 @@ async def test_two_pools_of_one_module_live_and_lose_workers_side_by_side(runner
         with pytest.raises(WorkerLost):
             await first.submit(1, 1, function="die_at")
         assert await first.map([3]) == [9]
+
+
+async def test_a_result_comes_although_the_call_behind_it_never_ends(runner: Runner, tmp_path: Path) -> None:
+    async with runner.pool("functions", 1) as pool:  # its first calls: the worker's thread begins with them
+        quick, endless = pool.submit(1, function="add"), pool.submit(str(tmp_path / "never"), function="wait_for")
+        assert await asyncio.wait_for(quick, 20) == 2
+        assert not endless.done()

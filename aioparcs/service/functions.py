@@ -72,7 +72,8 @@ class Functions:
         try:
             while True:
                 self._begin(await self._channel.recv_calls(await self._wait_for_room()))
-                if self._flushing is None and self._waiting:
+                # The thread may have begun the last of these calls, and keep the results of those before it.
+                if self._flushing is None and (self._waiting or self._answers.are_waiting):
                     self._flush_soon()
         except EndOfChannel:
             return
