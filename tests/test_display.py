@@ -40,7 +40,7 @@ def test_without_a_terminal_lines_go_to_stderr() -> None:
     assert done.returncode == 0
     assert done.stdout.splitlines()[0] == DIVISORS
     lines = [line for line in done.stderr.splitlines() if not line.endswith(" %")]
-    assert lines[:3] == ["factor: 3 workers asked for", "factor: 3 of 3 connected", "factor: 3 of 3 done"]
+    assert lines[:3] == ["factor: starting 3 workers", "factor: 3 of 3 connected", "factor: 3 workers finished"]
     assert re.fullmatch(r"3 workers, \d+\.\d s", lines[3])
     assert "\x1b" not in done.stderr
 
@@ -54,7 +54,7 @@ def test_quiet_leaves_what_the_runner_prints() -> None:
 def test_verbose_follows_each_worker() -> None:
     done = run(*factor("-v"))
     for worker in range(3):
-        for event in ("asked for", "connected at", "ended at"):
+        for event in ("starting", "connected at", "ended at"):
             assert done.stderr.count(f"factor:{worker} {event}") == 1
 
 
@@ -90,8 +90,8 @@ def test_a_terminal_shows_the_live_display_and_the_prints_above_it(project: Proj
     assert "no end of line\n" in text
     assert "noisy:0 | [red]not markup[/red]\n" in text
     assert "━" in text
-    assert "100%  1 of 1 done\n" in text
-    assert re.search(r"\n1 worker, \d+\.\d s\n$", text)
+    assert "100%  1 worker finished\n" in text
+    assert re.search(r"\n\d+\.\d s\n$", text)
     assert "\x1b[2J" not in written
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
 
@@ -103,7 +103,7 @@ def test_a_terminal_with_stdout_elsewhere_keeps_stdout_clean() -> None:
             code, written = in_terminal(*factor(), stdout=pipe.fileno())
         assert stdout.readline() == f"{DIVISORS}\n"
     assert code == 0
-    assert "3 of 3 done" in visible(written)
+    assert "3 workers finished" in visible(written)
     assert DIVISORS not in written
 
 
@@ -160,7 +160,7 @@ def test_a_worker_that_is_lost_is_named_even_quietly(project: Project, quiet: bo
     if quiet:
         assert done.stderr.splitlines() == lost
     else:
-        assert "killed: 1 of 3 done, 2 failed" in done.stderr
+        assert "killed: 3 workers ended, 2 failed" in done.stderr
         assert "3 workers, 2 failed, " in done.stderr
 
 

@@ -187,7 +187,7 @@ def test_thousands_of_short_pools_are_summed_up(capsys: pytest.CaptureFixture[st
     display.close()
     lines = capsys.readouterr().err.splitlines()[1:]
     assert lines[:5] == [
-        f"divisors: 10 of 10 items in 0.0 s, 10,000/s, 8 workers{', 1 failed' * (i % 2)}" for i in range(5)
+        f"divisors: 10 of 10 items in 1 ms, 10,000/s, 8 workers{', 1 failed' * (i % 2)}" for i in range(5)
     ]
     sums = [line.split(" ", 1) for line in lines[5:-1]]
     assert sum(int(number.replace(",", "")) for number, _ in sums) == 4995
@@ -219,7 +219,7 @@ def test_a_log_is_told_how_long_a_task_will_take(capsys: pytest.CaptureFixture[s
         display.progress("teller", 0, second, 40)
         display._tell()
     assert capsys.readouterr().err.splitlines() == [
-        "teller: 1 worker asked for",
+        "teller: starting 1 worker",
         "teller: 12 %, 35 s left",
         "teller: 25 %, 30 s left",
     ]
@@ -231,15 +231,15 @@ def test_a_log_is_told_how_long_a_task_will_take(capsys: pytest.CaptureFixture[s
 def test_a_terminal_has_a_row_for_each_pool() -> None:
     with live() as display:
         display.started("divisors", range(8))
-        for _ in range(8):
-            display.connected("divisors", 0)
+        for worker in range(8):
+            display.connected("divisors", worker)
         display.pooled(DIVISORS._replace(id=1, name="endless", total=None, workers=6))
         state = work(display, DIVISORS._replace(failed=3), 6, 1000)
         assert display.shown() == [
-            "divisors 8 connected",
+            "divisors 8 workers connected",
             "endless 0 6 of 8 workers",
             "divisors 6,000 of 20,000 3 failed 14 s left 1,000/s 8 workers",
-            "8 workers, 6.0 s",
+            "6.0 s",
         ]
         assert display.shown(80)[2] == "divisors 6,000 of 20,000 3 failed 14 s left 1,000/s 8 workers"
         display.pooled(state._replace(wanted=0))
@@ -265,9 +265,9 @@ def test_a_terminal_shows_how_long_a_task_will_take() -> None:
         for second in range(11):
             display.clock.now = second
             display.progress("teller", 0, second, 40)
-        assert display.shown()[0] == "teller 25% 1 connected, 30 s left"
+        assert display.shown()[0] == "teller 25% 1 worker connected 30 s left"
         display.ended("teller", 0, "was killed by SIGKILL")
-        assert display.shown()[0] == "teller 25% 0 of 1 done, 1 failed"
+        assert display.shown()[0] == "teller 25% 1 worker failed"
 
 
 def test_a_pool_waits_for_its_workers_without_a_pace() -> None:
@@ -348,8 +348,8 @@ def test_a_program_by_itself_draws_on_a_terminal(audience: Path) -> None:
     text = visible(written)
     assert "on standard output\n" in text
     assert "on standard error\n" in text
-    assert "100%  1 of 1 done" in text
-    assert re.search(r"\n1 worker, \d+\.\d s\nafter True\n$", text)
+    assert "100%  1 worker finished" in text
+    assert re.search(r"\n\d+\.\d s\nafter True\n$", text)
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
 
 
@@ -389,7 +389,7 @@ def test_an_impossible_word_about_progress_is_exit_2(audience: Path) -> None:
 def test_what_is_watched_already_is_not_watched_twice(audience: Path) -> None:
     code, written = in_terminal("run", audience.parent, PARCS_PROGRESS="off")
     assert code == 0
-    assert len(re.findall(r"1 worker, \d+\.\d s\n", visible(written)[-200:])) == 1
+    assert len(re.findall(r"100%  1 worker finished\n\d+\.\d s\n$", visible(written))) == 1
 
 
 # A real pool
@@ -430,7 +430,7 @@ def pooling(tmp_path: Path) -> Path:
 
 def told(written: str) -> list[str]:
     """Leave the lines about items, without times and rates."""
-    lines = (" ".join(re.sub(r"[\d.,]+(?: s|/\w+)\b|━", "", line).split()) for line in written.splitlines())
+    lines = (" ".join(re.sub(r"[\d.,]+(?: m?s|/\w+)\b|━", "", line).split()) for line in written.splitlines())
     return [line for line in lines if re.search(r"\bin\b", line)]
 
 
@@ -455,7 +455,7 @@ def test_a_terminal_shows_real_pools(pooling: Path, command: list[str]) -> None:
     assert code == 0
     text = visible(written)
     assert re.search(r"(^|[\r\n])5\n", text)
-    assert re.search(r"[\r\n]odd +4 of 4 done *\n", text)
+    assert re.search(r"[\r\n]odd +4 workers finished *\n", text)
     assert told(text)[-2:] == ["odd 10 of 10 5 failed in 2 workers", "one by one 3 in 1 worker"]
 
 

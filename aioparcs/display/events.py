@@ -54,7 +54,7 @@ class Display(ABC):
     def started(self, module: str, workers: range) -> None:
         if self._detail is Detail.VERBOSE:
             for worker in workers:
-                self._say(module, worker, "asked for")
+                self._say(module, worker, "starting")
         self.tally.started(module, workers)
 
     def placed(self, module: str, workers: range, node: str) -> None:
@@ -66,13 +66,16 @@ class Display(ABC):
     def connected(self, module: str, worker: int) -> None:
         if self._detail is Detail.VERBOSE:
             self._say(module, worker, f"connected at {self.elapsed:.2f} s")
-        self.tally.connected(module)
+        self.tally.connected(module, worker)
 
     def ended(self, module: str, worker: int, error: str | None) -> None:
-        if error is not None and (self._detail is Detail.VERBOSE or self.tally[module].failed < FAILURES):
-            self._say(module, worker, error.partition("\n")[0])
-        elif error is None and self._detail is Detail.VERBOSE:
-            self._say(module, worker, f"ended at {self.elapsed:.2f} s")
+        count = self.tally[module]
+        reason = (error or f"ended at {self.elapsed:.2f} s").partition("\n")[0]
+        if self._detail is Detail.VERBOSE:
+            has_failed_to_start = error is not None and not count.is_up(worker)
+            self._say(module, worker, f"did not start: {reason}" if has_failed_to_start else reason)
+        elif error is not None and count.is_up(worker) and count.failed < FAILURES:
+            self._say(module, worker, reason)  # why a start has failed is told who waits for it
         self.tally.ended(module, worker, error)
 
     def stopped(self, module: str, worker: int) -> None:

@@ -88,23 +88,25 @@ class _Told:
         self._turns = Turns(now)
 
     def news(self, count: Count, now: float, last: bool, left: str) -> Iterator[str]:
-        asked = count.asked
-        if asked != self._numbers["asked"]:
+        asked, expected = count.asked, count.expected
+        if more := asked - self._numbers["asked"]:
+            noun = f"more {'worker' if more == 1 else 'workers'}"
+            yield f"starting {more:,} {noun}" if self._numbers["asked"] else f"starting {counted(more, 'worker')}"
             self._numbers["asked"] = asked
             self._times.update(placed=now, connected=now, ended=now)
-            yield f"{counted(asked, 'worker')} asked for"
-        if self._is_news("placed", count.nodes.total(), asked, now, last):
-            yield f"{count.nodes.total()} of {asked} placed on {count.places}"
-        if self._is_news("connected", count.connected, asked, now, last):
-            yield f"{count.connected} of {asked} connected"
-        if count.reports and count.ended < asked and self._turns.come(now, count.fraction):
+        is_placed = count.nodes.total() == expected
+        if self._is_news("placed", count.placed, is_placed or last, now):
+            yield f"{count.nodes.total()} of {expected} placed on {count.places}"
+        if self._is_news("connected", count.connected, count.arrived == expected or last, now):
+            yield f"{count.arrived} of {expected} connected"
+        if count.reports and count.present and self._turns.come(now, count.fraction):
             yield f"{100 * count.fraction:.0f} %" + (f", {left}" if left else "")
-        if self._is_news("ended", count.ended, asked, now, last):
-            yield f"{count.done} of {asked} done{count.other_ends}"
+        if self._is_news("ended", count.ended, not count.present or last, now):
+            yield count.end
 
-    def _is_news(self, what: str, number: int, asked: int, now: float, last: bool) -> bool:
-        changed = number != self._numbers[what]
-        if not changed or not (last or number == asked or now - self._times[what] > PATIENCE):
+    def _is_news(self, what: str, number: int, is_due: bool, now: float) -> bool:
+        """Tell whether a number has changed, and is told of: when it is due, or at the latest after a while."""
+        if number == self._numbers[what] or not (is_due or now - self._times[what] > PATIENCE):
             return False
         self._numbers[what], self._times[what] = number, now
         return True

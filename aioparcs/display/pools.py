@@ -73,14 +73,21 @@ class Pool:
 
     @property
     def took(self) -> str:
-        """Say how long it took, ``16.2 s``."""
+        """Return how long it took, ``16.2 s`` or ``49 ms``."""
+        if self.seconds < 0.95:
+            return f"{max(self.seconds * 1000, 1):.0f} ms"
         return f"{self.seconds:.1f} s" if self.seconds < 99.95 else duration(self.seconds)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it has fewer workers than it should have."""
+        return self.ended is None and self.state.workers < self.state.wanted
 
     @property
     def workers(self) -> str:
         """Say how many workers it has, ``8 workers`` or ``6 of 8 workers``; of one that is over, had."""
         state = self.state
-        if self.ended is None and state.workers < state.wanted:
+        if self.is_short:
             return f"{state.workers} of {state.wanted} workers"
         return counted(self._peak if self.ended is not None else state.workers, "worker")
 

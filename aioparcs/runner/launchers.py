@@ -334,7 +334,8 @@ class Launcher:
         if lost and self._is_stop(task.worker, lost):
             self._observer.stopped(task.module, task.worker)
         else:
-            self._observer.ended(task.module, task.worker, lost.reason if lost else None)
+            failure = lost or task.start_error  # an end before it was connected is no clean one, whatever its exit code
+            self._observer.ended(task.module, task.worker, failure.reason if failure else None)
         self._stopped.pop(task.worker, None)
         self._on_end(task.worker)
 
