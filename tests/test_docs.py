@@ -26,7 +26,7 @@ import click
 import pytest
 
 import aioparcs
-from aioparcs import ParcsError, Runner, Service, Settings, errors, register
+from aioparcs import ParcsError, Pool, Runner, Service, Settings, errors, register
 from aioparcs.cli import main as command_line
 from aioparcs.local.requirements import read_requirements
 from aioparcs.testing import memory_channel_pair
@@ -181,6 +181,18 @@ def test_the_examples_of_service_and_runner_work_together(tmp_path: Path) -> Non
     assert done.stdout == "[1, 2, 3, 5, 6, 9, 10, 15, 18, 30, 45, 90]\n", done.stderr
 
 
+def test_the_example_of_pool_works(tmp_path: Path) -> None:
+    divisors = (
+        "from aioparcs import serve\ndef find(n, a, b): return [i for i in range(a, b) if not n % i]\nserve(find)"
+    )
+    (tmp_path / "divisors").mkdir()
+    (tmp_path / "divisors" / "main.py").write_text(divisors)
+    cell = "from aioparcs import Runner\nn = 3000\nasync with Runner() as runner:\n"
+    cell += textwrap.indent(example(Pool), "    ") + "    print(sum(parts, [])[-1])\n"
+    done = execute([sys.executable, "-c", CELL, cell], tmp_path)
+    assert done.stdout == "3000\n", done.stderr
+
+
 async def test_the_example_of_register_works() -> None:
     names: dict[str, Any] = {"register": register, "dataclass": dataclass, "Fraction": Fraction, "__name__": __name__}
     exec(example(register), names)
@@ -195,7 +207,7 @@ async def test_the_example_of_register_works() -> None:
 
 def test_every_public_docstring_with_an_example_is_tested() -> None:
     examples = {name for name in aioparcs.__all__ if re.search(r"::\n\n    ", _docstring(name))}
-    assert examples == {"Runner", "Service", "register"}
+    assert examples == {"Pool", "Runner", "Service", "register"}
 
 
 def _docstring(name: str) -> str:
@@ -234,7 +246,7 @@ def test_the_tables_have_every_variable_that_is_read() -> None:
     code = "".join(path.read_text() for path in (ROOT / "aioparcs").rglob("*.py"))
     read = set(re.findall(r"""environ(?:\.pop\(|\.get\(|\[)"(\w+)"|"(PARCS_\w+)": """, code))
     others = {row[0] for row in rows(SETTINGS) if len(row) < 5}
-    assert {name for names in read for name in names if name} == others - {"NO_COLOR"}
+    assert {name for names in read for name in names if name} == others
 
 
 # Links and commands
