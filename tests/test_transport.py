@@ -221,6 +221,7 @@ async def test_a_listener_without_descriptors_says_so_once_and_goes_on_when_ther
 
 async def test_tls_handshakes_that_stand_still_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listeners, "_MOST_TLS", 3)
+    monkeypatch.setattr(listeners, "_GRACE", 0.0)
     expect_failed_handshakes()
     async with echoing(tls=True) as listener:
         silent = [await dial(listener.address._replace(fingerprint="")) for _ in range(8)]
@@ -228,6 +229,19 @@ async def test_tls_handshakes_that_stand_still_make_room(monkeypatch: pytest.Mon
         for reader, _ in silent[:5]:
             assert await reader.read() == b""
         for _, writer in silent:
+            writer.close()
+
+
+async def test_tls_handshakes_that_have_just_begun_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "_MOST_TLS", 3)
+    monkeypatch.setattr(listeners, "_GRACE", 60.0)
+    expect_failed_handshakes()
+    async with echoing(tls=True) as listener:
+        ends = [await dial(listener.address._replace(fingerprint="")) for _ in range(4)]
+        assert await ends[3][0].read() == b""
+        with pytest.raises(ConnectionLost):
+            await dial(listener.address, timeout=0.1)
+        for _, writer in ends:
             writer.close()
 
 

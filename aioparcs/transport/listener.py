@@ -27,6 +27,8 @@ _PAUSE = 0.1
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # TLS handshakes at once, and the part of all open files that they may be.
 _MOST_TLS, _SHARE = 1024, 8
+# Seconds that a TLS handshake has when there are too many.
+_GRACE = 0.25
 
 
 class Listener:
@@ -51,7 +53,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepted: dict[asyncio.Task[None], socket.socket] = {}  # those whose task has not begun
-        self._in_tls: dict[asyncio.Task[None], None] = {}  # the oldest one first
+        self._in_tls: dict[asyncio.Task[None], float] = {}  # and since when; the oldest one first
         self._pause: asyncio.TimerHandle | None = None
         self._is_short = False
         self._loop.add_reader(sock, self._accept)
@@ -116,10 +118,15 @@ class Listener:
     async def _shake(
         self, task: asyncio.Task[None], sock: socket.socket
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Wait for a TLS handshake; when too many are under way, the oldest one makes room."""
-        self._in_tls[task] = None
-        if len(self._in_tls) > min(_MOST_TLS, file_limit() // _SHARE):
-            next(iter(self._in_tls)).cancel()
+        """Wait for a TLS handshake; when too many are under way the oldest makes room, if it has had its time."""
+        now = self._loop.time()
+        if len(self._in_tls) >= min(_MOST_TLS, file_limit() // _SHARE):
+            oldest, since = next(iter(self._in_tls.items()))
+            if now - since <= _GRACE:
+                sock.close()
+                raise ConnectionAbortedError
+            oldest.cancel()
+        self._in_tls[task] = now
         try:
             return await streams_of(sock, **self._tls)
         finally:
