@@ -90,7 +90,7 @@ class Settings(NamedTuple):
 VARIABLES = frozenset(name.upper() for name in Settings._fields) | {
     *("MODULES", "ENGINE", "PROGRESS", "NETWORK", "ADVERTISE", "REGISTRY", "BASE_IMAGE", "WHEELS"),
     *("RUN", "IMAGES", "ENVIRONMENT"),
-    *("RUNNER", "JOB", "SLOT", "FIRST_SLOT", "PLACE", "PEERS", "TOKEN_FD", "TOKEN_FILE"),
+    *("RUNNER", "JOB", "SLOT", "FIRST_SLOT", "PLACE", "PEERS", "TOKEN_FD", "TOKEN_FILE", "SOURCES_FD"),
 }
 
 

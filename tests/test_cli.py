@@ -184,6 +184,24 @@ def test_an_exception_at_the_top_level_shows_the_users_frames_only(project: Proj
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
 
 
+def test_a_file_beside_a_main_that_looks_elsewhere_is_pointed_out(project: Project) -> None:
+    folder = project("from aioparcs import run\nasync def main(runner): open('data.txt')\nrun(main)\n")
+    (folder / "data.txt").touch()
+    hint = f"{folder}/data.txt is there, but the current folder is {folder.parent}: Path(__file__).parent / 'data.txt' "
+    done = run("run", "runner", cwd=folder.parent)
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"'data.txt'\n{hint}finds it from anywhere\n")
+    assert run("run", ".", cwd=folder).returncode == 0
+    (folder / "data.txt").unlink()
+    assert run("run", "runner", cwd=folder.parent).stderr.endswith("No such file or directory: 'data.txt'\n")
+
+
+def test_the_package_is_found_beside_a_folder_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "aioparcs" / "aioparcs").mkdir(parents=True)  # as above a clone
+    done = execute([sys.executable, "-c", "from aioparcs import Runner, serve"], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_main_that_runs_nothing_is_told_so(project: Project) -> None:
     done = run("run", project("from aioparcs import run\nasync def main(runner): print('called')\n"))
     assert (done.returncode, done.stdout) == (2, "")

@@ -125,6 +125,7 @@ def run(
 
     MODULE is a runner: the name of a folder under --modules, or the path of any folder with a main.py.
     The services that it starts are looked for under --modules too, else beside the runner's folder.
+    Relative paths in a runner start from the current folder, as always; on a Swarm that is the runner's own.
     The runner prints to stdout, everything about the run goes to stderr.
     """
     _refuse_arguments(context.args)

@@ -51,7 +51,7 @@ _WIDE = 1000  # columns where there is no terminal: a table in a file or a pipe 
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
-@click.command(epilog=_PS_EXAMPLES + EXIT_CODES)
+@click.command(short_help="Show the jobs on the cluster, or the workers of one.", epilog=_PS_EXAMPLES + EXIT_CODES)
 @click.argument("job", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of the jobs, with each of their workers.")
 def ps(job: str | None, as_json: bool) -> None:

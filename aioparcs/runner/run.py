@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -130,7 +130,17 @@ def explain(error: BaseException) -> None:
         return
     report = traceback.TracebackException.from_exception(error)
     _prune(report)
-    print("".join(report.format()), end="", file=sys.stderr)
+    print("".join(report.format()), *_hints(error), sep="", end="", file=sys.stderr)
+
+
+def _hints(error: BaseException) -> Iterator[str]:
+    """Say that a file which was not found is beside ``main.py``: a runner's current folder is where it was started."""
+    if not isinstance(error, FileNotFoundError) or not isinstance(error.filename, str):
+        return
+    path = Path(sys.argv[0]).absolute().parent / error.filename
+    if path.exists() and not os.path.isabs(error.filename):
+        yield f"{path} is there, but the current folder is {Path.cwd()}: "
+        yield f"Path(__file__).parent / {error.filename!r} finds it from anywhere\n"
 
 
 def _told_once(error: ParcsError) -> str:
