@@ -143,6 +143,42 @@ def test_a_live_display_shows_colors_and_nothing_worse() -> None:
     assert cast(io.StringIO, screen.file).getvalue() == PLAIN
 
 
+RAISING = """
+from aioparcs import Service, serve
+
+class Raising(Service):
+    async def run(self):
+        raise ValueError("\\x1b[2J\\u202eno\\x9b2J\\x1b[31mred")
+
+serve(Raising)
+"""
+HEARING = """
+from aioparcs import Runner, run
+
+async def main(runner: Runner) -> None:
+    async with runner.start("raising") as task:
+        try:
+            await task.recv()
+        except ValueError as error:
+            if {chained}:
+                raise RuntimeError("because of that") from error
+            raise
+
+run(main)
+"""
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_an_error_of_a_worker_is_printed_without_what_it_does_to_terminals(tmp_path: Path, chained: bool) -> None:
+    module(tmp_path, "raising", RAISING)
+    program = module(tmp_path, "hearing", HEARING.format(chained=chained)) / "hearing"
+    done = run("run", program)
+    assert done.returncode == 1
+    assert "ValueError" in done.stderr
+    assert "nored\n" in done.stderr
+    assert not set("\x1b\x9b\u202e") & set(done.stderr)
+
+
 # Errors of a display
 
 

@@ -260,7 +260,7 @@ class Pool:
 def _name(function: Any) -> str:
     """Refuse what is no name: functions don't travel."""
     if not isinstance(function, str):
-        raise TypeError(f"function={function!r}: it is the name of a function that the module serves, a text")
+        raise TypeError(f"function={function!r}: it must be the name of a function that the module serves")
     return function
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from aioparcs.display import watched
+from aioparcs.display import harmless, has_colors, watched
 from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
 from aioparcs.errors import ParcsError, RemoteError, SettingError
 from aioparcs.launcher import new_loop, show_logs
@@ -126,11 +126,11 @@ def explain(error: BaseException) -> None:
     if isinstance(error, ParcsError):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
         place = f" ({_short(Path(where[-1].filename))}:{where[-1].lineno})" if where else ""
-        print(f"error{place}: {_told_once(error)}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
+        _print("\n".join((f"error{place}: {_told_once(error)}", *getattr(error, "__notes__", ()))))
         return
     report = traceback.TracebackException.from_exception(error)
     _prune(report)
-    print("".join(report.format()), *_hints(error), sep="", end="", file=sys.stderr)
+    _print("".join((*report.format(), *_hints(error))).removesuffix("\n"))
 
 
 def _hints(error: BaseException) -> Iterator[str]:
@@ -141,6 +141,12 @@ def _hints(error: BaseException) -> Iterator[str]:
     if path.exists() and not os.path.isabs(error.filename):
         yield f"{path} is there, but the current folder is {Path.cwd()}: "
         yield f"Path(__file__).parent / {error.filename!r} finds it from anywhere\n"
+
+
+def _print(text: str) -> None:
+    """Print an error, of which workers have written a part."""
+    color = has_colors()
+    print(*(harmless(line, color=color) for line in text.split("\n")), sep="\n", file=sys.stderr)
 
 
 def _told_once(error: ParcsError) -> str:
