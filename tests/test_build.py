@@ -97,6 +97,11 @@ def containers(cluster: Cluster, word: str) -> list[str]:
     return ask(cluster, listed)
 
 
+def dangling(cluster: Cluster) -> set[str]:
+    """List the images without a name that no other image is made of."""
+    return set(cluster.docker("images", "--quiet", "--filter", "dangling=true").split())
+
+
 def output(cluster: Cluster, image: str, *command: str) -> str:
     """Run a command, the image's own without one, in a container and give what it printed."""
 
@@ -300,7 +305,9 @@ def test_a_failing_step_is_shown_with_its_last_lines(cluster: Cluster, build: Bu
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_build(cluster: Cluster, module: Module, number: signal.Signals, code: int) -> None:
     word = secrets.token_hex(2)
-    folder = module(Dockerfile=f"FROM {cluster.base}\nRUN : {word}; echo begun; sleep 60\n")
+    steps = f"COPY main.py /{word}\nRUN : {word}; echo begun; sleep 60\n"
+    folder = module(Dockerfile=f"FROM {cluster.base}\n{steps}")
+    before = dangling(cluster)
     with subprocess.Popen(
         [*COMMAND, "build", folder, "-v"], env=ENVIRONMENT | cluster.environment, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -313,6 +320,7 @@ def test_a_signal_ends_the_build(cluster: Cluster, module: Module, number: signa
     while containers(cluster, word):  # Docker kills it by itself, once nobody listens
         assert time.monotonic() - begun < 20
         time.sleep(0.1)
+    assert dangling(cluster) == before
 
 
 def test_what_is_done_before_a_failure_is_told(cluster: Cluster, build: Build, module: Module) -> None:

@@ -368,6 +368,16 @@ def test_a_build_is_told_line_by_line_and_step_by_step() -> None:
     assert transcript.result == {"ID": "sha256:1"}
 
 
+def test_the_images_that_steps_have_made_are_known_for_the_case_that_the_build_is_cut() -> None:
+    base, cached, made = "0" * 12, "1" * 12, "2" * 12
+    words = [
+        f"Step 1/3 : FROM a\n ---> {base}\n",
+        f"Step 2/3 : RUN b\n ---> Using cache\n ---> {cached}\n",
+        f"Step 3/3 : COPY c d\n ---> {made}\n",
+    ]
+    assert follow({"stream": word} for word in words)[0].made == [made]
+
+
 def test_a_failing_step_is_told_with_its_last_lines() -> None:
     said = [
         " ---> Running in 1\n",

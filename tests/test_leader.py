@@ -89,8 +89,11 @@ def test_tls_comes_from_the_context(monkeypatch: pytest.MonkeyPatch, context: Co
 @pytest.mark.parametrize(
     "variables, message",
     [
-        ({"LEADER_URL": "10.0.0.1:4321"}, r"'10.0.0.1:4321' \(LEADER_URL\) is no address of Docker: tcp://HOST:PORT"),
-        ({"DOCKER_HOST": "tcp://"}, r"'tcp://' \(DOCKER_HOST\) is no address"),
+        (
+            {"LEADER_URL": "10.0.0.1:4321"},
+            r"'10.0.0.1:4321' \(LEADER_URL\) is not an address of Docker; one is tcp://HOST:PORT",
+        ),
+        ({"DOCKER_HOST": "tcp://"}, r"'tcp://' \(DOCKER_HOST\) is not an address"),
         ({"DOCKER_CONTEXT": "nowhere"}, "there is no Docker context 'nowhere'; `docker context ls`"),
         (
             {"LEADER_URL": "tcp://h:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/nowhere"},

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from aioparcs import Runner, SettingError, StartError, Task
+from aioparcs.swarm import api
 from tests.jobs import Witness, until
 from tests.live import Cluster, ask
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
@@ -22,6 +23,30 @@ async def _who(task: Task) -> list[int]:
 
 async def _services(cluster: Cluster, runner: Runner) -> list[Any]:
     return await asyncio.to_thread(ask, cluster, lambda swarm: swarm.services(runner.job))
+
+
+async def test_starts_one_after_another_cost_the_leader_the_same_however_many_there_were(
+    cluster: Cluster, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[int]] = []
+    tasks = api.Swarm.tasks
+
+    async def counted(swarm: api.Swarm, job: str | None = None) -> list[api.Record]:
+        found = await tasks(swarm, job)
+        asked[-1].append(len(found))
+        return found
+
+    monkeypatch.setattr(api.Swarm, "tasks", counted)
+    async with job() as runner:
+        for _ in range(12):
+            asked.append([])
+            async with runner.start("talker") as task:
+                await _who(task)
+        services = await _services(cluster, runner)
+    first, last = asked[:6], asked[6:]
+    assert len(services) <= 2, "services of workers that have ended are removed"
+    assert max(max(one, default=0) for one in last) <= 4, "an answer has no tasks of all workers that there ever were"
+    assert sum(map(len, last)) <= 2 * sum(map(len, first)) + 6
 
 
 async def test_workers_are_spread_over_the_nodes_and_told_their_places(cluster: Cluster, job: Job) -> None:

@@ -334,7 +334,9 @@ async def test_a_leader_that_is_a_worker_node(nodes: tuple[Node, ...]) -> None:
             pass
 
 
-@pytest.mark.parametrize("leader, said", [("tcp://127.0.0.1:1", "Connection refused"), ("", "no address of Docker")])
+@pytest.mark.parametrize(
+    "leader, said", [("tcp://127.0.0.1:1", "Connection refused"), ("", "not an address of Docker")]
+)
 def test_a_program_says_it_in_one_line(leader: str, said: str, tmp_path: Path) -> None:
     main = tmp_path / "main.py"
     main.write_text("from aioparcs import run\n\nasync def main(runner): ...\n\nrun(main)\n")

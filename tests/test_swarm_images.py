@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aioparcs import SettingError, StartError
+from aioparcs import BuildError, SettingError, StartError
 from aioparcs.cli.submit import modules_named
 from aioparcs.swarm import open_swarm
 from aioparcs.swarm.images import Images, read_images
@@ -72,7 +72,9 @@ async def _find(cluster: Cluster, folder: Path, name: str) -> str:
     async with open_swarm(cluster.leader_url) as swarm:
         images = Images(swarm, [folder])
         try:
-            return await images.find(name)
+            found = await images.find(name)
+            assert await images.find(name, str(folder / name)) == found, "a path to it leads to the same"
+            return found
         finally:
             await images.aclose()
 
@@ -114,6 +116,12 @@ def test_modules_are_named_by_texts_and_by_words_of_variables(tmp_path: Path) ->
     assert named({"A": "three"}) == {"one", "two", "three", "runner"}
     assert named({"A": '{"stages": ["three", "four"]}'}) == {"one", "two", "three", "four", "runner"}
     assert named({"three": "x", "B": "runner.x,7"}) == {"one", "two", "runner", "runner.x"}
+    assert named({"A": "../three"}) == named({"A": "three"})
+    module(tmp_path / "elsewhere", "five", "")
+    assert named({"A": "../elsewhere/five"}) == {"one", "two", "five", "runner"}
+    module(tmp_path / "elsewhere", "one", "")
+    with pytest.raises(BuildError, match=r"it is the name of both \S+one and \S+one; rename one"):
+        named({"A": "../elsewhere/one"})
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"a": 1}', '{"a": "b"}', "7", "null"])

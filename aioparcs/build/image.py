@@ -17,11 +17,13 @@ from aioparcs.build.dockerfile import DOCKERFILE, module_context
 from aioparcs.build.transcript import Says, Transcript
 from aioparcs.errors import BuildError, StartError
 from aioparcs.swarm import credentials
+from aioparcs.swarm.api import wait_until
 from aioparcs.swarm.names import base_image, check_request, image_name, wheel_folder
 from aioparcs.swarm.source import HASH_DIGITS, source_tag
 
 __all__ = ["BuiltImage", "Work", "build"]
 
+_FORGET = 10.0  # seconds that a step gets to end when its build is cut
 CONTENT = "io.aioparcs.content"  # the label with the hash of all that went into an image
 
 
@@ -60,7 +62,7 @@ async def build(
     Have the leader build a module's image, and push it; what has not changed is neither built nor pushed again.
 
     The image has the tag of its source too, by which a runner finds it, see `source_tag`. Nothing is written into the
-    module's folder. Cancelling it ends the build or the push; what is whole stays.
+    module's folder. Cancelling it ends the build or the push: of a build nothing stays, of a push what is whole.
 
     Args:
         docker: an open client of the leader, see `open_docker`.
@@ -170,9 +172,22 @@ class Work:
         headers = await asyncio.to_thread(credentials.all_registries)
         headers["Content-Type"] = "application/x-tar"
         transcript = self._transcript(reference)
-        await self._follow(transcript, "build", params, headers, file)
+        try:
+            await self._follow(transcript, "build", params, headers, file)
+        except (asyncio.CancelledError, SystemExit):  # SIGTERM may arrive in the midst of this
+            if transcript.made:
+                await wait_until(lambda: self._forget(transcript.made[-1]), _FORGET)
+            raise
         if "ID" not in transcript.result:
             raise transcript.failure("the build ended without a result")
+
+    async def _forget(self, image: str) -> bool:
+        """Remove an image that a cut build has made, and those below it without other use; tell whether it is gone."""
+        try:
+            await self._docker.images.delete(image)
+        except DockerError as error:
+            return error.status != 409  # the container of the step that was cut is still ending
+        return True
 
     async def _push(self, reference: str) -> str:
         name, _, tag = reference.rpartition(":")

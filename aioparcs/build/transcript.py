@@ -16,6 +16,9 @@ Says = Callable[[str], None]
 QUOTED = 20  # lines of a failing step that its error has
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")  # what a step writes to stderr comes in red
 _STEP = re.compile(r"Step (\d+/\d+) : (.*)")
+_MADE = re.compile(r" ---> ([0-9a-f]{12,})")
+_CACHED = " ---> Using cache"
+_FROM = re.compile(r"(?i)`FROM ")
 _OWN = (" ---> ", "Removing intermediate container ")  # Docker's own remarks, not the step's
 _EXIT = re.compile(r"returned a non-zero code: (\d+)")
 _DONE = ("Pushed", "Layer already", "Mounted", "Pull complete", "Already")  # how a layer's last state begins
@@ -42,6 +45,8 @@ class Transcript:
         self._last: deque[str] = deque(maxlen=QUOTED)
         self._rest = ""
         self._layers: dict[str, tuple[str, int, int]] = {}
+        self._is_cached = False
+        self.made: list[str] = []  # the images that the steps so far have made, each on the one before it
         self.result: dict[str, Any] = {}  # what Docker names at the end: an image's ID, or a digest
 
     def take(self, message: dict[str, Any]) -> None:
@@ -76,6 +81,11 @@ class Transcript:
         for line in lines:
             line = _COLOR.sub("", line).rstrip().rpartition("\r")[2]
             step = _STEP.fullmatch(line)
+            if made := _MADE.fullmatch(line):
+                if not self._is_cached and not _FROM.search(self._step):
+                    self.made.append(made[1])
+                self._is_cached = False
+            self._is_cached |= line == _CACHED
             if step:
                 self._step = f"{step[1]} `{step[2]}`"
                 self._last.clear()

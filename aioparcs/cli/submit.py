@@ -33,6 +33,7 @@ from aioparcs.swarm.submission import RunnerService, Submission
 __all__ = ["Order", "modules_named", "submit"]
 
 _FLAGS = {Detail.QUIET: ("-q",), Detail.NORMAL: (), Detail.VERBOSE: ("-v",)}
+_LONGEST_PATH = 4096
 _WORD = re.compile(r"[\w.-]+")
 # What this program's environment says of the cluster, the runner on it should know too.
 _PASSED_ON = ("PARCS_REGISTRY", "PARCS_NETWORK")
@@ -87,13 +88,16 @@ def modules_named(runner: Path, folders: list[Path], variables: Mapping[str, str
     """
     Find the modules that a run may start.
 
-    Their names stand as texts in the runner's program, or in those of modules that are named so, or are words in the
-    values of its variables. Others are refused when they are started: nothing of this tree stands behind their names.
+    Their names, or paths, stand as texts in the runner's program, or in those of modules that are named so, or are
+    words in the values of its variables. Others are refused when they are started.
 
     Args:
         runner: the runner's folder.
         folders: where modules are.
         variables: the runner's environment.
+
+    Raises:
+        BuildError: two of them have one name.
     """
     there = find_modules(folders)
     named: dict[str, Path] = {}
@@ -101,10 +105,23 @@ def modules_named(runner: Path, folders: list[Path], variables: Mapping[str, str
     texts = {word for value in variables.values() for word in (value, *_WORD.findall(value))}
     while unread:
         texts |= _texts(unread.pop())
-        new = {text: there[text] for text in texts if text in there and text not in named}
-        named |= new
-        unread += new.values()
+        for folder in filter(None, (there.get(text) or _at(runner, text) for text in texts)):
+            if folder.name not in named:
+                named[folder.name] = folder
+                unread.append(folder)
+            elif not folder.samefile(named[folder.name]):
+                raise BuildError(
+                    folder.name, "", f"it is the name of both {named[folder.name]} and {folder}; rename one"
+                )
     return named
+
+
+def _at(runner: Path, text: str) -> Path | None:
+    """Find the module that a text leads to, if it is a path: as the runner understands it, which runs in its folder."""
+    if not text.startswith(("./", "../", "/")) or "\0" in text or len(text) > _LONGEST_PATH:
+        return None
+    folder = Path(os.path.normpath(runner / text))
+    return folder if os.path.isfile(folder / "main.py") else None
 
 
 def _texts(folder: Path) -> set[str]:

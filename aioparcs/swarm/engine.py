@@ -106,7 +106,7 @@ class SwarmEngine:
                 spec = share_out(spec, count, await self._swarm.nodes())
             containers = -(-count // spec.per_container)
             slot, self._launchers = self._launchers, self._launchers + containers
-            image = await self._images.find(spec.module)
+            image = await self._images.find(spec.module, spec.folder)
             around = await self._surroundings(spec, image, slot, range(first, first + count))
             headers = await asyncio.to_thread(one_registry, image)
             service = await self._create(service_spec(spec, containers, around), headers)
@@ -144,12 +144,15 @@ class SwarmEngine:
 
     async def stop(self, group: WorkerGroup) -> None:
         """Remove the group's service; its containers end within seconds."""
-        await self._swarm.remove_service(self._services[group.placements[0].launcher])
+        if service := self._services.get(group.placements[0].launcher):
+            await self._swarm.remove_service(service)
 
     async def release(self, group: WorkerGroup) -> None:
         """Remove the group's service: its containers would wait for nothing until the job ends."""
         await self.stop(group)
-        self._made.discard(service_name(self._job.id, group.spec.module, group.placements[0].launcher))
+        first = group.placements[0].launcher
+        self._services.pop(first, None)  # a job may start workers for days
+        self._made.discard(service_name(self._job.id, group.spec.module, first))
 
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
         """The last lines that a launcher itself printed, from Docker's log of its task."""

@@ -35,20 +35,24 @@ class Images:
         self._swarm = swarm
         self._folders = folders
         self._named = read_images(os.environ)
-        self._found: dict[str, asyncio.Future[str]] = {}
+        self._found: dict[tuple[str, str], asyncio.Future[str]] = {}
 
-    async def find(self, module: str) -> str:
+    async def find(self, module: str, folder: str = "") -> str:
         """
         Return the image of a module, with its digest.
 
         Cancelling it leaves the look-up to others that wait for it.
 
+        Args:
+            module: the module's name, or an image's reference.
+            folder: where the module is, if its user has said so.
+
         Raises:
             StartError: there is no such image, or the registry can't be asked and the leader has it neither.
         """
-        looking = self._found.get(module)
+        looking = self._found.get((module, folder))
         if looking is None or (looking.done() and looking.exception()):  # it may have been built since
-            looking = self._found[module] = asyncio.ensure_future(self._find(module))
+            looking = self._found[module, folder] = asyncio.ensure_future(self._find(module, folder))
         return await asyncio.shield(looking)
 
     async def pin(self, image: str) -> str:
@@ -77,28 +81,29 @@ class Images:
             looking.cancel()
         await asyncio.gather(*self._found.values(), return_exceptions=True)
 
-    async def _find(self, module: str) -> str:
-        image = self._named.get(module, module)
-        if is_reference(image):
+    async def _find(self, module: str, folder: str) -> str:
+        source = _module_at(folder)
+        image = "" if source else self._named.get(module, module if is_reference(module) and not folder else "")
+        if image:
             what, advice = f"image {image}", "check its name, and `docker login` if it is private"
         else:
-            folder = self._folder(module)
-            image = await _built_from(module, folder)
-            what = f"image of {folder} as it is now ({image})"
-            advice = f"build it: aioparcs build {shlex.quote(str(folder))} --push"
+            source = source or self._folder(module, [] if folder else self._folders)
+            image = await _built_from(module, source)
+            what = f"image of {source} as it is now ({image})"
+            advice = f"build it: aioparcs build {shlex.quote(str(source))} --push"
         try:
             return await self.pin(image)
         except ClusterError as error:
             raise StartError(module, f"there is no {what}: {error.reason}; {advice}") from error
 
-    def _folder(self, module: str) -> Path:
+    def _folder(self, module: str, folders: Sequence[Path]) -> Path:
         """
         Find a module's folder.
 
         Raises:
             StartError: there is none; it says how a module without a folder is started.
         """
-        for folder in self._folders:
+        for folder in folders:
             if module not in ("", ".", "..") and (folder / module / "main.py").is_file():
                 return folder / module
         image = f"{registry_address(None) or 'registry:5000'}/{module}:latest"
@@ -109,9 +114,14 @@ class Images:
                 f"this run has built no image of it (built: {built}), only of modules whose names are texts in its "
                 f"programs or in a value of -e; pass the name, such as -e SERVICE={module}, or start the image {image}",
             )
-        where = ", ".join(map(str, self._folders))
-        reason = f"no module of that name (a folder with main.py) in {where}"
+        where = f"in {' or '.join(map(str, folders))}" if folders else "where its path leads"
+        reason = f"there is no module of that name (a folder with main.py) {where}"
         raise StartError(module, f"{reason}; start an image by its reference, such as {image}")
+
+
+def _module_at(folder: str) -> Path | None:
+    """Find the module that is said to be in a folder."""
+    return Path(folder) if folder and (Path(folder) / "main.py").is_file() else None
 
 
 def is_reference(module: str) -> bool:

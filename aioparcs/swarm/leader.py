@@ -156,7 +156,7 @@ def _from_address(url: str, source: str) -> Leader:
     scheme, separator, rest = url.partition("://")
     if not separator or not rest or scheme not in _SCHEMES:
         raise SettingError(
-            f"{url!r} ({source}) is no address of Docker: tcp://HOST:PORT, unix:///PATH, ssh://USER@HOST"
+            f"{url!r} ({source}) is not an address of Docker; one is tcp://HOST:PORT, unix:///PATH or ssh://USER@HOST"
         )
     verify = os.environ.get("DOCKER_TLS_VERIFY")
     if scheme in ("unix", "ssh") or not verify:
