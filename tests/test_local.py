@@ -278,6 +278,39 @@ def test_too_few_open_files_for_a_runner_is_said_and_fewer_workers_work() -> Non
     assert (answers, done.stderr, done.returncode) == ("20", "", 0)
 
 
+NONE = """
+import os
+from aioparcs import StartError, run
+async def main(runner):
+    free = []
+    try:
+        while True:
+            free.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        pass
+    for number in range(5):  # as many as it takes to get further
+        try:
+            await runner.start("probe")
+        except StartError as error:
+            print(error)
+        os.close(free.pop())
+    for descriptor in free:
+        os.close(descriptor)
+    async with runner.start("probe") as t:
+        print(bool(await t.call("who")))
+run(main)
+"""
+
+
+def test_no_open_file_left_for_a_start_is_said_and_later_starts_work() -> None:
+    done = limited("ulimit -n 64", NONE)
+    *refusals, answer = done.stdout.splitlines()
+    limit = "this process has as many files open as it may, 64 (RLIMIT_NOFILE): raise the limit"
+    assert len(refusals) > 2
+    assert all(refusal.startswith("probe did not start: ") and limit in refusal for refusal in refusals)
+    assert (answer, done.stderr, done.returncode) == ("True", "", 0)
+
+
 @pytest.mark.parametrize("count", [25, 29, 60])
 async def test_too_few_open_files_for_a_launcher_is_said_and_the_others_work(tmp_path: Path, count: int) -> None:
     # The module lowers its own limit: to the fork server a few files for each worker, to its control side one each.

@@ -29,7 +29,7 @@ def _loaded() -> list[str]:
     paths = sysconfig.get_paths()
     folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     installed = tuple(os.path.join(folder, "") for folder in (*folders, os.path.dirname(os.path.dirname(__file__))))
-    files = {getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())}
+    files = {_file(module) for module in list(sys.modules.values())}
     return [
         path
         for path in files
@@ -37,6 +37,14 @@ def _loaded() -> list[str]:
         and not path.startswith(installed)
         and not {"site-packages", "dist-packages"}.intersection(path.split(os.sep))
     ]
+
+
+def _file(module: object) -> object:
+    """Return a module's ``__file__``, without loading it if it is a lazy one; anything may be in ``sys.modules``."""
+    try:
+        return object.__getattribute__(module, "__dict__").get("__file__")
+    except AttributeError:
+        return None
 
 
 def _stat(path: str) -> os.stat_result | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from aioparcs.engine import WorkerSpec
-from aioparcs.runner.workforce import Hold, Workforce
+from aioparcs.runner.hold import Hold
+from aioparcs.runner.workforce import Workforce
 from aioparcs.task import Task
 
 __all__ = ["Employer"]

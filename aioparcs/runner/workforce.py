@@ -5,46 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from aioparcs.address import Address
 from aioparcs.channel import Channel, introduce_v1
 from aioparcs.engine import Engine, Observer, WorkerGroup, WorkerSpec
 from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, StartError
+from aioparcs.runner.hold import Hold, Request
 from aioparcs.runner.hub import Hub
 from aioparcs.runner.launchers import Launcher, Worker
 from aioparcs.settings import Settings
 from aioparcs.task import Task, check_file_limit, finish_all
 from aioparcs.transport import dial, raise_file_limit
 
-__all__ = ["Hold", "Workforce"]
-
-
-class Hold:
-    """
-    What the engine has made for one start, as long as there are workers in it, or somebody wants it for others.
-
-    Attributes:
-        group: all of it.
-        workers: how many workers of it there are.
-        is_kept: True while its launchers may be asked for others, see `Workforce.replace`.
-        has_failed: True when one of its launchers has failed.
-    """
-
-    def __init__(self, group: WorkerGroup) -> None:
-        self.group = group
-        self.workers = 0
-        self.is_kept = False
-        self.has_failed = False
-
-
-class _Request(NamedTuple):
-    """What one start asked for, who of it is left, and the end of its patience."""
-
-    group: WorkerGroup
-    hold: Hold
-    left: set[int]
-    timer: asyncio.TimerHandle
+__all__ = ["Workforce"]
 
 
 class Workforce:
@@ -72,7 +46,7 @@ class Workforce:
         self._supervised: set[int] = set()
         self._holds: dict[int, Hold] = {}  # the latest of each launcher
         self._jobs: set[asyncio.Task[None]] = set()
-        self._requests: dict[int, _Request] = {}  # by the number of each of their workers that is left
+        self._requests: dict[int, Request] = {}  # by the number of each of their workers that is left
 
     def open(self) -> None:
         """Begin."""
@@ -161,7 +135,7 @@ class Workforce:
         """Keep what was asked for until all of it is over, and see that it comes in time."""
         hold.workers += len(workers)
         timer = asyncio.get_running_loop().call_later(self._settings.start_timeout, self._expire, group, workers)
-        request = _Request(group, hold, {worker.worker for worker in workers}, timer)
+        request = Request(group, hold, {worker.worker for worker in workers}, timer)
         self._requests.update(dict.fromkeys(request.left, request))
 
     def ask(self, group: WorkerGroup, workers: Sequence[Worker], parent: Address | None = None) -> None:
