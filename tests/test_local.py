@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from aioparcs import StartError
+from aioparcs import Runner, StartError
 from aioparcs.local import module_folders
 from tests.jobs import ENVIRONMENT, MODULES, Witness, execute, family, gone, job, live, module, program, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
@@ -178,6 +178,12 @@ def test_programs_that_run_others_do_not_hide_where_modules_are(
     monkeypatch.delenv("PARCS_MODULES", raising=False)
     monkeypatch.chdir(tmp_path)
     assert module_folders() == [tmp_path, tmp_path.parent]
+
+
+async def test_one_folder_may_hold_all_modules() -> None:
+    for folder in (MODULES, str(MODULES)):
+        async with Runner(modules=folder) as runner, runner.start("probe") as t:
+            assert await t.call("who")
 
 
 async def test_a_module_with_a_similar_name_is_proposed(tmp_path: Path) -> None:

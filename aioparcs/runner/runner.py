@@ -43,9 +43,9 @@ class Runner(Starter):
     Args:
         engine: where work runs: an engine, or ``"local"`` for this machine or ``"swarm"``; by default
             ``PARCS_ENGINE``, else ``swarm`` where ``LEADER_URL`` names a Swarm's leader and ``local`` elsewhere.
-        modules: the folders that hold modules; by default ``PARCS_MODULES``, else the folders of the running program
-            and above it, see docs/settings.md. On a Swarm a module runs from the image that was built of its folder as
-            it is now, see docs/swarm.md.
+        modules: the folders that hold modules, or one such folder; by default ``PARCS_MODULES``, else the folders
+            of the running program and above it, see docs/settings.md. On a Swarm a module runs from the image that
+            was built of its folder as it is now, see docs/swarm.md.
         settings: limits and deadlines; from the environment by default.
         tls: encrypt every connection (needs the extra ``aioparcs[tls]``).
         spawnable: the modules that services may start in their turn, image references too; by default all that
@@ -61,7 +61,7 @@ class Runner(Starter):
         self,
         *,
         engine: Engine | str | None = None,
-        modules: Iterable[str | os.PathLike[str]] | None = None,
+        modules: Iterable[str | os.PathLike[str]] | os.PathLike[str] | None = None,
         settings: Settings | None = None,
         tls: bool = False,
         spawnable: Iterable[str] | None = None,
@@ -69,6 +69,8 @@ class Runner(Starter):
         check_may_direct("makes a Runner")
         Runner.made += 1
         self._settings = settings or Settings.from_env()
+        if isinstance(modules, str | os.PathLike):  # its characters are no folders
+            modules = [modules]
         self._folders = module_folders() if modules is None else [Path(folder).resolve() for folder in modules]
         self._engine: Engine = choose_engine(engine, self._folders)
         self._tls = tls
