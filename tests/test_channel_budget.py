@@ -8,7 +8,8 @@ import pytest
 from aioparcs import Channel, ConnectionLost, Settings
 from aioparcs.channel.budget import RECEIVING
 from aioparcs.settings import MIB
-from tests.channels import FEW_KINDS, Pair, pair, until, waits
+from aioparcs.wire import FrameType, encode_header
+from tests.channels import FEW_KINDS, Pair, both, pair, streams, until, waits
 
 pytestmark = FEW_KINDS
 
@@ -148,6 +149,20 @@ async def test_a_result_of_a_call_comes_although_others_hold_the_budget(kind: st
         await answering
         assert [await holder.recv() for _ in range(2)] == [large(0), large(1)]
         await holding
+
+
+async def test_results_come_although_a_peer_has_stopped_amid_a_large_message(kind: str) -> None:
+    async with streams(kind) as ((_, writer), ends), both(*[Channel(*ends, settings=SETTINGS)] * 2):
+        # What a peer leaves that is stopped after the first bytes of a message.
+        writer.write(encode_header(FrameType.MSG, 3 * SIZE) + bytes(100_000))
+        await until(lambda: RECEIVING.held == 3 * SIZE)
+        async with pair(kind, SETTINGS) as (here, there), asyncio.timeout(5):
+            calling = [asyncio.ensure_future(here.call("f", i)) for i in range(4)]
+            for call in [await there.recv_call() for _ in calling]:
+                await there.send_result(call.id, True, large(call.args[0]) if call.args[0] < 3 else "small")
+            assert await asyncio.gather(*calling) == [large(0), large(1), large(2), "small"]
+        assert RECEIVING.held == 3 * SIZE
+    assert RECEIVING.held == 0
 
 
 async def test_whoever_watches_gets_his_message_although_others_hold_the_budget(kind: str) -> None:

@@ -122,7 +122,7 @@ class Asides(Calls):
     def _take(self, frame: Frame) -> bool:
         if frame.type == FrameType.BARRIER:
             self._barriers += 1
-            if frame.body:
+            if len(frame.body):  # an array has no truth value
                 self._broken[self._barriers] = bytes(frame.body)
         elif frame.type == FrameType.RELAY:
             if not self._take_relay(frame):

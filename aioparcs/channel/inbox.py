@@ -95,7 +95,6 @@ class Inbox:
         self._discarding = False
         self._watched = False  # somebody besides the receiver cares: a watcher, or nobody wants it at all
         self._reserved = 0
-        self._arriving = False
         self.decoder = Decoder(
             settings.max_body,
             settings.max_buffers,
@@ -230,10 +229,9 @@ class Inbox:
         if size < LARGE:
             return True
         wanted = self.waiter is not None or self._wanted or self._discarding or self._insistent > 0
-        if not RECEIVING.take(size, self._settings.receive_budget, force=wanted, expected=bool(self.expected)):
+        if not RECEIVING.take(size, self._settings.receive_budget, force=wanted or bool(self.expected)):
             return False
         self._reserved += size
-        self._arriving = True
         return True
 
     def _hand_over(self) -> None:
@@ -248,9 +246,6 @@ class Inbox:
     def _complete(self, frame: Frame) -> bool:
         if self.decoder.results:
             self._hand_over()  # what came first comes first
-        if self._arriving:
-            self._arriving = False
-            RECEIVING.arrived()
         return self._take(frame)
 
     # What the receiver calls
@@ -353,9 +348,6 @@ class Inbox:
     def close(self) -> None:
         """Give back what a half-received message holds: the connection is gone."""
         reserved, self._reserved = self._reserved, 0
-        if self._arriving:
-            self._arriving = False
-            RECEIVING.arrived()
         if reserved:
             RECEIVING.release(reserved)
 

@@ -69,7 +69,5 @@ class Relayed:
 
     def _put(self, frame: Frame) -> None:
         is_there = self._inbox.put_in_place(self._place, frame)
-        if self._held:
-            RECEIVING.arrived()
-            if not is_there or not frame.buffers:
-                RECEIVING.release(self._held)
+        if self._held and (not is_there or not frame.buffers):
+            RECEIVING.release(self._held)
