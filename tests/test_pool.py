@@ -510,10 +510,10 @@ async def test_impossible_numbers_are_refused(runner: Runner, option: dict[str, 
 
 async def test_functions_are_named_and_do_not_travel(runner: Runner) -> None:
     wrong: Any = repr
-    with pytest.raises(TypeError, match="function=<built-in function repr>: it is the name of a function"):
+    with pytest.raises(TypeError, match="function=<built-in function repr>: it must be the name of a function"):
         runner.pool("crunch", 1, function=wrong)
     async with runner.pool("crunch", 1) as pool:
-        with pytest.raises(TypeError, match="it is the name of a function"):
+        with pytest.raises(TypeError, match="it must be the name of a function"):
             await pool.map([1], function=wrong)
         with pytest.raises(
             EncodeError, match=r"argument 0: .* has no form on the wire; name one that the module serves"
