@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aioparcs import EncodeError, EndOfChannel, RemoteError, Runner, Service, Settings, StartError, WorkerLost, serve
+from aioparcs import EncodeError, EndOfChannel, RemoteError, Runner, Service, Settings, WorkerLost, serve
 from tests.jobs import Witness, execute, family, gone, job, module, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
@@ -366,12 +366,10 @@ serve(where{})
 """
 
 
-async def test_threads_before_serve_need_fresh_interpreters(tmp_path: Path) -> None:
-    module(tmp_path, "forked", FRESH.format(""))
-    module(tmp_path, "fresh", FRESH.format(", fork=False"))
+@pytest.mark.parametrize("options", [", fork=False", ""])
+async def test_modules_with_threads_before_serve_have_fresh_interpreters(tmp_path: Path, options: str) -> None:
+    module(tmp_path, "fresh", FRESH.format(options))
     async with job(tmp_path, start_timeout=30) as runner:
-        with pytest.raises(StartError, match="started threads before serve"):
-            await runner.start("forked")
         async with runner.start_many("fresh", 2) as tasks:
             (one, threads, told), (other, _, _) = await asyncio.gather(*(t.call("where") for t in tasks))
             assert one != other
