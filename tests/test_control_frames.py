@@ -22,8 +22,11 @@ from aioparcs.launcher import Home
 from aioparcs.launcher.control import Control
 from aioparcs.launcher.nursery import MESSAGE_SIZE
 from aioparcs.local import LocalEngine
+from aioparcs.service.door import Door
+from aioparcs.service.relays import Relays
 from aioparcs.transport import dial, listen
 from aioparcs.wire import FrameType
+from tests.channels import pair
 from tests.jobs import Witness, job, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 from tests.strategies import property_test
@@ -355,6 +358,23 @@ async def test_a_start_without_a_parent_is_the_runners() -> None:
     async with forking() as fork:
         await fork.runner.send_frame(*packed(START, 4, 2, 0, 8, {}))
         assert await fork.requests() == [["spawn", 4, 2, 0, 8, {}, None]]
+
+
+# What a worker makes of what is said of relayed messages
+
+
+@pytest.mark.parametrize("news", [["nonsense", 1], ["from", "nowhere"], ["from", [1]], ["release", 1], [7]])
+async def test_a_relayed_message_of_which_nonsense_is_said_has_failed(news: list[Any]) -> None:
+    home = Home(Address("unix", "@nobody"), "job", 0, bytes(32), None)
+    async with pair("unix") as (origin, worker):
+        relays = Relays(worker, Door(home, Settings(connect_timeout=0.1), 3), home.address)
+        for values in (["message", False, False, msgpack.packb("not this way"), []], news):
+            origin.post_frame(FrameType.RELAY, msgpack.packb([b"name", *values]))
+        await origin.send("the next one")
+        with pytest.raises(ParcsError, match="a RELAY frame that makes no sense here"):
+            await worker.recv()
+        assert await worker.recv() == "the next one"
+        await until(lambda: not relays._running)
 
 
 # Floods

@@ -189,6 +189,7 @@ def claims(job: Job) -> dict[str, tuple[Hello, bytes]]:
         "unexpected runner 0": (hello(job, Role.RUNNER, 0), job.token),
         "unexpected role 'spy', number 0": (hello(job, "spy", 0), job.token),
         f"this is job {job.id}, not 'other'": (worker._replace(job="other"), job.token),
+        f"this is job {job.id}, not '\\x1b[2J'": (worker._replace(job="\x1b[2J"), job.token),
         "the peer ('stranger') speaks wire versions 3 to 9": (worker._replace(versions=(3, 9)), job.token),
         "the peer's nonce has 5 bytes instead of 32": (worker._replace(nonce=b"short"), job.token),
     }

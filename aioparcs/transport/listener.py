@@ -21,7 +21,7 @@ OnConnect = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 # Connections that the kernel holds until they are accepted.
 _BACKLOG = 2048
 # Connections that are accepted before the loop turns.
-_TURN = 64
+_TURN = 16
 # Seconds without accepting when there is no descriptor, or no memory, for a connection.
 _PAUSE = 0.1
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
