@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from aioparcs import BusyError, EncodeError, RemoteError, Runner, StartError, WorkerLost
-from aioparcs.engine import PoolState
+from aioparcs.engine import LauncherState, PoolState, WorkerGroup
+from aioparcs.local import LocalEngine
 from aioparcs.pool import Pool
 from aioparcs.task import Task
-from tests.jobs import Witness, family, job, live, module, until
+from tests.jobs import MODULES, Witness, family, job, live, module, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 
@@ -599,3 +600,24 @@ async def test_results_of_every_size_come_whole(runner: Runner) -> None:
     async with runner.pool("crunch", 2, function="repeat") as pool:
         assert await pool.starmap([("x", size) for size in sizes * 20]) == ["x" * size for size in sizes * 20]
         assert await pool.starmap([(b"x", size) for size in sizes * 5]) == [b"x" * size for size in sizes * 5]
+
+
+class OnANode(LocalEngine):
+    """The local engine, whose launchers are on a node with a name, as those of a Swarm are."""
+
+    async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
+        async for state in super().states(group):
+            yield state._replace(node="here")
+
+
+async def test_a_worker_in_the_place_of_another_one_is_on_its_node() -> None:
+    witness = Witness()
+    engine = OnANode([MODULES])
+    async with job(witness=witness, engine=engine) as runner, runner.pool("crunch", 2) as pool:
+        before = _tasks(pool)
+        os.kill(await pool.submit(function="pid"), signal.SIGKILL)
+        await until(lambda: pool.size == 2 and before != _tasks(pool))
+    started = {worker for event in witness.events if event[0] == "started" for worker in event[2]}
+    placed = [worker for event in witness.events if event[0] == "placed" for worker in event[2]]
+    assert len(started) == 3
+    assert sorted(placed) == sorted(started)

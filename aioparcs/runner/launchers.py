@@ -159,6 +159,9 @@ class Launcher:
         """
         for task in tasks:
             self._take(task)
+        if self._node:  # that of the launcher's other workers, which have been reported
+            first = tasks[0].worker
+            self._observer.placed(self.module, range(first, first + len(tasks)), self._node)
         self._ask(FrameType.START, tasks[0].worker, len(tasks), base, size, limits, parent)
         if self._end:  # it ended while the service that wants them was told of them
             self.gone(*self._end)
