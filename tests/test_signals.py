@@ -100,15 +100,39 @@ def _wait_for(condition: Callable[[], Any]) -> Any:
     raise TimeoutError
 
 
+def _handles(number: int, process: psutil.Process) -> bool:
+    caught = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{process.pid}/status").read_text())
+    assert caught
+    return bool(int(caught[1], 16) & 1 << number - 1)
+
+
 def _handles_sigterm(process: psutil.Process) -> bool:
     """Tell whether a process is a worker in its loop: its launcher's control side ignores the signal."""
     try:
-        caught = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{process.pid}/status").read_text())
         files = [os.readlink(file) for file in Path(f"/proc/{process.pid}/fd").iterdir()]
+        return _handles(signal.SIGTERM, process) and "anon_inode:[eventpoll]" in files
     except FileNotFoundError:
         return False
-    assert caught
-    return bool(int(caught[1], 16) & 1 << signal.SIGTERM - 1) and "anon_inode:[eventpoll]" in files
+
+
+@pytest.mark.parametrize("verb", ["echo", "compute"])
+async def test_sigint_ends_a_worker_as_any_signal_does(verb: str) -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start_many("talker", 2) as (t, other):
+        await t.send(["who"])
+        *_, pid, _ = await t.recv()
+        await t.send([verb, 60])
+        await t.recv()
+        losing = asyncio.ensure_future(t.recv())
+        os.kill(pid, signal.SIGINT)
+        if verb == "compute":  # the first one waits for the loop
+            await until(lambda: not _handles(signal.SIGINT, psutil.Process(pid)))
+            os.kill(pid, signal.SIGINT)
+        with pytest.raises(WorkerLost, match=r"^worker talker:0 was killed by SIGINT$"):
+            await losing
+        await other.send(["echo", 1])
+        assert await other.recv() == 1
+    assert witness.lines == {}
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

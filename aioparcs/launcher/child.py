@@ -115,15 +115,20 @@ def run(program: Callable[[], int], inheritance: Inheritance) -> int:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(int.from_bytes(os.urandom(4), "big"))
-    code = 1
+    code, interrupted = 1, False
     try:
         code = program()
     except SystemExit as stop:
         code = exit_code(stop)
+    except KeyboardInterrupt:
+        interrupted = True
     except BaseException:
         sys.excepthook(*sys.exc_info())
     leave(inheritance, 0 if code == TERMINATED else _PATIENCE)
     _libc.fflush(None)  # what libraries printed without Python
+    if interrupted:  # as Python does it, but for a traceback of frames that are nobody's
+        set_handler(signal.SIGINT, _signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     return code
 
 

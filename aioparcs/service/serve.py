@@ -89,17 +89,21 @@ def _work(home: Home, settings: Settings, program: Program, place: Place) -> int
     # need, and 200 workers would pay for 200 times.
     loop = new_loop()
     task: asyncio.Task[int] | None = None
-    stopped = False
+    stopped = 0
 
     def stop(number: int, _frame: object) -> None:
         nonlocal stopped
-        stopped = True
+        stopped = number
+        if number == signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)  # a second one ends a worker that computes
         if task is None:
-            raise SystemExit(TERMINATED)
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(TERMINATED)
         loop.call_soon_threadsafe(task.cancel)  # so that the program's ``finally`` blocks run
 
     # Not by the loop, whose handlers cost a worker more, and wait for the loop's turn as this one does.
     set_handler(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # which raises in the midst of the loop
+        set_handler(signal.SIGINT, stop)
     try:
         door = Door(home, settings, place.worker)
         # In one line: SIGTERM between its parts would leave coroutines that nobody awaits.
@@ -113,6 +117,8 @@ def _work(home: Home, settings: Settings, program: Program, place: Place) -> int
             raise
         code = TERMINATED
     loop.run_until_complete(_end_tasks())
+    if stopped == signal.SIGINT:
+        raise KeyboardInterrupt
     return code
 
 
