@@ -9,6 +9,7 @@ import pytest
 
 import aioparcs
 from aioparcs import Runner
+from tests import command
 from tests.jobs import MODULES, Witness, execute, job, module
 
 HEAD = """
@@ -264,3 +265,17 @@ async def test_a_function_of_a_service_may_run_a_runner(tmp_path: Path) -> None:
     async with job(tmp_path, witness=witness) as runner, runner.start("directing") as t:
         assert await t.call("direct") is None
     assert witness.lines[0] == ["ran"]
+
+
+@pytest.mark.parametrize("display", [True, False])
+def test_why_a_module_does_not_start_is_said_once(tmp_path: Path, display: bool) -> None:
+    module(tmp_path, "bad", "import nosuch")
+    module(tmp_path, "runner", f"{HEAD}async def main(runner):\n    await runner.start_many('bad', 2)\nrun(main)\n")
+    if display:
+        done = command.run("run", "runner", "--modules", tmp_path, cwd=tmp_path)
+    else:
+        done = execute(tmp_path / "runner" / "main.py", None, PARCS_MODULES=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.count("No module named 'nosuch'") == 1
+    assert done.stderr.count("exit code 1") == 1
+    assert "bad did not start: its main.py ended with exit code 1 before it reached serve(...); its last" in done.stderr

@@ -7,6 +7,7 @@ from time import monotonic
 
 from aioparcs.display.lines import PoolLines
 from aioparcs.display.pools import Pools
+from aioparcs.display.shown import remember
 from aioparcs.display.text import harmless, has_colors, origin, write_line
 from aioparcs.engine import PoolState
 from aioparcs.errors import SettingError
@@ -68,6 +69,7 @@ class Console:
 
     def output(self, module: str, worker: int | None, line: str) -> None:
         """Print the line behind its origin."""
+        remember(line)
         self._print(f"{origin(module, worker)} | ", line)
 
     def note(self, module: str, text: str) -> None:

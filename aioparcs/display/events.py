@@ -8,6 +8,7 @@ from enum import IntEnum
 
 from aioparcs.display.pace import Pace, duration
 from aioparcs.display.pools import Pool, Pools
+from aioparcs.display.shown import remember
 from aioparcs.display.tally import Tally
 from aioparcs.engine import PoolState
 
@@ -96,6 +97,7 @@ class Display(ABC):
 
     def output(self, module: str, worker: int | None, line: str) -> None:
         if self._detail is not Detail.QUIET:
+            remember(line)
             self._print(module, worker, " | ", line)
 
     def note(self, module: str, text: str) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from aioparcs.display import harmless, has_colors, watched
+from aioparcs.display import harmless, has_colors, watched, were_shown
 from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
-from aioparcs.errors import ParcsError, RemoteError, SettingError
+from aioparcs.errors import ParcsError, RemoteError, SettingError, StartError
 from aioparcs.launcher import new_loop, show_logs
 from aioparcs.runner.runner import Runner
 from aioparcs.starter import Starter
@@ -150,7 +150,13 @@ def _print(text: str) -> None:
 
 
 def _told_once(error: ParcsError) -> str:
-    """Write an error, and below it the worker's traceback without its last line, which says the same."""
+    """
+    Write an error without what has been said already.
+
+    The lines of a start that failed are in sight; below a worker's error stands its traceback, without the last line.
+    """
+    if isinstance(error, StartError) and error.last_lines and were_shown(error.last_lines):
+        return f"{StartError(error.module, error.reason)}; its last lines are above"
     if not isinstance(error, RemoteError):
         return str(error)
     where = f" in worker {error.worker}" if error.worker else ""
