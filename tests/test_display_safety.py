@@ -23,7 +23,7 @@ from aioparcs.display.plain import PlainDisplay
 from aioparcs.display.tally import Tally
 from aioparcs.display.text import harmless
 from tests.command import in_terminal, run, visible
-from tests.jobs import Witness, job, module
+from tests.jobs import MODULES, Witness, job, module
 
 
 @pytest.mark.parametrize(
@@ -210,6 +210,35 @@ def test_errors_of_a_display_cost_no_worker_and_are_reported_once(capsys: pytest
     assert len(broken.events) > 10
     said = r"the display failed, the job goes on: ValueError: can't show 1 \(.*test_display_safety.py:\d+\)\n"
     assert re.fullmatch(said, capsys.readouterr().err)
+
+
+BREAKING = """
+import sys
+from aioparcs import run
+
+async def main(runner):
+    async with runner.start("talker") as task:
+        import aioparcs.display.board as board
+
+        def fail(*_):
+            raise ValueError("can't draw")
+
+        board.counted = board.origin = fail  # all that is drawn from now on
+        await task.send(["far", 1, 2])
+        print(await task.recv())
+
+run(main)
+"""
+
+
+def test_a_display_that_cannot_draw_costs_no_job_and_gives_the_cursor_back(tmp_path: Path) -> None:
+    program = module(tmp_path, "breaking", BREAKING) / "breaking" / "main.py"
+    code, written = in_terminal(program, command=[sys.executable], PARCS_MODULES=str(MODULES))
+    assert code == 0, written
+    assert "told\n" in written
+    assert len(re.findall(r"the display failed, the job goes on: ValueError: can't draw \(", written)) == 1
+    assert "Traceback" not in written
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
 
 
 REPORTING = """

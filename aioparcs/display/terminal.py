@@ -99,9 +99,9 @@ class Terminal:
                     passage.break_line()
                 self._ended.set()
                 self._thread.join()
-                self._show()
+                guarded(self._show)
             finally:
-                self._live.stop()  # a second Ctrl-C, here, must not leave the cursor hidden
+                guarded(self._live.stop)  # a second Ctrl-C, here, must not leave the cursor hidden
 
     def _keep_drawing(self) -> None:
         while not self._ended.wait(PERIOD):
@@ -115,10 +115,14 @@ class Terminal:
             if self._left_out:
                 text += f"({self._left_out} lines left out: the terminal is too slow)\n"
                 self._left_out = 0
-            if text:
-                self._console.print(_Raw(text), crop=False, end="")  # draws the foot beneath it too
-            else:
+            if not text:
                 self._live.refresh()
+                return
+            try:
+                self._console.print(_Raw(text), crop=False, end="")  # draws the foot beneath it too
+            except Exception:  # of the foot: nothing was written
+                self._console.file.write(text)
+                raise
 
     def _passage(self, stream: TextIO) -> TextIO:
         passage = _Passage(stream, self)
