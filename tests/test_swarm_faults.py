@@ -395,7 +395,8 @@ def test_run_on_swarm_stops_with_ctrl_c(cluster: Cluster) -> None:
             if "6 of 6 connected" in line:
                 break
         process.send_signal(signal.SIGINT)
-        assert "runner: stopping job " in process.stderr.readline()  # at once, long before its end
+        stopping = "stopping; press Ctrl-C again to leave the end to the cluster\n"
+        assert process.stderr.readline() == stopping, "at once, long before its end"
         process.communicate(timeout=90)
     (name,) = re.findall(r"runs as job ([0-9a-f]{8})", read)
     assert process.returncode == 130

@@ -68,7 +68,7 @@ def submit(order: Order) -> int:
         BuildError, ClusterError, SettingError: it could not be built, submitted or followed.
         asyncio.CancelledError, KeyboardInterrupt: it was stopped.
     """
-    stop, code = Stop(), 1
+    stop, code = Stop("to leave the end to the cluster"), 1
 
     async def run() -> None:
         nonlocal code
@@ -168,9 +168,6 @@ async def _submit(order: Order) -> int:
                 _say(order, f"lost contact with it ({error.reason}); aioparcs logs -f {job}, aioparcs rm {job}")
                 return 1
             return service.exitcode
-        except asyncio.CancelledError:
-            _say(order, f"stopping job {job}; to leave that to the cluster, press Ctrl-C again")
-            raise
         finally:
             if not goes_on:
                 await _clean_up(swarm, job, order)

@@ -190,9 +190,16 @@ class Stop:
     Turns SIGINT and SIGTERM into a cancellation of the program, which a line announces: its end may take a while.
 
     Handlers of the ``signal`` module, not the loop's: they also work while the user's code blocks the loop.
+
+    Args:
+        again: what a second Ctrl-C is good for.
+
+    Attributes:
+        signal: the number of the first signal, once it has come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, again: str = "to end at once") -> None:
+        self._again = again
         self.signal: int | None = None
         self._hurries = False
 
@@ -220,6 +227,6 @@ class Stop:
     def _begin(self, task: asyncio.Task[Any]) -> None:
         task.cancel()
         if not self._hurries:  # the second signal may have come before this call
-            hint = "; press Ctrl-C again to end at once" if self.signal == signal.SIGINT else ""
+            hint = f"; press Ctrl-C again {self._again}" if self.signal == signal.SIGINT else ""
             with suppress(OSError, ValueError, AttributeError):  # nobody reads it, or there is no such stream
                 print(f"stopping{hint}", file=sys.stderr, flush=True)
