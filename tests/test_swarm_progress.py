@@ -33,7 +33,7 @@ def test_the_lines_of_a_pool_on_the_swarm_come_through(cluster: Cluster, tmp_pat
     folder = module(tmp_path, "pooling", POOLING) / "pooling"
     done = execute([*COMMAND, "run", str(folder), "--on", "swarm"], None, **cluster.environment)
     assert (done.returncode, done.stdout) == (0, "500\n"), done.stderr
-    pattern = r"find the odd ones: 1,000 of 1,000 items in [\d.]+ s, [\d.,]+/s, 3 workers, 500 failed\n"
+    pattern = r"find the odd ones: 1,000 of 1,000 items in [\d.]+ m?s, [\d.,]+/s, 3 workers, 500 failed\n"
     assert re.search(pattern, done.stderr)
     (name,) = re.findall(r"runs as job ([0-9a-f]{8})", done.stderr)
     assert left(cluster, name) == []
