@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -83,3 +84,23 @@ async def test_another_users_connections_make_room_first() -> None:
             assert not reading.done()
             reading.cancel()
             await asyncio.wait([reading])
+
+
+async def test_silent_connections_leave_descriptors_to_the_program() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with scene(start_timeout=15.0) as (runner, job, _):
+        t = await runner.start("talker")
+        full = [os.open(os.devnull, os.O_RDONLY) for _ in range(200)]
+        limit = full[-1] + 40
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
+        try:
+            async with siege(job, 60):
+                await until(lambda: runner.strangers > 50)
+                spare = [os.open(os.devnull, os.O_RDONLY) for _ in range(15)]
+                for descriptor in spare:
+                    os.close(descriptor)
+                await goes_on(t)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            for descriptor in full:
+                os.close(descriptor)

@@ -22,8 +22,12 @@ OnConnect = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 _BACKLOG = 2048
 # Connections that are accepted before the loop turns.
 _TURN = 16
+# Descriptors of which only one in a turn is taken: a high number tells that few are left.
+_LAST = 64
 # Seconds without accepting when there is no descriptor, or no memory, for a connection.
 _PAUSE = 0.1
+# Seconds between two reports of that.
+_SILENCE = 10.0
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # TLS handshakes at once, and the part of all open files that they may be.
 _MOST_TLS, _SHARE = 1024, 8
@@ -55,7 +59,7 @@ class Listener:
         self._accepted: dict[asyncio.Task[None], socket.socket] = {}  # those whose task has not begun
         self._in_tls: dict[asyncio.Task[None], float] = {}  # and since when; the oldest one first
         self._pause: asyncio.TimerHandle | None = None
-        self._is_short = False
+        self._next_report = 0.0
         self._loop.add_reader(sock, self._accept)
 
     async def aclose(self) -> None:
@@ -85,19 +89,20 @@ class Listener:
                     self._wait(error)
                     return
                 continue  # that one has gone already
-            self._is_short = False
             sock.setblocking(False)
             task = self._loop.create_task(self._serve(sock))
             self._tasks.add(task)
             self._accepted[task] = sock
             task.add_done_callback(self._done)
+            if sock.fileno() >= file_limit() - _LAST:
+                return  # whoever takes it may close others
 
     def _wait(self, error: OSError) -> None:
-        """Let those who dial wait until something is closed, and report it once."""
+        """Let those who dial wait until something is closed, and report it now and then."""
         self._loop.remove_reader(self._sock)
         self._pause = self._loop.call_later(_PAUSE, self._loop.add_reader, self._sock, self._accept)
-        if not self._is_short:
-            self._is_short = True
+        if self._loop.time() >= self._next_report:
+            self._next_report = self._loop.time() + _SILENCE
             message = f"no connection to {self.address} can be accepted until some are closed: {error.strerror}"
             self._loop.call_exception_handler({"message": message})
 
