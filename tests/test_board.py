@@ -252,6 +252,6 @@ def test_a_pool_that_is_left_early_ends_well(tmp_path: Path) -> None:
     module(tmp_path, "searching", SEARCHING)
     done = run("run", module(tmp_path, "leaving", LEAVING) / "leaving")
     assert done.returncode == 0
-    assert re.search(r"^searching: 1 of 1 items? in [\d.]+ m?s, [\d.]+/s, 2 workers$", done.stderr, re.M)
+    assert re.search(r"^searching: 1 of 1 items? in [^,]+, [\d.,]+/\w+, 2 workers$", done.stderr, re.M)
     assert "searching: 2 workers ended\n" in done.stderr
     assert re.search(r"^2 workers, \d+\.\d s$", done.stderr, re.M)
