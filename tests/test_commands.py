@@ -285,7 +285,7 @@ def test_a_plain_leader_is_a_warning(cluster: Cluster, aioparcs: Aioparcs) -> No
     if not cluster.leader_url.startswith("tcp://"):
         pytest.skip("this leader is not plain tcp://")
     done = aioparcs("doctor")
-    assert f"warning access: {cluster.leader_url} makes root of everybody who can reach it\n" in done.stdout
+    assert f"warning access: {cluster.leader_url} gives root on the cluster to anyone who can reach it\n" in done.stdout
     assert "LEADER_URL=ssh://USER@" in done.stdout
 
 

@@ -73,7 +73,7 @@ async def works(cluster: Cluster, talker: str, leader: str | None = None, **vari
 async def test_an_open_leader_is_told_of(cluster: Cluster, talker: str) -> None:
     host = cluster.leader_url.removeprefix("tcp://").partition(":")[0]
     assert await works(cluster, talker, cluster.leader_url) == [
-        f"{cluster.leader_url} makes root on the cluster of everybody who can reach it; "
+        f"{cluster.leader_url} gives root on the cluster to anyone who can reach it; "
         f"safer: LEADER_URL=ssh://USER@{host}, or TLS, or aioparcs run --on swarm on a manager"
     ]
 

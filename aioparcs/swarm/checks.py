@@ -89,7 +89,9 @@ def _access(swarm: Swarm) -> Check:
     if not swarm.leader.is_open:
         return Check("access", "ok", f"{url.scheme}://: only who may use it can")
     advice = f"{swarm.leader.safer}; docs.docker.com/engine/security/protect-access"
-    return Check("access", "warning", f"{swarm.leader.shown} makes root of everybody who can reach it", advice)
+    return Check(
+        "access", "warning", f"{swarm.leader.shown} gives root on the cluster to anyone who can reach it", advice
+    )
 
 
 def _nodes(nodes: list[Record]) -> Check:

@@ -83,7 +83,7 @@ class SwarmEngine:
         """Begin a job: its token becomes a secret of the Swarm."""
         self._job, leader = job, self._swarm.leader
         if leader.is_open:
-            text = f"{leader.shown} makes root on the cluster of everybody who can reach it; safer: {leader.safer}"
+            text = f"{leader.shown} gives root on the cluster to anyone who can reach it; safer: {leader.safer}"
             job.observer.note("swarm", text)
         self._images = Images(self._swarm, job.folders)
         self._watch = Watch(self._swarm, job.id, job.observer)
