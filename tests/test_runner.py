@@ -13,6 +13,9 @@ import psutil
 import pytest
 
 from aioparcs import ChannelClosed, Runner, SettingError, Settings, StartError, Task, WorkerLost
+from aioparcs.engine import WorkerGroup
+from aioparcs.local import LocalEngine
+from aioparcs.runner import workforce
 from tests.jobs import MODULES, Witness, family, gone, job, live, module, until
 
 # start
@@ -373,6 +376,26 @@ async def test_a_launcher_that_is_killed_takes_its_workers_along_and_the_next_st
             await t.send(["echo", 1])
             assert await t.recv() == 1
             assert pid not in [process.pid for process in live(family())]
+
+
+async def test_of_the_launchers_that_have_failed_the_latest_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workforce, "_FAILED_KEPT", 2)
+    released: list[str] = []
+    engine = LocalEngine([module(tmp_path, "failing", "raise SystemExit(3)")])
+
+    async def release(group: WorkerGroup) -> None:
+        released.append(group.spec.env["TURN"])
+        await LocalEngine.release(engine, group)
+
+    monkeypatch.setattr(engine, "release", release)
+    async with job(engine=engine) as runner:
+        for turn in range(5):
+            with pytest.raises(StartError, match="exit code 3"):
+                await runner.start("failing", env={"TURN": str(turn)})
+        await until(lambda: len(released) == 3)
+        assert released == ["0", "1", "2"]
 
 
 async def test_a_worker_that_died_and_a_place_that_is_free(tmp_path: Path) -> None:

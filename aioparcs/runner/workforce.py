@@ -20,6 +20,9 @@ from aioparcs.transport import dial, raise_file_limit
 
 __all__ = ["Workforce"]
 
+# Groups of launchers that stay after they have failed: more would make each look at the Swarm's tasks longer.
+_FAILED_KEPT = 16
+
 
 class Workforce:
     """
@@ -45,6 +48,7 @@ class Workforce:
         self._is_open = self._goes_on = False
         self._supervised: set[int] = set()
         self._holds: dict[int, Hold] = {}  # the latest of each launcher
+        self._failed: dict[Hold, None] = {}  # those that are kept for having failed, the oldest first
         self._jobs: set[asyncio.Task[None]] = set()
         self._requests: dict[int, Request] = {}  # by the number of each of their workers that is left
 
@@ -248,9 +252,18 @@ class Workforce:
         """
         Have the engine remove what is of use to nobody any more; when the job ends it removes everything.
 
-        Launchers that have failed stay till then, for those who look after them from outside.
+        Some launchers that have failed stay till then, for those who look after them from outside: the latest.
         """
-        if not (hold.workers or hold.is_kept or hold.has_failed) and self._goes_on:
+        if hold.workers or hold.is_kept or not self._goes_on:
+            return
+        if hold.has_failed:
+            self._failed.setdefault(hold)
+            if len(self._failed) > _FAILED_KEPT:
+                oldest = next(iter(self._failed))
+                oldest.has_failed = False
+                self._let_go(oldest)
+        else:
+            self._failed.pop(hold, None)
             for placement in hold.group.placements:
                 if self._holds.get(placement.launcher) is hold:
                     del self._holds[placement.launcher]
