@@ -14,7 +14,6 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO
 
 from docker.utils.build import PatternMatcher, exclude_paths
@@ -60,7 +59,7 @@ def source_tag(folder: Path) -> str:
     context = Context()
     for name, path in module_files(folder).items():
         context.add(name, path)
-    with TemporaryFile() as file:
+    with open(os.devnull, "wb") as file:  # the hash alone is wanted
         return f"source-{context.pack(file)[:HASH_DIGITS]}"
 
 
