@@ -212,7 +212,7 @@ def test_what_dockerignore_names_is_not_in_the_image(cluster: Cluster, build: Bu
     main = "import os; print(sorted(os.listdir()))"
     paths = dict.fromkeys(["a.log", "b.txt", ".git/HEAD", ".venv/bin/python", "__pycache__/x.pyc"], "")
     image = build(module(**{"main.py": main, ".dockerignore": "*.log\n!.git\n", **paths})).image
-    assert output(cluster, image["reference"]) == "['b.txt', 'main.py']\n"
+    assert output(cluster, image["reference"]) == "['.dockerignore', 'b.txt', 'main.py']\n"
 
 
 @pytest.fixture(scope="module")
@@ -339,7 +339,7 @@ def test_a_dockerfile_that_makes_no_sense(cluster: Cluster, build: Build, module
 def test_a_base_image_that_is_not_there(cluster: Cluster, build: Build, module: Module) -> None:
     done = build(module(), "--base", f"{cluster.registry}/nothing:1")
     assert (done.code, len(done.stderr.splitlines())) == (1, 1)
-    assert "its base image is not there; --base and PARCS_BASE_IMAGE name another" in done.stderr
+    assert "its base image is not there; aioparcs image build makes aioparcs's own, --base and PARCS_BASE_IMAGE name" in done.stderr
 
 
 def test_the_leader_can_not_be_reached() -> None:

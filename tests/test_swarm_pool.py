@@ -147,20 +147,20 @@ async def test_the_work_of_a_killed_container_is_done_by_others_and_it_is_replac
 
 
 async def test_only_what_ran_on_a_node_that_is_cut_off_is_lost(cluster: Cluster, job: Job, folder: Path) -> None:
-    is_lost = asyncio.Event()
+    is_lost, count = asyncio.Event(), 2 * len(cluster.nodes)
 
     async def items() -> AsyncIterator[tuple[str, str]]:
         for i in range(60):
-            if i == 6:
+            if i == count:
                 await is_lost.wait()
             yield SHARED, str(i)
 
-    async with job(liveness=3.0) as runner, holding(runner, folder, 6) as pool:
+    async with job(liveness=3.0) as runner, holding(runner, folder, count) as pool:
         calls = asyncio.ensure_future(pool.starmap(items(), return_exceptions=True))
-        await until(lambda: len(marks(folder)) == 6)
+        await until(lambda: len(marks(folder)) == count)
         try:
             await asyncio.to_thread(cluster.nodes[2].cut)
-            await until(lambda: pool.size == 4)
+            await until(lambda: pool.size == count - 2)
             is_lost.set()
             (folder / "go").touch()
             results = await calls
@@ -169,7 +169,7 @@ async def test_only_what_ran_on_a_node_that_is_cut_off_is_lost(cluster: Cluster,
     lost = {i: result for i, result in enumerate(results) if isinstance(result, WorkerLost)}
     assert len(lost) == 2
     for i, error in lost.items():
-        assert i < 6
+        assert i < count
         assert re.fullmatch(r"crunch:\d on node3", error.worker)
         assert error.reason == "is lost: its host was silent for 3 s (PARCS_LIVENESS)"
         assert error.item == f"item {i}: ('{SHARED}', '{i}')"
@@ -180,7 +180,8 @@ async def test_only_what_ran_on_a_node_that_is_cut_off_is_lost(cluster: Cluster,
 async def test_a_pool_works_on_without_the_docker_of_a_node_and_outlives_its_containers(
     cluster: Cluster, job: Job, folder: Path
 ) -> None:
-    async with job() as runner, holding(runner, folder, 6, retries=1) as pool:
+    count = 2 * len(cluster.nodes)
+    async with job() as runner, holding(runner, folder, count, retries=1) as pool:
         names = [str(i) for i in range(4)]
         calls = asyncio.ensure_future(pool.starmap([(SHARED, name) for name in names]))
         await until(lambda: len(marks(folder)) == 4)
@@ -189,7 +190,7 @@ async def test_a_pool_works_on_without_the_docker_of_a_node_and_outlives_its_con
             assert await pool.map(range(100), function="square") == [i * i for i in range(100)]
         finally:
             await asyncio.to_thread(cluster.nodes[1].revive)
-        await until(lambda: pool.size < 6)  # it has ended the containers that it found
+        await until(lambda: pool.size < count)  # it has ended the containers that it found
         (folder / "go").touch()
         assert await calls == names
         assert await pool.map(range(100), function="square") == [i * i for i in range(100)]
@@ -222,11 +223,11 @@ async def test_resize_while_it_works_and_the_first_finder_wins(cluster: Cluster,
 
 
 POOLING = """
-import json
+import json, os
 from aioparcs import WorkerLost, run
 
 async def main(runner):
-    async with runner.pool("crunch", 6, retries=1, setup={"factor": 2}) as pool:
+    async with runner.pool("crunch", int(os.environ["P"]), retries=1, setup={"factor": 2}) as pool:
         hosts = set(await pool.map(range(2000), function="host"))
         print(json.dumps([len(hosts), await pool.map(range(5), function="scale")]))
         results = await pool.starmap([(i, 3) for i in range(50)], function="die_at", return_exceptions=True)
@@ -240,10 +241,11 @@ run(main)
 def test_a_pool_of_a_runner_that_is_on_the_swarm_itself(cluster: Cluster, images: None, tmp_path: Path) -> None:
     main = module(tmp_path, "pooling", POOLING) / "pooling"
     (tmp_path / "crunch").symlink_to(MODULES / "crunch")
-    done = execute([*COMMAND, "run", str(main), "--on", "swarm"], None, **cluster.environment)
+    size = f"P={2 * cluster.size}"
+    done = execute([*COMMAND, "run", str(main), "--on", "swarm", "-e", size], None, **cluster.environment)
     assert done.returncode == 0, done.stderr
     spread, lost = map(json.loads, done.stdout.splitlines())
-    assert spread == [len(cluster.docker("node", "ls", "--quiet").split()), [0, 2, 4, 6, 8]]
+    assert spread == [cluster.size, [0, 2, 4, 6, 8]]
     assert re.fullmatch(r"crunch:\d+ on \S+", lost[0])
     assert lost[1:] == ["item 3: (3, 3)", ["3 is my end"]]
     (name,) = re.findall(r"runs as job ([0-9a-f]{8})", done.stderr)
