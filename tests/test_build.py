@@ -339,7 +339,10 @@ def test_a_dockerfile_that_makes_no_sense(cluster: Cluster, build: Build, module
 def test_a_base_image_that_is_not_there(cluster: Cluster, build: Build, module: Module) -> None:
     done = build(module(), "--base", f"{cluster.registry}/nothing:1")
     assert (done.code, len(done.stderr.splitlines())) == (1, 1)
-    assert "its base image is not there; aioparcs image build makes aioparcs's own, --base and PARCS_BASE_IMAGE name" in done.stderr
+    assert (
+        "its base image is not there; aioparcs image build makes aioparcs's own, --base and PARCS_BASE_IMAGE name"
+        in done.stderr
+    )
 
 
 def test_the_leader_can_not_be_reached() -> None:
