@@ -12,7 +12,7 @@ Everything that can go wrong, in one tree.
     ├── ProtocolError       the peer broke the wire's rules
     │   └── HandshakeError  ... or was refused, or refused us
     ├── EncodeError         a value has no form on the wire (also a TypeError)
-    ├── DecodeError         a message arrived whole, but its value can't be made here
+    ├── DecodeError         a message arrived whole, but its value cannot be decoded here
     ├── RemoteError         the peer's program raised (also the builtin that it raised)
     ├── StartError          a worker could not be started
     ├── BuildError          a module's image could not be built or pushed
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import builtins
 import signal as signals
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 __all__ = [
@@ -100,7 +100,8 @@ class WorkerLost(ConnectionLost):
     def from_exit(cls, worker: str, code: int, last_lines: tuple[str, ...] = ()) -> WorkerLost:
         """Make one from an exit code as ``subprocess`` gives it: negative for a signal."""
         if code < 0:
-            reason = f"was killed by {signal_name(-code)}"
+            full = " (/dev/shm may be full: a container has 64 MiB of it; see docs/swarm.md for more)"
+            reason = f"was killed by {signal_name(-code)}{full if -code == signals.SIGBUS else ''}"
             return cls(worker, reason, signal=-code, last_lines=last_lines)
         stopped = " (SIGTERM: it was stopped from outside, as when a Swarm's node is drained)" if code == 143 else ""
         return cls(worker, f"ended with exit code {code}{stopped}", exitcode=code, last_lines=last_lines)
@@ -152,7 +153,7 @@ class EncodeError(ParcsError, TypeError):
 
 
 class DecodeError(ParcsError, ValueError):
-    """A message arrived whole, but its value can't be made here; the channel goes on."""
+    """A message arrived whole, but its value cannot be decoded here; the channel goes on."""
 
 
 class RemoteError(ParcsError):
@@ -160,7 +161,8 @@ class RemoteError(ParcsError):
     The peer's program raised an exception.
 
     What is raised is also an instance of the builtin exception that the peer raised, so that
-    ``except ValueError`` works across processes.
+    ``except ValueError`` works across processes. ``str()`` is the exception alone; the peer's traceback is a note
+    (PEP 678), which Python, ``logging.exception`` and test runners print below it.
 
     Attributes:
         type: the name of the peer's exception class.
@@ -192,18 +194,20 @@ class RemoteError(ParcsError):
         """Make the error that is also the builtin of that name (or of the name ``type``), when there is one."""
         error = _remote_class(builtin or type)(type, message, traceback, cause, worker)
         error.__cause__ = cause
+        if note := _without_message(traceback.rstrip(), message):
+            error.add_note(note)
         if isinstance(error, SyntaxError):
             error.msg = str(error)  # a traceback prints this in place of the text
         return error
 
     def __str__(self) -> str:
         where = f" in worker {self.worker}" if self.worker else ""
-        text = f"\n{self.traceback.rstrip()}" if self.traceback else ""
-        return f"{self.type}{where}: {self.message}{text}"
+        return f"{self.type}{where}: {self.message}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         builtin = self.__class__.__bases__[-1].__name__  # the builtin, or ParcsError, which is none
-        return RemoteError.make, (self.type, self.message, self.traceback, self.cause, self.worker, builtin)
+        values = (self.type, self.message, self.traceback, self.cause, self.worker, builtin)
+        return RemoteError.make, values, {"__notes__": list(getattr(self, "__notes__", ()))}
 
 
 class StartError(ParcsError):
@@ -290,9 +294,20 @@ def quote_lines(lines: tuple[str, ...]) -> str:
 _NOT_MIXED = (StopIteration, StopAsyncIteration, BaseExceptionGroup)
 
 
-@lru_cache(maxsize=256)
 def _remote_class(name: str) -> type[RemoteError]:
     builtin = getattr(builtins, name, None)
     if not isinstance(builtin, type) or not issubclass(builtin, Exception) or issubclass(builtin, _NOT_MIXED):
         return RemoteError
-    return type("RemoteError", (RemoteError, builtin), {"__module__": __name__})
+    return _mixed_with(name)
+
+
+@cache  # for names of builtins only: others come from outside, any number of them
+def _mixed_with(name: str) -> type[RemoteError]:
+    return type("RemoteError", (RemoteError, getattr(builtins, name)), {"__module__": __name__})
+
+
+def _without_message(traceback: str, message: str) -> str:
+    """Return a traceback without its last lines, the exception's class and message, where it ends in those."""
+    if not traceback.endswith(message):
+        return traceback
+    return traceback.removesuffix(message).rpartition("\n")[0]

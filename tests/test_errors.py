@@ -61,7 +61,7 @@ def test_every_error_has_one_root_and_is_public() -> None:
 def test_a_remote_error_is_the_builtin_too(name: str) -> None:
     error = remote(name)
     assert type(error).__name__ == "RemoteError"
-    assert str(error) == f"{name} in worker factor:3: a message\nTraceback ..."
+    assert str(error) == f"{name} in worker factor:3: a message"
     if name in _NOT_MIXED:
         assert type(error) is RemoteError
     else:
@@ -127,6 +127,18 @@ def test_a_remote_error_without_more_is_one_line() -> None:
     assert str(RemoteError.make("ValueError", "no")) == "ValueError: no"
 
 
+def test_a_remote_traceback_is_printed_once_below_its_exception() -> None:
+    with pytest.raises(KeyError) as caught:
+        dict[str, int]()["n"]
+    remote_text = "".join(traceback.format_exception(caught.value))
+    made = RemoteError.make("KeyError", "'n'", remote_text, worker="factor:3")
+    made.add_note("item 3: ('n',)")
+    printed = "".join(traceback.format_exception(pickle.loads(pickle.dumps(made))))
+    exception, *notes = printed.splitlines()
+    assert exception == "aioparcs.errors.RemoteError: KeyError in worker factor:3: 'n'"
+    assert notes == [*remote_text.splitlines()[:-1], "item 3: ('n',)"]
+
+
 # Sentences
 
 
@@ -134,6 +146,10 @@ def test_a_killed_worker_is_told_with_its_last_lines() -> None:
     lost = WorkerLost.from_exit("factor:3", -signal.SIGKILL, ("loading", "working"))
     assert (lost.signal, lost.exitcode) == (9, None)
     assert str(lost) == "worker factor:3 was killed by SIGKILL; its last lines:\n    loading\n    working"
+
+
+def test_a_bus_error_points_at_shared_memory() -> None:
+    assert "SIGBUS (/dev/shm may be full: " in str(WorkerLost.from_exit("factor:3", -signal.SIGBUS))
 
 
 def test_a_worker_that_ended_is_told_with_its_exit_code() -> None:

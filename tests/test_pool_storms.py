@@ -98,7 +98,7 @@ async def test_an_item_is_named_shortly_however_large(runner: Runner, item: Any)
     async with runner.pool("crunch", 1, function="refuse") as pool:
         with pytest.raises(RemoteError) as caught:
             await pool.submit(item)
-        (note,) = caught.value.__notes__
+        note = caught.value.__notes__[-1]
         assert len(note) < 150
         assert await pool.submit(3, function="square") == 9
 

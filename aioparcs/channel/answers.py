@@ -64,7 +64,7 @@ class Answers:
             try:
                 await self._channel.send_result(call_id, ok, value)
             except EncodeError as error:
-                await self._channel.send_result(call_id, False, error_map(error))
+                await self._channel.send_result(call_id, False, error_map(_of_result(error)))
         except ParcsError:
             pass
 
@@ -84,7 +84,7 @@ class Answers:
             if size >= _SMALL or buffers:
                 self._channel.check_size(size, sum(map(len, buffers)))
         except EncodeError as error:
-            ok, value = False, error_map(error)
+            ok, value = False, error_map(_of_result(error))
             body, buffers = codec.encode_result(call_id, ok, value)
             size = len(body)
         if size < _SMALL and not buffers and self._diary:
@@ -164,3 +164,9 @@ class Answers:
         self.flush()
         await self.send(call_id, ok, value)
         await self._outbox.drain()
+
+
+def _of_result(error: EncodeError) -> EncodeError:
+    """Return what a caller is to know of a result that can't be sent: its place in the result, without our frames."""
+    place = "$" + error.place.removeprefix("$[2]").removeprefix("$")
+    return EncodeError(place, f"the result can't be sent: {error.reason}")

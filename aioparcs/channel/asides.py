@@ -17,6 +17,10 @@ from aioparcs.wire import Frame, FrameType
 
 __all__ = ["Asides"]
 
+# What is kept of a peer that goes on alone: errors of barriers, their bytes, and what is said of a relayed message.
+_MOST_BROKEN, _LONGEST_ERROR, _MOST_NEWS = 16, 1 << 20, 1000
+_NO_ERROR = b"\xc0"  # MessagePack's None, of which `read_error` makes an error without details
+
 
 class Asides(Calls):
     """
@@ -32,7 +36,7 @@ class Asides(Calls):
         self._news: dict[bytes, deque[list[Any]]] = {}
         self._begin: Callable[[Relayed], object] | None = None
         self.relays = False
-        self._begun: list[Relayed] = []  # before anybody was there to begin them
+        self._begun: list[Relayed] = []  # before `take_relayed` was called
         super().__init__(*args, **kwargs)
 
     async def barrier(self) -> None:
@@ -71,6 +75,10 @@ class Asides(Calls):
         for relayed in self._begun:
             begin(relayed)
         self._begun.clear()
+
+    def refuse_relayed(self) -> None:
+        """Make messages that come another way an error: this side has no way to fetch them."""
+        self.take_relayed(_refuse)
 
     def tell(self, name: bytes, verb: str, *values: Any) -> None:
         """Tell the peer something about a relayed message, without waiting for room."""
@@ -121,9 +129,7 @@ class Asides(Calls):
 
     def _take(self, frame: Frame) -> bool:
         if frame.type == FrameType.BARRIER:
-            self._barriers += 1
-            if len(frame.body):  # an array has no truth value
-                self._broken[self._barriers] = bytes(frame.body)
+            self._take_barrier(frame)
         elif frame.type == FrameType.RELAY:
             if not self._take_relay(frame):
                 return False
@@ -131,6 +137,14 @@ class Asides(Calls):
             return super()._take(frame)
         self._inbox.consumed(frame)
         return True
+
+    def _take_barrier(self, frame: Frame) -> None:
+        self._barriers += 1
+        size = len(frame.body)  # an array has no truth value
+        if size:
+            self._broken[self._barriers] = bytes(frame.body) if size <= _LONGEST_ERROR else _NO_ERROR
+        if len(self._broken) > _MOST_BROKEN:
+            self._fail(ProtocolError(f"the peer has broken {_MOST_BROKEN} barriers that this side has not come to"))
 
     def _take_relay(self, frame: Frame) -> bool:
         """Note what is told of a relayed message; False for the message itself, which has its place in line."""
@@ -141,8 +155,15 @@ class Asides(Calls):
                 self._news[name] = deque()  # now: what belongs to it may be right behind
                 (self._begin or self._begun.append)(relayed)
                 return False
-            if name in self._news:
-                self._news[name].append([verb, *values])
+            news = self._news.get(name)
+            if news is not None:
+                news.append([verb, *values])
+                if len(news) > _MOST_NEWS:
+                    raise ValueError(f"more than {_MOST_NEWS} about one message")
         except (DecodeError, TypeError, ValueError) as error:
             self._fail(ProtocolError(f"a RELAY frame that can't be read: {error}"))
         return True
+
+
+def _refuse(_relayed: Relayed) -> None:
+    raise ValueError("this side takes no messages that come another way")

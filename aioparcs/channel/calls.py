@@ -28,6 +28,8 @@ CONCURRENCY = "aioparcs.concurrency"
 RECALLED = "aioparcs.Recalled"
 _RECALL = 0x92  # the head of a list of two: the id, and true
 _SMALL = 1 << 16
+# Answers that a peer may leave unread, once its queue here is full.
+_MOST_DECLINED = 10_000
 _CALL = FrameType.CALL
 _new = tuple.__new__  # a named tuple without the detour through its own constructor
 _HEADS = [wire.encode_header(FrameType.CALL, size) for size in range(256)]
@@ -86,6 +88,7 @@ class Calls(Link):
         self._calls: dict[int, asyncio.Future[Frame | None]] = {}
         self._sink: Callable[[Sequence[Frame | bytes]], None] | None = None
         self._call_ids = itertools.count()
+        self._declined = 0  # calls that were answered while the peer read nothing
         self.on_cancel: Callable[[int], None] | None = None
         self.on_recall: Callable[[int], None] | None = None
         super().__init__(reader, writer, settings=settings, version=version, peer=peer)
@@ -111,7 +114,10 @@ class Calls(Link):
             RemoteError: the function raised; also the builtin exception that it was.
             EndOfChannel, ConnectionLost, ChannelClosed, EncodeError: see `send` and `recv`.
         """
-        body, buffers = codec.encode_call(call_id := next(self._call_ids), name, args, kwargs)
+        try:
+            body, buffers = codec.encode_call(call_id := next(self._call_ids), name, args, kwargs)
+        except EncodeError as error:
+            raise EncodeError(_in_arguments(error.place), error.reason) from None
         if self._outbox.held:
             await self._wait_for_room()
         self._check_receiving()
@@ -234,7 +240,7 @@ class Calls(Link):
                 call_id, name, args, kwargs = codec.decode(body, buffers) if buffers else unpack(body)
                 calls.append(_new(Call, (call_id, name, args, kwargs)))
             except Exception as error:
-                self._decline(frame, "DecodeError", f"a call that can't be made here: {error}")
+                self._decline(frame, "DecodeError", f"a call that cannot be decoded here: {error}")
         inbox.taken += size
         inbox.resume()
         return calls
@@ -262,7 +268,11 @@ class Calls(Link):
     # Inside
 
     def _decline(self, call: Frame, type: str, message: str) -> None:
-        """Answer a call with an error, without waiting for room: whoever cancels that wait would cost the answer."""
+        """Answer a call with an error. It waits for no room: two sides that both did would wait for each other."""
+        self._declined = self._declined + 1 if self._outbox.full else 0
+        if self._declined > _MOST_DECLINED:
+            self._fail(ProtocolError(f"the peer has read no answer to its last {_MOST_DECLINED:,} calls"))
+            return
         answer = [call_id_of(call.body), False, {"type": type, "message": message}]
         self.post_frame(FrameType.RESULT, msgpack.packb(answer))
 

@@ -150,7 +150,7 @@ class Channel(Asides):
             EndOfChannel: the peer ended the channel, and everything that it sent was received.
             RemoteError: the peer's program failed; also the builtin exception that it was.
             ConnectionLost: the connection broke, and everything that arrived was received.
-            DecodeError: the message can't be made here; the next one can be received.
+            DecodeError: the message cannot be decoded here; the next one can be received.
             BusyError: another coroutine is receiving.
             ChannelClosed: this end is closed.
         """

@@ -48,7 +48,7 @@ def read_error(values: Any) -> RemoteError:
     """Make the `RemoteError` of what should be an error map."""
     try:
         return error_of(values)
-    except (TypeError, KeyError, AttributeError, RecursionError):
+    except Exception:  # the peer may have sent any value, and text can't be made of each
         return RemoteError.make("Exception", "the peer's program failed, and its error can't be read")
 
 

@@ -15,7 +15,7 @@ from aioparcs import codec, wire
 from aioparcs.channel.arrival import Arrival
 from aioparcs.channel.budget import RECEIVING
 from aioparcs.channel.outbox import Outbox
-from aioparcs.errors import ParcsError, ProtocolError
+from aioparcs.errors import ConnectionLost, ParcsError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Decoder, Frame
 
@@ -140,6 +140,9 @@ class Inbox:
             decoder.feed(data)
         except ProtocolError as error:
             self._fail(error)
+            return
+        except MemoryError:
+            self._fail(ConnectionLost("a message arrived that this process has no memory for"))
             return
         if decoder.results:
             self._hand_over()

@@ -23,7 +23,7 @@ def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]
     """
     Read RESULTs: for each the call's id, whether the function returned, and what, or the error.
 
-    What can't be made here is an error too.
+    What cannot be decoded here is an error too.
     """
     read: list[tuple[int, bool, Any]] = []
     for result in results:
@@ -32,6 +32,8 @@ def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]
                 call_id, ok, value = unpack(result)
             else:
                 call_id, ok, value = codec.decode(result.body, result.buffers)  # type: ignore[union-attr]  # no bytes
+            if type(call_id) is not int or type(ok) is not bool:
+                raise TypeError("an answer is [id, ok, value]")
         except Exception as error:
             read.append(_unreadable(result, error))
         else:
@@ -46,7 +48,7 @@ def _unreadable(result: Frame | bytes, error: Exception) -> tuple[int, bool, Any
 
 
 def call_id_of(body: Any) -> int:
-    """Read the id alone, the first element of the list, without decoding the rest."""
+    """Read the id alone, the first element of the list, without decoding the rest; -1 where there is none."""
     head = bytes(body[:4])
     if len(head) == 4 and head[0] & 0xF0 == 0x90:  # the head of a short list; then an integer of one byte, or of two
         if head[1] < 0x80:
@@ -57,6 +59,7 @@ def call_id_of(body: Any) -> int:
     unpacker.feed(bytes(body[:16]))
     try:
         unpacker.read_array_header()
-        return int(unpacker.unpack())
+        call_id = unpacker.unpack()
     except Exception:
         return -1
+    return call_id if type(call_id) is int else -1

@@ -106,6 +106,8 @@ async def pass_on(channel: Channel, timeout: float) -> None:
     try:
         async with asyncio.timeout(timeout):
             name, offset = await channel.recv()
+        if type(offset) is not int or offset < 0:
+            raise ValueError("an offset counts bytes from the beginning")
         await STREAMS[name].give(channel, offset)
         await channel.aclose()
     except (ParcsError, TimeoutError, KeyError, TypeError, ValueError):

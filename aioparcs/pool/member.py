@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aioparcs.channel import CONCURRENCY, RECALLED, read_results
+from aioparcs.errors import ProtocolError
 from aioparcs.pool.work import Work
 from aioparcs.task import Task
 from aioparcs.wire import Decoder, Frame, frame_of
@@ -160,7 +161,10 @@ class Member:
         self.is_leaving = True
         limit = len(self.task.untold)
         decoder = Decoder(limit, limit)
-        decoder.feed(self.task.untold)
+        try:
+            decoder.feed(self.task.untold)
+        except ProtocolError:
+            return  # damaged: which calls have results can't be told
         if decoder.frames:
             self._take_results([frame_of(frame) for frame in decoder.frames])
 
@@ -191,8 +195,8 @@ class Member:
         for call_id, ok, value in read_results(results):
             work = calls.pop(call_id, None)
             if work is None:
-                if call_id == self._question.call_id and ok:
-                    self._coroutines = frozenset(value)
+                if call_id == self._question.call_id and ok and isinstance(value, list):
+                    self._coroutines = frozenset(name for name in value if isinstance(name, str))
                 continue
             work.member = None
             was_recalled = bool(self._recalled) and call_id in self._recalled

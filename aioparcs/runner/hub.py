@@ -157,4 +157,5 @@ class Hub:
         limits = (peer.max_body, peer.max_buffers)
         channel = Channel(reader, writer, settings=self._settings, peer_limits=limits)
         channel.relays = peer.relays
+        channel.refuse_relayed()
         return channel

@@ -17,7 +17,7 @@ from typing import Any
 
 from aioparcs.display import harmless, has_colors, watched, were_shown
 from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
-from aioparcs.errors import ParcsError, RemoteError, SettingError, StartError
+from aioparcs.errors import ParcsError, SettingError, StartError
 from aioparcs.launcher import new_loop, show_logs
 from aioparcs.runner.runner import Runner
 from aioparcs.starter import Starter
@@ -126,7 +126,7 @@ def explain(error: BaseException) -> None:
     if isinstance(error, ParcsError):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
         place = f" ({_short(Path(where[-1].filename))}:{where[-1].lineno})" if where else ""
-        _print("\n".join((f"error{place}: {_told_once(error)}", *getattr(error, "__notes__", ()))))
+        _print("\n".join((f"error{place}: {_unsaid(error)}", *getattr(error, "__notes__", ()))))
         return
     report = traceback.TracebackException.from_exception(error)
     _prune(report)
@@ -149,21 +149,11 @@ def _print(text: str) -> None:
     print(*(harmless(line, color=color) for line in text.split("\n")), sep="\n", file=sys.stderr)
 
 
-def _told_once(error: ParcsError) -> str:
-    """
-    Write an error without what has been said already.
-
-    The lines of a start that failed are in sight; below a worker's error stands its traceback, without the last line.
-    """
+def _unsaid(error: ParcsError) -> str:
+    """Return an error's text, without the last lines of a failed start where those are in sight."""
     if isinstance(error, StartError) and error.last_lines and were_shown(error.last_lines):
         return f"{StartError(error.module, error.reason)}; its last lines are above"
-    if not isinstance(error, RemoteError):
-        return str(error)
-    where = f" in worker {error.worker}" if error.worker else ""
-    text = error.traceback.rstrip()
-    if text.endswith(error.message):
-        text = text.removesuffix(error.message).rpartition("\n")[0]  # its class stands before it
-    return f"{error.type}{where}: {error.message}" + (f"\n{text}" if text else "")
+    return str(error)
 
 
 def _short(path: Path) -> str:

@@ -192,6 +192,7 @@ class Door:
         limits = peer.max_body, peer.max_buffers
         channel = Channel(reader, writer, settings=self.settings, peer_limits=limits, peer=peer.worker)
         channel.relays = peer.relays
+        channel.refuse_relayed()
         self._open.add(channel)
         if self.home.address.scheme == "tcp":  # the kernel tells of the end of a process, but not of a host's
             watch = asyncio.ensure_future(self._watch(channel, writer.transport))
