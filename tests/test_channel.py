@@ -186,14 +186,14 @@ async def test_a_message_that_cannot_be_sent_leaves_nothing_behind(kind: str) ->
         assert here.statistics().messages_sent == 1
 
 
-async def test_a_message_that_cannot_be_made_costs_only_itself(kind: str) -> None:
+async def test_a_message_that_cannot_be_made_costs_only_itself(kind: str, request: pytest.FixtureRequest) -> None:
     class Local:
         pass
 
     def unmade(_: Any) -> Local:
         raise ZeroDivisionError
 
-    register(Local, name="can't be made", encode=lambda _: 1, decode=unmade)
+    register(Local, name=f"can't be made, {request.node.name}", encode=lambda _: 1, decode=unmade)
     async with pair(kind) as (here, there):
         await here.send_all(Local(), [Local(), b"x" * 10_000], "fine")
         for _ in range(2):

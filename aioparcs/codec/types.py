@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, overload
 
 __all__ = ["MAX_DEPTH", "MAX_EXT_DEPTH", "OUT_OF_BAND", "Ext", "UserType", "named", "register", "registered"]
@@ -66,7 +67,8 @@ def register(
     """
     Let values of a class travel in messages, under a name that both programs register.
 
-    A dataclass needs nothing more; for other classes say how::
+    A dataclass needs nothing more. Its fields travel, and it is rebuilt from them as `copy` does, without calling
+    ``__init__`` or ``__post_init__``. For other classes say how::
 
         @register
         @dataclass
@@ -86,21 +88,62 @@ def register(
         The class, so that it serves as a decorator.
 
     Raises:
-        TypeError: the class is no dataclass and ``encode`` or ``decode`` is missing.
-        ValueError: the name belongs to another class.
+        TypeError: ``encode`` or ``decode`` is missing, and the class is not a dataclass or has its own ``__new__``.
+        ValueError: the name belongs to another class; classes of different modules, or two local ones, need ``name=``.
     """
     if cls is None:
         return lambda cls: register(cls, name=name, encode=encode, decode=decode)
-    if (encode is None or decode is None) and not is_dataclass(cls):
-        raise TypeError(f"{cls.__qualname__} is no dataclass: say encode= and decode=")
-    entry = UserType(
-        name or cls.__qualname__,
-        cls,
-        encode or (lambda value: {field.name: getattr(value, field.name) for field in fields(value)}),
-        decode or (lambda value: cls(**value)),
-    )
+    kind: type = cls
+    if encode is None or decode is None:
+        if not is_dataclass(kind):
+            raise TypeError(f"{kind.__qualname__} is not a dataclass: pass encode= and decode=")
+        if kind.__new__ is not object.__new__:
+            raise TypeError(f"{kind.__qualname__} has a __new__ of its own or of a base: pass encode= and decode=")
+    entry = UserType(name or cls.__qualname__, cls, encode or _field_values, decode or _rebuilder(cls))
     other = named.get(entry.name)
-    if other is not None and other.cls.__qualname__ != cls.__qualname__:
-        raise ValueError(f"the name {entry.name!r} belongs to {other.cls.__qualname__}")
+    if other is not None and not _is_same(other.cls, cls):
+        owner = f"{other.cls.__module__}.{other.cls.__qualname__}"
+        raise ValueError(f"the name {entry.name!r} belongs to {owner}: pass another name=")
     named[entry.name] = registered[cls] = entry
     return cls
+
+
+def _is_same(old: type, new: type) -> bool:
+    """Tell whether a class is another one again, as after a module was reloaded or a notebook's cell run twice."""
+    if old is new:
+        return True
+    where = new.__module__, new.__qualname__
+    return (old.__module__, old.__qualname__) == where and "<locals>" not in new.__qualname__
+
+
+def _field_values(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass's instance; raise TypeError if it keeps more than its fields."""
+    values = {field.name: getattr(value, field.name) for field in fields(value)}
+    for name in getattr(value, "__dict__", ()):
+        if name not in values and not isinstance(getattr(type(value), name, None), cached_property):
+            raise TypeError(f"the attribute {name} is not a field and would be lost; register with encode= and decode=")
+    return values
+
+
+def _rebuilder(cls: Any) -> Callable[[Any], Any]:
+    """Return what makes an instance of a dataclass from its fields."""
+    known = {field.name: field for field in fields(cls)}
+
+    def rebuild(values: Any) -> Any:
+        if type(values) is not dict or not known.keys() >= values.keys():
+            raise TypeError("these are not its fields")
+        instance = object.__new__(cls)
+        for name, field in known.items():
+            object.__setattr__(instance, name, values[name] if name in values else _default(field))
+        return instance
+
+    return rebuild
+
+
+def _default(field: Field[Any]) -> Any:
+    """Return the value of a field that the sender's version of the class doesn't have."""
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    if field.default is MISSING:
+        raise TypeError(f"the field {field.name} is missing")
+    return field.default
