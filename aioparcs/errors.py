@@ -11,7 +11,7 @@ Everything that can go wrong, in one tree.
     ├── BusyError           two receivers at once
     ├── ProtocolError       the peer broke the wire's rules
     │   └── HandshakeError  ... or was refused, or refused us
-    ├── EncodeError         a value has no form on the wire (also a TypeError)
+    ├── EncodeError         a value cannot be sent (also a TypeError)
     ├── DecodeError         a message arrived whole, but its value cannot be decoded here
     ├── RemoteError         the peer's program raised (also the builtin that it raised)
     ├── StartError          a worker could not be started
@@ -136,7 +136,7 @@ class HandshakeError(ProtocolError):
 
 class EncodeError(ParcsError, TypeError):
     """
-    A value has no form on the wire; nothing was sent.
+    A value cannot be sent; nothing was sent.
 
     Attributes:
         place: where in the message it stands, such as ``$.rows[3].when``.

@@ -59,7 +59,8 @@ def same(one: Any, other: Any) -> bool:
         if (one.dtype, one.shape, one.flags.fnc) != (other.dtype, other.shape, other.flags.fnc):
             return False
         if one.dtype.char in "gG":  # long doubles have bytes without a meaning, which a copy may change
-            return bool(np.array_equal(one, other, equal_nan=True))
+            with np.errstate(invalid="ignore"):  # NumPy's comparison warns of a complex NaN, on some platforms
+                return bool(np.array_equal(one, other, equal_nan=True))
         return bool(one.tobytes() == other.tobytes())
     if isinstance(one, float):
         return struct.pack(">d", one) == struct.pack(">d", other)

@@ -179,7 +179,7 @@ except aioparcs.EncodeError:
     assert python(program) == "False"
 
 
-@pytest.mark.parametrize("value", [np.ones(3), np.float32(1), np.ones(2000), [np.ones(2000)]])
+@pytest.mark.parametrize("value", [np.ones(3), np.datetime64(1, "s"), np.ones(2000), [np.ones(2000)]])
 def test_an_array_without_numpy_names_what_to_install(value: Any) -> None:
     raw, body, buffers = codec.encode(value)
     program = f"""
@@ -219,3 +219,31 @@ def test_an_address_arrives_as_one() -> None:
 def test_moments_arrive_in_utc() -> None:
     received = codec.decode(codec.encode(datetime(2024, 1, 1, tzinfo=UTC))[1])
     assert received.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.bool_(True), np.int8(-1), np.uint64(2**64 - 1), np.float16(0.5), np.float64(1.5), np.complex64(1 + 2j),
+     np.complex128(-1j), np.str_("één"), np.bytes_(b"abc"), np.array(7, ">i4")[()], np.array("é", ">U3")[()]],
+    ids=lambda value: f"{value.dtype}",
+)  # fmt: skip
+def test_a_scalar_without_numpy_is_a_plain_value(monkeypatch: pytest.MonkeyPatch, value: Any) -> None:
+    body, buffers = codec.encode_inline([value])
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    (received,) = codec.decode(body, buffers)
+    assert type(received) in (bool, int, float, complex, str, bytes)
+    assert received == value.item()
+
+
+def test_memory_that_a_peer_announces_is_not_touched_before_it_sends() -> None:
+    program = """
+import resource, sys
+from aioparcs import codec
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+memory = codec.allocate(2, 4 << 30)
+assert "numpy" not in sys.modules
+view = memoryview(memory).cast("B")
+view[:3] = b"abc"
+print(len(memory), bytes(memory[:3]), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) < 10_000)
+"""
+    assert python(program) == f"{4 << 30} b'abc' True"

@@ -85,20 +85,20 @@ def in_dict(value: Any) -> dict[str, Any]:
 _MASKED = np.ma.masked_array([1, 2], mask=[True, False])
 
 _places = [
-    (set(), "$", "set has no form on the wire; send what it is made of, or register() it"),
-    ({"rows": [0, {"when": {1}}]}, "$.rows[1].when", "set has no form"),
-    ((0, (1, object())), "$[1][1]", "object has no form"),
-    ({"a b": Decimal(1)}, "$['a b']", "decimal.Decimal has no form"),
-    ({7: 1j}, "$[7]", "complex has no form"),
-    ({b"k": Colour.RED}, "$[b'k']", "tests.test_codec_encoder.Colour has no form"),
-    ([Unknown()], "$[0]", "tests.test_codec_encoder.Unknown has no form"),
-    (deque([1]), "$", "collections.deque has no form"),
-    (iter([1]), "$", "list_iterator has no form"),
-    (Unknown, "$", "type has no form"),
+    (set(), "$", "set cannot be sent; convert it first, or register its type with aioparcs.register"),
+    ({"rows": [0, {"when": {1}}]}, "$.rows[1].when", "set cannot be sent"),
+    ((0, (1, object())), "$[1][1]", "object cannot be sent"),
+    ({"a b": Decimal(1)}, "$['a b']", "decimal.Decimal cannot be sent"),
+    ({7: 1j}, "$[7]", "complex cannot be sent"),
+    ({b"k": Colour.RED}, "$[b'k']", "tests.test_codec_encoder.Colour cannot be sent"),
+    ([Unknown()], "$[0]", "tests.test_codec_encoder.Unknown cannot be sent"),
+    (deque([1]), "$", "collections.deque cannot be sent"),
+    (iter([1]), "$", "list_iterator cannot be sent"),
+    (Unknown, "$", "type cannot be sent"),
     ({"x": {1.5: 2}}, "$.x", "a key is 1.5; keys are str, int or bytes"),
     ({None: 1}, "$", "a key is None"),
     ([{(1, 2): 3}], "$[0]", r"a key is (1, 2)"),
-    (date(2024, 1, 1), "$", "datetime.date has no form"),
+    (date(2024, 1, 1), "$", "datetime.date cannot be sent"),
     ({"when": datetime(2024, 1, 1)}, "$.when", "a datetime without a time zone"),
     ([datetime.min.replace(tzinfo=EAST)], "$[0]", "outside of the years 1 to 9999"),
     ([datetime.max.replace(tzinfo=WEST)], "$[0]", "outside of the years 1 to 9999"),
@@ -108,17 +108,17 @@ _places = [
     ({NO_UNICODE: 1}, r"$['\ud800']", "invalid Unicode text"),
     (Address("tcp", NO_UNICODE), "$[1]", "invalid Unicode text"),
     ([Box(NO_UNICODE)], "$[0]<Box>", "invalid Unicode text"),
-    ([Box({"a": [set()]})], "$[0]<Box>.a[0]", "set has no form"),
+    ([Box({"a": [set()]})], "$[0]<Box>.a[0]", "set cannot be sent"),
     ({"a": Broken()}, "$.a", "Broken can't be encoded: KeyError('nothing here')"),
-    ({"a": np.array([None])}, "$.a", "an array of dtype object has no form"),
-    ([np.array([(1, None)], [("a", "i4"), ("b", "O")])], "$[0]", "has no form"),
+    ({"a": np.array([None])}, "$.a", "an array of dtype object cannot be sent"),
+    ([np.array([(1, None)], [("a", "i4"), ("b", "O")])], "$[0]", "cannot be sent"),
     ([_MASKED], "$[0]", "an array of class MaskedArray; send numpy.asarray() of it"),
-    (np.array([(1,)], [(NO_UNICODE, "i4")]), "$", "has no form"),
+    (np.array([(1,)], [(NO_UNICODE, "i4")]), "$", "cannot be sent"),
     (np.zeros(2, [("a", "i4")]).view(np.recarray), "$", "an array of class recarray"),
     (np.zeros(9000, "u1").view(np.recarray), "$", "an array of class recarray"),
 ]
 if hasattr(np, "dtypes") and hasattr(np.dtypes, "StringDType"):  # NumPy 2
-    _places.append((np.array(["a"], np.dtypes.StringDType()), "$", "has no form"))
+    _places.append((np.array(["a"], np.dtypes.StringDType()), "$", "cannot be sent"))
 
 
 @pytest.mark.parametrize("value, place, reason", _places)
@@ -246,7 +246,7 @@ _endless: list[Any] = []
 _endless.append(_endless)
 
 _no_json = [
-    (b"x", "$", "bytes has no form in JSON, and this channel speaks version 1"),
+    (b"x", "$", "bytes cannot be sent as JSON, and this channel speaks version 1"),
     ({"a": [1, {2}]}, "$.a[1]", "set"),
     ({"a": {(1,): 2}}, "$.a", "the key (1,)"),
     ([0, (1, np.array([1]))], "$[1][1]", "ndarray"),

@@ -91,7 +91,7 @@ def test_a_subclass_is_not_its_class() -> None:
     class Point3(Point):
         pass
 
-    with pytest.raises(EncodeError, match=r"\$\[0\]: .*Point3 has no form on the wire"):
+    with pytest.raises(EncodeError, match=r"\$\[0\]: .*Point3 cannot be sent"):
         codec.encode([Point3(1)])
 
 

@@ -126,9 +126,9 @@ async def test_wrong_arguments_are_the_callers_error(t: Task) -> None:
 
 
 async def test_values_that_have_no_form_on_the_wire(t: Task) -> None:
-    with pytest.raises(EncodeError, match="object has no form"):
+    with pytest.raises(EncodeError, match="object cannot be sent"):
         await t.call("add", object())
-    with pytest.raises(RemoteError, match="object has no form") as caught:
+    with pytest.raises(RemoteError, match="object cannot be sent") as caught:
         await t.call("thing")
     assert isinstance(caught.value, TypeError)
     assert await t.call("add", 1) == 2

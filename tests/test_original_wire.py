@@ -205,7 +205,7 @@ def test_strangers_on_the_port_do_not_keep_the_runner_away() -> None:
         (
             ["unserialisable"],
             1,
-            "aioparcs.errors.EncodeError: $.rows[1]: object has no form in JSON, and this channel speaks version 1",
+            "aioparcs.errors.EncodeError: $.rows[1]: object cannot be sent as JSON, and this channel speaks version 1",
         ),
         (["leave", 3], 3, "INFO Bye!"),
         (["leave", "what is wrong"], 1, "what is wrong"),

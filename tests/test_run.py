@@ -53,7 +53,7 @@ def test_a_subclass_of_runner(tmp_path: Path) -> None:
         ),
         (
             "t = await runner.start('talker'); await t.send(object())",
-            r"error \(\S+/main\.py:5\): \$: object has no form on the wire; .*",
+            r"error \(\S+/main\.py:5\): \$: object cannot be sent; .*",
         ),
         (
             "t = await runner.start('talker'); await t.send(['die', 9]); await t.recv()",

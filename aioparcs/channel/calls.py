@@ -237,7 +237,10 @@ class Calls(Link):
             else:
                 size += wire.HEADER_SIZE + len(body)
             try:
-                call_id, name, args, kwargs = codec.decode(body, buffers) if buffers else unpack(body)
+                try:
+                    call_id, name, args, kwargs = codec.decode(body, buffers) if buffers else unpack(body)
+                except Exception:
+                    call_id, name, args, kwargs = codec.decode(body, buffers)  # takes a closer look
                 calls.append(_new(Call, (call_id, name, args, kwargs)))
             except Exception as error:
                 self._decline(frame, "DecodeError", f"a call that cannot be decoded here: {error}")
@@ -255,7 +258,7 @@ class Calls(Link):
             value: the one or the other.
 
         Raises:
-            EncodeError: the value has no form on the wire; nothing was sent.
+            EncodeError: the value cannot be sent; nothing was sent.
         """
         body, buffers = codec.encode_result(call_id, ok, value)
         await self.send_encoded(FrameType.RESULT, body, buffers)

@@ -110,7 +110,7 @@ class Channel(Asides):
                 datetime, NumPy arrays and scalars, `Address`, registered types, nested at will.
 
         Raises:
-            EncodeError: something in it has no form on the wire, or it is larger than the peer accepts.
+            EncodeError: something in it cannot be sent, or it is larger than the peer accepts.
             ChannelClosed: this end is closed.
             EndOfChannel: the peer has ended the channel.
             ConnectionLost: the connection broke.

@@ -15,7 +15,7 @@ from aioparcs.wire import Frame
 
 __all__ = ["call_id_of", "read_results", "unpack"]
 
-# What `codec.decode` does for a body without buffers, but for the kinds of errors that it raises.
+# What `codec.decode` does for most bodies without buffers; where this fails, that takes a closer look.
 unpack = partial(msgpack.unpackb, strict_map_key=False, timestamp=3, ext_hook=codec.extension)
 
 
@@ -27,24 +27,20 @@ def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]
     """
     read: list[tuple[int, bool, Any]] = []
     for result in results:
+        body, buffers = (result, ()) if isinstance(result, bytes) else (result.body, result.buffers)
         try:
-            if type(result) is bytes:
-                call_id, ok, value = unpack(result)
-            else:
-                call_id, ok, value = codec.decode(result.body, result.buffers)  # type: ignore[union-attr]  # no bytes
+            try:
+                call_id, ok, value = codec.decode(body, buffers) if buffers else unpack(body)
+            except Exception:
+                call_id, ok, value = codec.decode(body, buffers)  # takes a closer look, and says what is wrong
             if type(call_id) is not int or type(ok) is not bool:
                 raise TypeError("an answer is [id, ok, value]")
         except Exception as error:
-            read.append(_unreadable(result, error))
+            reason = str(error) if isinstance(error, DecodeError) else "the peer's answer to a call is none"
+            read.append((call_id_of(body), False, DecodeError(reason)))
         else:
             read.append((call_id, True, value) if ok else (call_id, False, read_error(value)))
     return read
-
-
-def _unreadable(result: Frame | bytes, error: Exception) -> tuple[int, bool, Any]:
-    body = result if isinstance(result, bytes) else result.body
-    reason = str(error) if isinstance(error, DecodeError) else "the peer's answer to a call is none"
-    return call_id_of(body), False, DecodeError(reason)
 
 
 def call_id_of(body: Any) -> int:

@@ -8,6 +8,7 @@ only when an array arrives.
 from __future__ import annotations
 
 import importlib
+import struct
 import sys
 from math import prod
 from typing import Any
@@ -19,6 +20,16 @@ __all__ = ["describe", "is_array", "put_together", "take_apart"]
 # bool, integers, floats, complex, text, bytes, structured, time spans and times; not objects, not strings by pointer.
 _KINDS = "biufcUSVmM"
 _SCALAR = "S"
+# Of a shape, as NumPy 2 has it; and fields of a dtype, with the characters of their kinds.
+_MOST_DIMENSIONS, _LONGEST = 64, 20_000
+# What `struct` calls the scalars that Python has too, by what NumPy calls them behind the byte order.
+_STRUCTS = dict(
+    zip(
+        ("b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", "c8", "c16"),
+        ("?", "b", "B", "h", "H", "i", "I", "q", "Q", "e", "f", "d", "ff", "dd"),
+        strict=True,
+    )
+)
 _ORDERS = {"C": "C", "F": "F", _SCALAR: "C"}
 
 
@@ -44,7 +55,7 @@ def take_apart(value: Any, place: str) -> tuple[Any, list[int], str, memoryview]
         raise EncodeError(place, f"an array of class {type(value).__qualname__}; send numpy.asarray() of it")
     dtype = array.dtype
     if dtype.hasobject or dtype.kind not in _KINDS or not _is_plain(numpy, dtype):
-        raise EncodeError(place, f"an array of dtype {dtype} has no form on the wire")
+        raise EncodeError(place, f"an array of dtype {dtype} cannot be sent")
     shape = list(value.shape)
     if not array.nbytes:
         return describe(numpy, dtype), shape, order, memoryview(b"")
@@ -65,19 +76,28 @@ def put_together(dtype: Any, shape: Any, order: Any, data: Any) -> Any:
     """
     Make the array, or the scalar, over ``data``; the array owns it and is writable.
 
+    Without NumPy a scalar is a plain number, bytes or text, if Python has its kind.
+
     Raises:
         DecodeError: the description is no array's, or doesn't fit the data, or NumPy is missing.
     """
     try:
         numpy = importlib.import_module("numpy")
     except ImportError as error:
+        if order == _SCALAR:
+            return _plain_scalar(dtype, data)
         raise DecodeError("an array arrived, and NumPy is not installed here: aioparcs[numpy] brings it") from error
     try:
+        if _length(dtype) > _LONGEST:
+            raise ValueError(f"its dtype is longer than {_LONGEST:,}")
         kind = numpy.lib.format.descr_to_dtype(_tuples(dtype))
         if kind.hasobject or kind.kind not in _KINDS or kind.subdtype:
-            raise ValueError(f"the dtype {kind.str} has no form on the wire")
-        if type(shape) is not list or not all(type(size) is int and size >= 0 for size in shape):
-            raise ValueError("a shape is a list of sizes")
+            raise ValueError(f"the dtype {kind.str} cannot be sent")
+        # Before sizes are multiplied: that takes time by the square of their number.
+        if type(shape) is not list or len(shape) > _MOST_DIMENSIONS:
+            raise ValueError(f"a shape is a list of at most {_MOST_DIMENSIONS} sizes")
+        if not all(type(size) is int and 0 <= size < 2**63 for size in shape):
+            raise ValueError("a shape's sizes are whole numbers from 0 to 2**63 - 1")
         if type(order) is not str or order not in _ORDERS or (order == _SCALAR and shape):
             raise ValueError("the order is C, F, or S for a scalar")
         size = memoryview(data).nbytes
@@ -98,9 +118,30 @@ def _is_plain(numpy: Any, dtype: Any) -> bool:
     try:
         description = describe(numpy, dtype)
         "".join(dtype.names or ()).encode()  # a name that is no Unicode
-        return bool(numpy.lib.format.descr_to_dtype(description) == dtype)
+        return bool(numpy.lib.format.descr_to_dtype(description) == dtype) and _length(description) <= _LONGEST
     except (TypeError, ValueError):
         return False
+
+
+def _plain_scalar(dtype: Any, data: Any) -> Any:
+    """Make the Python value of a NumPy scalar."""
+    try:
+        byte_order, kind, size = dtype[:1], dtype[1:2], dtype[2:]
+        if kind == "S":
+            return bytes(data).rstrip(b"\0")
+        if kind == "U":
+            return bytes(data).decode("utf-32-be" if byte_order == ">" else "utf-32-le").rstrip("\0")
+        values = struct.unpack((">" if byte_order == ">" else "<") + _STRUCTS[kind + size], data)
+        return values[0] if kind != "c" else complex(*values)
+    except (KeyError, TypeError, ValueError, struct.error) as error:
+        raise DecodeError(
+            "a NumPy scalar arrived, and NumPy is not installed here: aioparcs[numpy] brings it"
+        ) from error
+
+
+def _length(descr: Any) -> int:
+    """Count the characters and fields of a dtype's description."""
+    return len(descr) if isinstance(descr, str) else sum(1 + _length(kind) for _, kind, *_ in descr)
 
 
 def _tuples(descr: Any) -> Any:

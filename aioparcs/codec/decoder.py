@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import mmap
 import sys
+from collections import Counter
 from typing import Any
 
 import msgpack
@@ -18,12 +20,32 @@ __all__ = ["allocate", "decode", "decode_json", "decode_raw", "extension"]
 _ADDRESS = [str, str, int, int, str]
 # What the library may raise for a body that is not one MessagePack value that can be made here.
 _BAD_BODY = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
+# Keys of one map that may have one hash: looking a key up takes time by their number.
+_MOST_ALIKE = 64
+# Bytes from which on memory is the kernel's own, which costs nothing before something is written to it.
+_MAPPED = 1 << 20
+
+
+class _NeedsCheckError(Exception):
+    """The message holds extensions that could be keys of maps."""
 
 
 def allocate(_type: int, size: int) -> Any:
-    """Get memory to receive into; NumPy's, when it is loaded, isn't zeroed first."""
+    """
+    Return memory to receive into, of which nothing is touched before something arrives: a peer announces any size.
+
+    Raises:
+        MemoryError: there is none.
+    """
     numpy = sys.modules.get("numpy")
-    return bytearray(size) if numpy is None else numpy.empty(size, "u1")
+    if numpy is not None:
+        return numpy.empty(size, "u1")
+    if size < _MAPPED:
+        return bytearray(size)
+    try:
+        return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"no memory for {size:,} bytes") from error
 
 
 def decode(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
@@ -34,9 +56,10 @@ def decode(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
         DecodeError: the body is malformed, or holds a type that is not registered here.
     """
     try:
-        return msgpack.unpackb(
-            body, strict_map_key=False, timestamp=3, ext_hook=_Hook(buffers) if buffers else extension
-        )
+        try:
+            return _Hook(buffers).unpack(body) if buffers else extension.unpack(body)
+        except _NeedsCheckError:
+            return _Hook(buffers, checked=True).unpack(body)
     except DecodeError:
         raise
     except _BAD_BODY as error:
@@ -81,23 +104,44 @@ class _Hook:
     """
     Makes the values of extensions.
 
-    One for each message that has buffers and one for all others, whatever thread they are decoded in: so it
+    One for each message that has buffers and one for all others, whatever thread they are decoded in: so that one
     never changes, and what is within an extension gets one of its own.
+
+    Keys that are extensions may be chosen to have one hash, and a map of many such takes time by the square of their
+    number. Looking at keys is slow, so it is done only for messages with integers beyond 64 bits or types of users,
+    which are decoded anew for it.
+
+    Args:
+        buffers: the message's buffers.
+        checked: whether keys are looked at.
     """
 
-    __slots__ = ("_buffers", "_depth")
+    __slots__ = ("_checked", "_count", "_depth", "_unused")
 
-    def __init__(self, buffers: tuple[Any, ...] = (), depth: int = 0) -> None:
-        self._buffers = buffers
-        self._depth = depth
+    def __init__(self, buffers: tuple[Any, ...] = (), *, checked: bool = False) -> None:
+        self._unused = dict(enumerate(buffers))
+        self._count = len(buffers)
+        self._checked = checked
+        self._depth = 0
+
+    def unpack(self, body: Any) -> Any:
+        """Make the value of a body, or of what is within an extension."""
+        pairs = _make_map if self._checked else None
+        return msgpack.unpackb(body, strict_map_key=False, timestamp=3, ext_hook=self, object_pairs_hook=pairs)
 
     def __call__(self, code: int, data: bytes) -> Any:
+        if not self._checked and (code == Ext.INTEGER or code == Ext.USER):
+            raise _NeedsCheckError
         if code == Ext.INTEGER:
             return int.from_bytes(data, "big", signed=True)
         if self._depth >= MAX_EXT_DEPTH:
             raise DecodeError(f"extensions nested more than {MAX_EXT_DEPTH} deep")
-        inner = _Hook(self._buffers, self._depth + 1)
-        return self._make(code, msgpack.unpackb(data, strict_map_key=False, timestamp=3, ext_hook=inner))
+        return self._make(code, self._inner().unpack(data))
+
+    def _inner(self) -> _Hook:
+        inner = _Hook(checked=self._checked)
+        inner._unused, inner._count, inner._depth = self._unused, self._count, self._depth + 1
+        return inner
 
     def _make(self, code: int, value: Any) -> Any:
         if code == Ext.BYTES:
@@ -114,9 +158,12 @@ class _Hook:
         raise DecodeError(f"unknown MessagePack extension {code}")
 
     def _buffer(self, index: Any) -> Any:
-        if type(index) is not int or not 0 <= index < len(self._buffers):
-            raise DecodeError(f"a message names a buffer that it doesn't have; it has {len(self._buffers)}")
-        return self._buffers[index]
+        if type(index) is not int or not 0 <= index < self._count:
+            raise DecodeError(f"a message names a buffer that it doesn't have; it has {self._count}")
+        buffer = self._unused.pop(index, None)
+        if buffer is None:
+            raise DecodeError(f"a message names its buffer {index} twice")
+        return buffer
 
     @staticmethod
     def _make_user(name: Any, value: Any) -> Any:
@@ -127,6 +174,12 @@ class _Hook:
             return entry.decode(value)
         except Exception as error:
             raise DecodeError(f"{name} can't be decoded: {error!r}") from error
+
+
+def _make_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    if len(pairs) > _MOST_ALIKE and max(Counter(hash(key) for key, _ in pairs).values()) > _MOST_ALIKE:
+        raise DecodeError(f"more than {_MOST_ALIKE} keys of a map have the same hash")
+    return dict(pairs)
 
 
 extension = _Hook()

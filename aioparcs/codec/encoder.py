@@ -3,7 +3,7 @@ Objects to body and buffers.
 
 The common message, a scalar or a flat list of scalars, goes straight to the MessagePack packer. Everything
 else is walked first: the walk replaces what MessagePack doesn't know by extensions, moves large bytes and
-arrays out of band, and knows the place of whatever has no form.
+arrays out of band, and knows the place of whatever cannot be sent.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def encode(value: Any) -> tuple[bool, bytes, Buffers]:
         Whether it is a raw message (a large ``bytes`` or array by itself), the body, and the buffers.
 
     Raises:
-        EncodeError: something in the value has no form on the wire; it names the place.
+        EncodeError: something in the value cannot be sent; it names the place.
     """
     body = encode_plain(value)
     if body is not None:
@@ -159,7 +159,7 @@ def encode_json(value: Any) -> bytes:
         return json.dumps(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         place, what = _find_no_json(value, "$", 0)
-        raise EncodeError(place, f"{what} has no form in JSON, and this channel speaks version 1") from error
+        raise EncodeError(place, f"{what} cannot be sent as JSON, and this channel speaks version 1") from error
 
 
 def _flat(value: Any) -> memoryview:
@@ -171,7 +171,7 @@ def _flat(value: Any) -> memoryview:
 
 class _Walk:
     """
-    Replaces what MessagePack has no form for, and collects the buffers.
+    Replaces what MessagePack cannot pack, and collects the buffers.
 
     Containers that hold plain scalars only are left as they are; a strict walk looks at each of those.
     """
@@ -208,9 +208,9 @@ class _Walk:
         advice = (
             "name one that the module serves"
             if inspect.isroutine(value)
-            else "send what it is made of, or register() it"
+            else "convert it first, or register its type with aioparcs.register"
         )
-        raise EncodeError(place, f"{name} has no form on the wire; {advice}")
+        raise EncodeError(place, f"{name} cannot be sent; {advice}")
 
     @staticmethod
     def _scalar(value: Any, kind: type, place: str) -> Any:
