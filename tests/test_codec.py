@@ -223,7 +223,7 @@ def test_memory_that_is_not_contiguous_is_copied() -> None:
 
 
 def test_a_moment_loses_no_microsecond_far_from_the_epoch() -> None:
-    for text in ("0001-01-01T00:00:00.000001+00:00", "9999-12-31T23:59:59.999999+00:00", "2024-01-01T01:00:00+05:30"):
+    for text in ("0001-01-01T00:00:00.000001+00:00", "9999-12-31T23:59:59.999999+00:00", "2024-01-01T01:00:00Z"):
         moment = datetime.fromisoformat(text)
         assert decode(*codec.encode(moment)) == moment
 

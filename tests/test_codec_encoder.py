@@ -1,11 +1,13 @@
 import inspect
 import sys
-from collections import OrderedDict, deque
+import time
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from tests.notation import same
 
 NO_UNICODE = "\ud800"
 EAST, WEST = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
+EAST_TIME = datetime(2024, 1, 1, 5, 30, tzinfo=timezone(timedelta(hours=5.5)))
+LONDON = datetime(2024, 1, 1, tzinfo=ZoneInfo("Europe/London"))  # as late as in UTC, in winter
 
 
 class Colour(Enum):
@@ -42,6 +46,10 @@ class Number(float):
 class Point(NamedTuple):
     x: int
     y: int
+
+
+class Moment(datetime):
+    pass
 
 
 class Unknown:
@@ -100,6 +108,13 @@ _places = [
     ([{(1, 2): 3}], "$[0]", r"a key is (1, 2)"),
     (date(2024, 1, 1), "$", "datetime.date cannot be sent"),
     ({"when": datetime(2024, 1, 1)}, "$.when", "a datetime without a time zone"),
+    ([EAST_TIME], "$[0]", "a datetime in the zone UTC+05:30 would arrive in UTC; send value.astimezone("),
+    ([LONDON], "$[0]", "a datetime in the zone GMT would arrive in UTC"),
+    ({"a": Counter("abca")}, "$.a", "collections.Counter would arrive as a plain dict; send dict(value), or register"),
+    (defaultdict(list), "$", "collections.defaultdict would arrive as a plain dict"),
+    ([Point(1, 2)], "$[0]", "tests.test_codec_encoder.Point would arrive as a plain tuple; send list(value)"),
+    ([time.gmtime()], "$[0]", "time.struct_time would arrive as a plain tuple"),
+    (Moment(2024, 1, 1, tzinfo=UTC), "$", "tests.test_codec_encoder.Moment would arrive as a plain datetime"),
     ([datetime.min.replace(tzinfo=EAST)], "$[0]", "outside of the years 1 to 9999"),
     ([datetime.max.replace(tzinfo=WEST)], "$[0]", "outside of the years 1 to 9999"),
     (NO_UNICODE, "$", "invalid Unicode text"),
@@ -216,7 +231,6 @@ def test_a_stack_that_is_too_deep_already_is_an_error_of_encoding() -> None:
 _simpler = [
     (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
     (OrderedDict(b=[1], a=2), {"b": [1], "a": 2}),
-    (Point(1, 2), [1, 2]),
     ((1, (2, ())), [1, [2, []]]),
     (Level.HIGH, 3),
     (Word.YES, "yes"),
@@ -229,7 +243,7 @@ _simpler = [
     ([bytearray(b"x" * codec.OUT_OF_BAND)], [b"x" * codec.OUT_OF_BAND]),
     (memoryview(b"").cast("B"), b""),
     (np.zeros((2, 0)).data, b""),
-    (datetime(2024, 1, 1, 5, 30, tzinfo=timezone(timedelta(hours=5.5))), datetime(2024, 1, 1, tzinfo=UTC)),
+    (datetime(2024, 1, 1, tzinfo=ZoneInfo("UTC")), datetime(2024, 1, 1, tzinfo=UTC)),
 ]
 
 
@@ -238,6 +252,10 @@ def test_a_subclass_travels_as_what_it_extends(value: Any, arrives: Any) -> None
     raw, body, buffers = codec.encode(value)
     assert not raw
     assert same(codec.decode(body, tuple(map(bytes, buffers))), arrives)
+
+
+def test_arguments_may_come_in_any_sequence() -> None:
+    assert codec.decode(*codec.encode_call(1, "f", Point(1, 2), OrderedDict(a=3))) == [1, "f", [1, 2], {"a": 3}]
 
 
 # JSON

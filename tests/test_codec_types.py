@@ -184,3 +184,31 @@ def test_a_class_defined_again_replaces() -> None:
         assert type(back(again(1, 2))) is again
     finally:
         register(Point)
+
+
+@register
+@dataclass(frozen=True)
+class Shape:
+    size: tuple[int, ...] = ()
+    pairs: list[tuple[int, str]] = field(default_factory=list)
+    corner: tuple[int, tuple[str, float]] | None = None
+    named: dict[str, tuple[int, int]] = field(default_factory=dict)
+    loose: Any = None
+    plain: list[int] = field(default_factory=list)
+
+
+def test_tuples_of_a_dataclass_arrive_where_its_annotations_say_so() -> None:
+    shape = Shape((1, 2), [(1, "a"), (2, "b")], (1, ("x", 0.5)), {"k": (3, 4)}, plain=[5])
+    assert back(shape) == shape
+    assert back(Shape(corner=None)) == Shape()
+    assert back(Shape(loose=(1, 2))).loose == [1, 2]
+
+
+def test_annotations_that_can_not_be_evaluated_are_read_as_text() -> None:
+    @register
+    @dataclass
+    class Local:
+        size: "tuple[Hidden, ...]"  # type: ignore[name-defined]  # noqa: F821  # what a type checker alone imports
+        rows: "list[Hidden]"  # type: ignore[name-defined]  # noqa: F821  # the same
+
+    assert back(Local((1, 2), [3])) == Local((1, 2), [3])

@@ -28,6 +28,7 @@ import pytest
 import aioparcs
 from aioparcs import ParcsError, Pool, Runner, Service, Settings, errors, register
 from aioparcs.cli import main as command_line
+from aioparcs.codec.types import named
 from aioparcs.local.requirements import read_requirements
 from aioparcs.testing import memory_channel_pair
 from tests.command import execute
@@ -195,6 +196,7 @@ def test_the_example_of_pool_works(tmp_path: Path) -> None:
 
 async def test_the_example_of_register_works() -> None:
     names: dict[str, Any] = {"register": register, "dataclass": dataclass, "Fraction": Fraction, "__name__": __name__}
+    named.clear()  # other tests have a Point of their own
     exec(example(register), names)
     here, there, _ = memory_channel_pair()
     async with here, there:

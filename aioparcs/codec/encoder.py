@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import NoneType
@@ -30,6 +31,8 @@ _SCALARS = frozenset({type(None), bool, int, float, str})
 _KEYS = (str, int, bytes)
 # What MessagePack has integers for.
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+# Subclasses of these, Counter, NamedTuple and pandas.Timestamp among them, would lose what they add without a word.
+_WOULD_CHANGE = {dict: "dict(value)", list: "list(value)", tuple: "list(value)", datetime: "a datetime made of it"}
 _only_scalars = _SCALARS.issuperset
 _only_plain_keys = frozenset({str, int}).issuperset
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -108,7 +111,7 @@ def encode_call(call_id: int, name: str, args: Sequence[Any], kwargs: Mapping[st
             return _packer.pack((call_id, name, args, {})), ()
         except (TypeError, *_UNPACKABLE):  # the walk says where
             pass
-    return encode_inline([call_id, name, args, kwargs])
+    return encode_inline([call_id, name, list(args), dict(kwargs)])  # whatever kinds these are: the values count
 
 
 def encode_result(call_id: int, ok: bool, value: Any) -> tuple[bytes, Buffers]:
@@ -193,18 +196,22 @@ class _Walk:
             return self._array(value, place)
         if kind is Address:
             return msgpack.ExtType(Ext.ADDRESS, _packer.pack(self._list(value, place, depth)))
-        if isinstance(value, dict):
+        if kind is dict or kind is OrderedDict:
             return self._dict(value, place, depth)
-        if isinstance(value, list | tuple):
+        if kind is list or kind is tuple:
             return self._list(value, place, depth)
         if isinstance(value, bytes | bytearray | memoryview):
             return self._bytes(value)
-        if isinstance(value, datetime):
+        if kind is datetime:
             return _timestamp(value, place)
         for plain in (int, float, str):  # subclasses, IntEnum among them, travel as what they extend
             if isinstance(value, plain):
                 return self.value(plain.__str__(value) if plain is str else plain(value), place, depth)
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+        for base, plain_value in _WOULD_CHANGE.items():
+            if isinstance(value, base):
+                what = f"{name} would arrive as a plain {base.__name__}"
+                raise EncodeError(place, f"{what}; send {plain_value}, or register its type with aioparcs.register")
         advice = (
             "name one that the module serves"
             if inspect.isroutine(value)
@@ -278,6 +285,9 @@ def _timestamp(value: datetime, place: str) -> Any:
     # Not Timestamp.from_datetime: it goes through a float, which rounds far dates to the next second.
     if not _FIRST <= value <= _LAST:
         raise EncodeError(place, "a datetime outside of the years 1 to 9999 in UTC")
+    if value.tzname() != "UTC":
+        what = f"a datetime in the zone {value.tzname()} would arrive in UTC"
+        raise EncodeError(place, f"{what}; send value.astimezone(datetime.timezone.utc), and the zone beside it")
     since: timedelta = value - _EPOCH
     return msgpack.Timestamp(since.days * 86400 + since.seconds, since.microseconds * 1000)
 

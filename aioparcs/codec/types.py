@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar, overload
+from types import UnionType
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
 __all__ = ["MAX_DEPTH", "MAX_EXT_DEPTH", "OUT_OF_BAND", "Ext", "UserType", "named", "register", "registered"]
 
@@ -128,16 +130,46 @@ def _field_values(value: Any) -> dict[str, Any]:
 def _rebuilder(cls: Any) -> Callable[[Any], Any]:
     """Return what makes an instance of a dataclass from its fields."""
     known = {field.name: field for field in fields(cls)}
+    hints: dict[str, Any] = {}
 
     def rebuild(values: Any) -> Any:
+        if not hints:  # not before: annotations may name classes that come later in the module
+            hints.update(_hints(cls))
         if type(values) is not dict or not known.keys() >= values.keys():
             raise TypeError("these are not its fields")
         instance = object.__new__(cls)
         for name, field in known.items():
-            object.__setattr__(instance, name, values[name] if name in values else _default(field))
+            value = _with_tuples(values[name], hints[name]) if name in values else _default(field)
+            object.__setattr__(instance, name, value)
         return instance
 
     return rebuild
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    """Return the annotations of a dataclass's fields, those that can't be evaluated as text."""
+    try:
+        return get_type_hints(cls)
+    except Exception:  # names of a function's own, or of a type checker's
+        return {field.name: field.type for field in fields(cls)}
+
+
+def _with_tuples(value: Any, hint: Any) -> Any:
+    """Return a value that has arrived with the tuples that its annotation names: on the wire they are lists."""
+    if isinstance(value, list):
+        if isinstance(hint, str):
+            return tuple(value) if re.match(r"(typing\.)?[tT]uple\b", hint) else value
+        for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
+            origin, inner = get_origin(kind) or kind, get_args(kind)
+            if origin is tuple:
+                each = inner[:1] * len(value) if inner[1:] == (...,) else inner
+                each = each if len(each) == len(value) else (Any,) * len(value)
+                return tuple(map(_with_tuples, value, each))
+            if origin is list and inner and "tuple" in repr(inner).lower():
+                return [_with_tuples(item, inner[0]) for item in value]
+    elif isinstance(value, dict) and get_origin(hint) is dict and "tuple" in repr(hint).lower():
+        return {key: _with_tuples(item, get_args(hint)[1]) for key, item in value.items()}
+    return value
 
 
 def _default(field: Field[Any]) -> Any:

@@ -8,7 +8,7 @@ from aioparcs import serve
 
 def count(text: str) -> dict[str, int]:
     """Count each word, whatever its capitals."""
-    return Counter(re.findall(r"[^\W\d_]+", text.lower()))
+    return dict(Counter(re.findall(r"[^\W\d_]+", text.lower())))
 
 
 serve(count)
