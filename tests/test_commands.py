@@ -256,7 +256,7 @@ def test_help_and_local_runs_do_not_load_dockers_libraries(tmp_path: Path) -> No
         "try:\n    cli.main(sys.argv[1:])\nfinally:\n"
         "    assert not {'aiodocker', 'aiohttp', 'docker'} & set(sys.modules)"
     )
-    (tmp_path / "main.py").write_text("print('ran')")
+    (tmp_path / "main.py").write_text("from aioparcs import run\nasync def main(runner): ...\nrun(main)")
     for arguments in (["--help"], ["ps", "--help"], ["doctor", "--help"], ["run", "."]):
         done = execute([sys.executable, "-c", program, *arguments], tmp_path)
         assert (done.returncode, done.stderr) == (0, ""), arguments

@@ -130,8 +130,8 @@ async def test_errors_cross_generation_by_generation() -> None:
         await ask(root, "plant", 2)
         with pytest.raises(ValueError, match="as it was told") as failure:
             await ask(root, "tell", 0, "tell", 0, "fail")
-        assert "worker tree:1" in str(failure.value)
-        assert "worker tree:2" in str(failure.value)
+        assert "worker tree:1" in failure.value.traceback
+        assert "worker tree:2" in failure.value.traceback
 
 
 async def test_a_worker_that_dies_is_lost_to_the_service_that_started_it() -> None:

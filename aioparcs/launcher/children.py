@@ -14,6 +14,8 @@ __all__ = ["Children", "is_tracker"]
 _GRACE = 1.0
 # Seconds that trackers of shared memory get to clean up at the end, and between two looks whether they have.
 _CLEANING, _PAUSE = 1.0, 0.01
+# Seconds that a process which is being started gets to show what it is.
+_BEGINNING = 0.5
 
 
 class Children:
@@ -110,7 +112,7 @@ class Children:
             _signal_group(group, signal.SIGKILL)  # nobody is there, as a rule
             return
         for pid in _processes():
-            if _group_of(pid) == group and not is_tracker(pid):
+            if pid != group and _group_of(pid) == group and not is_tracker(pid):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -142,10 +144,20 @@ def is_tracker(pid: int) -> bool:
     of those that can reach it does.
     """
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return b"resource_tracker import main" in file.read()
+        command = _command(pid)
+        deadline = monotonic() + _BEGINNING
+        while not command and monotonic() < deadline:  # amid its exec: it has left its parent's and has none yet
+            os.readlink(f"/proc/{pid}/exe")  # one that has ended has none
+            sleep(_PAUSE)
+            command = _command(pid)
     except OSError:
         return False
+    return b"resource_tracker import main" in command
+
+
+def _command(pid: int) -> bytes:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
 
 
 def _signal_group(pid: int, number: int) -> None:
