@@ -1,5 +1,6 @@
 """What a worker leaves: at a clean end all that a Python program writes at its own, and never anything in memory."""
 
+import asyncio
 import gzip
 import os
 import shelve
@@ -144,3 +145,67 @@ async def test_no_end_leaves_anything_in_shared_memory(tmp_path: Path, end: str)
             worker = next(process for process in family() if process.ppid() != os.getpid())
             psutil.Process(worker.ppid()).kill()
         await until(lambda: not any(path.exists() for path in paths), 5)
+
+
+ATTACHING = """
+from aioparcs import serve
+{top}
+def total(name):
+    from multiprocessing.shared_memory import SharedMemory
+    segment = SharedMemory(name)
+    try:
+        return sum(segment.buf[:10])
+    finally:
+        segment.close()
+def remove(name):
+    from multiprocessing.shared_memory import SharedMemory
+    segment = SharedMemory(name)
+    segment.close()
+    segment.unlink()
+serve(total, remove, fork={fork})
+"""
+
+
+@pytest.mark.parametrize("top", ["", "import multiprocessing.shared_memory"], ids=["late", "early"])
+@pytest.mark.parametrize("fork", [True, False])
+async def test_memory_that_a_worker_attached_to_outlives_it(tmp_path: Path, fork: bool, top: str) -> None:
+    witness = Witness()
+    segment = Path("/dev/shm", f"aioparcs-{os.getpid()}")  # as SharedMemory makes it, without a tracker in this process
+    segment.write_bytes(bytes(range(10)))  # noqa: ASYNC240  # quick
+    async with job(module(tmp_path, "attaching", ATTACHING.format(fork=fork, top=top)), witness=witness) as runner:
+        for _ in range(2):
+            async with runner.start("attaching") as t:
+                assert await t.call("total", segment.name) == 45
+        async with runner.start("attaching") as t:
+            await t.call("remove", segment.name)
+    assert not segment.exists()  # noqa: ASYNC240  # quick
+    assert witness.lines == {}  # no tracker complains
+
+
+COMMITTING = """
+import threading
+from aioparcs import serve
+class Slow:
+    def close(self):
+        threading.Event().wait()
+    def __del__(self):
+        pass
+class Atomic:
+    def __init__(self, path):
+        self.path = path
+    def close(self):
+        open(self.path, "w").write("half of it")
+    def __del__(self):
+        pass
+kept = []
+def half(path):
+    kept.extend([Atomic(path), Slow()])
+serve(half)
+"""
+
+
+async def test_nobody_closes_what_is_the_users_own(tmp_path: Path) -> None:
+    async with job(module(tmp_path, "committing", COMMITTING)) as runner, asyncio.timeout(5):
+        async with runner.start("committing") as t:
+            await t.call("half", str(tmp_path / "file"))
+    assert not (tmp_path / "file").exists()

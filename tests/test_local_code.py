@@ -68,7 +68,9 @@ async def test_workers_keep_the_code_that_they_were_started_with(tmp_path: Path)
             write(tmp_path, main=22)
             async with runner.start("m") as other:
                 assert (await other.call("versions"))[0] == 22
-            assert witness.notes == ["its code has changed: only workers that start from now on run the new"]
+            assert witness.notes == [
+                "its code has changed: workers that run keep the old code, and those that start now run the new code"
+            ]
             assert (await t.call("versions"))[0] == 1
 
             # A pool replaces a worker that it has lost by one of the same code: it is in the middle of its work.

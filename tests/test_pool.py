@@ -516,7 +516,7 @@ async def test_functions_are_named_and_do_not_travel(runner: Runner) -> None:
     async with runner.pool("crunch", 1) as pool:
         with pytest.raises(TypeError, match="it must be the name of a function"):
             await pool.map([1], function=wrong)
-        with pytest.raises(EncodeError, match=r"argument 0: .* cannot be sent; name one that the module serves"):
+        with pytest.raises(EncodeError, match=r"argument 0: .* cannot be sent; pass the name of one"):
             await pool.submit(repr, 1)
         with pytest.raises(EncodeError, match=r"argument b\.c\[1\]: object cannot be sent"):
             await pool.submit(1, b={"c": [1, object()]}, function="add")

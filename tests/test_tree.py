@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from aioparcs import Address, HandshakeError, Runner, Settings, StartError, Task, WorkerLost, codec
+from aioparcs import Address, HandshakeError, RemoteError, Runner, Settings, StartError, Task, WorkerLost, codec
 from aioparcs.auth import Hello, Role
 from aioparcs.channel import introduce
 from aioparcs.engine import Job, WorkerGroup
@@ -130,6 +130,7 @@ async def test_errors_cross_generation_by_generation() -> None:
         await ask(root, "plant", 2)
         with pytest.raises(ValueError, match="as it was told") as failure:
             await ask(root, "tell", 0, "tell", 0, "fail")
+        assert isinstance(failure.value, RemoteError)
         assert "worker tree:1" in failure.value.traceback
         assert "worker tree:2" in failure.value.traceback
 

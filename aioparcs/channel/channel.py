@@ -19,7 +19,7 @@ from aioparcs.wire import Frame, FrameType
 __all__ = ["Channel", "Statistics"]
 
 # How a program that receives messages answers calls.
-_NO_CALLS = "LookupError", "the peer is a service that takes no calls; send() to it"
+_NO_CALLS = "LookupError", "this service takes no calls: it is a class, so send() to it; or serve functions"
 # What stands in line and is no bytes: a call, the place of a message that comes another way, or that it never will.
 _NO_BYTES = frozenset({FrameType.CALL, FrameType.RELAY, FrameType.ERROR})
 _unpack = msgpack.unpackb

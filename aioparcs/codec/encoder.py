@@ -213,7 +213,7 @@ class _Walk:
                 what = f"{name} would arrive as a plain {base.__name__}"
                 raise EncodeError(place, f"{what}; send {plain_value}, or register its type with aioparcs.register")
         advice = (
-            "name one that the module serves"
+            "pass the name of one that the module serves, as text"
             if inspect.isroutine(value)
             else "convert it first, or register its type with aioparcs.register"
         )

@@ -95,8 +95,8 @@ def launch(
             )
         if names := shared_generators():
             _warn(
-                f"main.py made random generators before serve() ({', '.join(names)}), and all workers would draw the "
-                "same numbers from them; make them in setup() or in the service, with a seed for each worker"
+                f"main.py made random generators before serve() ({', '.join(names)}), so all workers draw the same "
+                "numbers from them; make them in setup() or in the service, with a seed for each worker"
             )
     warm_up()
     if fork:

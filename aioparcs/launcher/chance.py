@@ -6,7 +6,9 @@ import random
 import sys
 import sysconfig
 from collections.abc import Iterator
-from types import FunctionType, ModuleType
+from contextlib import suppress
+from functools import partial
+from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 __all__ = ["shared_generators"]
@@ -14,6 +16,7 @@ __all__ = ["shared_generators"]
 _LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if "lib" in name})
 # Items of a list or a table that are looked at.
 _ITEMS = 100
+_NAMES = (str, int, bytes)
 
 
 def shared_generators() -> list[str]:
@@ -39,17 +42,29 @@ def shared_generators() -> list[str]:
 
 def _is_own(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
-    return file is not None and not file.startswith(_LIBRARIES) and module.__name__.partition(".")[0] != "aioparcs"
+    return isinstance(file, str) and not file.startswith(_LIBRARIES) and module.__name__.partition(".")[0] != "aioparcs"
 
 
 def _parts(name: str, value: Any, own: dict[str, ModuleType]) -> Iterator[tuple[str, Any]]:
     """Give the items of a container, the attributes of a class or of an object, the default values of a function."""
-    if isinstance(value, list | tuple):
+    kind = type(value)  # and only types of Python's own: nothing of the user's is called
+    if kind is list or kind is tuple:
         yield from ((f"{name}[{i}]", item) for i, item in enumerate(value[:_ITEMS]))
-    elif isinstance(value, dict):
-        yield from ((f"{name}[{key!r}]", item) for key, item in list(value.items())[:_ITEMS])
-    elif isinstance(value, FunctionType):
+    elif kind is dict:
+        yield from ((f"{name}[{key!r}]", item) for key, item in list(value.items())[:_ITEMS] if type(key) in _NAMES)
+    elif kind is partial:
+        yield from _parts(name, value.func, own)
+    elif kind in (MethodType, BuiltinMethodType):
+        yield name, value.__self__
+    elif kind is FunctionType:
         yield from ((f"a default of {name}()", item) for item in value.__defaults__ or ())
         yield from ((f"{name}({key}=)", item) for key, item in (value.__kwdefaults__ or {}).items())
-    elif (isinstance(value, type) and value.__module__ in own) or type(value).__module__ in own:
-        yield from ((f"{name}.{key}", item) for key, item in list(getattr(value, "__dict__", {}).items()))
+    elif (issubclass(kind, type) and type.__getattribute__(value, "__module__") in own) or kind.__module__ in own:
+        with suppress(AttributeError):  # it has slots
+            attributes = type.__getattribute__(value, "__dict__") if issubclass(kind, type) else _attributes(value)
+            yield from ((f"{name}.{key}", item) for key, item in list(attributes.items()))
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    attributes = object.__getattribute__(value, "__dict__")
+    return attributes if type(attributes) is dict else {}

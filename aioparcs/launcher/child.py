@@ -16,6 +16,7 @@ from aioparcs.auth import proof
 from aioparcs.launcher.leaving import Inheritance, disown, leave
 from aioparcs.launcher.limits import keep
 from aioparcs.launcher.logs import show_logs
+from aioparcs.launcher.tracking import track_only_own
 
 __all__ = [
     "SIGNALS",
@@ -115,6 +116,7 @@ def run(program: Callable[[], int], inheritance: Inheritance) -> int:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(int.from_bytes(os.urandom(4), "big"))
+    track_only_own()
     code, interrupted = 1, False
     try:
         code = program()

@@ -116,13 +116,18 @@ def _all_objects() -> list[Any]:
 
 
 def _closable() -> Iterator[Any]:
-    """Find what writes something when it is closed: files, and objects that close themselves when they are deleted."""
+    """Find what writes something when it is closed: files, and archives and the like of the standard library."""
     for one in _all_objects():
         kind = type(one)
         if issubclass(kind, _FILE):
             closes = not issubclass(kind, io.FileIO)  # it has no buffer
         else:
-            closes = hasattr(kind, "__del__") and inspect.isfunction(getattr(kind, "close", None))
+            # Of Python's own, such as archives and shelves: what close() of others does is not known.
+            closes = (
+                hasattr(kind, "__del__")
+                and inspect.isfunction(getattr(kind, "close", None))
+                and kind.__module__.partition(".")[0] in sys.stdlib_module_names
+            )
         if closes and not kind.__module__.startswith("asyncio."):  # loops, and what needs one
             yield one
 

@@ -140,9 +140,10 @@ class LocalEngine:
             raise
         self._launchers.add(slot, Launcher(key, self._processes[slot], sources))
         if self._launchers.outdated(key):
-            self._job.observer.note(
-                spec.module, "its code has changed: only workers that start from now on run the new"
+            changed = (
+                "its code has changed: workers that run keep the old code, and those that start now run the new code"
             )
+            self._job.observer.note(spec.module, changed)
         return slot
 
     def _start_v1(self, spec: WorkerSpec, folder: Path, python: str, count: int) -> int:

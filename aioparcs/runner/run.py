@@ -30,6 +30,7 @@ _FOLDERS = (Path(__file__).parents[1], Path(asyncio.__file__).parent)
 _INTERNAL = (*(f"{folder}{os.sep}" for folder in _FOLDERS), "uvloop/", "<frozen runpy>")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AT_ONCE = 2.0  # seconds that the end after a second signal may take; what then is left of the job ends with its runner
 
 
 def run(main: Main) -> None:
@@ -175,6 +176,13 @@ def _is_internal(frame: traceback.FrameSummary) -> bool:
     return frame.filename.startswith(_INTERNAL)
 
 
+def _end_within(seconds: float, code: int) -> None:
+    """End this process if it has not ended by itself: the interrupt may have cut off what it then waits for."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
 class Stop:
     """
     Turns SIGINT and SIGTERM into a cancellation of the program, which a line announces: its end may take a while.
@@ -200,7 +208,9 @@ class Stop:
 
         def stop(number: int, _frame: FrameType | None) -> None:
             if self.signal is not None:
-                self._hurries = True
+                if not self._hurries:
+                    self._hurries = True
+                    _end_within(_AT_ONCE, 128 + number)
                 raise KeyboardInterrupt
             self.signal = number
             loop.call_soon_threadsafe(self._begin, task)

@@ -188,7 +188,7 @@ class Functions:
         while (call := get()) is not None:
             if waiting.pop(call.id, None) is not None:
                 ok, value = _attempt(functions[call.name], call)
-                if hasattr(value, "__await__") and ok:
+                if ok and hasattr(type(value), "__await__"):
                     ok, value = self._wait_for(value)
                 send(call.id, ok, value, last=nothing_waits())
                 if self._is_full:
@@ -228,7 +228,7 @@ class Functions:
             self._begun.pop(call.id, None)
         if error is not None:
             raise error
-        return await value if hasattr(value, "__await__") else value
+        return await value if hasattr(type(value), "__await__") else value
 
     async def _run(self, call: Call) -> None:
         ok, value = True, None
