@@ -118,6 +118,7 @@ OTHER = "from multiprocessing.shared_memory import SharedMemory as S; s = S(None
 class Sharing(Service):
     async def run(self):
         mine = SharedMemory(create=True, size=1 << 20)
+        SharedMemory(mine.name).close()  # it is its own all the same
         command = [sys.executable, "-c", OTHER]
         other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         await self.send([mine.name, other.stdout.readline().strip()])

@@ -50,10 +50,13 @@ class _Finder:
 def _patch(module: Any) -> None:
     kind, tracker = module.SharedMemory, module.resource_tracker
     make, unlink = kind.__init__, kind.unlink
+    own: set[str] = set()  # what this process made, or the one that it was forked from: that stays registered
 
     def attach(self: Any, name: str | None = None, create: bool = False, size: int = 0, **options: Any) -> None:
         make(self, name, create, size, **options)
-        self._is_attached = not create and getattr(self, "_track", True)
+        if create:
+            own.add(self._name)
+        self._is_attached = self._name not in own and getattr(self, "_track", True)
         if self._is_attached:
             tracker.unregister(self._name, "shared_memory")
 
