@@ -193,6 +193,7 @@ class Shape:
     pairs: list[tuple[int, str]] = field(default_factory=list)
     corner: tuple[int, tuple[str, float]] | None = None
     named: dict[str, tuple[int, int]] = field(default_factory=dict)
+    either: list[int] | tuple[int, ...] = field(default_factory=list)
     loose: Any = None
     plain: list[int] = field(default_factory=list)
 
@@ -202,6 +203,7 @@ def test_tuples_of_a_dataclass_arrive_where_its_annotations_say_so() -> None:
     assert back(shape) == shape
     assert back(Shape(corner=None)) == Shape()
     assert back(Shape(loose=(1, 2))).loose == [1, 2]
+    assert back(Shape(either=[1])).either == [1]
 
 
 def test_annotations_that_can_not_be_evaluated_are_read_as_text() -> None:

@@ -159,14 +159,17 @@ def _with_tuples(value: Any, hint: Any) -> Any:
     if isinstance(value, list):
         if isinstance(hint, str):
             return tuple(value) if re.match(r"(typing\.)?[tT]uple\b", hint) else value
-        for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
-            origin, inner = get_origin(kind) or kind, get_args(kind)
-            if origin is tuple:
-                each = inner[:1] * len(value) if inner[1:] == (...,) else inner
-                each = each if len(each) == len(value) else (Any,) * len(value)
-                return tuple(map(_with_tuples, value, each))
-            if origin is list and inner and "tuple" in repr(inner).lower():
-                return [_with_tuples(item, inner[0]) for item in value]
+        options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        kinds = [kind for kind in options if (get_origin(kind) or kind) in (list, tuple)]
+        if len(kinds) != 1:
+            return value  # the annotation says nothing of it, or admits both
+        origin, inner = get_origin(kinds[0]) or kinds[0], get_args(kinds[0])
+        if origin is tuple:
+            each = inner[:1] * len(value) if inner[1:] == (...,) else inner
+            each = each if len(each) == len(value) else (Any,) * len(value)
+            return tuple(map(_with_tuples, value, each))
+        if inner and "tuple" in repr(inner).lower():
+            return [_with_tuples(item, inner[0]) for item in value]
     elif isinstance(value, dict) and get_origin(hint) is dict and "tuple" in repr(hint).lower():
         return {key: _with_tuples(item, get_args(hint)[1]) for key, item in value.items()}
     return value

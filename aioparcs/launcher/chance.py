@@ -11,6 +11,8 @@ from functools import partial
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from aioparcs.launcher.sources import module_file
+
 __all__ = ["shared_generators"]
 
 _LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if "lib" in name})
@@ -31,7 +33,11 @@ def shared_generators() -> list[str]:
         kinds += (numpy_random.Generator, numpy_random.RandomState, numpy_random.BitGenerator)
         seeded.append(numpy_random.mtrand._rand)
     found: dict[int, str] = {}
-    own = {name: module for name, module in list(sys.modules.items()) if _is_own(module)}
+    own = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] != "aioparcs" and _is_own(module)
+    }
     for module in own.values():
         for name, value in list(vars(module).items()):
             for part_name, part in [(name, value), *_parts(name, value, own)]:
@@ -41,8 +47,8 @@ def shared_generators() -> list[str]:
 
 
 def _is_own(module: ModuleType) -> bool:
-    file = getattr(module, "__file__", None)
-    return isinstance(file, str) and not file.startswith(_LIBRARIES) and module.__name__.partition(".")[0] != "aioparcs"
+    file = module_file(module)
+    return isinstance(file, str) and not file.startswith(_LIBRARIES)
 
 
 def _parts(name: str, value: Any, own: dict[str, ModuleType]) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ import os
 import sys
 import sysconfig
 
-__all__ = ["report_sources"]
+__all__ = ["module_file", "report_sources"]
 
 _VARIABLE = "PARCS_SOURCES_FD"
 
@@ -17,19 +17,19 @@ def report_sources() -> None:
     if descriptor is None:
         return
     lines = (
-        b"%d %d %d %s\0" % (status.st_mtime_ns, status.st_size, status.st_ino, os.fsencode(path))
+        b"%d %d %d %s" % (status.st_mtime_ns, status.st_size, status.st_ino, os.fsencode(path))
         for path in _loaded()
         if (status := _stat(path))
     )
     with open(int(descriptor), "wb") as report:
-        report.write(b"".join(lines) + b"\0")
+        report.write(b"\0".join(lines) + b"\0\0")  # which marks its end, also of no lines
 
 
 def _loaded() -> list[str]:
     paths = sysconfig.get_paths()
     folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     installed = tuple(os.path.join(folder, "") for folder in (*folders, os.path.dirname(os.path.dirname(__file__))))
-    files = {_file(module) for module in list(sys.modules.values())}
+    files = {module_file(module) for module in list(sys.modules.values())}
     return [
         path
         for path in files
@@ -39,7 +39,7 @@ def _loaded() -> list[str]:
     ]
 
 
-def _file(module: object) -> object:
+def module_file(module: object) -> object:
     """Return a module's ``__file__``, without loading it if it is a lazy one; anything may be in ``sys.modules``."""
     try:
         return object.__getattribute__(module, "__dict__").get("__file__")

@@ -94,7 +94,7 @@ class Sources:
         report = os.pread(self.report, os.fstat(self.report).st_size, 0)
         if not report.endswith(b"\0\0"):
             return  # it is still loading, or writing
-        for line in report[:-2].split(b"\0"):
+        for line in filter(None, report[:-2].split(b"\0")):
             modified, length, inode, path = line.split(b" ", 3)
             self._elsewhere[os.fsdecode(path)] = int(modified), int(length), int(inode)
         self.close()
