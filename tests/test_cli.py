@@ -68,6 +68,8 @@ def test_version() -> None:
         (["runner", "-e", "=1"], "-e '=1' is not NAME=VALUE"),
         (["runner", "-q", "-v"], "-q and -v contradict each other"),
         (["./nowhere"], "there is no folder ./nowhere"),
+        (["x" * 256], f"there is no module '{'x' * 256}' in examples; found there: runner"),
+        (["./" + "x" * 256], "there is no folder ./" + "x" * 256),
         (["./aioparcs"], "./aioparcs is not a module: it has no main.py"),
     ],
 )

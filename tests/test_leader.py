@@ -8,11 +8,13 @@ import subprocess
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aioparcs import ClusterError, SettingError
+from aioparcs import ClusterError, SettingError, StartError
 from aioparcs.swarm import open_docker
+from aioparcs.swarm.images import Images
 from aioparcs.swarm.leader import LOCAL, find_leader
 
 VARIABLES = ("LEADER_URL", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
@@ -162,3 +164,10 @@ async def test_a_password_is_not_shown() -> None:
     text = await refused("ssh://ada:secret@localhost")  # nobody is there, or it isn't known
     assert "Docker at ssh://ada:***@localhost: " in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize("folder", ["", "/" + "x" * 256])
+def test_no_module_has_a_name_that_no_folder_can_have(tmp_path: Path, folder: str) -> None:
+    leader: Any = None  # it is not asked
+    with pytest.raises(StartError, match="there is no module of that name"):
+        asyncio.run(Images(leader, [tmp_path]).find("x" * 256, folder))

@@ -295,6 +295,7 @@ async def test_a_path_names_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyP
             {},
             f"there is no module of that name .* in {MODULES}; there are: .*functions, .*talker, tree; PARCS",
         ),
+        ("x" * 256, {}, f"there is no module of that name .* in {MODULES}"),
         ("registry/image:1", {}, "only the swarm engine runs images"),
         ("talker", {"cpus": 0.5}, "the local engine assigns whole CPUs"),
         ("talker", {"cpus": 999_999}, "this program may use"),

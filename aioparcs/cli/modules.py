@@ -56,11 +56,11 @@ def find(name: str, folders: Sequence[Path], *, runner: bool = False) -> Path:
     if is_name and name in there:
         return there[name]
     path = Path(os.path.abspath(name))
-    if path.name == MAIN and path.is_file():
+    if path.name == MAIN and os.path.isfile(path):  # not is_file(), which raises when a name is too long
         return path.parent
-    if (path / MAIN).is_file():
+    if os.path.isfile(path / MAIN):
         return path
-    if path.is_dir():
+    if os.path.isdir(path):
         raise Usage(f"{name} is not a module: it has no {MAIN}")
     if not is_name:
         raise Usage(f"there is no folder {name}")

@@ -89,7 +89,7 @@ def find_module(name: str, folders: list[Path], folder: str = "") -> Path:
             f"./ or / (./{name})",
         )
     for parent in folders:
-        if name not in ("", ".", "..") and (parent / name / "main.py").is_file():
+        if name not in ("", ".", "..") and os.path.isfile(parent / name / "main.py"):  # also too long a name
             return parent / name
     found = find_modules(folders)
     similar = difflib.get_close_matches(name, found, 1)

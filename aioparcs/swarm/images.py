@@ -104,7 +104,7 @@ class Images:
             StartError: there is none; it says how a module without a folder is started.
         """
         for folder in folders:
-            if module not in ("", ".", "..") and (folder / module / "main.py").is_file():
+            if module not in ("", ".", "..") and os.path.isfile(folder / module / "main.py"):
                 return folder / module
         image = f"{registry_address(None) or 'registry:5000'}/{module}:latest"
         if "PARCS_IMAGES" in os.environ:
@@ -121,7 +121,7 @@ class Images:
 
 def _module_at(folder: str) -> Path | None:
     """Find the module that is said to be in a folder."""
-    return Path(folder) if folder and (Path(folder) / "main.py").is_file() else None
+    return Path(folder) if folder and os.path.isfile(os.path.join(folder, "main.py")) else None
 
 
 def is_reference(module: str) -> bool:
