@@ -17,12 +17,12 @@ import pytest
 
 from aioparcs import BuildError, SettingError, StartError
 from aioparcs.build import base_image, image_name, install
-from aioparcs.build.dockerfile import bases, module_context
+from aioparcs.build.dockerfile import bases, module_context, pack_module
 from aioparcs.build.transcript import Transcript
 from aioparcs.settings import VERSION
 from aioparcs.swarm.credentials import all_registries, one_registry
 from aioparcs.swarm.names import check_request, wheel_folder
-from aioparcs.swarm.source import Context, module_files
+from aioparcs.swarm.source import Context, module_files, source_tag
 
 Module = Callable[..., Path]
 BASE = "registry:5000/aioparcs/python:1"
@@ -52,7 +52,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def packed(context: Context) -> tuple[str, dict[str, tarfile.TarInfo], dict[str, bytes]]:
     file = io.BytesIO()
-    content = context.pack(file)
+    content = context.pack(file).content
     with tarfile.open(fileobj=file) as tar:
         members = {member.name: member for member in tar}
         return content, members, {name: tar.extractfile(m).read() for name, m in members.items() if m.isfile()}  # type: ignore[union-attr]
@@ -216,6 +216,33 @@ def test_the_hash_changes_with(module: Module, change: Callable[[Path], None]) -
     before = content(folder)
     change(folder)
     assert content(folder) != before
+
+
+class Edited(io.BytesIO):
+    """A tar's file; something in the folder changes just when it has been packed."""
+
+    def __init__(self, edit: Callable[[], object]) -> None:
+        super().__init__()
+        self._edit = edit
+
+    def seek(self, *where: int) -> int:
+        self._edit()
+        return super().seek(*where)
+
+
+@pytest.mark.parametrize("files", [{}, {"Dockerfile": "FROM scratch", ".dockerignore": ".dockerignore"}])
+def test_the_tag_of_the_source_is_that_of_what_was_packed(module: Module, files: dict[str, str]) -> None:
+    folder = module(**files)
+    before = source_tag(folder)
+    packed, _ = pack_module(folder, BASE, None, Edited(lambda: (folder / "main.py").write_text("print(2)\n")))
+    assert packed.tag == before != source_tag(folder)
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "Dockerfile"])
+def test_a_build_is_refused_if_what_it_installs_changes_while_it_is_packed(module: Module, name: str) -> None:
+    folder = module(**{name: "FROM one"})
+    with pytest.raises(BuildError, match="what it requires changed while it was packed; build it again"):
+        pack_module(folder, BASE, None, Edited(lambda: (folder / name).write_text("FROM two")))
 
 
 def test_links_stay_links_and_sockets_stay_out(module: Module) -> None:

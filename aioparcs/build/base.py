@@ -69,7 +69,7 @@ async def build_base(
             packed = await asyncio.to_thread(context.pack, file)
         except (OSError, PackageNotFoundError) as error:
             raise BuildError(NAME, "", f"its wheels can't be read: {error}") from error
-        content = await work.identify([packed, arguments], [python], needed=True)
+        content = await work.identify([packed.content, arguments], [python], needed=True)
         return await work.carry_out(file, content, push=bool(address), tags=(VERSION,), arguments=arguments)
 
 

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 from aioparcs.errors import BuildError
 from aioparcs.local.requirements import Requirements, read_requirements
-from aioparcs.swarm.source import IGNORE, Context, module_files
+from aioparcs.swarm.source import IGNORE, Context, Packed, module_files
 
-__all__ = ["DOCKERFILE", "bases", "find_wheels", "module_context", "own_pip", "write_dockerfile"]
+__all__ = ["DOCKERFILE", "bases", "find_wheels", "module_context", "own_pip", "pack_module", "write_dockerfile"]
 
 DOCKERFILE = "Dockerfile"
 # Folders of the context: what becomes /parcs, and what is only needed to install packages.
@@ -76,20 +77,40 @@ def module_context(folder: Path, base: str, wheels: Path | None) -> tuple[Contex
     """
     context, found = Context(), module_files(folder)
     if (folder / DOCKERFILE).is_file():
-        if (folder / IGNORE).is_file():
-            found[IGNORE] = folder / IGNORE  # Docker reads it once more, and leaves out what it names
-        for name, path in found.items():
-            context.add(name, path)
+        context.add_source(found)
+        if (folder / IGNORE).is_file() and IGNORE not in found:
+            context.add(IGNORE, folder / IGNORE)  # Docker reads it once more, and leaves out what it names
         return context, tuple(bases((folder / DOCKERFILE).read_text(encoding="utf-8-sig")))
     if "main.py" not in found:
         raise BuildError(folder.name, "", f"its {IGNORE} leaves out main.py")
-    for name, path in found.items():
-        context.add(f"{MODULE}/{name}", path)
+    context.add_source(found, f"{MODULE}/")
     needed = read_requirements(folder, python=None)
     if needed.names:
         _add_packages(context, folder, needed, wheels)
     context.add(DOCKERFILE, write_dockerfile(base, needed).encode())
     return context, (base,)
+
+
+def pack_module(folder: Path, base: str, wheels: Path | None, file: IO[bytes]) -> tuple[Packed, tuple[str, ...]]:
+    """
+    Write what `module_context` collects into a tar; return its hashes, and the images that the build begins with.
+
+    Raises:
+        BuildError: what the module requires can't be read, or changed meanwhile: the tag of its source would promise
+            packages that are not in the image.
+    """
+    before = _read_needs(folder)
+    context, images = module_context(folder, base, wheels)
+    packed = context.pack(file)
+    if _read_needs(folder) != before:
+        raise BuildError(folder.name, "", "what it requires changed while it was packed; build it again")
+    return packed, images
+
+
+def _read_needs(folder: Path) -> str | Requirements:
+    if (folder / DOCKERFILE).is_file():
+        return (folder / DOCKERFILE).read_text(encoding="utf-8-sig")
+    return read_requirements(folder, python=None)
 
 
 def write_dockerfile(base: str, needed: Requirements) -> str:

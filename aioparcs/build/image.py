@@ -13,13 +13,13 @@ from typing import IO, NamedTuple
 from aiodocker import Docker, DockerError
 
 from aioparcs.build.daemon import inspect_image, published_digest, stream
-from aioparcs.build.dockerfile import DOCKERFILE, module_context
+from aioparcs.build.dockerfile import DOCKERFILE, pack_module
 from aioparcs.build.transcript import Says, Transcript
 from aioparcs.errors import BuildError, StartError
 from aioparcs.swarm import credentials
 from aioparcs.swarm.api import wait_until
 from aioparcs.swarm.names import base_image, check_request, image_name, wheel_folder
-from aioparcs.swarm.source import HASH_DIGITS, source_tag
+from aioparcs.swarm.source import HASH_DIGITS
 
 __all__ = ["BuiltImage", "Work", "build"]
 
@@ -102,15 +102,13 @@ class Work:
         self._state("packing")
         with TemporaryFile() as file:
             try:
-                context, bases = await asyncio.to_thread(module_context, folder, base, wheels)
-                packed = await asyncio.to_thread(context.pack, file)
-                source = await asyncio.to_thread(source_tag, folder)
+                packed, bases = await asyncio.to_thread(pack_module, folder, base, wheels, file)
             except StartError as error:
                 raise BuildError(self._module, "", error.reason) from error
             except (OSError, UnicodeDecodeError) as error:
                 raise BuildError(self._module, "", f"its folder can't be read: {error}") from error
-            content = await self.identify(packed, bases, needed=not (folder / DOCKERFILE).is_file())
-            return await self.carry_out(file, content, push=push, tags=(source, *([tag] if tag else [])))
+            content = await self.identify(packed.content, bases, needed=not (folder / DOCKERFILE).is_file())
+            return await self.carry_out(file, content, push=push, tags=(packed.tag, *([tag] if tag else [])))
 
     async def identify(self, packed: object, bases: Sequence[str], *, needed: bool) -> str:
         """

@@ -12,13 +12,13 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from docker.utils.build import PatternMatcher, exclude_paths
 
-__all__ = ["HASH_DIGITS", "IGNORE", "Context", "module_files", "source_tag"]
+__all__ = ["HASH_DIGITS", "IGNORE", "Context", "Packed", "module_files", "source_tag"]
 
 IGNORE = ".dockerignore"
 HASH_DIGITS = 12  # of a hash, in a tag
@@ -57,10 +57,9 @@ def source_tag(folder: Path) -> str:
         OSError: the folder can't be read.
     """
     context = Context()
-    for name, path in module_files(folder).items():
-        context.add(name, path)
+    context.add_source(module_files(folder))
     with open(os.devnull, "wb") as file:  # the hash alone is wanted
-        return f"source-{context.pack(file)[:HASH_DIGITS]}"
+        return context.pack(file).tag
 
 
 def _followed(name: str, path: Path, above: tuple[Path, ...], matcher: PatternMatcher) -> Iterator[tuple[str, Path]]:
@@ -89,43 +88,68 @@ def _leads_out(path: Path, root: Path) -> bool:
     return os.path.isabs(os.readlink(path)) or not Path(os.path.realpath(path)).is_relative_to(root)
 
 
+class Packed(NamedTuple):
+    """
+    What a tar is made of; times and owners are not part of it.
+
+    Attributes:
+        content: a hash of all its names, modes and bytes.
+        tag: the tag of the module's source in it, by a hash of the same of its own files only, see `source_tag`.
+    """
+
+    content: str
+    tag: str
+
+
 class Context:
     """A tar in the making."""
 
     def __init__(self) -> None:
         self._sources: dict[str, Path | bytes] = {}
+        self._own: dict[str, str] = {}  # the names of the module's files in its folder, by those in the tar
 
     def add(self, name: str, source: Path | bytes) -> None:
         """Add a file, folder or link under a name, or a file of the bytes given; a folder comes without its content."""
         self._sources[name] = source
 
-    def pack(self, file: IO[bytes]) -> str:
+    def add_source(self, files: Mapping[str, Path], folder: str = "") -> None:
+        """Add the files of a module, see `module_files`, below a folder of the tar."""
+        for name, path in files.items():
+            self.add(folder + name, path)
+            self._own[folder + name] = name
+
+    def pack(self, file: IO[bytes]) -> Packed:
         """
-        Write the tar, and give the hash of its names, modes and bytes; times and owners are no part of it.
+        Write the tar, and return the hashes of what was written.
 
         Raises:
             OSError: something can't be read, or changed while it was.
         """
-        hashed = hashlib.sha256()
+        content, own = hashlib.sha256(), hashlib.sha256()
         with tarfile.open(mode="w", fileobj=file) as tar:
             for name in sorted(self._sources):
-                _pack(tar, name, self._sources[name], hashed)
+                entry = _pack(tar, name, self._sources[name])
+                # repr: no two entries read alike
+                content.update(repr((name, entry)).encode(errors="surrogateescape"))
+                if name in self._own:
+                    own.update(repr((self._own[name], entry)).encode(errors="surrogateescape"))
         file.seek(0)
-        return hashed.hexdigest()
+        return Packed(content.hexdigest(), f"source-{own.hexdigest()[:HASH_DIGITS]}")
 
 
-def _pack(tar: tarfile.TarFile, name: str, source: Path | bytes, hashed: hashlib._Hash) -> None:
+def _pack(tar: tarfile.TarFile, name: str, source: Path | bytes) -> tuple[object, ...] | None:
+    """Write one entry, and return all that tells it from another one under its name."""
     info = tarfile.TarInfo(name)
     if isinstance(source, bytes):
         info.size = len(source)
         with io.BytesIO(source) as file:
-            return _add(tar, info, file, hashed)
+            return _add(tar, info, file)
     status = source.lstat()
     info.mode, info.mtime = stat.S_IMODE(status.st_mode), int(status.st_mtime)
     if stat.S_ISREG(status.st_mode):
         with source.open("rb") as file:
             info.size = os.fstat(file.fileno()).st_size
-            return _add(tar, info, file, hashed)
+            return _add(tar, info, file)
     if stat.S_ISLNK(status.st_mode):
         info.type, info.linkname = tarfile.SYMTYPE, os.readlink(source)
         info.mode = 0o777
@@ -133,13 +157,13 @@ def _pack(tar: tarfile.TarFile, name: str, source: Path | bytes, hashed: hashlib
         info.type = tarfile.DIRTYPE
     else:
         return None  # sockets, pipes and devices have no place in an image
-    return _add(tar, info, None, hashed)
+    return _add(tar, info, None)
 
 
-def _add(tar: tarfile.TarFile, info: tarfile.TarInfo, file: IO[bytes] | None, hashed: hashlib._Hash) -> None:
-    head = repr((info.name, info.type, info.mode, info.linkname, info.size))  # repr: no two heads read alike
-    hashed.update(head.encode(errors="surrogateescape"))
+def _add(tar: tarfile.TarFile, info: tarfile.TarInfo, file: IO[bytes] | None) -> tuple[object, ...]:
+    hashed = hashlib.sha256()
     tar.addfile(info, _Watched(file, hashed) if file else None)
+    return info.type, info.mode, info.linkname, info.size, hashed.hexdigest()
 
 
 class _Watched(io.RawIOBase):
