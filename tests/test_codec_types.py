@@ -1,3 +1,4 @@
+import sys
 from dataclasses import InitVar, dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -194,16 +195,29 @@ class Shape:
     corner: tuple[int, tuple[str, float]] | None = None
     named: dict[str, tuple[int, int]] = field(default_factory=dict)
     either: list[int] | tuple[int, ...] = field(default_factory=list)
+    maybe: dict[str, tuple[int, int]] | None = None
     loose: Any = None
     plain: list[int] = field(default_factory=list)
 
 
 def test_tuples_of_a_dataclass_arrive_where_its_annotations_say_so() -> None:
-    shape = Shape((1, 2), [(1, "a"), (2, "b")], (1, ("x", 0.5)), {"k": (3, 4)}, plain=[5])
+    shape = Shape((1, 2), [(1, "a"), (2, "b")], (1, ("x", 0.5)), {"k": (3, 4)}, maybe={"k": (5, 6)}, plain=[5])
     assert back(shape) == shape
     assert back(Shape(corner=None)) == Shape()
     assert back(Shape(loose=(1, 2))).loose == [1, 2]
     assert back(Shape(either=[1])).either == [1]
+
+
+def test_annotations_are_read_once_and_not_for_each_value() -> None:
+    body, _ = codec.encode_inline(Shape(pairs=[(number, "a") for number in range(100)]))
+    codec.decode(body)
+    calls: list[str] = []
+    sys.setprofile(lambda frame, event, _: calls.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        codec.decode(body)
+    finally:
+        sys.setprofile(None)
+    assert len(calls) < 150
 
 
 def test_annotations_that_can_not_be_evaluated_are_read_as_text() -> None:

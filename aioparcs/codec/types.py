@@ -43,6 +43,7 @@ named: dict[str, UserType] = {}
 registered: dict[type, UserType] = {}
 
 T = TypeVar("T")
+_Make = Callable[[Any], Any]
 
 
 @overload
@@ -127,20 +128,23 @@ def _field_values(value: Any) -> dict[str, Any]:
     return values
 
 
-def _rebuilder(cls: Any) -> Callable[[Any], Any]:
+def _rebuilder(cls: Any) -> _Make:
     """Return what makes an instance of a dataclass from its fields."""
     known = {field.name: field for field in fields(cls)}
-    hints: dict[str, Any] = {}
+    makers: dict[str, _Make | None] | None = None
 
     def rebuild(values: Any) -> Any:
-        if not hints:  # not before: annotations may name classes that come later in the module
-            hints.update(_hints(cls))
+        nonlocal makers
+        if makers is None:  # not before: annotations may name classes that come later in the module
+            hints = _hints(cls)
+            makers = {name: _retupler(hints[name]) for name in known}
         if type(values) is not dict or not known.keys() >= values.keys():
             raise TypeError("these are not its fields")
         instance = object.__new__(cls)
         for name, field in known.items():
-            value = _with_tuples(values[name], hints[name]) if name in values else _default(field)
-            object.__setattr__(instance, name, value)
+            value = values[name] if name in values else _default(field)
+            make = makers[name]
+            object.__setattr__(instance, name, make(value) if make and name in values else value)
         return instance
 
     return rebuild
@@ -154,24 +158,48 @@ def _hints(cls: type) -> dict[str, Any]:
         return {field.name: field.type for field in fields(cls)}
 
 
-def _with_tuples(value: Any, hint: Any) -> Any:
-    """Return a value that has arrived with the tuples that its annotation names: on the wire they are lists."""
-    if isinstance(value, list):
-        if isinstance(hint, str):
-            return tuple(value) if re.match(r"(typing\.)?[tT]uple\b", hint) else value
+def _retupler(hint: Any) -> _Make | None:
+    """
+    Return what gives a value that has arrived the tuples that its annotation names: on the wire they are lists.
+
+    None if it names no tuples. The annotation is read here and not for each value: that takes ten times as long.
+    """
+    makers: dict[type, _Make] = {}
+    if isinstance(hint, str):
+        if re.match(r"(typing\.)?[tT]uple\b", hint):
+            makers[list] = tuple
+    else:
         options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-        kinds = [kind for kind in options if (get_origin(kind) or kind) in (list, tuple)]
-        if len(kinds) != 1:
-            return value  # the annotation says nothing of it, or admits both
-        origin, inner = get_origin(kinds[0]) or kinds[0], get_args(kinds[0])
-        if origin is tuple:
-            each = inner[:1] * len(value) if inner[1:] == (...,) else inner
-            each = each if len(each) == len(value) else (Any,) * len(value)
-            return tuple(map(_with_tuples, value, each))
-        if inner and "tuple" in repr(inner).lower():
-            return [_with_tuples(item, inner[0]) for item in value]
-    elif isinstance(value, dict) and get_origin(hint) is dict and "tuple" in repr(hint).lower():
-        return {key: _with_tuples(item, get_args(hint)[1]) for key, item in value.items()}
+        for origins, arrives in (((list, tuple), list), ((dict,), dict)):
+            kinds = [kind for kind in options if (get_origin(kind) or kind) in origins]
+            if len(kinds) == 1 and (make := _maker(get_origin(kinds[0]) or kinds[0], get_args(kinds[0]))):
+                makers[arrives] = make  # else the annotation says nothing of it, or admits both
+    return (lambda value: makers.get(type(value), _as_it_is)(value)) if makers else None
+
+
+def _maker(kind: type, inner: tuple[Any, ...]) -> _Make | None:
+    """Return what makes a list, a tuple or a dict with the tuples of its annotation; None if it has none."""
+    each = [_retupler(hint) for hint in inner]
+    if kind is tuple:
+        return _tuple_maker([make or _as_it_is for make in each], inner[1:] == (...,)) if any(each) else tuple
+    make = each[-1] if each else None
+    if make is None:
+        return None
+    if kind is list:
+        return lambda items: list(map(make, items))
+    return lambda items: {key: make(item) for key, item in items.items()}
+
+
+def _tuple_maker(each: list[_Make], repeated: bool) -> _Make:
+    """Return what makes a tuple with other tuples in it; one of another length than annotated has none."""
+    if repeated:
+        return lambda items: tuple(map(each[0], items))
+    return lambda items: tuple(
+        [make(item) for make, item in zip(each, items, strict=True)] if len(items) == len(each) else items
+    )
+
+
+def _as_it_is(value: Any) -> Any:
     return value
 
 
