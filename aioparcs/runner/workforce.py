@@ -11,7 +11,7 @@ from aioparcs.address import Address
 from aioparcs.channel import Channel, introduce_v1
 from aioparcs.engine import Engine, Observer, WorkerGroup, WorkerSpec
 from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, StartError
-from aioparcs.runner.hold import Hold, Request
+from aioparcs.runner.hold import Hold, Request, Requests
 from aioparcs.runner.hub import Hub
 from aioparcs.runner.launchers import Launcher, Worker
 from aioparcs.settings import Settings
@@ -50,7 +50,7 @@ class Workforce:
         self._holds: dict[int, Hold] = {}  # the latest of each launcher
         self._failed: dict[Hold, None] = {}  # those that are kept for having failed, the oldest first
         self._jobs: set[asyncio.Task[None]] = set()
-        self._requests: dict[int, Request] = {}  # by the number of each of their workers that is left
+        self._requests = Requests()
 
     def open(self) -> None:
         """Begin."""
@@ -69,7 +69,7 @@ class Workforce:
 
     async def aclose(self) -> None:
         """Let go of everything, however the job ended."""
-        requests = {id(request): request for request in self._requests.values()}.values()
+        requests = self._requests.all()
         for request in requests:
             request.timer.cancel()
         for job in self._jobs:
@@ -140,7 +140,7 @@ class Workforce:
         hold.workers += len(workers)
         timer = asyncio.get_running_loop().call_later(self._settings.start_timeout, self._expire, group, workers)
         request = Request(group, hold, {worker.worker for worker in workers}, timer)
-        self._requests.update(dict.fromkeys(request.left, request))
+        self._requests.add(request)
 
     def ask(self, group: WorkerGroup, workers: Sequence[Worker], parent: Address | None = None) -> None:
         """
@@ -237,15 +237,14 @@ class Workforce:
 
     def _ended(self, worker: int) -> None:
         """Take note that a worker has ended, and let go of its group when it was the last one."""
-        request = self._requests.pop(worker, None)
+        request = self._requests.end(worker)
         if request:
-            request.left.discard(worker)
-            if not request.left:
-                request.timer.cancel()
             request.hold.workers -= 1
             self._let_go(request.hold)
-            for placement in request.group.placements:
-                self._forget_launcher(placement.launcher)
+            if not request.left:
+                request.timer.cancel()
+                for placement in request.group.placements:
+                    self._forget_launcher(placement.launcher)
         self.on_end(worker)
 
     def _let_go(self, hold: Hold) -> None:
@@ -272,10 +271,7 @@ class Workforce:
     def _forget_launcher(self, slot: int) -> None:
         """Let go of a launcher that is gone, once all of its workers are: a runner may start others for days."""
         launcher = self._hub.launchers.get(slot)
-        if launcher is None or not launcher.is_gone or slot not in self._supervised:
-            return
-        groups = (request.group for request in self._requests.values())
-        if not any(placement.launcher == slot for group in groups for placement in group.placements):
+        if launcher and launcher.is_gone and slot in self._supervised and not self._requests.need(slot):
             self._supervised.discard(slot)
             self.own(self._bury(launcher))
 
@@ -330,7 +326,8 @@ class Workforce:
         """Give up what didn't come in time."""
         for task in tasks:
             if not task.is_connected and task.start_error is None:
-                waits_for = next((one.waits_for for one in self._launchers() if task.worker in one.tasks), "")
+                launcher = self._hub.launchers.get(task.launcher)
+                waits_for = launcher.waits_for if launcher else ""
                 task.give_up(
                     f"it was not connected within {self._settings.start_timeout:g} s (PARCS_START_TIMEOUT): "
                     f"{waits_for or 'does its main.py reach serve(...)?'}"
@@ -341,6 +338,6 @@ class Workforce:
 
     def kill(self, task: Worker, number: int) -> None:
         """Have a worker's launcher end it by a signal."""
-        for launcher in self._launchers():
-            if task.worker in launcher.tasks:
-                launcher.kill(task.worker, number)
+        launcher = self._hub.launchers.get(task.launcher)
+        if launcher and task.worker in launcher.tasks:
+            launcher.kill(task.worker, number)
