@@ -5,6 +5,7 @@ import gzip
 import os
 import shelve
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -107,7 +108,10 @@ async def test_other_ends_write_it_too(tmp_path: Path, end: str, code: int) -> N
     assert (tmp_path / "late" / "at_end").read_text() == "ran"
     *event, error = witness.events[-1]
     assert event == ["ended", "late", 0]
-    assert (error or "").startswith(f"ended with exit code {code}" if code else "")
+    if code:
+        assert error.startswith(f"ended with exit code {code}")
+    else:
+        assert error is None
 
 
 SHARING = """
@@ -167,12 +171,21 @@ serve(total, remove, fork={fork})
 """
 
 
+@pytest.fixture
+def segment() -> Iterator[Path]:
+    """Make shared memory as SharedMemory does, but without a tracker in this process."""
+    path = Path("/dev/shm", f"aioparcs-{os.getpid()}")
+    path.write_bytes(bytes(range(10)))
+    yield path
+    path.unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize("top", ["", "import multiprocessing.shared_memory"], ids=["late", "early"])
 @pytest.mark.parametrize("fork", [True, False])
-async def test_memory_that_a_worker_attached_to_outlives_it(tmp_path: Path, fork: bool, top: str) -> None:
+async def test_memory_that_a_worker_attached_to_outlives_it(
+    tmp_path: Path, segment: Path, fork: bool, top: str
+) -> None:
     witness = Witness()
-    segment = Path("/dev/shm", f"aioparcs-{os.getpid()}")  # as SharedMemory makes it, without a tracker in this process
-    segment.write_bytes(bytes(range(10)))  # noqa: ASYNC240  # quick
     async with job(module(tmp_path, "attaching", ATTACHING.format(fork=fork, top=top)), witness=witness) as runner:
         for _ in range(2):
             async with runner.start("attaching") as t:

@@ -165,11 +165,19 @@ async def test_when_there_are_too_many_the_oldest_makes_room_when_it_has_had_its
                 await goes_on(t)
 
 
-async def test_a_worker_that_is_turned_away_dials_again() -> None:
-    async with scene(max_unauthenticated=1, start_timeout=15.0) as (runner, _, witness):
-        async with runner.start_many("talker", 12) as tasks:
-            await asyncio.gather(*map(goes_on, tasks))
-        assert runner.strangers == 0 or "too many connections" in witness.notes[0]
+@pytest.mark.parametrize("who", ["launcher", "worker"])
+async def test_who_is_turned_away_dials_again(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    monkeypatch.setattr(reception, "_GRACE", 60.0)
+    async with scene(max_unauthenticated=1, start_timeout=15.0) as (runner, job, witness):
+        if who == "worker":
+            await runner.start("talker")  # the next one's launcher is there already
+        async with dialled(job):
+            await until(lambda: runner._hub._reception._arriving)
+            starting = asyncio.ensure_future(runner.start("talker"))
+            await until(lambda: runner.strangers)
+            assert "too many connections" in witness.notes[0]
+            assert not starting.done()
+        await goes_on(await starting)
 
 
 # Those who do, or pretend to

@@ -17,6 +17,8 @@ import pytest
 from aioparcs import Address, ConnectionLost, HandshakeError
 from aioparcs.transport import Listener, dial, is_of_another_user, keep_alive, listen
 from aioparcs.transport import listener as listeners
+from tests.jobs import until
+from tests.leaks import Snapshot
 
 LOCAL = Address("tcp", "127.0.0.1")
 KINDS = pytest.mark.parametrize(
@@ -121,14 +123,19 @@ async def test_dialling_nobody_ends_at_the_deadline() -> None:
 async def test_a_cancelled_dial_leaves_nothing() -> None:
     expect_failed_handshakes()
     async with echoing(tls=True) as listener:
-        for steps in range(12):
+        assert await ask(listener.address) == b"anyone?\n"  # now the loop has opened what it needs for itself
+        before, steps, dialling = Snapshot.take(), 0, asyncio.ensure_future(dial(listener.address))
+        while not dialling.done():  # cancelled at each of its steps, until it takes no more than these
+            dialling.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await dialling
+            await until(lambda: not before.leaks())
+            steps += 1
             dialling = asyncio.ensure_future(dial(listener.address))
             for _ in range(steps):
                 await asyncio.sleep(0)
-            dialling.cancel()
-            await asyncio.wait([dialling])
-            if not dialling.cancelled():
-                dialling.result()[1].close()
+        assert steps > 3
+        dialling.result()[1].close()
 
 
 @pytest.mark.parametrize("fingerprint", ["0" * 64, "nonsense"])
