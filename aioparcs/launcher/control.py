@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 import socket
 from typing import Any
@@ -23,12 +22,13 @@ from aioparcs.auth import Role
 from aioparcs.channel import COUNT, Body, Link, control_link, integer, number, optional, read_body
 from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel
 from aioparcs.launcher.connect import connect
+from aioparcs.launcher.limits import too_few_files
 from aioparcs.launcher.memory import OUT_OF_MEMORY, count_oom_kills
 from aioparcs.launcher.nursery import MESSAGE_SIZE
 from aioparcs.launcher.output import Output
 from aioparcs.launcher.place import Home
 from aioparcs.settings import Settings
-from aioparcs.transport import keep_alive, raise_file_limit, wait_silent
+from aioparcs.transport import file_limit, keep_alive, raise_file_limit, wait_silent
 from aioparcs.wire import Frame, FrameType
 
 __all__ = ["Control"]
@@ -148,7 +148,7 @@ class Control:
     ) -> None:
         room = min(count, max(0, _free_descriptors() - self._on_their_way))
         for worker in range(first + room, first + count):
-            self._output.finish(worker, None, _too_few_descriptors())
+            self._output.finish(worker, None, too_few_files())
         if room:
             self._alive += room
             self._on_their_way += room
@@ -225,7 +225,7 @@ class Control:
 
     def _turn_away(self, worker: int) -> None:
         """Do without a worker whose output can't be read: something else took the descriptor that was free."""
-        self._output.finish(worker, None, _too_few_descriptors())
+        self._output.finish(worker, None, too_few_files())
         self._turned_away.add(worker)
         task = asyncio.create_task(self._ask("kill", worker, signal.SIGKILL))
         self._asked.add(task)
@@ -237,9 +237,4 @@ class Control:
 
 def _free_descriptors() -> int:
     """Tell how many workers' outputs can still be read: each needs a descriptor here."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(os.listdir("/proc/self/fd")) - _SPARE_DESCRIPTORS
-
-
-def _too_few_descriptors() -> str:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return f"its launcher may have {limit} open files (ulimit -n): raise that or start fewer"
+    return file_limit() - len(os.listdir("/proc/self/fd")) - _SPARE_DESCRIPTORS

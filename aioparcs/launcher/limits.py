@@ -7,7 +7,9 @@ import resource
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["free_cpus", "keep", "why_not_kept"]
+from aioparcs.transport import file_limit
+
+__all__ = ["free_cpus", "keep", "too_few_files", "why_not_kept"]
 
 # Bytes that a worker needs, besides what it shares, to run at all: its loop, its buffers, a thread's stack.
 _WORKER_MEMORY = 16 << 20
@@ -51,6 +53,11 @@ def free_cpus(worker: int, count: int) -> set[int]:
     """Choose ``count`` of this process's CPUs for a worker, so that its neighbours get others."""
     allowed = sorted(os.sched_getaffinity(0))
     return {allowed[(worker * count + i) % len(allowed)] for i in range(count)}
+
+
+def too_few_files() -> str:
+    """Return what to do when the launcher can open no more files."""
+    return f"its launcher may have {file_limit()} open files (ulimit -n): raise that or start fewer"
 
 
 def _held() -> int:

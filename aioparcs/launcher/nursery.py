@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import resource
 import select
 import signal
 import socket
@@ -34,7 +33,7 @@ from aioparcs.launcher.child import (
 )
 from aioparcs.launcher.children import Children
 from aioparcs.launcher.leaving import Inheritance, flush_output
-from aioparcs.launcher.limits import why_not_kept
+from aioparcs.launcher.limits import too_few_files, why_not_kept
 from aioparcs.launcher.place import Home, Place, pass_token
 from aioparcs.launcher.sound import fork_quietly
 
@@ -250,8 +249,7 @@ def _why_no_process(error: OSError) -> str:
     """Name the limit that kept a worker from being made, and what to do."""
     text = f"can't make a process for it: {error.strerror}"
     if error.errno in (errno.EMFILE, errno.ETOOMANYREFS):
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return f"{text}; its launcher may have {limit} (ulimit -n): raise that or start fewer"
+        return f"{text}; {too_few_files()}"
     if error.errno == errno.EAGAIN:
         return f"{text}; this user may have no more (ulimit -u), or the container (pids limit): start fewer"
     return text

@@ -19,8 +19,7 @@ from aioparcs.local.launchers import Launcher, Launchers
 from aioparcs.local.modules import find_module, module_folders
 from aioparcs.local.process import Process
 from aioparcs.local.sources import Sources, Tree
-from aioparcs.task import os_reason
-from aioparcs.transport import Listener, listen
+from aioparcs.transport import Listener, listen, os_reason
 
 __all__ = ["LocalEngine"]
 

@@ -21,12 +21,13 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from aioparcs.ending import in_full
 from aioparcs.engine import Observer
 from aioparcs.errors import StartError
 from aioparcs.local.process import Process
 from aioparcs.local.requirements import Requirements, read_requirements
 from aioparcs.settings import VERSION
-from aioparcs.task import in_full, os_reason
+from aioparcs.transport import os_reason
 
 __all__ = ["Environments"]
 

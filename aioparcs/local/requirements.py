@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aioparcs.errors import StartError
-from aioparcs.task import os_reason
+from aioparcs.transport import os_reason
 
 __all__ = ["Requirements", "read_requirements"]
 

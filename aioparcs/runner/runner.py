@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from aioparcs.display import Console, Shield
+from aioparcs.ending import in_full
 from aioparcs.engine import Engine, Job, Observer, WorkerSpec, observer
 from aioparcs.entry import check_may_direct
 from aioparcs.local import module_folders
@@ -20,7 +21,7 @@ from aioparcs.runner.hub import Hub
 from aioparcs.runner.workforce import Workforce
 from aioparcs.settings import Settings, misspelt
 from aioparcs.starter import Starter
-from aioparcs.task import Task, in_full
+from aioparcs.task import Task
 from aioparcs.transport import Listener
 
 __all__ = ["Runner"]

@@ -1,40 +1,20 @@
-"""Endings that a cancellation must not cut short."""
+"""How workers end together."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable
 
+from aioparcs.ending import in_full
 from aioparcs.task.task import Task
 
-__all__ = ["Note", "finish_all", "in_full", "kill_all"]
+__all__ = ["Note", "finish_all", "kill_all"]
 
-_T = TypeVar("_T")
 # Tells people something about a module.
 Note = Callable[[str, str], object]
 # Seconds of waiting for workers to finish after which people are told of it.
 _UNNOTICED = 2.0
-
-
-async def in_full(ending: Awaitable[_T]) -> _T:
-    """
-    Wait for something to end, however often the caller is cancelled meanwhile; its cancellation is raised after that.
-
-    For what ends soon by itself, and would leave processes behind if it didn't. Some cancel only once (asyncio's
-    timeouts), some whenever the task waits (anyio's scopes).
-    """
-    job = asyncio.ensure_future(ending)
-    cancelled: asyncio.CancelledError | None = None
-    while not job.done():
-        try:
-            await asyncio.wait([job])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled from (None if job.cancelled() else job.exception())
-    return job.result()
 
 
 async def kill_all(tasks: Collection[Task]) -> None:

@@ -6,15 +6,9 @@ certificate of its own, made for it and pinned by its fingerprint in its address
 """
 
 from aioparcs.transport.dialling import FIRST_PAUSE, LONGEST_PAUSE, dial, dial_now
+from aioparcs.transport.files import file_limit, os_reason, raise_file_limit
 from aioparcs.transport.listener import Listener, listen
-from aioparcs.transport.sockets import (
-    file_limit,
-    is_of_another_user,
-    keep_alive,
-    raise_file_limit,
-    streams_of,
-    wait_silent,
-)
+from aioparcs.transport.sockets import is_of_another_user, keep_alive, streams_of, wait_silent
 
 __all__ = [
     "FIRST_PAUSE",
@@ -26,6 +20,7 @@ __all__ = [
     "is_of_another_user",
     "keep_alive",
     "listen",
+    "os_reason",
     "raise_file_limit",
     "streams_of",
     "wait_silent",

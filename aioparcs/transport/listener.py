@@ -12,7 +12,8 @@ from aioparcs.address import Address
 from aioparcs.errors import ConnectionLost
 from aioparcs.settings import Settings
 from aioparcs.transport.certificates import server_context
-from aioparcs.transport.sockets import bind, bound_address, file_limit, streams_of
+from aioparcs.transport.files import file_limit
+from aioparcs.transport.sockets import bind, bound_address, streams_of
 
 __all__ = ["Listener", "listen"]
 

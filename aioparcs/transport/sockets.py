@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import socket
 import struct
 from typing import Any
@@ -15,10 +14,8 @@ __all__ = [
     "abstract_name",
     "bind",
     "bound_address",
-    "file_limit",
     "is_of_another_user",
     "keep_alive",
-    "raise_file_limit",
     "streams_of",
     "wait_silent",
 ]
@@ -38,21 +35,6 @@ async def streams_of(sock: socket.socket, **tls: Any) -> tuple[asyncio.StreamRea
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, **tls)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
-
-
-def raise_file_limit() -> None:
-    """Allow as many open files as the system lets this process have: each connection is one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (OSError, ValueError):
-            pass  # the hard limit is beyond what the kernel allows
-
-
-def file_limit() -> int:
-    """Return how many files this process may have open."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def is_of_another_user(transport: asyncio.BaseTransport) -> bool:

@@ -1,0 +1,33 @@
+"""How many files this process may have open, each connection being one, and what its errors mean."""
+
+from __future__ import annotations
+
+import errno
+import resource
+
+__all__ = ["file_limit", "os_reason", "raise_file_limit"]
+
+
+def file_limit() -> int:
+    """Return how many files this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets this process have: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            pass  # the hard limit is beyond what the kernel allows
+
+
+def os_reason(error: OSError) -> str:
+    """Return what went wrong, for people; at the limit of open files also what to do."""
+    if error.errno == errno.EMFILE:
+        return (
+            f"this process has as many files open as it may, {file_limit()} (RLIMIT_NOFILE): "
+            "raise the limit (ulimit -n), start fewer workers, or close files"
+        )
+    return error.strerror or str(error)
