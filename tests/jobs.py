@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from aioparcs import Runner, Settings
-from aioparcs.engine import Engine, PoolState, observer
+from aioparcs.engine import Engine, Observer, PoolState, observer
 
 __all__ = [
     "ENVIRONMENT",
@@ -36,7 +36,7 @@ PATIENCE = 20.0  # seconds until a condition that should come soon counts as one
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PARCS_", "LEADER_"))}
 
 
-class Witness:
+class Witness(Observer):
     """
     An observer that remembers.
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from aioparcs import Runner, Task
-from aioparcs.display import Console
-from aioparcs.engine import observer
+from aioparcs.engine import Observer, observer
 from aioparcs.wire import FrameType
 from tests import document, stranger
 from tests.notation import same
@@ -49,7 +48,7 @@ async def echo(task: Task, value: Any) -> Any:
     return await task.recv()
 
 
-class Watch(Console):
+class Watch(Observer):
     def __init__(self) -> None:
         self.lines: list[tuple[int | None, str]] = []
         self.told: list[tuple[int, float, float]] = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -13,7 +14,7 @@ from aioparcs.cli.execute import EX_INTERRUPTED, terminable
 from aioparcs.cli.modules import Usage
 from aioparcs.errors import ParcsError, SettingError
 
-__all__ = ["EXIT_CODES", "ask"]
+__all__ = ["EXIT_CODES", "ask", "reported"]
 
 T = TypeVar("T")
 
@@ -31,10 +32,17 @@ Exit codes:
 
 
 def ask(question: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine to its end, and give what it returns."""
+    """Run a command's coroutine to its end, and return what it returns."""
+    with reported():
+        return asyncio.run(question)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn what goes wrong in the block, or interrupts it, into one line and an exit code."""
     try:
         with terminable():
-            return asyncio.run(question)
+            yield
     except SettingError as error:
         raise Usage(str(error)) from None
     except ParcsError as error:

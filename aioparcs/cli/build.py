@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from aioparcs.cli import modules as found
+from aioparcs.cli.asking import reported
 from aioparcs.cli.complete import modules_there
-from aioparcs.cli.execute import EX_INTERRUPTED, terminable
-from aioparcs.errors import BuildError, ClusterError, SettingError
 
 if TYPE_CHECKING:
     from aioparcs.build import BuiltImage
@@ -68,15 +66,8 @@ def build(module: tuple[str, ...], modules: str | None, as_json: bool, **wishes:
     from aioparcs.cli.building import Wishes
 
     folders = [found.find(name, found.roots(modules)) for name in module]
-    try:
-        with terminable():
-            _build(folders, Wishes(**wishes), as_json)  # type: ignore[arg-type]  # click has made them so
-    except SettingError as error:
-        raise found.Usage(str(error)) from None
-    except (BuildError, ClusterError) as error:
-        raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        sys.exit(EX_INTERRUPTED)
+    with reported():
+        _build(folders, Wishes(**wishes), as_json)  # type: ignore[arg-type]  # click has made them so
 
 
 def _build(folders: list[Path], wishes: Wishes, as_json: bool) -> None:

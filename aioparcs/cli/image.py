@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from aioparcs.cli import modules as found
+from aioparcs.cli.asking import reported
 from aioparcs.cli.build import outcome
-from aioparcs.cli.execute import EX_INTERRUPTED, terminable
-from aioparcs.errors import BuildError, ClusterError, SettingError
 
 __all__ = ["image"]
 
@@ -49,13 +46,6 @@ def build(python: str, registry: str | None, wheels: Path | None, verbose: bool)
     """
     from aioparcs.cli.building import build_base_image  # Docker's libraries take longer to load than the rest together
 
-    try:
-        with terminable():
-            made = build_base_image(python, registry, wheels, verbose=verbose)
-    except SettingError as error:
-        raise found.Usage(str(error)) from None
-    except (BuildError, ClusterError) as error:
-        raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        sys.exit(EX_INTERRUPTED)
+    with reported():
+        made = build_base_image(python, registry, wheels, verbose=verbose)
     click.echo(f"base image: {outcome(made)}")

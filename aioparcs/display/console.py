@@ -9,7 +9,7 @@ from aioparcs.display.lines import PoolLines
 from aioparcs.display.pools import Pools
 from aioparcs.display.shown import remember
 from aioparcs.display.text import harmless, has_colors, origin, write_line
-from aioparcs.engine import PoolState
+from aioparcs.engine import Observer, PoolState
 from aioparcs.errors import SettingError
 
 __all__ = ["Console", "is_progress_wanted"]
@@ -28,7 +28,7 @@ def is_progress_wanted() -> bool:
     return value == "on"
 
 
-class Console:
+class Console(Observer):
     """
     Prints what workers print, notes, and how far pools are that take long, to standard error.
 
@@ -40,24 +40,6 @@ class Console:
         self._color = has_colors()
         self._pools = Pools()
         self._lines = PoolLines(short=False) if is_progress_wanted() else None
-
-    def started(self, module: str, workers: range) -> None:
-        """Say nothing."""
-
-    def placed(self, module: str, workers: range, node: str) -> None:
-        """Say nothing."""
-
-    def connected(self, module: str, worker: int) -> None:
-        """Say nothing."""
-
-    def ended(self, module: str, worker: int, error: str | None) -> None:
-        """Say nothing: who waits for the worker is told."""
-
-    def stopped(self, module: str, worker: int) -> None:
-        """Say nothing."""
-
-    def progress(self, module: str, worker: int, done: float, total: float) -> None:
-        """Say nothing."""
 
     def pooled(self, state: PoolState) -> None:
         """Print a line once in a while."""

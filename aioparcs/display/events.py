@@ -10,7 +10,7 @@ from aioparcs.display.pace import Pace, duration
 from aioparcs.display.pools import Pool, Pools
 from aioparcs.display.shown import remember
 from aioparcs.display.tally import Tally
-from aioparcs.engine import PoolState
+from aioparcs.engine import Observer, PoolState
 
 __all__ = ["Detail", "Display"]
 
@@ -26,7 +26,7 @@ class Detail(IntEnum):
     VERBOSE = 1
 
 
-class Display(ABC):
+class Display(Observer, ABC):
     """
     Counts all events, and makes a line of those that deserve one.
 

@@ -28,7 +28,7 @@ def guarded(function: Callable[..., object], *args: Any) -> None:
             write_line(f"the display failed, the job goes on: {harmless(what, color=False)} ({place[0]}:{place[1]})")
 
 
-class Shield:
+class Shield(Observer):
     """
     An observer that passes everything on to another one, whose errors cost the job nothing.
 

@@ -190,8 +190,12 @@ class PoolState(NamedTuple):
     wanted: int
 
 
-class Observer(Protocol):
-    """Who watches a job: called from the event loop, so each call is quick."""
+class Observer:
+    """
+    Watches a job: a subclass overrides what it wants to see.
+
+    It is called from the event loop, so each call is quick.
+    """
 
     def started(self, module: str, workers: range) -> None:
         """Workers were asked for."""

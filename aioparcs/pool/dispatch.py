@@ -11,7 +11,7 @@ from weakref import ref
 
 from aioparcs.errors import ParcsError, WorkerLost
 from aioparcs.pool.member import Member, Settled
-from aioparcs.pool.work import Client, Work
+from aioparcs.pool.work import Client, Work, take_wanted
 
 __all__ = ["Dispatch"]
 
@@ -181,11 +181,7 @@ class Dispatch:
 
     def _take(self, most: int) -> list[Work]:
         """Take the next calls from whoever has some, in turn."""
-        works: list[Work] = []
-        while self._returned and len(works) < most:
-            work = self._returned.popleft()
-            if not work.is_unwanted:
-                works.append(work)
+        works = take_wanted(self._returned, most)
         before = -1
         while before < len(works) < most:  # again: some have fewer than their share, others more
             before = len(works)

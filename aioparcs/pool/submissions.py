@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from aioparcs.pool.work import Work
+from aioparcs.pool.work import Work, take_wanted
 
 __all__ = ["Submissions"]
 
@@ -40,12 +40,7 @@ class Submissions:
 
     def take(self, most: int) -> list[Work]:
         """Give the next calls to make, as many as there are now."""
-        works: list[Work] = []
-        while self._queue and len(works) < most:
-            work = self._queue.popleft()
-            if not work.is_unwanted:
-                works.append(work)
-        return works
+        return take_wanted(self._queue, most)
 
     def settle(self, work: Work, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from aioparcs.pool.member import Member
 
-__all__ = ["Client", "Work", "show"]
+__all__ = ["Client", "Work", "show", "take_wanted"]
 
 # An item as an error shows it: enough to know it by, whatever its size.
 _short = Repr()
@@ -81,6 +82,16 @@ class Work:
             self.is_unwanted = True
             if self.member is not None:
                 self.member.cancel(self)
+
+
+def take_wanted(queue: deque[Work], most: int) -> list[Work]:
+    """Remove the first calls from a queue, and return those of them whose results are of interest."""
+    works: list[Work] = []
+    while queue and len(works) < most:
+        work = queue.popleft()
+        if not work.is_unwanted:
+            works.append(work)
+    return works
 
 
 def show(value: Any) -> str:
