@@ -293,6 +293,19 @@ async def test_a_listener_that_hangs_up_again_and_again_is_given_up() -> None:
         assert 4 < len(came) < 20
 
 
+async def test_a_silent_listener_is_given_up_when_the_time_for_all_tries_is_over() -> None:
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    settings = Settings(connect_timeout=0.2, handshake_timeout=60.0)
+    async with listening(on_connect) as address, asyncio.timeout(20):
+        with pytest.raises(HandshakeError, match="the listener didn't finish the handshake within 0.[012]"):
+            await reach(address, hello, TOKEN, settings)
+        with pytest.raises(HandshakeError, match="the listener didn't finish the handshake within 0.[012]"):
+            await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
+
+
 async def test_a_listener_that_refuses_is_not_dialled_again() -> None:
     async with hanging_up(0) as (address, came):
         with pytest.raises(HandshakeError, match="refused: the job's token is another one"):

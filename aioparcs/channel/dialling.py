@@ -43,7 +43,8 @@ async def reach(
     while True:
         reader, writer = await dial(address, timeout=left)
         try:
-            return reader, writer, await introduce(reader, writer, hello(), token, settings.handshake_timeout)
+            own = _handshake_timeout(settings, deadline)
+            return reader, writer, await introduce(reader, writer, hello(), token, own)
         except BaseException as error:
             writer.transport.abort()
             if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
@@ -66,10 +67,15 @@ def reach_now(
     while True:
         sock = dial_now(address, timeout=left)
         try:
-            return sock, introduce_now(sock, hello(), token, settings.handshake_timeout)
+            return sock, introduce_now(sock, hello(), token, _handshake_timeout(settings, deadline))
         except BaseException as error:
             sock.close()
             if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
                 raise
         sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _handshake_timeout(settings: Settings, deadline: float) -> float:
+    """Return the seconds for one handshake: what is left for all tries, if that is less than one usually has."""
+    return max(min(settings.handshake_timeout, deadline - monotonic()), FIRST_PAUSE)

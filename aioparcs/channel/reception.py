@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import monotonic
-from typing import NamedTuple
 
 from aioparcs.auth import Hello
 from aioparcs.channel.handshake import HungUp, accept
 from aioparcs.channel.refusals import Refusals
 from aioparcs.errors import HandshakeError
 from aioparcs.settings import Settings
-from aioparcs.transport import file_limit, is_of_another_user
+from aioparcs.transport import PendingHandshakes, file_limit, is_of_another_user
 
 __all__ = ["Reception"]
 
 # The part of all open files that connections in their handshake may be, and how many files they leave to others.
 _SHARE, _SPARE_FILES = 4, 20
-# Seconds that a connection has for its handshake when there are too many; one that is well takes a few milliseconds.
-_GRACE = 0.25
-
-
-class _Arrival(NamedTuple):
-    """A connection in its handshake: since when, and whether it is another user's of this machine."""
-
-    time: float
-    is_others: bool
+_TOO_MANY = "too many connections are in their handshake"
 
 
 class Reception:
@@ -61,7 +51,8 @@ class Reception:
         self._judge = judge
         self._is_ending = is_ending
         self._refusals = Refusals(tell)
-        self._arriving: dict[asyncio.WriteTransport, _Arrival] = {}  # the oldest first
+        self._pending = PendingHandshakes[asyncio.WriteTransport]()
+        self._last_files: set[asyncio.WriteTransport] = set()  # those among them that have one of the last descriptors
 
     @property
     def strangers(self) -> int:
@@ -79,15 +70,21 @@ class Reception:
         """
         transport, said = writer.transport, list[Hello]()
         hello, timeout = Hello.of(*self._self, self._settings), self._settings.handshake_timeout
-        self._arriving[transport] = _Arrival(monotonic(), is_of_another_user(transport))
-        self._make_room(transport)
+        self._admit(transport)
+
+        def judge(hello: Hello) -> str | None:
+            # Closed to make room, with the rest of its handshake received already: it has no place to take.
+            if transport not in self._pending:
+                raise HungUp(_TOO_MANY)
+            return self._judge(hello)
+
         try:
-            return await accept(reader, writer, hello, self._token, timeout, self._judge, said.append)
+            return await accept(reader, writer, hello, self._token, timeout, judge, said.append)
         except HandshakeError as error:
             # Not aborted: what refuses the peer, with the reason, is still on its way.
             writer.close()
-            if transport not in self._arriving:
-                self._refusals.add("too many connections are in their handshake")
+            if transport not in self._pending:
+                self._refusals.add(_TOO_MANY)
             elif not (isinstance(error, HungUp) and said and self._is_ending(said[0])):
                 self._refusals.add(str(error))
             return None
@@ -95,27 +92,23 @@ class Reception:
             transport.abort()
             raise
         finally:
-            self._arriving.pop(transport, None)
+            self._pending.discard(transport)
+            self._last_files.discard(transport)
 
     def close(self) -> None:
         """Tell what has not been told of those that were refused."""
         self._refusals.close()
 
-    def _make_room(self, newest: asyncio.WriteTransport) -> None:
-        """
-        Close a connection if there are too many: one of another user, else the oldest if it has had time, else this.
-
-        So those who connect and say nothing don't keep out who shakes hands at once.
-        """
+    def _admit(self, newest: asyncio.WriteTransport) -> None:
+        """Add a connection to those in their handshake; close one of them if there are too many."""
         limit, sock = file_limit(), newest.get_extra_info("socket")
-        most = max(1, min(self._settings.max_unauthenticated, limit // _SHARE))
-        # The kernel gives the lowest number that is free, so a high one tells that few are left.
-        is_last = sock is not None and sock.fileno() >= limit - _SPARE_FILES
-        if len(self._arriving) <= most and not (is_last and len(self._arriving) > 1):
-            return
-        victim = next((transport for transport, arrival in self._arriving.items() if arrival.is_others), newest)
-        oldest = next(iter(self._arriving))
-        if victim is newest and not self._arriving[newest].is_others:
-            victim = oldest if monotonic() - self._arriving[oldest].time > _GRACE else newest
-        del self._arriving[victim]
-        victim.abort()
+        # The kernel gives the lowest number that is free, so a high one means that few are left.
+        if sock is not None and sock.fileno() >= limit - _SPARE_FILES:
+            self._last_files.add(newest)
+        most = min(self._settings.max_unauthenticated, limit // _SHARE)
+        if self._last_files:
+            most = min(most, len(self._pending))
+        victim = self._pending.add(newest, max(1, most), is_foreign=is_of_another_user(newest))
+        if victim:
+            self._last_files.discard(victim)
+            victim.abort()

@@ -8,12 +8,14 @@ certificate of its own, made for it and pinned by its fingerprint in its address
 from aioparcs.transport.dialling import FIRST_PAUSE, LONGEST_PAUSE, dial, dial_now
 from aioparcs.transport.files import file_limit, os_reason, raise_file_limit
 from aioparcs.transport.listener import Listener, listen
+from aioparcs.transport.pending import PendingHandshakes
 from aioparcs.transport.sockets import is_of_another_user, keep_alive, streams_of, wait_silent
 
 __all__ = [
     "FIRST_PAUSE",
     "LONGEST_PAUSE",
     "Listener",
+    "PendingHandshakes",
     "dial",
     "dial_now",
     "file_limit",

@@ -13,6 +13,7 @@ from aioparcs.errors import ConnectionLost
 from aioparcs.settings import Settings
 from aioparcs.transport.certificates import server_context
 from aioparcs.transport.files import file_limit
+from aioparcs.transport.pending import PendingHandshakes
 from aioparcs.transport.sockets import bind, bound_address, streams_of
 
 __all__ = ["Listener", "listen"]
@@ -32,8 +33,6 @@ _SILENCE = 10.0
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # TLS handshakes at once, and the part of all open files that they may be.
 _MOST_TLS, _SHARE = 1024, 8
-# Seconds that a TLS handshake has when there are too many.
-_GRACE = 0.25
 
 
 class Listener:
@@ -58,7 +57,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepted: dict[asyncio.Task[None], socket.socket] = {}  # those whose task has not begun
-        self._in_tls: dict[asyncio.Task[None], float] = {}  # and since when; the oldest one first
+        self._in_tls = PendingHandshakes[asyncio.Task[None]]()
         self._pause: asyncio.TimerHandle | None = None
         self._next_report = 0.0
         self._loop.add_reader(sock, self._accept)
@@ -124,19 +123,17 @@ class Listener:
     async def _shake(
         self, task: asyncio.Task[None], sock: socket.socket
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Wait for a TLS handshake; when too many are under way the oldest makes room, if it has had its time."""
-        now = self._loop.time()
-        if len(self._in_tls) >= min(_MOST_TLS, file_limit() // _SHARE):
-            oldest, since = next(iter(self._in_tls.items()))
-            if now - since <= _GRACE:
-                sock.close()
-                raise ConnectionAbortedError
-            oldest.cancel()
-        self._in_tls[task] = now
+        """Return the connection's streams after its TLS handshake; when too many are under way, one is closed."""
+        victim = self._in_tls.add(task, min(_MOST_TLS, file_limit() // _SHARE))
+        if victim is task:
+            sock.close()
+            raise ConnectionAbortedError
+        if victim:
+            victim.cancel()
         try:
             return await streams_of(sock, **self._tls)
         finally:
-            del self._in_tls[task]
+            self._in_tls.discard(task)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
