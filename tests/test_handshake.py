@@ -300,9 +300,9 @@ async def test_a_silent_listener_is_given_up_when_the_time_for_all_tries_is_over
 
     settings = Settings(connect_timeout=0.2, handshake_timeout=60.0)
     async with listening(on_connect) as address, asyncio.timeout(20):
-        with pytest.raises(HandshakeError, match="the listener didn't finish the handshake within 0.[012]"):
+        with pytest.raises(HandshakeError, match=r"the listener didn't finish the handshake within 0\.[012]"):
             await reach(address, hello, TOKEN, settings)
-        with pytest.raises(HandshakeError, match="the listener didn't finish the handshake within 0.[012]"):
+        with pytest.raises(HandshakeError, match=r"the listener didn't finish the handshake within 0\.[012]"):
             await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
 
 
