@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -337,6 +338,19 @@ def is_sound(request: list[Any]) -> bool:
     assert numbers[1] <= 1 << 16
     assert set(limits) <= {"cpus", "memory"}
     return list(map(type, numbers)) == [int] * 4 and (parent is None or len(parent) <= 1000)
+
+
+async def test_the_end_waits_for_no_worker_when_the_fork_server_is_gone() -> None:
+    async with forking() as (_, link, control), asyncio.timeout(5):
+        for type, body in packed(START, 0, 1, 0, 1, {}, None), packed(KILL, -1, signal.SIGTERM):
+            link.post_frame(type, body)
+        loop = asyncio.get_running_loop()
+        requests = [msgpack.unpackb(await loop.sock_recv(control, MESSAGE_SIZE)) for _ in range(2)]
+        assert [request[0] for request in requests] == ["spawn", "end"]
+        control.shutdown(socket.SHUT_WR)
+        with suppress(EndOfChannel):
+            while await link.recv_frame():
+                link.post_frame(*packed(LOG))
 
 
 @given(frame=frames())

@@ -163,7 +163,9 @@ class Control:
     async def _wind_down(self) -> None:
         """End what still runs, and let its last lines reach the runner."""
         await self._ask("end")
-        await self._nobody.wait()  # the fork server kills whoever doesn't end within its grace
+        # No deadline here: the fork server kills whoever doesn't end within its grace, and if it is stopped itself the
+        # runner ends this connection after its close_timeout.
+        await self._nobody.wait()
         await self._say_last_words()
 
     async def _say_last_words(self) -> None:
@@ -192,6 +194,7 @@ class Control:
                 data, descriptors, _, _ = socket.recv_fds(self._nursery, MESSAGE_SIZE, 1)
                 if not data:
                     self._loop.remove_reader(self._nursery)
+                    self._nobody.set()  # its workers end with it
                     if self._ending is None:  # it was told to end, and has no workers any more
                         self._ending = asyncio.create_task(self._say_last_words())
                     return

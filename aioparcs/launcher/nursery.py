@@ -141,15 +141,9 @@ class Nursery:
     def _spawn_all(
         self, first: int, count: int, base: int, size: int, limits: dict[str, Any], parent: str | None
     ) -> None:
-        problem = why_not_kept(limits)
-        diaries: list[Diary | None] = [None] * count
-        try:
-            if self._fork:
-                diaries[:] = Diary.make(count)
-        except OSError as error:
-            problem = f"there is no memory for what it has to write down: {error.strerror}"
+        problem, diaries = self._prepare(count, limits)
         flush_output()
-        for worker in range(first, first + count):
+        for worker in range(first, first + count):  # an answer for each: the runner waits for it
             if self._terminated:
                 problem = "its launcher is being ended by SIGTERM"
             if problem is None:
@@ -157,9 +151,20 @@ class Nursery:
                     diary = diaries[worker - first]
                     self._spawn(Place(worker, worker - base, size, self._progress, parent or "", diary), limits)
                     continue
-                except OSError as error:
+                except Exception as error:
                     problem = _why_no_process(error)
             self._tell("failed", worker, problem)
+
+    def _prepare(self, count: int, limits: dict[str, Any]) -> tuple[str | None, list[Diary | None]]:
+        """Return why workers with these limits can't be made, or None, and their diaries."""
+        diaries: list[Diary | None] = [None] * count
+        try:
+            problem = why_not_kept(limits)
+            if self._fork and problem is None:
+                diaries[:] = Diary.make(count)
+        except Exception as error:
+            problem = _why_no_process(error)
+        return problem, diaries
 
     def _spawn(self, place: Place, limits: dict[str, Any]) -> None:
         reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -245,8 +250,10 @@ class Nursery:
             pass  # the next poll notices that it is gone
 
 
-def _why_no_process(error: OSError) -> str:
+def _why_no_process(error: Exception) -> str:
     """Name the limit that kept a worker from being made, and what to do."""
+    if not isinstance(error, OSError):
+        return f"can't make a process for it: {error!r}"
     text = f"can't make a process for it: {error.strerror}"
     if error.errno in (errno.EMFILE, errno.ETOOMANYREFS):
         return f"{text}; {too_few_files()}"
