@@ -198,6 +198,8 @@ serve(draw, fork={fork})
 GENERATORS = """
 import pathlib, random, sys, numpy.random, helper
 from aioparcs import serve
+sys.path.append(str(pathlib.Path("site-packages").absolute()))
+import installed
 rng = numpy.random.default_rng()
 same = rng
 rngs = [random.Random(i) for i in range(2)]
@@ -225,6 +227,8 @@ async def test_generators_whose_numbers_all_workers_would_repeat_are_named(tmp_p
     witness = Witness()
     module(tmp_path, "drawing", GENERATORS.format(fork=fork))
     (tmp_path / "drawing" / "helper.py").write_text("import random\nmine = random.Random()\ndraw = mine.random\n")
+    (tmp_path / "drawing" / "site-packages").mkdir()
+    (tmp_path / "drawing" / "site-packages" / "installed.py").write_text("import random\ntheirs = random.Random()\n")
     async with job(tmp_path, witness=witness) as runner, runner.start_many("drawing", 2) as tasks:
         one, other = await asyncio.gather(*(t.call("draw") for t in tasks))
         assert (one == other) is fork

@@ -32,7 +32,7 @@ from aioparcs.launcher.nursery import Nursery
 from aioparcs.launcher.output import PROGRESS
 from aioparcs.launcher.place import Home, Place, pass_token
 from aioparcs.launcher.sound import fork_quietly, open_connections, threads_lost_by_fork, why_not_launch
-from aioparcs.launcher.sources import report_sources
+from aioparcs.launcher.sources import is_installed, report_sources
 from aioparcs.settings import Settings
 
 new_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -52,6 +52,7 @@ __all__ = [
     "connect",
     "connect_now",
     "die_with_parent",
+    "is_installed",
     "is_tracker",
     "launch",
     "new_loop",

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import random
 import sys
-import sysconfig
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from aioparcs.launcher.sources import module_file
+from aioparcs.launcher.sources import is_installed, module_file
 
 __all__ = ["shared_generators"]
 
-_LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if "lib" in name})
 # Items of a list or a table that are looked at.
 _ITEMS = 100
 _NAMES = (str, int, bytes)
@@ -33,11 +31,7 @@ def shared_generators() -> list[str]:
         kinds += (numpy_random.Generator, numpy_random.RandomState, numpy_random.BitGenerator)
         seeded.append(numpy_random.mtrand._rand)
     found: dict[int, str] = {}
-    own = {
-        name: module
-        for name, module in list(sys.modules.items())
-        if name.partition(".")[0] != "aioparcs" and _is_own(module)
-    }
+    own = {name: module for name, module in list(sys.modules.items()) if _is_own(module)}
     for module in own.values():
         for name, value in list(vars(module).items()):
             for part_name, part in [(name, value), *_parts(name, value, own)]:
@@ -48,7 +42,7 @@ def shared_generators() -> list[str]:
 
 def _is_own(module: ModuleType) -> bool:
     file = module_file(module)
-    return isinstance(file, str) and not file.startswith(_LIBRARIES)
+    return isinstance(file, str) and not is_installed(file)
 
 
 def _parts(name: str, value: Any, own: dict[str, ModuleType]) -> Iterator[tuple[str, Any]]:

@@ -1,12 +1,14 @@
-"""Which files of code a launcher has loaded, for an engine that wants to know when they have changed."""
+"""Which files of code are the user's, and which of them a launcher has loaded: engines notice when those change."""
 
 from __future__ import annotations
 
 import os
+import site
 import sys
 import sysconfig
+from functools import cache
 
-__all__ = ["module_file", "report_sources"]
+__all__ = ["is_installed", "module_file", "report_sources"]
 
 _VARIABLE = "PARCS_SOURCES_FD"
 
@@ -26,17 +28,22 @@ def report_sources() -> None:
 
 
 def _loaded() -> list[str]:
-    paths = sysconfig.get_paths()
-    folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    installed = tuple(os.path.join(folder, "") for folder in (*folders, os.path.dirname(os.path.dirname(__file__))))
     files = {module_file(module) for module in list(sys.modules.values())}
-    return [
-        path
-        for path in files
-        if isinstance(path, str)
-        and not path.startswith(installed)
-        and not {"site-packages", "dist-packages"}.intersection(path.split(os.sep))
-    ]
+    return [path for path in files if isinstance(path, str) and not is_installed(path)]
+
+
+def is_installed(file: str) -> bool:
+    """Return whether a file is Python's own, a package's or one of aioparcs, and so no code of the user's."""
+    return file.startswith(_installed()) or not {"site-packages", "dist-packages"}.isdisjoint(file.split(os.sep))
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
+    folders |= {os.path.join(base, "bin") for base in (sys.prefix, sys.base_prefix, site.getuserbase())}
+    folders |= {os.path.realpath(folder) for folder in folders} | {os.path.dirname(os.path.dirname(__file__))}
+    return tuple(os.path.join(folder, "") for folder in folders)
 
 
 def module_file(module: object) -> object:

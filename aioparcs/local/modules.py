@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-import site
 import sys
-import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
 from aioparcs.errors import StartError
+from aioparcs.launcher import is_installed
 
 __all__ = ["find_module", "find_modules", "module_folders"]
 
@@ -42,19 +41,9 @@ def _program() -> Path | None:
     # Profilers and the like, which are installed, say there which program they run.
     for file in (main, *sys.argv[:1]):
         path = Path(file).resolve()
-        if path.is_file() and not _is_installed(path):
+        if path.is_file() and not is_installed(str(path)):
             return path
     return None
-
-
-def _is_installed(path: Path) -> bool:
-    """Tell whether a file is Python's own or a package's."""
-    paths = sysconfig.get_paths()
-    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
-    folders |= {str(Path(base, "bin")) for base in (sys.prefix, sys.base_prefix, site.getuserbase())}
-    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts) or any(
-        path.is_relative_to(folder) or path.is_relative_to(Path(folder).resolve()) for folder in folders
-    )
 
 
 def find_modules(folders: Iterable[Path]) -> dict[str, Path]:
