@@ -70,6 +70,31 @@ async def test_a_cancelled_start_kills_the_worker(tmp_path: Path) -> None:
         assert asyncio.get_running_loop().time() - begun < 3
 
 
+async def test_what_nobody_foresaw_ends_the_workers_of_a_launcher_and_reaches_the_loop() -> None:
+    told: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    async with job() as runner:
+        one, other = await runner.start_many("talker", 2)
+        ended = runner._workforce._ended
+
+        def fail(worker: int) -> None:
+            ended(worker)
+            launcher._on_end = ended
+            raise LookupError("nobody foresaw it")
+
+        (launcher,) = runner._hub.launchers.values()
+        launcher._on_end = fail
+        before = loop.get_exception_handler()
+        loop.set_exception_handler(lambda _, context: told.append(context))
+        try:
+            await one.send(["leave", 3])
+            with pytest.raises(WorkerLost, match="is lost with its launcher: LookupError: nobody foresaw it"):
+                await other.recv()
+        finally:
+            loop.set_exception_handler(before)
+    assert [repr(context["exception"]) for context in told] == ["LookupError('nobody foresaw it')"]
+
+
 # start_many
 
 

@@ -76,6 +76,16 @@ async def test_start_means_in_a_service_what_it_means_in_a_runner() -> None:
     assert {("ended", "tree", number, None) for number in range(9)} <= set(witness.events)
 
 
+async def test_what_nobody_foresaw_ends_the_starts_of_a_service_and_reaches_its_loop() -> None:
+    async with job() as runner, runner.start("tree") as root:
+        await ask(root, "gather", 1)
+        async with asyncio.timeout(10):
+            told = await ask(root, "stumble")
+        assert told == (
+            "the connection to the runner has ended: LookupError: nobody foresaw it; [LookupError('nobody foresaw it')]"
+        )
+
+
 async def test_whoever_speaks_first_is_heard_first() -> None:
     async with job() as runner, runner.start("tree") as root:
         await ask(root, "gather", 3)

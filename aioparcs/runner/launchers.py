@@ -261,14 +261,15 @@ class Launcher:
                     await _acknowledge(link)
         except ProtocolError as error:
             self.lose(f"is lost with its launcher: {error}")
-        except Exception as error:  # mostly the end of the connection
-            if not isinstance(error, ParcsError):
-                link.abort()
+        except ParcsError as error:  # the end of the connection
             if self.tasks:
                 self._look()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._gone.wait(), _EXPLANATION)  # the engine may know more
             self.lose(*(self._obituary or (f"is lost with its launcher: {error}", ())))
+        except Exception as error:
+            asyncio.get_running_loop().call_exception_handler({"message": "hearing a launcher", "exception": error})
+            self.lose(f"is lost with its launcher: {type(error).__name__}: {error}")
 
     async def _watch(self, link: Link) -> None:
         """Ping, and give the launcher up when it is silent for too long."""

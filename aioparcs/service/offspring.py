@@ -175,6 +175,10 @@ class Offspring:
             if isinstance(error, ProtocolError):
                 link.abort()
             self._lose(f"the connection to the runner has ended: {error}")
+        except Exception as error:
+            asyncio.get_running_loop().call_exception_handler({"message": "hearing the runner", "exception": error})
+            link.abort()
+            self._lose(f"the connection to the runner has ended: {type(error).__name__}: {error}")
 
     def _hear(self, link: Link, frame: Frame) -> None:
         number, *values = read_body(frame, _BODIES)

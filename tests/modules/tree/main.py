@@ -136,6 +136,22 @@ class Node(Service):
         assert self._offspring._link
         self._offspring._link.abort()
 
+    async def stumble(self) -> str:
+        """Fail at what the runner says next, as nobody foresaw, and tell how a start ends and what the loop is told."""
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context.get("exception")))
+
+        def hear(*_: Any) -> None:
+            raise LookupError("nobody foresaw it")
+
+        patched: Any = self._offspring
+        patched._hear_placed = hear
+        try:
+            await self.start("tree")
+        except StartError as error:
+            return f"{error.reason}; {told!r}"
+        return "started"
+
     async def post(self, type: int, body: bytes) -> None:
         """Send the runner anything on it."""
         assert self._offspring
