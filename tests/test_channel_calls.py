@@ -1,6 +1,10 @@
 """Calls over every kind of connection: many at once, cancelled, failing, and cut off."""
 
 import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import msgpack
@@ -16,9 +20,10 @@ from aioparcs import (
     EndOfChannel,
     ProtocolError,
     RemoteError,
+    codec,
+    wire,
 )
 from aioparcs.channel import error_map
-from aioparcs.wire import FrameType
 from tests.channels import FEW_KINDS, SMALL, pair, until, waits
 
 pytestmark = FEW_KINDS
@@ -215,7 +220,7 @@ async def test_a_call_that_cannot_be_made_is_answered(kind: str) -> None:
     async with pair(kind) as (here, there):
         receiving = asyncio.ensure_future(there.recv_call())
         future = here._calls[5] = asyncio.get_running_loop().create_future()
-        await here.send_frame(FrameType.CALL, msgpack.packb([5, "f", msgpack.ExtType(99, b"")]))
+        await here.send_frame(wire.FrameType.CALL, msgpack.packb([5, "f", msgpack.ExtType(99, b"")]))
         frame = await future
         assert msgpack.unpackb(frame.body)[2]["type"] == "DecodeError"
         calling = asyncio.ensure_future(here.call("f"))
@@ -228,13 +233,43 @@ async def test_a_result_that_cannot_be_made_is_an_error_of_that_call(kind: str) 
     async with pair(kind) as (here, there):
         calling = asyncio.ensure_future(here.call("f"))
         call = await there.recv_call()
-        await there.send_frame(FrameType.RESULT, msgpack.packb([call.id, True, msgpack.ExtType(99, b"")]))
+        await there.send_frame(wire.FrameType.RESULT, msgpack.packb([call.id, True, msgpack.ExtType(99, b"")]))
         with pytest.raises(DecodeError):
             await calling
         for malformed in (msgpack.packb([1]), msgpack.packb([1, True, 2, 3])):
             calling = asyncio.ensure_future(here.call("f"))
             call = await there.recv_call()
-            await there.send_frame(FrameType.RESULT, malformed.replace(b"\x01", bytes([call.id]), 1))
+            await there.send_frame(wire.FrameType.RESULT, malformed.replace(b"\x01", bytes([call.id]), 1))
             with pytest.raises(DecodeError):
                 await calling
         await until(lambda: here.statistics().bytes_unread == 0)
+
+
+@contextmanager
+def attempts() -> Iterator[list[str]]:
+    """Count the extensions that the decoder is asked to make."""
+    seen: list[str] = []
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code is codec.extension.__call__.__code__:
+            seen.append(event)
+
+    sys.setprofile(note)
+    try:
+        yield seen
+    finally:
+        sys.setprofile(None)
+
+
+async def test_a_body_that_needs_a_check_is_decoded_once_without_it_and_once_with_it(kind: str) -> None:
+    async with pair(kind) as (here, there), asyncio.TaskGroup() as group:
+        group.create_task(serve(there))
+        with attempts() as seen:
+            assert await here.call("f", 2**70) == [2**70, {}]
+        assert len(seen) == 2 * 2  # the call and its result
+        await here.aclose()
+    async with pair(kind) as (here, there):
+        await here.send([2**70])
+        with attempts() as seen:
+            assert await there.recv() == [2**70]
+        assert len(seen) == 2

@@ -14,7 +14,7 @@ import msgpack
 from aioparcs import codec, wire
 from aioparcs.channel.link import Link
 from aioparcs.channel.outbox import Outbox
-from aioparcs.channel.results import call_id_of, read_results, unpack
+from aioparcs.channel.results import call_id_of, read_results
 from aioparcs.errors import EncodeError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
@@ -237,10 +237,7 @@ class Calls(Link):
             else:
                 size += wire.HEADER_SIZE + len(body)
             try:
-                try:
-                    call_id, name, args, kwargs = codec.decode(body, buffers) if buffers else unpack(body)
-                except Exception:
-                    call_id, name, args, kwargs = codec.decode(body, buffers)  # takes a closer look
+                call_id, name, args, kwargs = codec.decode(body, buffers)
                 calls.append(_new(Call, (call_id, name, args, kwargs)))
             except Exception as error:
                 self._decline(frame, "DecodeError", f"a call that cannot be decoded here: {error}")

@@ -261,10 +261,11 @@ class Channel(Asides):
         inbox.taken += wire.HEADER_SIZE + len(item)
         if inbox.paused:
             inbox.resume()
-        try:
+        try:  # the first half of `codec.decode` once more: the call costs a fiftieth of what receiving does
             return _unpack(item, strict_map_key=False, timestamp=3, ext_hook=_extension)
         except Exception:
-            return codec.decode(item)  # raises the same again, as this package's error
+            pass
+        return codec.decode_checked(item)
 
     async def _recv_frame(self, frame: Frame) -> Any:
         """Make the message of a frame that isn't a small plain one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import msgpack
@@ -13,10 +12,7 @@ from aioparcs.channel.failure import read_error
 from aioparcs.errors import DecodeError
 from aioparcs.wire import Frame
 
-__all__ = ["call_id_of", "read_results", "unpack"]
-
-# What `codec.decode` does for most bodies without buffers; where this fails, that takes a closer look.
-unpack = partial(msgpack.unpackb, strict_map_key=False, timestamp=3, ext_hook=codec.extension)
+__all__ = ["call_id_of", "read_results"]
 
 
 def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]]:
@@ -29,10 +25,7 @@ def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]
     for result in results:
         body, buffers = (result, ()) if isinstance(result, bytes) else (result.body, result.buffers)
         try:
-            try:
-                call_id, ok, value = codec.decode(body, buffers) if buffers else unpack(body)
-            except Exception:
-                call_id, ok, value = codec.decode(body, buffers)  # takes a closer look, and says what is wrong
+            call_id, ok, value = codec.decode(body, buffers)
             if type(call_id) is not int or type(ok) is not bool:
                 raise TypeError("an answer is [id, ok, value]")
         except Exception as error:

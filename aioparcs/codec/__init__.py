@@ -5,7 +5,7 @@ A value becomes a body and out-of-band buffers; ``docs/wire.md`` is the specific
 ever executed: no pickle, no object arrays.
 """
 
-from aioparcs.codec.decoder import allocate, decode, decode_json, decode_raw, extension
+from aioparcs.codec.decoder import allocate, decode, decode_checked, decode_json, decode_raw, extension
 from aioparcs.codec.encoder import encode, encode_call, encode_inline, encode_json, encode_plain, encode_result
 from aioparcs.codec.types import OUT_OF_BAND, Ext, register
 
@@ -14,6 +14,7 @@ __all__ = [
     "Ext",
     "allocate",
     "decode",
+    "decode_checked",
     "decode_json",
     "decode_raw",
     "encode",

@@ -15,9 +15,10 @@ from aioparcs.codec import arrays
 from aioparcs.codec.types import MAX_EXT_DEPTH, Ext, named
 from aioparcs.errors import DecodeError
 
-__all__ = ["allocate", "decode", "decode_json", "decode_raw", "extension"]
+__all__ = ["allocate", "decode", "decode_checked", "decode_json", "decode_raw", "extension"]
 
 _ADDRESS = [str, str, int, int, str]
+_unpack = msgpack.unpackb
 # What the library may raise for a body that is not one MessagePack value that can be made here.
 _BAD_BODY = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
 # Keys of one map that may have one hash: looking a key up takes time by their number.
@@ -56,10 +57,18 @@ def decode(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
         DecodeError: the body is malformed, or holds a type that is not registered here.
     """
     try:
-        try:
-            return _Hook(buffers).unpack(body) if buffers else extension.unpack(body)
-        except _NeedsCheckError:
-            return _Hook(buffers, checked=True).unpack(body)
+        if buffers:
+            return _Hook(buffers).unpack(body)
+        return _unpack(body, strict_map_key=False, timestamp=3, ext_hook=extension)
+    except Exception:  # what needs a check gets one, and what is wrong raises again
+        pass
+    return decode_checked(body, buffers)
+
+
+def decode_checked(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
+    """Do what `decode` does, slower: for bodies that the library alone fails to decode with `extension`."""
+    try:
+        return _Hook(buffers, checked=True).unpack(body)
     except DecodeError:
         raise
     except _BAD_BODY as error:
