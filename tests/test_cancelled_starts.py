@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -9,7 +10,7 @@ import pytest
 
 from aioparcs import Runner
 from tests.channels import CancelAt
-from tests.jobs import family, job, until
+from tests.jobs import Witness, family, job, module, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
 # More awaits than any operation reaches: the loops below must end by themselves.
@@ -45,6 +46,15 @@ async def fill(runner: Runner) -> None:
     async with runner.pool("functions", 2) as pool:
         assert await pool.map([1, 2, 3], function="add") == [2, 3, 4]
         await pool.resize(3)
+
+
+# Its launcher has reported what it has loaded, and doesn't dial for long.
+SLOW = """
+import time
+import aioparcs.launcher
+aioparcs.launcher.warm_up = lambda: print("slow", flush=True) or time.sleep(60)
+aioparcs.serve(print)
+"""
 
 
 def state() -> tuple[set[Any], int]:
@@ -88,3 +98,17 @@ async def test_starting_and_leaving_workers(
             if not injected.reached:
                 break
         assert 2 < n < _MOST
+
+
+async def test_leaving_a_runner_waits_for_no_launcher_that_a_cancelled_start_has_left_before_it_dialled(
+    tmp_path: Path,
+) -> None:
+    witness = Witness()
+    async with job(module(tmp_path, "slow", SLOW), witness=witness) as runner:
+        starting = asyncio.ensure_future(runner.start("slow").__aenter__())
+        await until(lambda: None in witness.lines)
+        begun = asyncio.get_running_loop().time()
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+    assert asyncio.get_running_loop().time() - begun < 0.5

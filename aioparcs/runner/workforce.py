@@ -47,6 +47,7 @@ class Workforce:
         self._next_worker = 0
         self._is_open = self._goes_on = False
         self._supervised: set[int] = set()
+        self._groups: dict[int, WorkerGroup] = {}  # the first of each launcher
         self._holds: dict[int, Hold] = {}  # the latest of each launcher
         self._failed: dict[Hold, None] = {}  # those that are kept for having failed, the oldest first
         self._jobs: set[asyncio.Task[None]] = set()
@@ -69,14 +70,14 @@ class Workforce:
 
     async def aclose(self) -> None:
         """Let go of everything, however the job ended."""
-        requests = self._requests.all()
-        for request in requests:
+        for request in self._requests.all():
             request.timer.cancel()
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        unconnected = (request.group for request in requests if not self._is_connected(request.group))
-        await asyncio.gather(*map(self._stop, unconnected))
+        # Launchers that have not dialled would find nobody; a cancelled start may have left one without workers.
+        groups = {group.first: group for group in self._groups.values() if not self._is_connected(group)}
+        await asyncio.gather(*map(self._stop, groups.values()))
         await asyncio.gather(*(launcher.aclose() for launcher in self._launchers()))
         await asyncio.gather(*(task.abandon() for task in self._hub.tasks.values()))
 
@@ -128,6 +129,7 @@ class Workforce:
         for placement in group.placements:
             self._holds[placement.launcher] = hold
             if placement.launcher not in self._hub.launchers:
+                self._groups[placement.launcher] = group
                 self._hub.launchers[placement.launcher] = Launcher(
                     spec.module, placement.launcher, self._settings, self._observer, self._engine.look, self._ended
                 )
@@ -277,7 +279,7 @@ class Workforce:
 
     async def _bury(self, launcher: Launcher) -> None:
         await launcher.end(self._settings.close_timeout)
-        del self._hub.launchers[launcher.slot]
+        del self._hub.launchers[launcher.slot], self._groups[launcher.slot]
 
     async def _release(self, group: WorkerGroup) -> None:
         try:
@@ -286,7 +288,8 @@ class Workforce:
             self._observer.note(group.spec.module, f"stays until the job ends: {error}")
 
     def _is_connected(self, group: WorkerGroup) -> bool:
-        return any(self._hub.launchers[placement.launcher].is_connected for placement in group.placements)
+        launchers = (self._hub.launchers.get(placement.launcher) for placement in group.placements)
+        return any(launcher.is_connected for launcher in launchers if launcher)
 
     def own(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the user's program until it ends, or the job does."""
