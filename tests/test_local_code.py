@@ -84,26 +84,50 @@ async def test_workers_keep_the_code_that_they_were_started_with(tmp_path: Path)
         await until(lambda: len(runner._hub.launchers) == 1)
 
 
-def test_only_code_counts_and_data_is_not_looked_at(tmp_path: Path) -> None:
+async def test_only_code_counts_and_data_is_not_looked_at(tmp_path: Path) -> None:
     write(tmp_path)
     folder = tmp_path / "m"
     (folder / "data").mkdir()
     (folder / ".git").mkdir()
     (folder / "env").mkdir()
     (folder / "env" / "pyvenv.cfg").touch()
-    sources = Sources(Tree(folder))
+    tree = Tree(folder)
+    sources = Sources(await tree.marks())
     try:
         for name in ("data/result.csv", ".git/hook.py", "env/new.py", "notes.txt"):
             (folder / name).write_text("new")
-            assert not sources.have_changed()
+            assert not sources.have_changed(await tree.marks())
         (folder / "data" / "new.py").touch()
-        assert sources.have_changed()
+        assert sources.have_changed(await tree.marks())
         (folder / "data" / "new.py").unlink()
-        assert not sources.have_changed()
+        assert not sources.have_changed(await tree.marks())
         os.utime(folder / "helper" / "__init__.py", ns=(0, 0))
-        assert sources.have_changed()
+        assert sources.have_changed(await tree.marks())
     finally:
         sources.close()
+
+
+async def test_starts_at_once_share_a_look_at_the_code_that_begins_after_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: Counter[str] = Counter()
+
+    def look(tree: Tree, path: str) -> Any:
+        looks[path] += 1
+        return before(tree, path)
+
+    async def edit_and_start(runner: Runner) -> Task:
+        write(tmp_path, helper=22)
+        return await runner.start("m")
+
+    before = Tree._look
+    monkeypatch.setattr(Tree, "_look", look)
+    async with job(write(tmp_path)) as runner:
+        await runner.start("m")
+        looks.clear()
+        tasks = await asyncio.gather(*(runner.start("m") for _ in range(10)), edit_and_start(runner))
+        assert looks == {str(tmp_path / "m"): 1, str(tmp_path / "m" / "helper"): 1}
+        assert [(await t.call("versions"))[1] for t in tasks] == [22] * 11
 
 
 # What a runner keeps that is open for long

@@ -18,7 +18,7 @@ from aioparcs.local.environments import Environments
 from aioparcs.local.launchers import Launcher, Launchers
 from aioparcs.local.modules import find_module, module_folders
 from aioparcs.local.process import Process
-from aioparcs.local.sources import Sources, Tree
+from aioparcs.local.sources import Marks, Sources, Tree
 from aioparcs.transport import Listener, listen, os_reason
 
 __all__ = ["LocalEngine"]
@@ -70,12 +70,13 @@ class LocalEngine:
         folder = find_module(spec.module, self._folders, spec.folder)
         _check_limits(spec)
         python = await self._environments.interpreter(folder, self._job.observer)
+        marks = await self._trees.setdefault(folder, Tree(folder)).marks()
         if self._closed:
             raise StartError(spec.module, "its runner has ended")
         if spec.wire == "v1":
             slot = self._start_v1(spec, folder, python, count)
         else:
-            slot = self._launcher(spec, folder, python)
+            slot = self._launcher(spec, folder, python, marks)
             self._launchers.occupy(slot, first)
         placement = Placement(slot, first, count, spec.limits)
         return WorkerGroup(spec, first, count, (placement,))
@@ -122,14 +123,14 @@ class LocalEngine:
         self._launchers.close()
         await asyncio.gather(*(process.wait(_LAST_GRACE) for process in self._processes.values()))
 
-    def _launcher(self, spec: WorkerSpec, folder: Path, python: str) -> int:
+    def _launcher(self, spec: WorkerSpec, folder: Path, python: str, marks: Marks) -> int:
         """Return the slot of the launcher to ask, after starting it if there is none that runs the code as it is."""
         key = (folder, tuple(sorted(spec.env.items())), python)
-        slot = self._launchers.find(key)
+        slot = self._launchers.find(key, marks)
         if slot is not None:
             return slot
         try:
-            sources = Sources(self._trees.setdefault(folder, Tree(folder)))
+            sources = Sources(marks)
         except OSError as error:
             raise StartError(spec.module, f"can't start its launcher: {os_reason(error)}") from error
         try:

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from aioparcs.local.process import Process
-from aioparcs.local.sources import Sources
+from aioparcs.local.sources import Marks, Sources
 
 __all__ = ["Key", "Launcher", "Launchers"]
 
@@ -48,13 +48,13 @@ class Launchers:
         self._all[slot] = launcher
         self._current[launcher.key] = slot
 
-    def find(self, key: Key) -> int | None:
-        """Return the slot of the launcher to ask, or None if there is none that runs the code as it is now."""
+    def find(self, key: Key, marks: Marks) -> int | None:
+        """Return the slot of the launcher to ask, or None if there is none that runs the code as its files are."""
         slot = self._current.pop(key, None)
         launcher = None if slot is None else self._all.get(slot)
         if slot is None or launcher is None or launcher.process.exited.done():
             return None
-        if launcher.sources.have_changed():
+        if launcher.sources.have_changed(marks):
             self._end_if_idle(launcher)
             return None
         self._current[key] = slot

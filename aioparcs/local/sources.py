@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Sources", "Tree"]
+__all__ = ["Marks", "Sources", "Tree"]
 
-_Mark = tuple[int, int, int]  # when it was modified, its size, and its inode
+_Mark = tuple[int, int, int]  # when a file was modified, its size, and its inode
+Marks = dict[str, _Mark]
 
 
 class _Folder(NamedTuple):
@@ -30,10 +32,18 @@ class Tree:
     def __init__(self, folder: Path) -> None:
         self._top = str(folder)
         self._folders: dict[str, _Folder] = {}
+        self._next: asyncio.Task[Marks] | None = None
 
-    def marks(self) -> dict[str, _Mark]:
-        """Return how each file is now."""
-        found: dict[str, _Mark] = {}
+    async def marks(self) -> Marks:
+        """Return how each file is now; all who ask in one turn of the loop share a look, which begins after that."""
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._walk())
+        return await asyncio.shield(self._next)
+
+    async def _walk(self) -> Marks:
+        await asyncio.sleep(0)  # also where tasks begin at once, as eager ones do
+        self._next = None
+        found: Marks = {}
         seen: dict[str, _Folder] = {}
         waiting = [self._top]
         while waiting:
@@ -59,15 +69,14 @@ class Sources:
     The Python code of one launcher: the module's folder, and what else `serve` reports to have been loaded.
 
     Args:
-        tree: the module's folder.
+        marks: how the files in the module's folder are when it is started.
 
     Attributes:
         report: the descriptor that the launcher writes its report to; the launcher gets a copy.
     """
 
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._marks = tree.marks()
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
         self._elsewhere: dict[str, _Mark | None] = {}
         self.report = os.memfd_create("aioparcs-sources")
 
@@ -78,11 +87,11 @@ class Sources:
             self._read_report()
         return self.report >= 0
 
-    def have_changed(self) -> bool:
-        """Tell whether a launcher that is started now would load other code."""
+    def have_changed(self, marks: Marks) -> bool:
+        """Tell whether a launcher that is started now, when the folder's files are so, would load other code."""
         if not self.are_loading and any(_mark(file) != mark for file, mark in self._elsewhere.items()):
             return True
-        return self._tree.marks() != self._marks
+        return marks != self._marks
 
     def close(self) -> None:
         """Close the descriptor, if the launcher has not reported yet."""
