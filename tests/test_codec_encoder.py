@@ -145,6 +145,19 @@ def test_what_has_no_form_is_named_with_its_place(value: Any, place: str, reason
     assert str(caught.value) == f"{place}: {caught.value.reason}"
 
 
+@pytest.mark.parametrize("plain", [list(range(1000)), ["a"] * 1000, [[0] * 1000], {"a": list(range(1000))}])
+def test_an_integer_beyond_64_bits_costs_nothing_for_each_value_beside_it(plain: Any) -> None:
+    calls: list[str] = []
+    value = [2**70, *plain, 2**70] if type(plain) is list else {**plain, "b": 2**70}
+    sys.setprofile(lambda frame, event, _: calls.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        _, body, _ = codec.encode(value)
+    finally:
+        sys.setprofile(None)
+    assert codec.decode(body) == value
+    assert len(calls) < 100
+
+
 def test_the_first_of_several_places_is_named() -> None:
     with pytest.raises(EncodeError, match=r"^\$\.a\[0\]: set"):
         codec.encode({"a": [set(), object()], "b": object()})

@@ -8,12 +8,11 @@ arrays out of band, and knows the place of whatever cannot be sent.
 
 from __future__ import annotations
 
-import inspect
 import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from types import NoneType
 from typing import Any
 
@@ -21,6 +20,7 @@ import msgpack
 
 from aioparcs.address import Address
 from aioparcs.codec import arrays
+from aioparcs.codec.scalars import no_form, scalar, scalars, timestamp
 from aioparcs.codec.types import MAX_DEPTH, MAX_EXT_DEPTH, OUT_OF_BAND, Ext, registered
 from aioparcs.errors import EncodeError
 from aioparcs.settings import MAX_BUFFER_COUNT
@@ -29,14 +29,8 @@ __all__ = ["encode", "encode_call", "encode_inline", "encode_json", "encode_plai
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _KEYS = (str, int, bytes)
-# What MessagePack has integers for.
-_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
-# Subclasses of these, Counter, NamedTuple and pandas.Timestamp among them, would lose what they add without a word.
-_WOULD_CHANGE = {dict: "dict(value)", list: "list(value)", tuple: "list(value)", datetime: "a datetime made of it"}
 _only_scalars = _SCALARS.issuperset
 _only_plain_keys = frozenset({str, int}).issuperset
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 # What the packer and the walk raise for a value that they can't take.
 _UNPACKABLE = (ValueError, OverflowError, MemoryError, RecursionError)
 
@@ -148,7 +142,11 @@ def encode_inline(value: Any) -> tuple[bytes, Buffers]:
 
 
 def _pack_walk(walk: _Walk, value: Any) -> tuple[bytes, Buffers]:
-    return _packer.pack(walk.value(value, "$", 0)), tuple(walk.buffers)
+    try:
+        ready = walk.value(value, 0)
+    except EncodeError as error:
+        raise EncodeError(f"${error.place}", error.reason) from error.__cause__
+    return _packer.pack(ready), tuple(walk.buffers)
 
 
 def encode_json(value: Any) -> bytes:
@@ -176,7 +174,8 @@ class _Walk:
     """
     Replaces what MessagePack cannot pack, and collects the buffers.
 
-    Containers that hold plain scalars only are left as they are; a strict walk looks at each of those.
+    Containers that hold plain scalars only are left as they are; a strict walk looks at those that can't be packed.
+    Errors get their place on their way out, step by step: in most walks nobody asks for it.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
@@ -184,67 +183,60 @@ class _Walk:
         self._strict = strict
         self._ext_depth = 0
 
-    def value(self, value: Any, place: str, depth: int) -> Any:
+    def value(self, value: Any, depth: int) -> Any:
         kind = type(value)
         if kind in _SCALARS:
-            return self._scalar(value, kind, place) if self._strict else value
+            return scalar(value) if self._strict else value
         if depth > MAX_DEPTH:
-            raise EncodeError(place, f"nested more than {MAX_DEPTH} deep, or within itself")
+            raise EncodeError("", f"nested more than {MAX_DEPTH} deep, or within itself")
         if kind in registered:
-            return self._user(value, place, depth)
+            return self._user(value, depth)
         if arrays.is_array(value):
-            return self._array(value, place)
+            return self._array(value)
         if kind is Address:
-            return msgpack.ExtType(Ext.ADDRESS, _packer.pack(self._list(value, place, depth)))
+            return msgpack.ExtType(Ext.ADDRESS, _packer.pack(self._list(value, depth)))
         if kind is dict or kind is OrderedDict:
-            return self._dict(value, place, depth)
+            return self._dict(value, depth)
         if kind is list or kind is tuple:
-            return self._list(value, place, depth)
+            return self._list(value, depth)
         if isinstance(value, bytes | bytearray | memoryview):
             return self._bytes(value)
         if kind is datetime:
-            return _timestamp(value, place)
+            return timestamp(value)
         for plain in (int, float, str):  # subclasses, IntEnum among them, travel as what they extend
             if isinstance(value, plain):
-                return self.value(plain.__str__(value) if plain is str else plain(value), place, depth)
-        name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-        for base, plain_value in _WOULD_CHANGE.items():
-            if isinstance(value, base):
-                what = f"{name} would arrive as a plain {base.__name__}"
-                raise EncodeError(place, f"{what}; send {plain_value}, or register its type with aioparcs.register")
-        advice = (
-            "pass the name of one that the module serves, as text"
-            if inspect.isroutine(value)
-            else "convert it first, or register its type with aioparcs.register"
-        )
-        raise EncodeError(place, f"{name} cannot be sent; {advice}")
+                return self.value(plain.__str__(value) if plain is str else plain(value), depth)
+        raise no_form(value)
 
-    @staticmethod
-    def _scalar(value: Any, kind: type, place: str) -> Any:
-        if kind is int and not _SMALLEST <= value <= _LARGEST:
-            return msgpack.ExtType(Ext.INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
-        if kind is str:
-            try:
-                value.isascii() or value.encode()
-            except UnicodeEncodeError as error:
-                raise EncodeError(place, f"invalid Unicode text: {error}") from None
-        return value
-
-    def _list(self, values: list[Any] | tuple[Any, ...], place: str, depth: int) -> Any:
-        if not self._strict and _only_scalars(map(type, values)):
+    def _list(self, values: list[Any] | tuple[Any, ...], depth: int) -> Any:
+        if _only_scalars(map(type, values)):
+            if self._strict and _packs_not(values):
+                return scalars(values)
             return values if type(values) is list else list(values)
-        return [self.value(value, f"{place}[{i}]", depth + 1) for i, value in enumerate(values)]
+        ready: list[Any] = []
+        try:
+            for value in values:
+                ready.append(self.value(value, depth + 1))  # its length is the place of an error
+        except EncodeError as error:
+            error.place = f"[{len(ready)}]{error.place}"
+            raise
+        return ready
 
-    def _dict(self, values: dict[Any, Any], place: str, depth: int) -> dict[Any, Any]:
-        if not self._strict and _only_plain_keys(map(type, values)) and _only_scalars(map(type, values.values())):
+    def _dict(self, values: dict[Any, Any], depth: int) -> dict[Any, Any]:
+        plain = _only_plain_keys(map(type, values)) and _only_scalars(map(type, values.values()))
+        if plain and not (self._strict and _packs_not(values)):
             return values if type(values) is dict else dict(values)
         ready: dict[Any, Any] = {}
         for key, value in values.items():
             if not isinstance(key, _KEYS):
-                raise EncodeError(place, f"a key is {key!r}; keys are str, int or bytes")
-            inner = f"{place}.{key}" if isinstance(key, str) and key.isidentifier() else f"{place}[{key!r}]"
-            name = key if isinstance(key, bytes) else self.value(key, inner, depth + 1)
-            ready[name] = self.value(value, inner, depth + 1)
+                raise EncodeError("", f"a key is {key!r}; keys are str, int or bytes")
+            try:
+                name = key if isinstance(key, bytes) else self.value(key, depth + 1)
+                ready[name] = self.value(value, depth + 1)
+            except EncodeError as error:
+                step = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
+                error.place = step + error.place
+                raise
         return ready
 
     def _bytes(self, value: Any) -> Any:
@@ -253,8 +245,8 @@ class _Walk:
             return value if type(value) is bytes else bytes(view)
         return msgpack.ExtType(Ext.BYTES, _packer.pack(self._out_of_band(view)))
 
-    def _array(self, value: Any, place: str) -> Any:
-        dtype, shape, order, data = arrays.take_apart(value, place)
+    def _array(self, value: Any) -> Any:
+        dtype, shape, order, data = arrays.take_apart(value, "")
         if len(data) < OUT_OF_BAND or len(self.buffers) >= MAX_BUFFER_COUNT:
             where: Any = bytes(data)
         else:
@@ -265,31 +257,31 @@ class _Walk:
         self.buffers.append(view)
         return len(self.buffers) - 1
 
-    def _user(self, value: Any, place: str, depth: int) -> Any:
+    def _user(self, value: Any, depth: int) -> Any:
         entry = registered[type(value)]
         self._ext_depth += 1
         if self._ext_depth >= MAX_EXT_DEPTH:  # the last level is for an array, or an address, within
-            raise EncodeError(place, f"registered types nested more than {MAX_EXT_DEPTH - 1} deep, or within itself")
+            raise EncodeError("", f"registered types nested more than {MAX_EXT_DEPTH - 1} deep, or within itself")
         try:
             plain = entry.encode(value)
         except Exception as error:
-            raise EncodeError(place, f"{entry.name} can't be encoded: {error!r}") from error
-        ready = self.value(plain, f"{place}<{entry.name}>", depth + 1)
+            raise EncodeError("", f"{entry.name} can't be encoded: {error!r}") from error
+        try:
+            ready = self.value(plain, depth + 1)
+        except EncodeError as error:
+            error.place = f"<{entry.name}>{error.place}"
+            raise
         self._ext_depth -= 1
         return msgpack.ExtType(Ext.USER, _packer.pack([entry.name, ready]))
 
 
-def _timestamp(value: datetime, place: str) -> Any:
-    if value.utcoffset() is None:
-        raise EncodeError(place, "a datetime without a time zone; give it one, such as datetime.timezone.utc")
-    # Not Timestamp.from_datetime: it goes through a float, which rounds far dates to the next second.
-    if not _FIRST <= value <= _LAST:
-        raise EncodeError(place, "a datetime outside of the years 1 to 9999 in UTC")
-    if value.tzname() != "UTC":
-        what = f"a datetime in the zone {value.tzname()} would arrive in UTC"
-        raise EncodeError(place, f"{what}; send value.astimezone(datetime.timezone.utc), and the zone beside it")
-    since: timedelta = value - _EPOCH
-    return msgpack.Timestamp(since.days * 86400 + since.seconds, since.microseconds * 1000)
+def _packs_not(scalars: Any) -> bool:
+    """Tell whether a container of scalars has one that the packer refuses: quicker than a look at each."""
+    try:
+        _packer.pack(scalars)
+    except _UNPACKABLE:
+        return True
+    return False
 
 
 def _find_no_json(value: Any, place: str, depth: int) -> tuple[str, str]:

@@ -1,0 +1,83 @@
+"""Single values as the MessagePack packer takes them, and what is said of those that have no form."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgpack
+
+from aioparcs.codec.types import Ext
+from aioparcs.errors import EncodeError
+
+__all__ = ["no_form", "scalar", "scalars", "timestamp"]
+
+# What MessagePack has integers for.
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+# Subclasses of these, Counter, NamedTuple and pandas.Timestamp among them, would lose what they add without a word.
+_WOULD_CHANGE = {dict: "dict(value)", list: "list(value)", tuple: "list(value)", datetime: "a datetime made of it"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+def scalar(value: Any) -> Any:
+    """Return None, a number or a text as the packer takes it; raise EncodeError for text that is no Unicode."""
+    kind = type(value)
+    if kind is int and not _SMALLEST <= value <= _LARGEST:
+        return msgpack.ExtType(Ext.INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    if kind is str:
+        try:
+            value.isascii() or value.encode()
+        except UnicodeEncodeError as error:
+            raise EncodeError("", f"invalid Unicode text: {error}") from None
+    return value
+
+
+def scalars(values: Sequence[Any]) -> list[Any]:
+    """Return what `scalar` does for each; a call for each would take several times as long."""
+    if str in map(type, values):
+        _check_texts(values)
+    smallest, largest = _SMALLEST, _LARGEST
+    return [value if type(value) is not int or smallest <= value <= largest else scalar(value) for value in values]
+
+
+def _check_texts(values: Sequence[Any]) -> None:
+    """Raise EncodeError, with its place, for the first text that is no Unicode."""
+    for i, value in enumerate(values):
+        if type(value) is str and not value.isascii():
+            try:
+                scalar(value)
+            except EncodeError as error:
+                raise EncodeError(f"[{i}]", error.reason) from None
+
+
+def no_form(value: Any) -> EncodeError:
+    """Return what says that a value cannot be sent, and what to send instead."""
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    for base, plain_value in _WOULD_CHANGE.items():
+        if isinstance(value, base):
+            what = f"{name} would arrive as a plain {base.__name__}"
+            return EncodeError("", f"{what}; send {plain_value}, or register its type with aioparcs.register")
+    advice = (
+        "pass the name of one that the module serves, as text"
+        if inspect.isroutine(value)
+        else "convert it first, or register its type with aioparcs.register"
+    )
+    return EncodeError("", f"{name} cannot be sent; {advice}")
+
+
+def timestamp(value: datetime) -> Any:
+    """Return a moment as the packer takes it; raise EncodeError for one that would arrive as another."""
+    if value.utcoffset() is None:
+        raise EncodeError("", "a datetime without a time zone; give it one, such as datetime.timezone.utc")
+    # Not Timestamp.from_datetime: it goes through a float, which rounds far dates to the next second.
+    if not _FIRST <= value <= _LAST:
+        raise EncodeError("", "a datetime outside of the years 1 to 9999 in UTC")
+    if value.tzname() != "UTC":
+        what = f"a datetime in the zone {value.tzname()} would arrive in UTC"
+        raise EncodeError("", f"{what}; send value.astimezone(datetime.timezone.utc), and the zone beside it")
+    since: timedelta = value - _EPOCH
+    return msgpack.Timestamp(since.days * 86400 + since.seconds, since.microseconds * 1000)
