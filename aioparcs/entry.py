@@ -61,7 +61,9 @@ def check_is_coroutine_function(function: Any, name: str, instead: str) -> None:
         TypeError: it is a plain function, or a generator function of either kind.
     """
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise TypeError(f"{name} is a generator function, for it has a yield: write {instead}, and send() each item")
+        raise TypeError(
+            f"{name} is a generator function, because it contains yield: write {instead}, and send() each item"
+        )
     function = getattr(function, "__func__", function)
     if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
         return

@@ -107,7 +107,7 @@ def misspelt(environ: Mapping[str, str]) -> list[str]:
     from difflib import get_close_matches
 
     near = {name: get_close_matches(name[6:].upper(), VARIABLES, 1, 0.8) for name in sorted(unknown)}
-    return [f"{name} is no setting; did you mean PARCS_{match[0]}?" for name, match in near.items() if match]
+    return [f"{name} is not a setting; did you mean PARCS_{match[0]}?" for name, match in near.items() if match]
 
 
 def parse_size(text: str) -> int:

@@ -346,7 +346,7 @@ async def test_a_broadcast_that_is_cancelled_leaves_an_error_in_its_place_and_th
             first, second = await gather(tasks[1:]), await gather(tasks[1:])
         for error, text in first:
             assert error == DecodeError.__name__
-            assert "a broadcast message has not come" in text
+            assert "a broadcast message did not arrive" in text
         assert second == [[["next"]]] * 5
         await each_works(tasks[1:])
 

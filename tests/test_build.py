@@ -367,8 +367,8 @@ def test_a_registry_that_is_not_there(cluster: Cluster, build: Build, module: Mo
     "arguments, message",
     [
         (["--push"], "pushing needs a registry: --registry HOST:PORT, or PARCS_REGISTRY in the environment"),
-        (["--tag", "a b"], "'a b' is no tag: letters, digits and _ . - are, 128 at most"),
-        (["--registry", "https://a"], "the registry 'https://a' is named without https://"),
+        (["--tag", "a b"], "'a b' is not a tag: at most 128 letters, digits and _ . -"),
+        (["--registry", "https://a"], "registry 'https://a': leave out https://"),
         (["nowhere"], "there is no module 'nowhere' in examples; found there: echo, factor, runner, sleeper"),
     ],
 )

@@ -325,9 +325,9 @@ def test_names_come_from_arguments_then_from_the_environment(monkeypatch: pytest
     "arguments, message",
     [
         ({"module": "my module"}, "no image can be called 'my module'"),
-        ({"registry": "http://a:5000"}, "is named without http://"),
+        ({"registry": "http://a:5000"}, "registry 'http://a:5000': leave out http://"),
         ({"push": True}, "pushing needs a registry: --registry HOST:PORT, or PARCS_REGISTRY"),
-        ({"tag": "a:b"}, "'a:b' is no tag"),
+        ({"tag": "a:b"}, "'a:b' is not a tag"),
     ],
 )
 def test_what_cannot_be_asked_for_is_told(arguments: dict[str, Any], message: str) -> None:

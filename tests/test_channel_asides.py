@@ -158,7 +158,7 @@ async def test_one_that_does_not_come_costs_that_message() -> None:
             await there.recv()
             await relayed.allocate()
             relayed.fail("its origin is gone")
-            with pytest.raises(DecodeError, match="a broadcast message has not come: its origin is gone"):
+            with pytest.raises(DecodeError, match="a broadcast message did not arrive: its origin is gone"):
                 await receive()
             assert await there.recv() == "behind"
     assert RECEIVING.held == 0

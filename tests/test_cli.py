@@ -71,6 +71,10 @@ def test_version() -> None:
         (["x" * 256], f"there is no module '{'x' * 256}' in examples; found there: runner"),
         (["./" + "x" * 256], "there is no folder ./" + "x" * 256),
         (["./aioparcs"], "./aioparcs is not a module: it has no main.py"),
+        (
+            ["docs/picture.py"],
+            "docs/picture.py is a script; a module is a folder with a main.py: run it with python docs/picture.py",
+        ),
     ],
 )
 def test_bad_usage_of_run_is_one_line_and_exit_2(arguments: list[str], message: str) -> None:

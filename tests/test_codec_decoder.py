@@ -192,7 +192,7 @@ try:
 except DecodeError as error:
     print(error)
 """
-    assert "NumPy is not installed here: aioparcs[numpy] brings it" in python(program)
+    assert "NumPy is not installed here: install aioparcs[numpy]" in python(program)
 
 
 def test_an_array_loads_numpy_when_it_arrives() -> None:

@@ -371,7 +371,7 @@ def test_a_network_that_is_not_fit_is_left_alone(cluster: Cluster, aioparcs: Aio
 def test_what_is_no_subnet_is_exit_2(aioparcs: Aioparcs, subnet: str) -> None:
     done = aioparcs("cluster", "init", "--subnet", subnet, PARCS_NETWORK="parcs-never")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "is no subnet such as 10.76.0.0/20" in done.stderr
+    assert "is not a subnet such as 10.76.0.0/20" in done.stderr
 
 
 def test_a_subnet_in_use_is_exit_2(cluster: Cluster, aioparcs: Aioparcs) -> None:

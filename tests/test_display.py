@@ -164,6 +164,13 @@ def test_a_worker_that_is_lost_is_named_even_quietly(project: Project, quiet: bo
         assert "3 workers, 2 failed, " in done.stderr
 
 
+def test_warnings_are_shown_even_quietly(project: Project) -> None:
+    runner = project("from aioparcs import run\nasync def main(runner): pass\nrun(main)\n")
+    done = run("run", "-q", runner, PARCS_LIVENES="1")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "runner: PARCS_LIVENES is not a setting; did you mean PARCS_LIVENESS?\n"
+
+
 def test_the_fraction_sums_the_progress_of_all_workers() -> None:
     tally = Tally()
     assert tally["factor"].fraction == 0

@@ -219,10 +219,10 @@ async def test_channels_of_a_job_that_has_ended_are_closed() -> None:
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("raise RuntimeError('at import')", "ended with exit code 1 before it reached serve"),
-        ("import sys; sys.exit(7)", "ended with exit code 7 before it reached serve"),
-        ("print('that is all')", "ended with exit code 0 before it reached serve"),
-        ("import os; os.kill(os.getpid(), 11)", "was killed by SIGSEGV before it reached serve"),
+        ("raise RuntimeError('at import')", "ended with exit code 1 before it called serve"),
+        ("import sys; sys.exit(7)", "ended with exit code 7 before it called serve"),
+        ("print('that is all')", "ended without calling serve"),
+        ("import os; os.kill(os.getpid(), 11)", "was killed by SIGSEGV before it called serve"),
         ("def (", "SyntaxError"),
         ("from aioparcs import serve\nserve(1)", "serve.. takes one subclass of Service"),
     ],

@@ -195,7 +195,7 @@ async def test_a_module_with_a_similar_name_is_proposed(tmp_path: Path) -> None:
 
 
 async def test_a_module_that_is_nowhere_lists_those_that_are_there(tmp_path: Path) -> None:
-    for folders, others in (([tmp_path], "there are none"), ([MODULES, tmp_path], ", talker")):
+    for folders, others in (([tmp_path], "there are no modules"), ([MODULES, tmp_path], ", talker")):
         async with job(*folders) as runner:
             for name in ("nowhere", "..", "", "."):
                 with pytest.raises(StartError, match=re.escape(others)):
@@ -352,5 +352,5 @@ async def test_a_launcher_that_is_killed_while_it_starts_says_so(tmp_path: Path)
         starting = asyncio.ensure_future(runner.start("slow"))
         await until(lambda: (tmp_path / "slow" / "loads").exists() and (tmp_path / "slow" / "loads").read_text())
         psutil.Process(int((tmp_path / "slow" / "loads").read_text())).kill()
-        with pytest.raises(StartError, match=r"its main\.py was killed by SIGKILL before it reached serve"):
+        with pytest.raises(StartError, match=r"its main\.py was killed by SIGKILL before it called serve"):
             await starting

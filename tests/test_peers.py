@@ -174,7 +174,7 @@ async def test_who_has_gone_can_not_be_dialled(kind: str) -> None:
         await there.shutdown()
         error, text = await ask(here, "dial", place)
         assert error == "ConnectionLost"
-        assert text.startswith("worker 1 is gone, or not to be reached from here: can't connect to ")
+        assert text.startswith("worker 1 is gone, or can't be reached from here: can't connect to ")
         assert "within 0.5 s: Connection refused" in text
         _, text = await ask(here, "dial", place, 0.1)
         assert "within 0.1 s" in text

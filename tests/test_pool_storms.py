@@ -88,7 +88,7 @@ async def test_items_that_cannot_be_sent_leave_the_worker_to_others(runner: Runn
 @pytest.mark.parametrize("items", [range(3), ["ab"], [None]])
 async def test_starmap_says_that_it_takes_tuples(runner: Runner, items: Any) -> None:
     async with runner.pool("crunch", 1, function="add") as pool:
-        with pytest.raises(TypeError, match="starmap takes tuples of arguments; item 0 is"):
+        with pytest.raises(TypeError, match="item 0 must be a tuple of arguments, not"):
             await pool.starmap(items)
         assert await pool.starmap([(1, 2)]) == [3]
 

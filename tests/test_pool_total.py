@@ -179,7 +179,7 @@ async def test_istarmap_spreads_the_items(runner: Runner) -> None:
         assert sorted([result async for result in pool.istarmap_unordered(pairs)]) == [2 * i for i in range(50)]
         results = [result async for result in pool.istarmap([(1, 2), 3], return_exceptions=True)]
         assert results[0] == 3
-        assert "starmap takes tuples" in str(results[1])
+        assert "must be a tuple of arguments" in str(results[1])
 
 
 async def test_keyword_arguments_may_have_any_name(runner: Runner) -> None:

@@ -187,7 +187,7 @@ def test_a_notebook_enters_runners_in_its_own_loop_and_finds_modules_in_the_curr
 
 
 async def test_run_within_a_loop_says_what_to_do() -> None:
-    with pytest.raises(RuntimeError, match=r"enter a runner in it, with async with Runner\(\) as runner"):
+    with pytest.raises(RuntimeError, match=r"use async with Runner\(\) as runner in it"):
         aioparcs.run(Runner)
 
 
@@ -216,13 +216,16 @@ ASYNC_RUN = "\n    async def run(self): print('called')\n"
             "main() has to take the runner, and nothing else: .*",
         ),
         ("async def main(r): print('called')\nrun(main(1))", "run() takes the function, not its call: run(main)"),
-        ("async def main(r): yield print('called')\nrun(main)", "main is a generator function, for it has a yield: .*"),
+        (
+            "async def main(r): yield print('called')\nrun(main)",
+            "main is a generator function, because it contains yield: .*",
+        ),
         (f"class M(Runner):{ASYNC_RUN}run(M())", "run() takes the class, not an instance: run(M)"),
-        (f"class M:{ASYNC_RUN}run(M)", "run() takes a subclass of Runner, and M is none: class M(Runner)"),
-        (f"class M(Service):{ASYNC_RUN}run(M)", "run() takes a subclass of Runner, and M is none: serve(M)"),
+        (f"class M:{ASYNC_RUN}run(M)", "run() takes a subclass of Runner, and M is not one: class M(Runner)"),
+        (f"class M(Service):{ASYNC_RUN}run(M)", "run() takes a subclass of Runner, and M is not one: serve(M)"),
         ("class M(Runner):\n  def run(self): print('called')\nrun(M)", "M.run is a plain function: write async def .*"),
-        ("run(None)", "run() takes async def main(runner), or a subclass of Runner, and not None"),
-        ("run(lambda runner: None)", "run() takes a coroutine function, and this one returned None"),
+        ("run(None)", "run() takes async def main(runner), or a subclass of Runner, not None"),
+        ("run(lambda runner: None)", "run() takes a coroutine function, but <function <lambda> at .* returned None"),
     ],
 )
 def test_what_run_cannot_run_is_told_in_a_line_before_it_is_called(tmp_path: Path, text: str, message: str) -> None:
@@ -278,4 +281,4 @@ def test_why_a_module_does_not_start_is_said_once(tmp_path: Path, display: bool)
     assert done.returncode == 1
     assert done.stderr.count("No module named 'nosuch'") == 1
     assert done.stderr.count("exit code 1") == 1
-    assert "bad did not start: its main.py ended with exit code 1 before it reached serve(...); its last" in done.stderr
+    assert "bad did not start: its main.py ended with exit code 1 before it called serve(...); its last" in done.stderr

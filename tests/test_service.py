@@ -237,8 +237,8 @@ async def async_generator() -> Any:
     [
         (Plain, r"Plain\.run is a plain function: write async def run\(self\), with await before self\.recv\(\)$"),
         (Plain(), r"Plain\.run is a plain function: write async def run\(self\)"),
-        (Yielding, r"Yielding\.run is a generator function, for it has a yield: write async def run\(self\)"),
-        (NoService, r"NoService is no service: class NoService\(Service\)$"),
+        (Yielding, r"Yielding\.run is a generator function, because it contains yield: write async def run\(self\)"),
+        (NoService, r"NoService is not a service: class NoService\(Service\)$"),
         (Directing, r"Directing is a runner: run\(Directing\)$"),
         (
             generator,
@@ -249,7 +249,7 @@ async def async_generator() -> Any:
             partial(max, 1),
             r"functools\.partial\(.*\) has no name to be called by: define a function, def NAME\(\.\.\.\)",
         ),
-        (NoService(), "NoService object at .* is no function$"),
+        (NoService(), "NoService object at .* is not a function$"),
     ],
 )
 def test_serve_says_what_to_write_instead(target: Any, message: str) -> None:

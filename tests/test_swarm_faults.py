@@ -128,7 +128,7 @@ async def test_a_container_that_can_not_be_started(job: Job) -> None:
 
 async def test_a_main_that_ends_before_it_serves(cluster: Cluster, job: Job) -> None:
     async with job() as runner:
-        with pytest.raises(StartError, match=r"ended with exit code 2 before it reached serve") as failed:
+        with pytest.raises(StartError, match=r"ended with exit code 2 before it called serve") as failed:
             await _takes(30, runner.start(cluster.base))  # the base image: it has no main.py
         assert "main.py" in " ".join(failed.value.last_lines)
 
@@ -395,7 +395,7 @@ def test_run_on_swarm_stops_with_ctrl_c(cluster: Cluster) -> None:
             if "6 of 6 connected" in line:
                 break
         process.send_signal(signal.SIGINT)
-        stopping = "stopping; press Ctrl-C again to leave the end to the cluster\n"
+        stopping = "stopping; press Ctrl-C again to leave the cleanup to the cluster\n"
         assert process.stderr.readline() == stopping, "at once, long before its end"
         process.communicate(timeout=90)
     (name,) = re.findall(r"runs as job ([0-9a-f]{8})", read)

@@ -183,7 +183,7 @@ async def test_a_pool_in_a_service(job: Job) -> None:
 async def test_without_the_overlay_network_a_service_is_told_why_it_starts_none(job: Job) -> None:
     async with job(overlay=False) as runner, runner.start("tree") as root:
         _, reason, _ = await ask(root, "attempt", "tree", {})
-        assert "this worker is on no network in which other workers can reach it" in reason
+        assert "other workers can't reach this worker, which is not on their network" in reason
         assert "SwarmEngine(overlay=True)" in reason
 
 

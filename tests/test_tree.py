@@ -188,7 +188,7 @@ async def test_a_tree_is_no_deeper_than_its_runner_says() -> None:
     async with job(max_depth=2) as runner, runner.start("tree") as root:
         await ask(root, "plant", 1)
         assert await ask(root, "tell", 0, "attempt", "tree", {}) == [
-            "tree", "it would be generation 3 of its job, and there are 2 (PARCS_MAX_DEPTH)", []
+            "tree", "it would be generation 3 of its job; the limit is 2 (PARCS_MAX_DEPTH)", []
         ]  # fmt: skip
 
 
@@ -197,7 +197,7 @@ async def test_services_start_no_more_than_their_runner_says() -> None:
         await ask(root, "plant", 2)
         assert await ask(root, "attempt", "tree", {}) is None
         _, reason, _ = await ask(root, "tell", 0, "attempt", "tree", {})
-        assert reason.startswith("services would have started 4 workers that are there at once, and 3 is the limit (PA")
+        assert reason.startswith("services would have 4 workers at once; the limit is 3 (PARCS_MAX_SPAWNED)")
         assert await ask(root, "shut", 1) == "gone"
         assert await ask(root, "tell", 0, "attempt", "tree", {}) is None
         async with runner.start_many("tree", 5):
@@ -208,7 +208,7 @@ async def test_any_number_of_starts_may_be_refused_at_once() -> None:
     async with job(max_spawned=2) as runner, runner.start("tree") as root:
         reasons = await ask(root, "attempt_many", 500)
         assert len(reasons) == 498
-        assert all("and 2 is the limit" in reason for reason in reasons)
+        assert all("the limit is 2" in reason for reason in reasons)
         assert await ask(root, "tell", 1, "echo", "here") == "here"
 
 
@@ -216,8 +216,8 @@ async def test_any_number_of_starts_may_be_refused_at_once() -> None:
     "options, asked, reason",
     [
         ({}, "registry:5000/tree", "services start modules by their names; a runner that means this image says "),
-        ({"spawnable": ["functions"]}, "tree", "its runner lets services start functions: name it too, in Runner(spa"),
-        ({"spawnable": ()}, "tree", "its runner lets services start none: name it too, in Runner(spawnable=...)"),
+        ({"spawnable": ["functions"]}, "tree", "its runner lets services start functions: add it to Runner(spawnable"),
+        ({"spawnable": ()}, "tree", "its runner lets services start none: add it to Runner(spawnable=...)"),
         ({"spawnable": ["a:b"]}, "a:b", "that is an image's name, and only the swarm engine runs images"),
     ],
 )

@@ -39,7 +39,7 @@ def pip() -> list[str]:
     if find_spec("pip"):
         return ["-m", "pip"]
     if not (HERE / "pip.zip").exists():
-        sys.exit("neither the image nor the machine that asked for this build has pip: python -m ensurepip")
+        sys.exit("neither the image nor the machine that requested this build has pip: python -m ensurepip")
     return [str(HERE / "pip.zip" / "pip")]
 
 

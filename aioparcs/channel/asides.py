@@ -111,7 +111,7 @@ class Asides(Calls):
 
     def _check_asides(self) -> None:
         if self._version == 1:
-            raise ProtocolError("the original wire knows no barriers")
+            raise ProtocolError("the original wire has no barriers")
 
     async def _wait_aside(self, is_there: Callable[[], object]) -> None:
         """Wait for what the peer says aside, however many messages are in line before it."""
@@ -144,7 +144,7 @@ class Asides(Calls):
         if size:
             self._broken[self._barriers] = bytes(frame.body) if size <= _LONGEST_ERROR else _NO_ERROR
         if len(self._broken) > _MOST_BROKEN:
-            self._fail(ProtocolError(f"the peer has broken {_MOST_BROKEN} barriers that this side has not come to"))
+            self._fail(ProtocolError(f"the peer has broken {_MOST_BROKEN} barriers that this side has not reached"))
 
     def _take_relay(self, frame: Frame) -> bool:
         """Note what is told of a relayed message; False for the message itself, which has its place in line."""
@@ -166,4 +166,4 @@ class Asides(Calls):
 
 
 def _refuse(_relayed: Relayed) -> None:
-    raise ValueError("this side takes no messages that come another way")
+    raise ValueError("this side does not take messages that others pass on")

@@ -289,7 +289,7 @@ class Channel(Asides):
             return codec.decode_json(frame.body)
         if frame.type == FrameType.ERROR:
             raise _not_come(frame)
-        error = ProtocolError(f"a frame of type {frame.type} has no place on a channel")
+        error = ProtocolError(f"a frame of type {frame.type} is not allowed on a channel")
         self._fail(error)
         raise error
 
@@ -318,7 +318,7 @@ class Channel(Asides):
 
 
 def _not_come(frame: Frame) -> DecodeError:
-    return DecodeError(f"a broadcast message has not come: {bytes(frame.body).decode()}")
+    return DecodeError(f"a broadcast message did not arrive: {bytes(frame.body).decode()}")
 
 
 def _same_memory(source: memoryview, target: memoryview) -> bool:

@@ -36,7 +36,7 @@ def _text(error: BaseException) -> str:
     try:
         return str(error)
     except BaseException as failure:
-        return f"its text can't be made: {type(failure).__name__}"
+        return f"str() of it raised {type(failure).__name__}"
 
 
 def _clean(text: str) -> str:

@@ -29,7 +29,7 @@ def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]
             if type(call_id) is not int or type(ok) is not bool:
                 raise TypeError("an answer is [id, ok, value]")
         except Exception as error:
-            reason = str(error) if isinstance(error, DecodeError) else "the peer's answer to a call is none"
+            reason = str(error) if isinstance(error, DecodeError) else "the peer's answer to a call is malformed"
             read.append((call_id_of(body), False, DecodeError(reason)))
         else:
             read.append((call_id, True, value) if ok else (call_id, False, read_error(value)))

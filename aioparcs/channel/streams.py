@@ -58,7 +58,7 @@ class Stream:
         """
         while self.have <= offset or self._closed:
             if self._closed:
-                raise ConnectionLost("the message that was passed on is not there any more")
+                raise ConnectionLost("the message to pass on is no longer there")
             await self._changed.wait()
 
     async def give(self, channel: Channel, offset: int) -> None:

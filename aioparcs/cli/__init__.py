@@ -109,7 +109,7 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
               help="local: on this machine. swarm: build images of what changed, and have the Swarm run it all.  "
                    "[default: the runner here, its workers where PARCS_ENGINE or LEADER_URL say]")  # fmt: skip
 @click.option("--detach", is_flag=True, help="With --on swarm: print the job's name and don't wait for its end.")
-@click.option("-q", "--quiet", is_flag=True, help="Show only failures and what the runner itself prints.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only failures, warnings and what the runner itself prints.")
 @click.option("-v", "--verbose", is_flag=True, help="Say too when each worker starts, connects and ends.")
 def run(
     context: click.Context,

@@ -42,7 +42,7 @@ _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 @click.command(short_help="Check that the cluster is ready for jobs.", epilog=_DOCTOR_EXAMPLES)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of the checks.")
 def doctor(as_json: bool) -> None:
-    """Check that the cluster is ready for jobs, and say how to mend what is not.
+    """Check that the cluster is ready for jobs, and say how to fix what is not.
 
     For some seconds a container of the base image runs on each node, and dials the registry and this host.
     """

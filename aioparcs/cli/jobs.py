@@ -67,7 +67,7 @@ def ps(job: str | None, as_json: bool) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on until what prints has ended.")
 @click.option("--worker", "number", metavar="K", type=click.IntRange(min=0),
               help="Show what one of the job's containers has printed by itself: the number that "
-                   "`aioparcs ps --json` tells as container, from 0.")  # fmt: skip
+                   "`aioparcs ps --json` shows as container, from 0.")  # fmt: skip
 def logs(job: str, follow: bool, number: int | None) -> None:
     """Show what JOB has printed.
 
@@ -256,7 +256,7 @@ async def _named(swarm: Swarm, names: Iterable[str]) -> list[SwarmJob]:
     there = {job.name: job for job in await find_jobs(swarm)}
     for name in names:
         if name not in there:
-            known = f"there are: {', '.join(there)}" if there else "there is none at all"
+            known = f"there are: {', '.join(there)}" if there else "there are no jobs"
             raise Usage(f"there is no job {name!r} on {swarm.leader.shown}; {known}")
     return [there[name] for name in dict.fromkeys(names)]
 

@@ -60,6 +60,9 @@ def find(name: str, folders: Sequence[Path], *, runner: bool = False) -> Path:
         return path.parent
     if os.path.isfile(path / MAIN):
         return path
+    if path.suffix == ".py" and os.path.isfile(path):
+        how = f": run it with python {name}" if runner else ""
+        raise Usage(f"{name} is a script; a module is a folder with a {MAIN}{how}")
     if os.path.isdir(path):
         raise Usage(f"{name} is not a module: it has no {MAIN}")
     if not is_name:

@@ -68,7 +68,7 @@ def submit(order: Order) -> int:
         BuildError, ClusterError, SettingError: it could not be built, submitted or followed.
         asyncio.CancelledError, KeyboardInterrupt: it was stopped.
     """
-    stop, code = Stop("to leave the end to the cluster"), 1
+    stop, code = Stop("to leave the cleanup to the cluster"), 1
 
     async def run() -> None:
         nonlocal code

@@ -86,7 +86,7 @@ def put_together(dtype: Any, shape: Any, order: Any, data: Any) -> Any:
     except ImportError as error:
         if order == _SCALAR:
             return _plain_scalar(dtype, data)
-        raise DecodeError("an array arrived, and NumPy is not installed here: aioparcs[numpy] brings it") from error
+        raise DecodeError("an array arrived, and NumPy is not installed here: install aioparcs[numpy]") from error
     try:
         if _length(dtype) > _LONGEST:
             raise ValueError(f"its dtype is longer than {_LONGEST:,}")
@@ -110,7 +110,7 @@ def put_together(dtype: Any, shape: Any, order: Any, data: Any) -> Any:
             array = numpy.ndarray(shape, kind, order=_ORDERS[order])  # numpy.empty makes S1 of S0
         return array[()] if order == _SCALAR else array
     except Exception as error:  # NumPy raises many kinds for a bad description; quoting it could fail as well
-        raise DecodeError(f"an array that can't be made: {error}") from error
+        raise DecodeError(f"an array that cannot be decoded: {error}") from error
 
 
 def _is_plain(numpy: Any, dtype: Any) -> bool:
@@ -134,9 +134,7 @@ def _plain_scalar(dtype: Any, data: Any) -> Any:
         values = struct.unpack((">" if byte_order == ">" else "<") + _STRUCTS[kind + size], data)
         return values[0] if kind != "c" else complex(*values)
     except (KeyError, TypeError, ValueError, struct.error) as error:
-        raise DecodeError(
-            "a NumPy scalar arrived, and NumPy is not installed here: aioparcs[numpy] brings it"
-        ) from error
+        raise DecodeError("a NumPy scalar arrived, and NumPy is not installed here: install aioparcs[numpy]") from error
 
 
 def _length(descr: Any) -> int:

@@ -100,6 +100,9 @@ class Display(Observer, ABC):
             remember(line)
             self._print(module, worker, " | ", line)
 
+    def warning(self, module: str, text: str) -> None:
+        self._print(module, None, ": ", text)
+
     def note(self, module: str, text: str) -> None:
         if self._detail is not Detail.QUIET:
             self._print(module, None, ": ", text)

@@ -65,5 +65,8 @@ class Shield(Observer):
     def output(self, module: str, worker: int | None, line: str) -> None:
         guarded(self._observer.output, module, worker, line)
 
+    def warning(self, module: str, text: str) -> None:
+        guarded(self._observer.warning, module, text)
+
     def note(self, module: str, text: str) -> None:
         guarded(self._observer.note, module, text)

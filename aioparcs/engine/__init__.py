@@ -97,7 +97,7 @@ class WorkerSpec(NamedTuple):
         """
         name, folder = read_module(module)
         if wire not in (None, "v1", "v2"):
-            raise SettingError(f"wire={wire!r}: there is v2, and v1 for services of the original PARCS")
+            raise SettingError(f"wire={wire!r}: choose 'v2', or 'v1' for services of the original PARCS")
         return cls(
             name,
             read_env(env),
@@ -220,6 +220,10 @@ class Observer:
 
     def output(self, module: str, worker: int | None, line: str) -> None:
         """A worker, or its launcher (None), printed a line."""
+
+    def warning(self, module: str, text: str) -> None:
+        """Something that people should know even if they want to see little; by default a note."""
+        self.note(module, text)
 
     def note(self, module: str, text: str) -> None:
         """Something takes a while, or something was lost, and people should know."""

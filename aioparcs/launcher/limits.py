@@ -25,17 +25,17 @@ def why_not_kept(limits: Mapping[str, Any]) -> str | None:
     cpus, memory = limits.get("cpus"), limits.get("memory")
     available = len(os.sched_getaffinity(0))
     if cpus is not None and not (isinstance(cpus, int | float) and 1 <= cpus <= available):
-        return f"cpus={cpus!r} can't be kept here: whole CPUs are given, and there are {available}"
+        return f"cpus={cpus!r}: the launcher assigns whole CPUs, and may use {available}"
     if memory is None:
         return None
     if type(memory) is not int or not 0 < memory <= _LARGEST:
-        return f"memory={memory!r} can't be kept: the kernel's limits are whole bytes, from 1 to {_LARGEST}"
+        return f"memory={memory!r}: it must be a whole number of bytes, from 1 to {_LARGEST}"
     held = _held()
     if memory >= held + _WORKER_MEMORY:
         return None
     needed = -(-(held + _WORKER_MEMORY + _MARGIN) >> 20)
     return (
-        f"memory={memory >> 20}m is too little: main.py holds {held >> 20} MiB when it reaches serve(...), which count "
+        f"memory={memory >> 20}m is too little: main.py holds {held >> 20} MiB when it calls serve(...), which count "
         f"for each worker; give it {needed}m or more, or load less"
     )
 

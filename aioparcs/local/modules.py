@@ -86,6 +86,6 @@ def find_module(name: str, folders: list[Path], folder: str = "") -> Path:
         name,
         f"there is no module of that name (a folder with main.py) in {' or '.join(map(str, folders))}; "
         + (f"did you mean {similar[0]}? " if similar else "")
-        + (f"there are: {', '.join(sorted(found))}" if found else "there are none")
+        + (f"there are: {', '.join(sorted(found))}" if found else "there are no modules")
         + "; PARCS_MODULES or Runner(modules=[...]) name other folders",
     )

@@ -204,7 +204,7 @@ class Crew:
                 await task.wait_exited()
         except TimeoutError:
             await task.kill()
-            self._observer.note(self._spec.module, f"{task.name} ran on without its connection, and was killed")
+            self._observer.warning(self._spec.module, f"{task.name} ran on without its connection, and was killed")
 
     @property
     def _is_short(self) -> bool:
@@ -215,7 +215,7 @@ class Crew:
         pause = _FIRST_PAUSE
         while self._is_short:
             if self._deaths > _DEATHS + self.wanted:
-                reason = f"{self._deaths} of its workers have died with nothing to do"
+                reason = f"{self._deaths} of its workers have died while idle"
                 self._fail(StartError(self._spec.module, reason))
                 return
             try:
@@ -233,7 +233,7 @@ class Crew:
     def _go_on_without(self, error: ParcsError) -> None:
         if not self._has_told:
             self._has_told = True
-            self._observer.note(
+            self._observer.warning(
                 self._spec.module, f"the pool goes on with {self.size} workers of {self.wanted}: {error}"
             )
         if not self.size and not self._coming:

@@ -22,8 +22,11 @@ class Watcher(Protocol):
     def pooled(self, state: PoolState) -> None:
         """Be told how far a pool is."""
 
+    def warning(self, module: str, text: str) -> None:
+        """Report something that went wrong and does not end the pool."""
+
     def note(self, module: str, text: str) -> None:
-        """Be told what people should know."""
+        """Report something that people may want to know."""
 
 
 class Headcount(NamedTuple):

@@ -114,7 +114,7 @@ class _Items(ABC):
             if isinstance(work.args, list | tuple):
                 good.append(work)
                 continue
-            error = TypeError(f"starmap takes tuples of arguments; item {work.index} is {show(work.args)}")
+            error = TypeError(f"item {work.index} must be a tuple of arguments, not {show(work.args)}")
             self.settle(work, False, error)
         self.wake()
         return good

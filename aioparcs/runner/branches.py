@@ -75,15 +75,15 @@ class Grant(NamedTuple):
             StartError: it is too much; says which limit it is, and what to do.
         """
         if depth > self.depth:
-            reason = f"it would be generation {depth} of its job, and there are {self.depth} (PARCS_MAX_DEPTH)"
+            reason = f"it would be generation {depth} of its job; the limit is {self.depth} (PARCS_MAX_DEPTH)"
         elif there + count > self.workers:
             reason = (
-                f"services would have started {there + count} workers that are there at once, and {self.workers} is "
-                "the limit (PARCS_MAX_SPAWNED): end some first, or have the runner start with a higher one"
+                f"services would have {there + count} workers at once; the limit is {self.workers} "
+                "(PARCS_MAX_SPAWNED): end some first, or start the runner with a higher limit"
             )
         elif self.modules is not None and module not in self.modules:
             named = ", ".join(sorted(self.modules)) or "none"
-            reason = f"its runner lets services start {named}: name it too, in Runner(spawnable=...)"
+            reason = f"its runner lets services start {named}: add it to Runner(spawnable=...)"
         elif self.modules is None and ("/" in module or ":" in module):
             reason = "services start modules by their names; a runner that means this image says Runner(spawnable=...)"
         else:
@@ -153,7 +153,7 @@ class Branches:
         except EndOfChannel:
             await branch.link.aclose(_FAREWELL)
         except ProtocolError as error:
-            self._observer.note("runner", f"worker {branch.worker} broke its connection: {error}")
+            self._observer.warning("runner", f"worker {branch.worker} broke its connection: {error}")
         except ParcsError:
             pass  # the end of the connection, whose reason is the worker's affair
         finally:

@@ -55,7 +55,7 @@ class Hub:
             settings,
             self._judge,
             self._is_ending,
-            lambda line: observer.note("runner", line),
+            lambda line: observer.warning("runner", line),
         )
         self._prune_at = 256
 

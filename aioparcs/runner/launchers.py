@@ -32,6 +32,7 @@ _LONGEST_LINE = 8 << 10
 _LARGEST_RESULTS = 256 << 10
 _EXIT_CODE = integer(-(1 << 31), (1 << 32) - 1)
 _TEXT = instance(str)
+_UNSERVED = "its main.py ended without calling serve(...): add serve(NAME) at its end"
 
 
 def _are_results(value: Any) -> bool:
@@ -115,7 +116,7 @@ class Launcher:
         self._obituary: tuple[str, tuple[str, ...]] | None = None
         self._end: tuple[LauncherState, tuple[str, ...]] | None = None
         self._stop: Callable[[], object] | None = None
-        self._first_deed = "reached serve(...)"
+        self._first_deed = "called serve(...)"
 
     @property
     def is_connected(self) -> bool:
@@ -222,8 +223,8 @@ class Launcher:
                 self.lose(*self._obituary)
             return  # else what it said last is still on its way; the obituary follows
         for task in list(self.tasks.values()):
-            ran = state.state != "failed"
-            task.give_up(f"its main.py {reason} before it {self._first_deed}" if ran else reason, lines)
+            why = reason if state.state == "failed" else f"its main.py {reason} before it {self._first_deed}"
+            task.give_up(_UNSERVED if exitcode == 0 and not self._stop else why, lines)
             if exitcode is None:
                 self._ended(task, WorkerLost(task.name, reason, last_lines=lines), cut=True)
             else:

@@ -82,7 +82,7 @@ def _check_no_loop() -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise RuntimeError("an event loop runs here already: enter a runner in it, with async with Runner() as runner")
+    raise RuntimeError("an event loop is already running: use async with Runner() as runner in it")
 
 
 def _check(main: Any) -> None:
@@ -93,14 +93,14 @@ def _check(main: Any) -> None:
     name = getattr(main, "__name__", type(main).__name__)
     if isinstance(main, type):
         if not issubclass(main, Runner):
-            mend = f"serve({name})" if issubclass(main, Starter) else f"class {name}(Runner)"
-            raise TypeError(f"run() takes a subclass of Runner, and {name} is none: {mend}")
+            advice = f"serve({name})" if issubclass(main, Starter) else f"class {name}(Runner)"
+            raise TypeError(f"run() takes a subclass of Runner, and {name} is not one: {advice}")
         check_is_coroutine_function(main.run, f"{name}.run", "async def run(self)")
         return
     if isinstance(main, Runner):
         raise TypeError(f"run() takes the class, not an instance: run({name})")
     if not callable(main):
-        raise TypeError(f"run() takes async def main(runner), or a subclass of Runner, and not {main!r}")
+        raise TypeError(f"run() takes async def main(runner), or a subclass of Runner, not {main!r}")
     check_is_coroutine_function(main, name, f"async def {name}(runner)")
     try:
         inspect.signature(main).bind(Runner)
@@ -118,7 +118,7 @@ async def _run(main: Main) -> None:
         async with Runner() as runner:
             work = main(runner)
             if not inspect.isawaitable(work):
-                raise TypeError(f"run() takes a coroutine function, and this one returned {work!r}")
+                raise TypeError(f"run() takes a coroutine function, but {main!r} returned {work!r}")
             await work
 
 

@@ -149,4 +149,4 @@ def _tell_misspelt(watcher: Observer) -> None:
     for line in misspelt(os.environ):
         if line not in _told:
             _told.add(line)
-            watcher.note("runner", line)
+            watcher.warning("runner", line)

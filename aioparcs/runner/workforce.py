@@ -285,7 +285,7 @@ class Workforce:
         try:
             await self._engine.release(group)
         except ParcsError as error:
-            self._observer.note(group.spec.module, f"stays until the job ends: {error}")
+            self._observer.warning(group.spec.module, f"stays until the job ends: {error}")
 
     def _is_connected(self, group: WorkerGroup) -> bool:
         launchers = (self._hub.launchers.get(placement.launcher) for placement in group.placements)
@@ -303,7 +303,7 @@ class Workforce:
         try:
             await self._engine.stop(group)
         except ParcsError as error:
-            self._observer.note(group.spec.module, f"can't be stopped now: {error}")
+            self._observer.warning(group.spec.module, f"can't be stopped now: {error}")
 
     def _supervise(self, group: WorkerGroup) -> None:
         """Watch over the group's launchers, once each."""
@@ -333,7 +333,7 @@ class Workforce:
                 waits_for = launcher.waits_for if launcher else ""
                 task.give_up(
                     f"it was not connected within {self._settings.start_timeout:g} s (PARCS_START_TIMEOUT): "
-                    f"{waits_for or 'does its main.py reach serve(...)?'}"
+                    f"{waits_for or 'does its main.py call serve(...)?'}"
                 )
                 self.kill(task, signal.SIGKILL)
         if not self._is_connected(group) and not any(task.is_connected for task in tasks):

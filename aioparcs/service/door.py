@@ -23,7 +23,7 @@ __all__ = ["Door"]
 # Peers that may have dialled and wait to be accepted.
 _WAITING = 1024
 _NO_OVERLAY = (
-    "this worker is on no network in which other workers can reach it: run the runner inside the overlay network "
+    "other workers can't reach this worker, which is not on their network: run the runner inside the overlay network "
     "(aioparcs run --on swarm), or have workers join it with SwarmEngine(overlay=True)"
 )
 
@@ -111,7 +111,7 @@ class Door:
         try:
             reader, writer, peer = await reach(address, hello, self.home.token, self.settings, timeout)
         except ConnectionLost as error:
-            raise ConnectionLost(f"{who} is gone, or not to be reached from here: {error}") from error
+            raise ConnectionLost(f"{who} is gone, or can't be reached from here: {error}") from error
         except HandshakeError as error:
             raise HandshakeError(f"{who} at {address}: {error}") from error
         if peer.worker != address.worker:

@@ -104,7 +104,9 @@ class Offspring:
             link = await self._open()
             address = await self._door.address()
         except (ConnectionLost, HandshakeError, SettingError) as error:
-            raise StartError(spec.module, f"the runner can't be asked for it, or it can't dial: {error}") from error
+            raise StartError(
+                spec.module, f"can't send the request to the runner, or can't listen for the workers: {error}"
+            ) from error
         number, self._next_request = self._next_request, self._next_request + 1
         placed: asyncio.Future[list[Task]] = asyncio.get_running_loop().create_future()
         options = {name: value for name in _OPTIONS if (value := getattr(spec, name)) is not None}
@@ -132,8 +134,10 @@ class Offspring:
         """Tell nobody: the runner's watchers see its own pools."""
 
     def note(self, module: str, text: str) -> None:
-        """Print what people should know of a pool, as any output of this worker."""
+        """Print what people should know, as any output of this worker."""
         print(f"{module}: {text}", file=sys.stderr)
+
+    warning = note
 
     async def aclose(self) -> None:
         """Wait for all workers to finish, for ``close_timeout`` seconds at the longest. Cancelling it kills them."""

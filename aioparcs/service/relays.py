@@ -70,7 +70,7 @@ class Relays:
         while wanted not in told:
             verb, value = await self._channel.hear(name)
             if verb not in _VALUES or not _VALUES[verb](value):
-                raise ProtocolError("a RELAY frame that makes no sense here")
+                raise ProtocolError("an unexpected RELAY frame")
             told[verb] = value
 
     async def _address(self) -> Address | None:

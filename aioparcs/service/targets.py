@@ -87,14 +87,14 @@ def _why_no_function(target: Any) -> str | None:
             return f"{target.__name__} is a runner: run({target.__name__})"
         if issubclass(target, Service):
             return f"{target.__name__} is a service, and needs a main.py of its own"
-        return f"{target.__name__} is no service: class {target.__name__}(Service)"
+        return f"{target.__name__} is not a service: class {target.__name__}(Service)"
     if isinstance(target, Starter):
-        return f"{type(target).__name__} is no function: give {type(target).__name__} a main.py of its own"
+        return f"{type(target).__name__} is not a function: give {type(target).__name__} a main.py of its own"
     if inspect.iscoroutine(target):
         target.close()
-        return f"{target.__name__}() is the call of a function: serve({target.__name__})"
+        return f"{target.__name__}() calls the function; pass the function itself: serve({target.__name__})"
     if not callable(target):
-        return f"{target!r} is no function"
+        return f"{target!r} is not a function"
     if not isinstance(getattr(target, "__name__", None), str):
         return f"{target!r} has no name to be called by: define a function, def NAME(...), that calls it"
     if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):

@@ -75,7 +75,7 @@ class Swarm:
             advice = f"name a manager in LEADER_URL; this node knows {managers}"
             raise ClusterError(self.leader.shown, f"{info['Name']} is a worker node of the Swarm", advice)
         advice = "make one with `docker swarm init`, or name its manager in LEADER_URL"
-        raise ClusterError(self.leader.shown, f"{info['Name']} is in no Swarm", advice)
+        raise ClusterError(self.leader.shown, f"{info['Name']} is not part of a Swarm", advice)
 
     async def nodes(self) -> list[Record]:
         """List the nodes."""

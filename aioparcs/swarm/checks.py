@@ -87,7 +87,7 @@ def _api(engine: str, api: str) -> Check:
 def _access(swarm: Swarm) -> Check:
     url = urlsplit(swarm.leader.url)
     if not swarm.leader.is_open:
-        return Check("access", "ok", f"{url.scheme}://: only who may use it can")
+        return Check("access", "ok", f"{url.scheme}://: only those who may use it can reach it")
     advice = f"{swarm.leader.safer}; docs.docker.com/engine/security/protect-access"
     return Check(
         "access", "warning", f"{swarm.leader.shown} gives root on the cluster to anyone who can reach it", advice
@@ -131,7 +131,11 @@ async def _from_the_nodes(swarm: Swarm, network: Record | None, reach: Reach, te
     """Check what only a container on each node can tell."""
     registry = registry_address(None)
     if not registry:
-        tell(Check("registry", "warning", "none is named", "PARCS_REGISTRY=HOST:PORT, which all nodes can pull from"))
+        tell(
+            Check(
+                "registry", "warning", "no registry is named", "PARCS_REGISTRY=HOST:PORT, which all nodes can pull from"
+            )
+        )
     images = Images(swarm)
     try:
         image = await images.pin(base_image())

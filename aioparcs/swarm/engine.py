@@ -84,7 +84,7 @@ class SwarmEngine:
         self._job, leader = job, self._swarm.leader
         if leader.is_open:
             text = f"{leader.shown} gives root on the cluster to anyone who can reach it; safer: {leader.safer}"
-            job.observer.note("swarm", text)
+            job.observer.warning("swarm", text)
         self._images = Images(self._swarm, job.folders)
         self._watch = Watch(self._swarm, job.id, job.observer)
         name, labels = _token_name(job.id), {**job_labels(job.id), RUNNER: runner_identity()}
@@ -193,10 +193,10 @@ class SwarmEngine:
             is_over = await wait_until(self._is_empty, _REMOVAL)
             await wait_until(lambda: has_no_containers(self._swarm, job, "worker"), CONTAINERS_GO)
         except ClusterError as error:
-            self._job.observer.note("swarm", f"{error}; aioparcs rm {job}")
+            self._job.observer.warning("swarm", f"{error}; aioparcs rm {job}")
             return
         if not is_over:
-            self._job.observer.note("swarm", f"containers are still ending; see docker stack ps {stack(job)}")
+            self._job.observer.warning("swarm", f"containers are still ending; see docker stack ps {stack(job)}")
 
     async def _is_empty(self) -> bool:
         tasks = await self._swarm.reachable_tasks(self._job.id)

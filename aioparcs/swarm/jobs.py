@@ -79,7 +79,7 @@ async def remove_job(swarm: Swarm, job: str) -> list[str]:
         return not left and not hidden
 
     if not await wait_until(has_nothing_left, _CONTAINERS_END):
-        reason = f"something goes on making Swarm services of job {job}"
+        reason = f"something keeps making Swarm services of job {job}"
         raise ClusterError(swarm.leader.shown, reason, "end its runner first")
     await wait_idle(swarm, job)
     await wait_until(lambda: has_no_containers(swarm, job), CONTAINERS_GO)

@@ -27,7 +27,7 @@ def registry_address(registry: str | None) -> str:
     """
     address = (registry or os.environ.get("PARCS_REGISTRY") or "").rstrip("/")
     if "://" in address:
-        raise SettingError(f"the registry {address!r} is named without {address.partition('://')[0]}://")
+        raise SettingError(f"registry {address!r}: leave out {address.partition('://')[0]}://")
     return address
 
 
@@ -78,4 +78,4 @@ def check_request(module: str, *, registry: str | None, push: bool, tag: str | N
     if push and not registry_address(registry):
         raise SettingError("pushing needs a registry: --registry HOST:PORT, or PARCS_REGISTRY in the environment")
     if tag is not None and not _TAG.fullmatch(tag):
-        raise SettingError(f"{tag!r} is no tag: letters, digits and _ . - are, 128 at most")
+        raise SettingError(f"{tag!r} is not a tag: at most 128 letters, digits and _ . -")

@@ -129,7 +129,7 @@ def _parse(text: str) -> IPv4Network:
     try:
         return IPv4Network(text)
     except ValueError as error:
-        raise SettingError(f"--subnet {text!r} is no subnet such as {_POOL[0]}/{_PREFIX}: {error}") from None
+        raise SettingError(f"--subnet {text!r} is not a subnet such as {_POOL[0]}/{_PREFIX}: {error}") from None
 
 
 def _addresses(network: Record) -> int:

@@ -109,7 +109,7 @@ def _named(named: str, network: Record | None) -> Reach:
     except ValueError:
         pass  # no number for a port, for example
     if not host:
-        raise SettingError(f"PARCS_ADVERTISE={named!r} is no HOST or HOST:PORT")
+        raise SettingError(f"PARCS_ADVERTISE={named!r} is not HOST or HOST:PORT")
     return Reach(host, port, _is_inside(host, network))
 
 

@@ -84,14 +84,14 @@ def check_options(spec: WorkerSpec) -> None:
     """
     unknown = set(spec.swarm) - _OPTIONS
     if unknown:
-        raise SettingError(f"swarm={{{min(unknown)!r}: ...}}: there are {', '.join(sorted(_OPTIONS))}")
+        raise SettingError(f"swarm={{{min(unknown)!r}: ...}}: the options are {', '.join(sorted(_OPTIONS))}")
     for name in ("constraints", "preferences", "mounts", "networks"):
         value = spec.swarm.get(name, ())
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise SettingError(f"swarm={{{name!r}: {value!r}}} is no list")
+            raise SettingError(f"swarm={{{name!r}: {value!r}}} must be a list")
     labels = spec.swarm.get("labels", {})
     if not isinstance(labels, Mapping) or not all(isinstance(text, str) for pair in labels.items() for text in pair):
-        raise SettingError(f"swarm={{'labels': {labels!r}}} is no mapping of texts")
+        raise SettingError(f"swarm={{'labels': {labels!r}}} must be a mapping of text to text")
     driver = spec.swarm.get("log_driver", LOG_DRIVER)
     if not isinstance(driver, Mapping) or not isinstance(driver.get("Name"), str):
         raise SettingError(f"swarm={{'log_driver': {driver!r}}} must be a mapping such as {{'Name': 'journald'}}")

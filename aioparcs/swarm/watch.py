@@ -95,7 +95,7 @@ class Watch:
                 ValueError,
             ) as error:  # away, or out of order: workers go on
                 if not complained:
-                    self._observer.note("swarm", f"{error}; asking again")
+                    self._observer.warning("swarm", f"{error}; trying again")
                 complained = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):

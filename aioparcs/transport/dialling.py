@@ -92,7 +92,7 @@ async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.Stre
         certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         if hashlib.sha256(certificate).hexdigest() != address.fingerprint:
             writer.transport.abort()
-            raise HandshakeError(f"the certificate of {address} is another one than its address says")
+            raise HandshakeError(f"the certificate of {address} is not the one that its address names")
     return reader, writer
 
 
