@@ -45,6 +45,35 @@ def test_without_a_terminal_lines_go_to_stderr() -> None:
     assert "\x1b" not in done.stderr
 
 
+FAILING = """
+import asyncio, os, signal
+from aioparcs import run
+async def main(runner):
+    await runner.start("factor")
+    {end}
+run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    "end, code, first",
+    [
+        ("open('missing')", 1, "Traceback"),
+        ("await runner.start('missing')", 1, "error ("),
+        ("os.kill(os.getpid(), signal.SIGTERM)\n    await asyncio.sleep(60)", 143, "stopped by"),
+    ],
+)
+def test_what_came_about_before_the_end_stands_before_the_reason(
+    project: Project, end: str, code: int, first: str
+) -> None:
+    done = run("run", project(FAILING.format(end=end)), "--modules", EXAMPLES)
+    lines = [line for line in done.stderr.splitlines() if line != "stopping"]
+    assert done.returncode == code
+    assert lines[:2] == ["factor: starting 1 worker", "factor: 1 of 1 connected"]
+    assert lines.index(next(line for line in lines if line.startswith(first))) in (2, 3)
+    assert done.stderr.count("factor: starting 1 worker") == 1
+
+
 def test_quiet_leaves_what_the_runner_prints() -> None:
     done = run(*factor("-q"))
     assert (done.returncode, done.stderr) == (0, "")

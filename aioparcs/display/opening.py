@@ -12,7 +12,7 @@ from aioparcs.display.guard import guarded
 from aioparcs.display.plain import PlainDisplay
 from aioparcs.engine import Observer, observer
 
-__all__ = ["opened", "watched"]
+__all__ = ["flush", "opened", "watched"]
 
 
 @contextmanager
@@ -31,6 +31,13 @@ def opened(detail: Detail) -> Iterator[Observer]:
         yield plain
     finally:
         guarded(plain.close)
+
+
+def flush() -> None:
+    """Have the display that watches say now what it would say in a moment."""
+    display = observer.get()
+    if isinstance(display, PlainDisplay):
+        guarded(display.flush)
 
 
 @contextmanager

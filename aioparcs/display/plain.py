@@ -42,12 +42,17 @@ class PlainDisplay(Display):
         if self._detail is not Detail.QUIET and self._thread.ident is None:
             self._thread.start()
 
+    def flush(self) -> None:
+        """Print what has not been said yet of workers, before somebody else prints how it all ended."""
+        if self._thread.ident is not None:
+            self._tell(last=True)
+
     def close(self) -> None:
         """Print what has not been said yet, and the job in one line."""
         if self._thread.ident is not None:
             self._ended.set()
             self._thread.join()
-            self._tell(last=True)
+            self.flush()
             for line in self._pool_lines.rest():
                 write_line(line)
             sys.stdout.flush()

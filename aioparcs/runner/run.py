@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from aioparcs.display import harmless, has_colors, watched, were_shown
+from aioparcs.display import flush, harmless, has_colors, watched, were_shown
 from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
 from aioparcs.errors import ParcsError, SettingError, StartError
 from aioparcs.launcher import new_loop, show_logs
@@ -63,6 +63,7 @@ def run(main: Main) -> None:
         with watched(), asyncio.Runner(loop_factory=new_loop) as loop_runner:
             loop_runner.run(stop.guard(_run(main)))
     except SettingError as error:
+        flush()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
@@ -70,6 +71,7 @@ def run(main: Main) -> None:
             explain(error)
             sys.exit(1)
         number = stop.signal or signal.SIGINT
+        flush()
         print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
         sys.exit(128 + number)
     except Exception as error:
@@ -124,6 +126,7 @@ async def _run(main: Main) -> None:
 
 def explain(error: BaseException) -> None:
     """Print an exception as its writer sees it: without the frames of aioparcs and asyncio; one line for our own."""
+    flush()
     if isinstance(error, ParcsError):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
         place = f" ({_short(Path(where[-1].filename))}:{where[-1].lineno})" if where else ""
