@@ -22,7 +22,6 @@ from typing import NoReturn
 from aioparcs.errors import ParcsError
 from aioparcs.launcher.chance import shared_generators
 from aioparcs.launcher.child import become_worker, die_with_parent, warm_up
-from aioparcs.launcher.children import is_tracker
 from aioparcs.launcher.connect import Connection, adopt, connect, connect_now
 from aioparcs.launcher.control import Control
 from aioparcs.launcher.leaving import flush_output, take_stock
@@ -31,6 +30,7 @@ from aioparcs.launcher.logs import show_logs
 from aioparcs.launcher.nursery import Nursery
 from aioparcs.launcher.output import PROGRESS
 from aioparcs.launcher.place import Home, Place, pass_token
+from aioparcs.launcher.remains import PATIENCE, PAUSE, groups_of, kill_remains
 from aioparcs.launcher.sound import fork_quietly, open_connections, threads_lost_by_fork, why_not_launch
 from aioparcs.launcher.sources import is_installed, report_sources
 from aioparcs.settings import Settings
@@ -42,6 +42,8 @@ except ImportError:
     from asyncio import new_event_loop as new_loop
 
 __all__ = [
+    "PATIENCE",
+    "PAUSE",
     "PROGRESS",
     "Connection",
     "Home",
@@ -52,8 +54,9 @@ __all__ = [
     "connect",
     "connect_now",
     "die_with_parent",
+    "groups_of",
     "is_installed",
-    "is_tracker",
+    "kill_remains",
     "launch",
     "new_loop",
     "pass_token",

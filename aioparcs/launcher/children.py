@@ -8,14 +8,14 @@ import signal
 from collections.abc import Iterator
 from time import monotonic, sleep
 
-__all__ = ["Children", "is_tracker"]
+from aioparcs.launcher.remains import PATIENCE, PAUSE, kill_remains, may_be_tracker
+
+__all__ = ["Children"]
 
 # Seconds between SIGTERM, which a worker may use to clean up, and SIGKILL.
 _GRACE = 1.0
-# Seconds that trackers of shared memory get to clean up at the end, and between two looks whether they have.
-_CLEANING, _PAUSE = 1.0, 0.01
-# Seconds that a process which is being started gets to show what it is.
-_BEGINNING = 0.5
+# Seconds that trackers of shared memory get to clean up at the end.
+_CLEANING = 1.0
 
 
 class Children:
@@ -28,6 +28,7 @@ class Children:
     def __init__(self) -> None:
         self._workers: dict[int, int | None] = {}  # by process id; None: nobody was told of it
         self._doomed: dict[int, float] = {}  # when SIGKILL follows SIGTERM, by process id
+        self._remains: dict[int, float] = {}  # groups whose leaders have ended: until when trackers in them are spared
         self._helpers = _children()
 
     def __bool__(self) -> bool:
@@ -59,12 +60,17 @@ class Children:
 
     def kill_overdue(self) -> float | None:
         """Kill who had his time to end; returns milliseconds until the next one's is over, None for nobody's."""
+        for group, until in list(self._remains.items()):
+            del self._remains[group]
+            if group not in self._workers:  # if nobody was left, its number may be a new worker's
+                self._end_rest(group, until)
         now = monotonic()
         for pid, deadline in list(self._doomed.items()):
             if now >= deadline:
                 del self._doomed[pid]
                 self._end(pid, signal.SIGKILL)
-        return max(0.0, min(self._doomed.values()) - now) * 1000 + 1 if self._doomed else None
+        times = [*self._doomed.values(), *([now + PAUSE] if self._remains else [])]
+        return max(0.0, min(times) - now) * 1000 + 1 if times else None
 
     def reap(self) -> Iterator[tuple[int, int | None, int]]:
         """Give each child that has ended: its process id, its worker's number or None, and its exit code."""
@@ -87,14 +93,14 @@ class Children:
         """End, when the workers have ended, what they or the module left running."""
         deadline = monotonic() + _CLEANING
         while orphans := _children() - self._helpers:  # in groups of their own; their children come next
-            cleaning = {pid for pid in orphans if is_tracker(pid)} if monotonic() < deadline else set()
+            cleaning = {pid for pid in orphans if may_be_tracker(pid)} if monotonic() < deadline else set()
             for pid in orphans - cleaning:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
             for pid in cleaning:
                 os.waitpid(pid, os.WNOHANG)
             if cleaning == orphans:
-                sleep(_PAUSE)
+                sleep(PAUSE)
         for pid in _children() & self._helpers:
             os.kill(pid, signal.SIGTERM)
 
@@ -110,11 +116,13 @@ class Children:
         orphans = _children() - self._workers.keys() - self._helpers
         if not any(_group_of(pid) == group for pid in orphans):
             _signal_group(group, signal.SIGKILL)  # nobody is there, as a rule
-            return
-        for pid in _processes():
-            if pid != group and _group_of(pid) == group and not is_tracker(pid):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
+        else:
+            self._end_rest(group, monotonic() + PATIENCE)
+
+    def _end_rest(self, group: int, until: float) -> None:
+        """Kill what is left of a group; a process that doesn't show yet what it is isn't waited for here."""
+        if kill_remains(group, patient=monotonic() < until):
+            self._remains[group] = until
 
 
 def _children() -> set[int]:
@@ -125,39 +133,11 @@ def _children() -> set[int]:
         return set()
 
 
-def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
-
-
 def _group_of(pid: int) -> int | None:
     try:
         return os.getpgid(pid)
     except ProcessLookupError:
         return None
-
-
-def is_tracker(pid: int) -> bool:
-    """
-    Tell whether a process is a resource tracker of multiprocessing.
-
-    It removes what processes that have ended without doing so left in shared memory, and ends by itself when the last
-    of those that can reach it does.
-    """
-    try:
-        command = _command(pid)
-        deadline = monotonic() + _BEGINNING
-        while not command and monotonic() < deadline:  # amid its exec: it has left its parent's and has none yet
-            os.readlink(f"/proc/{pid}/exe")  # one that has ended has none
-            sleep(_PAUSE)
-            command = _command(pid)
-    except OSError:
-        return False
-    return b"resource_tracker import main" in command
-
-
-def _command(pid: int) -> bytes:
-    with open(f"/proc/{pid}/cmdline", "rb") as file:
-        return file.read()
 
 
 def _signal_group(pid: int, number: int) -> None:

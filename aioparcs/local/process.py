@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from aioparcs.launcher import Lines, die_with_parent, is_tracker
+from aioparcs.launcher import PATIENCE, PAUSE, Lines, die_with_parent, groups_of, kill_remains
 
 __all__ = ["Process"]
 
@@ -121,21 +121,25 @@ class Process:
         self._say(self._lines.finish())
         self._loop.remove_reader(self._pipe)
         self._pipe.close()
-        if not _ended_well(self._process.pid):
-            _kill_session(self._process.pid)  # not reaped yet: until then its number is nobody else's
-        self.exited.set_result(self._process.wait())  # it has ended: this only fetches the code
+        if _ended_well(self._process.pid):
+            self._bury()
+        else:
+            self._clear(self._loop.time() + PATIENCE)
+
+    def _clear(self, until: float) -> None:
+        """Kill what it has left in its session; a process that doesn't show yet what it is isn't waited for here."""
+        patient = self._loop.time() < until
+        unclear = [group for group in groups_of(self._process.pid) if kill_remains(group, patient=patient)]
+        if unclear:
+            self._loop.call_later(PAUSE, self._clear, until)
+        else:
+            self._bury()
+
+    def _bury(self) -> None:
+        """Fetch the exit code, at the last: until then the number of its session is nobody else's."""
+        self.exited.set_result(self._process.wait())
 
 
 def _ended_well(pid: int) -> bool:
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     return ended is not None and ended.si_code == os.CLD_EXITED and ended.si_status == 0
-
-
-def _kill_session(session: int) -> None:
-    """Kill what a process has left in its session: its own children's children, but not what cleans up behind it."""
-    for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
-        try:
-            if os.getsid(pid) == session and pid != session and not is_tracker(pid):
-                os.kill(pid, signal.SIGKILL)
-        except OSError:
-            continue  # it has ended

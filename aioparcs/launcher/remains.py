@@ -1,0 +1,85 @@
+"""What a program that has ended left running: it is killed, but for the trackers that clean up behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+
+__all__ = ["PATIENCE", "PAUSE", "groups_of", "kill_remains", "may_be_tracker"]
+
+# Seconds that a process which is being started gets to show what it is, and between two looks whether it has.
+PATIENCE, PAUSE = 0.5, 0.01
+# A resource tracker of multiprocessing removes what processes that have ended without doing so left in shared memory,
+# and ends by itself when the last of those that can reach it does.
+_TRACKER = b"resource_tracker import main"
+
+
+def groups_of(session: int) -> set[int]:
+    """Find the process groups of a session."""
+    groups = set()
+    for pid in _processes():
+        with contextlib.suppress(OSError):  # it has ended
+            if os.getsid(pid) == session:
+                groups.add(os.getpgid(pid))
+    return groups
+
+
+def kill_remains(group: int, *, patient: bool) -> bool:
+    """
+    Kill a process group, which is another one than this process's, but for trackers.
+
+    Args:
+        group: its number.
+        patient: spare those amid their exec too, which may be trackers.
+
+    Returns:
+        True if there were any of those: look again soon.
+    """
+    unclear = False
+    # Nobody forks while this looks: some do it faster than anybody can look.
+    _signal(os.killpg, group, signal.SIGSTOP)
+    for pid in _processes():
+        if _group_of(pid) != group or (command := _command(pid)) is None or _TRACKER in command:
+            continue
+        if command or not patient:
+            _signal(os.kill, pid, signal.SIGKILL)
+        else:
+            unclear = True
+    _signal(os.killpg, group, signal.SIGCONT)
+    return unclear
+
+
+def _signal(kill: Callable[[int, int], None], whom: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        kill(whom, number)
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def may_be_tracker(pid: int) -> bool:
+    """Return True for a resource tracker of multiprocessing, and for what is amid its exec and may become one."""
+    command = _command(pid)
+    return command == b"" or _TRACKER in (command or b"")
+
+
+def _command(pid: int) -> bytes | None:
+    """Read a command line; None of a process that has ended, nothing of one that has left its parent's in an exec."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            command = file.read()
+        if not command:
+            os.readlink(f"/proc/{pid}/exe")  # one that has ended has none
+    except OSError:
+        return None
+    return command

@@ -1,0 +1,59 @@
+"""What is left running of a group is killed, and nothing escapes by a fork; what may be a tracker is not waited for."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from aioparcs.launcher import kill_remains, remains
+
+# Forks when it is told to; its child says so, and stays.
+FORKING = "import os, signal; input(); pid = os.fork(); print(pid, flush=True) if not pid else None; signal.pause()"
+
+
+@contextmanager
+def leader(*command: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a command as the leader of a group."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            remains._signal(os.killpg, process.pid, signal.SIGKILL)
+
+
+def test_nothing_escapes_by_a_fork_while_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = remains._processes
+    with leader(sys.executable, "-c", FORKING) as process:
+        assert process.stdin
+        assert process.stdout
+
+        def fork_after_looking() -> list[int]:
+            found = look()
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(b"\n")
+            assert not select.select([process.stdout], [], [], 0.3)[0], "it has forked"
+            return found
+
+        monkeypatch.setattr(remains, "_processes", fork_after_looking)
+        assert not kill_remains(process.pid, patient=True)
+        assert process.wait(5) == -signal.SIGKILL
+        assert process.stdout.read() == b""  # nobody has it open
+
+
+def test_a_process_amid_its_exec_is_waited_for_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remains, "_command", lambda pid: b"")
+    with leader("cat") as process:
+        assert kill_remains(process.pid, patient=True)
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"it goes on\n")
+        assert process.stdout.readline() == b"it goes on\n"
+        assert not kill_remains(process.pid, patient=False)
+        assert process.wait(5) == -signal.SIGKILL
