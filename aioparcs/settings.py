@@ -34,7 +34,8 @@ class Settings(NamedTuple):
         max_buffers: bytes that the buffers of one message may have together.
         send_queue: bytes that wait in this process before ``send`` waits for room.
         receive_queue: bytes that wait unread before the channel stops reading.
-        receive_budget: bytes that half-received large messages of all channels may hold together.
+        receive_budget: bytes that large messages of all channels may hold together that have arrived, whole or in part,
+            and were not received.
         handshake_timeout: seconds for a handshake, dialling included on the listener's side.
         max_unauthenticated: connections that may be in their handshake at once, but never more than a quarter of the
             files that the process may have open.

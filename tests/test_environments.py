@@ -233,3 +233,15 @@ async def test_a_module_without_requirements_makes_nothing(tmp_path: Path, cache
     async with job(tmp_path) as runner, runner.start("plain") as t:
         assert await t.call("where") == sys.executable
     assert not os.path.exists(cache)  # noqa: ASYNC240  # quick
+
+
+async def test_a_setting_of_pip_that_cannot_be_read_is_an_error_that_names_it(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needing(tmp_path, "needy", "thing\n")
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {'x' * 10_000}\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    async with job(tmp_path) as runner:
+        with pytest.raises(StartError, match=r"pip's setting global\.find-links can't be read: 'xxx"):
+            await runner.start("needy")

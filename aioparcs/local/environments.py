@@ -121,7 +121,7 @@ class Environments:
                 name, equals, value = line.partition("=")
                 if equals and name.startswith(f"{section}."):
                     variable = "PIP_" + name.removeprefix(f"{section}.").upper().replace("-", "_")
-                    found[variable] = str(ast.literal_eval(value))
+                    found[variable] = _read_value(folder.name, name, value)
         kept = {name: value for name, value in found.items() if name not in _MOVING and name not in os.environ}
         return kept | {"PIP_CONFIG_FILE": os.devnull}
 
@@ -155,6 +155,13 @@ class Environments:
                 folder.name, f"its requirements can't be installed ({step} failed)", process.last[-_QUOTED:]
             )
         return process.last
+
+
+def _read_value(module: str, name: str, text: str) -> str:
+    try:
+        return str(ast.literal_eval(text))
+    except (ValueError, SyntaxError):
+        raise StartError(module, f"pip's setting {name} can't be read: {text:.100}") from None
 
 
 def _cache(module: str) -> Path:
