@@ -75,7 +75,7 @@ class WorkerLost(ConnectionLost):
         exitcode: its exit code, or None.
         signal: the number of the signal that ended it, or None.
         last_lines: the last lines that it printed, oldest first.
-        item: what a pool's worker had in hand, such as ``item 3: (17,)``, or "".
+        item: what a pool's worker was working on, such as ``item 3: (17,)``, or "".
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class WorkerLost(ConnectionLost):
         return f"worker {self.worker} {self.reason}{item}{quote_lines(self.last_lines)}"
 
     def at(self, item: str) -> WorkerLost:
-        """Make one that names what the worker had in hand."""
+        """Make one that names what the worker was working on."""
         return WorkerLost(
             self.worker,
             self.reason,

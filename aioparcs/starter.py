@@ -115,8 +115,8 @@ class Starter:
             wire: services of the original PARCS (``"v1"``) know no rank and are started one by one: it is refused here.
             swarm: see `start`.
 
-        Leaving its block waits for the workers to finish, for ``close_timeout`` seconds at the longest; kill those
-        first whose answers nobody wants any more: ``await asyncio.gather(*(t.kill() for t in tasks))``.
+        Leaving its block waits for the workers to finish, for ``close_timeout`` seconds at most; kill those
+        first whose answers are no longer needed: ``await asyncio.gather(*(t.kill() for t in tasks))``.
 
         Raises:
             TypeError: the module is neither a name nor a path, or a count is not a whole number.
@@ -208,7 +208,7 @@ class Starter:
 
     async def recv_any(self, tasks: Iterable[Task]) -> AsyncGenerator[tuple[Task, Any], None]:
         """
-        Receive from whoever speaks first: ``async for t, message in runner.recv_any(tasks)``.
+        Receive the messages of many workers as they arrive: ``async for t, message in runner.recv_any(tasks)``.
 
         It ends when all of them have ended. Leaving it early, or cancelling it, loses no message.
 

@@ -103,7 +103,7 @@ class Channel(Asides):
 
         A mutable buffer (a bytearray, a memoryview, an array) is read until this returns, and may be changed then.
         Cancelling it while it waits for room means that the message was not sent; cancelling it while a large
-        mutable buffer is on its way delivers the message all the same, from a copy of what is unsent.
+        mutable buffer is on its way delivers the message anyway, from a copy of what is unsent.
 
         Args:
             message: None, bool, int, float, str, bytes, list, tuple, dict with str, int or bytes keys, aware

@@ -110,7 +110,7 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
                    "[default: the runner here, its workers where PARCS_ENGINE or LEADER_URL say]")  # fmt: skip
 @click.option("--detach", is_flag=True, help="With --on swarm: print the job's name and don't wait for its end.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only failures, warnings and what the runner itself prints.")
-@click.option("-v", "--verbose", is_flag=True, help="Say too when each worker starts, connects and ends.")
+@click.option("-v", "--verbose", is_flag=True, help="Show also when each worker starts, connects and ends.")
 def run(
     context: click.Context,
     module: str,
@@ -125,7 +125,7 @@ def run(
 
     MODULE is a runner: the name of a folder under --modules, or the path of any folder with a main.py.
     The services that it starts are looked for under --modules too, else beside the runner's folder.
-    Relative paths in a runner start from the current folder, as always; on a Swarm that is the runner's own.
+    Relative paths in a runner start from the current folder, as always; on a Swarm from the runner's own folder.
     The runner prints to stdout, everything about the run goes to stderr.
     """
     _refuse_arguments(context.args)

@@ -72,7 +72,7 @@ def cluster() -> None:
     """Prepare a cluster for jobs."""
 
 
-@cluster.command(epilog=_INIT_EXAMPLES + EXIT_CODES)
+@cluster.command(short_help="Make the network of the jobs.", epilog=_INIT_EXAMPLES + EXIT_CODES)
 @click.option("--subnet", metavar="CIDR",
               help="The subnet.  [default: the first /20 of 10.76.0.0/14 that overlaps nothing in use]")  # fmt: skip
 def init(subnet: str | None) -> None:

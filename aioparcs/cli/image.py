@@ -31,7 +31,7 @@ def image() -> None:
     """Make the image that modules are built on."""
 
 
-@image.command(epilog=_EXAMPLES)
+@image.command(short_help="Build the base image on the Swarm's leader.", epilog=_EXAMPLES)
 @click.option("--from", "python", metavar="IMAGE", default="python:3.13-slim", show_default=True,
               help="The image with Python to build on.")  # fmt: skip
 @click.option("--registry", metavar="R", help="Push it there, HOST:PORT or HOST:PORT/PATH.  [default: $PARCS_REGISTRY]")

@@ -17,7 +17,7 @@ async def barrier(tasks: Sequence[Task]) -> None:
 
     A worker that is lost, fails or ends before it came breaks the barrier: here that is raised, and in each of the
     others ``await self.barrier()`` raises a `RemoteError` that says so, also in those that come later. What workers
-    sent before and nobody has received yet waits in this process's memory. Cancelling it lets nobody go on: a later
+    sent before and was not received yet waits in this process's memory. Cancelling it lets no worker go on: a later
     call finds those who wait still waiting.
 
     Args:

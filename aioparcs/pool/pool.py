@@ -203,7 +203,7 @@ class Pool:
         """
         Have more workers, or fewer, while others work; returns when the new ones are there.
 
-        Workers that are too many finish the call that they run. Sizes that are asked for at the same time are had one
+        Surplus workers first finish the call that they run. Sizes that are requested at the same time are reached one
         after the other. Cancelling it kills those that were on their way; so does leaving the block, which cancels it.
 
         Raises:

@@ -116,7 +116,6 @@ class Launcher:
         self._obituary: tuple[str, tuple[str, ...]] | None = None
         self._end: tuple[LauncherState, tuple[str, ...]] | None = None
         self._stop: Callable[[], object] | None = None
-        self._first_deed = "called serve(...)"
 
     @property
     def is_connected(self) -> bool:
@@ -171,7 +170,6 @@ class Launcher:
         """Take a worker that is the process itself, ended by ``stop``: the original PARCS has no launchers."""
         self._take(task)
         self._stop = stop
-        self._first_deed = "answered the runner"
 
     def kill(self, worker: int, number: int) -> None:
         """Ask for a worker's end, by a signal; SIGTERM is followed by SIGKILL after a second."""
@@ -223,7 +221,8 @@ class Launcher:
                 self.lose(*self._obituary)
             return  # else what it said last is still on its way; the obituary follows
         for task in list(self.tasks.values()):
-            why = reason if state.state == "failed" else f"its main.py {reason} before it {self._first_deed}"
+            deed = "answered the runner" if self._stop else "called serve(...)"
+            why = reason if state.state == "failed" else f"its main.py {reason} before it {deed}"
             task.give_up(_UNSERVED if exitcode == 0 and not self._stop else why, lines)
             if exitcode is None:
                 self._ended(task, WorkerLost(task.name, reason, last_lines=lines), cut=True)

@@ -38,7 +38,7 @@ class Runner(Starter):
                 await t.send_all(90, 1, 91)
                 print(await t.recv())
 
-    Leaving its block normally waits for the workers to finish, for ``close_timeout`` seconds at the longest;
+    Leaving its block normally waits for the workers to finish, for ``close_timeout`` seconds at most;
     leaving it on an error, or by cancelling, kills them. Nothing of the job is left either way.
 
     Args:

@@ -38,10 +38,10 @@ class Service(Starter):
 
     Each worker has an instance of its own. When ``run`` returns, what was sent is delivered and the worker ends;
     an exception travels to the runner. ``run`` may compute without ever awaiting: the worker stays connected, and
-    it is killed all the same when its runner is gone.
+    it is killed anyway when its runner is gone.
 
     A service starts workers as a runner does: `start`, `start_many`, `pool`. They have their channels to this worker,
-    and end with it: when ``run`` has returned they may finish, for ``close_timeout`` seconds at the longest; when it
+    and end with it: when ``run`` has returned they may finish, for ``close_timeout`` seconds at most; when it
     fails, or this worker is killed, they are killed. ``swarm=`` and ``wire="v1"`` are a runner's alone, and what a
     service may start its runner says; see docs/tree.md.
 
@@ -94,7 +94,7 @@ class Service(Starter):
 
     def progress(self, done: float, total: float) -> None:
         """
-        Tell whoever watches the job how far this worker is; costs a few microseconds and never waits.
+        Report how far this worker is to those who watch the job; costs a few microseconds and never waits.
 
         Args:
             done: how much is done, in any unit; more than ``total`` counts as all, less than 0 or NaN as nothing.
@@ -113,7 +113,7 @@ class Service(Starter):
         Messages that arrive meanwhile are kept for `recv`. Cancelling it doesn't take back that this worker has come.
 
         Raises:
-            RemoteError: another one will never come, so nobody passes; it says who, and why.
+            RemoteError: another worker will never come, so none passes; it says which one, and why.
             EndOfChannel, ConnectionLost: see `recv`.
         """
         return self._channel.barrier()

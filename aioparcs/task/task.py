@@ -28,7 +28,7 @@ class Task:
     One worker, with a channel of its own.
 
     As an async context manager it waits for the worker to finish when its block is left normally, for
-    ``close_timeout`` seconds at the longest, and kills it when the block is left on an error.
+    ``close_timeout`` seconds at most, and kills it when the block is left on an error.
 
     Attributes:
         module: the name of the worker's module.
