@@ -96,6 +96,16 @@ async def test_an_unknown_function_lists_those_that_there_are(t: Task) -> None:
         await t.call("nope")
 
 
+async def test_a_function_that_a_pool_is_for_is_asked_for_by_its_name(t: Task) -> None:
+    assert "add" not in await t.call("aioparcs.concurrency", 1, "add")  # those alone of which several may run at once
+    unknown: list[Any] = ["nope", [], {"a": []}]
+    for nothing in unknown:
+        with pytest.raises(LookupError, match=r"no function .* is served here; there are: add, ") as caught:
+            await t.call("aioparcs.concurrency", 1, nothing)
+        assert isinstance(caught.value, RemoteError)
+        assert caught.value.type == "aioparcs.NoFunction"
+
+
 @pytest.mark.parametrize(
     "kind, builtin",
     [("KeyError", KeyError), ("ValueError", ValueError), ("StopIteration", RemoteError), ("SystemExit", RemoteError)],

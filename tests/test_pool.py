@@ -114,6 +114,13 @@ async def test_a_setup_that_fails_keeps_the_block_from_being_entered(runner: Run
     assert any("setup()" in note for note in caught.value.__notes__)
 
 
+async def test_a_function_that_is_not_served_keeps_the_block_from_being_entered(runner: Runner) -> None:
+    with pytest.raises(LookupError, match="no function 'sqare' is served here; there are: square, ") as caught:
+        async with runner.pool("crunch", 3, function="sqare", setup={"factor": -1}):
+            raise AssertionError("entered")
+    assert not hasattr(caught.value, "__notes__") or not any("setup()" in note for note in caught.value.__notes__)
+
+
 async def test_coroutine_functions_run_at_once_as_often_as_they_may(runner: Runner) -> None:
     async with runner.pool("crunch", 2, function="rest", concurrency=10) as pool:
         assert max(await pool.map([0.05] * 40)) == 10

@@ -15,7 +15,7 @@ from aioparcs.channel.bodies import (
     read_body,
     record,
 )
-from aioparcs.channel.calls import CONCURRENCY, RECALLED, Call
+from aioparcs.channel.calls import CONCURRENCY, NO_FUNCTION, RECALLED, Call
 from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.dialling import Connection, reach, reach_now
 from aioparcs.channel.diary import Diary
@@ -31,6 +31,7 @@ __all__ = [
     "CONCURRENCY",
     "CONTROL_BODY",
     "COUNT",
+    "NO_FUNCTION",
     "RECALLED",
     "STREAMS",
     "Answers",

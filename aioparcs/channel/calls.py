@@ -19,10 +19,11 @@ from aioparcs.errors import EncodeError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
-__all__ = ["CONCURRENCY", "RECALLED", "Call", "Calls", "Posted"]
+__all__ = ["CONCURRENCY", "NO_FUNCTION", "RECALLED", "Call", "Calls", "Posted"]
 
-# A function that every worker of this package serves: it sets how many of the channel's calls run at once.
-CONCURRENCY = "aioparcs.concurrency"
+# A function that every worker of this package serves: it sets how many of the channel's calls run at once. The type of
+# the error that answers it where the function is missing that its second argument names.
+CONCURRENCY, NO_FUNCTION = "aioparcs.concurrency", "aioparcs.NoFunction"
 
 # The type of the error that answers a call which was given back before it began.
 RECALLED = "aioparcs.Recalled"

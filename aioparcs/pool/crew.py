@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
+from aioparcs.channel import CONCURRENCY, NO_FUNCTION
 from aioparcs.engine import WorkerSpec
 from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.pool.dispatch import Dispatch
@@ -49,6 +50,7 @@ class Crew:
         spec: what they are.
         setup: arguments of the function ``setup``, called in each of them before any other; None for no call.
         concurrency: how many calls each runs at once.
+        function: the name of one that each must serve; "" for any.
         dispatch: gives them their calls.
         changed: called when there are more or fewer of them.
         failed: called with the reason when there can be none any more.
@@ -64,6 +66,7 @@ class Crew:
         spec: WorkerSpec,
         setup: Mapping[str, Any] | None,
         concurrency: int,
+        function: str,
         *,
         dispatch: Dispatch,
         changed: Callable[[], None],
@@ -75,6 +78,7 @@ class Crew:
         self._spec = spec
         self._setup = setup
         self._concurrency = concurrency
+        self._function = function
         self._dispatch = dispatch
         self._changed = changed
         self._failed = failed
@@ -104,7 +108,7 @@ class Crew:
 
         Raises:
             StartError: one did not start; none of the new ones stays.
-            RemoteError: its ``setup`` failed; none of the new ones stays.
+            RemoteError: its ``setup`` failed, or it serves no such function; none of the new ones stays.
         """
         await self._own(self._resize(size))
 
@@ -164,9 +168,22 @@ class Crew:
 
     async def _prepare(self, task: Task) -> Member:
         await task.wait_connected()
+        if self._function:
+            await self._check_function(task)
         if self._setup is not None:
-            await task.call(_SETUP, **self._setup)
+            try:
+                await task.call(_SETUP, **self._setup)
+            except RemoteError as error:
+                error.add_note(f"in {_SETUP}(), which the pool calls in each worker first")
+                raise
         return Member(task, self._concurrency, self._dispatch.answered, self._dispatch.returned)
+
+    async def _check_function(self, task: Task) -> None:
+        try:
+            await task.call(CONCURRENCY, self._concurrency, self._function)
+        except RemoteError as error:
+            if error.type == NO_FUNCTION:  # else a worker of another language, which need not know the question
+                raise
 
     def _join(self, members: list[Member]) -> None:
         for member in members:
@@ -285,6 +302,4 @@ def _first(error: BaseException) -> BaseException:
     """Give the first of a group of errors: they are alike."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, RemoteError):
-        error.add_note(f"in {_SETUP}(), which the pool calls in each worker first")
     return error

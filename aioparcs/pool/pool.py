@@ -62,7 +62,7 @@ class Pool:
         self._function = _name(function)
         self._retries = whole_number("retries", retries, 0)
         concurrency = whole_number("concurrency", concurrency, 1)
-        self._make_crew = partial(Crew, employer, observer, spec, setup, concurrency, failed=self._fail)
+        self._make_crew = partial(Crew, employer, observer, spec, setup, concurrency, self._function, failed=self._fail)
         name = progress if isinstance(progress, str) else spec.module
         self._progress = Progress(observer if progress else None, name, _total(total), self._headcount)
         self._sources: WeakSet[Source] = WeakSet()

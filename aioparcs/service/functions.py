@@ -13,7 +13,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from aioparcs.channel import CONCURRENCY, RECALLED, Answers, Call, Channel, Diary, error_map
+from aioparcs.channel import CONCURRENCY, NO_FUNCTION, RECALLED, Answers, Call, Channel, Diary, error_map
 from aioparcs.errors import EndOfChannel
 from aioparcs.launcher.leaving import OUR_THREADS
 from aioparcs.service.frames import own
@@ -135,13 +135,19 @@ class Functions:
         self._advance()
 
     def _refuse(self, call: Call) -> None:
-        if call.name == CONCURRENCY and call.args and isinstance(call.args[0], int):
-            self._concurrency = max(1, min(call.args[0], _AT_ONCE))
-            self._reply(call.id, True, [name for name in self._functions if name not in self._plain])
+        if call.name != CONCURRENCY or not call.args or not isinstance(call.args[0], int):
+            self._reply(call.id, False, self._no_function(call.name))
             return
+        self._concurrency = max(1, min(call.args[0], _AT_ONCE))
+        wanted = call.args[1] if len(call.args) > 1 else ""  # the function that a pool is for
+        if wanted in list(self._functions):  # a list, since a peer may send what has no hash
+            self._reply(call.id, True, [name for name in self._functions if name not in self._plain])
+        else:
+            self._reply(call.id, False, self._no_function(wanted) | {"type": NO_FUNCTION})
+
+    def _no_function(self, name: Any) -> dict[str, Any]:
         names = ", ".join(filter(None, self._functions))
-        error = LookupError(f"no function {call.name!r} is served here; there are: {names}")
-        self._reply(call.id, False, error_map(error))
+        return error_map(LookupError(f"no function {name!r} is served here; there are: {names}"))
 
     def _reply(self, call_id: int, ok: bool, value: Any) -> None:
         task = asyncio.ensure_future(self._answers.send(call_id, ok, value))
