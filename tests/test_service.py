@@ -379,3 +379,43 @@ async def test_modules_with_threads_before_serve_have_fresh_interpreters(tmp_pat
 
 def test_settings_reach_the_workers() -> None:
     assert Settings.from_env(Settings(start_timeout=30.0).to_env()) == Settings(start_timeout=30.0)
+
+
+FAILING = """
+import asyncio
+from aioparcs import ConnectionLost, Service, serve
+class Failing(Service):
+    async def run(self):
+        {work}
+serve(Failing)
+"""
+CANCEL = "asyncio.current_task().cancel(); await self.recv()"
+
+
+async def test_a_service_that_cancels_itself_is_told_in_a_line(tmp_path: Path) -> None:
+    async with job(module(tmp_path, "failing", FAILING.format(work=CANCEL))) as runner:
+        t = await runner.start("failing")
+        with pytest.raises(WorkerLost, match="ended with exit code 1") as lost:
+            await t.recv()
+    first, where, *_, last = lost.value.last_lines
+    assert first == "Traceback (most recent call last):"
+    assert where == f'  File "{tmp_path}/failing/main.py", line 6, in run'
+    assert last.startswith("error: the service was cancelled by its own code, ")
+    assert not [line for line in lost.value.last_lines if "aioparcs/" in line or "asyncio/" in line]
+
+
+@pytest.mark.parametrize("group", [False, True])
+async def test_a_lost_connection_is_told_without_what_the_system_said(tmp_path: Path, group: bool) -> None:
+    work = """
+        lost = ConnectionLost("worker 7 is gone")
+        lost.__cause__ = ConnectionResetError(104, "reset")
+        raise """
+    work += "ExceptionGroup('all', [lost])" if group else "ValueError('late') from lost"
+    witness = Witness()
+    async with job(module(tmp_path, "failing", FAILING.format(work=work)), witness=witness) as runner:
+        t = await runner.start("failing")
+        with pytest.raises(RemoteError) as failed:
+            await t.recv()
+    for text in "\n".join(witness.lines[0]), failed.value.traceback:
+        assert "ConnectionLost: worker 7 is gone" in text
+        assert "ConnectionResetError" not in text

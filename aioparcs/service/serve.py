@@ -22,7 +22,7 @@ from aioparcs.launcher import Connection, Home, Place, adopt, connect, connect_n
 from aioparcs.launcher.child import TERMINATED, run, set_handler, warm_up
 from aioparcs.launcher.leaving import Inheritance, flush_output
 from aioparcs.service.door import Door
-from aioparcs.service.frames import report
+from aioparcs.service.frames import report, report_cancelled
 from aioparcs.service.original import serve_original
 from aioparcs.service.rehearsal import Program, rehearse
 from aioparcs.service.relays import Relays
@@ -112,10 +112,8 @@ def _work(home: Home, settings: Settings, program: Program, place: Place) -> int
     except (ConnectionLost, HandshakeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except asyncio.CancelledError:
-        if not stopped:
-            raise
-        code = TERMINATED
+    except asyncio.CancelledError as error:
+        code = TERMINATED if stopped else report_cancelled(error)
     loop.run_until_complete(_end_tasks())
     if stopped == signal.SIGINT:
         raise KeyboardInterrupt
