@@ -259,9 +259,11 @@ serve(where)
 
 async def test_a_launcher_whose_exit_functions_hang_ends_all_the_same(tmp_path: Path) -> None:
     text = "import atexit, time\nfrom aioparcs import serve\natexit.register(time.sleep, 60)\nserve(print)\n"
-    async with behind(modules=module(tmp_path, "hangs", text)) as (runner, engine):
+    witness = Witness()
+    async with behind(modules=module(tmp_path, "hangs", text), witness=witness) as (runner, engine):
         await runner.start("hangs")
     assert engine.processes[0].exited.result() == -signal.SIGALRM
+    assert witness.lines[None][0].startswith("warning: the exit functions of main.py (atexit) ran for 2 s, ")
 
 
 async def test_a_control_side_that_is_killed_is_named(tmp_path: Path) -> None:

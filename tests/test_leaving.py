@@ -93,7 +93,7 @@ serve(Late)
 @pytest.mark.parametrize(
     "end, code",
     [
-        ("threading.Thread(target=time.sleep, args=[60]).start()", 0),  # its time is limited
+        ("threading.Thread(target=time.sleep, args=[60], name='saving').start()", 0),  # its time is limited
         ("raise SystemExit(3)", 3),
         ("os.kill(os.getpid(), signal.SIGTERM); await self.recv()", 143),
         ("raise KeyError(1)", 1),
@@ -112,6 +112,8 @@ async def test_other_ends_write_it_too(tmp_path: Path, end: str, code: int) -> N
         assert error.startswith(f"ended with exit code {code}")
     else:
         assert error is None
+        (line,) = witness.lines[0]
+        assert line.startswith("warning: threads (saving) still ran 1 s after the service had ended, ")
 
 
 SHARING = """

@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import NoReturn
@@ -161,7 +162,10 @@ def _warn(text: str) -> None:
 def _end(code: int) -> NoReturn:
     """End the process with what the module wants done at its exit, but without waiting for its threads."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(_EXIT_FUNCTIONS)
+    signal.alarm(_EXIT_FUNCTIONS + 1)  # for those who let no thread run
+    timer = threading.Timer(_EXIT_FUNCTIONS, _give_up)
+    timer.daemon = True
+    timer.start()
     try:
         atexit._run_exitfuncs()
     except BaseException:
@@ -169,3 +173,12 @@ def _end(code: int) -> NoReturn:
     finally:
         flush_output()
         os._exit(code)
+
+
+def _give_up() -> None:
+    _warn(
+        f"the exit functions of main.py (atexit) ran for {_EXIT_FUNCTIONS} s, and end now with its launcher; "
+        "what takes longer belongs into the service"
+    )
+    flush_output()
+    os.kill(os.getpid(), signal.SIGALRM)

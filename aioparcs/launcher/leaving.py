@@ -105,6 +105,12 @@ def _join_threads(inherited: frozenset[threading.Thread], patience: float) -> No
         joiner = threading.Thread(target=join, daemon=True)
         joiner.start()
         joiner.join(patience)
+        if names := ", ".join(thread.name for thread in own if thread.is_alive()):
+            print(
+                f"warning: threads ({names}) still ran {patience:g} s after the service had ended, and end with their "
+                "worker: join them in run()",
+                file=sys.stderr,
+            )
 
 
 def _all_objects() -> list[Any]:
