@@ -63,6 +63,20 @@ async def test_map_gives_all_results_in_order(runner: Runner) -> None:
         assert await pool.map(iter([7])) == [49]
 
 
+async def test_what_is_written_as_with_multiprocessing_says_what_to_write(runner: Runner) -> None:
+    pool: Any = runner.pool("crunch", 1)
+    with pytest.raises(TypeError, match=r"async with runner.pool\(\.\.\.\) as pool"), pool:
+        raise AssertionError("entered")
+    async with pool:
+        results: Any = pool.imap(range(3))
+        with pytest.raises(TypeError, match="async for result in"):
+            list(results)
+        assert [result async for result in results] == [0, 1, 4]
+    starting: Any = runner.start("crunch")
+    with pytest.raises(AttributeError, match=r"a worker on its way has no 'send': t = await runner.start"):
+        starting.send(1)
+
+
 async def test_starmap_spreads_the_items(runner: Runner) -> None:
     async with runner.pool("crunch", 2, function="add") as pool:
         assert await pool.starmap((i, 1) for i in range(50)) == list(range(1, 51))

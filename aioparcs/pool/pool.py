@@ -6,7 +6,7 @@ import asyncio
 import operator
 from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import partial
-from typing import Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 from weakref import WeakSet
 
 from aioparcs.engine import WorkerSpec, whole_number
@@ -79,6 +79,14 @@ class Pool:
     def size(self) -> int:
         """How many workers are up."""
         return self._crew.size if self._is_open else 0
+
+    if not TYPE_CHECKING:  # type checkers find this by themselves
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError("a pool waits for its workers: async with runner.pool(...) as pool")
+
+        def __exit__(self, *_: object) -> None:
+            """Be there: Python looks for it before it enters."""
 
     async def __aenter__(self) -> Self:
         if self._was_entered:

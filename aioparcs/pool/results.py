@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from aioparcs.errors import BusyError
 from aioparcs.pool.source import Source
@@ -184,6 +184,11 @@ class Results(_Items):
         """Have whoever waits for results look for them."""
         if self._waiter is not None and self._is_due():
             super().wake()
+
+    if not TYPE_CHECKING:  # type checkers find this by themselves
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("results come one by one as workers make them: async for result in pool.imap(...)")
 
     def __aiter__(self) -> Results:
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from aioparcs.errors import StartError
 from aioparcs.task.ending import Note, finish_all, kill_all
@@ -27,6 +27,12 @@ class Starting:
         self._place = place
         self._note = note
         self._task: Task
+
+    if not TYPE_CHECKING:  # type checkers find this by themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            how = "t = await runner.start(...), or async with runner.start(...) as t"
+            raise AttributeError(f"a worker on its way has no {name!r}: {how}")
 
     def __await__(self) -> Generator[Any, None, Task]:
         return self._start().__await__()
