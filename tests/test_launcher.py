@@ -110,6 +110,23 @@ serve(is_fresh)
         assert re.fullmatch(told, lines[0])
 
 
+async def test_a_fork_that_hangs_is_told_with_the_threads(tmp_path: Path) -> None:
+    text = f"""
+import os, threading
+{WATCHER.format(daemon=True)}
+os.register_at_fork(after_in_child=threading.Event().wait)
+from aioparcs import serve
+from aioparcs.launcher import sound
+sound._TRIAL = 0.2
+serve(print)
+"""
+    async with job(module(tmp_path, "hangs", text), start_timeout=15.0) as runner:
+        with pytest.raises(
+            StartError, match=r"before serve\(\) \(watcher\), and a fork of it hangs; start them inside"
+        ):
+            await runner.start("hangs")
+
+
 @pytest.mark.parametrize("fork", [True, False])
 async def test_a_running_loop_is_refused(tmp_path: Path, fork: bool) -> None:
     text = f"""

@@ -82,10 +82,17 @@ def launch(
         rehearse: does once what each forked worker will do, and leaves no loop or thread behind.
     """
     report_sources()
-    if problem := why_not_launch():
+    threads: list[str] = []
+    problem = why_not_launch()
+    try:
+        if fork and not problem:
+            threads = threads_lost_by_fork()
+    except TimeoutError as error:  # its control side would hang as well
+        problem = str(error)
+    if problem:
         print(f"error: {problem}", file=sys.stderr)
         _end(1)
-    if fork and (threads := threads_lost_by_fork()):
+    if threads:
         fork = False
         _warn(
             f"main.py started threads before serve() ({', '.join(threads)}), and a forked worker would lose them: "

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import stat
 import threading
@@ -16,6 +17,8 @@ __all__ = ["fork_quietly", "open_connections", "threads_lost_by_fork", "why_not_
 
 # Seconds in which a thread that was joined is gone for the kernel too.
 _END_OF_THREAD = 0.1
+# Seconds in which a fork that does nothing has ended, if forks end at all.
+_TRIAL = 10.0
 # Threads that a message names.
 _NAMED = 5
 
@@ -39,19 +42,41 @@ def threads_lost_by_fork() -> list[str]:
 
     Returns:
         The names, or [] when a fork is sound.
+
+    Raises:
+        TimeoutError: a fork of this process hangs; says what to do.
     """
-    if len(_threads()) < 2:
+    if len(before := _threads()) < 2:
         return []
     pid = fork_quietly()
     if pid == 0:
         os._exit(0)
-    os.waitpid(pid, 0)
+    _await_trial(pid, before)
     deadline = monotonic() + _END_OF_THREAD
     while len(threads := _threads()) > 1 and monotonic() < deadline:
         sleep(0.001)
-    threads.pop(os.getpid(), None)
+    return _names_of(threads)
+
+
+def _await_trial(pid: int, threads: dict[int, str]) -> None:
+    """Wait for the end of a fork that does nothing; one that hangs is killed."""
+    deadline = monotonic() + _TRIAL
+    while not os.waitpid(pid, os.WNOHANG)[0]:
+        if monotonic() >= deadline:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise TimeoutError(
+                f"main.py started threads before serve() ({', '.join(_names_of(threads))}), and a fork of it hangs; "
+                "start them inside the service"
+            )
+        sleep(0.001)
+
+
+def _names_of(threads: dict[int, str]) -> list[str]:
+    """Name threads, this process's first one excepted, and of many only some."""
     known = {thread.native_id: thread.name for thread in threading.enumerate()}
-    names = list(dict.fromkeys(known.get(number) or name for number, name in threads.items()))
+    others = {number: name for number, name in threads.items() if number != os.getpid()}
+    names = list(dict.fromkeys(known.get(number) or name for number, name in others.items()))
     return names if len(names) <= _NAMED else [*names[:_NAMED], f"{len(names) - _NAMED} more"]
 
 
