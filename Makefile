@@ -23,8 +23,9 @@ examples: $(VENV)/.dev ## run the examples that draw, and renew their pictures
 	done
 	@$(py) -m aioparcs run examples/qr_codes/runner -e N=1 -e FOLDER=examples/qr_codes
 
+# One process more than cores: that with the cluster's tests waits for containers most of the time.
 test: $(VENV)/.dev ## run the tests
-	@$(py) -m pytest
+	@$(py) -m pytest -n $$(($$(nproc) + 1))
 
 test-all: ## run the tests on every Python from 3.11 to 3.14 that is found here
 	@MAKE="$(MAKE)" sh .ci/test-all

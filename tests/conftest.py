@@ -20,12 +20,14 @@ import pytest
 from aioparcs.codec.types import named, registered
 from tests.leaks import SESSION, Snapshot, descendants, tasks_left
 from tests.live import cluster as cluster  # a fixture; and it takes the environment's Swarm away from the others
+from tests.scheduling import OneForTheCluster, is_on_cluster
 
 _LOOPS = [pytest.param(("asyncio", {"use_uvloop": False, "debug": True}), id="asyncio")]
 if importlib.util.find_spec("uvloop"):
     _LOOPS.insert(0, pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"))
 
 _CLUSTER = 400.0  # seconds for a test on the cluster: the first one brings it up, on a new machine from nothing
+_OUTLIVING = pytest.StashKey[list[str]]()
 _END_OF_ORPHANS = 2.0  # seconds a process that lost its parent may take to end after the last test
 
 
@@ -82,11 +84,19 @@ async def _watched_loop(_leaves_nothing: list[str]) -> AsyncIterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.timeout(_CLUSTER))
+        if "cluster" not in getattr(item, "fixturenames", ()):
+            continue
+        if not is_on_cluster(item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid} needs the cluster: its file must be named test_swarm*.py")
+        item.add_marker(pytest.mark.timeout(_CLUSTER))
 
 
-def pytest_sessionstart() -> None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForTheCluster:
+    return OneForTheCluster(config, log)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[_OUTLIVING] = []
     # A shell that runs something in the background has it ignore Ctrl-C, and so would all programs of the tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ[SESSION] = secrets.token_hex(8)
@@ -104,8 +114,18 @@ def pytest_collection_finish() -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     alive = descendants(os.environ[SESSION], _END_OF_ORPHANS)
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:  # a process of pytest-xdist's: the one that shares the tests out reports it
+        output[SESSION] = alive
+        return
+    of_processes = session.config.stash[_OUTLIVING]
+    alive = [*alive, *of_processes]
     if alive:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.write_line("\nprocesses outlive the tests:\n  " + "\n  ".join(alive), red=True)
+
+
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[_OUTLIVING].extend(getattr(node, "workeroutput", {}).get(SESSION, ()))
