@@ -60,6 +60,24 @@ async def main(runner):
     time.sleep(60)
 run(main)
 """
+# The second signal comes in the middle of the callback by which a gather ends.
+GATHERING = """
+import signal
+def interrupt(frame, event, _):
+    if event == "call" and frame.f_code.co_name == "_done_callback":
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGINT)
+async def main(runner):
+    t = await runner.start("talker")
+    try:
+        say("ready")
+        await asyncio.sleep(60)
+    finally:
+        sys.setprofile(interrupt)
+        await asyncio.gather(asyncio.sleep(0.1))
+        await asyncio.sleep(60)
+run(main)
+"""
 MOMENTS = {"starting": STARTING, "working": WORKING, "leaving": LEAVING}
 STOPPING = {signal.SIGINT: "stopping; press Ctrl-C again to end at once\n", signal.SIGTERM: "stopping\n"}
 
@@ -154,6 +172,14 @@ def _sleeps_on(pid: int) -> bool:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     pending = int(status["SigPnd"], 16) | int(status["ShdPnd"], 16)
     return status["State"].split()[0] == "S" and not pending & 1 << signal.SIGINT - 1
+
+
+def test_a_second_ctrl_c_interrupts_no_callback_that_others_wait_for(modules: str) -> None:
+    with program(HEAD + GATHERING, PARCS_MODULES=modules) as process:
+        workers = begin(process)
+        process.send_signal(signal.SIGINT)
+        assert end(process) == (130, "", f"{STOPPING[signal.SIGINT]}stopped by SIGINT\n")
+        assert left(workers, 2) == []
 
 
 @pytest.mark.parametrize("text, wait", [(CLEANING_UP, cleaning_up), (BLOCKED, heard)], ids=["cleaning up", "blocked"])

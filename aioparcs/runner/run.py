@@ -31,6 +31,7 @@ _INTERNAL = (*(f"{folder}{os.sep}" for folder in _FOLDERS), "uvloop/", "<frozen 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AT_ONCE = 2.0  # seconds that the end after a second signal may take; what then is left of the job ends with its runner
+_BLOCKED = 0.2  # seconds without a turn of the loop after which user code that blocks it is interrupted
 
 
 def run(main: Main) -> None:
@@ -179,18 +180,21 @@ def _is_internal(frame: traceback.FrameSummary) -> bool:
     return frame.filename.startswith(_INTERNAL)
 
 
-def _end_within(seconds: float, code: int) -> None:
-    """End this process if it has not ended by itself: the interrupt may have cut off what it then waits for."""
-    timer = threading.Timer(seconds, os._exit, (code,))
+def _after(seconds: float, function: Callable[..., object], *args: object) -> threading.Timer:
+    """Start a thread that calls a function after some seconds, whatever the loop does."""
+    timer = threading.Timer(seconds, function, args)
     timer.daemon = True
     timer.start()
+    return timer
 
 
 class Stop:
     """
     Turns SIGINT and SIGTERM into a cancellation of the program, which a line announces: its end may take a while.
 
-    Handlers of the ``signal`` module, not the loop's: they also work while the user's code blocks the loop.
+    Handlers of the ``signal`` module, not the loop's: they also work while the user's code blocks the loop. The second
+    signal interrupts the loop from a callback of its own. Raised in any other, such as that of a gather, an interrupt
+    leaves tasks that nothing wakes any more, and the end would wait for them.
 
     Args:
         again: what a second Ctrl-C is good for.
@@ -202,7 +206,8 @@ class Stop:
     def __init__(self, again: str = "to end at once") -> None:
         self._again = again
         self.signal: int | None = None
-        self._hurries = False
+        self._blocked: threading.Timer | None = None  # from the second signal on
+        self._interrupted = False
 
     async def guard(self, program: Awaitable[None]) -> None:
         loop = asyncio.get_running_loop()
@@ -210,13 +215,15 @@ class Stop:
         assert task is not None
 
         def stop(number: int, _frame: FrameType | None) -> None:
-            if self.signal is not None:
-                if not self._hurries:
-                    self._hurries = True
-                    _end_within(_AT_ONCE, 128 + number)
-                raise KeyboardInterrupt
-            self.signal = number
-            loop.call_soon_threadsafe(self._begin, task)
+            if self.signal is None:
+                self.signal = number
+                loop.call_soon_threadsafe(self._begin, task)
+            elif self._blocked is None:
+                _after(_AT_ONCE, os._exit, 128 + number)  # the interrupt may cut off what it then waits for
+                self._blocked = _after(_BLOCKED, signal.pthread_kill, threading.get_ident(), number)
+                loop.call_soon_threadsafe(self._interrupt)
+            else:
+                self._interrupt()
 
         # Signals are the main thread's: in another one the program runs without a way to be stopped by them.
         numbers = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
@@ -224,12 +231,23 @@ class Stop:
         try:
             await program
         finally:
+            self._calm()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def _interrupt(self) -> None:
+        if not self._interrupted:
+            self._calm()
+            raise KeyboardInterrupt
+
+    def _calm(self) -> None:
+        self._interrupted = True
+        if self._blocked:
+            self._blocked.cancel()
+
     def _begin(self, task: asyncio.Task[Any]) -> None:
         task.cancel()
-        if not self._hurries:  # the second signal may have come before this call
+        if self._blocked is None:  # the second signal may have come before this call
             hint = f"; press Ctrl-C again {self._again}" if self.signal == signal.SIGINT else ""
             with suppress(OSError, ValueError, AttributeError):  # nobody reads it, or there is no such stream
                 print(f"stopping{hint}", file=sys.stderr, flush=True)
