@@ -7,7 +7,7 @@ __all__ = ["OneForTheCluster", "is_on_cluster"]
 
 def is_on_cluster(nodeid: str) -> bool:
     """Return whether a test may use the cluster: by the name of its file."""
-    return nodeid.rpartition("/")[2].startswith("test_swarm")
+    return nodeid.partition("::")[0].rpartition("/")[2].startswith("test_swarm")
 
 
 class OneForTheCluster(LoadScopeScheduling):  # type: ignore[misc]  # as above
