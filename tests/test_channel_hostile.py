@@ -146,7 +146,7 @@ async def test_a_side_that_fetches_no_messages_is_sent_none(raw: Any) -> None:
     channel, writer = raw
     channel.refuse_relayed()
     writer.write(frame(FrameType.RELAY, [b"name", "message", False, True, b"", [10]]))
-    with pytest.raises(ProtocolError, match="takes no messages that come another way"):
+    with pytest.raises(ProtocolError, match="does not take messages that others pass on"):
         await asyncio.wait_for(channel.recv(), 5)
 
 

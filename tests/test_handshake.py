@@ -1,6 +1,10 @@
 """The handshake: who is let in, who is refused, and that the refused one is told why."""
 
 import asyncio
+import gc
+import socket
+import struct
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -291,6 +295,31 @@ async def test_a_listener_that_hangs_up_again_and_again_is_given_up() -> None:
         with pytest.raises(HandshakeError, match="closed the connection during the handshake"):
             await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
         assert 4 < len(came) < 20
+
+
+async def test_a_connection_that_breaks_amid_its_handshake_is_freed_without_the_collector() -> None:
+    protocols: list[weakref.ref[asyncio.BaseProtocol]] = []
+    ended = asyncio.Event()
+
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        protocols.append(weakref.ref(writer.transport.get_protocol()))
+        with suppress(HandshakeError):
+            await let_in((reader, writer))
+        writer.transport.abort()
+        ended.set()
+
+    async with listening(on_connect) as address:
+        gc.collect()
+        gc.disable()
+        try:
+            with socket.create_connection((address.host, address.port)) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closed, it is reset
+                sock.sendall(MAGIC)
+                await until(lambda: protocols)
+            await ended.wait()
+            await until(lambda: protocols[0]() is None)
+        finally:
+            gc.enable()
 
 
 async def test_a_silent_listener_is_given_up_when_the_time_for_all_tries_is_over() -> None:

@@ -75,7 +75,7 @@ async def test_less_memory_than_the_launcher_holds_is_refused(tmp_path: Path) ->
         with pytest.raises(StartError) as refused:
             await runner.start_many("table", 2, memory="100m")
         told = re.fullmatch(
-            r"table did not start: memory=100m is too little: main\.py holds (\d+) MiB when it reaches "
+            r"table did not start: memory=100m is too little: main\.py holds (\d+) MiB when it calls "
             r"serve\(\.\.\.\), which count for each worker; give it (\d+)m or more, or load less",
             str(refused.value),
         )

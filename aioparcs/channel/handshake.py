@@ -205,7 +205,9 @@ async def _within(timeout: float, who: str) -> AsyncIterator[None]:
     except TimeoutError:
         raise HandshakeError(_LATE.format(who=who, timeout=timeout)) from None
     except (asyncio.IncompleteReadError, OSError) as error:
-        raise HungUp(_CLOSED.format(who=who)) from error
+        # Without its frames: asyncio's protocol keeps the error of a lost connection in a future, the frames keep the
+        # protocol, and what then finds this circle reports the future as one whose exception nobody has retrieved.
+        raise HungUp(_CLOSED.format(who=who)) from error.with_traceback(None)
 
 
 async def _read_for(steps: _Steps, reader: asyncio.StreamReader) -> Hello:
