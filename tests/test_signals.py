@@ -81,9 +81,10 @@ async def test_sigterm_ends_a_worker_that_is_about_to_connect() -> None:
         async with runner.start("probe") as t:
             _, launcher, _ = await t.call("who")
         starting = asyncio.ensure_future(runner.start("probe"))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)  # the launcher has been asked; from here on this loop stands still, and answers nobody
-        worker = _wait_for(lambda: next(filter(_handles_sigterm, psutil.Process(launcher).children()), None))
+        while not (found := [*filter(_handles_sigterm, psutil.Process(launcher).children())]):  # noqa: ASYNC110
+            await asyncio.sleep(0)  # one turn: to be connected it needs several
+        # From here on this loop stands still, and answers nobody.
+        (worker,) = found
         worker.terminate()
         _wait_for(lambda: not worker.is_running())
         with pytest.raises(StartError, match=r"it ended with exit code 143 \(SIGTERM: .*\) before it was connected$"):
