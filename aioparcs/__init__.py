@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from aioparcs.pool import Pool
     from aioparcs.runner import Runner
-    from aioparcs.runner.run import run
+    from aioparcs.runner.program import run
     from aioparcs.service import Service
     from aioparcs.service.serve import serve
     from aioparcs.settings import Settings

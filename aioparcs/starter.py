@@ -15,7 +15,7 @@ from aioparcs.errors import EndOfChannel, SettingError
 
 if TYPE_CHECKING:
     from aioparcs.engine import WorkerSpec
-    from aioparcs.pool import Employer, Pool, Watcher
+    from aioparcs.pool import Pool, Watcher, WorkerProvider
     from aioparcs.task import Starting, StartingMany, Task
 
 __all__ = ["Starter"]
@@ -33,7 +33,7 @@ class Starter:
         """
         raise NotImplementedError
 
-    def _employ(self) -> tuple[Employer, Watcher]:
+    def _employ(self) -> tuple[WorkerProvider, Watcher]:
         """Give a pool what starts its workers, and who is told of it."""
         raise NotImplementedError
 
@@ -192,9 +192,9 @@ class Starter:
         spec = WorkerSpec.make(
             module, env=env, cpus=cpus, memory=memory, gpus=gpus, per_container=per_container, swarm=swarm
         )
-        employer, observer = self._employ()
+        provider, observer = self._employ()
         return Pool(
-            employer,
+            provider,
             observer,
             spec,
             size,

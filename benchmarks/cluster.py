@@ -14,9 +14,9 @@ import aiodocker
 from aioparcs.build import build
 from aioparcs.errors import ParcsError
 from aioparcs.swarm import open_docker
-from aioparcs.swarm.api import Record, Swarm, open_swarm, wait_until
-from aioparcs.swarm.labels import JOB
-from aioparcs.swarm.placing import network_name
+from aioparcs.swarm.docker.client import Record, SwarmClient, open_swarm, wait_until
+from aioparcs.swarm.docker.labels import JOB
+from aioparcs.swarm.engine.placement import network_name
 from benchmarks.harness import ROOT, ProgramFailed
 from tests.cluster import Cluster, ClusterError, down, obstacle, up
 
@@ -135,7 +135,7 @@ def _holder(name: str, image: str) -> Record:
     }
 
 
-async def _is_everywhere(swarm: Swarm, name: str) -> bool:
+async def _is_everywhere(swarm: SwarmClient, name: str) -> bool:
     tasks = await swarm.docker.tasks.list(filters={"service": [name]})
     return len(tasks) > 0 and all(task["Status"]["State"] == "running" for task in tasks)
 

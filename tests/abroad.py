@@ -14,7 +14,7 @@ import pytest
 from aioparcs import Runner, Settings
 from aioparcs.engine import Job, observer
 from aioparcs.swarm import SwarmEngine
-from aioparcs.swarm.jobs import remove_job
+from aioparcs.swarm.jobs.jobs import remove_job
 from tests.command import COMMAND, ENVIRONMENT, execute
 from tests.jobs import Witness
 from tests.live import PATIENCE, Cluster, ask

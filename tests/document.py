@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from aioparcs import codec
-from aioparcs.channel import error_map
+from aioparcs.channel import encode_error
 from aioparcs.wire import Frame, FrameType, encode_frame
 from tests.notation import expand, load
 
@@ -100,7 +100,7 @@ def _conversation() -> Iterator[tuple[str, str, Frame]]:
     yield down, f"CALL, {call}", _listed(FrameType.CALL, call)
     yield up, "RESULT, [0, True, 3.5]", _listed(FrameType.RESULT, [0, True, 3.5])
     yield down, "CALL, [1, 'total', [None], {}]", _listed(FrameType.CALL, [1, "total", [None], {}])
-    error = error_map(TypeError("not a list of numbers"))
+    error = encode_error(TypeError("not a list of numbers"))
     yield up, "RESULT, [1, False, an error map]", _listed(FrameType.RESULT, [1, False, error | {"traceback": "..."}])
     yield down, "BYE, and then the end of the stream", Frame(FrameType.BYE, b"")
     yield up, "BYE, and then the end of the stream", Frame(FrameType.BYE, b"")

@@ -14,7 +14,7 @@ import psutil
 from aioparcs import Address, Runner, Settings
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec, observer
 from aioparcs.errors import signal_name
-from aioparcs.launcher import Home, pass_token
+from aioparcs.launcher import RunnerEndpoint, pass_token
 from aioparcs.local.process import Process
 from aioparcs.transport import Listener, listen
 from tests.jobs import ENVIRONMENT, MODULES, Witness
@@ -48,7 +48,7 @@ class CommandEngine:
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         job, slot, token = self._job, len(self.processes), pass_token(self._job.token)
         folder = self._modules / spec.module
-        home = Home(job.address, job.id, slot, job.token, None)
+        home = RunnerEndpoint(job.address, job.id, slot, job.token, None)
         process = Process(
             [*self._command, sys.executable, str(folder / "main.py")],
             folder,

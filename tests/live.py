@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 import pytest
 
 from aioparcs.settings import VERSION
-from aioparcs.swarm.api import Swarm, open_swarm
+from aioparcs.swarm.docker.client import SwarmClient, open_swarm
 from tests.cluster import Cluster as OwnCluster
 from tests.cluster import ClusterError, Node, down, obstacle, up
 
@@ -95,7 +95,7 @@ def _do_without(reason: str) -> NoReturn:
     pytest.skip(text)
 
 
-def ask(cluster: Cluster, question: Callable[[Swarm], Awaitable[T]]) -> T:
+def ask(cluster: Cluster, question: Callable[[SwarmClient], Awaitable[T]]) -> T:
     """Ask the leader something."""
 
     async def asked() -> T:
@@ -108,7 +108,7 @@ def ask(cluster: Cluster, question: Callable[[Swarm], Awaitable[T]]) -> T:
 def remains(cluster: Cluster, job: str) -> list[str]:
     """Name what the Swarm has of a job."""
 
-    async def found(swarm: Swarm) -> list[str]:
+    async def found(swarm: SwarmClient) -> list[str]:
         records = [*await swarm.services(job), *await swarm.secrets(job)]
         return [record["Spec"]["Name"] for record in records] + [task["ID"] for task in await swarm.tasks(job)]
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from aioparcs import DecodeError, EncodeError, RemoteError, Task, WorkerLost, broadcast, gather
-from aioparcs.collectives.plan import plan
+from aioparcs.collectives.tree import broadcast_tree
 from tests.jobs import job, module, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 from tests.test_peers import enter, kinds
@@ -71,7 +71,7 @@ def stopped(*pids: int) -> Iterator[Callable[[], None]]:
 
 def test_each_node_is_entered_once_and_left_once() -> None:
     nodes = [f"node{number % 5}" for number in range(60)]
-    parents = plan(nodes)
+    parents = broadcast_tree(nodes)
     crossing = [(nodes[parent], nodes[child]) for child, parent in enumerate(parents) if parent >= 0]
     assert [pair for pair in crossing if pair[0] != pair[1]] == [(f"node{i}", f"node{i + 1}") for i in range(4)]
     assert parents.count(-1) == 1
@@ -80,7 +80,7 @@ def test_each_node_is_entered_once_and_left_once() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 7, 200])
 def test_everybody_is_fed_by_somebody_who_is_fed(count: int) -> None:
-    parents = plan([""] * count)
+    parents = broadcast_tree([""] * count)
     for number in range(count):
         way = [number]
         while parents[way[-1]] >= 0:

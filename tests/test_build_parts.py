@@ -19,10 +19,10 @@ from aioparcs import BuildError, SettingError, StartError
 from aioparcs.build import base_image, image_name, install
 from aioparcs.build.dockerfile import bases, module_context, pack_module
 from aioparcs.build.transcript import Transcript
+from aioparcs.modules.images import check_request, wheel_folder
 from aioparcs.settings import VERSION
-from aioparcs.swarm.credentials import all_registries, one_registry
-from aioparcs.swarm.names import check_request, wheel_folder
-from aioparcs.swarm.source import Context, module_files, source_tag
+from aioparcs.swarm.docker.credentials import build_auth_header, pull_auth_header
+from aioparcs.swarm.engine.source import Context, module_files, source_tag
 
 Module = Callable[..., Path]
 BASE = "registry:5000/aioparcs/python:1"
@@ -353,16 +353,16 @@ def test_credentials_are_those_of_dockers_configuration(tmp_path: Path, monkeypa
     login = base64.b64encode(b"ada:p?>~word").decode()
     (tmp_path / "config.json").write_text(json.dumps({"auths": {"10.0.0.1:5000": {"auth": login}}}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    known = decoded(one_registry("10.0.0.1:5000/factor:1")["X-Registry-Auth"])
+    known = decoded(pull_auth_header("10.0.0.1:5000/factor:1")["X-Registry-Auth"])
     assert (known["username"], known["password"], known["serveraddress"]) == ("ada", "p?>~word", "10.0.0.1:5000")
-    assert decoded(one_registry("10.0.0.2:5000/factor:1")["X-Registry-Auth"]) == {}
-    assert decoded(all_registries()["X-Registry-Config"]) == {"10.0.0.1:5000": known}
+    assert decoded(pull_auth_header("10.0.0.2:5000/factor:1")["X-Registry-Auth"]) == {}
+    assert decoded(build_auth_header()["X-Registry-Config"]) == {"10.0.0.1:5000": known}
 
 
 def test_without_a_configuration_nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert decoded(one_registry("factor")["X-Registry-Auth"]) == {}
+    assert decoded(pull_auth_header("factor")["X-Registry-Auth"]) == {}
 
 
 @pytest.mark.filterwarnings("ignore:docker-credential-nowhere")
@@ -370,7 +370,7 @@ def test_a_credential_helper_that_is_not_there_is_told(tmp_path: Path, monkeypat
     (tmp_path / "config.json").write_text('{"credsStore": "nowhere"}')
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(SettingError, match="docker-credential-nowhere"):
-        one_registry("10.0.0.1:5000/factor")
+        pull_auth_header("10.0.0.1:5000/factor")
 
 
 # What Docker tells

@@ -87,13 +87,13 @@ async def test_starting_and_leaving_workers(
     async with job() as runner:
         await work(runner)
         await work(runner)  # the first start finds no launcher, the second reads what that has reported
-        workforce = runner._workforce
-        await until(lambda: not workforce._requests)
+        supervisor = runner._supervisor
+        await until(lambda: not supervisor._requests)
         before, processes = state(), len(family())
         for n in range(1, _MOST):
             injected = CancelAt(work(runner), n, **way)
             await injected.run()
-            await until(lambda: not workforce._requests and len(family()) == processes)
+            await until(lambda: not supervisor._requests and len(family()) == processes)
             await until(lambda: state() == before)
             if not injected.reached:
                 break

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aioparcs import BusyError, Channel, ChannelClosed, DecodeError, ProtocolError, RemoteError, codec
-from aioparcs.channel import Relayed, error_map
+from aioparcs.channel import RelayMessage, encode_error
 from aioparcs.channel.budget import RECEIVING
 from aioparcs.settings import MIB, Settings
 from aioparcs.wire import FrameType, encode_header
@@ -42,7 +42,7 @@ async def test_messages_before_a_barrier_keep_nobody_from_it_and_are_kept(kind: 
 
 async def test_a_barrier_that_is_broken_is_an_error_and_the_next_one_is_not() -> None:
     async with pair("memory") as (here, there):
-        there.post_frame(FrameType.BARRIER, codec.encode_inline(error_map(ValueError("no")))[0])
+        there.post_frame(FrameType.BARRIER, codec.encode_inline(encode_error(ValueError("no")))[0])
         with pytest.raises(ValueError, match="no") as caught:
             await here.barrier()
         assert isinstance(caught.value, RemoteError)
@@ -53,7 +53,7 @@ async def test_a_barrier_that_is_broken_is_an_error_and_the_next_one_is_not() ->
 
 async def test_a_long_error_at_a_barrier_may_come_in_pieces() -> None:
     assert "numpy" in sys.modules  # a body in pieces is received into an array then
-    error = error_map(ValueError("no" * 30_000))
+    error = encode_error(ValueError("no" * 30_000))
     body = codec.encode_inline(error)[0]
     frame = encode_header(FrameType.BARRIER, len(body)) + body
     async with streams("memory") as ((_, writer), ends), both(*[Channel(*ends)] * 2) as (here, _):
@@ -85,9 +85,9 @@ async def test_version_1_has_no_barriers_and_is_sent_none() -> None:
 # Messages that come another way
 
 
-async def place(here: Channel, there: Channel, sizes: Any = (SIZE,)) -> Relayed:
+async def place(here: Channel, there: Channel, sizes: Any = (SIZE,)) -> RelayMessage:
     """Have a message between two others come another way; gives what the receiver is told of it."""
-    told: list[Relayed] = []
+    told: list[RelayMessage] = []
     there.take_relayed(told.append)
     await here.send("before")
     here.tell(NAME, "message", False, True, b"", list(sizes))
@@ -96,7 +96,7 @@ async def place(here: Channel, there: Channel, sizes: Any = (SIZE,)) -> Relayed:
     return told[0]
 
 
-async def come(relayed: Relayed) -> None:
+async def come(relayed: RelayMessage) -> None:
     (buffer,) = await relayed.allocate()
     memoryview(buffer)[:] = DATA
     relayed.settle([buffer])

@@ -23,7 +23,7 @@ from aioparcs import (
     codec,
     wire,
 )
-from aioparcs.channel import error_map
+from aioparcs.channel import encode_error
 from tests.channels import FEW_KINDS, SMALL, pair, until, waits
 
 pytestmark = FEW_KINDS
@@ -41,7 +41,7 @@ async def serve(channel: Channel) -> None:
             result = object() if call.name == "unserialisable" else [*call.args, call.kwargs]
             await channel.send_result(call.id, True, result)
         except (ValueError, EncodeError) as error:
-            await channel.send_result(call.id, False, error_map(error))
+            await channel.send_result(call.id, False, encode_error(error))
 
     running: dict[int, asyncio.Task[None]] = {}
 

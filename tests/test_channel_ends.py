@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from aioparcs import Channel, ChannelClosed, ConnectionLost, EndOfChannel, ProtocolError, RemoteError, Settings
-from aioparcs.channel import error_map
+from aioparcs.channel import encode_error
 from aioparcs.settings import KIB
 from aioparcs.wire import FrameType
 from tests.channels import KINDS, SMALL, block, pair, until, waits
@@ -233,7 +233,7 @@ async def test_the_end_of_the_stream_without_a_goodbye_is_a_loss(kind: str) -> N
 async def test_a_failed_program_is_a_remote_error_and_the_builtin(kind: str) -> None:
     async with pair(kind) as (here, there):
         await here.send("before")
-        await here.send_frame(FrameType.ERROR, msgpack.packb(error_map(ValueError("no such number"))))
+        await here.send_frame(FrameType.ERROR, msgpack.packb(encode_error(ValueError("no such number"))))
         await here.aclose()
         assert await there.recv() == "before"
         with pytest.raises(ValueError, match="no such number") as caught:

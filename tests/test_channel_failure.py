@@ -3,11 +3,11 @@ from typing import Any
 import pytest
 
 from aioparcs import EncodeError, RemoteError, codec
-from aioparcs.channel import error_map, error_of
+from aioparcs.channel import decode_error_or_default, encode_error
 
 
 def travelled(error: BaseException) -> RemoteError:
-    return error_of(codec.decode(codec.encode_inline(error_map(error))[0]))
+    return decode_error_or_default(codec.decode(codec.encode_inline(encode_error(error))[0]))
 
 
 def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
@@ -96,6 +96,6 @@ def test_many_causes_and_circles_of_them_end() -> None:
     "values", [{"type": "ValueError", "message": "m"}, {"type": "ValueError", "message": 5, "x": 1}]
 )
 def test_a_map_of_another_language_may_be_short(values: dict[str, Any]) -> None:
-    error = error_of(values)
+    error = decode_error_or_default(values)
     assert isinstance(error, ValueError)
     assert (error.message, error.traceback, error.cause) == (str(values["message"]), "", None)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioparcs import Channel, ConnectionLost, DecodeError, ParcsError, ProtocolError, RemoteError, codec, errors
-from aioparcs.channel import error_map, read_results
-from aioparcs.channel.streams import STREAMS, Stream, pass_on
-from aioparcs.pool.member import Member
+from aioparcs.channel import encode_error, read_results
+from aioparcs.channel.relay_buffer import RELAYS, RelayBuffer, serve_relay
+from aioparcs.pool.worker import PoolWorker
 from aioparcs.settings import MIB
 from aioparcs.testing import memory_pair
 from aioparcs.wire import FrameType, encode_header
@@ -120,7 +120,7 @@ async def test_an_answer_that_is_none_is_a_decode_error(raw: Any, answer: Any) -
 
 async def test_errors_of_barriers_that_nobody_comes_to_end_the_channel(raw: Any) -> None:
     channel, writer = raw
-    error = error_map(ValueError("x" * 60_000))
+    error = encode_error(ValueError("x" * 60_000))
     for _ in range(17):
         writer.write(frame(FrameType.BARRIER, error))
     with pytest.raises(ProtocolError, match="broken 16 barriers"):
@@ -189,19 +189,19 @@ def test_names_of_errors_are_not_kept() -> None:
 
 @pytest.mark.parametrize("offset", [-1, 1.5, "0", None])
 async def test_an_offset_before_the_beginning_is_refused(offset: Any) -> None:
-    STREAMS[b"name"] = Stream([b"x" * 100], have=100)
+    RELAYS[b"name"] = RelayBuffer([b"x" * 100], have=100)
     try:
         async with pair("memory") as (here, there):
             await here.send([b"name", offset])
-            await asyncio.wait_for(pass_on(there, 5), 5)
+            await asyncio.wait_for(serve_relay(there, 5), 5)
             with pytest.raises(ConnectionLost):
                 await here.recv()
     finally:
-        del STREAMS[b"name"]
+        del RELAYS[b"name"]
 
 
 def test_a_damaged_record_of_results_counts_as_none() -> None:
-    member = object.__new__(Member)
-    member.task = SimpleNamespace(untold=b"\xff" * 40)  # type: ignore[assignment]  # all that is looked at
+    member = object.__new__(PoolWorker)
+    member.task = SimpleNamespace(unsent_results=b"\xff" * 40)  # type: ignore[assignment]  # all that is looked at
     member.hear_untold()
     assert member.is_leaving

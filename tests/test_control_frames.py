@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from aioparcs import Address, Channel, ParcsError, Runner, Settings, Task, WorkerLost
 from aioparcs.auth import Hello, Role
-from aioparcs.channel import CONTROL_BODY, Link, accept, introduce
+from aioparcs.channel import CONTROL_BODY, FrameConnection, accept, introduce
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import ConnectionLost, EndOfChannel, ProtocolError
-from aioparcs.launcher import Home
-from aioparcs.launcher.control import Control
-from aioparcs.launcher.nursery import MESSAGE_SIZE
+from aioparcs.launcher import RunnerEndpoint
+from aioparcs.launcher.agent import LauncherAgent
+from aioparcs.launcher.fork_server import MESSAGE_SIZE
 from aioparcs.local import LocalEngine
-from aioparcs.service.door import Door
-from aioparcs.service.relays import Relays
+from aioparcs.service.peer_endpoint import PeerEndpoint
+from aioparcs.service.relay_receiver import RelayReceiver
 from aioparcs.transport import dial, listen
 from aioparcs.wire import FrameType
 from tests.channels import pair
@@ -122,8 +122,8 @@ class Member(NamedTuple):
     """A launcher and its worker, with the worker's two connections, as the runner knows them."""
 
     task: Task
-    launcher: Link
-    parent: Link
+    launcher: FrameConnection
+    parent: FrameConnection
     channel: Channel
 
     async def is_heard(self) -> bool:
@@ -144,7 +144,7 @@ class Member(NamedTuple):
             link.abort()
 
 
-async def answered(link: Link, frame: tuple[int, bytes], type: FrameType) -> bool:
+async def answered(link: FrameConnection, frame: tuple[int, bytes], type: FrameType) -> bool:
     try:
         await link.send_frame(*frame)
         while (await link.recv_frame()).type != type:
@@ -169,9 +169,9 @@ class Scene(NamedTuple):
         starting = asyncio.ensure_future(self.runner.start("any")._start())
         number = len(self.members)
         await until(lambda: self.engine.slots > number)
-        launcher = Link(*await self.engine.come(Role.LAUNCHER, number))
+        launcher = FrameConnection(*await self.engine.come(Role.LAUNCHER, number))
         channel = Channel(*await self.engine.come(Role.WORKER, number))
-        parent = Link(*await self.engine.come(Role.PARENT, number))
+        parent = FrameConnection(*await self.engine.come(Role.PARENT, number))
         self.members.append(Member(await starting, launcher, parent, channel))
         return self.members[-1]
 
@@ -279,7 +279,7 @@ class Fork(NamedTuple):
     """A launcher's control side, its runner's end of the connection, and the end of its fork server."""
 
     running: asyncio.Task[None]
-    runner: Link
+    runner: FrameConnection
     server: socket.socket
 
     async def requests(self) -> list[list[Any]]:
@@ -304,18 +304,18 @@ class Fork(NamedTuple):
 
 @asynccontextmanager
 async def forking() -> AsyncIterator[Fork]:
-    came: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+    came: asyncio.Future[FrameConnection] = asyncio.get_running_loop().create_future()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await accept(reader, writer, Hello.of(Role.RUNNER, "job", -1, Settings()), bytes(32), 10, lambda _: None)
-        came.set_result(Link(reader, writer))
+        came.set_result(FrameConnection(reader, writer))
 
     listener = await listen(Address("unix", "@"), take)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reading, writing = os.pipe()
     ours.setblocking(False)
-    home = Home(listener.address, "job", 0, bytes(32), None)
-    running = asyncio.ensure_future(Control(home, Settings(), theirs, reading).run())
+    home = RunnerEndpoint(listener.address, "job", 0, bytes(32), None)
+    running = asyncio.ensure_future(LauncherAgent(home, Settings(), theirs, reading).run())
     try:
         yield Fork(running, await came, ours)
     finally:
@@ -379,9 +379,9 @@ async def test_a_start_without_a_parent_is_the_runners() -> None:
 
 @pytest.mark.parametrize("news", [["nonsense", 1], ["from", "nowhere"], ["from", [1]], ["release", 1], [7]])
 async def test_a_relayed_message_of_which_nonsense_is_said_has_failed(news: list[Any]) -> None:
-    home = Home(Address("unix", "@nobody"), "job", 0, bytes(32), None)
+    home = RunnerEndpoint(Address("unix", "@nobody"), "job", 0, bytes(32), None)
     async with pair("unix") as (origin, worker):
-        relays = Relays(worker, Door(home, Settings(connect_timeout=0.1), 3), home.address)
+        relays = RelayReceiver(worker, PeerEndpoint(home, Settings(connect_timeout=0.1), 3), home.address)
         for values in (["message", False, False, msgpack.packb("not this way"), []], news):
             origin.post_frame(FrameType.RELAY, msgpack.packb([b"name", *values]))
         await origin.send("the next one")
@@ -397,7 +397,7 @@ async def test_a_relayed_message_of_which_nonsense_is_said_has_failed(news: list
 async def test_acknowledgements_that_nobody_reads_do_not_pile_up() -> None:
     async with two(send_queue=10_000) as (runner, one, other):
         one.launcher._transport.pause_reading()
-        link = runner._hub.launchers[0]._link
+        link = runner._registry.launchers[0]._link
         assert link
         for _ in range(60_000):
             one.launcher.post_frame(*packed(LOG, [], 0))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aioparcs.display.tally import Tally
+from aioparcs.display.job_counts import JobCounts
 from tests.command import EXAMPLES, in_terminal, run, visible
 
 Project = Callable[..., Path]
@@ -201,7 +201,7 @@ def test_warnings_are_shown_even_quietly(project: Project) -> None:
 
 
 def test_the_fraction_sums_the_progress_of_all_workers() -> None:
-    tally = Tally()
+    tally = JobCounts()
     assert tally["factor"].fraction == 0
     tally.started("factor", range(4))
     tally.progress("factor", 0, 5, 10)

@@ -18,10 +18,10 @@ import pytest
 from rich.console import Console as Screen
 
 from aioparcs.display import Console, Detail
+from aioparcs.display.job_counts import JobCounts
 from aioparcs.display.live import LiveDisplay
 from aioparcs.display.plain import PlainDisplay
-from aioparcs.display.tally import Tally
-from aioparcs.display.text import harmless
+from aioparcs.display.text import sanitize
 from tests.command import in_terminal, run, visible
 from tests.jobs import MODULES, Witness, job, module
 
@@ -37,8 +37,8 @@ from tests.jobs import MODULES, Witness, job, module
     ],
 )
 def test_output_is_made_harmless(line: str, colored: str, plain: str) -> None:
-    assert harmless(line, color=True) == colored
-    assert harmless(line, color=False) == plain
+    assert sanitize(line, color=True) == colored
+    assert sanitize(line, color=False) == plain
 
 
 FORBIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -52,12 +52,12 @@ def test_no_control_or_format_character_is_printed(category: str, color: bool) -
     for character in map(chr, range(sys.maxunicode + 1)):
         if unicodedata.category(character) == category and character not in "\r\x1b\x90\x98\x9b\x9d\x9e\x9f":
             kept = character if character in joiners_and_marks else ""
-            assert harmless(f"a{character}b", color=color) == f"a{kept}b", hex(ord(character))
+            assert sanitize(f"a{character}b", color=color) == f"a{kept}b", hex(ord(character))
 
 
 def test_all_other_characters_are_printed() -> None:
     kept = [one for one in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(one) not in FORBIDDEN]
-    assert harmless("".join(kept), color=False) == "".join(kept)
+    assert sanitize("".join(kept), color=False) == "".join(kept)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_all_other_characters_are_printed() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("color", [True, False])
 def test_a_whole_escape_sequence_is_left_out(sequence: str, color: bool) -> None:
-    assert harmless(f"a{sequence}b", color=color) == "ab"
+    assert sanitize(f"a{sequence}b", color=color) == "ab"
 
 
 @pytest.mark.parametrize("piece", ["\x1b]", "\x9d", "\x1bP", "\x9b1;", "\x1b[1;", "\x1b ", "\x1b[31m", "\x85"])
 def test_hostile_lines_take_time_in_proportion_to_their_length(piece: str) -> None:
     line = piece * (200_000 // len(piece))
     begun = time.process_time()
-    harmless(line, color=True)
+    sanitize(line, color=True)
     assert time.process_time() - begun < 2
 
 
@@ -218,7 +218,7 @@ from aioparcs import run
 
 async def main(runner):
     async with runner.start("talker") as task:
-        import aioparcs.display.board as board
+        import aioparcs.display.status_table as board
 
         def fail(*_):
             raise ValueError("can't draw")
@@ -301,7 +301,7 @@ def test_impossible_reports_of_progress_are_shown_as_nothing(tmp_path: Path, on_
     ],
 )  # fmt: skip
 def test_a_share_is_a_number_from_0_to_1(done: float, total: float, fraction: float) -> None:
-    tally = Tally()
+    tally = JobCounts()
     tally.started("factor", range(1))
     tally.progress("factor", 0, done, total)
     assert tally["factor"].fraction == fraction

@@ -29,7 +29,7 @@ import aioparcs
 from aioparcs import ParcsError, Pool, Runner, Service, Settings, errors, register
 from aioparcs.cli import main as command_line
 from aioparcs.codec.types import named
-from aioparcs.local.requirements import read_requirements
+from aioparcs.modules.requirements import read_requirements
 from aioparcs.testing import memory_channel_pair
 from tests.command import execute
 from tests.test_original_wire import _the_port_is_ours as _the_port_is_ours  # a fixture: a program serves there

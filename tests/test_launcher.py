@@ -116,8 +116,8 @@ import os, threading
 {WATCHER.format(daemon=True)}
 os.register_at_fork(after_in_child=threading.Event().wait)
 from aioparcs import serve
-from aioparcs.launcher import sound
-sound._TRIAL = 0.2
+from aioparcs.launcher import fork_safety
+fork_safety._TRIAL = 0.2
 serve(print)
 """
     async with job(module(tmp_path, "hangs", text), start_timeout=15.0) as runner:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from aioparcs import Runner, StartError
-from aioparcs.local import module_folders
+from aioparcs.modules import module_folders
 from tests.jobs import ENVIRONMENT, MODULES, Witness, execute, family, gone, job, live, module, program, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
@@ -235,7 +235,7 @@ serve(seen)
 """
     async with job(module(tmp_path, "seeing", text)) as runner, runner.start("seeing", env={"COLOUR": "blue"}) as t:
         folder, top_input, worker_input, told, names = await t.call("seen")
-        token = runner._hub.token
+        token = runner._registry.token
     assert (folder, top_input, worker_input) == (str(tmp_path / "seeing"), "", "")
     assert "COLOUR=blue" in told
     assert token.hex() not in told

@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from aioparcs import Runner, Task
-from aioparcs.channel import Link
+from aioparcs.channel import FrameConnection
 from aioparcs.local.sources import Sources, Tree
-from aioparcs.runner.launchers import Launcher
+from aioparcs.runner.launcher_client import LauncherClient
 from tests.jobs import Witness, family, gone, job, module, until
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
 
@@ -55,7 +55,7 @@ async def test_edited_code_runs_at_the_next_start(tmp_path: Path, edited: str) -
             assert values == [22 if name == edited else 1 for name in ("main", "helper", "shared")]
             assert await pool.submit() == [*values, second]
         await gone(old)  # the launcher of the old code
-        await until(lambda: len(runner._hub.launchers) == 1)
+        await until(lambda: len(runner._registry.launchers) == 1)
         assert len(family()) == 2
     assert witness.notes == []
 
@@ -74,14 +74,14 @@ async def test_workers_keep_the_code_that_they_were_started_with(tmp_path: Path)
             assert (await t.call("versions"))[0] == 1
 
             # A pool replaces a worker that it has lost by one of the same code: it is in the middle of its work.
-            (member,) = pool._dispatch.members
+            (member,) = pool._scheduler.members
             await member.task.kill()
             assert await pool.submit() == [1, 1, 1, first]
 
             await pool.resize(2)  # more workers are new ones
-            values = await asyncio.gather(*(member.task.call("versions") for member in pool._dispatch.members))
+            values = await asyncio.gather(*(member.task.call("versions") for member in pool._scheduler.members))
             assert sorted(main for main, *_ in values) == [1, 22]
-        await until(lambda: len(runner._hub.launchers) == 1)
+        await until(lambda: len(runner._registry.launchers) == 1)
 
 
 async def test_only_code_counts_and_data_is_not_looked_at(tmp_path: Path) -> None:
@@ -135,22 +135,26 @@ async def test_starts_at_once_share_a_look_at_the_code_that_begins_after_all_of_
 
 def tables(runner: Runner) -> dict[str, int]:
     """Count what a runner keeps for its workers and launchers."""
-    workforce, hub, engine = runner._workforce, runner._hub, runner._engine
+    supervisor, registry, engine = runner._supervisor, runner._registry, runner._engine
     launchers: Any = engine._launchers  # type: ignore[attr-defined]  # the local one
     sizes = {
-        "jobs": len(workforce._jobs),
-        "requests": len(workforce._requests),
-        "holds": len(workforce._holds),
-        "supervised": len(workforce._supervised),
-        "launchers": len(hub.launchers),
-        "stopped": sum(len(one._stopped) + len(one._last_lines) + len(one.tasks) for one in hub.launchers.values()),
-        "branches": len(hub.branches),
+        "jobs": len(supervisor._jobs),
+        "requests": len(supervisor._requests),
+        "holds": len(supervisor._holds),
+        "supervised": len(supervisor._supervised),
+        "launchers": len(registry.launchers),
+        "stopped": sum(
+            len(one._stopped) + len(one._last_lines) + len(one.tasks) for one in registry.launchers.values()
+        ),
+        "branches": len(registry.branches),
         "processes": len(engine._processes),  # type: ignore[attr-defined]  # the local one
         "groups": sum(len(one.groups) for one in launchers._all.values()),
     }
     gc.collect()
     kinds = Counter(type(one) for one in gc.get_objects())
-    return sizes | {kind.__name__: kinds[kind] for kind in (Link, Launcher, asyncio.Task, asyncio.TimerHandle)}
+    return sizes | {
+        kind.__name__: kinds[kind] for kind in (FrameConnection, LauncherClient, asyncio.Task, asyncio.TimerHandle)
+    }
 
 
 async def test_workers_that_have_ended_leave_nothing_behind() -> None:
@@ -162,18 +166,18 @@ async def test_workers_that_have_ended_leave_nothing_behind() -> None:
                 await (t.shutdown() if n % 2 else t.kill())
             async with runner.pool("functions", 1) as pool:
                 for _ in range(count // 10):
-                    (member,) = pool._dispatch.members
+                    (member,) = pool._scheduler.members
                     await member.task.kill()
                     await pool.submit(1, function="add")
-                assert len(pool._crew._employer._holds) == 1  # type: ignore[attr-defined]  # the runner's
-            await until(lambda: not runner._workforce._requests)
+                assert len(pool._supervisor._provider._holds) == 1  # type: ignore[attr-defined]  # the runner's
+            await until(lambda: not runner._supervisor._requests)
 
         await use(10)
-        before, files, tasks = tables(runner), psutil.Process().num_fds(), len(runner._hub.tasks)
+        before, files, tasks = tables(runner), psutil.Process().num_fds(), len(runner._registry.tasks)
         await use(30)
         assert tables(runner) == before
         assert psutil.Process().num_fds() == files
-        assert len(runner._hub.tasks) <= max(2 * tasks, 256)  # it is cleared from time to time
+        assert len(runner._registry.tasks) <= max(2 * tasks, 256)  # it is cleared from time to time
         assert len(family()) == 2
 
 

@@ -266,6 +266,6 @@ async def test_strangers_are_refused_with_one_line_each() -> None:
 
 async def test_the_original_runner_has_no_peers() -> None:
     service = Service()
-    service._door = None
+    service._endpoint = None
     with pytest.raises(SettingError, match="original PARCS"):
         await service.listen()

@@ -49,7 +49,7 @@ def _marks(folder: Path) -> dict[str, int]:
 
 
 def _tasks(pool: Pool) -> set[Task]:
-    return {member.task for member in pool._dispatch.members}
+    return {member.task for member in pool._scheduler.members}
 
 
 # What they return
@@ -365,7 +365,7 @@ async def test_a_slow_item_does_not_starve_those_behind_it(runner: Runner, tmp_p
 async def test_workers_that_are_slow_have_nothing_in_front_of_them(runner: Runner, tmp_path: Path) -> None:
     async with runner.pool("crunch", 3, function="hold") as pool:
         holding = asyncio.ensure_future(pool.starmap((str(tmp_path), str(i)) for i in range(20)))
-        await until(lambda: len(_marks(tmp_path)) == pool._dispatch.running == 3)
+        await until(lambda: len(_marks(tmp_path)) == pool._scheduler.running == 3)
         (tmp_path / "go").touch()
         assert await holding == [str(i) for i in range(20)]
 
@@ -414,7 +414,7 @@ async def test_leaving_the_block_kills_what_runs_and_cancels_what_waits(runner: 
         running = [pool.submit(never) for _ in range(5)]
         waiting = asyncio.ensure_future(pool.map([never] * 3))
         await asyncio.sleep(0.01)
-        assert pool._dispatch.running >= 2
+        assert pool._scheduler.running >= 2
     assert all(future.cancelled() for future in running)
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -439,7 +439,7 @@ async def test_cancelling_a_future_takes_its_call_back(runner: Runner, tmp_path:
         doomed = [pool.submit(str(tmp_path), f"doomed{i}", function="note") for i in range(5)]
         for future in doomed:
             future.cancel()
-        await until(lambda: pool._dispatch.running == 1)  # the worker has given back what it had of them
+        await until(lambda: pool._scheduler.running == 1)  # the worker has given back what it had of them
         go.touch()
         assert await slow == str(go)
         assert await pool.submit(3) == 9
@@ -505,7 +505,7 @@ async def test_resize_while_it_works(runner: Runner) -> None:
             for _ in range(500):
                 total += await anext(results)
             if step == 1:
-                await until(lambda: len(list(pool._dispatch.members)) == 1)
+                await until(lambda: len(list(pool._scheduler.members)) == 1)
         await results.aclose()
         assert len(set(await pool.map(range(2000), function="pid"))) == 3
 
@@ -518,7 +518,7 @@ async def test_workers_that_leave_finish_what_they_run(runner: Runner, tmp_path:
         assert pool.size == 1
         go.touch()
         assert await asyncio.gather(*running) == [str(go)] * 3
-        await until(lambda: len(pool._dispatch.members) == 1)
+        await until(lambda: len(pool._scheduler.members) == 1)
 
 
 @pytest.mark.parametrize("option", [{"size": 0}, {"size": "2"}, {"retries": -1}, {"concurrency": 0}])

@@ -25,8 +25,8 @@ async def runner() -> AsyncIterator[Runner]:
 
 @pytest.fixture(autouse=True)
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioparcs.pool.crew._FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("aioparcs.pool.crew._GRACE", 0.1)
+    monkeypatch.setattr("aioparcs.pool.supervisor._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("aioparcs.pool.supervisor._GRACE", 0.1)
 
 
 class Office:
@@ -46,23 +46,23 @@ class Office:
         self.is_open.set()
         self.waiting = 0
         self.placed = asyncio.Event()
-        self._employer = pool._crew._employer
-        pool._crew._employer = self
+        self._provider = pool._supervisor._provider
+        pool._supervisor._provider = self
 
     async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
         await self._wait()
         self._refuse(spec)
-        tasks = await self._employer.place(spec, count)
+        tasks = await self._provider.place(spec, count)
         self.placed.set()
         return tasks
 
     async def replace(self, spec: WorkerSpec, task: Task) -> Task:
         self._refuse(spec)
         await self._wait()
-        return await self._employer.replace(spec, task)
+        return await self._provider.replace(spec, task)
 
     def let_go(self) -> None:
-        self._employer.let_go()
+        self._provider.let_go()
 
     async def _wait(self) -> None:
         self.waiting += 1
@@ -116,7 +116,7 @@ async def test_replacements_that_are_not_wanted_any_more_leave(runner: Runner) -
         await until(lambda: office.waiting == 2)
         await pool.resize(1)
         office.is_open.set()
-        await until(lambda: not pool._crew._coming)
+        await until(lambda: not pool._supervisor._coming)
         assert pool.size == 1
         await until(lambda: workers() == 1)
 
@@ -129,7 +129,7 @@ async def test_cancelling_a_resize_keeps_the_size(runner: Runner) -> None:
         growing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await growing
-        assert (pool.size, pool._crew.wanted, workers()) == (1, 1, 1)
+        assert (pool.size, pool._supervisor.wanted, workers()) == (1, 1, 1)
 
 
 PICKY = """
@@ -155,7 +155,7 @@ async def test_nothing_is_left_of_workers_that_did_not_start(tmp_path: Path) -> 
         (tmp_path / "full").touch()
         with pytest.raises(ValueError, match="there are enough"):
             await pool.resize(4)
-        assert (pool.size, pool._crew.wanted, len(pool._crew._tasks), workers()) == (1, 1, 1, 1)
+        assert (pool.size, pool._supervisor.wanted, len(pool._supervisor._tasks), workers()) == (1, 1, 1, 1)
 
 
 # Leaving
@@ -238,9 +238,9 @@ async def test_a_pool_fails_when_only_workers_that_leave_are_left(runner: Runner
     async with runner.pool("crunch", 2) as pool:
         office = Office(pool)
         running = [pool.submit(never, function="wait_for") for _ in range(2)]
-        await until(lambda: pool._dispatch.running == 2)
+        await until(lambda: pool._scheduler.running == 2)
         await pool.resize(1)
-        (staying,) = [member for member in pool._dispatch.members if not member.is_leaving]
+        (staying,) = [member for member in pool._scheduler.members if not member.is_leaving]
         mapping = asyncio.ensure_future(pool.map(range(5)))
         office.refusals = 1
         await staying.task.kill()
@@ -321,6 +321,6 @@ async def test_items_that_nobody_wants_any_more_do_not_count() -> None:
         with pytest.raises(ValueError, match="is odd"):
             await pool.map(range(1_000_000), function="refuse_odd")
         await pool.map(range(3))
-        await until(lambda: not pool._dispatch.running)
+        await until(lambda: not pool._scheduler.running)
     last: PoolState = [event[1] for event in witness.events if event[0] == "pooled"][-1]
     assert last.total == last.done

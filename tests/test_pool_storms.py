@@ -58,7 +58,7 @@ async def test_coroutines_whose_results_wait_for_room_can_be_cancelled(runner: R
         await asyncio.sleep(0.02)
         for future in futures:
             future.cancel()
-        await until(lambda: pool._dispatch.running == 0)
+        await until(lambda: pool._scheduler.running == 0)
         assert max(await pool.map([0.02] * 24, function="rest")) == 8
 
 
@@ -168,9 +168,9 @@ async def test_results_that_were_left_are_forgotten(runner: Runner) -> None:
         for _ in range(20):
             async for _ in pool.imap_unordered(range(1000)):
                 break
-        await until(lambda: pool._dispatch.running == 0)
+        await until(lambda: pool._scheduler.running == 0)
         gc.collect()
-        assert len(pool._dispatch._living()) == 1  # that of single calls
+        assert len(pool._scheduler._living()) == 1  # that of single calls
         assert await pool.map([1, 2]) == [1, 4]
 
 
@@ -182,7 +182,7 @@ async def test_a_cancelled_map_runs_nothing_that_had_not_begun(runner: Runner, t
         await asyncio.sleep(0.1)  # some were sent, and asked back again
         mapping.cancel()
         await asyncio.wait([mapping])
-        await until(lambda: pool._dispatch.running == 1)
+        await until(lambda: pool._scheduler.running == 1)
         go.touch()
         await slow
         assert await pool.submit(3) == 9

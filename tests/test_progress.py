@@ -13,9 +13,9 @@ from rich.console import Console as Screen
 
 from aioparcs.display import Console, Detail
 from aioparcs.display.live import LiveDisplay
-from aioparcs.display.pace import Pace, duration, frequency
 from aioparcs.display.plain import PlainDisplay
 from aioparcs.display.pools import Pool
+from aioparcs.display.rate import RateEstimator, duration, frequency
 from aioparcs.engine import PoolState
 from tests.command import COMMAND, in_terminal, run, visible
 from tests.jobs import Witness, execute, job, module, until
@@ -90,7 +90,7 @@ def work(display: Any, state: PoolState, seconds: int, per_second: int) -> PoolS
 
 
 def test_the_pace_is_that_of_the_last_seconds() -> None:
-    pace = Pace(0, 0)
+    pace = RateEstimator(0, 0)
     for second in range(1, 101):
         pace.reach(second, 10 * second, 1)
     assert pace.rate(100) == 10
@@ -101,7 +101,7 @@ def test_the_pace_is_that_of_the_last_seconds() -> None:
 
 
 def test_bursts_have_an_even_pace() -> None:
-    pace = Pace(0, 0)
+    pace = RateEstimator(0, 0)
     for burst in range(1, 6):  # eight workers, a minute for an item
         for i in range(8):
             pace.reach(60 * burst + i / 100, 8 * (burst - 1) + i + 1, 32)
@@ -111,14 +111,14 @@ def test_bursts_have_an_even_pace() -> None:
 
 
 def test_a_long_silence_counts() -> None:
-    pace = Pace(0, 0)
+    pace = RateEstimator(0, 0)
     for second in range(1, 11):
         pace.reach(second, second, 1)
     assert [pace.rate(now) for now in (10, 15, 20, 60)] == [1, 1, 0.5, 0.1]
 
 
 def test_a_pace_begins_anew_when_there_is_more_to_do() -> None:
-    pace = Pace(0, 0.0)
+    pace = RateEstimator(0, 0.0)
     pace.reach(1, 0.5, 0.05)
     pace.reach(2, 0.1, 0.05)
     assert (pace.rate(2), pace.left(2, 1.0)) == (0.0, None)
@@ -127,7 +127,7 @@ def test_a_pace_begins_anew_when_there_is_more_to_do() -> None:
 
 
 def test_a_pace_remembers_little_however_long_it_goes_on() -> None:
-    pace = Pace(0, 0)
+    pace = RateEstimator(0, 0)
     for tenth in range(1, 200_000):
         pace.reach(tenth / 10, tenth, 1e9)
     assert len(pace._marks) < 1000

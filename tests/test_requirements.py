@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aioparcs import StartError
-from aioparcs.local.requirements import Requirements, read_requirements
+from aioparcs.modules.requirements import Requirements, read_requirements
 
 HERE = "{}.{}".format(*sys.version_info[:2])
 NEXT = f"{sys.version_info[0]}.{sys.version_info[1] + 1}"

@@ -15,7 +15,7 @@ import pytest
 from aioparcs import ChannelClosed, Runner, SettingError, Settings, StartError, Task, WorkerLost
 from aioparcs.engine import WorkerGroup
 from aioparcs.local import LocalEngine
-from aioparcs.runner import workforce
+from aioparcs.runner import supervisor
 from tests.jobs import MODULES, Witness, family, gone, job, live, module, until
 
 # start
@@ -75,14 +75,14 @@ async def test_what_nobody_foresaw_ends_the_workers_of_a_launcher_and_reaches_th
     loop = asyncio.get_running_loop()
     async with job() as runner:
         one, other = await runner.start_many("talker", 2)
-        ended = runner._workforce._ended
+        ended = runner._supervisor._ended
 
         def fail(worker: int) -> None:
             ended(worker)
             launcher._on_end = ended
             raise LookupError("nobody foresaw it")
 
-        (launcher,) = runner._hub.launchers.values()
+        (launcher,) = runner._registry.launchers.values()
         launcher._on_end = fail
         before = loop.get_exception_handler()
         loop.set_exception_handler(lambda _, context: told.append(context))
@@ -307,7 +307,7 @@ async def test_a_path_names_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyP
         tasks = await asyncio.gather(*(runner.start(path) for path in paths))
         assert {await t.call("where") for t in tasks} == {str(tmp_path / "here" / "main.py")}
         assert [t.name for t in tasks] == [f"here:{n}" for n in range(6)]
-        assert len(runner._hub.launchers) == 1
+        assert len(runner._registry.launchers) == 1
         with pytest.raises(StartError, match=rf"there is no main.py in {tmp_path}/there"):
             await runner.start("./there")
 
@@ -407,7 +407,7 @@ async def test_a_launcher_that_is_killed_takes_its_workers_along_and_the_next_st
 async def test_of_the_launchers_that_have_failed_the_latest_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workforce, "_FAILED_KEPT", 2)
+    monkeypatch.setattr(supervisor, "_FAILED_KEPT", 2)
     released: list[str] = []
     engine = LocalEngine([module(tmp_path, "failing", "raise SystemExit(3)")])
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aioparcs import Runner, SettingError, StartError, Task
-from aioparcs.swarm import api
+from aioparcs.swarm.docker import client
 from tests.jobs import Witness, until
 from tests.live import Cluster, ask
 from tests.one_loop import anyio_backend as anyio_backend  # a fixture: found by its name
@@ -29,14 +29,14 @@ async def test_starts_one_after_another_cost_the_leader_the_same_however_many_th
     cluster: Cluster, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[int]] = []
-    tasks = api.Swarm.tasks
+    tasks = client.SwarmClient.tasks
 
-    async def counted(swarm: api.Swarm, job: str | None = None) -> list[api.Record]:
+    async def counted(swarm: client.SwarmClient, job: str | None = None) -> list[client.Record]:
         found = await tasks(swarm, job)
         asked[-1].append(len(found))
         return found
 
-    monkeypatch.setattr(api.Swarm, "tasks", counted)
+    monkeypatch.setattr(client.SwarmClient, "tasks", counted)
     async with job() as runner:
         for _ in range(12):
             asked.append([])

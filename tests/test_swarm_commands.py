@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 
 from aioparcs.settings import VERSION
-from aioparcs.swarm.api import Swarm
-from aioparcs.swarm.labels import DEADLINE, MODULE, ROLE, job_labels, stack
+from aioparcs.swarm.docker.client import SwarmClient
+from aioparcs.swarm.docker.labels import DEADLINE, MODULE, ROLE, job_labels, stack
 from tests.command import COMMAND, ENVIRONMENT, EXAMPLES, TIMEOUT, execute, run
 from tests.live import Cluster, ask, remains
 
@@ -327,7 +327,7 @@ def name(cluster: Cluster) -> Iterator[str]:
     name = f"parcs-test-{secrets.token_hex(4)}"
     yield name
 
-    async def remove(swarm: Swarm) -> None:
+    async def remove(swarm: SwarmClient) -> None:
         if await swarm.network(name):
             await (await swarm.docker.networks.get(name)).delete()
 

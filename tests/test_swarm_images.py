@@ -11,7 +11,7 @@ import pytest
 from aioparcs import BuildError, SettingError, StartError
 from aioparcs.cli.submit import modules_named
 from aioparcs.swarm import open_swarm
-from aioparcs.swarm.images import Images, read_images
+from aioparcs.swarm.engine.images import Images, read_images
 from tests.command import COMMAND, execute
 from tests.jobs import module
 from tests.live import Cluster

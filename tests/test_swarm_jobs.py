@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from aioparcs import SettingError
-from aioparcs.swarm.labels import DEADLINE, JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, runner_identity
-from aioparcs.swarm.logs import parse_logs
-from aioparcs.swarm.orphans import is_alive, leftover
-from aioparcs.swarm.overlay import choose_subnet, unfit
-from aioparcs.swarm.view import SwarmJob, view
+from aioparcs.swarm.docker.labels import DEADLINE, JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, runner_identity
+from aioparcs.swarm.docker.logs import parse_logs
+from aioparcs.swarm.engine.overlay import choose_subnet, unfit
+from aioparcs.swarm.jobs.orphans import is_alive, leftover
+from aioparcs.swarm.jobs.view import SwarmJob, view
 
 NOW = 1_795_650_000.0  # 2026-11-26, the time of the records plus some hours
 CREATED = "2026-11-25T23:02:22.04972993Z"

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from aioparcs.swarm import Swarm as Leader
+from aioparcs.swarm import SwarmClient as Leader
 from tests.cluster import packages
 from tests.cluster.cluster import Cluster as LocalCluster
 from tests.cluster.command import ClusterError
@@ -49,7 +49,7 @@ class Images:
         return f"{self.registry}/{name}"
 
 
-class Swarm:
+class SwarmClient:
     """Docker's command line, and what a test made with it: it goes when the test ends."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -121,8 +121,8 @@ def until(condition: Callable[[], Any], timeout: float = PATIENCE) -> None:
 
 
 @pytest.fixture
-def swarm(cluster: Cluster) -> Iterator[Swarm]:
-    swarm = Swarm(cluster)
+def swarm(cluster: Cluster) -> Iterator[SwarmClient]:
+    swarm = SwarmClient(cluster)
     try:
         yield swarm
     finally:
@@ -231,7 +231,7 @@ def peer(request: pytest.FixtureRequest, images: Images) -> str:
 
 
 @pytest.mark.parametrize("peer", ["original_service", "go"], indirect=True)
-def test_a_runner_drives_original_services(swarm: Swarm, images: Images, peer: str) -> None:
+def test_a_runner_drives_original_services(swarm: SwarmClient, images: Images, peer: str) -> None:
     told = json.loads(swarm.run(images["driver"], IMAGE=peer))
     assert told["together"] == {"divisors": DIVISORS, "hosts": 4}
     assert told["values"] == {"same": True, "leader": "OK"}
@@ -264,7 +264,7 @@ def test_original_services_know_the_leader_of_a_runner_that_has_its_socket(clust
 
 
 @pytest.mark.parametrize("peer", ["original_runner", "go"], indirect=True)
-def test_an_original_runner_drives_a_service(swarm: Swarm, images: Images, peer: str) -> None:
+def test_an_original_runner_drives_a_service(swarm: SwarmClient, images: Images, peer: str) -> None:
     arguments = ["runner"] if peer == images["go"] else []
     answer = swarm.run(peer, *arguments, IMAGE=images["factor"], N="90", P="3")
     assert json.loads(answer) == DIVISORS
@@ -281,7 +281,7 @@ def test_an_original_runner_drives_a_service(swarm: Swarm, images: Images, peer:
 
 
 @contextmanager
-def typed(swarm: Swarm, images: Images, *arguments: str, **env: str) -> Iterator[str]:
+def typed(swarm: SwarmClient, images: Images, *arguments: str, **env: str) -> Iterator[str]:
     """
     Make a runner's Swarm service; gives its name.
 
@@ -303,7 +303,7 @@ def typed(swarm: Swarm, images: Images, *arguments: str, **env: str) -> Iterator
 
 
 @pytest.mark.parametrize("arguments", [(), ("--endpoint-mode", "dnsrr")], ids=["vip", "dnsrr"])
-def test_a_runner_starts_as_in_the_original(swarm: Swarm, images: Images, arguments: tuple[str, ...]) -> None:
+def test_a_runner_starts_as_in_the_original(swarm: SwarmClient, images: Images, arguments: tuple[str, ...]) -> None:
     with typed(swarm, images, *arguments, N="123456789", P="3") as runner:
         until(lambda: [task["Status"]["State"] for task in swarm.tasks()] == ["complete"])
     log = swarm.logs(runner).splitlines()
@@ -315,14 +315,14 @@ def test_a_runner_starts_as_in_the_original(swarm: Swarm, images: Images, argume
     assert not swarm.workers(images)
 
 
-def test_a_runner_that_is_removed_leaves_nothing(swarm: Swarm, images: Images) -> None:
+def test_a_runner_that_is_removed_leaves_nothing(swarm: SwarmClient, images: Images) -> None:
     with typed(swarm, images, N="9999999999999", P="3") as runner:
         until(lambda: [task["Status"]["State"] for task in swarm.workers(images)] == ["running"] * 3)
         swarm.docker("service", "rm", runner)
         until(lambda: not swarm.workers(images) and not swarm.tasks(), 20)
 
 
-def test_a_runner_that_fails_says_so_in_its_log(swarm: Swarm, images: Images) -> None:
+def test_a_runner_that_fails_says_so_in_its_log(swarm: SwarmClient, images: Images) -> None:
     with typed(swarm, images, N="ninety") as runner:
         until(lambda: [task["Status"]["State"] for task in swarm.tasks()] == ["failed"])
     assert swarm.logs(runner) == "N='ninety' is not a positive whole number\n"

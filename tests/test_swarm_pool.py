@@ -14,9 +14,9 @@ import pytest
 from aioparcs import Runner, WorkerLost
 from aioparcs.engine import PoolState, WorkerSpec
 from aioparcs.pool import Pool
-from aioparcs.swarm.api import Record, Swarm
-from aioparcs.swarm.placing import share_out
-from aioparcs.swarm.spec import LAUNCHER_MEMORY
+from aioparcs.swarm.docker.client import Record, SwarmClient
+from aioparcs.swarm.engine.placement import workers_per_container
+from aioparcs.swarm.engine.service_spec import LAUNCHER_MEMORY
 from tests.abroad import Container, containers, own
 from tests.command import COMMAND, execute
 from tests.jobs import MODULES, Witness, module
@@ -258,11 +258,11 @@ def test_a_pool_of_a_runner_that_is_on_the_swarm_itself(cluster: Cluster, images
 @pytest.fixture
 def nodes(cluster: Cluster) -> list[Record]:
     """Give what the leader says of its nodes."""
-    return ask(own(cluster), Swarm.nodes)
+    return ask(own(cluster), SwarmClient.nodes)
 
 
 def shared(nodes: list[Record], count: int, **options: Any) -> int:
-    return share_out(WorkerSpec.make("crunch", per_container="auto", **options), count, nodes).per_container
+    return workers_per_container(WorkerSpec.make("crunch", per_container="auto", **options), count, nodes).per_container
 
 
 def smaller(node: Record, share: float) -> Record:
@@ -295,7 +295,7 @@ def test_nodes_that_take_no_containers_are_not_counted(cluster: Cluster, nodes: 
     drained = nodes[1]["ID"]
     try:
         cluster.docker("node", "update", "--availability", "drain", drained)
-        assert shared(ask(cluster, Swarm.nodes), 12) == 6
+        assert shared(ask(cluster, SwarmClient.nodes), 12) == 6
     finally:
         cluster.docker("node", "update", "--availability", "active", drained)
-    assert shared(ask(cluster, Swarm.nodes), 12) == 4
+    assert shared(ask(cluster, SwarmClient.nodes), 12) == 4

@@ -14,7 +14,7 @@ import bcrypt
 import pytest
 
 from aioparcs import SettingError
-from aioparcs.swarm.credentials import configuration
+from aioparcs.swarm.docker.credentials import configuration
 from tests.abroad import containers, own, submitted
 from tests.cluster.cluster import Cluster as OwnCluster
 from tests.cluster.command import execute, until

@@ -2,6 +2,6 @@
 
 from aioparcs.build.base import PYTHON, build_base
 from aioparcs.build.image import BuiltImage, build
-from aioparcs.swarm.names import base_image, image_name
+from aioparcs.modules.images import base_image, image_name
 
 __all__ = ["PYTHON", "BuiltImage", "base_image", "build", "build_base", "image_name"]

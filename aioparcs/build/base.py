@@ -20,9 +20,9 @@ from aioparcs.build.dockerfile import DOCKERFILE, find_wheels, own_pip
 from aioparcs.build.image import BuiltImage, Work
 from aioparcs.build.transcript import Says
 from aioparcs.errors import BuildError
+from aioparcs.modules.images import registry_address, wheel_folder
 from aioparcs.settings import VERSION
-from aioparcs.swarm.names import registry_address, wheel_folder
-from aioparcs.swarm.source import Context
+from aioparcs.swarm.engine.source import Context
 
 __all__ = ["PYTHON", "build_base", "own_wheel"]
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 import aiohttp
 from aiodocker import Docker, DockerError
 
-from aioparcs.swarm.leader import STREAM
+from aioparcs.swarm.docker.endpoint import STREAM
 
 __all__ = ["Messages", "inspect_image", "published_digest", "stream"]
 

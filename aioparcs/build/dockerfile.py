@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from aioparcs.errors import BuildError
-from aioparcs.local.requirements import Requirements, read_requirements
-from aioparcs.swarm.source import IGNORE, Context, Packed, module_files
+from aioparcs.modules.requirements import Requirements, read_requirements
+from aioparcs.swarm.engine.source import IGNORE, Context, Packed, module_files
 
 __all__ = ["DOCKERFILE", "bases", "find_wheels", "module_context", "own_pip", "pack_module", "write_dockerfile"]
 

@@ -16,10 +16,10 @@ from aioparcs.build.daemon import inspect_image, published_digest, stream
 from aioparcs.build.dockerfile import DOCKERFILE, pack_module
 from aioparcs.build.transcript import Says, Transcript
 from aioparcs.errors import BuildError, StartError
-from aioparcs.swarm import credentials
-from aioparcs.swarm.api import wait_until
-from aioparcs.swarm.names import base_image, check_request, image_name, wheel_folder
-from aioparcs.swarm.source import HASH_DIGITS
+from aioparcs.modules.images import base_image, check_request, image_name, wheel_folder
+from aioparcs.swarm.docker import credentials
+from aioparcs.swarm.docker.client import wait_until
+from aioparcs.swarm.engine.source import HASH_DIGITS
 
 __all__ = ["BuiltImage", "Work", "build"]
 
@@ -167,7 +167,7 @@ class Work:
         # version 1 is the builder that every engine has; BuildKit would need a session of its own protocol.
         params = {"t": reference, "rm": "1", "forcerm": "1", "version": "1", "labels": json.dumps(labels)}
         params["buildargs"] = json.dumps(dict(arguments))
-        headers = await asyncio.to_thread(credentials.all_registries)
+        headers = await asyncio.to_thread(credentials.build_auth_header)
         headers["Content-Type"] = "application/x-tar"
         transcript = self._transcript(reference)
         try:
@@ -240,7 +240,7 @@ class Work:
         return await published_digest(self._docker, image, await self._credentials(image))
 
     async def _credentials(self, image: str) -> dict[str, str]:
-        return await asyncio.to_thread(credentials.one_registry, image)
+        return await asyncio.to_thread(credentials.pull_auth_header, image)
 
     def _transcript(self, image: str) -> Transcript:
         return Transcript(self._module, image, self._line, self._state)

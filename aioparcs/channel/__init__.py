@@ -1,6 +1,6 @@
 """The two-way ordered message stream between two programs, and the handshake that opens it."""
 
-from aioparcs.channel.answers import Answers
+from aioparcs.channel.acceptor import Acceptor
 from aioparcs.channel.bodies import (
     CONTROL_BODY,
     COUNT,
@@ -15,42 +15,42 @@ from aioparcs.channel.bodies import (
     read_body,
     record,
 )
-from aioparcs.channel.calls import CONCURRENCY, NO_FUNCTION, RECALLED, Call
+from aioparcs.channel.calls import CONCURRENCY, NO_FUNCTION, REVOKED, Call
 from aioparcs.channel.channel import Channel, Statistics
+from aioparcs.channel.connection import FrameConnection
 from aioparcs.channel.dialling import Connection, reach, reach_now
-from aioparcs.channel.diary import Diary
-from aioparcs.channel.failure import error_map, error_of
+from aioparcs.channel.error_codec import decode_error_or_default, encode_error
 from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_now, introduce_v1
-from aioparcs.channel.link import Link
-from aioparcs.channel.reception import Reception
-from aioparcs.channel.relayed import Relayed
+from aioparcs.channel.relay_buffer import RELAYS, RelayBuffer, fetch, serve_relay
+from aioparcs.channel.relay_message import RelayMessage
+from aioparcs.channel.result_log import ResultLog
+from aioparcs.channel.result_writer import ResultWriter
 from aioparcs.channel.results import read_results
-from aioparcs.channel.streams import STREAMS, Stream, fetch, pass_on
 
 __all__ = [
     "CONCURRENCY",
     "CONTROL_BODY",
     "COUNT",
     "NO_FUNCTION",
-    "RECALLED",
-    "STREAMS",
-    "Answers",
+    "RELAYS",
+    "REVOKED",
+    "Acceptor",
     "Body",
     "Call",
     "Channel",
     "Connection",
-    "Diary",
-    "Link",
-    "Reception",
-    "Relayed",
+    "FrameConnection",
+    "RelayBuffer",
+    "RelayMessage",
+    "ResultLog",
+    "ResultWriter",
     "Statistics",
-    "Stream",
     "accept",
     "accept_v1",
     "control_link",
+    "decode_error_or_default",
     "describe",
-    "error_map",
-    "error_of",
+    "encode_error",
     "fetch",
     "instance",
     "integer",
@@ -60,10 +60,10 @@ __all__ = [
     "list_of",
     "number",
     "optional",
-    "pass_on",
     "reach",
     "reach_now",
     "read_body",
     "read_results",
     "record",
+    "serve_relay",
 ]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from aioparcs import codec
-from aioparcs.channel.link import Link
+from aioparcs.channel.connection import FrameConnection
 from aioparcs.errors import DecodeError, ProtocolError
 from aioparcs.settings import KIB, MIB, Settings
 from aioparcs.wire import Frame, FrameType
@@ -62,11 +62,11 @@ class Body(NamedTuple):
         return cls(checks, len(checks) if least is None else least)
 
 
-def control_link(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, settings: Settings) -> Link:
+def control_link(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, settings: Settings) -> FrameConnection:
     """Make the link of a control connection, which carries small frames only."""
     limits = {"max_body": CONTROL_BODY, "receive_queue": _RECEIVE_QUEUE}
     lower = {name: min(limit, getattr(settings, name)) for name, limit in limits.items()}
-    return Link(reader, writer, settings=settings._replace(**lower))
+    return FrameConnection(reader, writer, settings=settings._replace(**lower))
 
 
 def read_body(frame: Frame, bodies: Mapping[FrameType, Body]) -> list[Any]:

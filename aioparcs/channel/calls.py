@@ -12,21 +12,21 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgpack
 
 from aioparcs import codec, wire
-from aioparcs.channel.link import Link
+from aioparcs.channel.connection import FrameConnection
 from aioparcs.channel.outbox import Outbox
 from aioparcs.channel.results import call_id_of, read_results
 from aioparcs.errors import EncodeError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
-__all__ = ["CONCURRENCY", "NO_FUNCTION", "RECALLED", "Call", "Calls", "Posted"]
+__all__ = ["CONCURRENCY", "NO_FUNCTION", "REVOKED", "Call", "Calls", "OutgoingCall"]
 
 # A function that every worker of this package serves: it sets how many of the channel's calls run at once. The type of
 # the error that answers it where the function is missing that its second argument names.
 CONCURRENCY, NO_FUNCTION = "aioparcs.concurrency", "aioparcs.NoFunction"
 
 # The type of the error that answers a call which was given back before it began.
-RECALLED = "aioparcs.Recalled"
+REVOKED = "aioparcs.Recalled"
 _RECALL = 0x92  # the head of a list of two: the id, and true
 _SMALL = 1 << 16
 # Answers that a peer may leave unread, once its queue here is full.
@@ -46,7 +46,7 @@ class Call(NamedTuple):
     kwargs: dict[str, Any]
 
 
-class Posted(Protocol):
+class OutgoingCall(Protocol):
     """A call to post: the function's name, "" for the first that the peer serves, and its arguments."""
 
     function: str
@@ -55,10 +55,10 @@ class Posted(Protocol):
     call_id: int
 
 
-_Posted = TypeVar("_Posted", bound=Posted)
+_Posted = TypeVar("_Posted", bound=OutgoingCall)
 
 
-class Calls(Link):
+class Calls(FrameConnection):
     """
     A link that also carries calls.
 
@@ -190,7 +190,7 @@ class Calls(Link):
         self.post_frame(FrameType.CANCEL, msgpack.packb([call_id]))
 
     def recall(self, call_id: int) -> None:
-        """Ask for a call back that was posted: its answer is `RECALLED` if it has not begun, else the usual one."""
+        """Ask for a call back that was posted: its answer is `REVOKED` if it has not begun, else the usual one."""
         self.post_frame(FrameType.CANCEL, msgpack.packb([call_id, True]))
 
     @property

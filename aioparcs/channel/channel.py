@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import msgpack
 
 from aioparcs import codec, wire
-from aioparcs.channel.arrival import Arrival
-from aioparcs.channel.asides import Asides
 from aioparcs.channel.budget import RECEIVING
+from aioparcs.channel.sideband import Sideband
+from aioparcs.channel.waiter import InlineFuture
 from aioparcs.errors import DecodeError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
@@ -56,7 +56,7 @@ class Statistics(NamedTuple):
     age: float
 
 
-class Channel(Asides):
+class Channel(Sideband):
     """
     The two-way, ordered message stream between two programs.
 
@@ -249,7 +249,7 @@ class Channel(Asides):
             if inbox.alert or inbox.waiter is not None:
                 self._look(stop=stop)
             if not frames:
-                inbox.waiter = Arrival(loop=self._loop)
+                inbox.waiter = InlineFuture(loop=self._loop)
                 try:
                     await inbox.waiter
                 finally:
@@ -297,7 +297,7 @@ class Channel(Asides):
         """Wait until the bytes of the first message in line have come another way, or never will, or it is gone."""
         inbox, frames = self._inbox, self._frames
         while frames and wire.frame_of(frames[0]).type == FrameType.RELAY:
-            inbox.waiter = Arrival(loop=self._loop)
+            inbox.waiter = InlineFuture(loop=self._loop)
             try:
                 RECEIVING.retry()  # it may wait for memory, which who receives it gets
                 await inbox.waiter

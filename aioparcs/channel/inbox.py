@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from aioparcs import codec, wire
-from aioparcs.channel.arrival import Arrival
 from aioparcs.channel.budget import RECEIVING
 from aioparcs.channel.outbox import Outbox
+from aioparcs.channel.waiter import InlineFuture
 from aioparcs.errors import ConnectionLost, ParcsError, ProtocolError
 from aioparcs.settings import Settings
 from aioparcs.wire import Decoder, Frame
@@ -87,7 +87,7 @@ class Inbox:
         self.budget, self.max_buffers = settings.receive_budget, settings.max_buffers
         self._insistent = 0  # how many wait for what is behind the messages in line
         self._wanted = False
-        self.waiter: Arrival | None = None
+        self.waiter: InlineFuture | None = None
         self.alert = False
         self._watchers: list[Callable[[], None]] = []
         self._target: memoryview | None = None

@@ -8,7 +8,7 @@ from typing import Any
 import msgpack
 
 from aioparcs import codec
-from aioparcs.channel.failure import read_error
+from aioparcs.channel.error_codec import decode_error
 from aioparcs.errors import DecodeError
 from aioparcs.wire import Frame
 
@@ -32,7 +32,7 @@ def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]
             reason = str(error) if isinstance(error, DecodeError) else "the peer's answer to a call is malformed"
             read.append((call_id_of(body), False, DecodeError(reason)))
         else:
-            read.append((call_id, True, value) if ok else (call_id, False, read_error(value)))
+            read.append((call_id, True, value) if ok else (call_id, False, decode_error(value)))
     return read
 
 

@@ -20,7 +20,7 @@ from aioparcs.cli.group import Commands
 from aioparcs.cli.image import image
 from aioparcs.cli.jobs import logs, ps, rm
 from aioparcs.cli.template import command_line, copy_to, why_no_project
-from aioparcs.display import Detail, opened
+from aioparcs.display import Detail, open_display
 from aioparcs.engine import observer
 from aioparcs.errors import ParcsError, SettingError, StartError, quote_lines
 from aioparcs.settings import misspelt
@@ -146,7 +146,7 @@ def run(
         python = _interpreter(folder, detail)
         if python:
             enter(python)
-        with terminable(), opened(detail) as display:
+        with terminable(), open_display(detail) as display:
             token = observer.set(display)
             try:
                 code = execute(folder)
@@ -161,7 +161,7 @@ def _interpreter(folder: Path, detail: Detail) -> str | None:
     try:
         if not needs_another(folder):
             return None
-        with terminable(), opened(detail) as display:
+        with terminable(), open_display(detail) as display:
             return interpreter(folder, display)
     except StartError as error:
         raise click.ClickException(f"{error.module}: {error.reason}{quote_lines(error.last_lines)}") from None
@@ -176,7 +176,7 @@ def _refuse_arguments(arguments: list[str]) -> None:
 
 
 def _submit(module: str, modules: str | None, variables: dict[str, str], detail: Detail, detach: bool) -> int:
-    from aioparcs.cli.submit import Order, submit  # Docker's libraries take longer to load than the rest together
+    from aioparcs.cli.submit import RunRequest, submit  # Docker's libraries take longer to load than the rest together
 
     for line in misspelt(os.environ):  # the runner, which sees those of -e alone, would not say so
         click.echo(f"runner: {line}", err=True)
@@ -184,7 +184,7 @@ def _submit(module: str, modules: str | None, variables: dict[str, str], detail:
     runner = module if is_image else found.find(module, found.roots(modules), runner=True)
     folders = found.roots(modules) if modules or isinstance(runner, str) else [runner.parent]
     try:
-        return submit(Order(runner, folders, variables, detail, detach))
+        return submit(RunRequest(runner, folders, variables, detail, detach))
     except SettingError as error:
         raise found.Usage(str(error)) from None
     except ParcsError as error:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from aioparcs.cli import modules as found
-from aioparcs.cli.asking import reported
+from aioparcs.cli.command import reported
 from aioparcs.cli.complete import modules_there
 
 if TYPE_CHECKING:
     from aioparcs.build import BuiltImage
-    from aioparcs.cli.building import Wishes
+    from aioparcs.cli.building import BuildOptions
 
 __all__ = ["build", "outcome"]
 
@@ -63,14 +63,14 @@ def build(module: tuple[str, ...], modules: str | None, as_json: bool, **wishes:
     What has not changed is neither built nor pushed again.
     """
     # Docker's libraries take longer to load than the rest together; help and completion do without.
-    from aioparcs.cli.building import Wishes
+    from aioparcs.cli.building import BuildOptions
 
     folders = [found.find(name, found.roots(modules)) for name in module]
     with reported():
-        _build(folders, Wishes(**wishes), as_json)  # type: ignore[arg-type]  # click has made them so
+        _build(folders, BuildOptions(**wishes), as_json)  # type: ignore[arg-type]  # click has made them so
 
 
-def _build(folders: list[Path], wishes: Wishes, as_json: bool) -> None:
+def _build(folders: list[Path], wishes: BuildOptions, as_json: bool) -> None:
     from aioparcs.cli.building import build_all
 
     done: list[BuiltImage] = []

@@ -14,14 +14,14 @@ from rich.markup import escape
 
 from aioparcs.build import BuiltImage, build, build_base
 from aioparcs.build.transcript import Says
-from aioparcs.display import harmless
+from aioparcs.display import sanitize
+from aioparcs.modules.images import check_request
 from aioparcs.swarm import open_docker
-from aioparcs.swarm.names import check_request
 
-__all__ = ["Wishes", "build_all", "build_base_image"]
+__all__ = ["BuildOptions", "build_all", "build_base_image"]
 
 
-class Wishes(NamedTuple):
+class BuildOptions(NamedTuple):
     """
     What the command line asks for, see `build`.
 
@@ -42,7 +42,7 @@ class Wishes(NamedTuple):
     verbose: bool
 
 
-def build_all(folders: Sequence[Path], wishes: Wishes) -> Iterator[BuiltImage]:
+def build_all(folders: Sequence[Path], wishes: BuildOptions) -> Iterator[BuiltImage]:
     """
     Build modules one after another, on the leader that the environment names.
 
@@ -93,7 +93,7 @@ async def _shown(
 
     def line(text: str) -> None:
         if verbose:
-            console.print(f"{name} | {harmless(text, color=False)}", markup=False)
+            console.print(f"{name} | {sanitize(text, color=False)}", markup=False)
 
     async with open_docker() as docker:
         with _state(name, console) as state:
@@ -109,4 +109,4 @@ def _state(module: str, console: Console) -> Iterator[Says]:
     with console.status(module) as status:
         # Cut to one line: a step is as long as its author made it.
         width = max(20, console.width - len(module) - 5)
-        yield lambda text: status.update(f"[bold]{module}[/] {escape(harmless(text, color=False)[:width])}")
+        yield lambda text: status.update(f"[bold]{module}[/] {escape(sanitize(text, color=False)[:width])}")

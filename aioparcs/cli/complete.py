@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from aioparcs.cli.modules import roots, runners
-from aioparcs.local import find_modules
+from aioparcs.modules import find_modules
 
 __all__ = ["modules_there", "runners_there"]
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aioparcs.cli.asking import EXIT_CODES, ask
+from aioparcs.cli.command import EXIT_CODES, run_command
 
 if TYPE_CHECKING:
-    from aioparcs.swarm.checks import Check
-    from aioparcs.swarm.overlay import Overlay
+    from aioparcs.swarm.doctor.checks import Check
+    from aioparcs.swarm.engine.overlay import Overlay
 
 __all__ = ["cluster", "doctor"]
 
@@ -55,14 +55,14 @@ def doctor(as_json: bool) -> None:
             if check.advice:
                 click.echo(f"{'':8}  {check.advice}")
 
-    ask(_examine(tell))
+    run_command(_examine(tell))
     if as_json:
         click.echo(json.dumps([check._asdict() for check in checks], indent=2))
     sys.exit(any(check.state == "failed" for check in checks))
 
 
 async def _examine(tell: Callable[[Check], None]) -> None:
-    from aioparcs.swarm.checks import examine
+    from aioparcs.swarm.doctor.checks import examine
 
     await examine(tell)
 
@@ -80,14 +80,14 @@ def init(subnet: str | None) -> None:
 
     Its name is in PARCS_NETWORK, else it is parcs. One that is there already is checked, and never changed.
     """
-    made = ask(_init(subnet))
+    made = run_command(_init(subnet))
     state = "made" if made.made else "is there already"
     click.echo(f"network {made.name}: {state}, {made.subnet}, room for {made.room} containers")
 
 
 async def _init(subnet: str | None) -> Overlay:
-    from aioparcs.swarm.api import open_swarm
-    from aioparcs.swarm.overlay import provide_overlay
+    from aioparcs.swarm.docker.client import open_swarm
+    from aioparcs.swarm.engine.overlay import provide_overlay
 
     async with open_swarm() as swarm:
         return await provide_overlay(swarm, subnet)

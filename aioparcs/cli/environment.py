@@ -25,7 +25,7 @@ def needs_another(folder: Path) -> bool:
     """
     if os.environ.pop("PARCS_ENVIRONMENT", None) or "PARCS_IMAGES" in os.environ:
         return False
-    from aioparcs.local.requirements import read_requirements
+    from aioparcs.modules.requirements import read_requirements
 
     return not _are_here(read_requirements(folder).names)
 

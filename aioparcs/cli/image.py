@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from aioparcs.cli.asking import reported
 from aioparcs.cli.build import outcome
+from aioparcs.cli.command import reported
 
 __all__ = ["image"]
 

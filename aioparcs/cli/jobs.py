@@ -15,15 +15,15 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from aioparcs.cli.asking import EXIT_CODES, ask
+from aioparcs.cli.command import EXIT_CODES, run_command
 from aioparcs.cli.modules import Usage
-from aioparcs.display import harmless
+from aioparcs.display import sanitize
 
 # Docker's libraries take longer to load than the rest together; help, completion and local runs do without. So this
 # file names them for types only, and each command imports what it uses.
 if TYPE_CHECKING:
-    from aioparcs.swarm.api import Swarm
-    from aioparcs.swarm.view import Container, SwarmJob
+    from aioparcs.swarm.docker.client import SwarmClient
+    from aioparcs.swarm.jobs.view import Container, SwarmJob
 
 __all__ = ["logs", "ps", "rm"]
 
@@ -59,7 +59,7 @@ def ps(job: str | None, as_json: bool) -> None:
 
     First it removes what is left of jobs whose runner is gone, as `aioparcs rm --orphans` does.
     """
-    ask(_ps(job, as_json))
+    run_command(_ps(job, as_json))
 
 
 @click.command(epilog=_LOGS_EXAMPLES + EXIT_CODES)
@@ -75,7 +75,7 @@ def logs(job: str, follow: bool, number: int | None) -> None:
     log, with --worker, is for what comes before the connection and after it. A runner outside the cluster prints
     where it runs: then there are the containers' logs only. Standard output and standard error stay apart.
     """
-    ask(_logs(job, follow, number))
+    run_command(_logs(job, follow, number))
 
 
 @click.command(short_help="Remove jobs, or what is left of them.", epilog=_RM_EXAMPLES + EXIT_CODES)
@@ -88,14 +88,14 @@ def rm(jobs: tuple[str, ...], orphans: bool) -> None:
     """
     if bool(jobs) == orphans:
         raise Usage("name jobs, or --orphans")
-    ask(_remove_orphans() if orphans else _rm(jobs))
+    run_command(_remove_orphans() if orphans else _rm(jobs))
 
 
 # ps
 
 
 async def _ps(name: str | None, as_json: bool) -> None:
-    from aioparcs.swarm.jobs import find_jobs, sweep
+    from aioparcs.swarm.jobs.jobs import find_jobs, sweep
 
     async with _swarm() as swarm:
         for name in await sweep(swarm):
@@ -164,7 +164,7 @@ def _described(job: SwarmJob) -> dict[str, Any]:
 
 
 def _state(job: SwarmJob) -> str:
-    from aioparcs.swarm.orphans import is_alive
+    from aioparcs.swarm.jobs.orphans import is_alive
 
     return job.state(is_alive(job.identity))
 
@@ -190,15 +190,15 @@ def _age(seconds: float) -> str:
 
 
 async def _logs(name: str, follow: bool, number: int | None) -> None:
-    from aioparcs.swarm.joblog import container_lines
-    from aioparcs.swarm.jobs import find_jobs
+    from aioparcs.swarm.jobs.follow import container_lines
+    from aioparcs.swarm.jobs.jobs import find_jobs
 
     async with _swarm() as swarm:
         (job,) = await _named(swarm, [name])
         service, slot = _printer(job, number)
         async for line in container_lines(swarm, name, service, slot, follow=follow):
             stream = sys.stderr if line.error else sys.stdout
-            stream.write(f"{harmless(line.text, color=True) if stream.isatty() else line.text}\n")
+            stream.write(f"{sanitize(line.text, color=True) if stream.isatty() else line.text}\n")
             stream.flush()
         for job in await find_jobs(swarm):  # anew: what had not begun then may have failed since
             for one in (*job.containers, *([job.runner] if job.runner else [])):
@@ -226,8 +226,8 @@ def _printer(job: SwarmJob, number: int | None) -> tuple[str, int]:
 
 
 async def _rm(names: Iterable[str]) -> None:
-    from aioparcs.swarm.jobs import remove_job
-    from aioparcs.swarm.orphans import is_alive
+    from aioparcs.swarm.jobs.jobs import remove_job
+    from aioparcs.swarm.jobs.orphans import is_alive
 
     async with _swarm() as swarm:
         for job in await _named(swarm, names):
@@ -238,7 +238,7 @@ async def _rm(names: Iterable[str]) -> None:
 
 
 async def _remove_orphans() -> None:
-    from aioparcs.swarm.jobs import sweep, wait_idle
+    from aioparcs.swarm.jobs.jobs import sweep, wait_idle
 
     async with _swarm() as swarm:
         swept = await sweep(swarm)
@@ -249,9 +249,9 @@ async def _remove_orphans() -> None:
             click.echo(f"no orphans on {swarm.leader.shown}")
 
 
-async def _named(swarm: Swarm, names: Iterable[str]) -> list[SwarmJob]:
+async def _named(swarm: SwarmClient, names: Iterable[str]) -> list[SwarmJob]:
     """Find jobs by their names, all of them before anything is done to one."""
-    from aioparcs.swarm.jobs import find_jobs
+    from aioparcs.swarm.jobs.jobs import find_jobs
 
     there = {job.name: job for job in await find_jobs(swarm)}
     for name in names:
@@ -262,8 +262,8 @@ async def _named(swarm: Swarm, names: Iterable[str]) -> list[SwarmJob]:
 
 
 @asynccontextmanager
-async def _swarm() -> AsyncIterator[Swarm]:
-    from aioparcs.swarm.api import open_swarm
+async def _swarm() -> AsyncIterator[SwarmClient]:
+    from aioparcs.swarm.docker.client import open_swarm
 
     async with open_swarm() as swarm:
         yield swarm

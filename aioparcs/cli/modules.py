@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from aioparcs.local import find_modules, module_folders
+from aioparcs.modules import find_modules, module_folders
 
 __all__ = ["Usage", "find", "roots", "runners"]
 

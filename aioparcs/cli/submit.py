@@ -19,18 +19,18 @@ import click
 from aioparcs.build import build
 from aioparcs.display import Detail
 from aioparcs.errors import BuildError, ClusterError
-from aioparcs.local import find_modules
+from aioparcs.modules import find_modules
+from aioparcs.modules.images import registry_address
 from aioparcs.runner import Stop
 from aioparcs.settings import Settings
-from aioparcs.swarm import Swarm, open_swarm
-from aioparcs.swarm.images import read_images
-from aioparcs.swarm.jobs import remove_job, sweep
-from aioparcs.swarm.labels import stack
-from aioparcs.swarm.names import registry_address
-from aioparcs.swarm.source import module_files
-from aioparcs.swarm.submission import RunnerService, Submission
+from aioparcs.swarm import SwarmClient, open_swarm
+from aioparcs.swarm.docker.labels import stack
+from aioparcs.swarm.engine.images import read_images
+from aioparcs.swarm.engine.source import module_files
+from aioparcs.swarm.jobs.jobs import remove_job, sweep
+from aioparcs.swarm.jobs.submit import RunnerService, Submission
 
-__all__ = ["Order", "modules_named", "submit"]
+__all__ = ["RunRequest", "modules_named", "submit"]
 
 _FLAGS = {Detail.QUIET: ("-q",), Detail.NORMAL: (), Detail.VERBOSE: ("-v",)}
 _LONGEST_PATH = 4096
@@ -39,7 +39,7 @@ _WORD = re.compile(r"[\w.-]+")
 _PASSED_ON = ("PARCS_REGISTRY", "PARCS_NETWORK")
 
 
-class Order(NamedTuple):
+class RunRequest(NamedTuple):
     """
     What the command line asks for.
 
@@ -58,7 +58,7 @@ class Order(NamedTuple):
     detach: bool
 
 
-def submit(order: Order) -> int:
+def submit(order: RunRequest) -> int:
     """
     Run a runner on the Swarm; returns its exit code.
 
@@ -137,7 +137,7 @@ def _texts(folder: Path) -> set[str]:
     return texts
 
 
-async def _submit(order: Order) -> int:
+async def _submit(order: RunRequest) -> int:
     settings = Settings.from_env()
     async with open_swarm() as swarm:
         await _sweep(swarm, order)
@@ -173,7 +173,7 @@ async def _submit(order: Order) -> int:
                 await _clean_up(swarm, job, order)
 
 
-async def _sweep(swarm: Swarm, order: Order) -> None:
+async def _sweep(swarm: SwarmClient, order: RunRequest) -> None:
     """Remove what dead runners have left; that it fails is no reason not to run."""
     try:
         for job in await sweep(swarm):
@@ -182,7 +182,7 @@ async def _sweep(swarm: Swarm, order: Order) -> None:
         _say(order, f"could not remove what is left of other jobs: {error.reason}")
 
 
-async def _build(swarm: Swarm, order: Order) -> tuple[str, dict[str, str]]:
+async def _build(swarm: SwarmClient, order: RunRequest) -> tuple[str, dict[str, str]]:
     """Build and push what has changed; returns the runner's image, and those of modules by name."""
     if isinstance(order.runner, str):
         return order.runner, {}
@@ -214,7 +214,7 @@ async def _follow(service: RunnerService) -> None:
         stream.flush()
 
 
-async def _clean_up(swarm: Swarm, job: str, order: Order) -> None:
+async def _clean_up(swarm: SwarmClient, job: str, order: RunRequest) -> None:
     """Leave nothing of the job; what can't be removed is told, and is no reason to forget the runner's exit code."""
     try:
         await remove_job(swarm, job)
@@ -222,6 +222,6 @@ async def _clean_up(swarm: Swarm, job: str, order: Order) -> None:
         _say(order, f"{error}; aioparcs rm {job}")
 
 
-def _say(order: Order, text: str, who: str = "runner") -> None:
+def _say(order: RunRequest, text: str, who: str = "runner") -> None:
     if order.detail is not Detail.QUIET:
         click.echo(f"{who}: {text}", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioparcs.collectives.together import together
+from aioparcs.collectives.gathering import gather_or_cancel
 from aioparcs.errors import ParcsError
 from aioparcs.task import Task
 
@@ -28,7 +28,7 @@ async def barrier(tasks: Sequence[Task]) -> None:
         RemoteError: the program of one has failed.
     """
     try:
-        await together(task.wait_barrier() for task in tasks)
+        await gather_or_cancel(task.wait_barrier() for task in tasks)
     except ParcsError as error:
         for task in tasks:
             task.pass_barrier(error)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from aioparcs import codec
 from aioparcs.address import Address
-from aioparcs.channel import STREAMS, Stream, error_of
-from aioparcs.collectives.plan import plan
+from aioparcs.channel import RELAYS, RelayBuffer, decode_error_or_default
+from aioparcs.collectives.tree import broadcast_tree
 from aioparcs.errors import EndOfChannel, ParcsError, WorkerLost
 from aioparcs.task import Task
 from aioparcs.wire import FrameType
@@ -84,7 +84,7 @@ class _Broadcast:
         self._tasks = tasks
         self._message = message
         self._name = secrets.token_bytes(8)
-        self._parents = plan([task.node for task in tasks])
+        self._parents = broadcast_tree([task.node for task in tasks])
         self._hungry = [self._parents.count(number) for number in range(len(tasks))]
         loop = asyncio.get_running_loop()
         self._addresses: list[asyncio.Future[Address | None]] = [loop.create_future() for _ in tasks]
@@ -92,11 +92,11 @@ class _Broadcast:
     async def run(self) -> None:
         """Return when all have it, or are lost."""
         buffers = self._message.buffers
-        stream = STREAMS[self._name] = Stream(buffers, have=sum(map(len, buffers)))
+        stream = RELAYS[self._name] = RelayBuffer(buffers, have=sum(map(len, buffers)))
         try:
             await _all([self._reach(number) for number in range(len(self._tasks))])
         finally:
-            del STREAMS[self._name]
+            del RELAYS[self._name]
             stream.close()
 
     async def _reach(self, number: int) -> None:
@@ -132,7 +132,7 @@ class _Broadcast:
             elif verb == "has":
                 return
             elif verb == "failed":
-                raise error_of(value)
+                raise decode_error_or_default(value)
 
     def _head(self, number: int) -> bytes:
         type, body, buffers = self._message

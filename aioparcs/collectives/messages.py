@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aioparcs.collectives.together import together
+from aioparcs.collectives.gathering import gather_or_cancel
 from aioparcs.task import Task
 
 __all__ = ["gather", "reduce", "scatter"]
@@ -54,7 +54,7 @@ async def gather(tasks: Sequence[Task], *, return_exceptions: bool = False) -> l
     """
     if return_exceptions:
         return [*await asyncio.gather(*(task.recv() for task in tasks), return_exceptions=True)]
-    return await together(task.recv() for task in tasks)
+    return await gather_or_cancel(task.recv() for task in tasks)
 
 
 async def reduce(tasks: Sequence[Task], function: Callable[[Any, Any], Any]) -> Any:
@@ -84,6 +84,6 @@ async def reduce(tasks: Sequence[Task], function: Callable[[Any, Any], Any]) -> 
         return await tasks[0].recv()
     middle = 1 << (len(tasks) - 1).bit_length() - 1  # the largest power of two below their number
     # The list is taken apart in place: nothing else may hold what is combined.
-    halves = await together(reduce(half, function) for half in (tasks[:middle], tasks[middle:]))
+    halves = await gather_or_cancel(reduce(half, function) for half in (tasks[:middle], tasks[middle:]))
     right, left = halves.pop(), halves.pop()
     return function(left, right)

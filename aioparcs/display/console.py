@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from time import monotonic
 
-from aioparcs.display.lines import PoolLines
 from aioparcs.display.pools import Pools
 from aioparcs.display.shown import remember
-from aioparcs.display.text import harmless, has_colors, origin, write_line
+from aioparcs.display.text import has_colors, origin, sanitize, write_line
+from aioparcs.display.throttle import PoolLines
 from aioparcs.engine import Observer, PoolState
 from aioparcs.errors import SettingError
 
@@ -60,4 +60,4 @@ class Console(Observer):
 
     def _print(self, prefix: str, text: str) -> None:
         for line in text.split("\n"):  # each behind its origin, so that none can be forged
-            write_line(prefix + harmless(line, color=self._color))
+            write_line(prefix + sanitize(line, color=self._color))

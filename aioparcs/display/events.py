@@ -6,10 +6,10 @@ import time
 from abc import ABC, abstractmethod
 from enum import IntEnum
 
-from aioparcs.display.pace import Pace, duration
+from aioparcs.display.job_counts import JobCounts
 from aioparcs.display.pools import Pool, Pools
+from aioparcs.display.rate import RateEstimator, duration
 from aioparcs.display.shown import remember
-from aioparcs.display.tally import Tally
 from aioparcs.engine import Observer, PoolState
 
 __all__ = ["Detail", "Display"]
@@ -35,9 +35,9 @@ class Display(Observer, ABC):
     """
 
     def __init__(self, detail: Detail) -> None:
-        self.tally = Tally()
+        self.tally = JobCounts()
         self.pools = Pools()
-        self._paces: dict[str, Pace] = {}
+        self._paces: dict[str, RateEstimator] = {}
         self._detail = detail
         self._begun = time.monotonic()
 
@@ -88,7 +88,7 @@ class Display(Observer, ABC):
         now = self.elapsed
         self.tally.progress(module, worker, done, total)
         fraction = self.tally[module].fraction
-        self._paces.setdefault(module, Pace(now, fraction)).reach(now, fraction, _ENOUGH)
+        self._paces.setdefault(module, RateEstimator(now, fraction)).reach(now, fraction, _ENOUGH)
 
     def pooled(self, state: PoolState) -> None:
         pool = self.pools.update(state, self.elapsed)

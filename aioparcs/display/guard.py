@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from aioparcs.display.text import harmless, write_line
+from aioparcs.display.text import sanitize, write_line
 from aioparcs.engine import Observer, PoolState
 
 __all__ = ["Shield", "guarded"]
@@ -25,7 +25,7 @@ def guarded(function: Callable[..., object], *args: Any) -> None:
         if place not in _reported:
             _reported.add(place)
             what = " ".join(f"{type(error).__name__}: {error}".split())
-            write_line(f"the display failed, the job goes on: {harmless(what, color=False)} ({place[0]}:{place[1]})")
+            write_line(f"the display failed, the job goes on: {sanitize(what, color=False)} ({place[0]}:{place[1]})")
 
 
 class Shield(Observer):

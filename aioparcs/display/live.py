@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.style import Style
 
-from aioparcs.display.board import Board
 from aioparcs.display.events import Detail, Display
 from aioparcs.display.pools import Pool
+from aioparcs.display.status_table import StatusTable
 from aioparcs.display.terminal import Terminal
-from aioparcs.display.text import harmless, origin
+from aioparcs.display.text import origin, sanitize
 
 __all__ = ["LiveDisplay", "live_display"]
 
@@ -44,7 +44,7 @@ class LiveDisplay(Display):
         self._color = console.color_system is not None and not console.no_color
         self._console = console
         self._prefixes: dict[tuple[str, int | None], str] = {}
-        self.board = Board(self)
+        self.board = StatusTable(self)
         self.terminal = Terminal(console, self.board)
 
     def started(self, module: str, workers: range) -> None:
@@ -55,7 +55,7 @@ class LiveDisplay(Display):
         self.terminal.draw()  # the board has it
 
     def _line(self, module: str, worker: int | None, separator: str, text: str) -> None:
-        self.terminal.print(f"{self._prefix(module, worker)}{separator}{harmless(text, color=self._color)}")
+        self.terminal.print(f"{self._prefix(module, worker)}{separator}{sanitize(text, color=self._color)}")
 
     def _prefix(self, module: str, worker: int | None) -> str:
         known = self._prefixes.get((module, worker))

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from aioparcs.display.events import FAILURES, Detail, Display
 from aioparcs.display.guard import guarded
-from aioparcs.display.lines import PATIENCE, PoolLines, Turns
+from aioparcs.display.job_counts import ModuleCounts, counted
 from aioparcs.display.pools import Pool
-from aioparcs.display.tally import Count, counted
-from aioparcs.display.text import harmless, origin, write_line
+from aioparcs.display.text import origin, sanitize, write_line
+from aioparcs.display.throttle import PATIENCE, LineThrottle, PoolLines
 
 __all__ = ["PlainDisplay"]
 
@@ -70,7 +70,7 @@ class PlainDisplay(Display):
     def _line(self, module: str, worker: int | None, separator: str, text: str) -> None:
         if self._detail is not Detail.QUIET:
             self._tell()  # what came about before this line
-        write_line(f"{origin(module, worker)}{separator}{harmless(text, color=False)}")
+        write_line(f"{origin(module, worker)}{separator}{sanitize(text, color=False)}")
 
     def _keep_looking(self) -> None:
         while not self._ended.wait(PERIOD):
@@ -90,9 +90,9 @@ class _Told:
     def __init__(self, now: float) -> None:
         self._numbers = {"asked": 0, "placed": 0, "connected": 0, "ended": 0}
         self._times = {"placed": 0.0, "connected": 0.0, "ended": 0.0}
-        self._turns = Turns(now)
+        self._turns = LineThrottle(now)
 
-    def news(self, count: Count, now: float, last: bool, left: str) -> Iterator[str]:
+    def news(self, count: ModuleCounts, now: float, last: bool, left: str) -> Iterator[str]:
         asked, expected = count.asked, count.expected
         if more := asked - self._numbers["asked"]:
             noun = f"more {'worker' if more == 1 else 'workers'}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from aioparcs.display.pace import Pace, duration, frequency
-from aioparcs.display.tally import counted
+from aioparcs.display.job_counts import counted
+from aioparcs.display.rate import RateEstimator, duration, frequency
 from aioparcs.display.text import origin
 from aioparcs.engine import PoolState
 
@@ -30,7 +30,7 @@ class Pool:
         self.begun = now
         self.ended: float | None = None
         self._peak = 0
-        self._pace = Pace(now, state.done)
+        self._pace = RateEstimator(now, state.done)
         self.update(state, now)
 
     def update(self, state: PoolState, now: float) -> None:
@@ -39,7 +39,7 @@ class Pool:
         self._peak = max(self._peak, state.workers)
         self.ended = None if state.wanted else now
         if self.is_idle or not (state.done or state.workers):
-            self._pace = Pace(now, state.done)  # what it waits for, workers or items, is none of its pace
+            self._pace = RateEstimator(now, state.done)  # what it waits for, workers or items, is none of its pace
         else:
             # What many workers do in one breath tells little; what each of them has done some times does.
             self._pace.reach(now, state.done, 4 * max(state.workers, 1))

@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from aioparcs.display.guard import guarded
-from aioparcs.display.text import harmless
+from aioparcs.display.text import sanitize
 
 __all__ = ["Terminal"]
 
@@ -39,7 +39,7 @@ class Terminal:
 
     def __init__(self, console: Console, foot: RenderableType) -> None:
         self._console = console
-        self._passages: list[_Passage] = []
+        self._passages: list[_RedirectedStream] = []
         self._live = Live(_Foot(foot, self._passages), console=console, auto_refresh=False,
                           redirect_stdout=False, redirect_stderr=False)  # fmt: skip
         self._waiting: list[str] = []
@@ -125,12 +125,12 @@ class Terminal:
                 raise
 
     def _passage(self, stream: TextIO) -> TextIO:
-        passage = _Passage(stream, self)
+        passage = _RedirectedStream(stream, self)
         self._passages.append(passage)
         return cast(TextIO, passage)
 
 
-class _Passage:
+class _RedirectedStream:
     """A stream of this process; while the terminal draws, its whole lines go there, the rest is drawn with the foot."""
 
     def __init__(self, stream: TextIO, terminal: Terminal) -> None:
@@ -165,13 +165,13 @@ class _Passage:
 class _Foot:
     """The drawing, under the line that this process has begun and not ended."""
 
-    def __init__(self, foot: RenderableType, passages: list[_Passage]) -> None:
+    def __init__(self, foot: RenderableType, passages: list[_RedirectedStream]) -> None:
         self._foot = foot
         self._passages = passages
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         begun = [passage.rest for passage in self._passages if passage.rest]
-        lines = [Text(harmless(text, color=False), no_wrap=True, overflow="ellipsis") for text in begun]
+        lines = [Text(sanitize(text, color=False), no_wrap=True, overflow="ellipsis") for text in begun]
         yield Group(*lines, self._foot)
 
 

@@ -7,7 +7,7 @@ import re
 import sys
 import unicodedata
 
-__all__ = ["harmless", "has_colors", "origin", "write_line"]
+__all__ = ["has_colors", "origin", "sanitize", "write_line"]
 
 # Sequences of ECMA-48, introduced by ESC or by the C1 control that stands for ESC and a letter. No part of a pattern
 # matches what introduces the next sequence, so that the time is in proportion to the text.
@@ -37,7 +37,7 @@ class _Printable(dict[int, int | None]):
 _PRINTABLE = _Printable({code: code for code in (9, *range(32, 127))})
 
 
-def harmless(text: str, *, color: bool) -> str:
+def sanitize(text: str, *, color: bool) -> str:
     """
     Return a line without what would move the cursor, clear, ring, reorder or break it.
 
@@ -64,7 +64,7 @@ def harmless(text: str, *, color: bool) -> str:
 
 def origin(module: str, worker: int | None) -> str:
     """Return the name that stands before what a worker, or its launcher (None), has printed."""
-    return harmless(module if worker is None else f"{module}:{worker}", color=False)
+    return sanitize(module if worker is None else f"{module}:{worker}", color=False)
 
 
 def has_colors() -> bool:

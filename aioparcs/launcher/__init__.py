@@ -21,18 +21,23 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from aioparcs.errors import ParcsError
-from aioparcs.launcher.chance import shared_generators
+from aioparcs.launcher.agent import LauncherAgent
 from aioparcs.launcher.child import become_worker, die_with_parent, warm_up
 from aioparcs.launcher.connect import Connection, adopt, connect, connect_now
-from aioparcs.launcher.control import Control
-from aioparcs.launcher.leaving import flush_output, take_stock
+from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, pass_token
+from aioparcs.launcher.exiting import flush_output, take_stock
+from aioparcs.launcher.fork_safety import (
+    fork_without_warning,
+    launch_blocked_reason,
+    open_connections,
+    threads_lost_by_fork,
+)
+from aioparcs.launcher.fork_server import ForkServer
 from aioparcs.launcher.lines import Lines
 from aioparcs.launcher.logs import show_logs
-from aioparcs.launcher.nursery import Nursery
 from aioparcs.launcher.output import PROGRESS
-from aioparcs.launcher.place import Home, Place, pass_token
+from aioparcs.launcher.random_state import shared_generators
 from aioparcs.launcher.remains import PATIENCE, PAUSE, groups_of, kill_remains
-from aioparcs.launcher.sound import fork_quietly, open_connections, threads_lost_by_fork, why_not_launch
 from aioparcs.launcher.sources import is_installed, report_sources
 from aioparcs.settings import Settings
 
@@ -47,9 +52,9 @@ __all__ = [
     "PAUSE",
     "PROGRESS",
     "Connection",
-    "Home",
     "Lines",
-    "Place",
+    "RunnerEndpoint",
+    "WorkerContext",
     "adopt",
     "become_worker",
     "connect",
@@ -69,7 +74,12 @@ _EXIT_FUNCTIONS = 2
 
 
 def launch(
-    home: Home, settings: Settings, work: Callable[[Place], int], *, fork: bool, rehearse: Callable[[], None]
+    home: RunnerEndpoint,
+    settings: Settings,
+    work: Callable[[WorkerContext], int],
+    *,
+    fork: bool,
+    prewarm: Callable[[], None],
 ) -> NoReturn:
     """
     Be the launcher until the runner ends the job; ends the process.
@@ -79,11 +89,11 @@ def launch(
         settings: limits and deadlines.
         work: what a worker does with its place; returns its exit code.
         fork: False to give each worker a fresh interpreter, which is done as well when a fork would lose threads.
-        rehearse: does once what each forked worker will do, and leaves no loop or thread behind.
+        prewarm: does once what each forked worker will do, and leaves no loop or thread behind.
     """
     report_sources()
     threads: list[str] = []
-    problem = why_not_launch()
+    problem = launch_blocked_reason()
     try:
         if fork and not problem:
             threads = threads_lost_by_fork()
@@ -112,7 +122,7 @@ def launch(
             )
     warm_up()
     if fork:
-        rehearse()
+        prewarm()
     # What the module's top level made is everybody's: keep the collector from touching, and so copying, it.
     gc.collect()
     inheritance = take_stock()
@@ -124,10 +134,10 @@ def launch(
     os.dup2(nothing, 0)  # workers have no input
     if nothing:
         os.close(nothing)
-    nursery = Nursery(home, ours, writing, work, inheritance, fork=fork)
+    fork_server = ForkServer(home, ours, writing, work, inheritance, fork=fork)
     parent = os.getpid()
     flush_output()
-    pid = fork_quietly()
+    pid = fork_without_warning()
     if pid == 0:
         die_with_parent(parent)
         ours.close()
@@ -135,10 +145,12 @@ def launch(
         _control(home, settings, theirs, reading, parent)
     theirs.close()
     os.close(reading)
-    _end(nursery.serve(pid))
+    _end(fork_server.serve(pid))
 
 
-def _control(home: Home, settings: Settings, nursery: socket.socket, progress: int, server: int) -> NoReturn:
+def _control(
+    home: RunnerEndpoint, settings: Settings, fork_server: socket.socket, progress: int, server: int
+) -> NoReturn:
     """Be the control side; whatever happens, the module's own code after its fork is never reached."""
     code = 1
     try:
@@ -147,7 +159,7 @@ def _control(home: Home, settings: Settings, nursery: socket.socket, progress: i
         signal.set_wakeup_fd(-1)
 
         async def run() -> None:
-            await Control(home, settings, nursery, progress).run()
+            await LauncherAgent(home, settings, fork_server, progress).run()
 
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(run())

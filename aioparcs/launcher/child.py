@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aioparcs.auth import proof
-from aioparcs.launcher.leaving import Inheritance, disown, leave
+from aioparcs.launcher.exiting import Inherited, disown, leave
 from aioparcs.launcher.limits import keep
 from aioparcs.launcher.logs import show_logs
-from aioparcs.launcher.tracking import track_only_own
+from aioparcs.launcher.shared_memory import track_only_own
 
 __all__ = [
     "SIGNALS",
@@ -101,7 +101,7 @@ def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: i
         keep(limits, worker)
 
 
-def run(program: Callable[[], int], inheritance: Inheritance) -> int:
+def run(program: Callable[[], int], inheritance: Inherited) -> int:
     """
     Run a worker's program with random numbers of its own, and leave as a Python program does.
 

@@ -6,14 +6,14 @@ import socket
 
 from aioparcs.auth import Hello
 from aioparcs.channel import Connection, reach, reach_now
-from aioparcs.launcher.place import Home
+from aioparcs.launcher.context import RunnerEndpoint
 from aioparcs.settings import Settings
 from aioparcs.transport import streams_of
 
 __all__ = ["Connection", "adopt", "connect", "connect_now"]
 
 
-async def connect(home: Home, role: str, number: int, settings: Settings) -> Connection:
+async def connect(home: RunnerEndpoint, role: str, number: int, settings: Settings) -> Connection:
     """
     Dial the runner and introduce this process.
 
@@ -33,7 +33,7 @@ async def connect(home: Home, role: str, number: int, settings: Settings) -> Con
     return await reach(home.address, lambda: Hello.of(role, home.job, number, settings), home.token, settings)
 
 
-def connect_now(home: Home, role: str, number: int, settings: Settings) -> tuple[socket.socket, Hello]:
+def connect_now(home: RunnerEndpoint, role: str, number: int, settings: Settings) -> tuple[socket.socket, Hello]:
     """
     Do what `connect` does, but without TLS and without an event loop: a fork copies less memory for it.
 

@@ -13,12 +13,12 @@ from typing import Any
 from aioparcs.address import Address
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import StartError, signal_name
-from aioparcs.launcher import Home, pass_token
+from aioparcs.launcher import RunnerEndpoint, pass_token
 from aioparcs.local.environments import Environments
 from aioparcs.local.launchers import Launcher, Launchers
-from aioparcs.local.modules import find_module, module_folders
 from aioparcs.local.process import Process
 from aioparcs.local.sources import Marks, Sources, Tree
+from aioparcs.modules import find_module, module_folders
 from aioparcs.transport import Listener, listen, os_reason
 
 __all__ = ["LocalEngine"]
@@ -169,7 +169,7 @@ class LocalEngine:
         """
         job, slot = self._job, self._next_slot
         leader = {"LEADER_URL": os.environ.get("LEADER_URL", _V1_LEADER)} if report is None else {}
-        home = Home(job.address, job.id, slot, job.token, None)
+        home = RunnerEndpoint(job.address, job.id, slot, job.token, None)
         try:
             inherited, variables = _inheritance(home, report) if report is not None else ([], {})
             process = Process(
@@ -187,7 +187,7 @@ class LocalEngine:
         return slot
 
 
-def _inheritance(home: Home, report: int) -> tuple[list[int], dict[str, str]]:
+def _inheritance(home: RunnerEndpoint, report: int) -> tuple[list[int], dict[str, str]]:
     """Make what a launcher inherits: descriptors, and the variables that tell of them and of the runner."""
     token = pass_token(home.token)
     try:

@@ -25,7 +25,7 @@ from aioparcs.ending import in_full
 from aioparcs.engine import Observer
 from aioparcs.errors import StartError
 from aioparcs.local.process import Process
-from aioparcs.local.requirements import Requirements, read_requirements
+from aioparcs.modules.requirements import Requirements, read_requirements
 from aioparcs.settings import VERSION
 from aioparcs.transport import os_reason
 

@@ -1,8 +1,8 @@
 """Calls of functions, spread over workers: `Pool`."""
 
-from aioparcs.pool.crew import Employer
 from aioparcs.pool.pool import Pool
 from aioparcs.pool.progress import Watcher
-from aioparcs.pool.results import Results
+from aioparcs.pool.results import ResultIterator
+from aioparcs.pool.supervisor import WorkerProvider
 
-__all__ = ["Employer", "Pool", "Results", "Watcher"]
+__all__ = ["Pool", "ResultIterator", "Watcher", "WorkerProvider"]

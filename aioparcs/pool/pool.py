@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 from weakref import WeakSet
 
 from aioparcs.engine import WorkerSpec, whole_number
-from aioparcs.pool.crew import Crew, Employer
-from aioparcs.pool.dispatch import Dispatch
 from aioparcs.pool.progress import Headcount, Progress, Watcher
-from aioparcs.pool.results import Collection, Request, Results
+from aioparcs.pool.results import MapCall, MapOptions, ResultIterator
+from aioparcs.pool.scheduler import Scheduler
 from aioparcs.pool.source import Source
 from aioparcs.pool.submissions import Submissions
+from aioparcs.pool.supervisor import PoolSupervisor, WorkerProvider
 
 __all__ = ["Pool"]
 
@@ -46,7 +46,7 @@ class Pool:
 
     def __init__(
         self,
-        employer: Employer,
+        provider: WorkerProvider,
         observer: Watcher,
         spec: WorkerSpec,
         size: SupportsIndex,
@@ -62,14 +62,16 @@ class Pool:
         self._function = _name(function)
         self._retries = whole_number("retries", retries, 0)
         concurrency = whole_number("concurrency", concurrency, 1)
-        self._make_crew = partial(Crew, employer, observer, spec, setup, concurrency, self._function, failed=self._fail)
+        self._make_supervisor = partial(
+            PoolSupervisor, provider, observer, spec, setup, concurrency, self._function, failed=self._fail
+        )
         name = progress if isinstance(progress, str) else spec.module
         self._progress = Progress(observer if progress else None, name, _total(total), self._headcount)
         self._sources: WeakSet[Source] = WeakSet()
         self._error: BaseException | None = None
         self._was_entered = self._is_open = False
-        self._dispatch: Dispatch
-        self._crew: Crew
+        self._scheduler: Scheduler
+        self._supervisor: PoolSupervisor
         self._submissions: Submissions
 
     def __repr__(self) -> str:
@@ -78,7 +80,7 @@ class Pool:
     @property
     def size(self) -> int:
         """How many workers are up."""
-        return self._crew.size if self._is_open else 0
+        return self._supervisor.size if self._is_open else 0
 
     if not TYPE_CHECKING:  # type checkers find this by themselves
 
@@ -92,13 +94,13 @@ class Pool:
         if self._was_entered:
             raise RuntimeError("a pool is entered once; make another one")
         self._was_entered = True
-        self._dispatch = Dispatch(self._retries, self._settled)
-        self._crew = self._make_crew(dispatch=self._dispatch, changed=self._progress.report)
+        self._scheduler = Scheduler(self._retries, self._settled)
+        self._supervisor = self._make_supervisor(scheduler=self._scheduler, changed=self._progress.report)
         self._submissions = Submissions(self._progress.cancelled)
-        self._dispatch.add_client(self._submissions)
+        self._scheduler.add_client(self._submissions)
         self._is_open = True
         try:
-            await self._crew.resize(self._size)
+            await self._supervisor.resize(self._size)
         except BaseException:
             await self._leave()
             raise
@@ -110,13 +112,13 @@ class Pool:
     async def _leave(self) -> None:
         self._progress.stop()
         self._is_open = False
-        self._dispatch.close()
+        self._scheduler.close()
         for source in self._sources:
             source.stop()
         try:
-            await asyncio.gather(self._crew.aclose(), *(source.aclose() for source in self._sources))
+            await asyncio.gather(self._supervisor.aclose(), *(source.aclose() for source in self._sources))
         except BaseException:
-            self._crew.abort()
+            self._supervisor.abort()
             raise
         finally:
             self._progress.close()
@@ -155,7 +157,7 @@ class Pool:
 
     def imap(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
-    ) -> Results:
+    ) -> ResultIterator:
         """
         Call the function with each item, and give the results one by one, in the order of the items.
 
@@ -172,19 +174,19 @@ class Pool:
 
     def istarmap(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
-    ) -> Results:
+    ) -> ResultIterator:
         """Do as `imap` does, with items that are tuples of arguments."""
         return self._iterate(self._request(items, function, True, return_exceptions, total), in_order=True)
 
     def imap_unordered(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
-    ) -> Results:
+    ) -> ResultIterator:
         """Do as `imap` does, and give each result as soon as it is there."""
         return self._iterate(self._request(items, function, False, return_exceptions, total), in_order=False)
 
     def istarmap_unordered(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
-    ) -> Results:
+    ) -> ResultIterator:
         """Do as `imap_unordered` does, with items that are tuples of arguments."""
         return self._iterate(self._request(items, function, True, return_exceptions, total), in_order=False)
 
@@ -204,7 +206,7 @@ class Pool:
         self._check_open()
         future = self._submissions.add(_name(function) or self._function, args, kwargs)
         self._progress.expect(1)
-        self._dispatch.pump()
+        self._scheduler.pump()
         return future
 
     async def resize(self, size: SupportsIndex) -> None:
@@ -218,31 +220,31 @@ class Pool:
             StartError: a new worker did not start; the pool goes on with those that it has.
         """
         self._check_open()
-        await self._crew.resize(whole_number("size", size, 1))
+        await self._supervisor.resize(whole_number("size", size, 1))
 
     # Inside
 
-    async def _collect(self, request: Request) -> list[Any]:
-        collection = Collection(request)
-        self._dispatch.add_client(collection)
+    async def _collect(self, request: MapOptions) -> list[Any]:
+        collection = MapCall(request)
+        self._scheduler.add_client(collection)
         return await collection.collect()
 
-    def _iterate(self, request: Request, *, in_order: bool) -> Results:
-        results = Results(request, in_order=in_order, most=lambda: _AHEAD * len(self._dispatch.members))
-        self._dispatch.add_client(results)
+    def _iterate(self, request: MapOptions, *, in_order: bool) -> ResultIterator:
+        results = ResultIterator(request, in_order=in_order, most=lambda: _AHEAD * len(self._scheduler.members))
+        self._scheduler.add_client(results)
         return results
 
     def _request(
         self, items: Items, function: str, spread: bool, return_exceptions: bool, total: SupportsIndex | None
-    ) -> Request:
+    ) -> MapOptions:
         self._check_open()
         name = _name(function) or self._function
         size = _length(items) if total is None else _total(total)
-        source = Source(items, self._dispatch.pump)
+        source = Source(items, self._scheduler.pump)
         self._sources.add(source)
         self._progress.expect(size)
-        drop, forgo = self._dispatch.drop_client, self._progress.forgo
-        return Request(source, name, spread, return_exceptions, self._dispatch.pump, drop, size, forgo)
+        drop, forgo = self._scheduler.drop_client, self._progress.forgo
+        return MapOptions(source, name, spread, return_exceptions, self._scheduler.pump, drop, size, forgo)
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -253,16 +255,16 @@ class Pool:
     def _fail(self, error: BaseException) -> None:
         """Fail everybody who waits: there are no workers, and there will be none."""
         self._error = error
-        self._dispatch.fail(error)
+        self._scheduler.fail(error)
 
     # Progress
 
     def _settled(self, count: int, failures: int) -> None:
-        self._crew.answered()
+        self._supervisor.answered()
         self._progress.settled(count, failures)
 
     def _headcount(self) -> Headcount:
-        return Headcount(self._dispatch.running * self._is_open, self.size, self._crew.wanted)
+        return Headcount(self._scheduler.running * self._is_open, self.size, self._supervisor.wanted)
 
 
 def _name(function: Any) -> str:

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from aioparcs.errors import BusyError
+from aioparcs.pool.call import Client, PendingCall, safe_repr
 from aioparcs.pool.source import Source
-from aioparcs.pool.work import Client, Work, show
 
-__all__ = ["Collection", "Request", "Results"]
+__all__ = ["MapCall", "MapOptions", "ResultIterator"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 
 
-class Request(NamedTuple):
+class MapOptions(NamedTuple):
     """
     What is done with each item.
 
@@ -41,10 +41,10 @@ class Request(NamedTuple):
     forgo: Callable[[int], None]
 
 
-class _Items(ABC):
+class _MapBase(ABC):
     """Calls for the items of a source, and whoever waits for what becomes of them."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: MapOptions) -> None:
         self._request = request
         self._source = request.source
         self._expected = request.size
@@ -60,7 +60,7 @@ class _Items(ABC):
         """True when no further result will come."""
         return self._is_cancelled or bool(self._error) or (self._source.is_over and self._settled == self._taken)
 
-    def take(self, most: int) -> list[Work]:
+    def take(self, most: int) -> list[PendingCall]:
         """Give the next calls to make, as many as there are now."""
         if self._is_cancelled or self._error:
             return []
@@ -70,12 +70,12 @@ class _Items(ABC):
         if len(items) < most and self.is_over:
             self.wake()
         if self._request.spread:
-            works = [Work(self, i, function, item, _NO_KEYWORDS) for i, item in enumerate(items, index)]
+            works = [PendingCall(self, i, function, item, _NO_KEYWORDS) for i, item in enumerate(items, index)]
             return works if all(isinstance(item, list | tuple) for item in items) else self._sort_out(works)
-        return [Work(self, i, function, (item,), _NO_KEYWORDS) for i, item in enumerate(items, index)]
+        return [PendingCall(self, i, function, (item,), _NO_KEYWORDS) for i, item in enumerate(items, index)]
 
     @abstractmethod
-    def settle(self, work: Work, ok: bool, value: Any) -> None:
+    def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""
 
     def cancel(self) -> None:
@@ -107,14 +107,14 @@ class _Items(ABC):
             self._request.forgo(self._expected - self._settled)
             self._expected = None
 
-    def _sort_out(self, works: list[Work]) -> list[Work]:
+    def _sort_out(self, works: list[PendingCall]) -> list[PendingCall]:
         """Keep those whose item is a tuple, and have the others fail."""
-        good: list[Work] = []
+        good: list[PendingCall] = []
         for work in works:
             if isinstance(work.args, list | tuple):
                 good.append(work)
                 continue
-            error = TypeError(f"item {work.index} must be a tuple of arguments, not {show(work.args)}")
+            error = TypeError(f"item {work.index} must be a tuple of arguments, not {safe_repr(work.args)}")
             self.settle(work, False, error)
         self.wake()
         return good
@@ -147,7 +147,7 @@ class _Items(ABC):
             raise asyncio.CancelledError("the pool's block was left")
 
 
-class Results(_Items):
+class ResultIterator(_MapBase):
     """
     The results of many calls, one by one: ``async for result in results``.
 
@@ -161,20 +161,20 @@ class Results(_Items):
         most: tells how many items may be on their way, or done and not given.
     """
 
-    def __init__(self, request: Request, *, in_order: bool, most: Callable[[], int]) -> None:
+    def __init__(self, request: MapOptions, *, in_order: bool, most: Callable[[], int]) -> None:
         super().__init__(request)
         self._in_order = in_order
         self._most = most
         self._given = 0
         self._is_held_up = False
 
-    def take(self, most: int) -> list[Work]:
+    def take(self, most: int) -> list[PendingCall]:
         """Give the next calls to make, as many as there are now."""
         room = self._most() - (self._taken - self._given)
         self._is_held_up = room < most
         return super().take(min(room, most)) if room > 0 else []
 
-    def settle(self, work: Work, ok: bool, value: Any) -> None:
+    def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""
         self._settled += 1
         if not self._is_cancelled:
@@ -190,7 +190,7 @@ class Results(_Items):
         def __iter__(self) -> NoReturn:
             raise TypeError("results come one by one as workers make them: async for result in pool.imap(...)")
 
-    def __aiter__(self) -> Results:
+    def __aiter__(self) -> ResultIterator:
         return self
 
     async def __anext__(self) -> Any:
@@ -221,12 +221,12 @@ class Results(_Items):
         return outcome
 
 
-class Collection(_Items):
+class MapCall(_MapBase):
     """The results of many calls, all together."""
 
     _error_of_call: BaseException | None = None
 
-    def settle(self, work: Work, ok: bool, value: Any) -> None:
+    def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""
         self._settled += 1
         if self._is_cancelled:

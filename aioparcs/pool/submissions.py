@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from aioparcs.pool.work import Work, take_wanted
+from aioparcs.pool.call import PendingCall, take_wanted
 
 __all__ = ["Submissions"]
 
@@ -25,24 +25,24 @@ class Submissions:
 
     def __init__(self, cancelled: Callable[[int], None]) -> None:
         self._cancelled = cancelled
-        self._queue: deque[Work] = deque()
-        self._futures: dict[Work, asyncio.Future[Any]] = {}
+        self._queue: deque[PendingCall] = deque()
+        self._futures: dict[PendingCall, asyncio.Future[Any]] = {}
         self._count = 0
 
     def add(self, function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> asyncio.Future[Any]:
         """Take a call; gives its future."""
-        work = Work(self, self._count, function, args, kwargs)
+        work = PendingCall(self, self._count, function, args, kwargs)
         self._count += 1
         future = self._futures[work] = asyncio.get_running_loop().create_future()
         future.add_done_callback(partial(self._forget, work))
         self._queue.append(work)
         return future
 
-    def take(self, most: int) -> list[Work]:
+    def take(self, most: int) -> list[PendingCall]:
         """Give the next calls to make, as many as there are now."""
         return take_wanted(self._queue, most)
 
-    def settle(self, work: Work, ok: bool, value: Any) -> None:
+    def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
         """Take a result, or the exception in its place."""
         future = self._futures.pop(work, None)  # what becomes of it now changes nothing
         if future is None or future.done():  # it was cancelled in this iteration of the loop
@@ -66,7 +66,7 @@ class Submissions:
             if not future.done():
                 future.set_exception(error)
 
-    def _forget(self, work: Work, future: asyncio.Future[Any]) -> None:
+    def _forget(self, work: PendingCall, future: asyncio.Future[Any]) -> None:
         if self._futures.pop(work, None) is not None and future.cancelled():
             work.withdraw()
             self._cancelled(1)

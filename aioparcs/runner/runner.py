@@ -13,12 +13,12 @@ from aioparcs.display import Console, Shield
 from aioparcs.ending import in_full
 from aioparcs.engine import Engine, Job, Observer, WorkerSpec, observer
 from aioparcs.entry import check_may_direct
-from aioparcs.local import module_folders
-from aioparcs.runner.branches import Branches, granted
-from aioparcs.runner.employer import Employer
+from aioparcs.modules import module_folders
 from aioparcs.runner.engines import choose_engine
-from aioparcs.runner.hub import Hub
-from aioparcs.runner.workforce import Workforce
+from aioparcs.runner.registry import JobRegistry
+from aioparcs.runner.spawn_server import SpawnServer, spawn_policy
+from aioparcs.runner.supervisor import WorkerSupervisor
+from aioparcs.runner.worker_provider import RunnerWorkers
 from aioparcs.settings import Settings, misspelt
 from aioparcs.starter import Starter
 from aioparcs.task import Task
@@ -79,10 +79,10 @@ class Runner(Starter):
         _tell_misspelt(self._observer)
         # Whoever submits a runner to a Swarm names its job; what the runner starts is no part of that.
         job = os.environ.pop("PARCS_RUN", None) or secrets.token_hex(4)
-        self._hub = Hub(job, self._settings, self._observer)
-        self._workforce = Workforce(self._engine, self._hub, self._settings, self._observer)
-        grant = granted(spawnable, self._settings)
-        self._branches = Branches(self._hub, self._workforce, grant, self._observer)
+        self._registry = JobRegistry(job, self._settings, self._observer)
+        self._supervisor = WorkerSupervisor(self._engine, self._registry, self._settings, self._observer)
+        policy = spawn_policy(spawnable, self._settings)
+        self._branches = SpawnServer(self._registry, self._supervisor, policy, self._observer)
         self._listener: Listener | None = None
 
     async def run(self) -> None:
@@ -92,37 +92,37 @@ class Runner(Starter):
     @property
     def job(self) -> str:
         """The job's name."""
-        return self._hub.job
+        return self._registry.job
 
     @property
     def strangers(self) -> int:
         """How many connections were refused so far."""
-        return self._hub.strangers
+        return self._registry.strangers
 
     async def __aenter__(self) -> Self:
         if self._listener:
             raise RuntimeError("a runner is entered once; make another one")
         try:
-            self._listener = await self._engine.listen(self._hub.welcome, tls=self._tls)
-            job, token, address = self._hub.job, self._hub.token, self._listener.address
+            self._listener = await self._engine.listen(self._registry.welcome, tls=self._tls)
+            job, token, address = self._registry.job, self._registry.token, self._listener.address
             await self._engine.open(Job(job, token, address, self._settings, self._observer, tuple(self._folders)))
         except BaseException:
             await self._leave()
             raise
-        self._workforce.open()
+        self._supervisor.open()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                await self._workforce.finish()
+                await self._supervisor.finish()
         finally:
             await self._leave()
 
     async def _leave(self) -> None:
         """End what still runs, and let go of everything; however often this is cancelled, nothing is left."""
         try:
-            await self._workforce.end()
+            await self._supervisor.end()
         finally:
             await in_full(self._let_go())
 
@@ -130,16 +130,16 @@ class Runner(Starter):
         """Let go of everything, however letting go of one thing fails."""
         async with AsyncExitStack() as left:
             left.push_async_callback(self._engine.aclose)
-            left.callback(self._hub.close)
+            left.callback(self._registry.close)
             if self._listener:
                 left.push_async_callback(self._listener.aclose)
-            await self._workforce.aclose()
+            await self._supervisor.aclose()
 
     async def _place(self, spec: WorkerSpec, count: int) -> list[Task]:
-        return await self._workforce.place(spec, count)
+        return await self._supervisor.place(spec, count)
 
-    def _employ(self) -> tuple[Employer, Observer]:
-        return Employer(self._workforce), self._observer
+    def _employ(self) -> tuple[RunnerWorkers, Observer]:
+        return RunnerWorkers(self._supervisor), self._observer
 
 
 _told: set[str] = set()  # what this process has been told: it may make many runners

@@ -13,10 +13,10 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from aioparcs.channel import CONCURRENCY, NO_FUNCTION, RECALLED, Answers, Call, Channel, Diary, error_map
+from aioparcs.channel import CONCURRENCY, NO_FUNCTION, REVOKED, Call, Channel, ResultLog, ResultWriter, encode_error
 from aioparcs.errors import EndOfChannel
-from aioparcs.launcher.leaving import OUR_THREADS
-from aioparcs.service.frames import own
+from aioparcs.launcher.exiting import OUR_THREADS
+from aioparcs.service.tracebacks import strip_internal_frames
 
 __all__ = ["Functions"]
 
@@ -38,17 +38,19 @@ class Functions:
     Args:
         functions: by name; a call without a name is one of the first.
         channel: where the calls come from.
-        diary: see `Answers`.
+        result_log: see `ResultWriter`.
     """
 
-    def __init__(self, functions: dict[str, Callable[..., Any]], channel: Channel, diary: Diary | None) -> None:
+    def __init__(
+        self, functions: dict[str, Callable[..., Any]], channel: Channel, result_log: ResultLog | None
+    ) -> None:
         self._functions = {"": next(iter(functions.values())), **functions}
         self._wrapped = {name for name, function in self._functions.items() if _wraps_coroutine(function)}
         self._plain = {
             name for name, function in self._functions.items() if not inspect.iscoroutinefunction(function)
         } - self._wrapped
         self._channel = channel
-        self._answers = Answers(channel, diary)
+        self._answers = ResultWriter(channel, result_log)
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Call | None] = SimpleQueue()  # of plain functions' calls
         self._waiting: dict[int, Call] = {}  # those of them that nobody has taken back
@@ -130,7 +132,11 @@ class Functions:
             self._answering.discard(call_id)
         else:  # it was cancelled before its first step, or raised what ends coroutines
             error = asyncio.CancelledError("it has not begun") if task.cancelled() else task.exception()
-            self._reply(call_id, False, error_map(own(error or AssertionError("it ended without an answer"))))
+            self._reply(
+                call_id,
+                False,
+                encode_error(strip_internal_frames(error or AssertionError("it ended without an answer"))),
+            )
         self._room.set()
         self._advance()
 
@@ -147,7 +153,7 @@ class Functions:
 
     def _no_function(self, name: Any) -> dict[str, Any]:
         names = ", ".join(filter(None, self._functions))
-        return error_map(LookupError(f"no function {name!r} is served here; there are: {names}"))
+        return encode_error(LookupError(f"no function {name!r} is served here; there are: {names}"))
 
     def _reply(self, call_id: int, ok: bool, value: Any) -> None:
         task = asyncio.ensure_future(self._answers.send(call_id, ok, value))
@@ -170,8 +176,8 @@ class Functions:
                 return
             self._unwanted.add(call_id)  # it is still on its way
         self._room.set()
-        error = error_map(asyncio.CancelledError("it has not begun"))
-        self._reply(call_id, False, error | {"type": RECALLED})
+        error = encode_error(asyncio.CancelledError("it has not begun"))
+        self._reply(call_id, False, error | {"type": REVOKED})
 
     # Running
 
@@ -212,7 +218,7 @@ class Functions:
             try:
                 return True, await awaitable
             except BaseException as error:
-                return False, error_map(own(error))
+                return False, encode_error(strip_internal_frames(error))
 
         return asyncio.run_coroutine_threadsafe(result(), self._loop).result()
 
@@ -246,7 +252,7 @@ class Functions:
         except GeneratorExit:
             raise  # this coroutine may be the one that is closed
         except BaseException as error:  # cancelled by its caller, or by itself, too
-            ok, value = False, error_map(own(error))
+            ok, value = False, encode_error(strip_internal_frames(error))
         self._answering.add(call.id)
         await self._answers.send(call.id, ok, value)
 
@@ -256,7 +262,7 @@ def _attempt(function: Callable[..., Any], call: Call) -> tuple[bool, Any]:
     try:
         return True, function(*call.args, **call.kwargs)
     except BaseException as error:
-        return False, error_map(own(error))
+        return False, encode_error(strip_internal_frames(error))
 
 
 def _wraps_coroutine(function: Callable[..., Any]) -> bool:

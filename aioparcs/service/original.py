@@ -10,9 +10,9 @@ from collections.abc import Callable
 from aioparcs.address import Address
 from aioparcs.channel import Channel, accept_v1
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError
-from aioparcs.launcher import Place
-from aioparcs.service.frames import report
+from aioparcs.launcher import WorkerContext
 from aioparcs.service.service import Service
+from aioparcs.service.tracebacks import print_exit
 from aioparcs.settings import Settings
 from aioparcs.transport import listen
 
@@ -58,7 +58,7 @@ async def serve_original(make: Callable[[], Service], settings: Settings) -> int
 async def _converse(service: Service, channel: Channel) -> int:
     """Run the service's program; returns the exit code, once what it sent is delivered."""
     code = 0
-    service._attach(channel, Place(0, 0, 1, -1))
+    service._attach(channel, WorkerContext(0, 0, 1, -1))
     try:
         await service.run()
     except EndOfChannel:
@@ -67,7 +67,7 @@ async def _converse(service: Service, channel: Channel) -> int:
         _log.error("%s", error)
         code = 1
     except (Exception, SystemExit) as error:
-        code = report(error)
+        code = print_exit(error)
     await channel.aclose()
     return code
 

@@ -15,18 +15,18 @@ from typing import Any, NoReturn
 from aioparcs import codec
 from aioparcs.address import Address
 from aioparcs.auth import Role
-from aioparcs.channel import Channel, error_map
+from aioparcs.channel import Channel, encode_error
 from aioparcs.entry import is_imported_by_multiprocessing, module_name
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
-from aioparcs.launcher import Connection, Home, Place, adopt, connect, connect_now, launch, new_loop
+from aioparcs.launcher import Connection, RunnerEndpoint, WorkerContext, adopt, connect, connect_now, launch, new_loop
 from aioparcs.launcher.child import TERMINATED, run, set_handler, warm_up
-from aioparcs.launcher.leaving import Inheritance, flush_output
-from aioparcs.service.door import Door
-from aioparcs.service.frames import report, report_cancelled
+from aioparcs.launcher.exiting import Inherited, flush_output
 from aioparcs.service.original import serve_original
-from aioparcs.service.rehearsal import Program, rehearse
-from aioparcs.service.relays import Relays
+from aioparcs.service.peer_endpoint import PeerEndpoint
+from aioparcs.service.prewarm import Program, prewarm
+from aioparcs.service.relay_receiver import RelayReceiver
 from aioparcs.service.targets import program_of, service_of
+from aioparcs.service.tracebacks import print_cancelled, print_exit
 from aioparcs.settings import Settings
 from aioparcs.transport import keep_alive
 from aioparcs.wire import FrameType
@@ -64,18 +64,18 @@ def serve(*targets: Any, fork: bool = True) -> None:
         raise error.with_traceback(None) from None
     try:
         settings = Settings.from_env()
-        home = Home.from_env()
+        home = RunnerEndpoint.from_env()
     except SettingError as error:
         _leave(2, f"error: {error}")
     if home is not None and home.place is not None:
         place = home.place
         warm_up()
         random.seed()  # whatever the module did; in a fork `random` does so itself
-        inheritance = Inheritance((), frozenset(threading.enumerate()))
+        inheritance = Inherited((), frozenset(threading.enumerate()))
         _leave(run(lambda: _work(home, settings, program, place), inheritance))
     if home is not None:
         work = partial(_work, home, settings, program)
-        launch(home, settings, work, fork=fork, rehearse=partial(_rehearse, home, settings))
+        launch(home, settings, work, fork=fork, prewarm=partial(_prewarm, home, settings))
     if make is not None and "LEADER_URL" in os.environ:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             code = runner.run(serve_original(make, settings))
@@ -83,7 +83,7 @@ def serve(*targets: Any, fork: bool = True) -> None:
     _leave(2, _USAGE.format(module=module_name()))
 
 
-def _work(home: Home, settings: Settings, program: Program, place: Place) -> int:
+def _work(home: RunnerEndpoint, settings: Settings, program: Program, place: WorkerContext) -> int:
     """Be a worker; returns the exit code."""
     # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't
     # need, and 200 workers would pay for 200 times.
@@ -105,22 +105,22 @@ def _work(home: Home, settings: Settings, program: Program, place: Place) -> int
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # which raises in the midst of the loop
         set_handler(signal.SIGINT, stop)
     try:
-        door = Door(home, settings, place.worker)
+        endpoint = PeerEndpoint(home, settings, place.worker)
         # In one line: SIGTERM between its parts would leave coroutines that nobody awaits.
-        task = loop.create_task(_converse(_connection(home, settings, place), door, settings, place, program))
+        task = loop.create_task(_converse(_connection(home, settings, place), endpoint, settings, place, program))
         code = loop.run_until_complete(task)
     except (ConnectionLost, HandshakeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except asyncio.CancelledError as error:
-        code = TERMINATED if stopped else report_cancelled(error)
+        code = TERMINATED if stopped else print_cancelled(error)
     loop.run_until_complete(_end_tasks())
     if stopped == signal.SIGINT:
         raise KeyboardInterrupt
     return code
 
 
-def _connection(home: Home, settings: Settings, place: Place) -> Awaitable[Connection]:
+def _connection(home: RunnerEndpoint, settings: Settings, place: WorkerContext) -> Awaitable[Connection]:
     """Connect at once where that is possible: a worker has nothing else to do, and a loop costs a worker more."""
     if place.parent:
         home = home._replace(address=Address.parse(place.parent))
@@ -139,49 +139,53 @@ async def _end_tasks() -> None:
 
 
 async def _converse(
-    connection: Awaitable[Connection], door: Door, settings: Settings, place: Place, program: Program
+    connection: Awaitable[Connection],
+    endpoint: PeerEndpoint,
+    settings: Settings,
+    place: WorkerContext,
+    program: Program,
 ) -> int:
     reader, writer, runner = await connection
     keep_alive(writer.transport, settings.liveness, user_timeout=False)
     channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
-    Relays(channel, door, Address.parse(place.parent) if place.parent else door.home.address)
+    RelayReceiver(channel, endpoint, Address.parse(place.parent) if place.parent else endpoint.home.address)
     try:
-        await program(channel, place, door)
+        await program(channel, place, endpoint)
     except EndOfChannel:
         pass  # the runner has ended the channel: that is a service's clean end too
     except asyncio.CancelledError:
-        door.abort()
+        endpoint.abort()
         channel.abort()
         raise
     except (Exception, SystemExit) as error:
-        return await _fail(error, channel, door)
-    return await _finish(channel, door)
+        return await _fail(error, channel, endpoint)
+    return await _finish(channel, endpoint)
 
 
-def _rehearse(home: Home, settings: Settings) -> None:
+def _prewarm(home: RunnerEndpoint, settings: Settings) -> None:
     def converse(connection: Awaitable[Connection], program: Program) -> Coroutine[Any, Any, int]:
-        return _converse(connection, Door(home, settings, -1), settings, Place(-1, 0, 1, -1), program)
+        return _converse(connection, PeerEndpoint(home, settings, -1), settings, WorkerContext(-1, 0, 1, -1), program)
 
-    rehearse(settings, converse)
+    prewarm(settings, converse)
 
 
-async def _finish(channel: Channel, door: Door) -> int:
+async def _finish(channel: Channel, endpoint: PeerEndpoint) -> int:
     """Deliver what was sent, for as long as those who are to read it take: without a runner the launcher kills."""
-    if door.is_open:
-        await asyncio.gather(channel.aclose(None), door.aclose())
+    if endpoint.is_open:
+        await asyncio.gather(channel.aclose(None), endpoint.aclose())
     else:
         await channel.aclose(None)
     return 0
 
 
-async def _fail(error: Exception | SystemExit, channel: Channel, door: Door) -> int:
+async def _fail(error: Exception | SystemExit, channel: Channel, endpoint: PeerEndpoint) -> int:
     if isinstance(error, ConnectionLost) and channel.statistics().state != "open":
-        door.abort()
+        endpoint.abort()
         return 1  # its runner is gone, or has killed it: nobody is there to be told
-    code = report(error)
+    code = print_exit(error)
     if not code:
-        return await _finish(channel, door)
-    door.abort()
+        return await _finish(channel, endpoint)
+    endpoint.abort()
     await _tell(channel, error)
     return code
 
@@ -189,7 +193,7 @@ async def _fail(error: Exception | SystemExit, channel: Channel, door: Door) -> 
 async def _tell(channel: Channel, error: BaseException) -> None:
     """Let the runner know what went wrong, if it is still there."""
     try:
-        await channel.send_frame(FrameType.ERROR, codec.encode_inline(error_map(error))[0])
+        await channel.send_frame(FrameType.ERROR, codec.encode_inline(encode_error(error))[0])
     except ParcsError:
         return
     await channel.aclose(None)

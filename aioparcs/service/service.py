@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from aioparcs.address import Address
 from aioparcs.channel import Channel
 from aioparcs.errors import EndOfChannel, SettingError, StartError
-from aioparcs.launcher import PROGRESS, Place
-from aioparcs.service.door import Door
+from aioparcs.launcher import PROGRESS, WorkerContext
+from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.starter import Starter
 
 # Most services start no workers; they don't wait for what that needs to load.
 if TYPE_CHECKING:
     from aioparcs.engine import WorkerSpec
-    from aioparcs.pool import Employer, Watcher
-    from aioparcs.service.offspring import Offspring
+    from aioparcs.pool import Watcher, WorkerProvider
+    from aioparcs.service.spawn_client import SpawnClient
     from aioparcs.task import Task
 
 __all__ = ["Service"]
@@ -56,8 +56,8 @@ class Service(Starter):
     size: int
     _channel: Channel
     _progress: int
-    _door: Door | None
-    _offspring: Offspring | None = None
+    _endpoint: PeerEndpoint | None
+    _spawn_client: SpawnClient | None = None
 
     async def run(self) -> None:
         """Do the work; a subclass says how."""
@@ -159,27 +159,27 @@ class Service(Starter):
         """
         return self._peers().connect(address, timeout)
 
-    def _peers(self) -> Door:
-        if self._door is None:
+    def _peers(self) -> PeerEndpoint:
+        if self._endpoint is None:
             raise SettingError("a runner of the original PARCS has no channels between workers")
-        return self._door
+        return self._endpoint
 
     # Workers of its own
 
     async def _place(self, spec: WorkerSpec, count: int) -> list[Task]:
-        if self._door is None:
+        if self._endpoint is None:
             raise StartError(spec.module, "services of a runner of the original PARCS can't start any")
         return await self._children().place(spec, count)
 
-    def _employ(self) -> tuple[Employer, Watcher]:
+    def _employ(self) -> tuple[WorkerProvider, Watcher]:
         return self._children(), self._children()
 
-    def _children(self) -> Offspring:
-        if self._offspring is None:
-            from aioparcs.service.offspring import Offspring
+    def _children(self) -> SpawnClient:
+        if self._spawn_client is None:
+            from aioparcs.service.spawn_client import SpawnClient
 
-            self._offspring = Offspring(self._peers())
-        return self._offspring
+            self._spawn_client = SpawnClient(self._peers())
+        return self._spawn_client
 
     async def _live(self) -> None:
         """Run, and see that the workers it has started end with it."""
@@ -188,15 +188,15 @@ class Service(Starter):
         except EndOfChannel:
             pass  # the runner has ended the channel: that is a service's clean end too
         except BaseException:
-            if self._offspring:
-                self._offspring.abort()
+            if self._spawn_client:
+                self._spawn_client.abort()
             raise
-        if self._offspring:
-            await self._offspring.aclose()
+        if self._spawn_client:
+            await self._spawn_client.aclose()
 
-    def _attach(self, channel: Channel, place: Place, door: Door | None = None) -> None:
+    def _attach(self, channel: Channel, place: WorkerContext, endpoint: PeerEndpoint | None = None) -> None:
         self._channel = channel
-        self._door = door
+        self._endpoint = endpoint
         self.worker, self.rank, self.size, self._progress = place[:4]
 
 

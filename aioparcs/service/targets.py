@@ -9,10 +9,10 @@ from typing import Any
 
 from aioparcs.channel import Channel
 from aioparcs.entry import check_is_coroutine_function
-from aioparcs.launcher import Place
-from aioparcs.service.door import Door
+from aioparcs.launcher import WorkerContext
 from aioparcs.service.functions import Functions
-from aioparcs.service.rehearsal import Program
+from aioparcs.service.peer_endpoint import PeerEndpoint
+from aioparcs.service.prewarm import Program
 from aioparcs.service.service import Service
 from aioparcs.starter import Starter
 
@@ -32,14 +32,14 @@ def program_of(targets: Sequence[Any]) -> Program:
     if make is None:
         functions = _functions(targets)
 
-        async def answer(channel: Channel, place: Place, _door: Door) -> None:
-            await Functions(functions, channel, place.diary).answer()
+        async def answer(channel: Channel, place: WorkerContext, _endpoint: PeerEndpoint) -> None:
+            await Functions(functions, channel, place.result_log).answer()
 
         return answer
 
-    async def converse(channel: Channel, place: Place, door: Door) -> None:
+    async def converse(channel: Channel, place: WorkerContext, endpoint: PeerEndpoint) -> None:
         service = make()
-        service._attach(channel, place, door)
+        service._attach(channel, place, endpoint)
         await service._live()
 
     return converse

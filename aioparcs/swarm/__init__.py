@@ -1,7 +1,7 @@
 """The engine of a Docker Swarm, and how its leader is reached."""
 
-from aioparcs.swarm.api import Swarm, open_swarm
-from aioparcs.swarm.engine import SwarmEngine
-from aioparcs.swarm.leader import open_docker
+from aioparcs.swarm.docker.client import SwarmClient, open_swarm
+from aioparcs.swarm.docker.endpoint import open_docker
+from aioparcs.swarm.engine.engine import SwarmEngine
 
-__all__ = ["Swarm", "SwarmEngine", "open_docker", "open_swarm"]
+__all__ = ["SwarmClient", "SwarmEngine", "open_docker", "open_swarm"]

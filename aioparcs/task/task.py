@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aioparcs import codec
-from aioparcs.channel import Channel, Statistics, error_map
+from aioparcs.channel import Channel, Statistics, encode_error
 from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.settings import Settings
 from aioparcs.wire import FrameType
@@ -37,7 +37,7 @@ class Task:
         size: how many were started together.
         node: the machine that it runs on, "" if there is only one or it isn't known yet.
         launcher: the slot of the launcher that it is a child of.
-        untold: frames of results that it had made when it died, and perhaps not sent.
+        unsent_results: frames of results that it had made when it died, and perhaps not sent.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Task:
         self.size = size
         self.node = ""
         self.launcher = -1
-        self.untold = b""
+        self.unsent_results = b""
         self._settings = settings
         self._kill = kill
         loop = asyncio.get_running_loop()
@@ -167,7 +167,7 @@ class Task:
         """Let the worker pass its next barrier, now or when it comes; or have an error raised there."""
         self._barriers += 1
         if self._version > 1:
-            self._channel.post_frame(FrameType.BARRIER, codec.encode_inline(error_map(broken))[0] if broken else b"")
+            self._channel.post_frame(FrameType.BARRIER, codec.encode_inline(encode_error(broken))[0] if broken else b"")
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self

@@ -15,10 +15,10 @@ from typing import Any
 
 import uvloop
 
-from aioparcs.swarm.api import Swarm, open_swarm, wait_until
-from aioparcs.swarm.labels import job_labels
-from aioparcs.swarm.placing import network_name
-from aioparcs.swarm.reach import original_leader
+from aioparcs.swarm.docker.client import SwarmClient, open_swarm, wait_until
+from aioparcs.swarm.docker.labels import job_labels
+from aioparcs.swarm.engine.advertise import original_leader
+from aioparcs.swarm.engine.placement import network_name
 from benchmarks.peers import control
 
 _JOB = f"benchmark-{time.time_ns():x}"
@@ -51,7 +51,7 @@ def _config(runner: str, service: str, count: int, leader: str) -> dict[str, Any
     }
 
 
-async def _run(swarm: Swarm, config: dict[str, Any]) -> str:
+async def _run(swarm: SwarmClient, config: dict[str, Any]) -> str:
     """Run a container on the leader until it ends, and give what it printed."""
     container = await swarm.docker.containers.run(config)
     try:
@@ -63,7 +63,7 @@ async def _run(swarm: Swarm, config: dict[str, Any]) -> str:
         await container.delete(force=True)
 
 
-async def _is_gone(swarm: Swarm) -> bool:
+async def _is_gone(swarm: SwarmClient) -> bool:
     return not await swarm.tasks(_JOB)
 
 

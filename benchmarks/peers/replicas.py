@@ -17,10 +17,10 @@ from datetime import datetime
 
 import uvloop
 
-from aioparcs.swarm.api import Record, Swarm, open_swarm, wait_until
-from aioparcs.swarm.labels import job_labels
-from aioparcs.swarm.placing import network_name
-from aioparcs.swarm.watch import FIRST_PAUSE, later
+from aioparcs.swarm.docker.client import Record, SwarmClient, open_swarm, wait_until
+from aioparcs.swarm.docker.labels import job_labels
+from aioparcs.swarm.engine.monitor import FIRST_PAUSE, next_delay
+from aioparcs.swarm.engine.placement import network_name
 from benchmarks.peers import control
 
 _JOB = f"benchmark-{time.time_ns():x}"
@@ -58,7 +58,7 @@ def _spec(image: str, count: int, network: str, leader: str) -> Record:
     }
 
 
-async def _until_running(swarm: Swarm, count: int) -> list[Record]:
+async def _until_running(swarm: SwarmClient, count: int) -> list[Record]:
     pause = FIRST_PAUSE
     while True:
         tasks = await swarm.tasks(_JOB)
@@ -67,10 +67,10 @@ async def _until_running(swarm: Swarm, count: int) -> list[Record]:
         if states.count("running") == count:
             return tasks
         await asyncio.sleep(pause)
-        pause = later(pause)
+        pause = next_delay(pause)
 
 
-async def _is_gone(swarm: Swarm) -> bool:
+async def _is_gone(swarm: SwarmClient) -> bool:
     return not await swarm.tasks(_JOB)
 
 

@@ -132,9 +132,9 @@ class Node(Service):
 
     async def cut(self) -> None:
         """Lose the connection on which the runner is asked for workers."""
-        assert self._offspring
-        assert self._offspring._link
-        self._offspring._link.abort()
+        assert self._spawn_client
+        assert self._spawn_client._link
+        self._spawn_client._link.abort()
 
     async def stumble(self) -> str:
         """Fail at what the runner says next, as nobody foresaw, and tell how a start ends and what the loop is told."""
@@ -144,7 +144,7 @@ class Node(Service):
         def hear(*_: Any) -> None:
             raise LookupError("nobody foresaw it")
 
-        patched: Any = self._offspring
+        patched: Any = self._spawn_client
         patched._hear_placed = hear
         try:
             await self.start("tree")
@@ -154,19 +154,19 @@ class Node(Service):
 
     async def post(self, type: int, body: bytes) -> None:
         """Send the runner anything on it."""
-        assert self._offspring
-        link = await self._offspring._open()
+        assert self._spawn_client
+        link = await self._spawn_client._open()
         link.post_frame(type, body)
 
     async def demand(self, module: str, options: Any, address: str) -> str:
         """Ask the runner for what this package would not ask for, and tell why it refuses."""
-        from aioparcs.service.offspring import _Request
+        from aioparcs.service.spawn_client import _Request
 
-        assert self._offspring
+        assert self._spawn_client
         placed: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._offspring._requests[100] = _Request(module, 1, placed)
-        link = await self._offspring._open()
-        self._offspring._tell(link, FrameType.SPAWN, 100, module, 1, options, address)
+        self._spawn_client._requests[100] = _Request(module, 1, placed)
+        link = await self._spawn_client._open()
+        self._spawn_client._tell(link, FrameType.SPAWN, 100, module, 1, options, address)
         try:
             return f"started {await placed}"
         except StartError as error:

@@ -1,0 +1,114 @@
+"""What a listener does with whoever connects: those who belong to the job shake hands, the others are closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aioparcs.auth import Hello
+from aioparcs.channel.handshake import HungUp, accept
+from aioparcs.channel.refusals import Refusals
+from aioparcs.errors import HandshakeError
+from aioparcs.settings import Settings
+from aioparcs.transport import PendingHandshakes, file_limit, is_of_another_user
+
+__all__ = ["Acceptor"]
+
+# The part of all open files that connections in their handshake may be, and how many files they leave to others.
+_SHARE, _SPARE_FILES = 4, 20
+_TOO_MANY = "too many connections are in their handshake"
+
+
+class Acceptor:
+    """
+    Receives connections.
+
+    Args:
+        role: what this program is, an `auth.Role`.
+        job: the job's name.
+        worker: the number of this program's worker, -1 for the runner.
+        token: the job's secret.
+        settings: limits and deadlines.
+        judge: says why a peer that knows the token may not come in, or None.
+        is_ending: tells of a peer that left amid its handshake whether this program itself ends it: no stranger.
+        tell: called with lines about connections that are refused.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        job: str,
+        worker: int,
+        token: bytes,
+        settings: Settings,
+        judge: Callable[[Hello], str | None],
+        is_ending: Callable[[Hello], bool],
+        tell: Callable[[str], object],
+    ) -> None:
+        self._self = role, job, worker
+        self._token = token
+        self._settings = settings
+        self._judge = judge
+        self._is_ending = is_ending
+        self._refusals = Refusals(tell)
+        self._pending = PendingHandshakes[asyncio.WriteTransport]()
+        self._last_files: set[asyncio.WriteTransport] = set()  # those among them that have one of the last descriptors
+
+    @property
+    def strangers(self) -> int:
+        """Connections that were refused so far."""
+        return self._refusals.count
+
+    async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Hello | None:
+        """
+        Shake hands with whoever has connected; one who may not come in is closed.
+
+        Cancelling it ends the connection.
+
+        Returns:
+            What the peer said of itself, or None when it was refused.
+        """
+        transport, said = writer.transport, list[Hello]()
+        hello, timeout = Hello.of(*self._self, self._settings), self._settings.handshake_timeout
+        self._admit(transport)
+
+        def judge(hello: Hello) -> str | None:
+            # Closed to make room, with the rest of its handshake received already: it has no place to take.
+            if transport not in self._pending:
+                raise HungUp(_TOO_MANY)
+            return self._judge(hello)
+
+        try:
+            return await accept(reader, writer, hello, self._token, timeout, judge, said.append)
+        except HandshakeError as error:
+            # Not aborted: what refuses the peer, with the reason, is still on its way.
+            writer.close()
+            if transport not in self._pending:
+                self._refusals.add(_TOO_MANY)
+            elif not (isinstance(error, HungUp) and said and self._is_ending(said[0])):
+                self._refusals.add(str(error))
+            return None
+        except BaseException:
+            transport.abort()
+            raise
+        finally:
+            self._pending.discard(transport)
+            self._last_files.discard(transport)
+
+    def close(self) -> None:
+        """Tell what has not been told of those that were refused."""
+        self._refusals.close()
+
+    def _admit(self, newest: asyncio.WriteTransport) -> None:
+        """Add a connection to those in their handshake; close one of them if there are too many."""
+        limit, sock = file_limit(), newest.get_extra_info("socket")
+        # The kernel gives the lowest number that is free, so a high one means that few are left.
+        if sock is not None and sock.fileno() >= limit - _SPARE_FILES:
+            self._last_files.add(newest)
+        most = min(self._settings.max_unauthenticated, limit // _SHARE)
+        if self._last_files:
+            most = min(most, len(self._pending))
+        victim = self._pending.add(newest, max(1, most), is_foreign=is_of_another_user(newest))
+        if victim:
+            self._last_files.discard(victim)
+            victim.abort()

@@ -1,0 +1,172 @@
+"""Answers to calls from the thread that runs the functions, past the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import threading
+from concurrent.futures import Future
+from time import monotonic
+from typing import Any
+
+from aioparcs import codec, wire
+from aioparcs.channel.calls import Calls
+from aioparcs.channel.error_codec import encode_error
+from aioparcs.channel.result_log import ResultLog
+from aioparcs.errors import EncodeError, ParcsError
+from aioparcs.wire import FrameType
+
+__all__ = ["ResultWriter"]
+
+# How many results may wait for others to leave with, and for how many seconds.
+_TOGETHER, _PATIENCE = 32, 0.0005
+# Bytes of a result from which on it leaves alone.
+_SMALL = 256
+_HEADS = [wire.encode_header(FrameType.RESULT, size) for size in range(_SMALL)]
+
+
+class ResultWriter:
+    """
+    Sends the results of one channel's calls, from the event loop and from one other thread.
+
+    When `send_now` returns, what its sender does next, be it to kill the process, can't take the result back: it is
+    with the kernel, or in the result log. The thread writes to the socket itself: to wait for the event loop would
+    cost a small function ten times what it costs.
+
+    Args:
+        channel: where the calls come from.
+        result_log: keeps results that leave together; without one each leaves at once.
+    """
+
+    def __init__(self, channel: Calls, result_log: ResultLog | None) -> None:
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._outbox = channel.share_writing(self._lock)
+        # A descriptor of its own: the loop closes the other one when it likes, and its number is then somebody else's.
+        self._fd = os.dup(self._outbox.fd) if self._outbox.fd >= 0 else -1
+        self._result_log = result_log if self._fd >= 0 else None  # where only the loop can write, each leaves alone
+        self._unsent: list[bytes] = []
+        self._since = 0.0
+        self._draining: Future[None] | None = None
+
+    def close(self) -> None:
+        """Have the thread, if it still computes, write no more."""
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+            self._fd = -1
+
+    async def send(self, call_id: int, ok: bool, value: Any) -> None:
+        """Answer a call, from the event loop; a caller that is gone is no error."""
+        try:
+            try:
+                await self._channel.send_result(call_id, ok, value)
+            except EncodeError as error:
+                await self._channel.send_result(call_id, False, encode_error(_of_result(error)))
+        except ParcsError:
+            pass
+
+    def send_now(self, call_id: int, ok: bool, value: Any, *, last: bool) -> None:
+        """
+        Answer a call, from the thread; a caller that is gone is no error.
+
+        Args:
+            call_id: the call.
+            ok: True with the returned value, False with an error map.
+            value: the one or the other.
+            last: True when nothing else is about to be answered.
+        """
+        try:
+            body, buffers = codec.encode_result(call_id, ok, value)
+            size = len(body)
+            if size >= _SMALL or buffers:
+                self._channel.check_size(size, sum(map(len, buffers)))
+        except EncodeError as error:
+            ok, value = False, encode_error(_of_result(error))
+            body, buffers = codec.encode_result(call_id, ok, value)
+            size = len(body)
+        if size < _SMALL and not buffers and self._result_log:
+            frame = _HEADS[size] + body
+            with self._lock:
+                if self._result_log.add(frame):
+                    self._keep(frame, last)
+                    return
+        self._send_alone(call_id, ok, value, wire.encode_frame(FrameType.RESULT, body, buffers))
+
+    def _keep(self, frame: bytes, last: bool) -> None:
+        """Have a result wait for others, unless there is a reason to send it."""
+        unsent, now = self._unsent, monotonic()
+        unsent.append(frame)
+        if len(unsent) == 1:
+            self._since = now
+        if last or len(unsent) >= _TOGETHER or now - self._since > _PATIENCE:
+            self._flush()
+
+    @property
+    def are_waiting(self) -> bool:
+        """True when some wait for others to leave with."""
+        return bool(self._unsent)
+
+    def flush(self) -> None:
+        """Send what has waited for others to leave with."""
+        if self._unsent:
+            with self._lock:
+                self._flush()
+
+    def _flush(self) -> None:
+        if not self._unsent or self._fd < 0:
+            return
+        if self._outbox.empty:
+            self._write(b"".join(self._unsent), len(self._unsent))
+            self._unsent.clear()
+            if self._result_log:
+                self._result_log.clear()
+        elif self._draining is None:
+            self._draining = asyncio.run_coroutine_threadsafe(self._flush_behind(), self._loop)
+
+    async def _flush_behind(self) -> None:
+        """Send what has waited, behind what the loop has not written yet."""
+        await self._outbox.drain()
+        self._draining = None
+        self.flush()
+
+    def _send_alone(self, call_id: int, ok: bool, value: Any, pieces: list[Any]) -> None:
+        with self._lock:
+            self._flush()
+            if self._fd >= 0 and self._outbox.empty and not self._unsent:
+                for count, piece in enumerate(pieces):
+                    self._write(piece, not count)
+                return
+        asyncio.run_coroutine_threadsafe(self._deliver(call_id, ok, value), self._loop).result()
+
+    def _write(self, piece: Any, frames: int) -> None:
+        """Write all of it, however long the peer takes to read: half a frame would be the end of the channel."""
+        self._outbox.count(frames, len(piece))
+        done = 0
+        try:
+            while True:
+                try:
+                    done += os.write(self._fd, memoryview(piece)[done:] if done else piece)
+                    if done == len(piece):
+                        return
+                except BlockingIOError:
+                    waiting = select.poll()
+                    waiting.register(self._fd, select.POLLOUT)
+                    waiting.poll()
+        except OSError:
+            pass  # the connection is lost; the loop meets the same error, and tells
+
+    async def _deliver(self, call_id: int, ok: bool, value: Any) -> None:
+        """Answer behind what the loop has not written yet, or where only the loop can write, as with TLS."""
+        await self._outbox.drain()
+        self.flush()
+        await self.send(call_id, ok, value)
+        await self._outbox.drain()
+
+
+def _of_result(error: EncodeError) -> EncodeError:
+    """Return what a caller is to know of a result that can't be sent: its place in the result, without our frames."""
+    place = "$" + error.place.removeprefix("$[2]").removeprefix("$")
+    return EncodeError(place, f"the result can't be sent: {error.reason}")

@@ -1,0 +1,120 @@
+"""What a launcher, or a worker, is told through its environment."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from aioparcs.address import Address
+from aioparcs.auth import TOKEN_SIZE
+from aioparcs.channel import ResultLog
+from aioparcs.errors import SettingError
+
+__all__ = ["RunnerEndpoint", "WorkerContext", "pass_token"]
+
+
+class WorkerContext(NamedTuple):
+    """
+    A worker's place in its job.
+
+    Attributes:
+        worker: its number in the job.
+        rank: its number among those started together, from 0.
+        size: how many were started together.
+        progress: the descriptor that its progress is written to.
+        parent: where the service that started it listens, "" if the runner did.
+        result_log: where it writes down what its launcher should know when it is gone; None for a fresh interpreter.
+    """
+
+    worker: int
+    rank: int
+    size: int
+    progress: int
+    parent: str = ""
+    result_log: ResultLog | None = None
+
+
+class RunnerEndpoint(NamedTuple):
+    """
+    Where the runner is, and what proves that one belongs to it.
+
+    Attributes:
+        address: where to dial.
+        job: the job's name.
+        slot: the launcher's number.
+        token: the job's secret.
+        place: the worker that this process is to be, None for a launcher.
+        peers: the subnets in which workers reach each other, parted by commas; "" when they can't; None when it is
+            wherever they reach the runner.
+    """
+
+    address: Address
+    job: str
+    slot: int
+    token: bytes
+    place: WorkerContext | None
+    peers: str | None = None
+
+    @classmethod
+    def from_env(cls) -> RunnerEndpoint | None:
+        """
+        Read, and remove from the environment, what this process was told; None if it was told nothing.
+
+        Raises:
+            SettingError: what it was told is incomplete.
+        """
+        runner = os.environ.pop("PARCS_RUNNER", None)
+        if runner is None:
+            return None
+        place = os.environ.pop("PARCS_PLACE", None)
+        try:
+            return cls(
+                Address.parse(runner),
+                os.environ["PARCS_JOB"],
+                int(os.environ.pop("PARCS_FIRST_SLOT", "0")) + int(os.environ.pop("PARCS_SLOT", "0")),
+                _read_token(),
+                _read_place(place) if place else None,
+                os.environ.pop("PARCS_PEERS", None),
+            )
+        except (KeyError, ValueError, OSError) as error:
+            raise SettingError(f"the environment that the engine should have set is incomplete: {error!r}") from error
+
+    def to_env(self, token_fd: int) -> dict[str, str]:
+        """Make the variables that `from_env` reads in a process that inherits ``token_fd``."""
+        variables = {
+            "PARCS_RUNNER": str(self.address),
+            "PARCS_JOB": self.job,
+            "PARCS_SLOT": str(self.slot),
+            "PARCS_TOKEN_FD": str(token_fd),
+        }
+        if self.place:
+            variables["PARCS_PLACE"] = ",".join(map(str, self.place[:5]))
+        if self.peers is not None:
+            variables["PARCS_PEERS"] = self.peers
+        return variables
+
+
+def pass_token(token: bytes) -> int:
+    """Put a token where one heir of the returned descriptor reads it: no file, no environment, no command line."""
+    reading, writing = os.pipe()
+    os.write(writing, token)
+    os.close(writing)
+    return reading
+
+
+def _read_place(text: str) -> WorkerContext:
+    *numbers, parent = text.split(",", 4)
+    worker, rank, size, progress = map(int, numbers)
+    return WorkerContext(worker, rank, size, progress, parent)
+
+
+def _read_token() -> bytes:
+    path = os.environ.pop("PARCS_TOKEN_FILE", None)
+    if path is not None:
+        with open(path) as file:
+            return bytes.fromhex(file.read())
+    descriptor = int(os.environ.pop("PARCS_TOKEN_FD"))
+    try:
+        return os.read(descriptor, TOKEN_SIZE)
+    finally:
+        os.close(descriptor)

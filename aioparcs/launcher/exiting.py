@@ -1,0 +1,161 @@
+"""How a worker's process ends: as a Python program does, but with what is its own and nothing of its launcher's."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import inspect
+import io
+import logging
+import sys
+import threading
+import traceback
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+# Plain types: the abstract classes of io would remember each class that they are asked about.
+_FILE, _TEXT = io.IOBase.__bases__[0], io.TextIOBase.__bases__[0]
+
+# How the names of threads begin that nobody waits for: a function that still runs in one ends with its process.
+OUR_THREADS = "aioparcs-"
+
+__all__ = ["OUR_THREADS", "Inherited", "disown", "flush_output", "leave", "take_stock"]
+
+
+class Inherited(NamedTuple):
+    """
+    What a worker finds there, and has not made itself.
+
+    Attributes:
+        files: open files, and handlers of log records; it writes out what it has put into them, and leaves them open.
+        threads: nobody waits for their ends.
+    """
+
+    files: tuple[weakref.ref[Any], ...]
+    threads: frozenset[threading.Thread]
+
+
+def take_stock() -> Inherited:
+    """List what the module has opened, written out: what waits in a buffer would be written by each fork again."""
+    files = [one for one in _all_objects() if issubclass(type(one), (_FILE, logging.Handler))]
+    _flush(files)
+    return Inherited(tuple(map(weakref.ref, files)), frozenset(threading.enumerate()))
+
+
+def disown() -> None:
+    """Leave to the launcher, in a process that it has forked, what is to happen at the launcher's own end."""
+    atexit._clear()
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]  # there is no public list
+        finalizer.atexit = False
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]  # the next one registers anew
+    atexit.register(logging.shutdown)
+    if processes := sys.modules.get("multiprocessing.process"):
+        processes._children.clear()  # they are no children of this process
+    if util := sys.modules.get("multiprocessing.util"):
+        atexit.register(util._exit_function)
+
+
+def leave(inheritance: Inherited, patience: float) -> None:
+    """
+    Do what Python does at its end, without touching what is shared: memory that is only freed would be copied.
+
+    Args:
+        inheritance: what was there when the worker began.
+        patience: seconds that its own threads get to end.
+    """
+    _join_threads(inheritance.threads, patience)
+    try:
+        atexit._run_exitfuncs()
+    except BaseException:
+        traceback.print_exc()
+    _flush(filter(None, (file() for file in inheritance.files)))
+    for file in sorted(_closable(), key=_turn):
+        _close(file)
+    flush_output()
+
+
+def flush_output() -> None:
+    """Write out what was printed, if anybody can still take it."""
+    _flush((sys.stdout, sys.stderr))
+
+
+def _flush(files: Iterable[Any]) -> None:
+    for file in files:
+        with contextlib.suppress(Exception):  # it is closed, nobody reads it, or it has no such method
+            file.flush()
+
+
+def _join_threads(inherited: frozenset[threading.Thread], patience: float) -> None:
+    """Wait for the threads that are no daemons, those of executors included."""
+
+    def join() -> None:
+        for end in reversed(threading._threading_atexits):  # type: ignore[attr-defined]  # executors register there
+            end()
+        for thread in own:
+            thread.join()
+
+    own = [
+        thread
+        for thread in threading.enumerate()
+        if not thread.daemon and thread not in inherited and not thread.name.startswith(OUR_THREADS)
+    ]
+    if own and patience:
+        joiner = threading.Thread(target=join, daemon=True)
+        joiner.start()
+        joiner.join(patience)
+        if names := ", ".join(thread.name for thread in own if thread.is_alive()):
+            print(
+                f"warning: threads ({names}) still ran {patience:g} s after the service had ended, and end with their "
+                "worker: join them in run()",
+                file=sys.stderr,
+            )
+
+
+def _all_objects() -> list[Any]:
+    """List what the collector knows, without what was frozen: in a fork, what is its own."""
+    try:
+        return gc.get_objects()
+    except MemoryError:  # of a worker that is at its limit
+        return []
+
+
+def _closable() -> Iterator[Any]:
+    """Find what writes something when it is closed: files, and archives and the like of the standard library."""
+    for one in _all_objects():
+        kind = type(one)
+        if issubclass(kind, _FILE):
+            closes = not issubclass(kind, io.FileIO)  # it has no buffer
+        else:
+            # Of Python's own, such as archives and shelves: what close() of others does is not known.
+            closes = (
+                hasattr(kind, "__del__")
+                and inspect.isfunction(getattr(kind, "close", None))
+                and kind.__module__.partition(".")[0] in sys.stdlib_module_names
+            )
+        if closes and not kind.__module__.startswith("asyncio."):  # loops, and what needs one
+            yield one
+
+
+def _turn(file: Any) -> int:
+    """Order files so that each is closed before what it writes to: archives, texts, compressed files, buffers."""
+    if not issubclass(type(file), _FILE):
+        return 0
+    if issubclass(type(file), _TEXT):
+        return 1
+    return 3 if type(file).__module__ == "_io" else 2
+
+
+def _close(file: Any) -> None:
+    try:
+        if not issubclass(type(file), _FILE):
+            file.close()
+        elif not file.closed and file.writable():
+            # Standard output is needed to the last; and what has no descriptor has nobody to write to.
+            file.close() if file.fileno() > 2 else file.flush()
+    except OSError as error:
+        if error.errno:
+            print(f"error: {getattr(file, 'name', file)!r} could not be written: {error.strerror}", file=sys.stderr)
+    except Exception:
+        pass  # whatever else keeps it from being closed would have kept Python from it

@@ -1,0 +1,264 @@
+"""
+The fork server: the process that ran the module's top level, forks the workers and reaps them.
+
+It has no event loop and no threads, so that a fork of it is a sound process; it waits for requests from its
+control side, for the ends of its children, and for SIGTERM, all in one `poll`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import msgpack
+
+from aioparcs.channel import ResultLog
+from aioparcs.errors import signal_name
+from aioparcs.launcher.child import (
+    adopt_orphans,
+    become_worker,
+    die_with_parent,
+    hold_signals,
+    release_signals,
+    run,
+)
+from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, pass_token
+from aioparcs.launcher.exiting import Inherited, flush_output
+from aioparcs.launcher.fork_safety import fork_without_warning
+from aioparcs.launcher.limits import too_few_files, why_not_kept
+from aioparcs.launcher.reaper import ProcessReaper
+
+__all__ = ["MESSAGE_SIZE", "ForkServer"]
+
+# Bytes that one message to or from the control side may have; the largest one carries a worker's limits.
+MESSAGE_SIZE = 64 << 10
+# Seconds that the control side gets, when no worker is left, to tell the runner so.
+_LAST_WORDS = 1.5
+_DESCRIPTOR = struct.Struct("=i")
+
+
+class ForkServer:
+    """
+    Forks workers and tells the control side of their ends.
+
+    Args:
+        home: where the runner is.
+        control: this end of the socket pair to the control side; messages keep their boundaries.
+        progress: the descriptor that workers write their progress to.
+        work: what a worker does with its place; returns its exit code.
+        inheritance: what forked workers find there.
+        fork: False to give each worker a fresh interpreter.
+    """
+
+    def __init__(
+        self,
+        home: RunnerEndpoint,
+        control: socket.socket,
+        progress: int,
+        work: Callable[[WorkerContext], int],
+        inheritance: Inherited,
+        *,
+        fork: bool,
+    ) -> None:
+        self._home = home
+        self._control = control
+        self._progress = progress
+        self._work = work
+        self._inheritance = inheritance
+        self._fork = fork
+        self._children = ProcessReaper()
+        self._diaries: dict[int, ResultLog | None] = {}  # by worker
+        self._control_pid = 0
+        self._exit_code: int | None = None
+        self._terminated = False
+        self._wake_reading, wake_writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_writing, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        adopt_orphans()
+        # An engine that ties launchers to the runner's life has the kernel kill them. From here on this process ends
+        # by itself, and takes along what its workers have started; SIGCONT tells it so even when it is stopped.
+        self._parent = os.getppid()
+        signal.signal(signal.SIGCONT, self._on_sigcont)
+        die_with_parent(self._parent, signal.SIGCONT)
+
+    def serve(self, control_pid: int) -> int:
+        """Serve until the control side is gone or SIGTERM comes; returns the exit code, and no worker is left."""
+        self._control_pid = control_pid
+        poll = select.poll()
+        poll.register(self._wake_reading, select.POLLIN)
+        poll.register(self._control, select.POLLIN)
+        while self._exit_code is None or self._children:
+            ready = dict(poll.poll(self._children.kill_overdue()))
+            self._reap()
+            if self._terminated and self._exit_code is None:
+                self._exit_code = 128 + signal.SIGTERM
+                self._children.kill_all(signal.SIGTERM)
+            if self._control.fileno() in ready and not self._take_request():
+                poll.unregister(self._control)  # its exit code follows
+                self._children.kill_all(signal.SIGKILL)
+        self._part_from_control(poll)
+        self._children.sweep()
+        return self._exit_code
+
+    def _on_sigterm(self, *_: object) -> None:
+        self._terminated = True  # no more here: this interrupts whatever is being done, a fork for example
+
+    def _on_sigcont(self, *_: object) -> None:
+        self._terminated |= os.getppid() != self._parent
+
+    # Requests
+
+    def _take_request(self) -> bool:
+        """Do what the control side asks; False when it is gone."""
+        try:
+            data = self._control.recv(MESSAGE_SIZE)
+        except ConnectionResetError:
+            return False
+        if not data:
+            return False
+        try:
+            verb, *arguments = msgpack.unpackb(data)
+            if verb == "spawn":
+                self._spawn_all(*arguments)
+            elif verb == "kill":
+                self._children.kill(*arguments)
+            elif verb == "end":
+                self._children.kill_all(signal.SIGTERM)
+        except Exception as error:  # the workers that are there have no part in it
+            print(f"error: the launcher could not do what it was asked for: {error!r}", file=sys.stderr)
+        return True
+
+    def _spawn_all(
+        self, first: int, count: int, base: int, size: int, limits: dict[str, Any], parent: str | None
+    ) -> None:
+        problem, result_logs = self._prepare(count, limits)
+        flush_output()
+        for worker in range(first, first + count):  # an answer for each: the runner waits for it
+            if self._terminated:
+                problem = "its launcher is being ended by SIGTERM"
+            if problem is None:
+                try:
+                    result_log = result_logs[worker - first]
+                    self._spawn(
+                        WorkerContext(worker, worker - base, size, self._progress, parent or "", result_log), limits
+                    )
+                    continue
+                except Exception as error:
+                    problem = _why_no_process(error)
+            self._tell("failed", worker, problem)
+
+    def _prepare(self, count: int, limits: dict[str, Any]) -> tuple[str | None, list[ResultLog | None]]:
+        """Return why workers with these limits can't be made, or None, and their diaries."""
+        result_logs: list[ResultLog | None] = [None] * count
+        try:
+            problem = why_not_kept(limits)
+            if self._fork and problem is None:
+                result_logs[:] = ResultLog.make(count)
+        except Exception as error:
+            problem = _why_no_process(error)
+        return problem, result_logs
+
+    def _spawn(self, place: WorkerContext, limits: dict[str, Any]) -> None:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        parent = os.getpid()
+        try:
+            hold_signals()
+            try:
+                pid = os.fork() if self._fork else fork_without_warning()
+                if pid == 0:
+                    self._live(place, limits, parent, writing)
+            finally:
+                release_signals()
+            self._children.add(pid, place.worker)
+            self._diaries[place.worker] = place.result_log
+            try:
+                self._tell("started", place.worker, pid, descriptor=reading)
+            except OSError:
+                self._children.disown(pid)
+                raise
+        finally:
+            os.close(reading)
+            os.close(writing)
+
+    def _live(self, place: WorkerContext, limits: dict[str, Any], parent: int, output: int) -> None:
+        """Be the worker; never returns."""
+        code = 1
+        try:
+            self._control.close()
+            become_worker(parent, output, limits, place.worker)
+            if not self._fork:
+                self._start_afresh(place)
+            code = run(lambda: self._work(place), self._inheritance)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
+
+    def _start_afresh(self, place: WorkerContext) -> None:
+        """Replace this process by a fresh interpreter that runs the same command."""
+        descriptor = pass_token(self._home.token)
+        for inherited in (descriptor, place.progress):
+            os.set_inheritable(inherited, True)
+        os.environ.update(self._home._replace(place=place).to_env(descriptor))
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+    # Ends
+
+    def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake_reading, 4096):
+                pass
+        for pid, worker, code in self._children.reap():
+            if worker is not None:
+                result_log = self._diaries.pop(worker, None)
+                self._tell("exited", worker, code, result_log.read() if result_log else b"")
+            elif pid == self._control_pid:
+                self._control_pid = 0
+                self._children.kill_all(signal.SIGKILL)
+                if self._exit_code is None:
+                    self._exit_code = code if code >= 0 else 1
+                if code < 0:
+                    print(f"error: the launcher's control side was killed by {signal_name(-code)}", file=sys.stderr)
+
+    def _part_from_control(self, poll: select.poll) -> None:
+        """Let the control side, if it is still there, tell the runner what it was told last."""
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+        deadline = monotonic() + _LAST_WORDS
+        with contextlib.suppress(KeyError):  # it was unregistered when it went
+            poll.unregister(self._control)
+        while self._control_pid and (left := deadline - monotonic()) > 0:
+            poll.poll(left * 1000)
+            self._reap()
+        if self._control_pid:
+            os.kill(self._control_pid, signal.SIGKILL)
+
+    def _tell(self, *message: Any, descriptor: int = -1) -> None:
+        # As contextlib and socket.send_fds would do it: it is half of what a worker's start costs this process.
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))] if descriptor >= 0 else []
+        try:
+            self._control.sendmsg([msgpack.packb(message)], passed)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the next poll notices that it is gone
+
+
+def _why_no_process(error: Exception) -> str:
+    """Name the limit that kept a worker from being made, and what to do."""
+    if not isinstance(error, OSError):
+        return f"can't make a process for it: {error!r}"
+    text = f"can't make a process for it: {error.strerror}"
+    if error.errno in (errno.EMFILE, errno.ETOOMANYREFS):
+        return f"{text}; {too_few_files()}"
+    if error.errno == errno.EAGAIN:
+        return f"{text}; this user may have no more (ulimit -u), or the container (pids limit): start fewer"
+    return text

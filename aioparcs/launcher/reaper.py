@@ -1,0 +1,145 @@
+"""The processes of a launcher's workers: their signals, their ends, and what they leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from time import monotonic, sleep
+
+from aioparcs.launcher.remains import PATIENCE, PAUSE, kill_remains, may_be_tracker
+
+__all__ = ["ProcessReaper"]
+
+# Seconds between SIGTERM, which a worker may use to clean up, and SIGKILL.
+_GRACE = 1.0
+# Seconds that trackers of shared memory get to clean up at the end.
+_CLEANING = 1.0
+
+
+class ProcessReaper:
+    """
+    The workers' processes, each the leader of a group that holds whatever it starts itself and ends with it.
+
+    Children that exist already are the module's own; they are asked to end when the launcher does.
+    """
+
+    def __init__(self) -> None:
+        self._workers: dict[int, int | None] = {}  # by process id; None: nobody was told of it
+        self._doomed: dict[int, float] = {}  # when SIGKILL follows SIGTERM, by process id
+        self._remains: dict[int, float] = {}  # groups whose leaders have ended: until when trackers in them are spared
+        self._helpers = _children()
+
+    def __bool__(self) -> bool:
+        return bool(self._workers)
+
+    def add(self, pid: int, worker: int) -> None:
+        """Take a worker's process that was just forked."""
+        self._workers[pid] = worker
+        try:
+            os.setpgid(pid, pid)  # it does so too: whoever comes first, the group exists
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def disown(self, pid: int) -> None:
+        """Kill a worker that nobody was told of, and tell nobody of its end."""
+        self._workers[pid] = None
+        self._end(pid, signal.SIGKILL)
+
+    def kill(self, worker: int, number: int) -> None:
+        """Send one worker, and what it started, a signal; SIGTERM is followed by SIGKILL."""
+        for pid, other in self._workers.items():
+            if other == worker:
+                self._end(pid, number)
+
+    def kill_all(self, number: int) -> None:
+        """Send all workers, and what they started, a signal; SIGTERM is followed by SIGKILL."""
+        for pid in self._workers:
+            self._end(pid, number)
+
+    def kill_overdue(self) -> float | None:
+        """Kill who had his time to end; returns milliseconds until the next one's is over, None for nobody's."""
+        for group, until in list(self._remains.items()):
+            del self._remains[group]
+            if group not in self._workers:  # if nobody was left, its number may be a new worker's
+                self._end_rest(group, until)
+        now = monotonic()
+        for pid, deadline in list(self._doomed.items()):
+            if now >= deadline:
+                del self._doomed[pid]
+                self._end(pid, signal.SIGKILL)
+        times = [*self._doomed.values(), *([now + PAUSE] if self._remains else [])]
+        return max(0.0, min(times) - now) * 1000 + 1 if times else None
+
+    def reap(self) -> Iterator[tuple[int, int | None, int]]:
+        """Give each child that has ended: its process id, its worker's number or None, and its exit code."""
+        while True:
+            try:
+                # Left in place until its group is killed: until then its number is nobody else's.
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            pid = ended.si_pid
+            if pid in self._workers:
+                self._end_group(pid)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            self._doomed.pop(pid, None)
+            yield pid, self._workers.pop(pid, None), code
+
+    def sweep(self) -> None:
+        """End, when the workers have ended, what they or the module left running."""
+        deadline = monotonic() + _CLEANING
+        while orphans := _children() - self._helpers:  # in groups of their own; their children come next
+            cleaning = {pid for pid in orphans if may_be_tracker(pid)} if monotonic() < deadline else set()
+            for pid in orphans - cleaning:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            for pid in cleaning:
+                os.waitpid(pid, os.WNOHANG)
+            if cleaning == orphans:
+                sleep(PAUSE)
+        for pid in _children() & self._helpers:
+            os.kill(pid, signal.SIGTERM)
+
+    def _end(self, pid: int, number: int) -> None:
+        if number == signal.SIGTERM:
+            _signal_group(pid, number)
+            self._doomed.setdefault(pid, monotonic() + _GRACE)
+        else:
+            os.kill(pid, number)  # it is not reaped yet; its group follows then
+
+    def _end_group(self, group: int) -> None:
+        """Kill what a worker that has ended left running, but let what cleans up behind it do so."""
+        orphans = _children() - self._workers.keys() - self._helpers
+        if not any(_group_of(pid) == group for pid in orphans):
+            _signal_group(group, signal.SIGKILL)  # nobody is there, as a rule
+        else:
+            self._end_rest(group, monotonic() + PATIENCE)
+
+    def _end_rest(self, group: int, until: float) -> None:
+        """Kill what is left of a group; a process that doesn't show yet what it is isn't waited for here."""
+        if kill_remains(group, patient=monotonic() < until):
+            self._remains[group] = until
+
+
+def _children() -> set[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return set(map(int, file.read().split()))
+    except OSError:  # a kernel without this list, or no /proc
+        return set()
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

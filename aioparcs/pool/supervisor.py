@@ -1,0 +1,305 @@
+"""The workers of a pool: how they are started, replaced, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+from aioparcs.channel import CONCURRENCY, NO_FUNCTION
+from aioparcs.engine import WorkerSpec
+from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost
+from aioparcs.pool.progress import Watcher
+from aioparcs.pool.scheduler import Scheduler
+from aioparcs.pool.worker import PoolWorker
+from aioparcs.task import Task
+
+__all__ = ["PoolSupervisor", "WorkerProvider"]
+
+# Workers that may die one after the other without one answer between before their module counts as broken.
+_DEATHS = 5
+# Seconds before the second try to replace a worker, and the most before any: each pause is twice the one before.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+# Seconds in which a worker whose connection has ended should be known to be gone: when its node is lost, its launcher's
+# silence is noticed a little later than its own.
+_GRACE = 10.0
+# The function that a pool calls in each worker before any other.
+_SETUP = "setup"
+
+
+class WorkerProvider(Protocol):
+    """Whoever can start workers."""
+
+    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+        """Have workers placed; returns before they are connected."""
+
+    async def replace(self, spec: WorkerSpec, task: Task) -> Task:
+        """Have a worker placed where another one was that is gone; returns before it is connected."""
+
+    def let_go(self) -> None:
+        """Keep nothing for replacements any more."""
+
+
+class PoolSupervisor:
+    """
+    Keeps as many workers at work as are wanted.
+
+    Args:
+        provider: starts them.
+        observer: is told of those that can't be replaced.
+        spec: what they are.
+        setup: arguments of the function ``setup``, called in each of them before any other; None for no call.
+        concurrency: how many calls each runs at once.
+        function: the name of one that each must serve; "" for any.
+        scheduler: gives them their calls.
+        changed: called when there are more or fewer of them.
+        failed: called with the reason when there can be none any more.
+
+    Attributes:
+        wanted: how many there should be.
+    """
+
+    def __init__(
+        self,
+        provider: WorkerProvider,
+        observer: Watcher,
+        spec: WorkerSpec,
+        setup: Mapping[str, Any] | None,
+        concurrency: int,
+        function: str,
+        *,
+        scheduler: Scheduler,
+        changed: Callable[[], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self.wanted = 0
+        self._provider = provider
+        self._observer = observer
+        self._spec = spec
+        self._setup = setup
+        self._concurrency = concurrency
+        self._function = function
+        self._scheduler = scheduler
+        self._changed = changed
+        self._failed = failed
+        self._tasks: set[Task] = set()  # all that were started and are not known to be gone
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._resizing = asyncio.Lock()
+        self._coming = 0  # workers that are on their way
+        self._deaths = 0  # of workers that had nothing to do, since the last answer
+        self._is_over = False
+        self._has_told = False  # that there are too few
+
+    @property
+    def size(self) -> int:
+        """How many are up, those that are about to leave excluded."""
+        return sum(not member.is_leaving for member in self._scheduler.members)
+
+    def answered(self) -> None:
+        """Take note that work gets done."""
+        self._deaths = 0
+
+    async def resize(self, size: int) -> None:
+        """
+        Start workers, and wait until all of them are at work, or have some leave, which finish what they run first.
+
+        One size after the other, in the order of the calls. Cancelling it kills those that were on their way; so does
+        `aclose`, which cancels whoever waits here.
+
+        Raises:
+            StartError: one did not start; none of the new ones stays.
+            RemoteError: its ``setup`` failed, or it serves no such function; none of the new ones stays.
+        """
+        await self._own(self._resize(size))
+
+    async def aclose(self) -> None:
+        """
+        End all of them: those that have nothing to do gracefully, the others at once.
+
+        Whoever cancels it calls `abort`.
+        """
+        self._close()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        busy = {member.task for member in self._scheduler.members if member.calls}
+        self._scheduler.members.clear()
+        await asyncio.gather(*(self._end(task, gently=task not in busy) for task in self._tasks))
+        self._provider.let_go()
+
+    def abort(self) -> None:
+        """End all of them at once, and wait for nothing."""
+        self._close()
+        self._scheduler.members.clear()
+        for task in self._tasks:
+            task.abort()
+        self._provider.let_go()
+
+    # Inside: starting
+
+    async def _resize(self, size: int) -> None:
+        async with self._resizing:
+            more = size - self.wanted
+            self.wanted = size
+            try:
+                if more > 0:
+                    self._join(await self._start(self._provider.place(self._spec, more), more))
+            except BaseException:
+                self.wanted -= min(more, self.wanted)  # it is 0 when the pool was closed meanwhile
+                raise
+            self._dismiss()
+
+    async def _start(self, placing: Awaitable[list[Task]], count: int) -> list[PoolWorker]:
+        """Start workers, and wait until all of them may be given calls; if one can't, none of them stays."""
+        self._coming += count
+        tasks: list[Task] = []
+        try:
+            tasks += await placing
+            self._tasks.update(tasks)
+            async with asyncio.TaskGroup() as group:
+                preparing = [group.create_task(self._prepare(task)) for task in tasks]
+            return [job.result() for job in preparing]
+        except BaseException as error:
+            for task in tasks:
+                task.abort()
+            await asyncio.gather(*(task.kill() for task in tasks))
+            self._tasks.difference_update(tasks)
+            raise _first(error) from None
+        finally:
+            self._coming -= count
+
+    async def _prepare(self, task: Task) -> PoolWorker:
+        await task.wait_connected()
+        if self._function:
+            await self._check_function(task)
+        if self._setup is not None:
+            try:
+                await task.call(_SETUP, **self._setup)
+            except RemoteError as error:
+                error.add_note(f"in {_SETUP}(), which the pool calls in each worker first")
+                raise
+        return PoolWorker(task, self._concurrency, self._scheduler.answered, self._scheduler.returned)
+
+    async def _check_function(self, task: Task) -> None:
+        try:
+            await task.call(CONCURRENCY, self._concurrency, self._function)
+        except RemoteError as error:
+            if error.type == NO_FUNCTION:  # else a worker of another language, which need not know the question
+                raise
+
+    def _join(self, members: list[PoolWorker]) -> None:
+        for member in members:
+            self._run(self._guard(member.task))
+            self._run(self._attend(member))
+            self._scheduler.add(member)
+        self._has_told = self._has_told and self.size < self.wanted
+        self._changed()
+
+    # Inside: replacing
+
+    async def _attend(self, member: PoolWorker) -> None:
+        """Wait for a worker's end, and have another one take its place."""
+        lost = await member.task.wait_exited()
+        self._tasks.discard(member.task)
+        member.hear_untold()
+        was_idle = not member.calls
+        self._scheduler.remove(member, lost or WorkerLost.from_exit(member.task.name, 0))
+        self._changed()
+        if self._is_short:
+            self._deaths += was_idle
+            await self._replace(member.task)
+
+    async def _guard(self, task: Task) -> None:
+        """Kill a worker that lives on without its connection: nobody can reach it."""
+        try:
+            while True:
+                await task.channel.recv_frame()  # nobody wants what it sends, only the end
+        except ChannelClosed:
+            return  # by this side, which sees to the rest
+        except ParcsError:
+            pass
+        try:
+            async with asyncio.timeout(_GRACE):
+                await task.wait_exited()
+        except TimeoutError:
+            await task.kill()
+            self._observer.warning(self._spec.module, f"{task.name} ran on without its connection, and was killed")
+
+    @property
+    def _is_short(self) -> bool:
+        return self.size + self._coming < self.wanted and not self._is_over
+
+    async def _replace(self, gone: Task) -> None:
+        """Have another worker take the place of one that is gone; tries until it is there, or none is missing."""
+        pause = _FIRST_PAUSE
+        while self._is_short:
+            if self._deaths > _DEATHS + self.wanted:
+                reason = f"{self._deaths} of its workers have died while idle"
+                self._fail(StartError(self._spec.module, reason))
+                return
+            try:
+                self._join(await self._start(self._successor(gone), 1))
+                self._dismiss()
+                return
+            except ParcsError as error:
+                self._go_on_without(error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _successor(self, gone: Task) -> list[Task]:
+        return [await self._provider.replace(self._spec, gone)]
+
+    def _go_on_without(self, error: ParcsError) -> None:
+        if not self._has_told:
+            self._has_told = True
+            self._observer.warning(
+                self._spec.module, f"the pool goes on with {self.size} workers of {self.wanted}: {error}"
+            )
+        if not self.size and not self._coming:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._is_over = True
+        self._failed(error)
+
+    # Inside: ending
+
+    def _dismiss(self) -> None:
+        """Have those leave that are too many, those with the least to do first; they finish what they run."""
+        staying = [member for member in self._scheduler.members if not member.is_leaving]
+        staying.sort(key=lambda member: len(member.calls))
+        for member in staying[: max(0, len(staying) - self.wanted)]:
+            self._scheduler.retire(member)
+            self._run(member.finish())
+        self._changed()
+
+    def _close(self) -> None:
+        self._is_over = True
+        self.wanted = 0
+        for job in self._jobs:
+            job.cancel()
+
+    async def _end(self, task: Task, *, gently: bool) -> None:
+        if gently and task.is_connected:
+            await task.shutdown()
+        else:
+            await task.kill()
+
+    def _own(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+        return task
+
+    def _run(self, job: Coroutine[Any, Any, None]) -> None:
+        """Own a task that nobody awaits: that it fails is the end of the pool."""
+        self._own(job).add_done_callback(self._check)
+
+    def _check(self, job: asyncio.Task[None]) -> None:
+        if not job.cancelled() and (error := job.exception()) is not None:
+            self._fail(error)
+
+
+def _first(error: BaseException) -> BaseException:
+    """Give the first of a group of errors: they are alike."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,361 @@
+"""The runner's side of a control connection: what it asks of a launcher, and what it hears."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from aioparcs import codec
+from aioparcs.channel import (
+    COUNT,
+    Body,
+    FrameConnection,
+    instance,
+    integer,
+    list_of,
+    number,
+    optional,
+    read_body,
+    record,
+)
+from aioparcs.engine import LauncherState, Observer
+from aioparcs.errors import ConnectionLost, ParcsError, ProtocolError, StartError, WorkerLost
+from aioparcs.settings import Settings
+from aioparcs.wire import Frame, FrameType
+
+__all__ = ["LauncherClient", "Worker"]
+
+# The exit code of a worker that SIGTERM has ended gracefully.
+_SIGTERM_EXIT = 128 + signal.SIGTERM
+# Pings in the time that a silent launcher gets.
+_PINGS = 4
+# Seconds that the engine gets to say why a launcher's connection ended; a Swarm's leader knows after about one.
+_EXPLANATION = 2.0
+# Seconds that a launcher gets to hear that it is over.
+_FAREWELL = 0.5
+# Characters of a line of output; launchers cut what is longer.
+_LONGEST_LINE = 8 << 10
+# Bytes of the results that a worker had made when it ended; launchers of this package keep 16 KiB.
+_LARGEST_RESULTS = 256 << 10
+_EXIT_CODE = integer(-(1 << 31), (1 << 32) - 1)
+_TEXT = instance(str)
+_UNSERVED = "its main.py ended without calling serve(...): add serve(NAME) at its end"
+
+
+def _are_results(value: Any) -> bool:
+    return type(value) is bytes and len(value) <= _LARGEST_RESULTS
+
+
+# All that a launcher may send.
+_BODIES = {
+    FrameType.STARTED: Body.of(COUNT, COUNT),
+    FrameType.EXITED: Body.of(COUNT, optional(_EXIT_CODE), list_of(_TEXT), _are_results, least=3),
+    FrameType.LOG: Body.of(list_of(record(COUNT, _TEXT)), COUNT),
+    FrameType.PROGRESS: Body.of(COUNT, number, number),
+}
+
+
+class Worker(Protocol):
+    """A worker as its launcher's runner knows it: a `Task` of the runner's own, or the `Child` of a service."""
+
+    module: str
+    worker: int
+    node: str
+    launcher: int
+    unsent_results: bytes
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    @property
+    def start_error(self) -> StartError | None: ...
+
+    def give_up(self, reason: str, last_lines: tuple[str, ...] = ()) -> None: ...
+
+    def end(self, lost: WorkerLost | None, *, cut: bool = False) -> None: ...
+
+
+class LauncherClient:
+    """
+    One launcher, from before it dials in until it is gone.
+
+    Args:
+        module: the module that it runs.
+        slot: its number.
+        settings: limits and deadlines.
+        observer: who watches.
+        look: has the engine look after the launcher at once.
+        on_end: called with the number of each worker that has ended.
+
+    Attributes:
+        tasks: its workers that aren't gone, by number.
+        waits_for: what the engine says that its start waits for, or "".
+    """
+
+    def __init__(
+        self,
+        module: str,
+        slot: int,
+        settings: Settings,
+        observer: Observer,
+        look: Callable[[], object],
+        on_end: Callable[[int], object],
+    ) -> None:
+        self.module = module
+        self.slot = slot
+        self.tasks: dict[int, Worker] = {}
+        self._settings = settings
+        self._observer = observer
+        self._look = look
+        self._on_end = on_end
+        self.waits_for = ""
+        self._node = ""
+        self._last_lines: dict[int, deque[str]] = {}
+        self._link: FrameConnection | None = None
+        self._requests: list[tuple[FrameType, bytes]] = []
+        self._jobs: list[asyncio.Task[None]] = []
+        self._stopped: dict[int, int] = {}  # workers that the runner itself ends, and the signal
+        self._gone = asyncio.Event()
+        self._is_lost = False
+        self._obituary: tuple[str, tuple[str, ...]] | None = None
+        self._end: tuple[LauncherState, tuple[str, ...]] | None = None
+        self._stop: Callable[[], object] | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """True once it has dialled in, also when it is gone again."""
+        return self._link is not None
+
+    @property
+    def is_up(self) -> bool:
+        """True while it can be asked for workers."""
+        return self._link is not None and not self._is_lost and not self._gone.is_set()
+
+    @property
+    def is_gone(self) -> bool:
+        """True once the engine has said so; what it sent last may still be on its way."""
+        return self._end is not None
+
+    def is_stopping(self, worker: int) -> bool:
+        """Tell whether it was asked to end a worker."""
+        return worker in self._stopped
+
+    def connect(self, link: FrameConnection) -> None:
+        """Take the control connection, and send what was asked for before it was there."""
+        self._link = link
+        for type, body in self._requests:
+            link.post_frame(type, body)
+        self._requests.clear()
+        self._jobs = [asyncio.create_task(self._listen(link)), asyncio.create_task(self._watch(link))]
+
+    def start(
+        self, tasks: Sequence[Worker], base: int, size: int, limits: dict[str, Any], parent: str | None = None
+    ) -> None:
+        """
+        Ask for workers, numbered one behind the other.
+
+        Args:
+            tasks: the workers.
+            base: the number of the first of those started together.
+            size: how many are started together.
+            limits: see `WorkerSpec.limits`.
+            parent: the address of the service that wants them, None for the runner.
+        """
+        for task in tasks:
+            self._take(task)
+        if self._node:  # that of the launcher's other workers, which have been reported
+            first = tasks[0].worker
+            self._observer.placed(self.module, range(first, first + len(tasks)), self._node)
+        self._ask(FrameType.START, tasks[0].worker, len(tasks), base, size, limits, parent)
+        if self._end:  # it ended while the service that wants them was told of them
+            self.gone(*self._end)
+
+    def adopt(self, task: Worker, *, stop: Callable[[], object]) -> None:
+        """Take a worker that is the process itself, ended by ``stop``: the original PARCS has no launchers."""
+        self._take(task)
+        self._stop = stop
+
+    def kill(self, worker: int, number: int) -> None:
+        """Ask for a worker's end, by a signal; SIGTERM is followed by SIGKILL after a second."""
+        self._stopped[worker] = number
+        if self._stop:
+            self._stop()
+            return
+        self._ask(FrameType.KILL, worker, number)
+        if not self.is_connected:  # that waits behind the request for the worker
+            task = self.tasks[worker]
+            task.give_up("it was killed before it began")
+            self._ended(task, WorkerLost(task.name, "was killed before it began"))
+
+    async def end(self, timeout: float) -> None:
+        """Ask for the end of the job, and hear the workers' last lines; after ``timeout`` seconds, end abruptly."""
+        self._stopped = dict.fromkeys(self.tasks, signal.SIGTERM) | self._stopped
+        self._ask(FrameType.KILL, -1, signal.SIGTERM)
+        if self._jobs:
+            await asyncio.wait(self._jobs[:1], timeout=timeout)
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the connection; a launcher that is still there kills its workers and ends."""
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        if self._link:
+            await self._link.aclose(_FAREWELL)
+
+    def hear(self, state: LauncherState) -> None:
+        """Hear from the engine where the launcher is, or what it waits for."""
+        self.waits_for = state.reason
+        if state.node and state.node != self._node:
+            self._node = state.node
+            for task in self.tasks.values():
+                task.node = state.node
+            numbers = sorted(self.tasks)
+            if numbers:
+                self._observer.placed(self.module, range(numbers[0], numbers[-1] + 1), state.node)
+
+    def gone(self, state: LauncherState, lines: tuple[str, ...]) -> None:
+        """Hear from the engine that the launcher's process, or container, has ended, or will never be."""
+        self._end = state, lines
+        reason, exitcode = state.reason, state.exitcode
+        self._obituary = f"is lost: its launcher {reason}", lines
+        self._gone.set()
+        if self._jobs:
+            if self._jobs[0].done():
+                self.lose(*self._obituary)
+            return  # else what it said last is still on its way; the obituary follows
+        for task in list(self.tasks.values()):
+            deed = "answered the runner" if self._stop else "called serve(...)"
+            why = reason if state.state == "failed" else f"its main.py {reason} before it {deed}"
+            task.give_up(_UNSERVED if exitcode == 0 and not self._stop else why, lines)
+            if exitcode is None:
+                self._ended(task, WorkerLost(task.name, reason, last_lines=lines), cut=True)
+            else:
+                self._ended(task, WorkerLost.from_exit(task.name, exitcode, lines) if exitcode else None)
+
+    def lose(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
+        """Take note that the launcher is gone, and all its workers with it."""
+        self._is_lost = True
+        for task in list(self.tasks.values()):
+            lost = WorkerLost(task.name, reason, last_lines=tuple(self._last_lines.get(task.worker, ())) or last_lines)
+            task.give_up(f"it {reason}", last_lines)
+            self._ended(task, lost, cut=True)
+        if self._link:
+            self._link.abort()
+
+    def _take(self, task: Worker) -> None:
+        self.tasks[task.worker] = task
+        self._last_lines[task.worker] = deque(maxlen=self._settings.last_lines)
+        task.node, task.launcher = self._node, self.slot
+
+    def _ask(self, type: FrameType, *values: Any) -> None:
+        body = codec.encode_inline(list(values))[0]
+        if self._link is None:
+            self._requests.append((type, body))
+        else:
+            self._link.post_frame(type, body)
+
+    async def _listen(self, link: FrameConnection) -> None:
+        """Hear the launcher until its connection ends."""
+        try:
+            while True:
+                frame = await link.recv_frame()
+                self._hear(frame)
+                if frame.type == FrameType.LOG:
+                    await _acknowledge(link)
+        except ProtocolError as error:
+            self.lose(f"is lost with its launcher: {error}")
+        except ParcsError as error:  # the end of the connection
+            if self.tasks:
+                self._look()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._gone.wait(), _EXPLANATION)  # the engine may know more
+            self.lose(*(self._obituary or (f"is lost with its launcher: {error}", ())))
+        except Exception as error:
+            asyncio.get_running_loop().call_exception_handler({"message": "hearing a launcher", "exception": error})
+            self.lose(f"is lost with its launcher: {type(error).__name__}: {error}")
+
+    async def _watch(self, link: FrameConnection) -> None:
+        """Ping, and give the launcher up when it is silent for too long."""
+        loop, liveness = asyncio.get_running_loop(), self._settings.liveness
+        pause = liveness / _PINGS
+        heard, since = link.bytes_received, loop.time()
+        while True:
+            link.post_frame(FrameType.PING)
+            asked = loop.time()
+            await asyncio.sleep(pause)
+            now = loop.time()
+            # A pause that was much too long is this program's own stall: what came meanwhile has not been read yet.
+            if link.bytes_received != heard or now - asked > 2 * pause:
+                heard, since = link.bytes_received, now
+            elif now - since >= liveness:
+                silent = f"its host was silent for {liveness:g} s"
+                self.lose(f"is lost: {silent} (PARCS_LIVENESS)")
+                link.abort(ConnectionLost(silent))
+                return
+
+    def _hear(self, frame: Frame) -> None:
+        values = read_body(frame, _BODIES)
+        if frame.type == FrameType.LOG:
+            self._hear_lines(*values)
+        elif frame.type == FrameType.PROGRESS:
+            worker, done, total = values
+            if worker in self.tasks:
+                self._observer.progress(self.tasks[worker].module, worker, done, total)
+        elif frame.type == FrameType.EXITED:
+            worker, code, lines, *unsent_results = values
+            if worker in self.tasks:
+                self.tasks[worker].unsent_results = b"".join(unsent_results)
+                last = lines[-self._settings.last_lines - 1 :]  # behind them may stand a reason
+                self._hear_end(self.tasks[worker], code, tuple(line[:_LONGEST_LINE] for line in last))
+
+    def _hear_lines(self, lines: list[tuple[int, str]], dropped: int) -> None:
+        for worker, line in lines:
+            line = line[:_LONGEST_LINE]
+            self._observer.output(self.module, worker, line)
+            if worker in self._last_lines:
+                self._last_lines[worker].append(line)
+        if dropped:
+            self._observer.note(self.module, f"{dropped:,} lines of output were lost: they came faster than they left")
+
+    def _hear_end(self, task: Worker, code: int | None, lines: tuple[str, ...]) -> None:
+        if code is None:  # there never was a process
+            reason = lines[0] if lines else "its launcher gave no reason"
+            task.give_up(reason)
+            self._ended(task, WorkerLost(task.name, reason))
+            return
+        lost = WorkerLost.from_exit(task.name, code, lines)
+        task.give_up(f"it {lost.reason} before it was connected", lines)
+        self._ended(task, lost if code else None)
+
+    def _is_stop(self, worker: int, lost: WorkerLost) -> bool:
+        """Tell whether an end is the one that the runner asked for, and no failure."""
+        asked = self._stopped.get(worker)
+        if asked == signal.SIGKILL:  # who was to die may have seen the end of its channel first, and left by itself
+            return True
+        return asked is not None and bool(lost.signal or lost.exitcode == _SIGTERM_EXIT)
+
+    def _ended(self, task: Worker, lost: WorkerLost | None, *, cut: bool = False) -> None:
+        del self.tasks[task.worker]
+        self._last_lines.pop(task.worker, None)
+        task.end(lost, cut=cut)
+        if lost and self._is_stop(task.worker, lost):
+            self._observer.stopped(task.module, task.worker)
+        else:
+            failure = lost or task.start_error  # an end before it was connected is no clean one, whatever its exit code
+            self._observer.ended(task.module, task.worker, failure.reason if failure else None)
+        self._stopped.pop(task.worker, None)
+        self._on_end(task.worker)
+
+
+async def _acknowledge(link: FrameConnection) -> None:
+    """Ask for the next batch of lines, when there is room: nothing piles up for a launcher that doesn't read."""
+    with contextlib.suppress(ParcsError):  # what arrived before the end is still to be heard
+        await link.send_frame(FrameType.LOG)

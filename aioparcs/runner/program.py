@@ -1,0 +1,253 @@
+"""A runner as a whole program: its loop, its signals, its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from aioparcs.display import auto_display, flush, has_colors, sanitize, were_shown
+from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
+from aioparcs.errors import ParcsError, SettingError, StartError
+from aioparcs.launcher import new_loop, show_logs
+from aioparcs.runner.runner import Runner
+from aioparcs.starter import Starter
+
+__all__ = ["Stop", "explain", "run"]
+
+Main = Callable[[Runner], Awaitable[Any]] | type[Runner]
+
+_FOLDERS = (Path(__file__).parents[1], Path(asyncio.__file__).parent)
+_INTERNAL = (*(f"{folder}{os.sep}" for folder in _FOLDERS), "uvloop/", "<frozen runpy>")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AT_ONCE = 2.0  # seconds that the end after a second signal may take; what then is left of the job ends with its runner
+_BLOCKED = 0.2  # seconds without a turn of the loop after which user code that blocks it is interrupted
+
+
+def run(main: Main) -> None:
+    """
+    Run a runner as a program; returns when it has succeeded and ends the process otherwise.
+
+    On a terminal it shows how far its workers and pools are, unless ``PARCS_PROGRESS`` is ``off``. Log records of
+    level INFO and above are shown, as those of workers are, unless the program configures logging itself.
+
+    Ctrl-C and SIGTERM cancel it, so that it ends gracefully and leaves nothing of its job; a second Ctrl-C ends it
+    at once. In another thread than the main one, which alone gets signals, it runs without that. In a child of
+    multiprocessing, which imports ``main.py`` for its functions, it does nothing and returns.
+
+    Args:
+        main: a coroutine function that takes the `Runner`, or a subclass of `Runner` with a ``run`` method.
+
+    Raises:
+        RuntimeError: an event loop runs here already, as in a notebook: enter a `Runner` there.
+        SystemExit: with 1 for an exception (printed, without this package's own frames), 2 for a setting with an
+            impossible value, 130 for Ctrl-C, 143 for SIGTERM.
+    """
+    if is_imported_by_multiprocessing():
+        return
+    _check_no_loop()
+    stop = Stop()
+    try:
+        check_may_direct("calls run()")
+        _check(main)
+        show_logs()
+        with auto_display(), asyncio.Runner(loop_factory=new_loop) as loop_runner:
+            loop_runner.run(stop.guard(_run(main)))
+    except SettingError as error:
+        flush()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (asyncio.CancelledError, KeyboardInterrupt) as error:
+        if stop.signal is None and not isinstance(error, KeyboardInterrupt):
+            explain(error)
+            sys.exit(1)
+        number = stop.signal or signal.SIGINT
+        flush()
+        print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
+        sys.exit(128 + number)
+    except Exception as error:
+        explain(error)
+        sys.exit(1)
+
+
+def _check_no_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("an event loop is already running: use async with Runner() as runner in it")
+
+
+def _check(main: Any) -> None:
+    """Raise a TypeError that says what to write, for what `run` can't run; nothing of the program is called."""
+    if inspect.iscoroutine(main):
+        main.close()
+        raise TypeError(f"run() takes the function, not its call: run({main.__name__})")
+    name = getattr(main, "__name__", type(main).__name__)
+    if isinstance(main, type):
+        if not issubclass(main, Runner):
+            advice = f"serve({name})" if issubclass(main, Starter) else f"class {name}(Runner)"
+            raise TypeError(f"run() takes a subclass of Runner, and {name} is not one: {advice}")
+        check_is_coroutine_function(main.run, f"{name}.run", "async def run(self)")
+        return
+    if isinstance(main, Runner):
+        raise TypeError(f"run() takes the class, not an instance: run({name})")
+    if not callable(main):
+        raise TypeError(f"run() takes async def main(runner), or a subclass of Runner, not {main!r}")
+    check_is_coroutine_function(main, name, f"async def {name}(runner)")
+    try:
+        inspect.signature(main).bind(Runner)
+    except TypeError:
+        raise TypeError(f"{name}() has to take the runner, and nothing else: async def {name}(runner)") from None
+    except ValueError:
+        pass  # it doesn't say what it takes
+
+
+async def _run(main: Main) -> None:
+    if isinstance(main, type):
+        async with main() as runner:
+            await runner.run()
+    else:
+        async with Runner() as runner:
+            work = main(runner)
+            if not inspect.isawaitable(work):
+                raise TypeError(f"run() takes a coroutine function, but {main!r} returned {work!r}")
+            await work
+
+
+def explain(error: BaseException) -> None:
+    """Print an exception as its writer sees it: without the frames of aioparcs and asyncio; one line for our own."""
+    flush()
+    if isinstance(error, ParcsError):
+        where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
+        place = f" ({_short(Path(where[-1].filename))}:{where[-1].lineno})" if where else ""
+        _print("\n".join((f"error{place}: {_unsaid(error)}", *getattr(error, "__notes__", ()))))
+        return
+    report = traceback.TracebackException.from_exception(error)
+    _prune(report)
+    _print("".join((*report.format(), *_hints(error))).removesuffix("\n"))
+
+
+def _hints(error: BaseException) -> Iterator[str]:
+    """Say that a file which was not found is beside ``main.py``: a runner's current folder is where it was started."""
+    if not isinstance(error, FileNotFoundError) or not isinstance(error.filename, str):
+        return
+    path = Path(sys.argv[0]).absolute().parent / error.filename
+    if path.exists() and not os.path.isabs(error.filename):
+        yield f"{path} is there, but the current folder is {Path.cwd()}: "
+        yield f"Path(__file__).parent / {error.filename!r} finds it from anywhere\n"
+
+
+def _print(text: str) -> None:
+    """Print an error, of which workers have written a part."""
+    color = has_colors()
+    print(*(sanitize(line, color=color) for line in text.split("\n")), sep="\n", file=sys.stderr)
+
+
+def _unsaid(error: ParcsError) -> str:
+    """Return an error's text, without the last lines of a failed start where those are in sight."""
+    if isinstance(error, StartError) and error.last_lines and were_shown(error.last_lines):
+        return f"{StartError(error.module, error.reason)}; its last lines are above"
+    return str(error)
+
+
+def _short(path: Path) -> str:
+    """Name a file; every module's is called main.py."""
+    return f"{path.parent.name}/{path.name}" if path.name == "main.py" else path.name
+
+
+def _prune(report: traceback.TracebackException | None) -> None:
+    if report is None:
+        return
+    report.stack = traceback.StackSummary.from_list([frame for frame in report.stack if not _is_internal(frame)])
+    _prune(report.__cause__)
+    _prune(report.__context__)
+    for inner in getattr(report, "exceptions", None) or ():
+        _prune(inner)
+
+
+def _is_internal(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith(_INTERNAL)
+
+
+def _after(seconds: float, function: Callable[..., object], *args: object) -> threading.Timer:
+    """Start a thread that calls a function after some seconds, whatever the loop does."""
+    timer = threading.Timer(seconds, function, args)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+class Stop:
+    """
+    Turns SIGINT and SIGTERM into a cancellation of the program, which a line announces: its end may take a while.
+
+    Handlers of the ``signal`` module, not the loop's: they also work while the user's code blocks the loop. The second
+    signal interrupts the loop from a callback of its own. Raised in any other, such as that of a gather, an interrupt
+    leaves tasks that nothing wakes any more, and the end would wait for them.
+
+    Args:
+        again: what a second Ctrl-C is good for.
+
+    Attributes:
+        signal: the number of the first signal, once it has come.
+    """
+
+    def __init__(self, again: str = "to end at once") -> None:
+        self._again = again
+        self.signal: int | None = None
+        self._blocked: threading.Timer | None = None  # from the second signal on
+        self._interrupted = False
+
+    async def guard(self, program: Awaitable[None]) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            if self.signal is None:
+                self.signal = number
+                loop.call_soon_threadsafe(self._begin, task)
+            elif self._blocked is None:
+                _after(_AT_ONCE, os._exit, 128 + number)  # the interrupt may cut off what it then waits for
+                self._blocked = _after(_BLOCKED, signal.pthread_kill, threading.get_ident(), number)
+                loop.call_soon_threadsafe(self._interrupt)
+            else:
+                self._interrupt()
+
+        # Signals are the main thread's: in another one the program runs without a way to be stopped by them.
+        numbers = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        before = {number: signal.signal(number, stop) for number in numbers}
+        try:
+            await program
+        finally:
+            self._calm()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self) -> None:
+        if not self._interrupted:
+            self._calm()
+            raise KeyboardInterrupt
+
+    def _calm(self) -> None:
+        self._interrupted = True
+        if self._blocked:
+            self._blocked.cancel()
+
+    def _begin(self, task: asyncio.Task[Any]) -> None:
+        task.cancel()
+        if self._blocked is None:  # the second signal may have come before this call
+            hint = f"; press Ctrl-C again {self._again}" if self.signal == signal.SIGINT else ""
+            with suppress(OSError, ValueError, AttributeError):  # nobody reads it, or there is no such stream
+                print(f"stopping{hint}", file=sys.stderr, flush=True)

@@ -1,0 +1,161 @@
+"""Who dials the runner: the handshake, and the place that each one takes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from aioparcs.auth import TOKEN_SIZE, Hello, Role, unexpected
+from aioparcs.channel import Acceptor, Channel, FrameConnection, control_link, describe, serve_relay
+from aioparcs.engine import Observer
+from aioparcs.errors import StartError
+from aioparcs.runner.launcher_client import LauncherClient, Worker
+from aioparcs.runner.spawned import SpawnSession
+from aioparcs.settings import Settings
+from aioparcs.task import Task, check_file_limit
+from aioparcs.transport import keep_alive
+
+__all__ = ["JobRegistry"]
+
+
+class JobRegistry:
+    """
+    The runner's side of every connection.
+
+    Args:
+        job: the job's name.
+        settings: limits and deadlines.
+        observer: who watches.
+
+    Attributes:
+        job: the job's name.
+        token: the job's secret.
+        tasks: the workers that have a place, by number.
+        launchers: the launchers that have a place, by slot.
+        branches: the services that start services, by their workers' numbers.
+        on_parent: called with the number of a worker, and the control connection that it has opened.
+    """
+
+    def __init__(self, job: str, settings: Settings, observer: Observer) -> None:
+        self.job = job
+        self.token = secrets.token_bytes(TOKEN_SIZE)
+        self.tasks: dict[int, Task] = {}
+        self.launchers: dict[int, LauncherClient] = {}
+        self.branches: dict[int, SpawnSession] = {}
+        self.on_parent: Callable[[int, FrameConnection], object]
+        self._settings = settings
+        self._observer = observer
+        self._reception = Acceptor(
+            Role.RUNNER,
+            job,
+            -1,
+            self.token,
+            settings,
+            self._judge,
+            self._is_ending,
+            lambda line: observer.warning("runner", line),
+        )
+        self._prune_at = 256
+
+    @property
+    def strangers(self) -> int:
+        """Connections that were refused so far."""
+        return self._reception.strangers
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are, or will be, without those of launchers."""
+        return sum(not task.is_over for task in self.tasks.values()) + len(self.branches)
+
+    def expect(self, tasks: list[Task]) -> None:
+        """Keep places for workers that are about to be started."""
+        self.tasks.update((task.worker, task) for task in tasks)
+        if len(self.tasks) > self._prune_at:  # a runner may start workers for days
+            self.tasks = {number: task for number, task in self.tasks.items() if not task.is_over}
+            self._prune_at = 2 * len(self.tasks) + 256
+
+    def forget(self, tasks: list[Task]) -> None:
+        """Keep no places for workers that will not come."""
+        for task in tasks:
+            self.tasks.pop(task.worker, None)
+
+    def find(self, worker: int) -> Worker | None:
+        """Find a worker of the job that lives, whoever has started it."""
+        return next((one.tasks[worker] for one in self.launchers.values() if worker in one.tasks), None)
+
+    async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Deal with a connection: whoever proves to belong to the job gets its place; others are closed."""
+        peer = await self._reception.receive(reader, writer)
+        if peer is None:
+            return
+        if peer.role == Role.RELAY:
+            await serve_relay(self._open(peer, reader, writer), self._settings.handshake_timeout)
+            return
+        self._seat(peer, reader, writer)
+
+    def close(self) -> None:
+        """Tell what has not been told of connections that were refused: no more will come."""
+        self._reception.close()
+
+    def _is_ending(self, peer: Hello) -> bool:
+        """Tell whether a peer says that it is a worker that was ended, or a launcher that has no worker left."""
+        if peer.job != self.job:
+            return False
+        if peer.role == Role.LAUNCHER:
+            launcher = self.launchers.get(peer.worker)
+            return launcher is not None and not launcher.tasks
+        task = self.tasks.get(peer.worker)
+        is_ended = task is not None and (task.state == "gone" or task.start_error is not None)
+        return is_ended or any(launcher.is_stopping(peer.worker) for launcher in self.launchers.values())
+
+    def _judge(self, peer: Hello) -> str | None:
+        """Say why a peer that knows the token may not come in, or None."""
+        if peer.job != self.job:
+            return f"this is job {self.job}, not {describe(peer.job)}"
+        if peer.role == Role.PARENT:
+            return self._judge_parent(peer)
+        places: dict[int, Any] = self.launchers if peer.role == Role.LAUNCHER else self.tasks
+        place = places.get(peer.worker)
+        if place is None or peer.role not in (Role.LAUNCHER, Role.WORKER, Role.RELAY):
+            return unexpected(peer)
+        if peer.role == Role.RELAY:
+            return None
+        if place.is_connected:
+            return f"{peer.role} {peer.worker} is already connected"
+        return None
+
+    def _judge_parent(self, peer: Hello) -> str | None:
+        worker = self.find(peer.worker)
+        if worker is None or peer.worker in self.branches:
+            return unexpected(peer)
+        try:
+            check_file_limit(worker.module, self.connections + 1)
+        except StartError as error:
+            return f"the runner has no room: {error.reason}"
+        return None
+
+    def _seat(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if peer.role == Role.LAUNCHER:
+            keep_alive(writer.transport, self._settings.liveness, user_timeout=True)
+            self.launchers[peer.worker].connect(control_link(reader, writer, self._settings))
+            return
+        # No user timeout: it would end the connection of a worker that reads slowly.
+        keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
+        if peer.role == Role.PARENT:
+            self.on_parent(peer.worker, control_link(reader, writer, self._settings))
+            return
+        task = self.tasks[peer.worker]
+        channel = self._open(peer, reader, writer)
+        if not task.connect(channel):
+            channel.abort()  # it was given up while it shook hands
+            return
+        self._observer.connected(task.module, task.worker)
+
+    def _open(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
+        limits = (peer.max_body, peer.max_buffers)
+        channel = Channel(reader, writer, settings=self._settings, peer_limits=limits)
+        channel.relays = peer.relays
+        channel.refuse_relayed()
+        return channel

@@ -1,0 +1,272 @@
+"""Services that start services: what they may, and that nothing of theirs outlives them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from aioparcs import codec
+from aioparcs.address import Address
+from aioparcs.channel import COUNT, Body, FrameConnection, describe, encode_error, instance, integer, read_body
+from aioparcs.engine import Observer, WorkerSpec
+from aioparcs.errors import EndOfChannel, ParcsError, ProtocolError, StartError
+from aioparcs.runner.registry import JobRegistry
+from aioparcs.runner.spawned import PendingSpawn, SpawnedWorker, SpawnSession
+from aioparcs.runner.supervisor import WorkerSupervisor
+from aioparcs.settings import Settings
+from aioparcs.wire import Frame, FrameType
+
+__all__ = ["SpawnPolicy", "SpawnServer"]
+
+# Options of a start that a service may choose, those that mean the same on every engine, and what they are.
+_OPTIONS: dict[Any, tuple[type, ...]] = {
+    "env": (dict,),
+    "cpus": (int, float),
+    "memory": (int, str),
+    "gpus": (int,),
+    "per_container": (int, str),
+}
+# The highest number that an option may have: engines and kernels have 64 bits for it.
+_HIGHEST = (1 << 63) - 1
+# What it may send its workers: another signal may be none, or mean anything.
+_SIGNALS = (signal.SIGTERM, signal.SIGKILL)
+# All that it may send.
+_BODIES = {
+    FrameType.SPAWN: Body.of(COUNT, instance(str), integer(1, _HIGHEST), instance(dict), instance(str)),
+    FrameType.SPAWNED: Body.of(COUNT),
+    FrameType.STARTED: Body.of(COUNT),
+    FrameType.KILL: Body.of(COUNT, lambda number: type(number) is int and number in _SIGNALS),
+}
+# Seconds that a service which has ended its connection gets to hear so.
+_FAREWELL = 0.5
+# Characters of a module's name, which may be an image reference, or of an address.
+_LONGEST = 1000
+_LONGEST_OPTION = 60  # characters of one that doesn't exist
+# Characters of each text that a service is told.
+_LONGEST_TEXT = 8 << 10
+
+
+class SpawnPolicy(NamedTuple):
+    """
+    What a runner lets services start.
+
+    Attributes:
+        modules: the modules, or None for all that have a bare name.
+        depth: see `Settings.max_depth`.
+        workers: see `Settings.max_spawned`.
+    """
+
+    modules: frozenset[str] | None
+    depth: int
+    workers: int
+
+    def check(self, module: str, count: int, depth: int, there: int) -> None:
+        """
+        Refuse what is not granted.
+
+        Args:
+            module: what a service wants to start.
+            count: how many of it.
+            depth: which generation they would be.
+            there: how many workers services have started that are there.
+
+        Raises:
+            StartError: it is too much; says which limit it is, and what to do.
+        """
+        if depth > self.depth:
+            reason = f"it would be generation {depth} of its job; the limit is {self.depth} (PARCS_MAX_DEPTH)"
+        elif there + count > self.workers:
+            reason = (
+                f"services would have {there + count} workers at once; the limit is {self.workers} "
+                "(PARCS_MAX_SPAWNED): end some first, or start the runner with a higher limit"
+            )
+        elif self.modules is not None and module not in self.modules:
+            named = ", ".join(sorted(self.modules)) or "none"
+            reason = f"its runner lets services start {named}: add it to Runner(spawnable=...)"
+        elif self.modules is None and ("/" in module or ":" in module):
+            reason = "services start modules by their names; a runner that means this image says Runner(spawnable=...)"
+        else:
+            return
+        raise StartError(module, reason)
+
+
+class SpawnServer:
+    """
+    All services of a job that start services.
+
+    Each has a control connection of its own to the runner. When that ends, or the worker does, all that has grown
+    from it is killed, to any depth.
+
+    Args:
+        registry: where they dial in.
+        supervisor: places what they ask for.
+        policy: what they may.
+        observer: who watches.
+    """
+
+    def __init__(
+        self, registry: JobRegistry, supervisor: WorkerSupervisor, policy: SpawnPolicy, observer: Observer
+    ) -> None:
+        self._registry = registry
+        self._supervisor = supervisor
+        self._policy = policy
+        self._observer = observer
+        self._spawned: set[int] = set()
+        registry.on_parent = self._begin
+        supervisor.on_end = self._forget
+
+    def _begin(self, worker: int, link: FrameConnection) -> None:
+        """Take the control connection of a service that has asked for its first worker."""
+        record = self._registry.find(worker)
+        depth = record.branch.depth + 1 if isinstance(record, SpawnedWorker) else 1
+        # Whatever is granted may be under way, and something to be refused.
+        branch = SpawnSession(worker, depth, link, self._policy.workers + 1)
+        self._registry.branches[worker] = branch
+        self._supervisor.own(self._serve(branch))
+
+    def _forget(self, worker: int) -> None:
+        """Take note that a worker has ended: what it has started ends too."""
+        self._spawned.discard(worker)
+        branch = self._registry.branches.pop(worker, None)
+        if branch:
+            self._cut(branch)
+
+    def _cut(self, branch: SpawnSession) -> None:
+        """Kill all that has grown from a worker, once."""
+        if branch.is_over:
+            return
+        branch.is_over = True
+        branch.link.abort()
+        for placed in branch.placed.values():
+            self._supervisor.drop(placed.group, placed.children)
+        branch.placed.clear()
+        for child in list(branch.children.values()):
+            self._supervisor.kill(child, signal.SIGKILL)
+            if grown := self._registry.branches.get(child.worker):
+                self._cut(grown)
+        self._supervisor.forget(branch.worker)
+
+    async def _serve(self, branch: SpawnSession) -> None:
+        """Hear a service until its connection ends."""
+        try:
+            while True:
+                await self._hear(branch, await branch.link.recv_frame())
+        except EndOfChannel:
+            await branch.link.aclose(_FAREWELL)
+        except ProtocolError as error:
+            self._observer.warning("runner", f"worker {branch.worker} broke its connection: {error}")
+        except ParcsError:
+            pass  # the end of the connection, whose reason is the worker's affair
+        finally:
+            self._cut(branch)
+
+    async def _hear(self, branch: SpawnSession, frame: Frame) -> None:
+        values = read_body(frame, _BODIES)
+        if frame.type == FrameType.SPAWN:
+            await self._begin_spawn(branch, *values)
+        elif frame.type == FrameType.SPAWNED:
+            placed = branch.placed.pop(values[0], None)
+            if placed is None:
+                raise ProtocolError(f"request {values[0]} is not waiting for workers")
+            self._supervisor.ask(placed.group, placed.children, placed.address)
+        elif frame.type == FrameType.STARTED:
+            child = branch.children.get(values[0])
+            if child and not child.is_connected:
+                child.is_connected = True
+                self._observer.connected(child.module, child.worker)
+        else:
+            worker, number = values
+            if worker in branch.children:
+                self._supervisor.kill(branch.children[worker], number)
+
+    async def _begin_spawn(
+        self, branch: SpawnSession, request: int, module: str, count: int, options: dict[str, Any], address: str
+    ) -> None:
+        """Take a request for workers, as soon as not too many are under way."""
+        if request <= branch.newest:
+            raise ProtocolError(f"request {request} came after {branch.newest}")
+        branch.newest = request
+        await branch.requests.acquire()
+        self._supervisor.own(self._spawn(branch, request, module, count, options, address))
+
+    async def _spawn(
+        self, branch: SpawnSession, request: int, module: str, count: int, options: dict[str, Any], address: str
+    ) -> None:
+        """Have workers placed for a service, and tell it their numbers; it answers when it expects them."""
+        first, problem = None, None
+        try:
+            spec = _read(module, options, branch.worker)
+            place = _read_address(module, address)
+            first = (await self._place(branch, spec, count, request, place))[0].worker
+        except Exception as error:  # whatever it is, it is for whoever asked
+            problem = _problem(error)
+        try:
+            # Waits for room: who asks without end and never listens gets no further.
+            await branch.link.send_frame(FrameType.SPAWNED, codec.encode_inline([request, first, problem])[0])
+        except ParcsError:
+            pass  # it is over, and all that it was given is dropped
+        finally:
+            branch.requests.release()
+
+    async def _place(
+        self, branch: SpawnSession, spec: WorkerSpec, count: int, request: int, address: Address
+    ) -> list[SpawnedWorker]:
+        self._policy.check(spec.module, count, branch.depth + 1, len(self._spawned))
+        first = self._supervisor.reserve(count)
+        children = [SpawnedWorker(spec.module, first + i, branch) for i in range(count)]
+        numbers = range(first, first + count)
+        self._spawned.update(numbers)
+        try:
+            group = await self._supervisor.begin(spec, children)
+        except BaseException:
+            self._spawned.difference_update(numbers)
+            raise
+        branch.children.update(zip(numbers, children, strict=True))
+        if branch.is_over:  # any more
+            self._supervisor.drop(group, children)
+        else:
+            branch.placed[request] = PendingSpawn(group, children, address)
+        return children
+
+
+def spawn_policy(modules: Iterable[str] | None, settings: Settings) -> SpawnPolicy:
+    """Make the grant of a runner's arguments."""
+    return SpawnPolicy(None if modules is None else frozenset(modules), settings.max_depth, settings.max_spawned)
+
+
+def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
+    """
+    Read what a service asks for; it may have sent anything.
+
+    Raises:
+        StartError: it makes no sense, or only a runner may choose it.
+        SettingError: an option has an impossible value.
+    """
+    if len(module) > _LONGEST:
+        raise StartError(module[:_LONGEST], f"its name has {len(module):,} characters; {_LONGEST} is the limit")
+    for name, value in options.items():
+        if type(name) is not str or name not in _OPTIONS:
+            is_name = type(name) is str and name.isidentifier() and len(name) <= _LONGEST_OPTION
+            option = f"{name}=" if is_name else f"the option {describe(name)}"
+            raise StartError(module, f"{option} is for its runner to choose, not for a service")
+        if type(value) not in _OPTIONS[name] or (type(value) in (int, float) and value > _HIGHEST):
+            raise StartError(module, f"{name}={describe(value)} makes no sense")
+    spec = WorkerSpec.make(module, parent=parent, **options)
+    if spec.folder:
+        raise StartError(spec.module, "a path as a module's name is for its runner to choose, not for a service")
+    return spec
+
+
+def _read_address(module: str, text: str) -> Address:
+    if len(text) > _LONGEST:
+        raise StartError(module, f"its service's address has {len(text):,} characters; {_LONGEST} is the limit")
+    return Address.parse(text)
+
+
+def _problem(error: Exception) -> dict[str, Any]:
+    """Make the map that tells a service why it gets no workers; what it sent itself may stand in it, at any length."""
+    reason, lines = (error.reason, error.last_lines) if isinstance(error, StartError) else (str(error), ())
+    texts = {**encode_error(error), "cause": None, "reason": reason}
+    short = {name: value[:_LONGEST_TEXT] if isinstance(value, str) else value for name, value in texts.items()}
+    return {**short, "last_lines": [line[:_LONGEST_TEXT] for line in lines]}

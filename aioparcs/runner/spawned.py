@@ -1,0 +1,123 @@
+"""A service that starts services, as its runner knows it: its control connection, and the workers it has started."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+from aioparcs import codec
+from aioparcs.address import Address
+from aioparcs.channel import FrameConnection
+from aioparcs.engine import WorkerGroup
+from aioparcs.errors import StartError, WorkerLost
+from aioparcs.wire import FrameType
+
+__all__ = ["PendingSpawn", "SpawnSession", "SpawnedWorker"]
+
+# Characters of a reason, and of all last lines together, that a service is told.
+_LONGEST = 64 << 10
+
+
+class PendingSpawn(NamedTuple):
+    """Workers that the engine has places for, until the service that wants them expects them."""
+
+    group: WorkerGroup
+    children: list[SpawnedWorker]
+    address: Address
+
+
+class SpawnSession:
+    """
+    What grows from one worker.
+
+    Args:
+        worker: the worker's number.
+        depth: which generation it is; what the runner starts itself is the first.
+        link: its control connection.
+        most: how many requests may be under way at once; the next one is not read before.
+
+    Attributes:
+        children: the workers that it has started and that aren't gone, by number.
+        placed: those whose launchers have not been asked yet, by the number of the request.
+        newest: the number of its last request.
+        requests: keeps what it asks for at once within bounds.
+        is_over: True once no more can be started, and all that was is being killed.
+    """
+
+    def __init__(self, worker: int, depth: int, link: FrameConnection, most: int) -> None:
+        self.worker = worker
+        self.depth = depth
+        self.link = link
+        self.children: dict[int, SpawnedWorker] = {}
+        self.placed: dict[int, PendingSpawn] = {}
+        self.newest = -1
+        self.requests = asyncio.Semaphore(most)
+        self.is_over = False
+
+    def tell(self, type: FrameType, *values: Any) -> None:
+        """Tell the service something, if it is still there."""
+        self.link.post_frame(type, codec.encode_inline(list(values))[0])
+
+
+class SpawnedWorker:
+    """
+    A worker that a service has started: the service has its channel, and is told what becomes of it.
+
+    Attributes:
+        module: the name of its module.
+        worker: its number in the job.
+        branch: whose child it is.
+        launcher: the slot of the launcher that it is a child of.
+        unsent_results: see `Task`.
+        is_connected: True once the service has its channel.
+    """
+
+    def __init__(self, module: str, worker: int, branch: SpawnSession) -> None:
+        self.module = module
+        self.worker = worker
+        self.branch = branch
+        self.launcher = -1
+        self.unsent_results = b""
+        self.is_connected = False
+        self.start_error: StartError | None = None
+        self._node = ""
+
+    @property
+    def name(self) -> str:
+        """``module:worker``, and on which node if that is known."""
+        name = f"{self.module}:{self.worker}"
+        return f"{name} on {self._node}" if self._node else name
+
+    @property
+    def node(self) -> str:
+        """The machine that it runs on, "" if there is only one or it isn't known yet."""
+        return self._node
+
+    @node.setter
+    def node(self, node: str) -> None:
+        if node != self._node:
+            self._node = node
+            self.branch.tell(FrameType.STARTED, self.worker, node, None)
+
+    def give_up(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
+        """Let the service know that its start has failed."""
+        if not self.is_connected and self.start_error is None:
+            self.start_error = StartError(self.module, reason, last_lines)
+            self.branch.tell(FrameType.STARTED, self.worker, self._node, [reason[:_LONGEST], _few(last_lines)])
+
+    def end(self, lost: WorkerLost | None, *, cut: bool = False) -> None:
+        """Let the service know that it is gone; see `Task.end`."""
+        if self.branch.children.pop(self.worker, None):
+            how = lost and [lost.reason[:_LONGEST], lost.exitcode, lost.signal, _few(lost.last_lines)]
+            self.branch.tell(FrameType.EXITED, self.worker, how, cut, self.unsent_results)
+
+
+def _few(lines: tuple[str, ...]) -> list[str]:
+    """Return of some last lines as many as may be told, the last ones."""
+    kept: list[str] = []
+    room = _LONGEST
+    for line in reversed(lines):
+        if (room := room - len(line)) < 0:
+            break
+        kept.append(line)
+    return kept[::-1]

@@ -1,0 +1,346 @@
+"""The workers of a job: how they are placed, watched over and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from aioparcs.address import Address
+from aioparcs.channel import Channel, introduce_v1
+from aioparcs.engine import Engine, Observer, WorkerGroup, WorkerSpec
+from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, StartError
+from aioparcs.runner.launcher_client import LauncherClient, Worker
+from aioparcs.runner.registry import JobRegistry
+from aioparcs.runner.reservation import EngineRequest, EngineRequests, Reservation
+from aioparcs.settings import Settings
+from aioparcs.task import Task, check_file_limit, finish_all
+from aioparcs.transport import dial, raise_file_limit
+
+__all__ = ["WorkerSupervisor"]
+
+# Groups of launchers that stay after they have failed: more would make each look at the Swarm's tasks longer.
+_FAILED_KEPT = 16
+
+
+class WorkerSupervisor:
+    """
+    All workers of one job, from the request to their end.
+
+    Args:
+        engine: has them run.
+        registry: gives them their places when they dial in.
+        settings: limits and deadlines.
+        observer: who watches.
+
+    Attributes:
+        on_end: called with the number of each worker that has ended.
+    """
+
+    def __init__(self, engine: Engine, registry: JobRegistry, settings: Settings, observer: Observer) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._settings = settings
+        self._observer = observer
+        self.on_end: Callable[[int], object] = lambda worker: None
+        self._next_worker = 0
+        self._is_open = self._goes_on = False
+        self._supervised: set[int] = set()
+        self._groups: dict[int, WorkerGroup] = {}  # the first of each launcher
+        self._holds: dict[int, Reservation] = {}  # the latest of each launcher
+        self._failed: dict[Reservation, None] = {}  # those that are kept for having failed, the oldest first
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._requests = EngineRequests()
+
+    def open(self) -> None:
+        """Begin."""
+        raise_file_limit()
+        self._is_open = self._goes_on = True
+
+    async def finish(self) -> None:
+        """Wait for all workers to finish, for ``close_timeout`` seconds at the longest."""
+        self._is_open = False
+        await finish_all((task for task in self._registry.tasks.values() if task.is_connected), self._observer.note)
+
+    async def end(self) -> None:
+        """End what still runs, and hear its last lines."""
+        self._is_open = self._goes_on = False
+        await asyncio.gather(*(launcher.end(self._settings.close_timeout) for launcher in self._launchers()))
+
+    async def aclose(self) -> None:
+        """Let go of everything, however the job ended."""
+        for request in self._requests.all():
+            request.timer.cancel()
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        # Launchers that have not dialled would find nobody; a cancelled start may have left one without workers.
+        groups = {group.first: group for group in self._groups.values() if not self._is_connected(group)}
+        await asyncio.gather(*map(self._stop, groups.values()))
+        await asyncio.gather(*(launcher.aclose() for launcher in self._launchers()))
+        await asyncio.gather(*(task.abandon() for task in self._registry.tasks.values()))
+
+    # Placing
+
+    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+        """
+        Have workers placed; returns before they are connected.
+
+        Raises:
+            StartError: it is certain that they can't run.
+        """
+        if not self._is_open:
+            raise RuntimeError("workers are started inside the runner's block: async with Runner() as runner")
+        check_file_limit(spec.module, self._registry.connections + count)
+        first = self.reserve(count)
+        tasks = [Task(spec.module, first + i, i, count, self._settings, self.kill) for i in range(count)]
+        self._registry.expect(tasks)
+        try:
+            group = await self.begin(spec, tasks)
+        except BaseException:
+            self._registry.forget(tasks)
+            raise
+        if spec.wire == "v1":
+            self._adopt(group, tasks[0])
+        else:
+            self.ask(group, tasks)
+        return tasks
+
+    def reserve(self, count: int) -> int:
+        """Take the numbers of so many workers; returns the first."""
+        first, self._next_worker = self._next_worker, self._next_worker + count
+        return first
+
+    async def begin(self, spec: WorkerSpec, workers: Sequence[Worker]) -> WorkerGroup:
+        """
+        Have the engine find places for workers with numbers of their own; `ask` has them start.
+
+        Raises:
+            StartError: it is certain that they can't run.
+        """
+        first, count = workers[0].worker, len(workers)
+        group = await self._engine.start(spec, first, count)
+        if not self._goes_on:  # any more
+            await self._engine.stop(group)
+            raise StartError(spec.module, "its runner has ended")
+        self._observer.started(spec.module, range(first, first + count))
+        hold = Reservation(group)
+        for placement in group.placements:
+            self._holds[placement.launcher] = hold
+            if placement.launcher not in self._registry.launchers:
+                self._groups[placement.launcher] = group
+                self._registry.launchers[placement.launcher] = LauncherClient(
+                    spec.module, placement.launcher, self._settings, self._observer, self._engine.look, self._ended
+                )
+        self._remember(group, hold, workers)
+        self._supervise(group)
+        return group
+
+    def _remember(self, group: WorkerGroup, hold: Reservation, workers: Sequence[Worker]) -> None:
+        """Keep what was asked for until all of it is over, and see that it comes in time."""
+        hold.workers += len(workers)
+        timer = asyncio.get_running_loop().call_later(self._settings.start_timeout, self._expire, group, workers)
+        request = EngineRequest(group, hold, {worker.worker for worker in workers}, timer)
+        self._requests.add(request)
+
+    def ask(self, group: WorkerGroup, workers: Sequence[Worker], parent: Address | None = None) -> None:
+        """
+        Ask the group's launchers for its workers.
+
+        Args:
+            group: what `begin` has returned.
+            workers: all of its workers.
+            parent: where the service that wants them listens, None for the runner.
+        """
+        address = str(parent) if parent else None
+        for launcher, first, size, limits in group.placements:
+            some = workers[first - group.first :][:size]
+            self._registry.launchers[launcher].start(some, group.first, group.size, dict(limits), address)
+
+    async def replace(self, spec: WorkerSpec, task: Task, hold: Reservation | None) -> Task:
+        """
+        Have a worker placed where another one was that is gone: by its launcher, if that is still there.
+
+        Args:
+            spec: what it is to be.
+            task: the one that is gone.
+            hold: what that was in, if it was kept.
+
+        Raises:
+            StartError: it is certain that it can't run.
+        """
+        launcher = self._registry.launchers.get(task.launcher)
+        if hold is None or launcher is None or not launcher.is_up or not self._is_open:
+            return (await self.place(spec, 1))[0]
+        number = self.reserve(1)
+        successor = Task(spec.module, number, task.rank, task.size, self._settings, self.kill)
+        placement = next(one for one in hold.group.placements if one.launcher == task.launcher)
+        self._registry.expect([successor])
+        self._observer.started(spec.module, range(number, number + 1))
+        self._remember(WorkerGroup(spec, number, 1, (placement._replace(first=number, size=1),)), hold, [successor])
+        launcher.start([successor], number - task.rank, task.size, dict(placement.limits))
+        return successor
+
+    def keep(self, task: Task) -> Reservation | None:
+        """Keep what a worker is in, for `replace`, until `let_go`; None if the worker is gone already."""
+        request = self._requests.get(task.worker)
+        if request is None:
+            return None
+        request.hold.is_kept = True
+        return request.hold
+
+    def let_go(self, hold: Reservation) -> None:
+        """Keep it no more."""
+        hold.is_kept = False
+        self._let_go(hold)
+
+    def forget(self, parent: int) -> None:
+        """Let go of all that a worker has had made, now that it starts nothing more."""
+        for hold in {hold for hold in self._holds.values() if hold.group.spec.parent == parent}:
+            hold.has_failed = False
+            self._let_go(hold)
+
+    def drop(self, group: WorkerGroup, workers: Sequence[Worker]) -> None:
+        """Do without workers that no launcher was asked for."""
+        for worker in workers:
+            worker.end(None)
+            self._observer.stopped(worker.module, worker.worker)
+            self._ended(worker.worker)
+
+    def _adopt(self, group: WorkerGroup, task: Task) -> None:
+        slot = group.placements[0].launcher
+        self._registry.launchers[slot].adopt(task, stop=lambda: self.own(self._stop(group)))
+        dialling = self.own(self._dial_v1(task, slot))
+        task.on_settled(lambda _: dialling.cancel())  # it may have ended before it answered
+
+    async def _dial_v1(self, task: Task, launcher: int) -> None:
+        try:
+            address = await self._engine.address(launcher)
+            reader, writer = await dial(address, timeout=self._settings.start_timeout)
+            try:
+                await introduce_v1(reader, writer, self._settings.handshake_timeout)
+            except BaseException:
+                writer.transport.abort()
+                raise
+        except (ConnectionLost, HandshakeError) as error:
+            task.give_up(str(error))
+            return
+        except StartError as error:
+            task.give_up(error.reason)
+            return
+        task.connect(Channel(reader, writer, settings=self._settings, version=1), version=1)
+        self._observer.connected(task.module, task.worker)
+
+    # Supervising
+
+    def _launchers(self) -> list[LauncherClient]:
+        return list(self._registry.launchers.values())
+
+    def _ended(self, worker: int) -> None:
+        """Take note that a worker has ended, and let go of its group when it was the last one."""
+        request = self._requests.end(worker)
+        if request:
+            request.hold.workers -= 1
+            self._let_go(request.hold)
+            if not request.left:
+                request.timer.cancel()
+                for placement in request.group.placements:
+                    self._forget_launcher(placement.launcher)
+        self.on_end(worker)
+
+    def _let_go(self, hold: Reservation) -> None:
+        """
+        Have the engine remove what is of use to nobody any more; when the job ends it removes everything.
+
+        Some launchers that have failed stay till then, for those who look after them from outside: the latest.
+        """
+        if hold.workers or hold.is_kept or not self._goes_on:
+            return
+        if hold.has_failed:
+            self._failed.setdefault(hold)
+            if len(self._failed) > _FAILED_KEPT:
+                oldest = next(iter(self._failed))
+                oldest.has_failed = False
+                self._let_go(oldest)
+        else:
+            self._failed.pop(hold, None)
+            for placement in hold.group.placements:
+                if self._holds.get(placement.launcher) is hold:
+                    del self._holds[placement.launcher]
+            self.own(self._release(hold.group))
+
+    def _forget_launcher(self, slot: int) -> None:
+        """Let go of a launcher that is gone, once all of its workers are: a runner may start others for days."""
+        launcher = self._registry.launchers.get(slot)
+        if launcher and launcher.is_gone and slot in self._supervised and not self._requests.need(slot):
+            self._supervised.discard(slot)
+            self.own(self._bury(launcher))
+
+    async def _bury(self, launcher: LauncherClient) -> None:
+        await launcher.end(self._settings.close_timeout)
+        del self._registry.launchers[launcher.slot], self._groups[launcher.slot]
+
+    async def _release(self, group: WorkerGroup) -> None:
+        try:
+            await self._engine.release(group)
+        except ParcsError as error:
+            self._observer.warning(group.spec.module, f"stays until the job ends: {error}")
+
+    def _is_connected(self, group: WorkerGroup) -> bool:
+        launchers = (self._registry.launchers.get(placement.launcher) for placement in group.placements)
+        return any(launcher.is_connected for launcher in launchers if launcher)
+
+    def own(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside the user's program until it ends, or the job does."""
+        task = asyncio.ensure_future(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+        return task
+
+    async def _stop(self, group: WorkerGroup) -> None:
+        """Have the engine end a group; that it can't is told, and tried again when the job ends."""
+        try:
+            await self._engine.stop(group)
+        except ParcsError as error:
+            self._observer.warning(group.spec.module, f"can't be stopped now: {error}")
+
+    def _supervise(self, group: WorkerGroup) -> None:
+        """Watch over the group's launchers, once each."""
+        new = {placement.launcher for placement in group.placements} - self._supervised
+        if new:
+            self._supervised |= new
+            self.own(self._hear_engine(group))
+
+    async def _hear_engine(self, group: WorkerGroup) -> None:
+        async for state in self._engine.states(group):
+            launcher = self._registry.launchers.get(state.launcher)
+            if launcher is None:
+                continue  # it was gone before, and forgotten
+            if state.state in ("failed", "gone"):
+                if (state.state == "failed" or state.exitcode) and (hold := self._holds.get(state.launcher)):
+                    hold.has_failed = True
+                launcher.gone(state, await self._engine.post_mortem(state.launcher))
+                self._forget_launcher(state.launcher)
+            else:
+                launcher.hear(state)
+
+    def _expire(self, group: WorkerGroup, tasks: Sequence[Worker]) -> None:
+        """Give up what didn't come in time."""
+        for task in tasks:
+            if not task.is_connected and task.start_error is None:
+                launcher = self._registry.launchers.get(task.launcher)
+                waits_for = launcher.waits_for if launcher else ""
+                task.give_up(
+                    f"it was not connected within {self._settings.start_timeout:g} s (PARCS_START_TIMEOUT): "
+                    f"{waits_for or 'does its main.py call serve(...)?'}"
+                )
+                self.kill(task, signal.SIGKILL)
+        if not self._is_connected(group) and not any(task.is_connected for task in tasks):
+            self.own(self._stop(group))
+
+    def kill(self, task: Worker, number: int) -> None:
+        """Have a worker's launcher end it by a signal."""
+        launcher = self._registry.launchers.get(task.launcher)
+        if launcher and task.worker in launcher.tasks:
+            launcher.kill(task.worker, number)

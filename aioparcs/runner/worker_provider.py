@@ -1,0 +1,47 @@
+"""A pool's way to the workers of a runner."""
+
+from __future__ import annotations
+
+from aioparcs.engine import WorkerSpec
+from aioparcs.runner.reservation import Reservation
+from aioparcs.runner.supervisor import WorkerSupervisor
+from aioparcs.task import Task
+
+__all__ = ["RunnerWorkers"]
+
+
+class RunnerWorkers:
+    """
+    Starts workers, and keeps their launchers for others that take their places.
+
+    Args:
+        supervisor: has them run.
+    """
+
+    def __init__(self, supervisor: WorkerSupervisor) -> None:
+        self._supervisor = supervisor
+        self._holds: dict[int, Reservation] = {}  # by worker
+        self._kept: set[Reservation] = set()
+
+    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+        """Have workers placed; see `WorkerSupervisor.place`."""
+        tasks = await self._supervisor.place(spec, count)
+        self._keep(tasks)
+        return tasks
+
+    async def replace(self, spec: WorkerSpec, task: Task) -> Task:
+        """Have a worker placed where another one was that is gone; see `WorkerSupervisor.replace`."""
+        successor = await self._supervisor.replace(spec, task, self._holds.get(task.worker))
+        self._holds.pop(task.worker, None)
+        self._keep([successor])
+        return successor
+
+    def let_go(self) -> None:
+        """Let go of all launchers whose workers have ended, or as soon as they have."""
+        for hold in self._kept:
+            self._supervisor.let_go(hold)
+
+    def _keep(self, tasks: list[Task]) -> None:
+        held = {task.worker: hold for task in tasks if (hold := self._supervisor.keep(task))}
+        self._holds |= held
+        self._kept.update(held.values())

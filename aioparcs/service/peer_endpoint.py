@@ -1,0 +1,222 @@
+"""Where a worker's peers come in: its own listener, which is opened when it is needed first."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from weakref import WeakSet
+
+from aioparcs.address import Address
+from aioparcs.auth import Hello, Role, unexpected
+from aioparcs.channel import Acceptor, Channel, describe, reach, serve_relay
+from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
+from aioparcs.launcher import RunnerEndpoint
+from aioparcs.settings import Settings
+from aioparcs.transport import Listener, keep_alive, listen, wait_silent
+
+__all__ = ["PeerEndpoint"]
+
+# Peers that may have dialled and wait to be accepted.
+_WAITING = 1024
+_NO_OVERLAY = (
+    "other workers can't reach this worker, which is not on their network: run the runner inside the overlay network "
+    "(aioparcs run --on swarm), or have workers join it with SwarmEngine(overlay=True)"
+)
+
+
+class PeerEndpoint:
+    """
+    A worker's way to other workers, and theirs to it. It costs nothing before its first use.
+
+    Args:
+        home: where the runner is, and the job's token.
+        settings: limits and deadlines.
+        worker: this worker's number.
+
+    Attributes:
+        home, settings, worker: as they were given.
+    """
+
+    def __init__(self, home: RunnerEndpoint, settings: Settings, worker: int) -> None:
+        self.home = home
+        self.settings = settings
+        self.worker = worker
+        self._reception = Acceptor(
+            Role.PEER, home.job, worker, home.token, settings, self._judge, self._is_ending, _tell
+        )
+        self._listener: Listener | None = None
+        self._opening = asyncio.Lock()
+        self._expected: dict[int, Callable[[Channel], object]] = {}
+        self._given_up: deque[int] = deque(maxlen=_WAITING)
+        self._dialled: asyncio.Queue[Channel] = asyncio.Queue()
+        self._open: WeakSet[Channel] = WeakSet()  # an open channel is held by its transport
+        self._watching: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """True when there is something to close."""
+        return self._listener is not None or bool(self._open) or bool(self._watching)
+
+    async def address(self) -> Address:
+        """
+        Tell where peers dial, and listen there from the first call on.
+
+        Raises:
+            SettingError: this worker is on no network in which others can reach it; or the job uses TLS, and
+                ``cryptography`` is not installed here.
+            ConnectionLost: this host can't listen.
+        """
+        async with self._opening:
+            if self._listener is None:
+                tls, timeout = bool(self.home.address.fingerprint), self.settings.handshake_timeout
+                self._listener = await listen(self._place(), self._receive, tls=tls, handshake_timeout=timeout)
+        return self._listener.address
+
+    async def accept(self) -> Channel:
+        """Wait for the next peer that dials, in order of arrival. Cancelling it leaves the peer first in line."""
+        await self.address()
+        return await self._dialled.get()
+
+    def expect(self, worker: int, take: Callable[[Channel], object]) -> None:
+        """Have the worker of a number, whose home this is, come in and be given to ``take``; once."""
+        self._expected[worker] = take
+
+    def forget(self, worker: int) -> None:
+        """Expect a worker no more."""
+        if self._expected.pop(worker, None):
+            self._given_up.append(worker)
+
+    async def connect(self, address: Address, timeout: float | None = None, *, role: str = Role.PEER) -> Channel:
+        """
+        Dial a peer. Cancelling it leaves no connection behind.
+
+        Args:
+            address: what the peer's `address` has given.
+            timeout: seconds for dialling, ``connect_timeout`` by default.
+            role: what this worker comes as, an `auth.Role`.
+
+        Raises:
+            ConnectionLost: the peer is gone, or can't be reached from here.
+            HandshakeError: it is another one, or refused this worker.
+        """
+        who = f"worker {address.worker}" if address.worker >= 0 else "the runner"
+
+        def hello() -> Hello:
+            return Hello.of(role, self.home.job, self.worker, self.settings)
+
+        try:
+            reader, writer, peer = await reach(address, hello, self.home.token, self.settings, timeout)
+        except ConnectionLost as error:
+            raise ConnectionLost(f"{who} is gone, or can't be reached from here: {error}") from error
+        except HandshakeError as error:
+            raise HandshakeError(f"{who} at {address}: {error}") from error
+        if peer.worker != address.worker:
+            writer.transport.abort()
+            raise HandshakeError(f"{who} at {address}: worker {peer.worker} is there now")
+        return self._channel(peer, reader, writer)
+
+    async def aclose(self) -> None:
+        """
+        Listen no more, and end every peer's channel gracefully: what was sent is delivered first.
+
+        It takes as long as the slowest peer takes to read. Peers that were not accepted are cut off. Cancelling it
+        ends all at once.
+        """
+        if self._listener:
+            await self._listener.aclose()
+        while not self._dialled.empty():
+            self._dialled.get_nowait().abort()
+        try:
+            await asyncio.gather(*(channel.aclose(None) for channel in self._open))
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut every peer's channel off, and let go of the listener."""
+        for watch in self._watching:
+            watch.cancel()
+        self._reception.close()
+        for channel in self._open:
+            channel.abort()
+        if self._listener:
+            self._listener.close()
+
+    def _place(self) -> Address:
+        """Choose where to listen: wherever this worker reaches its runner, or on the network of the peers."""
+        home = self.home.address
+        if home.scheme == "unix":
+            return Address("unix", "@", 0, self.worker)
+        if self.home.peers is None:
+            return Address("tcp", _source(home.host), 0, self.worker)
+        for subnet in map(ip_network, filter(None, self.home.peers.split(","))):
+            own = _source(str(subnet[1]))
+            if own and ip_address(own) in subnet:
+                return Address("tcp", own, 0, self.worker)
+        raise SettingError(_NO_OVERLAY)
+
+    def _is_ending(self, peer: Hello) -> bool:
+        """Tell whether a peer says that it is a worker of this one's: the runner tells what became of that."""
+        is_child = peer.role == Role.WORKER and (peer.worker in self._expected or peer.worker in self._given_up)
+        return peer.job == self.home.job and is_child
+
+    def _judge(self, peer: Hello) -> str | None:
+        if peer.job != self.home.job:
+            return f"this is job {self.home.job}, not {describe(peer.job)}"
+        if peer.role == Role.RELAY or (peer.role == Role.WORKER and peer.worker in self._expected):
+            return None
+        if peer.role != Role.PEER:
+            return unexpected(peer)
+        if self._dialled.qsize() >= _WAITING:
+            return f"{_WAITING} peers have dialled that worker {self.worker} has not accepted"
+        return None
+
+    async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = await self._reception.receive(reader, writer)
+        if peer is None:
+            return
+        if peer.role == Role.RELAY:
+            await serve_relay(self._channel(peer, reader, writer), self.settings.handshake_timeout)
+            return
+        take = self._expected.pop(peer.worker, None) if peer.role == Role.WORKER else self._dialled.put_nowait
+        if take is None:  # it was given up while it shook hands
+            writer.transport.abort()
+            return
+        take(self._channel(peer, reader, writer))
+
+    def _channel(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
+        keep_alive(writer.transport, self.settings.liveness, user_timeout=False)
+        limits = peer.max_body, peer.max_buffers
+        channel = Channel(reader, writer, settings=self.settings, peer_limits=limits, peer=peer.worker)
+        channel.relays = peer.relays
+        channel.refuse_relayed()
+        self._open.add(channel)
+        if self.home.address.scheme == "tcp":  # the kernel tells of the end of a process, but not of a host's
+            watch = asyncio.ensure_future(self._watch(channel, writer.transport))
+            self._watching.add(watch)
+            watch.add_done_callback(self._watching.discard)
+        return channel
+
+    async def _watch(self, channel: Channel, transport: asyncio.WriteTransport) -> None:
+        liveness = self.settings.liveness
+        if await wait_silent(transport, liveness):
+            silent = f"the host of worker {channel.peer} was silent for {liveness:g} s (PARCS_LIVENESS)"
+            channel.abort(ConnectionLost(silent))
+
+
+def _source(host: str) -> str:
+    """Tell the address from which this host talks to another; nothing is sent. "" if there is no way."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as sock:
+            sock.connect(address)
+            return str(sock.getsockname()[0])
+    except OSError:
+        return ""
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,67 @@
+"""What a launcher does before it forks so that none of its workers has to: live a worker's life."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from aioparcs.auth import Hello, Role, new_nonce
+from aioparcs.channel import Channel
+from aioparcs.launcher import Connection, WorkerContext, adopt, new_loop
+from aioparcs.service.peer_endpoint import PeerEndpoint
+from aioparcs.service.service import Service
+from aioparcs.settings import Settings
+from aioparcs.transport import streams_of
+
+__all__ = ["Program", "prewarm"]
+
+# What a worker does with its channel, and its way to others, until it is done.
+Program = Callable[[Channel, WorkerContext, PeerEndpoint], Awaitable[None]]
+_Converse = Callable[[Awaitable[Connection], Program], Coroutine[Any, Any, int]]
+
+# Python specialises what runs a few times. Five take 3.5 ms, and ten save each worker hardly more.
+_TIMES = 5
+
+
+class _Echo(Service):
+    async def run(self) -> None:
+        async for message in self:
+            await self.send(message)
+
+
+def prewarm(settings: Settings, converse: Callable[[Awaitable[Connection], Program], Coroutine[Any, Any, int]]) -> None:
+    """
+    Run a loop, a channel and a service, and leave nothing behind but what Python has learnt, and libuv's own pipe.
+
+    Caches that are filled and code that is specialised here are memory that all workers share; else each would
+    write it for itself, and have a copy of the page: 75 of them, and 0.3 ms, in each worker's start.
+
+    Args:
+        settings: limits and deadlines.
+        converse: what a worker does with its connection and its program.
+    """
+    for _ in range(_TIMES):
+        loop = new_loop()
+        try:
+            loop.run_until_complete(_play(settings, converse))
+        finally:
+            loop.close()
+
+
+async def _play(settings: Settings, converse: _Converse) -> None:
+    ours, theirs = socket.socketpair()
+    hello = Hello(Role.RUNNER, "", -1, new_nonce(), "", settings.max_body, settings.max_buffers)
+    running = asyncio.ensure_future(converse(adopt(theirs, hello), _echo))
+    here = Channel(*await streams_of(ours), settings=settings)
+    await here.send(None)
+    await here.recv()
+    await here.aclose()
+    await running
+
+
+async def _echo(channel: Channel, place: WorkerContext, endpoint: PeerEndpoint) -> None:
+    service = _Echo()
+    service._attach(channel, place, endpoint)
+    await service._live()

@@ -1,0 +1,90 @@
+"""A worker's part in broadcasts: it gets messages from its neighbours, and passes them on while they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from types import NoneType
+from typing import Any
+
+from aioparcs.address import Address
+from aioparcs.auth import Role
+from aioparcs.channel import RELAYS, Channel, RelayBuffer, RelayMessage, encode_error, fetch, instance, optional
+from aioparcs.errors import ParcsError, ProtocolError
+from aioparcs.service.peer_endpoint import PeerEndpoint
+
+__all__ = ["RelayReceiver"]
+
+# Seconds to reach a neighbour; it listens already, so who can't be reached by then is gone.
+_NEIGHBOUR = 3.0
+# All that the origin may say of a message that it has announced, and with what.
+_VALUES = {"from": optional(instance(Address)), "release": instance(NoneType)}
+
+
+class RelayReceiver:
+    """
+    Gets the messages that come another way, each as soon as its place in line is there, whatever the program does.
+
+    Args:
+        channel: the channel whose messages they are.
+        endpoint: the way to the neighbours, and theirs to this worker.
+        origin: where the channel leads to: whoever has a message gives it to those who can't get it elsewhere.
+    """
+
+    def __init__(self, channel: Channel, endpoint: PeerEndpoint, origin: Address) -> None:
+        self._channel = channel
+        self._endpoint = endpoint
+        self._origin = origin
+        self._running: set[asyncio.Task[None]] = set()  # they end with the program, as all that it has left running
+        channel.take_relayed(self._begin)
+
+    def _begin(self, relayed: RelayMessage) -> None:
+        task = asyncio.ensure_future(self._relay(relayed))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _relay(self, relayed: RelayMessage) -> None:
+        name, channel, stream = relayed.name, self._channel, RelayBuffer(())
+        with channel.hearing(name):
+            try:
+                buffers = await relayed.allocate()
+                stream = RelayBuffer(buffers)
+                if relayed.feeds:
+                    RELAYS[name] = stream
+                    channel.tell(name, "at", await self._address())
+                told: dict[str, Any] = {}
+                await self._wait_told(name, "from", told)
+                await self._get(name, stream, told["from"])
+                channel.tell(name, "has")
+                if relayed.feeds:  # until then it is not the program's, which may change it
+                    await self._wait_told(name, "release", told)
+                relayed.settle(buffers)
+            except Exception as error:
+                channel.tell(name, "failed", encode_error(error))
+                relayed.fail(str(error) or type(error).__name__)
+            finally:
+                RELAYS.pop(name, None)
+                stream.close()
+
+    async def _wait_told(self, name: bytes, wanted: str, told: dict[str, Any]) -> None:
+        """Wait until the origin has said something, and remember all that it says until then."""
+        while wanted not in told:
+            verb, value = await self._channel.hear(name)
+            if verb not in _VALUES or not _VALUES[verb](value):
+                raise ProtocolError("an unexpected RELAY frame")
+            told[verb] = value
+
+    async def _address(self) -> Address | None:
+        try:
+            return await self._endpoint.address()
+        except ParcsError:
+            return None  # those whom it should feed turn to the origin
+
+    async def _get(self, name: bytes, stream: RelayBuffer, neighbour: Address | None) -> None:
+        """Get a message from a neighbour; what can't be got there, from its origin."""
+        if neighbour is not None:
+            try:
+                await fetch(name, stream, await self._endpoint.connect(neighbour, _NEIGHBOUR, role=Role.RELAY))
+                return
+            except ParcsError:
+                pass
+        await fetch(name, stream, await self._endpoint.connect(self._origin, role=Role.RELAY))

@@ -1,0 +1,278 @@
+"""The workers that a service starts: asked of the runner, which alone can start any, and connected to the service."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Any, NamedTuple
+
+from aioparcs import codec
+from aioparcs.auth import Role
+from aioparcs.channel import (
+    CONTROL_BODY,
+    COUNT,
+    Body,
+    Channel,
+    FrameConnection,
+    control_link,
+    describe,
+    instance,
+    list_of,
+    optional,
+    read_body,
+    record,
+)
+from aioparcs.engine import PoolState, WorkerSpec
+from aioparcs.errors import (
+    ConnectionLost,
+    HandshakeError,
+    ParcsError,
+    ProtocolError,
+    SettingError,
+    StartError,
+    WorkerLost,
+)
+from aioparcs.launcher import connect
+from aioparcs.service.peer_endpoint import PeerEndpoint
+from aioparcs.task import Task, check_file_limit
+from aioparcs.transport import keep_alive, raise_file_limit
+from aioparcs.wire import Frame, FrameType
+
+__all__ = ["SpawnClient"]
+
+# Options that mean the same on every engine, and so may be a service's choice.
+_OPTIONS = ("env", "cpus", "memory", "gpus", "per_container")
+_TEXT, _TEXTS = instance(str), list_of(instance(str))
+_NUMBER = optional(instance(int))
+
+
+def _is_problem(value: Any) -> bool:
+    return type(value) is dict and _TEXT(value.get("reason")) and _TEXTS(value.get("last_lines"))
+
+
+# All that the runner may send.
+_BODIES = {
+    FrameType.SPAWNED: Body.of(COUNT, optional(COUNT), optional(_is_problem)),
+    FrameType.STARTED: Body.of(COUNT, _TEXT, optional(record(_TEXT, _TEXTS))),
+    FrameType.EXITED: Body.of(
+        COUNT, optional(record(_TEXT, _NUMBER, _NUMBER, _TEXTS)), instance(bool), instance(bytes), least=3
+    ),
+}
+# Seconds that the runner gets to hear that this worker starts nothing more.
+_FAREWELL = 0.5
+
+
+class _Request(NamedTuple):
+    """What one start asked for."""
+
+    module: str
+    size: int
+    placed: asyncio.Future[list[Task]]
+
+
+class SpawnClient:
+    """
+    All workers that one service starts.
+
+    Args:
+        endpoint: where they come in; it knows the runner as well.
+    """
+
+    def __init__(self, endpoint: PeerEndpoint) -> None:
+        self._endpoint = endpoint
+        self._settings = endpoint.settings
+        self._tasks: dict[int, Task] = {}
+        self._requests: dict[int, _Request] = {}
+        self._next_request = 0
+        self._link: FrameConnection | None = None
+        self._opening = asyncio.Lock()
+        self._listening: asyncio.Task[None] | None = None
+
+    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+        """
+        Have the runner place workers; returns before they are connected.
+
+        Cancelling it kills them.
+
+        Raises:
+            StartError: it is certain that they can't run, or the runner doesn't let services start them.
+        """
+        _check(spec)
+        check_file_limit(spec.module, len(self._tasks) + count)
+        try:
+            link = await self._open()
+            address = await self._endpoint.address()
+        except (ConnectionLost, HandshakeError, SettingError) as error:
+            raise StartError(
+                spec.module, f"can't send the request to the runner, or can't listen for the workers: {error}"
+            ) from error
+        number, self._next_request = self._next_request, self._next_request + 1
+        placed: asyncio.Future[list[Task]] = asyncio.get_running_loop().create_future()
+        options = {name: value for name in _OPTIONS if (value := getattr(spec, name)) is not None}
+        options["per_container"] = spec.per_container or "auto"
+        body = codec.encode_inline([number, spec.module, count, options, str(address)])[0]
+        if len(body) > CONTROL_BODY:
+            raise StartError(spec.module, f"its env= takes {len(body):,} bytes; {CONTROL_BODY:,} is the limit")
+        self._requests[number] = _Request(spec.module, count, placed)
+        link.post_frame(FrameType.SPAWN, body)
+        try:
+            return await placed
+        except asyncio.CancelledError:
+            if not placed.cancelled():  # it came at the same moment
+                self._kill_all(placed.result())
+            raise
+
+    async def replace(self, spec: WorkerSpec, task: Task) -> Task:
+        """Have a worker placed where another one was that is gone; see `place`."""
+        return (await self.place(spec, 1))[0]
+
+    def let_go(self) -> None:
+        """Keep nothing for replacements: the runner never does so for a service."""
+
+    def pooled(self, state: PoolState) -> None:
+        """Tell nobody: the runner's watchers see its own pools."""
+
+    def note(self, module: str, text: str) -> None:
+        """Print what people should know, as any output of this worker."""
+        print(f"{module}: {text}", file=sys.stderr)
+
+    warning = note
+
+    async def aclose(self) -> None:
+        """Wait for all workers to finish, for ``close_timeout`` seconds at the longest. Cancelling it kills them."""
+        if self._link is None:
+            return
+        try:
+            tasks = list(self._tasks.values())
+            await asyncio.gather(*(task.shutdown() if task.is_connected else task.kill() for task in tasks))
+            await self._link.aclose(_FAREWELL)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection to the runner, which kills all that is left at once."""
+        if self._listening:
+            self._listening.cancel()
+        if self._link:
+            self._link.abort()
+
+    async def _open(self) -> FrameConnection:
+        async with self._opening:
+            if self._link is None:
+                raise_file_limit()
+                reader, writer, _ = await connect(
+                    self._endpoint.home, Role.PARENT, self._endpoint.worker, self._settings
+                )
+                # No user timeout: this side may compute for long without reading.
+                keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
+                self._link = control_link(reader, writer, self._settings)
+                self._listening = asyncio.create_task(self._listen(self._link))
+        if self._listening and self._listening.done():
+            raise ConnectionLost("the connection to it has ended")
+        return self._link
+
+    async def _listen(self, link: FrameConnection) -> None:
+        """Hear the runner until the connection ends."""
+        try:
+            while True:
+                self._hear(link, await link.recv_frame())
+        except ParcsError as error:  # the end of the connection, mostly
+            if isinstance(error, ProtocolError):
+                link.abort()
+            self._lose(f"the connection to the runner has ended: {error}")
+        except Exception as error:
+            asyncio.get_running_loop().call_exception_handler({"message": "hearing the runner", "exception": error})
+            link.abort()
+            self._lose(f"the connection to the runner has ended: {type(error).__name__}: {error}")
+
+    def _hear(self, link: FrameConnection, frame: Frame) -> None:
+        number, *values = read_body(frame, _BODIES)
+        if frame.type == FrameType.SPAWNED:
+            self._hear_placed(link, number, *values)
+        elif task := self._tasks.get(number):
+            (self._hear_start if frame.type == FrameType.STARTED else self._hear_end)(task, *values)
+
+    def _hear_placed(self, link: FrameConnection, number: int, first: int | None, error: dict[str, Any] | None) -> None:
+        request = self._requests.pop(number, None)
+        if request is None or (first is None) is (error is None):
+            raise ProtocolError(f"SPAWNED answers request {number} with {first} and {describe(error)}")
+        module, size, placed = request
+        if error or first is None:
+            if error and not placed.done():
+                placed.set_exception(StartError(module, error["reason"], tuple(error["last_lines"])))
+            return
+        tasks = [Task(module, first + i, i, size, self._settings, self._kill) for i in range(size)]
+        for task in tasks:
+            self._expect(link, task)
+        self._tell(link, FrameType.SPAWNED, number)
+        if placed.done():
+            self._kill_all(tasks)
+        else:
+            placed.set_result(tasks)
+
+    def _expect(self, link: FrameConnection, task: Task) -> None:
+        self._tasks[task.worker] = task
+
+        def take(channel: Channel) -> None:
+            if task.connect(channel):
+                self._tell(link, FrameType.STARTED, task.worker)
+            else:
+                channel.abort()  # it was given up while it shook hands
+
+        self._endpoint.expect(task.worker, take)
+        task.on_settled(lambda task: self._endpoint.forget(task.worker))
+
+    def _hear_start(self, task: Task, node: str, problem: list[Any] | None) -> None:
+        task.node = node
+        if problem:
+            reason, last_lines = problem
+            task.give_up(reason, tuple(last_lines))
+
+    def _hear_end(self, task: Task, how: list[Any] | None, cut: bool, unsent_results: bytes) -> None:
+        del self._tasks[task.worker]
+        task.unsent_results = unsent_results
+        lost = None
+        if how:
+            reason, exitcode, number, last_lines = how
+            lost = WorkerLost(task.name, reason, exitcode=exitcode, signal=number, last_lines=tuple(last_lines))
+        task.end(lost, cut=cut)
+
+    def _lose(self, reason: str) -> None:
+        """Take note that the runner, if it is still there, kills all of them."""
+        for request in self._requests.values():
+            if not request.placed.done():
+                request.placed.set_exception(StartError(request.module, reason))
+        self._requests.clear()
+        for task in self._tasks.values():
+            task.give_up(reason)
+            task.end(WorkerLost(task.name, f"is lost: {reason}"), cut=True)
+        self._tasks.clear()
+
+    def _kill(self, task: Task, number: int) -> None:
+        if self._link:
+            self._tell(self._link, FrameType.KILL, task.worker, number)
+
+    def _kill_all(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            self._kill(task, signal.SIGKILL)
+
+    @staticmethod
+    def _tell(link: FrameConnection, type: FrameType, *values: Any) -> None:
+        link.post_frame(type, codec.encode_inline(list(values))[0])
+
+
+def _check(spec: WorkerSpec) -> None:
+    """
+    Refuse what only a runner may choose.
+
+    Raises:
+        StartError: an option is none of a service's.
+    """
+    for name, is_asked in {
+        'wire="v1"': spec.wire == "v1",
+        "swarm=": bool(spec.swarm),
+        "a path as a module's name": bool(spec.folder),
+    }.items():
+        if is_asked:
+            raise StartError(spec.module, f"{name} is for its runner to choose, not for a service")

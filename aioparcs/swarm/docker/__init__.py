@@ -1,0 +1,1 @@
+"""Docker's API: the one place that speaks to it."""

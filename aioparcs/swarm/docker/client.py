@@ -1,0 +1,274 @@
+"""
+What a job asks of the Docker API: the calls of the Swarm, with their errors made this package's own.
+
+All that aiodocker has no public method for is here, and nothing of a job's rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import aiodocker
+import aiohttp
+
+from aioparcs.errors import ClusterError
+from aioparcs.swarm.docker.endpoint import DockerEndpoint, find_leader, open_docker, to_cluster_error
+from aioparcs.swarm.docker.labels import JOB, ROLE
+from aioparcs.swarm.docker.logs import LogLine, parse_logs
+
+__all__ = ["Record", "SwarmClient", "open_swarm", "wait_until"]
+
+Record = Mapping[str, Any]
+
+# Requests that change something and are under way at once: Docker works on each for up to 20 s. Over ssh each is
+# a process on the leader, and sshd allows ten.
+_AT_ONCE, _AT_ONCE_SSH = 16, 8
+_TRIES, _PAUSE = 3, 0.5
+_SILENCE = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=5)  # a log may hang for ever: its node is down
+_DIGEST = aiohttp.ClientTimeout(total=30)  # a registry that doesn't answer
+
+
+class SwarmClient:
+    """
+    A Swarm's leader, as a job sees it.
+
+    Every method raises `ClusterError` when the leader can't be reached or refuses.
+
+    Args:
+        docker: an open client.
+        leader: where it is.
+
+    Attributes:
+        docker: the client.
+        leader: where it is.
+    """
+
+    def __init__(self, docker: aiodocker.Docker, leader: DockerEndpoint) -> None:
+        self.docker = docker
+        self.leader = leader
+        self._changing = asyncio.Semaphore(_AT_ONCE_SSH if leader.url.startswith("ssh:") else _AT_ONCE)
+
+    # The cluster
+
+    async def info(self) -> Record:
+        """Tell what the leader says of itself and of its Swarm."""
+        with self._asking():
+            return await self.docker.system.info()
+
+    async def check_manager(self) -> Record:
+        """
+        Tell what the leader says of itself, if it is a manager of a Swarm.
+
+        Raises:
+            ClusterError: it is not; says which node is.
+        """
+        info = await self.info()
+        swarm = info["Swarm"]
+        if swarm.get("ControlAvailable"):
+            return info
+        managers = ", ".join(peer["Addr"].rpartition(":")[0] for peer in swarm.get("RemoteManagers") or ())
+        if managers:
+            advice = f"name a manager in LEADER_URL; this node knows {managers}"
+            raise ClusterError(self.leader.shown, f"{info['Name']} is a worker node of the Swarm", advice)
+        advice = "make one with `docker swarm init`, or name its manager in LEADER_URL"
+        raise ClusterError(self.leader.shown, f"{info['Name']} is not part of a Swarm", advice)
+
+    async def nodes(self) -> list[Record]:
+        """List the nodes."""
+        with self._asking():
+            return list(await self.docker.nodes.list())
+
+    async def network(self, name: str) -> Record | None:
+        """Describe a network; None if there is none of that name."""
+        with self._asking():
+            found = await self.docker.networks.list(filters={"name": [name]})
+        exact = [one for one in found if one["Name"] == name]  # the filter takes parts of names too
+        return exact[0] if exact else None
+
+    async def networks(self) -> list[Record]:
+        """List the networks that the leader knows: those of the Swarm, and its own."""
+        with self._asking():
+            return list(await self.docker.networks.list())
+
+    async def create_network(self, spec: Record) -> None:
+        """Make a network."""
+        with self._asking():
+            await self.docker.networks.create(dict(spec))
+
+    async def digest(self, image: str, headers: Mapping[str, str]) -> str:
+        """
+        Ask an image's registry, through the leader, for its digest.
+
+        Raises:
+            ClusterError: it isn't there, or the registry can't be asked.
+        """
+        with self._asking():
+            found = await self.docker._query_json(f"distribution/{image}/json", headers=headers, timeout=_DIGEST)
+        return str(found["Descriptor"]["digest"])
+
+    async def has_image(self, image: str) -> bool:
+        """Tell whether the leader itself has an image."""
+        found = False
+        with self._asking(absent=True):
+            await self.docker.images.inspect(image)
+            found = True
+        return found
+
+    # Services
+
+    async def create_service(self, spec: Record, headers: Mapping[str, str]) -> str:
+        """
+        Make a Swarm service; returns its ID.
+
+        Its name makes it safe to ask again when no answer came: the service may exist all the same.
+        """
+        body = json.dumps(spec)
+        async with self._changing:
+            for turn in range(_TRIES):
+                try:
+                    made = await self.docker._query_json("services/create", method="POST", data=body, headers=headers)
+                    return str(made["ID"])
+                except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError) as error:
+                    status = getattr(error, "status", 900)
+                    if status == 409 and turn:  # it was made, by the request whose answer was lost
+                        with self._asking():
+                            return str((await self.docker.services.inspect(spec["Name"]))["ID"])
+                    if status < 500 or turn + 1 == _TRIES:
+                        raise to_cluster_error(self.leader, error) from error
+                await asyncio.sleep(_PAUSE * 2**turn)  # Docker elects a new leader, or is overloaded
+        raise AssertionError("the last try returns or raises")
+
+    async def services(self, job: str | None = None) -> list[Record]:
+        """List the Swarm services of one job, or of all."""
+        with self._asking():
+            return list(await self.docker.services.list(filters={"label": _label(job)}))
+
+    async def remove_service(self, name: str) -> None:
+        """Remove a Swarm service, by name or ID; one that is gone already is fine."""
+        async with self._changing:
+            for turn in range(_TRIES):
+                try:
+                    with self._asking(absent=True):
+                        await self.docker.services.delete(name)
+                    return
+                except ClusterError:
+                    if turn + 1 == _TRIES:
+                        raise
+                await asyncio.sleep(_PAUSE * 2**turn)
+
+    # Tasks
+
+    async def tasks(self, job: str | None = None) -> list[Record]:
+        """List the tasks of one job's services, or of all jobs'; a removed service's are there until they end."""
+        with self._asking():
+            return list(await self.docker.tasks.list(filters={"label": _label(job)}))
+
+    async def reachable_tasks(self, job: str) -> list[Record]:
+        """List a job's tasks without those on nodes that are down: nobody can tell when these end."""
+        tasks = await self.tasks(job)
+        down = {node["ID"] for node in await self.nodes() if node["Status"]["State"] != "ready"} if tasks else set()
+        return [task for task in tasks if task.get("NodeID") not in down]
+
+    async def all_tasks(self) -> list[Record]:
+        """List every task that is meant to run, whoever's it is."""
+        with self._asking():
+            return list(await self.docker.tasks.list(filters={"desired-state": ["running"]}))
+
+    async def containers(self, job: str, role: str | None = None) -> list[Record]:
+        """List the containers of a job that the leader itself has, running or not: of all, or of one role."""
+        labels = [*_label(job), *([f"{ROLE}={role}"] if role else [])]
+        with self._asking():
+            found = await self.docker.containers.list(all=True, filters=json.dumps({"label": labels}))
+        return [container._container for container in found]
+
+    async def container_lines(self, task: str, *, since: int = 0, tail: str = "all") -> list[LogLine]:
+        """
+        Fetch what a task has printed, in order; nothing if it is gone.
+
+        Docker may never end its answer, when a node is down: after five seconds of silence what has come counts.
+
+        Args:
+            task: the task.
+            since: the ``time`` of a line, for it and what came later; 0 for all.
+            tail: how many of the last lines, "all" for all.
+        """
+        moment = f"{since // 10**9}.{since % 10**9:09}"
+        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "since": moment, "tail": tail}
+        data = bytearray()
+        with self._asking(absent=True):
+            try:
+                async with self.docker._query(f"tasks/{task}/logs", params=params, timeout=_SILENCE) as response:
+                    async for chunk in response.content.iter_any():
+                        data += chunk
+            except TimeoutError:
+                pass  # aiohttp has closed the connection
+        return parse_logs(bytes(data))
+
+    # Secrets
+
+    async def create_secret(self, name: str, text: str, labels: Mapping[str, str]) -> str:
+        """Make a secret; returns its ID."""
+        with self._asking():
+            return str((await self.docker.secrets.create(name, text, labels=labels))["ID"])
+
+    async def secrets(self, job: str | None = None) -> list[Record]:
+        """List the secrets of one job, or of all."""
+        with self._asking():
+            return list(await self.docker.secrets.list(filters={"label": _label(job)}))
+
+    async def remove_secret(self, secret: str) -> None:
+        """Remove a secret; one that is gone already is fine."""
+        with self._asking(absent=True):
+            await self.docker.secrets.delete(secret)
+
+    @contextmanager
+    def _asking(self, *, absent: bool = False) -> Iterator[None]:
+        """Translate what goes wrong; with ``absent`` it doesn't matter that a thing isn't there."""
+        try:
+            yield
+        except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError) as error:
+            if absent and getattr(error, "status", None) == 404:
+                return
+            raise to_cluster_error(self.leader, error) from error
+
+
+@asynccontextmanager
+async def open_swarm(url: str | None = None, *, check: bool = True) -> AsyncIterator[SwarmClient]:
+    """
+    Open a Swarm's leader, and let go of it when the block is left.
+
+    Args:
+        url: the leader's address, None to look for it, see `find_leader`.
+        check: refuse a Docker that is no manager of a Swarm.
+
+    Raises:
+        ClusterError: it can't be reached, or is no manager.
+        SettingError: its address makes no sense.
+    """
+    leader = find_leader(url)
+    async with open_docker(leader) as docker:
+        swarm = SwarmClient(docker, leader)
+        if check:
+            await swarm.check_manager()
+        yield swarm
+
+
+async def wait_until(condition: Callable[[], Any], timeout: float) -> bool:
+    """Ask again and again, ever less often, until a condition holds; False when it doesn't in time."""
+    pause = 0.1
+    try:
+        async with asyncio.timeout(timeout):
+            while not await condition():
+                await asyncio.sleep(pause)
+                pause = min(1.5 * pause, 1.0)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _label(job: str | None) -> list[str]:
+    return [JOB if job is None else f"{JOB}={job}"]

@@ -1,0 +1,129 @@
+"""A container on every node for some seconds: can they be started, and what can they reach?"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from aioparcs.swarm.docker.client import Record, SwarmClient, wait_until
+from aioparcs.swarm.docker.credentials import pull_auth_header
+from aioparcs.swarm.docker.labels import DEADLINE, MODULE, ROLE, RUNNER, job_labels, runner_identity, stack
+from aioparcs.swarm.docker.task_state import is_over, launcher_state, node_names
+from aioparcs.swarm.jobs.jobs import remove_job
+
+__all__ = ["Finding", "probe"]
+
+# Seconds until every node should have answered: a node pulls the image first.
+_DEADLINE = 60.0
+_SECOND = 10**9
+_TOLD = 64  # an exit code from here on is the probe's own: one bit for each target that it can't reach
+
+# Runs in the base image. Its exit code is the answer, which Docker tells with the task's state; the lines are the why.
+_PROGRAM = f"""
+import socket, sys
+code = 0
+for bit, target in enumerate(sys.argv[1:]):
+    host, _, port = target.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 5).close()
+    except OSError as error:
+        print(f"{{target}}: {{error}}")
+        code |= 1 << bit
+sys.exit(code and {_TOLD} + code)
+"""
+
+
+class Finding(NamedTuple):
+    """
+    What one node's probe has found.
+
+    Attributes:
+        node: the node's name.
+        problem: why its container did not run to its end, "" if it did.
+        unreachable: what its container could not reach, and why.
+    """
+
+    node: str
+    problem: str
+    unreachable: Mapping[str, str]
+
+
+async def probe(swarm: SwarmClient, image: str, targets: tuple[str, ...], network: Record | None) -> list[Finding]:
+    """
+    Have a container on every node that takes work dial some addresses.
+
+    Its Swarm service is removed whatever happens, also when this is cancelled; if even that fails, the next command
+    sweeps it.
+
+    Args:
+        swarm: the leader.
+        image: the base image.
+        targets: ``HOST:PORT`` each.
+        network: the overlay network that they are to be on, or None.
+
+    Raises:
+        ClusterError: the leader can't be asked, or refuses.
+    """
+    nodes = node_names(node for node in await swarm.nodes() if _takes_work(node))
+    job = f"doctor-{secrets.token_hex(4)}"
+    tasks: dict[str, Record] = {}
+    try:
+        headers = await asyncio.to_thread(pull_auth_header, image)
+        await swarm.create_service(_spec(job, image, targets, network), headers)
+
+        async def have_ended() -> bool:
+            tasks.update({task["NodeID"]: task for task in await swarm.tasks(job) if task.get("NodeID")})
+            return all(node in tasks and is_over(tasks[node]) for node in nodes)
+
+        await wait_until(have_ended, _DEADLINE)
+        found = [_finding(swarm, tasks.get(node), name, targets, nodes) for node, name in nodes.items()]
+        return sorted(await asyncio.gather(*found))
+    finally:
+        await remove_job(swarm, job)
+
+
+def _takes_work(node: Record) -> bool:
+    return bool(node["Status"]["State"] == "ready" and node["Spec"]["Availability"] == "active")
+
+
+def _spec(job: str, image: str, targets: tuple[str, ...], network: Record | None) -> dict[str, Any]:
+    labels = {**job_labels(job), ROLE: "probe", MODULE: "doctor", RUNNER: runner_identity()}
+    labels[DEADLINE] = f"{time.time() + _DEADLINE:.0f}"
+    return {
+        "Name": f"{stack(job)}_probe",
+        "Labels": labels,
+        "Mode": {"Global": {}},
+        "EndpointSpec": {"Mode": "dnsrr"},
+        "TaskTemplate": {
+            "ContainerSpec": {
+                "Image": image,
+                "Command": ["python", "-c", _PROGRAM, *targets],
+                "Labels": labels,
+                "Init": True,
+                "StopGracePeriod": _SECOND,
+                "Healthcheck": {"Test": ["NONE"]},
+            },
+            "Networks": [{"Target": network["Id"]}] if network else [],
+            "RestartPolicy": {"Condition": "none"},
+        },
+    }
+
+
+async def _finding(swarm: SwarmClient, task: Record | None, node: str, targets: tuple[str, ...],
+                   nodes: Mapping[str, str]) -> Finding:  # fmt: skip
+    if task is None:
+        return Finding(node, f"Docker has made no task for it within {_DEADLINE:g} s", {})
+    state = launcher_state(0, task, nodes)
+    if state.exitcode == 0:
+        return Finding(node, "", {})
+    code = state.exitcode or 0
+    if not _TOLD < code < _TOLD + 2 ** len(targets):
+        late = "" if is_over(task) else f" ({_DEADLINE:g} s)"
+        return Finding(node, f"{state.reason or 'its container has not ended'}{late}", {})
+    lines = [line.text for line in await swarm.container_lines(task["ID"])]
+    whys = {target: line.partition(f"{target}: ")[2] for line in lines for target in targets if line.startswith(target)}
+    missed = [target for bit, target in enumerate(targets) if (code - _TOLD) >> bit & 1]
+    return Finding(node, "", {target: whys.get(target, "no answer") for target in missed})

@@ -1,0 +1,1 @@
+"""The engine of a Docker Swarm: workers as its services."""

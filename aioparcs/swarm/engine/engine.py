@@ -1,0 +1,271 @@
+"""The swarm engine: launchers are containers, the replicas of Swarm services."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from aioparcs.address import Address
+from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
+from aioparcs.errors import ClusterError, StartError
+from aioparcs.swarm.docker.client import Record, SwarmClient, open_swarm, wait_until
+from aioparcs.swarm.docker.credentials import pull_auth_header
+from aioparcs.swarm.docker.labels import ROLE, RUNNER, job_labels, runner_identity, stack
+from aioparcs.swarm.engine.advertise import AdvertisedAddress, find_advertised_address, original_leader, subnets
+from aioparcs.swarm.engine.images import Images
+from aioparcs.swarm.engine.monitor import TaskMonitor
+from aioparcs.swarm.engine.placement import (
+    check_free_addresses,
+    find_gpu_kind,
+    find_networks,
+    network_name,
+    workers_per_container,
+)
+from aioparcs.swarm.engine.service_spec import (
+    LOG_DRIVER,
+    READABLE,
+    ServiceContext,
+    check_options,
+    service_name,
+    service_spec,
+)
+from aioparcs.swarm.jobs.jobs import CONTAINERS_GO, has_no_containers
+from aioparcs.transport import Listener, listen
+
+__all__ = ["SwarmEngine"]
+
+_V1_PORT = 4444
+# Seconds that the containers of a job that is over get to be gone: each needs two, and 200 of them share two cores.
+_REMOVAL = 60.0
+
+
+class SwarmEngine:
+    """
+    Runs launchers as containers on a Docker Swarm.
+
+    Each request is one Swarm service; its replicas dial the runner, so that there is nothing to look up and no
+    port to open on a worker. The runner may be inside the overlay network or outside of it, as long as the nodes
+    can reach its address.
+
+    Args:
+        leader: the address of a manager's Docker API; by default ``LEADER_URL``, else what Docker's own command
+            line would use.
+        overlay: whether workers join the overlay network (``PARCS_NETWORK``, ``parcs`` by default), which peer
+            channels need; by default they do if the runner is on it. Without it they start twice as fast.
+    """
+
+    def __init__(self, leader: str | None = None, *, overlay: bool | None = None) -> None:
+        self._leader = leader
+        self._overlay = overlay
+        self._resources = AsyncExitStack()
+        self._swarm: SwarmClient
+        self._images: Images
+        self._watch: TaskMonitor | None = None
+        self._job: Job
+        self._reach: AdvertisedAddress
+        self._node_address = ""  # the leader's, as other nodes know it
+        self._network: Record | None = None
+        self._secret: tuple[str, str] | None = None
+        self._launchers = 0
+        self._services: dict[int, str] = {}  # the ID of each group's service, by the group's first launcher
+        self._made: set[str] = set()  # the names of all of them, also those whose group nobody waited for
+        self._requests: set[asyncio.Task[str]] = set()
+        self._closed = False
+
+    async def listen(self, on_connect: Callable[[Any, Any], Awaitable[None]], *, tls: bool) -> Listener:
+        """
+        Find the leader, and listen where the nodes can reach this process.
+
+        Raises:
+            ClusterError: the leader can't be reached, or is no manager of a Swarm.
+            SettingError: an address in the environment makes no sense.
+        """
+        self._swarm = await self._resources.enter_async_context(open_swarm(self._leader, check=False))
+        info = await self._swarm.check_manager()
+        self._network = await self._swarm.network(network_name())
+        self._node_address = info["Swarm"]["NodeAddr"]
+        self._reach = find_advertised_address(self._swarm.leader, self._network, self._node_address)
+        listener = await listen(Address("tcp", "0.0.0.0", self._reach.port), on_connect, tls=tls)
+        listener.address = listener.address._replace(host=self._reach.host)
+        return listener
+
+    async def open(self, job: Job) -> None:
+        """Begin a job: its token becomes a secret of the Swarm."""
+        self._job, leader = job, self._swarm.leader
+        if leader.is_open:
+            text = f"{leader.shown} gives root on the cluster to anyone who can reach it; safer: {leader.safer}"
+            job.observer.warning("swarm", text)
+        self._images = Images(self._swarm, job.folders)
+        self._watch = TaskMonitor(self._swarm, job.id, job.observer)
+        name, labels = _token_name(job.id), {**job_labels(job.id), RUNNER: runner_identity()}
+        self._secret = await self._swarm.create_secret(name, job.token.hex(), labels), name
+
+    async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
+        """
+        Have workers placed, as one Swarm service.
+
+        Cancelling it still makes the service, which `aclose` removes.
+
+        Raises:
+            StartError: there is no such image or network, too few addresses, or Docker refuses the specification.
+            SettingError: ``swarm=`` makes no sense.
+        """
+        check_options(spec)
+        try:
+            if not spec.per_container:
+                spec = workers_per_container(spec, count, await self._swarm.nodes())
+            containers = -(-count // spec.per_container)
+            slot, self._launchers = self._launchers, self._launchers + containers
+            image = await self._images.find(spec.module, spec.folder)
+            around = await self._surroundings(spec, image, slot, range(first, first + count))
+            headers = await asyncio.to_thread(pull_auth_header, image)
+            service = await self._create(service_spec(spec, containers, around), headers)
+        except ClusterError as error:
+            raise StartError(spec.module, str(error)) from error
+        group = WorkerGroup(spec, first, count, tuple(_placements(spec, slot, first, count)))
+        self._services[slot] = service
+        assert self._watch
+        self._watch.add(service, group)
+        return group
+
+    def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
+        """Tell what becomes of the group's tasks."""
+        assert self._watch
+        return self._watch.states(self._services[group.placements[0].launcher])
+
+    async def address(self, launcher: int) -> Address:
+        """
+        Wait until a service of the original PARCS runs, and tell its address in the overlay.
+
+        Raises:
+            StartError: it has failed.
+        """
+        assert self._watch
+        task = await self._watch.wait_task(launcher)
+        for attachment in task.get("NetworksAttachments") or ():
+            if self._network and attachment["Network"]["ID"] == self._network["Id"]:
+                return Address("tcp", attachment["Addresses"][0].partition("/")[0], _V1_PORT)
+        raise StartError("service", str(task["Status"].get("Err") or "it has no address in the overlay network"))
+
+    def look(self) -> None:
+        """Ask the leader at once."""
+        if self._watch:
+            self._watch.look()
+
+    async def stop(self, group: WorkerGroup) -> None:
+        """Remove the group's service; its containers end within seconds."""
+        if service := self._services.get(group.placements[0].launcher):
+            await self._swarm.remove_service(service)
+
+    async def release(self, group: WorkerGroup) -> None:
+        """Remove the group's service: its containers would wait for nothing until the job ends."""
+        await self.stop(group)
+        first = group.placements[0].launcher
+        self._services.pop(first, None)  # a job may start workers for days
+        self._made.discard(service_name(self._job.id, group.spec.module, first))
+
+    async def post_mortem(self, launcher: int) -> tuple[str, ...]:
+        """The last lines that a launcher itself printed, from Docker's log of its task."""
+        task = self._watch.task(launcher) if self._watch else None
+        if task is None or not (task["Status"].get("ContainerStatus") or {}).get("ContainerID"):
+            return ()
+        try:
+            lines = await self._swarm.container_lines(task["ID"], tail=str(self._job.settings.last_lines))
+        except ClusterError as error:
+            return (f"(its output can't be read: {error.reason})",)  # it is a help, and no reason to fail
+        driver = task["Spec"].get("LogDriver", LOG_DRIVER)["Name"]
+        if not lines and driver not in READABLE:
+            return (f"(nothing can be read back from the log driver {driver!r}, if it printed anything)",)
+        return tuple(line.text for line in lines)
+
+    async def aclose(self) -> None:
+        """Leave nothing of the job on the Swarm: no service, no container, no secret."""
+        self._closed = True
+        try:
+            if self._watch:
+                await self._images.aclose()
+                await asyncio.gather(*self._requests, return_exceptions=True)
+                await self._watch.aclose()
+                await self._remove()
+        finally:
+            await self._resources.aclose()
+
+    async def _remove(self) -> None:
+        """Remove all of it; what can't be removed keeps nothing else, and doesn't hide why the job ended."""
+        job = self._job.id
+        try:
+            removing = [self._swarm.remove_service(name) for name in self._made]
+            failures = await asyncio.gather(*removing, return_exceptions=True)
+            await self._swarm.remove_secret(_token_name(job))
+            for failure in failures:
+                if isinstance(failure, BaseException):
+                    raise failure
+            is_over = await wait_until(self._is_empty, _REMOVAL)
+            await wait_until(lambda: has_no_containers(self._swarm, job, "worker"), CONTAINERS_GO)
+        except ClusterError as error:
+            self._job.observer.warning("swarm", f"{error}; aioparcs rm {job}")
+            return
+        if not is_over:
+            self._job.observer.warning("swarm", f"containers are still ending; see docker stack ps {stack(job)}")
+
+    async def _is_empty(self) -> bool:
+        tasks = await self._swarm.reachable_tasks(self._job.id)
+        return not any(task["Spec"]["ContainerSpec"]["Labels"].get(ROLE) == "worker" for task in tasks)
+
+    async def _surroundings(self, spec: WorkerSpec, image: str, slot: int, workers: range) -> ServiceContext:
+        original = spec.wire == "v1"
+        overlay = original or (self._reach.overlay if self._overlay is None else self._overlay)
+        if original and not self._reach.overlay:
+            raise StartError(
+                spec.module,
+                "the original wire needs a runner that can dial its services: run it as a Swarm service on the "
+                f"network {network_name()!r} (aioparcs run --on swarm)",
+            )
+        networks = await find_networks(self._swarm, spec, self._network if overlay else None, wanted=overlay)
+        if overlay and self._network:
+            await check_free_addresses(self._swarm, spec, self._network, -(-len(workers) // spec.per_container))
+        return ServiceContext(
+            self._job,
+            image,
+            slot,
+            workers,
+            None if original else self._secret,
+            networks,
+            original_leader(self._swarm.leader, self._node_address) if original else "",
+            time.time() + self._job.settings.start_timeout,
+            runner_identity(),
+            ",".join(subnets(self._network)) if overlay and self._network else "",
+            await find_gpu_kind(self._swarm, spec) if spec.gpus else "",
+        )
+
+    async def _create(self, spec: dict[str, Any], headers: dict[str, str]) -> str:
+        """Make a service that this engine knows of, also when whoever waits for it is cancelled."""
+
+        async def create() -> str:
+            self._made.add(spec["Name"])  # before: Docker may make it and the answer be lost
+            return await self._swarm.create_service(spec, headers)
+
+        if self._closed:
+            raise StartError(spec["Name"], "its runner has ended")
+        request = asyncio.ensure_future(create())
+        self._requests.add(request)
+        request.add_done_callback(self._requests.discard)
+        return await asyncio.shield(request)
+
+
+def _token_name(job: str) -> str:
+    return f"{stack(job)}_token"
+
+
+def _placements(spec: WorkerSpec, slot: int, first: int, count: int) -> list[Placement]:
+    """Share workers out: ``per_container`` to each launcher, the last gets what is left."""
+    size = spec.per_container
+    # Docker keeps the limits of a container; its launcher keeps those of each worker from the others'.
+    limits = {"memory": spec.memory} if spec.memory is not None and size > 1 else {}
+    return [
+        Placement(slot + turn, first + begin, min(size, count - begin), limits)
+        for turn, begin in enumerate(range(0, count, size))
+    ]

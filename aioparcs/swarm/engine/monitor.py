@@ -1,0 +1,158 @@
+"""The watch over a job's tasks: one poll for all of them, since Docker tells nobody what becomes of a task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from time import monotonic
+
+from aioparcs.engine import LauncherState, Observer, WorkerGroup
+from aioparcs.errors import ClusterError
+from aioparcs.swarm.docker.client import Record, SwarmClient
+from aioparcs.swarm.docker.task_state import drained_nodes, is_over, launcher_state, newest, node_names
+
+__all__ = ["FIRST_PAUSE", "TaskMonitor", "next_delay"]
+
+# Seconds between two polls: at first, and at the longest. Each costs the leader a few kilobytes a task.
+FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
+# Seconds until a service that Docker has accepted must have tasks: they are made a moment after it.
+_TASKS_APPEAR = 10.0
+
+
+def next_delay(pause: float) -> float:
+    """Tell the pause after the next poll, in seconds, from the one before it."""
+    return min(1.3 * pause, _LONGEST_PAUSE)
+
+
+class TaskMonitor:
+    """
+    Polls the leader, and tells each group what becomes of its launchers.
+
+    Args:
+        swarm: the leader.
+        job: the job's name.
+        observer: who watches; told when the leader can't be asked.
+    """
+
+    def __init__(self, swarm: SwarmClient, job: str, observer: Observer) -> None:
+        self._swarm = swarm
+        self._job = job
+        self._observer = observer
+        self._groups: dict[str, _Group] = {}  # by the ID of the service
+        self._nodes: dict[str, str] = {}
+        self._hurry = asyncio.Event()
+        self._polling = asyncio.create_task(self._poll())
+
+    def add(self, service: str, group: WorkerGroup) -> None:
+        """Watch the tasks of a service."""
+        self._groups[service] = _Group(group)
+        self._hurry.set()
+
+    def look(self) -> None:
+        """Poll at once, and often for a while."""
+        self._hurry.set()
+
+    def task(self, launcher: int) -> Record | None:
+        """Give the newest task of a launcher, as it was last seen."""
+        return next((group.seen[launcher] for group in self._groups.values() if launcher in group.seen), None)
+
+    async def wait_task(self, launcher: int) -> Record:
+        """Wait until a launcher's task runs, or is over."""
+        group = next(group for group in self._groups.values() if launcher in group.launchers)
+        while True:
+            task = group.seen.get(launcher)
+            if task and (task["Status"]["State"] == "running" or is_over(task)):
+                return task
+            await group.changed()
+
+    async def states(self, service: str) -> AsyncIterator[LauncherState]:
+        """Tell what becomes of a group's launchers, until all of them are gone."""
+        group = self._groups[service]
+        left = set(group.launchers)
+        while left:
+            state = await group.news.get()
+            if state.state in ("failed", "gone"):
+                left.discard(state.launcher)
+            yield state
+        del self._groups[service]  # a job may start workers for days
+
+    async def aclose(self) -> None:
+        """Stop."""
+        self._polling.cancel()
+        await asyncio.gather(self._polling, return_exceptions=True)
+
+    async def _poll(self) -> None:
+        pause, complained = FIRST_PAUSE, False
+        while True:
+            self._hurry.clear()  # before the look: who asks during it wants another one
+            try:
+                await self._look_around()
+                complained = False
+            except (
+                ClusterError,
+                LookupError,
+                ValueError,
+            ) as error:  # away, or out of order: workers go on
+                if not complained:
+                    self._observer.warning("swarm", f"{error}; trying again")
+                complained = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._hurry.wait()
+            pause = FIRST_PAUSE if self._hurry.is_set() else next_delay(pause)
+
+    async def _look_around(self) -> None:
+        waiting = {service: group for service, group in self._groups.items() if not group.is_over}
+        if not waiting:
+            return
+        tasks = await self._swarm.tasks(self._job)
+        unknown = any(task.get("NodeID") and task["NodeID"] not in self._nodes for task in tasks)
+        drained: frozenset[str] = frozenset()
+        if unknown or any(task["Status"]["State"] == "shutdown" for task in tasks):
+            nodes = await self._swarm.nodes()
+            self._nodes, drained = node_names(nodes), drained_nodes(nodes)
+        for service, group in waiting.items():
+            group.update([task for task in tasks if task["ServiceID"] == service], self._nodes, drained)
+
+
+class _Group:
+    """One service's tasks, as they were last seen, and what has not been told of them."""
+
+    def __init__(self, group: WorkerGroup) -> None:
+        self.launchers = [placement.launcher for placement in group.placements]
+        self.news: asyncio.Queue[LauncherState] = asyncio.Queue()
+        self.seen: dict[int, Record] = {}
+        self._told: dict[int, LauncherState] = {}
+        self._since = monotonic()
+        self._changed = asyncio.Event()
+
+    @property
+    def is_over(self) -> bool:
+        """True when all launchers are known to be gone."""
+        return sum(state.state in ("failed", "gone") for state in self._told.values()) == len(self.launchers)
+
+    async def changed(self) -> None:
+        """Wait for the next look."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    def update(self, tasks: list[Record], nodes: dict[str, str], drained: frozenset[str]) -> None:
+        """Compare with what was seen before, and queue what is new."""
+        found = newest(tasks)
+        for slot, launcher in enumerate(self.launchers, 1):
+            if slot in found:
+                self.seen[launcher] = found[slot]
+                self._tell(launcher_state(launcher, found[slot], nodes, drained))
+            elif launcher in self.seen:
+                self._tell(LauncherState(launcher, "gone", "was removed from the Swarm"))
+            elif monotonic() - self._since > _TASKS_APPEAR:
+                self._tell(LauncherState(launcher, "placed", "Docker has made no task for it yet"))
+        self._changed.set()
+
+    def _tell(self, state: LauncherState) -> None:
+        told = self._told.get(state.launcher)
+        if told == state or (told and told.state in ("failed", "gone")):
+            return
+        self._told[state.launcher] = state
+        self.news.put_nowait(state)

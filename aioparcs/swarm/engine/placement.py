@@ -1,0 +1,100 @@
+"""What a Swarm must have for a service: networks with room for it, and the GPUs that it asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from aioparcs.engine import WorkerSpec
+from aioparcs.errors import StartError
+from aioparcs.swarm.docker.client import Record, SwarmClient
+from aioparcs.swarm.engine.advertise import free_addresses
+from aioparcs.swarm.engine.service_spec import LAUNCHER_MEMORY
+
+__all__ = ["check_free_addresses", "find_gpu_kind", "find_networks", "network_name", "workers_per_container"]
+
+
+def network_name() -> str:
+    """Name the overlay network of the jobs: ``PARCS_NETWORK``, or ``parcs`` as in the original."""
+    return os.environ.get("PARCS_NETWORK") or "parcs"
+
+
+async def find_networks(
+    swarm: SwarmClient, spec: WorkerSpec, overlay: Record | None, *, wanted: bool
+) -> tuple[str, ...]:
+    """
+    Find the networks that a service is on, and give their IDs: a name may be ambiguous, an ID is not.
+
+    Args:
+        swarm: the leader.
+        spec: what is started; it may name networks of its own.
+        overlay: the network of the jobs, None to do without.
+        wanted: whether it must be there.
+
+    Raises:
+        StartError: there is no such network.
+    """
+    found = [overlay["Id"]] if overlay else []
+    names = [network_name()] if wanted and not overlay else []
+    for name in [*names, *spec.swarm.get("networks", ())]:
+        network = await swarm.network(name)
+        if network is None:
+            make = f"docker network create -d overlay --attachable {name}"
+            advice = "aioparcs cluster init" if name == network_name() else make
+            raise StartError(spec.module, f"there is no network {name!r} on the Swarm; make it: {advice}")
+        found.append(network["Id"])
+    return tuple(dict.fromkeys(found))
+
+
+def workers_per_container(spec: WorkerSpec, count: int, nodes: Iterable[Record]) -> WorkerSpec:
+    """
+    Say how many workers share a container, where that is left open: as many as leave one to each node that is ready.
+
+    Limits may ask for more containers: the smallest node must have room for one of them. GPUs are not shared.
+    """
+    resources = [node["Description"]["Resources"] for node in nodes if _is_ready(node)]
+    sizes = [-(-count // max(len(resources), 1))]
+    if spec.cpus is not None:
+        sizes += [int(one["NanoCPUs"] / 1e9 / spec.cpus) for one in resources]
+    if spec.memory is not None:
+        sizes += [int((one["MemoryBytes"] - LAUNCHER_MEMORY) / spec.memory) for one in resources]
+    return spec._replace(per_container=1 if spec.gpus else max(min(sizes), 1))
+
+
+def _is_ready(node: Record) -> bool:
+    return bool(node["Status"]["State"] == "ready" and node["Spec"]["Availability"] == "active")
+
+
+async def check_free_addresses(swarm: SwarmClient, spec: WorkerSpec, network: Record, containers: int) -> None:
+    """
+    Refuse what a network has no addresses for: Docker accepts it, and lets it wait for ever.
+
+    Raises:
+        StartError: it has too few.
+    """
+    tasks, nodes = await swarm.all_tasks(), await swarm.nodes()
+    free = free_addresses(network, tasks, len(nodes))
+    if containers > free:
+        raise StartError(
+            spec.module,
+            f"the network {network['Name']!r} has {free} free addresses, and {containers} containers need one each; "
+            "pack more workers into one (per_container=), stop other jobs, or make a larger network",
+        )
+
+
+async def find_gpu_kind(swarm: SwarmClient, spec: WorkerSpec) -> str:
+    """
+    Tell what the nodes call their GPUs, such as ``NVIDIA-GPU``.
+
+    Raises:
+        StartError: no node has any.
+    """
+    for node in await swarm.nodes():
+        for resource in node["Description"]["Resources"].get("GenericResources") or ():
+            for described in resource.values():
+                if "gpu" in described["Kind"].lower():
+                    return str(described["Kind"])
+    raise StartError(
+        spec.module,
+        f"gpus={spec.gpus}: no node of the Swarm offers GPUs; name them in its daemon.json (node-generic-resources)",
+    )

@@ -1,0 +1,206 @@
+"""
+What Docker is told of a service: pure functions from a worker's specification to Docker's own.
+
+The form is that of `POST /services/create` in Docker's Engine API. Networks stand in the task's template: Docker 29
+ignores them elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from docker.types import Mount
+
+from aioparcs.engine import Job, WorkerSpec
+from aioparcs.errors import SettingError
+from aioparcs.swarm.docker.labels import DEADLINE, MODULE, PARENT, ROLE, RUNNER, WORKERS, job_labels, stack
+
+__all__ = [
+    "LAUNCHER_MEMORY",
+    "LOG_DRIVER",
+    "READABLE",
+    "TOKEN_PATH",
+    "ServiceContext",
+    "check_options",
+    "escape_template",
+    "service_name",
+    "service_spec",
+]
+
+TOKEN_PATH = "/run/secrets/parcs_token"
+
+_SECOND = 10**9
+# Seconds from SIGTERM to SIGKILL: a launcher gives its workers one to clean up, and tells its runner of their ends.
+_GRACE = 3
+# Bytes that a container may have besides its workers' memory: the launcher, its control side, what they load.
+LAUNCHER_MEMORY = 64 << 20
+# How containers log, whatever their nodes do by default: so that it can be read back, and is bounded.
+LOG_DRIVER = {"Name": "json-file", "Options": {"max-size": "64m", "max-file": "4"}}
+# The drivers that Docker itself can read back from.
+READABLE = ("json-file", "local", "journald")
+_LONGEST_NAME = 63
+_OPTIONS = {"constraints", "preferences", "mounts", "networks", "labels", "log_driver"}
+
+
+class ServiceContext(NamedTuple):
+    """
+    What a service of one job finds around it.
+
+    Attributes:
+        job: the job.
+        image: the image, with its digest where that is known.
+        first: the job's number of its first launcher.
+        workers: the numbers of its workers.
+        secret: the ID and the name of the secret that holds the job's token, None for the original wire.
+        networks: the IDs of the networks that it is on.
+        leader: the leader's address for a service of the original PARCS, "" for others.
+        deadline: when its workers should be connected, in seconds since 1970.
+        runner: what describes the runner's process, see `runner_identity`.
+        peers: the subnets in which its workers reach each other, parted by commas; "" if they don't.
+        gpu_kind: what the cluster calls its GPUs.
+    """
+
+    job: Job
+    image: str
+    first: int
+    workers: range
+    secret: tuple[str, str] | None
+    networks: tuple[str, ...]
+    leader: str
+    deadline: float
+    runner: str
+    peers: str = ""
+    gpu_kind: str = ""
+
+
+def check_options(spec: WorkerSpec) -> None:
+    """
+    Refuse what `start` can't mean.
+
+    Raises:
+        SettingError: ``swarm=`` has an unknown key or an impossible value.
+    """
+    unknown = set(spec.swarm) - _OPTIONS
+    if unknown:
+        raise SettingError(f"swarm={{{min(unknown)!r}: ...}}: the options are {', '.join(sorted(_OPTIONS))}")
+    for name in ("constraints", "preferences", "mounts", "networks"):
+        value = spec.swarm.get(name, ())
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise SettingError(f"swarm={{{name!r}: {value!r}}} must be a list")
+    labels = spec.swarm.get("labels", {})
+    if not isinstance(labels, Mapping) or not all(isinstance(text, str) for pair in labels.items() for text in pair):
+        raise SettingError(f"swarm={{'labels': {labels!r}}} must be a mapping of text to text")
+    driver = spec.swarm.get("log_driver", LOG_DRIVER)
+    if not isinstance(driver, Mapping) or not isinstance(driver.get("Name"), str):
+        raise SettingError(f"swarm={{'log_driver': {driver!r}}} must be a mapping such as {{'Name': 'journald'}}")
+    _mounts(spec)
+
+
+def escape_template(value: str) -> str:
+    """Write a variable's value so that it stays what it is: Docker expands Go's templates in them."""
+    return value.replace("{{", '{{"{{"}}')
+
+
+def service_name(job: str, module: str, first: int) -> str:
+    """Name a service: ``parcs-JOB_MODULE-FIRST``, with what Docker allows in a name."""
+    tail = f"-{first}"
+    name = re.sub(r"[^A-Za-z0-9]+", "-", module.partition("@")[0].rpartition("/")[2]).strip("-") or "image"
+    return f"{stack(job)}_{name}"[: _LONGEST_NAME - len(tail)].rstrip("-_") + tail
+
+
+def service_spec(spec: WorkerSpec, containers: int, around: ServiceContext) -> dict[str, Any]:
+    """
+    Make a service of ``containers`` replicas.
+
+    Each is started once and never again: whether work is done twice is the runner's business. There is no virtual
+    IP (`dnsrr`): it would cost an address of the network, and nobody dials workers by name.
+    """
+    labels = {**job_labels(around.job.id), ROLE: "worker", MODULE: spec.module, DEADLINE: f"{around.deadline:.0f}"}
+    labels |= {WORKERS: f"{around.workers.start},{len(around.workers)},{spec.per_container}"}
+    if spec.parent >= 0:
+        labels[PARENT] = str(spec.parent)
+    labels = {**spec.swarm.get("labels", {}), **labels, RUNNER: around.runner}
+    template: dict[str, Any] = {
+        "ContainerSpec": _container(spec, around, labels),
+        "Networks": [{"Target": network} for network in around.networks],
+        "RestartPolicy": {"Condition": "none"},
+        "Placement": _placement(spec),
+        "Resources": _resources(spec, around.gpu_kind),
+        "LogDriver": dict(spec.swarm.get("log_driver", LOG_DRIVER)),
+    }
+    return {
+        "Name": service_name(around.job.id, spec.module, around.first),
+        "Labels": labels,
+        "Mode": {"Replicated": {"Replicas": containers}},
+        "EndpointSpec": {"Mode": "dnsrr"},
+        "TaskTemplate": template,
+    }
+
+
+def _container(spec: WorkerSpec, around: ServiceContext, labels: Mapping[str, str]) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "Image": around.image,
+        "Env": [f"{name}={value}" for name, value in _environment(spec, around).items()],
+        "Labels": dict(labels),
+        "Init": around.secret is None,  # ours is a process 1 that reaps its children and heeds signals
+        "StopGracePeriod": _GRACE * _SECOND,
+        "Healthcheck": {"Test": ["NONE"]},
+        "Mounts": _mounts(spec),
+    }
+    if around.secret:
+        secret, name = around.secret
+        # Readable for all inside: the image decides which user its program is.
+        file = {"Name": TOKEN_PATH.rpartition("/")[2], "UID": "0", "GID": "0", "Mode": 0o444}
+        container["Secrets"] = [{"SecretID": secret, "SecretName": name, "File": file}]
+    return container
+
+
+def _environment(spec: WorkerSpec, around: ServiceContext) -> dict[str, str]:
+    job = around.job
+    variables = {name: escape_template(value) for name, value in spec.env.items()}
+    if around.secret is None:
+        return {"LEADER_URL": around.leader, **variables}
+    return {
+        **variables,
+        **job.settings.to_env(),
+        "PARCS_RUNNER": str(job.address),
+        "PARCS_JOB": job.id,
+        "PARCS_FIRST_SLOT": str(around.first - 1),  # Docker counts from 1
+        "PARCS_SLOT": "{{.Task.Slot}}",
+        "PARCS_TOKEN_FILE": TOKEN_PATH,
+        "PARCS_PEERS": around.peers,
+    }
+
+
+def _resources(spec: WorkerSpec, gpu_kind: str) -> dict[str, Any]:
+    """Limit a container to what its workers may use together, and reserve as much, so that nodes are not overbooked."""
+    limits: dict[str, int] = {}
+    if spec.cpus is not None:
+        limits["NanoCPUs"] = round(spec.cpus * spec.per_container * _SECOND)
+    if spec.memory is not None:
+        limits["MemoryBytes"] = spec.memory * spec.per_container + LAUNCHER_MEMORY
+    reservations: dict[str, Any] = dict(limits)
+    if spec.gpus:
+        gpus = {"Kind": gpu_kind, "Value": spec.gpus * spec.per_container}
+        reservations["GenericResources"] = [{"DiscreteResourceSpec": gpus}]
+    return {"Limits": limits, "Reservations": reservations}
+
+
+def _placement(spec: WorkerSpec) -> dict[str, Any]:
+    return {
+        "Constraints": list(spec.swarm.get("constraints", ())),
+        "Preferences": [{"Spread": {"SpreadDescriptor": label}} for label in spec.swarm.get("preferences", ())],
+    }
+
+
+def _mounts(spec: WorkerSpec) -> list[dict[str, Any]]:
+    """Read mounts: Docker's own mappings, or texts such as ``/data:/data:ro``."""
+    mounts = []
+    for mount in spec.swarm.get("mounts", ()):
+        try:
+            mounts.append(dict(mount) if isinstance(mount, Mapping) else dict(Mount.parse_mount_string(mount)))
+        except Exception as error:  # the docker package raises what it meets
+            raise SettingError(f"swarm={{'mounts': [{mount!r}]}}: {error}") from error
+    return mounts

@@ -1,0 +1,1 @@
+"""Jobs on a Swarm: submitting, following, listing and removing them."""

@@ -1,0 +1,143 @@
+"""The jobs of a Swarm, found by their labels; and their removal. Nothing without these labels is ever touched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable
+
+from aioparcs.errors import ClusterError
+from aioparcs.swarm.docker.client import SwarmClient, wait_until
+from aioparcs.swarm.docker.labels import JOB, ROLE, stack
+from aioparcs.swarm.docker.task_state import node_names
+from aioparcs.swarm.jobs.orphans import is_alive, leftover
+from aioparcs.swarm.jobs.view import Record, SwarmJob, job_of, labels_of, view
+
+__all__ = ["CONTAINERS_GO", "find_jobs", "has_no_containers", "remove_job", "sweep", "wait_idle"]
+
+# Seconds that a runner gets to end its job by itself: its grace period, and Docker's own time.
+_RUNNER_ENDS = 70.0
+_CONTAINERS_END = 60.0
+CONTAINERS_GO = 10.0
+"""Seconds that a node gets to remove containers that have ended; it takes one or two, and nothing depends on it."""
+
+
+async def find_jobs(swarm: SwarmClient) -> list[SwarmJob]:
+    """
+    List the jobs, the oldest first.
+
+    Raises:
+        ClusterError: the leader can't be asked.
+    """
+    services, tasks, secrets, nodes = await asyncio.gather(
+        swarm.services(), swarm.tasks(), swarm.secrets(), swarm.nodes()
+    )
+    names = node_names(nodes)
+    jobs = {labels_of(record)[JOB] for record in (*services, *secrets)} | set(map(job_of, tasks)) - {""}
+    of = {service["ID"]: labels_of(service)[JOB] for service in services}
+    found = [
+        view(
+            job,
+            [service for service in services if labels_of(service)[JOB] == job],
+            [task for task in tasks if of.get(task["ServiceID"], job_of(task)) == job],
+            [secret for secret in secrets if labels_of(secret)[JOB] == job],
+            names,
+        )
+        for job in jobs
+    ]
+    return sorted(found, key=lambda job: (job.since, job.name))
+
+
+async def remove_job(swarm: SwarmClient, job: str) -> list[str]:
+    """
+    Remove a job: its Swarm services, its containers, its secrets; returns the names of what was removed.
+
+    Its runner, if it was submitted to the cluster, is stopped first, and ends its workers by itself. What is gone
+    already is fine. Cancelling it leaves what has not been removed yet.
+
+    Raises:
+        ClusterError: the leader can't be asked, or containers have not ended after a minute.
+    """
+    services, secrets = await swarm.services(job), await swarm.secrets(job)
+    runners = [service for service in services if labels_of(service).get(ROLE) == "runner"]
+    await _remove_services(swarm, runners)
+
+    async def runner_is_gone() -> bool:
+        ids = {runner["ID"] for runner in runners}
+        return all(task["ServiceID"] not in ids for task in await swarm.reachable_tasks(job))
+
+    if runners:
+        await wait_until(runner_is_gone, _RUNNER_ENDS)
+
+    async def has_nothing_left() -> bool:
+        # Again and again: its runner, outside the cluster, may have been making more.
+        left, hidden = await swarm.services(job), await swarm.secrets(job)
+        await _remove_services(swarm, left)
+        with contextlib.suppress(ClusterError):  # a service that was made meanwhile may hold one
+            await _remove_secrets(swarm, hidden)
+        return not left and not hidden
+
+    if not await wait_until(has_nothing_left, _CONTAINERS_END):
+        reason = f"something keeps making Swarm services of job {job}"
+        raise ClusterError(swarm.leader.shown, reason, "end its runner first")
+    await wait_idle(swarm, job)
+    await wait_until(lambda: has_no_containers(swarm, job), CONTAINERS_GO)
+    return [record["Spec"]["Name"] for record in (*services, *secrets)]
+
+
+async def wait_idle(swarm: SwarmClient, job: str) -> None:
+    """
+    Wait until no container of a job's removed Swarm services is left.
+
+    Raises:
+        ClusterError: some have not ended after a minute.
+    """
+    left: list[Record] = []
+
+    async def is_idle() -> bool:
+        nonlocal left
+        kept = {service["ID"] for service in await swarm.services(job)}
+        left = [task for task in await swarm.reachable_tasks(job) if task["ServiceID"] not in kept]
+        return not left
+
+    if not await wait_until(is_idle, _CONTAINERS_END):
+        reason = f"{len(left)} containers of job {job} have not ended after {_CONTAINERS_END:g} s"
+        raise ClusterError(swarm.leader.shown, reason, f"see docker stack ps {stack(job)}")
+
+
+async def has_no_containers(swarm: SwarmClient, job: str, role: str | None = None) -> bool:
+    """
+    Tell whether the leader itself has no container of a job, or of one role of it, not even an ended one.
+
+    Nodes remove their containers a moment after they have said that these have ended; of other nodes it can't be told.
+    """
+    return not await swarm.containers(job, role)
+
+
+async def sweep(swarm: SwarmClient) -> list[str]:
+    """
+    Remove what is left of jobs whose runner is gone; returns the names of these jobs.
+
+    Their containers have ended already, or end within seconds; this doesn't wait for them. See `leftover` for what
+    counts.
+
+    Raises:
+        ClusterError: the leader can't be asked.
+    """
+    swept = []
+    for job in await find_jobs(swarm):
+        services, secrets = leftover(job, is_alive(job.identity), time.time())
+        await _remove_services(swarm, services)
+        await _remove_secrets(swarm, secrets)
+        if services or secrets:
+            swept.append(job.name)
+    return swept
+
+
+async def _remove_services(swarm: SwarmClient, services: Iterable[Record]) -> None:
+    await asyncio.gather(*(swarm.remove_service(service["ID"]) for service in services))
+
+
+async def _remove_secrets(swarm: SwarmClient, secrets: Iterable[Record]) -> None:
+    await asyncio.gather(*(swarm.remove_secret(secret["ID"]) for secret in secrets))

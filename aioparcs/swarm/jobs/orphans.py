@@ -1,0 +1,93 @@
+"""
+What is left of jobs whose runner is gone: which Swarm services and secrets nobody will ever need again.
+
+A runner that ends, however it does, ends its workers with it. What may stay is Docker's record of them. A wrong
+guess would end somebody's job, so only what is certain counts.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import NamedTuple
+
+from aioparcs.swarm.docker.labels import DEADLINE, runner_identity
+from aioparcs.swarm.docker.task_state import is_over
+from aioparcs.swarm.jobs.view import Record, SwarmJob, created, labels_of
+
+__all__ = ["Leftover", "is_alive", "leftover"]
+
+# Seconds that a job's secret is kept without any container, when nobody can tell whether its runner lives: a
+# notebook may be idle for hours, and needs it for the next workers.
+_IDLE = 24 * 3600.0
+
+
+class Leftover(NamedTuple):
+    """
+    What to remove of a job.
+
+    Attributes:
+        services: Swarm services.
+        secrets: secrets.
+    """
+
+    services: tuple[Record, ...] = ()
+    secrets: tuple[Record, ...] = ()
+
+
+def leftover(job: SwarmJob, alive: bool | None, now: float) -> Leftover:
+    """
+    Tell what of a job is of no use any more; nothing of it as long as that is not certain.
+
+    A runner that was submitted to the cluster stays when it has ended: its log is what it was run for.
+
+    Args:
+        job: the job.
+        alive: whether the process of a runner outside the cluster lives, None if that can't be told from here.
+        now: the time, in seconds since 1970.
+    """
+    if job.runner_service:
+        return Leftover(job.worker_services, job.secrets) if job.runner_is_over else Leftover()
+    if alive is not None:
+        return Leftover() if alive else Leftover(job.services, job.secrets)
+    if not all(map(is_over, job.tasks)) or any(_deadline(service) > now for service in job.services):
+        return Leftover()
+    return Leftover(job.services, tuple(secret for secret in job.secrets if now - created(secret) > _IDLE))
+
+
+def is_alive(identity: str) -> bool | None:
+    """
+    Tell whether the process lives that `runner_identity` has described.
+
+    Returns:
+        None if that can't be told from here: it was on another host, in another container, or isn't described.
+    """
+    place, _, process = identity.rpartition("/")
+    place, _, pid = place.rpartition("/")
+    try:
+        if place != runner_identity().rsplit("/", 2)[0] or not pid.isdecimal():
+            return None
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    except OSError:
+        return None  # no /proc
+    return _is_same(int(pid), process)
+
+
+def _is_same(pid: int, started: str) -> bool | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+    except OSError:
+        return None  # gone just now, or hidden from other users
+    return fields[19].decode() == started and fields[0] not in (b"Z", b"X")
+
+
+def _deadline(service: Record) -> float:
+    try:
+        return float(labels_of(service)[DEADLINE])
+    except (KeyError, ValueError):
+        return math.inf

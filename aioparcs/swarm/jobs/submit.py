@@ -1,0 +1,209 @@
+"""A runner as a Swarm service: on a manager, with its Docker's socket, so that no port of the Docker API is open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from time import monotonic
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from aioparcs.errors import ClusterError
+from aioparcs.swarm.docker.client import Record, SwarmClient, wait_until
+from aioparcs.swarm.docker.credentials import configuration, pull_auth_header
+from aioparcs.swarm.docker.labels import DEADLINE, MODULE, ROLE, job_labels, stack
+from aioparcs.swarm.docker.logs import LogLine
+from aioparcs.swarm.docker.task_state import launcher_state, newest
+from aioparcs.swarm.engine.placement import network_name
+from aioparcs.swarm.engine.service_spec import LOG_DRIVER, escape_template
+from aioparcs.swarm.jobs.follow import container_lines
+
+__all__ = ["RunnerService", "Submission"]
+
+_SOCKET = "/var/run/docker.sock"
+# Where the runner finds the registries' credentials, for the private images of its workers.
+_CONFIGURATION = "/run/secrets/docker"
+# Seconds that a runner gets to end its workers when it is stopped.
+_GRACE = 60
+_UNUSUAL = 3.0  # seconds after which people want to know why it has not begun
+_SECOND = 10**9
+
+
+class Submission(NamedTuple):
+    """
+    What is submitted.
+
+    Attributes:
+        job: the job's name.
+        module: the runner's module.
+        image: its image.
+        variables: its environment.
+        arguments: what its container runs; the image's own command if empty.
+        deadline: when it should run, in seconds since 1970.
+        images: what else the job may start: for their registries it gets the credentials that are known here.
+    """
+
+    job: str
+    module: str
+    image: str
+    variables: Mapping[str, str]
+    arguments: tuple[str, ...]
+    deadline: float
+    images: tuple[str, ...] = ()
+
+    def spec(self, network: str, socket: str, registries: tuple[str, str] | None = None) -> dict[str, Any]:
+        """
+        Make Docker's specification of the service.
+
+        It is root in its container, which the socket belongs to; whoever may use that is root on the cluster anyway.
+
+        Args:
+            network: the ID of the overlay network.
+            socket: the path of Docker's socket on the manager.
+            registries: the ID and the name of the secret with the credentials of registries, None without any.
+        """
+        labels = {**job_labels(self.job), ROLE: "runner", MODULE: self.module, DEADLINE: f"{self.deadline:.0f}"}
+        variables = {
+            **({"DOCKER_CONFIG": _CONFIGURATION} if registries else {}),
+            **self.variables,
+            "PARCS_RUN": self.job,
+            "PARCS_ENGINE": "swarm",
+            "LEADER_URL": f"unix://{_SOCKET}",
+        }
+        container: dict[str, Any] = {
+            "Image": self.image,
+            "Env": [f"{name}={escape_template(value)}" for name, value in variables.items()],
+            "Labels": labels,
+            "Init": True,  # a runner is no process 1: it may start programs of its own
+            "User": "0",
+            "StopGracePeriod": _GRACE * _SECOND,
+            "Healthcheck": {"Test": ["NONE"]},
+            "Mounts": [{"Type": "bind", "Source": socket, "Target": _SOCKET}],
+        }
+        if registries:
+            secret, name = registries
+            file = {"Name": f"{_CONFIGURATION}/config.json", "UID": "0", "GID": "0", "Mode": 0o400}
+            container["Secrets"] = [{"SecretID": secret, "SecretName": name, "File": file}]
+        if self.arguments:
+            container["Command"] = list(self.arguments)
+        return {
+            "Name": f"{stack(self.job)}_runner",
+            "Labels": labels,
+            "Mode": {"Replicated": {"Replicas": 1}},
+            "EndpointSpec": {"Mode": "dnsrr"},
+            "TaskTemplate": {
+                "ContainerSpec": container,
+                "Networks": [{"Target": network}],
+                "RestartPolicy": {"Condition": "none"},
+                "Placement": {"Constraints": ["node.role==manager"]},
+                "LogDriver": LOG_DRIVER,
+            },
+        }
+
+
+class RunnerService:
+    """
+    A submitted runner.
+
+    Args:
+        swarm: the leader.
+        job: the job's name.
+        service: the service's ID.
+    """
+
+    def __init__(self, swarm: SwarmClient, job: str, service: str) -> None:
+        self._swarm = swarm
+        self._job = job
+        self._service = service
+        self._task: Record | None = None
+
+    @classmethod
+    async def submit(cls, swarm: SwarmClient, submission: Submission) -> RunnerService:
+        """
+        Submit a runner. Whoever cancels it, or is told that it failed, removes the job: part of it may be there.
+
+        Raises:
+            ClusterError: there is no overlay network, or Docker refuses.
+        """
+        network = await swarm.network(network_name())
+        if network is None:
+            reason = f"there is no network {network_name()!r} on the Swarm"
+            raise ClusterError(swarm.leader.shown, reason, "make it: aioparcs cluster init")
+        url = urlsplit(swarm.leader.url)
+        socket = url.path if url.scheme == "unix" else _SOCKET
+        headers = await asyncio.to_thread(pull_auth_header, submission.image)
+        registries = await _hand_over(swarm, submission)
+        service = await swarm.create_service(submission.spec(network["Id"], socket, registries), headers)
+        return cls(swarm, submission.job, service)
+
+    async def wait_running(self, timeout: float, note: Callable[[str], None]) -> None:
+        """
+        Wait until the runner runs, or has ended already.
+
+        Args:
+            timeout: seconds.
+            note: is told what the start waits for, when that takes a while.
+
+        Raises:
+            ClusterError: it can't be started, or not in time.
+        """
+        said, since = "", monotonic()
+
+        async def has_begun() -> bool:
+            nonlocal said
+            try:
+                state = await self._look()
+            except ClusterError:  # it has accepted the runner: that it is away for a moment changes nothing
+                return False
+            if state == "placed" and self.waits_for != said and monotonic() - since > _UNUSUAL:
+                said = self.waits_for
+                note(said)
+            return state != "placed"
+
+        if not await wait_until(has_begun, timeout):
+            reason = f"the runner did not start within {timeout:g} s (PARCS_START_TIMEOUT): {self.waits_for}"
+            raise ClusterError(self._swarm.leader.shown, reason)
+        if self._task is not None and launcher_state(0, self._task, {}).state == "failed":
+            raise ClusterError(self._swarm.leader.shown, f"the runner did not start: {self.waits_for}")
+
+    async def lines(self) -> AsyncIterator[LogLine]:
+        """
+        Give what the runner prints, until it has ended.
+
+        Raises:
+            ClusterError: the leader can't be asked, for a minute; the runner may well go on.
+        """
+        async for line in container_lines(self._swarm, self._job, self._service, 1, follow=True):
+            yield line
+        await self._look()
+
+    @property
+    def exitcode(self) -> int:
+        """The runner's exit code; 1 if Docker doesn't know it."""
+        status = self._task["Status"] if self._task else {}
+        code = (status.get("ContainerStatus") or {}).get("ExitCode")
+        return code if code is not None and code >= 0 and (code or status["State"] == "complete") else 1
+
+    @property
+    def waits_for(self) -> str:
+        """Say what the runner's start waits for, or why it failed."""
+        return launcher_state(0, self._task, {}).reason if self._task else "Docker has made no task for it yet"
+
+    async def _look(self) -> str:
+        """Tell the state of the runner's task, as a launcher's: ``placed``, ``running``, ``failed`` or ``gone``."""
+        tasks = [task for task in await self._swarm.tasks(self._job) if task["ServiceID"] == self._service]
+        found = newest(tasks)
+        if found:
+            (self._task,) = found.values()
+        elif self._task:
+            return "gone"  # somebody has removed it
+        return launcher_state(0, self._task, {}).state if self._task else "placed"
+
+
+async def _hand_over(swarm: SwarmClient, submission: Submission) -> tuple[str, str] | None:
+    """Make a secret of the credentials that the runner needs; it goes with the job. Gives its ID and its name."""
+    content = await asyncio.to_thread(configuration, (submission.image, *submission.images))
+    if not content:
+        return None
+    name = f"{stack(submission.job)}_registries"
+    return await swarm.create_secret(name, content, job_labels(submission.job)), name

@@ -1,0 +1,228 @@
+"""A job as the cluster shows it: pure functions of what Docker answers for services, tasks, secrets and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from aioparcs.engine import LauncherState
+from aioparcs.swarm.docker.labels import JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS
+from aioparcs.swarm.docker.task_state import is_over, launcher_state, newest
+
+__all__ = ["Container", "Record", "SwarmJob", "created", "job_of", "labels_of", "view"]
+
+Record = Mapping[str, Any]
+
+
+class Container(NamedTuple):
+    """
+    One container of a job: a launcher, with one worker or, with ``per_container=``, several.
+
+    Attributes:
+        number: which of the job's containers it is, from 0; it stands behind the name of its service's first one.
+        module: what it runs.
+        service: the ID of its Swarm service.
+        slot: which of the service's replicas it is, from 1.
+        state: ``placed``, ``running``, ``failed`` (it never got to run) or ``gone``.
+        node: the name of its node, "" as long as it has none.
+        error: what it waits for, or how it ended if that wasn't well; else "".
+        workers: the numbers of the workers that it was made for, as far as is known.
+        parent: the number of the worker that has started these, -1 for the runner.
+    """
+
+    number: int
+    module: str
+    service: str
+    slot: int
+    state: str
+    node: str
+    error: str
+    workers: range = range(0)
+    parent: int = -1
+
+
+class SwarmJob(NamedTuple):
+    """
+    A job.
+
+    Attributes:
+        name: its name.
+        services: its Swarm services, the runner's too.
+        tasks: all tasks of it, also of services that are removed already.
+        secrets: its secrets.
+        containers: its workers' containers, as far as Docker has made them.
+        asked: how many containers were asked for.
+        runner: the runner's own container, if it was submitted to the cluster.
+        identity: what describes the runner's process (see `runner_identity`), "" if unknown.
+        since: when it began, in seconds since 1970.
+    """
+
+    name: str
+    services: tuple[Record, ...]
+    tasks: tuple[Record, ...]
+    secrets: tuple[Record, ...]
+    containers: tuple[Container, ...]
+    asked: int
+    runner: Container | None
+    identity: str
+    since: float
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What its workers run."""
+        names = (labels_of(service).get(MODULE, "?") for service in self.services if not _is_runner(service))
+        return tuple(sorted(set(names)))
+
+    def below(self, above: Container | None) -> list[Container]:
+        """
+        Give the containers whose workers were started by workers of one container.
+
+        Args:
+            above: the container, None for those that the runner has started, or whose parent is not known.
+        """
+        homes = {number: one.number for one in self.containers for number in one.workers}
+        wanted = above.number if above else None
+        return [one for one in self.containers if homes.get(one.parent) == wanted]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Where its containers run, the runner's too."""
+        there = [*self.containers, *([self.runner] if self.runner else [])]
+        return tuple(sorted({one.node for one in there if one.state == "running" and one.node}))
+
+    @property
+    def running(self) -> int:
+        """How many containers run."""
+        return sum(one.state == "running" for one in self.containers)
+
+    @property
+    def worker_services(self) -> tuple[Record, ...]:
+        """Its Swarm services without the runner's."""
+        return tuple(service for service in self.services if not _is_runner(service))
+
+    @property
+    def runner_service(self) -> Record | None:
+        """The runner's Swarm service, if it was submitted to the cluster."""
+        return next(filter(_is_runner, self.services), None)
+
+    @property
+    def runner_is_over(self) -> bool:
+        """True if the runner was submitted to the cluster and has ended there."""
+        return self.runner is not None and self.runner.state in ("failed", "gone")
+
+    def state(self, alive: bool | None) -> str:
+        """
+        Say in a word how it is, see docs/commands.md.
+
+        Args:
+            alive: whether the process of a runner outside the cluster lives, None if that can't be told from here.
+        """
+        if self.runner_service:
+            return _runner_state(self.runner)
+        if alive is False:
+            return "orphan"
+        states = {one.state for one in self.containers}
+        if "running" in states:
+            return "running"
+        if "placed" in states or self.asked > len(self.containers):
+            return "starting"
+        if not self.services:
+            return "idle" if self.secrets else "ending"
+        return "failed" if any(one.error for one in self.containers) else "done"
+
+
+def view(name: str, services: Iterable[Record], tasks: Iterable[Record], secrets: Iterable[Record],
+         nodes: Mapping[str, str]) -> SwarmJob:  # fmt: skip
+    """
+    Put a job together.
+
+    Args:
+        name: its name.
+        services: its Swarm services.
+        tasks: its tasks.
+        secrets: its secrets.
+        nodes: names of nodes by their IDs.
+    """
+    services, tasks, secrets = tuple(services), tuple(tasks), tuple(secrets)
+    containers: list[Container] = []
+    runner, asked = None, 0
+    for service in services:
+        own = [task for task in tasks if task["ServiceID"] == service["ID"]]
+        found = _containers(service, own, nodes)
+        if _is_runner(service):
+            runner = next(iter(found), None)
+            continue
+        containers += found
+        asked += (service["Spec"]["Mode"].get("Replicated") or {}).get("Replicas", len(found))
+    described = (labels_of(record).get(RUNNER, "") for record in (*services, *secrets))
+    begun = min((created(record) for record in (*services, *secrets, *tasks)), default=0.0)
+    containers.sort()
+    identity = next(filter(None, described), "")
+    return SwarmJob(name, services, tasks, secrets, tuple(containers), asked, runner, identity, begun)
+
+
+def labels_of(record: Record) -> Mapping[str, str]:
+    """Give the labels of a service or a secret."""
+    return record["Spec"].get("Labels") or {}
+
+
+def job_of(task: Record) -> str:
+    """Name the job of a task, "" if it has none; a task's own labels are its container's."""
+    return str(((task["Spec"].get("ContainerSpec") or {}).get("Labels") or {}).get(JOB, ""))
+
+
+def created(record: Record) -> float:
+    """Tell when something was made, in seconds since 1970."""
+    return datetime.fromisoformat(record["CreatedAt"]).timestamp()
+
+
+def _containers(service: Record, tasks: Iterable[Record], nodes: Mapping[str, str]) -> list[Container]:
+    labels = labels_of(service)
+    module, parent = labels.get(MODULE, "?"), int(labels.get(PARENT, -1))
+    first = service["Spec"]["Name"].rpartition("-")[2]
+    begin = int(first) if first.isdecimal() else 0
+    found = []
+    for slot, task in sorted(newest(tasks).items()):
+        state = launcher_state(begin + slot - 1, task, nodes)
+        found.append(
+            Container(
+                state.launcher,
+                module,
+                service["ID"],
+                slot,
+                state.state,
+                state.node,
+                _error(state, task),
+                _workers(labels.get(WORKERS, ""), slot),
+                parent,
+            )
+        )
+    return found
+
+
+def _workers(text: str, slot: int) -> range:
+    """Tell which workers a replica was made for, from the label of its service."""
+    try:
+        first, count, size = map(int, text.split(","))
+    except ValueError:  # none, or another version's
+        return range(0)
+    begin = first + (slot - 1) * size
+    return range(begin, min(begin + size, first + count))
+
+
+def _error(state: LauncherState, task: Record) -> str:
+    wanted = state.exitcode == 0 or (is_over(task) and task["DesiredState"] == "remove")
+    return "" if wanted else state.reason
+
+
+def _is_runner(service: Record) -> bool:
+    return labels_of(service).get(ROLE) == "runner"
+
+
+def _runner_state(runner: Container | None) -> str:
+    if runner is None or runner.state == "placed":
+        return "starting"
+    if runner.state == "running":
+        return "running"
+    return "failed" if runner.error else "done"

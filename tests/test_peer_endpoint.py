@@ -1,0 +1,163 @@
+"""The listener of a worker: who is let in, who waits, and that nothing is left when it closes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from aioparcs import Address, Channel, ChannelClosed, ConnectionLost, EndOfChannel, HandshakeError, SettingError
+from aioparcs.auth import MAGIC, Hello, Role
+from aioparcs.launcher import RunnerEndpoint, connect
+from aioparcs.service import peer_endpoint
+from aioparcs.service.peer_endpoint import PeerEndpoint
+from aioparcs.settings import Settings
+from aioparcs.transport import dial as dial_only
+from aioparcs.wire import FrameType, encode_header
+
+SETTINGS = Settings(connect_timeout=5.0, close_timeout=5.0)
+HOMES = {
+    "unix": RunnerEndpoint(Address("unix", "@runner"), "job", 0, bytes(32), None),
+    "tcp": RunnerEndpoint(Address("tcp", "127.0.0.1", 1), "job", 0, bytes(32), None),
+    "tls": RunnerEndpoint(Address("tcp", "127.0.0.1", 1, fingerprint="00"), "job", 0, bytes(32), None),
+    "subnet": RunnerEndpoint(Address("tcp", "10.1.2.3", 1), "job", 0, bytes(32), None, "203.0.113.0/24,127.0.0.0/8"),
+}
+kinds = pytest.mark.parametrize("kind", HOMES)
+
+
+@asynccontextmanager
+async def two(kind: str = "unix") -> AsyncIterator[tuple[PeerEndpoint, PeerEndpoint]]:
+    doors = [PeerEndpoint(HOMES[kind], SETTINGS, worker) for worker in (3, 4)]
+    try:
+        yield doors[0], doors[1]
+    finally:
+        await asyncio.gather(*(endpoint.aclose() for endpoint in doors))
+
+
+async def dial(kind: str, address: Address, role: str, worker: int) -> Channel:
+    """Dial as somebody else does: whoever starts it has told it that this is its home."""
+    reader, writer, _ = await connect(HOMES[kind]._replace(address=address), role, worker, SETTINGS)
+    return Channel(reader, writer)
+
+
+@kinds
+async def test_two_meet(kind: str) -> None:
+    async with two(kind) as (here, there):
+        address = await here.address()
+        assert address == await here.address()
+        assert (address.worker, address.scheme) == (3, "unix" if kind == "unix" else "tcp")
+        assert bool(address.fingerprint) == (kind == "tls")
+        dialled, accepted = await asyncio.gather(there.connect(address), here.accept())
+        assert (dialled.peer, accepted.peer) == (3, 4)
+        await dialled.send("hello")
+        assert await accepted.recv() == "hello"
+        await accepted.aclose()
+        with pytest.raises(EndOfChannel, match="worker 3 has ended"):
+            await dialled.recv()
+
+
+@kinds
+async def test_a_child_comes_to_whoever_expects_it_and_to_no_other(kind: str) -> None:
+    async with two(kind) as (here, _):
+        address, came = await here.address(), asyncio.get_running_loop().create_future()
+        here.expect(7, came.set_result)
+        here.expect(8, came.set_result)
+        here.forget(8)
+        with pytest.raises(HandshakeError, match="unexpected worker 8"):
+            await dial(kind, address, Role.WORKER, 8)
+        child = await dial(kind, address, Role.WORKER, 7)
+        home = await came
+        assert home.peer == 7
+        with pytest.raises(HandshakeError, match="unexpected worker 7"):
+            await dial(kind, address, Role.WORKER, 7)
+        await home.send("work")
+        assert await child.recv() == "work"
+        await asyncio.gather(child.aclose(), home.aclose())
+
+
+async def test_a_child_that_ends_while_it_shakes_hands_is_no_stranger(capsys: pytest.CaptureFixture[str]) -> None:
+    async with two() as (here, _):
+        address = await here.address()
+        here.expect(7, lambda _: None)
+        here.expect(8, lambda _: None)
+        here.forget(8)
+        for number in (7, 8, 9):
+            reader, writer = await dial_only(address)
+            hello = Hello.of(Role.WORKER, "job", number, SETTINGS).encode()
+            writer.write(MAGIC + encode_header(FrameType.HELLO, len(hello)) + hello)
+            await reader.readexactly(len(MAGIC))  # so it has been heard
+            writer.close()
+            await writer.wait_closed()
+        while len(here._reception._pending):  # noqa: ASYNC110  # until all are gone
+            await asyncio.sleep(0)
+        assert here._reception.strangers == 1
+    assert capsys.readouterr().err.count("refused a connection") == 1
+
+
+async def test_peers_are_accepted_in_order_and_a_cancelled_accept_loses_none() -> None:
+    async with two() as (here, _):
+        address = await here.address()
+        waiting = asyncio.ensure_future(here.accept())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        callers = [await dial("unix", address, Role.PEER, number) for number in range(5)]
+        assert [(await here.accept()).peer for _ in callers] == list(range(5))
+        await asyncio.gather(*(caller.aclose() for caller in callers))
+
+
+async def test_those_who_wait_to_be_accepted_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer_endpoint, "_WAITING", 2)
+    async with two() as (here, there):
+        address = await here.address()
+        callers = [await there.connect(address) for _ in range(2)]
+        with pytest.raises(HandshakeError, match="2 peers have dialled that worker 3 has not accepted"):
+            await there.connect(address)
+        await here.accept()
+        callers.append(await there.connect(address))
+        assert len(callers) == 3
+
+
+async def test_closing_delivers_to_those_accepted_and_cuts_the_others_off() -> None:
+    async with two() as (here, there):
+        address = await here.address()
+        accepted, other = await there.connect(address), await there.connect(address)
+        channel = await here.accept()
+        await channel.send(b"x" * (1 << 20))
+        await here.aclose()
+        assert await accepted.recv() == b"x" * (1 << 20)
+        with pytest.raises(EndOfChannel):
+            await accepted.recv()
+        with pytest.raises(ConnectionLost, match="worker 3"):
+            await other.recv()
+        with pytest.raises(ConnectionLost, match="worker 3 is gone"):
+            await there.connect(address, timeout=0.1)
+        with pytest.raises(ChannelClosed):
+            await channel.recv()
+
+
+@kinds
+async def test_cancelling_the_close_ends_all_at_once(kind: str) -> None:
+    async with two(kind) as (here, there):
+        dialled, accepted = await asyncio.gather(there.connect(await here.address()), here.accept())
+        while accepted.statistics().bytes_unsent < SETTINGS.send_queue:  # until the peer's queue is full, unread
+            await accepted.send(b"x" * 100_000)
+        closing = asyncio.ensure_future(here.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        with pytest.raises(ConnectionLost, match="worker 3"):
+            [message async for message in dialled]
+
+
+async def test_without_a_network_of_the_workers_there_is_no_door() -> None:
+    for peers in ("", "203.0.113.0/24"):
+        endpoint = PeerEndpoint(HOMES["subnet"]._replace(peers=peers), SETTINGS, 0)
+        with pytest.raises(SettingError, match=r"run the runner inside the overlay .* SwarmEngine\(overlay=True\)"):
+            await endpoint.address()
+        await endpoint.aclose()
+
+
+async def test_a_door_that_is_never_used_closes_too() -> None:
+    endpoint = PeerEndpoint(HOMES["unix"], SETTINGS, 0)
+    endpoint.abort()
+    await endpoint.aclose()
