@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from reprlib import Repr
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from aioparcs.pool.worker import PoolWorker
+from typing import Any, Protocol
 
 __all__ = ["Client", "PendingCall", "safe_repr", "take_wanted"]
 
@@ -42,6 +39,13 @@ class Client(Protocol):
         """Have whoever waits for results raise an error: there will be none."""
 
 
+class Executor(Protocol):
+    """Who makes calls: a worker of the pool."""
+
+    def cancel(self, call: PendingCall) -> None:
+        """Do without the call's result: revoke it, or have a coroutine function cancelled."""
+
+
 class PendingCall:
     """
     One call, from when it is taken until it is settled.
@@ -53,11 +57,11 @@ class PendingCall:
         args: its arguments.
         kwargs: its keyword arguments.
         call_id: the call's id on the channel that it was sent over.
-        member: the worker that has it, None for none.
-        is_unwanted: True when its result is of no interest any more.
+        executor: the worker that has it, None for none.
+        is_cancelled: True when its result is of no interest any more.
     """
 
-    __slots__ = ("args", "call_id", "client", "function", "index", "is_unwanted", "kwargs", "member")
+    __slots__ = ("args", "call_id", "client", "executor", "function", "index", "is_cancelled", "kwargs")
 
     def __init__(
         self, client: Client, index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -68,20 +72,20 @@ class PendingCall:
         self.args = args
         self.kwargs = kwargs
         self.call_id = -1
-        self.member: PoolWorker | None = None
-        self.is_unwanted = False
+        self.executor: Executor | None = None
+        self.is_cancelled = False
 
     def __str__(self) -> str:
         given = [safe_repr(arg) for arg in self.args]
         given += [f"{name}={safe_repr(value)}" for name, value in self.kwargs.items()]
         return f"item {self.index}: ({', '.join(given)})"
 
-    def withdraw(self) -> None:
-        """Do without its result: take it back, or have a coroutine function cancelled."""
-        if not self.is_unwanted:
-            self.is_unwanted = True
-            if self.member is not None:
-                self.member.cancel(self)
+    def cancel(self) -> None:
+        """Do without its result: revoke it, or have a coroutine function cancelled."""
+        if not self.is_cancelled:
+            self.is_cancelled = True
+            if self.executor is not None:
+                self.executor.cancel(self)
 
 
 def take_wanted(queue: deque[PendingCall], most: int) -> list[PendingCall]:
@@ -89,7 +93,7 @@ def take_wanted(queue: deque[PendingCall], most: int) -> list[PendingCall]:
     works: list[PendingCall] = []
     while queue and len(works) < most:
         work = queue.popleft()
-        if not work.is_unwanted:
+        if not work.is_cancelled:
             works.append(work)
     return works
 

@@ -60,7 +60,7 @@ class Scheduler:
             self._clients.remove(ref(client))
         for work in [*self._returned, *(work for member in self.members for work in member.calls.values())]:
             if work.client is client:
-                work.withdraw()
+                work.cancel()
 
     def add(self, member: PoolWorker) -> None:
         """Have a worker take part."""
@@ -152,7 +152,7 @@ class Scheduler:
         for work, ok, value in settled:
             if self._losses:
                 self._losses.pop(work, None)
-            if work.is_unwanted:
+            if work.is_cancelled:
                 continue
             if not ok:
                 failures += 1

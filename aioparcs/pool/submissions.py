@@ -68,5 +68,5 @@ class Submissions:
 
     def _forget(self, work: PendingCall, future: asyncio.Future[Any]) -> None:
         if self._futures.pop(work, None) is not None and future.cancelled():
-            work.withdraw()
+            work.cancel()
             self._cancelled(1)

@@ -133,10 +133,10 @@ class PoolWorker:
         if not self.calls:
             self._since = self._now()
         for work in works:
-            work.member = self
+            work.executor = self
             self.calls[work.call_id] = work
         for work, _ in rejected:
-            self.calls.pop(work.call_id).member = None
+            self.calls.pop(work.call_id).executor = None
         return [(work, False, error) for work, error in rejected]
 
     def recall(self, works: list[PendingCall]) -> None:
@@ -174,7 +174,7 @@ class PoolWorker:
         self.is_leaving = True
         self.calls.clear()
         for work in works:
-            work.member = None
+            work.executor = None
         self._settle_finished()
         return works
 
@@ -198,7 +198,7 @@ class PoolWorker:
                 if call_id == self._question.call_id and ok and isinstance(value, list):
                     self._coroutines = frozenset(name for name in value if isinstance(name, str))
                 continue
-            work.member = None
+            work.executor = None
             was_recalled = bool(self._recalled) and call_id in self._recalled
             if was_recalled:
                 self._recalled.discard(call_id)
