@@ -26,7 +26,7 @@ async def runner() -> AsyncIterator[Runner]:
 @pytest.fixture(autouse=True)
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioparcs.pool.supervisor._FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("aioparcs.pool.supervisor._GRACE", 0.1)
+    monkeypatch.setattr("aioparcs.deadlines.POOL_LOSS", 0.1)
 
 
 class Office:

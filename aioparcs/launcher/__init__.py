@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
+from aioparcs import deadlines
 from aioparcs.errors import ParcsError
 from aioparcs.launcher.agent import LauncherAgent
 from aioparcs.launcher.child import become_worker, die_with_parent, warm_up
@@ -68,9 +69,6 @@ __all__ = [
     "pass_token",
     "show_logs",
 ]
-
-# Seconds that the module's own exit functions get when the launcher ends.
-_EXIT_FUNCTIONS = 2
 
 
 def launch(
@@ -181,8 +179,8 @@ def _warn(text: str) -> None:
 def _end(code: int) -> NoReturn:
     """End the process with what the module wants done at its exit, but without waiting for its threads."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(_EXIT_FUNCTIONS + 1)  # for those who let no thread run
-    timer = threading.Timer(_EXIT_FUNCTIONS, _give_up)
+    signal.alarm(deadlines.EXIT_FUNCTIONS + 1)  # for those who let no thread run
+    timer = threading.Timer(deadlines.EXIT_FUNCTIONS, _give_up)
     timer.daemon = True
     timer.start()
     try:
@@ -196,7 +194,7 @@ def _end(code: int) -> NoReturn:
 
 def _give_up() -> None:
     _warn(
-        f"the exit functions of main.py (atexit) ran for {_EXIT_FUNCTIONS} s, and end now with its launcher; "
+        f"the exit functions of main.py (atexit) ran for {deadlines.EXIT_FUNCTIONS} s, and end now with its launcher; "
         "what takes longer belongs into the service"
     )
     flush_output()

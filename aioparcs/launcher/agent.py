@@ -17,7 +17,7 @@ from typing import Any
 
 import msgpack
 
-from aioparcs import codec
+from aioparcs import codec, deadlines
 from aioparcs.auth import Role
 from aioparcs.channel import COUNT, Body, FrameConnection, control_link, integer, number, optional, read_body
 from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel
@@ -33,8 +33,6 @@ from aioparcs.wire import Frame, FrameType
 
 __all__ = ["LauncherAgent"]
 
-# Seconds that the last lines get to reach the runner when the job ends.
-_LAST_WORDS = 1.0
 # What this process may open besides: a library's file, a socket for a moment.
 _SPARE_DESCRIPTORS = 4
 # Workers that one request may ask for: the end of each is told by itself, also when there is no room for it.
@@ -172,9 +170,9 @@ class LauncherAgent:
         self._over = True
         self._output.poke()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS):
+            async with asyncio.timeout(deadlines.LAST_LINES):
                 await self._telling
-        await self._link.aclose(_LAST_WORDS)
+        await self._link.aclose(deadlines.LAST_LINES)
 
     async def _tell_news(self) -> None:
         """Send what there is to tell, one batch at a time: what the runner is slow to take waits here, bounded."""

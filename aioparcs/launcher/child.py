@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aioparcs import deadlines
 from aioparcs.auth import proof
 from aioparcs.launcher.exiting import Inherited, disown, leave
 from aioparcs.launcher.limits import keep
@@ -37,8 +38,6 @@ SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGCONT)
 
 # The exit code of a worker that SIGTERM has ended.
 TERMINATED = 128 + signal.SIGTERM
-# Seconds that a worker's own threads get to end.
-_PATIENCE = 1.0
 
 set_handler: Callable[[int, Any], Any] = _signal.signal
 
@@ -126,7 +125,7 @@ def run(program: Callable[[], int], inheritance: Inherited) -> int:
         interrupted = True
     except BaseException:
         sys.excepthook(*sys.exc_info())
-    leave(inheritance, 0 if code == TERMINATED else _PATIENCE)
+    leave(inheritance, 0 if code == TERMINATED else deadlines.WORKER_THREADS)
     _libc.fflush(None)  # what libraries printed without Python
     if interrupted:  # as Python does it, but for a traceback of frames that are nobody's
         set_handler(signal.SIGINT, _signal.SIG_DFL)

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgpack
 
+from aioparcs import deadlines
 from aioparcs.channel import ResultLog
 from aioparcs.errors import signal_name
 from aioparcs.launcher.child import (
@@ -41,8 +42,6 @@ __all__ = ["MESSAGE_SIZE", "ForkServer"]
 
 # Bytes that one message to or from the control side may have; the largest one carries a worker's limits.
 MESSAGE_SIZE = 64 << 10
-# Seconds that the control side gets, when no worker is left, to tell the runner so.
-_LAST_WORDS = 1.5
 _DESCRIPTOR = struct.Struct("=i")
 
 
@@ -234,7 +233,7 @@ class ForkServer:
         """Let the control side, if it is still there, tell the runner what it was told last."""
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
-        deadline = monotonic() + _LAST_WORDS
+        deadline = monotonic() + deadlines.LAST_REPORT
         with contextlib.suppress(KeyError):  # it was unregistered when it went
             poll.unregister(self._control)
         while self._control_pid and (left := deadline - monotonic()) > 0:

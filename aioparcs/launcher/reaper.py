@@ -8,14 +8,10 @@ import signal
 from collections.abc import Iterator
 from time import monotonic, sleep
 
+from aioparcs import deadlines
 from aioparcs.launcher.remains import PATIENCE, PAUSE, kill_remains, may_be_tracker
 
 __all__ = ["ProcessReaper"]
-
-# Seconds between SIGTERM, which a worker may use to clean up, and SIGKILL.
-_GRACE = 1.0
-# Seconds that trackers of shared memory get to clean up at the end.
-_CLEANING = 1.0
 
 
 class ProcessReaper:
@@ -91,7 +87,7 @@ class ProcessReaper:
 
     def sweep(self) -> None:
         """End, when the workers have ended, what they or the module left running."""
-        deadline = monotonic() + _CLEANING
+        deadline = monotonic() + deadlines.TRACKER_CLEANUP
         while orphans := _children() - self._helpers:  # in groups of their own; their children come next
             cleaning = {pid for pid in orphans if may_be_tracker(pid)} if monotonic() < deadline else set()
             for pid in orphans - cleaning:
@@ -107,7 +103,7 @@ class ProcessReaper:
     def _end(self, pid: int, number: int) -> None:
         if number == signal.SIGTERM:
             _signal_group(pid, number)
-            self._doomed.setdefault(pid, monotonic() + _GRACE)
+            self._doomed.setdefault(pid, monotonic() + deadlines.WORKER_CLEANUP)
         else:
             os.kill(pid, number)  # it is not reaped yet; its group follows then
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from aioparcs import deadlines
 from aioparcs.address import Address
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import StartError, signal_name
@@ -26,8 +27,6 @@ __all__ = ["LocalEngine"]
 _V1_PORT = 4444
 # The original insists on the variable, and connects to it only when a service starts services.
 _V1_LEADER = "tcp://127.0.0.1:4321"
-# Seconds that a launcher gets to end by itself when the job is over, after what the runner has given it.
-_LAST_GRACE = 3.0
 
 
 class LocalEngine:
@@ -121,7 +120,7 @@ class LocalEngine:
         if self._v1:
             self._v1.kill()
         self._launchers.close()
-        await asyncio.gather(*(process.wait(_LAST_GRACE) for process in self._processes.values()))
+        await asyncio.gather(*(process.wait(deadlines.LAUNCHER_EXIT) for process in self._processes.values()))
 
     def _launcher(self, spec: WorkerSpec, folder: Path, python: str, marks: Marks) -> int:
         """Return the slot of the launcher to ask, after starting it if there is none that runs the code as it is."""

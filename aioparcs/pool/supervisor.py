@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
+from aioparcs import deadlines
 from aioparcs.channel import CONCURRENCY, NO_FUNCTION
 from aioparcs.engine import WorkerSpec
 from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost
@@ -20,9 +21,6 @@ __all__ = ["PoolSupervisor", "WorkerProvider"]
 _DEATHS = 5
 # Seconds before the second try to replace a worker, and the most before any: each pause is twice the one before.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-# Seconds in which a worker whose connection has ended should be known to be gone: when its node is lost, its launcher's
-# silence is noticed a little later than its own.
-_GRACE = 10.0
 # The function that a pool calls in each worker before any other.
 _SETUP = "setup"
 
@@ -217,7 +215,7 @@ class PoolSupervisor:
         except ParcsError:
             pass
         try:
-            async with asyncio.timeout(_GRACE):
+            async with asyncio.timeout(deadlines.POOL_LOSS):
                 await task.wait_exited()
         except TimeoutError:
             await task.kill()

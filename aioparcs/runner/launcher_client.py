@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from aioparcs import codec
+from aioparcs import codec, deadlines
 from aioparcs.channel import (
     COUNT,
     Body,
@@ -33,10 +33,6 @@ __all__ = ["LauncherClient", "Worker"]
 _SIGTERM_EXIT = 128 + signal.SIGTERM
 # Pings in the time that a silent launcher gets.
 _PINGS = 4
-# Seconds that the engine gets to say why a launcher's connection ended; a Swarm's leader knows after about one.
-_EXPLANATION = 2.0
-# Seconds that a launcher gets to hear that it is over.
-_FAREWELL = 0.5
 # Characters of a line of output; launchers cut what is longer.
 _LONGEST_LINE = 8 << 10
 # Bytes of the results that a worker had made when it ended; launchers of this package keep 16 KiB.
@@ -208,7 +204,7 @@ class LauncherClient:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         if self._link:
-            await self._link.aclose(_FAREWELL)
+            await self._link.aclose(deadlines.FAREWELL)
 
     def hear(self, state: LauncherState) -> None:
         """Hear from the engine where the launcher is, or what it waits for."""
@@ -276,7 +272,7 @@ class LauncherClient:
             if self.tasks:
                 self._look()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._gone.wait(), _EXPLANATION)  # the engine may know more
+                    await asyncio.wait_for(self._gone.wait(), deadlines.ENGINE_EXPLANATION)  # the engine may know more
             self.lose(*(self._obituary or (f"is lost with its launcher: {error}", ())))
         except Exception as error:
             asyncio.get_running_loop().call_exception_handler({"message": "hearing a launcher", "exception": error})

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from aioparcs import deadlines
 from aioparcs.display import auto_display, flush, has_colors, sanitize, were_shown
 from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
 from aioparcs.errors import ParcsError, SettingError, StartError
@@ -30,7 +31,6 @@ _FOLDERS = (Path(__file__).parents[1], Path(asyncio.__file__).parent)
 _INTERNAL = (*(f"{folder}{os.sep}" for folder in _FOLDERS), "uvloop/", "<frozen runpy>")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_AT_ONCE = 2.0  # seconds that the end after a second signal may take; what then is left of the job ends with its runner
 _BLOCKED = 0.2  # seconds without a turn of the loop after which user code that blocks it is interrupted
 
 
@@ -219,7 +219,9 @@ class Stop:
                 self.signal = number
                 loop.call_soon_threadsafe(self._begin, task)
             elif self._blocked is None:
-                _after(_AT_ONCE, os._exit, 128 + number)  # the interrupt may cut off what it then waits for
+                _after(
+                    deadlines.SECOND_SIGNAL, os._exit, 128 + number
+                )  # the interrupt may cut off what it then waits for
                 self._blocked = _after(_BLOCKED, signal.pthread_kill, threading.get_ident(), number)
                 loop.call_soon_threadsafe(self._interrupt)
             else:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from aioparcs import codec
+from aioparcs import codec, deadlines
 from aioparcs.address import Address
 from aioparcs.channel import COUNT, Body, FrameConnection, describe, encode_error, instance, integer, read_body
 from aioparcs.engine import Observer, WorkerSpec
@@ -38,8 +38,6 @@ _BODIES = {
     FrameType.STARTED: Body.of(COUNT),
     FrameType.KILL: Body.of(COUNT, lambda number: type(number) is int and number in _SIGNALS),
 }
-# Seconds that a service which has ended its connection gets to hear so.
-_FAREWELL = 0.5
 # Characters of a module's name, which may be an image reference, or of an address.
 _LONGEST = 1000
 _LONGEST_OPTION = 60  # characters of one that doesn't exist
@@ -153,7 +151,7 @@ class SpawnServer:
             while True:
                 await self._hear(branch, await branch.link.recv_frame())
         except EndOfChannel:
-            await branch.link.aclose(_FAREWELL)
+            await branch.link.aclose(deadlines.FAREWELL)
         except ProtocolError as error:
             self._observer.warning("runner", f"worker {branch.worker} broke its connection: {error}")
         except ParcsError:

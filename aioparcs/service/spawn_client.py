@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import Any, NamedTuple
 
-from aioparcs import codec
+from aioparcs import codec, deadlines
 from aioparcs.auth import Role
 from aioparcs.channel import (
     CONTROL_BODY,
@@ -59,8 +59,6 @@ _BODIES = {
         COUNT, optional(record(_TEXT, _NUMBER, _NUMBER, _TEXTS)), instance(bool), instance(bytes), least=3
     ),
 }
-# Seconds that the runner gets to hear that this worker starts nothing more.
-_FAREWELL = 0.5
 
 
 class _Request(NamedTuple):
@@ -146,7 +144,7 @@ class SpawnClient:
         try:
             tasks = list(self._tasks.values())
             await asyncio.gather(*(task.shutdown() if task.is_connected else task.kill() for task in tasks))
-            await self._link.aclose(_FAREWELL)
+            await self._link.aclose(deadlines.FAREWELL)
         finally:
             self.abort()
 

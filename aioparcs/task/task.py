@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from aioparcs import codec
+from aioparcs import codec, deadlines
 from aioparcs.channel import Channel, Statistics, encode_error
 from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.settings import Settings
@@ -15,10 +15,6 @@ from aioparcs.wire import FrameType
 
 __all__ = ["Task"]
 
-# Seconds that the launcher gets to say why a worker's stream ended.
-_EXPLANATION = 3.0
-# Seconds that the launcher gets to tell of a kill: it gives the worker one to clean up.
-_LAST_BREATH = 5.0
 # What is said better with the launcher's word for it.
 _EXPLAINED = (ConnectionLost, RemoteError, EndOfChannel)
 
@@ -237,7 +233,7 @@ class Task:
 
     async def _wait_killed(self) -> None:
         """Wait for the launcher's word; one whose host is silent says nothing until it counts as lost."""
-        await asyncio.wait([self._exited], timeout=_LAST_BREATH)
+        await asyncio.wait([self._exited], timeout=deadlines.KILL_REPORT)
 
     # What the runner's supervision calls
 
@@ -300,7 +296,7 @@ class Task:
         """
         lost = await asyncio.shield(self._exited)
         if self.is_connected:
-            await self._channel.wait_ended(_EXPLANATION)
+            await self._channel.wait_ended(deadlines.LAUNCHER_EXPLANATION)
         return lost
 
     async def explain(self, error: ParcsError) -> ParcsError:
@@ -311,7 +307,7 @@ class Task:
         # Version 1 has no goodbye: there the end of the stream may be a clean end or the worker's death.
         if isinstance(error, WorkerLost) or (isinstance(error, EndOfChannel) and self._version > 1):
             return error
-        await asyncio.wait([self._exited], timeout=_EXPLANATION)
+        await asyncio.wait([self._exited], timeout=deadlines.LAUNCHER_EXPLANATION)
         if not self._exited.done():
             return type(error)(f"worker {self.name}: {error}")
         lost = self._exited.result()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+from aioparcs import deadlines
 from aioparcs.address import Address
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import ClusterError, StartError
@@ -32,14 +33,12 @@ from aioparcs.swarm.engine.service_spec import (
     service_name,
     service_spec,
 )
-from aioparcs.swarm.jobs.jobs import CONTAINERS_GO, has_no_containers
+from aioparcs.swarm.jobs.jobs import has_no_containers
 from aioparcs.transport import Listener, listen
 
 __all__ = ["SwarmEngine"]
 
 _V1_PORT = 4444
-# Seconds that the containers of a job that is over get to be gone: each needs two, and 200 of them share two cores.
-_REMOVAL = 60.0
 
 
 class SwarmEngine:
@@ -203,8 +202,8 @@ class SwarmEngine:
             for failure in failures:
                 if isinstance(failure, BaseException):
                     raise failure
-            is_over = await wait_until(self._is_empty, _REMOVAL)
-            await wait_until(lambda: has_no_containers(self._swarm, job, "worker"), CONTAINERS_GO)
+            is_over = await wait_until(self._is_empty, deadlines.CONTAINERS_STOP)
+            await wait_until(lambda: has_no_containers(self._swarm, job, "worker"), deadlines.CONTAINERS_REMOVED)
         except ClusterError as error:
             self._job.observer.warning("swarm", f"{error}; aioparcs rm {job}")
             return

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from docker.types import Mount
 
+from aioparcs import deadlines
 from aioparcs.engine import Job, WorkerSpec
 from aioparcs.errors import SettingError
 from aioparcs.swarm.docker.labels import DEADLINE, MODULE, PARENT, ROLE, RUNNER, WORKERS, job_labels, stack
@@ -32,8 +33,6 @@ __all__ = [
 TOKEN_PATH = "/run/secrets/parcs_token"
 
 _SECOND = 10**9
-# Seconds from SIGTERM to SIGKILL: a launcher gives its workers one to clean up, and tells its runner of their ends.
-_GRACE = 3
 # Bytes that a container may have besides its workers' memory: the launcher, its control side, what they load.
 LAUNCHER_MEMORY = 64 << 20
 # How containers log, whatever their nodes do by default: so that it can be read back, and is bounded.
@@ -145,7 +144,7 @@ def _container(spec: WorkerSpec, around: ServiceContext, labels: Mapping[str, st
         "Env": [f"{name}={value}" for name, value in _environment(spec, around).items()],
         "Labels": dict(labels),
         "Init": around.secret is None,  # ours is a process 1 that reaps its children and heeds signals
-        "StopGracePeriod": _GRACE * _SECOND,
+        "StopGracePeriod": deadlines.CONTAINER_STOP * _SECOND,
         "Healthcheck": {"Test": ["NONE"]},
         "Mounts": _mounts(spec),
     }

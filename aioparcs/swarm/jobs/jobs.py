@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterable
 
+from aioparcs import deadlines
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.docker.client import SwarmClient, wait_until
 from aioparcs.swarm.docker.labels import JOB, ROLE, stack
@@ -14,13 +15,7 @@ from aioparcs.swarm.docker.task_state import node_names
 from aioparcs.swarm.jobs.orphans import is_alive, leftover
 from aioparcs.swarm.jobs.view import Record, SwarmJob, job_of, labels_of, view
 
-__all__ = ["CONTAINERS_GO", "find_jobs", "has_no_containers", "remove_job", "sweep", "wait_idle"]
-
-# Seconds that a runner gets to end its job by itself: its grace period, and Docker's own time.
-_RUNNER_ENDS = 70.0
-_CONTAINERS_END = 60.0
-CONTAINERS_GO = 10.0
-"""Seconds that a node gets to remove containers that have ended; it takes one or two, and nothing depends on it."""
+__all__ = ["find_jobs", "has_no_containers", "remove_job", "sweep", "wait_idle"]
 
 
 async def find_jobs(swarm: SwarmClient) -> list[SwarmJob]:
@@ -68,7 +63,7 @@ async def remove_job(swarm: SwarmClient, job: str) -> list[str]:
         return all(task["ServiceID"] not in ids for task in await swarm.reachable_tasks(job))
 
     if runners:
-        await wait_until(runner_is_gone, _RUNNER_ENDS)
+        await wait_until(runner_is_gone, deadlines.RUNNER_END)
 
     async def has_nothing_left() -> bool:
         # Again and again: its runner, outside the cluster, may have been making more.
@@ -78,11 +73,11 @@ async def remove_job(swarm: SwarmClient, job: str) -> list[str]:
             await _remove_secrets(swarm, hidden)
         return not left and not hidden
 
-    if not await wait_until(has_nothing_left, _CONTAINERS_END):
+    if not await wait_until(has_nothing_left, deadlines.CONTAINERS_STOP):
         reason = f"something keeps making Swarm services of job {job}"
         raise ClusterError(swarm.leader.shown, reason, "end its runner first")
     await wait_idle(swarm, job)
-    await wait_until(lambda: has_no_containers(swarm, job), CONTAINERS_GO)
+    await wait_until(lambda: has_no_containers(swarm, job), deadlines.CONTAINERS_REMOVED)
     return [record["Spec"]["Name"] for record in (*services, *secrets)]
 
 
@@ -101,8 +96,8 @@ async def wait_idle(swarm: SwarmClient, job: str) -> None:
         left = [task for task in await swarm.reachable_tasks(job) if task["ServiceID"] not in kept]
         return not left
 
-    if not await wait_until(is_idle, _CONTAINERS_END):
-        reason = f"{len(left)} containers of job {job} have not ended after {_CONTAINERS_END:g} s"
+    if not await wait_until(is_idle, deadlines.CONTAINERS_STOP):
+        reason = f"{len(left)} containers of job {job} have not ended after {deadlines.CONTAINERS_STOP:g} s"
         raise ClusterError(swarm.leader.shown, reason, f"see docker stack ps {stack(job)}")
 
 

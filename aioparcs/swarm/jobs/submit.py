@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from aioparcs import deadlines
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.docker.client import Record, SwarmClient, wait_until
 from aioparcs.swarm.docker.credentials import configuration, pull_auth_header
@@ -23,8 +24,6 @@ __all__ = ["RunnerService", "Submission"]
 _SOCKET = "/var/run/docker.sock"
 # Where the runner finds the registries' credentials, for the private images of its workers.
 _CONFIGURATION = "/run/secrets/docker"
-# Seconds that a runner gets to end its workers when it is stopped.
-_GRACE = 60
 _UNUSUAL = 3.0  # seconds after which people want to know why it has not begun
 _SECOND = 10**9
 
@@ -76,7 +75,7 @@ class Submission(NamedTuple):
             "Labels": labels,
             "Init": True,  # a runner is no process 1: it may start programs of its own
             "User": "0",
-            "StopGracePeriod": _GRACE * _SECOND,
+            "StopGracePeriod": deadlines.RUNNER_STOP * _SECOND,
             "Healthcheck": {"Test": ["NONE"]},
             "Mounts": [{"Type": "bind", "Source": socket, "Target": _SOCKET}],
         }

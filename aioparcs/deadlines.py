@@ -1,0 +1,61 @@
+"""Deadlines at the end of workers, launchers, containers and jobs, in seconds: one place, since each leans on another.
+
+What ends gets less time than what waits for it: the test of this module names the order in which they must stand.
+`aioparcs.settings` has those that users may choose.
+"""
+
+from __future__ import annotations
+
+FAREWELL = 0.5
+"""For the peer of a control connection to read that it is closed."""
+
+WORKER_CLEANUP = 1.0
+"""From SIGTERM, which a worker may use to clean up, to SIGKILL."""
+
+WORKER_THREADS = 1.0
+"""For a worker's own threads to end after its program."""
+
+TRACKER_CLEANUP = 1.0
+"""For trackers of shared memory to clean up after their worker."""
+
+LAST_LINES = 1.0
+"""For a launcher's last lines to reach the runner when the job ends."""
+
+LAST_REPORT = 1.5
+"""For the launcher's agent to report to the runner that no worker is left, before its fork server ends."""
+
+EXIT_FUNCTIONS = 2
+"""For the exit functions of a module's main.py when its launcher ends; a whole number, for the kernel's alarm."""
+
+CONTAINER_STOP = 3
+"""From Docker's SIGTERM for a container of workers to its SIGKILL; a whole number, for Docker."""
+
+LAUNCHER_EXIT = 3.0
+"""For a local launcher to end by itself when the job is over."""
+
+ENGINE_EXPLANATION = 2.0
+"""For the engine to explain why a launcher's connection ended; a Swarm's manager knows after about one."""
+
+LAUNCHER_EXPLANATION = 3.0
+"""For the launcher, or the engine in its place, to explain why a worker's connection ended."""
+
+KILL_REPORT = 5.0
+"""For the launcher to report the end of a worker that was killed."""
+
+POOL_LOSS = 10.0
+"""For a pool to learn that the worker whose connection has ended is gone: when its node is lost, nobody reports it."""
+
+SECOND_SIGNAL = 2.0
+"""For the end after a second Ctrl-C or SIGTERM; what then is left of the job ends with its runner."""
+
+RUNNER_STOP = 60
+"""From Docker's SIGTERM for a submitted runner to its SIGKILL; a whole number, for Docker."""
+
+RUNNER_END = 70.0
+"""For a submitted runner to end its job by itself, and Docker's own time for that."""
+
+CONTAINERS_STOP = 60.0
+"""For the containers of a job that is over to stop: each needs two, and 200 of them share two cores."""
+
+CONTAINERS_REMOVED = 10.0
+"""For a node to remove the containers of a job that have stopped; it takes one or two, and nothing depends on it."""

@@ -1,0 +1,44 @@
+"""The order in which the deadlines at the end of workers, launchers, containers and jobs must stand."""
+
+import pytest
+
+from aioparcs.deadlines import (
+    CONTAINER_STOP,
+    CONTAINERS_STOP,
+    ENGINE_EXPLANATION,
+    EXIT_FUNCTIONS,
+    FAREWELL,
+    KILL_REPORT,
+    LAST_LINES,
+    LAST_REPORT,
+    LAUNCHER_EXIT,
+    LAUNCHER_EXPLANATION,
+    POOL_LOSS,
+    RUNNER_END,
+    RUNNER_STOP,
+    SECOND_SIGNAL,
+    WORKER_CLEANUP,
+)
+
+ORDER = {
+    "a worker cleans up and its end is reported before Docker kills its container": (
+        WORKER_CLEANUP + LAST_LINES,
+        CONTAINER_STOP,
+    ),
+    "the fork server waits for the agent's last report, lines included": (LAST_LINES, LAST_REPORT),
+    "what a kill waits for includes the worker's time to clean up": (WORKER_CLEANUP + LAST_LINES, KILL_REPORT),
+    "a local launcher's exit functions run before it is killed": (EXIT_FUNCTIONS, LAUNCHER_EXIT),
+    "a worker's explanation may be that of its launcher's engine": (ENGINE_EXPLANATION, LAUNCHER_EXPLANATION),
+    "a kill waits longer than an explanation": (LAUNCHER_EXPLANATION, KILL_REPORT),
+    "a pool learns of a loss later than of an end that is explained or killed": (KILL_REPORT, POOL_LOSS),
+    "a submitted runner that is stopped leaves the containers their time": (CONTAINER_STOP, RUNNER_STOP),
+    "who removes a job waits longer than Docker does for its runner": (RUNNER_STOP, RUNNER_END),
+    "containers are waited for longer than Docker takes to kill them": (CONTAINER_STOP, CONTAINERS_STOP),
+    "a second signal leaves time for farewells": (FAREWELL, SECOND_SIGNAL),
+}
+
+
+@pytest.mark.parametrize("reason", ORDER)
+def test_what_ends_has_less_time_than_what_waits_for_it(reason: str) -> None:
+    ends, waits = ORDER[reason]
+    assert ends < waits
