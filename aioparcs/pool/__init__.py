@@ -1,4 +1,4 @@
-"""Calls of functions, spread over workers: `Pool`."""
+"""The pool, which spreads calls of functions over workers: `Pool`."""
 
 from aioparcs.pool.pool import Pool
 from aioparcs.pool.progress import Watcher

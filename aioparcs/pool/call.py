@@ -1,4 +1,4 @@
-"""One item on its way: what to call, for whom, and where it is."""
+"""One call of a pool: its function and arguments, its client, and the worker that has it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 __all__ = ["Client", "PendingCall", "safe_repr", "take_wanted"]
 
-# An item as an error shows it: enough to know it by, whatever its size.
+# An item as an error shows it: enough to recognize it, whatever its size.
 _short = Repr()
 _short.maxother = _short.maxstring = 60
 _short.maxlevel = 2
@@ -17,41 +17,41 @@ _WIDE = 256  # bits
 
 
 class Client(Protocol):
-    """Whoever asks for calls, and takes what becomes of them."""
+    """A source of calls, and the receiver of their results."""
 
     @property
     def is_over(self) -> bool:
-        """True when it will give no more calls, and has all results."""
+        """True when it has no more calls, and has all results."""
 
     def take(self, most: int) -> list[PendingCall]:
-        """Give the next calls to make, as many as there are now."""
+        """Return the next calls to make, as many as are available now."""
 
     def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
-        """Take a result, or the exception in its place; `wake` follows."""
+        """Accept a result, or the exception in its place; `wake` follows."""
 
     def wake(self) -> None:
-        """Have whoever waits for results look for them."""
+        """Wake the coroutine that waits for results."""
 
     def cancel(self) -> None:
-        """Cancel whoever waits for results."""
+        """Cancel the wait for results."""
 
     def fail(self, error: BaseException) -> None:
-        """Have whoever waits for results raise an error: there will be none."""
+        """Raise an error in the coroutine that waits for results: there will be none."""
 
 
 class Executor(Protocol):
-    """Who makes calls: a worker of the pool."""
+    """The worker of a pool that makes a call."""
 
     def cancel(self, call: PendingCall) -> None:
-        """Do without the call's result: revoke it, or have a coroutine function cancelled."""
+        """Discard a call's result: revoke the call, or cancel a coroutine function."""
 
 
 class PendingCall:
     """
-    One call, from when it is taken until it is settled.
+    One call, from when its client makes it until it is settled.
 
     Attributes:
-        client: who asked for it.
+        client: the client that asked for it.
         index: its place among the client's.
         function: the function's name.
         args: its arguments.
@@ -81,7 +81,7 @@ class PendingCall:
         return f"item {self.index}: ({', '.join(given)})"
 
     def cancel(self) -> None:
-        """Do without its result: revoke it, or have a coroutine function cancelled."""
+        """Discard its result: revoke it, or cancel a coroutine function."""
         if not self.is_cancelled:
             self.is_cancelled = True
             if self.executor is not None:
@@ -99,7 +99,7 @@ def take_wanted(queue: deque[PendingCall], most: int) -> list[PendingCall]:
 
 
 def safe_repr(value: Any) -> str:
-    """Show an argument; one that can't be shown, or not quickly, by its type and size."""
+    """Return a short text for an argument; its type and size if it has no repr, or a slow one."""
     try:
         if isinstance(value, int) and value.bit_length() > _WIDE:
             return f"<int of {value.bit_length()} bits>"

@@ -1,4 +1,4 @@
-"""Calls of functions, spread over workers."""
+"""The pool: calls of functions, spread over workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Pool"]
 
 Items = Iterable[Any] | AsyncIterable[Any]
 
-# Items for each worker that may be in flight, or done and not taken by whoever iterates over the results.
+# Items for each worker that may be in flight, or done and not taken by the loop over the results.
 _AHEAD = 256
 
 
@@ -79,7 +79,7 @@ class Pool:
 
     @property
     def size(self) -> int:
-        """How many workers are up."""
+        """The number of workers that are up."""
         return self._supervisor.size if self._is_open else 0
 
     if not TYPE_CHECKING:  # type checkers find this by themselves
@@ -88,7 +88,7 @@ class Pool:
             raise TypeError("a pool waits for its workers: async with runner.pool(...) as pool")
 
         def __exit__(self, *_: object) -> None:
-            """Be there: Python looks for it before it enters."""
+            """Do nothing: Python looks this method up before it calls ``__enter__``."""
 
     async def __aenter__(self) -> Self:
         if self._was_entered:
@@ -132,7 +132,7 @@ class Pool:
         Call the function with each item, and wait for all results.
 
         Cancelling it takes no more items, takes back the calls that have not begun, and cancels coroutine functions;
-        plain functions that run go on, unheard.
+        plain functions that run go on, and their results are discarded.
 
         Args:
             items: an iterable, or an async one.
@@ -152,47 +152,47 @@ class Pool:
     async def starmap(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
     ) -> list[Any]:
-        """Do as `map` does, with items that are tuples of arguments."""
+        """Call the function as `map` does, with items that are tuples of arguments."""
         return await self._collect(self._request(items, function, True, return_exceptions, total))
 
     def imap(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
     ) -> ResultIterator:
         """
-        Call the function with each item, and give the results one by one, in the order of the items.
+        Call the function with each item, and yield the results one by one, in the order of the items.
 
         Args:
             items: see `map`.
             function: see `map`.
-            return_exceptions: give the exceptions of failed calls as results, instead of raising them.
+            return_exceptions: yield the exceptions of failed calls as results, instead of raising them.
             total: see `map`.
 
         Returns:
-            What ``async for`` iterates over.
+            An async iterator.
         """
         return self._iterate(self._request(items, function, False, return_exceptions, total), in_order=True)
 
     def istarmap(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
     ) -> ResultIterator:
-        """Do as `imap` does, with items that are tuples of arguments."""
+        """Call the function as `imap` does, with items that are tuples of arguments."""
         return self._iterate(self._request(items, function, True, return_exceptions, total), in_order=True)
 
     def imap_unordered(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
     ) -> ResultIterator:
-        """Do as `imap` does, and give each result as soon as it is there."""
+        """Call the function as `imap` does, and yield each result as soon as it is there."""
         return self._iterate(self._request(items, function, False, return_exceptions, total), in_order=False)
 
     def istarmap_unordered(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
     ) -> ResultIterator:
-        """Do as `imap_unordered` does, with items that are tuples of arguments."""
+        """Call the function as `imap_unordered` does, with items that are tuples of arguments."""
         return self._iterate(self._request(items, function, True, return_exceptions, total), in_order=False)
 
     def submit(self, /, *args: Any, function: str = "", **kwargs: Any) -> asyncio.Future[Any]:
         """
-        Make one call, as soon as a worker has room for it.
+        Submit one call, made as soon as a worker has room for it.
 
         Args:
             *args: the arguments of the call.
@@ -201,7 +201,7 @@ class Pool:
 
         Returns:
             Its future. Cancelling that takes the call back, or cancels a coroutine function; a plain function that
-            has begun runs to its end, unheard.
+            has begun runs to its end, and its result is discarded.
         """
         self._check_open()
         future = self._submissions.add(_name(function) or self._function, args, kwargs)
@@ -211,7 +211,7 @@ class Pool:
 
     async def resize(self, size: SupportsIndex) -> None:
         """
-        Have more workers, or fewer, while others work; returns when the new ones are there.
+        Change the number of workers while others work; return when the new ones are there.
 
         Surplus workers first finish the call that they run. Sizes that are requested at the same time are reached one
         after the other. Cancelling it kills those that were on their way; so does leaving the block, which cancels it.
@@ -253,7 +253,7 @@ class Pool:
             raise self._error
 
     def _fail(self, error: BaseException) -> None:
-        """Fail everybody who waits: there are no workers, and there will be none."""
+        """Raise an error in all coroutines that wait: there are no workers, and there will be none."""
         self._error = error
         self._scheduler.fail(error)
 
@@ -268,17 +268,17 @@ class Pool:
 
 
 def _name(function: Any) -> str:
-    """Refuse what is no name: functions don't travel."""
+    """Return a function's name; raise a TypeError for anything but a string: functions are not sent."""
     if not isinstance(function, str):
         raise TypeError(f"function={function!r}: it must be the name of a function that the module serves")
     return function
 
 
 def _length(items: Items) -> int | None:
-    """Return how many items there are, None if they don't tell: it is of interest for the progress only."""
+    """Return how many items there are, None if they have no length: only the progress needs it."""
     try:
         length = operator.length_hint(items, -1)
-    except Exception:  # range(2**64), or whatever their own __len__ raises
+    except Exception:  # range(2**64), or an error of their own __len__
         return None
     return None if length < 0 else length
 

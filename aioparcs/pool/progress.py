@@ -1,4 +1,4 @@
-"""How far a pool is, counted and reported to watchers."""
+"""The progress of a pool, counted and reported to its watcher."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _ids = itertools.count()
 
 
 class Watcher(Protocol):
-    """Whoever is told of a pool; see `Observer`."""
+    """The part of an `Observer` that a pool reports to."""
 
     def pooled(self, state: PoolState) -> None:
-        """Be told how far a pool is."""
+        """Handle a report of a pool's progress."""
 
     def warning(self, module: str, text: str) -> None:
-        """Report something that went wrong and does not end the pool."""
+        """Report a problem that does not end the pool."""
 
     def note(self, module: str, text: str) -> None:
-        """Report something that people may want to know."""
+        """Report something that users may want to know."""
 
 
 class Headcount(NamedTuple):
     """
-    What a pool has at a moment.
+    A pool's calls and workers at a moment.
 
     Attributes:
         running: calls that are with workers.
@@ -52,7 +52,7 @@ class Progress:
         observer: gets the reports; None for no reports.
         name: what the pool is called in them.
         planned: how many calls its user has announced, None for no announcement.
-        look: returns what the pool has at the moment.
+        look: returns the pool's calls and workers at the moment.
 
     Attributes:
         id: the pool's number in this program.
@@ -74,7 +74,7 @@ class Progress:
 
     @property
     def total(self) -> int | None:
-        """How many calls there are in all, None if that is not known."""
+        """The number of calls in all, None if that is not known."""
         known = self._expected if self._is_expected_known else self._planned
         return None if known is None else max(known, self._planned or 0, self.done)
 
@@ -115,7 +115,7 @@ class Progress:
             self._send(self._observer)
 
     def stop(self) -> None:
-        """Report nothing more until `close`: what is cancelled while the pool is left is no news."""
+        """Report now, then no more until `close`: calls that leaving the pool cancels are no news."""
         self.report()
         self._is_over = True
         if self._due is not None:
@@ -131,4 +131,4 @@ class Progress:
         now = self._look()
         observer.pooled(PoolState(self.id, self.name, self.done, self._failures, self.total, *now))
         if now.running:
-            self.report_soon()  # that nothing comes is news too
+            self.report_soon()  # watchers also need to see that no results come

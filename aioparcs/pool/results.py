@@ -1,4 +1,4 @@
-"""What becomes of the items of one ``map`` or ``imap``, and in which order it is given."""
+"""The results of one ``map`` or ``imap``, in the order of the items or as they come."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _NO_KEYWORDS: dict[str, Any] = {}
 
 class MapOptions(NamedTuple):
     """
-    What is done with each item.
+    The options of one ``map`` or ``imap``: its items, the function, and what to call back.
 
     Attributes:
         source: where the items come from.
         function: the name of the function to call.
         spread: True when an item is a tuple of arguments, False when it is the one argument.
-        return_exceptions: give the exceptions of failed calls as results.
+        return_exceptions: return the exceptions of failed calls as results.
         more: to be called when more items may be taken.
-        drop: to be called with whoever wants no more results.
+        drop: to be called with a client that wants no more results.
         size: how many items there are, if that is known.
         forgo: to be called with how many of them will have no result.
     """
@@ -42,7 +42,7 @@ class MapOptions(NamedTuple):
 
 
 class _MapBase(ABC):
-    """Calls for the items of a source, and whoever waits for what becomes of them."""
+    """The calls for the items of a source, and the coroutine that waits for their results."""
 
     def __init__(self, request: MapOptions) -> None:
         self._request = request
@@ -61,7 +61,7 @@ class _MapBase(ABC):
         return self._is_cancelled or bool(self._error) or (self._source.is_over and self._settled == self._taken)
 
     def take(self, most: int) -> list[PendingCall]:
-        """Give the next calls to make, as many as there are now."""
+        """Return the next calls to make, as many as are available now."""
         if self._is_cancelled or self._error:
             return []
         items = self._source.pull(most)
@@ -76,22 +76,22 @@ class _MapBase(ABC):
 
     @abstractmethod
     def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
-        """Take a result, or the exception in its place."""
+        """Accept a result, or the exception in its place."""
 
     def cancel(self) -> None:
-        """Take no more items, and forget what is on its way; whoever waits is cancelled."""
+        """Cancel the wait for results: no more items are taken, and results on their way are forgotten."""
         self._is_cancelled = True
         self._ready.clear()
         self._forgo()
         self.wake()
 
     def fail(self, error: BaseException) -> None:
-        """Give what is there, then raise an error: no further result will come."""
+        """Raise an error once the results that are there have been taken: no further one will come."""
         self._error = error
         self.wake()
 
     async def aclose(self) -> None:
-        """End it: no more items are taken, and what is still on its way is forgotten when it comes."""
+        """Stop: no more items are taken, and results still on their way are forgotten when they come."""
         self._is_closed = True
         self.cancel()
         self._request.drop(self)
@@ -102,13 +102,13 @@ class _MapBase(ABC):
         self._forgo()
 
     def _forgo(self) -> None:
-        """Let those who expect results of all items know that some will have none."""
+        """Report how many of the expected items will have no result."""
         if self._expected is not None:
             self._request.forgo(self._expected - self._settled)
             self._expected = None
 
     def _sort_out(self, works: list[PendingCall]) -> list[PendingCall]:
-        """Keep those whose item is a tuple, and have the others fail."""
+        """Return the calls whose item is a tuple, and fail the others."""
         good: list[PendingCall] = []
         for work in works:
             if isinstance(work.args, list | tuple):
@@ -120,7 +120,7 @@ class _MapBase(ABC):
         return good
 
     async def _wait(self, is_due: Callable[[], bool]) -> None:
-        """Wait for news; cancelling it loses nothing."""
+        """Wait until `wake` is called; cancelling it loses nothing."""
         if self._waiter is not None:
             raise BusyError("another coroutine is waiting for these results")
         self._request.more()  # perhaps nothing was asked of the source yet
@@ -133,12 +133,12 @@ class _MapBase(ABC):
             self._waiter = None
 
     def wake(self) -> None:
-        """Have whoever waits for results look for them."""
+        """Wake the coroutine that waits for results."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _last_error(self) -> BaseException | None:
-        """Give, once, what the source raised; and always why there are no results any more."""
+        """Return why there are no more results: an error of the pool each time, one of the source once."""
         error, self._source.error = self._source.error, None
         return self._error or error
 
@@ -158,7 +158,7 @@ class ResultIterator(_MapBase):
     Args:
         request: what is done with each item.
         in_order: True for results in the order of the items, False for results as they come.
-        most: tells how many items may be on their way, or done and not given.
+        most: returns how many items may be on their way, or done and not taken.
     """
 
     def __init__(self, request: MapOptions, *, in_order: bool, most: Callable[[], int]) -> None:
@@ -169,19 +169,19 @@ class ResultIterator(_MapBase):
         self._is_held_up = False
 
     def take(self, most: int) -> list[PendingCall]:
-        """Give the next calls to make, as many as there are now."""
+        """Return the next calls to make, as many as are available now."""
         room = self._most() - (self._taken - self._given)
         self._is_held_up = room < most
         return super().take(min(room, most)) if room > 0 else []
 
     def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
-        """Take a result, or the exception in its place."""
+        """Accept a result, or the exception in its place."""
         self._settled += 1
         if not self._is_cancelled:
             self._ready[work.index] = (ok, value)
 
     def wake(self) -> None:
-        """Have whoever waits for results look for them."""
+        """Wake the coroutine that waits for results."""
         if self._waiter is not None and self._is_due():
             super().wake()
 
@@ -227,7 +227,7 @@ class MapCall(_MapBase):
     _error_of_call: BaseException | None = None
 
     def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
-        """Take a result, or the exception in its place."""
+        """Accept a result, or the exception in its place."""
         self._settled += 1
         if self._is_cancelled:
             return
@@ -236,7 +236,7 @@ class MapCall(_MapBase):
             self._error_of_call = value
 
     def wake(self) -> None:
-        """Have whoever waits for results look for them."""
+        """Wake the coroutine that waits for results."""
         if self._error_of_call is not None or self.is_over:
             super().wake()
 

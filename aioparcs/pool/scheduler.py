@@ -1,4 +1,4 @@
-"""Which worker gets which call."""
+"""The scheduler of a pool: the choice of the worker for each call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STALE = 0.002
 
 class Scheduler:
     """
-    Gives each worker of a pool as many calls as keep it busy, and takes them back from one that is slow.
+    Sends each worker of a pool as many calls as keep it busy, and takes them back from one that is slow.
 
     Args:
         retries: how often a call whose worker died may be made again.
@@ -40,22 +40,22 @@ class Scheduler:
         self._retries = retries
         self._settled = settled
         self._loop = asyncio.get_running_loop()
-        # Weakly: results that nobody iterates over any more are nobody's.
+        # Weakly: no calls are made for results that are not referenced any more.
         self._clients: deque[ref[Client]] = deque()
         self._returned: deque[PendingCall] = deque()  # calls to be made again, or by others
         self._losses: dict[PendingCall, int] = {}  # workers that have died of a call
-        self._hungry: dict[PoolWorker, None] = {}  # who found nothing to do
+        self._hungry: dict[PoolWorker, None] = {}  # workers that have room for more calls
         self._timer: asyncio.TimerHandle | None = None
         self._is_pumping = self._is_pump_due = False
         self._is_over = False
 
     def add_client(self, client: Client) -> None:
-        """Make the calls of a client, in turn with those of others."""
+        """Add a client, whose calls are made in turn with those of others."""
         self._clients.append(ref(client))
         self.pump()
 
     def drop_client(self, client: Client) -> None:
-        """Take no more calls of a client, and take back those that it has."""
+        """Remove a client: no more of its calls are made, and those that workers have are taken back."""
         with contextlib.suppress(ValueError):  # it is over
             self._clients.remove(ref(client))
         for work in [*self._returned, *(work for member in self.members for work in member.calls.values())]:
@@ -63,18 +63,18 @@ class Scheduler:
                 work.cancel()
 
     def add(self, member: PoolWorker) -> None:
-        """Have a worker take part."""
+        """Add a worker."""
         self.members[member] = self._hungry[member] = None
         self.pump()
 
     def retire(self, member: PoolWorker) -> None:
-        """Give a worker no more calls, and take back those that it has not begun."""
+        """Send a worker no more calls, and take back those that it has not begun."""
         member.is_leaving = True
         self._hungry.pop(member, None)
         member.recall(member.waiting)
 
     def remove(self, member: PoolWorker, lost: WorkerLost) -> None:
-        """Take leave of a worker that is gone, and see to its calls."""
+        """Remove a worker that is gone, and reschedule or fail its calls."""
         self.members.pop(member, None)
         self._hungry.pop(member, None)
         begun = dict.fromkeys(member.begun)
@@ -90,9 +90,9 @@ class Scheduler:
         self.pump()
 
     def pump(self) -> None:
-        """Give out calls to those that found none, to each in turn."""
+        """Send calls to the workers that have room, to each in turn."""
         self._is_pump_due = True
-        if self._is_pumping:  # an item's making has asked for more: when this round is done
+        if self._is_pumping:  # called while items are produced: repeat when this round is done
             return
         self._is_pumping = True
         try:
@@ -105,7 +105,7 @@ class Scheduler:
             self._look_out(_SOON)
 
     def close(self) -> None:
-        """Give out no more calls, and cancel whoever waits for results."""
+        """Send no more calls, and cancel all waits for results."""
         self._is_over = True
         if self._timer:
             self._timer.cancel()
@@ -113,7 +113,7 @@ class Scheduler:
             client.cancel()
 
     def fail(self, error: BaseException) -> None:
-        """Have everybody who waits for results raise an error."""
+        """Raise an error in all coroutines that wait for results."""
         self._is_over = True
         for client in self._living():
             client.fail(error)
@@ -121,13 +121,13 @@ class Scheduler:
     # What members call
 
     def answered(self, member: PoolWorker, settled: list[Settled]) -> None:
-        """Take results, and give their worker the next calls."""
+        """Accept results, and send their worker the next calls."""
         self.running -= len(settled)
         self._settle(settled)
         self._fill(member)
 
     def returned(self, member: PoolWorker, works: list[PendingCall]) -> None:
-        """Take calls that were given back before they began."""
+        """Accept calls that a worker returned before they began."""
         self.running -= len(works)
         self._returned.extend(works)
         self.pump()
@@ -180,7 +180,7 @@ class Scheduler:
             self._send(member, works)
 
     def _take(self, most: int) -> list[PendingCall]:
-        """Take the next calls from whoever has some, in turn."""
+        """Return the next calls: returned ones first, then those of the clients in turn."""
         works = take_wanted(self._returned, most)
         before = -1
         while before < len(works) < most:  # again: some have fewer than their share, others more
@@ -189,7 +189,7 @@ class Scheduler:
         return works
 
     def _take_shares(self, works: list[PendingCall], most: int) -> None:
-        """Take of each client an equal share of what is missing."""
+        """Add an equal share of the missing calls from each client."""
         clients = self._clients
         for left in range(len(clients), 0, -1):
             missing = most - len(works)
@@ -206,7 +206,7 @@ class Scheduler:
     def _send(self, member: PoolWorker, works: list[PendingCall]) -> None:
         try:
             rejected = member.send(works)
-        except ParcsError:  # it is gone; why is about to be known
+        except ParcsError:  # it is gone; the reason is about to be known
             self._returned.extendleft(reversed(works))
             member.is_leaving = True
             self._hungry.pop(member, None)
@@ -221,7 +221,7 @@ class Scheduler:
             self._look_out(_PERIOD)
 
     def _look_out(self, pause: float) -> None:
-        """Look for calls that wait in the wrong place, after a pause, unless that is due sooner."""
+        """Schedule `_rebalance` after a pause, unless it is due sooner."""
         if self._timer and self._timer.when() <= self._loop.time() + pause:
             return
         if self._timer:
@@ -229,7 +229,7 @@ class Scheduler:
         self._timer = self._loop.call_later(pause, self._rebalance) if self.running else None
 
     def _rebalance(self) -> None:
-        """Take calls back from workers that are slow, and for those that have nothing to do."""
+        """Recall calls from slow workers, and for workers that have nothing to do."""
         self._timer = None
         idle = sum(member.is_idle for member in self._hungry)
         for member in self.members:
@@ -248,7 +248,7 @@ class Scheduler:
 
 
 def _deal(works: list[PendingCall], rooms: Mapping[PoolWorker, int]) -> dict[PoolWorker, list[PendingCall]]:
-    """Share calls out among workers, one to each in turn, to none more than it has room for."""
+    """Return each worker's share of some calls: one to each in turn, no more than it has room for."""
     shares: dict[PoolWorker, list[PendingCall]] = {}
     if not works:
         return shares

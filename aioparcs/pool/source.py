@@ -1,4 +1,4 @@
-"""Where the items of a pool come from."""
+"""The items of a pool, pulled from an iterable or an async iterable."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Source:
         return self._has_ended and not self._stock
 
     def pull(self, most: int) -> list[Any]:
-        """Give the next items, as many as there are now."""
+        """Return the next items, as many as are available now."""
         items: list[Any] = []
         if self._feeding:
             self._wanted.set()
@@ -54,20 +54,20 @@ class Source:
         try:
             for item in islice(self._iterator, most):
                 items.append(item)  # not extend(): what came before an error counts
-        except BaseException as error:  # whatever it is, it is for whoever waits for the results
+        except BaseException as error:  # of any kind: it is raised where the results are awaited
             self.error = error
         self._has_ended = len(items) < most
         return items
 
     def stop(self) -> None:
-        """Pull no more."""
+        """Stop pulling items."""
         self._has_ended = self._is_closed = True
         self._stock.clear()
         if self._feeding:
             self._feeding.cancel()
 
     async def aclose(self) -> None:
-        """Pull no more, and wait until the iterable is let go."""
+        """Stop pulling items, and wait until an async iterable is closed."""
         self.stop()
         if self._feeding:
             await asyncio.gather(self._feeding, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Single calls, each with a future of its own."""
+"""Submitted calls, each with a future of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Submissions:
         self._count = 0
 
     def add(self, function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> asyncio.Future[Any]:
-        """Take a call; gives its future."""
+        """Add a call, and return its future."""
         work = PendingCall(self, self._count, function, args, kwargs)
         self._count += 1
         future = self._futures[work] = asyncio.get_running_loop().create_future()
@@ -39,12 +39,12 @@ class Submissions:
         return future
 
     def take(self, most: int) -> list[PendingCall]:
-        """Give the next calls to make, as many as there are now."""
+        """Return the next calls to make, as many as are available now."""
         return take_wanted(self._queue, most)
 
     def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
-        """Take a result, or the exception in its place."""
-        future = self._futures.pop(work, None)  # what becomes of it now changes nothing
+        """Set a future's result, or the exception in its place."""
+        future = self._futures.pop(work, None)  # its callback then finds nothing to do
         if future is None or future.done():  # it was cancelled in this iteration of the loop
             return
         if ok:
@@ -53,15 +53,15 @@ class Submissions:
             future.set_exception(value)
 
     def wake(self) -> None:
-        """Do nothing: futures wake whoever waits for them."""
+        """Do nothing: futures wake the coroutines that await them."""
 
     def cancel(self) -> None:
-        """Cancel all futures that wait."""
+        """Cancel all pending futures."""
         for future in list(self._futures.values()):
             future.cancel()
 
     def fail(self, error: BaseException) -> None:
-        """Have all futures that wait raise an error."""
+        """Set an error as the exception of all pending futures."""
         for future in list(self._futures.values()):
             if not future.done():
                 future.set_exception(error)

@@ -1,4 +1,4 @@
-"""The workers of a pool: how they are started, replaced, and ended."""
+"""The supervisor of a pool's workers: it starts, replaces and ends them."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _SETUP = "setup"
 
 
 class WorkerProvider(Protocol):
-    """Whoever can start workers."""
+    """A starter of workers: a runner, or a service."""
 
     async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
-        """Have workers placed; returns before they are connected."""
+        """Place workers; return before they are connected."""
 
     async def replace(self, spec: WorkerSpec, task: Task) -> Task:
-        """Have a worker placed where another one was that is gone; returns before it is connected."""
+        """Place a worker in place of one that is gone; return before it is connected."""
 
     def let_go(self) -> None:
-        """Keep nothing for replacements any more."""
+        """Release what was kept for replacements."""
 
 
 class PoolSupervisor:
@@ -45,16 +45,16 @@ class PoolSupervisor:
     Args:
         provider: starts them.
         observer: is told of those that can't be replaced.
-        spec: what they are.
+        spec: their specification.
         setup: arguments of the function ``setup``, called in each of them before any other; None for no call.
         concurrency: how many calls each runs at once.
-        function: the name of one that each must serve; "" for any.
+        function: the name of a function that each must serve; "" for any.
         scheduler: gives them their calls.
-        changed: called when there are more or fewer of them.
+        changed: called when their number changes.
         failed: called with the reason when there can be none any more.
 
     Attributes:
-        wanted: how many there should be.
+        wanted: how many workers there should be.
     """
 
     def __init__(
@@ -86,35 +86,35 @@ class PoolSupervisor:
         self._coming = 0  # workers that are on their way
         self._deaths = 0  # of workers that had nothing to do, since the last answer
         self._is_over = False
-        self._has_told = False  # that there are too few
+        self._has_told = False  # the user, that there are too few
 
     @property
     def size(self) -> int:
-        """How many are up, those that are about to leave excluded."""
+        """The number of workers that are up, without those that are about to leave."""
         return sum(not member.is_leaving for member in self._scheduler.members)
 
     def answered(self) -> None:
-        """Take note that work gets done."""
+        """Reset the count of deaths: workers answer."""
         self._deaths = 0
 
     async def resize(self, size: int) -> None:
         """
-        Start workers, and wait until all of them are at work, or have some leave, which finish what they run first.
+        Start workers, and wait until all of them are at work, or retire some, which first finish what they run.
 
         One size after the other, in the order of the calls. Cancelling it kills those that were on their way; so does
-        `aclose`, which cancels whoever waits here.
+        `aclose`, which cancels this call.
 
         Raises:
-            StartError: one did not start; none of the new ones stays.
-            RemoteError: its ``setup`` failed, or it serves no such function; none of the new ones stays.
+            StartError: a worker did not start; none of the new ones stays.
+            RemoteError: a worker's ``setup`` failed, or it serves no such function; none of the new ones stays.
         """
         await self._own(self._resize(size))
 
     async def aclose(self) -> None:
         """
-        End all of them: those that have nothing to do gracefully, the others at once.
+        End all workers: those that have nothing to do gracefully, the others at once.
 
-        Whoever cancels it calls `abort`.
+        A caller that cancels it calls `abort`.
         """
         self._close()
         await asyncio.gather(*self._jobs, return_exceptions=True)
@@ -124,7 +124,7 @@ class PoolSupervisor:
         self._provider.let_go()
 
     def abort(self) -> None:
-        """End all of them at once, and wait for nothing."""
+        """End all workers at once, and wait for nothing."""
         self._close()
         self._scheduler.members.clear()
         for task in self._tasks:
@@ -146,7 +146,7 @@ class PoolSupervisor:
             self._dismiss()
 
     async def _start(self, placing: Awaitable[list[Task]], count: int) -> list[PoolWorker]:
-        """Start workers, and wait until all of them may be given calls; if one can't, none of them stays."""
+        """Start workers, and wait until all of them are ready for calls; if one fails, none of them stays."""
         self._coming += count
         tasks: list[Task] = []
         try:
@@ -194,7 +194,7 @@ class PoolSupervisor:
     # Inside: replacing
 
     async def _attend(self, member: PoolWorker) -> None:
-        """Wait for a worker's end, and have another one take its place."""
+        """Wait for a worker's end, and replace it."""
         lost = await member.task.wait_exited()
         self._tasks.discard(member.task)
         member.hear_untold()
@@ -206,10 +206,10 @@ class PoolSupervisor:
             await self._replace(member.task)
 
     async def _guard(self, task: Task) -> None:
-        """Kill a worker that lives on without its connection: nobody can reach it."""
+        """Kill a worker that lives on without its connection: no call can reach it."""
         try:
             while True:
-                await task.channel.recv_frame()  # nobody wants what it sends, only the end
+                await task.channel.recv_frame()  # what it sends is discarded: only the end of the connection counts
         except ChannelClosed:
             return  # by this side, which sees to the rest
         except ParcsError:
@@ -226,7 +226,7 @@ class PoolSupervisor:
         return self.size + self._coming < self.wanted and not self._is_over
 
     async def _replace(self, gone: Task) -> None:
-        """Have another worker take the place of one that is gone; tries until it is there, or none is missing."""
+        """Start a worker in place of one that is gone; try until it is there, or none is missing."""
         pause = _FIRST_PAUSE
         while self._is_short:
             if self._deaths > _DEATHS + self.wanted:
@@ -261,7 +261,7 @@ class PoolSupervisor:
     # Inside: ending
 
     def _dismiss(self) -> None:
-        """Have those leave that are too many, those with the least to do first; they finish what they run."""
+        """Retire surplus workers, those with the least to do first; they finish what they run."""
         staying = [member for member in self._scheduler.members if not member.is_leaving]
         staying.sort(key=lambda member: len(member.calls))
         for member in staying[: max(0, len(staying) - self.wanted)]:
@@ -288,7 +288,7 @@ class PoolSupervisor:
         return task
 
     def _run(self, job: Coroutine[Any, Any, None]) -> None:
-        """Own a task that nobody awaits: that it fails is the end of the pool."""
+        """Run a coroutine in a task that nothing awaits: its failure ends the pool."""
         self._own(job).add_done_callback(self._check)
 
     def _check(self, job: asyncio.Task[None]) -> None:
@@ -297,7 +297,7 @@ class PoolSupervisor:
 
 
 def _first(error: BaseException) -> BaseException:
-    """Give the first of a group of errors: they are alike."""
+    """Return the first of a group of errors: they are alike."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -1,4 +1,4 @@
-"""One worker of a pool: the calls that it has, and how many it should have."""
+"""One worker of a pool: the calls that were sent to it, and the number that it should have."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PoolWorker:
 
     Attributes:
         task: the worker.
-        calls: what was sent and not answered, by id.
+        calls: the calls that were sent and not answered, by id.
         concurrency: how many calls it runs at once.
         is_leaving: True when it gets no more calls.
     """
@@ -80,7 +80,7 @@ class PoolWorker:
 
     @property
     def room(self) -> int:
-        """How many more calls it should get."""
+        """The number of calls that may be sent to it now."""
         if self.is_leaving or not self.task.channel.has_room:
             return 0
         return self._window - len(self.calls)
@@ -103,7 +103,7 @@ class PoolWorker:
 
     @property
     def waiting(self) -> list[PendingCall]:
-        """The calls that it has not begun, as far as can be known here, and that were not asked back yet."""
+        """The calls that it has not begun, as far as is known here, and that were not recalled yet."""
         if len(self.calls) < 2:
             return []
         begun = set(self.begun)
@@ -111,7 +111,7 @@ class PoolWorker:
 
     @property
     def age(self) -> float:
-        """Seconds since anything was heard of its calls, 0 if it has none."""
+        """Seconds since its last answer, or its first call; 0 if it has no calls."""
         return self._now() - self._since if self.calls else 0.0
 
     @property
@@ -121,13 +121,13 @@ class PoolWorker:
 
     def send(self, works: list[PendingCall]) -> list[Settled]:
         """
-        Send calls.
+        Send calls to the worker.
 
         Returns:
             Those that can't be sent, as failures.
 
         Raises:
-            ParcsError: the worker takes no more; its end is about to be known.
+            ParcsError: the worker's channel has ended; the reason is about to be known.
         """
         rejected = self.task.channel.post_calls(works)
         if not self.calls:
@@ -140,36 +140,36 @@ class PoolWorker:
         return [(work, False, error) for work, error in rejected]
 
     def recall(self, works: list[PendingCall]) -> None:
-        """Ask for calls back; `returned` hears of those that have not begun."""
+        """Ask the worker to return calls; ``returned`` is called with those that it has not begun."""
         for work in works:
             self._recalled.add(work.call_id)
             self.task.channel.recall(work.call_id)
 
     def cancel(self, work: PendingCall) -> None:
-        """Take a call back, or stop it if it can be stopped; its answer comes in any case."""
+        """Cancel a call: it is taken back, or stopped if it can be; its answer comes in any case."""
         self.task.channel.cancel_call(work.call_id)
 
     async def finish(self) -> None:
-        """Wait until it has no calls, and end it. It should be given none."""
+        """Wait until it has no calls, and end it. No more should be sent to it."""
         if self.calls:
             self._finished = asyncio.get_running_loop().create_future()
             await self._finished
         await self.task.shutdown()
 
     def hear_untold(self) -> None:
-        """Take the results that its launcher has found with it when it was gone."""
+        """Read the results that it had not sent when it ended, and that its launcher has passed on."""
         self.is_leaving = True
         limit = len(self.task.unsent_results)
         decoder = Decoder(limit, limit)
         try:
             decoder.feed(self.task.unsent_results)
         except ProtocolError:
-            return  # damaged: which calls have results can't be told
+            return  # damaged: which calls have results is not known
         if decoder.frames:
             self._take_results([frame_of(frame) for frame in decoder.frames])
 
     def gone(self) -> list[PendingCall]:
-        """Take leave of it: give the calls that it had, in order."""
+        """Mark it as gone, and return the calls that it had, in order."""
         works = list(self.calls.values())
         self.is_leaving = True
         self.calls.clear()
@@ -183,12 +183,12 @@ class PoolWorker:
             self._finished.set_result(None)
 
     def slow_down(self) -> None:
-        """Send nothing ahead until it answers again."""
+        """Limit it to the calls that it can run at once, until it answers again."""
         self._pace = max(self._pace, self.age)
         self._window = self.concurrency
 
     def _take_results(self, results: Sequence[Frame | bytes]) -> None:
-        """Take the answers to calls, those that came together."""
+        """Handle the answers to calls that have arrived together."""
         calls = self.calls
         settled: list[Settled] = []
         returned: list[PendingCall] = []
@@ -209,8 +209,8 @@ class PoolWorker:
                 value.worker = self.task.name
             settled.append((work, ok, value))
         if not settled and not returned:
-            return  # answers to nothing that was asked here
-        if settled:  # what was given back says nothing of how long calls take
+            return  # no answers to the pool's calls
+        if settled:  # returned calls say nothing about how long calls take
             self._keep_pace(len(settled))
         if not calls:
             self._settle_finished()

@@ -1,4 +1,4 @@
-"""The program that directs: `Runner`, and `run` to make a whole program of one."""
+"""The runner, which starts workers: `Runner`, and `run`, which runs one as a whole program."""
 
 from aioparcs.runner.program import Stop, explain, run
 from aioparcs.runner.runner import Runner

@@ -1,4 +1,4 @@
-"""Which engine a runner uses, when its program doesn't say."""
+"""The choice of a runner's engine: from its argument, else from the environment."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["choose_engine"]
 
 def choose_engine(engine: Engine | str | None, folders: list[Path]) -> Engine:
     """
-    Give the engine that is meant.
+    Return the engine that an argument or the environment names.
 
     Args:
-        engine: one, or its name, or None for what the environment says.
+        engine: an engine, or its name, or None for the environment's choice.
         folders: where the local engine finds modules, see `LocalEngine`.
 
     Raises:

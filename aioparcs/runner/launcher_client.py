@@ -1,4 +1,4 @@
-"""The runner's side of a control connection: what it asks of a launcher, and what it hears."""
+"""The runner's side of a control connection: requests to a launcher, and its reports."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _BODIES = {
 
 
 class Worker(Protocol):
-    """A worker as its launcher's runner knows it: a `Task` of the runner's own, or the `Child` of a service."""
+    """A worker as the runner records it: a `Task` of its own, or the `SpawnedWorker` of a service."""
 
     module: str
     worker: int
@@ -80,14 +80,14 @@ class Worker(Protocol):
 
 class LauncherClient:
     """
-    One launcher, from before it dials in until it is gone.
+    One launcher, from before it connects until it is gone.
 
     Args:
         module: the module that it runs.
         slot: its number.
         settings: limits and deadlines.
-        observer: who watches.
-        look: has the engine look after the launcher at once.
+        observer: is told what happens.
+        look: makes the engine check the launcher at once.
         on_end: called with the number of each worker that has ended.
 
     Attributes:
@@ -126,7 +126,7 @@ class LauncherClient:
 
     @property
     def is_connected(self) -> bool:
-        """True once it has dialled in, also when it is gone again."""
+        """True once it has connected, also when it is gone again."""
         return self._link is not None
 
     @property
@@ -136,15 +136,15 @@ class LauncherClient:
 
     @property
     def is_gone(self) -> bool:
-        """True once the engine has said so; what it sent last may still be on its way."""
+        """True once the engine has reported its end; the last frames that it sent may still be on their way."""
         return self._end is not None
 
     def is_stopping(self, worker: int) -> bool:
-        """Tell whether it was asked to end a worker."""
+        """Return whether it was asked to end a worker."""
         return worker in self._stopped
 
     def connect(self, link: FrameConnection) -> None:
-        """Take the control connection, and send what was asked for before it was there."""
+        """Accept the control connection, and send the requests made before it was there."""
         self._link = link
         for type, body in self._requests:
             link.post_frame(type, body)
@@ -155,7 +155,7 @@ class LauncherClient:
         self, tasks: Sequence[Worker], base: int, size: int, limits: dict[str, Any], parent: str | None = None
     ) -> None:
         """
-        Ask for workers, numbered one behind the other.
+        Ask for workers, numbered consecutively.
 
         Args:
             tasks: the workers.
@@ -170,11 +170,11 @@ class LauncherClient:
             first = tasks[0].worker
             self._observer.placed(self.module, range(first, first + len(tasks)), self._node)
         self._ask(FrameType.START, tasks[0].worker, len(tasks), base, size, limits, parent)
-        if self._end:  # it ended while the service that wants them was told of them
+        if self._end:  # it ended while the service that wants them was being informed
             self.gone(*self._end)
 
     def adopt(self, task: Worker, *, stop: Callable[[], object]) -> None:
-        """Take a worker that is the process itself, ended by ``stop``: the original PARCS has no launchers."""
+        """Add a worker that is the process itself, ended by ``stop``: the original PARCS has no launchers."""
         self._take(task)
         self._stop = stop
 
@@ -191,7 +191,7 @@ class LauncherClient:
             self._ended(task, WorkerLost(task.name, "was killed before it began"))
 
     async def end(self, timeout: float) -> None:
-        """Ask for the end of the job, and hear the workers' last lines; after ``timeout`` seconds, end abruptly."""
+        """End all workers, and read their last lines; after ``timeout`` seconds, close the connection anyway."""
         self._stopped = dict.fromkeys(self.tasks, signal.SIGTERM) | self._stopped
         self._ask(FrameType.KILL, -1, signal.SIGTERM)
         if self._jobs:
@@ -207,7 +207,7 @@ class LauncherClient:
             await self._link.aclose(deadlines.FAREWELL)
 
     def hear(self, state: LauncherState) -> None:
-        """Hear from the engine where the launcher is, or what it waits for."""
+        """Handle the engine's report of the launcher's node, or of what it waits for."""
         self.waits_for = state.reason
         if state.node and state.node != self._node:
             self._node = state.node
@@ -218,7 +218,7 @@ class LauncherClient:
                 self._observer.placed(self.module, range(numbers[0], numbers[-1] + 1), state.node)
 
     def gone(self, state: LauncherState, lines: tuple[str, ...]) -> None:
-        """Hear from the engine that the launcher's process, or container, has ended, or will never be."""
+        """Handle the engine's report that the launcher's process or container has ended, or could not be started."""
         self._end = state, lines
         reason, exitcode = state.reason, state.exitcode
         self._obituary = f"is lost: its launcher {reason}", lines
@@ -226,7 +226,7 @@ class LauncherClient:
         if self._jobs:
             if self._jobs[0].done():
                 self.lose(*self._obituary)
-            return  # else what it said last is still on its way; the obituary follows
+            return  # else its last frames are still on their way; the obituary follows
         for task in list(self.tasks.values()):
             deed = "answered the runner" if self._stop else "called serve(...)"
             why = reason if state.state == "failed" else f"its main.py {reason} before it {deed}"
@@ -237,7 +237,7 @@ class LauncherClient:
                 self._ended(task, WorkerLost.from_exit(task.name, exitcode, lines) if exitcode else None)
 
     def lose(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
-        """Take note that the launcher is gone, and all its workers with it."""
+        """Mark the launcher as gone, and end all its workers."""
         self._is_lost = True
         for task in list(self.tasks.values()):
             lost = WorkerLost(task.name, reason, last_lines=tuple(self._last_lines.get(task.worker, ())) or last_lines)
@@ -259,7 +259,7 @@ class LauncherClient:
             self._link.post_frame(type, body)
 
     async def _listen(self, link: FrameConnection) -> None:
-        """Hear the launcher until its connection ends."""
+        """Read the launcher's frames until its connection ends."""
         try:
             while True:
                 frame = await link.recv_frame()
@@ -279,7 +279,7 @@ class LauncherClient:
             self.lose(f"is lost with its launcher: {type(error).__name__}: {error}")
 
     async def _watch(self, link: FrameConnection) -> None:
-        """Ping, and give the launcher up when it is silent for too long."""
+        """Send pings, and abort the connection when the launcher is silent for too long."""
         loop, liveness = asyncio.get_running_loop(), self._settings.liveness
         pause = liveness / _PINGS
         heard, since = link.bytes_received, loop.time()
@@ -309,7 +309,7 @@ class LauncherClient:
             worker, code, lines, *unsent_results = values
             if worker in self.tasks:
                 self.tasks[worker].unsent_results = b"".join(unsent_results)
-                last = lines[-self._settings.last_lines - 1 :]  # behind them may stand a reason
+                last = lines[-self._settings.last_lines - 1 :]  # a reason may follow them
                 self._hear_end(self.tasks[worker], code, tuple(line[:_LONGEST_LINE] for line in last))
 
     def _hear_lines(self, lines: list[tuple[int, str]], dropped: int) -> None:
@@ -332,9 +332,9 @@ class LauncherClient:
         self._ended(task, lost if code else None)
 
     def _is_stop(self, worker: int, lost: WorkerLost) -> bool:
-        """Tell whether an end is the one that the runner asked for, and no failure."""
+        """Return whether a worker's end is the one that the runner asked for, not a failure."""
         asked = self._stopped.get(worker)
-        if asked == signal.SIGKILL:  # who was to die may have seen the end of its channel first, and left by itself
+        if asked == signal.SIGKILL:  # the worker may have seen the end of its channel first, and left by itself
             return True
         return asked is not None and bool(lost.signal or lost.exitcode == _SIGTERM_EXIT)
 
@@ -352,6 +352,6 @@ class LauncherClient:
 
 
 async def _acknowledge(link: FrameConnection) -> None:
-    """Ask for the next batch of lines, when there is room: nothing piles up for a launcher that doesn't read."""
-    with contextlib.suppress(ParcsError):  # what arrived before the end is still to be heard
+    """Ask for the next batch of lines when there is room: nothing piles up for a launcher that doesn't read."""
+    with contextlib.suppress(ParcsError):  # frames that arrived before the end are still to be read
         await link.send_frame(FrameType.LOG)

@@ -89,7 +89,7 @@ def _check_no_loop() -> None:
 
 
 def _check(main: Any) -> None:
-    """Raise a TypeError that says what to write, for what `run` can't run; nothing of the program is called."""
+    """Raise a TypeError with advice for an argument that `run` can't run; nothing of the program is called."""
     if inspect.iscoroutine(main):
         main.close()
         raise TypeError(f"run() takes the function, not its call: run({main.__name__})")
@@ -110,7 +110,7 @@ def _check(main: Any) -> None:
     except TypeError:
         raise TypeError(f"{name}() has to take the runner, and nothing else: async def {name}(runner)") from None
     except ValueError:
-        pass  # it doesn't say what it takes
+        pass  # it has no signature to check
 
 
 async def _run(main: Main) -> None:
@@ -126,7 +126,7 @@ async def _run(main: Main) -> None:
 
 
 def explain(error: BaseException) -> None:
-    """Print an exception as its writer sees it: without the frames of aioparcs and asyncio; one line for our own."""
+    """Print an exception without the frames of aioparcs and asyncio, and this package's own ones in one line."""
     flush()
     if isinstance(error, ParcsError):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
@@ -139,7 +139,7 @@ def explain(error: BaseException) -> None:
 
 
 def _hints(error: BaseException) -> Iterator[str]:
-    """Say that a file which was not found is beside ``main.py``: a runner's current folder is where it was started."""
+    """Yield a hint if a file that was not found is beside ``main.py``: the current folder may be another one."""
     if not isinstance(error, FileNotFoundError) or not isinstance(error.filename, str):
         return
     path = Path(sys.argv[0]).absolute().parent / error.filename
@@ -149,20 +149,20 @@ def _hints(error: BaseException) -> Iterator[str]:
 
 
 def _print(text: str) -> None:
-    """Print an error, of which workers have written a part."""
+    """Print an error, made safe for a terminal: parts of it come from workers."""
     color = has_colors()
     print(*(sanitize(line, color=color) for line in text.split("\n")), sep="\n", file=sys.stderr)
 
 
 def _unsaid(error: ParcsError) -> str:
-    """Return an error's text, without the last lines of a failed start where those are in sight."""
+    """Return an error's text, without the last lines of a failed start if those were just shown."""
     if isinstance(error, StartError) and error.last_lines and were_shown(error.last_lines):
         return f"{StartError(error.module, error.reason)}; its last lines are above"
     return str(error)
 
 
 def _short(path: Path) -> str:
-    """Name a file; every module's is called main.py."""
+    """Return a file's name, with its folder's for a ``main.py``: every module has one."""
     return f"{path.parent.name}/{path.name}" if path.name == "main.py" else path.name
 
 
@@ -197,7 +197,7 @@ class Stop:
     leaves tasks that nothing wakes any more, and the end would wait for them.
 
     Args:
-        again: what a second Ctrl-C is good for.
+        again: what a second Ctrl-C does, for the printed line.
 
     Attributes:
         signal: the number of the first signal, once it has come.
@@ -251,5 +251,5 @@ class Stop:
         task.cancel()
         if self._blocked is None:  # the second signal may have come before this call
             hint = f"; press Ctrl-C again {self._again}" if self.signal == signal.SIGINT else ""
-            with suppress(OSError, ValueError, AttributeError):  # nobody reads it, or there is no such stream
+            with suppress(OSError, ValueError, AttributeError):  # its reader is gone, or there is no such stream
                 print(f"stopping{hint}", file=sys.stderr, flush=True)

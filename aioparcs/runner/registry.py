@@ -1,4 +1,4 @@
-"""Who dials the runner: the handshake, and the place that each one takes."""
+"""The runner's side of incoming connections: their handshake, and the worker or launcher that each belongs to."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class JobRegistry:
     Args:
         job: the job's name.
         settings: limits and deadlines.
-        observer: who watches.
+        observer: is told what happens.
 
     Attributes:
         job: the job's name.
         token: the job's secret.
-        tasks: the workers that have a place, by number.
-        launchers: the launchers that have a place, by slot.
+        tasks: the workers that are expected or connected, by number.
+        launchers: the launchers that are expected or connected, by slot.
         branches: the services that start services, by their workers' numbers.
         on_parent: called with the number of a worker, and the control connection that it has opened.
     """
@@ -61,32 +61,32 @@ class JobRegistry:
 
     @property
     def strangers(self) -> int:
-        """Connections that were refused so far."""
+        """The number of connections that were refused so far."""
         return self._reception.strangers
 
     @property
     def connections(self) -> int:
-        """How many connections there are, or will be, without those of launchers."""
+        """The number of connections that exist or are expected, without those of launchers."""
         return sum(not task.is_over for task in self.tasks.values()) + len(self.branches)
 
     def expect(self, tasks: list[Task]) -> None:
-        """Keep places for workers that are about to be started."""
+        """Register workers that are about to be started."""
         self.tasks.update((task.worker, task) for task in tasks)
         if len(self.tasks) > self._prune_at:  # a runner may start workers for days
             self.tasks = {number: task for number, task in self.tasks.items() if not task.is_over}
             self._prune_at = 2 * len(self.tasks) + 256
 
     def forget(self, tasks: list[Task]) -> None:
-        """Keep no places for workers that will not come."""
+        """Remove workers that will not connect."""
         for task in tasks:
             self.tasks.pop(task.worker, None)
 
     def find(self, worker: int) -> Worker | None:
-        """Find a worker of the job that lives, whoever has started it."""
+        """Return the live worker of a number, started by the runner or by a service, or None."""
         return next((one.tasks[worker] for one in self.launchers.values() if worker in one.tasks), None)
 
     async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Deal with a connection: whoever proves to belong to the job gets its place; others are closed."""
+        """Handle a new connection: hand it to the worker or launcher that it belongs to, or close it."""
         peer = await self._reception.receive(reader, writer)
         if peer is None:
             return
@@ -96,11 +96,11 @@ class JobRegistry:
         self._seat(peer, reader, writer)
 
     def close(self) -> None:
-        """Tell what has not been told of connections that were refused: no more will come."""
+        """Report the refused connections that have not been reported yet: no more will come."""
         self._reception.close()
 
     def _is_ending(self, peer: Hello) -> bool:
-        """Tell whether a peer says that it is a worker that was ended, or a launcher that has no worker left."""
+        """Return whether a peer claims to be a worker that was ended, or a launcher that has no worker left."""
         if peer.job != self.job:
             return False
         if peer.role == Role.LAUNCHER:
@@ -111,7 +111,7 @@ class JobRegistry:
         return is_ended or any(launcher.is_stopping(peer.worker) for launcher in self.launchers.values())
 
     def _judge(self, peer: Hello) -> str | None:
-        """Say why a peer that knows the token may not come in, or None."""
+        """Return why a peer that knows the token is refused, or None."""
         if peer.job != self.job:
             return f"this is job {self.job}, not {describe(peer.job)}"
         if peer.role == Role.PARENT:
@@ -149,7 +149,7 @@ class JobRegistry:
         task = self.tasks[peer.worker]
         channel = self._open(peer, reader, writer)
         if not task.connect(channel):
-            channel.abort()  # it was given up while it shook hands
+            channel.abort()  # it was given up during its handshake
             return
         self._observer.connected(task.module, task.worker)
 

@@ -1,4 +1,4 @@
-"""What was asked of the engine, and what it has made for that."""
+"""Requests to the engine, and the launchers that it has made for them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["EngineRequest", "EngineRequests", "Reservation"]
 
 class Reservation:
     """
-    What the engine has made for one start, as long as there are workers in it, or somebody wants it for others.
+    The launchers of one start, as long as they have workers, or a pool keeps them for others.
 
     Attributes:
-        group: all of it.
-        workers: how many workers of it there are.
-        is_kept: True while its launchers may be asked for others, see `WorkerSupervisor.replace`.
-        has_failed: True when one of its launchers has failed.
+        group: the workers of that start, and their launchers.
+        workers: how many workers they have.
+        is_kept: True while these launchers may be asked for other workers, see `WorkerSupervisor.replace`.
+        has_failed: True when one of these launchers has failed.
     """
 
     def __init__(self, group: WorkerGroup) -> None:
@@ -30,7 +30,7 @@ class Reservation:
 
 
 class EngineRequest(NamedTuple):
-    """What one start asked for, who of it is left, and the end of its patience."""
+    """The request of one start: its group, the workers of it that are left, and the timer of its deadline."""
 
     group: WorkerGroup
     hold: Reservation
@@ -39,7 +39,7 @@ class EngineRequest(NamedTuple):
 
 
 class EngineRequests:
-    """All requests that have workers left; its length is how many workers these are."""
+    """All requests that have workers left; its length is the number of these workers."""
 
     def __init__(self) -> None:
         self._of_worker: dict[int, EngineRequest] = {}
@@ -49,7 +49,7 @@ class EngineRequests:
         return len(self._of_worker)
 
     def add(self, request: EngineRequest) -> None:
-        """Take a new request."""
+        """Add a new request."""
         self._of_worker.update(dict.fromkeys(request.left, request))
         self._launchers.update(placement.launcher for placement in request.group.placements)
 
@@ -62,7 +62,7 @@ class EngineRequests:
         return list({id(request): request for request in self._of_worker.values()}.values())
 
     def end(self, worker: int) -> EngineRequest | None:
-        """Take note that a worker has ended; returns its request, or None if that was known."""
+        """Remove a worker that has ended; return its request, or None if it was removed before."""
         request = self._of_worker.pop(worker, None)
         if request:
             request.left.discard(worker)
@@ -74,5 +74,5 @@ class EngineRequests:
         return request
 
     def need(self, slot: int) -> bool:
-        """Return whether a launcher has workers of any of them, or had when others of its group are left."""
+        """Return whether any request that has workers left uses a launcher."""
         return slot in self._launchers

@@ -1,4 +1,4 @@
-"""The program that directs: one job, the workers that it starts, and its end."""
+"""The runner: one job, the workers that it starts, and its end."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ class Runner(Starter):
         check_may_direct("makes a Runner")
         Runner.made += 1
         self._settings = settings or Settings.from_env()
-        if isinstance(modules, str | os.PathLike):  # its characters are no folders
+        if isinstance(modules, str | os.PathLike):  # not its characters
             modules = [modules]
         self._folders = module_folders() if modules is None else [Path(folder).resolve() for folder in modules]
         self._engine: Engine = choose_engine(engine, self._folders)
         self._tls = tls
         self._observer = Shield(observer.get() or Console())
         _tell_misspelt(self._observer)
-        # Whoever submits a runner to a Swarm names its job; what the runner starts is no part of that.
+        # `aioparcs run --on swarm` names its runner's job; processes that the runner starts don't inherit the name.
         job = os.environ.pop("PARCS_RUN", None) or secrets.token_hex(4)
         self._registry = JobRegistry(job, self._settings, self._observer)
         self._supervisor = WorkerSupervisor(self._engine, self._registry, self._settings, self._observer)
@@ -86,7 +86,7 @@ class Runner(Starter):
         self._listener: Listener | None = None
 
     async def run(self) -> None:
-        """Do the runner's work; a subclass that is handed to `run` says how."""
+        """Run the program; a subclass that is passed to `run` overrides this."""
         raise TypeError(f"{type(self).__name__} has no run() method")
 
     @property
@@ -96,7 +96,7 @@ class Runner(Starter):
 
     @property
     def strangers(self) -> int:
-        """How many connections were refused so far."""
+        """The number of connections that were refused so far."""
         return self._registry.strangers
 
     async def __aenter__(self) -> Self:
@@ -120,14 +120,14 @@ class Runner(Starter):
             await self._leave()
 
     async def _leave(self) -> None:
-        """End what still runs, and let go of everything; however often this is cancelled, nothing is left."""
+        """End what still runs, and release everything; however often this is cancelled, nothing is left."""
         try:
             await self._supervisor.end()
         finally:
             await in_full(self._let_go())
 
     async def _let_go(self) -> None:
-        """Let go of everything, however letting go of one thing fails."""
+        """Release everything, even if releasing one thing fails."""
         async with AsyncExitStack() as left:
             left.push_async_callback(self._engine.aclose)
             left.callback(self._registry.close)
@@ -142,7 +142,7 @@ class Runner(Starter):
         return RunnerWorkers(self._supervisor), self._observer
 
 
-_told: set[str] = set()  # what this process has been told: it may make many runners
+_told: set[str] = set()  # lines that this process has shown: it may make many runners
 
 
 def _tell_misspelt(watcher: Observer) -> None:

@@ -1,4 +1,4 @@
-"""Services that start services: what they may, and that nothing of theirs outlives them."""
+"""The runner's side of services that start services: their limits, their requests, and the end of their workers."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _OPTIONS: dict[Any, tuple[type, ...]] = {
 }
 # The highest number that an option may have: engines and kernels have 64 bits for it.
 _HIGHEST = (1 << 63) - 1
-# What it may send its workers: another signal may be none, or mean anything.
+# Signals that a service may send its workers: any other number may be no signal, or mean anything.
 _SIGNALS = (signal.SIGTERM, signal.SIGKILL)
-# All that it may send.
+# All frames that a service may send.
 _BODIES = {
     FrameType.SPAWN: Body.of(COUNT, instance(str), integer(1, _HIGHEST), instance(dict), instance(str)),
     FrameType.SPAWNED: Body.of(COUNT),
@@ -41,13 +41,13 @@ _BODIES = {
 # Characters of a module's name, which may be an image reference, or of an address.
 _LONGEST = 1000
 _LONGEST_OPTION = 60  # characters of one that doesn't exist
-# Characters of each text that a service is told.
+# Characters of each text that is sent to a service.
 _LONGEST_TEXT = 8 << 10
 
 
 class SpawnPolicy(NamedTuple):
     """
-    What a runner lets services start.
+    The limits of what services may start.
 
     Attributes:
         modules: the modules, or None for all that have a bare name.
@@ -61,16 +61,16 @@ class SpawnPolicy(NamedTuple):
 
     def check(self, module: str, count: int, depth: int, there: int) -> None:
         """
-        Refuse what is not granted.
+        Check a request against the limits.
 
         Args:
             module: what a service wants to start.
             count: how many of it.
             depth: which generation they would be.
-            there: how many workers services have started that are there.
+            there: how many live workers services have started.
 
         Raises:
-            StartError: it is too much; says which limit it is, and what to do.
+            StartError: it is not allowed; the message names the limit, and what to do.
         """
         if depth > self.depth:
             reason = f"it would be generation {depth} of its job; the limit is {self.depth} (PARCS_MAX_DEPTH)"
@@ -93,14 +93,14 @@ class SpawnServer:
     """
     All services of a job that start services.
 
-    Each has a control connection of its own to the runner. When that ends, or the worker does, all that has grown
-    from it is killed, to any depth.
+    Each has a control connection of its own to the runner. When that ends, or the worker does, all its descendants
+    are killed, to any depth.
 
     Args:
-        registry: where they dial in.
+        registry: accepts their connections.
         supervisor: places what they ask for.
-        policy: what they may.
-        observer: who watches.
+        policy: the limits of what they may start.
+        observer: is told what happens.
     """
 
     def __init__(
@@ -115,23 +115,23 @@ class SpawnServer:
         supervisor.on_end = self._forget
 
     def _begin(self, worker: int, link: FrameConnection) -> None:
-        """Take the control connection of a service that has asked for its first worker."""
+        """Start serving the control connection of a service that wants to start its first worker."""
         record = self._registry.find(worker)
         depth = record.branch.depth + 1 if isinstance(record, SpawnedWorker) else 1
-        # Whatever is granted may be under way, and something to be refused.
+        # As many requests as there may be workers, and one that will be refused.
         branch = SpawnSession(worker, depth, link, self._policy.workers + 1)
         self._registry.branches[worker] = branch
         self._supervisor.own(self._serve(branch))
 
     def _forget(self, worker: int) -> None:
-        """Take note that a worker has ended: what it has started ends too."""
+        """Remove a worker that has ended, and kill what it has started."""
         self._spawned.discard(worker)
         branch = self._registry.branches.pop(worker, None)
         if branch:
             self._cut(branch)
 
     def _cut(self, branch: SpawnSession) -> None:
-        """Kill all that has grown from a worker, once."""
+        """Kill all descendants of a worker, once."""
         if branch.is_over:
             return
         branch.is_over = True
@@ -146,7 +146,7 @@ class SpawnServer:
         self._supervisor.forget(branch.worker)
 
     async def _serve(self, branch: SpawnSession) -> None:
-        """Hear a service until its connection ends."""
+        """Read a service's requests until its connection ends."""
         try:
             while True:
                 await self._hear(branch, await branch.link.recv_frame())
@@ -181,7 +181,7 @@ class SpawnServer:
     async def _begin_spawn(
         self, branch: SpawnSession, request: int, module: str, count: int, options: dict[str, Any], address: str
     ) -> None:
-        """Take a request for workers, as soon as not too many are under way."""
+        """Start handling a request for workers, once not too many are under way."""
         if request <= branch.newest:
             raise ProtocolError(f"request {request} came after {branch.newest}")
         branch.newest = request
@@ -191,19 +191,19 @@ class SpawnServer:
     async def _spawn(
         self, branch: SpawnSession, request: int, module: str, count: int, options: dict[str, Any], address: str
     ) -> None:
-        """Have workers placed for a service, and tell it their numbers; it answers when it expects them."""
+        """Place workers for a service, and send it their numbers; it answers once it expects them."""
         first, problem = None, None
         try:
             spec = _read(module, options, branch.worker)
             place = _read_address(module, address)
             first = (await self._place(branch, spec, count, request, place))[0].worker
-        except Exception as error:  # whatever it is, it is for whoever asked
+        except Exception as error:  # of any kind: it is the answer to the service
             problem = _problem(error)
         try:
-            # Waits for room: who asks without end and never listens gets no further.
+            # Waits for room: a service that asks without end and never reads gets no further.
             await branch.link.send_frame(FrameType.SPAWNED, codec.encode_inline([request, first, problem])[0])
         except ParcsError:
-            pass  # it is over, and all that it was given is dropped
+            pass  # its connection has ended, and its workers are dropped
         finally:
             branch.requests.release()
 
@@ -229,16 +229,16 @@ class SpawnServer:
 
 
 def spawn_policy(modules: Iterable[str] | None, settings: Settings) -> SpawnPolicy:
-    """Make the grant of a runner's arguments."""
+    """Return the limits that a runner's arguments and settings define."""
     return SpawnPolicy(None if modules is None else frozenset(modules), settings.max_depth, settings.max_spawned)
 
 
 def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
     """
-    Read what a service asks for; it may have sent anything.
+    Return the specification of the workers that a service asks for; it may have sent anything.
 
     Raises:
-        StartError: it makes no sense, or only a runner may choose it.
+        StartError: an option makes no sense, or only a runner may choose it.
         SettingError: an option has an impossible value.
     """
     if len(module) > _LONGEST:
@@ -263,7 +263,7 @@ def _read_address(module: str, text: str) -> Address:
 
 
 def _problem(error: Exception) -> dict[str, Any]:
-    """Make the map that tells a service why it gets no workers; what it sent itself may stand in it, at any length."""
+    """Return the map that tells a service why it gets no workers; its texts may quote the request, so they are cut."""
     reason, lines = (error.reason, error.last_lines) if isinstance(error, StartError) else (str(error), ())
     texts = {**encode_error(error), "cause": None, "reason": reason}
     short = {name: value[:_LONGEST_TEXT] if isinstance(value, str) else value for name, value in texts.items()}

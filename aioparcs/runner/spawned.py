@@ -1,4 +1,4 @@
-"""A service that starts services, as its runner knows it: its control connection, and the workers it has started."""
+"""The runner's record of a service that starts services: its control connection, and the workers it has started."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from aioparcs.wire import FrameType
 
 __all__ = ["PendingSpawn", "SpawnSession", "SpawnedWorker"]
 
-# Characters of a reason, and of all last lines together, that a service is told.
+# Characters of a reason, and of all last lines together, that are sent to a service.
 _LONGEST = 64 << 10
 
 
 class PendingSpawn(NamedTuple):
-    """Workers that the engine has places for, until the service that wants them expects them."""
+    """Workers that the engine has placed, until the service that asked for them expects their connections."""
 
     group: WorkerGroup
     children: list[SpawnedWorker]
@@ -28,7 +28,7 @@ class PendingSpawn(NamedTuple):
 
 class SpawnSession:
     """
-    What grows from one worker.
+    One service's control connection, and the workers that it has started.
 
     Args:
         worker: the worker's number.
@@ -55,18 +55,18 @@ class SpawnSession:
         self.is_over = False
 
     def tell(self, type: FrameType, *values: Any) -> None:
-        """Tell the service something, if it is still there."""
+        """Send the service a frame, if it is still connected."""
         self.link.post_frame(type, codec.encode_inline(list(values))[0])
 
 
 class SpawnedWorker:
     """
-    A worker that a service has started: the service has its channel, and is told what becomes of it.
+    A worker that a service has started: the service has its channel, and is sent its start, node and end.
 
     Attributes:
         module: the name of its module.
         worker: its number in the job.
-        branch: whose child it is.
+        branch: the service that has started it.
         launcher: the slot of the launcher that it is a child of.
         unsent_results: see `Task`.
         is_connected: True once the service has its channel.
@@ -84,7 +84,7 @@ class SpawnedWorker:
 
     @property
     def name(self) -> str:
-        """``module:worker``, and on which node if that is known."""
+        """``module:worker``, with its node if that is known."""
         name = f"{self.module}:{self.worker}"
         return f"{name} on {self._node}" if self._node else name
 
@@ -100,20 +100,20 @@ class SpawnedWorker:
             self.branch.tell(FrameType.STARTED, self.worker, node, None)
 
     def give_up(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
-        """Let the service know that its start has failed."""
+        """Report to the service that its start has failed."""
         if not self.is_connected and self.start_error is None:
             self.start_error = StartError(self.module, reason, last_lines)
             self.branch.tell(FrameType.STARTED, self.worker, self._node, [reason[:_LONGEST], _few(last_lines)])
 
     def end(self, lost: WorkerLost | None, *, cut: bool = False) -> None:
-        """Let the service know that it is gone; see `Task.end`."""
+        """Report to the service that it is gone; see `Task.end`."""
         if self.branch.children.pop(self.worker, None):
             how = lost and [lost.reason[:_LONGEST], lost.exitcode, lost.signal, _few(lost.last_lines)]
             self.branch.tell(FrameType.EXITED, self.worker, how, cut, self.unsent_results)
 
 
 def _few(lines: tuple[str, ...]) -> list[str]:
-    """Return of some last lines as many as may be told, the last ones."""
+    """Return the last of some lines, as many as fit into the limit."""
     kept: list[str] = []
     room = _LONGEST
     for line in reversed(lines):

@@ -1,4 +1,4 @@
-"""The workers of a job: how they are placed, watched over and ended."""
+"""The supervisor of a job's workers: it places, watches and ends them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class WorkerSupervisor:
     All workers of one job, from the request to their end.
 
     Args:
-        engine: has them run.
-        registry: gives them their places when they dial in.
+        engine: runs their launchers.
+        registry: accepts their connections.
         settings: limits and deadlines.
-        observer: who watches.
+        observer: is told what happens.
 
     Attributes:
         on_end: called with the number of each worker that has ended.
@@ -54,28 +54,28 @@ class WorkerSupervisor:
         self._requests = EngineRequests()
 
     def open(self) -> None:
-        """Begin."""
+        """Allow workers to be started."""
         raise_file_limit()
         self._is_open = self._goes_on = True
 
     async def finish(self) -> None:
-        """Wait for all workers to finish, for ``close_timeout`` seconds at the longest."""
+        """Wait for all workers to finish, for ``close_timeout`` seconds at most."""
         self._is_open = False
         await finish_all((task for task in self._registry.tasks.values() if task.is_connected), self._observer.note)
 
     async def end(self) -> None:
-        """End what still runs, and hear its last lines."""
+        """End what still runs, and read its last lines."""
         self._is_open = self._goes_on = False
         await asyncio.gather(*(launcher.end(self._settings.close_timeout) for launcher in self._launchers()))
 
     async def aclose(self) -> None:
-        """Let go of everything, however the job ended."""
+        """Release everything, however the job ended."""
         for request in self._requests.all():
             request.timer.cancel()
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        # Launchers that have not dialled would find nobody; a cancelled start may have left one without workers.
+        # Launchers that have not connected would find no runner; a cancelled start may have left one without workers.
         groups = {group.first: group for group in self._groups.values() if not self._is_connected(group)}
         await asyncio.gather(*map(self._stop, groups.values()))
         await asyncio.gather(*(launcher.aclose() for launcher in self._launchers()))
@@ -85,7 +85,7 @@ class WorkerSupervisor:
 
     async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
         """
-        Have workers placed; returns before they are connected.
+        Place workers; return before they are connected.
 
         Raises:
             StartError: it is certain that they can't run.
@@ -108,13 +108,13 @@ class WorkerSupervisor:
         return tasks
 
     def reserve(self, count: int) -> int:
-        """Take the numbers of so many workers; returns the first."""
+        """Reserve numbers for workers, and return the first."""
         first, self._next_worker = self._next_worker, self._next_worker + count
         return first
 
     async def begin(self, spec: WorkerSpec, workers: Sequence[Worker]) -> WorkerGroup:
         """
-        Have the engine find places for workers with numbers of their own; `ask` has them start.
+        Place workers that have their numbers, through the engine; `ask` then starts them.
 
         Raises:
             StartError: it is certain that they can't run.
@@ -138,7 +138,7 @@ class WorkerSupervisor:
         return group
 
     def _remember(self, group: WorkerGroup, hold: Reservation, workers: Sequence[Worker]) -> None:
-        """Keep what was asked for until all of it is over, and see that it comes in time."""
+        """Record a request until all its workers have ended, and start the timer of its deadline."""
         hold.workers += len(workers)
         timer = asyncio.get_running_loop().call_later(self._settings.start_timeout, self._expire, group, workers)
         request = EngineRequest(group, hold, {worker.worker for worker in workers}, timer)
@@ -149,7 +149,7 @@ class WorkerSupervisor:
         Ask the group's launchers for its workers.
 
         Args:
-            group: what `begin` has returned.
+            group: the result of `begin`.
             workers: all of its workers.
             parent: where the service that wants them listens, None for the runner.
         """
@@ -160,12 +160,12 @@ class WorkerSupervisor:
 
     async def replace(self, spec: WorkerSpec, task: Task, hold: Reservation | None) -> Task:
         """
-        Have a worker placed where another one was that is gone: by its launcher, if that is still there.
+        Place a worker in place of one that is gone: by the same launcher, if that is still there.
 
         Args:
-            spec: what it is to be.
+            spec: the new worker's specification.
             task: the one that is gone.
-            hold: what that was in, if it was kept.
+            hold: that worker's reservation, if it was kept.
 
         Raises:
             StartError: it is certain that it can't run.
@@ -183,7 +183,7 @@ class WorkerSupervisor:
         return successor
 
     def keep(self, task: Task) -> Reservation | None:
-        """Keep what a worker is in, for `replace`, until `let_go`; None if the worker is gone already."""
+        """Keep a worker's reservation for `replace` until `let_go`, and return it; None if the worker is gone."""
         request = self._requests.get(task.worker)
         if request is None:
             return None
@@ -191,18 +191,18 @@ class WorkerSupervisor:
         return request.hold
 
     def let_go(self, hold: Reservation) -> None:
-        """Keep it no more."""
+        """Keep a reservation no longer; release it once it has no workers."""
         hold.is_kept = False
         self._let_go(hold)
 
     def forget(self, parent: int) -> None:
-        """Let go of all that a worker has had made, now that it starts nothing more."""
+        """Release all that was made for a worker's own starts, now that it starts nothing more."""
         for hold in {hold for hold in self._holds.values() if hold.group.spec.parent == parent}:
             hold.has_failed = False
             self._let_go(hold)
 
     def drop(self, group: WorkerGroup, workers: Sequence[Worker]) -> None:
-        """Do without workers that no launcher was asked for."""
+        """Drop workers that no launcher was asked for."""
         for worker in workers:
             worker.end(None)
             self._observer.stopped(worker.module, worker.worker)
@@ -238,7 +238,7 @@ class WorkerSupervisor:
         return list(self._registry.launchers.values())
 
     def _ended(self, worker: int) -> None:
-        """Take note that a worker has ended, and let go of its group when it was the last one."""
+        """Record that a worker has ended, and release its reservation when it was the last one."""
         request = self._requests.end(worker)
         if request:
             request.hold.workers -= 1
@@ -251,9 +251,9 @@ class WorkerSupervisor:
 
     def _let_go(self, hold: Reservation) -> None:
         """
-        Have the engine remove what is of use to nobody any more; when the job ends it removes everything.
+        Release a reservation that is not in use any more; when the job ends, the engine removes everything.
 
-        Some launchers that have failed stay till then, for those who look after them from outside: the latest.
+        The latest launchers that have failed stay until then, for users who inspect them from outside.
         """
         if hold.workers or hold.is_kept or not self._goes_on:
             return
@@ -271,7 +271,7 @@ class WorkerSupervisor:
             self.own(self._release(hold.group))
 
     def _forget_launcher(self, slot: int) -> None:
-        """Let go of a launcher that is gone, once all of its workers are: a runner may start others for days."""
+        """Forget a launcher that is gone, once all of its workers are: a runner may start others for days."""
         launcher = self._registry.launchers.get(slot)
         if launcher and launcher.is_gone and slot in self._supervised and not self._requests.need(slot):
             self._supervised.discard(slot)
@@ -292,21 +292,21 @@ class WorkerSupervisor:
         return any(launcher.is_connected for launcher in launchers if launcher)
 
     def own(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something beside the user's program until it ends, or the job does."""
+        """Run a coroutine beside the user's program until it ends, or the job does; return its task."""
         task = asyncio.ensure_future(job)
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
         return task
 
     async def _stop(self, group: WorkerGroup) -> None:
-        """Have the engine end a group; that it can't is told, and tried again when the job ends."""
+        """Stop a group through the engine; a failure is reported, and stopping is tried again when the job ends."""
         try:
             await self._engine.stop(group)
         except ParcsError as error:
             self._observer.warning(group.spec.module, f"can't be stopped now: {error}")
 
     def _supervise(self, group: WorkerGroup) -> None:
-        """Watch over the group's launchers, once each."""
+        """Start watching those of the group's launchers that are not watched yet."""
         new = {placement.launcher for placement in group.placements} - self._supervised
         if new:
             self._supervised |= new
@@ -326,7 +326,7 @@ class WorkerSupervisor:
                 launcher.hear(state)
 
     def _expire(self, group: WorkerGroup, tasks: Sequence[Worker]) -> None:
-        """Give up what didn't come in time."""
+        """Give up the workers that did not connect in time."""
         for task in tasks:
             if not task.is_connected and task.start_error is None:
                 launcher = self._registry.launchers.get(task.launcher)
@@ -340,7 +340,7 @@ class WorkerSupervisor:
             self.own(self._stop(group))
 
     def kill(self, task: Worker, number: int) -> None:
-        """Have a worker's launcher end it by a signal."""
+        """Ask a worker's launcher to end it by a signal."""
         launcher = self._registry.launchers.get(task.launcher)
         if launcher and task.worker in launcher.tasks:
             launcher.kill(task.worker, number)

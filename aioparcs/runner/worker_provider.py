@@ -1,4 +1,4 @@
-"""A pool's way to the workers of a runner."""
+"""The provider of a pool's workers in a runner."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RunnerWorkers:
     Starts workers, and keeps their launchers for others that take their places.
 
     Args:
-        supervisor: has them run.
+        supervisor: places them.
     """
 
     def __init__(self, supervisor: WorkerSupervisor) -> None:
@@ -24,20 +24,20 @@ class RunnerWorkers:
         self._kept: set[Reservation] = set()
 
     async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
-        """Have workers placed; see `WorkerSupervisor.place`."""
+        """Place workers; see `WorkerSupervisor.place`."""
         tasks = await self._supervisor.place(spec, count)
         self._keep(tasks)
         return tasks
 
     async def replace(self, spec: WorkerSpec, task: Task) -> Task:
-        """Have a worker placed where another one was that is gone; see `WorkerSupervisor.replace`."""
+        """Place a worker in place of one that is gone; see `WorkerSupervisor.replace`."""
         successor = await self._supervisor.replace(spec, task, self._holds.get(task.worker))
         self._holds.pop(task.worker, None)
         self._keep([successor])
         return successor
 
     def let_go(self) -> None:
-        """Let go of all launchers whose workers have ended, or as soon as they have."""
+        """Release all launchers, each once its workers have ended."""
         for hold in self._kept:
             self._supervisor.let_go(hold)
 
