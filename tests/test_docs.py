@@ -7,6 +7,7 @@ output, or to standard error when they fail; ``...`` stands for anything).
 """
 
 import ast
+import configparser
 import doctest
 import importlib.util
 import inspect
@@ -18,7 +19,7 @@ import textwrap
 import tomllib
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +39,12 @@ ROOT = Path(__file__).parent.parent
 README, TUTORIAL, SETTINGS = ROOT / "README.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / "settings.md"
 # Those whose programs run.
 PROGRAMS = [README, TUTORIAL, SETTINGS, *(ROOT / "docs" / name for name in ("peers.md", "pool.md", "tree.md"))]
-DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("examples/**/README.md")]
+ARCHITECTURE, GLOSSARY = ROOT / "docs" / "architecture.md", ROOT / "docs" / "glossary.md"
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *ROOT.glob("examples/**/README.md"),
+]
 # A cell of a notebook: a program without a file, in a loop that runs already.
 CELL = """
 import ast, asyncio, sys
@@ -279,7 +285,7 @@ def test_every_command_exists(document: Path) -> None:
     for command in commands(document):
         program, *words = shlex.split(command, comments=True)
         if program == "make":
-            assert set(words) <= targets, command
+            assert {word for word in words if "=" not in word} <= targets, command
         if program == "aioparcs" and words:
             named = command_line.commands[words[0]]
             parameters = named.commands[words[1]].params if isinstance(named, click.Group) else named.params
@@ -295,6 +301,52 @@ def commands(document: Path) -> list[str]:
     fenced = "".join(re.findall(r"(?ms)^```(?:sh|console)$\n(.*?)^```$", text))
     others = "\n".join("".join(found) for found in re.findall(r"(?m)^    (.*)$|`([^`\n]+)`", text))
     return re.findall(r"(?m)^(?:\$ )?((?:make|aioparcs|python) [^\n]+)$", f"{fenced}\n{others}")
+
+
+# Architecture and glossary
+
+
+def test_the_architecture_draws_the_layers_of_setup_cfg() -> None:
+    (drawing,) = (block.text for block in blocks(ARCHITECTURE) if block.section == "Layers")
+    drawn = [re.split(r" {3,}", line.strip())[0].split(" | ") for line in drawing.splitlines()]
+    assert drawn == _layers()
+
+
+def test_the_architecture_has_a_line_for_each_package() -> None:
+    lines = re.findall(r"(?m)^\| \[(\w+)\]\(\.\./aioparcs/(\w+)(?:\.py)?\) \|", ARCHITECTURE.read_text())
+    assert [name for name, _ in lines] == [path for _, path in lines] == list(chain(*_layers()))
+
+
+def _layers() -> list[list[str]]:
+    """Read the layers that import-linter checks, without places that are kept for modules to come."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["importlinter:contract:layers"]["layers"].split("\n")
+    return [[name for name in line.split(" | ") if not name.startswith("(")] for line in lines if line]
+
+
+@pytest.mark.parametrize("document", [ARCHITECTURE, GLOSSARY], ids=["architecture", "glossary"])
+def test_every_link_to_code_names_what_is_defined_there(document: Path) -> None:
+    named = re.findall(r"\[`([\w.]+)`\]\((\.\./aioparcs/[\w/]+\.py)\)", document.read_text())
+    assert named
+    for name, file in named:
+        assert name in _defined(ast.parse((document.parent / file).read_text()).body), f"{name} in {file}"
+
+
+def _defined(body: list[ast.stmt], owner: str = "") -> set[str]:
+    found: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(owner + node.name)
+            if isinstance(node, ast.ClassDef):
+                found |= _defined(node.body, f"{node.name}.")
+    return found
+
+
+def test_the_glossary_is_short_and_sorted() -> None:
+    words = re.findall(r"(?m)^\| (?!word \|)(\w[^|]*) \|", GLOSSARY.read_text())
+    assert words == sorted(words)
+    assert len(", ".join(words).split(", ")) <= 40
 
 
 def test_the_readme_says_what_to_type_first() -> None:
