@@ -1,4 +1,4 @@
-"""``python -m aioparcs`` is the command line."""
+"""The entry point of ``python -m aioparcs``: the command line."""
 
 from aioparcs.cli import main
 

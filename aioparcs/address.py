@@ -1,5 +1,5 @@
 """
-Where a program listens, as it travels in an environment variable or in a message.
+The address of a listener, as it travels in an environment variable or in a message.
 
 The text form is a URL: ``tcp://10.0.1.7:41234`` or ``unix:@name`` (a name in Linux's abstract namespace, which
 leaves no file behind); after it may stand ``?worker=3&cert=<sha256 in hex>``.
@@ -17,7 +17,7 @@ __all__ = ["Address"]
 
 class Address(NamedTuple):
     """
-    A place to dial.
+    The address of a listener.
 
     Attributes:
         scheme: ``tcp`` or ``unix``.

@@ -1,5 +1,5 @@
 """
-The handshake's bytes: who is there, and proof that both know the job's token. No I/O, no clock.
+The bytes of the handshake: both sides' HELLO, and proof that both know the job's token. No I/O, no clock.
 
 Each side sends `MAGIC` and a HELLO frame, then an AUTH frame whose body is
 HMAC-SHA256(token, role + SHA-256(all that both sent before)): the dialler's magic and HELLO, then the listener's,
@@ -60,7 +60,7 @@ _LONGEST_ROLE = 20  # characters of one that doesn't exist
 
 class Hello(NamedTuple):
     """
-    What each side says of itself first. This message never changes; unknown keys are ignored.
+    The first message of each side. Its format never changes; unknown keys are ignored.
 
     Attributes:
         role: a `Role`.
@@ -86,12 +86,12 @@ class Hello(NamedTuple):
 
     @classmethod
     def of(cls, role: str, job: str, worker: int, settings: Settings) -> Hello:
-        """Introduce this program, with a nonce of this connection's own."""
+        """Return the HELLO of this program, with a nonce of this connection's own."""
         agent, limits = f"aioparcs/{RELEASE}", (settings.max_body, settings.max_buffers)
         return cls(role, job, worker, new_nonce(), agent, *limits, relays=role == Role.WORKER)
 
     def encode(self) -> bytes:
-        """Make the HELLO frame's body, a MessagePack map."""
+        """Return the body of the HELLO frame, a MessagePack map."""
         return msgpack.packb(
             {
                 "versions": self.versions,
@@ -140,19 +140,19 @@ class Hello(NamedTuple):
 
 
 def unexpected(peer: Hello) -> str:
-    """Say that nobody of a peer's role and number is expected; what it says of itself may be any text."""
+    """Return the reason for refusing a peer whose role and number are not expected; both may be any text."""
     role = peer.role if peer.role in _ROLES else f"role {peer.role[:_LONGEST_ROLE]!r}, number"
     return f"unexpected {role} {peer.worker}"
 
 
 def new_nonce() -> bytes:
-    """Draw the 32 bytes that make this handshake unlike every other."""
+    """Return 32 random bytes that make this handshake unlike every other."""
     return secrets.token_bytes(NONCE_SIZE)
 
 
 def proof(token: bytes, role: str, transcript: bytes) -> bytes:
     """
-    Make the body of an AUTH frame.
+    Return the body of an AUTH frame.
 
     Args:
         token: the job's 32-byte token.
@@ -164,7 +164,7 @@ def proof(token: bytes, role: str, transcript: bytes) -> bytes:
 
 
 def verify(token: bytes, role: str, transcript: bytes, body: bytes) -> bool:
-    """Tell, in constant time, whether ``body`` is the peer's `proof`."""
+    """Return True if ``body`` is the peer's `proof`; the comparison takes constant time."""
     return hmac.compare_digest(proof(token, role, transcript), body)
 
 

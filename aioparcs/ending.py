@@ -1,4 +1,4 @@
-"""Endings that a cancellation must not cut short."""
+"""Cleanup that a cancellation must not cut short."""
 
 from __future__ import annotations
 

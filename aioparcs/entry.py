@@ -1,4 +1,4 @@
-"""What the process is to be whose ``main.py`` reaches `run` or `serve`."""
+"""The role of the process whose ``main.py`` calls `run` or `serve`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_imported_by_multiprocessing() -> bool:
 
 def check_may_direct(what: str) -> None:
     """
-    Refuse a runner in a process that was started for something else: it would start the same again, without end.
+    Raise an error for a runner in a process that was started for something else: it would start the same without end.
 
     Args:
         what: what the program does instead of calling ``serve``.
@@ -48,7 +48,7 @@ def check_may_direct(what: str) -> None:
 
 def check_is_coroutine_function(function: Any, name: str, instead: str) -> None:
     """
-    Refuse what is certain to give nothing to await, before it is called and does half of its work.
+    Raise an error for what certainly returns nothing to await, before it is called and does half of its work.
 
     Lambdas and functions that close over others, as those of decorators do, may well return a coroutine.
 

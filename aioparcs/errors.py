@@ -1,5 +1,5 @@
 """
-Everything that can go wrong, in one tree.
+All exceptions of aioparcs, in one tree.
 
 ::
 
@@ -67,7 +67,7 @@ class ConnectionLost(ParcsError):
 
 class WorkerLost(ConnectionLost):
     """
-    A worker is gone and its launcher, or its engine, told why.
+    A worker is gone; its launcher or its engine has reported why.
 
     Attributes:
         worker: what it is called, ``module:number``.
@@ -98,7 +98,7 @@ class WorkerLost(ConnectionLost):
 
     @classmethod
     def from_exit(cls, worker: str, code: int, last_lines: tuple[str, ...] = ()) -> WorkerLost:
-        """Make one from an exit code as ``subprocess`` gives it: negative for a signal."""
+        """Return the error for an exit code as ``subprocess`` has it: negative for a signal."""
         if code < 0:
             full = " (/dev/shm may be full: a container has 64 MiB of it; see docs/swarm.md for more)"
             reason = f"was killed by {signal_name(-code)}{full if -code == signals.SIGBUS else ''}"
@@ -111,7 +111,7 @@ class WorkerLost(ConnectionLost):
         return f"worker {self.worker} {self.reason}{item}{quote_lines(self.last_lines)}"
 
     def at(self, item: str) -> WorkerLost:
-        """Make one that names what the worker was working on."""
+        """Return an error that also names what the worker was working on."""
         return WorkerLost(
             self.worker,
             self.reason,
@@ -191,7 +191,7 @@ class RemoteError(ParcsError):
         worker: str = "",
         builtin: str = "",
     ) -> RemoteError:
-        """Make the error that is also the builtin of that name (or of the name ``type``), when there is one."""
+        """Return the error that is also the builtin of that name (or of the name ``type``), when there is one."""
         error = _remote_class(builtin or type)(type, message, traceback, cause, worker)
         error.__cause__ = cause
         if note := _without_message(traceback.rstrip(), message):
@@ -278,7 +278,7 @@ class SettingError(ParcsError, ValueError):
 
 
 def signal_name(number: int) -> str:
-    """Name a signal, ``SIGKILL`` for 9."""
+    """Return a signal's name, ``SIGKILL`` for 9."""
     try:
         return signals.Signals(number).name
     except ValueError:
@@ -286,7 +286,7 @@ def signal_name(number: int) -> str:
 
 
 def quote_lines(lines: tuple[str, ...]) -> str:
-    """Append a program's last lines to a sentence, each on a line of its own, or nothing."""
+    """Return a program's last lines as the end of a sentence, each on a line of its own; "" if there are none."""
     return "".join(["; its last lines:", *(f"\n    {line}" for line in lines)]) if lines else ""
 
 

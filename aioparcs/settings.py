@@ -1,5 +1,5 @@
 """
-Every limit and every deadline, read once from the environment.
+Settings: every limit and every deadline, read once from the environment.
 
 A setting ``start_timeout`` is read from ``PARCS_START_TIMEOUT``. Sizes are in bytes and may carry a unit
 (``64k``, ``16m``, ``2g``: powers of 1024); times are in seconds.
@@ -82,7 +82,7 @@ class Settings(NamedTuple):
         return cls._make(values.get(name, default) for name, default in cls._field_defaults.items())
 
     def to_env(self) -> dict[str, str]:
-        """Make the variables that `from_env` reads, for what isn't the default."""
+        """Return the variables that `from_env` reads, for what isn't the default."""
         defaults = self._field_defaults
         return {f"PARCS_{name.upper()}": str(v) for name, v in self._asdict().items() if v != defaults[name]}
 
@@ -97,7 +97,7 @@ VARIABLES = frozenset(name.upper() for name in Settings._fields) | {
 
 def misspelt(environ: Mapping[str, str]) -> list[str]:
     """
-    Find variables that are nearly one of aioparcs, and so do nothing.
+    Return the variables whose names are nearly those of aioparcs, and so do nothing.
 
     Returns:
         A line for each of them, with the name that it was probably meant to be.

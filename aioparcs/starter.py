@@ -1,5 +1,5 @@
 """
-What all that start workers have in common: `Starter`, the base of runners and of services.
+The base of runners and of services, both of which start workers: `Starter`.
 
 Most services start none, so this file loads what starting needs when it is first used, and names it for types only.
 """
@@ -22,11 +22,11 @@ __all__ = ["Starter"]
 
 
 class Starter:
-    """Whoever starts workers and talks with each of them."""
+    """The base of a program that starts workers and talks with each of them."""
 
     async def _place(self, spec: WorkerSpec, count: int) -> list[Task]:
         """
-        Have workers placed; returns before they are connected.
+        Start workers; returns before they are connected.
 
         Raises:
             StartError: it is certain that they can't run.
@@ -34,11 +34,11 @@ class Starter:
         raise NotImplementedError
 
     def _employ(self) -> tuple[WorkerProvider, Watcher]:
-        """Give a pool what starts its workers, and who is told of it."""
+        """Return what starts a pool's workers, and the watcher of its progress."""
         raise NotImplementedError
 
     def _note(self, module: str, text: str) -> None:
-        """Let people know something."""
+        """Pass the watcher a text that people should know."""
         self._employ()[1].note(module, text)
 
     def start(
@@ -159,7 +159,7 @@ class Starter:
         swarm: Mapping[str, Any] | None = None,
     ) -> Pool:
         """
-        Have workers answer calls: ``async with runner.pool("divisors", 8) as pool``; see `Pool`.
+        Start workers that answer calls: ``async with runner.pool("divisors", 8) as pool``; see `Pool`.
 
         Entering its block starts the workers, and waits until all of them are there.
 
@@ -172,7 +172,7 @@ class Starter:
             setup: keyword arguments of the module's function ``setup``, which each worker calls once, before all
                 other calls: for constants that all calls need.
             concurrency: how many calls a worker runs at once: more than one are for coroutine functions.
-            progress: whether watchers are told how far it is; a text is what it is called there.
+            progress: whether watchers see its progress; a text is its name there.
             total: how many calls there will be, for the progress: for calls that are submitted one by one, and for
                 items without a length.
             env: see `start`; each of the workers gets the same.

@@ -54,7 +54,7 @@ Buffer = Any  # whatever supports the buffer protocol: typing can't say so befor
 
 
 class FrameType(IntEnum):
-    """What a frame is. Types 16 to 24 belong to control connections."""
+    """The type of a frame. Types 16 to 24 belong to control connections."""
 
     JSON = 0
     MSG = 1
@@ -105,19 +105,19 @@ class Frame(NamedTuple):
 
 
 def encode_header(type: int, size: int) -> bytes:
-    """Make the 8 bytes before a body of ``size`` bytes that has no buffers."""
+    """Return the 8 bytes before a body of ``size`` bytes that has no buffers."""
     return pack_head(type << 56 | size)
 
 
 def decode_header(head: bytes) -> tuple[int, int, int]:
-    """Take type, flags and the body's size from the 8 bytes of a header, unchecked."""
+    """Return type, flags and the body's size from the 8 bytes of a header, unchecked."""
     value = unpack_head(head)[0]
     return value >> 56, value >> 48 & 255, value & _LENGTH
 
 
 def encode_frame(type: int, body: Buffer = b"", buffers: tuple[Buffer, ...] = ()) -> list[Buffer]:
     """
-    Make the pieces of a frame, to be written one behind the other.
+    Return the pieces of a frame, to be written one behind the other.
 
     The first piece holds header, lengths and body; the buffers follow as flat memoryviews, uncopied.
 
@@ -134,7 +134,7 @@ def encode_frame(type: int, body: Buffer = b"", buffers: tuple[Buffer, ...] = ()
 
 
 def frame_of(item: Frame | bytes) -> Frame:
-    """Make a `Frame` of what a `Decoder` appended."""
+    """Return a `Frame` of what a `Decoder` appended."""
     return item if isinstance(item, Frame) else Frame(FrameType.MSG, item)
 
 
@@ -189,7 +189,7 @@ class Decoder:
         """Change the limits, for frames whose header has not been read yet."""
         self._max_body = max_body = min(max_body, _LENGTH)
         self._max_buffers = max_buffers
-        # One chained comparison in `feed` tells "a plain MSG frame within the limit"; version 1 has none.
+        # One chained comparison in `feed` finds "a plain MSG frame within the limit"; version 1 has none.
         self._plain_max = _PLAIN_MSG | max_body if self._version == 2 else -1
 
     @property
@@ -199,7 +199,7 @@ class Decoder:
 
     def feed(self, data: bytes) -> None:
         """
-        Take the next bytes of the stream.
+        Decode the next bytes of the stream.
 
         Raises:
             ProtocolError: the stream breaks the format or a limit; the decoder is of no further use.
@@ -239,7 +239,7 @@ class Decoder:
             self._tail = data[position:]
 
     def advance(self, count: int) -> None:
-        """Say that the first ``count`` bytes of `view` were filled."""
+        """Account for the first ``count`` bytes of `view`, which were filled."""
         assert self.view is not None
         self.view = self.view[count:]
         if not len(self.view):
@@ -247,7 +247,7 @@ class Decoder:
             self._next_part()
 
     def move(self, source: Buffer, target: Buffer) -> None:
-        """Go on in ``target`` with a buffer that was being received into ``source``; copies what is there."""
+        """Move a buffer that was being received into ``source`` to ``target``; copies what is there."""
         if self._parts is None or self.view is None or self._parts.current is not source:
             return
         done = len(memoryview(source).cast("B")) - len(self.view)
@@ -303,7 +303,7 @@ class Decoder:
             raise ProtocolError(f"a RAW frame has {count} buffers instead of one")
 
     def _next_part(self, data: bytes = b"", position: int = 0) -> None:
-        """Take parts that lie whole in ``data``; for the first that doesn't, get memory and set the view."""
+        """Add the parts that lie whole in ``data``; for the first that doesn't, allocate memory and set the view."""
         parts = self._parts
         assert parts is not None
         while parts.sizes:

@@ -1,4 +1,4 @@
-"""What a listener does with whoever connects: those who belong to the job shake hands, the others are closed."""
+"""The acceptor of a listener: it shakes hands with the peers of the job, and closes all other connections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Acceptor:
         token: the job's secret.
         settings: limits and deadlines.
         judge: says why a peer that knows the token may not come in, or None.
-        is_ending: tells of a peer that left amid its handshake whether this program itself ends it: no stranger.
+        is_ending: True for a peer that this program itself ends: if it leaves during its handshake it is no stranger.
         tell: called with lines about connections that are refused.
     """
 
@@ -61,7 +61,7 @@ class Acceptor:
 
     async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Hello | None:
         """
-        Shake hands with whoever has connected; one who may not come in is closed.
+        Shake hands with a peer that has connected; close the connection if it may not come in.
 
         Cancelling it ends the connection.
 
@@ -96,7 +96,7 @@ class Acceptor:
             self._last_files.discard(transport)
 
     def close(self) -> None:
-        """Tell what has not been told of those that were refused."""
+        """Log the refused connections that were not logged yet."""
         self._refusals.close()
 
     def _admit(self, newest: asyncio.WriteTransport) -> None:

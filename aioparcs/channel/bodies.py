@@ -1,7 +1,7 @@
 """
-The frames of control connections: which of them a side accepts, and what their bodies hold.
+The bodies of control frames: the frames that a side accepts, and the values in them.
 
-Whoever has the job's token may send anything. A side that names the frames that it accepts, and reads them with
+A program that has the job's token may send anything. A side that names the frames that it accepts, and reads them with
 `read_body`, deals with values of the right types and bounds only; all else is a `ProtocolError`, which costs its
 sender this one connection.
 """
@@ -46,7 +46,7 @@ Check = Callable[[Any], bool]
 
 class Body(NamedTuple):
     """
-    What a frame's body holds: a list of values.
+    The values of a frame's body, a list.
 
     Attributes:
         checks: what each value has to be; none at all for an empty body.
@@ -58,12 +58,12 @@ class Body(NamedTuple):
 
     @classmethod
     def of(cls, *checks: Check, least: int | None = None) -> Body:
-        """Describe the body that has all these values, or at least the first of them."""
+        """Return the body that has all these values, or at least the first of them."""
         return cls(checks, len(checks) if least is None else least)
 
 
 def control_link(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, settings: Settings) -> FrameConnection:
-    """Make the link of a control connection, which carries small frames only."""
+    """Return the link of a control connection, which carries small frames only."""
     limits = {"max_body": CONTROL_BODY, "receive_queue": _RECEIVE_QUEUE}
     lower = {name: min(limit, getattr(settings, name)) for name, limit in limits.items()}
     return FrameConnection(reader, writer, settings=settings._replace(**lower))
@@ -109,7 +109,7 @@ def instance(*types: type) -> Check:
 
 
 def optional(check: Check) -> Check:
-    """Accept what a check accepts, and None."""
+    """Accept None, and all that another check accepts."""
     return lambda value: value is None or check(value)
 
 
@@ -140,7 +140,7 @@ COUNT = integer(0, (1 << 63) - 1)
 
 
 def describe(value: Any) -> str:
-    """Name a value for people: a peer chose it, so it may be of any size, and its text may say anything."""
+    """Return the text of a value for people: a peer chose it, so it may be of any size and say anything."""
     short = (type(value) in (int, float) and abs(value) < 1e300) or (type(value) is str and len(value) <= _SHORT)
     if short or value is None or type(value) is bool:
         return repr(value)

@@ -1,4 +1,4 @@
-"""How much memory the large messages of all channels of this process may hold together."""
+"""The memory budget of large messages, shared by all channels of this process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["RECEIVING", "Budget"]
 
 class Budget:
     """
-    A count of bytes, and who waits for it to fall.
+    A count of bytes, and the receivers that wait for it to fall.
 
     A message larger than the whole budget passes when nothing else holds any: one message at a time is better
-    than none. A message whose channel somebody waits for passes always: what holds the budget may be messages that
+    than none. A message that a receiver waits for passes always: what holds the budget may be messages that
     are received later, or one whose sender has stopped in the middle of it.
     """
 
@@ -22,25 +22,25 @@ class Budget:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def take(self, size: int, limit: int, *, force: bool = False) -> bool:
-        """Hold ``size`` bytes for a message if they fit, or whatever the count is with ``force``; False if not."""
+        """Reserve ``size`` bytes for a message if they fit, or always with ``force``; return True if reserved."""
         if self.held and self.held + size > limit and not force:
             return False
         self.held += size
         return True
 
     def release(self, size: int) -> None:
-        """Give bytes back, and let those who wait try again."""
+        """Release bytes, and call the receivers that wait."""
         self.held -= size
         self.retry()
 
     def retry(self) -> None:
-        """Let those who wait try again: bytes were given back, or somebody is about to receive."""
+        """Call the receivers that wait: bytes were released, or a program is about to receive."""
         waiting, self._waiting = self._waiting, deque()
         for retry in waiting:
             retry()
 
     def wait(self, retry: Callable[[], None]) -> None:
-        """Have ``retry`` called, once, when bytes were given back."""
+        """Call ``retry`` once, after bytes were released."""
         self._waiting.append(retry)
 
 

@@ -38,7 +38,7 @@ _NO_MESSAGES = "a message came to a program that only answers calls: use call() 
 
 
 class Call(NamedTuple):
-    """A call of a function that the peer asks for."""
+    """A call of a function that the peer has requested."""
 
     id: int
     name: str
@@ -99,7 +99,7 @@ class Calls(FrameConnection):
 
     async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """
-        Have the peer call one of its functions.
+        Call one of the peer's functions.
 
         Any number of calls may be on their way at once. Cancelling it asks the peer to cancel the call too.
 
@@ -142,13 +142,13 @@ class Calls(FrameConnection):
         raise value
 
     def deliver_to(self, sink: Callable[[Sequence[Frame | bytes]], None]) -> None:
-        """Have the results of posted calls given to ``sink``: RESULT frames, small ones as the bodies alone."""
+        """Pass the results of posted calls to ``sink``: RESULT frames, small ones as the bodies alone."""
         self._sink = sink
         self._inbox.expected = (sink,)  # always: what is on its way may be what the program waits for
 
     def post_calls(self, calls: Iterable[_Posted]) -> list[tuple[_Posted, EncodeError]]:
         """
-        Have the peer call functions, without waiting for room or for answers; `deliver_to` says who gets those.
+        Send calls of the peer's functions without waiting for room or for results, which `deliver_to` passes on.
 
         Args:
             calls: each gets its ``call_id``. Mutable buffers in their arguments belong to the channel until the
@@ -190,7 +190,7 @@ class Calls(FrameConnection):
         self.post_frame(FrameType.CANCEL, msgpack.packb([call_id]))
 
     def recall(self, call_id: int) -> None:
-        """Ask for a call back that was posted: its answer is `REVOKED` if it has not begun, else the usual one."""
+        """Revoke a call that was posted: its result is `REVOKED` if it has not begun, else the usual one."""
         self.post_frame(FrameType.CANCEL, msgpack.packb([call_id, True]))
 
     @property
@@ -199,12 +199,12 @@ class Calls(FrameConnection):
         return not self._outbox.full
 
     async def recv_call(self) -> Call:
-        """Receive the next call that the peer asks for; see `recv_calls`."""
+        """Receive the next call that the peer has requested; see `recv_calls`."""
         return (await self.recv_calls(1))[0]
 
     async def recv_calls(self, most: int) -> list[Call]:
         """
-        Receive the calls that the peer has asked for: at least one, and as many as have arrived.
+        Receive the calls that the peer has requested: at least one, and as many as have arrived.
 
         Cancelling it leaves them first in line.
 
@@ -228,7 +228,7 @@ class Calls(FrameConnection):
             frame = wire.frame_of(frames[0])
             if frame[0] != _CALL:
                 if calls:
-                    break  # what is wrong is told behind what is right
+                    break  # the error follows the calls before it
                 inbox.consumed(wire.frame_of(frames.popleft()))
                 raise ProtocolError(_NO_MESSAGES)
             frames.popleft()
@@ -248,7 +248,7 @@ class Calls(FrameConnection):
 
     async def send_result(self, call_id: int, ok: bool, value: Any) -> None:
         """
-        Answer a call.
+        Send the result of a call.
 
         Args:
             call_id: the call's ``id``.
@@ -262,14 +262,14 @@ class Calls(FrameConnection):
         await self.send_encoded(FrameType.RESULT, body, buffers)
 
     def share_writing(self, lock: threading.Lock) -> Outbox:
-        """Have everything that this side writes written under a lock; returns what holds that which waits."""
+        """Write everything that this side sends under a lock; returns what holds the bytes that wait."""
         self._outbox.share(lock)
         return self._outbox
 
     # Inside
 
     def _decline(self, call: Frame, type: str, message: str) -> None:
-        """Answer a call with an error. It waits for no room: two sides that both did would wait for each other."""
+        """Send an error as a call's result, without waiting for room: two sides that did would wait for each other."""
         self._declined = self._declined + 1 if self._outbox.full else 0
         if self._declined > _MOST_DECLINED:
             self._fail(ProtocolError(f"the peer has read no answer to its last {_MOST_DECLINED:,} calls"))
@@ -308,7 +308,7 @@ class Calls(FrameConnection):
 
     def check_size(self, body: int, buffers: int) -> None:
         """
-        Refuse what the peer would not accept.
+        Raise an error for a message that the peer would not accept.
 
         Raises:
             EncodeError: the body, or the buffers together, have too many bytes.
@@ -353,5 +353,5 @@ class Calls(FrameConnection):
 
 
 def _in_arguments(place: str) -> str:
-    """Name a place in a CALL as its caller knows it."""
+    """Return a place in a CALL as its caller knows it."""
     return re.sub(r"^\$\[[23]\]\[?([^\].]*)\]?", r"argument \1", place).replace("argument .", "argument ")

@@ -33,7 +33,7 @@ _V1_HEADS, _MSG_HEADS = ([_header(type, size) for size in range(_HEADS)] for typ
 
 class Statistics(NamedTuple):
     """
-    What a channel has done so far.
+    The counters and the state of a channel.
 
     Attributes:
         messages_sent: frames written, calls and pings included.
@@ -73,7 +73,7 @@ class Channel(Sideband):
         peer: the number of the worker at the other end, if that is another one's peer; errors name it.
 
     Attributes:
-        peer: the same; None at the ends of the channel between a worker and whoever started it.
+        peer: the same; None at the ends of the channel between a worker and the program that started it.
     """
 
     def __init__(
@@ -224,11 +224,11 @@ class Channel(Sideband):
         return self._inbox.ready
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have ``callback`` called whenever something arrives; returns what undoes it."""
+        """Call ``callback`` whenever something arrives; returns what undoes it."""
         return self._inbox.watch(callback)
 
     def statistics(self) -> Statistics:
-        """Tell what this channel has done so far."""
+        """Return the statistics of this channel."""
         if self._lost.done():
             state = "closed"
         else:
@@ -268,7 +268,7 @@ class Channel(Sideband):
         return codec.decode_checked(item)
 
     async def _recv_frame(self, frame: Frame) -> Any:
-        """Make the message of a frame that isn't a small plain one."""
+        """Return the message of a frame that isn't a small plain one."""
         while frame.type in (FrameType.CALL, FrameType.RELAY):
             if frame.type == FrameType.CALL:
                 self._inbox.consumed(frame)
@@ -294,7 +294,7 @@ class Channel(Sideband):
         raise error
 
     async def _wait_for_relayed(self) -> None:
-        """Wait until the bytes of the first message in line have come another way, or never will, or it is gone."""
+        """Wait until the first message in line has arrived another way, or never will, or is gone."""
         inbox, frames = self._inbox, self._frames
         while frames and wire.frame_of(frames[0]).type == FrameType.RELAY:
             inbox.waiter = InlineFuture(loop=self._loop)

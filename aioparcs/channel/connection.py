@@ -1,5 +1,5 @@
 """
-Frames both ways over one connection: sending, liveness and the two ends of life.
+Frames both ways over one connection: sending, liveness, and the end of each direction.
 
 asyncio's streams opened the connection and carried the handshake; from here on the transport feeds the inbox
 itself, and the outbox writes to the transport.
@@ -114,7 +114,7 @@ class FrameConnection:
         return frame
 
     async def _wait_for_frame(self) -> None:
-        """Return when there is a frame; raise the reason why there will never be one."""
+        """Wait until there is a frame; raise the reason why there will never be one."""
         inbox = self._inbox
         while not inbox.frames or inbox.waiter is not None:
             if inbox.alert or inbox.waiter is not None:
@@ -127,7 +127,7 @@ class FrameConnection:
                     inbox.waiter = None
 
     def _look(self, *, stop: bool = False) -> None:
-        """Check that waiting for a frame makes sense, and help a message that waits for memory."""
+        """Check that waiting for a frame makes sense, and reserve memory for a message that waits for it."""
         self._check_alone()
         if stop and not self._closed and isinstance(self._inbox.end, EndOfChannel):
             raise StopAsyncIteration
@@ -157,7 +157,7 @@ class FrameConnection:
             self._connection_lost(None)
 
     def _eof(self) -> bool:
-        """Take the end of the peer's stream; True keeps the other direction open."""
+        """Handle the end of the peer's stream; return True to keep the other direction open."""
         if self._version == 1 and not self._inbox.decoder.unfinished:
             self._finish(EndOfChannel("the peer closed the connection"))
         self._finish(ConnectionLost(f"{self._who}'s stream ended without a goodbye"))
@@ -182,7 +182,7 @@ class FrameConnection:
         self._lost.set_result(None)
 
     def _take(self, frame: Frame) -> bool:
-        """Deal with a frame that is no message; False leaves it to the receiver."""
+        """Handle a frame that is no message; return False to leave it to the receiver."""
         if frame.type == FrameType.PING:
             if self._refuse is None and not self._outbox.full:
                 self._outbox.put(wire.encode_header(FrameType.PONG, len(frame.body)) + bytes(frame.body))
@@ -201,7 +201,7 @@ class FrameConnection:
     # Sending
 
     def _room(self) -> None:
-        """Let the next sender in, or all that come: there is room."""
+        """Wake the next sender that waits; if none does, accept from all: there is room."""
         if self._senders:
             _wake(self._senders[0])
         elif self._refuse is None:
@@ -211,7 +211,7 @@ class FrameConnection:
         """
         Wait until a message may be accepted, first come, first served.
 
-        When a batch could be written it is, and the loop turns once: a sender that never waits starves nobody.
+        When a batch could be written it is, and the loop turns once: a sender that never waits doesn't starve others.
         Cancelling it means that nothing was sent.
         """
         outbox, served, turned = self._outbox, False, False
@@ -242,7 +242,7 @@ class FrameConnection:
             self._senders.remove(waiter)
 
     def _stop_sending(self, error: ParcsError | None) -> None:
-        """Accept nothing more; the first reason stays."""
+        """Stop accepting messages to send; the first reason stays."""
         if self._refuse is None:
             self._refuse = error
         self._outbox.held = True
@@ -269,9 +269,9 @@ class FrameConnection:
 
     async def aclose(self, timeout: float | None = _DEFAULT) -> None:
         """
-        End the channel: deliver what was sent, say goodbye, hear the peer's goodbye, close.
+        End the channel: deliver what was sent, say goodbye, wait for the peer's goodbye, close.
 
-        What the peer sent and nobody received is thrown away. Cancelling it ends the channel at once.
+        What the peer sent and this side has not received is discarded. Cancelling it ends the channel at once.
 
         Args:
             timeout: seconds after which the end is an abrupt one; ``close_timeout`` by default, None to wait
@@ -314,7 +314,7 @@ class FrameConnection:
             try:
                 self._transport.write_eof()
             except OSError:
-                pass  # the connection is gone; the transport is about to tell
+                pass  # the connection is gone; the transport is about to report it
 
     def abort(self, reason: ParcsError | None = None) -> None:
         """
@@ -322,7 +322,7 @@ class FrameConnection:
 
         Args:
             reason: what `recv` (once it has returned what arrived) and `send` raise from then on. None: this end
-                wants no more of it, and both raise `ChannelClosed`.
+                has discarded the rest, and both raise `ChannelClosed`.
         """
         if reason is None:
             self._close_here(ChannelClosed("this end of the channel was aborted"))

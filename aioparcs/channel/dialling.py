@@ -1,4 +1,4 @@
-"""Getting through to a listener: dialling and the handshake, again while it has no room."""
+"""Dialling a listener and the handshake, repeated while the listener has no room."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def reach(
     address: Address, hello: Callable[[], Hello], token: bytes, settings: Settings, timeout: float | None = None
 ) -> Connection:
     """
-    Dial a listener and introduce this program; a listener that hangs up without a verdict is dialled again.
+    Dial a listener and shake hands; one that hangs up without a verdict is dialled again.
 
     Cancelling it leaves no connection behind.
 
@@ -35,7 +35,7 @@ async def reach(
         timeout: seconds for all tries together, ``connect_timeout`` by default.
 
     Raises:
-        ConnectionLost: nobody answered in time.
+        ConnectionLost: no listener answered in time.
         HandshakeError: the listener refused this program, or isn't who it should be.
     """
     left, pause = settings.connect_timeout if timeout is None else timeout, FIRST_PAUSE
@@ -57,7 +57,7 @@ def reach_now(
     address: Address, hello: Callable[[], Hello], token: bytes, settings: Settings
 ) -> tuple[socket.socket, Hello]:
     """
-    Do what `reach` does, but without TLS and without an event loop.
+    Dial as `reach` does, but without TLS and without an event loop.
 
     Returns:
         The connection, and what the listener said of itself.

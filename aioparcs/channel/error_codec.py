@@ -16,12 +16,12 @@ _CAUSES = 16
 
 
 def encode_error(error: BaseException, *, causes: int = _CAUSES) -> dict[str, Any]:
-    """Describe an exception to the peer; whatever its class made of it, the description can be encoded."""
+    """Return the map that describes an exception to the peer; it can be encoded whatever the exception's class does."""
     kind = type(error)
     name = (
         kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
     )
-    # A traceback tells its causes already.
+    # A traceback shows its causes already.
     text = "" if causes < _CAUSES else "".join(traceback.format_exception(error))
     return {
         "type": _clean(error.type if isinstance(error, RemoteError) else name),
@@ -45,7 +45,7 @@ def _clean(text: str) -> str:
 
 
 def decode_error(values: Any) -> RemoteError:
-    """Make the `RemoteError` of what should be an error map."""
+    """Return the `RemoteError` of what should be an error map."""
     try:
         return decode_error_or_default(values)
     except Exception:  # the peer may have sent any value, and text can't be made of each
@@ -53,7 +53,7 @@ def decode_error(values: Any) -> RemoteError:
 
 
 def decode_error_or_default(values: Any) -> RemoteError:
-    """Make the `RemoteError` of an error map."""
+    """Return the `RemoteError` of an error map."""
     cause = values.get("cause")
     return RemoteError.make(
         str(values["type"]),

@@ -1,5 +1,5 @@
 """
-Who is there, and may they come in: what happens on a connection before it is a channel.
+The handshake: authentication of both sides, before a connection is a channel.
 
 The bytes are `aioparcs.auth`'s. Until the verdict nothing larger than `MAX_HANDSHAKE_FRAME` is read, and all of
 it happens within one deadline.
@@ -41,7 +41,7 @@ async def introduce(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: Hello, token: bytes, timeout: float
 ) -> Hello:
     """
-    Introduce this program to the listener that it dialled.
+    Shake hands with a listener that this program has dialled.
 
     Cancelling it leaves the connection unusable; the caller closes it.
 
@@ -64,7 +64,7 @@ async def introduce(
 
 def introduce_now(sock: socket.socket, hello: Hello, token: bytes, timeout: float) -> Hello:
     """
-    Introduce this program as `introduce` does, over a plain socket and without an event loop.
+    Shake hands with a listener as `introduce` does, over a plain socket and without an event loop.
 
     Args:
         sock: the fresh connection; it is given a timeout. The caller closes it when this raises.
@@ -123,7 +123,7 @@ async def accept(
     greet: Callable[[Hello], object] = lambda hello: None,
 ) -> Hello:
     """
-    Hear who dialled, and let them in or refuse them.
+    Shake hands with a peer that has dialled: read who it is, then accept or refuse it.
 
     Cancelling it leaves the connection unusable; the caller closes it.
 
@@ -170,7 +170,7 @@ def _acceptance(
 
 async def introduce_v1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float) -> None:
     """
-    Greet an original service.
+    Send an original service its greeting.
 
     Raises:
         HandshakeError: it didn't answer as one.
@@ -198,7 +198,7 @@ async def accept_v1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 
 @asynccontextmanager
 async def _within(timeout: float, who: str) -> AsyncIterator[None]:
-    """Give the handshake its deadline, and what ends it early a name."""
+    """Run the handshake within its deadline, and raise `HandshakeError` for what ends it early."""
     try:
         async with asyncio.timeout(timeout):
             yield
@@ -206,7 +206,7 @@ async def _within(timeout: float, who: str) -> AsyncIterator[None]:
         raise HandshakeError(_LATE.format(who=who, timeout=timeout)) from None
     except (asyncio.IncompleteReadError, OSError) as error:
         # Without its frames: asyncio's protocol keeps the error of a lost connection in a future, the frames keep the
-        # protocol, and what then finds this circle reports the future as one whose exception nobody has retrieved.
+        # protocol, and what then finds this circle reports the future as one whose exception was never retrieved.
         raise HungUp(_CLOSED.format(who=who)) from error.with_traceback(None)
 
 

@@ -1,5 +1,5 @@
 """
-What has arrived and nobody has taken yet, and when to read on.
+The inbox of a connection: received frames that no receiver has taken yet, and flow control.
 
 Small frames are decoded from the chunks that the transport delivers; a large piece is received straight into
 its final memory, through a buffered protocol that takes the transport over until the piece is complete.
@@ -33,12 +33,12 @@ _BOUNDLESS = 1 << 62
 
 class Inbox:
     """
-    Frames in order, and the flow control that keeps them few.
+    Received frames in order, and the flow control that keeps them few.
 
     Args:
         loop: the event loop.
         transport: where to read from.
-        outbox: is told that the peer spoke.
+        outbox: it is notified when the peer has sent something.
         settings: limits.
         version: of the wire.
         take: called with each frame but small plain messages; True keeps it from the receiver.
@@ -93,7 +93,7 @@ class Inbox:
         self._target: memoryview | None = None
         self._aimed: memoryview | None = None
         self._discarding = False
-        self._watched = False  # somebody besides the receiver cares: a watcher, or nobody wants it at all
+        self._watched = False  # True with watchers, or while what arrives is discarded
         self._reserved = 0
         self.decoder = Decoder(
             settings.max_body,
@@ -117,7 +117,7 @@ class Inbox:
     # What the transport calls
 
     def data_received(self, data: bytes) -> None:
-        """Take a chunk, and run the receiver that waits for it."""
+        """Decode a chunk, and wake the receiver that waits for it."""
         size = len(data)
         self.bytes += size
         outbox = self._outbox
@@ -153,12 +153,12 @@ class Inbox:
             self._fill()
 
     def get_buffer(self, _sizehint: int) -> memoryview:
-        """Say where the next bytes of a large piece belong."""
+        """Return the memory that the next bytes of a large piece belong in."""
         assert self.decoder.view is not None
         return self.decoder.view
 
     def buffer_updated(self, count: int) -> None:
-        """Take ``count`` bytes that are in the decoder's memory already."""
+        """Account for ``count`` bytes that are in the decoder's memory already."""
         self.bytes += count
         self.decoder.advance(count)
         if self.decoder.view is not None:
@@ -172,13 +172,13 @@ class Inbox:
             self.waiter.wake()
 
     def _fill(self) -> None:
-        """Have the rest of a large piece received straight into its memory."""
+        """Receive the rest of a large piece straight into its memory."""
         view = self.decoder.view
         if view is not None and len(view) >= _FILL and not self._transport.is_closing():
             self._transport.set_protocol(self.pieces)
 
     def _fed(self) -> None:
-        """See to what an arrival means for others than the one who receives it."""
+        """Handle an arrival for others than the receiver: flow control, discarding, and the watchers."""
         if self.unread >= self._limit and self.frames:
             self._pause()
         if self._discarding:
@@ -188,7 +188,7 @@ class Inbox:
         self._look_out()
 
     def _starve(self) -> None:
-        """Read no more until there is memory for the message that has begun."""
+        """Pause reading until there is memory for the message that has begun."""
         self.alert = True
         self._pause()
         RECEIVING.wait(self.retry)
@@ -202,7 +202,7 @@ class Inbox:
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on, if that was paused and neither what is unread nor a lack of memory speaks against it."""
+        """Resume reading, if it was paused and neither unread bytes nor a lack of memory forbid it."""
         if not self.paused or self.decoder.stalled or self._transport.is_closing():
             return
         if not self.frames or self.unread < self._limit // 2:
@@ -210,7 +210,7 @@ class Inbox:
             self._transport.resume_reading()
 
     def retry(self) -> None:
-        """Try again to begin the large message for which there was no memory."""
+        """Try again to begin the large message that there was no memory for."""
         if not self.decoder.stalled or self._transport.is_closing():
             return
         self._feed(b"")
@@ -238,7 +238,7 @@ class Inbox:
         return True
 
     def _hand_over(self) -> None:
-        """Give away the small results that have come."""
+        """Pass the small results that have arrived to their sink."""
         results = self.decoder.results
         assert results is not None
         bodies = results.copy()
@@ -254,13 +254,13 @@ class Inbox:
     # What the receiver calls
 
     def want(self) -> None:
-        """Get a large message the memory that it waits for: somebody is about to receive it."""
+        """Reserve the memory that a large message waits for: a program is about to receive it."""
         self._wanted = True
         self.retry()
         self._wanted = False
 
     def read_on(self, count: int) -> None:
-        """Read on whatever waits in line, until as many have asked for it with 1 as have with -1."""
+        """Read on whatever waits in line, until each call with 1 is undone by one with -1."""
         self._insistent += count
         self._limit = _BOUNDLESS if self._insistent else self._settings.receive_queue
         self.retry()
@@ -271,7 +271,7 @@ class Inbox:
         self._target, self._aimed = target, None
 
     def withdraw(self) -> None:
-        """Undo `aim`: what arrived there so far goes on in memory of its own."""
+        """Undo `aim`: receive the rest into memory of its own, with what has arrived so far."""
         aimed = self._aimed
         self.aim(None)
         if aimed is None:
@@ -288,7 +288,7 @@ class Inbox:
         return bool(self.frames) or self.end is not None or self.decoder.stalled
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have ``callback`` called whenever a frame or the end arrives; returns what undoes it."""
+        """Call ``callback`` whenever a frame or the end arrives; returns what undoes it."""
         self._watchers.append(callback)
         self._watched = True
         return lambda: self._unwatch(callback)
@@ -298,25 +298,25 @@ class Inbox:
         self._watched = self._discarding or bool(self._watchers)
 
     def finish(self, end: ParcsError) -> None:
-        """Let no further frame come; the first reason stays."""
+        """Set the reason why no further frame comes; the first one stays."""
         if self.end is None:
             self.end = end
         self._look_out()
         self.wake()
 
     def wake(self) -> None:
-        """Have whoever waits look again."""
+        """Wake the receivers that wait, so that they look again."""
         if self.waiter is not None:
             self.waiter.wake_soon()
         for callback in self._watchers:
             callback()
 
     def is_wanted(self, place: Frame) -> bool:
-        """Tell whether somebody waits for the message whose place this is, or is about to throw it away."""
+        """Return True if a program waits for the message that has this place, or is about to throw it away."""
         return self._discarding or (self.waiter is not None and bool(self.frames) and self.frames[0] is place)
 
     def put_in_place(self, place: Frame, frame: Frame) -> bool:
-        """Put a frame that came another way where its place is held; False when it isn't any more."""
+        """Put a frame that came another way in the place held for it; return False when the place is gone."""
         for index, item in enumerate(self.frames):
             if item is place:
                 self.frames[index] = frame
@@ -349,7 +349,7 @@ class Inbox:
             self.consumed(wire.frame_of(self.frames.popleft()))
 
     def close(self) -> None:
-        """Give back what a half-received message holds: the connection is gone."""
+        """Release the memory of a half-received message: the connection is gone."""
         reserved, self._reserved = self._reserved, 0
         if reserved:
             RECEIVING.release(reserved)

@@ -1,10 +1,10 @@
 """
-What waits to be written to a transport, and the room for more.
+The outbox of a connection: pieces that wait to be written to a transport, and back-pressure.
 
 Small frames are corked: the first one on an idle connection is written at once, those that follow in the same
 iteration of the loop leave together in one call. Large buffers are never copied as a whole: they are written
 straight to the socket, and only what the kernel has no room for, 64 KiB at a time, goes through the transport,
-which then tells when there is room again. So it is known exactly which bytes are still the caller's.
+which then reports when there is room again. So it is known exactly which bytes are still the caller's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _QUIET = 0.001
 
 
 class Sending:
-    """A buffer on its way that its owner may want back: `done` is set when all of it was written or copied."""
+    """A buffer that is being sent and that its owner may want back: `done` is set when all is written or copied."""
 
     __slots__ = ("done", "view")
 
@@ -40,7 +40,7 @@ class Sending:
         self.view = memoryview(bytes(self.view))
 
     def settle(self) -> None:
-        """Tell the owner."""
+        """Wake the owner."""
         if self.done is not None and not self.done.done():
             self.done.set_result(None)
 
@@ -95,7 +95,7 @@ class Outbox:
         self.idle = self.clear = not self._paused
         self.fd = -1 if sock is None else sock.fileno()
         self._is_shared = False
-        self._is_amid = False  # a large piece is partly written, and nothing tells but this
+        self._is_amid = False  # a large piece is partly written, and only this says so
 
     @property
     def full(self) -> bool:
@@ -128,7 +128,7 @@ class Outbox:
         self.written += size
 
     def put(self, frame: bytes) -> None:
-        """Take a small frame."""
+        """Add a small frame."""
         if self.idle:
             self.idle = False
             self.frames += 1
@@ -144,13 +144,13 @@ class Outbox:
             self._cork()
 
     def put_batch(self, frames: list[bytes]) -> None:
-        """Take small frames together."""
+        """Add small frames that are written together."""
         if frames:
             self.put(frames[0] if len(frames) == 1 else b"".join(frames))
             self.frames += len(frames) - 1
 
     def put_large(self, pieces: list[Any], done: asyncio.Future[None] | None) -> list[Sending]:
-        """Take a frame with buffers: bytes, then flat memoryviews. Returns what the owner may want to `keep`."""
+        """Add a frame with buffers: bytes, then flat memoryviews. Returns what the owner may want to `keep`."""
         head, *views = pieces
         self.idle = self.clear = False
         sendings = [Sending(view, None) for view in views]
@@ -183,12 +183,12 @@ class Outbox:
                 self._on_room()
 
     def pause(self) -> None:
-        """Be told by the transport that it holds unwritten bytes."""
+        """Note that the transport holds unwritten bytes; the transport calls this."""
         self._paused = True
         self.idle = self.clear = False
 
     def resume(self) -> None:
-        """Be told by the transport that all its bytes are written."""
+        """Note that the transport has written all its bytes; the transport calls this."""
         self._paused = False
         self.flush()
 
@@ -201,7 +201,7 @@ class Outbox:
             await asyncio.shield(self._drained)
 
     def drop(self) -> None:
-        """Forget what waits: the connection is gone."""
+        """Remove what waits: the connection is gone."""
         self.fd = -1
         for piece in self._pieces:
             if isinstance(piece, Sending):
@@ -257,7 +257,7 @@ class Outbox:
         return count
 
     def _write_socket(self, view: memoryview) -> int:
-        """Write to the socket itself, behind a transport that holds nothing; the count that the kernel took."""
+        """Write to the socket itself, behind a transport that holds nothing; return the count that the kernel took."""
         if self.fd < 0 or self._is_shared or self._transport.is_closing() or self._transport.get_write_buffer_size():
             return 0
         count, end = 0, min(len(view), _BURST)

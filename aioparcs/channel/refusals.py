@@ -1,4 +1,4 @@
-"""Connections that were refused: counted, and told of in few lines, however many there are."""
+"""Refused connections: counted, and logged in few lines, however many there are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 __all__ = ["Refusals"]
 
-# Lines that are told at once; what comes after them is summed up, one line for so many seconds.
+# Lines that are logged at once; what comes after them is summed up, one line for so many seconds.
 _AT_ONCE, _PERIOD = 5, 10.0
 
 
@@ -31,7 +31,7 @@ class Refusals:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, reason: str) -> None:
-        """Count one, and tell of it now or later."""
+        """Count one, and log it now or later."""
         self.count += 1
         if self._at_once < _AT_ONCE:
             self._at_once += 1
@@ -43,7 +43,7 @@ class Refusals:
             self._timer = asyncio.get_running_loop().call_later(_PERIOD, self._sum_up)
 
     def close(self) -> None:
-        """Tell of those that nobody was told of."""
+        """Log those that were not logged yet."""
         if self._timer:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""Large messages on their way through several programs: each passes on what it has while the rest arrives."""
+"""The buffers of large messages that several programs relay: each passes on what it has while the rest arrives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK = 1 << 20
 
 class RelayBuffer:
     """
-    The bytes of one message: complete where it comes from, growing elsewhere.
+    The bytes of one message: complete at its origin, growing elsewhere.
 
     Args:
         buffers: the message's buffers.
@@ -37,7 +37,7 @@ class RelayBuffer:
         self._changed = asyncio.Event()
 
     def view(self, start: int, end: int) -> memoryview:
-        """Give the bytes from ``start`` on, to ``end`` or to the end of a buffer."""
+        """Return the bytes from ``start`` on, to ``end`` or to the end of a buffer."""
         for view in self._views:
             if start < len(view):
                 return view[start:end]
@@ -45,7 +45,7 @@ class RelayBuffer:
         return memoryview(b"")
 
     def advance(self, count: int) -> None:
-        """Say that so many bytes more are there."""
+        """Account for so many bytes more."""
         self.have += count
         self._notify()
 
@@ -63,7 +63,7 @@ class RelayBuffer:
 
     async def give(self, channel: Channel, offset: int) -> None:
         """
-        Send what is there from ``offset`` on, and what comes, to the last byte.
+        Send the bytes from ``offset`` to the last one, each as soon as it is there.
 
         Raises:
             ConnectionLost: not all of it will come.
@@ -80,7 +80,7 @@ class RelayBuffer:
             self._readers.discard(channel)
 
     def close(self) -> None:
-        """Give nothing to anybody any more, not even to those who are slow to take it."""
+        """Stop sending to everybody, slow receivers included."""
         self._closed = True
         self._notify()
         for channel in self._readers:
@@ -91,13 +91,13 @@ class RelayBuffer:
         changed.set()
 
 
-# What this process passes on, by the message's id: whoever dials names it.
+# What this process relays, by the message's id, which the dialler sends.
 RELAYS: dict[bytes, RelayBuffer] = {}
 
 
 async def serve_relay(channel: Channel, timeout: float) -> None:
     """
-    Give whoever has dialled the bytes that it asks for, and close the channel.
+    Send a peer that has dialled the bytes that it requests, and close the channel.
 
     Args:
         channel: it begins with the message's id, and the number of bytes that the other side has already.
@@ -119,7 +119,7 @@ async def serve_relay(channel: Channel, timeout: float) -> None:
 
 async def fetch(name: bytes, stream: RelayBuffer, channel: Channel) -> None:
     """
-    Get what is missing of a stream from a program that passes it on, and close the channel.
+    Receive what is missing of a stream from a program that relays it, and close the channel.
 
     Cancelling it leaves what has come.
 

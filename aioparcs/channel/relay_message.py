@@ -50,7 +50,7 @@ class RelayMessage:
             raise ValueError(f"buffers of {self._size:,} bytes; the limit is {inbox.max_buffers:,}")
 
     async def allocate(self) -> list[Any]:
-        """Wait for memory for its buffers, and give them. Cancelling it takes none."""
+        """Wait for memory for its buffers, and return them. Cancelling it reserves none."""
         if self._size >= LARGE:
             while not RECEIVING.take(self._size, self._inbox.budget, force=self._inbox.is_wanted(self._place)):
                 room = asyncio.get_running_loop().create_future()
@@ -60,7 +60,7 @@ class RelayMessage:
         return [codec.allocate(self._type, size) for size in self._sizes]
 
     def settle(self, buffers: Sequence[Any]) -> None:
-        """Put the message in its place; a receiver that waits for it has it."""
+        """Put the message in its place and wake the receiver that waits for it."""
         self._put(Frame(self._type, self._body, tuple(buffers)))
 
     def fail(self, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What a worker has done and perhaps not told, in memory that outlives it."""
+"""The result log of a worker: results that perhaps were not sent, in memory that outlives it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ResultLog:
 
     Args:
         memory: some shared memory.
-        number: which of the diaries in it this is.
+        number: the number of this log among those in the memory.
     """
 
     def __init__(self, memory: mmap.mmap, number: int) -> None:
@@ -31,29 +31,29 @@ class ResultLog:
 
     @classmethod
     def make(cls, count: int) -> list[ResultLog]:
-        """Make some, all empty; pages that nobody writes to take no memory."""
+        """Return some logs, all empty; pages that are never written to take no memory."""
         memory = mmap.mmap(-1, count * _SIZE)
         return [cls(memory, number) for number in range(count)]
 
     def add(self, frame: bytes) -> bool:
-        """Write a frame down; False when there is no room for it."""
+        """Write a frame to the log; return False when there is no room for it."""
         end = self._end + len(frame)
         if end > _SIZE:
             return False
         start = self._start
         self._memory[start + self._end : start + end] = frame
-        # Last: whoever reads it when this process is gone finds whole frames only.
+        # Last: the launcher, which reads it when this process is gone, finds whole frames only.
         _pack_into(self._memory, start, end - 8)
         self._end = end
         return True
 
     def clear(self) -> None:
-        """Begin anew: all of it has left the process."""
+        """Clear the log: all results have left the process."""
         _HEAD.pack_into(self._memory, self._start, 0)
         self._end = _HEAD.size
 
     def read(self) -> bytes:
-        """Give what was written down, one frame behind the other."""
+        """Return what was written, one frame behind the other."""
         (size,) = _HEAD.unpack_from(self._memory, self._start)
         begin = self._start + _HEAD.size
         return self._memory[begin : begin + min(size, _SIZE - _HEAD.size)]

@@ -1,4 +1,4 @@
-"""Answers to calls from the thread that runs the functions, past the event loop."""
+"""Results of calls, sent past the event loop by the thread that runs the functions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ResultWriter:
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._outbox = channel.share_writing(self._lock)
-        # A descriptor of its own: the loop closes the other one when it likes, and its number is then somebody else's.
+        # A descriptor of its own: the loop closes the other one when it likes, and its number is then another file's.
         self._fd = os.dup(self._outbox.fd) if self._outbox.fd >= 0 else -1
         self._result_log = result_log if self._fd >= 0 else None  # where only the loop can write, each leaves alone
         self._unsent: list[bytes] = []
@@ -52,14 +52,14 @@ class ResultWriter:
         self._draining: Future[None] | None = None
 
     def close(self) -> None:
-        """Have the thread, if it still computes, write no more."""
+        """Stop the thread, if it still computes, from writing more."""
         with self._lock:
             if self._fd >= 0:
                 os.close(self._fd)
             self._fd = -1
 
     async def send(self, call_id: int, ok: bool, value: Any) -> None:
-        """Answer a call, from the event loop; a caller that is gone is no error."""
+        """Send a result from the event loop; a caller that is gone is no error."""
         try:
             try:
                 await self._channel.send_result(call_id, ok, value)
@@ -70,7 +70,7 @@ class ResultWriter:
 
     def send_now(self, call_id: int, ok: bool, value: Any, *, last: bool) -> None:
         """
-        Answer a call, from the thread; a caller that is gone is no error.
+        Send a result from the thread; a caller that is gone is no error.
 
         Args:
             call_id: the call.
@@ -96,7 +96,7 @@ class ResultWriter:
         self._send_alone(call_id, ok, value, wire.encode_frame(FrameType.RESULT, body, buffers))
 
     def _keep(self, frame: bytes, last: bool) -> None:
-        """Have a result wait for others, unless there is a reason to send it."""
+        """Add a result to those that wait to be sent together, unless there is a reason to send it now."""
         unsent, now = self._unsent, monotonic()
         unsent.append(frame)
         if len(unsent) == 1:
@@ -142,7 +142,7 @@ class ResultWriter:
         asyncio.run_coroutine_threadsafe(self._deliver(call_id, ok, value), self._loop).result()
 
     def _write(self, piece: Any, frames: int) -> None:
-        """Write all of it, however long the peer takes to read: half a frame would be the end of the channel."""
+        """Write all of it, however long the peer takes to read: half a frame would end the channel."""
         self._outbox.count(frames, len(piece))
         done = 0
         try:
@@ -156,10 +156,10 @@ class ResultWriter:
                     waiting.register(self._fd, select.POLLOUT)
                     waiting.poll()
         except OSError:
-            pass  # the connection is lost; the loop meets the same error, and tells
+            pass  # the connection is lost; the loop meets the same error, and reports it
 
     async def _deliver(self, call_id: int, ok: bool, value: Any) -> None:
-        """Answer behind what the loop has not written yet, or where only the loop can write, as with TLS."""
+        """Send a result behind what the loop has not written yet, or where only the loop can write, as with TLS."""
         await self._outbox.drain()
         self.flush()
         await self.send(call_id, ok, value)

@@ -1,4 +1,4 @@
-"""RESULT frames as what they say."""
+"""RESULT frames, decoded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]
 
 
 def call_id_of(body: Any) -> int:
-    """Read the id alone, the first element of the list, without decoding the rest; -1 where there is none."""
+    """Return the id alone, the first element of the list, without decoding the rest; -1 where there is none."""
     head = bytes(body[:4])
     if len(head) == 4 and head[0] & 0xF0 == 0x90:  # the head of a short list; then an integer of one byte, or of two
         if head[1] < 0x80:

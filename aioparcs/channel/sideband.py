@@ -1,4 +1,4 @@
-"""What is said beside the messages of a channel: barriers, and how a message comes another way."""
+"""The sideband of a channel: barriers, and the control of relayed messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NO_ERROR = b"\xc0"  # MessagePack's None, of which `decode_error` makes an erro
 
 class Sideband(Calls):
     """
-    A link that also carries what takes no place in the line of messages.
+    A link that also carries frames outside the order of messages.
 
     Attributes:
         relays: whether the peer takes messages that come another way, and passes them on.
@@ -32,7 +32,7 @@ class Sideband(Calls):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._barriers = self._own_barriers = 0  # that the peer has come to, and that this side has
-        self._broken: dict[int, bytes] = {}  # what the peer has told of a barrier that nobody will pass
+        self._broken: dict[int, bytes] = {}  # errors of barriers that no worker will pass
         self._news: dict[bytes, deque[list[Any]]] = {}
         self._begin: Callable[[RelayMessage], object] | None = None
         self.relays = False
@@ -41,13 +41,13 @@ class Sideband(Calls):
 
     async def barrier(self) -> None:
         """
-        Tell the peer that this side is at a barrier, and wait until the peer lets it pass.
+        Report to the peer that this side is at a barrier, and wait until the peer lets it pass.
 
         Messages that arrive meanwhile are kept, however many. Cancelling it while it waits to pass doesn't take back
         that this side has come: the next barrier is the next one.
 
         Raises:
-            RemoteError: somebody whom the peer waits for as well will never come.
+            RemoteError: another worker that the peer waits for will never come.
             EndOfChannel, ConnectionLost, ChannelClosed: see `recv`.
         """
         self._check_asides()
@@ -70,23 +70,23 @@ class Sideband(Calls):
     # Messages that come another way
 
     def take_relayed(self, begin: Callable[[RelayMessage], object]) -> None:
-        """Have ``begin`` called with each message that comes another way, as soon as the peer tells of it."""
+        """Call ``begin`` with each relayed message, as soon as the peer announces it."""
         self._begin = begin
         for relayed in self._begun:
             begin(relayed)
         self._begun.clear()
 
     def refuse_relayed(self) -> None:
-        """Make messages that come another way an error: this side has no way to fetch them."""
+        """Refuse relayed messages as an error: this side has no way to fetch them."""
         self.take_relayed(_refuse)
 
     def tell(self, name: bytes, verb: str, *values: Any) -> None:
-        """Tell the peer something about a relayed message, without waiting for room."""
+        """Send the peer a notice about a relayed message, without waiting for room."""
         self.post_frame(FrameType.RELAY, codec.encode_inline([name, verb, *values])[0])
 
     @contextmanager
     def hearing(self, name: bytes) -> Iterator[None]:
-        """Keep what the peer tells of a relayed message, for `hear`; what nobody keeps is forgotten."""
+        """Keep the peer's notices about a relayed message for `hear`; all others are dropped."""
         self._news.setdefault(name, deque())
         try:
             yield
@@ -95,7 +95,7 @@ class Sideband(Calls):
 
     async def hear(self, name: bytes) -> tuple[str, Any]:
         """
-        Wait for what the peer tells next of a relayed message: a verb, and a value if there is one.
+        Wait for the peer's next notice about a relayed message: a verb, and a value if there is one.
 
         Cancelling it changes nothing.
 
@@ -114,7 +114,7 @@ class Sideband(Calls):
             raise ProtocolError("the original wire has no barriers")
 
     async def _wait_aside(self, is_there: Callable[[], object]) -> None:
-        """Wait for what the peer says aside, however many messages are in line before it."""
+        """Wait for what the peer sends outside the order of messages, however many of those are in line before it."""
         changed = asyncio.Event()
         unwatch = self._inbox.watch(changed.set)
         self._inbox.read_on(1)
@@ -147,7 +147,7 @@ class Sideband(Calls):
             self._fail(ProtocolError(f"the peer has broken {_MOST_BROKEN} barriers that this side has not reached"))
 
     def _take_relay(self, frame: Frame) -> bool:
-        """Note what is told of a relayed message; False for the message itself, which has its place in line."""
+        """Handle a frame about a relayed message; return False for the message itself, which has its place in line."""
         try:
             name, verb, *values = codec.decode(frame.body)
             if verb == "message":

@@ -1,4 +1,4 @@
-"""How a transport comes from asyncio's streams to a link: the protocols that it calls, and what a reader holds."""
+"""The asyncio protocols of a link: a transport's change from streams to a link, and what a reader still holds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Pieces(asyncio.BufferedProtocol):
 def bind_protocols(
     inbox: Inbox, outbox: Outbox, eof: Callable[[], bool], lost: Callable[[Exception | None], None]
 ) -> None:
-    """Give an inbox the two protocols that it sets: one receives chunks, one into the decoder's memory."""
+    """Set the two protocols of an inbox: one receives chunks, one receives into the decoder's memory."""
     inbox.chunks, inbox.pieces = _Chunks(), _Pieces()
     # Bound methods instead of methods that call them: a call less for each chunk.
     _set(inbox.chunks, data_received=inbox.data_received)
@@ -34,13 +34,13 @@ def bind_protocols(
 
 
 def drain_reader(reader: asyncio.StreamReader) -> tuple[bytes, bool]:
-    """Take what a reader holds, without waiting; and tell whether its stream has ended."""
+    """Return what a reader holds, without waiting, and whether its stream has ended."""
     held = _step(reader, 1 << 30)
     return held or b"", held == b"" or (held is not None and _step(reader, 1) == b"")
 
 
 def _step(reader: asyncio.StreamReader, size: int) -> bytes | None:
-    """Take what a read returns without waiting; None if it would wait."""
+    """Return what a read returns without waiting; None if it would wait."""
     reading = reader.read(size)
     try:
         reading.send(None)

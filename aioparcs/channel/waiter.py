@@ -1,4 +1,4 @@
-"""The wait for a frame, without the detour through the event loop's queue."""
+"""The future that a receiver awaits: woken without the detour through the event loop's queue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["InlineFuture"]
 
 class InlineFuture(asyncio.Future[None]):
     """
-    What a receiver awaits, once.
+    A future for one receiver and one wait.
 
     It is a future for one task, with one difference: `wake` runs the task at once, within the transport's callback
     that brought the frame. A plain future would have the loop call the task in its next iteration, behind one more
@@ -24,7 +24,7 @@ class InlineFuture(asyncio.Future[None]):
     _context: Context | None
 
     def wake(self) -> None:
-        """Run the waiting task now; only from a callback of the loop, never from within another task."""
+        """Run the waiting task now; called only from a callback of the loop, never from within another task."""
         if not self.done():
             self.set_result(None)
             if self._context is None:
@@ -41,7 +41,7 @@ class InlineFuture(asyncio.Future[None]):
     # What a task asks of a future
 
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
-        """Take the task's wake-up call."""
+        """Add the task's wake-up call."""
         self._callback, self._context = callback, context
 
     def cancel(self, msg: Any = None) -> bool:

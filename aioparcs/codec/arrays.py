@@ -34,14 +34,14 @@ _ORDERS = {"C": "C", "F": "F", _SCALAR: "C"}
 
 
 def is_array(value: Any) -> bool:
-    """Tell whether a value is a NumPy array or scalar, without importing NumPy."""
+    """Return True for a NumPy array or scalar, without importing NumPy."""
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic))
 
 
 def take_apart(value: Any, place: str) -> tuple[Any, list[int], str, memoryview]:
     """
-    Make dtype, shape, order ("C", "F", or "S" for a scalar) and the flat bytes, uncopied where they can be.
+    Return dtype, shape, order ("C", "F", or "S" for a scalar) and the flat bytes, uncopied where they can be.
 
     Raises:
         EncodeError: object arrays, masked arrays and other subclasses have no form.
@@ -68,13 +68,13 @@ def take_apart(value: Any, place: str) -> tuple[Any, list[int], str, memoryview]
 
 
 def describe(numpy: Any, dtype: Any) -> Any:
-    """Describe a dtype as ``numpy.lib.format`` does in .npy files: a string, or a list of fields."""
+    """Return a dtype as ``numpy.lib.format`` writes it in .npy files: a string, or a list of fields."""
     return numpy.lib.format.dtype_to_descr(dtype)
 
 
 def put_together(dtype: Any, shape: Any, order: Any, data: Any) -> Any:
     """
-    Make the array, or the scalar, over ``data``; the array owns it and is writable.
+    Return the array, or the scalar, over ``data``; the array owns it and is writable.
 
     Without NumPy a scalar is a plain number, bytes or text, if Python has its kind.
 
@@ -114,7 +114,7 @@ def put_together(dtype: Any, shape: Any, order: Any, data: Any) -> Any:
 
 
 def _is_plain(numpy: Any, dtype: Any) -> bool:
-    """Tell whether the description gives the same dtype back; extension dtypes pretend to be raw bytes."""
+    """Return True if the description gives the same dtype back; extension dtypes pretend to be raw bytes."""
     try:
         description = describe(numpy, dtype)
         "".join(dtype.names or ()).encode()  # a name that is no Unicode
@@ -124,7 +124,7 @@ def _is_plain(numpy: Any, dtype: Any) -> bool:
 
 
 def _plain_scalar(dtype: Any, data: Any) -> Any:
-    """Make the Python value of a NumPy scalar."""
+    """Return the Python value of a NumPy scalar."""
     try:
         byte_order, kind, size = dtype[:1], dtype[1:2], dtype[2:]
         if kind == "S":
@@ -143,7 +143,7 @@ def _length(descr: Any) -> int:
 
 
 def _tuples(descr: Any) -> Any:
-    """Undo what the wire does to a structured dtype's description: its tuples arrive as lists."""
+    """Return a structured dtype's description with its tuples, which arrive as lists."""
     if not isinstance(descr, list):
         return descr
     fields = []

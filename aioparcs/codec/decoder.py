@@ -1,4 +1,4 @@
-"""Body and buffers to objects."""
+"""The decoder: body and buffers to objects."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _NeedsCheckError(Exception):
 
 def allocate(_type: int, size: int) -> Any:
     """
-    Return memory to receive into, of which nothing is touched before something arrives: a peer announces any size.
+    Return memory to receive into; no page of it is touched before bytes arrive: a peer may announce any size.
 
     Raises:
         MemoryError: there is none.
@@ -51,7 +51,7 @@ def allocate(_type: int, size: int) -> Any:
 
 def decode(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
     """
-    Make the value of a message, a call or a result.
+    Return the value of a message, a call or a result.
 
     Raises:
         DecodeError: the body is malformed, or holds a type that is not registered here.
@@ -66,7 +66,7 @@ def decode(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
 
 
 def decode_checked(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
-    """Do what `decode` does, slower: for bodies that the library alone fails to decode with `extension`."""
+    """Decode as `decode` does, slower: for bodies that the library alone fails to decode with `extension`."""
     try:
         return _Hook(buffers, checked=True).unpack(body)
     except DecodeError:
@@ -77,7 +77,7 @@ def decode_checked(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
 
 def decode_raw(body: Any, buffer: Any) -> Any:
     """
-    Make the bytes, or the array that ``body`` describes, of a raw message.
+    Return the bytes of a raw message, or the array that ``body`` describes.
 
     Raises:
         DecodeError: the description doesn't fit the buffer.
@@ -93,7 +93,7 @@ def decode_raw(body: Any, buffer: Any) -> Any:
 
 def decode_json(body: Any) -> Any:
     """
-    Make the value of a JSON frame.
+    Return the value of a JSON frame.
 
     Raises:
         DecodeError: the body is not JSON.
@@ -111,7 +111,7 @@ def _reason(error: BaseException) -> str:
 
 class _Hook:
     """
-    Makes the values of extensions.
+    The hook that returns the values of extensions.
 
     One for each message that has buffers and one for all others, whatever thread they are decoded in: so that one
     never changes, and what is within an extension gets one of its own.
@@ -134,7 +134,7 @@ class _Hook:
         self._depth = 0
 
     def unpack(self, body: Any) -> Any:
-        """Make the value of a body, or of what is within an extension."""
+        """Return the value of a body, or of what is within an extension."""
         pairs = _make_map if self._checked else None
         return msgpack.unpackb(body, strict_map_key=False, timestamp=3, ext_hook=self, object_pairs_hook=pairs)
 

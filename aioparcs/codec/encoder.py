@@ -1,5 +1,5 @@
 """
-Objects to body and buffers.
+The encoder: objects to body and buffers.
 
 The common message, a scalar or a flat list of scalars, goes straight to the MessagePack packer. Everything
 else is walked first: the walk replaces what MessagePack doesn't know by extensions, moves large bytes and
@@ -53,7 +53,7 @@ _packer = _ThreadPacker()
 
 
 def encode_plain(value: Any) -> bytes | None:
-    """Make the body of the commonest messages, scalars and flat containers of scalars; None for all others."""
+    """Return the body of the commonest messages, scalars and flat containers of scalars; None for all others."""
     kind = type(value)
     if kind is list:
         if not _only_scalars(map(type, value)):
@@ -71,7 +71,7 @@ def encode_plain(value: Any) -> bytes | None:
 
 def encode(value: Any) -> tuple[bool, bytes, Buffers]:
     """
-    Make a message of any value.
+    Encode a message of any value.
 
     Returns:
         Whether it is a raw message (a large ``bytes`` or array by itself), the body, and the buffers.
@@ -95,7 +95,7 @@ def encode(value: Any) -> tuple[bool, bytes, Buffers]:
 
 def encode_call(call_id: int, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[bytes, Buffers]:
     """
-    Make the body and the buffers of a call; quick where all arguments are scalars.
+    Return the body and the buffers of a call; quick where all arguments are scalars.
 
     Raises:
         EncodeError: as `encode`.
@@ -110,7 +110,7 @@ def encode_call(call_id: int, name: str, args: Sequence[Any], kwargs: Mapping[st
 
 def encode_result(call_id: int, ok: bool, value: Any) -> tuple[bytes, Buffers]:
     """
-    Make the body and the buffers of a result; quick for a scalar, or a list of scalars.
+    Return the body and the buffers of a result; quick for a scalar, or a list of scalars.
 
     Raises:
         EncodeError: as `encode`.
@@ -126,7 +126,7 @@ def encode_result(call_id: int, ok: bool, value: Any) -> tuple[bytes, Buffers]:
 
 def encode_inline(value: Any) -> tuple[bytes, Buffers]:
     """
-    Make the body and the buffers of any message that isn't raw.
+    Return the body and the buffers of any message that isn't raw.
 
     Raises:
         EncodeError: as `encode`.
@@ -151,7 +151,7 @@ def _pack_walk(walk: _Walk, value: Any) -> tuple[bytes, Buffers]:
 
 def encode_json(value: Any) -> bytes:
     """
-    Make the body of a JSON frame.
+    Return the body of a JSON frame.
 
     Raises:
         EncodeError: JSON can't hold the value; it names the place.
@@ -175,7 +175,7 @@ class _Walk:
     Replaces what MessagePack cannot pack, and collects the buffers.
 
     Containers that hold plain scalars only are left as they are; a strict walk looks at those that can't be packed.
-    Errors get their place on their way out, step by step: in most walks nobody asks for it.
+    Errors get their place on their way out, step by step: most walks never need it.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
@@ -276,7 +276,7 @@ class _Walk:
 
 
 def _packs_not(scalars: Any) -> bool:
-    """Tell whether a container of scalars has one that the packer refuses: quicker than a look at each."""
+    """Return True if the packer refuses a container of scalars: quicker than a check of each."""
     try:
         _packer.pack(scalars)
     except _UNPACKABLE:
@@ -285,7 +285,7 @@ def _packs_not(scalars: Any) -> bool:
 
 
 def _find_no_json(value: Any, place: str, depth: int) -> tuple[str, str]:
-    """Name the first place that JSON can't hold."""
+    """Return the first place that JSON can't hold, and what is there; "" if there is none."""
     if depth > MAX_DEPTH:
         return place, "a value nested this deep"
     if isinstance(value, dict):

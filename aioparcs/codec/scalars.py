@@ -1,4 +1,4 @@
-"""Single values as the MessagePack packer takes them, and what is said of those that have no form."""
+"""Scalars as the MessagePack packer takes them, and the errors for values that can't be sent."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _check_texts(values: Sequence[Any]) -> None:
 
 
 def no_form(value: Any) -> EncodeError:
-    """Return what says that a value cannot be sent, and what to send instead."""
+    """Return the reason why a value cannot be sent, and what to send instead."""
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
     for base, plain_value in _WOULD_CHANGE.items():

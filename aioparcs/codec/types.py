@@ -1,4 +1,4 @@
-"""What the wire calls things: the extension codes, and the types that users gave a name."""
+"""The extension codes of the wire, and the registry of users' types."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def register(
     decode: Callable[[Any], Any] | None = None,
 ) -> Any:
     """
-    Let values of a class travel in messages, under a name that both programs register.
+    Register a class under a name, so that its values travel in messages; both programs register it.
 
     A dataclass needs nothing more. Its fields travel, and it is rebuilt from them as `copy` does, without calling
     ``__init__`` or ``__post_init__``. For other classes say how::
@@ -112,7 +112,7 @@ def register(
 
 
 def _is_same(old: type, new: type) -> bool:
-    """Tell whether a class is another one again, as after a module was reloaded or a notebook's cell run twice."""
+    """Return True if a class is another one again, as after a module was reloaded or a notebook's cell run twice."""
     if old is new:
         return True
     where = new.__module__, new.__qualname__
@@ -129,7 +129,7 @@ def _field_values(value: Any) -> dict[str, Any]:
 
 
 def _rebuilder(cls: Any) -> _Make:
-    """Return what makes an instance of a dataclass from its fields."""
+    """Return a function that builds an instance of a dataclass from its fields."""
     known = {field.name: field for field in fields(cls)}
     makers: dict[str, _Make | None] | None = None
 
@@ -160,7 +160,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def _retupler(hint: Any) -> _Make | None:
     """
-    Return what gives a value that has arrived the tuples that its annotation names: on the wire they are lists.
+    Return a function that restores the tuples that an annotation names: on the wire they are lists.
 
     None if it names no tuples. The annotation is read here and not for each value: that takes ten times as long.
     """
@@ -178,7 +178,7 @@ def _retupler(hint: Any) -> _Make | None:
 
 
 def _maker(kind: type, inner: tuple[Any, ...]) -> _Make | None:
-    """Return what makes a list, a tuple or a dict with the tuples of its annotation; None if it has none."""
+    """Return a function that restores the tuples in an annotated list, tuple or dict; None if it has none."""
     each = [_retupler(hint) for hint in inner]
     if kind is tuple:
         return _tuple_maker([make or _as_it_is for make in each], inner[1:] == (...,)) if any(each) else tuple
@@ -191,7 +191,7 @@ def _maker(kind: type, inner: tuple[Any, ...]) -> _Make | None:
 
 
 def _tuple_maker(each: list[_Make], repeated: bool) -> _Make:
-    """Return what makes a tuple with other tuples in it; one of another length than annotated has none."""
+    """Return a function that builds a tuple with tuples in it; one of another length than annotated has none."""
     if repeated:
         return lambda items: tuple(map(each[0], items))
     return lambda items: tuple(

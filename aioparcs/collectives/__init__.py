@@ -1,4 +1,4 @@
-"""What a runner does with all of its workers together: the collective operations over a list of tasks."""
+"""Collective operations over a list of tasks."""
 
 from aioparcs.collectives.barriers import barrier
 from aioparcs.collectives.broadcasts import broadcast

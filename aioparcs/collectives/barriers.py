@@ -1,4 +1,4 @@
-"""The point that all workers reach before any goes on."""
+"""The barrier: a point that all workers reach before any goes on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["barrier"]
 
 async def barrier(tasks: Sequence[Task]) -> None:
     """
-    Wait until every worker is at its `Service.barrier`, and let them all go on.
+    Wait until every worker is at its `Service.barrier`, then release them all.
 
     A worker that is lost, fails or ends before it came breaks the barrier: here that is raised, and in each of the
     others ``await self.barrier()`` raises a `RemoteError` that says so, also in those that come later. What workers

@@ -1,4 +1,4 @@
-"""The same message to all workers, which pass large ones on to each other."""
+"""The broadcast: the same message to all workers, which relay large ones to each other."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Message(NamedTuple):
 
 
 async def _all(parts: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Run all, to the end of the last one, and raise the first error there is."""
+    """Run all coroutines to the end of the last one, and raise the first error."""
     for error in await asyncio.gather(*parts, return_exceptions=True):
         if error is not None:
             raise error
@@ -78,7 +78,7 @@ async def _send(task: Task, message: _Message, value: Any) -> None:
 
 
 class _Broadcast:
-    """A message on its way through the workers."""
+    """A message that is being relayed through the workers."""
 
     def __init__(self, tasks: Sequence[Task], message: _Message) -> None:
         self._tasks = tasks
@@ -90,7 +90,7 @@ class _Broadcast:
         self._addresses: list[asyncio.Future[Address | None]] = [loop.create_future() for _ in tasks]
 
     async def run(self) -> None:
-        """Return when all have it, or are lost."""
+        """Send the message; returns when all workers have it, or are lost."""
         buffers = self._message.buffers
         stream = RELAYS[self._name] = RelayBuffer(buffers, have=sum(map(len, buffers)))
         try:
@@ -100,7 +100,7 @@ class _Broadcast:
             stream.close()
 
     async def _reach(self, number: int) -> None:
-        """Tell one worker of the message, and wait until it has it."""
+        """Announce the message to one worker, and wait until it has it."""
         task, parent = self._tasks[number], self._parents[number]
         channel = task.channel
         with channel.hearing(self._name):

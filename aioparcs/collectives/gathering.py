@@ -1,4 +1,4 @@
-"""Waiting for several at once, with nothing left running behind an error."""
+"""Concurrent coroutines that are all awaited or cancelled before an error is raised."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """
-    Run coroutines at once and give their results in order; the first error cancels the others and is raised.
+    Run coroutines at once and return their results in order; the first error cancels the others and is raised.
 
     Cancelling it cancels all, and waits for their ends.
     """

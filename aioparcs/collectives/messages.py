@@ -1,4 +1,4 @@
-"""One message to each worker, and one of each."""
+"""Scatter, gather and reduce: one message to each worker, and one from each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def scatter(tasks: Sequence[Task], items: Sequence[Any]) -> None:
 
 async def gather(tasks: Sequence[Task], *, return_exceptions: bool = False) -> list[Any]:
     """
-    Receive one message of each worker.
+    Receive one message from each worker.
 
     When it is cancelled, or fails, the messages that it has received are gone; the others stay first in line.
 
@@ -59,7 +59,7 @@ async def gather(tasks: Sequence[Task], *, return_exceptions: bool = False) -> l
 
 async def reduce(tasks: Sequence[Task], function: Callable[[Any, Any], Any]) -> Any:
     """
-    Receive one message of each worker, and combine them into one.
+    Receive one message from each worker, and combine them into one.
 
     Neighbours are combined, then neighbouring results, and so on, each pair as soon as both are there. What is
     combined with what depends on the number of tasks alone, so sums of floats are the same in each run; and what has

@@ -1,4 +1,4 @@
-"""Who gets a message from whom when all get the same."""
+"""The tree of a broadcast: the parent from which each worker gets the message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WIDTH = 4
 
 def broadcast_tree(nodes: Sequence[str]) -> list[int]:
     """
-    Lay out a tree of workers, given each one's node; -1 is the origin.
+    Return a tree of workers, given each one's node; -1 is the origin.
 
     From node to node it is a chain, so that each byte comes to a node once, and leaves it once, whatever the number of
     nodes. Its first worker there feeds the others, which feed each other.

@@ -1,5 +1,5 @@
 """
-Where launchers run: the interface of an engine, and the records that cross it.
+The interface of an engine, which runs launchers, and the records that cross it.
 
 The runner knows of engines only what stands here. An engine makes launchers exist; they dial in by themselves,
 and the runner asks them for workers over their control connections.
@@ -42,7 +42,7 @@ __all__ = [
 
 class WorkerSpec(NamedTuple):
     """
-    What a worker is and what it may use.
+    The program of a worker, and the limits of what it may use.
 
     Attributes:
         module: a module's name, or an image reference (with ``/`` or ``:``).
@@ -89,7 +89,7 @@ class WorkerSpec(NamedTuple):
         parent: int = -1,
     ) -> WorkerSpec:
         """
-        Make one of a user's arguments.
+        Return the specification for one of a user's arguments.
 
         Raises:
             TypeError: the module is neither a name nor a path.
@@ -148,7 +148,7 @@ class WorkerGroup(NamedTuple):
 
 class LauncherState(NamedTuple):
     """
-    What became of a launcher.
+    The state of a launcher.
 
     Attributes:
         launcher: its slot.
@@ -167,14 +167,14 @@ class LauncherState(NamedTuple):
 
 class PoolState(NamedTuple):
     """
-    How far a pool is.
+    The progress of a pool.
 
     Attributes:
         id: the pool's number in its program, from 0.
         name: what it is called: its module, unless its user says otherwise.
         done: items whose results are there, failed ones included.
         failed: items that failed.
-        total: how many items there are, None while nobody knows.
+        total: how many items there are, None while that is unknown.
         running: items that are with workers.
         workers: workers that are up.
         wanted: workers that there should be; 0 when the pool is over.
@@ -198,38 +198,38 @@ class Observer:
     """
 
     def started(self, module: str, workers: range) -> None:
-        """Workers were asked for."""
+        """Called when workers were requested."""
 
     def placed(self, module: str, workers: range, node: str) -> None:
-        """The engine has chosen a machine for some workers."""
+        """Called when the engine has chosen a machine for some workers."""
 
     def connected(self, module: str, worker: int) -> None:
-        """A worker is connected."""
+        """Called when a worker is connected."""
 
     def ended(self, module: str, worker: int, error: str | None) -> None:
-        """A worker ended; ``error`` is None for a clean end."""
+        """Called when a worker has ended; ``error`` is None for a clean end."""
 
     def stopped(self, module: str, worker: int) -> None:
-        """The runner has ended a worker that was not done."""
+        """Called when the runner has ended a worker that was not done."""
 
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
-        """A worker told how far it is."""
+        """Called when a worker reports its progress."""
 
     def pooled(self, state: PoolState) -> None:
-        """A pool tells how far it is, several times a second while it works and once when it is over."""
+        """Called with a pool's progress, several times a second while it works and once when it is over."""
 
     def output(self, module: str, worker: int | None, line: str) -> None:
-        """A worker, or its launcher (None), printed a line."""
+        """Called when a worker, or its launcher (None), has printed a line."""
 
     def warning(self, module: str, text: str) -> None:
-        """Something that people should know even if they want to see little; by default a note."""
+        """Called with what people should know even if they want to see little; by default a note."""
         self.note(module, text)
 
     def note(self, module: str, text: str) -> None:
-        """Something takes a while, or something was lost, and people should know."""
+        """Called with what people should know: something takes a while, or something was lost."""
 
 
-# Whoever directs the program, such as the command line, says here who watches the jobs that it runs.
+# The program's driver, such as the command line, sets here the observer of the jobs that it runs.
 observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 
@@ -255,7 +255,7 @@ class Job(NamedTuple):
 
 
 class Engine(Protocol):
-    """All that the runner knows about where work runs."""
+    """The interface between the runner and the place where work runs."""
 
     async def listen(self, on_connect: Callable[[Any, Any], Awaitable[None]], *, tls: bool) -> Listener:
         """Listen where this engine's workers can reach the runner."""
@@ -265,34 +265,34 @@ class Engine(Protocol):
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         """
-        Have ``count`` workers, numbered from ``first``, placed; returns before they run.
+        Start ``count`` workers, numbered from ``first``; returns before they run.
 
         Raises:
             StartError: it is certain that they can't run: no such module, a limit that can't be kept.
         """
 
     def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
-        """Tell what becomes of the group's launchers; ends when all of them are gone."""
+        """Yield what becomes of the group's launchers; ends when all of them are gone."""
 
     async def address(self, launcher: int) -> Address:
         """
-        Wait until a service of the original PARCS has an address, and tell it.
+        Wait until a service of the original PARCS has an address, and return it.
 
         Raises:
             StartError: the runner can't dial it.
         """
 
     def look(self) -> None:
-        """Look after the launchers at once: the connection of one has ended, and `states` should say why."""
+        """Check the launchers at once: the connection of one has ended, and `states` should say why."""
 
     async def stop(self, group: WorkerGroup) -> None:
         """End what the group's launchers still run, at once."""
 
     async def release(self, group: WorkerGroup) -> None:
-        """Let go of what the group has of its own: its workers have ended, and nobody asks its launchers for more."""
+        """Release what the group holds of its own: its workers have ended, and no launcher gets another request."""
 
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
-        """The last lines that a launcher itself printed."""
+        """Return the last lines that a launcher itself printed."""
 
     async def aclose(self) -> None:
-        """Leave nothing of the job behind."""
+        """Remove everything that the job has left."""

@@ -1,4 +1,4 @@
-"""What users give to say which workers they want, checked before anything starts."""
+"""The options of workers as users write them, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = [
 
 # More than any machine has, and less than what the kernel's and Docker's numbers can hold.
 _MOST_CPUS, _MOST_MEMORY, _MOST_GPUS = 1_000_000, 2**63 - 1, 1_000_000
-# What tells a folder from a module's name and from an image: no image reference begins or ends so.
+# The beginnings and ends of a folder's path, as opposed to a module's name or an image reference.
 _PATHS = ("./", "../", "/", "~")
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
     """
-    Return a user's number as an int; NumPy's integers are fine too.
+    Return a user's number as an int; NumPy's integers are accepted too.
 
     Raises:
         TypeError: it is not an integer.
@@ -47,7 +47,7 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
 
 def read_module(value: Any) -> tuple[str, str]:
     """
-    Return the name that a user's module goes by, and the folder that it is in if it was given as a path, else "".
+    Return a module's name, and the folder that it is in if the user wrote a path, else "".
 
     Raises:
         TypeError: it is neither a text nor a path, for example a function.
@@ -139,7 +139,7 @@ def read_per_container(value: Any) -> int:
 
 def read_env(value: Any) -> dict[str, str]:
     """
-    Return variables for an environment.
+    Return the variables of an environment.
 
     Raises:
         SettingError: it is no mapping, or a name or a value can't be in an environment.
@@ -155,7 +155,7 @@ def read_env(value: Any) -> dict[str, str]:
 
 
 def _fits(text: Any) -> bool:
-    """Tell whether something is text that an environment can hold."""
+    """Return True for text that an environment can hold."""
     try:
         return isinstance(text, str) and b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:

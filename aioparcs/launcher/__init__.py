@@ -1,5 +1,5 @@
 """
-What ``python main.py`` becomes when it reaches ``serve``: a fork server, its control side, and the workers.
+The launcher, the role of ``python main.py`` when it calls ``serve``: fork server, control side and workers.
 
 The process that ran the module's top level stays free of threads and event loops, and forks; the control side
 is a process beside it that keeps the connection to the runner. When the runner is gone, or either of the two,
@@ -80,7 +80,7 @@ def launch(
     prewarm: Callable[[], None],
 ) -> NoReturn:
     """
-    Be the launcher until the runner ends the job; ends the process.
+    Run the launcher until the runner ends the job; ends the process.
 
     Args:
         home: where the runner is.
@@ -149,10 +149,10 @@ def launch(
 def _control(
     home: RunnerEndpoint, settings: Settings, fork_server: socket.socket, progress: int, server: int
 ) -> NoReturn:
-    """Be the control side; whatever happens, the module's own code after its fork is never reached."""
+    """Run the control side; whatever happens, the module's own code after its fork is never reached."""
     code = 1
     try:
-        # The fork server deals with SIGTERM; this side ends when the server does, having told the runner.
+        # The fork server deals with SIGTERM; this side ends when the server does, after its report to the runner.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
 
@@ -177,7 +177,7 @@ def _warn(text: str) -> None:
 
 
 def _end(code: int) -> NoReturn:
-    """End the process with what the module wants done at its exit, but without waiting for its threads."""
+    """End the process after the module's exit functions, but without waiting for its threads."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(deadlines.EXIT_FUNCTIONS + 1)  # for those who let no thread run
     timer = threading.Timer(deadlines.EXIT_FUNCTIONS, _give_up)

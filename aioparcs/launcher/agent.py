@@ -1,8 +1,8 @@
 """
-The launcher's side of the control connection.
+The agent of a launcher: its side of the control connection.
 
 It runs in a process of its own beside the fork server, executes nothing of the user's, and so answers at once
-whatever the workers compute. It relays the runner's requests to the fork server, and tells the runner of starts,
+whatever the workers compute. It relays the runner's requests to the fork server, and reports to the runner starts,
 ends, output and progress.
 """
 
@@ -35,7 +35,7 @@ __all__ = ["LauncherAgent"]
 
 # What this process may open besides: a library's file, a socket for a moment.
 _SPARE_DESCRIPTORS = 4
-# Workers that one request may ask for: the end of each is told by itself, also when there is no room for it.
+# Workers that one request may ask for: the end of each is reported by itself, also when there is no room for it.
 _MOST = 1 << 16
 # What workers can be limited to.
 _LIMITS = {"cpus": number, "memory": integer(1, (1 << 63) - 1)}
@@ -123,7 +123,7 @@ class LauncherAgent:
             self._link.abort()
 
     async def _watch(self, transport: asyncio.WriteTransport) -> None:
-        """Give the runner up when its host is silent; a runner that only stands still is waited for."""
+        """Abort the connection when the runner's host is silent; a runner that is only stopped is waited for."""
         liveness = self._settings.liveness
         if await wait_silent(transport, liveness):
             self._link.abort(ConnectionLost(f"the runner's host was silent for {liveness:g} s (PARCS_LIVENESS)"))
@@ -155,13 +155,13 @@ class LauncherAgent:
 
     async def _ask(self, *request: Any) -> None:
         async with self._asking:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is about to be heard of
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the reader is about to notice
                 await self._loop.sock_sendall(self._fork_server, msgpack.packb(request))
 
     async def _wind_down(self) -> None:
-        """End what still runs, and let its last lines reach the runner."""
+        """End the workers that still run, and send their last lines to the runner."""
         await self._ask("end")
-        # No deadline here: the fork server kills whoever doesn't end within its grace, and if it is stopped itself the
+        # No deadline here: the fork server kills workers that don't end in their grace, and if it is stopped itself the
         # runner ends this connection after its close_timeout.
         await self._nobody.wait()
         await self._say_last_words()
@@ -175,7 +175,7 @@ class LauncherAgent:
         await self._link.aclose(deadlines.LAST_LINES)
 
     async def _tell_news(self) -> None:
-        """Send what there is to tell, one batch at a time: what the runner is slow to take waits here, bounded."""
+        """Send output, progress and ends, one batch at a time: what a slow runner doesn't take waits here, bounded."""
         while not self._over or not self._output.told:
             news = await self._output.news()
             for worker, (done, total) in news.progress.items():
@@ -193,7 +193,7 @@ class LauncherAgent:
                 if not data:
                     self._loop.remove_reader(self._fork_server)
                     self._nobody.set()  # its workers end with it
-                    if self._ending is None:  # it was told to end, and has no workers any more
+                    if self._ending is None:  # it was asked to end, and has no workers any more
                         self._ending = asyncio.create_task(self._say_last_words())
                     return
                 self._relay(descriptors, *msgpack.unpackb(data))
@@ -225,7 +225,7 @@ class LauncherAgent:
         return OUT_OF_MEMORY if self._oom_kills > before else ""
 
     def _turn_away(self, worker: int) -> None:
-        """Do without a worker whose output can't be read: something else took the descriptor that was free."""
+        """Kill a worker whose output can't be read: something else took the descriptor that was free."""
         self._output.finish(worker, None, too_few_files())
         self._turned_away.add(worker)
         task = asyncio.create_task(self._ask("kill", worker, signal.SIGKILL))
@@ -237,5 +237,5 @@ class LauncherAgent:
 
 
 def _free_descriptors() -> int:
-    """Tell how many workers' outputs can still be read: each needs a descriptor here."""
+    """Return how many workers' outputs can still be read: each needs a descriptor here."""
     return file_limit() - len(os.listdir("/proc/self/fd")) - _SPARE_DESCRIPTORS

@@ -1,4 +1,4 @@
-"""What a worker process does between its fork and its program, and at its end."""
+"""The worker process: its setup after the fork, the run of its program, and its end."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ _libc = ctypes.CDLL(None, use_errno=True)  # loaded before any fork: a child sho
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Have the kernel send this process a signal when its parent ends, and end if it has ended already."""
+    """Set the signal that the kernel sends this process when its parent ends; exit if it has ended already."""
     _libc.prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def adopt_orphans() -> None:
-    """Have the kernel make this process the parent of descendants that lose theirs, as process 1 is anyway."""
+    """Set this process as the parent of descendants that lose theirs, as process 1 is anyway."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def warm_up() -> None:
-    """Do once, before any fork, what each worker would do for itself otherwise, with memory and time of its own."""
+    """Prepare, once and before any fork, what each worker would otherwise prepare with memory and time of its own."""
     show_logs()
     proof(b"", "", b"")  # has OpenSSL load its digests
     for stream in (sys.stdout, sys.stderr):
@@ -68,18 +68,18 @@ def warm_up() -> None:
 
 
 def hold_signals() -> None:
-    """Let `SIGNALS` wait, as around each fork."""
+    """Block `SIGNALS`, as around each fork."""
     _signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def release_signals() -> None:
-    """Take `SIGNALS` again, those that waited included."""
+    """Unblock `SIGNALS`; those that are pending are delivered."""
     _signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: int) -> None:
     """
-    Make a forked process a worker of its own.
+    Set up a forked process as a worker of its own.
 
     Args:
         parent: the process id of the launcher.
@@ -102,7 +102,7 @@ def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: i
 
 def run(program: Callable[[], int], inheritance: Inherited) -> int:
     """
-    Run a worker's program with random numbers of its own, and leave as a Python program does.
+    Run a worker's program with random numbers of its own, and clean up as a Python program does.
 
     Args:
         program: returns the exit code.
@@ -127,14 +127,14 @@ def run(program: Callable[[], int], inheritance: Inherited) -> int:
         sys.excepthook(*sys.exc_info())
     leave(inheritance, 0 if code == TERMINATED else deadlines.WORKER_THREADS)
     _libc.fflush(None)  # what libraries printed without Python
-    if interrupted:  # as Python does it, but for a traceback of frames that are nobody's
+    if interrupted:  # as Python does it, but without a traceback, whose frames are not the user's
         set_handler(signal.SIGINT, _signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
     return code
 
 
 def exit_code(stop: SystemExit) -> int:
-    """Give the exit code of a ``sys.exit``, and print its message if it has one, as Python does."""
+    """Return the exit code of a ``sys.exit``, and print its message if it has one, as Python does."""
     if stop.code is None or isinstance(stop.code, int):
         return (stop.code or 0) & 0xFF
     print(stop.code, file=sys.stderr)

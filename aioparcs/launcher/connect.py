@@ -1,4 +1,4 @@
-"""How launchers and workers get to their runner."""
+"""Connections of launchers and workers to their runner."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Connection", "adopt", "connect", "connect_now"]
 
 async def connect(home: RunnerEndpoint, role: str, number: int, settings: Settings) -> Connection:
     """
-    Dial the runner and introduce this process.
+    Dial the runner and shake hands with it.
 
     Args:
         home: where the runner is.
@@ -27,7 +27,7 @@ async def connect(home: RunnerEndpoint, role: str, number: int, settings: Settin
         The connection's two ends, and what the runner said of itself.
 
     Raises:
-        ConnectionLost: nobody answered in time.
+        ConnectionLost: the runner didn't answer in time.
         HandshakeError: the runner refused this process, or isn't the runner.
     """
     return await reach(home.address, lambda: Hello.of(role, home.job, number, settings), home.token, settings)
@@ -35,7 +35,7 @@ async def connect(home: RunnerEndpoint, role: str, number: int, settings: Settin
 
 def connect_now(home: RunnerEndpoint, role: str, number: int, settings: Settings) -> tuple[socket.socket, Hello]:
     """
-    Do what `connect` does, but without TLS and without an event loop: a fork copies less memory for it.
+    Connect as `connect` does, but without TLS and without an event loop: a fork copies less memory for it.
 
     Returns:
         The connection, and what the runner said of itself.
@@ -44,5 +44,5 @@ def connect_now(home: RunnerEndpoint, role: str, number: int, settings: Settings
 
 
 async def adopt(sock: socket.socket, runner: Hello) -> Connection:
-    """Give the running loop what `connect_now` has returned."""
+    """Add the connection that `connect_now` has returned to the running loop."""
     return *await streams_of(sock), runner

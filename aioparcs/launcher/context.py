@@ -1,4 +1,4 @@
-"""What a launcher, or a worker, is told through its environment."""
+"""The environment variables through which a launcher, or a worker, gets its context."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class WorkerContext(NamedTuple):
 
 class RunnerEndpoint(NamedTuple):
     """
-    Where the runner is, and what proves that one belongs to it.
+    The runner's address, and the token that proves that a process belongs to its job.
 
     Attributes:
         address: where to dial.
@@ -58,10 +58,10 @@ class RunnerEndpoint(NamedTuple):
     @classmethod
     def from_env(cls) -> RunnerEndpoint | None:
         """
-        Read, and remove from the environment, what this process was told; None if it was told nothing.
+        Read these variables, and remove them from the environment; None if there are none.
 
         Raises:
-            SettingError: what it was told is incomplete.
+            SettingError: the variables are incomplete.
         """
         runner = os.environ.pop("PARCS_RUNNER", None)
         if runner is None:
@@ -80,7 +80,7 @@ class RunnerEndpoint(NamedTuple):
             raise SettingError(f"the environment that the engine should have set is incomplete: {error!r}") from error
 
     def to_env(self, token_fd: int) -> dict[str, str]:
-        """Make the variables that `from_env` reads in a process that inherits ``token_fd``."""
+        """Return the variables that `from_env` reads in a process that inherits ``token_fd``."""
         variables = {
             "PARCS_RUNNER": str(self.address),
             "PARCS_JOB": self.job,
@@ -95,7 +95,7 @@ class RunnerEndpoint(NamedTuple):
 
 
 def pass_token(token: bytes) -> int:
-    """Put a token where one heir of the returned descriptor reads it: no file, no environment, no command line."""
+    """Write a token to a pipe that the one process that inherits it reads: no file, no environment, no command line."""
     reading, writing = os.pipe()
     os.write(writing, token)
     os.close(writing)

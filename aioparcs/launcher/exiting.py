@@ -1,4 +1,4 @@
-"""How a worker's process ends: as a Python program does, but with what is its own and nothing of its launcher's."""
+"""The exit of a worker's process: as a Python program's, but only for what the worker itself has made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 # Plain types: the abstract classes of io would remember each class that they are asked about.
 _FILE, _TEXT = io.IOBase.__bases__[0], io.TextIOBase.__bases__[0]
 
-# How the names of threads begin that nobody waits for: a function that still runs in one ends with its process.
+# The prefix of the names of threads that are not waited for: a function that still runs in one ends with its process.
 OUR_THREADS = "aioparcs-"
 
 __all__ = ["OUR_THREADS", "Inherited", "disown", "flush_output", "leave", "take_stock"]
@@ -26,11 +26,11 @@ __all__ = ["OUR_THREADS", "Inherited", "disown", "flush_output", "leave", "take_
 
 class Inherited(NamedTuple):
     """
-    What a worker finds there, and has not made itself.
+    The state that a worker inherits from its launcher, and has not made itself.
 
     Attributes:
         files: open files, and handlers of log records; it writes out what it has put into them, and leaves them open.
-        threads: nobody waits for their ends.
+        threads: those that are not waited for.
     """
 
     files: tuple[weakref.ref[Any], ...]
@@ -38,14 +38,14 @@ class Inherited(NamedTuple):
 
 
 def take_stock() -> Inherited:
-    """List what the module has opened, written out: what waits in a buffer would be written by each fork again."""
+    """List the files that the module has opened, and flush them: each fork would write their buffers again."""
     files = [one for one in _all_objects() if issubclass(type(one), (_FILE, logging.Handler))]
     _flush(files)
     return Inherited(tuple(map(weakref.ref, files)), frozenset(threading.enumerate()))
 
 
 def disown() -> None:
-    """Leave to the launcher, in a process that it has forked, what is to happen at the launcher's own end."""
+    """Remove, in a forked process, what is to happen at the launcher's own end."""
     atexit._clear()
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]  # there is no public list
         finalizer.atexit = False
@@ -59,7 +59,7 @@ def disown() -> None:
 
 def leave(inheritance: Inherited, patience: float) -> None:
     """
-    Do what Python does at its end, without touching what is shared: memory that is only freed would be copied.
+    Clean up as Python does at its end, without touching what is shared: memory that is only freed would be copied.
 
     Args:
         inheritance: what was there when the worker began.
@@ -77,13 +77,13 @@ def leave(inheritance: Inherited, patience: float) -> None:
 
 
 def flush_output() -> None:
-    """Write out what was printed, if anybody can still take it."""
+    """Flush standard output and standard error, if their reader is still there."""
     _flush((sys.stdout, sys.stderr))
 
 
 def _flush(files: Iterable[Any]) -> None:
     for file in files:
-        with contextlib.suppress(Exception):  # it is closed, nobody reads it, or it has no such method
+        with contextlib.suppress(Exception):  # it is closed, has no reader, or has no such method
             file.flush()
 
 
@@ -114,7 +114,7 @@ def _join_threads(inherited: frozenset[threading.Thread], patience: float) -> No
 
 
 def _all_objects() -> list[Any]:
-    """List what the collector knows, without what was frozen: in a fork, what is its own."""
+    """List the objects that the collector knows, except those frozen before the fork: in a fork, its own."""
     try:
         return gc.get_objects()
     except MemoryError:  # of a worker that is at its limit
@@ -122,7 +122,7 @@ def _all_objects() -> list[Any]:
 
 
 def _closable() -> Iterator[Any]:
-    """Find what writes something when it is closed: files, and archives and the like of the standard library."""
+    """Return the objects that write something when closed: files, and archives and the like of the standard library."""
     for one in _all_objects():
         kind = type(one)
         if issubclass(kind, _FILE):
@@ -139,7 +139,7 @@ def _closable() -> Iterator[Any]:
 
 
 def _turn(file: Any) -> int:
-    """Order files so that each is closed before what it writes to: archives, texts, compressed files, buffers."""
+    """Return the order in which to close: each before what it writes to: archives, texts, compressed files, buffers."""
     if not issubclass(type(file), _FILE):
         return 0
     if issubclass(type(file), _TEXT):
@@ -152,7 +152,7 @@ def _close(file: Any) -> None:
         if not issubclass(type(file), _FILE):
             file.close()
         elif not file.closed and file.writable():
-            # Standard output is needed to the last; and what has no descriptor has nobody to write to.
+            # Standard output is needed to the last; and what has no descriptor has no reader.
             file.close() if file.fileno() > 2 else file.flush()
     except OSError as error:
         if error.errno:

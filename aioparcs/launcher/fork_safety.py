@@ -1,4 +1,4 @@
-"""Whether a process can be forked and its children be sound."""
+"""Checks of fork safety: the threads, connections and limits that would break a forked worker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMED = 5
 
 
 def launch_blocked_reason() -> str | None:
-    """Say why this process can't become a launcher at all, or None."""
+    """Return the reason why this process can't become a launcher at all, or None."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -34,7 +34,7 @@ def launch_blocked_reason() -> str | None:
 
 def threads_lost_by_fork() -> list[str]:
     """
-    Name the threads of this process that a forked worker would need and not have, those of native libraries too.
+    Return the names of the threads that a forked worker would need and not have, those of native libraries too.
 
     A fork that does nothing is made first: libraries that survive one, such as OpenBLAS, end their threads before
     it and start them anew when they need them. Those of OpenMP and of Rust's pools are still there, and a fork waits
@@ -73,7 +73,7 @@ def _await_trial(pid: int, threads: dict[int, str]) -> None:
 
 
 def _names_of(threads: dict[int, str]) -> list[str]:
-    """Name threads, this process's first one excepted, and of many only some."""
+    """Return the names of threads, without this process's first one; of many only some."""
     known = {thread.native_id: thread.name for thread in threading.enumerate()}
     others = {number: name for number, name in threads.items() if number != os.getpid()}
     names = list(dict.fromkeys(known.get(number) or name for number, name in others.items()))
@@ -88,7 +88,7 @@ def fork_without_warning() -> int:
 
 
 def _threads() -> dict[int, str]:
-    """Find this process's threads: their kernel's numbers and names."""
+    """Return this process's threads: their kernel's numbers and names."""
     threads = {}
     for number in os.listdir("/proc/self/task"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
@@ -99,7 +99,7 @@ def _threads() -> dict[int, str]:
 
 def open_connections() -> list[str]:
     """
-    Name the connections that this program has opened, and all forks of it would share.
+    Return the names of the connections that this program has opened, and that all its forks would share.
 
     What it inherited is no affair of its own: inherited descriptors stay open across an exec, and those that
     Python opens do not. Pairs without a name, such as an event loop's own, are passed over.

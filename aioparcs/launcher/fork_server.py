@@ -47,7 +47,7 @@ _DESCRIPTOR = struct.Struct("=i")
 
 class ForkServer:
     """
-    Forks workers and tells the control side of their ends.
+    The server that forks workers and reports their ends to the control side.
 
     Args:
         home: where the runner is.
@@ -118,7 +118,7 @@ class ForkServer:
     # Requests
 
     def _take_request(self) -> bool:
-        """Do what the control side asks; False when it is gone."""
+        """Run a request of the control side; return False when it is gone."""
         try:
             data = self._control.recv(MESSAGE_SIZE)
         except ConnectionResetError:
@@ -157,7 +157,7 @@ class ForkServer:
             self._tell("failed", worker, problem)
 
     def _prepare(self, count: int, limits: dict[str, Any]) -> tuple[str | None, list[ResultLog | None]]:
-        """Return why workers with these limits can't be made, or None, and their diaries."""
+        """Return the reason why workers with these limits can't be made, or None, and their result logs."""
         result_logs: list[ResultLog | None] = [None] * count
         try:
             problem = why_not_kept(limits)
@@ -190,7 +190,7 @@ class ForkServer:
             os.close(writing)
 
     def _live(self, place: WorkerContext, limits: dict[str, Any], parent: int, output: int) -> None:
-        """Be the worker; never returns."""
+        """Run the worker; never returns."""
         code = 1
         try:
             self._control.close()
@@ -230,7 +230,7 @@ class ForkServer:
                     print(f"error: the launcher's control side was killed by {signal_name(-code)}", file=sys.stderr)
 
     def _part_from_control(self, poll: select.poll) -> None:
-        """Let the control side, if it is still there, tell the runner what it was told last."""
+        """Wait until the control side, if it is still there, has sent the runner its last reports; then kill it."""
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
         deadline = monotonic() + deadlines.LAST_REPORT
@@ -252,7 +252,7 @@ class ForkServer:
 
 
 def _why_no_process(error: Exception) -> str:
-    """Name the limit that kept a worker from being made, and what to do."""
+    """Return the reason why a worker's process can't be made, with the limit that was hit, and what to do."""
     if not isinstance(error, OSError):
         return f"can't make a process for it: {error!r}"
     text = f"can't make a process for it: {error.strerror}"

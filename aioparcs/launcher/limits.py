@@ -1,4 +1,4 @@
-"""What one worker may use: what the kernel can't keep is refused, and the rest is kept by the kernel."""
+"""The limits of one worker: those that the kernel can't enforce are refused, and the kernel enforces the others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST = 2**63 - 1
 
 
 def why_not_kept(limits: Mapping[str, Any]) -> str | None:
-    """Say why a worker can't live with its limits, or None: what the launcher holds counts for each worker."""
+    """Return the reason why a worker can't run with its limits, or None: the launcher's memory counts for each."""
     cpus, memory = limits.get("cpus"), limits.get("memory")
     available = len(os.sched_getaffinity(0))
     if cpus is not None and not (isinstance(cpus, int | float) and 1 <= cpus <= available):
@@ -41,16 +41,16 @@ def why_not_kept(limits: Mapping[str, Any]) -> str | None:
 
 
 def keep(limits: Mapping[str, Any], worker: int) -> None:
-    """Have the kernel keep this process to its limits."""
+    """Set this process's limits in the kernel."""
     if "cpus" in limits:
         os.sched_setaffinity(0, free_cpus(worker, int(limits["cpus"])))
     if "memory" in limits:
-        # Data, not address space: what is mapped but private to nobody, such as libraries, is no one's memory.
+        # Data, not address space: what is mapped but isn't private and writable, such as library code, doesn't count.
         resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
 
 
 def free_cpus(worker: int, count: int) -> set[int]:
-    """Choose ``count`` of this process's CPUs for a worker, so that its neighbours get others."""
+    """Return ``count`` of this process's CPUs for a worker, so that its neighbours get others."""
     allowed = sorted(os.sched_getaffinity(0))
     return {allowed[(worker * count + i) % len(allowed)] for i in range(count)}
 
@@ -61,6 +61,6 @@ def too_few_files() -> str:
 
 
 def _held() -> int:
-    """Measure what the kernel counts of this process towards a limit of data, in bytes."""
+    """Return the size of this process's data segments as the kernel's limit counts it, in bytes."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmData:"))

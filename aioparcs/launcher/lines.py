@@ -1,4 +1,4 @@
-"""Lines out of what a process prints."""
+"""A process's output, cut into lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log records of programs that configure no logging: shown on standard error, and out of the way of who does."""
+"""Log records of programs that configure no logging: shown on standard error until the program configures it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["show_logs"]
 
 
 class _Level(int):
-    """A level that can be told from the same one set by the program."""
+    """A level that differs from an equal one that the program sets."""
 
 
 _SHOWN = _Level(logging.INFO)
@@ -20,7 +20,7 @@ def show_logs() -> None:
     """
     Show records of level INFO and above, unless the program has configured logging, and until it does.
 
-    The handler of last resort shows them, so that the root logger has none and ``basicConfig`` works as ever.
+    The handler of last resort shows them, so that the root logger has none and ``basicConfig`` works as usual.
     """
     root = logging.getLogger()
     if root.handlers or logging.lastResort is None:
@@ -33,7 +33,7 @@ def show_logs() -> None:
 
 
 def _configure(handler: logging.Handler) -> None:
-    """Add the root logger's first handler, and be as if `show_logs` had never been."""
+    """Add the root logger's first handler, and undo all that `show_logs` has done."""
     if _is_makeshift():
         return
     root = logging.getLogger()
@@ -47,7 +47,7 @@ def _configure(handler: logging.Handler) -> None:
 
 
 def _is_makeshift() -> bool:
-    """Tell whether nobody has asked for the handler: ``logging.info`` and the like make one where there is none."""
+    """Return True for a handler that no program has asked for: ``logging.info`` and the like add one if needed."""
     caller = sys._getframe(2)
     return bool(
         caller.f_code is logging.basicConfig.__code__ and caller.f_back and caller.f_back.f_globals is vars(logging)

@@ -1,4 +1,4 @@
-"""What the kernel tells of processes that it has killed because memory ran out."""
+"""The kernel's count of processes killed because memory ran out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_c
 
 
 def count_oom_kills() -> int:
-    """Count the processes of this container that were killed for want of memory; 0 where nobody counts them."""
+    """Count the processes of this container that were killed because memory ran out; 0 where there is no count."""
     for path in _COUNTERS:
         try:
             with open(path) as file:

@@ -1,4 +1,4 @@
-"""What workers print, how far they are and how they ended, on its way to the runner."""
+"""The output, the progress and the ends of workers, on their way to the runner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["PROGRESS", "News", "Output"]
 # One progress report on the pipe that all workers share: number, done, total. Small enough to be written atomically.
 PROGRESS = struct.Struct("=qdd")
 _CHUNK = 64 << 10
-# What is told at once, and what the end of a worker may quote: what the runner has not taken yet fits into the
+# What is sent at once, and what the end of a worker may quote: what the runner has not taken yet fits into the
 # window that any TCP connection has to begin with, so a runner that stands still never looks like one that is gone.
 _BATCH, _QUOTE, _REPORTS = 24 << 10, 4 << 10, 256
 # Bytes that a pipe may hold when its writer has ended; what others write to it after that is not read.
@@ -27,13 +27,13 @@ _Exit = tuple[int, int | None, list[str], bytes]
 
 class News(NamedTuple):
     """
-    One batch of what there is to tell.
+    One batch of output, progress and ends for the runner.
 
     Attributes:
         lines: what was printed, with the workers' numbers.
         dropped: how many lines were lost before them.
         progress: done and total by worker.
-        exits: worker, exit code (None: there was no process), last lines and untold results of those that ended.
+        exits: worker, exit code (None: there was no process), last lines and unsent results of those that ended.
     """
 
     lines: list[tuple[int, str]]
@@ -78,7 +78,7 @@ class Output:
 
     def finish(self, worker: int, code: int | None, reason: str = "", results: bytes = b"") -> None:
         """
-        Read what a worker that has ended left in its pipe, and have its end told.
+        Read what a worker that has ended left in its pipe, and queue its end for `news`.
 
         Args:
             worker: its number.
@@ -101,7 +101,7 @@ class Output:
         self._news.set()
 
     async def news(self) -> News:
-        """Wait for something to tell, and take a batch of it."""
+        """Wait for news, and return a batch of it."""
         await self._news.wait()
         lines: list[tuple[int, str]] = []
         room = _BATCH
@@ -121,16 +121,16 @@ class Output:
         return News(lines, dropped, progress, exits)
 
     def poke(self) -> None:
-        """Have `news` return, with nothing if there is nothing."""
+        """Wake `news`, which returns an empty batch if there is nothing."""
         self._news.set()
 
     @property
     def told(self) -> bool:
-        """True when nothing waits to be told."""
+        """True when no news waits."""
         return not self._news.is_set()
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._loop.remove_reader(self._progress_fd)
         for pipe in self._pipes.values():
             self._loop.remove_reader(pipe.descriptor)
@@ -182,7 +182,7 @@ def _size(line: str) -> int:
 
 
 def _shorten(lines: list[str]) -> list[str]:
-    """Keep of some last lines as many as may be quoted, the last ones."""
+    """Return the last of some lines, as many as may be quoted."""
     kept: list[str] = []
     room = _QUOTE
     for line in reversed(lines):

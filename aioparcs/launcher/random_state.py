@@ -1,4 +1,4 @@
-"""Random generators that a module has made, and all forks of it would repeat."""
+"""Random generators that a module has made, and that all its forks would repeat."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMES = (str, int, bytes)
 
 def shared_generators() -> list[str]:
     """
-    Name the variables of the program's own modules that hold a random generator, itself or as a part.
+    Return the variables of the program's own modules that hold a random generator, itself or as a part.
 
     The generators behind the functions of `random` and `numpy.random` are no such ones: each worker seeds them anew.
     """
@@ -46,7 +46,7 @@ def _is_own(module: ModuleType) -> bool:
 
 
 def _parts(name: str, value: Any, own: dict[str, ModuleType]) -> Iterator[tuple[str, Any]]:
-    """Give the items of a container, the attributes of a class or of an object, the default values of a function."""
+    """Return the items of a container, the attributes of a class or of an object, the default values of a function."""
     kind = type(value)  # and only types of Python's own: nothing of the user's is called
     if kind is list or kind is tuple:
         yield from ((f"{name}[{i}]", item) for i, item in enumerate(value[:_ITEMS]))

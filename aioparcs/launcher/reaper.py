@@ -1,4 +1,4 @@
-"""The processes of a launcher's workers: their signals, their ends, and what they leave behind."""
+"""The reaper of a launcher's workers: signals to them, their exit codes, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ProcessReaper:
     """
 
     def __init__(self) -> None:
-        self._workers: dict[int, int | None] = {}  # by process id; None: nobody was told of it
+        self._workers: dict[int, int | None] = {}  # by process id; None: its start was not reported
         self._doomed: dict[int, float] = {}  # when SIGKILL follows SIGTERM, by process id
         self._remains: dict[int, float] = {}  # groups whose leaders have ended: until when trackers in them are spared
         self._helpers = _children()
@@ -31,15 +31,15 @@ class ProcessReaper:
         return bool(self._workers)
 
     def add(self, pid: int, worker: int) -> None:
-        """Take a worker's process that was just forked."""
+        """Add a worker's process that was just forked."""
         self._workers[pid] = worker
         try:
-            os.setpgid(pid, pid)  # it does so too: whoever comes first, the group exists
+            os.setpgid(pid, pid)  # it does so too: whichever of the two is first, the group exists
         except (ProcessLookupError, PermissionError):
             pass
 
     def disown(self, pid: int) -> None:
-        """Kill a worker that nobody was told of, and tell nobody of its end."""
+        """Kill a worker whose start could not be reported, and don't report its end."""
         self._workers[pid] = None
         self._end(pid, signal.SIGKILL)
 
@@ -55,10 +55,10 @@ class ProcessReaper:
             self._end(pid, number)
 
     def kill_overdue(self) -> float | None:
-        """Kill who had his time to end; returns milliseconds until the next one's is over, None for nobody's."""
+        """Kill the workers whose time to end is over; returns the milliseconds until the next is due, None for none."""
         for group, until in list(self._remains.items()):
             del self._remains[group]
-            if group not in self._workers:  # if nobody was left, its number may be a new worker's
+            if group not in self._workers:  # if it was empty, its number may be a new worker's
                 self._end_rest(group, until)
         now = monotonic()
         for pid, deadline in list(self._doomed.items()):
@@ -69,10 +69,10 @@ class ProcessReaper:
         return max(0.0, min(times) - now) * 1000 + 1 if times else None
 
     def reap(self) -> Iterator[tuple[int, int | None, int]]:
-        """Give each child that has ended: its process id, its worker's number or None, and its exit code."""
+        """Yield each child that has ended: its process id, its worker's number or None, and its exit code."""
         while True:
             try:
-                # Left in place until its group is killed: until then its number is nobody else's.
+                # Left in place until its group is killed: until then its number isn't used again.
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
@@ -86,7 +86,7 @@ class ProcessReaper:
             yield pid, self._workers.pop(pid, None), code
 
     def sweep(self) -> None:
-        """End, when the workers have ended, what they or the module left running."""
+        """Kill, when the workers have ended, what they or the module left running."""
         deadline = monotonic() + deadlines.TRACKER_CLEANUP
         while orphans := _children() - self._helpers:  # in groups of their own; their children come next
             cleaning = {pid for pid in orphans if may_be_tracker(pid)} if monotonic() < deadline else set()
@@ -108,15 +108,15 @@ class ProcessReaper:
             os.kill(pid, number)  # it is not reaped yet; its group follows then
 
     def _end_group(self, group: int) -> None:
-        """Kill what a worker that has ended left running, but let what cleans up behind it do so."""
+        """Kill what a worker that has ended left running, except the trackers that clean up behind it."""
         orphans = _children() - self._workers.keys() - self._helpers
         if not any(_group_of(pid) == group for pid in orphans):
-            _signal_group(group, signal.SIGKILL)  # nobody is there, as a rule
+            _signal_group(group, signal.SIGKILL)  # it is empty, as a rule
         else:
             self._end_rest(group, monotonic() + PATIENCE)
 
     def _end_rest(self, group: int, until: float) -> None:
-        """Kill what is left of a group; a process that doesn't show yet what it is isn't waited for here."""
+        """Kill the rest of a group, without waiting for processes that may still turn out to be trackers."""
         if kill_remains(group, patient=monotonic() < until):
             self._remains[group] = until
 

@@ -1,4 +1,4 @@
-"""What a program that has ended left running: it is killed, but for the trackers that clean up behind it."""
+"""Processes that a program has left running at its end: all are killed, except the trackers that clean up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TRACKER = b"resource_tracker import main"
 
 
 def groups_of(session: int) -> set[int]:
-    """Find the process groups of a session."""
+    """Return the process groups of a session."""
     groups = set()
     for pid in _processes():
         with contextlib.suppress(OSError):  # it has ended
@@ -28,17 +28,17 @@ def groups_of(session: int) -> set[int]:
 
 def kill_remains(group: int, *, patient: bool) -> bool:
     """
-    Kill a process group, which is another one than this process's, but for trackers.
+    Kill a process group other than this process's, except for trackers.
 
     Args:
         group: its number.
-        patient: spare those amid their exec too, which may be trackers.
+        patient: spare those that are in their exec too, which may be trackers.
 
     Returns:
         True if there were any of those: look again soon.
     """
     unclear = False
-    # Nobody forks while this looks: some do it faster than anybody can look.
+    # Stopped, so that no process forks during this search: some fork faster than any search.
     _signal(os.killpg, group, signal.SIGSTOP)
     for pid in _processes():
         if _group_of(pid) != group or (command := _command(pid)) is None or _TRACKER in command:
@@ -68,13 +68,13 @@ def _group_of(pid: int) -> int | None:
 
 
 def may_be_tracker(pid: int) -> bool:
-    """Return True for a resource tracker of multiprocessing, and for what is amid its exec and may become one."""
+    """Return True for a resource tracker of multiprocessing, and for a process in its exec, which may become one."""
     command = _command(pid)
     return command == b"" or _TRACKER in (command or b"")
 
 
 def _command(pid: int) -> bytes | None:
-    """Read a command line; None of a process that has ended, nothing of one that has left its parent's in an exec."""
+    """Return a command line: None for a process that has ended, empty for one in its exec."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             command = file.read()

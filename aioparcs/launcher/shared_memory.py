@@ -1,4 +1,4 @@
-"""Shared memory of multiprocessing: a worker's resource tracker cleans up what that worker made, and nothing else."""
+"""Shared memory of multiprocessing: a worker's resource tracker cleans up the worker's own segments, and no others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = "multiprocessing.shared_memory"
 
 def track_only_own() -> None:
     """
-    Have this process's resource tracker leave alone the segments that the process only attaches to.
+    Keep this process's resource tracker from removing the segments that the process only attaches to.
 
     By default it would remove them when the process ends, although others use them
     (https://github.com/python/cpython/issues/82300).
@@ -28,7 +28,7 @@ def track_only_own() -> None:
 
 
 class _Finder:
-    """Waits until the module is imported, which most workers never do."""
+    """A finder that waits until the module is imported, which most workers never do."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> Any:
         if name != _NAME:

@@ -1,4 +1,4 @@
-"""Which files of code are the user's, and which of them a launcher has loaded: engines notice when those change."""
+"""The user's files of code that a launcher has loaded, reported so that an engine notices when they change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VARIABLE = "PARCS_SOURCES_FD"
 
 
 def report_sources() -> None:
-    """Write down the files that this program has loaded, without those of installed packages, if anybody asks."""
+    """Write the list of files that this program has loaded, without installed packages, if the engine asks for it."""
     descriptor = os.environ.pop(_VARIABLE, None)
     if descriptor is None:
         return
@@ -33,7 +33,7 @@ def _loaded() -> list[str]:
 
 
 def is_installed(file: str) -> bool:
-    """Return whether a file is Python's own, a package's or one of aioparcs, and so no code of the user's."""
+    """Return True for a file of Python, of a package or of aioparcs: all others are the user's code."""
     return file.startswith(_installed()) or not {"site-packages", "dist-packages"}.isdisjoint(file.split(os.sep))
 
 

@@ -1,4 +1,4 @@
-"""The program that works: `Service`, and `serve` at the end of its ``main.py``."""
+"""The program of a worker: `Service`, and `serve` at the end of its ``main.py``."""
 
 from aioparcs.service.serve import serve
 from aioparcs.service.service import Service

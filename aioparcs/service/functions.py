@@ -1,4 +1,4 @@
-"""A worker that answers calls: plain functions and coroutine functions by name."""
+"""The worker that answers calls: plain functions and coroutine functions by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aioparcs.service.tracebacks import strip_internal_frames
 
 __all__ = ["Functions"]
 
-# Calls that are taken in; the others wait, unread, with whoever makes them.
+# Calls that are taken in; the others wait, unread, at the caller's side.
 _AT_ONCE = 1024
 # Seconds after which results leave at the latest, whatever runs.
 _FLUSH = 0.002
@@ -53,14 +53,14 @@ class Functions:
         self._answers = ResultWriter(channel, result_log)
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Call | None] = SimpleQueue()  # of plain functions' calls
-        self._waiting: dict[int, Call] = {}  # those of them that nobody has taken back
+        self._waiting: dict[int, Call] = {}  # those of them that were not revoked
         self._thread: threading.Thread | None = None
         self._begun: dict[int, asyncio.Future[Any]] = {}  # calls of wrapped ones, for the thread: what they return
         self._running: dict[int, asyncio.Task[None]] = {}  # calls of coroutine functions
         self._line: deque[Call] = deque()  # calls of coroutine functions that may not run yet
         self._concurrency = _AT_ONCE
         self._answering: set[int] = set()  # those of them that are done, but for the sending of their results
-        self._replies: set[asyncio.Task[None]] = set()  # answers to calls that nobody ran
+        self._replies: set[asyncio.Task[None]] = set()  # answers to calls that were not run
         self._unwanted: set[int] = set()  # calls that are still on their way
         self._newest = -1
         self._is_full = False
@@ -68,7 +68,7 @@ class Functions:
         self._flushing: asyncio.TimerHandle | None = None
 
     async def answer(self) -> None:
-        """Answer calls; returns when the runner has ended the channel."""
+        """Run the calls and send their results; returns when the runner has ended the channel."""
         self._channel.on_cancel = self._cancel
         self._channel.on_recall = self._recall
         try:
@@ -119,7 +119,7 @@ class Functions:
             self._start_thread()
 
     def _advance(self) -> None:
-        """Begin coroutine functions, as many as may run at once."""
+        """Start coroutine functions, as many as may run at once."""
         while self._line and len(self._running) < self._concurrency:
             call = self._line.popleft()
             if self._waiting.pop(call.id, None) is not None:
@@ -170,7 +170,7 @@ class Functions:
             self._recall(call_id)
 
     def _recall(self, call_id: int) -> None:
-        """Do without a call, and say so, unless it has begun, or has been answered."""
+        """Remove a call, and answer that it is revoked, unless it has begun, or has been answered."""
         if self._waiting.pop(call_id, None) is None:
             if call_id <= self._newest:
                 return
@@ -187,7 +187,7 @@ class Functions:
         self._thread.start()
 
     def _work(self) -> None:
-        """Be the thread; if it fails the process ends: a worker that is lost is heard of, one that is dumb is not."""
+        """Run the thread's work; if it fails the process ends: a lost worker is noticed and a silent one is not."""
         try:
             self._run_plain()
         except BaseException:
@@ -212,7 +212,7 @@ class Functions:
                     self._answers.flush()  # what was thought to be followed by this one
 
     def _wait_for(self, awaitable: Awaitable[Any]) -> tuple[bool, Any]:
-        """Have the loop await what a plain function has returned, and wait for it in the thread."""
+        """Run in the loop what a plain function has returned to be awaited, and wait for it in the thread."""
 
         async def result() -> tuple[bool, Any]:
             try:
@@ -223,13 +223,13 @@ class Functions:
         return asyncio.run_coroutine_threadsafe(result(), self._loop).result()
 
     def _flush_soon(self) -> None:
-        """See that no result waits for long behind a call that turns out to be a slow one."""
+        """Flush, and again soon while calls wait, so that no result waits for long behind a slow call."""
         self._answers.flush()
         is_needed = self._waiting or self._answers.are_waiting
         self._flushing = self._loop.call_later(_FLUSH, self._flush_soon) if is_needed else None
 
     async def _call_wrapped(self, call: Call) -> Any:
-        """Have the thread call a wrapper, and await here what it returns."""
+        """Call a wrapper in the thread, and await here what it returns."""
         begun = self._begun[call.id] = self._loop.create_future()
         self._queue.put(call)
         if self._thread is None:
@@ -258,7 +258,7 @@ class Functions:
 
 
 def _attempt(function: Callable[..., Any], call: Call) -> tuple[bool, Any]:
-    """Call a plain function; what it raises is a value here, for its caller."""
+    """Call a plain function; return what it raises as a value, for its caller."""
     try:
         return True, function(*call.args, **call.kwargs)
     except BaseException as error:
@@ -266,12 +266,12 @@ def _attempt(function: Callable[..., Any], call: Call) -> tuple[bool, Any]:
 
 
 def _wraps_coroutine(function: Callable[..., Any]) -> bool:
-    """Return True for a plain function that stands for a coroutine function, as those of most decorators do."""
+    """Return True for a plain function that wraps a coroutine function, as those of most decorators do."""
     return not inspect.iscoroutinefunction(function) and inspect.iscoroutinefunction(inspect.unwrap(function))
 
 
 def _begin_wrapped(function: Callable[..., Any], call: Call) -> tuple[Any, BaseException | None]:
-    """Call a wrapper; give what it returns, or raises."""
+    """Call a wrapper; return what it returns, or raises."""
     try:
         return function(*call.args, **call.kwargs), None
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""A service of this package for one runner of the original PARCS: version 1 of the wire, on port 4444."""
+"""A service for one runner of the original PARCS: version 1 of the wire, on port 4444."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger("Service")
 
 async def serve_original(make: Callable[[], Service], settings: Settings) -> int:
     """
-    Serve one runner: the first that greets as one.
+    Serve one runner: the first that sends a runner's greeting.
 
     The lines that it logs are the original's, for those who look for them.
 
@@ -73,7 +73,7 @@ async def _converse(service: Service, channel: Channel) -> int:
 
 
 async def _first_runner(settings: Settings) -> Channel:
-    """Wait for a connection that greets as a runner; later ones find nobody listening."""
+    """Wait for a connection with a runner's greeting; after it the listener is closed."""
     arrived: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

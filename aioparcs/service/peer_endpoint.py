@@ -1,4 +1,4 @@
-"""Where a worker's peers come in: its own listener, which is opened when it is needed first."""
+"""The endpoint of a worker for its peers: its own listener, opened at its first use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO_OVERLAY = (
 
 class PeerEndpoint:
     """
-    A worker's way to other workers, and theirs to it. It costs nothing before its first use.
+    The connections of a worker to other workers, and theirs to it. It costs nothing before its first use.
 
     Args:
         home: where the runner is, and the job's token.
@@ -63,7 +63,7 @@ class PeerEndpoint:
 
     async def address(self) -> Address:
         """
-        Tell where peers dial, and listen there from the first call on.
+        Return the address that peers dial; the first call starts listening there.
 
         Raises:
             SettingError: this worker is on no network in which others can reach it; or the job uses TLS, and
@@ -82,11 +82,11 @@ class PeerEndpoint:
         return await self._dialled.get()
 
     def expect(self, worker: int, take: Callable[[Channel], object]) -> None:
-        """Have the worker of a number, whose home this is, come in and be given to ``take``; once."""
+        """Register a worker that will connect here; ``take`` gets its channel, once."""
         self._expected[worker] = take
 
     def forget(self, worker: int) -> None:
-        """Expect a worker no more."""
+        """Remove a worker from those that are expected."""
         if self._expected.pop(worker, None):
             self._given_up.append(worker)
 
@@ -121,7 +121,7 @@ class PeerEndpoint:
 
     async def aclose(self) -> None:
         """
-        Listen no more, and end every peer's channel gracefully: what was sent is delivered first.
+        Stop listening, and end every peer's channel gracefully: what was sent is delivered first.
 
         It takes as long as the slowest peer takes to read. Peers that were not accepted are cut off. Cancelling it
         ends all at once.
@@ -136,7 +136,7 @@ class PeerEndpoint:
             self.abort()
 
     def abort(self) -> None:
-        """Cut every peer's channel off, and let go of the listener."""
+        """Abort every peer's channel, and close the listener."""
         for watch in self._watching:
             watch.cancel()
         self._reception.close()
@@ -146,7 +146,7 @@ class PeerEndpoint:
             self._listener.close()
 
     def _place(self) -> Address:
-        """Choose where to listen: wherever this worker reaches its runner, or on the network of the peers."""
+        """Return the place to listen: wherever this worker reaches its runner, or on the network of the peers."""
         home = self.home.address
         if home.scheme == "unix":
             return Address("unix", "@", 0, self.worker)
@@ -159,7 +159,7 @@ class PeerEndpoint:
         raise SettingError(_NO_OVERLAY)
 
     def _is_ending(self, peer: Hello) -> bool:
-        """Tell whether a peer says that it is a worker of this one's: the runner tells what became of that."""
+        """Return True for a peer that says it is a worker of this one's: its end is reported by the runner."""
         is_child = peer.role == Role.WORKER and (peer.worker in self._expected or peer.worker in self._given_up)
         return peer.job == self.home.job and is_child
 
@@ -194,7 +194,7 @@ class PeerEndpoint:
         channel.relays = peer.relays
         channel.refuse_relayed()
         self._open.add(channel)
-        if self.home.address.scheme == "tcp":  # the kernel tells of the end of a process, but not of a host's
+        if self.home.address.scheme == "tcp":  # the kernel reports the end of a process, but not of a host
             watch = asyncio.ensure_future(self._watch(channel, writer.transport))
             self._watching.add(watch)
             watch.add_done_callback(self._watching.discard)
@@ -208,7 +208,7 @@ class PeerEndpoint:
 
 
 def _source(host: str) -> str:
-    """Tell the address from which this host talks to another; nothing is sent. "" if there is no way."""
+    """Return the address from which this host talks to another; nothing is sent. "" if there is no way."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind) as sock:

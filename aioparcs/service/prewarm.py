@@ -1,4 +1,4 @@
-"""What a launcher does before it forks so that none of its workers has to: live a worker's life."""
+"""The prewarming of a launcher: work that it does once before it forks, so that none of its workers has to."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Echo(Service):
 
 def prewarm(settings: Settings, converse: Callable[[Awaitable[Connection], Program], Coroutine[Any, Any, int]]) -> None:
     """
-    Run a loop, a channel and a service, and leave nothing behind but what Python has learnt, and libuv's own pipe.
+    Run a loop, a channel and a service, and keep only what Python has learnt, and libuv's own pipe.
 
     Caches that are filled and code that is specialised here are memory that all workers share; else each would
     write it for itself, and have a copy of the page: 75 of them, and 0.3 ms, in each worker's start.

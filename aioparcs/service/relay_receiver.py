@@ -1,4 +1,4 @@
-"""A worker's part in broadcasts: it gets messages from its neighbours, and passes them on while they arrive."""
+"""The worker's part in broadcasts: it gets messages from its neighbours, and relays them while they arrive."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _VALUES = {"from": optional(instance(Address)), "release": instance(NoneType)}
 
 class RelayReceiver:
     """
-    Gets the messages that come another way, each as soon as its place in line is there, whatever the program does.
+    The receiver of relayed messages: it gets each as soon as its place in line is there, whatever the program does.
 
     Args:
         channel: the channel whose messages they are.
         endpoint: the way to the neighbours, and theirs to this worker.
-        origin: where the channel leads to: whoever has a message gives it to those who can't get it elsewhere.
+        origin: where the channel leads to: the origin of a message, for workers that can't get it elsewhere.
     """
 
     def __init__(self, channel: Channel, endpoint: PeerEndpoint, origin: Address) -> None:
@@ -66,7 +66,7 @@ class RelayReceiver:
                 stream.close()
 
     async def _wait_told(self, name: bytes, wanted: str, told: dict[str, Any]) -> None:
-        """Wait until the origin has said something, and remember all that it says until then."""
+        """Wait until the origin has sent one verb, and keep the values of all that it sends until then."""
         while wanted not in told:
             verb, value = await self._channel.hear(name)
             if verb not in _VALUES or not _VALUES[verb](value):
@@ -80,7 +80,7 @@ class RelayReceiver:
             return None  # those whom it should feed turn to the origin
 
     async def _get(self, name: bytes, stream: RelayBuffer, neighbour: Address | None) -> None:
-        """Get a message from a neighbour; what can't be got there, from its origin."""
+        """Receive a message from a neighbour; what can't be got there, from its origin."""
         if neighbour is not None:
             try:
                 await fetch(name, stream, await self._endpoint.connect(neighbour, _NEIGHBOUR, role=Role.RELAY))

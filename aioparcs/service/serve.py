@@ -1,4 +1,4 @@
-"""How a service's ``main.py`` ends: `serve` finds out what this process is to be, and is it."""
+"""The end of a service's ``main.py``: `serve` chooses the role of this process, and runs it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def serve(*targets: Any, fork: bool = True) -> None:
             before this line.
 
     Raises:
-        SystemExit: with 2 when nobody started this process, or a setting has an impossible value.
+        SystemExit: with 2 when no launcher or runner started this process, or a setting has an impossible value.
         TypeError: the targets are neither a service nor functions; says what to write instead.
     """
     if is_imported_by_multiprocessing():
@@ -84,7 +84,7 @@ def serve(*targets: Any, fork: bool = True) -> None:
 
 
 def _work(home: RunnerEndpoint, settings: Settings, program: Program, place: WorkerContext) -> int:
-    """Be a worker; returns the exit code."""
+    """Run a worker; returns the exit code."""
     # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't
     # need, and 200 workers would pay for 200 times.
     loop = new_loop()
@@ -106,7 +106,7 @@ def _work(home: RunnerEndpoint, settings: Settings, program: Program, place: Wor
         set_handler(signal.SIGINT, stop)
     try:
         endpoint = PeerEndpoint(home, settings, place.worker)
-        # In one line: SIGTERM between its parts would leave coroutines that nobody awaits.
+        # In one line: SIGTERM between its parts would leave coroutines that are never awaited.
         task = loop.create_task(_converse(_connection(home, settings, place), endpoint, settings, place, program))
         code = loop.run_until_complete(task)
     except (ConnectionLost, HandshakeError) as error:
@@ -121,7 +121,7 @@ def _work(home: RunnerEndpoint, settings: Settings, program: Program, place: Wor
 
 
 def _connection(home: RunnerEndpoint, settings: Settings, place: WorkerContext) -> Awaitable[Connection]:
-    """Connect at once where that is possible: a worker has nothing else to do, and a loop costs a worker more."""
+    """Connect, at once where that is possible: a worker has nothing else to do, and a loop costs a worker more."""
     if place.parent:
         home = home._replace(address=Address.parse(place.parent))
     if home.address.fingerprint:
@@ -130,7 +130,7 @@ def _connection(home: RunnerEndpoint, settings: Settings, place: WorkerContext) 
 
 
 async def _end_tasks() -> None:
-    """Let what the service left running have its ``finally`` blocks."""
+    """Cancel the tasks that the service left running, and wait for their ``finally`` blocks."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
@@ -170,7 +170,7 @@ def _prewarm(home: RunnerEndpoint, settings: Settings) -> None:
 
 
 async def _finish(channel: Channel, endpoint: PeerEndpoint) -> int:
-    """Deliver what was sent, for as long as those who are to read it take: without a runner the launcher kills."""
+    """Send what is still unsent, however long its readers take: without a runner the launcher kills this worker."""
     if endpoint.is_open:
         await asyncio.gather(channel.aclose(None), endpoint.aclose())
     else:
@@ -181,7 +181,7 @@ async def _finish(channel: Channel, endpoint: PeerEndpoint) -> int:
 async def _fail(error: Exception | SystemExit, channel: Channel, endpoint: PeerEndpoint) -> int:
     if isinstance(error, ConnectionLost) and channel.statistics().state != "open":
         endpoint.abort()
-        return 1  # its runner is gone, or has killed it: nobody is there to be told
+        return 1  # its runner is gone, or has killed it: no one is left to send the error to
     code = print_exit(error)
     if not code:
         return await _finish(channel, endpoint)
@@ -191,7 +191,7 @@ async def _fail(error: Exception | SystemExit, channel: Channel, endpoint: PeerE
 
 
 async def _tell(channel: Channel, error: BaseException) -> None:
-    """Let the runner know what went wrong, if it is still there."""
+    """Send the runner the error, if it is still there."""
     try:
         await channel.send_frame(FrameType.ERROR, codec.encode_inline(encode_error(error))[0])
     except ParcsError:
@@ -200,7 +200,7 @@ async def _tell(channel: Channel, error: BaseException) -> None:
 
 
 def _leave(code: int, message: str = "") -> NoReturn:
-    """End the process without waiting for threads that user code may have left in a computation."""
+    """End the process without waiting for threads in which user code may still compute."""
     if message:
         print(message, file=sys.stderr)
     flush_output()

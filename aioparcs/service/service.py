@@ -1,4 +1,4 @@
-"""What a service's author writes: a class with a ``run`` method."""
+"""The class that a service's author writes, with a ``run`` method."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Service"]
 
 class Service(Starter):
     """
-    A worker's program; subclass it, write ``run``, and hand the class to `serve`::
+    A worker's program; subclass it, write ``run``, and pass the class to `serve`::
 
         class Factor(Service):
             async def run(self):
@@ -60,7 +60,7 @@ class Service(Starter):
     _spawn_client: SpawnClient | None = None
 
     async def run(self) -> None:
-        """Do the work; a subclass says how."""
+        """Run the program; a subclass overrides it."""
         raise TypeError(f"{type(self).__name__} has no run() method")
 
     def send(self, message: Any) -> Coroutine[Any, Any, None]:
@@ -94,7 +94,7 @@ class Service(Starter):
 
     def progress(self, done: float, total: float) -> None:
         """
-        Report how far this worker is to those who watch the job; costs a few microseconds and never waits.
+        Report this worker's progress to those who watch the job; costs a few microseconds and never waits.
 
         Args:
             done: how much is done, in any unit; more than ``total`` counts as all, less than 0 or NaN as nothing.
@@ -103,7 +103,7 @@ class Service(Starter):
         Raises:
             TypeError: one of them is not a number.
         """
-        with suppress(BlockingIOError, OSError):  # nobody watches, or reports come faster than anyone looks
+        with suppress(BlockingIOError, OSError):  # no one watches, or reports come faster than they are read
             os.write(self._progress, _report(self.worker, done, total))
 
     def barrier(self) -> Coroutine[Any, Any, None]:
@@ -122,7 +122,7 @@ class Service(Starter):
 
     def listen(self) -> Coroutine[Any, Any, Address]:
         """
-        Let other workers of the job dial this one, and give the address for it, to be sent in messages.
+        Listen for other workers of the job, and return the address that they dial, to be sent in messages.
 
         Later calls give the same address. Cancelling it changes nothing.
 
@@ -182,7 +182,7 @@ class Service(Starter):
         return self._spawn_client
 
     async def _live(self) -> None:
-        """Run, and see that the workers it has started end with it."""
+        """Run, and end the workers that it has started."""
         try:
             await self.run()
         except EndOfChannel:

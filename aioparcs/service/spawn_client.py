@@ -1,4 +1,4 @@
-"""The workers that a service starts: asked of the runner, which alone can start any, and connected to the service."""
+"""The client side of spawning: a service requests workers from the runner, and they connect to the service."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _BODIES = {
 
 
 class _Request(NamedTuple):
-    """What one start asked for."""
+    """The request of one start."""
 
     module: str
     size: int
@@ -89,7 +89,7 @@ class SpawnClient:
 
     async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
         """
-        Have the runner place workers; returns before they are connected.
+        Send the runner a request for workers; returns before they are connected.
 
         Cancelling it kills them.
 
@@ -122,14 +122,14 @@ class SpawnClient:
             raise
 
     async def replace(self, spec: WorkerSpec, task: Task) -> Task:
-        """Have a worker placed where another one was that is gone; see `place`."""
+        """Start a worker in place of one that is gone; see `place`."""
         return (await self.place(spec, 1))[0]
 
     def let_go(self) -> None:
-        """Keep nothing for replacements: the runner never does so for a service."""
+        """Release what was kept for replacements: nothing, since the runner keeps nothing for a service."""
 
     def pooled(self, state: PoolState) -> None:
-        """Tell nobody: the runner's watchers see its own pools."""
+        """Ignore a pool's progress: the runner's watchers see its own pools."""
 
     def note(self, module: str, text: str) -> None:
         """Print what people should know, as any output of this worker."""
@@ -171,7 +171,7 @@ class SpawnClient:
         return self._link
 
     async def _listen(self, link: FrameConnection) -> None:
-        """Hear the runner until the connection ends."""
+        """Read the runner's frames until the connection ends."""
         try:
             while True:
                 self._hear(link, await link.recv_frame())
@@ -237,7 +237,7 @@ class SpawnClient:
         task.end(lost, cut=cut)
 
     def _lose(self, reason: str) -> None:
-        """Take note that the runner, if it is still there, kills all of them."""
+        """Mark all workers as lost; the runner, if it is still there, kills them."""
         for request in self._requests.values():
             if not request.placed.done():
                 request.placed.set_exception(StartError(request.module, reason))
@@ -262,7 +262,7 @@ class SpawnClient:
 
 def _check(spec: WorkerSpec) -> None:
     """
-    Refuse what only a runner may choose.
+    Raise an error for options that only a runner may choose.
 
     Raises:
         StartError: an option is none of a service's.

@@ -1,4 +1,4 @@
-"""What `serve` is given, a service or functions, as the program of a worker; and what is wrong with anything else."""
+"""The target of `serve`, a service or functions, as the program of a worker; or the error for anything else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _USAGE = "serve() takes one subclass of Service, or functions with different nam
 
 def program_of(targets: Sequence[Any]) -> Program:
     """
-    Make a worker's program of what `serve` is given.
+    Return a worker's program for the targets of `serve`.
 
     Raises:
         TypeError: it is neither a service nor functions; says what to write instead.
@@ -47,7 +47,7 @@ def program_of(targets: Sequence[Any]) -> Program:
 
 def service_of(targets: Sequence[Any]) -> Callable[[], Service] | None:
     """
-    Find what makes a worker's service: the class, or what gives the instance, of which each worker has a copy.
+    Return what creates a worker's service: the class, or a function for the instance, of which each worker has a copy.
 
     Returns:
         None if the targets are something else.

@@ -1,4 +1,4 @@
-"""Errors of a service as its author reads them."""
+"""Tracebacks of a service's errors as its author reads them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _Error = TypeVar("_Error", bound=BaseException)
 
 def strip_internal_frames(error: _Error) -> _Error:
     """
-    Take off the frames through which aioparcs called the author's code, and those that raised one of its own errors.
+    Remove the frames in which aioparcs called the author's code, and those that raised one of its own errors.
 
-    A lost connection is told without what the system said of it: what its peer's end has caused is not the cause.
+    A lost connection is shown without the system's own error: what its peer's end has caused is not the cause.
 
     Returns:
         The same exception.
@@ -69,7 +69,7 @@ def print_cancelled(error: asyncio.CancelledError) -> int:
 
 
 def _cut_chains(error: BaseException) -> None:
-    """Forget what led to lost connections, wherever in a chain or a group they are."""
+    """Remove what led to lost connections, wherever in a chain or a group they are."""
     seen, left = set[int](), [error]
     while left:
         one = left.pop()

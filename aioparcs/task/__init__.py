@@ -1,4 +1,4 @@
-"""Whoever starts workers holds these: `Task`, the handle on one, and what starting returns."""
+"""The handles on workers: `Task`, one for each, and what starting returns."""
 
 from aioparcs.task.ending import finish_all
 from aioparcs.task.files import check_file_limit

@@ -1,4 +1,4 @@
-"""How workers end together."""
+"""The common end of several workers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from aioparcs.task.task import Task
 
 __all__ = ["Note", "finish_all", "kill_all"]
 
-# Tells people something about a module.
+# Shows people a text about a module.
 Note = Callable[[str, str], object]
-# Seconds of waiting for workers to finish after which people are told of it.
+# Seconds of waiting for workers to finish after which people are notified.
 _UNNOTICED = 2.0
 
 
@@ -25,7 +25,7 @@ async def kill_all(tasks: Collection[Task]) -> None:
 
 
 async def finish_all(tasks: Iterable[Task], note: Note) -> None:
-    """Wait for workers to finish, see `Task.shutdown`; if that takes long, say what is waited for."""
+    """Wait for workers to finish, see `Task.shutdown`; if that takes long, print which are waited for."""
     some = list(tasks)
     timer = asyncio.get_running_loop().call_later(_UNNOTICED, _tell, some, note)
     try:

@@ -1,4 +1,4 @@
-"""How many workers a process can have connections to."""
+"""The limit of open files: the number of workers that a process can have connections to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SPARE_FILES = 24
 
 def check_file_limit(module: str, workers: int) -> None:
     """
-    Refuse more workers than this process can have connections.
+    Raise an error for more workers than this process can have connections.
 
     Args:
         module: what is to be started.

@@ -1,4 +1,4 @@
-"""What ``start`` and ``start_many`` return: to be awaited, entered, or iterated."""
+"""The results of ``start`` and ``start_many``: to be awaited, entered, or iterated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Place = Callable[[], Coroutine[Any, Any, list[Task]]]
 
 class Starting:
     """
-    A worker on its way.
+    A worker that is being started.
 
     ``t = await runner.start(...)`` gives the connected task; ``async with runner.start(...) as t`` also ends it.
     Cancelling the wait kills the worker.
@@ -59,7 +59,7 @@ class Starting:
 
 class StartingMany:
     """
-    Workers on their way.
+    Workers that are being started.
 
     ``await`` gives the list of connected tasks; ``async for t in`` gives each as it connects; ``async with`` gives
     the list and also ends them all. Cancelling the wait kills the workers; leaving the loop kills those that it
@@ -112,7 +112,7 @@ class StartingMany:
                 elif self._min_workers is None:
                     raise error
         finally:
-            await kill_all(awaited)  # nobody will hear of them any more
+            await kill_all(awaited)  # no caller gets them any more
 
     async def _start(self) -> list[Any]:
         arrivals = aiter(self)
@@ -136,6 +136,6 @@ class StartingMany:
 
     @staticmethod
     async def _join(arrivals: AsyncIterator[Any], tasks: list[Any]) -> None:
-        """Let those who come later join the list that the user has."""
+        """Add the workers that connect later to the list that the user has."""
         async for arrival in arrivals:
             tasks.append(arrival)

@@ -52,7 +52,7 @@ class Task:
         self._connected: asyncio.Future[Channel] = loop.create_future()
         self._exited: asyncio.Future[WorkerLost | None] = loop.create_future()
         self._channel: Channel
-        self._barriers = 0  # that it was let pass, or told that nobody will
+        self._barriers = 0  # those it was released from, or got an error at
         self._version = 2
 
     def __repr__(self) -> str:
@@ -138,7 +138,7 @@ class Task:
             raise await self.explain(error) from error.__cause__
 
     async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """Have the worker call one of its functions; see `Channel.call`."""
+        """Call one of the worker's functions; see `Channel.call`."""
         try:
             return await self._channel.call(name, *args, **kwargs)
         except _EXPLAINED as error:
@@ -160,7 +160,7 @@ class Task:
             raise await self.explain(error) from error.__cause__
 
     def pass_barrier(self, broken: ParcsError | None = None) -> None:
-        """Let the worker pass its next barrier, now or when it comes; or have an error raised there."""
+        """Release the worker from its next barrier, now or when it comes; or raise an error in it there."""
         self._barriers += 1
         if self._version > 1:
             self._channel.post_frame(FrameType.BARRIER, codec.encode_inline(encode_error(broken))[0] if broken else b"")
@@ -175,7 +175,7 @@ class Task:
             raise StopAsyncIteration from None
 
     def statistics(self) -> Statistics:
-        """Tell what the channel to this worker has done so far; see `Statistics`."""
+        """Return the statistics of the channel to this worker; see `Statistics`."""
         return self._channel.statistics()
 
     @property
@@ -184,7 +184,7 @@ class Task:
         return self._channel.is_ready
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have ``callback`` called whenever something arrives; returns what undoes it."""
+        """Call ``callback`` whenever something arrives; returns what undoes it."""
         return self._channel.watch(callback)
 
     # Ends
@@ -216,7 +216,7 @@ class Task:
         await self._wait_killed()
 
     def abort(self) -> None:
-        """End the worker at once, and wait for nothing."""
+        """End the worker at once, without waiting for anything."""
         if not self._exited.done():
             self._kill(self, signal.SIGKILL)
         if self.is_connected:
@@ -232,13 +232,13 @@ class Task:
             await self.kill()
 
     async def _wait_killed(self) -> None:
-        """Wait for the launcher's word; one whose host is silent says nothing until it counts as lost."""
+        """Wait for the launcher's report; one whose host is silent sends none until it counts as lost."""
         await asyncio.wait([self._exited], timeout=deadlines.KILL_REPORT)
 
     # What the runner's supervision calls
 
     def connect(self, channel: Channel, *, version: int = 2) -> bool:
-        """Give the task its channel of some version of the wire; False when it has one already, or was given up."""
+        """Set the channel of the task, of some version of the wire; False when it has one already, or was given up."""
         if self._connected.done():
             return False
         self._channel = channel
@@ -247,14 +247,14 @@ class Task:
         return True
 
     def give_up(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
-        """Let whoever waits for the start know that it failed."""
+        """Fail the start: the callers who wait for it get a `StartError`."""
         if not self._connected.done():
             self._connected.set_exception(StartError(self.module, reason, last_lines))
             self._connected.exception()  # retrieved: not everybody who starts a worker waits for it
 
     def end(self, lost: WorkerLost | None, *, cut: bool = False) -> None:
         """
-        Take note that the worker is gone.
+        Record that the worker is gone.
 
         Args:
             lost: why, or None for a clean end.
@@ -266,12 +266,12 @@ class Task:
             self._channel.abort(lost)
 
     def on_settled(self, callback: Callable[[Task], object]) -> None:
-        """Have ``callback`` called once, when the worker is connected or its start has failed."""
+        """Call ``callback`` once, when the worker is connected or its start has failed."""
         self._connected.add_done_callback(lambda _: callback(self))
 
     @property
     def start_error(self) -> StartError | None:
-        """Why the start failed, or None."""
+        """The reason why the start failed, or None."""
         error = self._connected.exception() if self._connected.done() else None
         return error if isinstance(error, StartError) else None
 
@@ -300,7 +300,7 @@ class Task:
         return lost
 
     async def explain(self, error: ParcsError) -> ParcsError:
-        """Give an error of the channel that says more: where it was, and what the launcher tells of its end."""
+        """Return an error that says more than the channel's: the worker's name, and the launcher's report."""
         if isinstance(error, RemoteError):
             error.worker = error.worker or self.name
             return error

@@ -64,7 +64,7 @@ class Network(NamedTuple):
 
 def memory_pair(*, capacity: int = CAPACITY) -> tuple[Streams, Streams, Network]:
     """
-    Make both ends of a connection in memory, as asyncio's streams.
+    Return both ends of a connection in memory, as asyncio's streams.
 
     They behave like those of a socket, back-pressure, half-close and resets included. Call it in a coroutine.
 
@@ -84,7 +84,7 @@ def memory_channel_pair(
     *, settings: Settings | None = None, version: int = 2, capacity: int = CAPACITY
 ) -> tuple[Channel, Channel, Network]:
     """
-    Make two connected channels in memory. Call it in a coroutine.
+    Return two connected channels in memory. Call it in a coroutine.
 
     Args:
         settings: limits and deadlines of both channels; the defaults if None.

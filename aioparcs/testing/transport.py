@@ -1,4 +1,4 @@
-"""A transport in memory: what a socket's transport does, over lines that a test has in its hands."""
+"""A transport in memory: what a socket's transport does, over lines that a test controls."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Line:
 
     def drop(self, count: int | None = None) -> None:
         """
-        Lose bytes without a word, as a network does that is cut off: the sender notices nothing.
+        Drop bytes without a trace, as a network does that is cut off: the sender notices nothing.
 
         Args:
             count: how many of the next bytes; None for all from now on.
@@ -73,7 +73,7 @@ class Line:
     # What the transports at its ends call
 
     def _fill(self) -> None:
-        """Take from the sender what there is room for."""
+        """Read from the sender what there is room for."""
         waiting = self._sender._waiting
         count = min(len(waiting), self._capacity - len(self._flight))
         if count > 0:
@@ -127,14 +127,14 @@ class Line:
         self._sender._notice_room()
 
     def _refuse(self) -> None:
-        """Answer as the kernel does for a program that has closed its end: what comes is an error."""
+        """Raise the error of a kernel whose program has closed its end, for all that arrives there."""
         if self._flight or self._sender._waiting:
             self._flight.clear()
             self._sender._lose(ConnectionResetError("the peer has closed the connection"))
 
 
 class MemoryTransport(asyncio.Transport):
-    """One end: keeps what its line has no room for, and tells its protocol so."""
+    """One end: keeps what its line has no room for, and reports that to its protocol."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, out: Line, into: Line) -> None:
         super().__init__({"peername": "memory", "sockname": "memory"})
@@ -158,30 +158,30 @@ class MemoryTransport(asyncio.Transport):
     # Reading
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hand what arrives from now on to another protocol."""
+        """Set the protocol that gets what arrives from now on."""
         self._protocol: Any = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Name the protocol."""
+        """Return the protocol."""
         protocol: asyncio.BaseProtocol = self._protocol
         return protocol
 
     def is_reading(self) -> bool:
-        """Tell whether what arrives is delivered."""
+        """Return True while what arrives is delivered."""
         return self._reading
 
     def pause_reading(self) -> None:
-        """Leave what arrives on the line."""
+        """Pause delivery: what arrives stays on the line."""
         self._reading = False
 
     def resume_reading(self) -> None:
-        """Deliver again."""
+        """Resume delivery."""
         if not self._closing:
             self._reading = True
             self._into._schedule()
 
     def _get_memory(self) -> memoryview | None:
-        """Get the memory that the protocol wants to be filled, or None if it takes chunks."""
+        """Return the memory that the protocol wants to be filled, or None if it takes chunks."""
         buffered = isinstance(self._protocol, asyncio.BufferedProtocol)
         return memoryview(self._protocol.get_buffer(-1)) if buffered else None
 
@@ -216,7 +216,7 @@ class MemoryTransport(asyncio.Transport):
         self.write(b"".join(list_of_data))
 
     def can_write_eof(self) -> bool:
-        """Tell that one direction can end alone."""
+        """Return True: one direction can end alone."""
         return True
 
     def write_eof(self) -> None:
@@ -227,11 +227,11 @@ class MemoryTransport(asyncio.Transport):
             self._notice_room()
 
     def get_write_buffer_size(self) -> int:
-        """Count the bytes that there was no room for."""
+        """Return the number of bytes that there was no room for."""
         return len(self._waiting)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Tell the low and the high water mark, in bytes."""
+        """Return the low and the high water mark, in bytes."""
         return self._low, self._high
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -244,7 +244,7 @@ class MemoryTransport(asyncio.Transport):
         self._high, self._low = high, low
 
     def _notice_room(self) -> None:
-        """Go on with what waited for the line to take more."""
+        """Resume what waited for the line to have more room."""
         if self._writing_paused and len(self._waiting) <= self._low:
             self._writing_paused = False
             self._protocol.resume_writing()
@@ -258,7 +258,7 @@ class MemoryTransport(asyncio.Transport):
     # Ends
 
     def is_closing(self) -> bool:
-        """Tell whether this end was closed or lost."""
+        """Return True if this end was closed or lost."""
         return self._closing
 
     def close(self) -> None:
@@ -273,7 +273,7 @@ class MemoryTransport(asyncio.Transport):
         self.close()
 
     def _lose(self, error: Exception | None) -> None:
-        """Tell the protocol that the connection is gone, and the other end if it sent what nobody read."""
+        """Report the lost connection to the protocol, and to the other end if this one has not read what it sent."""
         if self._lost:
             return
         self._closing = self._lost = True

@@ -1,4 +1,4 @@
-"""Certificates that are made for one listener and pinned by their fingerprints: there is no authority to ask."""
+"""Certificates made for one listener and pinned by their fingerprints: there is no authority to ask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["client_context", "server_context"]
 
 
 def client_context() -> ssl.SSLContext:
-    """Trust nobody's word: the pinned fingerprint is compared by hand, after the handshake."""
+    """Return a context that verifies no certificate: the pinned fingerprint is compared after the handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
@@ -23,7 +23,7 @@ def client_context() -> ssl.SSLContext:
 
 def server_context() -> tuple[ssl.SSLContext, str]:
     """
-    Make a certificate; returns what serves it, and its fingerprint.
+    Return the TLS context of a new certificate, and its fingerprint.
 
     Raises:
         SettingError: ``cryptography`` is not installed.
@@ -39,7 +39,7 @@ def server_context() -> tuple[ssl.SSLContext, str]:
 
 
 def _make_certificate() -> tuple[bytes, bytes]:
-    """Make a certificate and its key, as PEM; it is pinned, so its name says nothing and its dates don't matter."""
+    """Return a new certificate and its key, as PEM; it is pinned, so its name and its dates don't matter."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -63,7 +63,7 @@ def _make_certificate() -> tuple[bytes, bytes]:
 
 
 def _load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Hand over the pair through memory: ``ssl`` reads files only, and a key has no business on a disk."""
+    """Load the pair through memory: ``ssl`` reads files only, and a key is never written to a disk."""
     with os.fdopen(os.memfd_create("aioparcs-tls"), "wb") as file:
         file.write(certificate + key)
         file.flush()

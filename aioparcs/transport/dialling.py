@@ -1,4 +1,4 @@
-"""Connecting to a listener, trying again while nobody listens there yet."""
+"""Dialling a listener, repeated while none listens there yet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def dial(
     address: Address, *, timeout: float = Settings().connect_timeout
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """
-    Connect, trying again while nobody listens there yet.
+    Connect, and try again while no listener is there yet.
 
     Cancelling it leaves no connection behind.
 
@@ -36,7 +36,7 @@ async def dial(
         timeout: seconds for all tries together.
 
     Raises:
-        ConnectionLost: nobody answered in time.
+        ConnectionLost: no listener answered in time.
         HandshakeError: the listener's certificate is another one.
     """
     pause, last = FIRST_PAUSE, "no answer"
@@ -62,7 +62,7 @@ def dial_now(address: Address, *, timeout: float = Settings().connect_timeout) -
         timeout: seconds for all tries together.
 
     Raises:
-        ConnectionLost: nobody answered in time.
+        ConnectionLost: no listener answered in time.
     """
     deadline, pause = monotonic() + timeout, FIRST_PAUSE
     # For a text `socket` loads the idna codec, a sixth of what a worker's start takes it, in each of them.
@@ -97,7 +97,7 @@ async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.Stre
 
 
 def _connect_unix(address: Address) -> socket.socket:
-    """Connect at once or fail: a listener whose backlog is full has the caller try again."""
+    """Connect at once or fail: when a listener's backlog is full the caller tries again."""
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.setblocking(False)
@@ -109,7 +109,7 @@ def _connect_unix(address: Address) -> socket.socket:
 
 
 def _reason(error: OSError) -> str:
-    """Say what went wrong in the system's words: asyncio's ``strerror`` is one of its own."""
+    """Return the reason in the system's words: asyncio's ``strerror`` is one of its own."""
     if error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
         return os.strerror(error.errno)
     return error.strerror or str(error)

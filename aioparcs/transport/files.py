@@ -1,4 +1,4 @@
-"""How many files this process may have open, each connection being one, and what its errors mean."""
+"""The limit of open files, each connection being one, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def file_limit() -> int:
 
 
 def raise_file_limit() -> None:
-    """Allow as many open files as the system lets this process have: each connection is one."""
+    """Raise the limit of open files as far as the system allows: each connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         try:
@@ -24,7 +24,7 @@ def raise_file_limit() -> None:
 
 
 def os_reason(error: OSError) -> str:
-    """Return what went wrong, for people; at the limit of open files also what to do."""
+    """Return the reason of an error for people; at the limit of open files also what to do."""
     if error.errno == errno.EMFILE:
         return (
             f"this process has as many files open as it may, {file_limit()} (RLIMIT_NOFILE): "

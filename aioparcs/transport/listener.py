@@ -24,7 +24,7 @@ OnConnect = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 _BACKLOG = 2048
 # Connections that are accepted before the loop turns.
 _TURN = 16
-# Descriptors of which only one in a turn is taken: a high number tells that few are left.
+# Descriptors of which only one in a turn is taken: a high number means that few are left.
 _LAST = 64
 # Seconds without accepting when there is no descriptor, or no memory, for a connection.
 _PAUSE = 0.1
@@ -63,12 +63,12 @@ class Listener:
         self._loop.add_reader(sock, self._accept)
 
     async def aclose(self) -> None:
-        """Accept no more, and cancel the connections that ``on_connect`` is still busy with."""
+        """Stop accepting, and cancel the connections that ``on_connect`` is still busy with."""
         self.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def close(self) -> None:
-        """Do what `aclose` does, without waiting for those connections to end."""
+        """Close as `aclose` does, without waiting for those connections to end."""
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock)
             self._sock.close()
@@ -78,7 +78,7 @@ class Listener:
             task.cancel()
 
     def _accept(self) -> None:
-        """Accept what waits. asyncio's own loop doesn't stop when there are no more descriptors: it logs each try."""
+        """Accept the connections that wait. asyncio's own loop doesn't stop without descriptors: it logs each try."""
         for _ in range(_TURN):
             try:
                 sock, _ = self._sock.accept()
@@ -95,10 +95,10 @@ class Listener:
             self._accepted[task] = sock
             task.add_done_callback(self._done)
             if sock.fileno() >= file_limit() - _LAST:
-                return  # whoever takes it may close others
+                return  # the task that takes it may close others
 
     def _wait(self, error: OSError) -> None:
-        """Let those who dial wait until something is closed, and report it now and then."""
+        """Pause accepting for a moment, for want of descriptors or memory, and report it now and then."""
         self._loop.remove_reader(self._sock)
         self._pause = self._loop.call_later(_PAUSE, self._loop.add_reader, self._sock, self._accept)
         if self._loop.time() >= self._next_report:

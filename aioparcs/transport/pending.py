@@ -1,4 +1,4 @@
-"""Connections that have not finished their handshake, and which of them is closed when there are too many."""
+"""Connections in their handshake, and the choice of the one to close when there are too many."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GRACE = 0.25
 
 
 class _Entry(NamedTuple):
-    """Since when a connection is in its handshake, and whether it is another user's of this machine."""
+    """A connection's entry: the time its handshake began, and whether another user of this machine opened it."""
 
     since: float
     is_foreign: bool
@@ -38,7 +38,7 @@ class PendingHandshakes(Generic[T]):
         Add a connection; when there are more than ``limit`` now, remove one and return it: the caller closes it.
 
         Another user's goes first, then the oldest if it has had its time, then any at random, the new one among them:
-        so connections that stay silent keep nobody out who shakes hands at once, however fast they are replaced, and
+        so connections that stay silent keep no peer out that shakes hands at once, however fast they are replaced, and
         of many who dial together most finish. (A server that drops at random, not the newest: OpenSSH's MaxStartups.)
         """
         self._entries[connection] = _Entry(monotonic(), is_foreign)

@@ -1,4 +1,4 @@
-"""Sockets: how they are made, what the kernel is asked to do with them, and what it knows of them."""
+"""Sockets: their creation, their options, and what the kernel knows of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
     "wait_silent",
 ]
 
-# Seconds in which a silent host can be told from one that has nothing to say: the kernel asks after one second.
+# Seconds in which a silent host differs from one that has nothing to send: the kernel asks after one second.
 _QUICKEST = 1.5
 # Of Linux's struct tcp_info: milliseconds since data, and since an acknowledgement, was received last.
 _TCP_INFO = struct.Struct("=52x2I")
@@ -29,7 +29,7 @@ _CREDENTIALS = struct.Struct("=iII")
 
 
 async def streams_of(sock: socket.socket, **tls: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Give a connected socket to the running loop, with the options of `connect_accepted_socket` for TLS."""
+    """Return a connected socket's streams in the running loop; ``tls`` goes to `connect_accepted_socket`."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
@@ -39,9 +39,9 @@ async def streams_of(sock: socket.socket, **tls: Any) -> tuple[asyncio.StreamRea
 
 def is_of_another_user(transport: asyncio.BaseTransport) -> bool:
     """
-    Tell whether a Unix socket's other end was connected by another user than this process's, or root.
+    Return True if a Unix socket's other end was connected by another user than this process's, or root.
 
-    Users outside this process's user namespace are others. Over TCP nobody can tell: False.
+    Users outside this process's user namespace are others. Over TCP it can't be known: False.
     """
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family != socket.AF_UNIX:
@@ -52,7 +52,7 @@ def is_of_another_user(transport: asyncio.BaseTransport) -> bool:
 
 def keep_alive(transport: asyncio.BaseTransport, liveness: float, *, user_timeout: bool) -> None:
     """
-    Have the kernel notice that the peer's host is gone.
+    Set the options by which the kernel notices that the peer's host is gone.
 
     Args:
         transport: the connection; nothing happens unless it is TCP.
@@ -75,10 +75,10 @@ def keep_alive(transport: asyncio.BaseTransport, liveness: float, *, user_timeou
 
 async def wait_silent(transport: asyncio.WriteTransport, liveness: float) -> bool:
     """
-    Return True when the peer's host has not been heard for so many seconds, False when the connection is closed.
+    Wait for the peer's host: return True when it was silent for so many seconds, False when the connection is closed.
 
     An acknowledgement counts, so a program that stands still on a host that is well is no silent one. The kernel's
-    own timeouts can't tell when this host drops the packets itself: a cable is unplugged, an interface gone.
+    own timeouts don't notice when this host drops the packets itself: a cable is unplugged, an interface gone.
     """
     while not transport.is_closing():
         if _silence(transport) > max(liveness, _QUICKEST):
@@ -96,15 +96,15 @@ def _silence(transport: asyncio.BaseTransport) -> float:
 
 
 def abstract_name(address: Address) -> str:
-    """Return what the kernel calls a Unix socket of Linux's abstract namespace."""
+    """Return the name that the kernel uses for a Unix socket of Linux's abstract namespace."""
     return "\0" + address.host[1:]
 
 
 def bind(address: Address) -> socket.socket:
-    """Make the socket of a listener, which doesn't listen yet."""
+    """Return the bound socket of a listener, which doesn't listen yet."""
     if address.scheme == "unix":
         sock = socket.socket(socket.AF_UNIX)
-        # The bare "@" lets this program choose; the name is long enough that nobody guesses or repeats it.
+        # The bare "@" lets this program choose; the name is too long to be guessed or repeated.
         if address.host == "@":
             address = address._replace(host=f"@aioparcs-{os.urandom(16).hex()}")
         target: Any = abstract_name(address)
