@@ -41,7 +41,7 @@ async def build_base(
     on_state: Says = lambda state: None,
 ) -> BuiltImage:
     """
-    Have the leader build the image that modules are built on, and push it if there is a registry.
+    Build the image that modules are built on, with the leader's Docker, and push it if there is a registry.
 
     Its tag is the version of aioparcs, which is taken as it is installed here; what it requires is downloaded.
 
@@ -49,15 +49,15 @@ async def build_base(
         docker: an open client of the leader, see `open_docker`.
         registry: where the image goes, ``host:port``; None for ``PARCS_REGISTRY``.
         python: the image with Python to build on.
-        wheels: a folder with wheels for that Python of all that aioparcs requires, to do without the network; None
+        wheels: a folder with wheels for that Python of all that aioparcs requires, to build without network; None
             for ``PARCS_WHEELS``.
-        on_line: is told each line of output.
-        on_state: is told in a few words what goes on, whenever that changes.
+        on_line: called with each line of output.
+        on_state: called with the current state in a few words, whenever it changes.
 
     Raises:
         BuildError: a step failed, the image with Python is not there, or the registry refuses.
         SettingError: an argument, or the variable in its place, has an impossible value.
-        DockerError: the leader can't be reached, or fails; `open_docker` makes it a `ClusterError`.
+        DockerError: the leader can't be reached, or fails; `open_docker` turns it into a `ClusterError`.
     """
     address, folder = registry_address(registry), wheel_folder(wheels)
     work = Work(docker, NAME, f"{address}/{NAME}" if address else NAME, on_line, on_state)
@@ -101,7 +101,7 @@ def _wheel_files() -> Iterator[tuple[str, bytes]]:
 
 def _context(wheels: Path | None) -> Context:
     """
-    Collect what the build is sent: wheels, and the Dockerfile that installs them.
+    Return the context of the build: wheels, and the Dockerfile that installs them.
 
     Raises:
         BuildError: there is no pip, or there are no wheels.

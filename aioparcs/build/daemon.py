@@ -1,4 +1,4 @@
-"""The few requests that aiodocker has no method for, or whose streams it leaves open: all that is private of it."""
+"""The requests that aiodocker has no public method for, or whose streams it leaves open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Messages = AsyncIterator[dict[str, Any]]
 
 
 async def inspect_image(docker: Docker, image: str) -> dict[str, Any] | None:
-    """Tell what the leader knows of an image that it has, None if it has none of that name."""
+    """Return the leader's description of an image that it has, None if it has none of that name."""
     try:
         return await docker.images.inspect(image)
     except DockerError as error:
@@ -28,13 +28,13 @@ async def inspect_image(docker: Docker, image: str) -> dict[str, Any] | None:
 
 
 async def published_digest(docker: Docker, image: str, headers: Mapping[str, str]) -> str | None:
-    """Ask an image's registry, through the leader, for its digest; None if it is not there, or can't be asked."""
+    """Return an image's digest, which the leader asks its registry for; None if there is none, or no answer."""
     try:
         found = await docker._query_json(f"distribution/{image}/json", headers=headers)
     except DockerError as error:
         if error.status == 900:
             raise
-        return None  # not there, or no way to know: pushing will tell why
+        return None  # not there, or not known: pushing will report why
     except TimeoutError:
         return None  # the leader waits for the registry
     return str(found["Descriptor"]["digest"])
@@ -50,9 +50,9 @@ async def stream(
     data: IO[bytes] | None = None,
 ) -> AsyncIterator[Messages]:
     """
-    Ask for something that goes on for a while, and give what Docker tells meanwhile, message by message.
+    Start a request that takes a while, and provide an iterator over Docker's messages about it.
 
-    Leaving the block before the end, by an error or by being cancelled, ends it at Docker's side too.
+    Leaving the block before the end, by an error or by cancellation, ends it at Docker's side too.
     """
     async with docker._query(path, "POST", params=params, headers=headers, data=data, timeout=STREAM) as response:
         try:
@@ -62,7 +62,7 @@ async def stream(
 
 
 async def _messages(response: aiohttp.ClientResponse) -> Messages:
-    """Split at the ends of lines: aiohttp's own readline refuses long ones."""
+    """Yield the messages, one a line: aiohttp's own readline refuses long ones."""
     rest = b""
     async for chunk in response.content.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")

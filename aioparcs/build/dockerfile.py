@@ -1,4 +1,4 @@
-"""The Dockerfile of a module that has none, and what stands in one that has."""
+"""The Dockerfile of a module: written for one that has none, else read for its base images."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ CMD ["python", "main.py"]
 
 def module_context(folder: Path, base: str, wheels: Path | None) -> tuple[Context, tuple[str, ...]]:
     """
-    Collect what the build of a module's folder is sent, and name the images that it begins with.
+    Return the context of the build of a module's folder, and the images that it begins with.
 
     A folder with a ``Dockerfile`` is sent as it is. For any other a Dockerfile is written, into the context only:
     ``base``, what the module requires, and the folder in ``/parcs``.
@@ -93,7 +93,7 @@ def module_context(folder: Path, base: str, wheels: Path | None) -> tuple[Contex
 
 def pack_module(folder: Path, base: str, wheels: Path | None, file: IO[bytes]) -> tuple[Packed, tuple[str, ...]]:
     """
-    Write what `module_context` collects into a tar; return its hashes, and the images that the build begins with.
+    Write the context of `module_context` into a tar; return its hashes, and the images that the build begins with.
 
     Raises:
         BuildError: what the module requires can't be read, or changed meanwhile: the tag of its source would promise
@@ -114,7 +114,7 @@ def _read_needs(folder: Path) -> str | Requirements:
 
 
 def write_dockerfile(base: str, needed: Requirements) -> str:
-    """Write the Dockerfile for a module without one; packages are installed in a stage of their own."""
+    """Return the Dockerfile for a module without one; packages are installed in a stage of their own."""
     loaded = installed = ""
     if needed.names:
         requirements, local = _requirements_file(needed), _names_files(needed)
@@ -127,7 +127,7 @@ def write_dockerfile(base: str, needed: Requirements) -> str:
 
 
 def bases(dockerfile: str) -> Iterator[str]:
-    """Name the images that a Dockerfile begins its stages with; not those that an ``ARG`` decides."""
+    """Yield the images that a Dockerfile begins its stages with, without those that an ``ARG`` decides."""
     stages = {"scratch"}
     for line in dockerfile.splitlines():
         found = _FROM.match(line)
@@ -164,12 +164,12 @@ def find_wheels(module: str, wheels: Path, endings: tuple[str, ...]) -> list[Pat
 
 
 def _names_files(needed: Requirements) -> bool:
-    """Tell whether requirements name files of the module, which then must be there when they are installed."""
+    """Return whether requirements name files of the module, which then must be there when they are installed."""
     return needed.content != "\n".join(needed.names)
 
 
 def _requirements_file(needed: Requirements) -> str:
-    """Name the file that the installer reads: the module's own only if others are found from it."""
+    """Return the file that the installer reads: the module's own only if the requirements name files of the module."""
     if _names_files(needed) and needed.arguments[0] == "-r":
         return needed.arguments[1]
     return f"/build/{PACKAGES}/requirements.txt"

@@ -1,4 +1,4 @@
-"""From a module's folder to an image that every node can have, doing only what is not done already."""
+"""The build of a module's image, and its push; only what has changed is built or pushed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from aioparcs.swarm.engine.source import HASH_DIGITS
 __all__ = ["BuiltImage", "Work", "build"]
 
 _FORGET = 10.0  # seconds that a step gets to end when its build is cut
-CONTENT = "io.aioparcs.content"  # the label with the hash of all that went into an image
+CONTENT = "io.aioparcs.content"  # the label with the hash of an image's inputs
 
 
 class BuiltImage(NamedTuple):
@@ -59,10 +59,10 @@ async def build(
     on_state: Says = lambda state: None,
 ) -> BuiltImage:
     """
-    Have the leader build a module's image, and push it; what has not changed is neither built nor pushed again.
+    Build a module's image with the leader's Docker, and push it; what has not changed is not built or pushed again.
 
-    The image has the tag of its source too, by which a runner finds it, see `source_tag`. Nothing is written into the
-    module's folder. Cancelling it ends the build or the push: of a build nothing stays, of a push what is whole.
+    The image also has the tag of its source, by which a runner finds it, see `source_tag`. Nothing is written into the
+    module's folder. Cancelling it ends the build or the push: a build leaves nothing, a push leaves whole layers.
 
     Args:
         docker: an open client of the leader, see `open_docker`.
@@ -72,13 +72,13 @@ async def build(
         push: whether it goes to the registry, for other nodes to pull.
         wheels: a folder to install packages from, without the network; None for ``PARCS_WHEELS``.
         tag: one more tag for the image.
-        on_line: is told each line of output.
-        on_state: is told in a few words what goes on, whenever that changes.
+        on_line: called with each line of output.
+        on_state: called with the current state in a few words, whenever it changes.
 
     Raises:
         BuildError: a step failed, the base image is not there, or the registry refuses.
         SettingError: an argument, or the variable in its place, has an impossible value.
-        DockerError: the leader can't be reached, or fails; `open_docker` makes it a `ClusterError`.
+        DockerError: the leader can't be reached, or fails; `open_docker` turns it into a `ClusterError`.
     """
     check_request(folder.name, registry=registry, push=push, tag=tag)
     work = Work(docker, folder.name, image_name(folder.name, registry), on_line, on_state)
@@ -86,7 +86,7 @@ async def build(
 
 
 class Work:
-    """What is done for one image."""
+    """The steps for one image: pull, build, tag and push."""
 
     def __init__(self, docker: Docker, module: str, name: str, line: Says, state: Says) -> None:
         self._docker = docker
@@ -112,12 +112,12 @@ class Work:
 
     async def identify(self, packed: object, bases: Sequence[str], *, needed: bool) -> str:
         """
-        Return the hash of all that decides what comes out.
+        Return the hash of all inputs of a build.
 
         Args:
-            packed: what describes what the build is sent.
+            packed: a description of the build's context.
             bases: the images that it begins with.
-            needed: whether they must be there; else the build itself says what is wrong.
+            needed: whether they must be there; else the build itself reports what is wrong.
         """
         identities = [await self._identity(image, needed=needed) for image in bases]
         return hashlib.sha256(json.dumps([packed, identities]).encode()).hexdigest()
@@ -131,7 +131,7 @@ class Work:
         tags: Sequence[str],
         arguments: Mapping[str, str] | None = None,
     ) -> BuiltImage:
-        """Build, with a Dockerfile's arguments, and tag and push what is not there yet."""
+        """Build, tag and push what is not there yet; return the image."""
         reference = f"{self._name}:{content[:HASH_DIGITS]}"
         there = await inspect_image(self._docker, reference) is not None
         digest = await self._published(reference) if push else None
@@ -147,14 +147,14 @@ class Work:
         return BuiltImage(self._module, reference, full, built, pushed)
 
     async def _identity(self, image: str, *, needed: bool) -> str:
-        """Give the ID of an image to build on; it is pulled first, or the same build would hash differently after."""
+        """Return the ID of an image to build on, after pulling it: else the same build would hash differently later."""
         found = await inspect_image(self._docker, image)
         if found is None:
             try:
                 await self._pull(image)
             except BuildError as error:
                 if not needed:
-                    return ""  # the build itself will say what is wrong with a Dockerfile
+                    return ""  # the build itself will report what is wrong with a Dockerfile
                 advice = "aioparcs image build makes aioparcs's own, --base and PARCS_BASE_IMAGE name another"
                 reason = f"its base image is not there; {advice}. {error.reason}"
                 raise BuildError(self._module, image, reason) from error
@@ -180,7 +180,7 @@ class Work:
             raise transcript.failure("the build ended without a result")
 
     async def _forget(self, image: str) -> bool:
-        """Remove an image that a cut build has made, and those below it without other use; tell whether it is gone."""
+        """Remove an image that a cancelled build has made, and its unused parents; return whether it is gone."""
         try:
             await self._docker.images.delete(image)
         except DockerError as error:
@@ -205,7 +205,7 @@ class Work:
         await self._follow(self._transcript(image), "images/create", params, headers)
 
     async def _add_tag(self, reference: str, tagged: str, digest: str | None) -> bool:
-        """Give the image one more tag, and push that if it is pushed at all; tell whether it was."""
+        """Add one more tag, and push it if the image is in the registry; return whether it was pushed."""
         if digest and await self._published(tagged) == digest:
             return False
         if await inspect_image(self._docker, reference) is None:  # only the registry has it

@@ -1,5 +1,5 @@
 """
-Install a module's packages while its image is built: ``install.py TARGET PIP_ARGUMENTS...``
+The installer of a module's packages while its image is built: ``install.py TARGET PIP_ARGUMENTS...``
 
 Runs in the image, with whatever Python is there; aioparcs itself never imports it. The image's own packages, aioparcs
 among them, are not installed again. ``TARGET/packages`` and ``TARGET/bin`` are all that it leaves.
@@ -17,7 +17,7 @@ OPTIONS = ("--no-cache-dir", "--no-input", "--disable-pip-version-check", "--no-
 
 
 def main(target: Path, *arguments: str) -> None:
-    """Install into the target what pip's arguments say; pip's failure is this program's."""
+    """Install packages into the target, by pip with these arguments; exit with pip's exit code if it fails."""
     wheels = HERE / "wheels"
     offline = ["--no-index", "--find-links", str(wheels)] if wheels.is_dir() else []
     with TemporaryDirectory() as prefix:
@@ -35,7 +35,7 @@ def main(target: Path, *arguments: str) -> None:
 
 
 def pip() -> list[str]:
-    """Tell how pip is run: the image's own, else the one that came along."""
+    """Return the arguments of Python that run pip: the image's own, else the one in the context."""
     if find_spec("pip"):
         return ["-m", "pip"]
     if not (HERE / "pip.zip").exists():

@@ -1,4 +1,4 @@
-"""What Docker tells while it builds, pulls and pushes, made into lines, into one short state, and into errors."""
+"""The transcript of a build, pull or push: Docker's messages, turned into lines, a short state, and errors."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Transcript:
     Follows one build, pull or push.
 
     Args:
-        module: whose image it is.
-        image: what it is called.
-        line: is told each line of output.
-        state: is told in a few words what goes on, whenever that changes.
+        module: the module whose image it is.
+        image: the image's name.
+        line: called with each line of output.
+        state: called with the current state in a few words, whenever it changes.
     """
 
     def __init__(self, module: str, image: str, line: Says, state: Says) -> None:
@@ -51,10 +51,10 @@ class Transcript:
 
     def take(self, message: dict[str, Any]) -> None:
         """
-        Take one message.
+        Handle one message.
 
         Raises:
-            BuildError: it is Docker's last one, and says what failed.
+            BuildError: it is an error, which is Docker's last message.
         """
         if "error" in message or "errorDetail" in message:
             detail = message.get("errorDetail") or {}
@@ -67,7 +67,7 @@ class Transcript:
             self._take_status(message)
 
     def failure(self, text: str) -> BuildError:
-        """Make the error of what Docker said, and of the step that it said it about."""
+        """Return the error for a message of Docker, with the step that it is about."""
         if self._rest:
             self._take_text("\n")
         code = _EXIT.search(text)
@@ -117,7 +117,7 @@ class Transcript:
 
 
 def _advice(text: str, image: str) -> str:
-    """Say what to do about what registries and Docker say most often."""
+    """Return advice for the most frequent errors of registries and Docker, else ""."""
     registry = image.partition("/")[0]
     said = text.lower()
     if "server gave http response to https client" in said:

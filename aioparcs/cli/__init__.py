@@ -168,7 +168,7 @@ def _interpreter(folder: Path, detail: Detail) -> str | None:
 
 
 def _refuse_arguments(arguments: list[str]) -> None:
-    """Raise a `Usage` for what stands behind the module: a runner's input are variables."""
+    """Raise a `Usage` for arguments after the module: a runner's input are variables."""
     if arguments:
         pairs = [f"-e {pair}" for pair in arguments if pair.partition("=")[1]]
         how = " ".join(pairs) if len(pairs) == len(arguments) else "-e NAME=VALUE"

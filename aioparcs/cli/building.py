@@ -1,4 +1,4 @@
-"""What ``aioparcs build`` does: images one after another, with one line that tells how far each is."""
+"""The work of ``aioparcs build``: images one after another, with one line for the state of each."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["BuildOptions", "build_all", "build_base_image"]
 
 class BuildOptions(NamedTuple):
     """
-    What the command line asks for, see `build`.
+    The options of the command line, see `build`.
 
     Attributes:
         registry: where images go, or None.
-        base: what they are built on, or None.
+        base: the image that they are built on, or None.
         push: whether they are pushed.
         wheels: the folder of wheels, or None.
         tag: one more tag, or None.
@@ -50,7 +50,7 @@ def build_all(folders: Sequence[Path], wishes: BuildOptions) -> Iterator[BuiltIm
         BuildError, ClusterError, SettingError: the first one that fails ends it.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    for folder in folders:  # the last one's mistake is told before the first is built
+    for folder in folders:  # a mistake in the last one is reported before the first is built
         check_request(folder.name, registry=wishes.registry, push=wishes.push, tag=wishes.tag)
     with asyncio.Runner() as runner:
         for folder in folders:
@@ -89,7 +89,7 @@ def build_base_image(python: str, registry: str | None, wheels: Path | None, *, 
 async def _shown(
     name: str, work: Callable[[Docker, Says, Says], Awaitable[BuiltImage]], verbose: bool, console: Console
 ) -> BuiltImage:
-    """Build an image on the leader; shows its output, or its state."""
+    """Build an image on the leader, and show its output, or its state."""
 
     def line(text: str) -> None:
         if verbose:
@@ -102,7 +102,7 @@ async def _shown(
 
 @contextmanager
 def _state(module: str, console: Console) -> Iterator[Says]:
-    """Keep one line at the foot of a terminal; elsewhere nothing is said until there is a result."""
+    """Show the state in one line at the foot of a terminal; elsewhere show nothing until there is a result."""
     if not console.is_terminal or console.is_dumb_terminal:
         yield lambda text: None
         return

@@ -1,4 +1,4 @@
-"""Ask the cluster from the command line: what goes wrong is one line and an exit code."""
+"""Commands that ask the cluster: their errors become one line and an exit code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run_command(question: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn what goes wrong in the block, or interrupts it, into one line and an exit code."""
+    """Turn errors and signals in the block into one line and an exit code."""
     try:
         with terminable():
             yield

@@ -1,4 +1,4 @@
-"""What the shell's completion offers."""
+"""The shell's completion of module names."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["modules_there", "runners_there"]
 
 
 def modules_there(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer the modules whose names begin so, else folders."""
+    """Return the modules whose names begin so, else a request for folders."""
     return _items(list(_there(context, incomplete)), incomplete)
 
 
 def runners_there(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer the modules whose names begin so and that can be run, else folders."""
+    """Return the modules whose names begin so and that can be run, else a request for folders."""
     return _items(runners(_there(context, incomplete)), incomplete)
 
 

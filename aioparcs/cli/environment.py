@@ -1,4 +1,4 @@
-"""The environment of a runner that requires packages: made as those of services are, and entered by this process."""
+"""The environment of a runner that requires packages: made like those of services, and entered by this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a runner's main.py in this process, as ``python main.py`` would."""
+"""The run of a runner's main.py in this process, as ``python main.py`` would run it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def execute(folder: Path) -> int:
     """
     Run ``main.py`` of a folder and return the exit code that it ends with.
 
-    What it raises is printed to stderr, without the frames of this package; so is that it never made a runner.
+    Its exception is printed to stderr, without the frames of this package; so is an error if it made no runner.
     """
     path = os.fspath(folder / "main.py")
     sys.argv[:] = [path]
@@ -49,7 +49,7 @@ def execute(folder: Path) -> int:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Turn SIGTERM into a SystemExit with code 143, so that what is open is closed; `run` has its own way."""
+    """Turn SIGTERM into a SystemExit with code 143, so that what is open is closed; `run` handles it itself."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit(EX_TERMINATED)

@@ -1,4 +1,4 @@
-"""The group of all commands: what is wrong with a command line it says as every part of aioparcs does."""
+"""The group of all commands, which prints errors in the format of all of aioparcs."""
 
 from __future__ import annotations
 

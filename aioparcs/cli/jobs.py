@@ -124,7 +124,7 @@ def _table(jobs: Iterable[SwarmJob]) -> Table:
 
 
 def _tree(job: SwarmJob) -> Tree:
-    """Draw who has started whom, a line for each container."""
+    """Return the tree of containers by the worker that has started them, a line for each."""
     tree = Tree(Text(f"{job.name}  {_state(job)}, {_age(time.time() - job.since)}, {_runner(job)}"))
     _grow(tree, job, None)
     return tree
@@ -140,7 +140,7 @@ def _grow(tree: Tree, job: SwarmJob, above: Container | None) -> None:
 
 
 def _span(workers: range) -> str:
-    """Write worker numbers: ``3``, or ``3-5``; "" if they are not known."""
+    """Return worker numbers as text: ``3``, or ``3-5``; "" if they are not known."""
     return f"{workers[0]}-{workers[-1]}" if len(workers) > 1 else "".join(map(str, workers))
 
 
@@ -170,7 +170,7 @@ def _state(job: SwarmJob) -> str:
 
 
 def _runner(job: SwarmJob) -> str:
-    """Say where the runner is."""
+    """Return where the runner is, as text."""
     if job.runner_service:
         node = f" on {job.runner.node}" if job.runner and job.runner.node else ""
         error = f": {job.runner.error}" if job.runner and job.runner.error else ""
@@ -207,7 +207,7 @@ async def _logs(name: str, follow: bool, number: int | None) -> None:
 
 
 def _printer(job: SwarmJob, number: int | None) -> tuple[str, int]:
-    """Tell the Swarm service and the slot whose log is meant."""
+    """Return the Swarm service and the slot whose log is meant."""
     if number is None:
         if job.runner_service:
             return job.runner_service["ID"], 1
@@ -250,7 +250,7 @@ async def _remove_orphans() -> None:
 
 
 async def _named(swarm: SwarmClient, names: Iterable[str]) -> list[SwarmJob]:
-    """Find jobs by their names, all of them before anything is done to one."""
+    """Return jobs by their names; raise a `Usage` if one is missing, before anything is done to another."""
     from aioparcs.swarm.jobs.jobs import find_jobs
 
     there = {job.name: job for job in await find_jobs(swarm)}

@@ -1,4 +1,4 @@
-"""Where the module that a command line names is, and which ones there are instead."""
+"""The search for the module that a command line names, with suggestions if it is missing."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _SERVES = re.compile(rb"^\s*(aioparcs\.)?serve\(", re.MULTILINE)
 
 
 class Usage(click.ClickException):
-    """Say in one line what is wrong with the command line; the exit code is 2."""
+    """An error in the command line, printed in one line; the exit code is 2."""
 
     exit_code = 2
 
 
 def roots(modules: str | None) -> list[Path]:
     """
-    List the folders that module names are looked up in.
+    Return the folders that module names are looked up in.
 
     Args:
         modules: the value of ``--modules``. None stands for ``PARCS_MODULES`` of the environment or, without it,
@@ -41,7 +41,7 @@ def roots(modules: str | None) -> list[Path]:
 
 def find(name: str, folders: Sequence[Path], *, runner: bool = False) -> Path:
     """
-    Find a module's folder.
+    Return a module's folder.
 
     Args:
         name: a module's name, a folder with a ``main.py``, or that file itself.
@@ -71,7 +71,7 @@ def find(name: str, folders: Sequence[Path], *, runner: bool = False) -> Path:
 
 
 def runners(there: Mapping[str, Path]) -> list[str]:
-    """List the modules, of some by name, that can be run: those whose ``main.py`` doesn't call ``serve``."""
+    """Return the names of those modules that can be run: their ``main.py`` doesn't call ``serve``."""
     return sorted(name for name, folder in there.items() if not _SERVES.search((folder / MAIN).read_bytes()))
 
 

@@ -1,4 +1,4 @@
-"""What ``aioparcs run --on swarm`` does: build, submit, follow, clean up."""
+"""The steps of ``aioparcs run --on swarm``: build, submit, follow, clean up."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ __all__ = ["RunRequest", "modules_named", "submit"]
 _FLAGS = {Detail.QUIET: ("-q",), Detail.NORMAL: (), Detail.VERBOSE: ("-v",)}
 _LONGEST_PATH = 4096
 _WORD = re.compile(r"[\w.-]+")
-# What this program's environment says of the cluster, the runner on it should know too.
+# Variables about the cluster, which the runner gets from this program's environment.
 _PASSED_ON = ("PARCS_REGISTRY", "PARCS_NETWORK")
 
 
 class RunRequest(NamedTuple):
     """
-    What the command line asks for.
+    The request of the command line.
 
     Attributes:
         runner: the runner's folder, or an image.
-        folders: where its services' folders are.
+        folders: the folders that hold its services' folders.
         variables: its environment.
-        detail: how much is said.
+        detail: how much is printed.
         detach: don't wait for its end.
     """
 
@@ -60,7 +60,7 @@ class RunRequest(NamedTuple):
 
 def submit(order: RunRequest) -> int:
     """
-    Run a runner on the Swarm; returns its exit code.
+    Run a runner on the Swarm, and return its exit code.
 
     Ctrl-C and SIGTERM end the runner gracefully, wherever it is.
 
@@ -86,14 +86,14 @@ def submit(order: RunRequest) -> int:
 
 def modules_named(runner: Path, folders: list[Path], variables: Mapping[str, str]) -> dict[str, Path]:
     """
-    Find the modules that a run may start.
+    Return the modules that a run may start, by name.
 
     Their names, or paths, stand as texts in the runner's program, or in those of modules that are named so, or are
     words in the values of its variables. Others are refused when they are started.
 
     Args:
         runner: the runner's folder.
-        folders: where modules are.
+        folders: the folders that hold modules.
         variables: the runner's environment.
 
     Raises:
@@ -117,7 +117,7 @@ def modules_named(runner: Path, folders: list[Path], variables: Mapping[str, str
 
 
 def _at(runner: Path, text: str) -> Path | None:
-    """Find the module that a text leads to, if it is a path: as the runner understands it, which runs in its folder."""
+    """Return the module's folder if a text is a path to one, relative to the runner's folder, else None."""
     if not text.startswith(("./", "../", "/")) or "\0" in text or len(text) > _LONGEST_PATH:
         return None
     folder = Path(os.path.normpath(runner / text))
@@ -130,7 +130,7 @@ def _texts(folder: Path) -> set[str]:
         try:
             tree = ast.parse(file.read_bytes())
         except (SyntaxError, ValueError):
-            continue  # whoever runs it is told
+            continue  # running it reports the error
         texts |= {
             node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
@@ -174,7 +174,7 @@ async def _submit(order: RunRequest) -> int:
 
 
 async def _sweep(swarm: SwarmClient, order: RunRequest) -> None:
-    """Remove what dead runners have left; that it fails is no reason not to run."""
+    """Remove what dead runners have left; a failure is printed, and the run goes on."""
     try:
         for job in await sweep(swarm):
             _say(order, f"removed what was left of job {job}")
@@ -183,7 +183,7 @@ async def _sweep(swarm: SwarmClient, order: RunRequest) -> None:
 
 
 async def _build(swarm: SwarmClient, order: RunRequest) -> tuple[str, dict[str, str]]:
-    """Build and push what has changed; returns the runner's image, and those of modules by name."""
+    """Build and push what has changed; return the runner's image, and those of modules by name."""
     if isinstance(order.runner, str):
         return order.runner, {}
     try:
@@ -202,7 +202,7 @@ async def _build(swarm: SwarmClient, order: RunRequest) -> tuple[str, dict[str, 
 
 
 def _may_start(images: Mapping[str, str]) -> tuple[str, ...]:
-    """Name the images whose registries the runner must be able to use: those built, and any in its own registry."""
+    """Return the images whose registries the runner must be able to use: those built, and any in its own registry."""
     registry = registry_address(None)
     return (*images.values(), *([f"{registry}/any"] if registry else []))
 
@@ -215,7 +215,7 @@ async def _follow(service: RunnerService) -> None:
 
 
 async def _clean_up(swarm: SwarmClient, job: str, order: RunRequest) -> None:
-    """Leave nothing of the job; what can't be removed is told, and is no reason to forget the runner's exit code."""
+    """Remove all of the job; a failure is printed, and doesn't change the exit code."""
     try:
         await remove_job(swarm, job)
     except ClusterError as error:

@@ -1,4 +1,4 @@
-"""What ``aioparcs new`` writes."""
+"""The project that ``aioparcs new`` writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIX = ".in"
 
 
 def why_no_project(name: str) -> str | None:
-    """Say why a new folder can't be called so, or None."""
+    """Return why a new folder can't have this name, or None."""
     last = os.path.basename(os.path.abspath(name))
     if not name.strip() or last != last.strip():
         return "it is blank, or has a blank at an end"
@@ -45,7 +45,7 @@ def copy_to(folder: Path) -> None:
 
 
 def command_line(*arguments: str) -> str:
-    """Write a command for the shell that calls this program in the way in which it was called."""
+    """Return a command for the shell that calls this program in the way in which it was called."""
     script = sys.argv[0]
     if os.path.basename(script) == "__main__.py":
         program = [sys.orig_argv[0], "-m", "aioparcs"]

@@ -1,4 +1,4 @@
-"""The engine of this machine: launchers are its processes, and no Docker is needed."""
+"""The local engine: launchers are processes of this machine, and no Docker is needed."""
 
 from aioparcs.local.engine import LocalEngine
 

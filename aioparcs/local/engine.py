@@ -1,4 +1,4 @@
-"""The local engine: one launcher for each module, environment and interpreter."""
+"""The local engine, with one launcher process for each module, environment and interpreter."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class LocalEngine:
     """
     Runs launchers as processes of this machine.
 
-    Sockets are in the abstract namespace, the token goes through a pipe, and each process is tied to the
-    runner's life by the kernel: whatever happens, no file and no process stays behind.
+    Sockets are in the abstract namespace, the token goes through a pipe, and the kernel kills each process when the
+    runner ends: whatever happens, no file and no process stays behind.
 
     Args:
         modules: the folders that hold modules; see `module_folders` for the default.
@@ -56,15 +56,15 @@ class LocalEngine:
         return await listen(Address("unix", "@"), on_connect, tls=tls)
 
     async def open(self, job: Job) -> None:
-        """Begin a job."""
+        """Store the job whose workers are to be started."""
         self._job = job
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         """
-        Have workers placed: by a launcher that runs already, or a new one.
+        Place workers with a launcher that runs already, or with a new one.
 
         Raises:
-            StartError: there is no such module, its requirements can't be installed, or a limit can't be kept.
+            StartError: there is no such module, its requirements can't be installed, or a limit can't be enforced.
         """
         folder = find_module(spec.module, self._folders, spec.folder)
         _check_limits(spec)
@@ -81,7 +81,7 @@ class LocalEngine:
         return WorkerGroup(spec, first, count, (placement,))
 
     async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
-        """Tell what becomes of the group's launchers."""
+        """Yield the states of the group's launcher: that it runs, then how it ended."""
         (placement,) = group.placements
         slot = placement.launcher
         yield LauncherState(slot, "running")
@@ -92,7 +92,7 @@ class LocalEngine:
         del self._processes[slot]
 
     async def address(self, launcher: int) -> Address:
-        """Tell where a service of the original PARCS listens."""
+        """Return the address that a service of the original PARCS listens on."""
         return Address("tcp", "127.0.0.1", _V1_PORT)
 
     def look(self) -> None:
@@ -105,12 +105,12 @@ class LocalEngine:
                 process.kill()
 
     async def release(self, group: WorkerGroup) -> None:
-        """End launchers that will get no more workers; the others are kept, with what they have loaded."""
+        """Release the group's launcher: it is ended if it will get no more workers, else kept with its code loaded."""
         for placement in group.placements:
             self._launchers.release(placement.launcher, group.first)
 
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
-        """The last lines that a launcher itself printed."""
+        """Return the last lines that a launcher itself printed."""
         return self._processes[launcher].last
 
     async def aclose(self) -> None:
@@ -123,7 +123,7 @@ class LocalEngine:
         await asyncio.gather(*(process.wait(deadlines.LAUNCHER_EXIT) for process in self._processes.values()))
 
     def _launcher(self, spec: WorkerSpec, folder: Path, python: str, marks: Marks) -> int:
-        """Return the slot of the launcher to ask, after starting it if there is none that runs the code as it is."""
+        """Return the slot of a launcher that runs the code as it is on disk; start one if there is none."""
         key = (folder, tuple(sorted(spec.env.items())), python)
         slot = self._launchers.find(key, marks)
         if slot is not None:
@@ -158,10 +158,10 @@ class LocalEngine:
 
     def _spawn(self, spec: WorkerSpec, folder: Path, python: str, report: int | None) -> int:
         """
-        Start a launcher; returns its slot.
+        Start a launcher, and return its slot.
 
         Args:
-            spec: what is to run.
+            spec: the workers' specification.
             folder: the module.
             python: the interpreter.
             report: see `Sources`; None for a service of the original PARCS, which is no launcher.
@@ -187,7 +187,7 @@ class LocalEngine:
 
 
 def _inheritance(home: RunnerEndpoint, report: int) -> tuple[list[int], dict[str, str]]:
-    """Make what a launcher inherits: descriptors, and the variables that tell of them and of the runner."""
+    """Return the descriptors that a launcher inherits, and the variables that name them and the runner."""
     token = pass_token(home.token)
     try:
         copy = os.dup(report)
@@ -198,7 +198,7 @@ def _inheritance(home: RunnerEndpoint, report: int) -> tuple[list[int], dict[str
 
 
 def _check_limits(spec: WorkerSpec) -> None:
-    """Refuse what Linux doesn't enforce for an ordinary user."""
+    """Raise a StartError for limits that Linux doesn't enforce for an ordinary user."""
     available = len(os.sched_getaffinity(0))
     if spec.cpus is not None and (spec.cpus != int(spec.cpus) or spec.cpus > available):
         raise StartError(
@@ -213,7 +213,7 @@ def _check_limits(spec: WorkerSpec) -> None:
 
 
 def _flags() -> list[str]:
-    """Give the options of this interpreter, such as ``-O`` and ``-X dev``: its workers run with the same ones."""
+    """Return the options of this interpreter, such as ``-O`` and ``-X dev``: its workers run with the same ones."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
     return flags
 

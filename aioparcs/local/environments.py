@@ -1,5 +1,5 @@
 """
-A virtual environment for each set of requirements, made once and kept.
+The virtual environments of modules, one for each set of requirements, made once and kept.
 
 They are in ``$XDG_CACHE_HOME/aioparcs`` (``~/.cache/aioparcs``), one for each interpreter and list of
 requirements. What a module doesn't ask for itself comes from the runner's own packages, and aioparcs always does:
@@ -50,7 +50,7 @@ class Environments:
 
     async def interpreter(self, folder: Path, observer: Observer) -> str:
         """
-        Tell the Python that runs a module, after making its environment if there is none yet.
+        Return the Python that runs a module, after making its environment if there is none yet.
 
         Cancelling it leaves no half-made environment in use.
 
@@ -72,12 +72,12 @@ class Environments:
         return str(_python(home))
 
     async def aclose(self) -> None:
-        """Make no more; whoever waits for one is told."""
+        """Kill the installers that run; calls that wait for them raise a StartError."""
         self._closed = True
         await asyncio.gather(*(step.wait(0) for step in self._steps))
 
     async def _provide(self, folder: Path, home: Path, needed: Requirements, observer: Observer) -> None:
-        """Make an environment, or wait for whoever makes it already; what failed for one fails for all who waited."""
+        """Create an environment, or wait for a call that creates it already, and raise the same error if that fails."""
         before = self._failed.get(home)
         async with self._locks.setdefault(home, asyncio.Lock()), _lock(home):
             if _is_whole(home):
@@ -136,7 +136,7 @@ class Environments:
         """
         if self._closed:
             raise StartError(folder.name, "its runner has ended")
-        # What the runner imports from elsewhere is nothing that was installed, for pip to build on.
+        # pip must not count packages on the runner's PYTHONPATH as installed.
         environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", *_MOVING)}
         process = Process(command, folder, {**environ, **variables}, keep=keep)
         self._steps.add(process)
@@ -174,7 +174,7 @@ def _cache(module: str) -> Path:
 
 
 def _is_whole(home: Path) -> bool:
-    """Tell whether an environment was made, and nothing of it is missing."""
+    """Return whether an environment was made completely, and nothing of it is missing."""
     try:
         parts = (home / _COMPLETE).read_text().splitlines()
     except (FileNotFoundError, NotADirectoryError):
@@ -183,7 +183,7 @@ def _is_whole(home: Path) -> bool:
 
 
 def _complete(module: str, home: Path, needed: Requirements) -> None:
-    """Write down what an environment consists of, for `_is_whole`."""
+    """Write the list of an environment's parts, for `_is_whole`."""
     packages = sorted(_packages(home).glob("*.*-info"))
     plain = [name for name in needed.names if not name.startswith(("-", "aioparcs")) and ";" not in name]
     if plain and len(packages) == 1:  # what claims to be aioparcs
@@ -198,7 +198,7 @@ def _python(home: Path) -> Path:
 
 @asynccontextmanager
 async def _lock(home: Path) -> AsyncIterator[None]:
-    """Let one job at a time make an environment; the others wait for it."""
+    """Hold an environment's lock, so that one job at a time makes it; others wait."""
     home.parent.mkdir(parents=True, exist_ok=True)
     with home.with_suffix(".lock").open("w") as file:
         while True:
@@ -206,7 +206,7 @@ async def _lock(home: Path) -> AsyncIterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                await asyncio.sleep(0.1)  # the kernel tells nobody when a lock is free, except who blocks
+                await asyncio.sleep(0.1)  # flock() reports a free lock only to a caller that blocks
         yield
 
 
@@ -215,14 +215,14 @@ def _packages(home: Path) -> Path:
 
 
 def _claim_aioparcs(home: Path) -> None:
-    """Tell the installer that aioparcs is there, so that it fetches no other one for who requires it."""
+    """Register aioparcs as installed, so that pip fetches no other version for a package that requires it."""
     metadata = _packages(home) / f"aioparcs-{VERSION}.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: aioparcs\nVersion: {VERSION}\n")
 
 
 def _borrow_packages(home: Path) -> None:
-    """Add the runner's packages; last, for an installer that saw them would count them as its own."""
+    """Add the runner's packages; last, since pip would take them for the environment's own."""
     borrowed = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
     lines = [f"import site; site.addsitedir({path!r})\n" for path in borrowed]
     (_packages(home) / _BORROWED).write_text("".join(lines))

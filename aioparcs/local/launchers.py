@@ -1,4 +1,4 @@
-"""The launchers of one job: which one the next workers come from, and which ones nobody needs any more."""
+"""The launchers of one job: the choice of one for the next workers, and the end of those not needed any more."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Launchers:
         self._current: dict[Key, int] = {}  # the one to ask for more workers; the one that was asked last comes last
 
     def add(self, slot: int, launcher: Launcher) -> None:
-        """Take a new launcher, which is asked for workers from now on."""
+        """Add a new launcher, which is asked for workers from now on."""
         self._all[slot] = launcher
         self._current[launcher.key] = slot
 
@@ -66,11 +66,11 @@ class Launchers:
         return sum(len(one.groups) for slot, one in self._all.items() if one.key == key and slot != current)
 
     def occupy(self, slot: int, group: int) -> None:
-        """Take note that a launcher has workers."""
+        """Record that a launcher has workers."""
         self._all[slot].groups.add(group)
 
     def release(self, slot: int, group: int) -> None:
-        """Take note that a group's workers have ended; end launchers that nobody needs."""
+        """Record that a group's workers have ended, and end launchers that are not needed any more."""
         launcher = self._all.get(slot)
         if launcher is None:
             return
@@ -83,7 +83,7 @@ class Launchers:
             self._end_if_idle(self._all[other])
 
     def forget(self, slot: int) -> None:
-        """Let go of a launcher whose process has ended."""
+        """Remove a launcher whose process has ended."""
         launcher = self._all.pop(slot, None)
         if launcher:
             launcher.sources.close()
@@ -91,7 +91,7 @@ class Launchers:
                 del self._current[launcher.key]
 
     def close(self) -> None:
-        """Let go of all; those that are still loading their main.py, and would find no runner, are killed."""
+        """Remove all launchers; kill those that are still loading their main.py and would find no runner."""
         for slot, launcher in list(self._all.items()):
             if launcher.sources.are_loading:
                 launcher.process.kill()

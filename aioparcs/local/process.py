@@ -19,14 +19,14 @@ _LARGEST_PIPE = 1 << 20
 
 class Process:
     """
-    A command in a session of its own, tied to this process's life.
+    A command in a session of its own, which the kernel kills when this process ends.
 
     Args:
         command: what to run, and its arguments.
         folder: where it runs.
         environ: its whole environment.
         inherit: descriptors that it inherits; they are closed here.
-        keep: how many of its last lines are remembered.
+        keep: how many of its last lines are kept.
         on_line: called with each line that it prints.
 
     Attributes:
@@ -84,7 +84,7 @@ class Process:
         return tuple(self._lines.last)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End it by a signal, and with it, by their parent-death signal, its workers."""
+        """Send it a signal; when it ends, its workers are killed by their parent-death signal."""
         if not self.exited.done():
             os.kill(self._process.pid, number)  # send_signal() would reap it, behind the back of `_reap`
 
@@ -97,7 +97,7 @@ class Process:
         await asyncio.shield(self.exited)
 
     def _read(self) -> int:
-        """Take what it printed; returns how many bytes came."""
+        """Read its output; return the number of bytes."""
         try:
             data = os.read(self._pipe.fileno(), 65536)
         except BlockingIOError:
@@ -127,7 +127,7 @@ class Process:
             self._clear(self._loop.time() + PATIENCE)
 
     def _clear(self, until: float) -> None:
-        """Kill what it has left in its session; a process that doesn't show yet what it is isn't waited for here."""
+        """Kill what it has left in its session; call itself again while a process can't be identified yet."""
         patient = self._loop.time() < until
         unclear = [group for group in groups_of(self._process.pid) if kill_remains(group, patient=patient)]
         if unclear:
@@ -136,7 +136,7 @@ class Process:
             self._bury()
 
     def _bury(self) -> None:
-        """Fetch the exit code, at the last: until then the number of its session is nobody else's."""
+        """Read the exit code, as the last step: until then no other process can get the number of its session."""
         self.exited.set_result(self._process.wait())
 
 

@@ -1,4 +1,4 @@
-"""Whether the Python code that a launcher has loaded is still what is on disk."""
+"""The Python files that a launcher has loaded, compared with those on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Marks = dict[str, _Mark]
 
 
 class _Folder(NamedTuple):
-    """What a folder held when it was modified last: its Python files, and the folders in it."""
+    """A folder as of its last modification: its Python files, and the folders in it."""
 
     modified: int
     files: list[str]
@@ -35,7 +35,7 @@ class Tree:
         self._next: asyncio.Task[Marks] | None = None
 
     async def marks(self) -> Marks:
-        """Return how each file is now; all who ask in one turn of the loop share a look, which begins after that."""
+        """Return the mark of each file now; calls in one turn of the loop share one walk, which begins after it."""
         if self._next is None:
             self._next = asyncio.ensure_future(self._walk())
         return await asyncio.shield(self._next)
@@ -66,10 +66,10 @@ class Tree:
 
 class Sources:
     """
-    The Python code of one launcher: the module's folder, and what else `serve` reports to have been loaded.
+    The Python code of one launcher: the module's folder, and the other files that `serve` reports as loaded.
 
     Args:
-        marks: how the files in the module's folder are when it is started.
+        marks: the marks of the files in the module's folder when it is started.
 
     Attributes:
         report: the descriptor that the launcher writes its report to; the launcher gets a copy.
@@ -88,7 +88,7 @@ class Sources:
         return self.report >= 0
 
     def have_changed(self, marks: Marks) -> bool:
-        """Tell whether a launcher that is started now, when the folder's files are so, would load other code."""
+        """Return whether a launcher started now would load other code, given the marks of the folder's files."""
         if not self.are_loading and any(_mark(file) != mark for file, mark in self._elsewhere.items()):
             return True
         return marks != self._marks

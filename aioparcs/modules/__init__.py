@@ -1,4 +1,4 @@
-"""Modules: where they are found, what they require, and how their images are called."""
+"""Modules: their folders, their requirements, and the names of their images."""
 
 from aioparcs.modules.find import find_module, find_modules, module_folders
 

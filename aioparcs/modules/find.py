@@ -1,4 +1,4 @@
-"""Where modules are."""
+"""The search for modules in folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["find_module", "find_modules", "module_folders"]
 
 def module_folders() -> list[Path]:
     """
-    Tell where modules are looked for.
+    Return the folders that are searched for modules.
 
     The folders in ``PARCS_MODULES``. Without it, the folder of the running program and the one above: first the one
     above if the program is a ``main.py``, which has the other modules' folders beside its own. A program without a
@@ -34,7 +34,7 @@ def module_folders() -> list[Path]:
 
 
 def _program() -> Path | None:
-    """Find the file of the user's own program."""
+    """Return the file of the user's own program, or None."""
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     if not main:
         return None
@@ -47,7 +47,7 @@ def _program() -> Path | None:
 
 
 def find_modules(folders: Iterable[Path]) -> dict[str, Path]:
-    """Find the modules of some folders: folders with a ``main.py``, by name; the first of a name counts."""
+    """Return the modules of some folders, by name: folders with a ``main.py``; the first of a name counts."""
     found: dict[str, Path] = {}
     for folder in folders:
         for main in sorted(folder.glob("*/main.py")):
@@ -57,15 +57,15 @@ def find_modules(folders: Iterable[Path]) -> dict[str, Path]:
 
 def find_module(name: str, folders: list[Path], folder: str = "") -> Path:
     """
-    Find one module.
+    Return the folder of one module.
 
     Args:
-        name: what it is called.
+        name: its name.
         folders: the folders that hold modules.
-        folder: where it is, if its user has said so.
+        folder: its folder, if the user has named one.
 
     Raises:
-        StartError: it is not there; lists the modules that there are.
+        StartError: it is not there; the message lists the modules that are.
     """
     if folder:
         if not os.path.isfile(os.path.join(folder, "main.py")):

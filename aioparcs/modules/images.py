@@ -1,4 +1,4 @@
-"""What images are called, and what they are called after: arguments first, then the environment."""
+"""The names of images, and the registry, base image and wheels from arguments or else the environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 def registry_address(registry: str | None) -> str:
     """
-    Tell the registry, ``host:port`` with or without a path; "" if there is none.
+    Return the registry, ``host:port`` with or without a path; "" if there is none.
 
     Args:
         registry: None for ``PARCS_REGISTRY`` of the environment.
@@ -33,7 +33,7 @@ def registry_address(registry: str | None) -> str:
 
 def image_name(module: str, registry: str | None = None) -> str:
     """
-    Tell the image of a module, without a tag: ``registry/module``.
+    Return the image of a module, without a tag: ``registry/module``.
 
     Raises:
         SettingError: Docker allows no image of that name.
@@ -47,7 +47,7 @@ def image_name(module: str, registry: str | None = None) -> str:
 
 
 def base_image(registry: str | None = None, base: str | None = None) -> str:
-    """Tell the image that modules are built on: ``base``, else ``PARCS_BASE_IMAGE``, else this version's own."""
+    """Return the image that modules are built on: ``base``, else ``PARCS_BASE_IMAGE``, else this version's own."""
     address = registry_address(registry)
     own = f"{address}/aioparcs/python:{VERSION}" if address else f"aioparcs/python:{VERSION}"
     return base or os.environ.get("PARCS_BASE_IMAGE") or own
@@ -55,7 +55,7 @@ def base_image(registry: str | None = None, base: str | None = None) -> str:
 
 def wheel_folder(wheels: Path | None) -> Path | None:
     """
-    Tell the folder of wheels that packages are installed from: ``wheels``, else ``PARCS_WHEELS``, else none.
+    Return the folder of wheels that packages are installed from: ``wheels``, else ``PARCS_WHEELS``, else None.
 
     Raises:
         SettingError: there is no such folder.
@@ -69,10 +69,10 @@ def wheel_folder(wheels: Path | None) -> Path | None:
 
 def check_request(module: str, *, registry: str | None, push: bool, tag: str | None) -> None:
     """
-    Let pass what can be asked for; nothing is connected.
+    Check the names in a request to build an image; nothing is connected.
 
     Raises:
-        SettingError: the module, the registry or the tag can't be called so, or a push has nowhere to go.
+        SettingError: the name of the module, registry or tag is invalid, or there is no registry to push to.
     """
     image_name(module, registry)
     if push and not registry_address(registry):

@@ -1,4 +1,4 @@
-"""What a module needs: its ``requirements.txt``, or the PEP 723 block of its ``main.py``."""
+"""The requirements of a module: its ``requirements.txt``, or the PEP 723 block of its ``main.py``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Requirements", "read_requirements"]
 # The block of inline script metadata, and the expression for it, that PEP 723 defines.
 _SCRIPT = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 _CLAUSE = re.compile(r"\s*(~=|==|!=|<=|>=|<|>)\s*(\d+(?:\.\d+)*)(\.\*)?\s*")
-# How pip finds out how a requirements file is encoded, parts of it that are comments, and variables in it.
+# pip's rules for the encoding, the comments and the variables of a requirements file.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16: it begins alike
@@ -37,11 +37,11 @@ _BUILT = {"build", "dist", "__pycache__"}
 
 class Requirements(NamedTuple):
     """
-    What a module needs.
+    The requirements of a module.
 
     Attributes:
-        names: the requirements, for people.
-        arguments: what ``pip install`` gets to install them, in the module's folder.
+        names: the requirements, for messages.
+        arguments: the arguments of ``pip install`` that install them, in the module's folder.
         content: all that decides what gets installed.
     """
 
@@ -52,11 +52,11 @@ class Requirements(NamedTuple):
 
 def read_requirements(folder: Path, *, python: tuple[int, ...] | None = sys.version_info[:3]) -> Requirements:
     """
-    Read what a module needs.
+    Read the requirements of a module.
 
     Args:
         folder: the module.
-        python: the version of the Python that will run it, None if nobody knows yet.
+        python: the version of the Python that will run it, None if it is not known yet.
 
     Raises:
         StartError: it can't be read, or the module wants another Python than that.
@@ -122,7 +122,7 @@ def _accepts(here: tuple[int, ...], operator: str, text: str, wildcard: str | No
 
 
 def _lines(file: Path, folder: Path) -> list[str]:
-    """Read a requirements file's lines as pip does: continued lines are one, and comments are left out."""
+    """Return a requirements file's lines as pip reads them: continued lines are joined, and comments are left out."""
     try:
         text = _decode(file.read_bytes())
     except (OSError, UnicodeError, LookupError) as error:
@@ -145,7 +145,7 @@ def _decode(data: bytes) -> str:
 
 
 def _contents(file: Path, folder: Path, seen: set[Path]) -> Iterator[str]:
-    """Give the content of a requirements file, of those that it includes, and of the packages here that it names."""
+    """Yield the lines of a requirements file and of those that it includes, and the files of local packages in it."""
     if file in seen:
         return
     seen.add(file)
@@ -159,7 +159,7 @@ def _contents(file: Path, folder: Path, seen: set[Path]) -> Iterator[str]:
 
 
 def _local(requirement: str, folder: Path) -> Iterator[str]:
-    """If a requirement is a file or a folder here, tell which, and what would change if it did."""
+    """Yield the files of a requirement that is a local file or folder, each with its size and modification time."""
     target = re.split(r"[\s=]", requirement.split(";")[0].strip())[-1].split("[")[0].removeprefix("file:")
     path = folder / target
     if "/" not in target and not target.endswith((".whl", ".zip", ".gz")) and target not in (".", ".."):

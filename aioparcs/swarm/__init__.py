@@ -1,4 +1,4 @@
-"""The engine of a Docker Swarm, and how its leader is reached."""
+"""The engine of a Docker Swarm, and the client of its leader."""
 
 from aioparcs.swarm.docker.client import SwarmClient, open_swarm
 from aioparcs.swarm.docker.endpoint import open_docker

@@ -1,1 +1,1 @@
-"""Docker's API: the one place that speaks to it."""
+"""The client of Docker's API, for all of the Swarm's code."""

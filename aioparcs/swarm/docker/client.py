@@ -1,5 +1,5 @@
 """
-What a job asks of the Docker API: the calls of the Swarm, with their errors made this package's own.
+The client of a Swarm's leader: the calls of the Docker API that jobs use, with errors of this package.
 
 All that aiodocker has no public method for is here, and nothing of a job's rules.
 """
@@ -34,7 +34,7 @@ _DIGEST = aiohttp.ClientTimeout(total=30)  # a registry that doesn't answer
 
 class SwarmClient:
     """
-    A Swarm's leader, as a job sees it.
+    The client of a Swarm's leader.
 
     Every method raises `ClusterError` when the leader can't be reached or refuses.
 
@@ -55,16 +55,16 @@ class SwarmClient:
     # The cluster
 
     async def info(self) -> Record:
-        """Tell what the leader says of itself and of its Swarm."""
+        """Return the leader's description of itself and of its Swarm."""
         with self._asking():
             return await self.docker.system.info()
 
     async def check_manager(self) -> Record:
         """
-        Tell what the leader says of itself, if it is a manager of a Swarm.
+        Return the leader's description of itself, if it is a manager of a Swarm.
 
         Raises:
-            ClusterError: it is not; says which node is.
+            ClusterError: it is not; the message names the managers that it knows.
         """
         info = await self.info()
         swarm = info["Swarm"]
@@ -78,30 +78,30 @@ class SwarmClient:
         raise ClusterError(self.leader.shown, f"{info['Name']} is not part of a Swarm", advice)
 
     async def nodes(self) -> list[Record]:
-        """List the nodes."""
+        """Return the nodes."""
         with self._asking():
             return list(await self.docker.nodes.list())
 
     async def network(self, name: str) -> Record | None:
-        """Describe a network; None if there is none of that name."""
+        """Return the network of that name, or None."""
         with self._asking():
             found = await self.docker.networks.list(filters={"name": [name]})
         exact = [one for one in found if one["Name"] == name]  # the filter takes parts of names too
         return exact[0] if exact else None
 
     async def networks(self) -> list[Record]:
-        """List the networks that the leader knows: those of the Swarm, and its own."""
+        """Return the networks that the leader knows: those of the Swarm, and its own."""
         with self._asking():
             return list(await self.docker.networks.list())
 
     async def create_network(self, spec: Record) -> None:
-        """Make a network."""
+        """Create a network."""
         with self._asking():
             await self.docker.networks.create(dict(spec))
 
     async def digest(self, image: str, headers: Mapping[str, str]) -> str:
         """
-        Ask an image's registry, through the leader, for its digest.
+        Return an image's digest, which the leader asks its registry for.
 
         Raises:
             ClusterError: it isn't there, or the registry can't be asked.
@@ -111,7 +111,7 @@ class SwarmClient:
         return str(found["Descriptor"]["digest"])
 
     async def has_image(self, image: str) -> bool:
-        """Tell whether the leader itself has an image."""
+        """Return whether the leader itself has an image."""
         found = False
         with self._asking(absent=True):
             await self.docker.images.inspect(image)
@@ -122,7 +122,7 @@ class SwarmClient:
 
     async def create_service(self, spec: Record, headers: Mapping[str, str]) -> str:
         """
-        Make a Swarm service; returns its ID.
+        Create a Swarm service, and return its ID.
 
         Its name makes it safe to ask again when no answer came: the service may exist all the same.
         """
@@ -143,7 +143,7 @@ class SwarmClient:
         raise AssertionError("the last try returns or raises")
 
     async def services(self, job: str | None = None) -> list[Record]:
-        """List the Swarm services of one job, or of all."""
+        """Return the Swarm services of one job, or of all."""
         with self._asking():
             return list(await self.docker.services.list(filters={"label": _label(job)}))
 
@@ -163,23 +163,23 @@ class SwarmClient:
     # Tasks
 
     async def tasks(self, job: str | None = None) -> list[Record]:
-        """List the tasks of one job's services, or of all jobs'; a removed service's are there until they end."""
+        """Return the tasks of one job's services, or of all jobs'; a removed service's are there until they end."""
         with self._asking():
             return list(await self.docker.tasks.list(filters={"label": _label(job)}))
 
     async def reachable_tasks(self, job: str) -> list[Record]:
-        """List a job's tasks without those on nodes that are down: nobody can tell when these end."""
+        """Return a job's tasks without those on nodes that are down: the end of these can't be seen."""
         tasks = await self.tasks(job)
         down = {node["ID"] for node in await self.nodes() if node["Status"]["State"] != "ready"} if tasks else set()
         return [task for task in tasks if task.get("NodeID") not in down]
 
     async def all_tasks(self) -> list[Record]:
-        """List every task that is meant to run, whoever's it is."""
+        """Return every task that is meant to run, also those of other programs."""
         with self._asking():
             return list(await self.docker.tasks.list(filters={"desired-state": ["running"]}))
 
     async def containers(self, job: str, role: str | None = None) -> list[Record]:
-        """List the containers of a job that the leader itself has, running or not: of all, or of one role."""
+        """Return a job's containers on the leader itself, running or not: all, or those of one role."""
         labels = [*_label(job), *([f"{ROLE}={role}"] if role else [])]
         with self._asking():
             found = await self.docker.containers.list(all=True, filters=json.dumps({"label": labels}))
@@ -187,7 +187,7 @@ class SwarmClient:
 
     async def container_lines(self, task: str, *, since: int = 0, tail: str = "all") -> list[LogLine]:
         """
-        Fetch what a task has printed, in order; nothing if it is gone.
+        Return the lines that a task has printed, in order; none if it is gone.
 
         Docker may never end its answer, when a node is down: after five seconds of silence what has come counts.
 
@@ -211,12 +211,12 @@ class SwarmClient:
     # Secrets
 
     async def create_secret(self, name: str, text: str, labels: Mapping[str, str]) -> str:
-        """Make a secret; returns its ID."""
+        """Create a secret, and return its ID."""
         with self._asking():
             return str((await self.docker.secrets.create(name, text, labels=labels))["ID"])
 
     async def secrets(self, job: str | None = None) -> list[Record]:
-        """List the secrets of one job, or of all."""
+        """Return the secrets of one job, or of all."""
         with self._asking():
             return list(await self.docker.secrets.list(filters={"label": _label(job)}))
 
@@ -227,7 +227,7 @@ class SwarmClient:
 
     @contextmanager
     def _asking(self, *, absent: bool = False) -> Iterator[None]:
-        """Translate what goes wrong; with ``absent`` it doesn't matter that a thing isn't there."""
+        """Raise errors of the block as `ClusterError`; with ``absent``, ignore that a thing is not there."""
         try:
             yield
         except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError) as error:
@@ -239,11 +239,11 @@ class SwarmClient:
 @asynccontextmanager
 async def open_swarm(url: str | None = None, *, check: bool = True) -> AsyncIterator[SwarmClient]:
     """
-    Open a Swarm's leader, and let go of it when the block is left.
+    Open a client of a Swarm's leader, and close it when the block is left.
 
     Args:
         url: the leader's address, None to look for it, see `find_leader`.
-        check: refuse a Docker that is no manager of a Swarm.
+        check: raise an error for a Docker that is no manager of a Swarm.
 
     Raises:
         ClusterError: it can't be reached, or is no manager.
@@ -258,7 +258,7 @@ async def open_swarm(url: str | None = None, *, check: bool = True) -> AsyncIter
 
 
 async def wait_until(condition: Callable[[], Any], timeout: float) -> bool:
-    """Ask again and again, ever less often, until a condition holds; False when it doesn't in time."""
+    """Poll a condition, ever less often, until it holds; return False if it doesn't in time."""
     pause = 0.1
     try:
         async with asyncio.timeout(timeout):

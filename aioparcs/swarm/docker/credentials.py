@@ -1,4 +1,4 @@
-"""What proves to a registry who pushes and pulls: read from Docker's own configuration, as its command line does."""
+"""The credentials for registries, read from Docker's own configuration as its command line does."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ REGISTRIES = "X-Registry-Config"
 
 def pull_auth_header(image: str) -> dict[str, str]:
     """
-    Make the header for pushing or pulling an image; a credential helper may be run for it, and waited for.
+    Return the header for pushing or pulling an image; may run a credential helper, and block.
 
     Raises:
         SettingError: Docker's configuration, or its credential helper, can't be used.
     """
-    return {REGISTRY: _encode(_find(image)[1])}  # a push without the header is refused; an empty one is nobody's
+    return {REGISTRY: _encode(_find(image)[1])}  # a push without the header is refused; an empty one is anonymous
 
 
 def build_auth_header() -> dict[str, str]:
     """
-    Make the header for a build, which may pull from any registry.
+    Return the header for a build, which may pull from any registry.
 
     Raises:
         SettingError: as above.
@@ -44,9 +44,9 @@ def build_auth_header() -> dict[str, str]:
 
 def configuration(images: Iterable[str]) -> str:
     """
-    Make a configuration for Docker (``config.json``) that knows the registries of these images and no others.
+    Return a configuration for Docker (``config.json``) with the registries of these images and no others.
 
-    What a credential helper or the system's key ring has here is written out: where it is read there is none.
+    Credentials from a credential helper or the system's key ring are written out: its reader has neither.
 
     Returns:
         JSON; "" if they all want no password, as far as is known here.
@@ -60,7 +60,7 @@ def configuration(images: Iterable[str]) -> str:
 
 
 def _find(image: str) -> tuple[str, Mapping[str, Any]]:
-    """Look up an image's registry; gives its name in Docker's configuration, and the credentials or nothing."""
+    """Return the name of an image's registry in Docker's configuration, and its credentials, {} if there are none."""
     try:
         registry, _ = auth.resolve_repository_name(image)
         found = auth.resolve_authconfig(auth.load_config(), registry)
@@ -70,7 +70,7 @@ def _find(image: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def _entry(known: Mapping[str, Any]) -> dict[str, str]:
-    """Write credentials as ``docker login`` does; helpers' have capital letters, and some are a token."""
+    """Return credentials as ``docker login`` stores them; helpers' have capital letters, and some are a token."""
     fields = {name.lower(): value for name, value in known.items()}
     if token := fields.get("identitytoken"):
         return {"identitytoken": token}

@@ -1,8 +1,8 @@
 """
-Where the leader is, and an open client of its Docker API.
+The address of the leader, and the client of its Docker API.
 
-Looked for in this order: what the caller names, ``LEADER_URL`` as in the original PARCS, then what Docker's own
-command line would take: ``DOCKER_HOST``, the context in ``DOCKER_CONTEXT``, the current context, the local socket.
+The address is, in this order, what the caller names, ``LEADER_URL`` as in the original PARCS, then what Docker's own
+command line would use: ``DOCKER_HOST``, the context in ``DOCKER_CONTEXT``, the current context, the local socket.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["REQUEST", "STREAM", "DockerEndpoint", "find_leader", "is_loopback", 
 
 # Seconds. Docker answers a request of the Swarm within 20; what takes longer than these is not coming.
 REQUEST = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=50)
-# For what goes on as long as it likes, builds, pushes and logs, but not in silence.
+# For builds, pushes and logs, which may take any time, but not be silent for long.
 STREAM = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=600)
 
 LOCAL = "unix:///var/run/docker.sock"
@@ -38,12 +38,12 @@ _UNREACHABLE = 900  # aiodocker's status for "no connection"
 
 class DockerEndpoint(NamedTuple):
     """
-    Where the leader's Docker API is.
+    The address of the leader's Docker API.
 
     Attributes:
         url: its address: ``tcp://``, ``https://`` (with TLS), ``unix://`` or ``ssh://``.
-        source: what named it, for people.
-        tls: what proves each side to the other, or None.
+        source: what named it, for messages.
+        tls: the TLS context, or None.
     """
 
     url: str
@@ -60,24 +60,24 @@ class DockerEndpoint(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether everybody who can reach it may use it: plain TCP, from other hosts too."""
+        """True if anyone who can reach it may use it: plain TCP, from other hosts too."""
         parts = urlsplit(self.url)
         return parts.scheme in ("tcp", "http") and not is_loopback(parts.hostname or "")
 
     @property
     def safer(self) -> str:
-        """What to use in place of an open one."""
+        """Advice on addresses to use in place of an open one."""
         return f"LEADER_URL=ssh://USER@{urlsplit(self.url).hostname}, or TLS, or aioparcs run --on swarm on a manager"
 
 
 def find_leader(url: str | None = None) -> DockerEndpoint:
     """
-    Tell where the leader is; nothing is connected.
+    Return the leader's address; nothing is connected.
 
     TLS material comes from the variables ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH``, or the Docker context's own.
 
     Raises:
-        SettingError: the address, the context or the TLS material can't be used; it says what named it.
+        SettingError: the address, the context or the TLS material can't be used; the message says what named it.
     """
     if url:
         return _from_address(url, "the program")
@@ -95,7 +95,7 @@ async def open_docker(url: str | DockerEndpoint | None = None) -> AsyncIterator[
 
     The leader has answered once when the block begins. What Docker refuses, and connections that fail or are lost,
     leave the block as `ClusterError`; inside it they are aiodocker's and aiohttp's own. A request has 60 seconds;
-    give what streams the timeout `STREAM`.
+    requests that stream need the timeout `STREAM`.
 
     Args:
         url: the leader, or its address; None to look for it, see `find_leader`.
@@ -140,7 +140,7 @@ async def _client(leader: DockerEndpoint) -> AsyncIterator[aiodocker.Docker]:
 
 
 def to_cluster_error(leader: DockerEndpoint, error: Exception) -> ClusterError:
-    """Say what a foreign exception means: who was asked, what Docker said, what to do."""
+    """Return the error for an exception of aiodocker or aiohttp: the address, Docker's message, and advice."""
     status = getattr(error, "status", _UNREACHABLE)
     if isinstance(error, TimeoutError):
         return ClusterError(leader.shown, f"no answer: {error}" if str(error) else "no answer", _advice(leader))
@@ -168,7 +168,7 @@ def _from_address(url: str, source: str) -> DockerEndpoint:
 
 def _from_context(name: str | None) -> DockerEndpoint:
     if name and name != "default" and not find_config_file():
-        # Without one the docker package would look for contexts in the current folder: whoever's that is.
+        # Without one the docker package would look for contexts in the current folder, which may be another user's.
         folder = os.environ.get("DOCKER_CONFIG") or "~/.docker"
         raise SettingError(f"the Docker context {name!r} needs a file {folder}/config.json: write {{}} into it")
     try:
@@ -206,7 +206,7 @@ def _tls(source: str, authority: Path, certificate: Path, key: Path, *, verify: 
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host's name or address means this host, and can't mean it elsewhere."""
+    """Return whether a name or address is of the loopback interface: on another host it means that host."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -214,7 +214,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _bare(error: Exception) -> str:
-    """Say in a few words why a connection failed; the address is said already."""
+    """Return why a connection failed, without the address, which the message has already."""
     cause = error.__context__ if isinstance(error, aiodocker.DockerError) else error
     if isinstance(cause, aiohttp.ClientConnectorCertificateError):
         return str(cause.certificate_error)

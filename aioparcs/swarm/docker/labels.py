@@ -1,4 +1,4 @@
-"""The labels that tell whose a Swarm service is, and what others read of them."""
+"""The labels of a job's services, tasks and secrets."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ WORKERS = "io.aioparcs.workers"
 PARENT = "io.aioparcs.parent"
 # When, in seconds since 1970, what it starts should be connected: a job without a task after that is an orphan.
 DEADLINE = "io.aioparcs.deadline"
-# The process that directs the job: host, boot, process id and its start, so that a dead one can be told on its host.
+# The runner's process: host, boot, process id and its start, so that its host can tell whether it lives.
 RUNNER = "io.aioparcs.runner"
 
 
 def stack(job: str) -> str:
-    """Name the stack that a job is shown as."""
+    """Return the name of the stack that a job is shown as."""
     return f"parcs-{job}"
 
 
 def job_labels(job: str) -> dict[str, str]:
-    """Make the labels of all that belongs to a job."""
+    """Return the labels of all that belongs to a job."""
     return {STACK: stack(job), JOB: job}
 
 
 def runner_identity(pid: int | None = None) -> str:
     """
-    Describe a process of this host, this one by default, so that nothing else ever is described alike.
+    Return a text that identifies a process of this host, this one by default, among all processes at any time.
 
     Raises:
         OSError: there is no such process.

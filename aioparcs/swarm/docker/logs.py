@@ -1,4 +1,4 @@
-"""Docker's log streams, taken apart."""
+"""The parser of Docker's log streams."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LogLine(NamedTuple):
 
 
 def parse_logs(data: bytes) -> list[LogLine]:
-    """Read the answer of a log request, with timestamps, for containers without a terminal; gives lines in order."""
+    """Return the lines of a log request's answer, in order: with timestamps, of containers without a terminal."""
     lines = []
     position = 0
     while position + _HEADER.size <= len(data):

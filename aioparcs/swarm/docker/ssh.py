@@ -1,4 +1,4 @@
-"""The way to a leader over ssh: aiodocker's, with the ends of its tunnels put right. Needs the extra ``ssh``."""
+"""The connection to a leader over ssh: aiodocker's, with the end of its tunnels fixed. Needs the extra ``ssh``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Tunnels(SSHConnector):
     Connections to a Docker over ssh, one tunnel for each.
 
     aiodocker ends a tunnel by cancelling one of its two halves. When that half waits for the connection's end, as the
-    tunnel itself does next, both are cancelled, which Python up to 3.11 reports as an error that nobody took.
+    tunnel itself does next, both are cancelled, which Python up to 3.11 reports as an exception never retrieved.
     """
 
     def __init__(self, url: str) -> None:
@@ -36,7 +36,7 @@ class Tunnels(SSHConnector):
             self._tunnels.discard(task)
 
     async def close(self) -> None:  # type: ignore[override]  # as aiodocker has it
-        """Close all, and wait for tunnels that are still ending, for two seconds at the longest."""
+        """Close all connections, and wait up to two seconds for tunnels that are still ending."""
         await super().close()
         if self._tunnels:
             await asyncio.wait(set(self._tunnels), timeout=_END)

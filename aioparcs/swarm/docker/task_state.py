@@ -1,4 +1,4 @@
-"""What Docker's tasks say of launchers: a pure function of the answer of `GET /tasks`."""
+"""The states of launchers, from Docker's tasks: pure functions of the answer of `GET /tasks`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["drained_nodes", "is_over", "launcher_state", "newest", "node_names"]
 
 Record = Mapping[str, Any]
 
-# Task states behind which nothing comes, and wishes of Docker that say the same of a node it can't ask.
+# Final states of a task, and desired states that count as final for a task on a node that doesn't answer.
 _ENDED = frozenset({"complete", "failed", "shutdown", "rejected", "orphaned", "remove"})
 _WISHED = frozenset({"shutdown", "remove"})
-# How Docker speaks of a container that ran and ended; all else is about one that could not be started.
+# How Docker's message begins for a container that ran and ended; any other is about one that could not be started.
 _BY_ITSELF = "task: non-zero exit"
 # What a task that isn't running yet waits for.
 _WAITS = {
@@ -27,7 +27,7 @@ _WAITS = {
 
 
 def newest(tasks: Iterable[Record]) -> dict[int, Record]:
-    """Give the newest task of each slot; Docker keeps old ones."""
+    """Return the newest task of each slot; Docker keeps old ones."""
     found: dict[int, Record] = {}
     for task in sorted(tasks, key=lambda task: str(task["CreatedAt"])):
         found[task.get("Slot", 1)] = task
@@ -35,7 +35,7 @@ def newest(tasks: Iterable[Record]) -> dict[int, Record]:
 
 
 def node_names(nodes: Iterable[Record]) -> dict[str, str]:
-    """Give the nodes' names by their IDs; one that is just joining has none yet, and is called by its ID."""
+    """Return the nodes' names by their IDs; a node that is just joining has no name yet, and gets its ID."""
     return {node["ID"]: (node.get("Description") or {}).get("Hostname") or node["ID"] for node in nodes}
 
 
@@ -45,7 +45,7 @@ def drained_nodes(nodes: Iterable[Record]) -> frozenset[str]:
 
 
 def is_over(task: Record) -> bool:
-    """Tell whether nothing more is to be expected of a task."""
+    """Return whether a task has ended, or is never going to run."""
     return task["Status"]["State"] in _ENDED or task["DesiredState"] in _WISHED
 
 
@@ -53,7 +53,7 @@ def launcher_state(
     launcher: int, task: Record, nodes: Mapping[str, str], drained: frozenset[str] = frozenset()
 ) -> LauncherState:
     """
-    Say what a task means for its launcher.
+    Return the state of a launcher from its task.
 
     Args:
         launcher: the launcher's slot.

@@ -1,1 +1,1 @@
-"""Checks of a Swarm: whether jobs can run on it, and what to do where they can't."""
+"""Checks of a Swarm that jobs are to run on, with advice for what fails."""

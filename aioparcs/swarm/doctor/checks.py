@@ -1,4 +1,4 @@
-"""What a cluster must have for jobs, checked one thing after another: each with what mends it."""
+"""The checks of a cluster for jobs, one after another, each with advice for its failure."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _FEW = 200  # free addresses: a Swarm's own choice, a /24, begins with 250
 
 class Check(NamedTuple):
     """
-    One thing that was checked.
+    The result of one check.
 
     Attributes:
-        name: what.
+        name: what was checked.
         state: ``ok``, ``warning`` or ``failed``.
         text: what was found.
-        advice: what mends it, "" if nothing must be mended.
+        advice: how to fix it, "" if there is nothing to fix.
     """
 
     name: str
@@ -53,7 +53,7 @@ async def examine(tell: Tell) -> None:
     What can't be checked because of what has failed before is left out.
 
     Args:
-        tell: is given each check as soon as it is done.
+        tell: called with each check as soon as it is done.
 
     Raises:
         SettingError: an address in the environment makes no sense.
@@ -130,7 +130,7 @@ def _addresses(network: Record, tasks: list[Record], nodes: int) -> Check:
 
 
 async def _from_the_nodes(swarm: SwarmClient, network: Record | None, reach: AdvertisedAddress, tell: Tell) -> None:
-    """Check what only a container on each node can tell."""
+    """Check what only a container on each node can find out."""
     registry = registry_address(None)
     if not registry:
         tell(
@@ -181,7 +181,7 @@ async def _listen(reach: AdvertisedAddress) -> Listener:
 
 
 def _registry_target(registry: str) -> str:
-    """Tell what to dial for a registry; "" if only a node itself can, as with ``localhost:5000``."""
+    """Return the address to connect to for a registry; "" if it is each node's own, as with ``localhost:5000``."""
     url = urlsplit(f"//{registry}")
     if not url.hostname or is_loopback(url.hostname):
         return ""

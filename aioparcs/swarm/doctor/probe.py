@@ -1,4 +1,4 @@
-"""A container on every node for some seconds: can they be started, and what can they reach?"""
+"""The probe of the doctor: a container on every node for some seconds, which connects to some addresses."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ sys.exit(code and {_TOLD} + code)
 
 class Finding(NamedTuple):
     """
-    What one node's probe has found.
+    The result of one node's probe.
 
     Attributes:
         node: the node's name.
         problem: why its container did not run to its end, "" if it did.
-        unreachable: what its container could not reach, and why.
+        unreachable: the targets that its container could not reach, and why.
     """
 
     node: str
@@ -53,7 +53,7 @@ class Finding(NamedTuple):
 
 async def probe(swarm: SwarmClient, image: str, targets: tuple[str, ...], network: Record | None) -> list[Finding]:
     """
-    Have a container on every node that takes work dial some addresses.
+    Run a container on every node that takes work, which connects to some addresses.
 
     Its Swarm service is removed whatever happens, also when this is cancelled; if even that fails, the next command
     sweeps it.

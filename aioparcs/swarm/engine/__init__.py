@@ -1,1 +1,1 @@
-"""The engine of a Docker Swarm: workers as its services."""
+"""The engine of a Docker Swarm, which runs launchers as the replicas of its services."""

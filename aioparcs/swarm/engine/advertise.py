@@ -1,4 +1,4 @@
-"""Where workers can reach the runner: the address that it advertises."""
+"""The address that the runner advertises, for workers to connect to."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ORIGINAL_PORT = 4321  # where managers of the original PARCS have their Docker 
 
 class AdvertisedAddress(NamedTuple):
     """
-    How workers reach the runner.
+    The address at which workers reach the runner.
 
     Attributes:
-        host: the address that they dial.
+        host: the address that they connect to.
         port: the port, 0 for any.
         overlay: whether it is an address inside the overlay network, so that workers must be on it too.
     """
@@ -34,7 +34,7 @@ class AdvertisedAddress(NamedTuple):
 
 def find_advertised_address(leader: DockerEndpoint, network: Record | None, node_address: str) -> AdvertisedAddress:
     """
-    Tell where workers can reach this process.
+    Return the address at which workers can reach this process.
 
     It is ``PARCS_ADVERTISE`` (``HOST`` or ``HOST:PORT``), else its own address inside the overlay network, else the
     address from which it talks to the leader.
@@ -67,9 +67,9 @@ def find_advertised_address(leader: DockerEndpoint, network: Record | None, node
 
 def original_leader(leader: DockerEndpoint, node_address: str) -> str:
     """
-    Tell a service of the original PARCS where the leader is.
+    Return the leader's address for a service of the original PARCS.
 
-    It dials that address from its container, so a socket of this machine, or ssh, becomes the leader's own address
+    The service connects to it from its container, so a socket of this machine, or ssh, becomes the leader's own address
     with the original's port.
 
     Args:
@@ -81,16 +81,16 @@ def original_leader(leader: DockerEndpoint, node_address: str) -> str:
 
 
 def subnets(network: Record) -> list[str]:
-    """List a network's subnets."""
+    """Return a network's subnets."""
     return [config["Subnet"] for config in (network.get("IPAM") or {}).get("Config") or () if config.get("Subnet")]
 
 
 def free_addresses(network: Record, tasks: list[Record], nodes: int) -> int:
     """
-    Count the addresses of a network that are left for workers.
+    Return the number of a network's addresses that are left for workers.
 
-    Each task has one on it, each node one for its own end, and the gateway one; the first and the last are no
-    addresses. Newer Dockers count by themselves, but not all that are in use are that new.
+    Each task has one, each node has one for itself, and the gateway has one; the first and the last can't be used.
+    Newer versions of Docker report the number, but older ones are still in use.
     """
     room: int = sum(ip_network(subnet).num_addresses - 3 for subnet in subnets(network))
     used = sum(
@@ -114,7 +114,7 @@ def _named(named: str, network: Record | None) -> AdvertisedAddress:
 
 
 def _inside(network: Record | None) -> str:
-    """Tell this process's address on a network, "" if it isn't on it."""
+    """Return this process's address on a network, "" if it isn't on it."""
     for subnet in subnets(network) if network else ():
         own = _source(str(ip_network(subnet)[1]))
         if own and _is_inside(own, network):
@@ -130,7 +130,7 @@ def _is_inside(host: str, network: Record | None) -> bool:
 
 
 def _source(host: str) -> str:
-    """Tell the address from which this host would talk to another; nothing is sent. "" if there is no way."""
+    """Return this host's address on the route to another host, "" if there is none; nothing is sent."""
     try:
         # IPv4, as overlay networks are: a leader may have an IPv6 address that nodes know nothing of.
         family, kind, _, _, address = socket.getaddrinfo(host, 9, family=socket.AF_INET, type=socket.SOCK_DGRAM)[0]

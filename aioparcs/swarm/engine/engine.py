@@ -45,7 +45,7 @@ class SwarmEngine:
     """
     Runs launchers as containers on a Docker Swarm.
 
-    Each request is one Swarm service; its replicas dial the runner, so that there is nothing to look up and no
+    Each request is one Swarm service; its replicas connect to the runner, so that there is nothing to look up and no
     port to open on a worker. The runner may be inside the overlay network or outside of it, as long as the nodes
     can reach its address.
 
@@ -70,7 +70,7 @@ class SwarmEngine:
         self._secret: tuple[str, str] | None = None
         self._launchers = 0
         self._services: dict[int, str] = {}  # the ID of each group's service, by the group's first launcher
-        self._made: set[str] = set()  # the names of all of them, also those whose group nobody waited for
+        self._made: set[str] = set()  # the names of all of them, also those whose start was cancelled
         self._requests: set[asyncio.Task[str]] = set()
         self._closed = False
 
@@ -92,7 +92,7 @@ class SwarmEngine:
         return listener
 
     async def open(self, job: Job) -> None:
-        """Begin a job: its token becomes a secret of the Swarm."""
+        """Prepare a job: create a secret with its token, and start watching its tasks."""
         self._job, leader = job, self._swarm.leader
         if leader.is_open:
             text = f"{leader.shown} gives root on the cluster to anyone who can reach it; safer: {leader.safer}"
@@ -104,9 +104,9 @@ class SwarmEngine:
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         """
-        Have workers placed, as one Swarm service.
+        Place workers, as one Swarm service.
 
-        Cancelling it still makes the service, which `aclose` removes.
+        Cancelling it still creates the service, which `aclose` removes.
 
         Raises:
             StartError: there is no such image or network, too few addresses, or Docker refuses the specification.
@@ -131,13 +131,13 @@ class SwarmEngine:
         return group
 
     def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
-        """Tell what becomes of the group's tasks."""
+        """Return an iterator over the states of the group's launchers, from their tasks."""
         assert self._watch
         return self._watch.states(self._services[group.placements[0].launcher])
 
     async def address(self, launcher: int) -> Address:
         """
-        Wait until a service of the original PARCS runs, and tell its address in the overlay.
+        Wait until a service of the original PARCS runs, and return its address in the overlay.
 
         Raises:
             StartError: it has failed.
@@ -150,7 +150,7 @@ class SwarmEngine:
         raise StartError("service", str(task["Status"].get("Err") or "it has no address in the overlay network"))
 
     def look(self) -> None:
-        """Ask the leader at once."""
+        """Poll the leader at once."""
         if self._watch:
             self._watch.look()
 
@@ -160,28 +160,28 @@ class SwarmEngine:
             await self._swarm.remove_service(service)
 
     async def release(self, group: WorkerGroup) -> None:
-        """Remove the group's service: its containers would wait for nothing until the job ends."""
+        """Remove the group's service, which is of no more use, and forget it."""
         await self.stop(group)
         first = group.placements[0].launcher
         self._services.pop(first, None)  # a job may start workers for days
         self._made.discard(service_name(self._job.id, group.spec.module, first))
 
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
-        """The last lines that a launcher itself printed, from Docker's log of its task."""
+        """Return the last lines that a launcher itself printed, from Docker's log of its task."""
         task = self._watch.task(launcher) if self._watch else None
         if task is None or not (task["Status"].get("ContainerStatus") or {}).get("ContainerID"):
             return ()
         try:
             lines = await self._swarm.container_lines(task["ID"], tail=str(self._job.settings.last_lines))
         except ClusterError as error:
-            return (f"(its output can't be read: {error.reason})",)  # it is a help, and no reason to fail
+            return (f"(its output can't be read: {error.reason})",)  # a help only, no reason to fail
         driver = task["Spec"].get("LogDriver", LOG_DRIVER)["Name"]
         if not lines and driver not in READABLE:
             return (f"(nothing can be read back from the log driver {driver!r}, if it printed anything)",)
         return tuple(line.text for line in lines)
 
     async def aclose(self) -> None:
-        """Leave nothing of the job on the Swarm: no service, no container, no secret."""
+        """Remove the job's services, containers and secret from the Swarm, and close the client."""
         self._closed = True
         try:
             if self._watch:
@@ -193,7 +193,7 @@ class SwarmEngine:
             await self._resources.aclose()
 
     async def _remove(self) -> None:
-        """Remove all of it; what can't be removed keeps nothing else, and doesn't hide why the job ended."""
+        """Remove the services and the secret; failures are reported, so that they don't hide why the job ended."""
         job = self._job.id
         try:
             removing = [self._swarm.remove_service(name) for name in self._made]
@@ -241,7 +241,7 @@ class SwarmEngine:
         )
 
     async def _create(self, spec: dict[str, Any], headers: dict[str, str]) -> str:
-        """Make a service that this engine knows of, also when whoever waits for it is cancelled."""
+        """Create a service, and record its name first, so that `aclose` removes it even if this is cancelled."""
 
         async def create() -> str:
             self._made.add(spec["Name"])  # before: Docker may make it and the answer be lost
@@ -260,7 +260,7 @@ def _token_name(job: str) -> str:
 
 
 def _placements(spec: WorkerSpec, slot: int, first: int, count: int) -> list[Placement]:
-    """Share workers out: ``per_container`` to each launcher, the last gets what is left."""
+    """Return the placements of workers: ``per_container`` on each launcher, the rest on the last."""
     size = spec.per_container
     # Docker keeps the limits of a container; its launcher keeps those of each worker from the others'.
     limits = {"memory": spec.memory} if spec.memory is not None and size > 1 else {}

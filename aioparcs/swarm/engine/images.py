@@ -1,4 +1,4 @@
-"""From a module's name to the one image that all of its workers run."""
+"""The images of a job's modules: from a module's name to the one image that all of its workers run."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Images:
     """
     The images of one job: each is looked up once, so that all workers run the same one.
 
-    A name with a ``/`` or a ``:`` is the reference of an image. Any other is a module, and never just what a
-    registry has under its name: its image is the one that ``PARCS_IMAGES`` gives it, which ``aioparcs run`` sets to
-    what it has built, else the one that was built from the module's folder as it is now.
+    A name with a ``/`` or a ``:`` is the reference of an image. Any other is a module, and never just an image of that
+    name in a registry: its image is the one in ``PARCS_IMAGES``, where ``aioparcs run`` lists those that it has
+    built, else the one that was built from the module's folder as it is now.
 
     Args:
         swarm: the leader, which asks the registries.
@@ -45,7 +45,7 @@ class Images:
 
         Args:
             module: the module's name, or an image's reference.
-            folder: where the module is, if its user has said so.
+            folder: the module's folder, if the user has named one.
 
         Raises:
             StartError: there is no such image, or the registry can't be asked and the leader has it neither.
@@ -59,7 +59,7 @@ class Images:
         """
         Return a reference of an image with its digest in place of its tag.
 
-        An image that only the leader has stays as it is; nodes without it will say so.
+        An image that only the leader has stays as it is; tasks on nodes without it fail.
 
         Raises:
             ClusterError: there is no such image, or the registry can't be asked and the leader has it neither.
@@ -67,7 +67,7 @@ class Images:
         if "@" in image:
             return image
         try:
-            # Without it every node would ask the registry for itself, and perhaps get another image.
+            # Without it every node would resolve the tag by itself, and perhaps get another image.
             digest = await self._swarm.digest(image, await asyncio.to_thread(pull_auth_header, image))
         except ClusterError:
             if await self._swarm.has_image(image):
@@ -76,7 +76,7 @@ class Images:
         return f"{_without_tag(image)}@{digest}"
 
     async def aclose(self) -> None:
-        """End look-ups that are under way."""
+        """Cancel look-ups that are under way."""
         for looking in self._found.values():
             looking.cancel()
         await asyncio.gather(*self._found.values(), return_exceptions=True)
@@ -98,10 +98,10 @@ class Images:
 
     def _folder(self, module: str, folders: Sequence[Path]) -> Path:
         """
-        Find a module's folder.
+        Return a module's folder.
 
         Raises:
-            StartError: there is none; it says how a module without a folder is started.
+            StartError: there is none; the message says how to start a module without a folder.
         """
         for folder in folders:
             if module not in ("", ".", "..") and os.path.isfile(folder / module / "main.py"):
@@ -120,18 +120,18 @@ class Images:
 
 
 def _module_at(folder: str) -> Path | None:
-    """Find the module that is said to be in a folder."""
+    """Return the folder if it has a ``main.py``, else None."""
     return Path(folder) if folder and os.path.isfile(os.path.join(folder, "main.py")) else None
 
 
 def is_reference(module: str) -> bool:
-    """Tell the reference of an image from the name of a module."""
+    """Return whether a name is the reference of an image, not the name of a module."""
     return "/" in module or ":" in module
 
 
 def read_images(variables: Mapping[str, str]) -> dict[str, str]:
     """
-    Return the images that variables give to modules, by the modules' names.
+    Return the images of modules that ``PARCS_IMAGES`` lists, by the modules' names.
 
     Raises:
         SettingError: ``PARCS_IMAGES`` is no JSON object of names and references.
@@ -147,7 +147,7 @@ def read_images(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _built_from(module: str, folder: Path) -> str:
-    """Name the image that `aioparcs build` makes of a module's folder as it is now."""
+    """Return the image that `aioparcs build` makes of a module's folder as it is now."""
     if not registry_address(None):
         raise StartError(
             module,

@@ -1,4 +1,4 @@
-"""The watch over a job's tasks: one poll for all of them, since Docker tells nobody what becomes of a task."""
+"""The monitor of a job's tasks: one poll for all of them, since Docker sends no events about tasks."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _TASKS_APPEAR = 10.0
 
 
 def next_delay(pause: float) -> float:
-    """Tell the pause after the next poll, in seconds, from the one before it."""
+    """Return the pause after the next poll, in seconds, from the one before it."""
     return min(1.3 * pause, _LONGEST_PAUSE)
 
 
 class TaskMonitor:
     """
-    Polls the leader, and tells each group what becomes of its launchers.
+    Polls the leader, and queues the new states of each group's launchers.
 
     Args:
         swarm: the leader.
         job: the job's name.
-        observer: who watches; told when the leader can't be asked.
+        observer: is told when the leader can't be asked.
     """
 
     def __init__(self, swarm: SwarmClient, job: str, observer: Observer) -> None:
@@ -45,7 +45,7 @@ class TaskMonitor:
         self._polling = asyncio.create_task(self._poll())
 
     def add(self, service: str, group: WorkerGroup) -> None:
-        """Watch the tasks of a service."""
+        """Start watching the tasks of a service."""
         self._groups[service] = _Group(group)
         self._hurry.set()
 
@@ -54,7 +54,7 @@ class TaskMonitor:
         self._hurry.set()
 
     def task(self, launcher: int) -> Record | None:
-        """Give the newest task of a launcher, as it was last seen."""
+        """Return the newest task of a launcher, as it was last seen."""
         return next((group.seen[launcher] for group in self._groups.values() if launcher in group.seen), None)
 
     async def wait_task(self, launcher: int) -> Record:
@@ -67,7 +67,7 @@ class TaskMonitor:
             await group.changed()
 
     async def states(self, service: str) -> AsyncIterator[LauncherState]:
-        """Tell what becomes of a group's launchers, until all of them are gone."""
+        """Yield the new states of a group's launchers, until all of them are gone."""
         group = self._groups[service]
         left = set(group.launchers)
         while left:
@@ -78,14 +78,14 @@ class TaskMonitor:
         del self._groups[service]  # a job may start workers for days
 
     async def aclose(self) -> None:
-        """Stop."""
+        """Stop polling."""
         self._polling.cancel()
         await asyncio.gather(self._polling, return_exceptions=True)
 
     async def _poll(self) -> None:
         pause, complained = FIRST_PAUSE, False
         while True:
-            self._hurry.clear()  # before the look: who asks during it wants another one
+            self._hurry.clear()  # before the poll: a call of look() during it asks for another one
             try:
                 await self._look_around()
                 complained = False
@@ -117,7 +117,7 @@ class TaskMonitor:
 
 
 class _Group:
-    """One service's tasks, as they were last seen, and what has not been told of them."""
+    """One service's tasks, as they were last seen, and the queue of their launchers' new states."""
 
     def __init__(self, group: WorkerGroup) -> None:
         self.launchers = [placement.launcher for placement in group.placements]
@@ -133,12 +133,12 @@ class _Group:
         return sum(state.state in ("failed", "gone") for state in self._told.values()) == len(self.launchers)
 
     async def changed(self) -> None:
-        """Wait for the next look."""
+        """Wait for the next poll."""
         self._changed.clear()
         await self._changed.wait()
 
     def update(self, tasks: list[Record], nodes: dict[str, str], drained: frozenset[str]) -> None:
-        """Compare with what was seen before, and queue what is new."""
+        """Compare the tasks with those of the last poll, and queue new states of launchers."""
         found = newest(tasks)
         for slot, launcher in enumerate(self.launchers, 1):
             if slot in found:

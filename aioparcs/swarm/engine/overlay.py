@@ -1,4 +1,4 @@
-"""The overlay network of the jobs: whether one is fit, and making it. One that is there already is never changed."""
+"""The overlay network of the jobs: its checks, and its creation. One that is there already is never changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ROOM", "Overlay", "choose_subnet", "provide_overlay", "unfit"]
 
 # Containers that the network of a cluster should have addresses for: Docker's own choice, a /24, has 250.
 ROOM = 4000
-# Where a subnet is looked for: off the beaten track of Docker (10.0.0.0 on, 172.17.0.0 on), of Google's (10.128.0.0
+# Subnets are chosen from here: apart from the ranges of Docker (10.0.0.0 on, 172.17.0.0 on), of Google's (10.128.0.0
 # on) and Amazon's networks (172.31.0.0), and of homes and offices (192.168.0.0, 10.0.0.0).
 _POOL = IPv4Network("10.76.0.0/14")
 _PREFIX = 20
@@ -32,7 +32,7 @@ class Overlay(NamedTuple):
         name: its name.
         subnet: its subnet.
         room: how many addresses it has for containers.
-        made: whether it was made just now.
+        made: whether it was created just now.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Overlay(NamedTuple):
 
 async def provide_overlay(swarm: SwarmClient, wanted: str | None) -> Overlay:
     """
-    Make the network, unless a fit one is there.
+    Create the network, unless a fit one is there.
 
     Args:
         swarm: the leader.
@@ -86,7 +86,7 @@ async def _wait_whole(swarm: SwarmClient, name: str) -> Record:
 
 def unfit(network: Record, room: int = 0, subnet: IPv4Network | None = None) -> str:
     """
-    Say why a network is not fit for jobs, "" if it is.
+    Return why a network is not fit for jobs, "" if it is.
 
     Args:
         network: the network, as Docker describes it.
@@ -106,7 +106,7 @@ def unfit(network: Record, room: int = 0, subnet: IPv4Network | None = None) -> 
 
 def choose_subnet(taken: Iterable[IPv4Network]) -> IPv4Network:
     """
-    Choose the first /20 of 10.76.0.0/14 that overlaps nothing that is in use.
+    Return the first /20 of 10.76.0.0/14 that overlaps nothing that is in use.
 
     Raises:
         SettingError: there is none.
@@ -137,7 +137,7 @@ def _addresses(network: Record) -> int:
 
 
 async def _taken(swarm: SwarmClient) -> list[IPv4Network]:
-    """List what is in use: networks that the leader knows, addresses of the nodes, routes of this host."""
+    """Return what is in use: networks that the leader knows, addresses of the nodes, routes of this host."""
     names = [subnet for network in await swarm.networks() for subnet in subnets(network)]
     names += [node["Status"]["Addr"] for node in await swarm.nodes() if node["Status"].get("Addr")]
     known = [network for network in map(ip_network, names) if isinstance(network, IPv4Network)]
@@ -145,7 +145,7 @@ async def _taken(swarm: SwarmClient) -> list[IPv4Network]:
 
 
 def _routes() -> list[IPv4Network]:
-    """Read this host's routes but the default one; none where Linux is not."""
+    """Return this host's routes without the default one; none on systems other than Linux."""
     try:
         rows = [line.split() for line in Path("/proc/net/route").read_text().splitlines()[1:]]
     except OSError:

@@ -1,4 +1,4 @@
-"""What a Swarm must have for a service: networks with room for it, and the GPUs that it asks for."""
+"""The placement of a service on a Swarm: its networks and their free addresses, its containers, its GPUs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_free_addresses", "find_gpu_kind", "find_networks", "network_na
 
 
 def network_name() -> str:
-    """Name the overlay network of the jobs: ``PARCS_NETWORK``, or ``parcs`` as in the original."""
+    """Return the name of the jobs' overlay network: ``PARCS_NETWORK``, or ``parcs`` as in the original."""
     return os.environ.get("PARCS_NETWORK") or "parcs"
 
 
@@ -23,13 +23,13 @@ async def find_networks(
     swarm: SwarmClient, spec: WorkerSpec, overlay: Record | None, *, wanted: bool
 ) -> tuple[str, ...]:
     """
-    Find the networks that a service is on, and give their IDs: a name may be ambiguous, an ID is not.
+    Return the IDs of the networks that a service is on: a name may be ambiguous, an ID is not.
 
     Args:
         swarm: the leader.
         spec: what is started; it may name networks of its own.
-        overlay: the network of the jobs, None to do without.
-        wanted: whether it must be there.
+        overlay: the network of the jobs, None for none.
+        wanted: whether that network must be there.
 
     Raises:
         StartError: there is no such network.
@@ -48,7 +48,7 @@ async def find_networks(
 
 def workers_per_container(spec: WorkerSpec, count: int, nodes: Iterable[Record]) -> WorkerSpec:
     """
-    Say how many workers share a container, where that is left open: as many as leave one to each node that is ready.
+    Return the specification with a number of workers per container: one container for each node that is ready.
 
     Limits may ask for more containers: the smallest node must have room for one of them. GPUs are not shared.
     """
@@ -67,7 +67,7 @@ def _is_ready(node: Record) -> bool:
 
 async def check_free_addresses(swarm: SwarmClient, spec: WorkerSpec, network: Record, containers: int) -> None:
     """
-    Refuse what a network has no addresses for: Docker accepts it, and lets it wait for ever.
+    Check that a network has enough free addresses: without, Docker would accept the service, and never start it.
 
     Raises:
         StartError: it has too few.
@@ -84,7 +84,7 @@ async def check_free_addresses(swarm: SwarmClient, spec: WorkerSpec, network: Re
 
 async def find_gpu_kind(swarm: SwarmClient, spec: WorkerSpec) -> str:
     """
-    Tell what the nodes call their GPUs, such as ``NVIDIA-GPU``.
+    Return the nodes' name for their GPUs, such as ``NVIDIA-GPU``.
 
     Raises:
         StartError: no node has any.

@@ -1,5 +1,5 @@
 """
-What Docker is told of a service: pure functions from a worker's specification to Docker's own.
+The specification of a Swarm service: pure functions from that of workers to Docker's own.
 
 The form is that of `POST /services/create` in Docker's Engine API. Networks stand in the task's template: Docker 29
 ignores them elsewhere.
@@ -45,7 +45,7 @@ _OPTIONS = {"constraints", "preferences", "mounts", "networks", "labels", "log_d
 
 class ServiceContext(NamedTuple):
     """
-    What a service of one job finds around it.
+    The job and the cluster that a service is made for.
 
     Attributes:
         job: the job.
@@ -56,7 +56,7 @@ class ServiceContext(NamedTuple):
         networks: the IDs of the networks that it is on.
         leader: the leader's address for a service of the original PARCS, "" for others.
         deadline: when its workers should be connected, in seconds since 1970.
-        runner: what describes the runner's process, see `runner_identity`.
+        runner: the identity of the runner's process, see `runner_identity`.
         peers: the subnets in which its workers reach each other, parted by commas; "" if they don't.
         gpu_kind: what the cluster calls its GPUs.
     """
@@ -76,7 +76,7 @@ class ServiceContext(NamedTuple):
 
 def check_options(spec: WorkerSpec) -> None:
     """
-    Refuse what `start` can't mean.
+    Check the options in ``swarm=``.
 
     Raises:
         SettingError: ``swarm=`` has an unknown key or an impossible value.
@@ -98,12 +98,12 @@ def check_options(spec: WorkerSpec) -> None:
 
 
 def escape_template(value: str) -> str:
-    """Write a variable's value so that it stays what it is: Docker expands Go's templates in them."""
+    """Return a variable's value, escaped: Docker expands Go's templates in it."""
     return value.replace("{{", '{{"{{"}}')
 
 
 def service_name(job: str, module: str, first: int) -> str:
-    """Name a service: ``parcs-JOB_MODULE-FIRST``, with what Docker allows in a name."""
+    """Return a service's name: ``parcs-JOB_MODULE-FIRST``, with only the characters that Docker allows."""
     tail = f"-{first}"
     name = re.sub(r"[^A-Za-z0-9]+", "-", module.partition("@")[0].rpartition("/")[2]).strip("-") or "image"
     return f"{stack(job)}_{name}"[: _LONGEST_NAME - len(tail)].rstrip("-_") + tail
@@ -111,10 +111,10 @@ def service_name(job: str, module: str, first: int) -> str:
 
 def service_spec(spec: WorkerSpec, containers: int, around: ServiceContext) -> dict[str, Any]:
     """
-    Make a service of ``containers`` replicas.
+    Return Docker's specification of a service with ``containers`` replicas.
 
     Each is started once and never again: whether work is done twice is the runner's business. There is no virtual
-    IP (`dnsrr`): it would cost an address of the network, and nobody dials workers by name.
+    IP (`dnsrr`): it would take an address of the network, and nothing connects to workers by name.
     """
     labels = {**job_labels(around.job.id), ROLE: "worker", MODULE: spec.module, DEADLINE: f"{around.deadline:.0f}"}
     labels |= {WORKERS: f"{around.workers.start},{len(around.workers)},{spec.per_container}"}
@@ -174,7 +174,7 @@ def _environment(spec: WorkerSpec, around: ServiceContext) -> dict[str, str]:
 
 
 def _resources(spec: WorkerSpec, gpu_kind: str) -> dict[str, Any]:
-    """Limit a container to what its workers may use together, and reserve as much, so that nodes are not overbooked."""
+    """Return a container's limits, the sum of its workers', and equal reservations: nodes are not overbooked."""
     limits: dict[str, int] = {}
     if spec.cpus is not None:
         limits["NanoCPUs"] = round(spec.cpus * spec.per_container * _SECOND)
@@ -195,7 +195,7 @@ def _placement(spec: WorkerSpec) -> dict[str, Any]:
 
 
 def _mounts(spec: WorkerSpec) -> list[dict[str, Any]]:
-    """Read mounts: Docker's own mappings, or texts such as ``/data:/data:ro``."""
+    """Return the mounts, given as Docker's own mappings, or as texts such as ``/data:/data:ro``."""
     mounts = []
     for mount in spec.swarm.get("mounts", ()):
         try:

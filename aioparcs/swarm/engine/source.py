@@ -1,5 +1,5 @@
 """
-The source of a module: the files that its image gets, packed into a tar, and the hash of all that.
+The source of a module: the files that its image gets, packed into a tar, and their hash.
 
 The hash stands in the tag of each image that was built from it, so that a runner can ask a registry for the image of
 a folder as it is now.
@@ -63,7 +63,7 @@ def source_tag(folder: Path) -> str:
 
 
 def _followed(name: str, path: Path, above: tuple[Path, ...], matcher: PatternMatcher) -> Iterator[tuple[str, Path]]:
-    """Walk what is found under a name: itself, and all behind a link that leads out of the last folder of ``above``."""
+    """Yield a name with its path, and all that is behind a link that leads out of the last folder of ``above``."""
     if _leads_out(path, above[-1]):
         target = Path(os.path.realpath(path))
         if any(one.is_relative_to(target) for one in above):
@@ -82,7 +82,7 @@ def _is_ignored(matcher: PatternMatcher, name: str) -> bool:
 
 
 def _leads_out(path: Path, root: Path) -> bool:
-    """Tell a link that would lead nowhere once its folder is somewhere else; one that does so already is none."""
+    """Return whether a link would break once its folder is somewhere else; False for one that is broken already."""
     if not path.is_symlink() or not path.exists():
         return False
     return os.path.isabs(os.readlink(path)) or not Path(os.path.realpath(path)).is_relative_to(root)
@@ -90,7 +90,7 @@ def _leads_out(path: Path, root: Path) -> bool:
 
 class Packed(NamedTuple):
     """
-    What a tar is made of; times and owners are not part of it.
+    The hashes of a tar's content; times and owners are not part of them.
 
     Attributes:
         content: a hash of all its names, modes and bytes.
@@ -102,7 +102,7 @@ class Packed(NamedTuple):
 
 
 class Context:
-    """A tar in the making."""
+    """The context of a build: files and folders to be packed into a tar."""
 
     def __init__(self) -> None:
         self._sources: dict[str, Path | bytes] = {}
@@ -138,7 +138,7 @@ class Context:
 
 
 def _pack(tar: tarfile.TarFile, name: str, source: Path | bytes) -> tuple[object, ...] | None:
-    """Write one entry, and return all that tells it from another one under its name."""
+    """Write one entry, and return all that distinguishes it from another one of its name."""
     info = tarfile.TarInfo(name)
     if isinstance(source, bytes):
         info.size = len(source)

@@ -1,8 +1,8 @@
 """
-What a container of a job has printed, its runner's or a launcher's.
+The output of one container of a job, the runner's or a launcher's.
 
-Docker's own way to follow a log never ends, and may hang when a node is down: here it is asked again and again, each
-time from the last line on, until the container has ended.
+Docker's own way to follow a log never ends, and may hang when a node is down: here the log is polled, each time from
+the last line on, until the container has ended.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aioparcs.swarm.docker.task_state import is_over, newest
 
 __all__ = ["container_lines"]
 
-_PAUSE = 0.3  # seconds between two looks: Docker tells nobody of a line, or of a task's end
+_PAUSE = 0.3  # seconds between two polls: Docker sends no event for a line, or for a task's end
 _OUT_OF_SIGHT = 60.0  # seconds without an answer of the leader after which a container is no longer followed
 
 
@@ -26,7 +26,7 @@ async def container_lines(
     swarm: SwarmClient, job: str, service: str, slot: int, *, follow: bool
 ) -> AsyncIterator[LogLine]:
     """
-    Give what a container has printed.
+    Yield the lines that a container has printed.
 
     Args:
         swarm: the leader.
@@ -67,7 +67,7 @@ class _Container:
         self._task: Record | None = None
 
     async def is_over(self) -> bool:
-        """Look, and tell whether it has ended, or was removed."""
+        """Return whether it has ended, or was removed, from its task as it is now."""
         there = [one for one in await self._swarm.tasks(self._job) if one["ServiceID"] == self._service]
         before, self._task = self._task, newest(there).get(self._slot)
         if self._task:
@@ -75,14 +75,14 @@ class _Container:
         return before is not None or all(one["ID"] != self._service for one in await self._swarm.services(self._job))
 
     async def lines(self, since: int) -> list[LogLine]:
-        """Fetch what it has printed from a moment on."""
+        """Return the lines that it has printed from a moment on."""
         if not self._task or not (self._task["Status"].get("ContainerStatus") or {}).get("ContainerID"):
             return []
         return await self._swarm.container_lines(self._task["ID"], since=since)
 
 
 class _LineDeduplicator:
-    """Leaves out lines that were given before: what a time is asked for has come with that time already."""
+    """Leaves out lines that were yielded before: a request from a time on includes the lines of that time again."""
 
     def __init__(self) -> None:
         self.since = 0

@@ -1,4 +1,4 @@
-"""The jobs of a Swarm, found by their labels; and their removal. Nothing without these labels is ever touched."""
+"""The jobs of a Swarm: found by their labels, and removed. Nothing without these labels is ever touched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["find_jobs", "has_no_containers", "remove_job", "sweep", "wait_idle"]
 
 async def find_jobs(swarm: SwarmClient) -> list[SwarmJob]:
     """
-    List the jobs, the oldest first.
+    Return the jobs, the oldest first.
 
     Raises:
         ClusterError: the leader can't be asked.
@@ -46,7 +46,7 @@ async def find_jobs(swarm: SwarmClient) -> list[SwarmJob]:
 
 async def remove_job(swarm: SwarmClient, job: str) -> list[str]:
     """
-    Remove a job: its Swarm services, its containers, its secrets; returns the names of what was removed.
+    Remove a job, its Swarm services, containers and secrets; return the names of the services and secrets.
 
     Its runner, if it was submitted to the cluster, is stopped first, and ends its workers by itself. What is gone
     already is fine. Cancelling it leaves what has not been removed yet.
@@ -103,16 +103,16 @@ async def wait_idle(swarm: SwarmClient, job: str) -> None:
 
 async def has_no_containers(swarm: SwarmClient, job: str, role: str | None = None) -> bool:
     """
-    Tell whether the leader itself has no container of a job, or of one role of it, not even an ended one.
+    Return whether the leader itself has no container of a job, or of one role of it, not even an ended one.
 
-    Nodes remove their containers a moment after they have said that these have ended; of other nodes it can't be told.
+    Nodes remove their containers a moment after they have reported their end; other nodes' can't be seen.
     """
     return not await swarm.containers(job, role)
 
 
 async def sweep(swarm: SwarmClient) -> list[str]:
     """
-    Remove what is left of jobs whose runner is gone; returns the names of these jobs.
+    Remove what is left of jobs whose runner is gone; return the names of these jobs.
 
     Their containers have ended already, or end within seconds; this doesn't wait for them. See `leftover` for what
     counts.

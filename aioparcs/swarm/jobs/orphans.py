@@ -1,8 +1,8 @@
 """
-What is left of jobs whose runner is gone: which Swarm services and secrets nobody will ever need again.
+The leftovers of jobs whose runner is gone: Swarm services and secrets that are not needed any more.
 
 A runner that ends, however it does, ends its workers with it. What may stay is Docker's record of them. A wrong
-guess would end somebody's job, so only what is certain counts.
+guess would end a running job, so only what is certain counts.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from aioparcs.swarm.jobs.view import Record, SwarmJob, created, labels_of
 
 __all__ = ["Leftover", "is_alive", "leftover"]
 
-# Seconds that a job's secret is kept without any container, when nobody can tell whether its runner lives: a
+# Seconds that a job's secret is kept without any container, when it is not known whether its runner lives: a
 # notebook may be idle for hours, and needs it for the next workers.
 _IDLE = 24 * 3600.0
 
 
 class Leftover(NamedTuple):
     """
-    What to remove of a job.
+    The services and secrets of a job that may be removed.
 
     Attributes:
         services: Swarm services.
@@ -37,13 +37,13 @@ class Leftover(NamedTuple):
 
 def leftover(job: SwarmJob, alive: bool | None, now: float) -> Leftover:
     """
-    Tell what of a job is of no use any more; nothing of it as long as that is not certain.
+    Return what of a job is of no use any more; nothing of it as long as that is not certain.
 
     A runner that was submitted to the cluster stays when it has ended: its log is what it was run for.
 
     Args:
         job: the job.
-        alive: whether the process of a runner outside the cluster lives, None if that can't be told from here.
+        alive: whether the process of a runner outside the cluster lives, None if that is not known here.
         now: the time, in seconds since 1970.
     """
     if job.runner_service:
@@ -57,10 +57,10 @@ def leftover(job: SwarmJob, alive: bool | None, now: float) -> Leftover:
 
 def is_alive(identity: str) -> bool | None:
     """
-    Tell whether the process lives that `runner_identity` has described.
+    Return whether the process lives that `runner_identity` has identified.
 
     Returns:
-        None if that can't be told from here: it was on another host, in another container, or isn't described.
+        None if that is not known here: it is on another host, in another container, or has no identity.
     """
     place, _, process = identity.rpartition("/")
     place, _, pid = place.rpartition("/")

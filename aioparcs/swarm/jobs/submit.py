@@ -24,22 +24,22 @@ __all__ = ["RunnerService", "Submission"]
 _SOCKET = "/var/run/docker.sock"
 # Where the runner finds the registries' credentials, for the private images of its workers.
 _CONFIGURATION = "/run/secrets/docker"
-_UNUSUAL = 3.0  # seconds after which people want to know why it has not begun
+_UNUSUAL = 3.0  # seconds after which users want to know why it has not begun
 _SECOND = 10**9
 
 
 class Submission(NamedTuple):
     """
-    What is submitted.
+    A runner to submit.
 
     Attributes:
         job: the job's name.
         module: the runner's module.
         image: its image.
         variables: its environment.
-        arguments: what its container runs; the image's own command if empty.
+        arguments: the command of its container; the image's own if empty.
         deadline: when it should run, in seconds since 1970.
-        images: what else the job may start: for their registries it gets the credentials that are known here.
+        images: images that the job may start: it gets the credentials for their registries that are known here.
     """
 
     job: str
@@ -52,9 +52,9 @@ class Submission(NamedTuple):
 
     def spec(self, network: str, socket: str, registries: tuple[str, str] | None = None) -> dict[str, Any]:
         """
-        Make Docker's specification of the service.
+        Return Docker's specification of the service.
 
-        It is root in its container, which the socket belongs to; whoever may use that is root on the cluster anyway.
+        It is root in its container, which the socket belongs to: a user of that socket is root on the cluster anyway.
 
         Args:
             network: the ID of the overlay network.
@@ -119,7 +119,7 @@ class RunnerService:
     @classmethod
     async def submit(cls, swarm: SwarmClient, submission: Submission) -> RunnerService:
         """
-        Submit a runner. Whoever cancels it, or is told that it failed, removes the job: part of it may be there.
+        Submit a runner. If this is cancelled or fails, the caller removes the job: part of it may be there.
 
         Raises:
             ClusterError: there is no overlay network, or Docker refuses.
@@ -141,7 +141,7 @@ class RunnerService:
 
         Args:
             timeout: seconds.
-            note: is told what the start waits for, when that takes a while.
+            note: called with what the start waits for, when that takes a while.
 
         Raises:
             ClusterError: it can't be started, or not in time.
@@ -152,7 +152,7 @@ class RunnerService:
             nonlocal said
             try:
                 state = await self._look()
-            except ClusterError:  # it has accepted the runner: that it is away for a moment changes nothing
+            except ClusterError:  # it has accepted the runner, and may be unreachable for a moment
                 return False
             if state == "placed" and self.waits_for != said and monotonic() - since > _UNUSUAL:
                 said = self.waits_for
@@ -167,7 +167,7 @@ class RunnerService:
 
     async def lines(self) -> AsyncIterator[LogLine]:
         """
-        Give what the runner prints, until it has ended.
+        Yield the lines that the runner prints, until it has ended.
 
         Raises:
             ClusterError: the leader can't be asked, for a minute; the runner may well go on.
@@ -185,22 +185,22 @@ class RunnerService:
 
     @property
     def waits_for(self) -> str:
-        """Say what the runner's start waits for, or why it failed."""
+        """The reason why the runner's start waits, or has failed."""
         return launcher_state(0, self._task, {}).reason if self._task else "Docker has made no task for it yet"
 
     async def _look(self) -> str:
-        """Tell the state of the runner's task, as a launcher's: ``placed``, ``running``, ``failed`` or ``gone``."""
+        """Return the state of the runner's task, as a launcher's: ``placed``, ``running``, ``failed`` or ``gone``."""
         tasks = [task for task in await self._swarm.tasks(self._job) if task["ServiceID"] == self._service]
         found = newest(tasks)
         if found:
             (self._task,) = found.values()
         elif self._task:
-            return "gone"  # somebody has removed it
+            return "gone"  # it was removed
         return launcher_state(0, self._task, {}).state if self._task else "placed"
 
 
 async def _hand_over(swarm: SwarmClient, submission: Submission) -> tuple[str, str] | None:
-    """Make a secret of the credentials that the runner needs; it goes with the job. Gives its ID and its name."""
+    """Create a secret of the credentials that the runner needs, removed with the job; return its ID and its name."""
     content = await asyncio.to_thread(configuration, (submission.image, *submission.images))
     if not content:
         return None

@@ -1,4 +1,4 @@
-"""A job as the cluster shows it: pure functions of what Docker answers for services, tasks, secrets and nodes."""
+"""The view of a job on the cluster: pure functions of Docker's services, tasks, secrets and nodes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Container(NamedTuple):
     One container of a job: a launcher, with one worker or, with ``per_container=``, several.
 
     Attributes:
-        number: which of the job's containers it is, from 0; it stands behind the name of its service's first one.
-        module: what it runs.
+        number: its number among the job's containers, from 0; a service's name ends with that of its first one.
+        module: the module that it runs.
         service: the ID of its Swarm service.
         slot: which of the service's replicas it is, from 1.
         state: ``placed``, ``running``, ``failed`` (it never got to run) or ``gone``.
@@ -54,7 +54,7 @@ class SwarmJob(NamedTuple):
         containers: its workers' containers, as far as Docker has made them.
         asked: how many containers were asked for.
         runner: the runner's own container, if it was submitted to the cluster.
-        identity: what describes the runner's process (see `runner_identity`), "" if unknown.
+        identity: the identity of the runner's process (see `runner_identity`), "" if unknown.
         since: when it began, in seconds since 1970.
     """
 
@@ -70,13 +70,13 @@ class SwarmJob(NamedTuple):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What its workers run."""
+        """The modules that its workers run."""
         names = (labels_of(service).get(MODULE, "?") for service in self.services if not _is_runner(service))
         return tuple(sorted(set(names)))
 
     def below(self, above: Container | None) -> list[Container]:
         """
-        Give the containers whose workers were started by workers of one container.
+        Return the containers whose workers were started by workers of one container.
 
         Args:
             above: the container, None for those that the runner has started, or whose parent is not known.
@@ -87,13 +87,13 @@ class SwarmJob(NamedTuple):
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Where its containers run, the runner's too."""
+        """The nodes that its containers run on, the runner's too."""
         there = [*self.containers, *([self.runner] if self.runner else [])]
         return tuple(sorted({one.node for one in there if one.state == "running" and one.node}))
 
     @property
     def running(self) -> int:
-        """How many containers run."""
+        """The number of its containers that run."""
         return sum(one.state == "running" for one in self.containers)
 
     @property
@@ -113,10 +113,10 @@ class SwarmJob(NamedTuple):
 
     def state(self, alive: bool | None) -> str:
         """
-        Say in a word how it is, see docs/commands.md.
+        Return its state in a word, see docs/commands.md.
 
         Args:
-            alive: whether the process of a runner outside the cluster lives, None if that can't be told from here.
+            alive: whether the process of a runner outside the cluster lives, None if that is not known here.
         """
         if self.runner_service:
             return _runner_state(self.runner)
@@ -135,7 +135,7 @@ class SwarmJob(NamedTuple):
 def view(name: str, services: Iterable[Record], tasks: Iterable[Record], secrets: Iterable[Record],
          nodes: Mapping[str, str]) -> SwarmJob:  # fmt: skip
     """
-    Put a job together.
+    Return a job, put together from Docker's records.
 
     Args:
         name: its name.
@@ -163,17 +163,17 @@ def view(name: str, services: Iterable[Record], tasks: Iterable[Record], secrets
 
 
 def labels_of(record: Record) -> Mapping[str, str]:
-    """Give the labels of a service or a secret."""
+    """Return the labels of a service or a secret."""
     return record["Spec"].get("Labels") or {}
 
 
 def job_of(task: Record) -> str:
-    """Name the job of a task, "" if it has none; a task's own labels are its container's."""
+    """Return the name of a task's job, "" if it has none; a task's own labels are its container's."""
     return str(((task["Spec"].get("ContainerSpec") or {}).get("Labels") or {}).get(JOB, ""))
 
 
 def created(record: Record) -> float:
-    """Tell when something was made, in seconds since 1970."""
+    """Return the time when a record was created, in seconds since 1970."""
     return datetime.fromisoformat(record["CreatedAt"]).timestamp()
 
 
@@ -202,7 +202,7 @@ def _containers(service: Record, tasks: Iterable[Record], nodes: Mapping[str, st
 
 
 def _workers(text: str, slot: int) -> range:
-    """Tell which workers a replica was made for, from the label of its service."""
+    """Return the numbers of the workers that a replica was made for, from the label of its service."""
     try:
         first, count, size = map(int, text.split(","))
     except ValueError:  # none, or another version's
