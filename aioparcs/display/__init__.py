@@ -1,4 +1,4 @@
-"""What people see of a job: live on a terminal, lines elsewhere; rich is loaded only to draw on a terminal."""
+"""The displays of a job: live on a terminal, lines elsewhere; rich is loaded only to draw on a terminal."""
 
 from aioparcs.display.choice import auto_display, flush, open_display
 from aioparcs.display.console import Console

@@ -1,4 +1,4 @@
-"""Choosing who watches: a live display on a terminal, lines elsewhere."""
+"""The choice of a display: a live one on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["auto_display", "flush", "open_display"]
 
 @contextmanager
 def open_display(detail: Detail) -> Iterator[Observer]:
-    """Give the display that fits stderr, and end it however the block ends."""
+    """Provide the display that fits stderr, and close it however the block ends."""
     if detail is not Detail.QUIET and _is_terminal():
-        # rich takes longer to load than all the rest: only who looks at a terminal waits for it.
+        # rich takes longer to load than all the rest: it is loaded only for a terminal.
         from aioparcs.display.live import live_display
 
         with live_display(detail) as display:
@@ -34,7 +34,7 @@ def open_display(detail: Detail) -> Iterator[Observer]:
 
 
 def flush() -> None:
-    """Have the display that watches say now what it would say in a moment."""
+    """Print at once the lines that a plain display would print in a moment."""
     display = observer.get()
     if isinstance(display, PlainDisplay):
         guarded(display.flush)
@@ -43,9 +43,9 @@ def flush() -> None:
 @contextmanager
 def auto_display() -> Iterator[None]:
     """
-    Show how the jobs of the block go, for a program that nobody watches: live on a terminal.
+    Show the jobs of the block live on a terminal, unless the program has an observer already.
 
-    Elsewhere a runner prints its few lines by itself, see `Console`.
+    Elsewhere a runner prints its few lines itself, see `Console`.
 
     Raises:
         SettingError: ``PARCS_PROGRESS`` has an impossible value.

@@ -1,4 +1,4 @@
-"""The observer of a job that nobody else watches, such as a notebook's: few words, and no library to load."""
+"""The default observer of a job, such as in a notebook: it prints few lines, and loads no library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Console", "is_progress_wanted"]
 
 def is_progress_wanted() -> bool:
     """
-    Read ``PARCS_PROGRESS``: whether a program that runs by itself shows how far it is.
+    Return whether a program shows its progress by default, from ``PARCS_PROGRESS``.
 
     Raises:
         SettingError: it is neither ``on`` nor ``off``.
@@ -30,7 +30,7 @@ def is_progress_wanted() -> bool:
 
 class Console(Observer):
     """
-    Prints what workers print, notes, and how far pools are that take long, to standard error.
+    Prints workers' output, notes, and the progress of pools that take long, to standard error.
 
     Raises:
         SettingError: ``PARCS_PROGRESS`` has an impossible value.
@@ -42,7 +42,7 @@ class Console(Observer):
         self._lines = PoolLines(short=False) if is_progress_wanted() else None
 
     def pooled(self, state: PoolState) -> None:
-        """Print a line once in a while."""
+        """Print a line on the pool's progress once in a while."""
         if self._lines:
             now = monotonic()
             pool = self._pools.update(state, now)
@@ -50,7 +50,7 @@ class Console(Observer):
                 write_line(line)
 
     def output(self, module: str, worker: int | None, line: str) -> None:
-        """Print the line behind its origin."""
+        """Print the line after its origin."""
         remember(line)
         self._print(f"{origin(module, worker)} | ", line)
 
@@ -59,5 +59,5 @@ class Console(Observer):
         self._print(f"{origin(module, None)}: ", text)
 
     def _print(self, prefix: str, text: str) -> None:
-        for line in text.split("\n"):  # each behind its origin, so that none can be forged
+        for line in text.split("\n"):  # each after its origin, so that none can be forged
             write_line(prefix + sanitize(line, color=self._color))

@@ -1,4 +1,4 @@
-"""What both displays do with what happens: count it, and make a line of what deserves one."""
+"""The base of both displays: it counts events, and prints a line for the important ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from aioparcs.engine import Observer, PoolState
 
 __all__ = ["Detail", "Display"]
 
-FAILURES = 10  # workers of a module whose failure is told one by one; what fails in hundreds fails alike
-_ENOUGH = 0.05  # of a work: how much of it is looked at, at the least, to tell its pace
+FAILURES = 10  # workers of a module whose failures get a line each; hundreds of them fail alike
+_ENOUGH = 0.05  # the least share of the work from which its rate is estimated
 
 
 class Detail(IntEnum):
-    """How much to say."""
+    """The amount of text that a display prints."""
 
     QUIET = -1
     NORMAL = 0
@@ -28,10 +28,10 @@ class Detail(IntEnum):
 
 class Display(Observer, ABC):
     """
-    Counts all events, and makes a line of those that deserve one.
+    Counts all events, and prints a line for the important ones.
 
     Args:
-        detail: how much to say.
+        detail: how much it prints.
     """
 
     def __init__(self, detail: Detail) -> None:
@@ -43,11 +43,11 @@ class Display(Observer, ABC):
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the display was made."""
+        """Seconds since the display was created."""
         return time.monotonic() - self._begun
 
     def left(self, module: str) -> str:
-        """Say how long a module's workers will take by what they report, ``12 s left``; nothing if nobody can tell."""
+        """Return the time that a module's workers will take, from their reports, ``12 s left``; "" if it is unknown."""
         works = module in self._paces and self.tally[module].ended < self.tally[module].asked
         left = self._paces[module].left(self.elapsed, 1.0) if works else None
         return "" if left is None else f"{duration(left)} left"
@@ -76,7 +76,7 @@ class Display(Observer, ABC):
             has_failed_to_start = error is not None and not count.is_up(worker)
             self._say(module, worker, f"did not start: {reason}" if has_failed_to_start else reason)
         elif error is not None and count.is_up(worker) and count.failed < FAILURES:
-            self._say(module, worker, reason)  # why a start has failed is told who waits for it
+            self._say(module, worker, reason)  # the reason for a failed start is raised where it is awaited
         self.tally.ended(module, worker, error)
 
     def stopped(self, module: str, worker: int) -> None:
@@ -111,7 +111,7 @@ class Display(Observer, ABC):
         self._line(module, worker, " ", text)
 
     def _print(self, module: str, worker: int | None, separator: str, text: str) -> None:
-        for line in text.split("\n"):  # each behind its origin, so that none can be forged
+        for line in text.split("\n"):  # each after its origin, so that none can be forged
             self._line(module, worker, separator, line)
 
     @abstractmethod

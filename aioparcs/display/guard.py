@@ -1,4 +1,4 @@
-"""Errors of the display itself: they cost the job nothing, and the first is reported in one line."""
+"""The guard against errors of the display itself: the job goes on, and the first one is reported in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _reported: set[tuple[str, int]] = set()  # places in the code whose error was re
 
 
 def guarded(function: Callable[..., object], *args: Any) -> None:
-    """Call code of a display; an error of it is reported in one line, once for each place, and not passed on."""
+    """Call code of a display; report an error of it in one line, once for each place, and don't raise it."""
     try:
         function(*args)
     except Exception as error:
@@ -30,9 +30,9 @@ def guarded(function: Callable[..., object], *args: Any) -> None:
 
 class Shield(Observer):
     """
-    An observer that passes everything on to another one, whose errors cost the job nothing.
+    An observer that passes all events on to another one, whose errors don't affect the job.
 
-    Whoever reports events judges peers by the exceptions that come up: those of a display are no peer's fault.
+    Code that reports events takes exceptions for errors of a peer, which those of a display are not.
 
     Args:
         observer: the one that shows the job.

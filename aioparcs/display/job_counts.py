@@ -1,7 +1,7 @@
 """
-A job's workers, counted.
+The counts of a job's workers.
 
-An event costs a few additions, however many there are; who shows the counts looks at them when it likes.
+An event costs a few additions, however many there are; a display reads the counts when it draws.
 """
 
 from __future__ import annotations
@@ -35,39 +35,39 @@ class ModuleCounts:
         self.reports = False
         self._up: set[int] = set()
         self._places: dict[int, str] = {}  # worker: its node
-        self._gone: list[int] = []  # who has ended since workers were last asked for
+        self._gone: list[int] = []  # workers that have ended since others were last asked for
         self._before = (0, 0)  # how many had ended, and had been connected, when workers were last asked for
         self._shares: dict[int, float] = {}  # worker: how much of its work is done, 0 to 1
         self._sum = 0.0  # kept so that no event walks over all workers
 
     @property
     def ended(self) -> int:
-        """Workers that have ended, however."""
+        """The number of workers that have ended, in any way."""
         return self.done + self.failed + self.stopped
 
     @property
     def present(self) -> int:
-        """Workers that have not ended, whether they are connected or not."""
+        """The number of workers that have not ended, connected or not."""
         return self.asked - self.ended
 
     @property
     def up(self) -> int:
-        """Workers that are connected now."""
+        """The number of workers that are connected now."""
         return len(self._up)
 
     @property
     def expected(self) -> int:
-        """Workers that there should be: those asked for, without those that had ended before the last ones were."""
+        """The number of workers asked for, without those that had ended before the last ones were asked for."""
         return self.asked - self._before[0]
 
     @property
     def arrived(self) -> int:
-        """Those of the `expected` that have connected, those that have ended since included."""
+        """The number of `expected` workers that have connected, those that have ended since included."""
         return self.connected - self._before[1]
 
     @property
     def end(self) -> str:
-        """Say how the workers have ended: ``8 workers finished``, ``8 workers ended, 1 failed``."""
+        """The end of the workers as text: ``8 workers finished``, ``8 workers ended, 1 failed``."""
         of = f"{self.ended} of " if self.present else ""
         how = {self.done: "finished", self.failed: "failed"}.get(self.ended, "ended")
         failed = f", {self.failed} failed" if self.failed and how == "ended" else ""
@@ -75,16 +75,16 @@ class ModuleCounts:
 
     @property
     def fraction(self) -> float:
-        """How much of the work is done, 0 to 1: each worker counts alike."""
+        """The share of the work that is done, 0 to 1; each worker counts alike."""
         return min(max(round(self._sum / self.asked, 6), 0.0), 1.0) if self.asked else 0.0
 
     @property
     def places(self) -> str:
-        """Say which nodes have workers, such as ``node1 (2), node2 (1)``."""
+        """The nodes that have workers, such as ``node1 (2), node2 (1)``."""
         return ", ".join(f"{node} ({number})" for node, number in sorted(self.nodes.items()))
 
     def ask(self, number: int) -> None:
-        """Note that workers were asked for; those that have ended are no longer of interest."""
+        """Record that workers were asked for; forget those that have ended."""
         for worker in self._gone:
             if node := self._places.pop(worker, None):
                 self.nodes[node] -= 1
@@ -94,13 +94,13 @@ class ModuleCounts:
         self._before = self.ended, self.connected - self.up
 
     def place(self, workers: range, node: str) -> None:
-        """Note on which node workers are."""
+        """Record the node of some workers."""
         self.placed += len(workers)
         self.nodes[node] += len(workers)
         self._places.update(dict.fromkeys(workers, node))
 
     def connect(self, worker: int) -> None:
-        """Note that a worker has connected."""
+        """Record that a worker has connected."""
         self.connected += 1
         self._up.add(worker)
 
@@ -109,12 +109,12 @@ class ModuleCounts:
         return worker in self._up
 
     def leave(self, worker: int) -> None:
-        """Note that a worker has ended."""
+        """Record that a worker has ended."""
         self._gone.append(worker)
         self._up.discard(worker)
 
     def reach(self, worker: int, share: float) -> None:
-        """Note how much of its work one worker has done, 0 to 1."""
+        """Record the share of its work that one worker has done, 0 to 1."""
         self._sum += share - self._shares.get(worker, 0.0)
         self._shares[worker] = share
 
@@ -133,7 +133,7 @@ class JobCounts:
 
     @property
     def counts(self) -> list[ModuleCounts]:
-        """A list of its own, safe to walk while another thread counts."""
+        """A copy of the counts, safe to iterate over while another thread counts."""
         return list(self._counts.values())
 
     def started(self, module: str, workers: range) -> None:
@@ -165,24 +165,24 @@ class JobCounts:
         count.leave(worker)
 
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
-        """Note how far a worker is."""
+        """Record a worker's progress."""
         count = self[module]
         count.reports = True
         count.reach(worker, _share(done, total))
 
     def summary(self, seconds: float) -> str:
-        """Sum up a job in one line, such as ``8 workers, 1 failed, 4.2 s``."""
+        """Return a job's summary in one line, such as ``8 workers, 1 failed, 4.2 s``."""
         asked, failed = (sum(getattr(count, what) for count in self.counts) for what in ("asked", "failed"))
         return ", ".join(filter(None, (counted(asked, "worker"), failed and f"{failed} failed", f"{seconds:.1f} s")))
 
 
 def _share(done: float, total: float) -> float:
-    """Return the share of the work that is done, 0 to 1; 0 when the numbers say none, such as NaN or a total of 0."""
+    """Return the share of the work that is done, 0 to 1; 0 for impossible numbers, such as NaN or a total of 0."""
     if not (done > 0 and 0 < total < inf):  # what compares with NaN is false
         return 0.0
     return done / total if done < total else 1.0  # never overflows, however large the integers are
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number of things: ``1 worker``, ``8 workers``."""
+    """Return a number of things as text: ``1 worker``, ``8 workers``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

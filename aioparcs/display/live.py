@@ -20,7 +20,7 @@ __all__ = ["LiveDisplay", "live_display"]
 
 @contextmanager
 def live_display(detail: Detail) -> Iterator[LiveDisplay | None]:
-    """Draw on the terminal that stderr is until the block ends; give None if it can't be drawn on."""
+    """Provide a display that draws on the terminal of stderr until the block ends; None if it can't draw there."""
     console = Console(file=sys.stderr, highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:
         yield None
@@ -32,11 +32,11 @@ def live_display(detail: Detail) -> Iterator[LiveDisplay | None]:
 
 class LiveDisplay(Display):
     """
-    Keeps a line for each module and each pool at the foot of a terminal: workers, progress, and the time.
+    Draws a line for each module and each pool at the foot of a terminal: workers, progress, and the time.
 
     Args:
         console: the terminal.
-        detail: how much to say.
+        detail: how much it prints.
     """
 
     def __init__(self, console: Console, detail: Detail) -> None:

@@ -1,4 +1,4 @@
-"""The display of logs and pipes."""
+"""The display for logs and pipes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from aioparcs.display.throttle import PATIENCE, LineThrottle, PoolLines
 
 __all__ = ["PlainDisplay"]
 
-PERIOD = 0.25  # seconds between two looks
+PERIOD = 0.25  # seconds between two looks at the counts
 
 
 class PlainDisplay(Display):
     """
-    Prints a line to stderr when something has come about: for logs and pipes.
+    Prints a line to stderr when something has happened: for logs and pipes.
 
-    A thread looks four times a second, so that workers asked for one by one make one line.
+    A thread looks at the counts four times a second, so that workers asked for one by one make one line.
 
     Args:
-        detail: how much to say; when quiet, only that workers or items failed.
+        detail: how much it prints; when quiet, only that workers or items failed.
     """
 
     def __init__(self, detail: Detail) -> None:
@@ -43,12 +43,12 @@ class PlainDisplay(Display):
             self._thread.start()
 
     def flush(self) -> None:
-        """Print what has not been said yet of workers, before somebody else prints how it all ended."""
+        """Print the latest counts of workers, before the program prints how it all ended."""
         if self._thread.ident is not None:
             self._tell(last=True)
 
     def close(self) -> None:
-        """Print what has not been said yet, and the job in one line."""
+        """Print the lines that are left, and the job's summary."""
         if self._thread.ident is not None:
             self._ended.set()
             self._thread.join()
@@ -61,7 +61,7 @@ class PlainDisplay(Display):
     def _show(self, pool: Pool) -> None:
         if self._detail is not Detail.QUIET:
             for line in self._pool_lines.about(pool, self.elapsed):
-                self._tell()  # what came about before it
+                self._tell()  # what happened before it
                 write_line(line)
         elif pool.ended is not None and pool.state.failed and self._failed_pools < FAILURES:
             self._failed_pools += 1
@@ -69,7 +69,7 @@ class PlainDisplay(Display):
 
     def _line(self, module: str, worker: int | None, separator: str, text: str) -> None:
         if self._detail is not Detail.QUIET:
-            self._tell()  # what came about before this line
+            self._tell()  # what happened before this line
         write_line(f"{origin(module, worker)}{separator}{sanitize(text, color=False)}")
 
     def _keep_looking(self) -> None:
@@ -85,7 +85,7 @@ class PlainDisplay(Display):
 
 
 class _Told:
-    """What a plain display has said of one module, so that it says nothing twice and not too often."""
+    """The numbers of one module that a plain display has printed, so that it repeats none, and prints not too often."""
 
     def __init__(self, now: float) -> None:
         self._numbers = {"asked": 0, "placed": 0, "connected": 0, "ended": 0}
@@ -110,7 +110,7 @@ class _Told:
             yield count.end
 
     def _is_news(self, what: str, number: int, is_due: bool, now: float) -> bool:
-        """Tell whether a number has changed, and is told of: when it is due, or at the latest after a while."""
+        """Return whether a number has changed, and is printed now: it is due, or was printed long ago."""
         if number == self._numbers[what] or not (is_due or now - self._times[what] > PATIENCE):
             return False
         self._numbers[what], self._times[what] = number, now

@@ -1,4 +1,4 @@
-"""The pools of a program: how far each is, and how fast, in words."""
+"""The pools of a program: the progress and the rate of each, as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aioparcs.engine import PoolState
 
 __all__ = ["Pool", "Pools"]
 
-_KEPT = 5  # pools that are over and still remembered one by one
+_KEPT = 5  # pools that are over and still listed one by one
 
 
 class Pool:
@@ -19,8 +19,8 @@ class Pool:
     One pool, as it was seen last.
 
     Attributes:
-        state: what it has told last.
-        begun: when it was first heard of.
+        state: its last report.
+        begun: when its first report came.
         ended: when it was over, None while it isn't.
     """
 
@@ -34,58 +34,58 @@ class Pool:
         self.update(state, now)
 
     def update(self, state: PoolState, now: float) -> None:
-        """Note how far it is."""
+        """Record a report."""
         self.state = state
         self._peak = max(self._peak, state.workers)
         self.ended = None if state.wanted else now
         if self.is_idle or not (state.done or state.workers):
-            self._pace = RateEstimator(now, state.done)  # what it waits for, workers or items, is none of its pace
+            self._pace = RateEstimator(now, state.done)  # time that it waits for workers or items doesn't count
         else:
-            # What many workers do in one breath tells little; what each of them has done some times does.
+            # One burst of results from many workers says little about the rate; some results of each of them do.
             self._pace.reach(now, state.done, 4 * max(state.workers, 1))
 
     @property
     def is_idle(self) -> bool:
-        """Whether it has nothing to do: all items that it knows of are done."""
+        """True when it has nothing to do: all items that it knows of are done."""
         return not self.state.running and self.state.done == self.state.total
 
     @property
     def seconds(self) -> float:
-        """How long it lived; 0 while it isn't over."""
+        """Seconds from its first report to its end; 0 while it isn't over."""
         return (self.ended or self.begun) - self.begun
 
     @property
     def items(self) -> str:
-        """Say how many items are done: ``5,000 of 20,000``, or ``5,000`` while nobody knows of how many."""
+        """The items that are done: ``5,000 of 20,000``, or ``5,000`` while their number is unknown."""
         done, total = self.state.done, self.state.total
         return f"{done:,} of {total:,}" if total else f"{done:,}"
 
     def rate(self, now: float) -> str:
-        """Say how fast it is, ``1,234/s``, or was on the whole; nothing if nothing has come."""
+        """Return its rate, ``1,234/s``, or the average of one that is over; "" if nothing is done."""
         rate = self._pace.rate(now) if self.ended is None else self.state.done / max(self.seconds, 1e-3)
         return frequency(rate) if rate else ""
 
     def left(self, now: float) -> str:
-        """Say how long it will take, ``12 s left``; nothing if nobody can tell."""
+        """Return the time that it will take, ``12 s left``; "" if it is unknown."""
         total = self.state.total
         left = None if total is None or self.ended is not None else self._pace.left(now, total)
         return "" if left is None else f"{duration(left)} left"
 
     @property
     def took(self) -> str:
-        """Return how long it took, ``16.2 s`` or ``49 ms``."""
+        """The time that it took, ``16.2 s`` or ``49 ms``."""
         if self.seconds < 0.95:
             return f"{max(self.seconds * 1000, 1):.0f} ms"
         return f"{self.seconds:.1f} s" if self.seconds < 99.95 else duration(self.seconds)
 
     @property
     def is_short(self) -> bool:
-        """Whether it has fewer workers than it should have."""
+        """True while it has fewer workers than it should have."""
         return self.ended is None and self.state.workers < self.state.wanted
 
     @property
     def workers(self) -> str:
-        """Say how many workers it has, ``8 workers`` or ``6 of 8 workers``; of one that is over, had."""
+        """Its workers, ``8 workers`` or ``6 of 8 workers``; of one that is over, the most that it had."""
         state = self.state
         if self.is_short:
             return f"{state.workers} of {state.wanted} workers"
@@ -93,11 +93,11 @@ class Pool:
 
     @property
     def failures(self) -> str:
-        """Say how many items have failed; nothing when none has."""
+        """The items that have failed, ``3 failed``; "" if none has."""
         return f"{self.state.failed:,} failed" if self.state.failed else ""
 
     def line(self, now: float) -> str:
-        """Return all of it: ``divisors: 5,000 of 20,000 items, 1,234/s, 12 s left, 8 workers, 3 failed``."""
+        """Return its whole line: ``divisors: 5,000 of 20,000 items, 1,234/s, 12 s left, 8 workers, 3 failed``."""
         state = self.state
         noun = "item" if (state.total or state.done) == 1 else "items"
         first = f"{self.items} {noun}" + (f" in {self.took}" if self.ended is not None else "")
@@ -111,7 +111,7 @@ class Pools:
     All pools: those that are at work, the last of those that are over, and the number of the others.
 
     Attributes:
-        earlier: how many more there were.
+        earlier: how many others there were.
     """
 
     def __init__(self) -> None:
@@ -121,16 +121,16 @@ class Pools:
 
     @property
     def working(self) -> list[Pool]:
-        """Those at work; a list of its own, safe to walk while another thread counts."""
+        """A list of those at work, safe to iterate over while another thread counts."""
         return list(self._working.values())
 
     @property
     def over(self) -> list[Pool]:
-        """The last few of those that are over."""
+        """A list of the last few of those that are over."""
         return list(self._over)
 
     def update(self, state: PoolState, now: float) -> Pool | None:
-        """Note how far a pool is; gives None for one that never began, or is known to be over."""
+        """Record a report, and return its pool; None if that never began, or is known to be over."""
         pool = self._working.get(state.id)
         if pool is not None:
             pool.update(state, now)

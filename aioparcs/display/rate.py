@@ -1,7 +1,7 @@
 """
-How fast something goes, and how long it will take: both from what was seen last.
+The estimate of a rate and of the time left, from the last seconds of growth.
 
-No clock is read here: who asks says what time it is.
+No clock is read here: callers pass the time.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections import deque
 
 __all__ = ["RateEstimator", "duration", "frequency"]
 
-_WINDOW = 5.0  # seconds that are looked back, at the least
-_MARKS = 50  # moments that are remembered of such a time
+_WINDOW = 5.0  # the least seconds that an estimate is made from
+_MARKS = 50  # moments that are kept of such a time
 
 
 class RateEstimator:
     """
-    The speed of a number that grows.
+    The estimate of how fast a number grows.
 
-    It looks at the last seconds, or as far back as it takes to see ``least`` of growth: what comes in bursts has an
-    even pace all the same. Silence counts only once it is longer than all the time that is looked at.
+    It covers the last seconds, or as many as it takes to include ``least`` of growth: growth in bursts has an even
+    rate all the same. Silence counts only once it is longer than all the time that is covered.
 
     Args:
         now: the time, in seconds.
@@ -33,7 +33,7 @@ class RateEstimator:
         self._last = (now, value)
 
     def reach(self, now: float, value: float, least: float) -> None:
-        """Note that the number has changed; if it has shrunk, what was seen before counts no more."""
+        """Record the number; if it has shrunk, forget what was recorded before."""
         if value == self._last[1]:
             return
         if value < self._last[1]:
@@ -41,7 +41,7 @@ class RateEstimator:
             self._last = (now, value)
             return
         marks = self._marks  # never empty: another thread may ask for the rate
-        # A mark is what was there before a pause, not behind it: then a burst counts with the pause that led to it.
+        # A mark is made before a pause, not after it: then a burst counts with the pause that led to it.
         if self._last[0] - marks[-1][0] >= max(_WINDOW, now - marks[0][0]) / _MARKS:
             marks.append(self._last)
         self._last = (now, value)
@@ -49,19 +49,19 @@ class RateEstimator:
             marks.popleft()
 
     def rate(self, now: float) -> float:
-        """Tell how much it grows in a second."""
+        """Return how much it grows in a second."""
         (began, first), (came, last) = self._marks[0], self._last
         seconds = max(came, now - (came - began)) - began
         return max(last - first, 0.0) / seconds if seconds > 0 else 0.0
 
     def left(self, now: float, total: float) -> float | None:
-        """Tell in how many seconds it will have reached ``total``; None if nobody can tell."""
+        """Return the seconds until it will have reached ``total``; None if that is unknown."""
         rate, (came, last) = self.rate(now), self._last
         return max((total - last) / rate - (now - came), 0.0) if rate > 0 and last < total else None
 
 
 def duration(seconds: float) -> str:
-    """Write a time in two figures or so: ``12 s``, ``5 min``, ``3 h 20 min``, ``2 d 4 h``."""
+    """Return a time as text, in two figures or so: ``12 s``, ``5 min``, ``3 h 20 min``, ``2 d 4 h``."""
     if seconds < 99.5:
         return f"{max(seconds, 1):.0f} s"
     minutes = round(seconds / 60)
@@ -72,7 +72,7 @@ def duration(seconds: float) -> str:
 
 
 def frequency(rate: float) -> str:
-    """Write how often something happens: ``1,234/s``, ``2.5/s``, ``4/min``, ``1.5/h``; it is given per second."""
+    """Return a rate per second as text: ``1,234/s``, ``2.5/s``, ``4/min``, ``1.5/h``."""
     per, unit = next(((rate * seconds, unit) for seconds, unit in ((1, "s"), (60, "min")) if rate * seconds >= 1),
                      (rate * 3600, "h"))  # fmt: skip
     return f"{per:,.0f}/{unit}" if per >= 9.95 else f"{per:.1f}/{unit}"

@@ -1,4 +1,4 @@
-"""The lines of workers and launchers that were shown last: an error need not quote what stands right above it."""
+"""The lines of workers and launchers that were shown last, which an error need not quote again."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ remember = _recent.append
 
 
 def were_shown(lines: tuple[str, ...]) -> bool:
-    """Tell whether lines were shown a moment ago."""
+    """Return whether lines were shown a moment ago."""
     return set(lines) <= set(_recent)

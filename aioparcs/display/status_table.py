@@ -1,4 +1,4 @@
-"""What stands at the foot of a terminal: a row for each module and each pool, fitted to its width."""
+"""The status table at the foot of a terminal: a row for each module and each pool, fitted to its width."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ POOLS = 10  # rows of pools, at the most
 
 class _Row(NamedTuple):
     """
-    A row before it is fitted.
+    A row before it is fitted to the width.
 
     Attributes:
-        name: of the module or pool.
-        bar: how far it is, None for no bar.
-        texts: what is left out from the end where there is no room.
+        name: the name of the module or pool.
+        bar: the progress, None for no bar.
+        texts: texts, left out from the end where there is no room.
         least: how many of the texts are never left out.
     """
 
@@ -49,14 +49,14 @@ class _Row(NamedTuple):
 
 
 class StatusTable:
-    """What stands at the foot of the terminal, rendered from the counts as they are at that moment."""
+    """The table at the foot of the terminal, rendered from the counts as they are at that moment."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
         self._colors: dict[str, str] = {}
 
     def color(self, module: str) -> str:
-        """Choose a module's colour once and for all."""
+        """Return a module's colour, chosen at the first call."""
         return self._colors.setdefault(module, COLORS[len(self._colors) % len(COLORS)])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -75,7 +75,7 @@ class StatusTable:
         yield Text(seconds if len(counts) == 1 else display.tally.summary(display.elapsed), style="dim")
 
     def _of_module(self, count: ModuleCounts, *, bare: bool) -> _Row:
-        """Make a module's row, without a bar if that would say nothing: a pool's workers are done with the pool."""
+        """Return a module's row, without a bar if that would say nothing: a pool's workers end with the pool."""
         states = _states(count)
         texts = list(filter(None, (states, _others(count), Text(self._display.left(count.module)), _nodes(count))))
         if bare:
@@ -98,10 +98,10 @@ class StatusTable:
 
 def _fitted(rows: list[_Row], width: int) -> Table:
     """
-    Lay rows out in some columns.
+    Return a table of rows, fitted into some columns.
 
     Where there are too few, bars become shorter, then names, then texts are left out from the end of the row, then
-    bars; how far something is, and how many have failed, is never left out.
+    bars; the progress, and the number of failures, are never left out.
     """
     names = max(row.name.cell_len for row in rows)
     texts = max(TEXTS, *(row.text(None).cell_len for row in rows))
@@ -135,7 +135,7 @@ def _columns(texts: list[Text]) -> int:
 
 
 def _pool_bar(pool: Pool) -> ProgressBar:
-    """Make a pool's bar; it pulses as long as the number of items is not known."""
+    """Return a pool's bar; it pulses as long as the number of items is not known."""
     state = pool.state
     total = state.done if state.total is None and pool.ended is not None else state.total
     return ProgressBar(total=None if total is None else max(total, 1), completed=state.done)
@@ -149,7 +149,7 @@ def _states(count: ModuleCounts) -> Text:
 
 
 def _others(count: ModuleCounts) -> Text:
-    """Say which workers are gone, of a module that has others."""
+    """Return how many workers are gone, and how, of a module that has others; else an empty text."""
     if count.ended == count.asked:
         return Text()
     numbers = ((count.done, "finished"), (count.stopped, "stopped"), (count.failed, "failed"))

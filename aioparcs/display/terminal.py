@@ -1,4 +1,4 @@
-"""One terminal, two kinds of text: lines that scroll away and, beneath them, a few that are drawn anew."""
+"""The terminal of a live display: lines that scroll away and, beneath them, a few that are drawn anew."""
 
 from __future__ import annotations
 
@@ -20,21 +20,19 @@ from aioparcs.display.text import sanitize
 __all__ = ["Terminal"]
 
 PERIOD = 0.1  # seconds between two drawings
-MAX_WAITING = (
-    10_000  # lines; of what a slow terminal can't show, workers' lines are left out, and the count of them is told
-)
+MAX_WAITING = 10_000  # lines; on a slow terminal more lines of workers are left out, and their number is shown
 
 
 class Terminal:
     """
     Draws something at the foot of a terminal, ten times a second, while lines are printed above it.
 
-    Nothing is drawn before `draw`; what is printed until then goes straight out. Afterwards lines are
-    collected and go out with the next drawing, so that thousands a second cost no more than a few.
+    Nothing is drawn before `draw`; what is printed until then is written at once. Afterwards lines are
+    collected and written with the next drawing, so that thousands a second cost no more than a few.
 
     Args:
         console: where to draw; its file must be the terminal itself.
-        foot: what to draw: rendered anew each time.
+        foot: the renderable to draw, rendered anew each time.
     """
 
     def __init__(self, console: Console, foot: RenderableType) -> None:
@@ -50,10 +48,10 @@ class Terminal:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Let what this process prints to the same terminal pass through here, and leave it as it was found."""
+        """Redirect this process's prints to the same terminal through here, and undo that at the end of the block."""
         with ExitStack() as stack:
             # Not redirected, a stream would write in the middle of the drawing; one that is a file or
-            # another terminal is none of ours.
+            # another terminal is left alone.
             if _same_terminal(sys.stdout, self._console.file):
                 stack.enter_context(redirect_stdout(self._passage(sys.stdout)))
             if _same_terminal(sys.stderr, self._console.file):
@@ -64,7 +62,7 @@ class Terminal:
                 self.close()
 
     def draw(self) -> None:
-        """Begin to draw; from now on `print` and this process's own prints appear above the foot."""
+        """Start drawing; from now on `print` and this process's own prints appear above the foot."""
         if not self.drawing:
             for passage in self._passages:
                 passage.break_line()
@@ -73,11 +71,11 @@ class Terminal:
 
     @property
     def drawing(self) -> bool:
-        """Whether the foot is on the terminal."""
+        """True while the foot is on the terminal."""
         return self._thread.ident is not None and not self._ended.is_set()
 
     def print(self, line: str) -> None:
-        """Show a line above the foot with the next drawing; if too many wait already, only count it."""
+        """Print a line above the foot with the next drawing; if too many wait already, only count it."""
         if not self.drawing:
             print(line, file=self._console.file, flush=True)
         elif len(self._waiting) < MAX_WAITING:
@@ -86,13 +84,13 @@ class Terminal:
             self._left_out += 1
 
     def write(self, lines: str) -> None:
-        """Show whole lines of this process's own above the foot; none is ever left out."""
+        """Print whole lines of this process's own above the foot; none is ever left out."""
         self._waiting.append(lines)
         if len(self._waiting) > MAX_WAITING:
             self._show()
 
     def close(self) -> None:
-        """Show what waits and the foot for the last time, and leave the cursor beneath it."""
+        """Print what waits, draw the foot for the last time, and leave the cursor beneath it."""
         if self.drawing:
             try:
                 for passage in self._passages:

@@ -1,4 +1,4 @@
-"""Text from workers and peers, made safe to print, and lines written to standard error."""
+"""The text of workers and peers, made safe to print, and lines for standard error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Printable(dict[int, int | None]):
 
     def __missing__(self, code: int) -> int | None:
         if unicodedata.category(chr(code)) not in _FORBIDDEN or chr(code) in _ALLOWED:
-            return code  # not remembered: there are a million of these
+            return code  # not cached: there are a million of these
         self[code] = None
         return None
 
@@ -63,7 +63,7 @@ def sanitize(text: str, *, color: bool) -> str:
 
 
 def origin(module: str, worker: int | None) -> str:
-    """Return the name that stands before what a worker, or its launcher (None), has printed."""
+    """Return the name before the lines that a worker, or its launcher (None), has printed."""
     return sanitize(module if worker is None else f"{module}:{worker}", color=False)
 
 
@@ -77,7 +77,7 @@ def has_colors() -> bool:
 
 
 def write_line(line: str) -> None:
-    """Write a line to standard error, in one piece; the work goes on if nobody reads it any more."""
+    """Write a line to standard error, in one piece; ignore a stream that is closed, or whose reader is gone."""
     try:
         sys.stderr.write(f"{line}\n")  # one write: a line is never torn by another thread's
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""What a log is told of pools and long tasks: little, however long they take and however many there are."""
+"""The throttle of a log's lines on pools and long tasks: few, however long they take and however many there are."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from aioparcs.engine import PoolState
 
 __all__ = ["PATIENCE", "LineThrottle", "PoolLines"]
 
-PATIENCE = 5.0  # seconds between two lines about the same thing, at the least
-_STEPS = 4  # parts of a work whose end is worth a line
+PATIENCE = 5.0  # the least seconds between two lines about the same thing
+_STEPS = 4  # parts of the work whose end gets a line
 _LONGEST = 300.0  # seconds without a line, at the most
-_ONE_BY_ONE = 5  # short pools of a name that get a line each; what comes in thousands is summed up
+_ONE_BY_ONE = 5  # short pools that get a line each; the others are summed up
 
 
 class LineThrottle:
     """
-    When something that goes on has its turn to be told of.
+    The moments at which something that goes on gets a line.
 
     That is after five seconds, then ever less often, once in five minutes at last; and in between when another
     quarter is done.
@@ -35,8 +35,8 @@ class LineThrottle:
         self._step = 0
 
     def come(self, now: float, fraction: float = 0.0) -> bool:
-        """Tell whether it is its turn, and take it."""
-        step = min(int(fraction * _STEPS), _STEPS - 1)  # the end is told by itself
+        """Return whether a line is due now; if it is, schedule the next one."""
+        step = min(int(fraction * _STEPS), _STEPS - 1)  # the end gets its own line
         self._step = min(self._step, step)  # more work may have come
         if now - self._last < (PATIENCE if step > self._step else self._pause):
             return False
@@ -46,12 +46,12 @@ class LineThrottle:
 
 class PoolLines:
     """
-    Chooses what is said of pools: a line at its turn for each that goes on, and one for each that is over.
+    Chooses the lines on pools: one now and then for each that goes on, and one for each that is over.
 
-    Of those over before their first turn only the first few get a line each; the others are summed up.
+    Of those over before their first line only the first few get one each; the others are summed up.
 
     Args:
-        short: whether anything is said of these.
+        short: whether such pools get lines at all.
     """
 
     def __init__(self, *, short: bool) -> None:
@@ -61,7 +61,7 @@ class PoolLines:
         self._sum = _Sum() if short else None
 
     def about(self, pool: Pool, now: float) -> Iterator[str]:
-        """Give the lines that a pool's news are worth now."""
+        """Yield the lines that are due now for a pool's report."""
         state = pool.state
         turns = self._turns.setdefault(state.id, LineThrottle(pool.begun))
         if pool.ended is None:
@@ -80,13 +80,13 @@ class PoolLines:
             yield from self._sum.add(state, now)
 
     def rest(self) -> Iterator[str]:
-        """Give what was not said yet at the end of all."""
+        """Yield the lines that are left at the end of all."""
         if self._sum:
             yield from self._sum.take()
 
 
 class _Sum:
-    """Pools that nothing was said of."""
+    """The sum of pools that got no line of their own."""
 
     def __init__(self) -> None:
         self._turns: LineThrottle | None = None

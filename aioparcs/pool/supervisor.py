@@ -44,7 +44,7 @@ class PoolSupervisor:
 
     Args:
         provider: starts them.
-        observer: is told of those that can't be replaced.
+        observer: gets a warning when workers can't be replaced.
         spec: their specification.
         setup: arguments of the function ``setup``, called in each of them before any other; None for no call.
         concurrency: how many calls each runs at once.

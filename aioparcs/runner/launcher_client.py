@@ -86,7 +86,7 @@ class LauncherClient:
         module: the module that it runs.
         slot: its number.
         settings: limits and deadlines.
-        observer: is told what happens.
+        observer: gets the job's events.
         look: makes the engine check the launcher at once.
         on_end: called with the number of each worker that has ended.
 

@@ -27,7 +27,7 @@ class JobRegistry:
     Args:
         job: the job's name.
         settings: limits and deadlines.
-        observer: is told what happens.
+        observer: gets the job's events.
 
     Attributes:
         job: the job's name.

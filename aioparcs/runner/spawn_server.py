@@ -100,7 +100,7 @@ class SpawnServer:
         registry: accepts their connections.
         supervisor: places what they ask for.
         policy: the limits of what they may start.
-        observer: is told what happens.
+        observer: gets the job's events.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class WorkerSupervisor:
         engine: runs their launchers.
         registry: accepts their connections.
         settings: limits and deadlines.
-        observer: is told what happens.
+        observer: gets the job's events.
 
     Attributes:
         on_end: called with the number of each worker that has ended.

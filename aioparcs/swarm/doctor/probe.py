@@ -21,7 +21,7 @@ _DEADLINE = 60.0
 _SECOND = 10**9
 _TOLD = 64  # an exit code from here on is the probe's own: one bit for each target that it can't reach
 
-# Runs in the base image. Its exit code is the answer, which Docker tells with the task's state; the lines are the why.
+# Runs in the base image. Its exit code, part of the task's state, has the answer; its lines have the reasons.
 _PROGRAM = f"""
 import socket, sys
 code = 0

@@ -32,7 +32,7 @@ class TaskMonitor:
     Args:
         swarm: the leader.
         job: the job's name.
-        observer: is told when the leader can't be asked.
+        observer: gets a warning when the leader can't be asked.
     """
 
     def __init__(self, swarm: SwarmClient, job: str, observer: Observer) -> None:
