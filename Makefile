@@ -30,9 +30,10 @@ test: $(VENV)/.dev ## run the tests
 test-all: ## run the tests on every Python from 3.11 to 3.14 that is found here
 	@MAKE="$(MAKE)" sh .ci/test-all
 
-check: $(VENV)/.dev ## check format, lint, types and the architecture
+check: $(VENV)/.dev ## check format, lint, words, types and the architecture
 	@$(py) -m ruff format --check --quiet .
 	@$(py) -m ruff check --quiet .
+	@$(py) .ci/words.py
 	@$(py) -m mypy --no-error-summary
 	@$(py) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-logo
 

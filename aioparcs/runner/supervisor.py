@@ -326,7 +326,7 @@ class WorkerSupervisor:
                 launcher.hear(state)
 
     def _expire(self, group: WorkerGroup, tasks: Sequence[Worker]) -> None:
-        """Give up the workers that did not connect in time."""
+        """Fail the start of the workers that did not connect in time, and kill them."""
         for task in tasks:
             if not task.is_connected and task.start_error is None:
                 launcher = self._registry.launchers.get(task.launcher)
