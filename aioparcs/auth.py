@@ -44,7 +44,7 @@ MAX_HANDSHAKE_FRAME = 4096
 
 
 class Role:
-    """What the sender of a HELLO is."""
+    """The role of the sender of a HELLO."""
 
     RUNNER = "runner"
     LAUNCHER = "launcher"

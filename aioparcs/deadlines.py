@@ -43,7 +43,7 @@ KILL_REPORT = 5.0
 """For the launcher to report the end of a worker that was killed."""
 
 POOL_LOSS = 10.0
-"""For a pool to learn that the worker whose connection has ended is gone: when its node is lost, nobody reports it."""
+"""For a pool to learn that the worker whose connection has ended is gone: when its node is lost, no report comes."""
 
 SECOND_SIGNAL = 2.0
 """For the end after a second Ctrl-C or SIGTERM; what then is left of the job ends with its runner."""
