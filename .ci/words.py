@@ -38,22 +38,11 @@ NAMES = {  # parts of identifiers, and what they are called in this field
     "untold": "unsent or unreported",
     "workforce": "workers",
 }
-LEFT = {  # names that are still to be renamed, by file; remove each with its name
-    "aioparcs/channel/refusals.py": {"_untold"},
-    "aioparcs/launcher/agent.py": {"_hear_nursery"},
-    "aioparcs/launcher/fork_server.py": {"_diaries"},
-    "aioparcs/pool/supervisor.py": {"hear_untold"},
-    "aioparcs/pool/worker.py": {"hear_untold"},
-    "aioparcs/runner/launcher_client.py": {"_obituary"},
-}
 
 
 def check(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the line and the advice for each place to mend in a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    left = LEFT.get(path.as_posix(), set())
-    if gone := left - {name for node in ast.walk(tree) for name in names(node)}:
-        yield 1, f"{', '.join(sorted(gone))} is renamed; remove it from LEFT in .ci/words.py"
     for old in parts(path.stem) & NAMES.keys():
         yield 1, f"{path.name}: the file's name says {old!r}; write {NAMES[old]}"
     for node in ast.walk(tree):
@@ -66,7 +55,7 @@ def check(path: Path) -> Iterator[tuple[int, str]]:
             elif word in VERBS and not is_command(node):
                 yield line, f"the docstring of {node.name} begins with {word!r}; write {VERBS[word]}"
         for name in names(node):
-            for old in sorted(parts(name) & NAMES.keys() if name not in left else ()):
+            for old in sorted(parts(name) & NAMES.keys()):
                 yield getattr(node, "lineno", 1), f"the name {name} says {old!r}; write {NAMES[old]}"
 
 

@@ -111,7 +111,7 @@ async def test_a_call_without_a_proper_id_costs_no_message(raw: Any, call_id: An
 async def test_an_answer_that_is_none_is_a_decode_error(raw: Any, answer: Any) -> None:
     channel, writer = raw
     results: list[Any] = []
-    channel.deliver_to(lambda bodies: results.extend(bodies))
+    channel.set_result_handler(lambda bodies: results.extend(bodies))
     writer.write(frame(FrameType.RESULT, answer))
     await until(lambda: results)
     ((_, ok, error),) = read_results(results)
@@ -203,5 +203,5 @@ async def test_an_offset_before_the_beginning_is_refused(offset: Any) -> None:
 def test_a_damaged_record_of_results_counts_as_none() -> None:
     member = object.__new__(PoolWorker)
     member.task = SimpleNamespace(unsent_results=b"\xff" * 40)  # type: ignore[assignment]  # all that is looked at
-    member.hear_untold()
+    member.take_unsent_results()
     assert member.is_leaving

@@ -90,7 +90,7 @@ async def test_a_child_that_ends_while_it_shakes_hands_is_no_stranger(capsys: py
             await writer.wait_closed()
         while len(here._reception._pending):  # noqa: ASYNC110  # until all are gone
             await asyncio.sleep(0)
-        assert here._reception.strangers == 1
+        assert here._reception.rejected_connections == 1
     assert capsys.readouterr().err.count("refused a connection") == 1
 
 

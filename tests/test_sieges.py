@@ -64,7 +64,7 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be anoth
 @pytest.mark.parametrize("user", [0, pytest.param(54321, marks=needs_root)])
 async def test_workers_start_while_others_hold_the_door(user: int) -> None:
     async with scene(max_unauthenticated=200, start_timeout=15.0) as (runner, job, witness), siege(job, 300, user):
-        await until(lambda: runner.strangers > 100)
+        await until(lambda: runner.rejected_connections > 100)
         async with runner.start_many("talker", 4) as tasks:
             await asyncio.gather(*map(goes_on, tasks))
         assert len(witness.notes) <= 7
@@ -78,7 +78,7 @@ async def test_another_users_connections_make_room_first() -> None:
         async with dialled(job) as (reader, _):
             await goes_on(t)
             async with siege(job, 20, 54321):
-                await until(lambda: runner.strangers > 50)
+                await until(lambda: runner.rejected_connections > 50)
             reading = asyncio.ensure_future(reader.read(1))
             await goes_on(t)
             assert not reading.done()
@@ -95,7 +95,7 @@ async def test_silent_connections_leave_descriptors_to_the_program() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
         try:
             async with siege(job, 60):
-                await until(lambda: runner.strangers > 50)
+                await until(lambda: runner.rejected_connections > 50)
                 spare = [os.open(os.devnull, os.O_RDONLY) for _ in range(15)]
                 for descriptor in spare:
                     os.close(descriptor)

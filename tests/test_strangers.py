@@ -93,7 +93,7 @@ async def test_each_of_a_few_strangers_is_refused_with_one_note(few: list[bytes]
     async with scene(handshake_timeout=0.2) as (runner, job, witness):
         t = await runner.start("talker")
         await asyncio.gather(*(be_a_stranger(job, data) for data in few))
-        assert runner.strangers == len(witness.notes) == len(few)
+        assert runner.rejected_connections == len(witness.notes) == len(few)
         said = sorted(note.partition(" so far): ")[2] for note in witness.notes)
         for note, reason in zip(said, sorted(STRANGERS[data] for data in few), strict=True):
             assert note.startswith(reason)
@@ -109,7 +109,7 @@ async def test_many_strangers_are_counted_and_told_of_in_few_lines(monkeypatch: 
             for _ in range(30):
                 async with dialled(job) as (_, writer):
                     writer.transport.abort()
-            await until(lambda count=count: runner.strangers == count)  # type: ignore[misc]  # mypy#6123
+            await until(lambda count=count: runner.rejected_connections == count)  # type: ignore[misc]  # mypy#6123
             await until(lambda count=count: f"({count} so far)" in witness.notes[-1])  # type: ignore[misc]  # as above
         assert witness.notes[0] == (
             "refused a connection (1 so far): the peer closed the connection during the handshake"
@@ -127,7 +127,7 @@ async def test_what_was_not_told_of_strangers_is_told_at_the_end() -> None:
         await runner.start("talker")
         for _ in range(8):
             await be_a_stranger(job, b"GET / HTTP/1.1\r\n\r\n")
-        await until(lambda: runner.strangers == 8)
+        await until(lambda: runner.rejected_connections == 8)
         assert len(witness.notes) == 5
     assert witness.notes[5:] == [
         "refused 3 more connections (8 so far); the last one: not an aioparcs peer (first bytes b'GET / HT')"
@@ -142,7 +142,7 @@ async def test_silent_strangers_are_let_go_of_when_the_runner_leaves() -> None:
     for reader, writer in streams:
         assert await reader.read() == b""
         writer.close()
-    assert runner.strangers == 0
+    assert runner.rejected_connections == 0
     assert witness.notes == []
 
 
@@ -155,7 +155,7 @@ async def test_when_there_are_too_many_the_oldest_makes_room_if_it_has_had_its_t
         async with dialled(job) as (first, _), dialled(job), dialled(job):
             with pytest.raises((ConnectionError, EOFError)):
                 await first.readexactly(1)
-            assert runner.strangers == 1
+            assert runner.rejected_connections == 1
             assert witness.notes == ["refused a connection (1 so far): too many connections are in their handshake"]
             await goes_on(t)
 
@@ -175,7 +175,7 @@ async def test_of_many_that_have_just_come_any_one_makes_room(monkeypatch: pytes
                 await asyncio.wait(reading)
                 closed.exception()  # an end or a reset: either is a refusal
         await goes_on(t)
-        assert runner.strangers >= 3
+        assert runner.rejected_connections >= 3
 
 
 @pytest.mark.parametrize("who", ["launcher", "worker"])
@@ -188,7 +188,7 @@ async def test_who_is_turned_away_dials_again(monkeypatch: pytest.MonkeyPatch, w
         async with dialled(job):
             await until(lambda: len(runner._registry._reception._pending))
             starting = asyncio.ensure_future(runner.start("talker"))
-            await until(lambda: runner.strangers)
+            await until(lambda: runner.rejected_connections)
             assert "too many connections" in witness.notes[0]
             assert not starting.done()
         await goes_on(await starting)
@@ -225,7 +225,7 @@ async def test_who_claims_what_is_not_his_is_told_why() -> None:
                 with pytest.raises(HandshakeError) as caught:
                     await introduce(reader, writer, claim, token, 10)
             assert str(caught.value).startswith(f"refused: {reason.rstrip('.')}")
-            assert runner.strangers == count
+            assert runner.rejected_connections == count
             if count <= 5:
                 assert witness.notes[-1].startswith(f"refused a connection ({count} so far): {reason.rstrip('.')}")
         await goes_on(t)
@@ -281,8 +281,8 @@ async def test_who_is_being_ended_is_no_stranger(tmp_path: Path) -> None:
         async with dialled(job) as (reader, writer):
             writer.write(MAGIC + frame(FrameType.HELLO, hello(job, Role.WORKER, 7).encode()))
             await reader.readexactly(len(MAGIC))
-        await until(lambda: runner.strangers)
-        assert runner.strangers == 1
+        await until(lambda: runner.rejected_connections)
+        assert runner.rejected_connections == 1
         gate.touch()
 
 
@@ -300,7 +300,7 @@ async def test_who_knows_the_token_may_take_a_place_and_the_second_is_turned_awa
             gate.touch()
             await until(lambda: t.state == "gone")
             assert witness.lines[0] == ["error: refused: worker 0 is already connected"]
-            assert runner.strangers == 1
+            assert runner.rejected_connections == 1
             await t.kill()
 
 

@@ -46,7 +46,7 @@ async def test_all_operations_over_workers_of_three_nodes(
         await barrier(tasks)
         await barrier(tasks)
         assert await gather(tasks) == ["met"] * 12
-        assert runner.strangers == 0
+        assert runner.rejected_connections == 0
 
 
 async def test_the_first_worker_of_a_node_is_lost_and_the_others_there_have_the_message(

@@ -105,9 +105,9 @@ async def main(runner):
     async with runner.start("talker") as t:
         seen = -1
         while True:
-            while runner.strangers == seen:
+            while runner.rejected_connections == seen:
                 await asyncio.sleep(0.05)
-            seen = runner.strangers
+            seen = runner.rejected_connections
             await t.send(["echo", "still here"])
             print(json.dumps([seen, await t.recv()]), flush=True)
 

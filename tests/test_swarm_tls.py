@@ -44,7 +44,7 @@ async def test_a_runner_outside_the_overlay(
             await until(lambda: len({event[-1] for event in witness.events if event[0] == "placed"}) == 3)
             await asyncio.gather(*(task.send(["echo", marker * COPIES]) for task in tasks))
             assert await asyncio.gather(*(task.recv() for task in tasks)) == [marker * COPIES] * 3
-            assert runner.strangers == 0
+            assert runner.rejected_connections == 0
     check(found, tls, 6, marker)
 
 

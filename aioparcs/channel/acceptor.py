@@ -55,7 +55,7 @@ class Acceptor:
         self._last_files: set[asyncio.WriteTransport] = set()  # those among them that have one of the last descriptors
 
     @property
-    def strangers(self) -> int:
+    def rejected_connections(self) -> int:
         """Connections that were refused so far."""
         return self._refusals.count
 

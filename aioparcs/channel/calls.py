@@ -141,14 +141,14 @@ class Calls(FrameConnection):
             return value
         raise value
 
-    def deliver_to(self, sink: Callable[[Sequence[Frame | bytes]], None]) -> None:
+    def set_result_handler(self, sink: Callable[[Sequence[Frame | bytes]], None]) -> None:
         """Pass the results of posted calls to ``sink``: RESULT frames, small ones as the bodies alone."""
         self._sink = sink
         self._inbox.expected = (sink,)  # always: what is on its way may be what the program waits for
 
     def post_calls(self, calls: Iterable[_Posted]) -> list[tuple[_Posted, EncodeError]]:
         """
-        Send calls of the peer's functions without waiting for room or for results, which `deliver_to` passes on.
+        Send calls of the peer's functions without waiting for room or for results; see `set_result_handler`.
 
         Args:
             calls: each gets its ``call_id``. Mutable buffers in their arguments belong to the channel until the
@@ -189,7 +189,7 @@ class Calls(FrameConnection):
         """Ask the peer to stop a call that was posted; its answer then comes or doesn't."""
         self.post_frame(FrameType.CANCEL, msgpack.packb([call_id]))
 
-    def recall(self, call_id: int) -> None:
+    def revoke(self, call_id: int) -> None:
         """Revoke a call that was posted: its result is `REVOKED` if it has not begun, else the usual one."""
         self.post_frame(FrameType.CANCEL, msgpack.packb([call_id, True]))
 

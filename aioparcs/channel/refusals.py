@@ -26,7 +26,7 @@ class Refusals:
         self.count = 0
         self._tell = tell
         self._at_once = 0  # lines since there was a period without any
-        self._untold = 0
+        self._unreported = 0
         self._last = ""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -37,7 +37,7 @@ class Refusals:
             self._at_once += 1
             self._tell(f"refused a connection ({self.count:,} so far): {reason}")
         else:
-            self._untold += 1
+            self._unreported += 1
             self._last = reason
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_PERIOD, self._sum_up)
@@ -51,13 +51,13 @@ class Refusals:
 
     def _sum_up(self) -> None:
         self._timer = None
-        if not self._untold:
+        if not self._unreported:
             self._at_once = 0
             return
         self._tell_rest()
         self._timer = asyncio.get_running_loop().call_later(_PERIOD, self._sum_up)
 
     def _tell_rest(self) -> None:
-        count, self._untold = self._untold, 0
+        count, self._unreported = self._unreported, 0
         if count:
             self._tell(f"refused {count:,} more connections ({self.count:,} so far); the last one: {self._last}")

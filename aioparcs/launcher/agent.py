@@ -102,7 +102,7 @@ class LauncherAgent:
         keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
         self._link = control_link(reader, writer, self._settings)
         self._fork_server.setblocking(False)
-        self._loop.add_reader(self._fork_server, self._hear_nursery)
+        self._loop.add_reader(self._fork_server, self._read_fork_server)
         self._telling = asyncio.create_task(self._tell_news())
         watching = asyncio.create_task(self._watch(writer.transport))
         try:
@@ -186,7 +186,7 @@ class LauncherAgent:
                 self._post(FrameType.EXITED, *(exit if exit[3] else exit[:3]))
             await self._acknowledged.wait()
 
-    def _hear_nursery(self) -> None:
+    def _read_fork_server(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
                 data, descriptors, _, _ = socket.recv_fds(self._fork_server, MESSAGE_SIZE, 1)

@@ -75,7 +75,7 @@ class ForkServer:
         self._inheritance = inheritance
         self._fork = fork
         self._children = ProcessReaper()
-        self._diaries: dict[int, ResultLog | None] = {}  # by worker
+        self._result_logs: dict[int, ResultLog | None] = {}  # by worker
         self._control_pid = 0
         self._exit_code: int | None = None
         self._terminated = False
@@ -179,7 +179,7 @@ class ForkServer:
             finally:
                 release_signals()
             self._children.add(pid, place.worker)
-            self._diaries[place.worker] = place.result_log
+            self._result_logs[place.worker] = place.result_log
             try:
                 self._tell("started", place.worker, pid, descriptor=reading)
             except OSError:
@@ -219,7 +219,7 @@ class ForkServer:
                 pass
         for pid, worker, code in self._children.reap():
             if worker is not None:
-                result_log = self._diaries.pop(worker, None)
+                result_log = self._result_logs.pop(worker, None)
                 self._tell("exited", worker, code, result_log.read() if result_log else b"")
             elif pid == self._control_pid:
                 self._control_pid = 0

@@ -23,7 +23,7 @@ class ProcessReaper:
 
     def __init__(self) -> None:
         self._workers: dict[int, int | None] = {}  # by process id; None: its start was not reported
-        self._doomed: dict[int, float] = {}  # when SIGKILL follows SIGTERM, by process id
+        self._kill_deadlines: dict[int, float] = {}  # when SIGKILL follows SIGTERM, by process id
         self._remains: dict[int, float] = {}  # groups whose leaders have ended: until when trackers in them are spared
         self._helpers = _children()
 
@@ -61,11 +61,11 @@ class ProcessReaper:
             if group not in self._workers:  # if it was empty, its number may be a new worker's
                 self._end_rest(group, until)
         now = monotonic()
-        for pid, deadline in list(self._doomed.items()):
+        for pid, deadline in list(self._kill_deadlines.items()):
             if now >= deadline:
-                del self._doomed[pid]
+                del self._kill_deadlines[pid]
                 self._end(pid, signal.SIGKILL)
-        times = [*self._doomed.values(), *([now + PAUSE] if self._remains else [])]
+        times = [*self._kill_deadlines.values(), *([now + PAUSE] if self._remains else [])]
         return max(0.0, min(times) - now) * 1000 + 1 if times else None
 
     def reap(self) -> Iterator[tuple[int, int | None, int]]:
@@ -82,7 +82,7 @@ class ProcessReaper:
             if pid in self._workers:
                 self._end_group(pid)
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            self._doomed.pop(pid, None)
+            self._kill_deadlines.pop(pid, None)
             yield pid, self._workers.pop(pid, None), code
 
     def sweep(self) -> None:
@@ -103,7 +103,7 @@ class ProcessReaper:
     def _end(self, pid: int, number: int) -> None:
         if number == signal.SIGTERM:
             _signal_group(pid, number)
-            self._doomed.setdefault(pid, monotonic() + deadlines.WORKER_CLEANUP)
+            self._kill_deadlines.setdefault(pid, monotonic() + deadlines.WORKER_CLEANUP)
         else:
             os.kill(pid, number)  # it is not reaped yet; its group follows then
 

@@ -206,7 +206,7 @@ class Pool:
         self._check_open()
         future = self._submissions.add(_name(function) or self._function, args, kwargs)
         self._progress.expect(1)
-        self._scheduler.pump()
+        self._scheduler.schedule()
         return future
 
     async def resize(self, size: SupportsIndex) -> None:
@@ -240,11 +240,11 @@ class Pool:
         self._check_open()
         name = _name(function) or self._function
         size = _length(items) if total is None else _total(total)
-        source = Source(items, self._scheduler.pump)
+        source = Source(items, self._scheduler.schedule)
         self._sources.add(source)
         self._progress.expect(size)
         drop, forgo = self._scheduler.drop_client, self._progress.forgo
-        return MapOptions(source, name, spread, return_exceptions, self._scheduler.pump, drop, size, forgo)
+        return MapOptions(source, name, spread, return_exceptions, self._scheduler.schedule, drop, size, forgo)
 
     def _check_open(self) -> None:
         if not self._is_open:

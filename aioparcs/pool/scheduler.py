@@ -52,7 +52,7 @@ class Scheduler:
     def add_client(self, client: Client) -> None:
         """Add a client, whose calls are made in turn with those of others."""
         self._clients.append(ref(client))
-        self.pump()
+        self.schedule()
 
     def drop_client(self, client: Client) -> None:
         """Remove a client: no more of its calls are made, and those that workers have are taken back."""
@@ -65,13 +65,13 @@ class Scheduler:
     def add(self, member: PoolWorker) -> None:
         """Add a worker."""
         self.members[member] = self._hungry[member] = None
-        self.pump()
+        self.schedule()
 
     def retire(self, member: PoolWorker) -> None:
         """Send a worker no more calls, and take back those that it has not begun."""
         member.is_leaving = True
         self._hungry.pop(member, None)
-        member.recall(member.waiting)
+        member.revoke(member.waiting)
 
     def remove(self, member: PoolWorker, lost: WorkerLost) -> None:
         """Remove a worker that is gone, and reschedule or fail its calls."""
@@ -87,9 +87,9 @@ class Scheduler:
                 self._returned.append(work)
             else:
                 self._settle([(work, False, lost.at(str(work)))])
-        self.pump()
+        self.schedule()
 
-    def pump(self) -> None:
+    def schedule(self) -> None:
         """Send calls to the workers that have room, to each in turn."""
         self._is_pump_due = True
         if self._is_pumping:  # called while items are produced: repeat when this round is done
@@ -130,7 +130,7 @@ class Scheduler:
         """Accept calls that a worker returned before they began."""
         self.running -= len(works)
         self._returned.extend(works)
-        self.pump()
+        self.schedule()
 
     # Inside
 
@@ -141,7 +141,7 @@ class Scheduler:
         # Those with the least to do first: a call that was taken back must not go where it came from.
         rooms = {member: member.room for member in sorted(self._hungry, key=lambda member: len(member.calls))}
         works = self._take(sum(room for room in rooms.values() if room > 0))
-        for member, share in _deal(works, rooms).items():
+        for member, share in _round_robin(works, rooms).items():
             if len(share) == rooms[member]:
                 self._hungry.pop(member, None)
             self._send(member, share)
@@ -185,10 +185,10 @@ class Scheduler:
         before = -1
         while before < len(works) < most:  # again: some have fewer than their share, others more
             before = len(works)
-            self._take_shares(works, most)
+            self._fair_share(works, most)
         return works
 
-    def _take_shares(self, works: list[PendingCall], most: int) -> None:
+    def _fair_share(self, works: list[PendingCall], most: int) -> None:
         """Add an equal share of the missing calls from each client."""
         clients = self._clients
         for left in range(len(clients), 0, -1):
@@ -216,7 +216,7 @@ class Scheduler:
             self._settle(rejected)
             if member.room > 0:
                 self._hungry[member] = None
-                self._loop.call_soon(self.pump)
+                self._loop.call_soon(self.schedule)
         if self._timer is None:
             self._look_out(_PERIOD)
 
@@ -237,17 +237,17 @@ class Scheduler:
             if not waiting:
                 continue
             if member.is_slow:
-                member.slow_down()
+                member.stop_prefetch()
             elif idle and member.age > _STALE:
                 waiting = waiting[-idle:]
                 idle -= len(waiting)
             else:
                 continue
-            member.recall(waiting)
+            member.revoke(waiting)
         self._look_out(_PERIOD)
 
 
-def _deal(works: list[PendingCall], rooms: Mapping[PoolWorker, int]) -> dict[PoolWorker, list[PendingCall]]:
+def _round_robin(works: list[PendingCall], rooms: Mapping[PoolWorker, int]) -> dict[PoolWorker, list[PendingCall]]:
     """Return each worker's share of some calls: one to each in turn, no more than it has room for."""
     shares: dict[PoolWorker, list[PendingCall]] = {}
     if not works:

@@ -143,7 +143,7 @@ class PoolSupervisor:
             except BaseException:
                 self.wanted -= min(more, self.wanted)  # it is 0 when the pool was closed meanwhile
                 raise
-            self._dismiss()
+            self._shrink()
 
     async def _start(self, placing: Awaitable[list[Task]], count: int) -> list[PoolWorker]:
         """Start workers, and wait until all of them are ready for calls; if one fails, none of them stays."""
@@ -185,19 +185,19 @@ class PoolSupervisor:
 
     def _join(self, members: list[PoolWorker]) -> None:
         for member in members:
-            self._run(self._guard(member.task))
-            self._run(self._attend(member))
+            self._run(self._watch_connection(member.task))
+            self._run(self._watch_exit(member))
             self._scheduler.add(member)
         self._has_told = self._has_told and self.size < self.wanted
         self._changed()
 
     # Inside: replacing
 
-    async def _attend(self, member: PoolWorker) -> None:
+    async def _watch_exit(self, member: PoolWorker) -> None:
         """Wait for a worker's end, and replace it."""
         lost = await member.task.wait_exited()
         self._tasks.discard(member.task)
-        member.hear_untold()
+        member.take_unsent_results()
         was_idle = not member.calls
         self._scheduler.remove(member, lost or WorkerLost.from_exit(member.task.name, 0))
         self._changed()
@@ -205,7 +205,7 @@ class PoolSupervisor:
             self._deaths += was_idle
             await self._replace(member.task)
 
-    async def _guard(self, task: Task) -> None:
+    async def _watch_connection(self, task: Task) -> None:
         """Kill a worker that lives on without its connection: no call can reach it."""
         try:
             while True:
@@ -235,17 +235,17 @@ class PoolSupervisor:
                 return
             try:
                 self._join(await self._start(self._successor(gone), 1))
-                self._dismiss()
+                self._shrink()
                 return
             except ParcsError as error:
-                self._go_on_without(error)
+                self._continue_degraded(error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _successor(self, gone: Task) -> list[Task]:
         return [await self._provider.replace(self._spec, gone)]
 
-    def _go_on_without(self, error: ParcsError) -> None:
+    def _continue_degraded(self, error: ParcsError) -> None:
         if not self._has_told:
             self._has_told = True
             self._observer.warning(
@@ -260,7 +260,7 @@ class PoolSupervisor:
 
     # Inside: ending
 
-    def _dismiss(self) -> None:
+    def _shrink(self) -> None:
         """Retire surplus workers, those with the least to do first; they finish what they run."""
         staying = [member for member in self._scheduler.members if not member.is_leaving]
         staying.sort(key=lambda member: len(member.calls))

@@ -75,7 +75,7 @@ class PoolWorker:
         self._finished: asyncio.Future[None] | None = None
         self._coroutines: frozenset[str] = frozenset()  # the names of functions of which several run at once
         self._question = _ConfigureCall(concurrency)
-        task.channel.deliver_to(self._take_results)
+        task.channel.set_result_handler(self._take_results)
         task.channel.post_calls([self._question])
 
     @property
@@ -139,11 +139,11 @@ class PoolWorker:
             self.calls.pop(work.call_id).executor = None
         return [(work, False, error) for work, error in rejected]
 
-    def recall(self, works: list[PendingCall]) -> None:
+    def revoke(self, works: list[PendingCall]) -> None:
         """Ask the worker to return calls; ``returned`` is called with those that it has not begun."""
         for work in works:
             self._recalled.add(work.call_id)
-            self.task.channel.recall(work.call_id)
+            self.task.channel.revoke(work.call_id)
 
     def cancel(self, work: PendingCall) -> None:
         """Cancel a call: it is taken back, or stopped if it can be; its answer comes in any case."""
@@ -156,7 +156,7 @@ class PoolWorker:
             await self._finished
         await self.task.shutdown()
 
-    def hear_untold(self) -> None:
+    def take_unsent_results(self) -> None:
         """Read the results that it had not sent when it ended, and that its launcher has passed on."""
         self.is_leaving = True
         limit = len(self.task.unsent_results)
@@ -182,7 +182,7 @@ class PoolWorker:
         if self._finished and not self._finished.done():
             self._finished.set_result(None)
 
-    def slow_down(self) -> None:
+    def stop_prefetch(self) -> None:
         """Limit it to the calls that it can run at once, until it answers again."""
         self._pace = max(self._pace, self.age)
         self._window = self.concurrency

@@ -73,7 +73,7 @@ class Worker(Protocol):
     @property
     def start_error(self) -> StartError | None: ...
 
-    def give_up(self, reason: str, last_lines: tuple[str, ...] = ()) -> None: ...
+    def fail_start(self, reason: str, last_lines: tuple[str, ...] = ()) -> None: ...
 
     def end(self, lost: WorkerLost | None, *, cut: bool = False) -> None: ...
 
@@ -120,7 +120,7 @@ class LauncherClient:
         self._stopped: dict[int, int] = {}  # workers that the runner itself ends, and the signal
         self._gone = asyncio.Event()
         self._is_lost = False
-        self._obituary: tuple[str, tuple[str, ...]] | None = None
+        self._loss: tuple[str, tuple[str, ...]] | None = None
         self._end: tuple[LauncherState, tuple[str, ...]] | None = None
         self._stop: Callable[[], object] | None = None
 
@@ -187,7 +187,7 @@ class LauncherClient:
         self._ask(FrameType.KILL, worker, number)
         if not self.is_connected:  # that waits behind the request for the worker
             task = self.tasks[worker]
-            task.give_up("it was killed before it began")
+            task.fail_start("it was killed before it began")
             self._ended(task, WorkerLost(task.name, "was killed before it began"))
 
     async def end(self, timeout: float) -> None:
@@ -221,27 +221,27 @@ class LauncherClient:
         """Handle the engine's report that the launcher's process or container has ended, or could not be started."""
         self._end = state, lines
         reason, exitcode = state.reason, state.exitcode
-        self._obituary = f"is lost: its launcher {reason}", lines
+        self._loss = f"is lost: its launcher {reason}", lines
         self._gone.set()
         if self._jobs:
             if self._jobs[0].done():
-                self.lose(*self._obituary)
+                self.mark_lost(*self._loss)
             return  # else its last frames are still on their way; the obituary follows
         for task in list(self.tasks.values()):
             deed = "answered the runner" if self._stop else "called serve(...)"
             why = reason if state.state == "failed" else f"its main.py {reason} before it {deed}"
-            task.give_up(_UNSERVED if exitcode == 0 and not self._stop else why, lines)
+            task.fail_start(_UNSERVED if exitcode == 0 and not self._stop else why, lines)
             if exitcode is None:
                 self._ended(task, WorkerLost(task.name, reason, last_lines=lines), cut=True)
             else:
                 self._ended(task, WorkerLost.from_exit(task.name, exitcode, lines) if exitcode else None)
 
-    def lose(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
+    def mark_lost(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
         """Mark the launcher as gone, and end all its workers."""
         self._is_lost = True
         for task in list(self.tasks.values()):
             lost = WorkerLost(task.name, reason, last_lines=tuple(self._last_lines.get(task.worker, ())) or last_lines)
-            task.give_up(f"it {reason}", last_lines)
+            task.fail_start(f"it {reason}", last_lines)
             self._ended(task, lost, cut=True)
         if self._link:
             self._link.abort()
@@ -267,16 +267,16 @@ class LauncherClient:
                 if frame.type == FrameType.LOG:
                     await _acknowledge(link)
         except ProtocolError as error:
-            self.lose(f"is lost with its launcher: {error}")
+            self.mark_lost(f"is lost with its launcher: {error}")
         except ParcsError as error:  # the end of the connection
             if self.tasks:
                 self._look()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._gone.wait(), deadlines.ENGINE_EXPLANATION)  # the engine may know more
-            self.lose(*(self._obituary or (f"is lost with its launcher: {error}", ())))
+            self.mark_lost(*(self._loss or (f"is lost with its launcher: {error}", ())))
         except Exception as error:
             asyncio.get_running_loop().call_exception_handler({"message": "hearing a launcher", "exception": error})
-            self.lose(f"is lost with its launcher: {type(error).__name__}: {error}")
+            self.mark_lost(f"is lost with its launcher: {type(error).__name__}: {error}")
 
     async def _watch(self, link: FrameConnection) -> None:
         """Send pings, and abort the connection when the launcher is silent for too long."""
@@ -293,7 +293,7 @@ class LauncherClient:
                 heard, since = link.bytes_received, now
             elif now - since >= liveness:
                 silent = f"its host was silent for {liveness:g} s"
-                self.lose(f"is lost: {silent} (PARCS_LIVENESS)")
+                self.mark_lost(f"is lost: {silent} (PARCS_LIVENESS)")
                 link.abort(ConnectionLost(silent))
                 return
 
@@ -324,14 +324,14 @@ class LauncherClient:
     def _hear_end(self, task: Worker, code: int | None, lines: tuple[str, ...]) -> None:
         if code is None:  # there never was a process
             reason = lines[0] if lines else "its launcher gave no reason"
-            task.give_up(reason)
+            task.fail_start(reason)
             self._ended(task, WorkerLost(task.name, reason))
             return
         lost = WorkerLost.from_exit(task.name, code, lines)
-        task.give_up(f"it {lost.reason} before it was connected", lines)
+        task.fail_start(f"it {lost.reason} before it was connected", lines)
         self._ended(task, lost if code else None)
 
-    def _is_stop(self, worker: int, lost: WorkerLost) -> bool:
+    def _is_requested_stop(self, worker: int, lost: WorkerLost) -> bool:
         """Return whether a worker's end is the one that the runner asked for, not a failure."""
         asked = self._stopped.get(worker)
         if asked == signal.SIGKILL:  # the worker may have seen the end of its channel first, and left by itself
@@ -342,7 +342,7 @@ class LauncherClient:
         del self.tasks[task.worker]
         self._last_lines.pop(task.worker, None)
         task.end(lost, cut=cut)
-        if lost and self._is_stop(task.worker, lost):
+        if lost and self._is_requested_stop(task.worker, lost):
             self._observer.stopped(task.module, task.worker)
         else:
             failure = lost or task.start_error  # an end before it was connected is no clean one, whatever its exit code

@@ -60,9 +60,9 @@ class JobRegistry:
         self._prune_at = 256
 
     @property
-    def strangers(self) -> int:
+    def rejected_connections(self) -> int:
         """The number of connections that were refused so far."""
-        return self._reception.strangers
+        return self._reception.rejected_connections
 
     @property
     def connections(self) -> int:
@@ -85,7 +85,7 @@ class JobRegistry:
         """Return the live worker of a number, started by the runner or by a service, or None."""
         return next((one.tasks[worker] for one in self.launchers.values() if worker in one.tasks), None)
 
-    async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle a new connection: hand it to the worker or launcher that it belongs to, or close it."""
         peer = await self._reception.receive(reader, writer)
         if peer is None:
@@ -93,7 +93,7 @@ class JobRegistry:
         if peer.role == Role.RELAY:
             await serve_relay(self._open(peer, reader, writer), self._settings.handshake_timeout)
             return
-        self._seat(peer, reader, writer)
+        self._attach(peer, reader, writer)
 
     def close(self) -> None:
         """Report the refused connections that have not been reported yet: no more will come."""
@@ -136,7 +136,7 @@ class JobRegistry:
             return f"the runner has no room: {error.reason}"
         return None
 
-    def _seat(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _attach(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if peer.role == Role.LAUNCHER:
             keep_alive(writer.transport, self._settings.liveness, user_timeout=True)
             self.launchers[peer.worker].connect(control_link(reader, writer, self._settings))

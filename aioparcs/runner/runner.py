@@ -95,15 +95,15 @@ class Runner(Starter):
         return self._registry.job
 
     @property
-    def strangers(self) -> int:
+    def rejected_connections(self) -> int:
         """The number of connections that were refused so far."""
-        return self._registry.strangers
+        return self._registry.rejected_connections
 
     async def __aenter__(self) -> Self:
         if self._listener:
             raise RuntimeError("a runner is entered once; make another one")
         try:
-            self._listener = await self._engine.listen(self._registry.welcome, tls=self._tls)
+            self._listener = await self._engine.listen(self._registry.handle_connection, tls=self._tls)
             job, token, address = self._registry.job, self._registry.token, self._listener.address
             await self._engine.open(Job(job, token, address, self._settings, self._observer, tuple(self._folders)))
         except BaseException:

@@ -99,7 +99,7 @@ class SpawnedWorker:
             self._node = node
             self.branch.tell(FrameType.STARTED, self.worker, node, None)
 
-    def give_up(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
+    def fail_start(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
         """Report to the service that its start has failed."""
         if not self.is_connected and self.start_error is None:
             self.start_error = StartError(self.module, reason, last_lines)

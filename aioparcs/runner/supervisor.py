@@ -79,7 +79,7 @@ class WorkerSupervisor:
         groups = {group.first: group for group in self._groups.values() if not self._is_connected(group)}
         await asyncio.gather(*map(self._stop, groups.values()))
         await asyncio.gather(*(launcher.aclose() for launcher in self._launchers()))
-        await asyncio.gather(*(task.abandon() for task in self._registry.tasks.values()))
+        await asyncio.gather(*(task.detach() for task in self._registry.tasks.values()))
 
     # Placing
 
@@ -212,7 +212,7 @@ class WorkerSupervisor:
         slot = group.placements[0].launcher
         self._registry.launchers[slot].adopt(task, stop=lambda: self.own(self._stop(group)))
         dialling = self.own(self._dial_v1(task, slot))
-        task.on_settled(lambda _: dialling.cancel())  # it may have ended before it answered
+        task.on_start_done(lambda _: dialling.cancel())  # it may have ended before it answered
 
     async def _dial_v1(self, task: Task, launcher: int) -> None:
         try:
@@ -224,10 +224,10 @@ class WorkerSupervisor:
                 writer.transport.abort()
                 raise
         except (ConnectionLost, HandshakeError) as error:
-            task.give_up(str(error))
+            task.fail_start(str(error))
             return
         except StartError as error:
-            task.give_up(error.reason)
+            task.fail_start(error.reason)
             return
         task.connect(Channel(reader, writer, settings=self._settings, version=1), version=1)
         self._observer.connected(task.module, task.worker)
@@ -331,7 +331,7 @@ class WorkerSupervisor:
             if not task.is_connected and task.start_error is None:
                 launcher = self._registry.launchers.get(task.launcher)
                 waits_for = launcher.waits_for if launcher else ""
-                task.give_up(
+                task.fail_start(
                     f"it was not connected within {self._settings.start_timeout:g} s (PARCS_START_TIMEOUT): "
                     f"{waits_for or 'does its main.py call serve(...)?'}"
                 )

@@ -219,13 +219,13 @@ class SpawnClient:
                 channel.abort()  # it was given up while it shook hands
 
         self._endpoint.expect(task.worker, take)
-        task.on_settled(lambda task: self._endpoint.forget(task.worker))
+        task.on_start_done(lambda task: self._endpoint.forget(task.worker))
 
     def _hear_start(self, task: Task, node: str, problem: list[Any] | None) -> None:
         task.node = node
         if problem:
             reason, last_lines = problem
-            task.give_up(reason, tuple(last_lines))
+            task.fail_start(reason, tuple(last_lines))
 
     def _hear_end(self, task: Task, how: list[Any] | None, cut: bool, unsent_results: bytes) -> None:
         del self._tasks[task.worker]
@@ -243,7 +243,7 @@ class SpawnClient:
                 request.placed.set_exception(StartError(request.module, reason))
         self._requests.clear()
         for task in self._tasks.values():
-            task.give_up(reason)
+            task.fail_start(reason)
             task.end(WorkerLost(task.name, f"is lost: {reason}"), cut=True)
         self._tasks.clear()
 

@@ -98,7 +98,7 @@ class StartingMany:
         self._placed = await self._place()
         arrivals: asyncio.Queue[Task] = asyncio.Queue()
         for task in self._placed:
-            task.on_settled(arrivals.put_nowait)
+            task.on_start_done(arrivals.put_nowait)
         awaited = set(self._placed)
         try:
             while awaited:

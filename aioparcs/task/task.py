@@ -246,7 +246,7 @@ class Task:
         self._connected.set_result(channel)
         return True
 
-    def give_up(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
+    def fail_start(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
         """Fail the start: the callers who wait for it get a `StartError`."""
         if not self._connected.done():
             self._connected.set_exception(StartError(self.module, reason, last_lines))
@@ -265,7 +265,7 @@ class Task:
         if cut and lost is not None and self.is_connected:
             self._channel.abort(lost)
 
-    def on_settled(self, callback: Callable[[Task], object]) -> None:
+    def on_start_done(self, callback: Callable[[Task], object]) -> None:
         """Call ``callback`` once, when the worker is connected or its start has failed."""
         self._connected.add_done_callback(lambda _: callback(self))
 
@@ -275,9 +275,9 @@ class Task:
         error = self._connected.exception() if self._connected.done() else None
         return error if isinstance(error, StartError) else None
 
-    async def abandon(self) -> None:
+    async def detach(self) -> None:
         """Close the channel at once: the job is over."""
-        self.give_up("its runner has ended")
+        self.fail_start("its runner has ended")
         self.end(None)
         if self.is_connected:
             self._channel.abort()

@@ -41,17 +41,17 @@ class TaskMonitor:
         self._observer = observer
         self._groups: dict[str, _Group] = {}  # by the ID of the service
         self._nodes: dict[str, str] = {}
-        self._hurry = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._polling = asyncio.create_task(self._poll())
 
     def add(self, service: str, group: WorkerGroup) -> None:
         """Start watching the tasks of a service."""
         self._groups[service] = _Group(group)
-        self._hurry.set()
+        self._wakeup.set()
 
     def look(self) -> None:
         """Poll at once, and often for a while."""
-        self._hurry.set()
+        self._wakeup.set()
 
     def task(self, launcher: int) -> Record | None:
         """Return the newest task of a launcher, as it was last seen."""
@@ -85,7 +85,7 @@ class TaskMonitor:
     async def _poll(self) -> None:
         pause, complained = FIRST_PAUSE, False
         while True:
-            self._hurry.clear()  # before the poll: a call of look() during it asks for another one
+            self._wakeup.clear()  # before the poll: a call of look() during it asks for another one
             try:
                 await self._look_around()
                 complained = False
@@ -99,8 +99,8 @@ class TaskMonitor:
                 complained = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._hurry.wait()
-            pause = FIRST_PAUSE if self._hurry.is_set() else next_delay(pause)
+                    await self._wakeup.wait()
+            pause = FIRST_PAUSE if self._wakeup.is_set() else next_delay(pause)
 
     async def _look_around(self) -> None:
         waiting = {service: group for service, group in self._groups.items() if not group.is_over}
