@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+import time
 
 from benchmarks.peers.calls import control
+
+_START = 30.0  # seconds in which all processes of the pool have started
 
 
 def _main(workers: int) -> None:
@@ -25,8 +28,11 @@ def _main(workers: int) -> None:
         def pause(count: int) -> list[int]:
             return [answer for answer, _pid in pool.imap_unordered(control.pause, range(count), chunksize=1)]
 
-        answers = pool.imap_unordered(control.pause, range(10 * workers), chunksize=1)
-        control.check_workers((pid for _, pid in answers), workers)
+        # Again while some are still starting: on a busy machine the first ones may have made all calls by then.
+        pids, deadline = set[int](), time.monotonic() + _START
+        while len(pids) < workers and time.monotonic() < deadline:
+            pids |= {pid for _, pid in pool.imap_unordered(control.pause, range(10 * workers), chunksize=1)}
+        control.check_workers(pids, workers)
         control.play({"noop": noop, "chunks": chunks, "pause": pause})
 
 
