@@ -88,9 +88,9 @@ async def test_a_child_that_ends_while_it_shakes_hands_is_no_stranger(capsys: py
             await reader.readexactly(len(MAGIC))  # so it has been heard
             writer.close()
             await writer.wait_closed()
-        while len(here._reception._pending):  # noqa: ASYNC110  # until all are gone
+        while len(here._acceptor._pending):  # noqa: ASYNC110  # until all are gone
             await asyncio.sleep(0)
-        assert here._reception.rejected_connections == 1
+        assert here._acceptor.rejected_connections == 1
     assert capsys.readouterr().err.count("refused a connection") == 1
 
 

@@ -186,7 +186,7 @@ async def test_who_is_turned_away_dials_again(monkeypatch: pytest.MonkeyPatch, w
         if who == "worker":
             await runner.start("talker")  # the next one's launcher is there already
         async with dialled(job):
-            await until(lambda: len(runner._registry._reception._pending))
+            await until(lambda: len(runner._registry._acceptor._pending))
             starting = asyncio.ensure_future(runner.start("talker"))
             await until(lambda: runner.rejected_connections)
             assert "too many connections" in witness.notes[0]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 
 from aioparcs import deadlines
-from aioparcs.launcher.remains import PATIENCE, PAUSE, kill_remains, may_be_tracker
+from aioparcs.launcher.remains import PATIENCE, PAUSE, group_of, kill_remains, may_be_tracker
 
 __all__ = ["ProcessReaper"]
 
@@ -110,7 +110,7 @@ class ProcessReaper:
     def _end_group(self, group: int) -> None:
         """Kill what a worker that has ended left running, except the trackers that clean up behind it."""
         orphans = _children() - self._workers.keys() - self._helpers
-        if not any(_group_of(pid) == group for pid in orphans):
+        if not any(group_of(pid) == group for pid in orphans):
             _signal_group(group, signal.SIGKILL)  # it is empty, as a rule
         else:
             self._end_rest(group, monotonic() + PATIENCE)
@@ -127,13 +127,6 @@ def _children() -> set[int]:
             return set(map(int, file.read().split()))
     except OSError:  # a kernel without this list, or no /proc
         return set()
-
-
-def _group_of(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 
-__all__ = ["PATIENCE", "PAUSE", "groups_of", "kill_remains", "may_be_tracker"]
+__all__ = ["PATIENCE", "PAUSE", "group_of", "groups_of", "kill_remains", "may_be_tracker"]
 
 # Seconds that a process which is being started gets to show what it is, and between two looks whether it has.
 PATIENCE, PAUSE = 0.5, 0.01
@@ -41,7 +41,7 @@ def kill_remains(group: int, *, patient: bool) -> bool:
     # Stopped, so that no process forks during this search: some fork faster than any search.
     _signal(os.killpg, group, signal.SIGSTOP)
     for pid in _processes():
-        if _group_of(pid) != group or (command := _command(pid)) is None or _TRACKER in command:
+        if group_of(pid) != group or (command := _command(pid)) is None or _TRACKER in command:
             continue
         if command or not patient:
             _signal(os.kill, pid, signal.SIGKILL)
@@ -60,7 +60,8 @@ def _processes() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 
 
-def _group_of(pid: int) -> int | None:
+def group_of(pid: int) -> int | None:
+    """Return the process group of a process, None when it has ended."""
     try:
         return os.getpgid(pid)
     except ProcessLookupError:

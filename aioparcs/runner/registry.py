@@ -47,7 +47,7 @@ class JobRegistry:
         self.on_parent: Callable[[int, FrameConnection], object]
         self._settings = settings
         self._observer = observer
-        self._reception = Acceptor(
+        self._acceptor = Acceptor(
             Role.RUNNER,
             job,
             -1,
@@ -62,7 +62,7 @@ class JobRegistry:
     @property
     def rejected_connections(self) -> int:
         """The number of connections that were refused so far."""
-        return self._reception.rejected_connections
+        return self._acceptor.rejected_connections
 
     @property
     def connections(self) -> int:
@@ -87,7 +87,7 @@ class JobRegistry:
 
     async def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle a new connection: hand it to the worker or launcher that it belongs to, or close it."""
-        peer = await self._reception.receive(reader, writer)
+        peer = await self._acceptor.receive(reader, writer)
         if peer is None:
             return
         if peer.role == Role.RELAY:
@@ -97,7 +97,7 @@ class JobRegistry:
 
     def close(self) -> None:
         """Report the refused connections that have not been reported yet: no more will come."""
-        self._reception.close()
+        self._acceptor.close()
 
     def _is_ending(self, peer: Hello) -> bool:
         """Return whether a peer claims to be a worker that was ended, or a launcher that has no worker left."""

@@ -45,7 +45,7 @@ class PeerEndpoint:
         self.home = home
         self.settings = settings
         self.worker = worker
-        self._reception = Acceptor(
+        self._acceptor = Acceptor(
             Role.PEER, home.job, worker, home.token, settings, self._judge, self._is_ending, _tell
         )
         self._listener: Listener | None = None
@@ -139,7 +139,7 @@ class PeerEndpoint:
         """Abort every peer's channel, and close the listener."""
         for watch in self._watching:
             watch.cancel()
-        self._reception.close()
+        self._acceptor.close()
         for channel in self._open:
             channel.abort()
         if self._listener:
@@ -175,7 +175,7 @@ class PeerEndpoint:
         return None
 
     async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = await self._reception.receive(reader, writer)
+        peer = await self._acceptor.receive(reader, writer)
         if peer is None:
             return
         if peer.role == Role.RELAY:
