@@ -90,6 +90,7 @@ async def test_what_leaving_waits_for_is_said(monkeypatch: pytest.MonkeyPatch) -
     async with job(witness=witness, close_timeout=0.3) as runner:
         async with runner.start_many("talker", 3) as tasks:
             await occupy(*tasks[:2])
+            await tasks[2].shutdown()
         async with runner.start("talker") as t:
             await occupy(t)
         async with runner.start_many("talker", 2) as tasks:  # those that are killed are not waited for
