@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import click
 
-from aioparcs.build import build
+from aioparcs.build import start_builds
 from aioparcs.display import Detail
 from aioparcs.errors import BuildError, ClusterError
 from aioparcs.modules import find_modules
@@ -190,15 +190,27 @@ async def _build(swarm: SwarmClient, order: RunRequest) -> tuple[str, dict[str, 
         named = modules_named(order.runner, order.folders, order.variables)
     except (OSError, UnicodeDecodeError) as error:
         raise BuildError(order.runner.name, "", f"a folder can't be read: {error}") from error
-    images = {}
-    for folder in dict.fromkeys([order.runner, *named.values()]):
-        image = await build(swarm.docker, folder, push=True)
-        if image.digest is None:
-            raise BuildError(image.module, image.reference, "it was not pushed")
-        if image.built or image.pushed:
-            _say(order, f"{'built and ' * image.built}pushed {image.reference}", image.module)
-        images[folder] = image.digest
+    folders = list(dict.fromkeys([order.runner, *named.values()]))
+    images = await _build_all(swarm, order, folders)
     return images[order.runner], {name: images[folder] for name, folder in named.items()}
+
+
+async def _build_all(swarm: SwarmClient, order: RunRequest, folders: list[Path]) -> dict[Path, str]:
+    """Build and push modules, and return their images; each one's line is printed in its turn."""
+    images = {}
+    try:
+        async with asyncio.TaskGroup() as group:
+            for folder, started in zip(folders, start_builds(group, swarm.docker, folders, push=True), strict=True):
+                image = await started
+                if image.digest is None:
+                    raise BuildError(image.module, image.reference, "it was not pushed")
+                if image.built or image.pushed:
+                    _say(order, f"{'built and ' * image.built}pushed {image.reference}", image.module)
+                images[folder] = image.digest
+    except BaseExceptionGroup as errors:
+        first = errors.exceptions[0]  # the failure that has ended the other builds
+        raise first from first.__cause__
+    return images
 
 
 def _may_start(images: Mapping[str, str]) -> tuple[str, ...]:
