@@ -10,6 +10,8 @@ import importlib.util
 import os
 import secrets
 import signal
+import socket
+import time
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -18,22 +20,32 @@ from typing import Any
 import pytest
 
 from aioparcs.codec.types import named, registered
-from tests.leaks import SESSION, Snapshot, descendants, tasks_left
-from tests.live import cluster as cluster  # a fixture; and it takes the environment's Swarm away from the others
-from tests.scheduling import OneForTheCluster, is_on_cluster
+from tests.support.leaks import SESSION, Snapshot, descendants, tasks_left
+from tests.support.live import hide_swarm
+from tests.support.scheduling import OneForTheCluster
 
+_HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 _LOOPS = [pytest.param(("asyncio", {"use_uvloop": False, "debug": True}), id="asyncio")]
-if importlib.util.find_spec("uvloop"):
+if _HAS_UVLOOP:
     _LOOPS.insert(0, pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"))
+_ONE_LOOP = [pytest.param(("asyncio", {"use_uvloop": _HAS_UVLOOP}), id="one loop")]
 
-_CLUSTER = 400.0  # seconds for a test on the cluster: the first one brings it up, on a new machine from nothing
 _OUTLIVING = pytest.StashKey[list[str]]()
 _END_OF_ORPHANS = 2.0  # seconds a process that lost its parent may take to end after the last test
 
 
-@pytest.fixture(scope="module", params=_LOOPS)
+hide_swarm()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "anyio_backend" in metafunc.fixturenames:
+        loops = _ONE_LOOP if metafunc.definition.get_closest_marker("one_loop") else _LOOPS
+        metafunc.parametrize("anyio_backend", loops, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Name the event loop that anyio's plugin runs the test on."""
+    """Return the event loop that anyio's plugin runs the test on."""
     return request.param
 
 
@@ -68,6 +80,21 @@ def _forgets_its_types() -> Iterator[None]:
 
 
 @pytest.fixture
+def original_port() -> Iterator[None]:
+    """Hold port 4444, on which services of the original PARCS listen: other tests on this machine wait for it."""
+    with socket.socket(socket.AF_UNIX) as lock:
+        deadline = time.monotonic() + 100
+        while True:
+            try:
+                lock.bind("\0aioparcs-tests-of-port-4444")
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        yield
+
+
+@pytest.fixture
 async def _watched_loop(_leaves_nothing: list[str]) -> AsyncIterator[None]:
     def note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -82,15 +109,6 @@ async def _watched_loop(_leaves_nothing: list[str]) -> AsyncIterator[None]:
     warnings.showwarning = lambda message, *_: _leaves_nothing.append(str(message))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "cluster" not in getattr(item, "fixturenames", ()):
-            continue
-        if not is_on_cluster(item.nodeid):
-            raise pytest.UsageError(f"{item.nodeid} needs the cluster: its file must be named test_swarm*.py")
-        item.add_marker(pytest.mark.timeout(_CLUSTER))
-
-
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForTheCluster:
     return OneForTheCluster(config, log)
 
@@ -100,7 +118,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     # A shell that runs something in the background has it ignore Ctrl-C, and so would all programs of the tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ[SESSION] = secrets.token_hex(8)
-    if importlib.util.find_spec("uvloop"):
+    if _HAS_UVLOOP:
         import uvloop
 
         uvloop.new_event_loop().close()  # opens libuv's pipes, which stay open for the life of the process

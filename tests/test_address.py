@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioparcs import Address, SettingError
-from tests.strategies import property_test
+from tests.support.strategies import property_test
 
 _fingerprints = st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex)
 _names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-._", min_size=1, max_size=40)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from aioparcs import SettingError, Settings
 from aioparcs.settings import VARIABLES, misspelt, parse_size
-from tests.jobs import execute
-from tests.strategies import property_test
+from tests.support.jobs import execute
+from tests.support.strategies import property_test
 
 _sizes = [name for name, value in Settings()._asdict().items() if type(value) is int]
 _times = [name for name, value in Settings()._asdict().items() if type(value) is float]

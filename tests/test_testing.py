@@ -10,7 +10,7 @@ import pytest
 
 import aioparcs.testing
 from aioparcs.testing import memory_channel_pair, memory_pair
-from tests.channels import KINDS, Streams, both, streams, until
+from tests.support.channels import KINDS, Streams, both, streams, until
 
 
 def test_the_examples_in_its_documentation_run() -> None:

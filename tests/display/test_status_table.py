@@ -1,0 +1,260 @@
+"""What a display says of workers and pools: on narrow terminals, of those that are gone, of ends good and bad."""
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console as Screen
+
+from aioparcs.display import Detail
+from aioparcs.display.live import LiveDisplay
+from aioparcs.display.plain import PlainDisplay
+from aioparcs.engine import PoolState
+from tests.support.command import in_terminal, run, visible
+from tests.support.jobs import module
+
+SEARCH = PoolState(0, "hyperparameter search (digits)", 0, 0, 60, 2, 2, 2)
+
+
+class Board:
+    """A live display whose clock stands still until it is told, and what it draws."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        board = self
+
+        class Stopped(LiveDisplay):
+            @property
+            def elapsed(self) -> float:
+                return board.now
+
+        self.display = Stopped(Screen(file=io.StringIO(), width=100, force_terminal=True), Detail.NORMAL)
+
+    def lines(self, width: int) -> list[str]:
+        """Draw the foot on a terminal of some columns."""
+        screen = Screen(file=io.StringIO(), width=width, color_system=None)
+        screen.print(self.display.board)
+        assert isinstance(screen.file, io.StringIO)
+        return screen.file.getvalue().splitlines()
+
+    def start(self, name: str, *workers: int) -> None:
+        """Have workers asked for and connected."""
+        self.display.started(name, range(workers[0], workers[-1] + 1))
+        for worker in workers:
+            self.display.connected(name, worker)
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    board = Board()
+    yield board
+    board.display.terminal.close()
+
+
+def searching(board: Board, **changes: Any) -> None:
+    """Have a pool do 10 of its items in a second."""
+    state = SEARCH._replace(**changes)
+    board.display.pooled(state)
+    for tenth in range(1, 53):
+        board.now = tenth / 10
+        board.display.pooled(state._replace(done=tenth, failed=tenth // 4))
+
+
+@pytest.mark.parametrize(
+    "width, row",
+    [
+        (100, "hyperparameter search (digits) ━ 52 of 60 13 failed 1 s left 10/s"),
+        (80, "hyperparamete… ━ 52 of 60 13 failed 1 s left 10/s"),
+        (60, "hyperparame… ━ 52 of 60 13 failed 1 s left"),
+        (40, "hyperparame… 52 of 60 13 failed"),
+    ],
+)
+def test_a_narrow_terminal_shortens_names_before_rates_and_never_counts(board: Board, width: int, row: str) -> None:
+    board.start("trial", 0, 1)
+    searching(board)
+    lines = board.lines(width)
+    assert all(len(line) <= width for line in lines)
+    assert " ".join(re.sub("[━╸╺]+", "━", lines[1]).split()) == row
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_large_counts_stay_whole_in_every_width(board: Board, width: int) -> None:
+    board.start("trial", 0, 1)
+    searching(board)
+    large = SEARCH._replace(id=1, name="計算" * 20, done=1_234_567, total=20_000_000, failed=345)
+    board.display.pooled(large)
+    lines = board.lines(width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert "52 of 60  13 failed" in lines[1]
+    assert "1,234,567 of 20,000,000  345 failed" in lines[2]
+
+
+def test_a_number_of_workers_is_shown_once(board: Board) -> None:
+    board.start("trial", 0, 1)
+    searching(board)
+    assert [line for line in board.lines(100) if "2 workers" in line] == [board.lines(100)[0]]
+    assert board.lines(100)[-1] == "5.2 s"
+    searching(board, wanted=3)
+    assert "2 of 3 workers" in board.lines(120)[1]
+    board.start("other", 2, 4)
+    assert board.lines(100)[-1] == "5 workers, 5.2 s"
+
+
+def test_workers_that_are_gone_do_not_count_as_connected(board: Board) -> None:
+    display = board.display
+    board.start("trial", *range(8))
+    display.ended("trial", 3, "was killed by SIGKILL")
+    assert board.lines(100)[0].endswith("7 workers connected  1 failed")
+    display.started("trial", range(8, 9))
+    assert board.lines(100)[0].endswith("7 of 8 workers connected  1 failed")
+    display.connected("trial", 8)
+    display.ended("trial", 0, None)
+    display.stopped("trial", 1)
+    assert board.lines(100)[0].endswith("6 workers connected  1 finished, 1 stopped, 1 failed")
+
+
+@pytest.mark.parametrize(
+    "ends, said",
+    [
+        ("done done", "2 workers finished"),
+        ("stopped stopped", "2 workers ended"),
+        ("done stopped", "2 workers ended"),
+        ("failed failed", "2 workers failed"),
+        ("done failed", "2 workers ended, 1 failed"),
+        ("stopped failed", "2 workers ended, 1 failed"),
+    ],
+)
+def test_an_end_reads_as_what_it_is(board: Board, capsys: pytest.CaptureFixture[str], ends: str, said: str) -> None:
+    plain = PlainDisplay(Detail.NORMAL)
+    for display in (board.display, plain):
+        display.started("trial", range(2))
+        for worker, end in enumerate(ends.split()):
+            display.connected("trial", worker)
+            if end == "stopped":
+                display.stopped("trial", worker)
+            else:
+                display.ended("trial", worker, None if end == "done" else "was killed")
+    assert board.lines(100)[0].endswith(said)
+    plain.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert f"trial: {said}" in lines
+    failed = ends.count("failed")
+    assert lines[-1].startswith(f"2 workers, {failed} failed, " if failed else "2 workers, ")
+
+
+def test_a_log_counts_no_dead_workers(capsys: pytest.CaptureFixture[str]) -> None:
+    display = PlainDisplay(Detail.NORMAL)
+    display.started("trial", range(8))
+    for node in range(4):
+        display.placed("trial", range(2 * node, 2 * node + 2), f"node{node}")
+    for worker in range(8):
+        display.connected("trial", worker)
+    display.note("trial", "all are there")
+    display.ended("trial", 7, "was killed by SIGKILL")
+    display.started("trial", range(8, 9))
+    display.placed("trial", range(8, 9), "node0")
+    display.connected("trial", 8)
+    display.close()
+    assert capsys.readouterr().err.splitlines()[:-1] == [
+        "trial: starting 8 workers",
+        "trial: 8 of 8 placed on node0 (2), node1 (2), node2 (2), node3 (2)",
+        "trial: 8 of 8 connected",
+        "trial: all are there",
+        "trial:7 was killed by SIGKILL",
+        "trial: starting 1 more worker",
+        "trial: 8 of 8 placed on node0 (3), node1 (2), node2 (2), node3 (1)",
+        "trial: 8 of 8 connected",
+        "trial: 1 of 9 workers failed",
+    ]
+
+
+STARTING = """
+from aioparcs import StartError, run
+
+async def main(runner):
+    for name in ("broken", "silent"):
+        try:
+            async with runner.start_many(name, 2):
+                pass
+        except StartError as error:
+            print(error.reason)
+
+run(main)
+"""
+
+
+@pytest.fixture
+def starting(tmp_path: Path) -> Path:
+    """Make a program whose modules don't start: one raises, the other one ends without serving."""
+    module(tmp_path, "broken", "raise ValueError('broken')")
+    module(tmp_path, "silent", "print('no more')")
+    return module(tmp_path, "starting", STARTING) / "starting"
+
+
+def test_a_failed_start_is_counted_as_one_and_told_by_its_error_alone(starting: Path) -> None:
+    done = run("run", starting)
+    assert done.returncode == 0
+    assert "before it called serve" in done.stdout
+    assert "without calling serve" in done.stdout
+    lines = [line for line in done.stderr.splitlines() if " | " not in line]
+    assert lines[:-1] == [
+        "broken: starting 2 workers",
+        "broken: 2 workers failed",
+        "silent: starting 2 workers",
+        "silent: 2 workers failed",
+    ]
+    assert lines[-1].startswith("4 workers, 4 failed, ")
+
+
+def test_a_failed_start_is_no_good_end_on_a_terminal(starting: Path) -> None:
+    code, written = in_terminal("run", starting)
+    assert code == 0
+    assert "silent" in visible(written)
+    assert not re.search("done|finished", visible(written))
+    assert len(re.findall(r"silent .* 2 workers failed", visible(written).rpartition("broken ")[2])) == 1
+
+
+def test_each_failed_start_is_followed_in_detail(starting: Path) -> None:
+    said = run("run", starting, "-v").stderr
+    for worker in range(2):
+        assert f"broken:{worker} did not start: ended with exit code 1\n" in said
+    for worker in range(2, 4):
+        assert (
+            f"silent:{worker} did not start: its main.py ended without calling serve(...): add serve(NAME) at its end\n"
+            in said
+        )
+
+
+LEAVING = """
+from aioparcs import run
+
+async def main(runner):
+    async with runner.pool("searching", 2) as pool:
+        async for _ in pool.imap_unordered(range(20)):
+            break
+
+run(main)
+"""
+SEARCHING = """
+import time
+from aioparcs import serve
+
+def search(n):
+    if n:
+        time.sleep(60)
+
+serve(search)
+"""
+
+
+def test_a_pool_that_is_left_early_ends_well(tmp_path: Path) -> None:
+    module(tmp_path, "searching", SEARCHING)
+    done = run("run", module(tmp_path, "leaving", LEAVING) / "leaving")
+    assert done.returncode == 0
+    assert re.search(r"^searching: 1 of 1 items? in [^,]+, [\d.,]+/\w+, 2 workers$", done.stderr, re.M)
+    assert "searching: 2 workers ended\n" in done.stderr
+    assert re.search(r"^2 workers, \d+\.\d s$", done.stderr, re.M)

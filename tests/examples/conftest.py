@@ -1,0 +1,28 @@
+"""The fixtures of the examples' tests: packages in a cache of the tests' own, and running an example."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import EXAMPLES, run
+from tests.support.examples import Example
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a folder for the environments of modules, for ``XDG_CACHE_HOME``: each is made once for all tests."""
+    return str(tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture
+def example(packages: str, tmp_path: Path) -> Example:
+    """Return a function that runs an example in a folder of its own, with variables, and fails if it fails."""
+
+    def execute(name: str, **variables: object) -> "subprocess.CompletedProcess[str]":
+        pairs = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
+        done = run("run", EXAMPLES / name / "runner", *pairs, cwd=tmp_path, XDG_CACHE_HOME=packages)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return execute

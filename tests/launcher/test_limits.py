@@ -1,0 +1,102 @@
+"""What each worker may use: kept by the kernel, or refused before anything starts."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from aioparcs import RemoteError, StartError
+from tests.support.jobs import family, job, module
+
+CPUS = len(os.sched_getaffinity(0))
+needs_cpus = pytest.mark.skipif(CPUS < 2, reason="one CPU holds anybody to one")
+
+
+@needs_cpus
+async def test_a_worker_keeps_to_its_cpus_and_its_neighbour_gets_others() -> None:
+    async with job() as runner, runner.start_many("probe", 2, cpus=1) as tasks:
+        one, other = await asyncio.gather(*(t.call("cpus") for t in tasks))
+        assert len(one) == len(other) == 1
+        assert one != other
+        used, passed = await tasks[0].call("burn", 2 * CPUS, 0.3)
+        assert used < 1.2 * passed
+
+
+async def test_cpus_are_counted_for_each_worker(tmp_path: Path) -> None:
+    async with job() as runner:
+        async with runner.start("probe", cpus=CPUS) as t:
+            assert len(await t.call("cpus")) == CPUS
+        async with runner.start("probe") as t:
+            assert len(await t.call("cpus")) == CPUS
+
+
+@pytest.mark.parametrize("fork", [True, False])
+async def test_memory_beyond_the_limit_is_a_memory_error(tmp_path: Path, fork: bool) -> None:
+    text = f"""
+from aioparcs import serve
+def take(size):
+    return len(bytearray(size))
+serve(take, fork={fork})
+"""
+    async with job(module(tmp_path, "hungry", text)) as runner:
+        async with runner.start("hungry", memory="100m") as t:
+            assert await t.call("take", 40 << 20) == 40 << 20
+            with pytest.raises(MemoryError) as refused:
+                await t.call("take", 120 << 20)
+            assert isinstance(refused.value, RemoteError)
+            assert await t.call("take", 40 << 20) == 40 << 20  # it lives on
+        async with runner.start("hungry") as t:  # the limit was that worker's, not its launcher's
+            assert await t.call("take", 120 << 20) == 120 << 20
+
+
+async def test_memory_of_a_service_beyond_the_limit_ends_it_with_a_memory_error(tmp_path: Path) -> None:
+    text = """
+from aioparcs import Service, serve
+class Hungry(Service):
+    async def run(self):
+        held = []
+        while True:
+            held.append(bytearray(1 << 20))
+serve(Hungry)
+"""
+    async with job(module(tmp_path, "hungry", text)) as runner:
+        t = await runner.start("hungry", memory="100m")
+        with pytest.raises(MemoryError) as refused:
+            await t.recv()
+        assert isinstance(refused.value, RemoteError)
+
+
+async def test_less_memory_than_the_launcher_holds_is_refused(tmp_path: Path) -> None:
+    text = "from aioparcs import serve\nTABLE = bytearray(100 << 20)\nserve(len)\n"
+    compiled = {"PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}  # empty at first: what is imported is compiled
+    async with job(module(tmp_path, "table", text)) as runner:
+        with pytest.raises(StartError) as refused:
+            await runner.start_many("table", 2, memory="100m")
+        told = re.fullmatch(
+            r"table did not start: memory=100m is too little: main\.py holds (\d+) MiB when it calls "
+            r"serve\(\.\.\.\), which count for each worker; give it (\d+)m or more, or load less",
+            str(refused.value),
+        )
+        assert told
+        assert 100 <= int(told[1]) < 150
+        # What it says is enough, for launchers that hold more than the one that said so, and later too.
+        for env in ({}, {}, compiled, compiled, {"PYTHONDONTWRITEBYTECODE": "1"}):
+            async with runner.start("table", env=env, memory=f"{told[2]}m") as t:
+                assert await t.call("len", b"four") == 4
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"cpus": 0.5}, "cpus=0.5: the local engine assigns whole CPUs"),
+        ({"cpus": 4096}, f"cpus=4096: the local engine assigns whole CPUs, and this program may use {CPUS}"),
+        ({"gpus": 1}, "gpus=1: the local engine assigns no GPUs"),
+    ],
+)
+async def test_what_cannot_be_kept_is_refused_before_anything_starts(options: dict[str, float], message: str) -> None:
+    async with job() as runner:
+        with pytest.raises(StartError, match=re.escape(message)):
+            await runner.start("probe", **options)  # type: ignore[arg-type]  # one of several
+        assert not family()

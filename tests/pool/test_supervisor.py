@@ -1,0 +1,327 @@
+"""Pools whose workers come, go and are lost while others do: none is left behind, and nobody waits in vain."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from aioparcs import Runner, StartError, Task, WorkerLost
+from aioparcs.engine import PoolState, WorkerSpec
+from aioparcs.pool import Pool
+from tests.support.jobs import Witness, family, job, live, module, until
+
+pytestmark = pytest.mark.one_loop
+
+LAUNCHER = 2  # processes of a launcher, which live as long as the job: itself and its control side
+
+
+@pytest.fixture
+async def runner() -> AsyncIterator[Runner]:
+    async with job() as runner:
+        yield runner
+
+
+@pytest.fixture(autouse=True)
+def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aioparcs.pool.supervisor._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("aioparcs.deadlines.POOL_LOSS", 0.1)
+
+
+class Office:
+    """
+    A pool's employer, with a door before it.
+
+    Attributes:
+        refusals: how many requests it refuses from now on.
+        is_open: set while requests pass; at first they do.
+        waiting: how many requests wait at the door.
+        placed: set when workers were placed.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self.refusals = 0
+        self.is_open = asyncio.Event()
+        self.is_open.set()
+        self.waiting = 0
+        self.placed = asyncio.Event()
+        self._provider = pool._supervisor._provider
+        pool._supervisor._provider = self
+
+    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+        await self._wait()
+        self._refuse(spec)
+        tasks = await self._provider.place(spec, count)
+        self.placed.set()
+        return tasks
+
+    async def replace(self, spec: WorkerSpec, task: Task) -> Task:
+        self._refuse(spec)
+        await self._wait()
+        return await self._provider.replace(spec, task)
+
+    def let_go(self) -> None:
+        self._provider.let_go()
+
+    async def _wait(self) -> None:
+        self.waiting += 1
+        try:
+            await self.is_open.wait()
+        finally:
+            self.waiting -= 1
+
+    def _refuse(self, spec: WorkerSpec) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise StartError(spec.module, "there is no room")
+
+
+async def pids(pool: Pool) -> set[int]:
+    found: set[int] = set()
+    while len(found) < pool.size:
+        found |= set(await pool.map(range(100), function="pid"))
+    return found
+
+
+def kill(pids: set[int]) -> None:
+    for pid in pids:
+        psutil.Process(pid).kill()
+
+
+def workers() -> int:
+    return len(live(family())) - LAUNCHER
+
+
+# Sizes
+
+
+async def test_sizes_asked_for_at_once_are_had_one_after_the_other(runner: Runner) -> None:
+    async with runner.pool("crunch", 1) as pool:
+        growing = asyncio.ensure_future(pool.resize(4))
+        await asyncio.sleep(0)
+        await pool.resize(2)
+        assert growing.done()
+        assert pool.size == 2
+        await until(lambda: workers() == 2)
+        await asyncio.gather(pool.resize(3), pool.resize(1), pool.resize(2))
+        assert pool.size == 2
+
+
+async def test_replacements_that_are_not_wanted_any_more_leave(runner: Runner) -> None:
+    async with runner.pool("crunch", 2) as pool:
+        office = Office(pool)
+        office.is_open.clear()
+        kill(await pids(pool))
+        await until(lambda: office.waiting == 2)
+        await pool.resize(1)
+        office.is_open.set()
+        await until(lambda: not pool._supervisor._coming)
+        assert pool.size == 1
+        await until(lambda: workers() == 1)
+
+
+async def test_cancelling_a_resize_keeps_the_size(runner: Runner) -> None:
+    async with runner.pool("crunch", 1) as pool:
+        office = Office(pool)
+        growing = asyncio.ensure_future(pool.resize(4))
+        await office.placed.wait()
+        growing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await growing
+        assert (pool.size, pool._supervisor.wanted, workers()) == (1, 1, 1)
+
+
+PICKY = """
+import pathlib
+from aioparcs import serve
+
+def setup(folder):
+    if (pathlib.Path(folder) / "full").exists():
+        raise ValueError("there are enough")
+
+def same(x):
+    return x
+
+serve(same, setup)
+"""
+
+
+async def test_nothing_is_left_of_workers_that_did_not_start(tmp_path: Path) -> None:
+    async with (
+        job(module(tmp_path, "picky", PICKY)) as runner,
+        runner.pool("picky", 1, setup={"folder": str(tmp_path)}) as pool,
+    ):
+        (tmp_path / "full").touch()
+        with pytest.raises(ValueError, match="there are enough"):
+            await pool.resize(4)
+        assert (pool.size, pool._supervisor.wanted, len(pool._supervisor._tasks), workers()) == (1, 1, 1, 1)
+
+
+# Leaving
+
+
+async def test_leaving_ends_workers_that_are_on_their_way(runner: Runner) -> None:
+    async with runner.pool("crunch", 1) as pool:
+        office = Office(pool)
+        growing = asyncio.ensure_future(pool.resize(4))
+        queued = asyncio.ensure_future(pool.resize(2))
+        await office.placed.wait()
+    await asyncio.wait([growing, queued])
+    assert growing.cancelled()
+    assert queued.cancelled()
+    assert workers() == 0
+
+
+async def test_leaving_that_is_cancelled_kills_the_workers(runner: Runner, tmp_path: Path) -> None:
+    ending, never = asyncio.Event(), asyncio.Event()
+
+    async def source() -> AsyncIterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            ending.set()
+            await never.wait()
+
+    async def use() -> None:
+        async with runner.pool("crunch", 2) as pool:
+            await anext(pool.imap(source()))
+
+    using = asyncio.ensure_future(use())
+    await ending.wait()
+    using.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await using
+    await until(lambda: workers() == 0)
+
+
+@pytest.mark.parametrize("steps", range(0, 24, 3))
+async def test_leaving_may_be_cancelled_at_any_step(runner: Runner, tmp_path: Path, steps: int) -> None:
+    entered = asyncio.Event()
+
+    async def use() -> None:
+        async with runner.pool("crunch", 2) as pool:
+            await pool.resize(1)
+            pool.submit(str(tmp_path / "never"), function="wait_for")
+            entered.set()
+
+    using = asyncio.ensure_future(use())
+    await entered.wait()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    using.cancel()
+    await asyncio.wait([using])
+    await until(lambda: workers() == 0)
+
+
+# Replacing
+
+
+async def test_a_replacement_that_is_refused_is_asked_for_again() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.pool("crunch", 2) as pool:
+        office = Office(pool)
+        office.refusals = 3
+        kill({(await pids(pool)).pop()})
+        await until(lambda: pool.size == 1)
+        await until(lambda: pool.size == 2)
+        assert office.refusals == 0
+        assert await pool.map(range(10)) == [i * i for i in range(10)]
+    assert [note for note in witness.notes if "goes on" in note] == [
+        "the pool goes on with 1 workers of 2: crunch did not start: there is no room"
+    ]
+
+
+async def test_a_pool_fails_when_only_workers_that_leave_are_left(runner: Runner, tmp_path: Path) -> None:
+    never = str(tmp_path / "never")
+    async with runner.pool("crunch", 2) as pool:
+        office = Office(pool)
+        running = [pool.submit(never, function="wait_for") for _ in range(2)]
+        await until(lambda: pool._scheduler.running == 2)
+        await pool.resize(1)
+        (staying,) = [member for member in pool._scheduler.members if not member.is_leaving]
+        mapping = asyncio.ensure_future(pool.map(range(5)))
+        office.refusals = 1
+        await staying.task.kill()
+        with pytest.raises(StartError, match="there is no room"):
+            await mapping
+        assert all(isinstance(lost, WorkerLost | StartError) for lost in await _outcomes(running))
+
+
+async def test_a_pool_fails_when_the_last_workers_on_their_way_do_not_come(runner: Runner) -> None:
+    async with runner.pool("crunch", 1) as pool:
+        office = Office(pool)
+        last = await pids(pool)
+        office.is_open.clear()
+        growing = asyncio.ensure_future(pool.resize(2))
+        await until(lambda: office.waiting == 1)
+        office.refusals = 1000
+        kill(last)
+        await until(lambda: office.refusals < 1000)
+        mapping = asyncio.ensure_future(pool.map(range(5)))
+        office.is_open.set()
+        with pytest.raises(StartError, match="there is no room"):
+            await growing
+        with pytest.raises(StartError, match="there is no room"):
+            await mapping
+
+
+async def _outcomes(futures: list[asyncio.Future[Any]]) -> list[Any]:
+    return await asyncio.gather(*futures, return_exceptions=True)
+
+
+DEAF = """
+import os, socket, time
+from aioparcs import serve
+
+async def cut_off(folder):  # in the loop, which must not touch what is closed here
+    with open(f"{folder}/pid", "w") as file:
+        file.write(str(os.getpid()))
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=os.dup(int(descriptor))) as connection:
+                if connection.getpeername():
+                    os.close(int(descriptor))
+        except OSError:
+            pass
+    time.sleep(600)
+
+def same(x):
+    return x
+
+serve(cut_off, same)
+"""
+
+
+async def test_a_worker_that_lives_on_without_its_connection_is_killed(tmp_path: Path) -> None:
+    witness = Witness()
+    async with (
+        job(module(tmp_path, "deaf", DEAF), witness=witness) as runner,
+        runner.pool("deaf", 1) as pool,
+    ):
+        with pytest.raises(WorkerLost, match="killed by SIGKILL"):
+            await pool.submit(str(tmp_path))
+        assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+        assert await pool.map([7], function="same") == [7]
+    assert [note for note in witness.notes if "ran on without its connection, and was killed" in note]
+
+
+# What watchers see of it
+
+
+async def test_items_that_nobody_wants_any_more_do_not_count() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.pool("crunch", 2) as pool:
+        async for _ in pool.imap(range(1_000_000)):
+            break
+        results = pool.imap(range(1_000_000))
+        await anext(results)
+        await results.aclose()
+        with pytest.raises(ValueError, match="is odd"):
+            await pool.map(range(1_000_000), function="refuse_odd")
+        await pool.map(range(3))
+        await until(lambda: not pool._scheduler.running)
+    last: PoolState = [event[1] for event in witness.events if event[0] == "pooled"][-1]
+    assert last.total == last.done

@@ -1,0 +1,107 @@
+"""Starting workers while other processes of this machine hold the runner's listener."""
+
+import asyncio
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from aioparcs.engine import Job
+from tests.runner.test_rejected_connections import dialled, goes_on, scene
+from tests.support.jobs import until
+
+pytestmark = pytest.mark.one_loop
+
+SIEGE = """
+import os, select, socket, sys, time
+name, count, user = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+if user: os.setresuid(user, user, user)
+poll, held = select.poll(), {}
+def knock():
+    sock = socket.socket(socket.AF_UNIX)
+    sock.setblocking(False)
+    try: sock.connect("\\0" + name)
+    except BlockingIOError: return False
+    held[sock.fileno()] = sock
+    poll.register(sock, select.POLLIN)
+    return True
+refused = 0
+print("here", flush=True)
+poll.register(0, select.POLLIN)
+while True:
+    while len(held) < count and knock(): pass
+    time.sleep(0.05)
+    for number, _ in poll.poll(0):
+        if number == 0: print(refused); sys.exit()
+        poll.unregister(number)
+        held.pop(number).close()
+        refused += 1
+"""
+
+
+@asynccontextmanager
+async def siege(job: Job, count: int, user: int = 0) -> AsyncIterator[None]:
+    """Have another process hold so many silent connections, and replace those that are closed."""
+    arguments = job.address.host[1:], str(count), str(user)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SIEGE, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+    )
+    try:
+        assert process.stdin
+        assert process.stdout
+        assert await process.stdout.readline() == b"here\n"
+        yield
+    finally:
+        await process.communicate(b"")  # the end of its input is the end of it
+
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+
+
+@pytest.mark.parametrize("user", [0, pytest.param(54321, marks=needs_root)])
+async def test_workers_start_while_others_hold_the_door(user: int) -> None:
+    async with scene(max_unauthenticated=200, start_timeout=15.0) as (runner, job, witness), siege(job, 300, user):
+        await until(lambda: runner.rejected_connections > 100)
+        async with runner.start_many("talker", 4) as tasks:
+            await asyncio.gather(*map(goes_on, tasks))
+        assert len(witness.notes) <= 7
+        assert all(note.endswith("too many connections are in their handshake") for note in witness.notes)
+
+
+@needs_root
+async def test_another_users_connections_make_room_first() -> None:
+    async with scene(max_unauthenticated=5) as (runner, job, _):
+        t = await runner.start("talker")
+        async with dialled(job) as (reader, _):
+            await goes_on(t)
+            async with siege(job, 20, 54321):
+                await until(lambda: runner.rejected_connections > 50)
+            reading = asyncio.ensure_future(reader.read(1))
+            await goes_on(t)
+            assert not reading.done()
+            reading.cancel()
+            await asyncio.wait([reading])
+
+
+async def test_silent_connections_leave_descriptors_to_the_program() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with scene(start_timeout=15.0) as (runner, job, _):
+        t = await runner.start("talker")
+        full = [os.open(os.devnull, os.O_RDONLY) for _ in range(200)]
+        limit = full[-1] + 40
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
+        try:
+            async with siege(job, 60):
+                await until(lambda: runner.rejected_connections > 50)
+                spare = [os.open(os.devnull, os.O_RDONLY) for _ in range(15)]
+                for descriptor in spare:
+                    os.close(descriptor)
+                await goes_on(t)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            for descriptor in full:
+                os.close(descriptor)

@@ -1,0 +1,444 @@
+"""Control connections: whatever comes on one, nothing but that connection is lost, and its peer is told why."""
+
+import asyncio
+import itertools
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple
+
+import msgpack
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from aioparcs import Address, Channel, ParcsError, Runner, Settings, Task, WorkerLost
+from aioparcs.auth import Hello, Role
+from aioparcs.channel import CONTROL_BODY, FrameConnection, accept, introduce
+from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
+from aioparcs.errors import ConnectionLost, EndOfChannel, ProtocolError
+from aioparcs.launcher import RunnerEndpoint
+from aioparcs.launcher.agent import LauncherAgent
+from aioparcs.launcher.fork_server import MESSAGE_SIZE
+from aioparcs.local import LocalEngine
+from aioparcs.service.peer_endpoint import PeerEndpoint
+from aioparcs.service.relay_receiver import RelayReceiver
+from aioparcs.transport import dial, listen
+from aioparcs.wire import FrameType
+from tests.support.channels import pair
+from tests.support.jobs import Witness, job, until
+from tests.support.strategies import property_test
+
+pytestmark = pytest.mark.one_loop
+
+START, STARTED, EXITED, KILL = FrameType.START, FrameType.STARTED, FrameType.EXITED, FrameType.KILL
+LOG, PROGRESS, SPAWN, SPAWNED = FrameType.LOG, FrameType.PROGRESS, FrameType.SPAWN, FrameType.SPAWNED
+ADDRESS = "tcp://127.0.0.1:1"
+
+# What may come: anything, and what is almost right.
+VALID: dict[FrameType, list[Any]] = {
+    START: [0, 1, 0, 1, {"cpus": 1, "memory": 1 << 30}, ADDRESS],
+    STARTED: [0, 4711],
+    EXITED: [0, 0, ["a line"], b""],
+    KILL: [0, 9],
+    LOG: [[[0, "a line"]], 0],
+    PROGRESS: [0, 1.0, 2.0],
+    SPAWN: [5, "x", 1, {"env": {"A": "b"}, "memory": "1g"}, ADDRESS],
+    SPAWNED: [5],
+}
+CONTROL_TYPES = list(VALID)
+OTHERS = [FrameType.MSG, FrameType.CALL, FrameType.RESULT, FrameType.RELAY, FrameType.BARRIER, FrameType.JSON]
+_scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.sampled_from([0, 1, 9, 9.0, 15, -1, 1 << 31, 4_000_000_000, 1 << 63])
+    | st.floats()
+    | st.text(max_size=20)
+    | st.binary(max_size=20)
+    | st.builds(msgpack.ExtType, st.integers(0, 8), st.binary(max_size=20))
+)
+_values = st.recursive(
+    _scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.integers(0, 9), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> tuple[int, bytes]:
+    type = draw(st.sampled_from(CONTROL_TYPES * 3 + OTHERS))
+    how = draw(st.sampled_from(["one field", "one field", "any list", "anything", "bytes"]))
+    if how == "bytes":
+        return type, draw(st.binary(max_size=40))
+    values: Any = list(VALID.get(type, [0]))
+    if how == "one field":
+        values[draw(st.integers(0, len(values) - 1))] = draw(_values)
+    else:
+        values = draw(st.lists(_values, max_size=6) if how == "any list" else _values)
+    return type, msgpack.packb(values)
+
+
+def packed(type: FrameType, *values: Any) -> tuple[int, bytes]:
+    return type, msgpack.packb(values)
+
+
+class Absent(LocalEngine):
+    """An engine whose launchers never run: whoever knows the token is them, each with one worker."""
+
+    job: Job
+
+    async def open(self, job: Job) -> None:
+        self.job = job
+        self.slots = 0
+
+    async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
+        slot, self.slots = self.slots, self.slots + 1
+        return WorkerGroup(spec, first, count, (Placement(slot, first, count),))
+
+    async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
+        await asyncio.Event().wait()
+        yield LauncherState(-1, "running")
+
+    def look(self) -> None: ...
+    async def stop(self, group: WorkerGroup) -> None: ...
+    async def release(self, group: WorkerGroup) -> None: ...
+    async def aclose(self) -> None: ...
+
+    async def come(self, role: str, number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await dial(self.job.address)
+        hello = Hello.of(role, self.job.id, number, Settings())
+        await introduce(reader, writer, hello, self.job.token, 10)
+        return reader, writer
+
+
+_requests = itertools.count(1 << 32)
+
+
+class Member(NamedTuple):
+    """A launcher and its worker, with the worker's two connections, as the runner knows them."""
+
+    task: Task
+    launcher: FrameConnection
+    parent: FrameConnection
+    channel: Channel
+
+    async def is_heard(self) -> bool:
+        """Tell whether the runner still hears the launcher; it has dealt with all that came before when it answers."""
+        return await answered(self.launcher, packed(LOG, [], 0), LOG)
+
+    async def is_parent(self) -> bool:
+        """Tell whether the runner still hears the worker's requests."""
+        request, refused = next(_requests), {"unknown": 1}
+        return await answered(self.parent, packed(SPAWN, request, "x", 1, refused, ADDRESS), SPAWNED)
+
+    async def works(self) -> bool:
+        await self.channel.send("a message")
+        return bool(await self.task.recv() == "a message")
+
+    def close(self) -> None:
+        for link in (self.launcher, self.parent, self.channel):
+            link.abort()
+
+
+async def answered(link: FrameConnection, frame: tuple[int, bytes], type: FrameType) -> bool:
+    try:
+        await link.send_frame(*frame)
+        while (await link.recv_frame()).type != type:
+            pass
+    except (ConnectionLost, EndOfChannel):
+        return False
+    return True
+
+
+class Leave(Exception):
+    """Ends a job at once: nobody waits for workers that don't exist."""
+
+
+class Scene(NamedTuple):
+    runner: Runner
+    engine: Absent
+    witness: Witness
+    members: list[Member]
+
+    async def member(self) -> Member:
+        """Have the runner start one more, and be its launcher and its worker."""
+        starting = asyncio.ensure_future(self.runner.start("any")._start())
+        number = len(self.members)
+        await until(lambda: self.engine.slots > number)
+        launcher = FrameConnection(*await self.engine.come(Role.LAUNCHER, number))
+        channel = Channel(*await self.engine.come(Role.WORKER, number))
+        parent = FrameConnection(*await self.engine.come(Role.PARENT, number))
+        self.members.append(Member(await starting, launcher, parent, channel))
+        return self.members[-1]
+
+
+@asynccontextmanager
+async def scene(**options: Any) -> AsyncIterator[Scene]:
+    """Enter a runner whose launchers and workers are the test itself."""
+    engine, witness = Absent([]), Witness()
+    with suppress(Leave):
+        async with job(engine=engine, witness=witness, close_timeout=0.2, **options) as runner:
+            here = Scene(runner, engine, witness, [])
+            yield here
+            for member in here.members:
+                member.close()
+            raise Leave
+
+
+@asynccontextmanager
+async def two(**options: Any) -> AsyncIterator[tuple[Runner, Member, Member]]:
+    async with scene(**options) as here:
+        yield here.runner, await here.member(), await here.member()
+
+
+def for_all_frames(
+    check: Callable[[Scene, Member, int, bytes], Awaitable[None]], *frames_too: tuple[int, bytes]
+) -> None:
+    """Have a new launcher and its worker send any frame; another launcher and its worker must notice nothing."""
+    problems: list[Any] = []
+
+    with asyncio.Runner() as loop:
+        loop.get_loop().set_exception_handler(lambda _, context: problems.append(context))
+        context = scene()
+        here = loop.run(context.__aenter__())
+        honest = loop.run(here.member())
+
+        async def try_out(frame: tuple[int, bytes]) -> None:
+            here.witness.notes.clear()
+            await check(here, await here.member(), *frame)
+            assert await honest.is_heard()
+            assert await honest.is_parent()
+            assert await honest.works()
+            assert problems == []
+
+        @given(frame=frames())
+        @settings(property_test, max_examples=100)
+        def any_frame(frame: tuple[int, bytes]) -> None:
+            loop.run(try_out(frame))
+
+        try:
+            for frame in frames_too:
+                loop.run(try_out(frame))
+            any_frame()
+        finally:
+            loop.run(context.__aexit__(None, None, None))
+
+
+def test_whatever_a_launcher_sends_costs_nobody_else_anything() -> None:
+    async def check(here: Scene, one: Member, type: int, body: bytes) -> None:
+        await one.launcher.send_frame(type, body)
+        if not await one.is_heard():
+            one.channel.abort()
+            lost = await one.task.wait_exited()
+            assert isinstance(lost, WorkerLost)
+            assert lost.reason.startswith("is lost with its launcher: ")
+            assert "frame" in lost.reason
+            assert len(lost.reason) < 300
+        assert all("lines of output were lost" in note for note in here.witness.notes)
+
+    for_all_frames(
+        check,
+        packed(EXITED, 1, 0.0, []),
+        packed(EXITED, 1, None, []),
+        packed(EXITED, 0, -9, ["of another's launcher"]),
+        packed(LOG, [[0, "x" * 70_000]], 1 << 62),
+        packed(PROGRESS, 6, float("nan"), float("inf")),
+        (FrameType.MSG, b"\x01"),
+    )
+
+
+def test_whatever_a_service_sends_costs_nobody_else_anything() -> None:
+    async def check(here: Scene, one: Member, type: int, body: bytes) -> None:
+        await one.parent.send_frame(type, body)
+        if not await one.is_parent():
+            (note,) = here.witness.notes
+            assert note.startswith(f"worker {one.task.worker} broke its connection: ")
+            assert len(note) < 300
+        assert await one.works()
+        assert await one.is_heard()
+
+    for_all_frames(
+        check,
+        packed(KILL, 0, 9.0),
+        packed(SPAWN, 0, "x/y", 4_000_000_000, {}, ADDRESS),
+        packed(SPAWN, 0, "x", 1, {}, ADDRESS * 7000),
+        packed(SPAWN, 0, "x" * 70_000, 1, {}, ADDRESS),
+        packed(SPAWN, 0, "x", 1, {"env": {"X": "y" * 1_000_000}}, "nowhere"),
+        (SPAWN, b"\x91" * 900 + b"\x01"),
+    )
+
+
+# What a launcher makes of what its runner sends
+
+
+class Fork(NamedTuple):
+    """A launcher's control side, its runner's end of the connection, and the end of its fork server."""
+
+    running: asyncio.Task[None]
+    runner: FrameConnection
+    server: socket.socket
+
+    async def requests(self) -> list[list[Any]]:
+        """Send one more request, and take all that the fork server gets until that comes or there is an end."""
+        with suppress(ParcsError):
+            await self.runner.send_frame(*packed(KILL, 77, 15))
+        found: list[list[Any]] = []
+        loop = asyncio.get_running_loop()
+        while True:
+            taking = asyncio.ensure_future(loop.sock_recv(self.server, 10 * MESSAGE_SIZE))
+            await asyncio.wait([taking, self.running], return_when=asyncio.FIRST_COMPLETED)
+            if not taking.done():
+                taking.cancel()
+                await asyncio.wait([taking])
+                return found
+            assert len(taking.result()) <= MESSAGE_SIZE
+            request = msgpack.unpackb(taking.result())
+            if request == ["kill", 77, 15]:
+                return found
+            found.append(request)
+
+
+@asynccontextmanager
+async def forking() -> AsyncIterator[Fork]:
+    came: asyncio.Future[FrameConnection] = asyncio.get_running_loop().create_future()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await accept(reader, writer, Hello.of(Role.RUNNER, "job", -1, Settings()), bytes(32), 10, lambda _: None)
+        came.set_result(FrameConnection(reader, writer))
+
+    listener = await listen(Address("unix", "@"), take)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reading, writing = os.pipe()
+    ours.setblocking(False)
+    home = RunnerEndpoint(listener.address, "job", 0, bytes(32), None)
+    running = asyncio.ensure_future(LauncherAgent(home, Settings(), theirs, reading).run())
+    try:
+        yield Fork(running, await came, ours)
+    finally:
+        (await came).abort()
+        await asyncio.gather(running, return_exceptions=True)
+        await listener.aclose()
+        ours.close()
+        theirs.close()
+        os.close(reading)
+        os.close(writing)
+
+
+def is_sound(request: list[Any]) -> bool:
+    """Tell whether the fork server can do what it is asked."""
+    verb, *values = request
+    if verb == "kill":
+        return list(map(type, values)) == [int, int] and 0 < values[1] < 65
+    *numbers, limits, parent = values
+    assert verb == "spawn"
+    assert numbers[1] <= 1 << 16
+    assert set(limits) <= {"cpus", "memory"}
+    return list(map(type, numbers)) == [int] * 4 and (parent is None or len(parent) <= 1000)
+
+
+async def test_the_end_waits_for_no_worker_when_the_fork_server_is_gone() -> None:
+    async with forking() as (_, link, control), asyncio.timeout(5):
+        for type, body in packed(START, 0, 1, 0, 1, {}, None), packed(KILL, -1, signal.SIGTERM):
+            link.post_frame(type, body)
+        loop = asyncio.get_running_loop()
+        requests = [msgpack.unpackb(await loop.sock_recv(control, MESSAGE_SIZE)) for _ in range(2)]
+        assert [request[0] for request in requests] == ["spawn", "end"]
+        control.shutdown(socket.SHUT_WR)
+        with suppress(EndOfChannel):
+            while await link.recv_frame():
+                link.post_frame(*packed(LOG))
+
+
+@given(frame=frames())
+@settings(property_test, max_examples=100)
+@example(frame=packed(START, 0, 4_000_000_000, 0, 1, {}, None))
+@example(frame=packed(START, 0, 2, 0, 2, {"memory": 1 << 63}, None))
+@example(frame=packed(START, 0, 2, 0, 2, {}, "x" * 70_000))
+@example(frame=packed(KILL, 0, 9.0))
+@example(frame=(FrameType.MSG, b"\x01"))
+async def test_whatever_a_runner_sends_its_launcher_asks_for_what_makes_sense(frame: tuple[int, bytes]) -> None:
+    async with forking() as fork:
+        await fork.runner.send_frame(*frame)
+        assert all(map(is_sound, await fork.requests()))
+        if fork.running.done():
+            assert isinstance(fork.running.exception(), ProtocolError)
+
+
+async def test_a_start_without_a_parent_is_the_runners() -> None:
+    async with forking() as fork:
+        await fork.runner.send_frame(*packed(START, 4, 2, 0, 8, {}))
+        assert await fork.requests() == [["spawn", 4, 2, 0, 8, {}, None]]
+
+
+# What a worker makes of what is said of relayed messages
+
+
+@pytest.mark.parametrize("news", [["nonsense", 1], ["from", "nowhere"], ["from", [1]], ["release", 1], [7]])
+async def test_a_relayed_message_of_which_nonsense_is_said_has_failed(news: list[Any]) -> None:
+    home = RunnerEndpoint(Address("unix", "@nobody"), "job", 0, bytes(32), None)
+    async with pair("unix") as (origin, worker):
+        relays = RelayReceiver(worker, PeerEndpoint(home, Settings(connect_timeout=0.1), 3), home.address)
+        for values in (["message", False, False, msgpack.packb("not this way"), []], news):
+            origin.post_frame(FrameType.RELAY, msgpack.packb([b"name", *values]))
+        await origin.send("the next one")
+        with pytest.raises(ParcsError, match="an unexpected RELAY frame"):
+            await worker.recv()
+        assert await worker.recv() == "the next one"
+        await until(lambda: not relays._running)
+
+
+# Floods
+
+
+async def test_acknowledgements_that_nobody_reads_do_not_pile_up() -> None:
+    async with two(send_queue=10_000) as (runner, one, other):
+        one.launcher._transport.pause_reading()
+        link = runner._registry.launchers[0]._link
+        assert link
+        for _ in range(60_000):
+            one.launcher.post_frame(*packed(LOG, [], 0))
+        await until(lambda: link._outbox.full)
+        for _ in range(50):
+            assert await other.is_heard()
+        assert link._outbox.size < 100_000  # all acknowledgements would be 480,000 bytes
+
+
+async def test_the_loop_turns_while_many_small_frames_are_heard() -> None:
+    async with two() as (_, one, _):
+        turns = 0
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            asyncio.get_running_loop().call_soon(turn)
+
+        for _ in range(640):
+            one.launcher.post_frame(*packed(PROGRESS, 0, 1.0, 2.0))
+        turn()
+        assert await one.is_heard()
+        assert turns >= 10
+
+
+async def test_a_body_that_is_too_large_ends_its_connection() -> None:
+    async with two() as (_, one, other):
+        one.channel.abort()
+        await one.launcher.send_frame(LOG, bytes(CONTROL_BODY + 1))
+        lost = await one.task.wait_exited()
+        assert lost
+        assert lost.reason.startswith("is lost with its launcher: a frame announces a body of 1,048,577 bytes")
+        assert await other.is_heard()
+
+
+@pytest.mark.parametrize("lines", [["x" * 100_000] * 100, ["x"] * 1000])
+async def test_last_lines_are_few(lines: list[str]) -> None:
+    async with two(last_lines=3) as (_, one, _):
+        one.channel.abort()
+        await one.launcher.send_frame(*packed(EXITED, 0, -9, lines[:9] if len(lines[0]) > 1 else lines))
+        lost = await one.task.wait_exited()
+        assert lost
+        assert (len(lost.last_lines), max(map(len, lost.last_lines)) <= 8192) == (4, True)

@@ -1,0 +1,220 @@
+"""Who is lost is missed in time, who is only slow is not; and nobody outlives his runner."""
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aioparcs import StartError, WorkerLost
+from tests.support.engines import Network, behind
+from tests.support.jobs import Witness, family, gone, job, live, module, program, until
+
+pytestmark = pytest.mark.one_loop
+
+LIVENESS = 1.0
+TWICE = 2 * LIVENESS
+
+needs_network = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("tc"),
+    reason="a network namespace needs root, ip and tc",
+)
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    with Network() as network:
+        yield network
+
+
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+# Lost
+
+
+async def test_a_killed_worker_is_missed_within_a_second() -> None:
+    async with job() as runner, runner.start_many("talker", 2) as (doomed, other):
+        await doomed.send(["die", signal.SIGKILL])
+        begun = loop_time()
+        with pytest.raises(WorkerLost, match="was killed by SIGKILL"):
+            await doomed.recv()
+        assert loop_time() - begun < 1
+        await other.send(["echo", "fine"])
+        assert await other.recv() == "fine"
+
+
+async def test_a_killed_launcher_takes_its_workers_along_and_no_others() -> None:
+    async with job() as runner:
+        tasks = await runner.start_many("probe", 3)
+        other = await runner.start("talker")
+        _, launcher, _ = await tasks[0].call("who")
+        processes = [psutil.Process(launcher), *family(launcher)]
+        assert len(processes) == 5
+        waiting = [asyncio.ensure_future(t.recv()) for t in tasks]
+        psutil.Process(launcher).kill()
+        done, _ = await asyncio.wait(waiting, timeout=2)
+        for ended in done:
+            with pytest.raises(WorkerLost, match="is lost: its launcher was killed by SIGKILL"):
+                ended.result()
+        assert len(done) == 3
+        await gone(processes, 1)
+        await other.send(["echo", "fine"])
+        assert await other.recv() == "fine"
+
+
+@needs_network
+async def test_a_host_that_is_cut_off_is_missed_and_its_workers_end(network: Network) -> None:
+    witness = Witness()
+    async with behind(
+        *network.command, address=network.address, witness=witness, liveness=LIVENESS, close_timeout=1.0
+    ) as (runner, engine):
+        tasks = await runner.start_many("talker", 2)
+        await tasks[1].send(["compute", 60])
+        assert await tasks[1].recv() == "computing"
+        processes = [engine.launcher(), *engine.launcher().children()]
+        waiting = [asyncio.ensure_future(t.recv()) for t in tasks]
+        network.cut()
+        begun = loop_time()
+        done, _ = await asyncio.wait(waiting, timeout=10)
+        assert loop_time() - begun < 2 * LIVENESS + 0.5  # a ping more than the deadline, and a busy machine
+        for ended in done:
+            with pytest.raises(WorkerLost, match=r"its host was silent for 1 s \(PARCS_LIVENESS\)"):
+                ended.result()
+        assert len(done) == 2
+        await gone(processes, 6 * LIVENESS)  # over there nobody tells them: they find out by themselves
+
+
+# Slow
+
+
+async def test_a_service_that_blocks_its_loop_stays() -> None:
+    async with behind(liveness=LIVENESS) as (runner, _), runner.start("talker") as t:
+        await t.send(["compute", TWICE])
+        assert await t.recv() == "computing"
+        await t.send(["echo", "there"])
+        assert await t.recv() == "there"
+
+
+async def test_a_runner_that_does_not_read_a_full_channel_stays() -> None:
+    async with behind(liveness=LIVENESS) as (runner, _), runner.start("talker") as t:
+        await t.send(["echo", *([b"x" * 100_000] * 300)])
+        await asyncio.sleep(TWICE)  # the time that passes is what is tested
+        for _ in range(300):
+            assert len(await t.recv()) == 100_000
+
+
+async def test_a_runner_whose_loop_stands_still_stays() -> None:
+    async with behind(liveness=LIVENESS) as (runner, _), runner.start_many("talker", 2) as tasks:
+        time.sleep(TWICE)  # noqa: ASYNC251  # on purpose
+        for t in tasks:
+            await t.send(["echo", "there"])
+            assert await t.recv() == "there"
+
+
+async def test_a_runner_that_stands_still_while_workers_print_and_fail_stays(tmp_path: Path) -> None:
+    text = """
+import os, time
+from aioparcs import Service, serve
+class Loud(Service):
+    async def run(self):
+        if self.rank:
+            await self.recv()
+            for i in range(1000):
+                print("last words" * 100)
+            os._exit(3)
+        end = float(await self.recv()) + time.monotonic()
+        count = 0
+        while time.monotonic() < end:
+            print("x" * 1000, count)
+            count += 1
+            self.progress(count, count)
+        await self.send(count)
+        await self.recv()
+serve(Loud)
+"""
+    witness = Witness()
+    modules = module(tmp_path, "loud", text)
+    async with behind(modules=modules, witness=witness, liveness=LIVENESS) as (runner, _):
+        tasks = await runner.start_many("loud", 40)
+        for t in tasks:
+            await t.send(TWICE + 0.5)
+        await until(lambda: len(witness.lines.get(0, [])) > 100)
+        time.sleep(TWICE)  # noqa: ASYNC251  # on purpose
+        printed = await tasks[0].recv()
+        await until(lambda: all(t.state == "gone" for t in tasks[1:]))
+        for t in tasks[1:]:
+            with pytest.raises(WorkerLost, match="ended with exit code 3; its last lines"):
+                await t.recv()
+        await tasks[0].send("end")
+        await tasks[0].shutdown()
+    lost = sum(int(note.split()[0].replace(",", "")) for note in witness.notes if "lines of output were lost" in note)
+    heard = sum(map(len, witness.lines.values()))
+    assert heard + lost == printed + 39 * 1000  # what is lost is counted
+
+
+# Orphaned
+
+ORPHANS = """
+import asyncio, os, signal
+from pathlib import Path
+from aioparcs import Runner, run
+
+async def main(runner):
+    t = await runner.start("probe")
+    asyncio.ensure_future(t.call("spin", os.environ["SPINS"]))
+    talker = await runner.start("talker")
+    await talker.send(["stubborn"])
+    await talker.recv()
+    await talker.send(["echo"])
+    other = await runner.start("probe", env={"OTHER": "1"})
+    print(await other.call("run_beside", ["sleep", "60"], False), flush=True)
+    runner_start = asyncio.ensure_future(runner.start("slow")) if os.environ.get("SLOW") else None
+    await asyncio.sleep(60)
+
+run(main)
+"""
+
+
+@pytest.mark.parametrize("stopped", ["none", "fork servers", "all"])
+async def test_nobody_outlives_a_runner_that_is_killed(tmp_path: Path, stopped: str) -> None:
+    with program(ORPHANS, SPINS=str(tmp_path / "spins")) as runner:
+        assert runner.stdout
+        beside = int(await asyncio.to_thread(runner.stdout.readline))
+        await until((tmp_path / "spins").exists)
+        processes = family(runner.pid)
+        assert beside in [process.pid for process in processes]
+        assert len(processes) == 3 * 3 + 1
+        for process in processes if stopped == "all" else psutil.Process(runner.pid).children():
+            if stopped != "none":
+                process.suspend()
+        runner.kill()
+        await gone(processes, 2 if stopped == "none" else 5)  # whoever can't end by itself is given its time
+
+
+@pytest.mark.parametrize("how", ["import time; time.sleep(60)", "while True: pass"])
+async def test_a_launcher_that_still_imports_ends_with_its_runner(tmp_path: Path, how: str) -> None:
+    text = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nopen('loads', 'w').close()\n{how}\n"
+    modules = module(tmp_path, "slow", text)
+    start = "from aioparcs import run\nasync def main(runner):\n    await runner.start('slow')\nrun(main)\n"
+    with program(start, PARCS_MODULES=str(modules)) as runner:
+        await until((tmp_path / "slow" / "loads").exists)
+        processes = family(runner.pid)
+        assert len(processes) == 1
+        runner.kill()
+        await gone(processes, 2)
+
+
+async def test_a_launcher_that_still_imports_ends_with_its_job(tmp_path: Path) -> None:
+    text = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n"
+    async with job(module(tmp_path, "slow", text), start_timeout=0.3) as runner:
+        with pytest.raises(StartError, match=r"not connected within 0\.3 s"):
+            await runner.start("slow")
+        processes = family()
+    assert not live(processes)

@@ -1,0 +1,319 @@
+"""Who else dials a runner: each is refused with one note, and the job goes on as if nobody had come."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from aioparcs import Channel, HandshakeError, Runner, Task
+from aioparcs.auth import MAGIC, Hello, Role, new_nonce
+from aioparcs.channel import introduce, refusals
+from aioparcs.engine import Job
+from aioparcs.local import LocalEngine
+from aioparcs.transport import dial, pending
+from aioparcs.wire import FrameType, encode_header
+from tests.support.jobs import MODULES, Witness, job, module, until
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Open(LocalEngine):
+    """The local engine, which tells what a stranger would have to find out."""
+
+    job: Job
+
+    async def open(self, job: Job) -> None:
+        self.job = job
+        await super().open(job)
+
+
+class Scene(NamedTuple):
+    runner: Runner
+    job: Job
+    witness: Witness
+
+
+@asynccontextmanager
+async def scene(*modules: Path, **settings: Any) -> AsyncIterator[Scene]:
+    witness, engine = Witness(), Open(list(modules) or [MODULES])
+    async with job(witness=witness, engine=engine, **settings) as runner:
+        yield Scene(runner, engine.job, witness)
+
+
+@asynccontextmanager
+async def dialled(job: Job) -> AsyncIterator[Streams]:
+    reader, writer = await dial(job.address)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
+async def goes_on(task: Task) -> None:
+    await task.send(["echo", "still here"])
+    assert await task.recv() == "still here"
+
+
+def hello(job: Job, role: str, number: int) -> Hello:
+    return Hello(role, job.id, number, new_nonce(), "stranger", 1 << 20, 1 << 20)
+
+
+# Those who don't know the token
+
+
+def frame(type: int, body: bytes) -> bytes:
+    return encode_header(type, len(body)) + body
+
+
+STRANGERS = {
+    b"": "the peer didn't finish the handshake within 0.2 s",
+    b"PARCS": "the peer didn't finish the handshake within 0.2 s",
+    MAGIC + encode_header(FrameType.HELLO, 100): "the peer didn't finish the handshake within 0.2 s",
+    b"GET / HTTP/1.1\r\n\r\n": "not an aioparcs peer (first bytes b'GET / HT')",
+    b"SYNxxxxxxx": "not an aioparcs peer (first bytes b'SYNxxxxx')",
+    MAGIC + frame(FrameType.MSG, b"x"): "the peer sent a frame of type 1 and 1 bytes instead of HELLO",
+    MAGIC + encode_header(FrameType.HELLO, 1 << 40): "the peer sent a frame of type 10 and 1,099,511,627,776 bytes",
+    MAGIC + frame(FrameType.HELLO, b"\xff\xff"): "the peer's HELLO can't be read",
+}
+
+
+async def be_a_stranger(job: Job, data: bytes) -> None:
+    async with dialled(job) as (reader, writer):
+        writer.write(data)
+        await asyncio.gather(reader.read(), return_exceptions=True)  # what refuses it, if anything, and the end
+
+
+@pytest.mark.parametrize("few", [list(STRANGERS)[:4], list(STRANGERS)[4:]])
+async def test_each_of_a_few_strangers_is_refused_with_one_note(few: list[bytes]) -> None:
+    async with scene(handshake_timeout=0.2) as (runner, job, witness):
+        t = await runner.start("talker")
+        await asyncio.gather(*(be_a_stranger(job, data) for data in few))
+        assert runner.rejected_connections == len(witness.notes) == len(few)
+        said = sorted(note.partition(" so far): ")[2] for note in witness.notes)
+        for note, reason in zip(said, sorted(STRANGERS[data] for data in few), strict=True):
+            assert note.startswith(reason)
+        assert witness.notes[0].startswith("refused a connection (1 so far): ")
+        await goes_on(t)
+
+
+async def test_many_strangers_are_counted_and_told_of_in_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "_PERIOD", 0.3)
+    async with scene() as (runner, job, witness):
+        t = await runner.start("talker")
+        for count in (30, 60):
+            for _ in range(30):
+                async with dialled(job) as (_, writer):
+                    writer.transport.abort()
+            await until(lambda count=count: runner.rejected_connections == count)  # type: ignore[misc]  # mypy#6123
+            await until(lambda count=count: f"({count} so far)" in witness.notes[-1])  # type: ignore[misc]  # as above
+        assert witness.notes[0] == (
+            "refused a connection (1 so far): the peer closed the connection during the handshake"
+        )
+        assert len(witness.notes) <= 5 + 5
+        assert witness.notes[-1].startswith("refused ")
+        assert witness.notes[-1].endswith(
+            "(60 so far); the last one: the peer closed the connection during the handshake"
+        )
+        await goes_on(t)
+
+
+async def test_what_was_not_told_of_strangers_is_told_at_the_end() -> None:
+    async with scene() as (runner, job, witness):
+        await runner.start("talker")
+        for _ in range(8):
+            await be_a_stranger(job, b"GET / HTTP/1.1\r\n\r\n")
+        await until(lambda: runner.rejected_connections == 8)
+        assert len(witness.notes) == 5
+    assert witness.notes[5:] == [
+        "refused 3 more connections (8 so far); the last one: not an aioparcs peer (first bytes b'GET / HT')"
+    ]
+
+
+async def test_silent_strangers_are_let_go_of_when_the_runner_leaves() -> None:
+    async with scene() as (runner, job, witness):
+        t = await runner.start("talker")
+        streams = [await dial(job.address) for _ in range(5)]
+        await goes_on(t)
+    for reader, writer in streams:
+        assert await reader.read() == b""
+        writer.close()
+    assert runner.rejected_connections == 0
+    assert witness.notes == []
+
+
+async def test_when_there_are_too_many_the_oldest_makes_room_if_it_has_had_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pending, "_GRACE", 0.0)
+    async with scene(max_unauthenticated=2) as (runner, job, witness):
+        t = await runner.start("talker")
+        async with dialled(job) as (first, _), dialled(job), dialled(job):
+            with pytest.raises((ConnectionError, EOFError)):
+                await first.readexactly(1)
+            assert runner.rejected_connections == 1
+            assert witness.notes == ["refused a connection (1 so far): too many connections are in their handshake"]
+            await goes_on(t)
+
+
+async def test_of_many_that_have_just_come_any_one_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "_GRACE", 60.0)
+    refused = set[int]()
+    async with scene(max_unauthenticated=2) as (runner, job, _):
+        t = await runner.start("talker")
+        while refused != {0, 1, 2}:  # each is the one in three of these rounds, sooner or later
+            async with dialled(job) as (first, _), dialled(job) as (second, _), dialled(job) as (third, _):
+                reading = [asyncio.ensure_future(reader.read(1)) for reader in (first, second, third)]
+                (closed,), rest = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+                refused.add(reading.index(closed))
+                for one in rest:
+                    one.cancel()
+                await asyncio.wait(reading)
+                closed.exception()  # an end or a reset: either is a refusal
+        await goes_on(t)
+        assert runner.rejected_connections >= 3
+
+
+@pytest.mark.parametrize("who", ["launcher", "worker"])
+async def test_who_is_turned_away_dials_again(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    # The newest, each time: by chance it could be the one that holds the only place.
+    monkeypatch.setattr(pending.PendingHandshakes, "_victim", lambda pending: list(pending._entries)[-1])
+    async with scene(max_unauthenticated=1, start_timeout=15.0) as (runner, job, witness):
+        if who == "worker":
+            await runner.start("talker")  # the next one's launcher is there already
+        async with dialled(job):
+            await until(lambda: len(runner._registry._acceptor._pending))
+            starting = asyncio.ensure_future(runner.start("talker"))
+            await until(lambda: runner.rejected_connections)
+            assert "too many connections" in witness.notes[0]
+            assert not starting.done()
+        await goes_on(await starting)
+
+
+# Those who do, or pretend to
+
+
+def claims(job: Job) -> dict[str, tuple[Hello, bytes]]:
+    """Make what is said by those who claim what is not theirs, by the reason that they are given."""
+    worker = hello(job, Role.WORKER, 0)
+    return {
+        "the job's token is another one": (worker, bytes(32)),
+        "the job's token is another one.": (hello(job, Role.LAUNCHER, 0), os.urandom(32)),
+        "worker 0 is already connected": (worker, job.token),
+        "launcher 0 is already connected": (hello(job, Role.LAUNCHER, 0), job.token),
+        "unexpected worker 99": (hello(job, Role.WORKER, 99), job.token),
+        "unexpected worker -1": (hello(job, Role.WORKER, -1), job.token),
+        "unexpected launcher 99": (hello(job, Role.LAUNCHER, 99), job.token),
+        "unexpected runner 0": (hello(job, Role.RUNNER, 0), job.token),
+        "unexpected role 'spy', number 0": (hello(job, "spy", 0), job.token),
+        f"this is job {job.id}, not 'other'": (worker._replace(job="other"), job.token),
+        f"this is job {job.id}, not '\\x1b[2J'": (worker._replace(job="\x1b[2J"), job.token),
+        "the peer ('stranger') speaks wire versions 3 to 9": (worker._replace(versions=(3, 9)), job.token),
+        "the peer's nonce has 5 bytes instead of 32": (worker._replace(nonce=b"short"), job.token),
+    }
+
+
+async def test_who_claims_what_is_not_his_is_told_why() -> None:
+    async with scene() as (runner, job, witness):
+        t = await runner.start("talker")
+        for count, (reason, (claim, token)) in enumerate(claims(job).items(), start=1):
+            async with dialled(job) as (reader, writer):
+                with pytest.raises(HandshakeError) as caught:
+                    await introduce(reader, writer, claim, token, 10)
+            assert str(caught.value).startswith(f"refused: {reason.rstrip('.')}")
+            assert runner.rejected_connections == count
+            if count <= 5:
+                assert witness.notes[-1].startswith(f"refused a connection ({count} so far): {reason.rstrip('.')}")
+        await goes_on(t)
+
+
+GATED = """
+import os, time
+while not os.path.exists(os.environ["GATE"]): time.sleep(0.005)
+from aioparcs import Service, serve
+class Gated(Service):
+    async def run(self):
+        async for message in self: await self.send(message)
+serve(Gated)
+"""
+
+
+def gated(folder: Path) -> tuple[Path, Path, Callable[[Runner], Coroutine[Any, Any, Task]]]:
+    """Write a module whose main.py waits for a file."""
+    gate = folder / "gate"
+
+    async def start(runner: Runner) -> Task:
+        return await runner.start("gated", env={"GATE": str(gate)})
+
+    return module(folder, "gated", GATED), gate, start
+
+
+async def test_who_claims_a_place_that_is_not_taken_yet_without_the_token(tmp_path: Path) -> None:
+    modules, gate, start = gated(tmp_path)
+    async with scene(modules) as (runner, job, witness):
+        starting = asyncio.ensure_future(start(runner))
+        await until(lambda: witness.events)
+        async with dialled(job) as (reader, writer):
+            with pytest.raises(HandshakeError, match="the job's token is another one"):
+                await introduce(reader, writer, hello(job, Role.WORKER, 0), bytes(32), 10)
+        assert not starting.done()
+        gate.touch()
+        t = await starting
+        await t.send("mine")
+        assert await t.recv() == "mine"
+
+
+async def test_who_is_being_ended_is_no_stranger(tmp_path: Path) -> None:
+    modules, gate, start = gated(tmp_path)
+    async with scene(modules) as (runner, job, witness):
+        starting = asyncio.ensure_future(start(runner))
+        await until(lambda: witness.events)
+        starting.cancel()
+        await asyncio.wait([starting])
+        for role in (Role.WORKER, Role.LAUNCHER):
+            async with dialled(job) as (reader, writer):
+                writer.write(MAGIC + frame(FrameType.HELLO, hello(job, role, 0).encode()))
+                await reader.readexactly(len(MAGIC))  # so it has been heard
+        async with dialled(job) as (reader, writer):
+            writer.write(MAGIC + frame(FrameType.HELLO, hello(job, Role.WORKER, 7).encode()))
+            await reader.readexactly(len(MAGIC))
+        await until(lambda: runner.rejected_connections)
+        assert runner.rejected_connections == 1
+        gate.touch()
+
+
+async def test_who_knows_the_token_may_take_a_place_and_the_second_is_turned_away(tmp_path: Path) -> None:
+    modules, gate, start = gated(tmp_path)
+    async with scene(modules) as (runner, job, witness):
+        starting = asyncio.ensure_future(start(runner))
+        await until(lambda: witness.events)
+        reader, writer = await dial(job.address)
+        await introduce(reader, writer, hello(job, Role.WORKER, 0), job.token, 10)
+        async with Channel(reader, writer) as channel:
+            t = await starting
+            await t.send("to whoever is there")
+            assert await channel.recv() == "to whoever is there"
+            gate.touch()
+            await until(lambda: t.state == "gone")
+            assert witness.lines[0] == ["error: refused: worker 0 is already connected"]
+            assert runner.rejected_connections == 1
+            await t.kill()
+
+
+async def test_a_stranger_on_an_encrypted_port() -> None:
+    asyncio.get_running_loop().set_debug(False)  # in debug mode asyncio itself reports handshakes of TLS that fail
+    witness, engine = Witness(), Open([MODULES])
+    async with job(witness=witness, engine=engine, tls=True) as runner, runner.start("talker") as t:
+        async with dialled(engine.job._replace(address=engine.job.address._replace(fingerprint=""))) as (
+            reader,
+            writer,
+        ):
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            await asyncio.gather(reader.read(), return_exceptions=True)
+        with pytest.raises(HandshakeError, match="certificate"):
+            await dial(engine.job.address._replace(fingerprint="00" * 32))
+        await goes_on(t)

@@ -1,0 +1,55 @@
+"""The supervisor of a large job, on an engine whose containers are made up."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aioparcs import Settings
+from aioparcs.display import Shield
+from aioparcs.engine import LauncherState, Placement, WorkerGroup, WorkerSpec
+from aioparcs.runner.registry import JobRegistry
+from aioparcs.runner.supervisor import WorkerSupervisor
+from tests.support.jobs import Witness, until
+
+
+class Containers:
+    """An engine with a container for each worker, all of which end at the same moment."""
+
+    def __init__(self) -> None:
+        self.end = asyncio.Event()
+        self.released = 0
+
+    async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
+        numbers = range(first, first + count)
+        return WorkerGroup(spec, first, count, tuple(Placement(number, number, 1) for number in numbers))
+
+    async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
+        await self.end.wait()
+        for placement in group.placements:
+            yield LauncherState(placement.launcher, "gone", "ended", 0)
+
+    async def post_mortem(self, launcher: int) -> tuple[str, ...]:
+        return ()
+
+    async def release(self, group: WorkerGroup) -> None:
+        self.released += 1
+
+    def look(self) -> None:
+        pass
+
+
+async def test_the_ends_of_many_containers_take_time_in_proportion() -> None:
+    engine: Any = Containers()
+    observer = Shield(Witness())
+    registry = JobRegistry("job", Settings(), observer)
+    supervisor = WorkerSupervisor(engine, registry, Settings(), observer)
+    supervisor.open()
+    await supervisor.place(WorkerSpec("m"), 1)
+    await supervisor.place(WorkerSpec("m"), 800)
+    begun = time.monotonic()
+    engine.end.set()
+    await until(lambda: not registry.launchers)
+    assert time.monotonic() - begun < 2  # when each end looked at all placements, it took 6 s
+    assert engine.released == 2
+    await supervisor.aclose()

@@ -1,0 +1,481 @@
+"""Services that start services, to any depth: what they may, and what is left of a branch that breaks."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from aioparcs import Address, HandshakeError, RemoteError, Runner, Settings, StartError, Task, WorkerLost, codec
+from aioparcs.auth import Hello, Role
+from aioparcs.channel import introduce
+from aioparcs.engine import Job, WorkerGroup
+from aioparcs.local import LocalEngine
+from aioparcs.transport import dial
+from aioparcs.wire import FrameType
+from tests.support.engines import behind
+from tests.support.jobs import MODULES, Witness, family, gone, job, left, module, program, until
+
+pytestmark = pytest.mark.one_loop
+
+LOOPBACK = Address("tcp", "127.0.0.1", 0)
+
+
+def enter(kind: str, **settings: Any) -> AbstractAsyncContextManager[Runner]:
+    """Enter a runner of the local engine, or one over TCP; either with TLS or without."""
+    if kind in ("unix", "tls"):
+        return job(tls=kind == "tls", **settings)
+    return over_tcp(tls=kind == "tcp-tls", **settings)
+
+
+@asynccontextmanager
+async def over_tcp(*, tls: bool, **settings: Any) -> AsyncIterator[Runner]:
+    async with behind(address=LOOPBACK, tls=tls, **settings) as (runner, _):
+        yield runner
+
+
+async def ask(task: Task, *request: Any) -> Any:
+    await task.send(list(request))
+    return await task.recv()
+
+
+def processes(pids: list[int]) -> list[psutil.Process]:
+    return [psutil.Process(pid) for pid in pids]
+
+
+def numbers(tree: list[Any]) -> list[int]:
+    return [tree[0], *(number for below in tree[1:] for number in numbers(below))]
+
+
+# What it is like
+
+
+@pytest.mark.parametrize("kind", ["unix", "tls", "tcp", "tcp-tls"])
+async def test_a_tree_grows_to_any_depth(kind: str) -> None:
+    async with enter(kind) as runner, runner.start("tree") as root:
+        tree = await ask(root, "grow", 3, 2)
+        assert sorted(numbers(tree)) == list(range(15))
+        assert [len(tree), len(tree[1]), len(tree[1][1]), len(tree[1][1][1])] == [3, 3, 3, 1]
+
+
+async def test_start_means_in_a_service_what_it_means_in_a_runner() -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start("tree") as root:
+        rows = await ask(root, "begin", 3, "tree", {"env": {"X": "1"}, "per_container": 2, "memory": "200m"})
+        assert rows == [[f"tree:{1 + rank}", rank, 3, "open"] for rank in range(3)]
+        assert await ask(root, "tell", 1, "who") == [2, 1, 3]
+        assert await ask(root, "shut", 1) == "gone"
+        assert await ask(root, "gather", 5) == [f"tree:{number}" for number in range(1, 9)]
+    assert ("started", "tree", range(1, 4)) in witness.events
+    assert {("connected", "tree", number) for number in range(9)} <= set(witness.events)
+    assert {("ended", "tree", number, None) for number in range(9)} <= set(witness.events)
+
+
+async def test_what_nobody_foresaw_ends_the_starts_of_a_service_and_reaches_its_loop() -> None:
+    async with job() as runner, runner.start("tree") as root:
+        await ask(root, "gather", 1)
+        async with asyncio.timeout(10):
+            told = await ask(root, "stumble")
+        assert told == (
+            "the connection to the runner has ended: LookupError: nobody foresaw it; [LookupError('nobody foresaw it')]"
+        )
+
+
+async def test_whoever_speaks_first_is_heard_first() -> None:
+    async with job() as runner, runner.start("tree") as root:
+        await ask(root, "gather", 3)
+        assert len(set(await ask(root, "all_speak"))) == 3
+
+
+async def test_messages_go_past_a_runner_that_stands_still(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    async with job() as runner, runner.start("tree") as root:
+        await ask(root, "gather", 1)
+        await root.send(["converse", 100, str(done)])
+        deadline = time.monotonic() + 20
+        while not done.exists() and time.monotonic() < deadline:
+            time.sleep(0.005)  # noqa: ASYNC251  # the runner's loop doesn't turn
+        assert done.exists()
+        assert await root.recv() is None
+
+
+async def test_a_service_whose_workers_have_an_interpreter_each(tmp_path: Path) -> None:
+    text = (MODULES / "tree" / "main.py").read_text().replace("serve(Node)", "serve(Node, fork=False)")
+    async with job(module(tmp_path, "tree", text)) as runner, runner.start("tree") as root:
+        assert numbers(await ask(root, "grow", 2, 1)) == [0, 1, 2]
+
+
+FUNCTIONS = """
+import os
+from pathlib import Path
+from aioparcs import serve
+
+def square(number):
+    once = Path(__file__).parent / str(number)
+    if number % 7 == 3 and not once.exists():
+        once.touch()
+        os._exit(1)
+    return number * number
+
+serve(square)
+"""
+
+
+async def test_a_pool_in_a_service_replaces_workers_that_die(tmp_path: Path) -> None:
+    async with job(MODULES, module(tmp_path, "squares", FUNCTIONS)) as runner, runner.start("tree") as root:
+        assert await ask(root, "squares", "squares", 20) == [number * number for number in range(20)]
+
+
+# What goes wrong
+
+
+async def test_errors_cross_generation_by_generation() -> None:
+    async with job() as runner:
+        root = await runner.start("tree")
+        await ask(root, "plant", 2)
+        with pytest.raises(ValueError, match="as it was told") as failure:
+            await ask(root, "tell", 0, "tell", 0, "fail")
+        assert isinstance(failure.value, RemoteError)
+        assert "worker tree:1" in failure.value.traceback
+        assert "worker tree:2" in failure.value.traceback
+
+
+async def test_a_worker_that_dies_is_lost_to_the_service_that_started_it() -> None:
+    async with job() as runner, runner.start("tree") as root:
+        await ask(root, "gather", 2)
+        os.kill(await ask(root, "tell", 0, "pid"), signal.SIGKILL)
+        assert await ask(root, "lose", 0) == ["tree:1", "was killed by SIGKILL", None, signal.SIGKILL, []]
+        assert await ask(root, "lose", 1, "leave", 5) == ["tree:2", "ended with exit code 5", 5, None, ["my last line"]]
+
+
+async def test_a_start_that_fails_says_at_the_service_what_it_would_say_at_the_runner(tmp_path: Path) -> None:
+    module(tmp_path, "broken", "print('before the end')\nraise SystemExit(3)")
+    async with job(MODULES, tmp_path) as runner, runner.start("tree") as root:
+        for name in ("broken", "absent"):
+            with pytest.raises(StartError) as failure:
+                await runner.start(name)
+            error = failure.value
+            assert await ask(root, "attempt", name, {}) == [error.module, error.reason, list(error.last_lines)]
+        name, reason, lines = await ask(root, "attempt", "tree", {"gpus": 1})
+        assert (name, reason.partition(";")[0], lines) == ("tree", "gpus=1: the local engine assigns no GPUs", [])
+        assert await ask(root, "attempt", "tree", {}) is None
+
+
+async def test_a_start_that_takes_too_long(tmp_path: Path) -> None:
+    module(tmp_path, "slow", "import time\ntime.sleep(60)")
+    async with job(MODULES, tmp_path, start_timeout=1.5) as runner, runner.start("tree") as root:
+        _, reason, _ = await ask(root, "attempt", "slow", {})
+        assert reason.startswith("it was not connected within 1.5 s (PARCS_START_TIMEOUT)")
+
+
+async def test_a_start_that_is_cancelled_leaves_no_worker(tmp_path: Path) -> None:
+    witness = Witness()
+    module(tmp_path, "slow", "import time\ntime.sleep(60)")
+    async with job(MODULES, tmp_path, witness=witness) as runner, runner.start("tree") as root:
+        assert await ask(root, "change_mind", "slow") == "cancelled"
+        await until(lambda: any(event[:2] in (("ended", "slow"), ("stopped", "slow")) for event in witness.events))
+
+
+# What may be started
+
+
+async def test_a_tree_is_no_deeper_than_its_runner_says() -> None:
+    async with job(max_depth=2) as runner, runner.start("tree") as root:
+        await ask(root, "plant", 1)
+        assert await ask(root, "tell", 0, "attempt", "tree", {}) == [
+            "tree", "it would be generation 3 of its job; the limit is 2 (PARCS_MAX_DEPTH)", []
+        ]  # fmt: skip
+
+
+async def test_services_start_no_more_than_their_runner_says() -> None:
+    async with job(max_spawned=3) as runner, runner.start("tree") as root:
+        await ask(root, "plant", 2)
+        assert await ask(root, "attempt", "tree", {}) is None
+        _, reason, _ = await ask(root, "tell", 0, "attempt", "tree", {})
+        assert reason.startswith("services would have 4 workers at once; the limit is 3 (PARCS_MAX_SPAWNED)")
+        assert await ask(root, "shut", 1) == "gone"
+        assert await ask(root, "tell", 0, "attempt", "tree", {}) is None
+        async with runner.start_many("tree", 5):
+            pass  # the runner's own don't count
+
+
+async def test_any_number_of_starts_may_be_refused_at_once() -> None:
+    async with job(max_spawned=2) as runner, runner.start("tree") as root:
+        reasons = await ask(root, "attempt_many", 500)
+        assert len(reasons) == 498
+        assert all("the limit is 2" in reason for reason in reasons)
+        assert await ask(root, "tell", 1, "echo", "here") == "here"
+
+
+@pytest.mark.parametrize(
+    "options, asked, reason",
+    [
+        ({}, "registry:5000/tree", "services start modules by their names; a runner that means this image says "),
+        ({"spawnable": ["functions"]}, "tree", "its runner lets services start functions: add it to Runner(spawnable"),
+        ({"spawnable": ()}, "tree", "its runner lets services start none: add it to Runner(spawnable=...)"),
+        ({"spawnable": ["a:b"]}, "a:b", "that is an image's name, and only the swarm engine runs images"),
+    ],
+)
+async def test_services_start_what_their_runner_lets_them(options: Any, asked: str, reason: str) -> None:
+    async with Runner(modules=[MODULES], **options) as runner, runner.start("tree") as root:
+        assert (await ask(root, "attempt", asked, {}))[1].startswith(reason)
+
+
+@pytest.mark.parametrize("options", [{"wire": "v1"}, {"swarm": {"mounts": ["/:/host"]}}])
+async def test_what_only_a_runner_may_choose(options: dict[str, Any]) -> None:
+    async with job() as runner, runner.start("tree") as root:
+        _, reason, _ = await ask(root, "attempt", "tree", options)
+        assert reason.endswith("is for its runner to choose, not for a service")
+
+
+SPAWN, KILL = FrameType.SPAWN, FrameType.KILL
+ADDRESS = "tcp://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    "type, values",
+    [
+        (SPAWN, [1, "tree", 0, {}, ADDRESS]),
+        (SPAWN, ["1", "tree", 1, {}, ADDRESS]),
+        (SPAWN, [1, "tree", 1, [], ADDRESS]),
+        (SPAWN, [0, "tree", 1, {}, ADDRESS]),
+        (SPAWN, [0]),
+        (SPAWN, 0),
+        (FrameType.SPAWNED, [7]),
+        (FrameType.STARTED, [[]]),
+        (KILL, [1]),
+        (KILL, [2, 9.0]),
+        (KILL, [2, signal.SIGSTOP]),
+        (FrameType.LOG, [[], 0]),
+    ],
+)
+async def test_nonsense_costs_a_service_its_workers_and_nobody_else_anything(type: int, values: Any) -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start_many("tree", 2) as (root, other):
+        await asyncio.gather(ask(root, "plant", 1), ask(other, "plant", 1))
+        await ask(root, "post", type, codec.encode_inline(values)[0])
+        worker, reason, *_ = await ask(root, "lose", 0)
+        assert (worker.partition(":")[0], reason.partition(":")[0]) == ("tree", "is lost")
+        assert (await ask(root, "attempt", "tree", {}))[1].endswith("the connection to it has ended")
+        assert await ask(other, "tell", 0, "echo", "here") == "here"
+        assert any("broke its connection" in note for note in witness.notes)
+
+
+@pytest.mark.parametrize(
+    "values, reason",
+    [
+        ([{"swarm": {"mounts": []}}, ADDRESS], "swarm= is for its runner to choose, not for a service"),
+        ([{"cpus": "all"}, ADDRESS], "cpus='all' makes no sense"),
+        ([{"gpus": -1}, ADDRESS], "gpus=-1: it must be a whole number"),
+        ([{"cpus": True}, ADDRESS], "cpus=True makes no sense"),
+        ([{"memory": 1 << 64}, ADDRESS], "memory=18446744073709551616 makes no sense"),
+        ([{"memory": "9999999999t"}, ADDRESS], "memory='9999999999t' is not a size in bytes"),
+        ([{"\x1b[2J": 1}, ADDRESS], r"the option '\x1b[2J' is for its runner to choose"),
+        ([{"x" * 70_000: 1}, ADDRESS], "the option a str of 70,000 is for its runner to choose"),
+        ([{}, "nowhere"], "not an address"),
+        ([{}, ADDRESS + "9" * 70_000], "its service's address has 70,017 characters; 1000 is the limit"),
+    ],
+)
+async def test_a_runner_refuses_what_a_service_should_not_have_asked(values: list[Any], reason: str) -> None:
+    async with job() as runner, runner.start("tree") as root:
+        await ask(root, "plant", 1)
+        assert (await ask(root, "demand", "tree", *values)).startswith(reason)
+
+
+async def test_a_runner_starts_no_folder_that_a_service_names() -> None:
+    async with job() as runner, runner.start("tree") as root:
+        await ask(root, "plant", 1)
+        reason = await ask(root, "demand", str(MODULES / "tree"), {}, ADDRESS)
+        assert reason == "a path as a module's name is for its runner to choose, not for a service"
+
+
+async def test_a_service_ends_only_its_own_workers() -> None:
+    async with job() as runner, runner.start_many("tree", 2) as (root, other):
+        await ask(root, "plant", 1)
+        await ask(other, "plant", 1)
+        for worker in range(4):
+            if worker not in (2, 3):
+                await ask(root, "post", KILL, codec.encode_inline([worker, signal.SIGKILL])[0])
+        assert await ask(root, "tell", 0, "echo", 1) == await ask(other, "tell", 0, "echo", 1) == 1
+
+
+async def test_only_a_worker_that_lives_is_a_parent_and_only_once() -> None:
+    engine = Open([MODULES])
+    async with job(engine=engine) as runner, runner.start("tree") as root:
+        await ask(root, "plant", 1)
+        for number in (0, 7):
+            reader, writer = await dial(engine.job.address)
+            hello = Hello.of(Role.PARENT, engine.job.id, number, Settings())
+            with pytest.raises(HandshakeError, match=f"unexpected parent {number}"):
+                await introduce(reader, writer, hello, engine.job.token, 5)
+            writer.close()
+            await writer.wait_closed()
+
+
+class Open(LocalEngine):
+    """The local engine, which tells what only its job should know, and which groups were released."""
+
+    job: Job
+    released: list[WorkerGroup]
+
+    async def open(self, job: Job) -> None:
+        self.job = job
+        self.released = []
+        await super().open(job)
+
+    async def release(self, group: WorkerGroup) -> None:
+        self.released.append(group)
+
+
+# How a branch ends
+
+
+async def test_workers_may_finish_when_their_service_has_finished(tmp_path: Path) -> None:
+    witness, path = Witness(), tmp_path / "enough"
+    async with job(witness=witness) as runner, runner.start("tree") as root:
+        await ask(root, "plant", 1)
+        assert await ask(root, "tell", 0, "finish_later", str(path)) == "going on"
+        await root.send_eof()  # its program ends, and waits for its worker
+        path.touch()
+        await until(lambda: ("ended", "tree", 0, None) in witness.events)
+        assert ("ended", "tree", 1, None) in witness.events
+
+
+async def test_workers_that_go_on_are_ended_after_close_timeout() -> None:
+    witness = Witness()
+    async with job(witness=witness, close_timeout=1.0) as runner:
+        root = await runner.start("tree")
+        await ask(root, "plant", 1)
+        assert await ask(root, "tell", 0, "compute") == "computing"
+        await root.send_eof()
+        await until(lambda: ("stopped", "tree", 1) in witness.events)
+        await until(lambda: ("ended", "tree", 0, None) in witness.events)
+
+
+async def test_a_service_that_fails_takes_its_branch_with_it() -> None:
+    async with job() as runner:
+        root = await runner.start("tree")
+        branch = processes(await ask(root, "plant", 3))
+        with pytest.raises(ValueError, match="as it was told"):
+            await ask(root, "fail")
+        await gone(branch)
+
+
+@pytest.mark.parametrize("dies", [0, 1, 2])
+async def test_what_grows_from_a_worker_that_is_killed_is_killed(dies: int) -> None:
+    async with job() as runner:
+        root, other = await runner.start_many("tree", 2)
+        pids = await ask(root, "plant", 3)
+        await ask(root, *["tell", 0] * 2, "tell", 0, "compute")  # the last one never looks up
+        await ask(other, "plant", 1)
+        branch = processes(pids)
+        branch[dies].kill()
+        await gone(branch[dies:])
+        assert all(process.is_running() for process in branch[:dies])
+        if dies == 0:
+            with pytest.raises(WorkerLost, match="was killed by SIGKILL"):
+                await root.recv()
+        else:
+            answer = await ask(root, *["tell", 0] * (dies - 1), "lose", 0)
+            assert answer[1:4] == ["was killed by SIGKILL", None, signal.SIGKILL]
+        assert await ask(other, "tell", 0, "echo", 1) == 1
+
+
+async def test_a_service_that_is_cut_off_from_its_runner_loses_its_workers() -> None:
+    async with job() as runner, runner.start("tree") as root:
+        branch = processes(await ask(root, "plant", 2))[1:]
+        await ask(root, "cut")
+        await gone(branch)
+        worker, reason, *_ = await ask(root, "lose", 0)
+        assert worker == "tree:1"
+        assert reason.startswith("is lost: the connection to the runner has ended")
+
+
+async def test_the_end_of_a_runner_takes_all_at_any_depth() -> None:
+    with suppress(KeyError):
+        async with job() as runner:
+            root = await runner.start("tree")
+            branch = processes(await ask(root, "plant", 3))
+            await ask(root, *["tell", 0] * 3, "compute")
+            raise KeyError
+    assert left(branch, 5) == []
+
+
+def test_a_runner_that_is_killed_takes_all_at_any_depth() -> None:
+    text = """
+import asyncio, time
+from aioparcs import run
+
+async def main(runner):
+    root = await runner.start("tree")
+    await root.send(["plant", 3])
+    print(*await root.recv(), flush=True)
+    await asyncio.sleep(60)
+
+run(main)
+"""
+    with program(text) as runner:
+        assert runner.stdout
+        branch = processes([int(pid) for pid in runner.stdout.readline().split()])
+        assert len(branch) == 4
+        there = family(runner.pid)
+        runner.kill()
+        assert left([*branch, *there], 10) == []
+
+
+# What an engine is told
+
+
+async def test_an_engine_is_told_when_nobody_needs_a_group_any_more() -> None:
+    engine = Open([MODULES])
+    async with job(engine=engine) as runner:
+        first = await runner.start_many("tree", 2)
+        await first[0].shutdown()
+        assert engine.released == []
+        await first[1].kill()
+        await until(lambda: [group.first for group in engine.released] == [0])
+        async with runner.start("tree") as root:
+            await ask(root, "plant", 1)
+            await ask(root, "shut", 0)
+            await until(lambda: [group.first for group in engine.released] == [0, 3])
+            assert (engine.released[-1].spec.parent, engine.released[0].spec.parent) == (2, -1)
+
+
+async def test_launchers_that_failed_stay_to_be_looked_at_until_their_branch_or_the_job_ends(tmp_path: Path) -> None:
+    module(tmp_path, "broken", "raise SystemExit(3)")
+    engine = Open([MODULES, tmp_path])
+    async with job(engine=engine) as runner:
+        with pytest.raises(StartError):
+            await runner.start("broken")
+        async with runner.start("tree") as root:
+            await ask(root, "attempt", "broken", {"env": {"X": "1"}})
+            await ask(root, "gather", 1)
+            await ask(root, "shut", 0)
+            await until(lambda: [group.first for group in engine.released] == [3])
+        await until(lambda: {group.first for group in engine.released} == {1, 2, 3})
+
+
+async def test_a_pool_keeps_its_launchers_for_replacements_until_it_ends(tmp_path: Path) -> None:
+    engine = Open([module(tmp_path, "squares", FUNCTIONS)])
+    async with job(engine=engine) as runner:
+        async with runner.pool("squares", 1) as pool:
+            with pytest.raises(WorkerLost):
+                await pool.submit(3)
+            assert await pool.submit(3) == 9
+            assert engine.released == []
+        await until(lambda: len(engine.released) == 1)
+
+
+async def test_a_pool_replaces_workers_whatever_else_their_launcher_has_had_to_do(tmp_path: Path) -> None:
+    async with job(module(tmp_path, "squares", FUNCTIONS)) as runner, runner.pool("squares", 1) as pool:
+        async with runner.start("squares"):
+            pass
+        with pytest.raises(WorkerLost):
+            await pool.submit(10)
+        assert await pool.submit(10) == 100

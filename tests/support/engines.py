@@ -1,0 +1,152 @@
+"""An engine for tests: launchers behind any command, such as one that enters a namespace, and over any transport."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from aioparcs import Address, Runner, Settings
+from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec, observer
+from aioparcs.errors import signal_name
+from aioparcs.launcher import RunnerEndpoint, pass_token
+from aioparcs.local.process import Process
+from aioparcs.transport import Listener, listen
+from tests.support.jobs import ENVIRONMENT, MODULES, Witness
+
+__all__ = ["CommandEngine", "Network", "behind"]
+
+_LOOPBACK = Address("tcp", "127.0.0.1", 0)
+
+
+class CommandEngine:
+    """
+    Each start is a launcher of its own behind a command.
+
+    Attributes:
+        processes: the launchers' processes, by slot.
+    """
+
+    def __init__(self, *command: str, address: Address = _LOOPBACK, modules: Path = MODULES) -> None:
+        self.processes: list[Process] = []
+        self._command = command
+        self._address = address
+        self._modules = modules
+        self._job: Job
+
+    async def listen(self, on_connect: Callable[[Any, Any], Awaitable[None]], *, tls: bool) -> Listener:
+        return await listen(self._address, on_connect, tls=tls)
+
+    async def open(self, job: Job) -> None:
+        self._job = job
+
+    async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
+        job, slot, token = self._job, len(self.processes), pass_token(self._job.token)
+        folder = self._modules / spec.module
+        home = RunnerEndpoint(job.address, job.id, slot, job.token, None)
+        process = Process(
+            [*self._command, sys.executable, str(folder / "main.py")],
+            folder,
+            {**ENVIRONMENT, **job.settings.to_env(), **spec.env, **home.to_env(token)},
+            inherit=[token],
+            keep=20,
+            on_line=lambda line: job.observer.output(spec.module, None, line),
+        )
+        self.processes.append(process)
+        return WorkerGroup(spec, first, count, (Placement(slot, first, count),))
+
+    async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
+        (placement,) = group.placements
+        code = await asyncio.shield(self.processes[placement.launcher].exited)
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        yield LauncherState(placement.launcher, "gone", how, code)
+
+    async def address(self, launcher: int) -> Address:
+        raise AssertionError("these launchers dial in")
+
+    def look(self) -> None:
+        """Do nothing: the end of a process is noticed at once."""
+
+    async def stop(self, group: WorkerGroup) -> None:
+        for placement in group.placements:
+            self.processes[placement.launcher].kill()
+
+    async def release(self, group: WorkerGroup) -> None:
+        pass
+
+    async def post_mortem(self, launcher: int) -> tuple[str, ...]:
+        return self.processes[launcher].last
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*(process.wait(5) for process in self.processes))
+
+    def launcher(self, slot: int = 0) -> psutil.Process:
+        """Find the launcher: the process itself, or what it runs as a child."""
+        process = psutil.Process(self.processes[slot]._process.pid)
+        while process.cmdline()[:1] == list(self._command[:1]):
+            (process,) = process.children()
+        return process
+
+
+@asynccontextmanager
+async def behind(
+    *command: str,
+    address: Address = _LOOPBACK,
+    modules: Path = MODULES,
+    witness: Witness | None = None,
+    tls: bool = False,
+    **settings: Any,
+) -> AsyncIterator[tuple[Runner, CommandEngine]]:
+    """Enter a runner whose launchers run behind a command."""
+    engine = CommandEngine(*command, address=address, modules=modules)
+    token = observer.set(witness or Witness())
+    try:
+        runner = Runner(engine=engine, settings=Settings(**settings), tls=tls)
+    finally:
+        observer.reset(token)
+    async with runner:
+        yield runner, engine
+
+
+class Network:
+    """
+    A host of its own for a test: a network namespace at the other end of a cable (needs root).
+
+    Attributes:
+        address: where this end listens.
+        command: what runs a command there.
+    """
+
+    def __init__(self) -> None:
+        self._name = f"aioparcs{os.getpid()}"
+        self._link = f"ap{os.getpid()}"
+        self.address = Address("tcp", "10.213.7.1", 0)
+        self.command = ("ip", "netns", "exec", self._name)
+
+    def __enter__(self) -> "Network":
+        _ip("netns", "add", self._name)
+        _ip("link", "add", self._link, "type", "veth", "peer", "name", "far", "netns", self._name)
+        _ip("addr", "add", "10.213.7.1/30", "dev", self._link)
+        _ip("link", "set", self._link, "up")
+        for command in ("addr add 10.213.7.2/30 dev far", "link set far up", "link set lo up"):
+            _ip("-n", self._name, *command.split())
+        return self
+
+    def cut(self) -> None:
+        """Have every packet vanish, both ways, without a word to either side."""
+        drop = ["root", "tbf", "rate", "8bit", "burst", "1", "limit", "1"]
+        subprocess.run(["tc", "qdisc", "add", "dev", self._link, *drop], check=True)
+        subprocess.run([*self.command, "tc", "qdisc", "add", "dev", "far", *drop], check=True)
+
+    def __exit__(self, *_: object) -> None:
+        _ip("link", "del", self._link)
+        _ip("netns", "del", self._name)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)

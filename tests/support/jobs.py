@@ -1,0 +1,170 @@
+"""Running jobs in tests: where their modules are, observers that remember, programs in processes of their own."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from aioparcs import Runner, Settings
+from aioparcs.engine import Engine, Observer, PoolState, observer
+
+__all__ = [
+    "ENVIRONMENT",
+    "MODULES",
+    "Witness",
+    "execute",
+    "family",
+    "gone",
+    "job",
+    "left",
+    "live",
+    "module",
+    "program",
+    "until",
+]
+
+MODULES = Path(__file__).parents[1] / "modules"
+PATIENCE = 20.0  # seconds until a condition that should come soon counts as one that never comes
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PARCS_", "LEADER_"))}
+
+
+class Witness(Observer):
+    """
+    An observer that remembers.
+
+    Attributes:
+        events: ``(what, module, ...)`` in order.
+        lines: what workers, or their launchers (None), printed, by worker.
+        notes: the notes.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.lines: dict[int | None, list[str]] = {}
+        self.notes: list[str] = []
+
+    def started(self, module: str, workers: range) -> None:
+        self.events.append(("started", module, workers))
+
+    def placed(self, module: str, workers: range, node: str) -> None:
+        self.events.append(("placed", module, workers, node))
+
+    def connected(self, module: str, worker: int) -> None:
+        self.events.append(("connected", module, worker))
+
+    def ended(self, module: str, worker: int, error: str | None) -> None:
+        self.events.append(("ended", module, worker, error))
+
+    def stopped(self, module: str, worker: int) -> None:
+        self.events.append(("stopped", module, worker))
+
+    def progress(self, module: str, worker: int, done: float, total: float) -> None:
+        self.events.append(("progress", module, worker, done, total))
+
+    def pooled(self, state: PoolState) -> None:
+        self.events.append(("pooled", state))
+
+    def output(self, module: str, worker: int | None, line: str) -> None:
+        self.lines.setdefault(worker, []).append(line)
+
+    def note(self, module: str, text: str) -> None:
+        self.notes.append(text)
+
+
+@asynccontextmanager
+async def job(
+    *modules: Path, witness: Witness | None = None, tls: bool = False, engine: Engine | None = None, **settings: Any
+) -> AsyncIterator[Runner]:
+    """Enter a runner with the modules of the tests, or those in some folders, and some settings."""
+    token = observer.set(witness or Witness())
+    try:
+        runner = Runner(modules=modules or [MODULES], settings=Settings(**settings), tls=tls, engine=engine)
+    finally:
+        observer.reset(token)
+    async with runner:
+        yield runner
+
+
+def module(folder: Path, name: str, text: str) -> Path:
+    """Write a module; returns the folder that holds modules."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / name / "main.py").write_text(text)
+    return folder
+
+
+def execute(main: Path | str, cwd: Path | None = None, **env: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end, through pipes."""
+    command = [sys.executable, str(main)] if isinstance(main, Path) else [sys.executable, "-c", main]
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=ENVIRONMENT | {"PARCS_MODULES": str(MODULES)} | env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@contextmanager
+def program(text: str, **env: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run the text of a runner's main.py; kills it, if it still runs, on leaving."""
+    with subprocess.Popen(
+        [sys.executable, "-c", text],
+        env=ENVIRONMENT | {"PARCS_MODULES": str(MODULES)} | env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+
+
+def family(pid: int | None = None) -> list[psutil.Process]:
+    """Find the processes that descend from one, this one by default."""
+    return psutil.Process(pid).children(recursive=True)
+
+
+def live(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Find those that still run."""
+    return [process for process in processes if _lives(process)]
+
+
+def left(processes: list[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Find those that still run after some seconds."""
+    deadline = time.monotonic() + timeout
+    while (running := live(processes)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return running
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def gone(processes: list[psutil.Process], timeout: float = PATIENCE) -> None:
+    """Wait for processes to end, or fail."""
+    await until(lambda: not live(processes), timeout)
+
+
+async def until(condition: Callable[[], Any], timeout: float = PATIENCE) -> None:
+    """Wait for a condition, or fail."""
+    async with asyncio.timeout(timeout):
+        while not condition():  # noqa: ASYNC110  # what is waited for has no event: a process, a file
+            await asyncio.sleep(0.005)

@@ -1,0 +1,89 @@
+"""The Swarm that tests run on, and questions to it."""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
+
+from aioparcs.swarm.docker.client import SwarmClient, open_swarm
+from tests.cluster import Node
+
+__all__ = ["NAMED", "Cluster", "ask", "hide_swarm", "left", "remains"]
+
+T = TypeVar("T")
+
+PATIENCE = 90.0  # seconds for one question or one command, on two busy cores
+NAMED: dict[str, str] = {}
+"""The Swarm that the environment named, as its variables."""
+
+
+def hide_swarm() -> None:
+    """Move the environment's Swarm to ``NAMED``: programs that tests start would believe that they are meant."""
+    for name in list(os.environ):
+        if (name.startswith("PARCS_") and name != "PARCS_CLUSTER_DIR") or name in ("LEADER_URL", "DOCKER_HOST"):
+            NAMED[name] = os.environ.pop(name)
+
+
+class Cluster(NamedTuple):
+    """
+    A Swarm to test with.
+
+    Attributes:
+        leader_url: its leader, for ``LEADER_URL``.
+        registry: the registry that all its nodes pull from, for ``PARCS_REGISTRY``.
+        base: the image that modules are built from.
+        nodes: its nodes, for tests that cut and kill them; none if it is somebody else's.
+    """
+
+    leader_url: str
+    registry: str
+    base: str
+    nodes: tuple[Node, ...] = ()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"LEADER_URL": self.leader_url, "PARCS_REGISTRY": self.registry, "PARCS_BASE_IMAGE": self.base}
+
+    @property
+    def size(self) -> int:
+        """How many nodes it has, anybody's cluster."""
+        return len(self.docker("node", "ls", "--quiet").split())
+
+    def docker(self, *arguments: str, node: int | None = None) -> str:
+        """Run Docker's client, against the leader or the node of a number; give its output."""
+        url = self.leader_url if node is None else self.nodes[node].url
+        command = ["docker", "-H", url, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+
+
+def ask(cluster: Cluster, question: Callable[[SwarmClient], Awaitable[T]]) -> T:
+    """Ask the leader something."""
+
+    async def asked() -> T:
+        async with asyncio.timeout(PATIENCE), open_swarm(cluster.leader_url) as swarm:
+            return await question(swarm)
+
+    return asyncio.run(asked())
+
+
+def remains(cluster: Cluster, job: str) -> list[str]:
+    """Name what the Swarm has of a job."""
+
+    async def found(swarm: SwarmClient) -> list[str]:
+        records = [*await swarm.services(job), *await swarm.secrets(job)]
+        return [record["Spec"]["Name"] for record in records] + [task["ID"] for task in await swarm.tasks(job)]
+
+    return ask(cluster, found)
+
+
+def left(cluster: Cluster, job: str, seconds: float = 20.0) -> list[str]:
+    """Name what the Swarm and its nodes have of a job, some seconds after: nodes remove containers in due time."""
+    pattern = ("ps", "--all", "--quiet", "--filter", f"label=io.aioparcs.job={job}")
+    end = time.monotonic() + seconds
+    while True:
+        nodes = range(len(cluster.nodes))
+        found = remains(cluster, job) + [line for node in nodes for line in cluster.docker(*pattern, node=node).split()]
+        if not found or time.monotonic() > end:
+            return found

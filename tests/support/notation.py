@@ -1,0 +1,105 @@
+"""Reads tests/vectors/*.json; that folder's README.md says how they note what JSON can't hold."""
+
+import json
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aioparcs import Address, codec
+
+__all__ = ["Vector", "each", "expand", "load", "same", "value_of"]
+
+Vector = dict[str, Any]
+
+_FOLDER = Path(__file__).parents[1] / "vectors"
+# The type that the vectors call "ratio": a numerator and a denominator.
+codec.register(
+    Fraction, name="ratio", encode=lambda v: [v.numerator, v.denominator], decode=lambda values: Fraction(*values)
+)
+
+
+def load(name: str) -> list[Vector]:
+    """Read the vectors of one file; each has a name."""
+    vectors: list[Vector] = json.loads((_FOLDER / f"{name}.json").read_text())["vectors"]
+    return vectors
+
+
+def each(vectors: list[Vector]) -> pytest.MarkDecorator:
+    """Have a test run once for each vector, under the vector's name."""
+    return pytest.mark.parametrize("vector", [pytest.param(vector, id=vector["name"]) for vector in vectors])
+
+
+def expand(text: str) -> bytes:
+    """Make the bytes of groups of hex digits, each perhaps with the number of times that it is repeated."""
+    groups = (group.partition("*") for group in text.split())
+    return b"".join(bytes.fromhex(digits) * int(count or 1) for digits, _, count in groups)
+
+
+def value_of(noted: Any) -> Any:
+    """Make the value that a vector notes."""
+    if isinstance(noted, list):
+        return [value_of(value) for value in noted]
+    if isinstance(noted, dict):
+        kind, argument = next(iter(noted.items()), ("", None))
+        return _KINDS[kind](argument) if kind in _KINDS else {key: value_of(value) for key, value in noted.items()}
+    return noted
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal in kind, in the sign of a zero and in the order of keys and of memory too."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray | np.generic):
+        if (one.dtype, one.shape, one.flags.fnc) != (other.dtype, other.shape, other.flags.fnc):
+            return False
+        if one.dtype.char in "gG":  # long doubles have bytes without a meaning, which a copy may change
+            with np.errstate(invalid="ignore"):  # NumPy's comparison warns of a complex NaN, on some platforms
+                return bool(np.array_equal(one, other, equal_nan=True))
+        return bool(one.tobytes() == other.tobytes())
+    if isinstance(one, float):
+        return struct.pack(">d", one) == struct.pack(">d", other)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict):
+        return same(list(one), list(other)) and same(list(one.values()), list(other.values()))
+    return bool(one == other)
+
+
+def _float(digits: str) -> float:
+    number: float = struct.unpack(">d", bytes.fromhex(digits))[0]
+    return number
+
+
+def _array(noted: dict[str, Any]) -> Any:
+    data, kind = expand(noted["data"]), np.dtype(_dtype(noted["dtype"]))
+    flat = np.frombuffer(bytearray(data), kind) if data else np.ndarray(0, kind)
+    if noted["order"] == "S":
+        return flat[0]
+    return flat.reshape(noted["shape"], order=noted["order"])
+
+
+def _dtype(noted: Any) -> Any:
+    if isinstance(noted, str):
+        return noted
+    return [
+        (tuple(name) if isinstance(name, list) else name, _dtype(kind), *map(tuple, shape))
+        for name, kind, *shape in noted
+    ]
+
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "$int": int,
+    "$float": _float,
+    "$bytes": expand,
+    "$map": lambda pairs: {value_of(key): value_of(value) for key, value in pairs},
+    "$time": lambda text: datetime.fromisoformat(text).astimezone(UTC),
+    "$array": _array,
+    "$address": lambda fields: Address(*fields),
+    "$ratio": lambda text: Fraction(text),
+}

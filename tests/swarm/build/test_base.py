@@ -1,0 +1,97 @@
+"""The base image, made from an installation of aioparcs: of a wheel, or of this checkout."""
+
+import io
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from aioparcs.build.base import own_wheel
+from aioparcs.settings import VERSION
+from tests.cluster import Cluster as OwnCluster
+from tests.cluster import image
+from tests.cluster.places import REPOSITORY
+from tests.support.command import COMMAND, ENVIRONMENT, execute
+from tests.support.live import Cluster
+
+DOCKERFILE = REPOSITORY / "images/python/Dockerfile"
+WHEEL = f"aioparcs-{VERSION}-py3-none-any.whl"
+
+
+@pytest.fixture(scope="module")
+def wheels(cluster: Cluster) -> Path:
+    """Give the folder with wheels of all that aioparcs requires, for the Python of the cluster's base image."""
+    if not cluster.nodes:
+        pytest.skip("the Swarm that the environment names is somebody else's")
+    folder = REPOSITORY / "build/wheels"
+    if not (folder / WHEEL).exists() or not list(folder.glob("msgpack-*.whl")):
+        image.make_wheels()
+    return folder
+
+
+def built(cluster: Cluster, wheels: Path, registry: str, command: list[str] = COMMAND) -> str:
+    own = OwnCluster.here()
+    assert own
+    words = [*command, "image", "build", "--from", own.base, "--wheels", str(wheels), "--registry", registry]
+    done = subprocess.run(
+        words, env=ENVIRONMENT | cluster.environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_wheel_has_the_dockerfile(wheels: Path) -> None:
+    with zipfile.ZipFile(wheels / WHEEL) as wheel:
+        assert wheel.read("aioparcs/build/base.Dockerfile") == DOCKERFILE.read_bytes()
+
+
+def test_an_installation_becomes_a_wheel_again() -> None:
+    name, content = own_wheel()
+    assert (name, content) == own_wheel(), "the same files, the same bytes"
+    with zipfile.ZipFile(io.BytesIO(content)) as wheel:
+        assert "Requires-Dist: msgpack" in wheel.read(f"aioparcs-{VERSION}.dist-info/METADATA").decode()
+        names = {line.partition(",")[0] for line in wheel.read(f"aioparcs-{VERSION}.dist-info/RECORD").decode().split()}
+        assert set(wheel.namelist()) == names
+
+
+def test_whoever_has_only_the_wheel_makes_the_base_image_and_modules_run_on_it(
+    cluster: Cluster, wheels: Path, tmp_path: Path
+) -> None:
+    venv.create(tmp_path / "venv", symlinks=True)
+    python = tmp_path / "venv/bin/python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, str(wheels / WHEEL)], check=True, timeout=120)
+    # What it requires is the one thing that it shares with this environment.
+    import aiodocker
+
+    (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+    (site / "requirements.pth").write_text(f"{Path(aiodocker.__file__).parent.parent}\n")
+    where = subprocess.run(
+        [python, "-c", "import aioparcs; print(aioparcs.__file__)"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert where.startswith(str(site)), "the tests' own checkout was imported"
+
+    registry = f"{cluster.registry}/{os.path.basename(tmp_path)}".lower()
+    told = built(cluster, wheels, registry, [str(tmp_path / "venv/bin/aioparcs")])
+    assert told.startswith(f"base image: built and pushed {registry}/aioparcs/python:")
+    base = f"{registry}/aioparcs/python:{VERSION}"
+    program = (
+        "import aioparcs, importlib.util, os; print(aioparcs.__version__, os.getuid(), importlib.util.find_spec('pip'))"
+    )
+    assert cluster.docker("run", "--rm", base, "python", "-c", program).split() == [VERSION, "1000", "None"]
+    again = built(cluster, wheels, registry, [str(tmp_path / "venv/bin/aioparcs")])
+    assert again.startswith("base image: unchanged, ")
+
+
+def test_without_wheels_that_it_needs_the_build_says_so(cluster: Cluster, wheels: Path, tmp_path: Path) -> None:
+    own = OwnCluster.here()
+    assert own
+    words = [*COMMAND, "image", "build", "--from", own.base, "--registry", f"{cluster.registry}/nothing", "--wheels"]
+    done = execute([*words, str(tmp_path)], None, **cluster.environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"there are no wheels in {tmp_path}" in done.stderr

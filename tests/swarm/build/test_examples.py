@@ -1,0 +1,69 @@
+"""Examples on a real Swarm, by one command: their images are built, packages and all, and they find the same."""
+
+import math
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.image import download
+from tests.support.command import COMMAND, EXAMPLES, execute
+from tests.support.live import Cluster, left
+
+Submit = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gather what images need: their nodes reach no package index."""
+    folder = tmp_path_factory.mktemp("wheels")
+    download(folder, "numpy", "segno")
+    return folder
+
+
+@pytest.fixture
+def submit(cluster: Cluster, wheels: Path) -> Submit:
+    """Run an example on the Swarm; give what it prints, and what is said of its run. Nothing is left of it."""
+
+    def run(name: str, **variables: object) -> tuple[str, str]:
+        pairs = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
+        command = [*COMMAND, "run", str(EXAMPLES / name / "runner"), "--on", "swarm", *pairs]
+        done = execute(command, None, **cluster.environment, PARCS_WHEELS=str(wheels))
+        assert done.returncode == 0, done.stderr
+        (job,) = re.findall(r"runs as job ([0-9a-f]{8})", done.stderr)
+        assert left(cluster, job) == []
+        return done.stdout, done.stderr
+
+    return run
+
+
+def test_a_pool(submit: Submit) -> None:
+    told, _ = submit("pi", N=200_000, P=3)
+    hits = 0
+    for seed in range(4):
+        throw = random.Random(seed).random
+        hits += sum(math.hypot(throw(), throw()) < 1 for _ in range(50_000))
+    assert f"pi is about {4 * hits / 200_000:.6f}, " in told
+
+
+def test_a_package_that_only_the_workers_have(submit: Submit) -> None:
+    told, _ = submit("qr_codes", N=20, P=3)
+    first, second, third = told.splitlines()
+    assert first.startswith("3 workers made 20 QR codes in ")
+    assert second.startswith("20 are PNG files of ")
+    assert third == "The runner itself could not make them"
+
+
+def test_a_tree_of_workers(submit: Submit) -> None:
+    told, _ = submit("tree", BRANCHES=2, LEAVES=2, N=1000, TOP=3)
+    sources = [random.Random(seed) for seed in range(4)]
+    numbers = sorted((source.random() for source in sources for _ in range(1000)), reverse=True)
+    assert f"The largest: {', '.join(f'{number:.9f}' for number in numbers[:3])}\n" in told
+
+
+def test_workers_in_a_ring(submit: Submit) -> None:
+    told, said = submit("all_reduce", N=3000, WEIGHTS=10, P=3)
+    assert re.search(r"^Their largest difference from those of NumPy is \de-1\d$", told, re.M), told
+    assert re.search(r"placed on node\d \(1\), node\d \(1\), node\d \(1\)", said), said

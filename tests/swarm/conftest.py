@@ -1,0 +1,101 @@
+"""
+The fixtures of tests on a real Swarm: the one that the environment names, else one of three nodes on this machine.
+
+Tests that use the fixture ``cluster`` have the marker of that name.
+"""
+
+import asyncio
+import faulthandler
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+import pytest
+
+from aioparcs import Runner, Settings
+from aioparcs.engine import observer
+from aioparcs.settings import VERSION
+from aioparcs.swarm import SwarmEngine
+from tests.cluster import Cluster as OwnCluster
+from tests.cluster import ClusterError, down, obstacle, up
+from tests.support.command import COMMAND, execute
+from tests.support.jobs import MODULES, Witness
+from tests.support.live import NAMED, Cluster, left
+from tests.support.swarm_jobs import Job
+
+_TIMEOUT = 400.0  # seconds for a test on the cluster: the first one brings it up, on a new machine from nothing
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at `-m`
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(_TIMEOUT))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Yield the Swarm that the environment names, or one that is up for the time of all tests."""
+    if "LEADER_URL" in NAMED and "PARCS_REGISTRY" in NAMED:
+        registry = NAMED["PARCS_REGISTRY"]
+        base = NAMED.get("PARCS_BASE_IMAGE", f"{registry}/aioparcs/python:{VERSION}")
+        own = OwnCluster.here()
+        nodes = own.nodes if own and own.leader.url == NAMED["LEADER_URL"] else ()
+        yield Cluster(NAMED["LEADER_URL"], registry, base, nodes)
+        return
+    reason = obstacle()
+    if reason:
+        _do_without(reason)
+    was_there = OwnCluster.here() is not None
+    # It would end the whole run in the middle: from nothing this may take longer, and has deadlines of its own.
+    faulthandler.cancel_dump_traceback_later()
+    try:
+        own = up(3, lambda step: None)
+    except ClusterError as error:
+        if not was_there:
+            down()
+        _do_without(str(error))
+    yield Cluster(own.leader.url, own.registry.address, own.image, own.nodes)
+    if not was_there:
+        down()
+
+
+def _do_without(reason: str) -> NoReturn:
+    """Skip the test and name the reason; fail under CI, where skipped tests go unnoticed."""
+    text = f"no Swarm to test with: {reason}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
+
+
+@pytest.fixture(scope="module")
+def images(cluster: Cluster) -> None:
+    """Build the modules of the tests as images, and push them to the registry."""
+    modules = ("talker", "probe", "printer", "crunch")
+    command = [*COMMAND, "build", *modules, "--modules", str(MODULES), "--push"]
+    done = execute(command, None, **cluster.environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def job(cluster: Cluster, images: None, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """Return a context manager that enters a runner on the Swarm, and fails if anything of its job is left."""
+    monkeypatch.setenv("PARCS_REGISTRY", cluster.registry)
+
+    @asynccontextmanager
+    async def enter(
+        *, witness: Witness | None = None, overlay: bool | None = None, **settings: Any
+    ) -> AsyncIterator[Runner]:
+        token = observer.set(witness or Witness())
+        try:
+            engine = SwarmEngine(cluster.leader_url, overlay=overlay)
+            runner = Runner(engine=engine, modules=[MODULES], settings=Settings(**settings))
+        finally:
+            observer.reset(token)
+        async with runner:
+            yield runner
+        assert await asyncio.to_thread(left, cluster, runner.job) == []
+
+    return enter

@@ -1,0 +1,153 @@
+"""The swarm engine on a real Swarm: the same runners and services as on one machine."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+
+from aioparcs import Runner, SettingError, StartError, Task
+from aioparcs.swarm.docker import client
+from tests.support.jobs import Witness, until
+from tests.support.live import Cluster, ask
+from tests.support.swarm_jobs import Job
+
+pytestmark = pytest.mark.one_loop
+
+
+async def _who(task: Task) -> list[int]:
+    await task.send(["who"])
+    return list(await task.recv())
+
+
+async def _services(cluster: Cluster, runner: Runner) -> list[Any]:
+    return await asyncio.to_thread(ask, cluster, lambda swarm: swarm.services(runner.job))
+
+
+async def test_starts_one_after_another_cost_the_leader_the_same_however_many_there_were(
+    cluster: Cluster, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[int]] = []
+    tasks = client.SwarmClient.tasks
+
+    async def counted(swarm: client.SwarmClient, job: str | None = None) -> list[client.Record]:
+        found = await tasks(swarm, job)
+        asked[-1].append(len(found))
+        return found
+
+    monkeypatch.setattr(client.SwarmClient, "tasks", counted)
+    async with job() as runner:
+        for _ in range(12):
+            asked.append([])
+            async with runner.start("talker") as task:
+                await _who(task)
+        services = await _services(cluster, runner)
+    first, last = asked[:6], asked[6:]
+    assert len(services) <= 2, "services of workers that have ended are removed"
+    assert max(max(one, default=0) for one in last) <= 4, "an answer has no tasks of all workers that there ever were"
+    assert sum(map(len, last)) <= 2 * sum(map(len, first)) + 6
+
+
+async def test_workers_are_spread_over_the_nodes_and_told_their_places(cluster: Cluster, job: Job) -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start_many("talker", 6) as tasks:
+        told = [await _who(task) for task in tasks]
+        assert [[rank, size, worker] for rank, size, worker, *_ in told] == [[i, 6, i] for i in range(6)]
+        await until(lambda: all(task.node for task in tasks))
+        assert len({task.node for task in tasks}) == min(6, await asyncio.to_thread(lambda: cluster.size))
+        assert re.fullmatch(r"talker:0 on node\d+", tasks[0].name)
+        (service,) = await _services(cluster, runner)
+        assert service["Spec"]["Name"] == f"parcs-{runner.job}_talker-0"
+        assert "@sha256:" in service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+    assert {event[0] for event in witness.events} == {"started", "placed", "connected", "ended"}
+
+
+async def test_many_starts_at_once(cluster: Cluster, job: Job) -> None:
+    async with job() as runner:
+        tasks = await asyncio.gather(*(runner.start("talker") for _ in range(8)))
+        assert [await _who(task) for task in tasks]
+        assert len(await _services(cluster, runner)) == 8
+        await asyncio.gather(*(task.shutdown() for task in tasks))
+
+
+async def test_workers_that_share_containers(cluster: Cluster, job: Job) -> None:
+    async with job() as runner, runner.start_many("talker", 7, per_container=3) as tasks:
+        told = [await _who(task) for task in tasks]
+        assert [worker for _, _, worker, *_ in told] == list(range(7))
+        (service,) = await _services(cluster, runner)
+        assert service["Spec"]["Mode"]["Replicated"]["Replicas"] == 3
+        assert len({(task.node, launcher) for task, (*_, launcher) in zip(tasks, told, strict=True)}) <= 3
+
+
+async def test_a_runner_outside_with_workers_on_the_overlay(cluster: Cluster, job: Job) -> None:
+    async with job(overlay=True) as runner, runner.start_many("talker", 3) as tasks:
+        assert [await _who(task) for task in tasks]
+        (service,) = await _services(cluster, runner)
+        assert len(service["Spec"]["TaskTemplate"]["Networks"]) == 1
+    async with job() as runner, runner.start("talker") as task:
+        assert await _who(task)
+        (service,) = await _services(cluster, runner)
+        assert not service["Spec"]["TaskTemplate"].get("Networks")
+
+
+async def test_output_and_progress_arrive(job: Job) -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner, runner.start("talker") as task:
+        await task.send(["say", "one", "two"])
+        assert await task.recv() == "said"
+        await task.send(["far", 1.0, 4.0])
+        assert await task.recv() == "told"
+        await until(lambda: witness.lines.get(0) == ["one", "two"])
+        await until(lambda: ("progress", "talker", 0, 1.0, 4.0) in witness.events)
+
+
+async def test_variables_are_what_they_are(job: Job) -> None:
+    value = "{{.Task.ID}} {{ $HOME = 'x'"
+    async with job() as runner, runner.start("talker", env={"GREETING": value}) as task:
+        await task.send(["environment", "GREETING"])
+        assert await task.recv() == value
+
+
+async def test_limits_are_the_container_s_and_reserved(cluster: Cluster, job: Job) -> None:
+    async with job() as runner, runner.start("probe", cpus=0.5, memory="64m"):
+        (service,) = await _services(cluster, runner)
+        resources = service["Spec"]["TaskTemplate"]["Resources"]
+        assert resources["Limits"]["NanoCPUs"] == resources["Reservations"]["NanoCPUs"] == 500_000_000
+        assert resources["Limits"]["MemoryBytes"] >= 64 << 20
+
+
+async def test_docker_s_own_options(cluster: Cluster, job: Job) -> None:
+    options = {
+        "constraints": ["node.hostname==node2"],
+        "preferences": ["node.labels.rack"],
+        "mounts": ["/etc/hostname:/parcs/hostname:ro"],
+        "networks": ["parcs"],
+        "labels": {"team": "blue"},
+    }
+    async with job() as runner, runner.start("talker", swarm=options) as task:
+        await until(lambda: task.node == "node2")
+        (service,) = await _services(cluster, runner)
+        assert service["Spec"]["Labels"]["team"] == "blue"
+        assert service["Spec"]["TaskTemplate"]["Networks"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"constraint": []}, {"constraints": "node.role==worker"}, {"labels": {"a": 1}}, {"mounts": ["a:b:c:d"]}]
+)
+async def test_options_that_make_no_sense(job: Job, options: dict[str, Any]) -> None:
+    async with job() as runner:
+        with pytest.raises(SettingError, match="swarm="):
+            await runner.start("talker", swarm=options)
+
+
+async def test_enough_workers_to_begin_with(job: Job) -> None:
+    async with job(start_timeout=6) as runner:
+        async with runner.start_many("talker", 4, min_workers=2) as tasks:
+            assert len(tasks) >= 2
+        with pytest.raises(StartError, match="only 0 of min_workers=1 came: "):
+            await runner.start_many("talker", 2, min_workers=1, memory="900g")
+
+
+async def test_an_image_by_its_name(cluster: Cluster, job: Job) -> None:
+    async with job() as runner, runner.start(f"{cluster.registry}/talker:latest") as task:
+        assert await _who(task)

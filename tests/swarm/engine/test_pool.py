@@ -1,0 +1,300 @@
+"""Pools on a real Swarm: where their workers are, and what becomes of their items when containers and nodes fail."""
+
+import asyncio
+import json
+import re
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aioparcs import Runner, WorkerLost
+from aioparcs.engine import PoolState, WorkerSpec
+from aioparcs.pool import Pool
+from aioparcs.swarm.docker.client import Record, SwarmClient
+from aioparcs.swarm.engine.placement import workers_per_container
+from aioparcs.swarm.engine.service_spec import LAUNCHER_MEMORY
+from tests.support.command import COMMAND, execute
+from tests.support.jobs import MODULES, Witness, module
+from tests.support.jobs import until as until_true
+from tests.support.live import Cluster, ask, left
+from tests.support.submitted import Container, containers, own
+from tests.support.swarm_jobs import Job
+
+pytestmark = pytest.mark.one_loop
+
+PATIENCE = 60.0  # seconds: Docker takes some to start a container, and to end one
+SHARED = "/shared"  # where containers have the folder of a test
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    await until_true(condition, PATIENCE)
+
+
+async def running(cluster: Cluster, runner: Runner) -> list[Container]:
+    return await asyncio.to_thread(containers, cluster, runner.job)
+
+
+async def services(cluster: Cluster, runner: Runner) -> list[str]:
+    """Name the job's Swarm services."""
+    mark = ("--filter", f"label=io.aioparcs.job={runner.job}")
+    return (await asyncio.to_thread(cluster.docker, "service", "ls", "--format", "{{.Name}}", *mark)).split()
+
+
+@pytest.fixture
+def folder(cluster: Cluster, tmp_path: Path) -> Path:
+    """Give a folder that all containers may share: the nodes are of this machine."""
+    own(cluster)
+    tmp_path.chmod(0o777)
+    return tmp_path
+
+
+@asynccontextmanager
+async def holding(runner: Runner, folder: Path, size: int, **options: Any) -> AsyncIterator[Pool]:
+    """Enter a pool whose functions see the folder."""
+    mounts = {"mounts": [f"{folder}:{SHARED}"]}
+    async with asyncio.timeout(PATIENCE), runner.pool("crunch", size, function="hold", swarm=mounts, **options) as pool:
+        yield pool
+
+
+def marks(folder: Path) -> dict[str, int]:
+    """Tell which calls have begun, and how often."""
+    return {path.name: len(path.read_text()) for path in folder.iterdir() if path.name != "go"}
+
+
+# Where workers are, and what a pool gives
+
+
+async def test_one_container_on_each_node_and_all_results_in_order(cluster: Cluster, job: Job) -> None:
+    own(cluster)
+    async with job() as runner, runner.pool("crunch", 12) as pool:
+        there = await running(cluster, runner)
+        assert sorted(one.node for one in there) == list(range(len(cluster.nodes)))
+        hosts = await pool.map(range(2000), function="host")
+        assert {one.id[:12] for one in there} == set(hosts)
+
+        squares = [i * i for i in range(1000)]
+        assert await pool.map(range(1000)) == squares
+        assert await pool.starmap(((i, 1) for i in range(100)), function="add") == list(range(1, 101))
+        assert [r async for r in pool.imap(range(1000))] == squares
+        assert sorted([r async for r in pool.imap_unordered(range(1000))]) == squares
+        assert await asyncio.gather(*(pool.submit(i) for i in range(100))) == squares[:100]
+        with pytest.raises(ValueError, match=r"in worker crunch:\d+ on node\d: 3 is odd") as caught:
+            await pool.map([2, 3, 4], function="refuse_odd")
+        assert caught.value.__notes__[-1] == "item 1: (3)"
+
+
+async def test_every_worker_may_have_a_container_of_its_own_and_run_coroutines_at_once(
+    cluster: Cluster, job: Job
+) -> None:
+    own(cluster)
+    async with job() as runner, runner.pool("crunch", 4, per_container=1, concurrency=8) as pool:
+        assert len(await running(cluster, runner)) == 4
+        assert len(set(await pool.map(range(2000), function="host"))) == 4
+        assert max(await pool.map([0.05] * 64, function="rest")) == 8
+
+
+# What fails while it works
+
+
+async def test_an_item_that_kills_its_worker_fails_alone_and_its_container_goes_on(cluster: Cluster, job: Job) -> None:
+    own(cluster)
+    async with job() as runner, runner.pool("crunch", 6, setup={"factor": 3}) as pool:
+        before = await running(cluster, runner), await services(cluster, runner)
+        pids = set(await pool.map(range(2000), function="pid"))
+        results = await pool.starmap([(i, 13) for i in range(500)], function="die_at", return_exceptions=True)
+        lost = results[13]
+        assert isinstance(lost, WorkerLost)
+        assert (lost.item, lost.signal, lost.last_lines) == ("item 13: (13, 13)", signal.SIGKILL, ("13 is my end",))
+        assert re.fullmatch(r"crunch:\d on node\d", lost.worker)
+        assert str(lost).startswith(f"worker {lost.worker} was killed by SIGKILL, at item 13: (13, 13); its last lines")
+        assert results[:13] + results[14:] == [i for i in range(500) if i != 13]
+
+        await until(lambda: pool.size == 6)
+        assert await pool.map(range(2000), function="scale") == [3 * i for i in range(2000)]
+        assert set(await pool.map(range(2000), function="pid")) - pids, "the one that has taken its place works too"
+        assert (await running(cluster, runner), await services(cluster, runner)) == before
+
+
+async def test_a_poisonous_item_stops_after_its_retries(job: Job) -> None:
+    async with job() as runner, runner.pool("crunch", 4, function="die_at", retries=3) as pool:
+        results = await pool.starmap([(i, 5) for i in range(100)], return_exceptions=True)
+        assert isinstance(results.pop(5), WorkerLost)
+        assert results == [i for i in range(100) if i != 5]
+        await until(lambda: pool.size == 4)
+        assert await pool.submit(1, 0) == 1
+
+
+async def test_the_work_of_a_killed_container_is_done_by_others_and_it_is_replaced(
+    cluster: Cluster, job: Job, folder: Path
+) -> None:
+    async with job() as runner, holding(runner, folder, 6, retries=1) as pool:
+        calls = asyncio.ensure_future(pool.starmap([(SHARED, str(i)) for i in range(60)]))
+        await until(lambda: len(marks(folder)) == 6)
+        killed, *others = await running(cluster, runner)
+        await asyncio.to_thread(cluster.docker, "kill", killed.id, node=killed.node)
+        await until(lambda: pool.size < 6)
+        (folder / "go").touch()
+        assert await calls == [str(i) for i in range(60)]
+        begun = marks(folder)
+        assert (sorted(begun.values())[-3:], len(begun)) == ([1, 2, 2], 60), "two workers were killed"
+        await until(lambda: pool.size == 6)
+        assert {one.id for one in others} < {one.id for one in await running(cluster, runner)}
+
+
+async def test_only_what_ran_on_a_node_that_is_cut_off_is_lost(cluster: Cluster, job: Job, folder: Path) -> None:
+    is_lost, count = asyncio.Event(), 2 * len(cluster.nodes)
+
+    async def items() -> AsyncIterator[tuple[str, str]]:
+        for i in range(60):
+            if i == count:
+                await is_lost.wait()
+            yield SHARED, str(i)
+
+    async with job(liveness=3.0) as runner, holding(runner, folder, count) as pool:
+        calls = asyncio.ensure_future(pool.starmap(items(), return_exceptions=True))
+        await until(lambda: len(marks(folder)) == count)
+        try:
+            await asyncio.to_thread(cluster.nodes[2].cut)
+            await until(lambda: pool.size == count - 2)
+            is_lost.set()
+            (folder / "go").touch()
+            results = await calls
+        finally:
+            await asyncio.to_thread(cluster.nodes[2].mend)
+    lost = {i: result for i, result in enumerate(results) if isinstance(result, WorkerLost)}
+    assert len(lost) == 2
+    for i, error in lost.items():
+        assert i < count
+        assert re.fullmatch(r"crunch:\d on node3", error.worker)
+        assert error.reason == "is lost: its host was silent for 3 s (PARCS_LIVENESS)"
+        assert error.item == f"item {i}: ('{SHARED}', '{i}')"
+    assert [result for i, result in enumerate(results) if i not in lost] == [str(i) for i in range(60) if i not in lost]
+    assert (len(marks(folder)), set(marks(folder).values())) == (60, {1})
+
+
+async def test_a_pool_works_on_without_the_docker_of_a_node_and_outlives_its_containers(
+    cluster: Cluster, job: Job, folder: Path
+) -> None:
+    count = 2 * len(cluster.nodes)
+    async with job() as runner, holding(runner, folder, count, retries=1) as pool:
+        names = [str(i) for i in range(4)]
+        calls = asyncio.ensure_future(pool.starmap([(SHARED, name) for name in names]))
+        await until(lambda: len(marks(folder)) == 4)
+        try:
+            await asyncio.to_thread(cluster.nodes[1].kill)
+            assert await pool.map(range(100), function="square") == [i * i for i in range(100)]
+        finally:
+            await asyncio.to_thread(cluster.nodes[1].revive)
+        await until(lambda: pool.size < count)  # it has ended the containers that it found
+        (folder / "go").touch()
+        assert await calls == names
+        assert await pool.map(range(100), function="square") == [i * i for i in range(100)]
+
+
+# Its size, its end, and who looks on
+
+
+async def test_resize_while_it_works_and_the_first_finder_wins(cluster: Cluster, job: Job, folder: Path) -> None:
+    witness = Witness()
+    async with job(witness=witness) as runner:
+        async with holding(runner, folder, 2, progress="finding") as pool:
+            squares = pool.imap_unordered(range(1_000_000), function="square")
+            for size in (6, 1, 3):
+                await pool.resize(size)
+                assert pool.size == size
+                for _ in range(500):
+                    await anext(squares)
+            await squares.aclose()
+            async for found in pool.imap_unordered([f"{SHARED}/never"] * 2 + [SHARED], function="wait_for"):
+                assert found == SHARED
+                break
+        assert pool.size == 0
+        await until(lambda: not containers(cluster, runner.job))
+    states: list[PoolState] = [event[1] for event in witness.events if event[0] == "pooled"]
+    last = states[-1]
+    assert (last.name, last.failed, last.running, last.workers, last.wanted) == ("finding", 0, 0, 0, 0)
+    assert last.done > 1500
+    assert {2, 6, 1, 3} <= {state.workers for state in states}
+
+
+POOLING = """
+import json, os
+from aioparcs import WorkerLost, run
+
+async def main(runner):
+    async with runner.pool("crunch", int(os.environ["P"]), retries=1, setup={"factor": 2}) as pool:
+        hosts = set(await pool.map(range(2000), function="host"))
+        print(json.dumps([len(hosts), await pool.map(range(5), function="scale")]))
+        results = await pool.starmap([(i, 3) for i in range(50)], function="die_at", return_exceptions=True)
+        (lost,) = [result for result in results if isinstance(result, WorkerLost)]
+        print(json.dumps([lost.worker, lost.item, lost.last_lines]))
+
+run(main)
+"""
+
+
+def test_a_pool_of_a_runner_that_is_on_the_swarm_itself(cluster: Cluster, images: None, tmp_path: Path) -> None:
+    main = module(tmp_path, "pooling", POOLING) / "pooling"
+    (tmp_path / "crunch").symlink_to(MODULES / "crunch")
+    size = f"P={2 * cluster.size}"
+    done = execute([*COMMAND, "run", str(main), "--on", "swarm", "-e", size], None, **cluster.environment)
+    assert done.returncode == 0, done.stderr
+    spread, lost = map(json.loads, done.stdout.splitlines())
+    assert spread == [cluster.size, [0, 2, 4, 6, 8]]
+    assert re.fullmatch(r"crunch:\d+ on \S+", lost[0])
+    assert lost[1:] == ["item 3: (3, 3)", ["3 is my end"]]
+    (name,) = re.findall(r"runs as job ([0-9a-f]{8})", done.stderr)
+    assert left(cluster, name) == []
+
+
+# How many workers share a container
+
+
+@pytest.fixture
+def nodes(cluster: Cluster) -> list[Record]:
+    """Give what the leader says of its nodes."""
+    return ask(own(cluster), SwarmClient.nodes)
+
+
+def shared(nodes: list[Record], count: int, **options: Any) -> int:
+    return workers_per_container(WorkerSpec.make("crunch", per_container="auto", **options), count, nodes).per_container
+
+
+def smaller(node: Record, share: float) -> Record:
+    """Give the record of a node that has less of everything."""
+    resources = {name: int(value * share) for name, value in node["Description"]["Resources"].items()}
+    return {**node, "Description": {**node["Description"], "Resources": resources}}
+
+
+def test_as_few_containers_as_there_are_nodes(nodes: list[Record]) -> None:
+    assert [shared(nodes, count) for count in (1, 3, 4, 12, 13, 200)] == [1, 1, 2, 4, 5, 67]
+    assert shared(nodes, 12, gpus=1) == 1
+    assert shared([], 12) == 12, "what Docker says then is the error"
+    assert shared([], 12, cpus=1) == 12
+
+
+def test_the_smallest_node_has_room_for_a_container(nodes: list[Record]) -> None:
+    resources = nodes[0]["Description"]["Resources"]
+    cpus, memory = resources["NanoCPUs"] / 1e9, resources["MemoryBytes"]
+    assert shared(nodes, 12, cpus=cpus / 4) == 4
+    assert shared(nodes, 12, cpus=cpus / 2) == 2
+    assert shared(nodes, 12, cpus=2 * cpus) == 1, "which Docker refuses, and says why"
+    assert shared(nodes, 12, memory=(memory - LAUNCHER_MEMORY) // 4) == 4
+    assert shared(nodes, 12, memory=memory // 4) == 3, "launchers need some too"
+    mixed = [*nodes[:2], smaller(nodes[2], 0.5)]
+    assert shared(mixed, 12, cpus=cpus / 4) == 2
+    assert shared(mixed, 12, cpus=cpus / 4, memory=memory // 4) == 1
+
+
+def test_nodes_that_take_no_containers_are_not_counted(cluster: Cluster, nodes: list[Record]) -> None:
+    drained = nodes[1]["ID"]
+    try:
+        cluster.docker("node", "update", "--availability", "drain", drained)
+        assert shared(ask(cluster, SwarmClient.nodes), 12) == 6
+    finally:
+        cluster.docker("node", "update", "--availability", "active", drained)
+    assert shared(ask(cluster, SwarmClient.nodes), 12) == 4

@@ -1,0 +1,223 @@
+"""What others on the cluster can learn of a job, or do to it: nothing."""
+
+import asyncio
+import base64
+import json
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aioparcs import Task
+from tests.support.jobs import MODULES, module
+from tests.support.live import Cluster, ask
+from tests.support.submitted import Container, Submitted, build, containers, own, scene, submitted
+
+pytestmark = pytest.mark.one_loop
+
+TOKEN_FILE = "/run/secrets/parcs_token"
+
+
+@pytest.fixture(scope="module")
+def talker(cluster: Cluster) -> str:
+    return build(own(cluster), MODULES / "talker", "tests-security")
+
+
+async def answers(task: Task) -> None:
+    await task.send(["echo", "here"])
+    assert await task.recv() == "here"
+
+
+# The token
+
+
+def forms(token: bytes) -> list[bytes]:
+    return [token, token.hex().encode(), token.hex().upper().encode(), base64.b64encode(token)]
+
+
+def all_that_docker_tells(cluster: Cluster, job: str) -> dict[str, str]:
+    """Gather all that a job's services, tasks, secrets and containers are described as, and have printed."""
+    mark = ("--filter", f"label=io.aioparcs.job={job}")
+    told = {}
+    for service in cluster.docker("service", "ls", "--quiet", *mark).split():
+        told[f"service {service}"] = cluster.docker("service", "inspect", service)
+        told[f"log of {service}"] = cluster.docker("service", "logs", "--details", service)
+    tasks = ask(cluster, lambda swarm: swarm.tasks(job))
+    told |= {f"task {task['ID']}": cluster.docker("inspect", "--type", "task", task["ID"]) for task in tasks}
+    for secret in cluster.docker("secret", "ls", "--quiet", *mark).split():
+        told[f"secret {secret}"] = cluster.docker("secret", "inspect", secret)
+    for container in containers(cluster, job):
+        told[f"container {container.id}"] = container.inspect()
+        told[f"output of {container.id}"] = cluster.docker("logs", container.id, node=container.node)
+    return told
+
+
+def processes_that_show(words: list[bytes]) -> list[str]:
+    """Find processes, on this machine and so in all containers, with a word on their command line or environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            shown = b"".join(Path(f"/proc/{process.pid}/{file}").read_bytes() for file in ("cmdline", "environ"))
+        except OSError:  # it has ended
+            continue
+        if any(word in shown for word in words):
+            found.append(f"{process.pid} {process.name()}")
+    return found
+
+
+async def test_the_token_is_in_one_file_of_each_container_and_nowhere_else(cluster: Cluster, talker: str) -> None:
+    async with scene(cluster.leader_url) as (runner, job, _):
+        await asyncio.gather(*map(answers, await runner.start_many(talker, 4, per_container=2)))
+        words = forms(job.token)
+        told = await asyncio.to_thread(all_that_docker_tells, cluster, job.id)
+        assert {name.partition(" ")[0] for name in told} == {
+            "service", "log", "task", "secret", "container", "output"
+        }  # fmt: skip
+        assert [name for name, text in told.items() if any(word in text.encode() for word in words)] == []
+        assert await asyncio.to_thread(processes_that_show, words) == []
+
+        there = await asyncio.to_thread(containers, cluster, job.id)
+        assert len(there) == 2
+        for container in there:
+            assert await asyncio.to_thread(container.run, "cat", TOKEN_FILE) == job.token.hex()
+            search = ("grep", "-rlF", "--exclude-dir=proc", "--exclude-dir=sys", "-e", job.token.hex(), "/")
+            assert (await asyncio.to_thread(container.run, *search, user="0")).split() == [TOKEN_FILE]
+
+
+def test_a_variable_of_a_worker_would_have_been_found() -> None:
+    word = secrets.token_hex()
+    with subprocess.Popen(["sleep", "60"], env={"WORD": word}) as process:
+        try:
+            assert processes_that_show([word.encode()]) == [f"{process.pid} sleep"]
+        finally:
+            process.kill()
+
+
+# A job with its runner inside the overlay network, and a stranger there
+
+BESIEGED = """
+import asyncio, json
+from aioparcs import run
+
+async def main(runner):
+    async with runner.start("talker") as t:
+        seen = -1
+        while True:
+            while runner.rejected_connections == seen:
+                await asyncio.sleep(0.05)
+            seen = runner.rejected_connections
+            await t.send(["echo", "still here"])
+            print(json.dumps([seen, await t.recv()]), flush=True)
+
+run(main)
+"""
+STRANGER = """
+import asyncio, json, socket, sys
+from aioparcs.address import Address
+from aioparcs.errors import HandshakeError
+from aioparcs.auth import Hello, Role, new_nonce
+from aioparcs.channel import introduce
+from aioparcs.transport import dial
+
+async def claim(address, job, role):
+    reader, writer = await dial(address, timeout=10)
+    try:
+        await introduce(reader, writer, Hello(role, job, 0, new_nonce(), "x", 1 << 20, 1 << 20), bytes(32), 10)
+    except HandshakeError as error:
+        return str(error)
+    finally:
+        writer.close()
+
+async def is_open(host, port, few):
+    async with few:
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 10)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+async def main(address, job, worker):
+    runner = Address.parse(address)
+    told = [await claim(runner, job, role) for role in (Role.WORKER, Role.LAUNCHER)]
+    few = asyncio.Semaphore(200)
+    ports = [*range(1, 10_000), *range(32_768, 61_000), runner.port]
+    opened = await asyncio.gather(*(is_open(worker, port, few) for port in ports))
+    print(json.dumps({
+        "told": told,
+        "open": [port for port, found in zip(ports, opened) if found],
+        "runner": await is_open(runner.host, runner.port, few),
+    }))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def siege(cluster: Cluster, talker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submitted]:
+    folder = module(tmp_path_factory.mktemp("modules"), "besieged", BESIEGED) / "besieged"
+    with submitted(cluster, folder, "tests-security", "--modules", str(MODULES)) as siege:
+        assert siege.line() == [0, "still here"]
+        yield siege
+
+
+def variables(container: Container) -> dict[str, str]:
+    """Read the environment of a container's first process, as that process sees it."""
+    return dict(line.split("=", 1) for line in container.run("cat", "/proc/1/environ").split("\0") if line)
+
+
+def test_a_stranger_on_the_overlay_gets_nothing_and_the_job_goes_on(cluster: Cluster, siege: Submitted) -> None:
+    (worker,) = containers(cluster, siege.job)
+    address = worker.inspect('{{(index .NetworkSettings.Networks "parcs").IPAddress}}')
+    runner = variables(worker)["PARCS_RUNNER"]
+    words = ("run", "--rm", "--network", "parcs", cluster.base, "python", "-c", STRANGER, runner, siege.job, address)
+    told = json.loads(cluster.docker(*words, node=2 - worker.node // 2))
+    assert told["told"] == ["refused: the job's token is another one"] * 2
+    assert told["runner"], "it can tell an open port from others"
+    assert told["open"] == [], "a worker listens nowhere"
+    strangers = 0
+    while strangers < 3:  # the third only knocked, and hung up
+        strangers, answer = siege.line()
+        assert answer == "still here"
+    assert strangers == 3
+
+
+def test_a_worker_listens_nowhere(cluster: Cluster, siege: Submitted) -> None:
+    def listening(container: Container) -> set[str]:
+        """Find listening sockets in the kernel's list; 127.0.0.11 is Docker's name server, for itself alone."""
+        lines = "\n".join(container.run("cat", f"/proc/net/{kind}") for kind in ("tcp", "tcp6")).splitlines()
+        sockets = [line.split()[1:4:2] for line in lines if ":" in line]
+        return {address for address, state in sockets if state == "0A" and not address.startswith("0B00007F:")}
+
+    (worker,), (runner,) = containers(cluster, siege.job), containers(cluster, siege.job, "runner")
+    assert listening(worker) == set()
+    assert len(listening(runner)) == 1
+
+
+def test_a_worker_has_no_credential_for_docker_and_the_runner_has_the_socket(
+    cluster: Cluster, siege: Submitted
+) -> None:
+    (worker,), (runner,) = containers(cluster, siege.job), containers(cluster, siege.job, "runner")
+    assert [name for name in variables(worker) if name.startswith("DOCKER_") or name == "LEADER_URL"] == []
+    assert variables(runner)["LEADER_URL"] == "unix:///var/run/docker.sock"
+    search = ("find", "/", "-xdev", "-type", "s")
+    assert worker.run(*search, user="0") == ""
+    assert json.loads(worker.inspect("{{json .HostConfig.Binds}}")) is None
+    assert {mount["Target"] for mount in json.loads(worker.inspect("{{json .HostConfig.Mounts}}")) or []} <= {
+        TOKEN_FILE
+    }
+    assert runner.run("find", "/run/", "-name", "docker.sock").split() == ["/run/docker.sock"]
+
+
+def test_a_worker_is_an_ordinary_user_and_a_submitted_runner_is_root(cluster: Cluster, siege: Submitted) -> None:
+    def users(container: Container) -> set[str]:
+        ask = "cat /proc/[0-9]*/status | grep ^Uid: | cut -f2-"
+        return set(container.run("sh", "-c", ask).splitlines())
+
+    (worker,), (runner,) = containers(cluster, siege.job), containers(cluster, siege.job, "runner")
+    assert users(worker) == {"1000\t1000\t1000\t1000"}
+    assert users(runner) == {"0\t0\t0\t0"}
+    assert json.loads(worker.inspect("{{json .HostConfig.Privileged}}")) is False

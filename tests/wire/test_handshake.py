@@ -1,0 +1,348 @@
+"""The handshake: who is let in, who is refused, and that the refused one is told why."""
+
+import asyncio
+import gc
+import socket
+import struct
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from aioparcs import Address, Channel, HandshakeError
+from aioparcs.auth import MAGIC, Hello, Role, new_nonce, proof
+from aioparcs.channel import accept, accept_v1, introduce, introduce_v1, reach, reach_now
+from aioparcs.settings import Settings
+from aioparcs.transport import dial, listen
+from aioparcs.wire import FrameType, decode_header, encode_header
+from tests.support.channels import Streams, streams, until
+
+TOKEN = bytes(range(32))
+KINDS = pytest.mark.parametrize("kind", ["tcp", "tls"])
+
+
+def hello(role: str = Role.WORKER, **changes: Any) -> Hello:
+    return Hello(role, "job", 3, new_nonce(), "tests", 1000, 2000)._replace(**changes)
+
+
+def frame(type: int, body: bytes = b"") -> bytes:
+    return encode_header(type, len(body)) + body
+
+
+async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    type, _, size = decode_header(await reader.readexactly(8))
+    return type, await reader.readexactly(size)
+
+
+def welcome(_: Hello) -> str | None:
+    return None
+
+
+async def let_in(streams: Streams, token: bytes = TOKEN, timeout: float = 5, judge: Any = welcome) -> Hello:
+    """Accept, and close as a listener does after a refusal."""
+    try:
+        return await accept(*streams, hello(Role.RUNNER), token, timeout, judge)
+    except HandshakeError:
+        streams[1].close()
+        raise
+
+
+async def come_in(streams: Streams, token: bytes = TOKEN, timeout: float = 5, **changes: Any) -> Hello:
+    """Introduce, and close as a dialler does that was refused."""
+    try:
+        return await introduce(*streams, hello(**changes), token, timeout)
+    except HandshakeError:
+        streams[1].close()
+        raise
+
+
+async def shake(kind: str, listening: dict[str, Any], dialling: dict[str, Any]) -> list[Any]:
+    async with streams(kind) as (here, there):
+        both = come_in(here, **dialling), let_in(there, **listening)
+        return list(await asyncio.gather(*both, return_exceptions=True))
+
+
+@KINDS
+async def test_both_learn_who_the_other_is(kind: str) -> None:
+    told = {"worker": 7, "agent": "someone/1", "max_body": 1, "max_buffers": 2, "job": "another"}
+    runner, worker = await shake(kind, {}, told)
+    assert (runner.role, runner.max_body) == (Role.RUNNER, 1000)
+    assert (worker.role, worker._asdict().items() >= told.items()) == (Role.WORKER, True)
+
+
+@KINDS
+async def test_a_channel_follows_without_losing_what_came_early(kind: str) -> None:
+    async with streams(kind) as (here, there):
+        accepting = asyncio.ensure_future(let_in(there))
+        await come_in(here)
+        first = Channel(*here)
+        await first.send_all("early", b"x" * 100_000)
+        await accepting
+        second = Channel(*there)
+        assert [await second.recv(), await second.recv()] == ["early", b"x" * 100_000]
+        await asyncio.gather(first.aclose(), second.aclose())
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "listening, dialling, reason",
+    [
+        pytest.param({"token": b"t" * 32}, {}, "token is another", id="wrong token"),
+        pytest.param({}, {"versions": (3, 4)}, "wire versions 3 to 4", id="wrong version"),
+        pytest.param({"judge": lambda hello: f"place {hello.worker} is taken"}, {}, "place 3 is taken", id="place"),
+        pytest.param({}, {"nonce": b"short"}, "nonce has 5 bytes", id="short nonce"),
+        pytest.param({}, {"worker": "three"}, "can't be read", id="not a HELLO"),
+    ],
+)
+async def test_the_refused_one_reads_the_reason(kind: str, listening: Any, dialling: Any, reason: str) -> None:
+    dialler, listener = await shake(kind, listening, dialling)
+    assert isinstance(listener, HandshakeError)
+    assert reason in str(listener)
+    assert isinstance(dialler, HandshakeError)
+    assert str(dialler) == f"refused: {listener}"
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "said, reason",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "not an aioparcs peer", id="HTTP"),
+        pytest.param(b"SYN" + bytes(20), "not an aioparcs peer", id="version 1"),
+        pytest.param(b"", "closed the connection", id="nothing"),
+        pytest.param(MAGIC[:5], "closed the connection", id="half the magic"),
+        pytest.param(MAGIC + frame(FrameType.HELLO, b"x" * 100)[:50], "closed the connection", id="half a HELLO"),
+        pytest.param(MAGIC + encode_header(FrameType.HELLO, 4097), "4,097 bytes", id="an oversized HELLO"),
+        pytest.param(MAGIC + encode_header(FrameType.HELLO, 2**47), "bytes instead of HELLO", id="a huge HELLO"),
+        pytest.param(MAGIC + frame(FrameType.MSG, b"\x01"), "type 1", id="a message first"),
+        pytest.param(MAGIC + frame(FrameType.HELLO, b"\xc1"), "can't be read", id="a broken HELLO"),
+        pytest.param(MAGIC + frame(FrameType.HELLO, hello().encode()), "closed the connection", id="no AUTH"),
+        pytest.param(
+            MAGIC + frame(FrameType.HELLO, hello().encode()) + frame(FrameType.AUTH),
+            "token is another",
+            id="an empty AUTH",
+        ),
+    ],
+)
+async def test_strangers_are_refused(kind: str, said: bytes, reason: str) -> None:
+    async with streams(kind) as (here, there):
+        here[1].write(said)
+        if here[1].can_write_eof():
+            here[1].write_eof()
+        else:
+            here[1].close()
+        with pytest.raises(HandshakeError, match=reason):
+            await let_in(there)
+
+
+@KINDS
+async def test_silence_ends_at_the_deadline(kind: str) -> None:
+    for operation in (let_in, come_in):
+        async with streams(kind) as (_, there):
+            with pytest.raises(HandshakeError, match="within"):
+                await operation(there, timeout=0.05)
+    async with streams(kind) as (here, there):
+        here[1].write(MAGIC + frame(FrameType.HELLO, hello().encode()))  # and then no AUTH
+        with pytest.raises(HandshakeError, match="within"):
+            await let_in(there, timeout=0.05)
+
+
+@KINDS
+async def test_a_peer_that_talks_on_and_on_does_not_prolong_the_deadline(kind: str) -> None:
+    async with streams(kind) as (here, there), asyncio.timeout(2):
+        accepting = asyncio.ensure_future(let_in(there, timeout=0.1))
+        for byte in MAGIC + frame(FrameType.HELLO, hello().encode()):
+            here[1].write(bytes([byte]))
+            await asyncio.wait([accepting], timeout=0.01)
+            if accepting.done():
+                break
+        with pytest.raises(HandshakeError, match="within"):
+            await accepting
+
+
+@KINDS
+@pytest.mark.parametrize("role", [Role.RUNNER, Role.WORKER])
+async def test_an_echo_is_no_proof(kind: str, role: str) -> None:
+    """A listener without the token sends the dialler's own proof back, in the dialler's role or another."""
+    async with streams(kind) as (here, there):
+        dialling = asyncio.ensure_future(come_in(here))
+        reader, writer = there
+        await reader.readexactly(len(MAGIC))
+        await read_frame(reader)
+        writer.write(MAGIC + frame(FrameType.HELLO, hello(role).encode()))
+        _, auth = await read_frame(reader)
+        writer.write(frame(FrameType.AUTH, auth) + frame(FrameType.WELCOME))
+        with pytest.raises(HandshakeError, match="doesn't know the job's token"):
+            await dialling
+
+
+@KINDS
+async def test_a_recorded_dialler_is_no_proof(kind: str) -> None:
+    """What a worker once said, said again word for word: the listener's nonce is another one."""
+    said = MAGIC + frame(FrameType.HELLO, hello().encode())
+    async with streams(kind) as (here, there):
+        accepting = asyncio.ensure_future(let_in(there))
+        here[1].write(said)
+        await here[0].readexactly(len(MAGIC))
+        _, body = await read_frame(here[0])
+        recorded = proof(TOKEN, Role.WORKER, said + MAGIC + frame(FrameType.HELLO, body))
+        here[1].write(frame(FrameType.AUTH, recorded))
+        await accepting
+    async with streams(kind) as (here, there):
+        here[1].write(said + frame(FrameType.AUTH, recorded))
+        with pytest.raises(HandshakeError, match="token is another"):
+            await let_in(there)
+
+
+@KINDS
+@pytest.mark.parametrize("verdict", [b"\xc1", b"\x93\x01\x02\x03", b"\x01"])
+async def test_a_reason_that_cannot_be_read(kind: str, verdict: bytes) -> None:
+    async with streams(kind) as (here, there):
+        dialling = asyncio.ensure_future(come_in(here))
+        there[1].write(MAGIC + frame(FrameType.REJECT, verdict))
+        with pytest.raises(HandshakeError, match="can't be read"):
+            await dialling
+
+
+@KINDS
+async def test_version_1_greets_and_is_answered(kind: str) -> None:
+    async with streams(kind) as (here, there):
+        await asyncio.gather(introduce_v1(*here, 5), accept_v1(*there, 5))
+    for said, operation in ((b"NAK", introduce_v1), (b"HEY", accept_v1)):
+        async with streams(kind) as (here, there):
+            there[1].write(said)
+            with pytest.raises(HandshakeError, match=said.decode()):
+                await operation(*here, 5)
+    async with streams(kind) as (here, there):
+        there[1].write(b"A")
+        with pytest.raises(HandshakeError, match="within"):
+            await introduce_v1(*here, 0.05)
+
+
+@asynccontextmanager
+async def listening(on_connect: Callable[..., Awaitable[None]]) -> AsyncIterator[Address]:
+    listener = await listen(Address("tcp", "127.0.0.1"), on_connect)
+    try:
+        yield listener.address
+    finally:
+        await listener.aclose()
+
+
+async def test_the_listener_goes_on_whoever_comes() -> None:
+    refused: list[str] = []
+    welcomed: list[int] = []
+
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            welcomed.append((await accept(reader, writer, hello(Role.RUNNER), TOKEN, 0.2, welcome)).worker)
+        except HandshakeError as error:
+            refused.append(str(error))
+        writer.close()
+
+    async with listening(on_connect) as address:
+        strangers = [await dial(address) for _ in range(4)]
+        strangers[0][1].write(b"GET / HTTP/1.1\r\n\r\n")
+        strangers[1][1].write(MAGIC + encode_header(FrameType.HELLO, 5000))
+        strangers[2][1].close()
+        with pytest.raises(HandshakeError, match="refused: the job's token"):
+            await come_in(await dial(address), token=b"?" * 32)
+        for number in range(3):
+            ends = await dial(address)
+            await come_in(ends, worker=number)
+            ends[1].close()
+        await until(lambda: len(refused) == 5)
+        assert welcomed == [0, 1, 2]
+        for _, writer in strangers:
+            writer.close()
+
+
+@asynccontextmanager
+async def hanging_up(times: int) -> AsyncIterator[tuple[Address, list[int]]]:
+    """Listen, and close so many connections before one is let in."""
+    came: list[int] = []
+
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(len(came))
+        if len(came) <= times:
+            writer.transport.abort()
+            return
+        with suppress(HandshakeError):
+            await let_in((reader, writer))
+        writer.close()
+
+    async with listening(on_connect) as address:
+        yield address, came
+
+
+async def test_a_listener_that_hangs_up_is_dialled_again() -> None:
+    settings = Settings(connect_timeout=5.0)
+    async with hanging_up(2) as (address, came):
+        _, writer, runner = await reach(address, hello, TOKEN, settings)
+        writer.close()
+        assert (runner.role, len(came)) == (Role.RUNNER, 3)
+    async with hanging_up(2) as (address, came):
+        sock, runner = await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
+        sock.close()
+        assert (runner.role, len(came)) == (Role.RUNNER, 3)
+
+
+async def test_a_listener_that_hangs_up_again_and_again_is_given_up() -> None:
+    settings = Settings(connect_timeout=0.2)
+    async with hanging_up(1000) as (address, came):
+        with pytest.raises(HandshakeError, match="closed the connection during the handshake"):
+            await reach(address, hello, TOKEN, settings)
+        with pytest.raises(HandshakeError, match="closed the connection during the handshake"):
+            await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
+        assert 4 < len(came) < 20
+
+
+async def test_a_connection_that_breaks_amid_its_handshake_is_freed_without_the_collector() -> None:
+    protocols: list[weakref.ref[asyncio.BaseProtocol]] = []
+    ended = asyncio.Event()
+
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        protocols.append(weakref.ref(writer.transport.get_protocol()))
+        with suppress(HandshakeError):
+            await let_in((reader, writer))
+        writer.transport.abort()
+        ended.set()
+
+    async with listening(on_connect) as address:
+        gc.collect()
+        gc.disable()
+        try:
+            with socket.create_connection((address.host, address.port)) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closed, it is reset
+                sock.sendall(MAGIC)
+                await until(lambda: protocols)
+            await ended.wait()
+            await until(lambda: protocols[0]() is None)
+        finally:
+            gc.enable()
+
+
+async def test_a_silent_listener_is_given_up_when_the_time_for_all_tries_is_over() -> None:
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    settings = Settings(connect_timeout=0.2, handshake_timeout=60.0)
+    async with listening(on_connect) as address, asyncio.timeout(20):
+        with pytest.raises(HandshakeError, match=r"the listener didn't finish the handshake within 0\.[012]"):
+            await reach(address, hello, TOKEN, settings)
+        with pytest.raises(HandshakeError, match=r"the listener didn't finish the handshake within 0\.[012]"):
+            await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
+
+
+async def test_a_listener_that_refuses_is_not_dialled_again() -> None:
+    async with hanging_up(0) as (address, came):
+        with pytest.raises(HandshakeError, match="refused: the job's token is another one"):
+            await reach(address, hello, bytes(32), Settings())
+        assert came == [0]
+
+
+@KINDS
+async def test_what_a_listener_says_is_printable(kind: str) -> None:
+    caught = await shake(kind, {"judge": lambda hello: "no\x1b[2J\n\x9b\u202e"}, {})
+    assert str(caught[0]) == "refused: no?[2J???"
