@@ -1,0 +1,99 @@
+"""The Swarm services that aioparcs creates, as Docker gets them: of workers, of a runner, of the doctor's probe."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aioparcs.address import Address
+from aioparcs.engine import Job, Observer, WorkerSpec
+from aioparcs.settings import Settings
+from aioparcs.swarm.doctor import probe
+from aioparcs.swarm.engine.service_spec import ServiceContext, service_spec
+from aioparcs.swarm.jobs.submit import Submission
+
+SNAPSHOTS = json.loads(Path(__file__).with_name("service_specs.json").read_text())
+IDENTITY = "host/boot/1/2/3"
+
+
+def check(name: str, spec: Any) -> None:
+    """Compare a service's specification with the one in the file, as JSON: that has no tuples and no enums."""
+    assert json.loads(json.dumps(spec)) == SNAPSHOTS[name]
+
+
+def context(**changes: Any) -> ServiceContext:
+    job = Job("a1b2c3d4", b"token", Address("tcp", "10.0.1.5", 4000), Settings(), Observer())
+    found = ServiceContext(
+        job,
+        "registry:5000/factor@sha256:1",
+        3,
+        range(7, 12),
+        ("secret-id", "parcs-a1b2c3d4_token"),
+        ("network-id",),
+        "",
+        1_700_000_000.6,
+        IDENTITY,
+    )
+    return found._replace(**changes)
+
+
+def test_workers() -> None:
+    check("worker", service_spec(WorkerSpec("factor"), 5, context()))
+
+
+def test_workers_with_every_option() -> None:
+    swarm = {
+        "constraints": ["node.role==worker"],
+        "preferences": ["node.labels.rack"],
+        "mounts": ["/data:/data:ro", {"Type": "volume", "Source": "cache", "Target": "/cache"}],
+        "networks": ["storage"],
+        "labels": {"team": "blue", "io.aioparcs.role": "none"},
+        "log_driver": {"Name": "journald"},
+    }
+    spec = WorkerSpec.make(
+        "factor",
+        env={"GREETING": "{{hello}}"},
+        cpus=0.5,
+        memory="256m",
+        gpus=1,
+        per_container=2,
+        swarm=swarm,
+        parent=4,
+    )
+    around = context(networks=("network-id", "other-id"), peers="10.0.1.0/24", gpu_kind="NVIDIA-GPU")
+    check("worker_options", service_spec(spec, 3, around))
+
+
+def test_a_service_of_the_original() -> None:
+    spec = WorkerSpec.make("registry:5000/factor:1", env={"N": "{{1}}"}, wire="v1")
+    check("worker_original", service_spec(spec, 1, context(secret=None, leader="tcp://10.0.0.1:4321")))
+
+
+def submission(**changes: Any) -> Submission:
+    variables = {"N": "{{7}}", "PARCS_IMAGES": "{}"}
+    command = ("python", "-m", "aioparcs", "run", ".")
+    made = Submission("a1b2c3d4", "runner", "registry:5000/runner@sha256:2", variables, command, 1_700_000_000.4)
+    return made._replace(**changes)
+
+
+def test_a_runner() -> None:
+    registries = ("secret-id", "parcs-a1b2c3d4_registries")
+    check("runner", submission().spec("network-id", "/run/docker.sock", registries))
+
+
+def test_a_runner_without_credentials_and_command() -> None:
+    check("runner_bare", submission(arguments=(), variables={}).spec("network-id", "/var/run/docker.sock"))
+
+
+@pytest.fixture
+def _fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "runner_identity", lambda: IDENTITY)
+    monkeypatch.setattr("time.time", lambda: 1_700_000_000.2)
+    monkeypatch.setattr(probe, "_PROGRAM", "print()")
+
+
+@pytest.mark.usefixtures("_fixed")
+@pytest.mark.parametrize("network, name", [({"Id": "network-id"}, "probe"), (None, "probe_outside")])
+def test_the_probe(network: dict[str, str] | None, name: str) -> None:
+    check(name, probe._spec("doctor-1", "base:1", ("10.0.0.1:5000", "10.0.0.2:9"), network))
