@@ -134,7 +134,7 @@ class ForkServer:
             elif verb == "end":
                 self._children.kill_all(signal.SIGTERM)
         except Exception as error:  # the workers that are there have no part in it
-            print(f"error: the launcher could not do what it was asked for: {error!r}", file=sys.stderr)
+            print(f"error: the launcher failed to handle a request of its agent: {error!r}", file=sys.stderr)
         return True
 
     def _spawn_all(
