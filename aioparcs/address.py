@@ -12,7 +12,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from aioparcs.errors import SettingError
 
-__all__ = ["Address"]
+__all__ = ["ORIGINAL_PORT", "Address"]
+
+ORIGINAL_PORT = 4444  # where services of the original PARCS listen
 
 
 class Address(NamedTuple):

@@ -14,8 +14,9 @@ import aiodocker
 from aioparcs.build import build
 from aioparcs.errors import ParcsError
 from aioparcs.swarm import open_docker
-from aioparcs.swarm.docker.client import Record, SwarmClient, open_swarm, wait_until
+from aioparcs.swarm.docker.client import SwarmClient, open_swarm, wait_until
 from aioparcs.swarm.docker.labels import JOB
+from aioparcs.swarm.docker.records import Record
 from aioparcs.swarm.engine.placement import network_name
 from benchmarks.harness import ROOT, ProgramFailed
 from tests.cluster import Cluster, ClusterError, down, obstacle, up

@@ -1,4 +1,4 @@
-"""The requests that aiodocker has no public method for, or whose streams it leaves open."""
+"""The requests that take a while, with Docker's messages about them: aiodocker leaves their streams open."""
 
 from __future__ import annotations
 
@@ -8,36 +8,13 @@ from contextlib import asynccontextmanager
 from typing import IO, Any
 
 import aiohttp
-from aiodocker import Docker, DockerError
+from aiodocker import Docker
 
 from aioparcs.swarm.docker.endpoint import STREAM
 
-__all__ = ["Messages", "inspect_image", "published_digest", "stream"]
+__all__ = ["Messages", "stream"]
 
 Messages = AsyncIterator[dict[str, Any]]
-
-
-async def inspect_image(docker: Docker, image: str) -> dict[str, Any] | None:
-    """Return the leader's description of an image that it has, None if it has none of that name."""
-    try:
-        return await docker.images.inspect(image)
-    except DockerError as error:
-        if error.status == 404:
-            return None
-        raise
-
-
-async def published_digest(docker: Docker, image: str, headers: Mapping[str, str]) -> str | None:
-    """Return an image's digest, which the leader asks its registry for; None if there is none, or no answer."""
-    try:
-        found = await docker._query_json(f"distribution/{image}/json", headers=headers)
-    except DockerError as error:
-        if error.status == 900:
-            raise
-        return None  # not there, or not known: pushing will report why
-    except TimeoutError:
-        return None  # the leader waits for the registry
-    return str(found["Descriptor"]["digest"])
 
 
 @asynccontextmanager

@@ -12,13 +12,14 @@ from typing import IO, NamedTuple
 
 from aiodocker import Docker, DockerError
 
-from aioparcs.build.daemon import inspect_image, published_digest, stream
+from aioparcs.build.daemon import stream
 from aioparcs.build.dockerfile import DOCKERFILE, pack_module
 from aioparcs.build.transcript import Says, Transcript
 from aioparcs.errors import BuildError, StartError
 from aioparcs.modules.images import base_image, check_request, image_name, wheel_folder
 from aioparcs.swarm.docker import credentials
 from aioparcs.swarm.docker.client import wait_until
+from aioparcs.swarm.docker.images import inspect_image, registry_digest
 from aioparcs.swarm.engine.source import HASH_DIGITS
 
 __all__ = ["BuiltImage", "Work", "build"]
@@ -237,7 +238,16 @@ class Work:
             raise transcript.failure("the leader has said nothing for 10 minutes") from error
 
     async def _published(self, image: str) -> str | None:
-        return await published_digest(self._docker, image, await self._credentials(image))
+        """Return an image's digest in its registry; None if it is not there, or the registry can't be asked."""
+        headers = await self._credentials(image)
+        try:
+            return await registry_digest(self._docker, image, headers)
+        except DockerError as error:
+            if error.status == 900:
+                raise
+            return None  # pushing will report why
+        except TimeoutError:
+            return None  # the leader waits for the registry
 
     async def _credentials(self, image: str) -> dict[str, str]:
         return await asyncio.to_thread(credentials.pull_auth_header, image)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aioparcs import deadlines
-from aioparcs.address import Address
+from aioparcs.address import ORIGINAL_PORT, Address
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import StartError, signal_name
 from aioparcs.launcher import RunnerEndpoint, pass_token
@@ -24,7 +24,6 @@ from aioparcs.transport import Listener, listen, os_reason
 
 __all__ = ["LocalEngine"]
 
-_V1_PORT = 4444
 # The original insists on the variable, and connects to it only when a service starts services.
 _V1_LEADER = "tcp://127.0.0.1:4321"
 
@@ -93,7 +92,7 @@ class LocalEngine:
 
     async def address(self, launcher: int) -> Address:
         """Return the address that a service of the original PARCS listens on."""
-        return Address("tcp", "127.0.0.1", _V1_PORT)
+        return Address("tcp", "127.0.0.1", ORIGINAL_PORT)
 
     def look(self) -> None:
         """Do nothing: the end of a process is noticed at once."""
@@ -146,11 +145,11 @@ class LocalEngine:
         return slot
 
     def _start_v1(self, spec: WorkerSpec, folder: Path, python: str, count: int) -> int:
-        if count > 1 or (self._v1 and not self._v1.exited.done()) or not _is_free(_V1_PORT):
+        if count > 1 or (self._v1 and not self._v1.exited.done()) or not _is_free(ORIGINAL_PORT):
             raise StartError(
                 spec.module,
-                f"the original wire has one port, {_V1_PORT}, and on one machine one worker at a time can have it; "
-                "shut the other one down first",
+                f"the original wire has one port, {ORIGINAL_PORT}, and on one machine one worker at a time can have it"
+                "; shut the other one down first",
             )
         slot = self._spawn(spec, folder, python, None)
         self._v1 = self._processes[slot]

@@ -7,7 +7,7 @@ import logging
 import signal
 from collections.abc import Callable
 
-from aioparcs.address import Address
+from aioparcs.address import ORIGINAL_PORT, Address
 from aioparcs.channel import Channel, accept_v1
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError
 from aioparcs.launcher import WorkerContext
@@ -18,7 +18,6 @@ from aioparcs.transport import listen
 
 __all__ = ["serve_original"]
 
-_PORT = 4444
 _log = logging.getLogger("Service")
 
 
@@ -89,7 +88,7 @@ async def _first_runner(settings: Settings) -> Channel:
         _log.info("Client from %s connected", writer.get_extra_info("peername")[0])
         arrived.set_result(Channel(reader, writer, settings=settings, version=1))
 
-    listener = await listen(Address("tcp", "0.0.0.0", _PORT), greet)
+    listener = await listen(Address("tcp", "0.0.0.0", ORIGINAL_PORT), greet)
     try:
         return await arrived
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from aioparcs.channel import Acceptor, Channel, describe, reach, serve_relay
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
 from aioparcs.launcher import RunnerEndpoint
 from aioparcs.settings import Settings
-from aioparcs.transport import Listener, keep_alive, listen, wait_silent
+from aioparcs.transport import Listener, keep_alive, listen, source_address, wait_silent
 
 __all__ = ["PeerEndpoint"]
 
@@ -151,9 +150,9 @@ class PeerEndpoint:
         if home.scheme == "unix":
             return Address("unix", "@", 0, self.worker)
         if self.home.peers is None:
-            return Address("tcp", _source(home.host), 0, self.worker)
+            return Address("tcp", source_address(home.host), 0, self.worker)
         for subnet in map(ip_network, filter(None, self.home.peers.split(","))):
-            own = _source(str(subnet[1]))
+            own = source_address(str(subnet[1]))
             if own and ip_address(own) in subnet:
                 return Address("tcp", own, 0, self.worker)
         raise SettingError(_NO_OVERLAY)
@@ -205,17 +204,6 @@ class PeerEndpoint:
         if await wait_silent(transport, liveness):
             silent = f"the host of worker {channel.peer} was silent for {liveness:g} s (PARCS_LIVENESS)"
             channel.abort(ConnectionLost(silent))
-
-
-def _source(host: str) -> str:
-    """Return the address from which this host talks to another; nothing is sent. "" if there is no way."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as sock:
-            sock.connect(address)
-            return str(sock.getsockname()[0])
-    except OSError:
-        return ""
 
 
 def _tell(line: str) -> None:

@@ -9,7 +9,7 @@ from aioparcs.transport.dialling import FIRST_PAUSE, LONGEST_PAUSE, dial, dial_n
 from aioparcs.transport.files import file_limit, os_reason, raise_file_limit
 from aioparcs.transport.listener import Listener, listen
 from aioparcs.transport.pending import PendingHandshakes
-from aioparcs.transport.sockets import is_of_another_user, keep_alive, streams_of, wait_silent
+from aioparcs.transport.sockets import is_of_another_user, keep_alive, source_address, streams_of, wait_silent
 
 __all__ = [
     "FIRST_PAUSE",
@@ -24,6 +24,7 @@ __all__ = [
     "listen",
     "os_reason",
     "raise_file_limit",
+    "source_address",
     "streams_of",
     "wait_silent",
 ]

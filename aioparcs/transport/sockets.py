@@ -16,6 +16,7 @@ __all__ = [
     "bound_address",
     "is_of_another_user",
     "keep_alive",
+    "source_address",
     "streams_of",
     "wait_silent",
 ]
@@ -35,6 +36,23 @@ async def streams_of(sock: socket.socket, **tls: Any) -> tuple[asyncio.StreamRea
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, **tls)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+def source_address(host: str, family: int = socket.AF_UNSPEC) -> str:
+    """
+    Return this host's address on the route to another host, "" if there is none; nothing is sent.
+
+    Args:
+        host: the other host's name or address.
+        family: ``socket.AF_INET`` for an IPv4 address only.
+    """
+    try:
+        found, kind, _, _, address = socket.getaddrinfo(host, 9, family=family, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(found, kind) as sock:
+            sock.connect(address)
+            return str(sock.getsockname()[0])
+    except OSError:
+        return ""
 
 
 def is_of_another_user(transport: asyncio.BaseTransport) -> bool:

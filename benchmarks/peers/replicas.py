@@ -17,8 +17,9 @@ from datetime import datetime
 
 import uvloop
 
-from aioparcs.swarm.docker.client import Record, SwarmClient, open_swarm, wait_until
+from aioparcs.swarm.docker.client import SwarmClient, open_swarm, wait_until
 from aioparcs.swarm.docker.labels import job_labels
+from aioparcs.swarm.docker.records import Record, SwarmTask
 from aioparcs.swarm.engine.monitor import FIRST_PAUSE, next_delay
 from aioparcs.swarm.engine.placement import network_name
 from benchmarks.peers import control
@@ -30,7 +31,7 @@ _REMOVAL = 120.0  # seconds
 async def _measure(image: str, count: int) -> None:
     start, clock = time.perf_counter(), time.time()
     async with open_swarm() as swarm:
-        network = await swarm.network(network_name())
+        network = await swarm.networks.find(network_name())
         control.expect(network is not None, f"there is no network {network_name()!r}")
         assert network
         service = await swarm.create_service(_spec(image, count, network["Id"], swarm.leader.url), {})
@@ -58,7 +59,7 @@ def _spec(image: str, count: int, network: str, leader: str) -> Record:
     }
 
 
-async def _until_running(swarm: SwarmClient, count: int) -> list[Record]:
+async def _until_running(swarm: SwarmClient, count: int) -> list[SwarmTask]:
     pause = FIRST_PAUSE
     while True:
         tasks = await swarm.tasks(_JOB)
@@ -74,11 +75,12 @@ async def _is_gone(swarm: SwarmClient) -> bool:
     return not await swarm.tasks(_JOB)
 
 
-def _container(task: Record) -> str:
-    return str(task["Status"]["ContainerStatus"]["ContainerID"])
+def _container(task: SwarmTask) -> str:
+    status = task["Status"]["ContainerStatus"]
+    return status["ContainerID"] if status else ""
 
 
-def _since(task: Record) -> float:
+def _since(task: SwarmTask) -> float:
     """Tell when its node saw that it runs, in seconds since 1970."""
     return datetime.fromisoformat(f"{task['Status']['Timestamp'][:26].rstrip('Z')}+00:00").timestamp()
 

@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Any, cast
 
 import aiodocker
 import aiohttp
 
 from aioparcs.errors import ClusterError
-from aioparcs.swarm.docker.endpoint import DockerEndpoint, find_leader, open_docker, to_cluster_error
-from aioparcs.swarm.docker.labels import JOB, ROLE
+from aioparcs.swarm.docker.endpoint import DockerEndpoint, cluster_errors, find_leader, open_docker, to_cluster_error
+from aioparcs.swarm.docker.images import ImageClient
+from aioparcs.swarm.docker.labels import JOB, ROLE, Role
 from aioparcs.swarm.docker.logs import LogLine, parse_logs
+from aioparcs.swarm.docker.networks import NetworkClient
+from aioparcs.swarm.docker.records import Record, ServiceSpec, SwarmNode, SwarmSecret, SwarmService, SwarmTask
+from aioparcs.swarm.docker.task_state import is_ready
 
-__all__ = ["Record", "SwarmClient", "open_swarm", "wait_until"]
-
-Record = Mapping[str, Any]
+__all__ = ["SwarmClient", "open_swarm", "wait_until"]
 
 # Requests that change something and are under way at once: Docker works on each for up to 20 s. Over ssh each is
 # a process on the leader, and sshd allows ten.
 _AT_ONCE, _AT_ONCE_SSH = 16, 8
 _TRIES, _PAUSE = 3, 0.5
 _SILENCE = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=5)  # a log may hang for ever: its node is down
-_DIGEST = aiohttp.ClientTimeout(total=30)  # a registry that doesn't answer
 
 
 class SwarmClient:
@@ -45,18 +46,22 @@ class SwarmClient:
     Attributes:
         docker: the client.
         leader: where it is.
+        images: what is asked about images.
+        networks: what is asked about networks.
     """
 
     def __init__(self, docker: aiodocker.Docker, leader: DockerEndpoint) -> None:
         self.docker = docker
         self.leader = leader
-        self._changing = asyncio.Semaphore(_AT_ONCE_SSH if leader.url.startswith("ssh:") else _AT_ONCE)
+        self.images = ImageClient(docker, leader)
+        self.networks = NetworkClient(docker, leader)
+        self._changes = asyncio.Semaphore(_AT_ONCE_SSH if leader.url.startswith("ssh:") else _AT_ONCE)
 
     # The cluster
 
     async def info(self) -> Record:
         """Return the leader's description of itself and of its Swarm."""
-        with self._asking():
+        with self._errors():
             return await self.docker.system.info()
 
     async def check_manager(self) -> Record:
@@ -77,57 +82,21 @@ class SwarmClient:
         advice = "make one with `docker swarm init`, or name its manager in LEADER_URL"
         raise ClusterError(self.leader.shown, f"{info['Name']} is not part of a Swarm", advice)
 
-    async def nodes(self) -> list[Record]:
+    async def nodes(self) -> list[SwarmNode]:
         """Return the nodes."""
-        with self._asking():
-            return list(await self.docker.nodes.list())
-
-    async def network(self, name: str) -> Record | None:
-        """Return the network of that name, or None."""
-        with self._asking():
-            found = await self.docker.networks.list(filters={"name": [name]})
-        exact = [one for one in found if one["Name"] == name]  # the filter takes parts of names too
-        return exact[0] if exact else None
-
-    async def networks(self) -> list[Record]:
-        """Return the networks that the leader knows: those of the Swarm, and its own."""
-        with self._asking():
-            return list(await self.docker.networks.list())
-
-    async def create_network(self, spec: Record) -> None:
-        """Create a network."""
-        with self._asking():
-            await self.docker.networks.create(dict(spec))
-
-    async def digest(self, image: str, headers: Mapping[str, str]) -> str:
-        """
-        Return an image's digest, which the leader asks its registry for.
-
-        Raises:
-            ClusterError: it isn't there, or the registry can't be asked.
-        """
-        with self._asking():
-            found = await self.docker._query_json(f"distribution/{image}/json", headers=headers, timeout=_DIGEST)
-        return str(found["Descriptor"]["digest"])
-
-    async def has_image(self, image: str) -> bool:
-        """Return whether the leader itself has an image."""
-        found = False
-        with self._asking(absent=True):
-            await self.docker.images.inspect(image)
-            found = True
-        return found
+        with self._errors():
+            return cast("list[SwarmNode]", await self.docker.nodes.list())
 
     # Services
 
-    async def create_service(self, spec: Record, headers: Mapping[str, str]) -> str:
+    async def create_service(self, spec: ServiceSpec | Record, headers: Mapping[str, str]) -> str:
         """
         Create a Swarm service, and return its ID.
 
         Its name makes it safe to ask again when no answer came: the service may exist all the same.
         """
         body = json.dumps(spec)
-        async with self._changing:
+        async with self._changes:
             for turn in range(_TRIES):
                 try:
                     made = await self.docker._query_json("services/create", method="POST", data=body, headers=headers)
@@ -135,24 +104,24 @@ class SwarmClient:
                 except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError) as error:
                     status = getattr(error, "status", 900)
                     if status == 409 and turn:  # it was made, by the request whose answer was lost
-                        with self._asking():
+                        with self._errors():
                             return str((await self.docker.services.inspect(spec["Name"]))["ID"])
                     if status < 500 or turn + 1 == _TRIES:
                         raise to_cluster_error(self.leader, error) from error
                 await asyncio.sleep(_PAUSE * 2**turn)  # Docker elects a new leader, or is overloaded
         raise AssertionError("the last try returns or raises")
 
-    async def services(self, job: str | None = None) -> list[Record]:
+    async def services(self, job: str | None = None) -> list[SwarmService]:
         """Return the Swarm services of one job, or of all."""
-        with self._asking():
-            return list(await self.docker.services.list(filters={"label": _label(job)}))
+        with self._errors():
+            return cast("list[SwarmService]", await self.docker.services.list(filters={"label": _label(job)}))
 
     async def remove_service(self, name: str) -> None:
         """Remove a Swarm service, by name or ID; one that is gone already is fine."""
-        async with self._changing:
+        async with self._changes:
             for turn in range(_TRIES):
                 try:
-                    with self._asking(absent=True):
+                    with self._errors(absent=True):
                         await self.docker.services.delete(name)
                     return
                 except ClusterError:
@@ -162,26 +131,26 @@ class SwarmClient:
 
     # Tasks
 
-    async def tasks(self, job: str | None = None) -> list[Record]:
+    async def tasks(self, job: str | None = None) -> list[SwarmTask]:
         """Return the tasks of one job's services, or of all jobs'; a removed service's are there until they end."""
-        with self._asking():
-            return list(await self.docker.tasks.list(filters={"label": _label(job)}))
+        with self._errors():
+            return cast("list[SwarmTask]", await self.docker.tasks.list(filters={"label": _label(job)}))
 
-    async def reachable_tasks(self, job: str) -> list[Record]:
+    async def reachable_tasks(self, job: str) -> list[SwarmTask]:
         """Return a job's tasks without those on nodes that are down: the end of these can't be seen."""
         tasks = await self.tasks(job)
-        down = {node["ID"] for node in await self.nodes() if node["Status"]["State"] != "ready"} if tasks else set()
+        down = {node["ID"] for node in await self.nodes() if not is_ready(node)} if tasks else set()
         return [task for task in tasks if task.get("NodeID") not in down]
 
-    async def all_tasks(self) -> list[Record]:
+    async def all_tasks(self) -> list[SwarmTask]:
         """Return every task that is meant to run, also those of other programs."""
-        with self._asking():
-            return list(await self.docker.tasks.list(filters={"desired-state": ["running"]}))
+        with self._errors():
+            return cast("list[SwarmTask]", await self.docker.tasks.list(filters={"desired-state": ["running"]}))
 
-    async def containers(self, job: str, role: str | None = None) -> list[Record]:
+    async def containers(self, job: str, role: Role | None = None) -> list[Record]:
         """Return a job's containers on the leader itself, running or not: all, or those of one role."""
         labels = [*_label(job), *([f"{ROLE}={role}"] if role else [])]
-        with self._asking():
+        with self._errors():
             found = await self.docker.containers.list(all=True, filters=json.dumps({"label": labels}))
         return [container._container for container in found]
 
@@ -199,7 +168,7 @@ class SwarmClient:
         moment = f"{since // 10**9}.{since % 10**9:09}"
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "since": moment, "tail": tail}
         data = bytearray()
-        with self._asking(absent=True):
+        with self._errors(absent=True):
             try:
                 async with self.docker._query(f"tasks/{task}/logs", params=params, timeout=_SILENCE) as response:
                     async for chunk in response.content.iter_any():
@@ -212,28 +181,21 @@ class SwarmClient:
 
     async def create_secret(self, name: str, text: str, labels: Mapping[str, str]) -> str:
         """Create a secret, and return its ID."""
-        with self._asking():
+        with self._errors():
             return str((await self.docker.secrets.create(name, text, labels=labels))["ID"])
 
-    async def secrets(self, job: str | None = None) -> list[Record]:
+    async def secrets(self, job: str | None = None) -> list[SwarmSecret]:
         """Return the secrets of one job, or of all."""
-        with self._asking():
-            return list(await self.docker.secrets.list(filters={"label": _label(job)}))
+        with self._errors():
+            return cast("list[SwarmSecret]", await self.docker.secrets.list(filters={"label": _label(job)}))
 
     async def remove_secret(self, secret: str) -> None:
         """Remove a secret; one that is gone already is fine."""
-        with self._asking(absent=True):
+        with self._errors(absent=True):
             await self.docker.secrets.delete(secret)
 
-    @contextmanager
-    def _asking(self, *, absent: bool = False) -> Iterator[None]:
-        """Raise errors of the block as `ClusterError`; with ``absent``, ignore that a thing is not there."""
-        try:
-            yield
-        except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError) as error:
-            if absent and getattr(error, "status", None) == 404:
-                return
-            raise to_cluster_error(self.leader, error) from error
+    def _errors(self, *, absent: bool = False) -> AbstractContextManager[None]:
+        return cluster_errors(self.leader, absent=absent)
 
 
 @asynccontextmanager

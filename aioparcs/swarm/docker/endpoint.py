@@ -10,8 +10,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,16 @@ from docker.utils.config import find_config_file
 
 from aioparcs.errors import ClusterError, SettingError
 
-__all__ = ["REQUEST", "STREAM", "DockerEndpoint", "find_leader", "is_loopback", "open_docker", "to_cluster_error"]
+__all__ = [
+    "REQUEST",
+    "STREAM",
+    "DockerEndpoint",
+    "cluster_errors",
+    "find_leader",
+    "is_loopback",
+    "open_docker",
+    "to_cluster_error",
+]
 
 # Seconds. Docker answers a request of the Swarm within 20; what takes longer than these is not coming.
 REQUEST = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=50)
@@ -108,10 +117,8 @@ async def open_docker(url: str | DockerEndpoint | None = None) -> AsyncIterator[
     if leader.url.startswith("ssh:") and not importlib.util.find_spec("asyncssh"):
         raise SettingError(f"{leader.shown} ({leader.source}) needs the package asyncssh: install aioparcs[ssh]")
     async with _client(leader) as docker:
-        try:
+        with cluster_errors(leader):
             await docker.version()
-        except (TimeoutError, aiodocker.DockerError, aiohttp.ClientError) as error:
-            raise to_cluster_error(leader, error) from error
         try:
             yield docker
         except (aiodocker.DockerError, aiohttp.ClientError) as error:
@@ -137,6 +144,17 @@ async def _client(leader: DockerEndpoint) -> AsyncIterator[aiodocker.Docker]:
     finally:
         if tunnels:
             await tunnels.close()
+
+
+@contextmanager
+def cluster_errors(leader: DockerEndpoint, *, absent: bool = False) -> Iterator[None]:
+    """Raise errors of the block as `ClusterError`; with ``absent``, ignore that a thing is not there."""
+    try:
+        yield
+    except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError) as error:
+        if absent and getattr(error, "status", None) == 404:
+            return
+        raise to_cluster_error(leader, error) from error
 
 
 def to_cluster_error(leader: DockerEndpoint, error: Exception) -> ClusterError:

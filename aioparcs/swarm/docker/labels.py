@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from enum import StrEnum
 
 __all__ = [
     "DEADLINE",
@@ -14,15 +15,17 @@ __all__ = [
     "RUNNER",
     "STACK",
     "WORKERS",
+    "Role",
     "job_labels",
     "runner_identity",
+    "service_labels",
     "stack",
 ]
 
 # `docker stack`, Swarmpit and Portainer group by this one. Docker's documents don't promise it; its code does.
 STACK = "com.docker.stack.namespace"
 JOB = "io.aioparcs.job"
-ROLE = "io.aioparcs.role"  # "runner" or "worker"
+ROLE = "io.aioparcs.role"  # a `Role`
 MODULE = "io.aioparcs.module"
 # The numbers of its first workers: FIRST, how many there are, and how many are in each container, parted by commas.
 WORKERS = "io.aioparcs.workers"
@@ -34,6 +37,14 @@ DEADLINE = "io.aioparcs.deadline"
 RUNNER = "io.aioparcs.runner"
 
 
+class Role(StrEnum):
+    """What the containers of a service are."""
+
+    RUNNER = "runner"
+    WORKER = "worker"
+    PROBE = "probe"
+
+
 def stack(job: str) -> str:
     """Return the name of the stack that a job is shown as."""
     return f"parcs-{job}"
@@ -42,6 +53,21 @@ def stack(job: str) -> str:
 def job_labels(job: str) -> dict[str, str]:
     """Return the labels of all that belongs to a job."""
     return {STACK: stack(job), JOB: job}
+
+
+def service_labels(job: str, role: Role, module: str, deadline: float, identity: str = "") -> dict[str, str]:
+    """
+    Return the labels that all services of a job have.
+
+    Args:
+        job: the job.
+        role: what its containers are.
+        module: the module that they run.
+        deadline: when these should be connected, in seconds since 1970.
+        identity: see `runner_identity`; "" for a runner on the cluster, whose process is the service's own.
+    """
+    labels = {**job_labels(job), ROLE: role, MODULE: module, DEADLINE: f"{deadline:.0f}"}
+    return {**labels, RUNNER: identity} if identity else labels
 
 
 def runner_identity(pid: int | None = None) -> str:

@@ -1,16 +1,14 @@
-"""The states of launchers, from Docker's tasks: pure functions of the answer of `GET /tasks`."""
+"""The states of launchers and nodes: pure functions of the answers of ``GET /tasks`` and ``GET /nodes``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from aioparcs.engine import LauncherState
 from aioparcs.errors import signal_name
+from aioparcs.swarm.docker.records import SwarmNode, SwarmTask
 
-__all__ = ["drained_nodes", "is_over", "launcher_state", "newest", "node_names"]
-
-Record = Mapping[str, Any]
+__all__ = ["drained_nodes", "is_over", "is_ready", "launcher_state", "newest", "node_names", "takes_tasks"]
 
 # Final states of a task, and desired states that count as final for a task on a node that doesn't answer.
 _ENDED = frozenset({"complete", "failed", "shutdown", "rejected", "orphaned", "remove"})
@@ -26,31 +24,46 @@ _WAITS = {
 }
 
 
-def newest(tasks: Iterable[Record]) -> dict[int, Record]:
+def newest(tasks: Iterable[SwarmTask]) -> dict[int, SwarmTask]:
     """Return the newest task of each slot; Docker keeps old ones."""
-    found: dict[int, Record] = {}
-    for task in sorted(tasks, key=lambda task: str(task["CreatedAt"])):
+    found: dict[int, SwarmTask] = {}
+    for task in sorted(tasks, key=lambda task: task["CreatedAt"]):
         found[task.get("Slot", 1)] = task
     return found
 
 
-def node_names(nodes: Iterable[Record]) -> dict[str, str]:
+def node_names(nodes: Iterable[SwarmNode]) -> dict[str, str]:
     """Return the nodes' names by their IDs; a node that is just joining has no name yet, and gets its ID."""
-    return {node["ID"]: (node.get("Description") or {}).get("Hostname") or node["ID"] for node in nodes}
+    return {node["ID"]: _node_name(node) for node in nodes}
 
 
-def drained_nodes(nodes: Iterable[Record]) -> frozenset[str]:
+def _node_name(node: SwarmNode) -> str:
+    described = node.get("Description")
+    return (described and described.get("Hostname")) or node["ID"]
+
+
+def drained_nodes(nodes: Iterable[SwarmNode]) -> frozenset[str]:
     """Return the IDs of the nodes that the Swarm takes all containers from, and gives none."""
     return frozenset(node["ID"] for node in nodes if node["Spec"].get("Availability") == "drain")
 
 
-def is_over(task: Record) -> bool:
+def is_ready(node: SwarmNode) -> bool:
+    """Return whether a node's Docker runs, and the managers can reach it."""
+    return node["Status"]["State"] == "ready"
+
+
+def takes_tasks(node: SwarmNode) -> bool:
+    """Return whether the Swarm gives a node new tasks: it is ready, and neither drained nor paused."""
+    return is_ready(node) and node["Spec"]["Availability"] == "active"
+
+
+def is_over(task: SwarmTask) -> bool:
     """Return whether a task has ended, or is never going to run."""
     return task["Status"]["State"] in _ENDED or task["DesiredState"] in _WISHED
 
 
 def launcher_state(
-    launcher: int, task: Record, nodes: Mapping[str, str], drained: frozenset[str] = frozenset()
+    launcher: int, task: SwarmTask, nodes: Mapping[str, str], drained: frozenset[str] = frozenset()
 ) -> LauncherState:
     """
     Return the state of a launcher from its task.

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from aioparcs.address import Address
 from aioparcs.errors import ClusterError, ConnectionLost
 from aioparcs.modules.images import base_image, registry_address
-from aioparcs.swarm.docker.client import Record, SwarmClient, open_swarm
+from aioparcs.swarm.docker.client import SwarmClient, open_swarm
 from aioparcs.swarm.docker.endpoint import is_loopback
-from aioparcs.swarm.docker.task_state import node_names
+from aioparcs.swarm.docker.records import SwarmNetwork, SwarmNode, SwarmTask
+from aioparcs.swarm.docker.task_state import is_ready, node_names
 from aioparcs.swarm.doctor.probe import Finding, probe
 from aioparcs.swarm.engine.advertise import AdvertisedAddress, find_advertised_address, free_addresses, subnets
 from aioparcs.swarm.engine.images import Images
@@ -68,7 +69,7 @@ async def examine(tell: Tell) -> None:
             tell(_access(swarm))
             nodes = await swarm.nodes()
             tell(_nodes(nodes))
-            network = await swarm.network(network_name())
+            network = await swarm.networks.find(network_name())
             tell(_network(network))
             if network and not unfit(network):
                 tell(_addresses(network, await swarm.all_tasks(), len(nodes)))
@@ -96,8 +97,8 @@ def _access(swarm: SwarmClient) -> Check:
     )
 
 
-def _nodes(nodes: list[Record]) -> Check:
-    down = [*node_names(node for node in nodes if node["Status"]["State"] != "ready").values()]
+def _nodes(nodes: list[SwarmNode]) -> Check:
+    down = [*node_names(node for node in nodes if not is_ready(node)).values()]
     idle = [*node_names(node for node in nodes if node["Spec"]["Availability"] != "active").values()]
     text = f"{len(nodes) - len(down)} of {len(nodes)} are ready"
     if down:
@@ -110,7 +111,7 @@ def _nodes(nodes: list[Record]) -> Check:
     return Check("nodes", "ok", text)
 
 
-def _network(network: Record | None) -> Check:
+def _network(network: SwarmNetwork | None) -> Check:
     name = network_name()
     if network is None:
         return Check("network", "failed", f"there is no network {name!r}", "aioparcs cluster init")
@@ -120,7 +121,7 @@ def _network(network: Record | None) -> Check:
     return Check("network", "ok", f"{name!r} is an attachable overlay, {', '.join(subnets(network))}")
 
 
-def _addresses(network: Record, tasks: list[Record], nodes: int) -> Check:
+def _addresses(network: SwarmNetwork, tasks: list[SwarmTask], nodes: int) -> Check:
     free = free_addresses(network, tasks, nodes)
     text = f"{free} are free in {network['Name']!r}, one for each container"
     if free >= _FEW:
@@ -129,7 +130,9 @@ def _addresses(network: Record, tasks: list[Record], nodes: int) -> Check:
     return Check("addresses", "warning" if free else "failed", text, advice)
 
 
-async def _from_the_nodes(swarm: SwarmClient, network: Record | None, reach: AdvertisedAddress, tell: Tell) -> None:
+async def _from_the_nodes(
+    swarm: SwarmClient, network: SwarmNetwork | None, reach: AdvertisedAddress, tell: Tell
+) -> None:
     """Check what only a container on each node can find out."""
     registry = registry_address(None)
     if not registry:

@@ -6,20 +6,22 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from aioparcs.swarm.docker.client import Record, SwarmClient, wait_until
+from aioparcs.swarm.docker.client import SwarmClient, wait_until
 from aioparcs.swarm.docker.credentials import pull_auth_header
-from aioparcs.swarm.docker.labels import DEADLINE, MODULE, ROLE, RUNNER, job_labels, runner_identity, stack
-from aioparcs.swarm.docker.task_state import is_over, launcher_state, node_names
+from aioparcs.swarm.docker.labels import Role, runner_identity, service_labels, stack
+from aioparcs.swarm.docker.records import ServiceSpec, SwarmNetwork, SwarmTask
+from aioparcs.swarm.docker.service import build_container, build_service
+from aioparcs.swarm.docker.task_state import is_over, launcher_state, node_names, takes_tasks
 from aioparcs.swarm.jobs.jobs import remove_job
 
 __all__ = ["Finding", "probe"]
 
 # Seconds until every node should have answered: a node pulls the image first.
 _DEADLINE = 60.0
-_SECOND = 10**9
-_TOLD = 64  # an exit code from here on is the probe's own: one bit for each target that it can't reach
+_STOP_GRACE = 1.0  # it has nothing to clean up
+_UNREACHABLE = 64  # an exit code from here on is the probe's own: one bit for each target that it can't reach
 
 # Runs in the base image. Its exit code, part of the task's state, has the answer; its lines have the reasons.
 _PROGRAM = f"""
@@ -32,7 +34,7 @@ for bit, target in enumerate(sys.argv[1:]):
     except OSError as error:
         print(f"{{target}}: {{error}}")
         code |= 1 << bit
-sys.exit(code and {_TOLD} + code)
+sys.exit(code and {_UNREACHABLE} + code)
 """
 
 
@@ -51,7 +53,9 @@ class Finding(NamedTuple):
     unreachable: Mapping[str, str]
 
 
-async def probe(swarm: SwarmClient, image: str, targets: tuple[str, ...], network: Record | None) -> list[Finding]:
+async def probe(
+    swarm: SwarmClient, image: str, targets: tuple[str, ...], network: SwarmNetwork | None
+) -> list[Finding]:
     """
     Run a container on every node that takes work, which connects to some addresses.
 
@@ -67,9 +71,9 @@ async def probe(swarm: SwarmClient, image: str, targets: tuple[str, ...], networ
     Raises:
         ClusterError: the leader can't be asked, or refuses.
     """
-    nodes = node_names(node for node in await swarm.nodes() if _takes_work(node))
+    nodes = node_names(node for node in await swarm.nodes() if takes_tasks(node))
     job = f"doctor-{secrets.token_hex(4)}"
-    tasks: dict[str, Record] = {}
+    tasks: dict[str, SwarmTask] = {}
     try:
         headers = await asyncio.to_thread(pull_auth_header, image)
         await swarm.create_service(_spec(job, image, targets, network), headers)
@@ -85,34 +89,18 @@ async def probe(swarm: SwarmClient, image: str, targets: tuple[str, ...], networ
         await remove_job(swarm, job)
 
 
-def _takes_work(node: Record) -> bool:
-    return bool(node["Status"]["State"] == "ready" and node["Spec"]["Availability"] == "active")
+def _spec(job: str, image: str, targets: tuple[str, ...], network: SwarmNetwork | None) -> ServiceSpec:
+    return build_service(
+        f"{stack(job)}_probe",
+        service_labels(job, Role.PROBE, "doctor", time.time() + _DEADLINE, runner_identity()),
+        build_container(image, stop_grace=_STOP_GRACE, command=("python", "-c", _PROGRAM, *targets)),
+        [network["Id"]] if network else [],
+        replicas=None,
+        log_driver=None,
+    )
 
 
-def _spec(job: str, image: str, targets: tuple[str, ...], network: Record | None) -> dict[str, Any]:
-    labels = {**job_labels(job), ROLE: "probe", MODULE: "doctor", RUNNER: runner_identity()}
-    labels[DEADLINE] = f"{time.time() + _DEADLINE:.0f}"
-    return {
-        "Name": f"{stack(job)}_probe",
-        "Labels": labels,
-        "Mode": {"Global": {}},
-        "EndpointSpec": {"Mode": "dnsrr"},
-        "TaskTemplate": {
-            "ContainerSpec": {
-                "Image": image,
-                "Command": ["python", "-c", _PROGRAM, *targets],
-                "Labels": labels,
-                "Init": True,
-                "StopGracePeriod": _SECOND,
-                "Healthcheck": {"Test": ["NONE"]},
-            },
-            "Networks": [{"Target": network["Id"]}] if network else [],
-            "RestartPolicy": {"Condition": "none"},
-        },
-    }
-
-
-async def _finding(swarm: SwarmClient, task: Record | None, node: str, targets: tuple[str, ...],
+async def _finding(swarm: SwarmClient, task: SwarmTask | None, node: str, targets: tuple[str, ...],
                    nodes: Mapping[str, str]) -> Finding:  # fmt: skip
     if task is None:
         return Finding(node, f"Docker has made no task for it within {_DEADLINE:g} s", {})
@@ -120,10 +108,10 @@ async def _finding(swarm: SwarmClient, task: Record | None, node: str, targets: 
     if state.exitcode == 0:
         return Finding(node, "", {})
     code = state.exitcode or 0
-    if not _TOLD < code < _TOLD + 2 ** len(targets):
+    if not _UNREACHABLE < code < _UNREACHABLE + 2 ** len(targets):
         late = "" if is_over(task) else f" ({_DEADLINE:g} s)"
         return Finding(node, f"{state.reason or 'its container has not ended'}{late}", {})
     lines = [line.text for line in await swarm.container_lines(task["ID"])]
     whys = {target: line.partition(f"{target}: ")[2] for line in lines for target in targets if line.startswith(target)}
-    missed = [target for bit, target in enumerate(targets) if (code - _TOLD) >> bit & 1]
+    missed = [target for bit, target in enumerate(targets) if (code - _UNREACHABLE) >> bit & 1]
     return Finding(node, "", {target: whys.get(target, "no answer") for target in missed})

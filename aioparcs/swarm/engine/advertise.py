@@ -9,8 +9,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aioparcs.errors import SettingError
-from aioparcs.swarm.docker.client import Record
 from aioparcs.swarm.docker.endpoint import DockerEndpoint
+from aioparcs.swarm.docker.records import SwarmNetwork, SwarmTask
+from aioparcs.transport import source_address
 
 __all__ = ["AdvertisedAddress", "find_advertised_address", "free_addresses", "original_leader", "subnets"]
 
@@ -32,7 +33,9 @@ class AdvertisedAddress(NamedTuple):
     overlay: bool
 
 
-def find_advertised_address(leader: DockerEndpoint, network: Record | None, node_address: str) -> AdvertisedAddress:
+def find_advertised_address(
+    leader: DockerEndpoint, network: SwarmNetwork | None, node_address: str
+) -> AdvertisedAddress:
     """
     Return the address at which workers can reach this process.
 
@@ -56,7 +59,8 @@ def find_advertised_address(leader: DockerEndpoint, network: Record | None, node
     url = urlsplit(leader.url)
     if url.scheme in ("unix", "npipe") or url.hostname is None:
         return AdvertisedAddress(node_address, 0, False)  # the leader is this host
-    own = _source(url.hostname)
+    # IPv4, as overlay networks are: a leader may have an IPv6 address that nodes know nothing of.
+    own = source_address(url.hostname, socket.AF_INET)
     if not own:
         raise SettingError(
             f"can't tell from which address this host talks to {url.hostname}: "
@@ -80,12 +84,12 @@ def original_leader(leader: DockerEndpoint, node_address: str) -> str:
     return f"tcp://{node_address}:{_ORIGINAL_PORT}" if scheme in ("unix", "npipe", "ssh") else leader.url
 
 
-def subnets(network: Record) -> list[str]:
+def subnets(network: SwarmNetwork) -> list[str]:
     """Return a network's subnets."""
     return [config["Subnet"] for config in (network.get("IPAM") or {}).get("Config") or () if config.get("Subnet")]
 
 
-def free_addresses(network: Record, tasks: list[Record], nodes: int) -> int:
+def free_addresses(network: SwarmNetwork, tasks: list[SwarmTask], nodes: int) -> int:
     """
     Return the number of a network's addresses that are left for workers.
 
@@ -101,7 +105,7 @@ def free_addresses(network: Record, tasks: list[Record], nodes: int) -> int:
     return max(0, room - used - nodes)
 
 
-def _named(named: str, network: Record | None) -> AdvertisedAddress:
+def _named(named: str, network: SwarmNetwork | None) -> AdvertisedAddress:
     host, port = None, 0
     try:
         url = urlsplit(f"//{named}")
@@ -113,29 +117,17 @@ def _named(named: str, network: Record | None) -> AdvertisedAddress:
     return AdvertisedAddress(host, port, _is_inside(host, network))
 
 
-def _inside(network: Record | None) -> str:
+def _inside(network: SwarmNetwork | None) -> str:
     """Return this process's address on a network, "" if it isn't on it."""
     for subnet in subnets(network) if network else ():
-        own = _source(str(ip_network(subnet)[1]))
+        own = source_address(str(ip_network(subnet)[1]), socket.AF_INET)
         if own and _is_inside(own, network):
             return own
     return ""
 
 
-def _is_inside(host: str, network: Record | None) -> bool:
+def _is_inside(host: str, network: SwarmNetwork | None) -> bool:
     try:
         return any(ip_address(host) in ip_network(subnet) for subnet in (subnets(network) if network else ()))
     except ValueError:  # a host's name
         return False
-
-
-def _source(host: str) -> str:
-    """Return this host's address on the route to another host, "" if there is none; nothing is sent."""
-    try:
-        # IPv4, as overlay networks are: a leader may have an IPv6 address that nodes know nothing of.
-        family, kind, _, _, address = socket.getaddrinfo(host, 9, family=socket.AF_INET, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as sock:
-            sock.connect(address)
-            return str(sock.getsockname()[0])
-    except OSError:
-        return ""

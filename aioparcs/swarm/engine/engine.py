@@ -9,12 +9,14 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from aioparcs import deadlines
-from aioparcs.address import Address
+from aioparcs.address import ORIGINAL_PORT, Address
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import ClusterError, StartError
-from aioparcs.swarm.docker.client import Record, SwarmClient, open_swarm, wait_until
+from aioparcs.swarm.docker.client import SwarmClient, open_swarm, wait_until
 from aioparcs.swarm.docker.credentials import pull_auth_header
-from aioparcs.swarm.docker.labels import ROLE, RUNNER, job_labels, runner_identity, stack
+from aioparcs.swarm.docker.labels import ROLE, RUNNER, Role, job_labels, runner_identity, stack
+from aioparcs.swarm.docker.records import ServiceSpec, SwarmNetwork
+from aioparcs.swarm.docker.service import LOG_DRIVER, READABLE
 from aioparcs.swarm.engine.advertise import AdvertisedAddress, find_advertised_address, original_leader, subnets
 from aioparcs.swarm.engine.images import Images
 from aioparcs.swarm.engine.monitor import TaskMonitor
@@ -25,20 +27,11 @@ from aioparcs.swarm.engine.placement import (
     network_name,
     workers_per_container,
 )
-from aioparcs.swarm.engine.service_spec import (
-    LOG_DRIVER,
-    READABLE,
-    ServiceContext,
-    check_options,
-    service_name,
-    service_spec,
-)
+from aioparcs.swarm.engine.service_spec import ServiceContext, check_options, service_name, service_spec
 from aioparcs.swarm.jobs.jobs import has_no_containers
 from aioparcs.transport import Listener, listen
 
 __all__ = ["SwarmEngine"]
-
-_V1_PORT = 4444
 
 
 class SwarmEngine:
@@ -66,7 +59,7 @@ class SwarmEngine:
         self._job: Job
         self._reach: AdvertisedAddress
         self._node_address = ""  # the leader's, as other nodes know it
-        self._network: Record | None = None
+        self._network: SwarmNetwork | None = None
         self._secret: tuple[str, str] | None = None
         self._launchers = 0
         self._services: dict[int, str] = {}  # the ID of each group's service, by the group's first launcher
@@ -84,7 +77,7 @@ class SwarmEngine:
         """
         self._swarm = await self._resources.enter_async_context(open_swarm(self._leader, check=False))
         info = await self._swarm.check_manager()
-        self._network = await self._swarm.network(network_name())
+        self._network = await self._swarm.networks.find(network_name())
         self._node_address = info["Swarm"]["NodeAddr"]
         self._reach = find_advertised_address(self._swarm.leader, self._network, self._node_address)
         listener = await listen(Address("tcp", "0.0.0.0", self._reach.port), on_connect, tls=tls)
@@ -119,9 +112,9 @@ class SwarmEngine:
             containers = -(-count // spec.per_container)
             slot, self._launchers = self._launchers, self._launchers + containers
             image = await self._images.find(spec.module, spec.folder)
-            around = await self._surroundings(spec, image, slot, range(first, first + count))
+            context = await self._context(spec, image, slot, range(first, first + count))
             headers = await asyncio.to_thread(pull_auth_header, image)
-            service = await self._create(service_spec(spec, containers, around), headers)
+            service = await self._create(service_spec(spec, containers, context), headers)
         except ClusterError as error:
             raise StartError(spec.module, str(error)) from error
         group = WorkerGroup(spec, first, count, tuple(_placements(spec, slot, first, count)))
@@ -146,7 +139,7 @@ class SwarmEngine:
         task = await self._watch.wait_task(launcher)
         for attachment in task.get("NetworksAttachments") or ():
             if self._network and attachment["Network"]["ID"] == self._network["Id"]:
-                return Address("tcp", attachment["Addresses"][0].partition("/")[0], _V1_PORT)
+                return Address("tcp", attachment["Addresses"][0].partition("/")[0], ORIGINAL_PORT)
         raise StartError("service", str(task["Status"].get("Err") or "it has no address in the overlay network"))
 
     def look(self) -> None:
@@ -203,7 +196,7 @@ class SwarmEngine:
                 if isinstance(failure, BaseException):
                     raise failure
             is_over = await wait_until(self._is_empty, deadlines.CONTAINERS_STOP)
-            await wait_until(lambda: has_no_containers(self._swarm, job, "worker"), deadlines.CONTAINERS_REMOVED)
+            await wait_until(lambda: has_no_containers(self._swarm, job, Role.WORKER), deadlines.CONTAINERS_REMOVED)
         except ClusterError as error:
             self._job.observer.warning("swarm", f"{error}; aioparcs rm {job}")
             return
@@ -212,9 +205,9 @@ class SwarmEngine:
 
     async def _is_empty(self) -> bool:
         tasks = await self._swarm.reachable_tasks(self._job.id)
-        return not any(task["Spec"]["ContainerSpec"]["Labels"].get(ROLE) == "worker" for task in tasks)
+        return not any(task["Spec"]["ContainerSpec"]["Labels"].get(ROLE) == Role.WORKER for task in tasks)
 
-    async def _surroundings(self, spec: WorkerSpec, image: str, slot: int, workers: range) -> ServiceContext:
+    async def _context(self, spec: WorkerSpec, image: str, slot: int, workers: range) -> ServiceContext:
         original = spec.wire == "v1"
         overlay = original or (self._reach.overlay if self._overlay is None else self._overlay)
         if original and not self._reach.overlay:
@@ -240,7 +233,7 @@ class SwarmEngine:
             await find_gpu_kind(self._swarm, spec) if spec.gpus else "",
         )
 
-    async def _create(self, spec: dict[str, Any], headers: dict[str, str]) -> str:
+    async def _create(self, spec: ServiceSpec, headers: dict[str, str]) -> str:
         """Create a service, and record its name first, so that `aclose` removes it even if this is cancelled."""
 
         async def create() -> str:

@@ -68,9 +68,9 @@ class Images:
             return image
         try:
             # Without it every node would resolve the tag by itself, and perhaps get another image.
-            digest = await self._swarm.digest(image, await asyncio.to_thread(pull_auth_header, image))
+            digest = await self._swarm.images.digest(image, await asyncio.to_thread(pull_auth_header, image))
         except ClusterError:
-            if await self._swarm.has_image(image):
+            if await self._swarm.images.is_there(image):
                 return image
             raise
         return f"{_without_tag(image)}@{digest}"

@@ -9,7 +9,8 @@ from time import monotonic
 
 from aioparcs.engine import LauncherState, Observer, WorkerGroup
 from aioparcs.errors import ClusterError
-from aioparcs.swarm.docker.client import Record, SwarmClient
+from aioparcs.swarm.docker.client import SwarmClient
+from aioparcs.swarm.docker.records import SwarmTask
 from aioparcs.swarm.docker.task_state import drained_nodes, is_over, launcher_state, newest, node_names
 
 __all__ = ["FIRST_PAUSE", "TaskMonitor", "next_delay"]
@@ -53,11 +54,11 @@ class TaskMonitor:
         """Poll at once, and often for a while."""
         self._wakeup.set()
 
-    def task(self, launcher: int) -> Record | None:
+    def task(self, launcher: int) -> SwarmTask | None:
         """Return the newest task of a launcher, as it was last seen."""
         return next((group.seen[launcher] for group in self._groups.values() if launcher in group.seen), None)
 
-    async def wait_task(self, launcher: int) -> Record:
+    async def wait_task(self, launcher: int) -> SwarmTask:
         """Wait until a launcher's task runs, or is over."""
         group = next(group for group in self._groups.values() if launcher in group.launchers)
         while True:
@@ -122,7 +123,7 @@ class _Group:
     def __init__(self, group: WorkerGroup) -> None:
         self.launchers = [placement.launcher for placement in group.placements]
         self.news: asyncio.Queue[LauncherState] = asyncio.Queue()
-        self.seen: dict[int, Record] = {}
+        self.seen: dict[int, SwarmTask] = {}
         self._told: dict[int, LauncherState] = {}
         self._since = monotonic()
         self._changed = asyncio.Event()
@@ -137,7 +138,7 @@ class _Group:
         self._changed.clear()
         await self._changed.wait()
 
-    def update(self, tasks: list[Record], nodes: dict[str, str], drained: frozenset[str]) -> None:
+    def update(self, tasks: list[SwarmTask], nodes: dict[str, str], drained: frozenset[str]) -> None:
         """Compare the tasks with those of the last poll, and queue new states of launchers."""
         found = newest(tasks)
         for slot, launcher in enumerate(self.launchers, 1):

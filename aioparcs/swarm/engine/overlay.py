@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aioparcs.errors import ClusterError, SettingError
-from aioparcs.swarm.docker.client import Record, SwarmClient, wait_until
+from aioparcs.swarm.docker.client import SwarmClient, wait_until
+from aioparcs.swarm.docker.records import SwarmNetwork
 from aioparcs.swarm.engine.advertise import subnets
 from aioparcs.swarm.engine.placement import network_name
 
@@ -55,12 +56,12 @@ async def provide_overlay(swarm: SwarmClient, wanted: str | None) -> Overlay:
     """
     name, nodes = network_name(), len(await swarm.nodes())
     subnet = _parse(wanted) if wanted else None
-    network = await swarm.network(name)
+    network = await swarm.networks.find(name)
     made = network is None
     if network is None:
         subnet = _free(subnet, await _taken(swarm)) if subnet else choose_subnet(await _taken(swarm))
         config = {"Config": [{"Subnet": str(subnet)}]}
-        await swarm.create_network({"Name": name, "Driver": "overlay", "Attachable": True, "IPAM": config})
+        await swarm.networks.create({"Name": name, "Driver": "overlay", "Attachable": True, "IPAM": config})
         network = await _wait_whole(swarm, name)
     reason = unfit(network, 0 if made or subnet else ROOM + nodes, subnet)
     if reason:
@@ -69,13 +70,13 @@ async def provide_overlay(swarm: SwarmClient, wanted: str | None) -> Overlay:
     return Overlay(name, ", ".join(subnets(network)), _addresses(network) - nodes, made)
 
 
-async def _wait_whole(swarm: SwarmClient, name: str) -> Record:
+async def _wait_whole(swarm: SwarmClient, name: str) -> SwarmNetwork:
     """Wait for a network that was just made: Docker lists it before it has given it a driver and addresses."""
-    network: Record | None = None
+    network: SwarmNetwork | None = None
 
     async def is_whole() -> bool:
         nonlocal network
-        network = await swarm.network(name)
+        network = await swarm.networks.find(name)
         return bool(network and network["Driver"] and subnets(network))
 
     if not await wait_until(is_whole, _MAKING) or network is None:
@@ -84,7 +85,7 @@ async def _wait_whole(swarm: SwarmClient, name: str) -> Record:
     return network
 
 
-def unfit(network: Record, room: int = 0, subnet: IPv4Network | None = None) -> str:
+def unfit(network: SwarmNetwork, room: int = 0, subnet: IPv4Network | None = None) -> str:
     """
     Return why a network is not fit for jobs, "" if it is.
 
@@ -132,13 +133,13 @@ def _parse(text: str) -> IPv4Network:
         raise SettingError(f"--subnet {text!r} is not a subnet such as {_POOL[0]}/{_PREFIX}: {error}") from None
 
 
-def _addresses(network: Record) -> int:
+def _addresses(network: SwarmNetwork) -> int:
     return sum(ip_network(subnet).num_addresses - _RESERVED for subnet in subnets(network))
 
 
 async def _taken(swarm: SwarmClient) -> list[IPv4Network]:
     """Return what is in use: networks that the leader knows, addresses of the nodes, routes of this host."""
-    names = [subnet for network in await swarm.networks() for subnet in subnets(network)]
+    names = [subnet for network in await swarm.networks.list() for subnet in subnets(network)]
     names += [node["Status"]["Addr"] for node in await swarm.nodes() if node["Status"].get("Addr")]
     known = [network for network in map(ip_network, names) if isinstance(network, IPv4Network)]
     return known + _routes()

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 from aioparcs.engine import WorkerSpec
 from aioparcs.errors import StartError
-from aioparcs.swarm.docker.client import Record, SwarmClient
+from aioparcs.swarm.docker.client import SwarmClient
+from aioparcs.swarm.docker.records import SwarmNetwork, SwarmNode
+from aioparcs.swarm.docker.task_state import takes_tasks
 from aioparcs.swarm.engine.advertise import free_addresses
 from aioparcs.swarm.engine.service_spec import LAUNCHER_MEMORY
 
@@ -20,7 +22,7 @@ def network_name() -> str:
 
 
 async def find_networks(
-    swarm: SwarmClient, spec: WorkerSpec, overlay: Record | None, *, wanted: bool
+    swarm: SwarmClient, spec: WorkerSpec, overlay: SwarmNetwork | None, *, wanted: bool
 ) -> tuple[str, ...]:
     """
     Return the IDs of the networks that a service is on: a name may be ambiguous, an ID is not.
@@ -37,7 +39,7 @@ async def find_networks(
     found = [overlay["Id"]] if overlay else []
     names = [network_name()] if wanted and not overlay else []
     for name in [*names, *spec.swarm.get("networks", ())]:
-        network = await swarm.network(name)
+        network = await swarm.networks.find(name)
         if network is None:
             make = f"docker network create -d overlay --attachable {name}"
             advice = "aioparcs cluster init" if name == network_name() else make
@@ -46,13 +48,13 @@ async def find_networks(
     return tuple(dict.fromkeys(found))
 
 
-def workers_per_container(spec: WorkerSpec, count: int, nodes: Iterable[Record]) -> WorkerSpec:
+def workers_per_container(spec: WorkerSpec, count: int, nodes: Iterable[SwarmNode]) -> WorkerSpec:
     """
     Return the specification with a number of workers per container: one container for each node that is ready.
 
     Limits may ask for more containers: the smallest node must have room for one of them. GPUs are not shared.
     """
-    resources = [node["Description"]["Resources"] for node in nodes if _is_ready(node)]
+    resources = [node["Description"]["Resources"] for node in nodes if takes_tasks(node)]
     sizes = [-(-count // max(len(resources), 1))]
     if spec.cpus is not None:
         sizes += [int(one["NanoCPUs"] / 1e9 / spec.cpus) for one in resources]
@@ -61,11 +63,7 @@ def workers_per_container(spec: WorkerSpec, count: int, nodes: Iterable[Record])
     return spec._replace(per_container=1 if spec.gpus else max(min(sizes), 1))
 
 
-def _is_ready(node: Record) -> bool:
-    return bool(node["Status"]["State"] == "ready" and node["Spec"]["Availability"] == "active")
-
-
-async def check_free_addresses(swarm: SwarmClient, spec: WorkerSpec, network: Record, containers: int) -> None:
+async def check_free_addresses(swarm: SwarmClient, spec: WorkerSpec, network: SwarmNetwork, containers: int) -> None:
     """
     Check that a network has enough free addresses: without, Docker would accept the service, and never start it.
 

@@ -1,9 +1,4 @@
-"""
-The specification of a Swarm service: pure functions from that of workers to Docker's own.
-
-The form is that of `POST /services/create` in Docker's Engine API. Networks stand in the task's template: Docker 29
-ignores them elsewhere.
-"""
+"""The specification of a Swarm service of workers: pure functions from that of workers to Docker's own."""
 
 from __future__ import annotations
 
@@ -16,29 +11,24 @@ from docker.types import Mount
 from aioparcs import deadlines
 from aioparcs.engine import Job, WorkerSpec
 from aioparcs.errors import SettingError
-from aioparcs.swarm.docker.labels import DEADLINE, MODULE, PARENT, ROLE, RUNNER, WORKERS, job_labels, stack
+from aioparcs.swarm.docker.labels import PARENT, WORKERS, Role, service_labels, stack
+from aioparcs.swarm.docker.records import Record, ServiceSpec
+from aioparcs.swarm.docker.service import LOG_DRIVER, build_container, build_service, escape_template, mount_secret
 
 __all__ = [
     "LAUNCHER_MEMORY",
-    "LOG_DRIVER",
-    "READABLE",
     "TOKEN_PATH",
     "ServiceContext",
     "check_options",
-    "escape_template",
     "service_name",
     "service_spec",
 ]
 
 TOKEN_PATH = "/run/secrets/parcs_token"
 
-_SECOND = 10**9
+_NANO_CPUS = 10**9  # of one CPU
 # Bytes that a container may have besides its workers' memory: the launcher, its control side, what they load.
 LAUNCHER_MEMORY = 64 << 20
-# How containers log, whatever their nodes do by default: so that it can be read back, and is bounded.
-LOG_DRIVER = {"Name": "json-file", "Options": {"max-size": "64m", "max-file": "4"}}
-# The drivers that Docker itself can read back from.
-READABLE = ("json-file", "local", "journald")
 _LONGEST_NAME = 63
 _OPTIONS = {"constraints", "preferences", "mounts", "networks", "labels", "log_driver"}
 
@@ -97,11 +87,6 @@ def check_options(spec: WorkerSpec) -> None:
     _mounts(spec)
 
 
-def escape_template(value: str) -> str:
-    """Return a variable's value, escaped: Docker expands Go's templates in it."""
-    return value.replace("{{", '{{"{{"}}')
-
-
 def service_name(job: str, module: str, first: int) -> str:
     """Return a service's name: ``parcs-JOB_MODULE-FIRST``, with only the characters that Docker allows."""
     tail = f"-{first}"
@@ -109,75 +94,59 @@ def service_name(job: str, module: str, first: int) -> str:
     return f"{stack(job)}_{name}"[: _LONGEST_NAME - len(tail)].rstrip("-_") + tail
 
 
-def service_spec(spec: WorkerSpec, containers: int, around: ServiceContext) -> dict[str, Any]:
-    """
-    Return Docker's specification of a service with ``containers`` replicas.
+def service_spec(spec: WorkerSpec, containers: int, context: ServiceContext) -> ServiceSpec:
+    """Return Docker's specification of a service with ``containers`` replicas."""
+    container = build_container(
+        context.image,
+        stop_grace=deadlines.CONTAINER_STOP,
+        init=context.secret is None,  # ours is a process 1 that reaps its children and heeds signals
+        env=_environment(spec, context),
+        mounts=_mounts(spec),
+        # Readable for all inside: the image decides which user its program is.
+        secret=mount_secret(context.secret, TOKEN_PATH.rpartition("/")[2], 0o444) if context.secret else None,
+    )
+    return build_service(
+        service_name(context.job.id, spec.module, context.first),
+        _labels(spec, context),
+        container,
+        context.networks,
+        replicas=containers,
+        placement=_placement(spec),
+        resources=_resources(spec, context.gpu_kind),
+        log_driver=dict(spec.swarm.get("log_driver", LOG_DRIVER)),
+    )
 
-    Each is started once and never again: whether work is done twice is the runner's business. There is no virtual
-    IP (`dnsrr`): it would take an address of the network, and nothing connects to workers by name.
-    """
-    labels = {**job_labels(around.job.id), ROLE: "worker", MODULE: spec.module, DEADLINE: f"{around.deadline:.0f}"}
-    labels |= {WORKERS: f"{around.workers.start},{len(around.workers)},{spec.per_container}"}
+
+def _labels(spec: WorkerSpec, context: ServiceContext) -> dict[str, str]:
+    labels = service_labels(context.job.id, Role.WORKER, spec.module, context.deadline, context.runner)
+    labels[WORKERS] = f"{context.workers.start},{len(context.workers)},{spec.per_container}"
     if spec.parent >= 0:
         labels[PARENT] = str(spec.parent)
-    labels = {**spec.swarm.get("labels", {}), **labels, RUNNER: around.runner}
-    template: dict[str, Any] = {
-        "ContainerSpec": _container(spec, around, labels),
-        "Networks": [{"Target": network} for network in around.networks],
-        "RestartPolicy": {"Condition": "none"},
-        "Placement": _placement(spec),
-        "Resources": _resources(spec, around.gpu_kind),
-        "LogDriver": dict(spec.swarm.get("log_driver", LOG_DRIVER)),
-    }
-    return {
-        "Name": service_name(around.job.id, spec.module, around.first),
-        "Labels": labels,
-        "Mode": {"Replicated": {"Replicas": containers}},
-        "EndpointSpec": {"Mode": "dnsrr"},
-        "TaskTemplate": template,
-    }
+    return {**spec.swarm.get("labels", {}), **labels}
 
 
-def _container(spec: WorkerSpec, around: ServiceContext, labels: Mapping[str, str]) -> dict[str, Any]:
-    container: dict[str, Any] = {
-        "Image": around.image,
-        "Env": [f"{name}={value}" for name, value in _environment(spec, around).items()],
-        "Labels": dict(labels),
-        "Init": around.secret is None,  # ours is a process 1 that reaps its children and heeds signals
-        "StopGracePeriod": deadlines.CONTAINER_STOP * _SECOND,
-        "Healthcheck": {"Test": ["NONE"]},
-        "Mounts": _mounts(spec),
-    }
-    if around.secret:
-        secret, name = around.secret
-        # Readable for all inside: the image decides which user its program is.
-        file = {"Name": TOKEN_PATH.rpartition("/")[2], "UID": "0", "GID": "0", "Mode": 0o444}
-        container["Secrets"] = [{"SecretID": secret, "SecretName": name, "File": file}]
-    return container
-
-
-def _environment(spec: WorkerSpec, around: ServiceContext) -> dict[str, str]:
-    job = around.job
+def _environment(spec: WorkerSpec, context: ServiceContext) -> dict[str, str]:
+    job = context.job
     variables = {name: escape_template(value) for name, value in spec.env.items()}
-    if around.secret is None:
-        return {"LEADER_URL": around.leader, **variables}
+    if context.secret is None:
+        return {"LEADER_URL": context.leader, **variables}
     return {
         **variables,
         **job.settings.to_env(),
         "PARCS_RUNNER": str(job.address),
         "PARCS_JOB": job.id,
-        "PARCS_FIRST_SLOT": str(around.first - 1),  # Docker counts from 1
+        "PARCS_FIRST_SLOT": str(context.first - 1),  # Docker counts from 1
         "PARCS_SLOT": "{{.Task.Slot}}",
         "PARCS_TOKEN_FILE": TOKEN_PATH,
-        "PARCS_PEERS": around.peers,
+        "PARCS_PEERS": context.peers,
     }
 
 
-def _resources(spec: WorkerSpec, gpu_kind: str) -> dict[str, Any]:
+def _resources(spec: WorkerSpec, gpu_kind: str) -> Record:
     """Return a container's limits, the sum of its workers', and equal reservations: nodes are not overbooked."""
     limits: dict[str, int] = {}
     if spec.cpus is not None:
-        limits["NanoCPUs"] = round(spec.cpus * spec.per_container * _SECOND)
+        limits["NanoCPUs"] = round(spec.cpus * spec.per_container * _NANO_CPUS)
     if spec.memory is not None:
         limits["MemoryBytes"] = spec.memory * spec.per_container + LAUNCHER_MEMORY
     reservations: dict[str, Any] = dict(limits)
@@ -187,16 +156,16 @@ def _resources(spec: WorkerSpec, gpu_kind: str) -> dict[str, Any]:
     return {"Limits": limits, "Reservations": reservations}
 
 
-def _placement(spec: WorkerSpec) -> dict[str, Any]:
+def _placement(spec: WorkerSpec) -> Record:
     return {
         "Constraints": list(spec.swarm.get("constraints", ())),
         "Preferences": [{"Spread": {"SpreadDescriptor": label}} for label in spec.swarm.get("preferences", ())],
     }
 
 
-def _mounts(spec: WorkerSpec) -> list[dict[str, Any]]:
+def _mounts(spec: WorkerSpec) -> list[Record]:
     """Return the mounts, given as Docker's own mappings, or as texts such as ``/data:/data:ro``."""
-    mounts = []
+    mounts: list[Record] = []
     for mount in spec.swarm.get("mounts", ()):
         try:
             mounts.append(dict(mount) if isinstance(mount, Mapping) else dict(Mount.parse_mount_string(mount)))

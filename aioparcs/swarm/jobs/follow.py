@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator
 from time import monotonic
 
 from aioparcs.errors import ClusterError
-from aioparcs.swarm.docker.client import Record, SwarmClient
+from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.logs import LogLine
+from aioparcs.swarm.docker.records import SwarmTask
 from aioparcs.swarm.docker.task_state import is_over, newest
 
 __all__ = ["container_lines"]
@@ -64,7 +65,7 @@ class _Container:
         self._job = job
         self._service = service
         self._slot = slot
-        self._task: Record | None = None
+        self._task: SwarmTask | None = None
 
     async def is_over(self) -> bool:
         """Return whether it has ended, or was removed, from its task as it is now."""

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from aioparcs import deadlines
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.docker.client import SwarmClient, wait_until
-from aioparcs.swarm.docker.labels import JOB, ROLE, stack
+from aioparcs.swarm.docker.labels import JOB, ROLE, Role, stack
+from aioparcs.swarm.docker.records import SwarmSecret, SwarmService, SwarmTask
 from aioparcs.swarm.docker.task_state import node_names
 from aioparcs.swarm.jobs.orphans import is_alive, leftover
-from aioparcs.swarm.jobs.view import Record, SwarmJob, job_of, labels_of, view
+from aioparcs.swarm.jobs.view import SwarmJob, job_of, labels_of, view
 
 __all__ = ["find_jobs", "has_no_containers", "remove_job", "sweep", "wait_idle"]
 
@@ -29,7 +30,8 @@ async def find_jobs(swarm: SwarmClient) -> list[SwarmJob]:
         swarm.services(), swarm.tasks(), swarm.secrets(), swarm.nodes()
     )
     names = node_names(nodes)
-    jobs = {labels_of(record)[JOB] for record in (*services, *secrets)} | set(map(job_of, tasks)) - {""}
+    records: list[SwarmService | SwarmSecret] = [*services, *secrets]
+    jobs = {labels_of(record)[JOB] for record in records} | set(map(job_of, tasks)) - {""}
     of = {service["ID"]: labels_of(service)[JOB] for service in services}
     found = [
         view(
@@ -55,7 +57,7 @@ async def remove_job(swarm: SwarmClient, job: str) -> list[str]:
         ClusterError: the leader can't be asked, or containers have not ended after a minute.
     """
     services, secrets = await swarm.services(job), await swarm.secrets(job)
-    runners = [service for service in services if labels_of(service).get(ROLE) == "runner"]
+    runners = [service for service in services if labels_of(service).get(ROLE) == Role.RUNNER]
     await _remove_services(swarm, runners)
 
     async def runner_is_gone() -> bool:
@@ -88,7 +90,7 @@ async def wait_idle(swarm: SwarmClient, job: str) -> None:
     Raises:
         ClusterError: some have not ended after a minute.
     """
-    left: list[Record] = []
+    left: list[SwarmTask] = []
 
     async def is_idle() -> bool:
         nonlocal left
@@ -101,7 +103,7 @@ async def wait_idle(swarm: SwarmClient, job: str) -> None:
         raise ClusterError(swarm.leader.shown, reason, f"see docker stack ps {stack(job)}")
 
 
-async def has_no_containers(swarm: SwarmClient, job: str, role: str | None = None) -> bool:
+async def has_no_containers(swarm: SwarmClient, job: str, role: Role | None = None) -> bool:
     """
     Return whether the leader itself has no container of a job, or of one role of it, not even an ended one.
 
@@ -130,9 +132,9 @@ async def sweep(swarm: SwarmClient) -> list[str]:
     return swept
 
 
-async def _remove_services(swarm: SwarmClient, services: Iterable[Record]) -> None:
+async def _remove_services(swarm: SwarmClient, services: Iterable[SwarmService]) -> None:
     await asyncio.gather(*(swarm.remove_service(service["ID"]) for service in services))
 
 
-async def _remove_secrets(swarm: SwarmClient, secrets: Iterable[Record]) -> None:
+async def _remove_secrets(swarm: SwarmClient, secrets: Iterable[SwarmSecret]) -> None:
     await asyncio.gather(*(swarm.remove_secret(secret["ID"]) for secret in secrets))

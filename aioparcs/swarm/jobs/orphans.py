@@ -12,8 +12,9 @@ import os
 from typing import NamedTuple
 
 from aioparcs.swarm.docker.labels import DEADLINE, runner_identity
+from aioparcs.swarm.docker.records import SwarmSecret, SwarmService
 from aioparcs.swarm.docker.task_state import is_over
-from aioparcs.swarm.jobs.view import Record, SwarmJob, created, labels_of
+from aioparcs.swarm.jobs.view import SwarmJob, created, labels_of
 
 __all__ = ["Leftover", "is_alive", "leftover"]
 
@@ -31,8 +32,8 @@ class Leftover(NamedTuple):
         secrets: secrets.
     """
 
-    services: tuple[Record, ...] = ()
-    secrets: tuple[Record, ...] = ()
+    services: tuple[SwarmService, ...] = ()
+    secrets: tuple[SwarmSecret, ...] = ()
 
 
 def leftover(job: SwarmJob, alive: bool | None, now: float) -> Leftover:
@@ -86,7 +87,7 @@ def _is_same(pid: int, started: str) -> bool | None:
     return fields[19].decode() == started and fields[0] not in (b"Z", b"X")
 
 
-def _deadline(service: Record) -> float:
+def _deadline(service: SwarmService) -> float:
     try:
         return float(labels_of(service)[DEADLINE])
     except (KeyError, ValueError):

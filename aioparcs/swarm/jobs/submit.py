@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aioparcs import deadlines
 from aioparcs.errors import ClusterError
-from aioparcs.swarm.docker.client import Record, SwarmClient, wait_until
+from aioparcs.swarm.docker.client import SwarmClient, wait_until
 from aioparcs.swarm.docker.credentials import configuration, pull_auth_header
-from aioparcs.swarm.docker.labels import DEADLINE, MODULE, ROLE, job_labels, stack
+from aioparcs.swarm.docker.labels import Role, job_labels, service_labels, stack
 from aioparcs.swarm.docker.logs import LogLine
+from aioparcs.swarm.docker.records import ServiceSpec, SwarmTask
+from aioparcs.swarm.docker.service import build_container, build_service, escape_template, mount_secret
 from aioparcs.swarm.docker.task_state import launcher_state, newest
 from aioparcs.swarm.engine.placement import network_name
-from aioparcs.swarm.engine.service_spec import LOG_DRIVER, escape_template
 from aioparcs.swarm.jobs.follow import container_lines
 
 __all__ = ["RunnerService", "Submission"]
@@ -25,7 +26,6 @@ _SOCKET = "/var/run/docker.sock"
 # Where the runner finds the registries' credentials, for the private images of its workers.
 _CONFIGURATION = "/run/secrets/docker"
 _UNUSUAL = 3.0  # seconds after which users want to know why it has not begun
-_SECOND = 10**9
 
 
 class Submission(NamedTuple):
@@ -50,7 +50,7 @@ class Submission(NamedTuple):
     deadline: float
     images: tuple[str, ...] = ()
 
-    def spec(self, network: str, socket: str, registries: tuple[str, str] | None = None) -> dict[str, Any]:
+    def spec(self, network: str, socket: str, registries: tuple[str, str] | None = None) -> ServiceSpec:
         """
         Return Docker's specification of the service.
 
@@ -61,7 +61,6 @@ class Submission(NamedTuple):
             socket: the path of Docker's socket on the manager.
             registries: the ID and the name of the secret with the credentials of registries, None without any.
         """
-        labels = {**job_labels(self.job), ROLE: "runner", MODULE: self.module, DEADLINE: f"{self.deadline:.0f}"}
         variables = {
             **({"DOCKER_CONFIG": _CONFIGURATION} if registries else {}),
             **self.variables,
@@ -69,35 +68,24 @@ class Submission(NamedTuple):
             "PARCS_ENGINE": "swarm",
             "LEADER_URL": f"unix://{_SOCKET}",
         }
-        container: dict[str, Any] = {
-            "Image": self.image,
-            "Env": [f"{name}={escape_template(value)}" for name, value in variables.items()],
-            "Labels": labels,
-            "Init": True,  # a runner is no process 1: it may start programs of its own
-            "User": "0",
-            "StopGracePeriod": deadlines.RUNNER_STOP * _SECOND,
-            "Healthcheck": {"Test": ["NONE"]},
-            "Mounts": [{"Type": "bind", "Source": socket, "Target": _SOCKET}],
-        }
-        if registries:
-            secret, name = registries
-            file = {"Name": f"{_CONFIGURATION}/config.json", "UID": "0", "GID": "0", "Mode": 0o400}
-            container["Secrets"] = [{"SecretID": secret, "SecretName": name, "File": file}]
-        if self.arguments:
-            container["Command"] = list(self.arguments)
-        return {
-            "Name": f"{stack(self.job)}_runner",
-            "Labels": labels,
-            "Mode": {"Replicated": {"Replicas": 1}},
-            "EndpointSpec": {"Mode": "dnsrr"},
-            "TaskTemplate": {
-                "ContainerSpec": container,
-                "Networks": [{"Target": network}],
-                "RestartPolicy": {"Condition": "none"},
-                "Placement": {"Constraints": ["node.role==manager"]},
-                "LogDriver": LOG_DRIVER,
-            },
-        }
+        container = build_container(
+            self.image,
+            stop_grace=deadlines.RUNNER_STOP,
+            init=True,  # a runner is no process 1: it may start programs of its own
+            command=self.arguments,
+            user="0",
+            env={name: escape_template(value) for name, value in variables.items()},
+            mounts=[{"Type": "bind", "Source": socket, "Target": _SOCKET}],
+            secret=mount_secret(registries, f"{_CONFIGURATION}/config.json", 0o400) if registries else None,
+        )
+        return build_service(
+            f"{stack(self.job)}_runner",
+            service_labels(self.job, Role.RUNNER, self.module, self.deadline),
+            container,
+            [network],
+            replicas=1,
+            placement={"Constraints": ["node.role==manager"]},
+        )
 
 
 class RunnerService:
@@ -114,7 +102,7 @@ class RunnerService:
         self._swarm = swarm
         self._job = job
         self._service = service
-        self._task: Record | None = None
+        self._task: SwarmTask | None = None
 
     @classmethod
     async def submit(cls, swarm: SwarmClient, submission: Submission) -> RunnerService:
@@ -124,14 +112,14 @@ class RunnerService:
         Raises:
             ClusterError: there is no overlay network, or Docker refuses.
         """
-        network = await swarm.network(network_name())
+        network = await swarm.networks.find(network_name())
         if network is None:
             reason = f"there is no network {network_name()!r} on the Swarm"
             raise ClusterError(swarm.leader.shown, reason, "make it: aioparcs cluster init")
         url = urlsplit(swarm.leader.url)
         socket = url.path if url.scheme == "unix" else _SOCKET
         headers = await asyncio.to_thread(pull_auth_header, submission.image)
-        registries = await _hand_over(swarm, submission)
+        registries = await _create_registry_secret(swarm, submission)
         service = await swarm.create_service(submission.spec(network["Id"], socket, registries), headers)
         return cls(swarm, submission.job, service)
 
@@ -179,7 +167,9 @@ class RunnerService:
     @property
     def exitcode(self) -> int:
         """The runner's exit code; 1 if Docker doesn't know it."""
-        status = self._task["Status"] if self._task else {}
+        if self._task is None:
+            return 1
+        status = self._task["Status"]
         code = (status.get("ContainerStatus") or {}).get("ExitCode")
         return code if code is not None and code >= 0 and (code or status["State"] == "complete") else 1
 
@@ -199,7 +189,7 @@ class RunnerService:
         return launcher_state(0, self._task, {}).state if self._task else "placed"
 
 
-async def _hand_over(swarm: SwarmClient, submission: Submission) -> tuple[str, str] | None:
+async def _create_registry_secret(swarm: SwarmClient, submission: Submission) -> tuple[str, str] | None:
     """Create a secret of the credentials that the runner needs, removed with the job; return its ID and its name."""
     content = await asyncio.to_thread(configuration, (submission.image, *submission.images))
     if not content:

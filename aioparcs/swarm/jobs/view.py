@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aioparcs.engine import LauncherState
-from aioparcs.swarm.docker.labels import JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS
+from aioparcs.swarm.docker.labels import JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, Role
+from aioparcs.swarm.docker.records import SwarmSecret, SwarmService, SwarmTask
 from aioparcs.swarm.docker.task_state import is_over, launcher_state, newest
 
-__all__ = ["Container", "Record", "SwarmJob", "created", "job_of", "labels_of", "view"]
-
-Record = Mapping[str, Any]
+__all__ = ["Container", "SwarmJob", "created", "job_of", "labels_of", "view"]
 
 
 class Container(NamedTuple):
@@ -59,9 +58,9 @@ class SwarmJob(NamedTuple):
     """
 
     name: str
-    services: tuple[Record, ...]
-    tasks: tuple[Record, ...]
-    secrets: tuple[Record, ...]
+    services: tuple[SwarmService, ...]
+    tasks: tuple[SwarmTask, ...]
+    secrets: tuple[SwarmSecret, ...]
     containers: tuple[Container, ...]
     asked: int
     runner: Container | None
@@ -97,12 +96,12 @@ class SwarmJob(NamedTuple):
         return sum(one.state == "running" for one in self.containers)
 
     @property
-    def worker_services(self) -> tuple[Record, ...]:
+    def worker_services(self) -> tuple[SwarmService, ...]:
         """Its Swarm services without the runner's."""
         return tuple(service for service in self.services if not _is_runner(service))
 
     @property
-    def runner_service(self) -> Record | None:
+    def runner_service(self) -> SwarmService | None:
         """The runner's Swarm service, if it was submitted to the cluster."""
         return next(filter(_is_runner, self.services), None)
 
@@ -132,7 +131,7 @@ class SwarmJob(NamedTuple):
         return "failed" if any(one.error for one in self.containers) else "done"
 
 
-def view(name: str, services: Iterable[Record], tasks: Iterable[Record], secrets: Iterable[Record],
+def view(name: str, services: Iterable[SwarmService], tasks: Iterable[SwarmTask], secrets: Iterable[SwarmSecret],
          nodes: Mapping[str, str]) -> SwarmJob:  # fmt: skip
     """
     Return a job, put together from Docker's records.
@@ -155,29 +154,32 @@ def view(name: str, services: Iterable[Record], tasks: Iterable[Record], secrets
             continue
         containers += found
         asked += (service["Spec"]["Mode"].get("Replicated") or {}).get("Replicas", len(found))
-    described = (labels_of(record).get(RUNNER, "") for record in (*services, *secrets))
-    begun = min((created(record) for record in (*services, *secrets, *tasks)), default=0.0)
+    records: list[SwarmService | SwarmSecret] = [*services, *secrets]
+    described = (labels_of(record).get(RUNNER, "") for record in records)
+    begun = min([*map(created, records), *map(created, tasks)], default=0.0)
     containers.sort()
     identity = next(filter(None, described), "")
     return SwarmJob(name, services, tasks, secrets, tuple(containers), asked, runner, identity, begun)
 
 
-def labels_of(record: Record) -> Mapping[str, str]:
+def labels_of(record: SwarmService | SwarmSecret) -> Mapping[str, str]:
     """Return the labels of a service or a secret."""
     return record["Spec"].get("Labels") or {}
 
 
-def job_of(task: Record) -> str:
+def job_of(task: SwarmTask) -> str:
     """Return the name of a task's job, "" if it has none; a task's own labels are its container's."""
-    return str(((task["Spec"].get("ContainerSpec") or {}).get("Labels") or {}).get(JOB, ""))
+    container = task["Spec"].get("ContainerSpec")
+    labels = container.get("Labels") if container else None
+    return labels.get(JOB, "") if labels else ""
 
 
-def created(record: Record) -> float:
+def created(record: SwarmService | SwarmTask | SwarmSecret) -> float:
     """Return the time when a record was created, in seconds since 1970."""
     return datetime.fromisoformat(record["CreatedAt"]).timestamp()
 
 
-def _containers(service: Record, tasks: Iterable[Record], nodes: Mapping[str, str]) -> list[Container]:
+def _containers(service: SwarmService, tasks: Iterable[SwarmTask], nodes: Mapping[str, str]) -> list[Container]:
     labels = labels_of(service)
     module, parent = labels.get(MODULE, "?"), int(labels.get(PARENT, -1))
     first = service["Spec"]["Name"].rpartition("-")[2]
@@ -211,13 +213,13 @@ def _workers(text: str, slot: int) -> range:
     return range(begin, min(begin + size, first + count))
 
 
-def _error(state: LauncherState, task: Record) -> str:
+def _error(state: LauncherState, task: SwarmTask) -> str:
     wanted = state.exitcode == 0 or (is_over(task) and task["DesiredState"] == "remove")
     return "" if wanted else state.reason
 
 
-def _is_runner(service: Record) -> bool:
-    return labels_of(service).get(ROLE) == "runner"
+def _is_runner(service: SwarmService) -> bool:
+    return labels_of(service).get(ROLE) == Role.RUNNER
 
 
 def _runner_state(runner: Container | None) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from aioparcs import Runner, SettingError, StartError, Task
 from aioparcs.swarm.docker import client
+from aioparcs.swarm.docker.records import SwarmTask
 from tests.support.jobs import Witness, until
 from tests.support.live import Cluster, ask
 from tests.support.swarm_jobs import Job
@@ -30,7 +31,7 @@ async def test_starts_one_after_another_cost_the_leader_the_same_however_many_th
     asked: list[list[int]] = []
     tasks = client.SwarmClient.tasks
 
-    async def counted(swarm: client.SwarmClient, job: str | None = None) -> list[client.Record]:
+    async def counted(swarm: client.SwarmClient, job: str | None = None) -> list[SwarmTask]:
         found = await tasks(swarm, job)
         asked[-1].append(len(found))
         return found

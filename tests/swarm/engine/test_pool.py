@@ -14,7 +14,8 @@ import pytest
 from aioparcs import Runner, WorkerLost
 from aioparcs.engine import PoolState, WorkerSpec
 from aioparcs.pool import Pool
-from aioparcs.swarm.docker.client import Record, SwarmClient
+from aioparcs.swarm.docker.client import SwarmClient
+from aioparcs.swarm.docker.records import SwarmNode
 from aioparcs.swarm.engine.placement import workers_per_container
 from aioparcs.swarm.engine.service_spec import LAUNCHER_MEMORY
 from tests.support.command import COMMAND, execute
@@ -255,29 +256,30 @@ def test_a_pool_of_a_runner_that_is_on_the_swarm_itself(cluster: Cluster, images
 
 
 @pytest.fixture
-def nodes(cluster: Cluster) -> list[Record]:
+def nodes(cluster: Cluster) -> list[SwarmNode]:
     """Give what the leader says of its nodes."""
     return ask(own(cluster), SwarmClient.nodes)
 
 
-def shared(nodes: list[Record], count: int, **options: Any) -> int:
+def shared(nodes: list[SwarmNode], count: int, **options: Any) -> int:
     return workers_per_container(WorkerSpec.make("crunch", per_container="auto", **options), count, nodes).per_container
 
 
-def smaller(node: Record, share: float) -> Record:
+def smaller(node: SwarmNode, share: float) -> SwarmNode:
     """Give the record of a node that has less of everything."""
-    resources = {name: int(value * share) for name, value in node["Description"]["Resources"].items()}
-    return {**node, "Description": {**node["Description"], "Resources": resources}}
+    there = node["Description"]["Resources"]
+    cpus, memory = int(there["NanoCPUs"] * share), int(there["MemoryBytes"] * share)
+    return {**node, "Description": {"Resources": {"NanoCPUs": cpus, "MemoryBytes": memory}}}
 
 
-def test_as_few_containers_as_there_are_nodes(nodes: list[Record]) -> None:
+def test_as_few_containers_as_there_are_nodes(nodes: list[SwarmNode]) -> None:
     assert [shared(nodes, count) for count in (1, 3, 4, 12, 13, 200)] == [1, 1, 2, 4, 5, 67]
     assert shared(nodes, 12, gpus=1) == 1
     assert shared([], 12) == 12, "what Docker says then is the error"
     assert shared([], 12, cpus=1) == 12
 
 
-def test_the_smallest_node_has_room_for_a_container(nodes: list[Record]) -> None:
+def test_the_smallest_node_has_room_for_a_container(nodes: list[SwarmNode]) -> None:
     resources = nodes[0]["Description"]["Resources"]
     cpus, memory = resources["NanoCPUs"] / 1e9, resources["MemoryBytes"]
     assert shared(nodes, 12, cpus=cpus / 4) == 4
@@ -290,7 +292,7 @@ def test_the_smallest_node_has_room_for_a_container(nodes: list[Record]) -> None
     assert shared(mixed, 12, cpus=cpus / 4, memory=memory // 4) == 1
 
 
-def test_nodes_that_take_no_containers_are_not_counted(cluster: Cluster, nodes: list[Record]) -> None:
+def test_nodes_that_take_no_containers_are_not_counted(cluster: Cluster, nodes: list[SwarmNode]) -> None:
     drained = nodes[1]["ID"]
     try:
         cluster.docker("node", "update", "--availability", "drain", drained)

@@ -328,7 +328,7 @@ def name(cluster: Cluster) -> Iterator[str]:
     yield name
 
     async def remove(swarm: SwarmClient) -> None:
-        if await swarm.network(name):
+        if await swarm.networks.find(name):
             await (await swarm.docker.networks.get(name)).delete()
 
     ask(cluster, remove)
@@ -342,7 +342,7 @@ def test_the_network_is_made_once(cluster: Cluster, aioparcs: Aioparcs, name: st
     assert room >= 4000
     again = aioparcs("cluster", "init", PARCS_NETWORK=name)
     assert (again.returncode, again.stdout) == (0, made.stdout.replace("made", "is there already"))
-    network = ask(cluster, lambda swarm: swarm.network(name))
+    network = ask(cluster, lambda swarm: swarm.networks.find(name))
     assert network
     assert (network["Driver"], network["Attachable"]) == ("overlay", True)
 
@@ -358,11 +358,11 @@ def test_a_network_of_ones_own_choice(aioparcs: Aioparcs, name: str) -> None:
 
 
 def test_a_network_that_is_not_fit_is_left_alone(cluster: Cluster, aioparcs: Aioparcs, name: str) -> None:
-    ask(cluster, lambda swarm: swarm.create_network({"Name": name, "Driver": "overlay", "Attachable": False}))
+    ask(cluster, lambda swarm: swarm.networks.create({"Name": name, "Driver": "overlay", "Attachable": False}))
     done = aioparcs("cluster", "init", PARCS_NETWORK=name)
     assert done.returncode == 1
     assert f"the network '{name}' is not attachable" in done.stderr
-    network = ask(cluster, lambda swarm: swarm.network(name))
+    network = ask(cluster, lambda swarm: swarm.networks.find(name))
     assert network
     assert network["Attachable"] is False
 

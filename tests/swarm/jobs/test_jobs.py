@@ -46,11 +46,11 @@ def task(slot: int, state: str, code: int | None = None, of: str = "parcs-j_echo
     }
 
 
-def secret() -> dict[str, Any]:
+def secret() -> Any:
     return {"ID": "s", "CreatedAt": CREATED, "Spec": {"Name": "parcs-j_token", "Labels": {JOB: "j", RUNNER: ELSEWHERE}}}
 
 
-def job(services: list[dict[str, Any]], *tasks: dict[str, Any], secrets: bool = True) -> SwarmJob:
+def job(services: list[Any], *tasks: Any, secrets: bool = True) -> SwarmJob:
     return view("j", services, tasks, [secret()] if secrets else [], NODES)
 
 
@@ -194,7 +194,7 @@ def test_of_another_place_nothing_is_known(identity: str) -> None:
 # Networks
 
 
-def network(**differences: Any) -> dict[str, Any]:
+def network(**differences: Any) -> Any:
     config = {"Config": [{"Subnet": "10.77.0.0/20", "Gateway": "10.77.0.1"}]}
     return {"Name": "parcs", "Driver": "overlay", "Scope": "swarm", "Attachable": True, "IPAM": config} | differences
 

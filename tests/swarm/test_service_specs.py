@@ -18,8 +18,8 @@ IDENTITY = "host/boot/1/2/3"
 
 
 def check(name: str, spec: Any) -> None:
-    """Compare a service's specification with the one in the file, as JSON: that has no tuples and no enums."""
-    assert json.loads(json.dumps(spec)) == SNAPSHOTS[name]
+    """Compare a service's specification with the one in the file, as text: Docker refuses 3.0 in place of 3."""
+    assert json.dumps(spec, sort_keys=True) == json.dumps(SNAPSHOTS[name], sort_keys=True)
 
 
 def context(**changes: Any) -> ServiceContext:
@@ -61,8 +61,8 @@ def test_workers_with_every_option() -> None:
         swarm=swarm,
         parent=4,
     )
-    around = context(networks=("network-id", "other-id"), peers="10.0.1.0/24", gpu_kind="NVIDIA-GPU")
-    check("worker_options", service_spec(spec, 3, around))
+    both = context(networks=("network-id", "other-id"), peers="10.0.1.0/24", gpu_kind="NVIDIA-GPU")
+    check("worker_options", service_spec(spec, 3, both))
 
 
 def test_a_service_of_the_original() -> None:
@@ -95,5 +95,5 @@ def _fixed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_fixed")
 @pytest.mark.parametrize("network, name", [({"Id": "network-id"}, "probe"), (None, "probe_outside")])
-def test_the_probe(network: dict[str, str] | None, name: str) -> None:
+def test_the_probe(network: Any, name: str) -> None:
     check(name, probe._spec("doctor-1", "base:1", ("10.0.0.1:5000", "10.0.0.2:9"), network))
