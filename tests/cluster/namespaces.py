@@ -7,7 +7,7 @@ import psutil
 
 from tests.cluster.command import execute, until
 
-__all__ = ["PREFIX", "add", "existing", "exists", "file", "first_process", "processes", "remove"]
+__all__ = ["PREFIX", "add", "existing", "exists", "file", "first_process", "has_name", "processes", "remove"]
 
 PREFIX = "parcs-"
 """What the names of the cluster's namespaces begin with."""
@@ -53,6 +53,14 @@ def processes(name: str) -> list[psutil.Process]:
         except OSError:  # it has ended since
             pass
     return found
+
+
+def has_name(process: psutil.Process, *names: str) -> bool:
+    """Return whether a process still runs and has one of these names."""
+    try:
+        return process.name() in names
+    except psutil.NoSuchProcess:
+        return False
 
 
 def first_process(name: str) -> psutil.Process | None:

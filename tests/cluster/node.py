@@ -138,11 +138,11 @@ class Node:
         return self.folder / "daemon.json"
 
     def _dockerds(self) -> list[psutil.Process]:
-        return [process for process in namespaces.processes(self.namespace) if process.name() == "dockerd"]
+        return [process for process in namespaces.processes(self.namespace) if namespaces.has_name(process, "dockerd")]
 
     def _has_begun(self) -> bool:
         first = namespaces.first_process(self.namespace)
-        return first is not None and first.name() in ("docker-init", "tini", "tini-static")
+        return first is not None and namespaces.has_name(first, "docker-init", "tini", "tini-static")
 
     def _start_dockerd(self) -> None:
         if self.runs():
