@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from aioparcs.errors import EndOfChannel, SettingError
 
 if TYPE_CHECKING:
     from aioparcs.engine import WorkerSpec
-    from aioparcs.pool import Pool, Watcher, WorkerProvider
+    from aioparcs.events import EventBus
+    from aioparcs.pool import Pool, WorkerProvider
     from aioparcs.task import Starting, StartingMany, Task
 
 __all__ = ["Starter"]
@@ -33,13 +35,15 @@ class Starter:
         """
         raise NotImplementedError
 
-    def _employ(self) -> tuple[WorkerProvider, Watcher]:
-        """Return what starts a pool's workers, and the watcher of its progress."""
+    def _employ(self) -> tuple[WorkerProvider, EventBus]:
+        """Return what starts a pool's workers, and the bus for the pool's events."""
         raise NotImplementedError
 
     def _note(self, module: str, text: str) -> None:
-        """Pass the watcher a text that people should know."""
-        self._employ()[1].note(module, text)
+        """Publish a text that people should know."""
+        from aioparcs.events import Notice
+
+        self._employ()[1].publish(Notice(monotonic(), module, text))
 
     def start(
         self,
@@ -172,7 +176,7 @@ class Starter:
             setup: keyword arguments of the module's function ``setup``, which each worker calls once, before all
                 other calls: for constants that all calls need.
             concurrency: how many calls a worker runs at once: more than one are for coroutine functions.
-            progress: whether watchers see its progress; a text is its name there.
+            progress: whether displays show its progress; a text is its name there.
             total: how many calls there will be, for the progress: for calls that are submitted one by one, and for
                 items without a length.
             env: see `start`; each of the workers gets the same.
@@ -192,10 +196,10 @@ class Starter:
         spec = WorkerSpec.make(
             module, env=env, cpus=cpus, memory=memory, gpus=gpus, per_container=per_container, swarm=swarm
         )
-        provider, observer = self._employ()
+        provider, events = self._employ()
         return Pool(
             provider,
-            observer,
+            events,
             spec,
             size,
             function=function,

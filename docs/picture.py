@@ -17,7 +17,7 @@ from rich.text import Text
 from aioparcs.cli.execute import execute
 from aioparcs.display import Detail
 from aioparcs.display.live import LiveDisplay
-from aioparcs.engine import observer
+from aioparcs.events import EventBus, program_events
 
 DOCS = Path(__file__).parent
 EXAMPLES = DOCS.parent / "examples"
@@ -37,7 +37,7 @@ def main() -> None:
     variables = demo()
     os.environ.update(variables, PARCS_MODULES=str(EXAMPLES))
     display = LiveDisplay(Console(file=io.StringIO(), width=WIDTH, force_terminal=True), Detail.NORMAL)
-    observer.set(display)
+    program_events.set(EventBus(display))
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         code = execute(EXAMPLES / "runner")
         display.terminal.close()
@@ -48,7 +48,7 @@ def main() -> None:
     arguments = " ".join(f"-e {name}={value}" for name, value in variables.items())
     picture.print(Text.assemble(("$ ", "green"), f"aioparcs run runner --modules examples {arguments}"))
     picture.print(Text(printed.getvalue().rstrip()))
-    picture.print(display.board)
+    picture.print(display.table)
     svg = picture.export_svg(title="aioparcs")
     fonts = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # which every reader would fetch from elsewhere
     (DOCS / "run.svg").write_text(fonts.sub("", svg), encoding="utf-8")

@@ -21,7 +21,6 @@ from aioparcs.cli.image import image
 from aioparcs.cli.jobs import logs, ps, rm
 from aioparcs.cli.template import command_line, copy_to, why_no_project
 from aioparcs.display import Detail, open_display
-from aioparcs.engine import observer
 from aioparcs.errors import ParcsError, SettingError, StartError, quote_lines
 from aioparcs.settings import misspelt
 
@@ -146,12 +145,8 @@ def run(
         python = _interpreter(folder, detail)
         if python:
             enter(python)
-        with terminable(), open_display(detail) as display:
-            token = observer.set(display)
-            try:
-                code = execute(folder)
-            finally:
-                observer.reset(token)
+        with terminable(), open_display(detail):
+            code = execute(folder)
     except KeyboardInterrupt:  # between two lines of ours
         code = EX_INTERRUPTED
     sys.exit(code)
@@ -161,8 +156,8 @@ def _interpreter(folder: Path, detail: Detail) -> str | None:
     try:
         if not needs_another(folder):
             return None
-        with terminable(), open_display(detail) as display:
-            return interpreter(folder, display)
+        with terminable(), open_display(detail) as events:
+            return interpreter(folder, events)
     except StartError as error:
         raise click.ClickException(f"{error.module}: {error.reason}{quote_lines(error.last_lines)}") from None
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from aioparcs.engine import Observer
+from aioparcs.events import EventBus
 
 __all__ = ["enter", "interpreter", "needs_another"]
 
@@ -30,7 +30,7 @@ def needs_another(folder: Path) -> bool:
     return not _are_here(read_requirements(folder).names)
 
 
-def interpreter(folder: Path, observer: Observer) -> str:
+def interpreter(folder: Path, events: EventBus) -> str:
     """
     Return the Python of a runner's environment, which is made if it isn't there yet.
 
@@ -39,7 +39,7 @@ def interpreter(folder: Path, observer: Observer) -> str:
     """
     from aioparcs.local.environments import Environments
 
-    return asyncio.run(Environments().interpreter(folder, observer))
+    return asyncio.run(Environments().interpreter(folder, events))
 
 
 def enter(python: str) -> NoReturn:

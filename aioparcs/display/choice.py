@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aioparcs.display.console import is_progress_wanted
-from aioparcs.display.events import Detail
-from aioparcs.display.guard import guarded
-from aioparcs.display.plain import PlainDisplay
-from aioparcs.engine import Observer, observer
+from aioparcs.display.base import Detail
+from aioparcs.display.plain import Console, PlainDisplay
+from aioparcs.errors import SettingError
+from aioparcs.events import EventBus, Subscriber, guarded, program_events
 
-__all__ = ["auto_display", "flush", "open_display"]
+__all__ = ["auto_display", "default_display", "open_display"]
 
 
 @contextmanager
-def open_display(detail: Detail) -> Iterator[Observer]:
-    """Provide the display that fits stderr, and close it however the block ends."""
+def open_display(detail: Detail) -> Iterator[EventBus]:
+    """Show the runs of the block by the display that fits stderr: provide its bus, which is the program's there."""
+    with _display(detail) as display:
+        events = EventBus(display)
+        with _shown(events):
+            yield events
+
+
+@contextmanager
+def auto_display() -> Iterator[None]:
+    """
+    Show the jobs of the block live on a terminal, unless the program has a display already.
+
+    Elsewhere a runner prints its few lines itself, see `default_display`.
+
+    Raises:
+        SettingError: ``PARCS_PROGRESS`` has an impossible value.
+    """
+    if program_events.get() or not _is_progress_wanted() or not _is_terminal():
+        yield
+        return
+    from aioparcs.display.live import live_display
+
+    with live_display(Detail.NORMAL) as display, _shown(EventBus(display) if display else None):
+        yield
+
+
+def default_display() -> Console:
+    """
+    Return the display of a runner that has no other.
+
+    Raises:
+        SettingError: ``PARCS_PROGRESS`` has an impossible value.
+    """
+    return Console(progress=_is_progress_wanted())
+
+
+@contextmanager
+def _display(detail: Detail) -> Iterator[Subscriber]:
     if detail is not Detail.QUIET and _is_terminal():
         # rich takes longer to load than all the rest: it is loaded only for a terminal.
         from aioparcs.display.live import live_display
@@ -33,34 +70,21 @@ def open_display(detail: Detail) -> Iterator[Observer]:
         guarded(plain.close)
 
 
-def flush() -> None:
-    """Print at once the lines that a plain display would print in a moment."""
-    display = observer.get()
-    if isinstance(display, PlainDisplay):
-        guarded(display.flush)
-
-
 @contextmanager
-def auto_display() -> Iterator[None]:
-    """
-    Show the jobs of the block live on a terminal, unless the program has an observer already.
-
-    Elsewhere a runner prints its few lines itself, see `Console`.
-
-    Raises:
-        SettingError: ``PARCS_PROGRESS`` has an impossible value.
-    """
-    if observer.get() or not is_progress_wanted() or not _is_terminal():
+def _shown(events: EventBus | None) -> Iterator[None]:
+    token = program_events.set(events)
+    try:
         yield
-        return
-    from aioparcs.display.live import live_display
+    finally:
+        program_events.reset(token)
 
-    with live_display(Detail.NORMAL) as display:
-        token = observer.set(display)
-        try:
-            yield
-        finally:
-            observer.reset(token)
+
+def _is_progress_wanted() -> bool:
+    """Return whether a program shows its progress by default, from ``PARCS_PROGRESS``."""
+    value = os.environ.get("PARCS_PROGRESS") or "on"
+    if value not in ("on", "off"):
+        raise SettingError(f"PARCS_PROGRESS={value!r} is neither 'on' nor 'off'")
+    return value == "on"
 
 
 def _is_terminal() -> bool:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from rich.console import Console
 from rich.style import Style
 
-from aioparcs.display.events import Detail, Display
+from aioparcs.display.base import Detail, Display
 from aioparcs.display.pools import Pool
 from aioparcs.display.status_table import StatusTable
 from aioparcs.display.terminal import Terminal
 from aioparcs.display.text import origin, sanitize
+from aioparcs.events import Event, WorkersRequested
 
 __all__ = ["LiveDisplay", "live_display"]
 
@@ -37,22 +39,20 @@ class LiveDisplay(Display):
     Args:
         console: the terminal.
         detail: how much it prints.
+        clock: see `Display`.
     """
 
-    def __init__(self, console: Console, detail: Detail) -> None:
-        super().__init__(detail)
+    def __init__(self, console: Console, detail: Detail, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__(detail, clock)
         self._color = console.color_system is not None and not console.no_color
         self._console = console
         self._prefixes: dict[tuple[str, int | None], str] = {}
-        self.board = StatusTable(self)
-        self.terminal = Terminal(console, self.board)
+        self.table = StatusTable(self)
+        self.terminal = Terminal(console, self.table)
 
-    def started(self, module: str, workers: range) -> None:
-        super().started(module, workers)
-        self.terminal.draw()
-
-    def _show(self, pool: Pool) -> None:
-        self.terminal.draw()  # the board has it
+    def _changed(self, event: Event, pool: Pool | None) -> None:
+        if pool or isinstance(event, WorkersRequested):
+            self.terminal.draw()
 
     def _line(self, module: str, worker: int | None, separator: str, text: str) -> None:
         self.terminal.print(f"{self._prefix(module, worker)}{separator}{sanitize(text, color=self._color)}")
@@ -61,7 +61,7 @@ class LiveDisplay(Display):
         known = self._prefixes.get((module, worker))
         if known is None:
             name = origin(module, worker)
-            style = Style.parse(self.board.color(module))
+            style = Style.parse(self.table.color(module))
             known = style.render(name, color_system=self._console._color_system) if self._color else name
             self._prefixes[module, worker] = known
         return known

@@ -1,51 +1,80 @@
-"""The display for logs and pipes."""
+"""The displays for logs and pipes, and for programs that run by themselves: lines on standard error."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import monotonic
 
-from aioparcs.display.events import FAILURES, Detail, Display
-from aioparcs.display.guard import guarded
-from aioparcs.display.job_counts import ModuleCounts, counted
-from aioparcs.display.pools import Pool
-from aioparcs.display.text import origin, sanitize, write_line
+from aioparcs.display.base import FAILURES, Detail, Display
+from aioparcs.display.job_view import JobView, ModuleCounts, describe_end
+from aioparcs.display.pools import Pool, counted
+from aioparcs.display.text import has_colors, origin, remember, sanitize, write_line
 from aioparcs.display.throttle import PATIENCE, LineThrottle, PoolLines
+from aioparcs.events import Event, LogLines, Notice, ProgramEnding, WorkersRequested, guarded
 
-__all__ = ["PlainDisplay"]
+__all__ = ["Console", "PlainDisplay"]
 
 PERIOD = 0.25  # seconds between two looks at the counts
+
+
+class Console:
+    """
+    The subscriber of a runner that has no other, such as in a notebook: it prints few lines, and loads no library.
+
+    These are workers' output, notices, and the progress of pools that take long.
+
+    Args:
+        progress: whether it prints the progress of pools.
+    """
+
+    def __init__(self, *, progress: bool) -> None:
+        self._color = has_colors()
+        self._view = JobView()
+        self._lines = PoolLines(short=False) if progress else None
+
+    def __call__(self, event: Event) -> None:
+        """Print an event, if it is worth a line."""
+        if isinstance(event, LogLines):
+            for worker, line in event.lines:
+                remember(line)
+                self._print(f"{origin(event.module, worker)} | ", line)
+        elif isinstance(event, Notice):
+            self._print(f"{origin(event.module, None)}: ", event.text)
+        elif self._lines and (pool := self._view.apply(event)):
+            for line in self._lines.about(pool, event.time):
+                write_line(line)
+
+    def _print(self, prefix: str, text: str) -> None:
+        for line in text.split("\n"):  # each after its origin, so that none can be forged
+            write_line(prefix + sanitize(line, color=self._color))
 
 
 class PlainDisplay(Display):
     """
     Prints a line to stderr when something has happened: for logs and pipes.
 
-    A thread looks at the counts four times a second, so that workers asked for one by one make one line.
+    A thread looks at the counts four times a second, so that workers requested one by one make one line.
 
     Args:
         detail: how much it prints; when quiet, only that workers or items failed.
+        clock: see `Display`.
     """
 
-    def __init__(self, detail: Detail) -> None:
-        super().__init__(detail)
-        self._told: dict[str, _Told] = {}
+    def __init__(self, detail: Detail, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__(detail, clock)
+        self._printed: dict[str, _PrintedCounts] = {}
         self._pool_lines = PoolLines(short=True)
         self._failed_pools = 0
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep_looking, name="aioparcs-display", daemon=True)
-
-    def started(self, module: str, workers: range) -> None:
-        super().started(module, workers)
-        if self._detail is not Detail.QUIET and self._thread.ident is None:
-            self._thread.start()
+        self._thread = threading.Thread(target=self._keep_printing, name="aioparcs-display", daemon=True)
 
     def flush(self) -> None:
         """Print the latest counts of workers, before the program prints how it all ended."""
         if self._thread.ident is not None:
-            self._tell(last=True)
+            self._print_counts(last=True)
 
     def close(self) -> None:
         """Print the lines that are left, and the job's summary."""
@@ -56,12 +85,21 @@ class PlainDisplay(Display):
             for line in self._pool_lines.rest():
                 write_line(line)
             sys.stdout.flush()
-            write_line(self.tally.summary(self.elapsed))
+            write_line(self.view.summary(self.elapsed))
 
-    def _show(self, pool: Pool) -> None:
+    def _changed(self, event: Event, pool: Pool | None) -> None:
+        if isinstance(event, WorkersRequested):
+            if self._detail is not Detail.QUIET and self._thread.ident is None:
+                self._thread.start()
+        elif isinstance(event, ProgramEnding):
+            self.flush()
+        elif pool:
+            self._print_pool(pool)
+
+    def _print_pool(self, pool: Pool) -> None:
         if self._detail is not Detail.QUIET:
-            for line in self._pool_lines.about(pool, self.elapsed):
-                self._tell()  # what happened before it
+            for line in self._pool_lines.about(pool, self.now):
+                self._print_counts()  # what happened before it
                 write_line(line)
         elif pool.ended is not None and pool.state.failed and self._failed_pools < FAILURES:
             self._failed_pools += 1
@@ -69,45 +107,47 @@ class PlainDisplay(Display):
 
     def _line(self, module: str, worker: int | None, separator: str, text: str) -> None:
         if self._detail is not Detail.QUIET:
-            self._tell()  # what happened before this line
+            self._print_counts()  # what happened before this line
         write_line(f"{origin(module, worker)}{separator}{sanitize(text, color=False)}")
 
-    def _keep_looking(self) -> None:
+    def _keep_printing(self) -> None:
         while not self._ended.wait(PERIOD):
-            guarded(self._tell)
+            guarded(self._print_counts)
 
-    def _tell(self, last: bool = False) -> None:
+    def _print_counts(self, last: bool = False) -> None:
         with self._lock:
-            for count in self.tally.counts:
-                told = self._told.setdefault(count.module, _Told(self.elapsed))
-                for line in told.news(count, self.elapsed, last, self.left(count.module)):
+            for count in self.view.counts:
+                printed = self._printed.setdefault(count.module, _PrintedCounts(self.now))
+                for line in printed.news(count, self.now, last, self.view.left(count.state, self.now)):
                     write_line(f"{origin(count.module, None)}: {line}")
 
 
-class _Told:
+class _PrintedCounts:
     """The numbers of one module that a plain display has printed, so that it repeats none, and prints not too often."""
 
     def __init__(self, now: float) -> None:
-        self._numbers = {"asked": 0, "placed": 0, "connected": 0, "ended": 0}
+        self._numbers = {"requested": 0, "placed": 0, "connected": 0, "ended": 0}
         self._times = {"placed": 0.0, "connected": 0.0, "ended": 0.0}
-        self._turns = LineThrottle(now)
+        self._throttle = LineThrottle(now)
 
     def news(self, count: ModuleCounts, now: float, last: bool, left: str) -> Iterator[str]:
-        asked, expected = count.asked, count.expected
-        if more := asked - self._numbers["asked"]:
+        requested, expected = count.requested, count.expected
+        if more := requested - self._numbers["requested"]:
             noun = f"more {'worker' if more == 1 else 'workers'}"
-            yield f"starting {more:,} {noun}" if self._numbers["asked"] else f"starting {counted(more, 'worker')}"
-            self._numbers["asked"] = asked
+            yield f"starting {more:,} {noun}" if self._numbers["requested"] else f"starting {counted(more, 'worker')}"
+            self._numbers["requested"] = requested
             self._times.update(placed=now, connected=now, ended=now)
         is_placed = count.nodes.total() == expected
         if self._is_news("placed", count.placed, is_placed or last, now):
-            yield f"{count.nodes.total()} of {expected} placed on {count.places}"
+            nodes = ", ".join(f"{node} ({number})" for node, number in sorted(count.nodes.items()))
+            yield f"{count.nodes.total()} of {expected} placed on {nodes}"
         if self._is_news("connected", count.connected, count.arrived == expected or last, now):
             yield f"{count.arrived} of {expected} connected"
-        if count.reports and count.present and self._turns.come(now, count.fraction):
-            yield f"{100 * count.fraction:.0f} %" + (f", {left}" if left else "")
-        if self._is_news("ended", count.ended, not count.present or last, now):
-            yield count.end
+        state = count.state
+        if state.reports and state.present and self._throttle.come(now, state.fraction):
+            yield f"{100 * state.fraction:.0f} %" + (f", {left}" if left else "")
+        if self._is_news("ended", state.ended, not state.present or last, now):
+            yield describe_end(state)
 
     def _is_news(self, what: str, number: int, is_due: bool, now: float) -> bool:
         """Return whether a number has changed, and is printed now: it is due, or was printed long ago."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from aioparcs.display.job_counts import counted
 from aioparcs.display.rate import RateEstimator, duration, frequency
 from aioparcs.display.text import origin
-from aioparcs.engine import PoolState
+from aioparcs.events import PoolState
 
-__all__ = ["Pool", "Pools"]
+__all__ = ["Pool", "Pools", "counted"]
 
 _KEPT = 5  # pools that are over and still listed one by one
 
@@ -24,13 +23,13 @@ class Pool:
         ended: when it was over, None while it isn't.
     """
 
-    __slots__ = ("_pace", "_peak", "begun", "ended", "state")
+    __slots__ = ("_peak", "_rate", "begun", "ended", "state")
 
     def __init__(self, state: PoolState, now: float) -> None:
         self.begun = now
         self.ended: float | None = None
         self._peak = 0
-        self._pace = RateEstimator(now, state.done)
+        self._rate = RateEstimator(now, state.done)
         self.update(state, now)
 
     def update(self, state: PoolState, now: float) -> None:
@@ -39,10 +38,10 @@ class Pool:
         self._peak = max(self._peak, state.workers)
         self.ended = None if state.wanted else now
         if self.is_idle or not (state.done or state.workers):
-            self._pace = RateEstimator(now, state.done)  # time that it waits for workers or items doesn't count
+            self._rate = RateEstimator(now, state.done)  # time that it waits for workers or items doesn't count
         else:
             # One burst of results from many workers says little about the rate; some results of each of them do.
-            self._pace.reach(now, state.done, 4 * max(state.workers, 1))
+            self._rate.reach(now, state.done, 4 * max(state.workers, 1))
 
     @property
     def is_idle(self) -> bool:
@@ -62,13 +61,13 @@ class Pool:
 
     def rate(self, now: float) -> str:
         """Return its rate, ``1,234/s``, or the average of one that is over; "" if nothing is done."""
-        rate = self._pace.rate(now) if self.ended is None else self.state.done / max(self.seconds, 1e-3)
+        rate = self._rate.rate(now) if self.ended is None else self.state.done / max(self.seconds, 1e-3)
         return frequency(rate) if rate else ""
 
     def left(self, now: float) -> str:
         """Return the time that it will take, ``12 s left``; "" if it is unknown."""
         total = self.state.total
-        left = None if total is None or self.ended is not None else self._pace.left(now, total)
+        left = None if total is None or self.ended is not None else self._rate.left(now, total)
         return "" if left is None else f"{duration(left)} left"
 
     @property
@@ -145,3 +144,8 @@ class Pools:
                 self._over.popleft()
                 self.earlier += 1
         return pool
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things as text: ``1 worker``, ``8 workers``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

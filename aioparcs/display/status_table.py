@@ -9,10 +9,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from aioparcs.display.events import Display
-from aioparcs.display.job_counts import ModuleCounts, counted
-from aioparcs.display.pools import Pool
+from aioparcs.display.base import Display
+from aioparcs.display.job_view import describe_end
+from aioparcs.display.pools import Pool, counted
 from aioparcs.display.text import origin
+from aioparcs.events import ModuleState
 
 __all__ = ["StatusTable"]
 
@@ -60,10 +61,11 @@ class StatusTable:
         return self._colors.setdefault(module, COLORS[len(self._colors) % len(COLORS)])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        display, pools, counts = self._display, self._display.pools, self._display.tally.counts
+        display, view = self._display, self._display.view
+        pools, modules = view.pools, view.modules
         working, over = pools.working, pools.over
         shown = [*over, *working][-POOLS:]
-        rows = [self._of_module(count, bare=bool(shown) and not count.reports) for count in counts]
+        rows = [self._of_module(state, bare=bool(shown) and not state.reports) for state in modules]
         rows += [self._of_pool(pool, alone=len(shown) == 1) for pool in shown]
         if rows:
             yield _fitted(rows, options.max_width)
@@ -72,19 +74,19 @@ class StatusTable:
             yield Text(f"{counted(more, 'more pool')}", style="dim")
         # The row of a single module says the rest.
         seconds = f"{display.elapsed:.1f} s"
-        yield Text(seconds if len(counts) == 1 else display.tally.summary(display.elapsed), style="dim")
+        yield Text(seconds if len(modules) == 1 else view.summary(display.elapsed), style="dim")
 
-    def _of_module(self, count: ModuleCounts, *, bare: bool) -> _Row:
+    def _of_module(self, state: ModuleState, *, bare: bool) -> _Row:
         """Return a module's row, without a bar if that would say nothing: a pool's workers end with the pool."""
-        states = _states(count)
-        texts = list(filter(None, (states, _others(count), Text(self._display.left(count.module)), _nodes(count))))
+        workers, left = _workers(state), Text(self._display.view.left(state, self._display.now))
+        texts = list(filter(None, (workers, _others(state), left, _nodes(state))))
         if bare:
-            return _Row(self._name(count.module), None, texts, 1)
-        texts[0] = Text.assemble((f"{count.fraction:4.0%}  ", "progress.percentage"), states)
-        return _Row(self._name(count.module), ProgressBar(total=1.0, completed=count.fraction), texts, 1)
+            return _Row(self._name(state.module), None, texts, 1)
+        texts[0] = Text.assemble((f"{state.fraction:4.0%}  ", "progress.percentage"), workers)
+        return _Row(self._name(state.module), ProgressBar(total=1.0, completed=state.fraction), texts, 1)
 
     def _of_pool(self, pool: Pool, *, alone: bool) -> _Row:
-        now = self._display.elapsed
+        now = self._display.now
         time = f"in {pool.took}" if pool.ended is not None else pool.left(now)
         # The module's row says how many workers there are, unless several pools share them.
         workers = "" if alone and not pool.is_short else pool.workers
@@ -141,21 +143,21 @@ def _pool_bar(pool: Pool) -> ProgressBar:
     return ProgressBar(total=None if total is None else max(total, 1), completed=state.done)
 
 
-def _states(count: ModuleCounts) -> Text:
-    if count.ended == count.asked:
-        return Text(count.end, "green" if not count.failed else "")
-    of = f"{count.up} of " if count.up < count.present else ""
-    return Text(f"{of}{counted(count.present, 'worker')} connected")
+def _workers(state: ModuleState) -> Text:
+    if not state.present:
+        return Text(describe_end(state), "green" if not state.failed else "")
+    of = f"{state.up} of " if state.up < state.present else ""
+    return Text(f"{of}{counted(state.present, 'worker')} connected")
 
 
-def _others(count: ModuleCounts) -> Text:
+def _others(state: ModuleState) -> Text:
     """Return how many workers are gone, and how, of a module that has others; else an empty text."""
-    if count.ended == count.asked:
+    if not state.present:
         return Text()
-    numbers = ((count.done, "finished"), (count.stopped, "stopped"), (count.failed, "failed"))
+    numbers = ((state.done, "finished"), (state.stopped, "stopped"), (state.failed, "failed"))
     text = ", ".join(f"{number} {end}" for number, end in numbers if number)
-    return Text(text, style="red" if count.failed else "")
+    return Text(text, style="red" if state.failed else "")
 
 
-def _nodes(count: ModuleCounts) -> Text:
-    return Text(f"on {counted(len(count.nodes), 'node')}") if count.nodes else Text()
+def _nodes(state: ModuleState) -> Text:
+    return Text(f"on {counted(len(state.nodes), 'node')}") if state.nodes else Text()

@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
-from aioparcs.display.guard import guarded
 from aioparcs.display.text import sanitize
+from aioparcs.events import guarded
 
 __all__ = ["Terminal"]
 

@@ -1,4 +1,4 @@
-"""The text of workers and peers, made safe to print, and lines for standard error."""
+"""The text of workers and peers, made safe to print, and lines for standard error; those shown last are remembered."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import re
 import sys
 import unicodedata
+from collections import deque
 
-__all__ = ["has_colors", "origin", "sanitize", "write_line"]
+__all__ = ["has_colors", "origin", "remember", "sanitize", "were_shown", "write_line"]
 
 # Sequences of ECMA-48, introduced by ESC or by the C1 control that stands for ESC and a letter. No part of a pattern
 # matches what introduces the next sequence, so that the time is in proportion to the text.
@@ -22,6 +23,10 @@ _FORBIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories: controls, invisible f
 _ALLOWED = frozenset(
     "\t\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 )
+
+# Lines of workers and launchers that are still in sight, about: an error need not quote them again.
+_recent: deque[str] = deque(maxlen=60)
+remember = _recent.append
 
 
 class _Printable(dict[int, int | None]):
@@ -65,6 +70,11 @@ def sanitize(text: str, *, color: bool) -> str:
 def origin(module: str, worker: int | None) -> str:
     """Return the name before the lines that a worker, or its launcher (None), has printed."""
     return sanitize(module if worker is None else f"{module}:{worker}", color=False)
+
+
+def were_shown(lines: tuple[str, ...]) -> bool:
+    """Return whether lines were shown a moment ago."""
+    return set(lines) <= set(_recent)
 
 
 def has_colors() -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aioparcs.display.job_counts import counted
-from aioparcs.display.pools import Pool
-from aioparcs.engine import PoolState
+from aioparcs.display.pools import Pool, counted
+from aioparcs.events import PoolState
 
 __all__ = ["PATIENCE", "LineThrottle", "PoolLines"]
 

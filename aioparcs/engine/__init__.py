@@ -8,7 +8,6 @@ and the runner asks them for workers over their control connections.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +22,7 @@ from aioparcs.engine.options import (
     whole_number,
 )
 from aioparcs.errors import SettingError
+from aioparcs.events import EventBus
 from aioparcs.settings import Settings
 from aioparcs.transport import Listener
 
@@ -30,12 +30,9 @@ __all__ = [
     "Engine",
     "Job",
     "LauncherState",
-    "Observer",
     "Placement",
-    "PoolState",
     "WorkerGroup",
     "WorkerSpec",
-    "observer",
     "whole_number",
 ]
 
@@ -165,74 +162,6 @@ class LauncherState(NamedTuple):
     node: str = ""
 
 
-class PoolState(NamedTuple):
-    """
-    The progress of a pool.
-
-    Attributes:
-        id: the pool's number in its program, from 0.
-        name: what it is called: its module, unless its user says otherwise.
-        done: items whose results are there, failed ones included.
-        failed: items that failed.
-        total: how many items there are, None while that is unknown.
-        running: items that are with workers.
-        workers: workers that are up.
-        wanted: workers that there should be; 0 when the pool is over.
-    """
-
-    id: int
-    name: str
-    done: int
-    failed: int
-    total: int | None
-    running: int
-    workers: int
-    wanted: int
-
-
-class Observer:
-    """
-    Watches a job: a subclass overrides what it wants to see.
-
-    It is called from the event loop, so each call is quick.
-    """
-
-    def started(self, module: str, workers: range) -> None:
-        """Called when workers were requested."""
-
-    def placed(self, module: str, workers: range, node: str) -> None:
-        """Called when the engine has chosen a machine for some workers."""
-
-    def connected(self, module: str, worker: int) -> None:
-        """Called when a worker is connected."""
-
-    def ended(self, module: str, worker: int, error: str | None) -> None:
-        """Called when a worker has ended; ``error`` is None for a clean end."""
-
-    def stopped(self, module: str, worker: int) -> None:
-        """Called when the runner has ended a worker that was not done."""
-
-    def progress(self, module: str, worker: int, done: float, total: float) -> None:
-        """Called when a worker reports its progress."""
-
-    def pooled(self, state: PoolState) -> None:
-        """Called with a pool's progress, several times a second while it works and once when it is over."""
-
-    def output(self, module: str, worker: int | None, line: str) -> None:
-        """Called when a worker, or its launcher (None), has printed a line."""
-
-    def warning(self, module: str, text: str) -> None:
-        """Called with what people should know even if they want to see little; by default a note."""
-        self.note(module, text)
-
-    def note(self, module: str, text: str) -> None:
-        """Called with what people should know: something takes a while, or something was lost."""
-
-
-# The program's driver, such as the command line, sets here the observer of the jobs that it runs.
-observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
-
-
 class Job(NamedTuple):
     """
     One run of a runner, as its engine sees it.
@@ -242,7 +171,7 @@ class Job(NamedTuple):
         token: the secret that launchers and workers prove to know.
         address: where they dial.
         settings: limits and deadlines.
-        observer: who watches.
+        events: the bus for what happens.
         folders: those that hold the modules.
     """
 
@@ -250,7 +179,7 @@ class Job(NamedTuple):
     token: bytes
     address: Address
     settings: Settings
-    observer: Observer
+    events: EventBus
     folders: tuple[Path, ...] = ()
 
 

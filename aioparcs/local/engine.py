@@ -8,12 +8,14 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.address import ORIGINAL_PORT, Address
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import StartError, signal_name
+from aioparcs.events import LogLines, Notice
 from aioparcs.launcher import RunnerEndpoint, pass_token
 from aioparcs.local.environments import Environments
 from aioparcs.local.launchers import Launcher, Launchers
@@ -67,7 +69,7 @@ class LocalEngine:
         """
         folder = find_module(spec.module, self._folders, spec.folder)
         _check_limits(spec)
-        python = await self._environments.interpreter(folder, self._job.observer)
+        python = await self._environments.interpreter(folder, self._job.events)
         marks = await self._trees.setdefault(folder, Tree(folder)).marks()
         if self._closed:
             raise StartError(spec.module, "its runner has ended")
@@ -141,7 +143,7 @@ class LocalEngine:
             changed = (
                 "its code has changed: workers that run keep the old code, and those that start now run the new code"
             )
-            self._job.observer.note(spec.module, changed)
+            self._job.events.publish(Notice(monotonic(), spec.module, changed))
         return slot
 
     def _start_v1(self, spec: WorkerSpec, folder: Path, python: str, count: int) -> int:
@@ -176,7 +178,7 @@ class LocalEngine:
                 {**os.environ, **leader, **job.settings.to_env(), **spec.env, **variables},
                 inherit=inherited,
                 keep=job.settings.last_lines,
-                on_line=lambda line: job.observer.output(spec.module, None, line),
+                on_line=lambda line: job.events.publish(LogLines(monotonic(), spec.module, ((None, line),))),
             )
         except OSError as error:
             raise StartError(spec.module, f"can't run {python}: {os_reason(error)}") from error

@@ -20,10 +20,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic
 
 from aioparcs.ending import in_full
-from aioparcs.engine import Observer
 from aioparcs.errors import StartError
+from aioparcs.events import EventBus, Notice
 from aioparcs.local.process import Process
 from aioparcs.modules.requirements import Requirements, read_requirements
 from aioparcs.settings import VERSION
@@ -48,7 +49,7 @@ class Environments:
         self._steps: set[Process] = set()
         self._closed = False
 
-    async def interpreter(self, folder: Path, observer: Observer) -> str:
+    async def interpreter(self, folder: Path, events: EventBus) -> str:
         """
         Return the Python that runs a module, after making its environment if there is none yet.
 
@@ -64,7 +65,7 @@ class Environments:
         home = _cache(folder.name) / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:16]
         try:
             if not _is_whole(home):
-                await self._provide(folder, home, needed, observer)
+                await self._provide(folder, home, needed, events)
         except OSError as error:
             raise StartError(
                 folder.name, f"can't make its environment in {home}: {os_reason(error)}; see XDG_CACHE_HOME"
@@ -76,7 +77,7 @@ class Environments:
         self._closed = True
         await asyncio.gather(*(step.wait(0) for step in self._steps))
 
-    async def _provide(self, folder: Path, home: Path, needed: Requirements, observer: Observer) -> None:
+    async def _provide(self, folder: Path, home: Path, needed: Requirements, events: EventBus) -> None:
         """Create an environment, or wait for a call that creates it already, and raise the same error if that fails."""
         before = self._failed.get(home)
         async with self._locks.setdefault(home, asyncio.Lock()), _lock(home):
@@ -85,13 +86,13 @@ class Environments:
             failed = self._failed.get(home)
             if failed is not None and failed is not before:
                 raise StartError(folder.name, failed.reason, failed.last_lines)
-            observer.note(folder.name, f"making its environment: {', '.join(needed.names)}")
+            events.publish(Notice(monotonic(), folder.name, f"making its environment: {', '.join(needed.names)}"))
             try:
                 await self._make(folder, home, needed)
             except StartError as error:
                 self._failed[home] = error
                 raise
-            observer.note(folder.name, "its environment is ready")
+            events.publish(Notice(monotonic(), folder.name, "its environment is ready"))
 
     async def _make(self, folder: Path, home: Path, needed: Requirements) -> None:
         shutil.rmtree(home, ignore_errors=True)

@@ -1,8 +1,7 @@
 """The pool, which spreads calls of functions over workers: `Pool`."""
 
 from aioparcs.pool.pool import Pool
-from aioparcs.pool.progress import Watcher
 from aioparcs.pool.results import ResultIterator
 from aioparcs.pool.supervisor import WorkerProvider
 
-__all__ = ["Pool", "ResultIterator", "Watcher", "WorkerProvider"]
+__all__ = ["Pool", "ResultIterator", "WorkerProvider"]

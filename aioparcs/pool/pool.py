@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 from weakref import WeakSet
 
 from aioparcs.engine import WorkerSpec, whole_number
-from aioparcs.pool.progress import Headcount, Progress, Watcher
+from aioparcs.events import EventBus
+from aioparcs.pool.progress import Headcount, Progress
 from aioparcs.pool.results import MapCall, MapOptions, ResultIterator
 from aioparcs.pool.scheduler import Scheduler
 from aioparcs.pool.source import Source
@@ -47,7 +48,7 @@ class Pool:
     def __init__(
         self,
         provider: WorkerProvider,
-        observer: Watcher,
+        events: EventBus,
         spec: WorkerSpec,
         size: SupportsIndex,
         *,
@@ -63,10 +64,10 @@ class Pool:
         self._retries = whole_number("retries", retries, 0)
         concurrency = whole_number("concurrency", concurrency, 1)
         self._make_supervisor = partial(
-            PoolSupervisor, provider, observer, spec, setup, concurrency, self._function, failed=self._fail
+            PoolSupervisor, provider, events, spec, setup, concurrency, self._function, failed=self._fail
         )
         name = progress if isinstance(progress, str) else spec.module
-        self._progress = Progress(observer if progress else None, name, _total(total), self._headcount)
+        self._progress = Progress(events if progress else None, name, _total(total), self._headcount)
         self._sources: WeakSet[Source] = WeakSet()
         self._error: BaseException | None = None
         self._was_entered = self._is_open = False

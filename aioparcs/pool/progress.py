@@ -1,32 +1,20 @@
-"""The progress of a pool, counted and reported to its watcher."""
+"""The progress of a pool, counted and reported as events."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from time import monotonic
+from typing import NamedTuple
 
-from aioparcs.engine import PoolState
+from aioparcs.events import EventBus, PoolProgress, PoolState
 
-__all__ = ["Headcount", "Progress", "Watcher"]
+__all__ = ["Headcount", "Progress"]
 
 # Seconds between two reports.
 _PERIOD = 0.1
 _ids = itertools.count()
-
-
-class Watcher(Protocol):
-    """The part of an `Observer` that a pool reports to."""
-
-    def pooled(self, state: PoolState) -> None:
-        """Handle a report of a pool's progress."""
-
-    def warning(self, module: str, text: str) -> None:
-        """Report a problem that does not end the pool."""
-
-    def note(self, module: str, text: str) -> None:
-        """Report something that users may want to know."""
 
 
 class Headcount(NamedTuple):
@@ -46,10 +34,10 @@ class Headcount(NamedTuple):
 
 class Progress:
     """
-    Counts the calls of a pool, and reports to its watcher at most ten times a second.
+    Counts the calls of a pool, and publishes them at most ten times a second.
 
     Args:
-        observer: gets the reports; None for no reports.
+        events: gets the reports; None for no reports.
         name: what the pool is called in them.
         planned: how many calls its user has announced, None for no announcement.
         look: returns the pool's calls and workers at the moment.
@@ -60,10 +48,10 @@ class Progress:
         done: calls whose results are there, failed ones included.
     """
 
-    def __init__(self, observer: Watcher | None, name: str, planned: int | None, look: Callable[[], Headcount]) -> None:
+    def __init__(self, events: EventBus | None, name: str, planned: int | None, look: Callable[[], Headcount]) -> None:
         self.id = next(_ids)
         self.done = 0
-        self._observer = observer
+        self._events = events
         self.name = name
         self._planned = planned
         self._look = look
@@ -103,7 +91,7 @@ class Progress:
 
     def report_soon(self) -> None:
         """Report within a tenth of a second."""
-        if self._due is None and self._observer and not self._is_over:
+        if self._due is None and self._events and not self._is_over:
             self._due = asyncio.get_running_loop().call_later(_PERIOD, self.report)
 
     def report(self) -> None:
@@ -111,8 +99,8 @@ class Progress:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        if self._observer and not self._is_over:
-            self._send(self._observer)
+        if self._events and not self._is_over:
+            self._send(self._events)
 
     def stop(self) -> None:
         """Report now, then no more until `close`: calls that leaving the pool cancels are no news."""
@@ -124,11 +112,12 @@ class Progress:
     def close(self) -> None:
         """Report for the last time."""
         self._is_over = True
-        if self._observer:
-            self._send(self._observer)
+        if self._events:
+            self._send(self._events)
 
-    def _send(self, observer: Watcher) -> None:
+    def _send(self, events: EventBus) -> None:
         now = self._look()
-        observer.pooled(PoolState(self.id, self.name, self.done, self._failures, self.total, *now))
+        state = PoolState(self.id, self.name, self.done, self._failures, self.total, *now)
+        events.publish(PoolProgress(monotonic(), state))
         if now.running:
-            self.report_soon()  # watchers also need to see that no results come
+            self.report_soon()  # people also need to see that no results come

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from time import monotonic
 from typing import Any, Protocol
 
 from aioparcs import deadlines
 from aioparcs.channel import CONCURRENCY, NO_FUNCTION
 from aioparcs.engine import WorkerSpec
 from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost
-from aioparcs.pool.progress import Watcher
+from aioparcs.events import EventBus, Notice
 from aioparcs.pool.scheduler import Scheduler
 from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import Task
@@ -44,7 +45,7 @@ class PoolSupervisor:
 
     Args:
         provider: starts them.
-        observer: gets a warning when workers can't be replaced.
+        events: gets a warning when workers can't be replaced.
         spec: their specification.
         setup: arguments of the function ``setup``, called in each of them before any other; None for no call.
         concurrency: how many calls each runs at once.
@@ -60,7 +61,7 @@ class PoolSupervisor:
     def __init__(
         self,
         provider: WorkerProvider,
-        observer: Watcher,
+        events: EventBus,
         spec: WorkerSpec,
         setup: Mapping[str, Any] | None,
         concurrency: int,
@@ -72,7 +73,7 @@ class PoolSupervisor:
     ) -> None:
         self.wanted = 0
         self._provider = provider
-        self._observer = observer
+        self._events = events
         self._spec = spec
         self._setup = setup
         self._concurrency = concurrency
@@ -219,7 +220,7 @@ class PoolSupervisor:
                 await task.wait_exited()
         except TimeoutError:
             await task.kill()
-            self._observer.warning(self._spec.module, f"{task.name} ran on without its connection, and was killed")
+            self._warn(f"{task.name} ran on without its connection, and was killed")
 
     @property
     def _is_short(self) -> bool:
@@ -248,11 +249,12 @@ class PoolSupervisor:
     def _continue_degraded(self, error: ParcsError) -> None:
         if not self._has_told:
             self._has_told = True
-            self._observer.warning(
-                self._spec.module, f"the pool goes on with {self.size} workers of {self.wanted}: {error}"
-            )
+            self._warn(f"the pool goes on with {self.size} workers of {self.wanted}: {error}")
         if not self.size and not self._coming:
             self._fail(error)
+
+    def _warn(self, text: str) -> None:
+        self._events.publish(Notice(monotonic(), self._spec.module, text, is_warning=True))
 
     def _fail(self, error: BaseException) -> None:
         self._is_over = True

@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any, Protocol
 
 from aioparcs import codec, deadlines
@@ -22,8 +23,9 @@ from aioparcs.channel import (
     read_body,
     record,
 )
-from aioparcs.engine import LauncherState, Observer
+from aioparcs.engine import LauncherState
 from aioparcs.errors import ConnectionLost, ParcsError, ProtocolError, StartError, WorkerLost
+from aioparcs.events import EventBus, LogLines, Notice, WorkerExited, WorkerProgress, WorkersPlaced, WorkerStopped
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
@@ -86,7 +88,7 @@ class LauncherClient:
         module: the module that it runs.
         slot: its number.
         settings: limits and deadlines.
-        observer: gets the job's events.
+        events: gets the job's events.
         look: makes the engine check the launcher at once.
         on_end: called with the number of each worker that has ended.
 
@@ -100,7 +102,7 @@ class LauncherClient:
         module: str,
         slot: int,
         settings: Settings,
-        observer: Observer,
+        events: EventBus,
         look: Callable[[], object],
         on_end: Callable[[int], object],
     ) -> None:
@@ -108,7 +110,7 @@ class LauncherClient:
         self.slot = slot
         self.tasks: dict[int, Worker] = {}
         self._settings = settings
-        self._observer = observer
+        self._events = events
         self._look = look
         self._on_end = on_end
         self.waits_for = ""
@@ -168,7 +170,8 @@ class LauncherClient:
             self._take(task)
         if self._node:  # that of the launcher's other workers, which have been reported
             first = tasks[0].worker
-            self._observer.placed(self.module, range(first, first + len(tasks)), self._node)
+            workers = range(first, first + len(tasks))
+            self._events.publish(WorkersPlaced(monotonic(), self.module, workers, self._node))
         self._ask(FrameType.START, tasks[0].worker, len(tasks), base, size, limits, parent)
         if self._end:  # it ended while the service that wants them was being informed
             self.gone(*self._end)
@@ -215,7 +218,8 @@ class LauncherClient:
                 task.node = state.node
             numbers = sorted(self.tasks)
             if numbers:
-                self._observer.placed(self.module, range(numbers[0], numbers[-1] + 1), state.node)
+                workers = range(numbers[0], numbers[-1] + 1)
+                self._events.publish(WorkersPlaced(monotonic(), self.module, workers, state.node))
 
     def gone(self, state: LauncherState, lines: tuple[str, ...]) -> None:
         """Handle the engine's report that the launcher's process or container has ended, or could not be started."""
@@ -304,7 +308,8 @@ class LauncherClient:
         elif frame.type == FrameType.PROGRESS:
             worker, done, total = values
             if worker in self.tasks:
-                self._observer.progress(self.tasks[worker].module, worker, done, total)
+                module = self.tasks[worker].module
+                self._events.publish(WorkerProgress(monotonic(), module, worker, done, total))
         elif frame.type == FrameType.EXITED:
             worker, code, lines, *unsent_results = values
             if worker in self.tasks:
@@ -313,13 +318,15 @@ class LauncherClient:
                 self._hear_end(self.tasks[worker], code, tuple(line[:_LONGEST_LINE] for line in last))
 
     def _hear_lines(self, lines: list[tuple[int, str]], dropped: int) -> None:
-        for worker, line in lines:
-            line = line[:_LONGEST_LINE]
-            self._observer.output(self.module, worker, line)
+        shown = tuple((worker, line[:_LONGEST_LINE]) for worker, line in lines)
+        if shown:
+            self._events.publish(LogLines(monotonic(), self.module, shown))
+        for worker, line in shown:
             if worker in self._last_lines:
                 self._last_lines[worker].append(line)
         if dropped:
-            self._observer.note(self.module, f"{dropped:,} lines of output were lost: they came faster than they left")
+            text = f"{dropped:,} lines of output were lost: they came faster than they left"
+            self._events.publish(Notice(monotonic(), self.module, text))
 
     def _hear_end(self, task: Worker, code: int | None, lines: tuple[str, ...]) -> None:
         if code is None:  # there never was a process
@@ -343,10 +350,11 @@ class LauncherClient:
         self._last_lines.pop(task.worker, None)
         task.end(lost, cut=cut)
         if lost and self._is_requested_stop(task.worker, lost):
-            self._observer.stopped(task.module, task.worker)
+            self._events.publish(WorkerStopped(monotonic(), task.module, task.worker))
         else:
             failure = lost or task.start_error  # an end before it was connected is no clean one, whatever its exit code
-            self._observer.ended(task.module, task.worker, failure.reason if failure else None)
+            reason = failure.reason if failure else None
+            self._events.publish(WorkerExited(monotonic(), task.module, task.worker, reason))
         self._stopped.pop(task.worker, None)
         self._on_end(task.worker)
 

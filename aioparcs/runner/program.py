@@ -12,13 +12,15 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import Any
 
 from aioparcs import deadlines
-from aioparcs.display import auto_display, flush, has_colors, sanitize, were_shown
+from aioparcs.display import auto_display, has_colors, sanitize, were_shown
 from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
 from aioparcs.errors import ParcsError, SettingError, StartError
+from aioparcs.events import ProgramEnding, program_events
 from aioparcs.launcher import new_loop, show_logs
 from aioparcs.runner.runner import Runner
 from aioparcs.starter import Starter
@@ -64,7 +66,7 @@ def run(main: Main) -> None:
         with auto_display(), asyncio.Runner(loop_factory=new_loop) as loop_runner:
             loop_runner.run(stop.guard(_run(main)))
     except SettingError as error:
-        flush()
+        _announce_end()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
@@ -72,7 +74,7 @@ def run(main: Main) -> None:
             explain(error)
             sys.exit(1)
         number = stop.signal or signal.SIGINT
-        flush()
+        _announce_end()
         print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
         sys.exit(128 + number)
     except Exception as error:
@@ -127,7 +129,7 @@ async def _run(main: Main) -> None:
 
 def explain(error: BaseException) -> None:
     """Print an exception without the frames of aioparcs and asyncio, and this package's own ones in one line."""
-    flush()
+    _announce_end()
     if isinstance(error, ParcsError):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
         place = f" ({_short(Path(where[-1].filename))}:{where[-1].lineno})" if where else ""
@@ -136,6 +138,12 @@ def explain(error: BaseException) -> None:
     report = traceback.TracebackException.from_exception(error)
     _prune(report)
     _print("".join((*report.format(), *_hints(error))).removesuffix("\n"))
+
+
+def _announce_end() -> None:
+    """Print what displays hold back: how the program has ended comes after it."""
+    if events := program_events.get():
+        events.publish(ProgramEnding(monotonic()))
 
 
 def _hints(error: BaseException) -> Iterator[str]:

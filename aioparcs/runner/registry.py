@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from aioparcs.auth import TOKEN_SIZE, Hello, Role, unexpected
 from aioparcs.channel import Acceptor, Channel, FrameConnection, control_link, describe, serve_relay
-from aioparcs.engine import Observer
 from aioparcs.errors import StartError
+from aioparcs.events import EventBus, Notice, WorkerConnected
 from aioparcs.runner.launcher_client import LauncherClient, Worker
 from aioparcs.runner.spawned import SpawnSession
 from aioparcs.settings import Settings
@@ -27,7 +28,7 @@ class JobRegistry:
     Args:
         job: the job's name.
         settings: limits and deadlines.
-        observer: gets the job's events.
+        events: gets the job's events.
 
     Attributes:
         job: the job's name.
@@ -38,7 +39,7 @@ class JobRegistry:
         on_parent: called with the number of a worker, and the control connection that it has opened.
     """
 
-    def __init__(self, job: str, settings: Settings, observer: Observer) -> None:
+    def __init__(self, job: str, settings: Settings, events: EventBus) -> None:
         self.job = job
         self.token = secrets.token_bytes(TOKEN_SIZE)
         self.tasks: dict[int, Task] = {}
@@ -46,7 +47,7 @@ class JobRegistry:
         self.branches: dict[int, SpawnSession] = {}
         self.on_parent: Callable[[int, FrameConnection], object]
         self._settings = settings
-        self._observer = observer
+        self._events = events
         self._acceptor = Acceptor(
             Role.RUNNER,
             job,
@@ -55,7 +56,7 @@ class JobRegistry:
             settings,
             self._judge,
             self._is_ending,
-            lambda line: observer.warning("runner", line),
+            lambda line: events.publish(Notice(monotonic(), "runner", line, is_warning=True)),
         )
         self._prune_at = 256
 
@@ -151,7 +152,7 @@ class JobRegistry:
         if not task.connect(channel):
             channel.abort()  # it was given up during its handshake
             return
-        self._observer.connected(task.module, task.worker)
+        self._events.publish(WorkerConnected(monotonic(), task.module, task.worker))
 
     def _open(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
         limits = (peer.max_body, peer.max_buffers)

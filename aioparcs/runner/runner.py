@@ -7,12 +7,14 @@ import secrets
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from time import monotonic
 from typing import ClassVar, Self
 
-from aioparcs.display import Console, Shield
+from aioparcs.display import default_display
 from aioparcs.ending import in_full
-from aioparcs.engine import Engine, Job, Observer, WorkerSpec, observer
+from aioparcs.engine import Engine, Job, WorkerSpec
 from aioparcs.entry import check_may_direct
+from aioparcs.events import EventBus, Notice, program_events
 from aioparcs.modules import module_folders
 from aioparcs.runner.engines import choose_engine
 from aioparcs.runner.registry import JobRegistry
@@ -75,14 +77,14 @@ class Runner(Starter):
         self._folders = module_folders() if modules is None else [Path(folder).resolve() for folder in modules]
         self._engine: Engine = choose_engine(engine, self._folders)
         self._tls = tls
-        self._observer = Shield(observer.get() or Console())
-        _tell_misspelt(self._observer)
+        self._events = program_events.get() or EventBus(default_display())
+        _warn_of_misspelt(self._events)
         # `aioparcs run --on swarm` names its runner's job; processes that the runner starts don't inherit the name.
         job = os.environ.pop("PARCS_RUN", None) or secrets.token_hex(4)
-        self._registry = JobRegistry(job, self._settings, self._observer)
-        self._supervisor = WorkerSupervisor(self._engine, self._registry, self._settings, self._observer)
+        self._registry = JobRegistry(job, self._settings, self._events)
+        self._supervisor = WorkerSupervisor(self._engine, self._registry, self._settings, self._events)
         policy = spawn_policy(spawnable, self._settings)
-        self._branches = SpawnServer(self._registry, self._supervisor, policy, self._observer)
+        self._branches = SpawnServer(self._registry, self._supervisor, policy, self._events)
         self._listener: Listener | None = None
 
     async def run(self) -> None:
@@ -105,7 +107,7 @@ class Runner(Starter):
         try:
             self._listener = await self._engine.listen(self._registry.handle_connection, tls=self._tls)
             job, token, address = self._registry.job, self._registry.token, self._listener.address
-            await self._engine.open(Job(job, token, address, self._settings, self._observer, tuple(self._folders)))
+            await self._engine.open(Job(job, token, address, self._settings, self._events, tuple(self._folders)))
         except BaseException:
             await self._leave()
             raise
@@ -138,15 +140,15 @@ class Runner(Starter):
     async def _place(self, spec: WorkerSpec, count: int) -> list[Task]:
         return await self._supervisor.place(spec, count)
 
-    def _employ(self) -> tuple[RunnerWorkers, Observer]:
-        return RunnerWorkers(self._supervisor), self._observer
+    def _employ(self) -> tuple[RunnerWorkers, EventBus]:
+        return RunnerWorkers(self._supervisor), self._events
 
 
-_told: set[str] = set()  # lines that this process has shown: it may make many runners
+_warned: set[str] = set()  # lines that this process has shown: it may make many runners
 
 
-def _tell_misspelt(watcher: Observer) -> None:
+def _warn_of_misspelt(events: EventBus) -> None:
     for line in misspelt(os.environ):
-        if line not in _told:
-            _told.add(line)
-            watcher.warning("runner", line)
+        if line not in _warned:
+            _warned.add(line)
+            events.publish(Notice(monotonic(), "runner", line, is_warning=True))

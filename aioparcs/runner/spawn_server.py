@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any, NamedTuple
 
 from aioparcs import codec, deadlines
 from aioparcs.address import Address
 from aioparcs.channel import COUNT, Body, FrameConnection, describe, encode_error, instance, integer, read_body
-from aioparcs.engine import Observer, WorkerSpec
+from aioparcs.engine import WorkerSpec
 from aioparcs.errors import EndOfChannel, ParcsError, ProtocolError, StartError
+from aioparcs.events import EventBus, Notice, WorkerConnected
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.spawned import PendingSpawn, SpawnedWorker, SpawnSession
 from aioparcs.runner.supervisor import WorkerSupervisor
@@ -100,16 +102,16 @@ class SpawnServer:
         registry: accepts their connections.
         supervisor: places what they ask for.
         policy: the limits of what they may start.
-        observer: gets the job's events.
+        events: gets the job's events.
     """
 
     def __init__(
-        self, registry: JobRegistry, supervisor: WorkerSupervisor, policy: SpawnPolicy, observer: Observer
+        self, registry: JobRegistry, supervisor: WorkerSupervisor, policy: SpawnPolicy, events: EventBus
     ) -> None:
         self._registry = registry
         self._supervisor = supervisor
         self._policy = policy
-        self._observer = observer
+        self._events = events
         self._spawned: set[int] = set()
         registry.on_parent = self._begin
         supervisor.on_end = self._forget
@@ -153,7 +155,8 @@ class SpawnServer:
         except EndOfChannel:
             await branch.link.aclose(deadlines.FAREWELL)
         except ProtocolError as error:
-            self._observer.warning("runner", f"worker {branch.worker} broke its connection: {error}")
+            text = f"worker {branch.worker} broke its connection: {error}"
+            self._events.publish(Notice(monotonic(), "runner", text, is_warning=True))
         except ParcsError:
             pass  # the end of the connection, whose reason is the worker's affair
         finally:
@@ -172,7 +175,7 @@ class SpawnServer:
             child = branch.children.get(values[0])
             if child and not child.is_connected:
                 child.is_connected = True
-                self._observer.connected(child.module, child.worker)
+                self._events.publish(WorkerConnected(monotonic(), child.module, child.worker))
         else:
             worker, number = values
             if worker in branch.children:

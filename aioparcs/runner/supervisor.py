@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Sequence
+from time import monotonic
 from typing import Any
 
 from aioparcs.address import Address
 from aioparcs.channel import Channel, introduce_v1
-from aioparcs.engine import Engine, Observer, WorkerGroup, WorkerSpec
+from aioparcs.engine import Engine, WorkerGroup, WorkerSpec
 from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, StartError
+from aioparcs.events import EventBus, Notice, WorkerConnected, WorkersRequested, WorkerStopped
 from aioparcs.runner.launcher_client import LauncherClient, Worker
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.reservation import EngineRequest, EngineRequests, Reservation
@@ -32,17 +34,17 @@ class WorkerSupervisor:
         engine: runs their launchers.
         registry: accepts their connections.
         settings: limits and deadlines.
-        observer: gets the job's events.
+        events: gets the job's events.
 
     Attributes:
         on_end: called with the number of each worker that has ended.
     """
 
-    def __init__(self, engine: Engine, registry: JobRegistry, settings: Settings, observer: Observer) -> None:
+    def __init__(self, engine: Engine, registry: JobRegistry, settings: Settings, events: EventBus) -> None:
         self._engine = engine
         self._registry = registry
         self._settings = settings
-        self._observer = observer
+        self._events = events
         self.on_end: Callable[[int], object] = lambda worker: None
         self._next_worker = 0
         self._is_open = self._goes_on = False
@@ -61,7 +63,7 @@ class WorkerSupervisor:
     async def finish(self) -> None:
         """Wait for all workers to finish, for ``close_timeout`` seconds at most."""
         self._is_open = False
-        await finish_all((task for task in self._registry.tasks.values() if task.is_connected), self._observer.note)
+        await finish_all((task for task in self._registry.tasks.values() if task.is_connected), self._note)
 
     async def end(self) -> None:
         """End what still runs, and read its last lines."""
@@ -124,14 +126,14 @@ class WorkerSupervisor:
         if not self._goes_on:  # any more
             await self._engine.stop(group)
             raise StartError(spec.module, "its runner has ended")
-        self._observer.started(spec.module, range(first, first + count))
+        self._events.publish(WorkersRequested(monotonic(), spec.module, range(first, first + count)))
         hold = Reservation(group)
         for placement in group.placements:
             self._holds[placement.launcher] = hold
             if placement.launcher not in self._registry.launchers:
                 self._groups[placement.launcher] = group
                 self._registry.launchers[placement.launcher] = LauncherClient(
-                    spec.module, placement.launcher, self._settings, self._observer, self._engine.look, self._ended
+                    spec.module, placement.launcher, self._settings, self._events, self._engine.look, self._ended
                 )
         self._remember(group, hold, workers)
         self._supervise(group)
@@ -177,7 +179,7 @@ class WorkerSupervisor:
         successor = Task(spec.module, number, task.rank, task.size, self._settings, self.kill)
         placement = next(one for one in hold.group.placements if one.launcher == task.launcher)
         self._registry.expect([successor])
-        self._observer.started(spec.module, range(number, number + 1))
+        self._events.publish(WorkersRequested(monotonic(), spec.module, range(number, number + 1)))
         self._remember(WorkerGroup(spec, number, 1, (placement._replace(first=number, size=1),)), hold, [successor])
         launcher.start([successor], number - task.rank, task.size, dict(placement.limits))
         return successor
@@ -205,7 +207,7 @@ class WorkerSupervisor:
         """Drop workers that no launcher was asked for."""
         for worker in workers:
             worker.end(None)
-            self._observer.stopped(worker.module, worker.worker)
+            self._events.publish(WorkerStopped(monotonic(), worker.module, worker.worker))
             self._ended(worker.worker)
 
     def _adopt(self, group: WorkerGroup, task: Task) -> None:
@@ -230,7 +232,7 @@ class WorkerSupervisor:
             task.fail_start(error.reason)
             return
         task.connect(Channel(reader, writer, settings=self._settings, version=1), version=1)
-        self._observer.connected(task.module, task.worker)
+        self._events.publish(WorkerConnected(monotonic(), task.module, task.worker))
 
     # Supervising
 
@@ -285,7 +287,13 @@ class WorkerSupervisor:
         try:
             await self._engine.release(group)
         except ParcsError as error:
-            self._observer.warning(group.spec.module, f"stays until the job ends: {error}")
+            self._warn(group.spec.module, f"stays until the job ends: {error}")
+
+    def _note(self, module: str, text: str) -> None:
+        self._events.publish(Notice(monotonic(), module, text))
+
+    def _warn(self, module: str, text: str) -> None:
+        self._events.publish(Notice(monotonic(), module, text, is_warning=True))
 
     def _is_connected(self, group: WorkerGroup) -> bool:
         launchers = (self._registry.launchers.get(placement.launcher) for placement in group.placements)
@@ -303,7 +311,7 @@ class WorkerSupervisor:
         try:
             await self._engine.stop(group)
         except ParcsError as error:
-            self._observer.warning(group.spec.module, f"can't be stopped now: {error}")
+            self._warn(group.spec.module, f"can't be stopped now: {error}")
 
     def _supervise(self, group: WorkerGroup) -> None:
         """Start watching those of the group's launchers that are not watched yet."""

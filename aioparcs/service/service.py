@@ -18,7 +18,8 @@ from aioparcs.starter import Starter
 # Most services start no workers; they don't wait for what that needs to load.
 if TYPE_CHECKING:
     from aioparcs.engine import WorkerSpec
-    from aioparcs.pool import Watcher, WorkerProvider
+    from aioparcs.events import EventBus
+    from aioparcs.pool import WorkerProvider
     from aioparcs.service.spawn_client import SpawnClient
     from aioparcs.task import Task
 
@@ -171,8 +172,8 @@ class Service(Starter):
             raise StartError(spec.module, "services of a runner of the original PARCS can't start any")
         return await self._children().place(spec, count)
 
-    def _employ(self) -> tuple[WorkerProvider, Watcher]:
-        return self._children(), self._children()
+    def _employ(self) -> tuple[WorkerProvider, EventBus]:
+        return self._children(), self._children().events
 
     def _children(self) -> SpawnClient:
         if self._spawn_client is None:

@@ -23,7 +23,7 @@ from aioparcs.channel import (
     read_body,
     record,
 )
-from aioparcs.engine import PoolState, WorkerSpec
+from aioparcs.engine import WorkerSpec
 from aioparcs.errors import (
     ConnectionLost,
     HandshakeError,
@@ -33,6 +33,7 @@ from aioparcs.errors import (
     StartError,
     WorkerLost,
 )
+from aioparcs.events import Event, EventBus, Notice
 from aioparcs.launcher import connect
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.task import Task, check_file_limit
@@ -75,9 +76,13 @@ class SpawnClient:
 
     Args:
         endpoint: where they come in; it knows the runner as well.
+
+    Attributes:
+        events: the bus of its pools, whose progress is shown nowhere: displays show the runner's own pools.
     """
 
     def __init__(self, endpoint: PeerEndpoint) -> None:
+        self.events = EventBus(_print_notice)
         self._endpoint = endpoint
         self._settings = endpoint.settings
         self._tasks: dict[int, Task] = {}
@@ -127,15 +132,6 @@ class SpawnClient:
 
     def let_go(self) -> None:
         """Release what was kept for replacements: nothing, since the runner keeps nothing for a service."""
-
-    def pooled(self, state: PoolState) -> None:
-        """Ignore a pool's progress: the runner's watchers see its own pools."""
-
-    def note(self, module: str, text: str) -> None:
-        """Print what people should know, as any output of this worker."""
-        print(f"{module}: {text}", file=sys.stderr)
-
-    warning = note
 
     async def aclose(self) -> None:
         """Wait for all workers to finish, for ``close_timeout`` seconds at the longest. Cancelling it kills them."""
@@ -274,3 +270,9 @@ def _check(spec: WorkerSpec) -> None:
     }.items():
         if is_asked:
             raise StartError(spec.module, f"{name} is for its runner to choose, not for a service")
+
+
+def _print_notice(event: Event) -> None:
+    """Print a text for people as any output of this worker; ignore other events."""
+    if isinstance(event, Notice):
+        print(f"{event.module}: {event.text}", file=sys.stderr)

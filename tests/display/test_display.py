@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aioparcs.display.job_counts import JobCounts
+from aioparcs.display.job_view import JobView
+from aioparcs.events import WorkerExited, WorkerProgress, WorkersRequested
 from tests.support.command import EXAMPLES, in_terminal, run, visible
 
 Project = Callable[..., Path]
@@ -201,15 +202,14 @@ def test_warnings_are_shown_even_quietly(project: Project) -> None:
 
 
 def test_the_fraction_sums_the_progress_of_all_workers() -> None:
-    tally = JobCounts()
-    assert tally["factor"].fraction == 0
-    tally.started("factor", range(4))
-    tally.progress("factor", 0, 5, 10)
-    assert tally["factor"].fraction == 0.125
-    tally.progress("factor", 0, 10, 10)
-    tally.progress("factor", 1, 3, 0)
-    tally.ended("factor", 0, None)
-    tally.ended("factor", 1, "was killed")
-    tally.ended("factor", 2, None)
-    assert tally["factor"].fraction == 0.5
-    assert tally.summary(4.21) == "4 workers, 1 failed, 4.2 s"
+    view = JobView()
+    assert view.of("factor").fraction == 0
+    view.apply(WorkersRequested(0, "factor", range(4)))
+    view.apply(WorkerProgress(1, "factor", 0, 5, 10))
+    assert view.of("factor").fraction == 0.125
+    view.apply(WorkerProgress(2, "factor", 0, 10, 10))
+    view.apply(WorkerProgress(3, "factor", 1, 3, 0))
+    for worker, error in enumerate((None, "was killed", None)):
+        view.apply(WorkerExited(4, "factor", worker, error))
+    assert view.of("factor").fraction == 0.5
+    assert view.summary(4.21) == "4 workers, 1 failed, 4.2 s"

@@ -1,89 +1,22 @@
 """How far pools and long tasks are: on a terminal, in a log, and in silence."""
 
-import io
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console as Screen
 
-from aioparcs.display import Console, Detail
-from aioparcs.display.live import LiveDisplay
-from aioparcs.display.plain import PlainDisplay
+from aioparcs.display import Detail
+from aioparcs.display.plain import Console
 from aioparcs.display.pools import Pool
 from aioparcs.display.rate import RateEstimator, duration, frequency
-from aioparcs.engine import PoolState
+from aioparcs.events import PoolState
 from tests.support.command import COMMAND, in_terminal, run, visible
 from tests.support.jobs import Witness, execute, job, module, until
+from tests.support.scripts import Clock, Plain, Script, live
 
 DIVISORS = PoolState(0, "divisors", 0, 0, 20_000, 8, 8, 8)
-
-
-class Clock:
-    """
-    The time that a display goes by.
-
-    Attributes:
-        now: seconds.
-    """
-
-    now = 0.0
-
-
-class Live(LiveDisplay):
-    """A live display with a clock that stands still until it is told."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.screen = io.StringIO()
-        super().__init__(Screen(file=io.StringIO(), width=100, force_terminal=True), Detail.NORMAL)
-
-    @property
-    def elapsed(self) -> float:
-        return self.clock.now
-
-    def shown(self, width: int = 100) -> list[str]:
-        """Draw the foot, without colours and bars."""
-        screen = Screen(file=io.StringIO(), width=width, color_system=None)
-        screen.print(self.board)
-        assert isinstance(screen.file, io.StringIO)
-        lines = screen.file.getvalue().replace("━", "").replace("╸", "").replace("╺", "").splitlines()
-        return [" ".join(line.split()) for line in lines]
-
-
-class Plain(PlainDisplay):
-    """A plain display with a clock that stands still until it is told."""
-
-    def __init__(self, detail: Detail = Detail.NORMAL) -> None:
-        self.clock = Clock()
-        super().__init__(detail)
-
-    @property
-    def elapsed(self) -> float:
-        return self.clock.now
-
-
-@contextmanager
-def live() -> Iterator[Live]:
-    display = Live()
-    try:
-        yield display
-    finally:
-        display.terminal.close()
-
-
-def work(display: Any, state: PoolState, seconds: int, per_second: int) -> PoolState:
-    """Let a pool do so many items in a second for some seconds."""
-    display.pooled(state)
-    for _ in range(seconds * 10):
-        display.clock.now = round(display.clock.now + 0.1, 1)
-        state = state._replace(done=state.done + per_second // 10)
-        display.pooled(state)
-    return state
 
 
 # Pace
@@ -155,11 +88,11 @@ def test_frequencies(rate: float, text: str) -> None:
 
 def test_a_log_is_told_of_a_pool_at_quarters_and_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain()
-    state = work(display, DIVISORS, 4, 1000)
-    state = work(display, state._replace(failed=3), 6, 1000)
-    state = work(display, state, 10, 1000)
-    display.pooled(state._replace(workers=0, wanted=0))
-    display.close()
+    state = display.work(DIVISORS, 4, 1000)
+    state = display.work(state._replace(failed=3), 6, 1000)
+    state = display.work(state, 10, 1000)
+    display.pool(state._replace(workers=0, wanted=0))
+    display.display.close()
     assert capsys.readouterr().err.splitlines() == [
         "divisors: 5,000 of 20,000 items, 1,000/s, 15 s left, 8 workers, 3 failed",
         "divisors: 10,000 of 20,000 items, 1,000/s, 10 s left, 8 workers, 3 failed",
@@ -170,8 +103,8 @@ def test_a_log_is_told_of_a_pool_at_quarters_and_at_its_end(capsys: pytest.Captu
 
 def test_a_log_is_told_ever_less_often_of_what_nobody_knows_the_end_of(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain()
-    state = work(display, DIVISORS._replace(total=None, workers=6), 3600, 10)
-    display.pooled(state._replace(wanted=0))
+    state = display.work(DIVISORS._replace(total=None, workers=6), 3600, 10)
+    display.pool(state._replace(wanted=0))
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "divisors: 50 items, 10/s, 6 of 8 workers"
     assert lines[-1] == "divisors: 36,000 items in 60 min, 10/s, 6 workers"
@@ -180,11 +113,11 @@ def test_a_log_is_told_ever_less_often_of_what_nobody_knows_the_end_of(capsys: p
 
 def test_thousands_of_short_pools_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain()
-    display.started("divisors", range(8))
+    display.request("divisors", range(8))
     for number in range(5000):
         display.clock.now += 0.01
-        display.pooled(DIVISORS._replace(id=number, done=10, total=10, failed=number % 2, running=0, wanted=0))
-    display.close()
+        display.pool(DIVISORS._replace(id=number, done=10, total=10, failed=number % 2, running=0, wanted=0))
+    display.display.close()
     lines = capsys.readouterr().err.splitlines()[1:]
     assert lines[:5] == [
         f"divisors: 10 of 10 items in 1 ms, 10,000/s, 8 workers{', 1 failed' * (i % 2)}" for i in range(5)
@@ -197,27 +130,27 @@ def test_thousands_of_short_pools_are_summed_up(capsys: pytest.CaptureFixture[st
 
 def test_quietly_only_failures_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain(Detail.QUIET)
-    work(display, DIVISORS, 20, 1000)
-    display.pooled(DIVISORS._replace(wanted=0, done=20_000))
-    display.pooled(DIVISORS._replace(id=1, wanted=0, done=20_000, failed=3))
-    display.close()
+    display.work(DIVISORS, 20, 1000)
+    display.pool(DIVISORS._replace(wanted=0, done=20_000))
+    display.pool(DIVISORS._replace(id=1, wanted=0, done=20_000, failed=3))
+    display.display.close()
     assert capsys.readouterr().err == "divisors: 3 of 20,000 items failed\n"
 
 
 def test_an_idle_pool_is_told_of_once(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain()
-    state = work(display, DIVISORS, 20, 1000)._replace(running=0)
-    work(display, state, 600, 0)
+    state = display.work(DIVISORS, 20, 1000)._replace(running=0)
+    display.work(state, 600, 0)
     assert capsys.readouterr().err.count("20,000 of 20,000 items, 8 workers\n") == 1
 
 
 def test_a_log_is_told_how_long_a_task_will_take(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain()
-    display.tally.started("teller", range(1))
+    display.request("teller", range(1))
     for second in range(20):
         display.clock.now = second
         display.progress("teller", 0, second, 40)
-        display._tell()
+        display.display._print_counts()
     assert capsys.readouterr().err.splitlines() == [
         "teller: starting 1 worker",
         "teller: 12 %, 35 s left",
@@ -230,11 +163,10 @@ def test_a_log_is_told_how_long_a_task_will_take(capsys: pytest.CaptureFixture[s
 
 def test_a_terminal_has_a_row_for_each_pool() -> None:
     with live() as display:
-        display.started("divisors", range(8))
-        for worker in range(8):
-            display.connected("divisors", worker)
-        display.pooled(DIVISORS._replace(id=1, name="endless", total=None, workers=6))
-        state = work(display, DIVISORS._replace(failed=3), 6, 1000)
+        display.request("divisors", range(8))
+        display.connect("divisors", *range(8))
+        display.pool(DIVISORS._replace(id=1, name="endless", total=None, workers=6))
+        state = display.work(DIVISORS._replace(failed=3), 6, 1000)
         assert display.shown() == [
             "divisors 8 workers connected",
             "endless 0 6 of 8 workers",
@@ -242,17 +174,17 @@ def test_a_terminal_has_a_row_for_each_pool() -> None:
             "6.0 s",
         ]
         assert display.shown(80)[2] == "divisors 6,000 of 20,000 3 failed 14 s left 1,000/s 8 workers"
-        display.pooled(state._replace(wanted=0))
+        display.pool(state._replace(wanted=0))
         assert display.shown()[1] == "divisors 6,000 of 20,000 3 failed in 6.0 s 1,000/s 8 workers"
 
 
 def test_a_terminal_keeps_the_last_few_pools_that_are_over() -> None:
     with live() as display:
         for number in range(5000):
-            display.pooled(DIVISORS._replace(id=number, done=number))
+            display.pool(DIVISORS._replace(id=number, done=number))
             display.clock.now += 1
-            display.pooled(DIVISORS._replace(id=number, done=number, wanted=0))
-        display.pooled(DIVISORS._replace(id=5000))
+            display.pool(DIVISORS._replace(id=number, done=number, wanted=0))
+        display.pool(DIVISORS._replace(id=5000))
         shown = display.shown()
         assert [line.split()[1] for line in shown[:-2]] == ["4,995", "4,996", "4,997", "4,998", "4,999", "0"]
         assert shown[-2] == "4,995 more pools"
@@ -260,13 +192,13 @@ def test_a_terminal_keeps_the_last_few_pools_that_are_over() -> None:
 
 def test_a_terminal_shows_how_long_a_task_will_take() -> None:
     with live() as display:
-        display.started("teller", range(1))
-        display.connected("teller", 0)
+        display.request("teller", range(1))
+        display.connect("teller", 0)
         for second in range(11):
             display.clock.now = second
             display.progress("teller", 0, second, 40)
         assert display.shown()[0] == "teller 25% 1 worker connected 30 s left"
-        display.ended("teller", 0, "was killed by SIGKILL")
+        display.exit("teller", 0, "was killed by SIGKILL")
         assert display.shown()[0] == "teller 25% 1 worker failed"
 
 
@@ -281,25 +213,17 @@ def test_a_pool_waits_for_its_workers_without_a_pace() -> None:
 # A program that is run by itself
 
 
-def test_what_a_program_by_itself_says_of_pools(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock()
-    monkeypatch.setattr("aioparcs.display.console.monotonic", lambda: clock.now)
-    console: Any = Console()
-    console.clock = clock
-    state = work(console, DIVISORS, 6, 1000)
-    console.pooled(state._replace(wanted=0))
+def test_what_a_program_by_itself_says_of_pools(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Script(Console(progress=True), Clock())
+    state = console.work(DIVISORS, 6, 1000)
+    console.pool(state._replace(wanted=0))
     for number in range(1, 100):
-        console.pooled(DIVISORS._replace(id=number, done=10, wanted=0))
+        console.pool(DIVISORS._replace(id=number, done=10, wanted=0))
     assert capsys.readouterr().err.splitlines() == [
         "divisors: 5,000 of 20,000 items, 1,000/s, 15 s left, 8 workers",
         "divisors: 6,000 of 20,000 items in 6.0 s, 1,000/s, 8 workers",
     ]
-    monkeypatch.setenv("PARCS_PROGRESS", "off")
-    console = Console()
-    console.clock = clock
-    work(console, DIVISORS, 20, 1000)
+    Script(Console(progress=False), Clock()).work(DIVISORS, 20, 1000)
     assert capsys.readouterr().err == ""
 
 

@@ -1,6 +1,5 @@
 """What a display says of workers and pools: on narrow terminals, of those that are gone, of ends good and bad."""
 
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,60 +7,34 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console as Screen
 
-from aioparcs.display import Detail
-from aioparcs.display.live import LiveDisplay
-from aioparcs.display.plain import PlainDisplay
-from aioparcs.engine import PoolState
+from aioparcs.events import PoolState
 from tests.support.command import in_terminal, run, visible
 from tests.support.jobs import module
+from tests.support.scripts import Live, Plain, live
 
 SEARCH = PoolState(0, "hyperparameter search (digits)", 0, 0, 60, 2, 2, 2)
 
 
-class Board:
-    """A live display whose clock stands still until it is told, and what it draws."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        board = self
-
-        class Stopped(LiveDisplay):
-            @property
-            def elapsed(self) -> float:
-                return board.now
-
-        self.display = Stopped(Screen(file=io.StringIO(), width=100, force_terminal=True), Detail.NORMAL)
-
-    def lines(self, width: int) -> list[str]:
-        """Draw the foot on a terminal of some columns."""
-        screen = Screen(file=io.StringIO(), width=width, color_system=None)
-        screen.print(self.display.board)
-        assert isinstance(screen.file, io.StringIO)
-        return screen.file.getvalue().splitlines()
-
-    def start(self, name: str, *workers: int) -> None:
-        """Have workers asked for and connected."""
-        self.display.started(name, range(workers[0], workers[-1] + 1))
-        for worker in workers:
-            self.display.connected(name, worker)
-
-
 @pytest.fixture
-def board() -> Iterator[Board]:
-    board = Board()
-    yield board
-    board.display.terminal.close()
+def board() -> Iterator[Live]:
+    with live() as script:
+        yield script
 
 
-def searching(board: Board, **changes: Any) -> None:
+def searching(board: Live, **changes: Any) -> None:
     """Have a pool do 10 of its items in a second."""
     state = SEARCH._replace(**changes)
-    board.display.pooled(state)
+    board.pool(state)
     for tenth in range(1, 53):
-        board.now = tenth / 10
-        board.display.pooled(state._replace(done=tenth, failed=tenth // 4))
+        board.clock.now = tenth / 10
+        board.pool(state._replace(done=tenth, failed=tenth // 4))
+
+
+def start(board: Live, name: str, *workers: int) -> None:
+    """Have workers requested and connected."""
+    board.request(name, range(workers[0], workers[-1] + 1))
+    board.connect(name, *workers)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +46,8 @@ def searching(board: Board, **changes: Any) -> None:
         (40, "hyperparame… 52 of 60 13 failed"),
     ],
 )
-def test_a_narrow_terminal_shortens_names_before_rates_and_never_counts(board: Board, width: int, row: str) -> None:
-    board.start("trial", 0, 1)
+def test_a_narrow_terminal_shortens_names_before_rates_and_never_counts(board: Live, width: int, row: str) -> None:
+    start(board, "trial", 0, 1)
     searching(board)
     lines = board.lines(width)
     assert all(len(line) <= width for line in lines)
@@ -82,38 +55,37 @@ def test_a_narrow_terminal_shortens_names_before_rates_and_never_counts(board: B
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100])
-def test_large_counts_stay_whole_in_every_width(board: Board, width: int) -> None:
-    board.start("trial", 0, 1)
+def test_large_counts_stay_whole_in_every_width(board: Live, width: int) -> None:
+    start(board, "trial", 0, 1)
     searching(board)
     large = SEARCH._replace(id=1, name="計算" * 20, done=1_234_567, total=20_000_000, failed=345)
-    board.display.pooled(large)
+    board.pool(large)
     lines = board.lines(width)
     assert all(cell_len(line) <= width for line in lines)
     assert "52 of 60  13 failed" in lines[1]
     assert "1,234,567 of 20,000,000  345 failed" in lines[2]
 
 
-def test_a_number_of_workers_is_shown_once(board: Board) -> None:
-    board.start("trial", 0, 1)
+def test_a_number_of_workers_is_shown_once(board: Live) -> None:
+    start(board, "trial", 0, 1)
     searching(board)
     assert [line for line in board.lines(100) if "2 workers" in line] == [board.lines(100)[0]]
     assert board.lines(100)[-1] == "5.2 s"
     searching(board, wanted=3)
     assert "2 of 3 workers" in board.lines(120)[1]
-    board.start("other", 2, 4)
+    start(board, "other", 2, 4)
     assert board.lines(100)[-1] == "5 workers, 5.2 s"
 
 
-def test_workers_that_are_gone_do_not_count_as_connected(board: Board) -> None:
-    display = board.display
-    board.start("trial", *range(8))
-    display.ended("trial", 3, "was killed by SIGKILL")
+def test_workers_that_are_gone_do_not_count_as_connected(board: Live) -> None:
+    start(board, "trial", *range(8))
+    board.exit("trial", 3, "was killed by SIGKILL")
     assert board.lines(100)[0].endswith("7 workers connected  1 failed")
-    display.started("trial", range(8, 9))
+    board.request("trial", range(8, 9))
     assert board.lines(100)[0].endswith("7 of 8 workers connected  1 failed")
-    display.connected("trial", 8)
-    display.ended("trial", 0, None)
-    display.stopped("trial", 1)
+    board.connect("trial", 8)
+    board.exit("trial", 0)
+    board.stop("trial", 1)
     assert board.lines(100)[0].endswith("6 workers connected  1 finished, 1 stopped, 1 failed")
 
 
@@ -128,18 +100,18 @@ def test_workers_that_are_gone_do_not_count_as_connected(board: Board) -> None:
         ("stopped failed", "2 workers ended, 1 failed"),
     ],
 )
-def test_an_end_reads_as_what_it_is(board: Board, capsys: pytest.CaptureFixture[str], ends: str, said: str) -> None:
-    plain = PlainDisplay(Detail.NORMAL)
-    for display in (board.display, plain):
-        display.started("trial", range(2))
+def test_an_end_reads_as_what_it_is(board: Live, capsys: pytest.CaptureFixture[str], ends: str, said: str) -> None:
+    plain = Plain()
+    for display in (board, plain):
+        display.request("trial", range(2))
         for worker, end in enumerate(ends.split()):
-            display.connected("trial", worker)
+            display.connect("trial", worker)
             if end == "stopped":
-                display.stopped("trial", worker)
+                display.stop("trial", worker)
             else:
-                display.ended("trial", worker, None if end == "done" else "was killed")
+                display.exit("trial", worker, None if end == "done" else "was killed")
     assert board.lines(100)[0].endswith(said)
-    plain.close()
+    plain.display.close()
     lines = capsys.readouterr().err.splitlines()
     assert f"trial: {said}" in lines
     failed = ends.count("failed")
@@ -147,18 +119,17 @@ def test_an_end_reads_as_what_it_is(board: Board, capsys: pytest.CaptureFixture[
 
 
 def test_a_log_counts_no_dead_workers(capsys: pytest.CaptureFixture[str]) -> None:
-    display = PlainDisplay(Detail.NORMAL)
-    display.started("trial", range(8))
+    display = Plain()
+    display.request("trial", range(8))
     for node in range(4):
-        display.placed("trial", range(2 * node, 2 * node + 2), f"node{node}")
-    for worker in range(8):
-        display.connected("trial", worker)
+        display.place("trial", range(2 * node, 2 * node + 2), f"node{node}")
+    display.connect("trial", *range(8))
     display.note("trial", "all are there")
-    display.ended("trial", 7, "was killed by SIGKILL")
-    display.started("trial", range(8, 9))
-    display.placed("trial", range(8, 9), "node0")
-    display.connected("trial", 8)
-    display.close()
+    display.exit("trial", 7, "was killed by SIGKILL")
+    display.request("trial", range(8, 9))
+    display.place("trial", range(8, 9), "node0")
+    display.connect("trial", 8)
+    display.display.close()
     assert capsys.readouterr().err.splitlines()[:-1] == [
         "trial: starting 8 workers",
         "trial: 8 of 8 placed on node0 (2), node1 (2), node2 (2), node3 (2)",

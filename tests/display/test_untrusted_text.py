@@ -17,11 +17,12 @@ from typing import Any, cast
 import pytest
 from rich.console import Console as Screen
 
-from aioparcs.display import Console, Detail
-from aioparcs.display.job_counts import JobCounts
+from aioparcs.display import Detail
+from aioparcs.display.job_view import JobView
 from aioparcs.display.live import LiveDisplay
-from aioparcs.display.plain import PlainDisplay
+from aioparcs.display.plain import Console, PlainDisplay
 from aioparcs.display.text import sanitize
+from aioparcs.events import Event, LogLines, Notice, Subscriber, WorkerProgress, WorkersRequested
 from tests.support.command import in_terminal, run, visible
 from tests.support.jobs import MODULES, Witness, job, module
 
@@ -104,11 +105,11 @@ def stderr_on_a_terminal(monkeypatch: pytest.MonkeyPatch, **env: str) -> Iterato
         yield written
 
 
-def show_raw(display: Any) -> None:
+def show_raw(display: Subscriber) -> None:
     """Have a display show hostile text in every place."""
-    display.output("noisy", 0, RAW)
-    display.output("noisy\nforged:0", None, "\x1b[31mred")
-    display.note("noisy", RAW)
+    display(LogLines(0, "noisy", ((0, RAW),)))
+    display(LogLines(0, "noisy\nforged:0", ((None, "\x1b[31mred"),)))
+    display(Notice(0, "noisy", RAW))
 
 
 PLAIN = """noisy:0 | desreverred
@@ -120,7 +121,9 @@ noisy: noisy:7 | forged
 COLORED = PLAIN.replace("red\n", "\x1b[31mred\x1b[0m\n")
 
 
-@pytest.mark.parametrize("make", [Console, lambda: PlainDisplay(Detail.NORMAL)], ids=["console", "plain"])
+@pytest.mark.parametrize(
+    "make", [lambda: Console(progress=True), lambda: PlainDisplay(Detail.NORMAL)], ids=["console", "plain"]
+)
 def test_hostile_text_reaches_no_log(capsys: pytest.CaptureFixture[str], make: Callable[[], Any]) -> None:
     show_raw(make())
     assert capsys.readouterr().err == PLAIN
@@ -133,7 +136,7 @@ def test_a_console_on_a_terminal_shows_colors_and_nothing_worse(
     monkeypatch: pytest.MonkeyPatch, env: dict[str, str], shown: str
 ) -> None:
     with stderr_on_a_terminal(monkeypatch, **env) as written:
-        show_raw(Console())
+        show_raw(Console(progress=True))
         assert written(len(shown)) == shown
 
 
@@ -183,15 +186,10 @@ def test_an_error_of_a_worker_is_printed_without_what_it_does_to_terminals(tmp_p
 
 
 class Broken(Witness):
-    """An observer whose every method raises, each time something else."""
+    """A subscriber that raises at each event, each time something else."""
 
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith("_") or name in ("events", "lines", "notes"):
-            return super().__getattribute__(name)
-        return self._fail
-
-    def _fail(self, *event: Any) -> None:
-        self.events.append(event)
+    def __call__(self, event: Event) -> None:
+        self.events.append((event,))
         raise ValueError(f"can't show {len(self.events)}")
 
 
@@ -301,7 +299,7 @@ def test_impossible_reports_of_progress_are_shown_as_nothing(tmp_path: Path, on_
     ],
 )  # fmt: skip
 def test_a_share_is_a_number_from_0_to_1(done: float, total: float, fraction: float) -> None:
-    tally = JobCounts()
-    tally.started("factor", range(1))
-    tally.progress("factor", 0, done, total)
-    assert tally["factor"].fraction == fraction
+    view = JobView()
+    view.apply(WorkersRequested(0, "factor", range(1)))
+    view.apply(WorkerProgress(1, "factor", 0, done, total))
+    assert view.of("factor").fraction == fraction

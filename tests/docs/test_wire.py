@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aioparcs import Runner, Task
-from aioparcs.engine import Observer, observer
+from aioparcs.events import Event, EventBus, LogLines, WorkerExited, WorkerProgress, program_events
 from aioparcs.wire import FrameType
 from tests.support import document, reference_service
 from tests.support.notation import same
@@ -28,7 +28,7 @@ async def test_a_service_written_from_the_document_alone_works(tmp_path: Path) -
     (tmp_path / "stranger").mkdir()
     shutil.copy(reference_service.__file__, tmp_path / "stranger" / "main.py")
     seen = Watch()
-    observer.set(seen)
+    program_events.set(EventBus(seen))
     async with Runner(modules=[tmp_path]) as runner:
         tasks = await runner.start_many("stranger", 3)
         values: list[Any] = [None, [1, -1, 2**70, 1.5], {"a": {"b": b"x"}}, b"y" * 20_000, "é" * 1000, [b"z" * 9000]]
@@ -48,17 +48,17 @@ async def echo(task: Task, value: Any) -> Any:
     return await task.recv()
 
 
-class Watch(Observer):
+class Watch:
     def __init__(self) -> None:
         self.lines: list[tuple[int | None, str]] = []
         self.told: list[tuple[int, float, float]] = []
         self.ends: list[tuple[int, str | None]] = []
 
-    def output(self, module: str, worker: int | None, line: str) -> None:
-        self.lines.append((worker, line))
-
-    def progress(self, module: str, worker: int, done: float, total: float) -> None:
-        self.told.append((worker, done, total))
-
-    def ended(self, module: str, worker: int, error: str | None) -> None:
-        self.ends.append((worker, error))
+    def __call__(self, event: Event) -> None:
+        match event:
+            case LogLines():
+                self.lines += event.lines
+            case WorkerProgress():
+                self.told.append((event.worker, event.done, event.total))
+            case WorkerExited():
+                self.ends.append((event.worker, event.error))

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from aioparcs import WorkerLost
-from aioparcs.display import Console
+from aioparcs.display.plain import Console
+from aioparcs.events import LogLines, Notice
 from tests.support.jobs import Witness, execute, job, module
 
 pytestmark = pytest.mark.one_loop
@@ -84,9 +85,9 @@ def test_the_console_writes_each_line_at_once(monkeypatch: pytest.MonkeyPatch) -
 
     writes: list[str] = []
     monkeypatch.setattr(sys, "stderr", Terminal())
-    Console().output("factor", 3, "text")
-    Console().output("factor", None, "launcher")
-    Console().note("factor", "making its environment")
+    console = Console(progress=True)
+    console(LogLines(0, "factor", ((3, "text"), (None, "launcher"))))
+    console(Notice(0, "factor", "making its environment"))
     assert writes == ["factor:3 | text\n", "factor | launcher\n", "factor: making its environment\n"]
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from aioparcs import BusyError, EncodeError, RemoteError, Runner, StartError, WorkerLost
-from aioparcs.engine import LauncherState, PoolState, WorkerGroup
+from aioparcs.engine import LauncherState, WorkerGroup
+from aioparcs.events import PoolState
 from aioparcs.local import LocalEngine
 from aioparcs.pool import Pool
 from aioparcs.task import Task

@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from aioparcs import Runner, StartError, Task, WorkerLost
-from aioparcs.engine import PoolState, WorkerSpec
+from aioparcs.engine import WorkerSpec
+from aioparcs.events import PoolState
 from aioparcs.pool import Pool
 from tests.support.jobs import Witness, family, job, live, module, until
 

@@ -10,7 +10,7 @@ import pytest
 
 import aioparcs
 from aioparcs import Pool, Runner
-from aioparcs.engine import PoolState
+from aioparcs.events import PoolState
 from tests.support.jobs import Witness, job, until
 
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from aioparcs import Settings
-from aioparcs.display import Shield
 from aioparcs.engine import LauncherState, Placement, WorkerGroup, WorkerSpec
+from aioparcs.events import EventBus
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.supervisor import WorkerSupervisor
 from tests.support.jobs import Witness, until
@@ -41,9 +41,9 @@ class Containers:
 
 async def test_the_ends_of_many_containers_take_time_in_proportion() -> None:
     engine: Any = Containers()
-    observer = Shield(Witness())
-    registry = JobRegistry("job", Settings(), observer)
-    supervisor = WorkerSupervisor(engine, registry, Settings(), observer)
+    events = EventBus(Witness())
+    registry = JobRegistry("job", Settings(), events)
+    supervisor = WorkerSupervisor(engine, registry, Settings(), events)
     supervisor.open()
     await supervisor.place(WorkerSpec("m"), 1)
     await supervisor.place(WorkerSpec("m"), 800)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 import psutil
 
 from aioparcs import Address, Runner, Settings
-from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec, observer
+from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import signal_name
+from aioparcs.events import EventBus, LogLines, program_events
 from aioparcs.launcher import RunnerEndpoint, pass_token
 from aioparcs.local.process import Process
 from aioparcs.transport import Listener, listen
@@ -55,7 +57,7 @@ class CommandEngine:
             {**ENVIRONMENT, **job.settings.to_env(), **spec.env, **home.to_env(token)},
             inherit=[token],
             keep=20,
-            on_line=lambda line: job.observer.output(spec.module, None, line),
+            on_line=lambda line: job.events.publish(LogLines(time.monotonic(), spec.module, ((None, line),))),
         )
         self.processes.append(process)
         return WorkerGroup(spec, first, count, (Placement(slot, first, count),))
@@ -104,11 +106,11 @@ async def behind(
 ) -> AsyncIterator[tuple[Runner, CommandEngine]]:
     """Enter a runner whose launchers run behind a command."""
     engine = CommandEngine(*command, address=address, modules=modules)
-    token = observer.set(witness or Witness())
+    token = program_events.set(EventBus(witness or Witness()))
     try:
         runner = Runner(engine=engine, settings=Settings(**settings), tls=tls)
     finally:
-        observer.reset(token)
+        program_events.reset(token)
     async with runner:
         yield runner, engine
 

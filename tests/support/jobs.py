@@ -1,4 +1,4 @@
-"""Running jobs in tests: where their modules are, observers that remember, programs in processes of their own."""
+"""Running jobs in tests: where their modules are, subscribers that remember, programs in processes of their own."""
 
 import asyncio
 import os
@@ -14,7 +14,21 @@ from typing import Any
 import psutil
 
 from aioparcs import Runner, Settings
-from aioparcs.engine import Engine, Observer, PoolState, observer
+from aioparcs.engine import Engine
+from aioparcs.events import (
+    Event,
+    EventBus,
+    LogLines,
+    Notice,
+    PoolProgress,
+    WorkerConnected,
+    WorkerExited,
+    WorkerProgress,
+    WorkersPlaced,
+    WorkersRequested,
+    WorkerStopped,
+    program_events,
+)
 
 __all__ = [
     "ENVIRONMENT",
@@ -36,9 +50,9 @@ PATIENCE = 20.0  # seconds until a condition that should come soon counts as one
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PARCS_", "LEADER_"))}
 
 
-class Witness(Observer):
+class Witness:
     """
-    An observer that remembers.
+    A subscriber that remembers.
 
     Attributes:
         events: ``(what, module, ...)`` in order.
@@ -51,32 +65,27 @@ class Witness(Observer):
         self.lines: dict[int | None, list[str]] = {}
         self.notes: list[str] = []
 
-    def started(self, module: str, workers: range) -> None:
-        self.events.append(("started", module, workers))
-
-    def placed(self, module: str, workers: range, node: str) -> None:
-        self.events.append(("placed", module, workers, node))
-
-    def connected(self, module: str, worker: int) -> None:
-        self.events.append(("connected", module, worker))
-
-    def ended(self, module: str, worker: int, error: str | None) -> None:
-        self.events.append(("ended", module, worker, error))
-
-    def stopped(self, module: str, worker: int) -> None:
-        self.events.append(("stopped", module, worker))
-
-    def progress(self, module: str, worker: int, done: float, total: float) -> None:
-        self.events.append(("progress", module, worker, done, total))
-
-    def pooled(self, state: PoolState) -> None:
-        self.events.append(("pooled", state))
-
-    def output(self, module: str, worker: int | None, line: str) -> None:
-        self.lines.setdefault(worker, []).append(line)
-
-    def note(self, module: str, text: str) -> None:
-        self.notes.append(text)
+    def __call__(self, event: Event) -> None:
+        match event:
+            case WorkersRequested():
+                self.events.append(("started", event.module, event.workers))
+            case WorkersPlaced():
+                self.events.append(("placed", event.module, event.workers, event.node))
+            case WorkerConnected():
+                self.events.append(("connected", event.module, event.worker))
+            case WorkerExited():
+                self.events.append(("ended", event.module, event.worker, event.error))
+            case WorkerStopped():
+                self.events.append(("stopped", event.module, event.worker))
+            case WorkerProgress():
+                self.events.append(("progress", event.module, event.worker, event.done, event.total))
+            case PoolProgress():
+                self.events.append(("pooled", event.state))
+            case LogLines():
+                for worker, line in event.lines:
+                    self.lines.setdefault(worker, []).append(line)
+            case Notice():
+                self.notes.append(event.text)
 
 
 @asynccontextmanager
@@ -84,11 +93,11 @@ async def job(
     *modules: Path, witness: Witness | None = None, tls: bool = False, engine: Engine | None = None, **settings: Any
 ) -> AsyncIterator[Runner]:
     """Enter a runner with the modules of the tests, or those in some folders, and some settings."""
-    token = observer.set(witness or Witness())
+    token = program_events.set(EventBus(witness or Witness()))
     try:
         runner = Runner(modules=modules or [MODULES], settings=Settings(**settings), tls=tls, engine=engine)
     finally:
-        observer.reset(token)
+        program_events.reset(token)
     async with runner:
         yield runner
 

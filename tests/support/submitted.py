@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from aioparcs import Runner, Settings
-from aioparcs.engine import Job, observer
+from aioparcs.engine import Job
+from aioparcs.events import EventBus, program_events
 from aioparcs.swarm import SwarmEngine
 from aioparcs.swarm.jobs.jobs import remove_job
 from tests.support.command import COMMAND, ENVIRONMENT, execute
@@ -64,11 +65,11 @@ class Container(NamedTuple):
 async def scene(leader: str | None = None, *, tls: bool = False, **engine: Any) -> AsyncIterator[Scene]:
     """Enter a runner of the Swarm; None for the leader that the environment names."""
     witness, swarm = Witness(), Open(leader, **engine)
-    token = observer.set(witness)
+    token = program_events.set(EventBus(witness))
     try:
         runner = Runner(engine=swarm, settings=Settings(), tls=tls)
     finally:
-        observer.reset(token)
+        program_events.reset(token)
     async with runner:
         yield Scene(runner, swarm.job, witness)
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pytest
 
 from aioparcs import Runner, Settings
-from aioparcs.engine import observer
+from aioparcs.events import EventBus, program_events
 from aioparcs.settings import VERSION
 from aioparcs.swarm import SwarmEngine
 from tests.cluster import Cluster as OwnCluster
@@ -88,12 +88,12 @@ def job(cluster: Cluster, images: None, monkeypatch: pytest.MonkeyPatch) -> Job:
     async def enter(
         *, witness: Witness | None = None, overlay: bool | None = None, **settings: Any
     ) -> AsyncIterator[Runner]:
-        token = observer.set(witness or Witness())
+        token = program_events.set(EventBus(witness or Witness()))
         try:
             engine = SwarmEngine(cluster.leader_url, overlay=overlay)
             runner = Runner(engine=engine, modules=[MODULES], settings=Settings(**settings))
         finally:
-            observer.reset(token)
+            program_events.reset(token)
         async with runner:
             yield runner
         assert await asyncio.to_thread(left, cluster, runner.job) == []

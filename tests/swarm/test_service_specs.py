@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from aioparcs.address import Address
-from aioparcs.engine import Job, Observer, WorkerSpec
+from aioparcs.engine import Job, WorkerSpec
+from aioparcs.events import EventBus
 from aioparcs.settings import Settings
 from aioparcs.swarm.doctor import probe
 from aioparcs.swarm.engine.service_spec import ServiceContext, service_spec
@@ -23,7 +24,7 @@ def check(name: str, spec: Any) -> None:
 
 
 def context(**changes: Any) -> ServiceContext:
-    job = Job("a1b2c3d4", b"token", Address("tcp", "10.0.1.5", 4000), Settings(), Observer())
+    job = Job("a1b2c3d4", b"token", Address("tcp", "10.0.1.5", 4000), Settings(), EventBus())
     found = ServiceContext(
         job,
         "registry:5000/factor@sha256:1",

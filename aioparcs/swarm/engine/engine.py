@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from time import monotonic
 from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.address import ORIGINAL_PORT, Address
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import ClusterError, StartError
+from aioparcs.events import Notice
 from aioparcs.swarm.docker.client import SwarmClient, open_swarm, wait_until
 from aioparcs.swarm.docker.credentials import pull_auth_header
 from aioparcs.swarm.docker.labels import ROLE, RUNNER, Role, job_labels, runner_identity, stack
@@ -89,9 +91,9 @@ class SwarmEngine:
         self._job, leader = job, self._swarm.leader
         if leader.is_open:
             text = f"{leader.shown} gives root on the cluster to anyone who can reach it; safer: {leader.safer}"
-            job.observer.warning("swarm", text)
+            self._warn(text)
         self._images = Images(self._swarm, job.folders)
-        self._watch = TaskMonitor(self._swarm, job.id, job.observer)
+        self._watch = TaskMonitor(self._swarm, job.id, job.events)
         name, labels = _token_name(job.id), {**job_labels(job.id), RUNNER: runner_identity()}
         self._secret = await self._swarm.create_secret(name, job.token.hex(), labels), name
 
@@ -198,10 +200,13 @@ class SwarmEngine:
             is_over = await wait_until(self._is_empty, deadlines.CONTAINERS_STOP)
             await wait_until(lambda: has_no_containers(self._swarm, job, Role.WORKER), deadlines.CONTAINERS_REMOVED)
         except ClusterError as error:
-            self._job.observer.warning("swarm", f"{error}; aioparcs rm {job}")
+            self._warn(f"{error}; aioparcs rm {job}")
             return
         if not is_over:
-            self._job.observer.warning("swarm", f"containers are still ending; see docker stack ps {stack(job)}")
+            self._warn(f"containers are still ending; see docker stack ps {stack(job)}")
+
+    def _warn(self, text: str) -> None:
+        self._job.events.publish(Notice(monotonic(), "swarm", text, is_warning=True))
 
     async def _is_empty(self) -> bool:
         tasks = await self._swarm.reachable_tasks(self._job.id)

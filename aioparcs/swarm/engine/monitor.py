@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from time import monotonic
 
-from aioparcs.engine import LauncherState, Observer, WorkerGroup
+from aioparcs.engine import LauncherState, WorkerGroup
 from aioparcs.errors import ClusterError
+from aioparcs.events import EventBus, Notice
 from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.records import SwarmTask
 from aioparcs.swarm.docker.task_state import drained_nodes, is_over, launcher_state, newest, node_names
@@ -33,13 +34,13 @@ class TaskMonitor:
     Args:
         swarm: the leader.
         job: the job's name.
-        observer: gets a warning when the leader can't be asked.
+        events: gets a warning when the leader can't be asked.
     """
 
-    def __init__(self, swarm: SwarmClient, job: str, observer: Observer) -> None:
+    def __init__(self, swarm: SwarmClient, job: str, events: EventBus) -> None:
         self._swarm = swarm
         self._job = job
-        self._observer = observer
+        self._events = events
         self._groups: dict[str, _Group] = {}  # by the ID of the service
         self._nodes: dict[str, str] = {}
         self._wakeup = asyncio.Event()
@@ -96,7 +97,7 @@ class TaskMonitor:
                 ValueError,
             ) as error:  # away, or out of order: workers go on
                 if not complained:
-                    self._observer.warning("swarm", f"{error}; trying again")
+                    self._events.publish(Notice(monotonic(), "swarm", f"{error}; trying again", is_warning=True))
                 complained = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):

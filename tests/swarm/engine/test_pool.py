@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from aioparcs import Runner, WorkerLost
-from aioparcs.engine import PoolState, WorkerSpec
+from aioparcs.engine import WorkerSpec
+from aioparcs.events import PoolState
 from aioparcs.pool import Pool
 from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.records import SwarmNode
