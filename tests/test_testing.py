@@ -10,7 +10,7 @@ import pytest
 
 import aioparcs.testing
 from aioparcs.testing import memory_channel_pair, memory_pair
-from tests.support.channels import KINDS, Streams, both, streams, until
+from tests.support.channels import KINDS, PATIENCE, Streams, both, streams, until
 
 
 def test_the_examples_in_its_documentation_run() -> None:
@@ -213,7 +213,7 @@ async def test_it_can_lose_bytes() -> None:
     assert await reader.readexactly(7) == b"3456789"
     net.forward.drop()
     writer.write(b"x" * 1_000_000)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await writer.drain()
     assert net.forward.carried == 7
     writer.close()

@@ -9,7 +9,7 @@ from aioparcs import Channel, ConnectionLost, Settings
 from aioparcs.channel.budget import RECEIVING
 from aioparcs.settings import MIB
 from aioparcs.wire import FrameType, encode_header
-from tests.support.channels import FEW_KINDS, Pair, both, pair, streams, until, waits
+from tests.support.channels import FEW_KINDS, PATIENCE, Pair, both, pair, streams, until, waits
 
 pytestmark = FEW_KINDS
 
@@ -56,7 +56,7 @@ async def test_whoever_waits_in_recv_gets_his_message_whatever_others_hold(kind:
         sendings = [asyncio.ensure_future(here.send(large(i))) for i, (here, _) in enumerate(channels)]
         await until(lambda: sum(arrived(there) for _, there in channels) == 2)
         late = [i for i, (_, there) in enumerate(channels) if not arrived(there)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             for i in (*late, *(i for i in range(4) if i not in late)):
                 buffer = bytearray(SIZE)
                 there = channels[i][1]
@@ -128,7 +128,7 @@ async def test_a_channel_that_waits_for_the_budget_can_be_closed(kind: str) -> N
         await until(lambda: arrived(holder) and RECEIVING.held == 2 * SIZE)
         sending = asyncio.ensure_future(here.send(large(2) * 4))  # more than the kernel takes
         await waits(sending)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await there.aclose()
             await sending
         assert [await holder.recv() for _ in range(2)] == [large(0), large(1)]
@@ -144,7 +144,7 @@ async def test_a_result_of_a_call_comes_although_others_hold_the_budget(kind: st
         calling = asyncio.ensure_future(here.call("f"))
         call = await there.recv_call()
         answering = asyncio.ensure_future(there.send_result(call.id, True, large(2)))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await calling == large(2)
         await answering
         assert [await holder.recv() for _ in range(2)] == [large(0), large(1)]
@@ -156,7 +156,7 @@ async def test_results_come_although_a_peer_has_stopped_amid_a_large_message(kin
         # What a peer leaves that is stopped after the first bytes of a message.
         writer.write(encode_header(FrameType.MSG, 3 * SIZE) + bytes(100_000))
         await until(lambda: RECEIVING.held == 3 * SIZE)
-        async with pair(kind, SETTINGS) as (here, there), asyncio.timeout(5):
+        async with pair(kind, SETTINGS) as (here, there), asyncio.timeout(PATIENCE):
             calling = [asyncio.ensure_future(here.call("f", i)) for i in range(4)]
             for call in [await there.recv_call() for _ in calling]:
                 await there.send_result(call.id, True, large(call.args[0]) if call.args[0] < 3 else "small")
@@ -174,7 +174,7 @@ async def test_whoever_watches_gets_his_message_although_others_hold_the_budget(
         await waits(sending)
         news = asyncio.Event()
         unwatch = there.watch(news.set)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await until(lambda: there.is_ready)
         unwatch()
         assert await there.recv() == large(2) * 4

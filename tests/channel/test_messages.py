@@ -8,7 +8,7 @@ import pytest
 
 from aioparcs import BusyError, Channel, DecodeError, EncodeError, Settings, register
 from aioparcs.settings import KIB, MIB
-from tests.support.channels import KINDS, SMALL, at_once, block, jam, pair, until, waits
+from tests.support.channels import KINDS, PATIENCE, SMALL, at_once, block, jam, pair, until, waits
 
 pytestmark = KINDS
 
@@ -146,7 +146,7 @@ async def test_room_that_comes_in_the_moment_of_a_cancellation_goes_to_the_next_
 
         here._outbox._on_room = cancel_first
         assert await recv_many(there, len(sent)) == sent
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await there.recv() == ["late", 1]
         await asyncio.wait([first, second])
         assert first.cancelled()

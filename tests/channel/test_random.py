@@ -11,7 +11,7 @@ import pytest
 from aioparcs import Channel, EndOfChannel, ParcsError, Settings
 from aioparcs.channel.budget import RECEIVING
 from aioparcs.settings import KIB, MIB
-from tests.support.channels import FEW_KINDS, pair
+from tests.support.channels import FEW_KINDS, PATIENCE, pair
 
 pytestmark = FEW_KINDS
 
@@ -179,10 +179,10 @@ async def test_however_it_ends_nobody_waits_for_ever(kind: str, seed: int) -> No
         for _ in range(chance.randrange(200)):
             await asyncio.sleep(0)
         await end(chance.choice([here, there]), chance)
-        _, waiting = await asyncio.wait(tasks, timeout=5)
+        _, waiting = await asyncio.wait(tasks, timeout=PATIENCE)
         assert not waiting
         errors = [task.exception() for task in tasks]
         assert all(error is None or isinstance(error, ParcsError) for error in errors), errors
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(here.aclose(), there.aclose())
     assert RECEIVING.held == 0

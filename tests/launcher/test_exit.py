@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from aioparcs import WorkerLost
-from tests.support.jobs import Witness, family, job, module, until
+from tests.support.jobs import PATIENCE, Witness, family, job, module, until
 
 pytestmark = pytest.mark.one_loop
 
@@ -222,7 +222,7 @@ serve(half)
 
 
 async def test_nobody_closes_what_is_the_users_own(tmp_path: Path) -> None:
-    async with job(module(tmp_path, "committing", COMMITTING)) as runner, asyncio.timeout(5):
+    async with job(module(tmp_path, "committing", COMMITTING), close_timeout=60.0) as runner, asyncio.timeout(PATIENCE):
         async with runner.start("committing") as t:
             await t.call("half", str(tmp_path / "file"))
     assert not (tmp_path / "file").exists()

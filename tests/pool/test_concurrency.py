@@ -60,7 +60,7 @@ async def test_coroutines_whose_results_wait_for_room_can_be_cancelled(runner: R
         for future in futures:
             future.cancel()
         await until(lambda: pool._scheduler.running == 0)
-        assert max(await pool.map([0.02] * 24, function="rest")) == 8
+        assert max(await pool.map([0.1] * 24, function="rest")) == 8
 
 
 async def test_a_call_that_a_dead_worker_had_begun_beside_another_is_not_made_twice(

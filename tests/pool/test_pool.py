@@ -415,8 +415,7 @@ async def test_leaving_the_block_kills_what_runs_and_cancels_what_waits(runner: 
         before = family()
         running = [pool.submit(never) for _ in range(5)]
         waiting = asyncio.ensure_future(pool.map([never] * 3))
-        await asyncio.sleep(0.01)
-        assert pool._scheduler.running >= 2
+        await until(lambda: pool._scheduler.running >= 2)
     assert all(future.cancelled() for future in running)
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -28,7 +28,6 @@ async def runner() -> AsyncIterator[Runner]:
 @pytest.fixture(autouse=True)
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioparcs.pool.supervisor._FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("aioparcs.deadlines.POOL_LOSS", 0.1)
 
 
 class Office:
@@ -296,7 +295,10 @@ serve(cut_off, same)
 """
 
 
-async def test_a_worker_that_lives_on_without_its_connection_is_killed(tmp_path: Path) -> None:
+async def test_a_worker_that_lives_on_without_its_connection_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioparcs.deadlines.POOL_LOSS", 0.1)
     witness = Witness()
     async with (
         job(module(tmp_path, "deaf", DEAF), witness=witness) as runner,

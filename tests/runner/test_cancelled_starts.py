@@ -8,9 +8,9 @@ from typing import Any
 import psutil
 import pytest
 
-from aioparcs import Runner
+from aioparcs import Runner, deadlines
 from tests.support.channels import CancelAt
-from tests.support.jobs import Witness, family, job, module, until
+from tests.support.jobs import PATIENCE, Witness, family, job, module, until
 
 pytestmark = pytest.mark.one_loop
 
@@ -102,8 +102,9 @@ async def test_starting_and_leaving_workers(
 
 
 async def test_leaving_a_runner_waits_for_no_launcher_that_a_cancelled_start_has_left_before_it_dialled(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(deadlines, "LAUNCHER_EXIT", 60.0)
     witness = Witness()
     async with job(module(tmp_path, "slow", SLOW), witness=witness) as runner:
         starting = asyncio.ensure_future(runner.start("slow").__aenter__())
@@ -112,4 +113,4 @@ async def test_leaving_a_runner_waits_for_no_launcher_that_a_cancelled_start_has
         starting.cancel()
         await asyncio.wait([starting])
         assert starting.cancelled()
-    assert asyncio.get_running_loop().time() - begun < 0.5
+    assert asyncio.get_running_loop().time() - begun < PATIENCE

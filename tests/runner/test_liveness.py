@@ -13,7 +13,7 @@ import pytest
 
 from aioparcs import StartError, WorkerLost
 from tests.support.engines import Network, behind
-from tests.support.jobs import Witness, family, gone, job, live, module, program, until
+from tests.support.jobs import PATIENCE, Witness, family, gone, job, live, module, program, until
 
 pytestmark = pytest.mark.one_loop
 
@@ -32,20 +32,14 @@ def network() -> Iterator[Network]:
         yield network
 
 
-def loop_time() -> float:
-    return asyncio.get_running_loop().time()
-
-
 # Lost
 
 
-async def test_a_killed_worker_is_missed_within_a_second() -> None:
+async def test_a_killed_worker_is_reported_by_its_launcher() -> None:
     async with job() as runner, runner.start_many("talker", 2) as (doomed, other):
         await doomed.send(["die", signal.SIGKILL])
-        begun = loop_time()
         with pytest.raises(WorkerLost, match="was killed by SIGKILL"):
             await doomed.recv()
-        assert loop_time() - begun < 1
         await other.send(["echo", "fine"])
         assert await other.recv() == "fine"
 
@@ -59,12 +53,12 @@ async def test_a_killed_launcher_takes_its_workers_along_and_no_others() -> None
         assert len(processes) == 5
         waiting = [asyncio.ensure_future(t.recv()) for t in tasks]
         psutil.Process(launcher).kill()
-        done, _ = await asyncio.wait(waiting, timeout=2)
+        done, _ = await asyncio.wait(waiting, timeout=PATIENCE)
         for ended in done:
             with pytest.raises(WorkerLost, match="is lost: its launcher was killed by SIGKILL"):
                 ended.result()
         assert len(done) == 3
-        await gone(processes, 1)
+        await gone(processes)
         await other.send(["echo", "fine"])
         assert await other.recv() == "fine"
 
@@ -81,14 +75,12 @@ async def test_a_host_that_is_cut_off_is_missed_and_its_workers_end(network: Net
         processes = [engine.launcher(), *engine.launcher().children()]
         waiting = [asyncio.ensure_future(t.recv()) for t in tasks]
         network.cut()
-        begun = loop_time()
-        done, _ = await asyncio.wait(waiting, timeout=10)
-        assert loop_time() - begun < 2 * LIVENESS + 0.5  # a ping more than the deadline, and a busy machine
+        done, _ = await asyncio.wait(waiting, timeout=PATIENCE)
         for ended in done:
             with pytest.raises(WorkerLost, match=r"its host was silent for 1 s \(PARCS_LIVENESS\)"):
                 ended.result()
         assert len(done) == 2
-        await gone(processes, 6 * LIVENESS)  # over there nobody tells them: they find out by themselves
+        await gone(processes)  # over there nobody tells them: they find out by themselves
 
 
 # Slow
@@ -195,7 +187,7 @@ async def test_nobody_outlives_a_runner_that_is_killed(tmp_path: Path, stopped: 
             if stopped != "none":
                 process.suspend()
         runner.kill()
-        await gone(processes, 2 if stopped == "none" else 5)  # whoever can't end by itself is given its time
+        await gone(processes)
 
 
 @pytest.mark.parametrize("how", ["import time; time.sleep(60)", "while True: pass"])
@@ -208,7 +200,7 @@ async def test_a_launcher_that_still_imports_ends_with_its_runner(tmp_path: Path
         processes = family(runner.pid)
         assert len(processes) == 1
         runner.kill()
-        await gone(processes, 2)
+        await gone(processes)
 
 
 async def test_a_launcher_that_still_imports_ends_with_its_job(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,9 +72,9 @@ def frame(type: int, body: bytes) -> bytes:
 
 
 STRANGERS = {
-    b"": "the peer didn't finish the handshake within 0.2 s",
-    b"PARCS": "the peer didn't finish the handshake within 0.2 s",
-    MAGIC + encode_header(FrameType.HELLO, 100): "the peer didn't finish the handshake within 0.2 s",
+    b"": "the peer didn't finish the handshake within 1 s",
+    b"PARCS": "the peer didn't finish the handshake within 1 s",
+    MAGIC + encode_header(FrameType.HELLO, 100): "the peer didn't finish the handshake within 1 s",
     b"GET / HTTP/1.1\r\n\r\n": "not an aioparcs peer (first bytes b'GET / HT')",
     b"SYNxxxxxxx": "not an aioparcs peer (first bytes b'SYNxxxxx')",
     MAGIC + frame(FrameType.MSG, b"x"): "the peer sent a frame of type 1 and 1 bytes instead of HELLO",
@@ -90,7 +91,7 @@ async def be_a_stranger(job: Job, data: bytes) -> None:
 
 @pytest.mark.parametrize("few", [list(STRANGERS)[:4], list(STRANGERS)[4:]])
 async def test_each_of_a_few_strangers_is_refused_with_one_note(few: list[bytes]) -> None:
-    async with scene(handshake_timeout=0.2) as (runner, job, witness):
+    async with scene(handshake_timeout=1.0) as (runner, job, witness):
         t = await runner.start("talker")
         await asyncio.gather(*(be_a_stranger(job, data) for data in few))
         assert runner.rejected_connections == len(witness.notes) == len(few)
@@ -105,6 +106,7 @@ async def test_many_strangers_are_counted_and_told_of_in_few_lines(monkeypatch: 
     monkeypatch.setattr(refusals, "_PERIOD", 0.3)
     async with scene() as (runner, job, witness):
         t = await runner.start("talker")
+        begun = time.monotonic()
         for count in (30, 60):
             for _ in range(30):
                 async with dialled(job) as (_, writer):
@@ -114,7 +116,7 @@ async def test_many_strangers_are_counted_and_told_of_in_few_lines(monkeypatch: 
         assert witness.notes[0] == (
             "refused a connection (1 so far): the peer closed the connection during the handshake"
         )
-        assert len(witness.notes) <= 5 + 5
+        assert len(witness.notes) <= 5 + (time.monotonic() - begun) / 0.3 + 1
         assert witness.notes[-1].startswith("refused ")
         assert witness.notes[-1].endswith(
             "(60 so far); the last one: the peer closed the connection during the handshake"

@@ -16,6 +16,7 @@ from aioparcs.transport import dial, listen
 __all__ = [
     "FEW_KINDS",
     "KINDS",
+    "PATIENCE",
     "SMALL",
     "CancelAt",
     "Pair",
@@ -46,7 +47,7 @@ _ADDRESSES = {"tcp": Address("tcp", "127.0.0.1"), "unix": Address("unix", "@"), 
 _KERNEL = 512 * KIB
 # Seconds until a sender that waits counts as stuck. TCP's persist timer, 0.2 s, still moves bytes that fit no segment.
 _STUCK = {"tcp": 0.25, "tls": 0.25, "unix": 0.03, "memory": 0.03}
-_PATIENCE = 10.0  # seconds until a condition that should come soon counts as one that never comes
+PATIENCE = 10.0  # seconds until a condition that should come soon counts as one that never comes
 
 
 @asynccontextmanager
@@ -113,7 +114,7 @@ async def both(here: Channel, there: Channel) -> AsyncIterator[Pair]:
         await asyncio.gather(here.aclose(), there.aclose())
 
 
-async def until(condition: Callable[[], Any], timeout: float = _PATIENCE, *, pause: float = 0.001) -> None:
+async def until(condition: Callable[[], Any], timeout: float = PATIENCE, *, pause: float = 0.001) -> None:
     """Wait for a condition, or fail."""
     async with asyncio.timeout(timeout):
         while not condition():  # noqa: ASYNC110  # anything at all is a condition, and few of them tell

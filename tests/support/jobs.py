@@ -33,6 +33,7 @@ from aioparcs.events import (
 __all__ = [
     "ENVIRONMENT",
     "MODULES",
+    "PATIENCE",
     "Witness",
     "execute",
     "family",

@@ -11,7 +11,7 @@ import pytest
 from aioparcs import Channel, ConnectionLost, EncodeError, EndOfChannel, ProtocolError, RemoteError, Settings
 from aioparcs.settings import GIB, MIB
 from aioparcs.wire import FrameType, encode_frame, encode_header
-from tests.support.channels import FEW_KINDS, Streams, streams, until
+from tests.support.channels import FEW_KINDS, PATIENCE, Streams, streams, until
 
 pytestmark = FEW_KINDS
 
@@ -52,7 +52,7 @@ async def test_pings_to_a_program_that_only_sends_are_bounded(kind: str) -> None
         flood = frame(FrameType.PING, b"x" * 10_000) * 10
         for _ in range(300):
             writer.write(flood)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await writer.drain()
         writer.write(message("after"))
         assert await channel.recv() == "after"
@@ -181,7 +181,7 @@ async def test_a_stream_that_has_ended_at_take_over(kind: str, goodbye: bytes) -
             await channel.recv()
         with pytest.raises((EndOfChannel, ConnectionLost)):
             await channel.send(1)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             await channel.aclose()
 
 
@@ -189,7 +189,7 @@ async def test_what_the_writer_holds_at_take_over_goes_first(kind: str) -> None:
     async with streams(kind) as (here, there):
         there[1].write(message("w" * (2 * MIB)))
         channel = Channel(*there)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await channel.send_all("small", b"large" * 100_000)
         reader = Channel(*here)
         assert [await reader.recv() for _ in range(3)] == ["w" * (2 * MIB), "small", b"large" * 100_000]

@@ -17,7 +17,7 @@ from aioparcs.channel import accept, accept_v1, introduce, introduce_v1, reach, 
 from aioparcs.settings import Settings
 from aioparcs.transport import dial, listen
 from aioparcs.wire import FrameType, decode_header, encode_header
-from tests.support.channels import Streams, streams, until
+from tests.support.channels import PATIENCE, Streams, streams, until
 
 TOKEN = bytes(range(32))
 KINDS = pytest.mark.parametrize("kind", ["tcp", "tls"])
@@ -150,7 +150,7 @@ async def test_silence_ends_at_the_deadline(kind: str) -> None:
 
 @KINDS
 async def test_a_peer_that_talks_on_and_on_does_not_prolong_the_deadline(kind: str) -> None:
-    async with streams(kind) as (here, there), asyncio.timeout(2):
+    async with streams(kind) as (here, there), asyncio.timeout(PATIENCE):
         accepting = asyncio.ensure_future(let_in(there, timeout=0.1))
         for byte in MAGIC + frame(FrameType.HELLO, hello().encode()):
             here[1].write(bytes([byte]))
@@ -288,13 +288,13 @@ async def test_a_listener_that_hangs_up_is_dialled_again() -> None:
 
 
 async def test_a_listener_that_hangs_up_again_and_again_is_given_up() -> None:
-    settings = Settings(connect_timeout=0.2)
+    settings = Settings(connect_timeout=0.5)
     async with hanging_up(1000) as (address, came):
         with pytest.raises(HandshakeError, match="closed the connection during the handshake"):
             await reach(address, hello, TOKEN, settings)
         with pytest.raises(HandshakeError, match="closed the connection during the handshake"):
             await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
-        assert 4 < len(came) < 20
+        assert 4 <= len(came) < 20
 
 
 async def test_a_connection_that_breaks_amid_its_handshake_is_freed_without_the_collector() -> None:
@@ -327,11 +327,11 @@ async def test_a_silent_listener_is_given_up_when_the_time_for_all_tries_is_over
         await reader.read()
         writer.close()
 
-    settings = Settings(connect_timeout=0.2, handshake_timeout=60.0)
+    settings = Settings(connect_timeout=0.5, handshake_timeout=60.0)
     async with listening(on_connect) as address, asyncio.timeout(20):
-        with pytest.raises(HandshakeError, match=r"the listener didn't finish the handshake within 0\.[012]"):
+        with pytest.raises(HandshakeError, match=r"the listener didn't finish the handshake within 0\.[0-5]"):
             await reach(address, hello, TOKEN, settings)
-        with pytest.raises(HandshakeError, match=r"the listener didn't finish the handshake within 0\.[012]"):
+        with pytest.raises(HandshakeError, match=r"the listener didn't finish the handshake within 0\.[0-5]"):
             await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
 
 

@@ -15,7 +15,7 @@ from aioparcs.pool.worker import PoolWorker
 from aioparcs.settings import MIB
 from aioparcs.testing import memory_pair
 from aioparcs.wire import FrameType, encode_header
-from tests.support.channels import both, pair, streams, until
+from tests.support.channels import PATIENCE, both, pair, streams, until
 from tests.support.strategies import property_test
 
 _HUGE = 10**5000  # more digits than Python makes text of
@@ -38,7 +38,7 @@ def frame(type: int, value: Any) -> bytes:
 
 async def outcome(operation: Any) -> BaseException | None:
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await operation
     except ParcsError as error:
         str(error), repr(error)
