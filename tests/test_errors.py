@@ -116,7 +116,7 @@ def test_a_cause_is_chained_and_survives_a_pickle() -> None:
         assert "KeyError: 'n'" in "".join(traceback.format_exception(error))
 
 
-def test_a_class_of_the_peers_own_says_which_builtin_it_extends() -> None:
+def test_a_remote_class_names_the_builtin_that_it_extends() -> None:
     error = RemoteError.make("json.JSONDecodeError", "no JSON", builtin="ValueError")
     for other in (error, pickle.loads(pickle.dumps(error))):
         assert isinstance(other, ValueError)
@@ -142,7 +142,7 @@ def test_a_remote_traceback_is_printed_once_below_its_exception() -> None:
 # Sentences
 
 
-def test_a_killed_worker_is_told_with_its_last_lines() -> None:
+def test_worker_lost_of_a_killed_worker_has_its_last_lines() -> None:
     lost = WorkerLost.from_exit("factor:3", -signal.SIGKILL, ("loading", "working"))
     assert (lost.signal, lost.exitcode) == (9, None)
     assert str(lost) == "worker factor:3 was killed by SIGKILL; its last lines:\n    loading\n    working"
@@ -152,7 +152,7 @@ def test_a_bus_error_points_at_shared_memory() -> None:
     assert "SIGBUS (/dev/shm may be full: " in str(WorkerLost.from_exit("factor:3", -signal.SIGBUS))
 
 
-def test_a_worker_that_ended_is_told_with_its_exit_code() -> None:
+def test_worker_lost_of_a_worker_that_ended_has_its_exit_code() -> None:
     lost = WorkerLost.from_exit("factor:3", 7)
     assert (lost.signal, lost.exitcode) == (None, 7)
     assert str(lost) == "worker factor:3 ended with exit code 7"

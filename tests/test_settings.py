@@ -127,7 +127,7 @@ def test_the_variables_that_are_documented_are_those_that_there_are() -> None:
         ("PARCS_liveness", "PARCS_LIVENESS"),
     ],
 )
-def test_a_variable_that_is_nearly_a_setting_is_told(name: str, meant: str) -> None:
+def test_a_variable_that_is_nearly_a_setting_is_reported(name: str, meant: str) -> None:
     assert misspelt({name: "1", "PARCS_LIVENESS": "2"}) == [f"{name} is not a setting; did you mean {meant}?"]
 
 
@@ -135,7 +135,7 @@ def test_variables_of_others_are_no_settings() -> None:
     assert misspelt({"PARCS_CLUSTER_DIR": "", "PARCS_TEST_SESSION": "", "PARCS_FOO": "", "PARCS": ""}) == []
 
 
-def test_a_runner_tells_of_a_misspelt_variable_once() -> None:
+def test_a_runner_reports_a_misspelt_variable_once() -> None:
     program = "from aioparcs import *\nasync def main(runner): Runner(), Runner()\nrun(main)"
     done = execute(program, PARCS_START_TIMOUT="300")
     assert (done.returncode, done.stdout) == (0, "")

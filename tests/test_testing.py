@@ -135,7 +135,7 @@ async def test_one_direction_can_end_alone(kind: str) -> None:
 
 
 @SOCKETS
-async def test_closing_sends_what_waits_and_then_tells_both_ends(kind: str) -> None:
+async def test_closing_sends_what_waits_and_then_calls_connection_lost_at_both_ends(kind: str) -> None:
     async with transports(kind) as (here, there, told, heard):
         here.write(b"x" * 2_000_000)
         here.close()
@@ -158,7 +158,7 @@ async def test_aborting_is_at_once(kind: str) -> None:
 
 
 @SOCKETS
-async def test_writing_to_who_has_closed_is_an_error(kind: str) -> None:
+async def test_writing_to_a_closed_connection_is_an_error(kind: str) -> None:
     async with transports(kind) as (here, there, told, _):
         there.pause_reading()
         here.write(b"unread")

@@ -126,7 +126,7 @@ def test_wheels_come_along_only_where_packages_are_installed(module: Module, tmp
     assert {name for name in made if "wheels" in name} == {"packages/wheels/a-1-py3-none-any.whl"}
 
 
-def test_a_folder_without_wheels_is_told(module: Module, tmp_path: Path) -> None:
+def test_a_folder_without_wheels_is_an_error(module: Module, tmp_path: Path) -> None:
     (tmp_path / "wheels").mkdir()
     with pytest.raises(BuildError, match="there are no wheels in"):
         module_context(module(**{"requirements.txt": "a"}), BASE, tmp_path / "wheels")
@@ -143,7 +143,7 @@ def test_bases_that_no_one_can_name_yet_are_left_out() -> None:
     assert list(bases("FROM a\nRUN echo\nFROM $X\nFROM b AS B\nCOPY --from=c / /\nFROM B\n")) == ["a", "b"]
 
 
-def test_metadata_that_cannot_be_read_is_told(module: Module) -> None:
+def test_unreadable_metadata_is_an_error(module: Module) -> None:
     with pytest.raises(StartError, match="script metadata"):
         module_context(module(**{"main.py": "# /// script\n# dependencies = [\n# ///\n"}), BASE, None)
 
@@ -171,7 +171,7 @@ def test_what_dockerignore_names_stays_out_and_some_folders_always(module: Modul
     assert sorted(files) == [".dockerignore", "big/kept.txt", "main.py", "sub", "sub/b.log"]
 
 
-def test_a_dockerignore_that_leaves_out_main_is_told(module: Module) -> None:
+def test_a_dockerignore_that_excludes_main_is_an_error(module: Module) -> None:
     with pytest.raises(BuildError, match=r"factor: its \.dockerignore leaves out main\.py"):
         module_context(module(**{".dockerignore": "*.py"}), BASE, None)
 
@@ -330,7 +330,7 @@ def test_names_come_from_arguments_then_from_the_environment(monkeypatch: pytest
         ({"tag": "a:b"}, "'a:b' is not a tag"),
     ],
 )
-def test_what_cannot_be_asked_for_is_told(arguments: dict[str, Any], message: str) -> None:
+def test_invalid_build_options_are_errors(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         check_request(**{"module": "factor", "registry": None, "push": False, "tag": None} | arguments)
 
@@ -359,14 +359,14 @@ def test_credentials_are_those_of_dockers_configuration(tmp_path: Path, monkeypa
     assert decoded(build_auth_header()["X-Registry-Config"]) == {"10.0.0.1:5000": known}
 
 
-def test_without_a_configuration_nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_configuration_there_are_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert decoded(pull_auth_header("factor")["X-Registry-Auth"]) == {}
 
 
 @pytest.mark.filterwarnings("ignore:docker-credential-nowhere")
-def test_a_credential_helper_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_credential_helper_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text('{"credsStore": "nowhere"}')
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(SettingError, match="docker-credential-nowhere"):
@@ -387,7 +387,7 @@ def follow(
     return transcript, lines, states
 
 
-def test_a_build_is_told_line_by_line_and_step_by_step() -> None:
+def test_a_build_is_shown_line_by_line_and_step_by_step() -> None:
     words = ["Step 1/2 : FROM a\n", " ---> 1\n", "Step 2/2 : RUN b\n", "\x1b[91mwarn", "ing\n\x1b[0m", "10%\r20%\n"]
     transcript, lines, states = follow([*({"stream": word} for word in words), {"aux": {"ID": "sha256:1"}}])
     assert lines == ["Step 1/2 : FROM a", " ---> 1", "Step 2/2 : RUN b", "warning", "20%"]
@@ -405,7 +405,7 @@ def test_the_images_that_steps_have_made_are_known_for_the_case_that_the_build_i
     assert follow({"stream": word} for word in words)[0].made == [made]
 
 
-def test_a_failing_step_is_told_with_its_last_lines() -> None:
+def test_a_failing_step_raises_with_its_last_lines() -> None:
     said = [
         " ---> Running in 1\n",
         *(f"line {n}\n" for n in range(30)),
@@ -435,7 +435,7 @@ def test_a_failing_push_says_what_to_do(said: str, advice: str) -> None:
     assert str(caught.value).endswith(advice) or advice in str(caught.value)
 
 
-def test_a_push_is_told_in_one_state() -> None:
+def test_a_push_is_summed_up_in_one_state() -> None:
     mib = 1 << 20
     _, lines, states = follow(
         [

@@ -50,7 +50,7 @@ async def test_a_large_message_waits_for_the_budget_and_comes_when_it_is_release
     assert RECEIVING.held == 0
 
 
-async def test_whoever_waits_in_recv_gets_his_message_whatever_others_hold(kind: str) -> None:
+async def test_a_waiting_recv_gets_its_message_whatever_others_hold(kind: str) -> None:
     async with AsyncExitStack() as stack:
         channels = await pairs(stack, kind, 4)
         sendings = [asyncio.ensure_future(here.send(large(i))) for i, (here, _) in enumerate(channels)]
@@ -165,7 +165,7 @@ async def test_results_come_although_a_peer_has_stopped_amid_a_large_message(kin
     assert RECEIVING.held == 0
 
 
-async def test_whoever_watches_gets_his_message_although_others_hold_the_budget(kind: str) -> None:
+async def test_a_waiting_watcher_gets_its_message_although_others_hold_the_budget(kind: str) -> None:
     async with AsyncExitStack() as stack:
         (first, holder), (here, there) = await pairs(stack, kind, 2)
         holding = asyncio.ensure_future(first.send_all(large(0), large(1)))

@@ -151,7 +151,7 @@ async def test_cancelling_a_call_cancels_it_at_the_peer(kind: str) -> None:
         await here.aclose()  # the peer's functions have ended, or `serve` would wait for ever
 
 
-async def test_a_result_that_comes_too_late_harms_nobody(kind: str) -> None:
+async def test_a_result_that_comes_after_the_cancellation_is_dropped(kind: str) -> None:
     async with pair(kind) as (here, there):
         first = asyncio.ensure_future(here.call("f"))
         call = await there.recv_call()

@@ -56,7 +56,7 @@ async def test_a_closed_end_is_closed(kind: str) -> None:
             await anext(here)
 
 
-async def test_aclose_ends_whoever_waits_at_this_end(kind: str) -> None:
+async def test_aclose_ends_all_operations_that_wait_at_this_end(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
         await block(here, there)
         waiting = [asyncio.ensure_future(operation) for operation in (here.recv(), here.send(1), here.send(2))]
@@ -245,7 +245,7 @@ async def test_a_failed_program_is_a_remote_error_and_the_builtin(kind: str) -> 
             await there.send(1)
 
 
-async def test_a_large_message_that_nobody_takes_ends_with_its_channel(kind: str) -> None:
+async def test_a_large_message_that_is_never_received_ends_with_its_channel(kind: str) -> None:
     async with pair(kind, Settings(send_queue=64 * KIB)) as (here, there):
         sending = asyncio.ensure_future(here.send(bytearray(50_000_000)))
         await until(lambda: there.statistics().bytes_received > 100_000)

@@ -224,7 +224,7 @@ async def test_statistics_count_what_happens(kind: str) -> None:
         assert repr(here) == "<Channel closed>"
 
 
-async def test_a_watcher_hears_of_messages_and_of_the_end(kind: str) -> None:
+async def test_a_watcher_is_called_for_messages_and_for_the_end(kind: str) -> None:
     async with pair(kind) as (here, there):
         news = asyncio.Event()
         unwatch = there.watch(news.set)

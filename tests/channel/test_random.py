@@ -164,7 +164,7 @@ async def end(channel: Channel, chance: Chance) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_however_it_ends_nobody_waits_for_ever(kind: str, seed: int) -> None:
+async def test_no_operation_waits_for_ever_however_the_channel_ends(kind: str, seed: int) -> None:
     chance = Chance(seed)
     async with pair(kind, chance.settings()._replace(close_timeout=0.2)) as (here, there):
         tasks = [

@@ -32,7 +32,7 @@ async def test_two_sides_meet_at_each_barrier(kind: str) -> None:
 
 
 @FEW_KINDS
-async def test_messages_before_a_barrier_keep_nobody_from_it_and_are_kept(kind: str) -> None:
+async def test_unreceived_messages_do_not_hold_up_a_barrier_and_are_kept(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
         counts = [await stop_reading(here, there), await stop_reading(there, here)]
         await asyncio.gather(here.barrier(), there.barrier())
@@ -164,7 +164,7 @@ async def test_one_that_does_not_come_costs_that_message() -> None:
     assert RECEIVING.held == 0
 
 
-async def test_memory_for_it_goes_to_who_receives() -> None:
+async def test_memory_for_a_relayed_message_goes_to_the_receiver() -> None:
     async with pair("memory", Settings(receive_budget=3 * MIB)) as (here, there):
         other = await place(here, there)
         await come(other)
@@ -212,7 +212,7 @@ async def test_one_that_is_larger_than_this_side_accepts_ends_the_channel() -> N
 
 
 @FEW_KINDS
-async def test_what_is_told_aside_is_heard_in_order_and_only_by_who_listens(kind: str) -> None:
+async def test_control_messages_arrive_in_order_and_only_at_subscribers(kind: str) -> None:
     async with pair(kind) as (here, there):
         here.tell(NAME, "from", 1)
         with there.hearing(b"another"), there.hearing(NAME):

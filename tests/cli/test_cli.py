@@ -208,7 +208,7 @@ def test_the_package_is_found_beside_a_folder_of_its_name(tmp_path: Path) -> Non
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_main_that_runs_nothing_is_told_so(project: Project) -> None:
+def test_a_main_that_runs_nothing_is_an_error(project: Project) -> None:
     done = run("run", project("from aioparcs import run\nasync def main(runner): print('called')\n"))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: runner/main.py ran nothing: its last line should be run(main)\n"

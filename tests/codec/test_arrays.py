@@ -23,7 +23,7 @@ def described(*description: Any) -> bytes:
         (np.dtype("i4"), False),
     ],
 )
-def test_arrays_and_scalars_are_told_from_the_rest(value: Any, told: bool) -> None:
+def test_is_array_knows_arrays_and_scalars_from_other_values(value: Any, told: bool) -> None:
     assert arrays.is_array(value) is told
 
 

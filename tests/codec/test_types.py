@@ -58,7 +58,7 @@ def test_registered_types_nest() -> None:
     assert back({"lines": [line, line]}) == {"lines": [line, line]}
 
 
-def test_another_class_says_how() -> None:
+def test_a_plain_class_needs_encode_and_decode() -> None:
     assert back([Celsius(36.6)]) == [Celsius(36.6)]
 
 
@@ -73,7 +73,7 @@ def test_registering_again_replaces() -> None:
     assert same(back([Celsius(1.0)])[0].degrees, 1.0)
 
 
-def test_a_class_that_says_nothing_is_refused() -> None:
+def test_a_plain_class_without_encode_and_decode_is_refused() -> None:
     class Mute:
         pass
 
@@ -200,7 +200,7 @@ class Shape:
     plain: list[int] = field(default_factory=list)
 
 
-def test_tuples_of_a_dataclass_arrive_where_its_annotations_say_so() -> None:
+def test_tuples_of_a_dataclass_arrive_as_tuples_where_it_is_annotated_so() -> None:
     shape = Shape((1, 2), [(1, "a"), (2, "b")], (1, ("x", 0.5)), {"k": (3, 4)}, maybe={"k": (5, 6)}, plain=[5])
     assert back(shape) == shape
     assert back(Shape(corner=None)) == Shape()

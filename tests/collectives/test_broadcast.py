@@ -80,7 +80,7 @@ def test_each_node_is_entered_once_and_left_once() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 200])
-def test_everybody_is_fed_by_somebody_who_is_fed(count: int) -> None:
+def test_each_worker_of_a_broadcast_tree_has_a_parent_in_it(count: int) -> None:
     parents = broadcast_tree([""] * count)
     for number in range(count):
         way = [number]
@@ -160,7 +160,7 @@ async def test_no_tasks_and_one_task() -> None:
         assert await task.recv() == digest(array(2 * MIB))
 
 
-async def test_what_has_no_form_or_is_too_large_is_sent_to_nobody() -> None:
+async def test_a_broadcast_that_cannot_be_encoded_or_is_too_large_is_sent_to_no_worker() -> None:
     async with job(max_buffers=3 * MIB) as runner, runner.start_many("chorus", 4) as tasks:
         for value in (object(), [array(2 * MIB)] * 2):
             with pytest.raises(EncodeError):
@@ -177,7 +177,7 @@ async def test_broadcasts_at_once_keep_the_order_in_which_they_began() -> None:
             assert await gather(tasks) == [digest(value)] * 8
 
 
-async def test_it_comes_while_nobody_receives(tmp_path: Path) -> None:
+async def test_a_broadcast_arrives_while_no_worker_receives(tmp_path: Path) -> None:
     async with job() as runner, runner.start_many("chorus", 6) as tasks:
         await tell(tasks, "wait_for", str(tmp_path / "gate"))
         await tell(tasks, "take", 1)
@@ -213,7 +213,7 @@ async def test_receiving_can_be_cancelled_and_one_alone_receives() -> None:
             await sending
 
 
-async def test_memory_for_it_is_bounded_and_who_receives_gets_it(tmp_path: Path) -> None:
+async def test_memory_for_broadcasts_is_bounded_and_goes_to_receivers(tmp_path: Path) -> None:
     value = array(4 * MIB)
     async with job(receive_budget=6 * MIB) as runner, runner.start_many("chorus", 5) as tasks:
         await tell(tasks, "wait_for", str(tmp_path / "gate"))
@@ -312,7 +312,7 @@ async def test_one_that_is_lost_half_way_costs_the_others_nothing() -> None:
 
 
 @pytest.mark.parametrize("end, error", [("leave", WorkerLost), ("fail", RemoteError)])
-async def test_one_that_ends_is_told_of_and_the_others_have_it(end: str, error: type[Exception]) -> None:
+async def test_a_broadcast_names_the_worker_that_ends_and_reaches_the_others(end: str, error: type[Exception]) -> None:
     value = array(4 * MIB)
     async with job() as runner:
         tasks = await runner.start_many("chorus", 6)
@@ -352,7 +352,7 @@ async def test_a_broadcast_that_is_cancelled_leaves_an_error_in_its_place_and_th
         await each_works(tasks[1:])
 
 
-async def test_workers_that_are_told_of_it_and_end_with_their_runner() -> None:
+async def test_workers_amid_a_broadcast_end_with_their_runner() -> None:
     async with job() as runner:
         tasks = await runner.start_many("chorus", 6)
         (pid,) = await pids(tasks[:1])

@@ -108,7 +108,7 @@ async def test_gather_cancelled_leaves_what_has_not_come() -> None:
 # Barriers
 
 
-async def test_nobody_goes_on_before_all_have_come(tmp_path: Path) -> None:
+async def test_no_worker_passes_a_barrier_before_all_have_reached_it(tmp_path: Path) -> None:
     count, times, path = 12, 20, tmp_path / "log"
     async with job() as runner, runner.start_many("chorus", count) as tasks:
         await tell(tasks, "meet", times, str(path))
@@ -125,7 +125,7 @@ async def test_nobody_goes_on_before_all_have_come(tmp_path: Path) -> None:
         assert lines[:after].count(f"{number} came") == count
 
 
-async def test_who_comes_to_the_barrier_first_waits_for_the_runner() -> None:
+async def test_a_worker_that_reaches_the_barrier_first_waits_for_the_runner() -> None:
     async with job() as runner, runner.start_many("chorus", 3) as tasks:
         await tell(tasks, "meet", 1)
         await asyncio.gather(*(task.wait_barrier() for task in tasks))
@@ -134,7 +134,7 @@ async def test_who_comes_to_the_barrier_first_waits_for_the_runner() -> None:
         assert await gather(tasks) == ["met"] * 3
 
 
-async def test_a_barrier_that_is_cancelled_lets_nobody_go_and_can_be_tried_again() -> None:
+async def test_a_cancelled_barrier_releases_no_worker_and_can_be_repeated() -> None:
     async with job() as runner, runner.start_many("chorus", 3) as tasks:
         await tell(tasks[:2], "meet", 2)
         waiting = asyncio.ensure_future(barrier(tasks))

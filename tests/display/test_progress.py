@@ -86,7 +86,7 @@ def test_frequencies(rate: float, text: str) -> None:
 # In a log
 
 
-def test_a_log_is_told_of_a_pool_at_quarters_and_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_has_a_line_for_each_quarter_of_a_pool_and_for_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain()
     state = display.work(DIVISORS, 4, 1000)
     state = display.work(state._replace(failed=3), 6, 1000)
@@ -101,7 +101,7 @@ def test_a_log_is_told_of_a_pool_at_quarters_and_at_its_end(capsys: pytest.Captu
     ]
 
 
-def test_a_log_is_told_ever_less_often_of_what_nobody_knows_the_end_of(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_has_ever_fewer_lines_for_a_pool_of_unknown_total(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain()
     state = display.work(DIVISORS._replace(total=None, workers=6), 3600, 10)
     display.pool(state._replace(wanted=0))
@@ -128,7 +128,7 @@ def test_thousands_of_short_pools_are_summed_up(capsys: pytest.CaptureFixture[st
     assert all(" more pools over: " in f" {text}" and " items, " in text for _, text in sums)
 
 
-def test_quietly_only_failures_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quiet_display_shows_only_failures(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain(Detail.QUIET)
     display.work(DIVISORS, 20, 1000)
     display.pool(DIVISORS._replace(wanted=0, done=20_000))
@@ -137,14 +137,14 @@ def test_quietly_only_failures_are_told(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == "divisors: 3 of 20,000 items failed\n"
 
 
-def test_an_idle_pool_is_told_of_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_idle_pool_has_one_line_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain()
     state = display.work(DIVISORS, 20, 1000)._replace(running=0)
     display.work(state, 600, 0)
     assert capsys.readouterr().err.count("20,000 of 20,000 items, 8 workers\n") == 1
 
 
-def test_a_log_is_told_how_long_a_task_will_take(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_shows_how_long_a_task_will_take(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain()
     display.request("teller", range(1))
     for second in range(20):
@@ -213,7 +213,7 @@ def test_a_pool_waits_for_its_workers_without_a_pace() -> None:
 # A program that is run by itself
 
 
-def test_what_a_program_by_itself_says_of_pools(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_without_a_display_logs_its_pools(capsys: pytest.CaptureFixture[str]) -> None:
     console = Script(Console(progress=True), Clock())
     state = console.work(DIVISORS, 6, 1000)
     console.pool(state._replace(wanted=0))
@@ -358,7 +358,7 @@ def told(written: str) -> list[str]:
     return [line for line in lines if re.search(r"\bin\b", line)]
 
 
-def test_a_log_is_told_of_real_pools(pooling: Path) -> None:
+def test_a_log_shows_real_pools(pooling: Path) -> None:
     done = run("run", pooling)
     assert (done.returncode, done.stdout) == (0, "5\n")
     assert told(done.stderr) == [
@@ -368,7 +368,7 @@ def test_a_log_is_told_of_real_pools(pooling: Path) -> None:
     assert done.stderr.count("odd: 10 of 10") == 1
 
 
-def test_quietly_a_real_pool_tells_of_failed_items_only(pooling: Path) -> None:
+def test_a_quiet_display_shows_only_the_failed_items_of_a_real_pool(pooling: Path) -> None:
     done = run("run", "-q", pooling)
     assert (done.returncode, done.stdout, done.stderr) == (0, "5\n", "odd: 5 of 10 items failed\n")
 
@@ -383,12 +383,12 @@ def test_a_terminal_shows_real_pools(pooling: Path, command: list[str]) -> None:
     assert told(text)[-2:] == ["odd 10 of 10 5 failed in 2 workers", "one by one 3 in 1 worker"]
 
 
-def test_a_program_by_itself_says_nothing_of_short_pools_in_a_log(pooling: Path) -> None:
+def test_a_program_without_a_display_logs_no_short_pools(pooling: Path) -> None:
     done = execute(pooling / "main.py", PARCS_MODULES="")
     assert (done.returncode, done.stdout, done.stderr) == (0, "5\n", "")
 
 
-async def test_a_pool_tells_of_its_last_results_before_it_is_over() -> None:
+async def test_a_pool_reports_its_last_results_before_it_is_over() -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.pool("functions", 2) as pool:
         await pool.map(range(100), function="add")
@@ -397,7 +397,7 @@ async def test_a_pool_tells_of_its_last_results_before_it_is_over() -> None:
         )
 
 
-async def test_a_pool_tells_how_far_it_is_while_nothing_comes(tmp_path: Path) -> None:
+async def test_a_pool_reports_its_progress_while_no_result_comes(tmp_path: Path) -> None:
     witness, go = Witness(), tmp_path / "go"
     async with job(witness=witness) as runner, runner.pool("functions", 1) as pool:
         waiting = pool.submit(str(go), function="wait_for")

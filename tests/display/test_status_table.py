@@ -166,7 +166,7 @@ def starting(tmp_path: Path) -> Path:
     return module(tmp_path, "starting", STARTING) / "starting"
 
 
-def test_a_failed_start_is_counted_as_one_and_told_by_its_error_alone(starting: Path) -> None:
+def test_a_failed_start_is_counted_once_and_shown_by_its_error_alone(starting: Path) -> None:
     done = run("run", starting)
     assert done.returncode == 0
     assert "before it called serve" in done.stdout

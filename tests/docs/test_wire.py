@@ -25,12 +25,12 @@ def test_every_frame_type_is_in_the_document(type: FrameType) -> None:
 
 
 async def test_a_service_written_from_the_document_alone_works(tmp_path: Path) -> None:
-    (tmp_path / "stranger").mkdir()
-    shutil.copy(reference_service.__file__, tmp_path / "stranger" / "main.py")
+    (tmp_path / "reference").mkdir()
+    shutil.copy(reference_service.__file__, tmp_path / "reference" / "main.py")
     seen = Watch()
     program_events.set(EventBus(seen))
     async with Runner(modules=[tmp_path]) as runner:
-        tasks = await runner.start_many("stranger", 3)
+        tasks = await runner.start_many("reference", 3)
         values: list[Any] = [None, [1, -1, 2**70, 1.5], {"a": {"b": b"x"}}, b"y" * 20_000, "é" * 1000, [b"z" * 9000]]
         array = np.arange(5000.0).reshape(50, 100).T
         for value in [*values, array, [array], {"part": array[:2, :2].copy()}]:
@@ -38,7 +38,7 @@ async def test_a_service_written_from_the_document_alone_works(tmp_path: Path) -
         assert await asyncio.gather(*(task.call("add", 1, 2, third=3.5) for task in tasks)) == [6.5] * 3
         with pytest.raises(LookupError, match="no function subtract"):
             await tasks[0].call("subtract")
-    assert seen.lines == [(0, "hello from a stranger")]
+    assert seen.lines == [(0, "hello from the reference service")]
     assert sorted(seen.told) == [(0, 0, 1), (1, 1, 1), (2, 2, 1)]
     assert sorted(seen.ends) == [(0, None), (1, None), (2, None)]
 

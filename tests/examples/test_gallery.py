@@ -41,7 +41,7 @@ def test_a_bad_number_is_one_clear_line(folder: Path) -> None:
 
 
 @EACH
-def test_the_page_tells_every_parameter(folder: Path) -> None:
+def test_the_page_names_every_parameter(folder: Path) -> None:
     page = (folder / "README.md").read_text()
     main = (folder / "runner" / "main.py").read_text()
     for name in re.findall(r'(?:positive\(|environ\.get\(|environ\[)"(\w+)"', main):

@@ -221,7 +221,7 @@ serve(half)
 """
 
 
-async def test_nobody_closes_what_is_the_users_own(tmp_path: Path) -> None:
+async def test_leaving_closes_no_object_of_the_users_own(tmp_path: Path) -> None:
     async with job(module(tmp_path, "committing", COMMITTING), close_timeout=60.0) as runner, asyncio.timeout(PATIENCE):
         async with runner.start("committing") as t:
             await t.call("half", str(tmp_path / "file"))

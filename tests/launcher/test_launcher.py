@@ -111,7 +111,7 @@ serve(is_fresh)
         assert re.fullmatch(told, lines[0])
 
 
-async def test_a_fork_that_hangs_is_told_with_the_threads(tmp_path: Path) -> None:
+async def test_a_fork_that_hangs_is_reported_with_the_threads(tmp_path: Path) -> None:
     text = f"""
 import os, threading
 {WATCHER.format(daemon=True)}

@@ -84,7 +84,7 @@ ENTERS = "async def main():\n    async with Runner() as runner, runner.pool('sel
 
 
 @pytest.mark.parametrize("text, what", [(RUNS, "it calls run()"), (ENTERS, "it makes a Runner")])
-async def test_a_runner_that_is_started_as_a_worker_says_so(tmp_path: Path, text: str, what: str) -> None:
+async def test_a_runner_that_is_started_as_a_worker_is_refused(tmp_path: Path, text: str, what: str) -> None:
     module(tmp_path, "selfie", f"import asyncio\nfrom aioparcs import *\n{text}\n")
     witness = Witness()
     async with job(tmp_path, witness=witness) as runner:

@@ -47,7 +47,7 @@ def test_nothing_escapes_by_a_fork_while_it_is_looked_for(monkeypatch: pytest.Mo
         assert process.stdout.read() == b""  # nobody has it open
 
 
-def test_a_process_amid_its_exec_is_waited_for_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_amid_its_exec_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remains, "_command", lambda pid: b"")
     with leader("cat") as process:
         assert kill_remains(process.pid, patient=True)

@@ -61,7 +61,7 @@ GONE = """
 @pytest.mark.parametrize(
     "text", [GONE, "    sys.stderr.close()", "    sys.stderr = None"], ids=["gone", "closed", "none"]
 )
-def test_a_job_whose_output_nobody_reads_goes_on(text: str) -> None:
+def test_a_job_whose_output_is_not_read_goes_on(text: str) -> None:
     done = execute(
         f"""{HEAD}
 async def main(runner):

@@ -241,7 +241,9 @@ async def test_odd_ends_are_clean_ends(tmp_path: Path, what: str, lines: list[st
     "what, code, line",
     [("own_handler", 5, "the service's own handler"), ("exit_at_once", 7, "lost in no buffer")],
 )
-async def test_ends_with_a_code_tell_it_and_the_last_lines(tmp_path: Path, what: str, code: int, line: str) -> None:
+async def test_worker_lost_names_the_exit_code_and_the_last_lines(
+    tmp_path: Path, what: str, code: int, line: str
+) -> None:
     async with job(module(tmp_path, "odd", ODD)) as runner:
         t = await runner.start("odd")
         await t.send(what)

@@ -182,7 +182,7 @@ async def test_workers_that_have_ended_leave_nothing_behind() -> None:
         assert len(family()) == 2
 
 
-async def test_launchers_that_nobody_needs_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unneeded_launchers_end(monkeypatch: pytest.MonkeyPatch) -> None:
     most = 2
     monkeypatch.setattr("aioparcs.local.launchers._MOST_IDLE", most)
     async with job() as runner:

@@ -274,7 +274,7 @@ def limited(command: str, text: str) -> "subprocess.CompletedProcess[str]":
     return execute(f"import os\nos.execvp('sh', {shell!r})")
 
 
-def test_too_few_open_files_for_a_runner_is_said_and_fewer_workers_work() -> None:
+def test_too_few_open_files_for_a_runner_is_an_error_and_fewer_workers_work() -> None:
     done = limited("ulimit -n 64", FEW)
     refusal, answers = done.stdout.splitlines()
     assert re.fullmatch(
@@ -309,7 +309,7 @@ run(main)
 """
 
 
-def test_no_open_file_left_for_a_start_is_said_and_later_starts_work() -> None:
+def test_no_open_file_left_for_a_start_is_an_error_and_later_starts_work() -> None:
     done = limited("ulimit -n 64", NONE)
     *refusals, answer = done.stdout.splitlines()
     limit = "this process has as many files open as it may, 64 (RLIMIT_NOFILE): raise the limit"
@@ -319,7 +319,7 @@ def test_no_open_file_left_for_a_start_is_said_and_later_starts_work() -> None:
 
 
 @pytest.mark.parametrize("count", [25, 29, 60])
-async def test_too_few_open_files_for_a_launcher_is_said_and_the_others_work(tmp_path: Path, count: int) -> None:
+async def test_too_few_open_files_for_a_launcher_is_an_error_and_the_others_work(tmp_path: Path, count: int) -> None:
     # The module lowers its own limit: to the fork server a few files for each worker, to its control side one each.
     text = """
 import resource
@@ -347,7 +347,7 @@ def test_a_temporary_folder_that_is_full_or_missing_changes_nothing(tmp_path: Pa
         assert (done.stdout, done.stderr) == ("5\n", "")
 
 
-async def test_a_launcher_that_is_killed_while_it_starts_says_so(tmp_path: Path) -> None:
+async def test_a_launcher_that_is_killed_while_it_starts_fails_the_start(tmp_path: Path) -> None:
     text = "import os, time\nopen('loads', 'w').write(str(os.getpid()))\ntime.sleep(60)\n"
     async with job(module(tmp_path, "slow", text)) as runner:
         starting = asyncio.ensure_future(runner.start("slow"))

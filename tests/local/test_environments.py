@@ -120,7 +120,9 @@ def test_a_runner_without_an_installer_makes_an_environment_with_one(tmp_path: P
     assert (home / "bin" / "pip").exists()
 
 
-async def test_a_requirement_that_cannot_be_had_is_said_in_the_installers_words(tmp_path: Path, cache: Path) -> None:
+async def test_a_requirement_that_cannot_be_installed_is_reported_in_the_installers_words(
+    tmp_path: Path, cache: Path
+) -> None:
     needing(tmp_path, "needy", "no-such-package-anywhere\n")
     witness = Witness()
     async with job(tmp_path, witness=witness) as runner:
@@ -217,7 +219,7 @@ async def test_without_a_home_the_cache_is_asked_for(tmp_path: Path, monkeypatch
             await runner.start("needy")
 
 
-async def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unwritable_cache_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needing(tmp_path, "needy", "anything\n")
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", Path("/proc")):

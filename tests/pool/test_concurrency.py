@@ -43,7 +43,7 @@ async def test_a_small_result_behind_a_large_one_that_is_slow_to_go_comes(runner
         assert len(await large) == 30_000_000
 
 
-async def test_cancelling_a_future_as_its_result_comes_costs_nobody_else_anything(runner: Runner) -> None:
+async def test_cancelling_a_future_as_its_result_comes_disturbs_no_other_call(runner: Runner) -> None:
     async with runner.pool("crunch", 1) as pool:
         first, second = pool.submit(0.02, function="sleep"), pool.submit(3)
         await asyncio.sleep(0.01)
@@ -87,7 +87,7 @@ async def test_items_that_cannot_be_sent_leave_the_worker_to_others(runner: Runn
 
 
 @pytest.mark.parametrize("items", [range(3), ["ab"], [None]])
-async def test_starmap_says_that_it_takes_tuples(runner: Runner, items: Any) -> None:
+async def test_starmap_refuses_items_that_are_no_tuples(runner: Runner, items: Any) -> None:
     async with runner.pool("crunch", 1, function="add") as pool:
         with pytest.raises(TypeError, match="item 0 must be a tuple of arguments, not"):
             await pool.starmap(items)
@@ -129,7 +129,7 @@ async def _raising_async(error: BaseException) -> AsyncIterator[int]:
 @pytest.mark.parametrize(
     "error", [ValueError("why"), asyncio.CancelledError("why"), BaseExceptionGroup("why", [KeyError()])]
 )
-async def test_what_a_source_raises_is_raised_to_whoever_waits(
+async def test_an_error_of_a_source_is_raised_where_results_are_awaited(
     runner: Runner, source: Callable[[BaseException], Any], error: BaseException
 ) -> None:
     async with runner.pool("crunch", 1) as pool:
@@ -155,7 +155,7 @@ async def test_a_generator_may_submit_calls_of_its_own(runner: Runner) -> None:
         assert await asyncio.gather(*futures) == [i * i for i in range(300)]
 
 
-async def test_results_do_not_wait_for_memory_that_nobody_gives_back() -> None:
+async def test_results_do_not_wait_for_memory_that_is_not_released() -> None:
     async with job(receive_budget=4 << 20) as runner:
         async with runner.start("talker") as talker, runner.pool("crunch", 1, function="blob") as pool:
             await talker.send(["echo", bytes(3 << 20)])

@@ -156,7 +156,7 @@ async def test_a_huge_generator_holds_only_what_is_in_flight(runner: Runner) -> 
         assert numbers.taken <= 2000 + 2 * 256
 
 
-async def test_results_that_nobody_takes_stop_the_work(runner: Runner) -> None:
+async def test_results_that_are_not_consumed_stop_the_calls(runner: Runner) -> None:
     numbers = Counting(100_000)
     async with runner.pool("crunch", 2) as pool:
         results = pool.imap_unordered(numbers)
@@ -559,7 +559,7 @@ async def test_a_pool_is_entered_once_and_used_inside(runner: Runner) -> None:
 # What watchers see
 
 
-async def test_watchers_hear_of_items_failures_and_workers() -> None:
+async def test_observers_get_items_failures_and_workers() -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.pool("crunch", 2, progress="odd ones") as pool:
         await pool.map(range(10), function="refuse_odd", return_exceptions=True)
@@ -573,7 +573,7 @@ async def test_watchers_hear_of_items_failures_and_workers() -> None:
     assert max(state.workers for state in states) == 2
 
 
-async def test_a_silent_pool_tells_watchers_nothing() -> None:
+async def test_a_silent_pool_reports_nothing_to_observers() -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.pool("crunch", 1, progress=False) as pool:
         await pool.map(range(10))

@@ -314,7 +314,7 @@ async def test_a_worker_that_lives_on_without_its_connection_is_killed(
 # What watchers see of it
 
 
-async def test_items_that_nobody_wants_any_more_do_not_count() -> None:
+async def test_items_of_abandoned_results_do_not_count() -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.pool("crunch", 2) as pool:
         async for _ in pool.imap(range(1_000_000)):

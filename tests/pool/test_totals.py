@@ -65,7 +65,7 @@ STRANGE = [
 ]
 
 
-async def test_items_whose_length_cannot_be_told_are_items_all_the_same(runner: Runner, witness: Witness) -> None:
+async def test_items_without_a_length_are_items_all_the_same(runner: Runner, witness: Witness) -> None:
     async with runner.pool("functions", 2, function="add") as pool:
         for items in STRANGE:
             assert await pool.map(items) == [1, 2, 3]

@@ -13,17 +13,17 @@ import pytest
 
 from aioparcs.channel import refusals
 from aioparcs.engine import Job
-from tests.runner.test_rejected_connections import dialled, goes_on, scene
+from tests.runner.test_rejected_connections import check_echo, dialled, scene
 from tests.support.jobs import until
 
 pytestmark = pytest.mark.one_loop
 
-SIEGE = """
+FLOOD = """
 import os, select, socket, sys, time
 name, count, user = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 if user: os.setresuid(user, user, user)
 poll, held = select.poll(), {}
-def knock():
+def connect_one():
     sock = socket.socket(socket.AF_UNIX)
     sock.setblocking(False)
     try: sock.connect("\\0" + name)
@@ -35,7 +35,7 @@ refused = 0
 print("here", flush=True)
 poll.register(0, select.POLLIN)
 while True:
-    while len(held) < count and knock(): pass
+    while len(held) < count and connect_one(): pass
     time.sleep(0.05)
     for number, _ in poll.poll(0):
         if number == 0: print(refused); sys.exit()
@@ -46,11 +46,11 @@ while True:
 
 
 @asynccontextmanager
-async def siege(job: Job, count: int, user: int = 0) -> AsyncIterator[None]:
+async def flood(job: Job, count: int, user: int = 0) -> AsyncIterator[None]:
     """Have another process hold so many silent connections, and replace those that are closed."""
     arguments = job.address.host[1:], str(count), str(user)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SIEGE, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+        sys.executable, "-c", FLOOD, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
     )
     try:
         assert process.stdin
@@ -65,12 +65,12 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be anoth
 
 
 @pytest.mark.parametrize("user", [0, pytest.param(54321, marks=needs_root)])
-async def test_workers_start_while_others_hold_the_door(user: int) -> None:
-    async with scene(max_unauthenticated=200, start_timeout=60.0) as (runner, job, witness), siege(job, 300, user):
+async def test_workers_start_while_others_hold_the_listener(user: int) -> None:
+    async with scene(max_unauthenticated=200, start_timeout=60.0) as (runner, job, witness), flood(job, 300, user):
         begun = time.monotonic()
         await until(lambda: runner.rejected_connections > 100)
         async with runner.start_many("talker", 4) as tasks:
-            await asyncio.gather(*map(goes_on, tasks))
+            await asyncio.gather(*map(check_echo, tasks))
         assert len(witness.notes) <= 5 + (time.monotonic() - begun) / refusals._PERIOD + 2
         assert all(note.endswith("too many connections are in their handshake") for note in witness.notes)
 
@@ -80,11 +80,11 @@ async def test_another_users_connections_make_room_first() -> None:
     async with scene(max_unauthenticated=5) as (runner, job, _):
         t = await runner.start("talker")
         async with dialled(job) as (reader, _):
-            await goes_on(t)
-            async with siege(job, 20, 54321):
+            await check_echo(t)
+            async with flood(job, 20, 54321):
                 await until(lambda: runner.rejected_connections > 50)
             reading = asyncio.ensure_future(reader.read(1))
-            await goes_on(t)
+            await check_echo(t)
             assert not reading.done()
             reading.cancel()
             await asyncio.wait([reading])
@@ -98,12 +98,12 @@ async def test_silent_connections_leave_descriptors_to_the_program() -> None:
         limit = full[-1] + 40
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
         try:
-            async with siege(job, 60):
+            async with flood(job, 60):
                 await until(lambda: runner.rejected_connections > 50)
                 spare = [os.open(os.devnull, os.O_RDONLY) for _ in range(15)]
                 for descriptor in spare:
                     os.close(descriptor)
-                await goes_on(t)
+                await check_echo(t)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
             for descriptor in full:

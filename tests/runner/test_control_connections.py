@@ -229,7 +229,7 @@ def for_all_frames(
             loop.run(context.__aexit__(None, None, None))
 
 
-def test_whatever_a_launcher_sends_costs_nobody_else_anything() -> None:
+def test_whatever_a_launcher_sends_ends_only_its_own_connection() -> None:
     async def check(here: Scene, one: Member, type: int, body: bytes) -> None:
         await one.launcher.send_frame(type, body)
         if not await one.is_heard():
@@ -252,7 +252,7 @@ def test_whatever_a_launcher_sends_costs_nobody_else_anything() -> None:
     )
 
 
-def test_whatever_a_service_sends_costs_nobody_else_anything() -> None:
+def test_whatever_a_service_sends_ends_only_its_own_connection() -> None:
     async def check(here: Scene, one: Member, type: int, body: bytes) -> None:
         await one.parent.send_frame(type, body)
         if not await one.is_parent():
@@ -379,7 +379,7 @@ async def test_a_start_without_a_parent_is_the_runners() -> None:
 
 
 @pytest.mark.parametrize("news", [["nonsense", 1], ["from", "nowhere"], ["from", [1]], ["release", 1], [7]])
-async def test_a_relayed_message_of_which_nonsense_is_said_has_failed(news: list[Any]) -> None:
+async def test_an_invalid_relay_frame_is_an_error_in_its_place(news: list[Any]) -> None:
     home = RunnerEndpoint(Address("unix", "@nobody"), "job", 0, bytes(32), None)
     async with pair("unix") as (origin, worker):
         relays = RelayReceiver(worker, PeerEndpoint(home, Settings(connect_timeout=0.1), 3), home.address)
@@ -395,7 +395,7 @@ async def test_a_relayed_message_of_which_nonsense_is_said_has_failed(news: list
 # Floods
 
 
-async def test_acknowledgements_that_nobody_reads_do_not_pile_up() -> None:
+async def test_unread_acknowledgements_do_not_pile_up() -> None:
     async with two(send_queue=10_000) as (runner, one, other):
         one.launcher._transport.pause_reading()
         link = runner._registry.launchers[0]._link
@@ -408,7 +408,7 @@ async def test_acknowledgements_that_nobody_reads_do_not_pile_up() -> None:
         assert link._outbox.size < 100_000  # all acknowledgements would be 480,000 bytes
 
 
-async def test_the_loop_turns_while_many_small_frames_are_heard() -> None:
+async def test_the_loop_runs_while_many_small_control_frames_arrive() -> None:
     async with two() as (_, one, _):
         turns = 0
 

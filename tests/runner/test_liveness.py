@@ -64,7 +64,7 @@ async def test_a_killed_launcher_takes_its_workers_along_and_no_others() -> None
 
 
 @needs_network
-async def test_a_host_that_is_cut_off_is_missed_and_its_workers_end(network: Network) -> None:
+async def test_a_host_that_is_cut_off_is_lost_after_liveness_and_its_workers_end(network: Network) -> None:
     witness = Witness()
     async with behind(
         *network.command, address=network.address, witness=witness, liveness=LIVENESS, close_timeout=1.0
@@ -175,7 +175,7 @@ run(main)
 
 
 @pytest.mark.parametrize("stopped", ["none", "fork servers", "all"])
-async def test_nobody_outlives_a_runner_that_is_killed(tmp_path: Path, stopped: str) -> None:
+async def test_no_process_outlives_a_runner_that_is_killed(tmp_path: Path, stopped: str) -> None:
     with program(ORPHANS, SPINS=str(tmp_path / "spins")) as runner:
         assert runner.stdout
         beside = int(await asyncio.to_thread(runner.stdout.readline))

@@ -167,7 +167,7 @@ def test_a_service_serves_an_original_runner_and_logs_what_the_original_does() -
     ]
 
 
-def test_strangers_on_the_port_do_not_keep_the_runner_away() -> None:
+def test_other_connections_to_the_port_do_not_keep_the_runner_away() -> None:
     with service(PARCS_HANDSHAKE_TIMEOUT="60") as process:
         with connect() as silent, connect() as web, connect() as hasty:
             web.sendall(b"GET / HTTP/1.1\r\n\r\n")

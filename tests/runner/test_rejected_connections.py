@@ -1,4 +1,4 @@
-"""Who else dials a runner: each is refused with one note, and the job goes on as if nobody had come."""
+"""Connections to a runner that are rejected: each has one note, and the job goes on undisturbed."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Open(LocalEngine):
-    """The local engine, which tells what a stranger would have to find out."""
+    """The local engine, which shows its job: the address and the token."""
 
     job: Job
 
@@ -55,23 +55,23 @@ async def dialled(job: Job) -> AsyncIterator[Streams]:
         await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
 
-async def goes_on(task: Task) -> None:
+async def check_echo(task: Task) -> None:
     await task.send(["echo", "still here"])
     assert await task.recv() == "still here"
 
 
 def hello(job: Job, role: str, number: int) -> Hello:
-    return Hello(role, job.id, number, new_nonce(), "stranger", 1 << 20, 1 << 20)
+    return Hello(role, job.id, number, new_nonce(), "intruder", 1 << 20, 1 << 20)
 
 
-# Those who don't know the token
+# Without the token
 
 
 def frame(type: int, body: bytes) -> bytes:
     return encode_header(type, len(body)) + body
 
 
-STRANGERS = {
+UNAUTHENTICATED = {
     b"": "the peer didn't finish the handshake within 1 s",
     b"PARCS": "the peer didn't finish the handshake within 1 s",
     MAGIC + encode_header(FrameType.HELLO, 100): "the peer didn't finish the handshake within 1 s",
@@ -83,26 +83,26 @@ STRANGERS = {
 }
 
 
-async def be_a_stranger(job: Job, data: bytes) -> None:
+async def send_unauthenticated(job: Job, data: bytes) -> None:
     async with dialled(job) as (reader, writer):
         writer.write(data)
         await asyncio.gather(reader.read(), return_exceptions=True)  # what refuses it, if anything, and the end
 
 
-@pytest.mark.parametrize("few", [list(STRANGERS)[:4], list(STRANGERS)[4:]])
-async def test_each_of_a_few_strangers_is_refused_with_one_note(few: list[bytes]) -> None:
+@pytest.mark.parametrize("few", [list(UNAUTHENTICATED)[:4], list(UNAUTHENTICATED)[4:]])
+async def test_each_of_a_few_unauthenticated_connections_is_rejected_with_one_note(few: list[bytes]) -> None:
     async with scene(handshake_timeout=1.0) as (runner, job, witness):
         t = await runner.start("talker")
-        await asyncio.gather(*(be_a_stranger(job, data) for data in few))
+        await asyncio.gather(*(send_unauthenticated(job, data) for data in few))
         assert runner.rejected_connections == len(witness.notes) == len(few)
         said = sorted(note.partition(" so far): ")[2] for note in witness.notes)
-        for note, reason in zip(said, sorted(STRANGERS[data] for data in few), strict=True):
+        for note, reason in zip(said, sorted(UNAUTHENTICATED[data] for data in few), strict=True):
             assert note.startswith(reason)
         assert witness.notes[0].startswith("refused a connection (1 so far): ")
-        await goes_on(t)
+        await check_echo(t)
 
 
-async def test_many_strangers_are_counted_and_told_of_in_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_rejected_connections_are_counted_in_few_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "_PERIOD", 0.3)
     async with scene() as (runner, job, witness):
         t = await runner.start("talker")
@@ -121,14 +121,14 @@ async def test_many_strangers_are_counted_and_told_of_in_few_lines(monkeypatch: 
         assert witness.notes[-1].endswith(
             "(60 so far); the last one: the peer closed the connection during the handshake"
         )
-        await goes_on(t)
+        await check_echo(t)
 
 
-async def test_what_was_not_told_of_strangers_is_told_at_the_end() -> None:
+async def test_rejected_connections_without_a_note_are_summed_up_at_the_end() -> None:
     async with scene() as (runner, job, witness):
         await runner.start("talker")
         for _ in range(8):
-            await be_a_stranger(job, b"GET / HTTP/1.1\r\n\r\n")
+            await send_unauthenticated(job, b"GET / HTTP/1.1\r\n\r\n")
         await until(lambda: runner.rejected_connections == 8)
         assert len(witness.notes) == 5
     assert witness.notes[5:] == [
@@ -136,11 +136,11 @@ async def test_what_was_not_told_of_strangers_is_told_at_the_end() -> None:
     ]
 
 
-async def test_silent_strangers_are_let_go_of_when_the_runner_leaves() -> None:
+async def test_silent_connections_are_closed_when_the_runner_leaves() -> None:
     async with scene() as (runner, job, witness):
         t = await runner.start("talker")
         streams = [await dial(job.address) for _ in range(5)]
-        await goes_on(t)
+        await check_echo(t)
     for reader, writer in streams:
         assert await reader.read() == b""
         writer.close()
@@ -159,7 +159,7 @@ async def test_when_there_are_too_many_the_oldest_makes_room_if_it_has_had_its_t
                 await first.readexactly(1)
             assert runner.rejected_connections == 1
             assert witness.notes == ["refused a connection (1 so far): too many connections are in their handshake"]
-            await goes_on(t)
+            await check_echo(t)
 
 
 async def test_of_many_that_have_just_come_any_one_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,12 +176,12 @@ async def test_of_many_that_have_just_come_any_one_makes_room(monkeypatch: pytes
                     one.cancel()
                 await asyncio.wait(reading)
                 closed.exception()  # an end or a reset: either is a refusal
-        await goes_on(t)
+        await check_echo(t)
         assert runner.rejected_connections >= 3
 
 
 @pytest.mark.parametrize("who", ["launcher", "worker"])
-async def test_who_is_turned_away_dials_again(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+async def test_a_program_whose_connection_is_evicted_dials_again(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     # The newest, each time: by chance it could be the one that holds the only place.
     monkeypatch.setattr(pending.PendingHandshakes, "_victim", lambda pending: list(pending._entries)[-1])
     async with scene(max_unauthenticated=1, start_timeout=15.0) as (runner, job, witness):
@@ -193,7 +193,7 @@ async def test_who_is_turned_away_dials_again(monkeypatch: pytest.MonkeyPatch, w
             await until(lambda: runner.rejected_connections)
             assert "too many connections" in witness.notes[0]
             assert not starting.done()
-        await goes_on(await starting)
+        await check_echo(await starting)
 
 
 # Those who do, or pretend to
@@ -214,12 +214,12 @@ def claims(job: Job) -> dict[str, tuple[Hello, bytes]]:
         "unexpected role 'spy', number 0": (hello(job, "spy", 0), job.token),
         f"this is job {job.id}, not 'other'": (worker._replace(job="other"), job.token),
         f"this is job {job.id}, not '\\x1b[2J'": (worker._replace(job="\x1b[2J"), job.token),
-        "the peer ('stranger') speaks wire versions 3 to 9": (worker._replace(versions=(3, 9)), job.token),
+        "the peer ('intruder') speaks wire versions 3 to 9": (worker._replace(versions=(3, 9)), job.token),
         "the peer's nonce has 5 bytes instead of 32": (worker._replace(nonce=b"short"), job.token),
     }
 
 
-async def test_who_claims_what_is_not_his_is_told_why() -> None:
+async def test_a_peer_with_the_token_that_claims_a_wrong_role_is_rejected_with_the_reason() -> None:
     async with scene() as (runner, job, witness):
         t = await runner.start("talker")
         for count, (reason, (claim, token)) in enumerate(claims(job).items(), start=1):
@@ -230,7 +230,7 @@ async def test_who_claims_what_is_not_his_is_told_why() -> None:
             assert runner.rejected_connections == count
             if count <= 5:
                 assert witness.notes[-1].startswith(f"refused a connection ({count} so far): {reason.rstrip('.')}")
-        await goes_on(t)
+        await check_echo(t)
 
 
 GATED = """
@@ -254,7 +254,7 @@ def gated(folder: Path) -> tuple[Path, Path, Callable[[Runner], Coroutine[Any, A
     return module(folder, "gated", GATED), gate, start
 
 
-async def test_who_claims_a_place_that_is_not_taken_yet_without_the_token(tmp_path: Path) -> None:
+async def test_a_peer_without_the_token_cannot_claim_a_worker_that_has_yet_to_connect(tmp_path: Path) -> None:
     modules, gate, start = gated(tmp_path)
     async with scene(modules) as (runner, job, witness):
         starting = asyncio.ensure_future(start(runner))
@@ -269,7 +269,7 @@ async def test_who_claims_a_place_that_is_not_taken_yet_without_the_token(tmp_pa
         assert await t.recv() == "mine"
 
 
-async def test_who_is_being_ended_is_no_stranger(tmp_path: Path) -> None:
+async def test_a_worker_that_is_being_killed_is_not_counted_as_rejected(tmp_path: Path) -> None:
     modules, gate, start = gated(tmp_path)
     async with scene(modules) as (runner, job, witness):
         starting = asyncio.ensure_future(start(runner))
@@ -288,7 +288,7 @@ async def test_who_is_being_ended_is_no_stranger(tmp_path: Path) -> None:
         gate.touch()
 
 
-async def test_who_knows_the_token_may_take_a_place_and_the_second_is_turned_away(tmp_path: Path) -> None:
+async def test_the_first_peer_with_the_token_is_the_worker_and_the_second_is_rejected(tmp_path: Path) -> None:
     modules, gate, start = gated(tmp_path)
     async with scene(modules) as (runner, job, witness):
         starting = asyncio.ensure_future(start(runner))
@@ -306,7 +306,7 @@ async def test_who_knows_the_token_may_take_a_place_and_the_second_is_turned_awa
             await t.kill()
 
 
-async def test_a_stranger_on_an_encrypted_port() -> None:
+async def test_an_unauthenticated_connection_to_a_tls_port_is_rejected() -> None:
     asyncio.get_running_loop().set_debug(False)  # in debug mode asyncio itself reports handshakes of TLS that fail
     witness, engine = Witness(), Open([MODULES])
     async with job(witness=witness, engine=engine, tls=True) as runner, runner.start("talker") as t:
@@ -318,4 +318,4 @@ async def test_a_stranger_on_an_encrypted_port() -> None:
             await asyncio.gather(reader.read(), return_exceptions=True)
         with pytest.raises(HandshakeError, match="certificate"):
             await dial(engine.job.address._replace(fingerprint="00" * 32))
-        await goes_on(t)
+        await check_echo(t)

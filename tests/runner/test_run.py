@@ -67,7 +67,7 @@ def test_our_errors_are_one_clear_line(tmp_path: Path, body: str, message: str) 
     assert re.fullmatch(message + "\n", err), err
 
 
-def test_a_remote_error_says_where_here_and_where_there(tmp_path: Path) -> None:
+def test_a_remote_error_has_the_tracebacks_of_both_programs(tmp_path: Path) -> None:
     body = "t = await runner.start('functions'); await t.call('fail', 'ValueError', 'why')"
     code, _, err = run(tmp_path, body)
     assert code == 1
@@ -197,7 +197,7 @@ def test_jobs_in_several_processes_at_once_know_nothing_of_each_other() -> None:
     assert [(one.returncode, one.stdout, one.stderr) for one in done] == [(0, "1 [1, 1] set()\n", "")] * 3
 
 
-def test_a_main_that_is_no_coroutine_function_is_told_so(tmp_path: Path) -> None:
+def test_run_refuses_a_main_that_is_no_coroutine_function(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("from aioparcs import run\n\ndef main(runner):\n    pass\n\nrun(main)\n")
     done = execute(tmp_path / "main.py")
     assert done.returncode == 1
@@ -228,7 +228,7 @@ ASYNC_RUN = "\n    async def run(self): print('called')\n"
         ("run(lambda runner: None)", "run() takes a coroutine function, but <function <lambda> at .* returned None"),
     ],
 )
-def test_what_run_cannot_run_is_told_in_a_line_before_it_is_called(tmp_path: Path, text: str, message: str) -> None:
+def test_run_refuses_what_it_cannot_run_before_calling_it(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "main.py").write_text(f"from aioparcs import *\n{text}\n")
     done = execute(tmp_path / "main.py")
     assert (done.returncode, done.stdout) == (1, "")
@@ -271,7 +271,7 @@ async def test_a_function_of_a_service_may_run_a_runner(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("display", [True, False])
-def test_why_a_module_does_not_start_is_said_once(tmp_path: Path, display: bool) -> None:
+def test_the_reason_of_a_failed_start_is_printed_once(tmp_path: Path, display: bool) -> None:
     module(tmp_path, "bad", "import nosuch")
     module(tmp_path, "runner", f"{HEAD}async def main(runner):\n    await runner.start_many('bad', 2)\nrun(main)\n")
     if display:

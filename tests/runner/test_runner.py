@@ -70,7 +70,7 @@ async def test_a_cancelled_start_kills_the_worker(tmp_path: Path) -> None:
         assert asyncio.get_running_loop().time() - begun < PATIENCE
 
 
-async def test_what_nobody_foresaw_ends_the_workers_of_a_launcher_and_reaches_the_loop() -> None:
+async def test_an_unexpected_error_ends_the_workers_of_a_launcher_and_reaches_the_loop() -> None:
     told: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     async with job() as runner:
@@ -137,7 +137,7 @@ serve(Picky)
 """
 
 
-async def test_a_failed_start_kills_the_others_unless_told_otherwise(tmp_path: Path) -> None:
+async def test_a_failed_start_kills_the_others_unless_min_workers_allows_it(tmp_path: Path) -> None:
     async with job(module(tmp_path, "picky", PICKY)) as runner:
         with pytest.raises(StartError, match=r"no$") as caught:
             await runner.start_many("picky", 3, env={"FAIL": "1"})

@@ -55,7 +55,7 @@ async def test_shutdown_that_is_cancelled_kills_at_once() -> None:
         await until(lambda: t.state == "gone")
 
 
-async def test_a_block_left_normally_throws_away_what_nobody_received() -> None:
+async def test_a_block_left_normally_discards_unreceived_messages() -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.start("talker") as t:
         await t.send(["echo", *["x" * 100_000] * 100])
@@ -77,7 +77,7 @@ async def test_a_block_left_on_an_error_kills_at_once() -> None:
         assert pid not in [process.pid for process in family()]
 
 
-async def test_what_leaving_waits_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_note_says_what_leaving_a_block_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioparcs.task.ending._UNNOTICED", 0.05)
     waiting = (
         "waiting for {} to finish, for 0.3 s at most (PARCS_CLOSE_TIMEOUT); kill() of a task ends its worker at once"

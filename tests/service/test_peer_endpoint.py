@@ -57,7 +57,7 @@ async def test_two_meet(kind: str) -> None:
 
 
 @kinds
-async def test_a_child_comes_to_whoever_expects_it_and_to_no_other(kind: str) -> None:
+async def test_a_child_connects_to_the_start_that_expects_it_only(kind: str) -> None:
     async with two(kind) as (here, _):
         address, came = await here.address(), asyncio.get_running_loop().create_future()
         here.expect(7, came.set_result)
@@ -75,7 +75,9 @@ async def test_a_child_comes_to_whoever_expects_it_and_to_no_other(kind: str) ->
         await asyncio.gather(child.aclose(), home.aclose())
 
 
-async def test_a_child_that_ends_while_it_shakes_hands_is_no_stranger(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_child_that_ends_amid_its_handshake_is_not_counted_as_rejected(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     async with two() as (here, _):
         address = await here.address()
         here.expect(7, lambda _: None)
@@ -105,7 +107,7 @@ async def test_peers_are_accepted_in_order_and_a_cancelled_accept_loses_none() -
         await asyncio.gather(*(caller.aclose() for caller in callers))
 
 
-async def test_those_who_wait_to_be_accepted_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_that_wait_for_accept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peer_endpoint, "_WAITING", 2)
     async with two() as (here, there):
         address = await here.address()
@@ -149,7 +151,7 @@ async def test_cancelling_the_close_ends_all_at_once(kind: str) -> None:
             [message async for message in dialled]
 
 
-async def test_without_a_network_of_the_workers_there_is_no_door() -> None:
+async def test_without_a_network_of_the_workers_a_peer_endpoint_has_no_address() -> None:
     for peers in ("", "203.0.113.0/24"):
         endpoint = PeerEndpoint(HOMES["subnet"]._replace(peers=peers), SETTINGS, 0)
         with pytest.raises(SettingError, match=r"run the runner inside the overlay .* SwarmEngine\(overlay=True\)"):
@@ -157,7 +159,7 @@ async def test_without_a_network_of_the_workers_there_is_no_door() -> None:
         await endpoint.aclose()
 
 
-async def test_a_door_that_is_never_used_closes_too() -> None:
+async def test_a_peer_endpoint_that_is_never_used_closes_too() -> None:
     endpoint = PeerEndpoint(HOMES["unix"], SETTINGS, 0)
     endpoint.abort()
     await endpoint.aclose()

@@ -134,7 +134,7 @@ async def test_an_address_survives_any_number_of_workers() -> None:
 
 
 @kinds
-async def test_what_was_said_last_arrives_and_then_the_end(kind: str) -> None:
+async def test_a_peers_last_message_arrives_and_then_the_end(kind: str) -> None:
     async with enter(kind) as runner, runner.start_many("peers", 2) as (here, there):
         await connected(here, there)
         await here.send(["leave", b"x" * (2 << 20)])
@@ -143,7 +143,7 @@ async def test_what_was_said_last_arrives_and_then_the_end(kind: str) -> None:
 
 
 @kinds
-async def test_the_loss_of_a_peer_is_told_and_who_it_was(kind: str) -> None:
+async def test_the_loss_of_a_peer_names_it(kind: str) -> None:
     async with enter(kind) as runner:
         here, there = await runner.start_many("peers", 2)
         await connected(here, there)
@@ -168,7 +168,7 @@ async def test_a_program_that_fails_cuts_its_channels_off() -> None:
 
 
 @kinds
-async def test_who_has_gone_can_not_be_dialled(kind: str) -> None:
+async def test_a_peer_that_has_ended_cannot_be_dialled(kind: str) -> None:
     async with enter(kind, connect_timeout=1.0) as runner:
         here, there = await runner.start_many("peers", 2)
         place = await ask(there, "where")
@@ -181,7 +181,7 @@ async def test_who_has_gone_can_not_be_dialled(kind: str) -> None:
         assert "within 0.1 s" in text
 
 
-async def test_who_has_another_ones_place_is_found_out() -> None:
+async def test_a_peer_with_the_address_of_another_is_refused() -> None:
     async with over_tcp(tls=False) as runner:
         here, there = await runner.start_many("peers", 2)
         place = await ask(there, "where")
@@ -194,7 +194,7 @@ async def test_who_has_another_ones_place_is_found_out() -> None:
     os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("tc"),
     reason="a network namespace needs root, ip and tc",
 )
-async def test_a_host_that_is_cut_off_is_missed() -> None:
+async def test_a_peer_on_a_host_that_is_cut_off_is_lost() -> None:
     with Network() as network:
 
         class Both(CommandEngine):
@@ -223,11 +223,11 @@ async def test_nothing_is_opened_before_it_is_needed() -> None:
         assert await ask(task, "descriptors") == before + 1
 
 
-# Strangers
+# Unauthenticated connections
 
 
 class Open(LocalEngine):
-    """The local engine, which tells what a stranger would have to find out."""
+    """The local engine, which shows its job: the address and the token."""
 
     job: Job
 
@@ -236,7 +236,7 @@ class Open(LocalEngine):
         await super().open(job)
 
 
-async def test_strangers_are_refused_with_one_line_each() -> None:
+async def test_each_unauthenticated_connection_to_a_peer_endpoint_has_one_line() -> None:
     witness, engine = Witness(), Open([MODULES])
     async with job(engine=engine, witness=witness) as runner, runner.start_many("peers", 2) as tasks:
         place, secret, name = await ask(tasks[0], "where"), engine.job.token, engine.job.id

@@ -45,7 +45,7 @@ async def test_rank_size_and_number() -> None:
             assert (await t.recv())[:3] == [t.rank, t.size, t.worker]
 
 
-async def test_progress_reaches_who_watches() -> None:
+async def test_progress_reaches_the_observer() -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.start("talker") as t:
         await t.send(["far", 3, 4])
@@ -330,7 +330,7 @@ async def test_sigterm_lets_the_service_clean_up(tmp_path: Path) -> None:
     assert ("stopped", "slow", 0) in witness.events
 
 
-async def test_a_runner_that_fails_lets_its_workers_clean_up_and_hears_them(tmp_path: Path) -> None:
+async def test_workers_of_a_runner_that_fails_clean_up_and_their_output_is_shown(tmp_path: Path) -> None:
     witness = Witness()
     with suppress(KeyError):
         async with job(module(tmp_path, "slow", SLOW_TO_END), witness=witness) as runner:
@@ -393,7 +393,7 @@ serve(Failing)
 CANCEL = "asyncio.current_task().cancel(); await self.recv()"
 
 
-async def test_a_service_that_cancels_itself_is_told_in_a_line(tmp_path: Path) -> None:
+async def test_a_service_that_cancels_itself_fails_with_one_line(tmp_path: Path) -> None:
     async with job(module(tmp_path, "failing", FAILING.format(work=CANCEL))) as runner:
         t = await runner.start("failing")
         with pytest.raises(WorkerLost, match="ended with exit code 1") as lost:
@@ -406,7 +406,7 @@ async def test_a_service_that_cancels_itself_is_told_in_a_line(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("group", [False, True])
-async def test_a_lost_connection_is_told_without_what_the_system_said(tmp_path: Path, group: bool) -> None:
+async def test_a_lost_connection_is_reported_without_the_systems_traceback(tmp_path: Path, group: bool) -> None:
     work = """
         lost = ConnectionLost("worker 7 is gone")
         lost.__cause__ = ConnectionResetError(104, "reset")

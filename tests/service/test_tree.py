@@ -77,7 +77,7 @@ async def test_start_means_in_a_service_what_it_means_in_a_runner() -> None:
     assert {("ended", "tree", number, None) for number in range(9)} <= set(witness.events)
 
 
-async def test_what_nobody_foresaw_ends_the_starts_of_a_service_and_reaches_its_loop() -> None:
+async def test_an_unexpected_error_ends_the_starts_of_a_service_and_reaches_its_loop() -> None:
     async with job() as runner, runner.start("tree") as root:
         await ask(root, "gather", 1)
         async with asyncio.timeout(10):
@@ -87,7 +87,7 @@ async def test_what_nobody_foresaw_ends_the_starts_of_a_service_and_reaches_its_
         )
 
 
-async def test_whoever_speaks_first_is_heard_first() -> None:
+async def test_recv_any_of_a_service_yields_in_the_order_of_arrival() -> None:
     async with job() as runner, runner.start("tree") as root:
         await ask(root, "gather", 3)
         assert len(set(await ask(root, "all_speak"))) == 3
@@ -154,7 +154,7 @@ async def test_a_worker_that_dies_is_lost_to_the_service_that_started_it() -> No
         assert await ask(root, "lose", 1, "leave", 5) == ["tree:2", "ended with exit code 5", 5, None, ["my last line"]]
 
 
-async def test_a_start_that_fails_says_at_the_service_what_it_would_say_at_the_runner(tmp_path: Path) -> None:
+async def test_a_start_that_fails_is_the_same_error_in_a_service_as_in_the_runner(tmp_path: Path) -> None:
     module(tmp_path, "broken", "print('before the end')\nraise SystemExit(3)")
     async with job(MODULES, tmp_path) as runner, runner.start("tree") as root:
         for name in ("broken", "absent"):
@@ -185,7 +185,7 @@ async def test_a_start_that_is_cancelled_leaves_no_worker(tmp_path: Path) -> Non
 # What may be started
 
 
-async def test_a_tree_is_no_deeper_than_its_runner_says() -> None:
+async def test_a_tree_is_no_deeper_than_max_depth() -> None:
     async with job(max_depth=2) as runner, runner.start("tree") as root:
         await ask(root, "plant", 1)
         assert await ask(root, "tell", 0, "attempt", "tree", {}) == [
@@ -193,7 +193,7 @@ async def test_a_tree_is_no_deeper_than_its_runner_says() -> None:
         ]  # fmt: skip
 
 
-async def test_services_start_no_more_than_their_runner_says() -> None:
+async def test_services_start_no_more_than_max_spawned() -> None:
     async with job(max_spawned=3) as runner, runner.start("tree") as root:
         await ask(root, "plant", 2)
         assert await ask(root, "attempt", "tree", {}) is None
@@ -255,7 +255,7 @@ ADDRESS = "tcp://127.0.0.1:1"
         (FrameType.LOG, [[], 0]),
     ],
 )
-async def test_nonsense_costs_a_service_its_workers_and_nobody_else_anything(type: int, values: Any) -> None:
+async def test_invalid_control_frames_of_a_service_end_its_own_workers_only(type: int, values: Any) -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.start_many("tree", 2) as (root, other):
         await asyncio.gather(ask(root, "plant", 1), ask(other, "plant", 1))
@@ -432,7 +432,7 @@ run(main)
 # What an engine is told
 
 
-async def test_an_engine_is_told_when_nobody_needs_a_group_any_more() -> None:
+async def test_an_engine_releases_a_group_with_its_last_worker() -> None:
     engine = Open([MODULES])
     async with job(engine=engine) as runner:
         first = await runner.start_many("tree", 2)

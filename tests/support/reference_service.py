@@ -44,7 +44,7 @@ class Connection:
             "job": os.environ["PARCS_JOB"],
             "worker": number,
             "nonce": os.urandom(32),
-            "agent": "stranger",
+            "agent": "reference",
             "limits": {"body": 1 << 20, "buffers": 1 << 30},
         }
         mine = MAGIC + header(HELLO, pack(hello)) + pack(hello)
@@ -198,7 +198,7 @@ def main() -> None:
                 launcher.send(STARTED, pack([worker, os.getpid()]))
                 workers.append(threading.Thread(target=work, args=(launcher, worker, worker - base, token)))
                 workers[-1].start()
-            launcher.send(LOG, pack([[[first, "hello from a stranger"]], 0]))
+            launcher.send(LOG, pack([[[first, "hello from the reference service"]], 0]))
         elif frame.type == KILL and unpack(frame.body)[0] == -1:
             break
     for thread in workers:

@@ -29,7 +29,7 @@ def test_names_a_listening_abstract_socket_by_its_address() -> None:
     assert f"leaks-{os.getpid()}" in leak
 
 
-def test_names_a_child_that_runs_and_one_that_nobody_waited_for() -> None:
+def test_names_a_running_child_and_a_zombie() -> None:
     before = Snapshot.take()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         assert any(leak.startswith(f"process {child.pid} ") for leak in before.leaks())

@@ -126,7 +126,7 @@ def test_a_mutated_hello_is_read_or_refused(body: bytes) -> None:
     assert hello.versions[0] <= VERSION <= hello.versions[1]
 
 
-def test_what_a_stranger_calls_itself_is_shortened_and_prints_harmlessly() -> None:
+def test_the_agent_name_of_an_unauthenticated_peer_is_shortened_and_sanitized() -> None:
     values = msgpack.unpackb(Hello("worker", "j", 0, bytes(32), "\x1b[2J" + "x" * 1000, 1, 1).encode())
     assert len(Hello.decode(msgpack.packb(values)).agent) == 200
     with pytest.raises(HandshakeError, match="versions 7 to 9") as caught:
@@ -140,7 +140,7 @@ def test_what_a_stranger_calls_itself_is_shortened_and_prints_harmlessly() -> No
 
 @property_test
 @given(st.binary(min_size=TOKEN_SIZE, max_size=TOKEN_SIZE), st.binary(max_size=200))
-def test_a_proof_convinces_whoever_knows_the_token(token: bytes, transcript: bytes) -> None:
+def test_a_proof_is_valid_for_the_same_token(token: bytes, transcript: bytes) -> None:
     assert verify(token, Role.WORKER, transcript, proof(token, Role.WORKER, transcript))
 
 
@@ -157,7 +157,7 @@ def test_a_proof_is_good_for_one_token_one_role_and_one_conversation(
 
 
 @pytest.mark.parametrize("body", [b"", bytes(32), bytes(31), bytes(4096)])
-def test_what_is_no_proof_convinces_nobody(body: bytes) -> None:
+def test_an_invalid_proof_is_refused(body: bytes) -> None:
     assert not verify(b"token", "worker", b"said", body)
 
 
@@ -166,13 +166,13 @@ def test_a_nonce_is_new_each_time() -> None:
     assert len(new_nonce()) == NONCE_SIZE
 
 
-# Strangers
+# Peers without the token
 
 
 @pytest.mark.parametrize(
     "opening", [b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"SSH-2.0-OpenSSH", b"SYN"]
 )
-def test_the_magic_is_what_no_stranger_begins_with(opening: bytes) -> None:
+def test_the_magic_is_the_beginning_of_no_other_protocol(opening: bytes) -> None:
     assert len(MAGIC) == 8
     assert not MAGIC.startswith(opening[: len(MAGIC)])
 

@@ -134,7 +134,7 @@ async def test_a_stream_that_ends_while_much_waits_for_it_can_be_closed(kind: st
         channel.abort()
 
 
-async def test_results_and_cancellations_that_nobody_asked_for_are_ignored(kind: str) -> None:
+async def test_results_and_cancellations_of_unknown_calls_are_ignored(kind: str) -> None:
     async with by_hand(kind) as (channel, (_, writer)):
         writer.write(frame(FrameType.RESULT, msgpack.packb([7, True, 1])) + frame(FrameType.RESULT, b"\xc1"))
         writer.write(frame(FrameType.CANCEL, msgpack.packb([3])) + frame(FrameType.CANCEL) + message("after"))

@@ -65,7 +65,7 @@ async def shake(kind: str, listening: dict[str, Any], dialling: dict[str, Any]) 
 
 
 @KINDS
-async def test_both_learn_who_the_other_is(kind: str) -> None:
+async def test_both_ends_learn_the_others_hello(kind: str) -> None:
     told = {"worker": 7, "agent": "someone/1", "max_body": 1, "max_buffers": 2, "job": "another"}
     runner, worker = await shake(kind, {}, told)
     assert (runner.role, runner.max_body) == (Role.RUNNER, 1000)
@@ -125,7 +125,7 @@ async def test_the_refused_one_reads_the_reason(kind: str, listening: Any, diall
         ),
     ],
 )
-async def test_strangers_are_refused(kind: str, said: bytes, reason: str) -> None:
+async def test_unauthenticated_peers_are_refused(kind: str, said: bytes, reason: str) -> None:
     async with streams(kind) as (here, there):
         here[1].write(said)
         if here[1].can_write_eof():
@@ -229,7 +229,7 @@ async def listening(on_connect: Callable[..., Awaitable[None]]) -> AsyncIterator
         await listener.aclose()
 
 
-async def test_the_listener_goes_on_whoever_comes() -> None:
+async def test_the_listener_goes_on_after_any_connection() -> None:
     refused: list[str] = []
     welcomed: list[int] = []
 
@@ -241,10 +241,10 @@ async def test_the_listener_goes_on_whoever_comes() -> None:
         writer.close()
 
     async with listening(on_connect) as address:
-        strangers = [await dial(address) for _ in range(4)]
-        strangers[0][1].write(b"GET / HTTP/1.1\r\n\r\n")
-        strangers[1][1].write(MAGIC + encode_header(FrameType.HELLO, 5000))
-        strangers[2][1].close()
+        unauthenticated = [await dial(address) for _ in range(4)]
+        unauthenticated[0][1].write(b"GET / HTTP/1.1\r\n\r\n")
+        unauthenticated[1][1].write(MAGIC + encode_header(FrameType.HELLO, 5000))
+        unauthenticated[2][1].close()
         with pytest.raises(HandshakeError, match="refused: the job's token"):
             await come_in(await dial(address), token=b"?" * 32)
         for number in range(3):
@@ -253,7 +253,7 @@ async def test_the_listener_goes_on_whoever_comes() -> None:
             ends[1].close()
         await until(lambda: len(refused) == 5)
         assert welcomed == [0, 1, 2]
-        for _, writer in strangers:
+        for _, writer in unauthenticated:
             writer.close()
 
 
@@ -343,6 +343,6 @@ async def test_a_listener_that_refuses_is_not_dialled_again() -> None:
 
 
 @KINDS
-async def test_what_a_listener_says_is_printable(kind: str) -> None:
+async def test_the_refusal_of_a_listener_is_printable(kind: str) -> None:
     caught = await shake(kind, {"judge": lambda hello: "no\x1b[2J\n\x9b\u202e"}, {})
     assert str(caught[0]) == "refused: no?[2J???"

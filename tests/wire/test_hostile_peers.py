@@ -118,7 +118,7 @@ async def test_an_answer_that_is_none_is_a_decode_error(raw: Any, answer: Any) -
     assert (ok, type(error)) == (False, DecodeError)
 
 
-async def test_errors_of_barriers_that_nobody_comes_to_end_the_channel(raw: Any) -> None:
+async def test_errors_of_unreached_barriers_end_the_channel(raw: Any) -> None:
     channel, writer = raw
     error = encode_error(ValueError("x" * 60_000))
     for _ in range(17):
@@ -167,7 +167,7 @@ async def test_a_peer_that_calls_and_reads_no_answers_is_ended(raw: Any) -> None
         writer.transport.abort()
 
 
-async def test_a_message_that_there_is_no_memory_for_says_so(monkeypatch: pytest.MonkeyPatch, raw: Any) -> None:
+async def test_a_message_without_memory_for_it_is_a_decode_error(monkeypatch: pytest.MonkeyPatch, raw: Any) -> None:
     def allocate(_type: int, size: int) -> Any:
         raise MemoryError
 

@@ -113,7 +113,7 @@ async def test_dialling_waits_for_a_listener_that_is_still_starting() -> None:
         assert await asking == b"anyone?\n"
 
 
-async def test_dialling_nobody_ends_at_the_deadline() -> None:
+async def test_dialling_without_a_listener_ends_at_the_deadline() -> None:
     for address in (Address("tcp", "127.0.0.1", 1), Address("unix", "@aioparcs-nobody")):
         start = time.monotonic()
         with pytest.raises(ConnectionLost, match=r"can't connect to .* within 0\.3 s: .*refused"):
@@ -202,7 +202,7 @@ async def test_closing_a_listener_cancels_what_it_is_busy_with() -> None:
         await dial(listener.address, timeout=0.05)
 
 
-async def test_a_listener_without_descriptors_says_so_once_and_goes_on_when_there_are_some() -> None:
+async def test_a_listener_without_descriptors_reports_it_once_and_goes_on_when_there_are_some() -> None:
     said: list[str] = []
     loop, before = asyncio.get_running_loop(), resource.getrlimit(resource.RLIMIT_NOFILE)
     report = loop.get_exception_handler()
@@ -258,7 +258,7 @@ async def test_of_tls_handshakes_that_have_just_begun_any_one_makes_room(monkeyp
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 @pytest.mark.parametrize("user, expected", [(0, False), (54321, True)])
-async def test_who_connects_as_another_user_is_known(user: int, expected: bool) -> None:
+async def test_the_user_of_a_unix_connection_is_known(user: int, expected: bool) -> None:
     found: list[bool] = []
 
     async def look(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -225,7 +225,7 @@ def test_new_limits_count_from_the_next_header() -> None:
         decoder.feed(large)
 
 
-def test_a_limit_beyond_what_a_header_can_say_lets_no_flag_through() -> None:
+def test_a_limit_beyond_the_headers_length_admits_no_flag() -> None:
     decoder = Decoder(1 << 60, 10)
     decoder.feed(stream_of([Frame(FrameType.MSG, b"body", (b"buffer",))]))
     assert decoded(decoder) == [(FrameType.MSG, b"body", [b"buffer"])]
@@ -249,7 +249,7 @@ def test_a_header_can_be_made_and_taken_apart() -> None:
     assert decode_header(encode_header(FrameType.PING, 0x0102_0304_0506)) == (FrameType.PING, 0, 0x0102_0304_0506)
 
 
-def test_the_kind_of_memory_is_told_for_a_raw_buffer_only() -> None:
+def test_the_kind_of_memory_is_known_for_a_raw_buffer_only() -> None:
     asked: list[tuple[int, int]] = []
 
     def allocate(type: int, size: int) -> bytearray:

@@ -58,7 +58,7 @@ def test_an_installation_becomes_a_wheel_again() -> None:
         assert set(wheel.namelist()) == names
 
 
-def test_whoever_has_only_the_wheel_makes_the_base_image_and_modules_run_on_it(
+def test_an_installation_of_the_wheel_makes_the_base_image_and_modules_run_on_it(
     cluster: Cluster, wheels: Path, tmp_path: Path
 ) -> None:
     venv.create(tmp_path / "venv", symlinks=True)

@@ -323,7 +323,7 @@ def test_a_signal_ends_the_build(cluster: Cluster, module: Module, number: signa
     assert dangling(cluster) == before
 
 
-def test_what_is_done_before_a_failure_is_told(cluster: Cluster, build: Build, module: Module) -> None:
+def test_a_failed_build_lists_what_was_built_before(cluster: Cluster, build: Build, module: Module) -> None:
     good, bad = module(), module(Dockerfile=f"FROM {cluster.base}\nRUN false\n")
     done = build(good, bad)
     assert (done.code, done.image["module"]) == (1, good.name)
@@ -372,7 +372,7 @@ def test_a_registry_that_is_not_there(cluster: Cluster, build: Build, module: Mo
         (["nowhere"], "there is no module 'nowhere' in examples; found there: echo, factor, runner, sleeper"),
     ],
 )
-def test_bad_usage_is_told_before_anything_is_connected(arguments: list[str], message: str) -> None:
+def test_bad_usage_is_an_error_before_anything_is_connected(arguments: list[str], message: str) -> None:
     command = ["build", "factor", "--modules", "examples", *arguments]
     done = run(*command, cwd=EXAMPLES.parent, LEADER_URL="tcp://127.0.0.1:1", PARCS_REGISTRY="")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {message}\n")

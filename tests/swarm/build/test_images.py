@@ -54,7 +54,7 @@ def test_a_name_in_a_variable_is_built_from_this_tree_however_often_it_changes(
         assert (code, out) == (0, f"{2 * factor}\n"), err
 
 
-def test_a_name_that_nobody_has_said_is_refused_though_the_registry_has_an_image_of_it(
+def test_a_module_that_this_run_has_not_built_is_refused_though_the_registry_has_its_image(
     cluster: Cluster, project: tuple[Path, str]
 ) -> None:
     folder, name = project

@@ -103,14 +103,16 @@ def test_tls_comes_from_the_context(monkeypatch: pytest.MonkeyPatch, context: Co
         ),
     ],
 )
-def test_what_names_no_leader_is_told(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str) -> None:
+def test_a_value_that_names_no_leader_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingError, match=message):
         find_leader()
 
 
-def test_a_broken_context_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, context: Context) -> None:
+def test_a_broken_docker_context_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, context: Context) -> None:
     context("lab", "tcp://lab:2376")
     next((tmp_path / "contexts" / "meta").glob("*/meta.json")).write_text("{")
     monkeypatch.setenv("DOCKER_CONTEXT", "lab")
@@ -137,7 +139,7 @@ async def refused(url: str) -> str:
     return str(caught.value)
 
 
-async def test_nobody_listens() -> None:
+async def test_a_leader_that_does_not_listen_is_an_error() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
@@ -149,7 +151,7 @@ async def test_no_socket(tmp_path: Path) -> None:
     assert (await refused(url)).startswith(f"Docker at {url}: can't be reached: No such file or directory; ")
 
 
-async def test_who_answers_is_not_docker() -> None:
+async def test_a_server_that_is_not_docker_is_an_error() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"SSH-2.0-OpenSSH\r\n")

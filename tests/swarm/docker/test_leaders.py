@@ -71,7 +71,7 @@ async def works(cluster: Cluster, talker: str, leader: str | None = None, **vari
 # A leader that is open to all
 
 
-async def test_an_open_leader_is_told_of(cluster: Cluster, talker: str) -> None:
+async def test_an_open_leader_is_reported(cluster: Cluster, talker: str) -> None:
     host = cluster.leader_url.removeprefix("tcp://").partition(":")[0]
     assert await works(cluster, talker, cluster.leader_url) == [
         f"{cluster.leader_url} gives root on the cluster to anyone who can reach it; "
@@ -79,7 +79,7 @@ async def test_an_open_leader_is_told_of(cluster: Cluster, talker: str) -> None:
     ]
 
 
-async def test_of_a_leaders_socket_nothing_is_told(cluster: Cluster, talker: str, machine: str) -> None:
+async def test_a_leaders_socket_is_not_reported_as_open(cluster: Cluster, talker: str, machine: str) -> None:
     # The runner is not on the leader's host, as it would be in life: its address can't be found out.
     assert await works(cluster, talker, f"unix://{cluster.nodes[0].socket}", PARCS_ADVERTISE=machine) == []
 
@@ -138,20 +138,20 @@ async def test_no_worker_can_use_a_leader_with_tls(cluster: Cluster, talker: str
     assert opened.startswith("told "), "an open leader is open to workers too, as the warning says"
 
 
-async def test_who_has_anothers_certificate_is_refused(
+async def test_a_leader_with_another_certificate_is_refused(
     cluster: Cluster, machine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificates = Certificates(tmp_path, machine)
     (tmp_path / "other").mkdir()
-    strangers = Certificates(tmp_path / "other", machine)
-    (strangers.client / "ca.pem").write_bytes((certificates.client / "ca.pem").read_bytes())
+    others = Certificates(tmp_path / "other", machine)
+    (others.client / "ca.pem").write_bytes((certificates.client / "ca.pem").read_bytes())
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     async with tls_gate(machine, certificates, own(cluster).nodes[0].socket) as port:
         url = f"tcp://{machine}:{port}"
         monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates.client))
         async with open_swarm(url):
             pass
-        monkeypatch.setenv("DOCKER_CERT_PATH", str(strangers.client))
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(others.client))
         with pytest.raises(ClusterError, match=rf"https://{machine}:{port}: can't be reached"):
             async with open_docker(url):
                 pass
@@ -198,7 +198,7 @@ async def test_a_leader_over_ssh_whose_key_is_another_one(ssh: str, tmp_path: Pa
             pass
 
 
-async def test_a_leader_over_ssh_that_lets_nobody_in(ssh: str, tmp_path: Path) -> None:
+async def test_a_leader_over_ssh_that_refuses_the_login(ssh: str, tmp_path: Path) -> None:
     (tmp_path / "home" / ".ssh" / "id_ed25519.pub").write_text("")
     with pytest.raises(ClusterError, match=rf"{ssh}: can't be reached: .*[Pp]ermission denied"):
         async with asyncio.timeout(30), open_docker(ssh):

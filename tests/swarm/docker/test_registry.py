@@ -189,7 +189,7 @@ def test_what_a_helper_knows_is_written_out(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.mark.filterwarnings("ignore:docker-credential-missing:UserWarning")
-def test_a_helper_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_credential_helper_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     configure(tmp_path, monkeypatch, credHelpers={"r:5000": "missing"})
     with pytest.raises(SettingError, match=r"credentials in Docker's configuration can't be used: .*docker login\?"):
         configuration(["r:5000/a"])

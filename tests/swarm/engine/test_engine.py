@@ -49,7 +49,7 @@ async def test_starts_one_after_another_cost_the_leader_the_same_however_many_th
     assert sum(map(len, last)) <= 2 * sum(map(len, first)) + 6
 
 
-async def test_workers_are_spread_over_the_nodes_and_told_their_places(cluster: Cluster, job: Job) -> None:
+async def test_workers_are_spread_over_the_nodes_and_know_their_placement(cluster: Cluster, job: Job) -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.start_many("talker", 6) as tasks:
         told = [await _who(task) for task in tasks]

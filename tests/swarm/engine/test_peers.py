@@ -58,7 +58,7 @@ async def test_two_services_of_one_job_meet(cluster: Cluster, peers: str) -> Non
         assert await ask(here, "hear") == "hello"
 
 
-async def test_a_killed_container_is_missed_by_its_peers(cluster: Cluster, peers: str) -> None:
+async def test_a_killed_container_is_lost_to_its_peers(cluster: Cluster, peers: str) -> None:
     async with scene(cluster.leader_url, overlay=True) as (runner, _, _):
         here, there = await runner.start_many(peers, 2)
         assert await ask(here, "dial", await ask(there, "where")) == there.worker

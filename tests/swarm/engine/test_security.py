@@ -96,9 +96,9 @@ def test_a_variable_of_a_worker_would_have_been_found() -> None:
             process.kill()
 
 
-# A job with its runner inside the overlay network, and a stranger there
+# A job with its runner inside the overlay network, and an unauthenticated program there
 
-BESIEGED = """
+ECHOING = """
 import asyncio, json
 from aioparcs import run
 
@@ -114,7 +114,7 @@ async def main(runner):
 
 run(main)
 """
-STRANGER = """
+INTRUDER = """
 import asyncio, json, socket, sys
 from aioparcs.address import Address
 from aioparcs.errors import HandshakeError
@@ -157,11 +157,11 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @pytest.fixture(scope="module")
-def siege(cluster: Cluster, talker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submitted]:
-    folder = module(tmp_path_factory.mktemp("modules"), "besieged", BESIEGED) / "besieged"
-    with submitted(cluster, folder, "tests-security", "--modules", str(MODULES)) as siege:
-        assert siege.line() == [0, "still here"]
-        yield siege
+def echoing(cluster: Cluster, talker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submitted]:
+    folder = module(tmp_path_factory.mktemp("modules"), "echoing", ECHOING) / "echoing"
+    with submitted(cluster, folder, "tests-security", "--modules", str(MODULES)) as echoing:
+        assert echoing.line() == [0, "still here"]
+        yield echoing
 
 
 def variables(container: Container) -> dict[str, str]:
@@ -169,38 +169,52 @@ def variables(container: Container) -> dict[str, str]:
     return dict(line.split("=", 1) for line in container.run("cat", "/proc/1/environ").split("\0") if line)
 
 
-def test_a_stranger_on_the_overlay_gets_nothing_and_the_job_goes_on(cluster: Cluster, siege: Submitted) -> None:
-    (worker,) = containers(cluster, siege.job)
+def test_an_unauthenticated_container_on_the_overlay_gets_nothing_and_the_job_goes_on(
+    cluster: Cluster, echoing: Submitted
+) -> None:
+    (worker,) = containers(cluster, echoing.job)
     address = worker.inspect('{{(index .NetworkSettings.Networks "parcs").IPAddress}}')
     runner = variables(worker)["PARCS_RUNNER"]
-    words = ("run", "--rm", "--network", "parcs", cluster.base, "python", "-c", STRANGER, runner, siege.job, address)
+    words = (
+        "run",
+        "--rm",
+        "--network",
+        "parcs",
+        cluster.base,
+        "python",
+        "-c",
+        INTRUDER,
+        runner,
+        echoing.job,
+        address,
+    )
     told = json.loads(cluster.docker(*words, node=2 - worker.node // 2))
     assert told["told"] == ["refused: the job's token is another one"] * 2
     assert told["runner"], "it can tell an open port from others"
     assert told["open"] == [], "a worker listens nowhere"
-    strangers = 0
-    while strangers < 3:  # the third only knocked, and hung up
-        strangers, answer = siege.line()
+    rejected = 0
+    while rejected < 3:  # the third only connected, and hung up
+        rejected, answer = echoing.line()
         assert answer == "still here"
-    assert strangers == 3
+    assert rejected == 3
 
 
-def test_a_worker_listens_nowhere(cluster: Cluster, siege: Submitted) -> None:
+def test_a_worker_listens_nowhere(cluster: Cluster, echoing: Submitted) -> None:
     def listening(container: Container) -> set[str]:
         """Find listening sockets in the kernel's list; 127.0.0.11 is Docker's name server, for itself alone."""
         lines = "\n".join(container.run("cat", f"/proc/net/{kind}") for kind in ("tcp", "tcp6")).splitlines()
         sockets = [line.split()[1:4:2] for line in lines if ":" in line]
         return {address for address, state in sockets if state == "0A" and not address.startswith("0B00007F:")}
 
-    (worker,), (runner,) = containers(cluster, siege.job), containers(cluster, siege.job, "runner")
+    (worker,), (runner,) = containers(cluster, echoing.job), containers(cluster, echoing.job, "runner")
     assert listening(worker) == set()
     assert len(listening(runner)) == 1
 
 
 def test_a_worker_has_no_credential_for_docker_and_the_runner_has_the_socket(
-    cluster: Cluster, siege: Submitted
+    cluster: Cluster, echoing: Submitted
 ) -> None:
-    (worker,), (runner,) = containers(cluster, siege.job), containers(cluster, siege.job, "runner")
+    (worker,), (runner,) = containers(cluster, echoing.job), containers(cluster, echoing.job, "runner")
     assert [name for name in variables(worker) if name.startswith("DOCKER_") or name == "LEADER_URL"] == []
     assert variables(runner)["LEADER_URL"] == "unix:///var/run/docker.sock"
     search = ("find", "/", "-xdev", "-type", "s")
@@ -212,12 +226,12 @@ def test_a_worker_has_no_credential_for_docker_and_the_runner_has_the_socket(
     assert runner.run("find", "/run/", "-name", "docker.sock").split() == ["/run/docker.sock"]
 
 
-def test_a_worker_is_an_ordinary_user_and_a_submitted_runner_is_root(cluster: Cluster, siege: Submitted) -> None:
+def test_a_worker_is_an_ordinary_user_and_a_submitted_runner_is_root(cluster: Cluster, echoing: Submitted) -> None:
     def users(container: Container) -> set[str]:
         ask = "cat /proc/[0-9]*/status | grep ^Uid: | cut -f2-"
         return set(container.run("sh", "-c", ask).splitlines())
 
-    (worker,), (runner,) = containers(cluster, siege.job), containers(cluster, siege.job, "runner")
+    (worker,), (runner,) = containers(cluster, echoing.job), containers(cluster, echoing.job, "runner")
     assert users(worker) == {"1000\t1000\t1000\t1000"}
     assert users(runner) == {"0\t0\t0\t0"}
     assert json.loads(worker.inspect("{{json .HostConfig.Privileged}}")) is False

@@ -180,14 +180,14 @@ async def test_a_pool_in_a_service(job: Job) -> None:
         assert await ask(root, "squares", "functions", 5) == [1, 2, 3, 4, 5]
 
 
-async def test_without_the_overlay_network_a_service_is_told_why_it_starts_none(job: Job) -> None:
+async def test_without_the_overlay_network_a_service_cannot_start_services(job: Job) -> None:
     async with job(overlay=False) as runner, runner.start("tree") as root:
         _, reason, _ = await ask(root, "attempt", "tree", {})
         assert "other workers can't reach this worker, which is not on their network" in reason
         assert "SwarmEngine(overlay=True)" in reason
 
 
-async def test_an_image_that_is_missing_is_told_to_the_service_as_to_the_runner(cluster: Cluster, job: Job) -> None:
+async def test_a_missing_image_is_the_same_error_in_a_service_as_in_the_runner(cluster: Cluster, job: Job) -> None:
     async with job(overlay=True) as runner, runner.start("tree") as root:
         _, reason, _ = await ask(root, "attempt", "absent", {})
         assert f"start an image by its reference, such as {cluster.registry}/absent:latest" in reason

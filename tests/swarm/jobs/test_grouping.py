@@ -68,7 +68,7 @@ async def test_everything_of_a_job_has_the_label_of_its_stack_and_the_network_ha
         assert STACK not in (json.loads(network) or {})
 
 
-async def test_removing_the_stack_ends_the_job_and_the_runner_is_told(cluster: Cluster, talker: str) -> None:
+async def test_removing_the_stack_ends_the_job_and_reaches_the_runner(cluster: Cluster, talker: str) -> None:
     async with scene(cluster.leader_url, overlay=True) as (runner, job, _):
         tasks = [*await runner.start_many(talker, 2), await runner.start(talker)]
         await asyncio.gather(*map(answers, tasks))

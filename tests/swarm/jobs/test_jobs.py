@@ -85,7 +85,7 @@ def test_a_dead_runner_makes_an_orphan_of_what_runs() -> None:
     assert (running.state(True), running.state(False)) == ("running", "orphan")
 
 
-def test_a_job_tells_its_containers_by_number_and_how_they_ended() -> None:
+def test_a_job_lists_its_containers_by_number_and_how_they_ended() -> None:
     second = service("parcs-j_factor-2", 1, module="factor")
     shown = job([second, RUNNER_SERVICE, service()], task(1, "running", 0), task(2, "failed", 137),
                 task(1, "pending", of="parcs-j_factor-2"), task(1, "running", 0, "parcs-j_runner"))  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_job_tells_its_containers_by_number_and_how_they_ended() -> None:
     assert (shown.modules, shown.nodes, shown.running, shown.asked) == (("echo", "factor"), ("node2",), 1, 3)
 
 
-def test_a_job_tells_who_has_started_whom() -> None:
+def test_a_job_shows_its_tree_of_workers() -> None:
     root, packed, leaf, lost = service(replicas=1), *(service(f"parcs-j_echo-{first}", 2) for first in (1, 3, 5))
     for one, label in ((root, "0,1,1"), (packed, "1,3,2"), (leaf, "4,2,1"), (lost, "nonsense")):
         one["Spec"]["Labels"][WORKERS] = label
