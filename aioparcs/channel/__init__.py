@@ -1,6 +1,5 @@
 """The two-way ordered message stream between two programs, and the handshake that opens it."""
 
-from aioparcs.channel.acceptor import Acceptor
 from aioparcs.channel.bodies import (
     CONTROL_BODY,
     COUNT,
@@ -15,17 +14,23 @@ from aioparcs.channel.bodies import (
     read_body,
     record,
 )
-from aioparcs.channel.calls import CONCURRENCY, NO_FUNCTION, REVOKED, Call
+from aioparcs.channel.calls import CONCURRENCY, NO_FUNCTION, REVOKED, Call, ResultLog, ResultWriter, read_results
 from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.connection import FrameConnection
-from aioparcs.channel.dialling import Connection, reach, reach_now
 from aioparcs.channel.error_codec import decode_error_or_default, encode_error
-from aioparcs.channel.handshake import accept, accept_v1, introduce, introduce_now, introduce_v1
+from aioparcs.channel.handshake import (
+    Acceptor,
+    Connection,
+    accept,
+    accept_v1,
+    introduce,
+    introduce_now,
+    introduce_v1,
+    reach,
+    reach_now,
+)
 from aioparcs.channel.relay_buffer import RELAYS, RelayBuffer, fetch, serve_relay
 from aioparcs.channel.relay_message import RelayMessage
-from aioparcs.channel.result_log import ResultLog
-from aioparcs.channel.result_writer import ResultWriter
-from aioparcs.channel.results import read_results
 
 __all__ = [
     "CONCURRENCY",

@@ -63,10 +63,12 @@ class Body(NamedTuple):
 
 
 def control_link(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, settings: Settings) -> FrameConnection:
-    """Return the link of a control connection, which carries small frames only."""
+    """Open a control connection, which carries small frames only."""
     limits = {"max_body": CONTROL_BODY, "receive_queue": _RECEIVE_QUEUE}
     lower = {name: min(limit, getattr(settings, name)) for name, limit in limits.items()}
-    return FrameConnection(reader, writer, settings=settings._replace(**lower))
+    connection = FrameConnection(reader, writer, settings=settings._replace(**lower))
+    connection.start()
+    return connection
 
 
 def read_body(frame: Frame, bodies: Mapping[FrameType, Body]) -> list[Any]:

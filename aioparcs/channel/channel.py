@@ -1,4 +1,4 @@
-"""Messages over one link: the channel that programs use."""
+"""The channel that programs use: messages over one connection, and the parts for all else that it carries."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Any, NamedTuple
 import msgpack
 
 from aioparcs import codec, wire
-from aioparcs.channel.budget import RECEIVING
-from aioparcs.channel.sideband import Sideband
-from aioparcs.channel.waiter import InlineFuture
-from aioparcs.errors import DecodeError, ProtocolError
+from aioparcs.channel.barriers import Barriers
+from aioparcs.channel.calls import CallClient, CallServer
+from aioparcs.channel.connection import ConnectionState, FrameConnection, InlineFuture
+from aioparcs.channel.messages import NO_MESSAGES, MessageReceiver
+from aioparcs.channel.relays import RelayControl
+from aioparcs.errors import ParcsError
 from aioparcs.settings import Settings
 from aioparcs.wire import Frame, FrameType
 
 __all__ = ["Channel", "Statistics"]
 
-# How a program that receives messages answers calls.
-_NO_CALLS = "LookupError", "this service takes no calls: it is a class, so send() to it; or serve functions"
-# What stands in line and is no bytes: a call, the place of a message that comes another way, or that it never will.
-_NO_BYTES = frozenset({FrameType.CALL, FrameType.RELAY, FrameType.ERROR})
+_DEFAULT = -1.0
 _unpack = msgpack.unpackb
 _extension = codec.extension
 _header = wire.encode_header
@@ -29,6 +28,8 @@ _pack_head = wire.pack_head
 # The headers of the smallest messages, made once: a look-up is half the price of packing one.
 _HEADS = 256
 _V1_HEADS, _MSG_HEADS = ([_header(type, size) for size in range(_HEADS)] for type in (FrameType.JSON, FrameType.MSG))
+# What people are told of the states.
+_STATES = {ConnectionState.OPEN: "open", ConnectionState.CLOSED: "closed"}
 
 
 class Statistics(NamedTuple):
@@ -56,7 +57,7 @@ class Statistics(NamedTuple):
     age: float
 
 
-class Channel(Sideband):
+class Channel:
     """
     The two-way, ordered message stream between two programs.
 
@@ -74,6 +75,11 @@ class Channel(Sideband):
 
     Attributes:
         peer: the same; None at the ends of the channel between a worker and the program that started it.
+        connection: the connection itself, for what is built upon it; so are the next ones.
+        calls: the calls that this side makes.
+        call_server: the calls that the peer makes.
+        barriers: points that both sides come to before either goes on.
+        relays: the control of messages that come another way.
     """
 
     def __init__(
@@ -86,13 +92,24 @@ class Channel(Sideband):
         peer_limits: tuple[int, int] | None = None,
         peer: int | None = None,
     ) -> None:
+        self.peer = peer
+        self.connection = connection = FrameConnection(
+            reader, writer, settings=settings, version=version, peer_limits=peer_limits, peer=peer
+        )
+        self.calls = CallClient(connection)
+        self.call_server = CallServer(connection)
+        self.barriers = Barriers(connection)
+        self.relays = RelayControl(connection)
+        self._messages = MessageReceiver(connection, self.call_server)
+        # What each message needs is one look-up away.
+        self._inbox = connection.inbox
+        self._outbox = connection.outbox
+        self._max_body = connection.sender.max_body
         self._received = 0
-        super().__init__(reader, writer, settings=settings, version=version, peer_limits=peer_limits, peer=peer)
-        self._opened = self._loop.time()
-        self._frames = self._inbox.frames
         self._head = 0 if version == 1 else FrameType.MSG << 56
         self._heads = _V1_HEADS if version == 1 else _MSG_HEADS
         self._encode_plain = codec.encode_json if version == 1 else codec.encode_plain
+        connection.start()
 
     def __repr__(self) -> str:
         return f"<Channel {self.statistics().state}>"
@@ -117,12 +134,12 @@ class Channel(Sideband):
         """
         outbox = self._outbox
         if outbox.held:
-            await self._wait_for_room()
+            await self.connection.sender.wait_for_room()
         plain = self._encode_plain(message)
         if plain is not None:
             size = len(plain)
             if size > self._max_body:
-                self.check_size(size, 0)
+                self.connection.sender.check_size(size, 0)
             frame = (self._heads[size] if size < _HEADS else _pack_head(self._head | size)) + plain
             if outbox.idle:  # what put() does, without the call
                 outbox.idle = False
@@ -133,7 +150,7 @@ class Channel(Sideband):
                 outbox.put(frame)
             return
         raw, body, buffers = codec.encode(message)
-        await self._send_large(FrameType.RAW if raw else FrameType.MSG, body, buffers)
+        await self.connection.sender.send_large(FrameType.RAW if raw else FrameType.MSG, body, buffers)
 
     async def send_all(self, *messages: Any) -> None:
         """Send several messages, one after the other; see `send`."""
@@ -174,40 +191,74 @@ class Channel(Sideband):
             TypeError: the message is neither bytes nor an array; it stays first in line.
             EndOfChannel, RemoteError, ConnectionLost, BusyError, ChannelClosed: see `recv`.
         """
-        target = memoryview(buffer).cast("B")
-        if target.readonly:
-            raise TypeError("recv_into needs a writable buffer")
-        self._check_alone()
-        self._inbox.aim(target)
-        try:
-            await self._wait_for_frame()
-            while (frame := wire.frame_of(self._frames[0])).type in _NO_BYTES:
-                if frame.type == FrameType.CALL:
-                    self._decline(await self.recv_frame(), *_NO_CALLS)
-                elif frame.type == FrameType.RELAY:
-                    await self._wait_for_relayed()
-                else:
-                    raise _not_come(await self.recv_frame())
-                await self._wait_for_frame()
-        except BaseException:
-            self._inbox.withdraw()
-            raise
-        self._inbox.aim(None)
-        source = self._raw_buffer(frame)
-        if len(source) > len(target):
-            raise ValueError(f"the message has {len(source):,} bytes, the buffer only {len(target):,}")
-        if not _same_memory(source, target):
-            target[: len(source)] = source
-        self._frames.popleft()
+        count = await self._messages.recv_into(buffer)
         self._received += 1
-        self._inbox.consumed(frame)
-        return len(source)
+        return count
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """
+        Call one of the peer's functions.
+
+        Any number of calls may be on their way at once. Cancelling it asks the peer to cancel the call too.
+
+        Args:
+            name: the function's name.
+            *args: its arguments, anything that `send` takes.
+            **kwargs: its keyword arguments.
+
+        Returns:
+            What the function returned.
+
+        Raises:
+            RemoteError: the function raised; also the builtin exception that it was.
+            EndOfChannel, ConnectionLost, ChannelClosed, EncodeError: see `send` and `recv`.
+        """
+        return self.calls.call(name, *args, **kwargs)
+
+    def barrier(self) -> Coroutine[Any, Any, None]:
+        """
+        Report to the peer that this side is at a barrier, and wait until the peer lets it pass.
+
+        Messages that arrive meanwhile are kept, however many. Cancelling it while it waits to pass doesn't take back
+        that this side has come: the next barrier is the next one.
+
+        Raises:
+            RemoteError: another worker that the peer waits for will never come.
+            EndOfChannel, ConnectionLost, ChannelClosed: see `recv`.
+        """
+        return self.barriers.enter()
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, Any]:
         return self._recv(stop=True)
+
+    def send_eof(self) -> Coroutine[Any, Any, None]:
+        """End sending; the peer's `recv` raises `EndOfChannel`, and it can still send."""
+        return self.connection.send_eof()
+
+    def aclose(self, timeout: float | None = _DEFAULT) -> Coroutine[Any, Any, None]:
+        """
+        End the channel: deliver what was sent, say goodbye, wait for the peer's goodbye, close.
+
+        What the peer sent and this side has not received is discarded. Cancelling it ends the channel at once.
+
+        Args:
+            timeout: seconds after which the end is an abrupt one; ``close_timeout`` by default, None to wait
+                for as long as the peer takes to read what was sent.
+        """
+        return self.connection.aclose(timeout)
+
+    def abort(self, reason: ParcsError | None = None) -> None:
+        """
+        End the channel at once; what isn't delivered is lost.
+
+        Args:
+            reason: what `recv` (once it has returned what arrived) and `send` raise from then on. None: this end
+                has discarded the rest, and both raise `ChannelClosed`.
+        """
+        self.connection.abort(reason)
 
     async def __aenter__(self) -> Channel:
         return self
@@ -221,7 +272,7 @@ class Channel(Sideband):
     @property
     def is_ready(self) -> bool:
         """True when `recv` would not wait, or only for a large message that waits for memory itself."""
-        return self._inbox.ready
+        return self._inbox.is_ready
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call ``callback`` whenever something arrives; returns what undoes it."""
@@ -229,12 +280,9 @@ class Channel(Sideband):
 
     def statistics(self) -> Statistics:
         """Return the statistics of this channel."""
-        if self._lost.done():
-            state = "closed"
-        else:
-            state = "ending" if self._inbox.end or self._refuse else "open"
-        outbox, inbox = self._outbox, self._inbox
-        age = self._loop.time() - self._opened
+        connection, outbox, inbox = self.connection, self._outbox, self._inbox
+        state = _STATES.get(connection.state, "ending")
+        age = inbox.loop.time() - connection.opened
         return Statistics(
             outbox.frames, self._received, outbox.written, inbox.bytes, outbox.size, inbox.unread, state, age
         )
@@ -243,21 +291,22 @@ class Channel(Sideband):
 
     async def _recv(self, *, stop: bool = False) -> Any:
         """Receive a message; with ``stop`` the peer's goodbye stops an iteration."""
-        inbox, frames = self._inbox, self._frames
-        # The body of _wait_for_frame once more: a coroutine in between would cost a twentieth of a round trip.
+        inbox = self._inbox
+        frames = inbox.frames
+        # The body of `Inbox.wait` once more: a coroutine in between would cost a twentieth of a round trip.
         while not frames or inbox.waiter is not None:
             if inbox.alert or inbox.waiter is not None:
-                self._look(stop=stop)
+                inbox.look(stop=stop)
             if not frames:
-                inbox.waiter = InlineFuture(loop=self._loop)
+                inbox.waiter = InlineFuture(loop=inbox.loop)
                 try:
                     await inbox.waiter
                 finally:
                     inbox.waiter = None
         item = frames.popleft()
-        self._received += 1
         if type(item) is not bytes:
             return await self._recv_frame(item)  # type: ignore[arg-type]  # not bytes, so it is a Frame
+        self._received += 1
         inbox.taken += wire.HEADER_SIZE + len(item)
         if inbox.paused:
             inbox.resume()
@@ -269,57 +318,7 @@ class Channel(Sideband):
 
     async def _recv_frame(self, frame: Frame) -> Any:
         """Return the message of a frame that isn't a small plain one."""
-        while frame.type in (FrameType.CALL, FrameType.RELAY):
-            if frame.type == FrameType.CALL:
-                self._inbox.consumed(frame)
-                self._decline(frame, *_NO_CALLS)
-            else:
-                self._frames.appendleft(frame)
-                self._received -= 1
-                await self._wait_for_relayed()
-                self._received += 1
-            await self._wait_for_frame()
-            frame = wire.frame_of(self._frames.popleft())
-        self._inbox.consumed(frame)
-        if frame.type == FrameType.MSG:
-            return codec.decode(frame.body, frame.buffers)
-        if frame.type == FrameType.RAW:
-            return codec.decode_raw(frame.body, frame.buffers[0])
-        if frame.type == FrameType.JSON:
-            return codec.decode_json(frame.body)
-        if frame.type == FrameType.ERROR:
-            raise _not_come(frame)
-        error = ProtocolError(f"a frame of type {frame.type} is not allowed on a channel")
-        self._fail(error)
-        raise error
-
-    async def _wait_for_relayed(self) -> None:
-        """Wait until the first message in line has arrived another way, or never will, or is gone."""
-        inbox, frames = self._inbox, self._frames
-        while frames and wire.frame_of(frames[0]).type == FrameType.RELAY:
-            inbox.waiter = InlineFuture(loop=self._loop)
-            try:
-                RECEIVING.retry()  # it may wait for memory, which who receives it gets
-                await inbox.waiter
-            finally:
-                inbox.waiter = None
-
-    @staticmethod
-    def _raw_buffer(frame: Frame) -> memoryview:
-        if frame.type == FrameType.RAW:
-            return memoryview(frame.buffers[0]).cast("B")
-        if frame.type == FrameType.MSG:
-            value = codec.decode(frame.body, frame.buffers)
-            if isinstance(value, bytes):
-                return memoryview(value)
-            if hasattr(value, "__array_interface__"):
-                return memoryview(value.tobytes())
-        raise TypeError("the next message is neither bytes nor an array; receive it with recv()")
-
-
-def _not_come(frame: Frame) -> DecodeError:
-    return DecodeError(f"a broadcast message did not arrive: {bytes(frame.body).decode()}")
-
-
-def _same_memory(source: memoryview, target: memoryview) -> bool:
-    return source.obj is target.obj
+        if frame.type in NO_MESSAGES:
+            frame = await self._messages.wait_behind(frame)
+        self._received += 1
+        return self._messages.decode(frame)

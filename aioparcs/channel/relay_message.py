@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aioparcs import codec
-from aioparcs.channel.budget import RECEIVING
-from aioparcs.channel.inbox import LARGE, Inbox
+from aioparcs.channel.connection import LARGE, RECEIVING, Inbox
 from aioparcs.wire import Frame, FrameType
 
 __all__ = ["RelayMessage"]
@@ -46,13 +45,14 @@ class RelayMessage:
         self._sizes = sizes
         self._size = sum(sizes)
         self._held = 0  # bytes of the budget of all messages
-        if self._size > inbox.max_buffers or min(sizes, default=0) < 0 or (raw and len(sizes) != 1):
-            raise ValueError(f"buffers of {self._size:,} bytes; the limit is {inbox.max_buffers:,}")
+        most = inbox.memory.max_buffers
+        if self._size > most or min(sizes, default=0) < 0 or (raw and len(sizes) != 1):
+            raise ValueError(f"buffers of {self._size:,} bytes; the limit is {most:,}")
 
     async def allocate(self) -> list[Any]:
         """Wait for memory for its buffers, and return them. Cancelling it reserves none."""
         if self._size >= LARGE:
-            while not RECEIVING.take(self._size, self._inbox.budget, force=self._inbox.is_wanted(self._place)):
+            while not RECEIVING.take(self._size, self._inbox.memory.limit, force=self._inbox.is_wanted(self._place)):
                 room = asyncio.get_running_loop().create_future()
                 RECEIVING.wait(lambda room=room: room.done() or room.set_result(None))  # type: ignore[misc]  # mypy#6123
                 await room

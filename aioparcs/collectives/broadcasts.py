@@ -45,8 +45,8 @@ async def broadcast(tasks: Sequence[Task], value: Any) -> None:
     size = sum(map(len, buffers))
     for task in tasks:
         if task.version > 1:
-            task.channel.check_size(len(body), size)
-    relays = [task for task in tasks if task.channel.relays]
+            task.channel.connection.sender.check_size(len(body), size)
+    relays = [task for task in tasks if task.channel.relays.is_supported]
     if size < _LARGE or len(body) > _LONGEST or len(relays) < _MANY:
         relays = []
     others = [task for task in tasks if task not in relays]
@@ -72,7 +72,7 @@ async def _send(task: Task, message: _Message, value: Any) -> None:
         await task.send(value)
         return
     try:
-        await task.channel.send_encoded(*message)
+        await task.channel.connection.sender.send(*message)
     except ParcsError as error:
         raise await task.explain(error) from error.__cause__
 
@@ -102,17 +102,17 @@ class _Broadcast:
     async def _reach(self, number: int) -> None:
         """Announce the message to one worker, and wait until it has it."""
         task, parent = self._tasks[number], self._parents[number]
-        channel = task.channel
-        with channel.hearing(self._name):
+        relays = task.channel.relays
+        with relays.subscription(self._name):
             try:
-                await channel.send_encoded(FrameType.RELAY, self._head(number), ())
+                await task.channel.connection.sender.send(FrameType.RELAY, self._head(number))
                 if parent < 0:
-                    channel.tell(self._name, "from", None)
+                    relays.notify(self._name, "from", None)
                 else:
                     self._addresses[parent].add_done_callback(
-                        lambda address: channel.tell(self._name, "from", address.result())
+                        lambda address: relays.notify(self._name, "from", address.result())
                     )
-                await self._hear(number)
+                await self._wait_received(number)
             except EndOfChannel as error:
                 raise WorkerLost(task.name, "has ended without receiving the message") from error
             except ParcsError as error:
@@ -122,11 +122,11 @@ class _Broadcast:
                 if parent >= 0:
                     self._hungry[parent] -= 1
                     if not self._hungry[parent]:
-                        self._tasks[parent].channel.tell(self._name, "release")
+                        self._tasks[parent].channel.relays.notify(self._name, "release")
 
-    async def _hear(self, number: int) -> None:
+    async def _wait_received(self, number: int) -> None:
         while True:
-            verb, value = await self._tasks[number].channel.hear(self._name)
+            verb, value = await self._tasks[number].channel.relays.recv_notice(self._name)
             if verb == "at":
                 self._settle(number, value)
             elif verb == "has":

@@ -210,7 +210,9 @@ class PoolSupervisor:
         """Kill a worker that lives on without its connection: no call can reach it."""
         try:
             while True:
-                await task.channel.recv_frame()  # what it sends is discarded: only the end of the connection counts
+                await (
+                    task.channel.connection.recv_frame()
+                )  # what it sends is discarded: only the end of the connection counts
         except ChannelClosed:
             return  # by this side, which sees to the rest
         except ParcsError:

@@ -62,6 +62,7 @@ class PoolWorker:
         returned: Callable[[PoolWorker, list[PendingCall]], None],
     ) -> None:
         self.task = task
+        self._client = task.channel.calls
         self.calls: dict[int, PendingCall] = {}
         self.is_leaving = False
         self.concurrency = concurrency
@@ -75,13 +76,13 @@ class PoolWorker:
         self._finished: asyncio.Future[None] | None = None
         self._coroutines: frozenset[str] = frozenset()  # the names of functions of which several run at once
         self._question = _ConfigureCall(concurrency)
-        task.channel.set_result_handler(self._take_results)
-        task.channel.post_calls([self._question])
+        self._client.set_result_handler(self._take_results)
+        self._client.post_calls([self._question])
 
     @property
     def room(self) -> int:
         """The number of calls that may be sent to it now."""
-        if self.is_leaving or not self.task.channel.has_room:
+        if self.is_leaving or not self._client.has_room:
             return 0
         return self._window - len(self.calls)
 
@@ -129,7 +130,7 @@ class PoolWorker:
         Raises:
             ParcsError: the worker's channel has ended; the reason is about to be known.
         """
-        rejected = self.task.channel.post_calls(works)
+        rejected = self._client.post_calls(works)
         if not self.calls:
             self._since = self._now()
         for work in works:
@@ -143,11 +144,11 @@ class PoolWorker:
         """Ask the worker to return calls; ``returned`` is called with those that it has not begun."""
         for work in works:
             self._recalled.add(work.call_id)
-            self.task.channel.revoke(work.call_id)
+            self._client.revoke(work.call_id)
 
     def cancel(self, work: PendingCall) -> None:
         """Cancel a call: it is taken back, or stopped if it can be; its answer comes in any case."""
-        self.task.channel.cancel_call(work.call_id)
+        self._client.cancel_call(work.call_id)
 
     async def finish(self) -> None:
         """Wait until it has no calls, and end it. No more should be sent to it."""

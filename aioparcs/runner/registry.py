@@ -157,6 +157,6 @@ class JobRegistry:
     def _open(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
         limits = (peer.max_body, peer.max_buffers)
         channel = Channel(reader, writer, settings=self._settings, peer_limits=limits)
-        channel.relays = peer.relays
-        channel.refuse_relayed()
+        channel.relays.is_supported = peer.relays
+        channel.relays.refuse()
         return channel

@@ -49,8 +49,8 @@ class Functions:
         self._plain = {
             name for name, function in self._functions.items() if not inspect.iscoroutinefunction(function)
         } - self._wrapped
-        self._channel = channel
-        self._answers = ResultWriter(channel, result_log)
+        self._server = channel.call_server
+        self._answers = ResultWriter(self._server, result_log)
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Call | None] = SimpleQueue()  # of plain functions' calls
         self._waiting: dict[int, Call] = {}  # those of them that were not revoked
@@ -69,11 +69,11 @@ class Functions:
 
     async def answer(self) -> None:
         """Run the calls and send their results; returns when the runner has ended the channel."""
-        self._channel.on_cancel = self._cancel
-        self._channel.on_recall = self._recall
+        self._server.on_cancel = self._cancel
+        self._server.on_revoke = self._revoke
         try:
             while True:
-                self._begin(await self._channel.recv_calls(await self._wait_for_room()))
+                self._begin(await self._server.recv_calls(await self._wait_for_room()))
                 # The thread may have begun the last of these calls, and keep the results of those before it.
                 if self._flushing is None and (self._waiting or self._answers.are_waiting):
                     self._flush_soon()
@@ -167,9 +167,9 @@ class Functions:
             if call_id not in self._answering:
                 self._running[call_id].cancel()
         else:
-            self._recall(call_id)
+            self._revoke(call_id)
 
-    def _recall(self, call_id: int) -> None:
+    def _revoke(self, call_id: int) -> None:
         """Remove a call, and answer that it is revoked, unless it has begun, or has been answered."""
         if self._waiting.pop(call_id, None) is None:
             if call_id <= self._newest:

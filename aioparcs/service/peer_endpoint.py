@@ -190,8 +190,8 @@ class PeerEndpoint:
         keep_alive(writer.transport, self.settings.liveness, user_timeout=False)
         limits = peer.max_body, peer.max_buffers
         channel = Channel(reader, writer, settings=self.settings, peer_limits=limits, peer=peer.worker)
-        channel.relays = peer.relays
-        channel.refuse_relayed()
+        channel.relays.is_supported = peer.relays
+        channel.relays.refuse()
         self._open.add(channel)
         if self.home.address.scheme == "tcp":  # the kernel reports the end of a process, but not of a host
             watch = asyncio.ensure_future(self._watch(channel, writer.transport))

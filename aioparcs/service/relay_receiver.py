@@ -31,11 +31,11 @@ class RelayReceiver:
     """
 
     def __init__(self, channel: Channel, endpoint: PeerEndpoint, origin: Address) -> None:
-        self._channel = channel
+        self._relays = channel.relays
         self._endpoint = endpoint
         self._origin = origin
         self._running: set[asyncio.Task[None]] = set()  # they end with the program, as all that it has left running
-        channel.take_relayed(self._begin)
+        self._relays.set_receiver(self._begin)
 
     def _begin(self, relayed: RelayMessage) -> None:
         task = asyncio.ensure_future(self._relay(relayed))
@@ -43,23 +43,23 @@ class RelayReceiver:
         task.add_done_callback(self._running.discard)
 
     async def _relay(self, relayed: RelayMessage) -> None:
-        name, channel, stream = relayed.name, self._channel, RelayBuffer(())
-        with channel.hearing(name):
+        name, relays, stream = relayed.name, self._relays, RelayBuffer(())
+        with relays.subscription(name):
             try:
                 buffers = await relayed.allocate()
                 stream = RelayBuffer(buffers)
                 if relayed.feeds:
                     RELAYS[name] = stream
-                    channel.tell(name, "at", await self._address())
+                    relays.notify(name, "at", await self._address())
                 told: dict[str, Any] = {}
                 await self._wait_told(name, "from", told)
                 await self._get(name, stream, told["from"])
-                channel.tell(name, "has")
+                relays.notify(name, "has")
                 if relayed.feeds:  # until then it is not the program's, which may change it
                     await self._wait_told(name, "release", told)
                 relayed.settle(buffers)
             except Exception as error:
-                channel.tell(name, "failed", encode_error(error))
+                relays.notify(name, "failed", encode_error(error))
                 relayed.fail(str(error) or type(error).__name__)
             finally:
                 RELAYS.pop(name, None)
@@ -68,7 +68,7 @@ class RelayReceiver:
     async def _wait_told(self, name: bytes, wanted: str, told: dict[str, Any]) -> None:
         """Wait until the origin has sent one verb, and keep the values of all that it sends until then."""
         while wanted not in told:
-            verb, value = await self._channel.hear(name)
+            verb, value = await self._relays.recv_notice(name)
             if verb not in _VALUES or not _VALUES[verb](value):
                 raise ProtocolError("an unexpected RELAY frame")
             told[verb] = value

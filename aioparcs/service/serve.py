@@ -193,7 +193,7 @@ async def _fail(error: Exception | SystemExit, channel: Channel, endpoint: PeerE
 async def _tell(channel: Channel, error: BaseException) -> None:
     """Send the runner the error, if it is still there."""
     try:
-        await channel.send_frame(FrameType.ERROR, codec.encode_inline(encode_error(error))[0])
+        await channel.connection.send_frame(FrameType.ERROR, codec.encode_inline(encode_error(error))[0])
     except ParcsError:
         return
     await channel.aclose(None)

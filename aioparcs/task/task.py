@@ -7,11 +7,10 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from aioparcs import codec, deadlines
-from aioparcs.channel import Channel, Statistics, encode_error
+from aioparcs import deadlines
+from aioparcs.channel import Channel, Statistics
 from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.settings import Settings
-from aioparcs.wire import FrameType
 
 __all__ = ["Task"]
 
@@ -52,7 +51,6 @@ class Task:
         self._connected: asyncio.Future[Channel] = loop.create_future()
         self._exited: asyncio.Future[WorkerLost | None] = loop.create_future()
         self._channel: Channel
-        self._barriers = 0  # those it was released from, or got an error at
         self._version = 2
 
     def __repr__(self) -> str:
@@ -153,7 +151,7 @@ class Task:
             RemoteError: its program failed.
         """
         try:
-            await self._channel.wait_barrier(self._barriers + 1)
+            await self._channel.barriers.wait()
         except EndOfChannel as error:
             raise WorkerLost(self.name, "has ended without coming to the barrier") from error
         except _EXPLAINED as error:
@@ -161,9 +159,7 @@ class Task:
 
     def pass_barrier(self, broken: ParcsError | None = None) -> None:
         """Release the worker from its next barrier, now or when it comes; or raise an error in it there."""
-        self._barriers += 1
-        if self._version > 1:
-            self._channel.post_frame(FrameType.BARRIER, codec.encode_inline(encode_error(broken))[0] if broken else b"")
+        self._channel.barriers.release(broken)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
@@ -296,7 +292,7 @@ class Task:
         """
         lost = await asyncio.shield(self._exited)
         if self.is_connected:
-            await self._channel.wait_ended(deadlines.LAUNCHER_EXPLANATION)
+            await self._channel.connection.wait_ended(deadlines.LAUNCHER_EXPLANATION)
         return lost
 
     async def explain(self, error: ParcsError) -> ParcsError:

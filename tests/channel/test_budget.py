@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from aioparcs import Channel, ConnectionLost, Settings
-from aioparcs.channel.budget import RECEIVING
+from aioparcs.channel.connection import RECEIVING
 from aioparcs.settings import MIB
 from aioparcs.wire import FrameType, encode_header
 from tests.support.channels import FEW_KINDS, PATIENCE, Pair, both, pair, streams, until, waits
@@ -142,8 +142,8 @@ async def test_a_result_of_a_call_comes_although_others_hold_the_budget(kind: st
         await until(lambda: RECEIVING.held == 2 * SIZE)
         await until(lambda: holder.statistics().bytes_unread >= 2 * SIZE)
         calling = asyncio.ensure_future(here.call("f"))
-        call = await there.recv_call()
-        answering = asyncio.ensure_future(there.send_result(call.id, True, large(2)))
+        call = await there.call_server.recv_call()
+        answering = asyncio.ensure_future(there.call_server.send_result(call.id, True, large(2)))
         async with asyncio.timeout(PATIENCE):
             assert await calling == large(2)
         await answering
@@ -158,8 +158,8 @@ async def test_results_come_although_a_peer_has_stopped_amid_a_large_message(kin
         await until(lambda: RECEIVING.held == 3 * SIZE)
         async with pair(kind, SETTINGS) as (here, there), asyncio.timeout(PATIENCE):
             calling = [asyncio.ensure_future(here.call("f", i)) for i in range(4)]
-            for call in [await there.recv_call() for _ in calling]:
-                await there.send_result(call.id, True, large(call.args[0]) if call.args[0] < 3 else "small")
+            for call in [await there.call_server.recv_call() for _ in calling]:
+                await there.call_server.send_result(call.id, True, large(call.args[0]) if call.args[0] < 3 else "small")
             assert await asyncio.gather(*calling) == [large(0), large(1), large(2), "small"]
         assert RECEIVING.held == 3 * SIZE
     assert RECEIVING.held == 0

@@ -39,9 +39,9 @@ async def serve(channel: Channel) -> None:
             if call.name == "never":
                 await asyncio.Event().wait()
             result = object() if call.name == "unserialisable" else [*call.args, call.kwargs]
-            await channel.send_result(call.id, True, result)
+            await channel.call_server.send_result(call.id, True, result)
         except (ValueError, EncodeError) as error:
-            await channel.send_result(call.id, False, encode_error(error))
+            await channel.call_server.send_result(call.id, False, encode_error(error))
 
     running: dict[int, asyncio.Task[None]] = {}
 
@@ -49,10 +49,10 @@ async def serve(channel: Channel) -> None:
         if call_id in running:
             running[call_id].cancel()
 
-    channel.on_cancel = cancel
+    channel.call_server.on_cancel = cancel
     try:
         while True:
-            call = await channel.recv_call()
+            call = await channel.call_server.recv_call()
             running[call.id] = asyncio.ensure_future(answer(call))
     except EndOfChannel:
         await asyncio.wait(running.values())
@@ -80,9 +80,9 @@ async def test_hundreds_of_calls_may_be_on_their_way_at_once(kind: str) -> None:
 async def test_results_come_in_any_order(kind: str) -> None:
     async with pair(kind) as (here, there):
         calls = [asyncio.ensure_future(here.call("f", i)) for i in range(5)]
-        got = [await there.recv_call() for _ in range(5)]
+        got = [await there.call_server.recv_call() for _ in range(5)]
         for call in reversed(got):
-            await there.send_result(call.id, True, call.args[0])
+            await there.call_server.send_result(call.id, True, call.args[0])
         assert await asyncio.gather(*calls) == list(range(5))
 
 
@@ -100,9 +100,9 @@ async def test_calls_and_messages_share_a_channel(kind: str) -> None:
         await here.send("first")
         calling = asyncio.ensure_future(here.call("f"))
         assert await there.recv() == "first"
-        call = await there.recv_call()
+        call = await there.call_server.recv_call()
         await there.send("second")
-        await there.send_result(call.id, True, "result")
+        await there.call_server.send_result(call.id, True, "result")
         assert await here.recv() == "second"
         assert await calling == "result"
 
@@ -133,7 +133,7 @@ async def test_an_argument_that_has_no_form_on_the_wire_is_not_sent(kind: str) -
         with pytest.raises(EncodeError):
             await here.call("f", object())
         calling = asyncio.ensure_future(here.call("g"))
-        assert (await there.recv_call()).name == "g"
+        assert (await there.call_server.recv_call()).name == "g"
         calling.cancel()
         await asyncio.wait([calling])
 
@@ -154,12 +154,12 @@ async def test_cancelling_a_call_cancels_it_at_the_peer(kind: str) -> None:
 async def test_a_result_that_comes_after_the_cancellation_is_dropped(kind: str) -> None:
     async with pair(kind) as (here, there):
         first = asyncio.ensure_future(here.call("f"))
-        call = await there.recv_call()
+        call = await there.call_server.recv_call()
         first.cancel()
         await asyncio.wait([first])
         second = asyncio.ensure_future(here.call("f"))
-        await there.send_result(call.id, True, "late")
-        await there.send_result((await there.recv_call()).id, True, "second")
+        await there.call_server.send_result(call.id, True, "late")
+        await there.call_server.send_result((await there.call_server.recv_call()).id, True, "second")
         assert await second == "second"
 
 
@@ -168,7 +168,7 @@ async def test_the_end_of_the_channel_ends_the_calls(kind: str) -> None:
         async with pair(kind) as (here, there):
             calls = [asyncio.ensure_future(here.call("f", i)) for i in range(3)]
             for _ in calls:
-                await there.recv_call()
+                await there.call_server.recv_call()
             ending = getattr(there, end)()
             if ending:
                 await ending
@@ -182,7 +182,7 @@ async def test_the_end_of_the_channel_ends_the_calls(kind: str) -> None:
 async def test_closing_this_end_ends_its_calls(kind: str) -> None:
     async with pair(kind) as (here, there):
         calling = asyncio.ensure_future(here.call("f"))
-        await there.recv_call()
+        await there.call_server.recv_call()
         await here.aclose()
         with pytest.raises(ChannelClosed):
             await calling
@@ -213,14 +213,14 @@ async def test_a_program_that_only_answers_calls_refuses_messages(kind: str) -> 
     async with pair(kind) as (here, there):
         await here.send("a message")
         with pytest.raises(ProtocolError, match="call"):
-            await there.recv_call()
+            await there.call_server.recv_call()
 
 
 async def test_a_call_that_cannot_be_made_is_answered(kind: str) -> None:
     async with pair(kind) as (here, there):
-        receiving = asyncio.ensure_future(there.recv_call())
-        future = here._calls[5] = asyncio.get_running_loop().create_future()
-        await here.send_frame(wire.FrameType.CALL, msgpack.packb([5, "f", msgpack.ExtType(99, b"")]))
+        receiving = asyncio.ensure_future(there.call_server.recv_call())
+        future = here.calls._pending[5] = asyncio.get_running_loop().create_future()
+        await here.connection.send_frame(wire.FrameType.CALL, msgpack.packb([5, "f", msgpack.ExtType(99, b"")]))
         frame = await future
         assert msgpack.unpackb(frame.body)[2]["type"] == "DecodeError"
         calling = asyncio.ensure_future(here.call("f"))
@@ -232,14 +232,16 @@ async def test_a_call_that_cannot_be_made_is_answered(kind: str) -> None:
 async def test_a_result_that_cannot_be_made_is_an_error_of_that_call(kind: str) -> None:
     async with pair(kind) as (here, there):
         calling = asyncio.ensure_future(here.call("f"))
-        call = await there.recv_call()
-        await there.send_frame(wire.FrameType.RESULT, msgpack.packb([call.id, True, msgpack.ExtType(99, b"")]))
+        call = await there.call_server.recv_call()
+        await there.connection.send_frame(
+            wire.FrameType.RESULT, msgpack.packb([call.id, True, msgpack.ExtType(99, b"")])
+        )
         with pytest.raises(DecodeError):
             await calling
         for malformed in (msgpack.packb([1]), msgpack.packb([1, True, 2, 3])):
             calling = asyncio.ensure_future(here.call("f"))
-            call = await there.recv_call()
-            await there.send_frame(wire.FrameType.RESULT, malformed.replace(b"\x01", bytes([call.id]), 1))
+            call = await there.call_server.recv_call()
+            await there.connection.send_frame(wire.FrameType.RESULT, malformed.replace(b"\x01", bytes([call.id]), 1))
             with pytest.raises(DecodeError):
                 await calling
         await until(lambda: here.statistics().bytes_unread == 0)

@@ -185,7 +185,7 @@ async def test_a_cancelled_call_is_cancelled_at_the_peer_and_the_next_one_works(
     async def scenario(here: Channel, there: Channel) -> Scenario:
         outcome: list[Any] = []
         stopped: list[int] = []
-        there.on_cancel = stopped.append
+        there.call_server.on_cancel = stopped.append
         count = await fill(here)
         answering = asyncio.ensure_future(answer(there, count))
         yield here.call("double", np.full(100_000, 7)), outcome
@@ -203,9 +203,9 @@ async def test_a_cancelled_call_is_cancelled_at_the_peer_and_the_next_one_works(
         names = []
         try:
             while True:
-                call = await there.recv_call()
+                call = await there.call_server.recv_call()
                 names.append(call.name)
-                await there.send_result(call.id, True, call.args[0] * 2)
+                await there.call_server.send_result(call.id, True, call.args[0] * 2)
         except EndOfChannel:
             return names
 
@@ -217,12 +217,12 @@ async def test_a_cancelled_recv_call_leaves_the_call_first_in_line(kind: str, la
     async def scenario(here: Channel, there: Channel) -> Scenario:
         outcome: list[Any] = []
         calling = asyncio.ensure_future(here.call("f", 1, key=b"x" * 100_000))
-        yield there.recv_call(), outcome
+        yield there.call_server.recv_call(), outcome
         if cancelled(outcome):
-            outcome.append(await there.recv_call())
+            outcome.append(await there.call_server.recv_call())
         call = outcome[-1]
         assert (call.name, call.args, call.kwargs) == ("f", [1], {"key": b"x" * 100_000})
-        await there.send_result(call.id, False, {"type": "KeyError", "message": "no"})
+        await there.call_server.send_result(call.id, False, {"type": "KeyError", "message": "no"})
         with pytest.raises(KeyError) as caught:
             await calling
         assert isinstance(caught.value, RemoteError)
@@ -235,12 +235,12 @@ async def test_a_cancelled_result_was_not_sent(kind: str, late: bool) -> None:
     async def scenario(here: Channel, there: Channel) -> Scenario:
         outcome: list[Any] = []
         calling = asyncio.ensure_future(here.call("f"))
-        call = await there.recv_call()
+        call = await there.call_server.recv_call()
         count = await fill(there)
         reading = asyncio.ensure_future(numbers(here, count))
-        yield there.send_result(call.id, True, "it"), outcome
+        yield there.call_server.send_result(call.id, True, "it"), outcome
         if cancelled(outcome):
-            await there.send_result(call.id, True, "again")
+            await there.call_server.send_result(call.id, True, "again")
         assert await calling == ("again" if cancelled(outcome) else "it")
         await reading
 
@@ -253,7 +253,7 @@ async def test_a_cancelled_send_frame_was_not_sent(kind: str, late: bool) -> Non
         outcome: list[Any] = []
         count = await fill(here)
         reading = asyncio.ensure_future(numbers(there, count))
-        yield here.send_frame(FrameType.MSG, b"\x01"), outcome
+        yield here.connection.send_frame(FrameType.MSG, b"\x01"), outcome
         await here.send(2)
         await reading
         got = [await there.recv()]

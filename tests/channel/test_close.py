@@ -49,7 +49,13 @@ async def test_a_closed_end_is_closed(kind: str) -> None:
         await there.send("unread")
         await until(lambda: here.is_ready)
         await here.aclose()
-        for operation in (here.recv, here.recv_call, lambda: here.send(1), here.send_eof, lambda: here.call("f")):
+        for operation in (
+            here.recv,
+            here.call_server.recv_call,
+            lambda: here.send(1),
+            here.send_eof,
+            lambda: here.call("f"),
+        ):
             with pytest.raises(ChannelClosed):
                 await operation()
         with pytest.raises(ChannelClosed):
@@ -220,7 +226,7 @@ async def test_the_end_of_the_stream_without_a_goodbye_is_a_loss(kind: str) -> N
     async with pair(kind) as (here, there):
         await here.send("whole")
         await until(lambda: there.is_ready)
-        here._transport.abort()
+        here.connection.transport.abort()
         assert await there.recv() == "whole"
         with pytest.raises(ConnectionLost):
             await there.recv()
@@ -233,7 +239,7 @@ async def test_the_end_of_the_stream_without_a_goodbye_is_a_loss(kind: str) -> N
 async def test_a_failed_program_is_a_remote_error_and_the_builtin(kind: str) -> None:
     async with pair(kind) as (here, there):
         await here.send("before")
-        await here.send_frame(FrameType.ERROR, msgpack.packb(encode_error(ValueError("no such number"))))
+        await here.connection.send_frame(FrameType.ERROR, msgpack.packb(encode_error(ValueError("no such number"))))
         await here.aclose()
         assert await there.recv() == "before"
         with pytest.raises(ValueError, match="no such number") as caught:

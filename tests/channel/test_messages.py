@@ -138,13 +138,13 @@ async def test_room_that_comes_in_the_moment_of_a_cancellation_goes_to_the_next_
         sent = await block(here, there)
         first, second = (asyncio.ensure_future(here.send(["late", i])) for i in range(2))
         await asyncio.gather(waits(first), waits(second))
-        let_in = here._outbox._on_room
+        let_in = here.connection.outbox.on_room
 
         def cancel_first() -> None:
             first.cancel()
             let_in()
 
-        here._outbox._on_room = cancel_first
+        here.connection.outbox.on_room = cancel_first
         assert await recv_many(there, len(sent)) == sent
         async with asyncio.timeout(PATIENCE):
             assert await there.recv() == ["late", 1]
@@ -167,7 +167,12 @@ async def test_two_receivers_at_once_are_busy(kind: str) -> None:
     async with pair(kind) as (here, there):
         first = asyncio.ensure_future(there.recv())
         await waits(first)
-        for second in (there.recv, lambda: there.recv_into(bytearray(10)), there.recv_call, there.recv_frame):
+        for second in (
+            there.recv,
+            lambda: there.recv_into(bytearray(10)),
+            there.call_server.recv_call,
+            there.connection.recv_frame,
+        ):
             with pytest.raises(BusyError):
                 await second()
         await here.send("for the first")

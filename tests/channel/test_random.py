@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aioparcs import Channel, EndOfChannel, ParcsError, Settings
-from aioparcs.channel.budget import RECEIVING
+from aioparcs.channel.connection import RECEIVING
 from aioparcs.settings import KIB, MIB
 from tests.support.channels import FEW_KINDS, PATIENCE, pair
 
@@ -154,7 +154,7 @@ async def end(channel: Channel, chance: Chance) -> None:
         case "abort":
             channel.abort()
         case "broken":
-            channel._transport.abort()
+            channel.connection.transport.abort()
         case "cancelled":
             closing = asyncio.ensure_future(channel.aclose())
             for _ in range(chance.randrange(1, 10)):

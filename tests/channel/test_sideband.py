@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from aioparcs import BusyError, Channel, ChannelClosed, DecodeError, ProtocolError, RemoteError, codec
+from aioparcs import BusyError, Channel, ChannelClosed, DecodeError, ParcsError, ProtocolError, RemoteError, codec
 from aioparcs.channel import RelayMessage, encode_error
-from aioparcs.channel.budget import RECEIVING
+from aioparcs.channel.connection import RECEIVING
 from aioparcs.settings import MIB, Settings
 from aioparcs.wire import FrameType, encode_header
 from tests.support.channels import FEW_KINDS, SMALL, both, pair, stop_reading, streams, until, waits
@@ -42,13 +42,13 @@ async def test_unreceived_messages_do_not_hold_up_a_barrier_and_are_kept(kind: s
 
 async def test_a_barrier_that_is_broken_is_an_error_and_the_next_one_is_not() -> None:
     async with pair("memory") as (here, there):
-        there.post_frame(FrameType.BARRIER, codec.encode_inline(encode_error(ValueError("no")))[0])
-        with pytest.raises(ValueError, match="no") as caught:
+        there.barriers.release(ParcsError("no"))
+        with pytest.raises(RemoteError, match="no"):
             await here.barrier()
-        assert isinstance(caught.value, RemoteError)
-        await there.wait_barrier(1)
-        there.post_frame(FrameType.BARRIER)
-        await here.barrier()
+        entering = asyncio.ensure_future(here.barrier())
+        await there.barriers.wait()
+        there.barriers.release()
+        await entering
 
 
 async def test_a_long_error_at_a_barrier_may_come_in_pieces() -> None:
@@ -57,7 +57,7 @@ async def test_a_long_error_at_a_barrier_may_come_in_pieces() -> None:
     body = codec.encode_inline(error)[0]
     frame = encode_header(FrameType.BARRIER, len(body)) + body
     async with streams("memory") as ((_, writer), ends), both(*[Channel(*ends)] * 2) as (here, _):
-        waiting = asyncio.ensure_future(here.wait_barrier(1))
+        waiting = asyncio.ensure_future(here.barriers.wait())
         writer.write(frame[:5000])
         await until(lambda: here.statistics().bytes_received == 5000)
         writer.write(frame[5000:])
@@ -88,9 +88,9 @@ async def test_version_1_has_no_barriers_and_is_sent_none() -> None:
 async def place(here: Channel, there: Channel, sizes: Any = (SIZE,)) -> RelayMessage:
     """Have a message between two others come another way; gives what the receiver is told of it."""
     told: list[RelayMessage] = []
-    there.take_relayed(told.append)
+    there.relays.set_receiver(told.append)
     await here.send("before")
-    here.tell(NAME, "message", False, True, b"", list(sizes))
+    here.relays.notify(NAME, "message", False, True, b"", list(sizes))
     await here.send("behind")
     await until(lambda: told)
     return told[0]
@@ -199,14 +199,14 @@ async def test_the_channel_ends_before_it_has_come(end: str) -> None:
 )
 async def test_a_relay_that_makes_no_sense_ends_the_channel(body: str) -> None:
     async with pair("memory") as (here, there):
-        here.post_frame(FrameType.RELAY, bytes.fromhex(body))
+        here.connection.post_frame(FrameType.RELAY, bytes.fromhex(body))
         with pytest.raises(ProtocolError, match="a RELAY frame that can't be read"):
             await there.recv()
 
 
 async def test_one_that_is_larger_than_this_side_accepts_ends_the_channel() -> None:
     async with pair("memory", Settings(max_buffers=MIB)) as (here, there):
-        here.tell(NAME, "message", False, True, b"", [SIZE])
+        here.relays.notify(NAME, "message", False, True, b"", [SIZE])
         with pytest.raises(ProtocolError, match=re.escape("the limit is 1,048,576")):
             await there.recv()
 
@@ -214,12 +214,12 @@ async def test_one_that_is_larger_than_this_side_accepts_ends_the_channel() -> N
 @FEW_KINDS
 async def test_control_messages_arrive_in_order_and_only_at_subscribers(kind: str) -> None:
     async with pair(kind) as (here, there):
-        here.tell(NAME, "from", 1)
-        with there.hearing(b"another"), there.hearing(NAME):
+        here.relays.notify(NAME, "from", 1)
+        with there.relays.subscription(b"another"), there.relays.subscription(NAME):
             await here.send("message")
-            here.tell(NAME, "from", 2)
-            here.tell(NAME, "release")
-            assert await there.hear(NAME) in (("from", 1), ("from", 2))
-            while (told := await there.hear(NAME)) != ("release", None):
+            here.relays.notify(NAME, "from", 2)
+            here.relays.notify(NAME, "release")
+            assert await there.relays.recv_notice(NAME) in (("from", 1), ("from", 2))
+            while (told := await there.relays.recv_notice(NAME)) != ("release", None):
                 assert told == ("from", 2)
         assert await there.recv() == "message"

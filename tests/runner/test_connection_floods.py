@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from aioparcs.channel import refusals
+from aioparcs.channel.handshake import refusals
 from aioparcs.engine import Job
 from tests.runner.test_rejected_connections import check_echo, dialled, scene
 from tests.support.jobs import until

@@ -145,6 +145,12 @@ class Member(NamedTuple):
             link.abort()
 
 
+def started(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> FrameConnection:
+    connection = FrameConnection(reader, writer)
+    connection.start()
+    return connection
+
+
 async def answered(link: FrameConnection, frame: tuple[int, bytes], type: FrameType) -> bool:
     try:
         await link.send_frame(*frame)
@@ -170,9 +176,9 @@ class Scene(NamedTuple):
         starting = asyncio.ensure_future(self.runner.start("any")._start())
         number = len(self.members)
         await until(lambda: self.engine.slots > number)
-        launcher = FrameConnection(*await self.engine.come(Role.LAUNCHER, number))
+        launcher = started(*await self.engine.come(Role.LAUNCHER, number))
         channel = Channel(*await self.engine.come(Role.WORKER, number))
-        parent = FrameConnection(*await self.engine.come(Role.PARENT, number))
+        parent = started(*await self.engine.come(Role.PARENT, number))
         self.members.append(Member(await starting, launcher, parent, channel))
         return self.members[-1]
 
@@ -309,7 +315,7 @@ async def forking() -> AsyncIterator[Fork]:
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await accept(reader, writer, Hello.of(Role.RUNNER, "job", -1, Settings()), bytes(32), 10, lambda _: None)
-        came.set_result(FrameConnection(reader, writer))
+        came.set_result(started(reader, writer))
 
     listener = await listen(Address("unix", "@"), take)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -384,7 +390,7 @@ async def test_an_invalid_relay_frame_is_an_error_in_its_place(news: list[Any]) 
     async with pair("unix") as (origin, worker):
         relays = RelayReceiver(worker, PeerEndpoint(home, Settings(connect_timeout=0.1), 3), home.address)
         for values in (["message", False, False, msgpack.packb("not this way"), []], news):
-            origin.post_frame(FrameType.RELAY, msgpack.packb([b"name", *values]))
+            origin.connection.post_frame(FrameType.RELAY, msgpack.packb([b"name", *values]))
         await origin.send("the next one")
         with pytest.raises(ParcsError, match="an unexpected RELAY frame"):
             await worker.recv()
@@ -397,15 +403,15 @@ async def test_an_invalid_relay_frame_is_an_error_in_its_place(news: list[Any]) 
 
 async def test_unread_acknowledgements_do_not_pile_up() -> None:
     async with two(send_queue=10_000) as (runner, one, other):
-        one.launcher._transport.pause_reading()
+        one.launcher.transport.pause_reading()
         link = runner._registry.launchers[0]._link
         assert link
         for _ in range(60_000):
             one.launcher.post_frame(*packed(LOG, [], 0))
-        await until(lambda: link._outbox.full)
+        await until(lambda: link.outbox.full)
         for _ in range(50):
             assert await other.is_heard()
-        assert link._outbox.size < 100_000  # all acknowledgements would be 480,000 bytes
+        assert link.outbox.size < 100_000  # all acknowledgements would be 480,000 bytes
 
 
 async def test_the_loop_runs_while_many_small_control_frames_arrive() -> None:

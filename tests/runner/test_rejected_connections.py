@@ -12,7 +12,8 @@ import pytest
 
 from aioparcs import Channel, HandshakeError, Runner, Task
 from aioparcs.auth import MAGIC, Hello, Role, new_nonce
-from aioparcs.channel import introduce, refusals
+from aioparcs.channel import introduce
+from aioparcs.channel.handshake import refusals
 from aioparcs.engine import Job
 from aioparcs.local import LocalEngine
 from aioparcs.transport import dial, pending

@@ -62,7 +62,7 @@ def test_whatever_frames_come_only_documented_errors_do(sent: list[tuple[FrameTy
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
         ends, (_, writer), _ = memory_pair()
         channel = Channel(*ends)
-        channel.refuse_relayed()
+        channel.relays.refuse()
         operations = [receive_all(channel), channel.call("f"), channel.barrier()]
         tasks = [asyncio.ensure_future(outcome(operation)) for operation in operations]
         for type, body in sent:
@@ -111,7 +111,7 @@ async def test_a_call_without_a_proper_id_costs_no_message(raw: Any, call_id: An
 async def test_an_answer_that_is_none_is_a_decode_error(raw: Any, answer: Any) -> None:
     channel, writer = raw
     results: list[Any] = []
-    channel.set_result_handler(lambda bodies: results.extend(bodies))
+    channel.calls.set_result_handler(lambda bodies: results.extend(bodies))
     writer.write(frame(FrameType.RESULT, answer))
     await until(lambda: results)
     ((_, ok, error),) = read_results(results)
@@ -131,12 +131,12 @@ async def test_an_enormous_error_of_a_barrier_is_not_kept(raw: Any) -> None:
     channel, writer = raw
     writer.write(frame(FrameType.BARRIER, {"type": "ValueError", "message": "x" * 2 * MIB}))
     with pytest.raises(RemoteError, match="its error can't be read"):
-        await channel.wait_barrier(1)
+        await channel.barriers.wait()
 
 
 async def test_more_news_of_a_message_than_can_be_meant_end_the_channel(raw: Any) -> None:
     channel, writer = raw
-    with channel.hearing(b"name"):
+    with channel.relays.subscription(b"name"):
         writer.write(frame(FrameType.RELAY, [b"name", "at", None]) * 1001)
         with pytest.raises(ProtocolError, match="more than 1000 about one message"):
             await channel.recv()
@@ -144,7 +144,7 @@ async def test_more_news_of_a_message_than_can_be_meant_end_the_channel(raw: Any
 
 async def test_a_side_that_fetches_no_messages_is_sent_none(raw: Any) -> None:
     channel, writer = raw
-    channel.refuse_relayed()
+    channel.relays.refuse()
     writer.write(frame(FrameType.RELAY, [b"name", "message", False, True, b"", [10]]))
     with pytest.raises(ProtocolError, match="does not take messages that others pass on"):
         await asyncio.wait_for(channel.recv(), 5)

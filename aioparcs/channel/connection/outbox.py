@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Outbox", "Sending"]
+__all__ = ["Outbox", "Sending", "SocketWriter"]
 
 # Small frames that are written together at most; beyond it the sender lets the loop turn once.
 BATCH = 64 << 10
@@ -35,7 +35,7 @@ class Sending:
         self.view = view
         self.done = done
 
-    def keep(self) -> None:
+    def copy(self) -> None:
         """Copy what is still unsent, so that the owner may change the buffer."""
         self.view = memoryview(bytes(self.view))
 
@@ -45,15 +45,79 @@ class Sending:
             self.done.set_result(None)
 
 
+class SocketWriter:
+    """
+    Writes to a transport's socket, behind the transport's back.
+
+    Args:
+        transport: its water marks are set so that "not paused" means "written".
+
+    Attributes:
+        transport: the same.
+        fd: the socket's descriptor, -1 where the transport is no plain socket, or is lost.
+        is_amid: True while a large piece is partly written, and only this says so.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.is_amid = False
+        self._is_shared = False
+        # TLS and memory transports have no socket that may be written to behind their back. A TLS transport with
+        # a high-water mark of 0 pauses when it holds nothing at all, and then nothing makes it resume.
+        plain = transport.get_extra_info("sslcontext") is None
+        sock = transport.get_extra_info("socket") if plain else None
+        transport.set_write_buffer_limits(high=0 if plain else 1)
+        self.fd = -1 if sock is None else sock.fileno()
+
+    def share(self, lock: threading.Lock) -> Callable[[Any], object]:
+        """Write to the transport only: another thread writes to the socket too. Returns what writes under a lock."""
+        self._is_shared, write = True, self.transport.write
+
+        def write_alone(data: Any) -> None:
+            with lock:
+                write(data)
+
+        return write_alone
+
+    def write(self, view: memoryview) -> int:
+        """Write, if the transport holds nothing; return the count of bytes that the kernel took."""
+        if self.fd < 0 or self._is_shared or self.transport.is_closing() or self.transport.get_write_buffer_size():
+            return 0
+        count, end = 0, min(len(view), _BURST)
+        try:
+            while count < end:
+                count += os.write(self.fd, view[count:end])
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:  # the transport meets the same error and reports it
+            self.fd = -1
+        return count
+
+
+class _Cork:
+    """Knows whether a flush is due at the end of the loop's iteration, and when the last one was asked for."""
+
+    __slots__ = ("_used_at", "is_due", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.is_due = False
+        self._used_at = 0.0
+
+    def was_quiet(self) -> bool:
+        """Return True when this was not called for a while."""
+        used_at, self._used_at = self._used_at, self.loop.time()
+        return self._used_at - used_at > _QUIET
+
+
 class Outbox:
     """
     Pieces in order, written as the transport takes them.
 
     Args:
         loop: the event loop.
-        transport: where to write; its water marks are set so that "not paused" means "written".
+        transport: where to write.
         limit: bytes that may wait before `full` says so.
-        on_room: called when fewer than a quarter of ``limit`` wait again, and after each burst of writing.
 
     Attributes:
         idle: True when the next small frame may be written at once; what answers the peer is to leave at once.
@@ -61,41 +125,25 @@ class Outbox:
         size: bytes that wait here.
         held: True when the next sender has to look before it puts: a batch is full, or its owner says so.
         write: writes to the transport itself.
-        fd: the socket's descriptor, -1 where the transport is no plain socket, or is lost.
         frames: frames written so far.
         written: bytes written so far.
+        on_room: called when fewer than a quarter of ``limit`` wait again, and after each burst of writing.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        transport: asyncio.Transport,
-        limit: int,
-        on_room: Callable[[], None],
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, limit: int) -> None:
         self.size = 0
         self.held = False
         self.frames = 0
         self.written = 0
-        self._loop = loop
-        self._transport = transport
         self.write: Callable[[Any], object] = transport.write
+        self.on_room: Callable[[], object]
         self._limit = limit
-        self._on_room = on_room
         self._pieces: deque[bytes | Sending] = deque()
-        self._flush_due = False
-        self._quiet_since = 0.0
+        self._cork = _Cork(loop)
+        self._socket = SocketWriter(transport)
         self._drained: asyncio.Future[None] | None = None
-        # TLS and memory transports have no socket that may be written to behind their back. A TLS transport with
-        # a high-water mark of 0 pauses when it holds nothing at all, and then nothing makes it resume.
-        plain = transport.get_extra_info("sslcontext") is None
-        sock = transport.get_extra_info("socket") if plain else None
-        transport.set_write_buffer_limits(high=0 if plain else 1)
         self._paused = transport.get_write_buffer_size() > 0  # what the handshake has left there
         self.idle = self.clear = not self._paused
-        self.fd = -1 if sock is None else sock.fileno()
-        self._is_shared = False
-        self._is_amid = False  # a large piece is partly written, and only this says so
 
     @property
     def full(self) -> bool:
@@ -110,17 +158,16 @@ class Outbox:
     @property
     def empty(self) -> bool:
         """True when everything is with the kernel, or with whatever the transport writes to."""
-        return not self._pieces and not self._paused and not self._is_amid
+        return not self._pieces and not self._paused and not self._socket.is_amid
+
+    @property
+    def fd(self) -> int:
+        """The socket's descriptor, -1 where there is none to write to."""
+        return self._socket.fd
 
     def share(self, lock: threading.Lock) -> None:
         """Write under a lock from now on, and only through the transport: another thread writes to the socket too."""
-        self._is_shared, write = True, self._transport.write
-
-        def write_alone(data: Any) -> None:
-            with lock:
-                write(data)
-
-        self.write = write_alone
+        self.write = self._socket.share(lock)
 
     def count(self, frames: int, size: int) -> None:
         """Account for what another thread has written."""
@@ -140,8 +187,8 @@ class Outbox:
         self.size += len(frame)
         if self.size >= BATCH:
             self.held = True
-        if not self._flush_due:
-            self._cork()
+        if not self._cork.is_due:
+            self._schedule_flush()
 
     def put_batch(self, frames: list[bytes]) -> None:
         """Add small frames that are written together."""
@@ -150,7 +197,7 @@ class Outbox:
             self.frames += len(frames) - 1
 
     def put_large(self, pieces: list[Any], done: asyncio.Future[None] | None) -> list[Sending]:
-        """Add a frame with buffers: bytes, then flat memoryviews. Returns what the owner may want to `keep`."""
+        """Add a frame with buffers: bytes, then flat memoryviews. Returns what the owner may want to `copy`."""
         head, *views = pieces
         self.idle = self.clear = False
         sendings = [Sending(view, None) for view in views]
@@ -164,11 +211,11 @@ class Outbox:
 
     def flush(self) -> None:
         """Write as much as there is room for."""
-        self._flush_due = False
-        pieces, burst, lost = self._pieces, 0, self._transport.is_closing
+        self._cork.is_due = False
+        pieces, burst, lost = self._pieces, 0, self._socket.transport.is_closing
         while pieces and not self._paused and not lost():  # asyncio complains of writes to what is lost
             if burst >= _BURST:
-                self._cork(force=True)
+                self._schedule_flush(force=True)
                 break
             piece = pieces[0]
             if isinstance(piece, Sending):
@@ -180,7 +227,7 @@ class Outbox:
                 self.clear = True
                 self._settle_drained()
             if self.size <= self._limit // 4:
-                self._on_room()
+                self.on_room()
 
     def pause(self) -> None:
         """Note that the transport holds unwritten bytes; the transport calls this."""
@@ -197,12 +244,12 @@ class Outbox:
         self.flush()
         if not self.empty:
             if self._drained is None:
-                self._drained = self._loop.create_future()
+                self._drained = self._cork.loop.create_future()
             await asyncio.shield(self._drained)
 
     def drop(self) -> None:
         """Remove what waits: the connection is gone."""
-        self.fd = -1
+        self._socket.fd = -1
         for piece in self._pieces:
             if isinstance(piece, Sending):
                 piece.settle()
@@ -216,14 +263,13 @@ class Outbox:
             self._drained.set_result(None)
             self._drained = None
 
-    def _cork(self, *, force: bool = False) -> None:
+    def _schedule_flush(self, *, force: bool = False) -> None:
         """Write what waits at the end of this iteration; at once when nothing was written for a while."""
-        quiet_since, self._quiet_since = self._quiet_since, self._loop.time()
-        if not force and not self._paused and self._quiet_since - quiet_since > _QUIET:
+        if self._cork.was_quiet() and not force and not self._paused:
             self.flush()
             return
-        self._flush_due = True
-        self._loop.call_soon(self.flush)
+        self._cork.is_due = True
+        self._cork.loop.call_soon(self.flush)
 
     def _write_small(self) -> int:
         pieces = self._pieces
@@ -241,31 +287,17 @@ class Outbox:
 
     def _write_large(self, sending: Sending) -> int:
         view = sending.view
-        count = self._write_socket(view)
+        count = self._socket.write(view)
         copy = bytes(view[count : count + _COPY])
         count += len(copy)
         self.size -= count
         self.written += count
         sending.view = view[count:]
-        self._is_amid = bool(copy)  # another thread may look while this one waits to write
+        self._socket.is_amid = bool(copy)  # another thread may look while this one waits to write
         if count == len(view):
             self._pieces.popleft()
             sending.settle()
         if copy:  # last: the transport may call back from within
             self.write(copy)
-            self._is_amid = False
-        return count
-
-    def _write_socket(self, view: memoryview) -> int:
-        """Write to the socket itself, behind a transport that holds nothing; return the count that the kernel took."""
-        if self.fd < 0 or self._is_shared or self._transport.is_closing() or self._transport.get_write_buffer_size():
-            return 0
-        count, end = 0, min(len(view), _BURST)
-        try:
-            while count < end:
-                count += os.write(self.fd, view[count:end])
-        except (BlockingIOError, InterruptedError):
-            pass
-        except OSError:  # the transport meets the same error and reports it
-            self.fd = -1
+            self._socket.is_amid = False
         return count

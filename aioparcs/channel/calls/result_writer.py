@@ -11,9 +11,9 @@ from time import monotonic
 from typing import Any
 
 from aioparcs import codec, wire
-from aioparcs.channel.calls import Calls
+from aioparcs.channel.calls.result_log import ResultLog
+from aioparcs.channel.calls.server import CallServer
 from aioparcs.channel.error_codec import encode_error
-from aioparcs.channel.result_log import ResultLog
 from aioparcs.errors import EncodeError, ParcsError
 from aioparcs.wire import FrameType
 
@@ -35,15 +35,17 @@ class ResultWriter:
     cost a small function ten times what it costs.
 
     Args:
-        channel: where the calls come from.
+        server: where the calls come from.
         result_log: keeps results that leave together; without one each leaves at once.
     """
 
-    def __init__(self, channel: Calls, result_log: ResultLog | None) -> None:
-        self._channel = channel
+    def __init__(self, server: CallServer, result_log: ResultLog | None) -> None:
+        self._server = server
+        self._check_size = server.connection.sender.check_size
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
-        self._outbox = channel.share_writing(self._lock)
+        self._outbox = server.connection.outbox
+        self._outbox.share(self._lock)
         # A descriptor of its own: the loop closes the other one when it likes, and its number is then another file's.
         self._fd = os.dup(self._outbox.fd) if self._outbox.fd >= 0 else -1
         self._result_log = result_log if self._fd >= 0 else None  # where only the loop can write, each leaves alone
@@ -62,9 +64,9 @@ class ResultWriter:
         """Send a result from the event loop; a caller that is gone is no error."""
         try:
             try:
-                await self._channel.send_result(call_id, ok, value)
+                await self._server.send_result(call_id, ok, value)
             except EncodeError as error:
-                await self._channel.send_result(call_id, False, encode_error(_of_result(error)))
+                await self._server.send_result(call_id, False, encode_error(_of_result(error)))
         except ParcsError:
             pass
 
@@ -82,7 +84,7 @@ class ResultWriter:
             body, buffers = codec.encode_result(call_id, ok, value)
             size = len(body)
             if size >= _SMALL or buffers:
-                self._channel.check_size(size, sum(map(len, buffers)))
+                self._check_size(size, sum(map(len, buffers)))
         except EncodeError as error:
             ok, value = False, encode_error(_of_result(error))
             body, buffers = codec.encode_result(call_id, ok, value)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from aioparcs.auth import Hello
-from aioparcs.channel.handshake import HungUp, accept
-from aioparcs.channel.refusals import Refusals
+from aioparcs.channel.handshake.exchange import HungUp, accept
+from aioparcs.channel.handshake.refusals import Refusals
 from aioparcs.errors import HandshakeError
 from aioparcs.settings import Settings
 from aioparcs.transport import PendingHandshakes, file_limit, is_of_another_user

@@ -9,7 +9,7 @@ from time import monotonic, sleep
 
 from aioparcs.address import Address
 from aioparcs.auth import Hello
-from aioparcs.channel.handshake import HungUp, introduce, introduce_now
+from aioparcs.channel.handshake.exchange import HungUp, introduce, introduce_now
 from aioparcs.settings import Settings
 from aioparcs.transport import FIRST_PAUSE, LONGEST_PAUSE, dial, dial_now
 

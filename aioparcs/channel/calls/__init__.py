@@ -1,0 +1,20 @@
+"""Calls of functions over one connection, both ways."""
+
+from aioparcs.channel.calls.client import CallClient, OutgoingCall
+from aioparcs.channel.calls.result_log import ResultLog
+from aioparcs.channel.calls.result_writer import ResultWriter
+from aioparcs.channel.calls.results import read_results
+from aioparcs.channel.calls.server import CONCURRENCY, NO_FUNCTION, REVOKED, Call, CallServer
+
+__all__ = [
+    "CONCURRENCY",
+    "NO_FUNCTION",
+    "REVOKED",
+    "Call",
+    "CallClient",
+    "CallServer",
+    "OutgoingCall",
+    "ResultLog",
+    "ResultWriter",
+    "read_results",
+]

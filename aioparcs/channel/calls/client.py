@@ -1,0 +1,180 @@
+"""Calls of the peer's functions over one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgpack
+
+from aioparcs import codec, wire
+from aioparcs.channel.calls.results import call_id_of, read_results
+from aioparcs.channel.connection import FrameConnection
+from aioparcs.errors import EncodeError
+from aioparcs.wire import Frame, FrameType
+
+__all__ = ["CallClient", "OutgoingCall"]
+
+_HEADS = [wire.encode_header(FrameType.CALL, size) for size in range(256)]
+
+
+class OutgoingCall(Protocol):
+    """A call to post: the function's name, "" for the first that the peer serves, and its arguments."""
+
+    function: str
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    call_id: int
+
+
+_Posted = TypeVar("_Posted", bound=OutgoingCall)
+
+
+class CallClient:
+    """
+    The calls that this side makes.
+
+    Args:
+        connection: what they travel over.
+    """
+
+    def __init__(self, connection: FrameConnection) -> None:
+        self._sender = connection.sender
+        self._outbox = connection.outbox
+        self._inbox = connection.inbox
+        self._memory = connection.inbox.memory
+        self._pending: dict[int, asyncio.Future[Frame | None]] = {}
+        self._result_handler: Callable[[Sequence[Frame | bytes]], object] | None = None
+        self._call_ids = itertools.count()
+        self._memory.expected = self._pending
+        connection.reader.router.handle_small_results = self._take_results
+        connection.add_handler(FrameType.RESULT, lambda frame: self._take_results([frame]))
+        connection.on_end(self._end)
+
+    @property
+    def has_room(self) -> bool:
+        """True when a call could be sent without waiting for the peer to read."""
+        return not self._outbox.full
+
+    async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """
+        Call one of the peer's functions.
+
+        Any number of calls may be on their way at once. Cancelling it asks the peer to cancel the call too.
+
+        Args:
+            name: the function's name.
+            *args: its arguments, anything that `Channel.send` takes.
+            **kwargs: its keyword arguments.
+
+        Returns:
+            What the function returned.
+
+        Raises:
+            RemoteError: the function raised; also the builtin exception that it was.
+            EndOfChannel, ConnectionLost, ChannelClosed, EncodeError: see `Channel.send` and `Channel.recv`.
+        """
+        try:
+            body, buffers = codec.encode_call(call_id := next(self._call_ids), name, args, kwargs)
+        except EncodeError as error:
+            raise EncodeError(_in_arguments(error.place), error.reason) from None
+        if self._outbox.held:
+            await self._sender.wait_for_room()
+        self._inbox.check()
+        future: asyncio.Future[Frame | None] = self._inbox.loop.create_future()
+        self._pending[call_id] = future
+        try:
+            self._memory.retry()
+            await self._sender.send_large(FrameType.CALL, body, buffers)
+            frame = await future
+        except asyncio.CancelledError:
+            self._sender.post(FrameType.CANCEL, msgpack.packb([call_id]))
+            raise
+        finally:
+            del self._pending[call_id]
+        if frame is None:
+            self._inbox.check()
+        assert frame is not None  # or the line before has raised
+        ((_, ok, value),) = read_results([frame])
+        if ok:
+            return value
+        raise value
+
+    def set_result_handler(self, handler: Callable[[Sequence[Frame | bytes]], object]) -> None:
+        """Pass the results of posted calls to ``handler``: RESULT frames, small ones as the bodies alone."""
+        self._result_handler = handler
+        self._memory.expected = (handler,)  # always: what is on its way may be what the program waits for
+
+    def post_calls(self, calls: Iterable[_Posted]) -> list[tuple[_Posted, EncodeError]]:
+        """
+        Send calls of the peer's functions without waiting for room or for results; see `set_result_handler`.
+
+        Args:
+            calls: each gets its ``call_id``. Mutable buffers in their arguments belong to the channel until the
+                answer is there.
+
+        Returns:
+            The calls that can't be sent, and why.
+
+        Raises:
+            EndOfChannel, ConnectionLost, ChannelClosed: see `call`; none was sent.
+        """
+        self._sender.check()
+        self._inbox.check()
+        rejected: list[tuple[_Posted, EncodeError]] = []
+        frames: list[bytes] = []
+        for call in calls:
+            call.call_id = call_id = next(self._call_ids)
+            try:
+                body, buffers = codec.encode_call(call_id, call.function, call.args, call.kwargs)
+                size = len(body)
+                if buffers or size > self._sender.max_body:
+                    self._sender.check_size(size, sum(map(len, buffers)))
+            except EncodeError as error:
+                rejected.append((call, EncodeError(_in_arguments(error.place), error.reason)))
+                continue
+            if buffers:
+                self._memory.retry()
+                self._outbox.put_batch(frames)
+                frames = []
+                self._outbox.put_large(wire.encode_frame(FrameType.CALL, body, buffers), None)
+            else:
+                frames.append((_HEADS[size] if size < 256 else wire.encode_header(FrameType.CALL, size)) + body)
+        self._outbox.put_batch(frames)
+        return rejected
+
+    def cancel_call(self, call_id: int) -> None:
+        """Ask the peer to stop a call that was posted; its answer then comes or doesn't."""
+        self._sender.post(FrameType.CANCEL, msgpack.packb([call_id]))
+
+    def revoke(self, call_id: int) -> None:
+        """Revoke a call that was posted: its result is `REVOKED` if it has not begun, else the usual one."""
+        self._sender.post(FrameType.CANCEL, msgpack.packb([call_id, True]))
+
+    # Inside
+
+    def _take_results(self, results: Sequence[Frame | bytes]) -> None:
+        if self._result_handler is not None and not self._pending:
+            self._result_handler(results)
+            return
+        for result in results:
+            body = result if isinstance(result, bytes) else result.body
+            future = self._pending.get(call_id_of(body))
+            if future is None and self._result_handler is not None:
+                self._result_handler([result])
+            elif future is not None and not future.done():
+                future.set_result(Frame(FrameType.RESULT, body) if result is body else wire.frame_of(result))
+
+    def _end(self) -> None:
+        """Wake all callers: no more results will come."""
+        for future in self._pending.values():
+            if not future.done():
+                future.set_result(None)
+
+
+def _in_arguments(place: str) -> str:
+    """Return a place in a CALL as its caller knows it."""
+    return re.sub(r"^\$\[[23]\]\[?([^\].]*)\]?", r"argument \1", place).replace("argument .", "argument ")

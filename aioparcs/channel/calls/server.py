@@ -1,0 +1,138 @@
+"""The server of calls: the peer's calls of functions of this side, over one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgpack
+
+from aioparcs import codec, wire
+from aioparcs.channel.calls.results import call_id_of
+from aioparcs.channel.connection import FrameConnection
+from aioparcs.errors import ProtocolError
+from aioparcs.wire import Frame, FrameType
+
+__all__ = ["CONCURRENCY", "NO_FUNCTION", "REVOKED", "Call", "CallServer"]
+
+# A function that every worker of this package serves: it sets how many of the channel's calls run at once. The type of
+# the error that answers it where the function is missing that its second argument names.
+CONCURRENCY, NO_FUNCTION = "aioparcs.concurrency", "aioparcs.NoFunction"
+
+# The type of the error that answers a call which was given back before it began.
+REVOKED = "aioparcs.Recalled"
+_RECALL = 0x92  # the head of a list of two: the id, and true
+_SMALL = 1 << 16
+# Answers that a peer may leave unread, once its queue here is full.
+_MOST_DECLINED = 10_000
+_CALL = FrameType.CALL
+_new = tuple.__new__  # a named tuple without the detour through its own constructor
+_NO_MESSAGES = "a message came to a program that only answers calls: use call() instead of send()"
+
+
+class Call(NamedTuple):
+    """A call of a function that the peer has requested."""
+
+    id: int
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+class CallServer:
+    """
+    The calls that the peer makes.
+
+    Args:
+        connection: what they travel over.
+
+    Attributes:
+        connection: the same.
+        on_cancel: called with the id of a call that the peer doesn't want any more, or None.
+        on_revoke: called with the id of a call that the peer wants back unless it has begun, or None.
+    """
+
+    def __init__(self, connection: FrameConnection) -> None:
+        self.connection = connection
+        self.on_cancel: Callable[[int], object] | None = None
+        self.on_revoke: Callable[[int], object] | None = None
+        self._declined = 0  # calls that were answered while the peer read nothing
+        connection.add_handler(FrameType.CANCEL, self._handle_cancel)
+
+    async def recv_call(self) -> Call:
+        """Receive the next call that the peer has requested; see `recv_calls`."""
+        return (await self.recv_calls(1))[0]
+
+    async def recv_calls(self, most: int) -> list[Call]:
+        """
+        Receive the calls that the peer has requested: at least one, and as many as have arrived.
+
+        Cancelling it leaves them first in line.
+
+        Args:
+            most: how many at the most.
+
+        Raises:
+            ProtocolError: a message came instead.
+            EndOfChannel, ConnectionLost, BusyError, ChannelClosed: see `Channel.recv`.
+        """
+        calls: list[Call] = []
+        while not calls:
+            await self.connection.inbox.wait()
+            calls = self._take_calls(most)
+        return calls
+
+    def _take_calls(self, most: int) -> list[Call]:
+        inbox, calls, size = self.connection.inbox, list[Call](), 0
+        frames = inbox.frames
+        while frames and len(calls) < most:
+            frame = wire.frame_of(frames[0])
+            if frame[0] != _CALL:
+                if calls:
+                    break  # the error follows the calls before it
+                inbox.consumed(wire.frame_of(frames.popleft()))
+                raise ProtocolError(_NO_MESSAGES)
+            frames.popleft()
+            _, body, buffers = frame
+            if buffers or len(body) > _SMALL:
+                inbox.consumed(frame)
+            else:
+                size += wire.HEADER_SIZE + len(body)
+            try:
+                call_id, name, args, kwargs = codec.decode(body, buffers)
+                calls.append(_new(Call, (call_id, name, args, kwargs)))
+            except Exception as error:
+                self.decline(frame, "DecodeError", f"a call that cannot be decoded here: {error}")
+        inbox.taken += size
+        inbox.resume()
+        return calls
+
+    async def send_result(self, call_id: int, ok: bool, value: Any) -> None:
+        """
+        Send the result of a call.
+
+        Args:
+            call_id: the call's ``id``.
+            ok: True with the returned value, False with an error map.
+            value: the one or the other.
+
+        Raises:
+            EncodeError: the value cannot be sent; nothing was sent.
+        """
+        body, buffers = codec.encode_result(call_id, ok, value)
+        await self.connection.sender.send(FrameType.RESULT, body, buffers)
+
+    def decline(self, call: Frame, type: str, message: str) -> None:
+        """Send an error as a call's result, without waiting for room: two sides that did would wait for each other."""
+        self._declined = self._declined + 1 if self.connection.outbox.full else 0
+        if self._declined > _MOST_DECLINED:
+            self.connection.fail(ProtocolError(f"the peer has read no answer to its last {_MOST_DECLINED:,} calls"))
+            return
+        answer = [call_id_of(call.body), False, {"type": type, "message": message}]
+        self.connection.post_frame(FrameType.RESULT, msgpack.packb(answer))
+
+    def _handle_cancel(self, frame: Frame) -> None:
+        is_revoked = len(frame.body) and frame.body[0] == _RECALL
+        handler = self.on_revoke if is_revoked else self.on_cancel
+        if handler:
+            handler(call_id_of(frame.body))

@@ -1,0 +1,51 @@
+"""The asyncio protocols of a connection: a transport's change from streams to frames, and what a reader still holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from aioparcs.channel.connection.outbox import Outbox
+
+__all__ = ["BufferProtocol", "ChunkProtocol", "bind", "drain_reader"]
+
+
+class ChunkProtocol(asyncio.Protocol):
+    """Receives chunks; it has no slots, so that its methods can be replaced."""
+
+
+class BufferProtocol(asyncio.BufferedProtocol):
+    """Receives straight into the decoder's memory."""
+
+
+class _Connection(Protocol):
+    def eof_received(self) -> bool: ...
+    def connection_lost(self, error: Exception | None) -> None: ...
+
+
+def bind(protocol: Any, connection: _Connection, outbox: Outbox, **reading: Callable[..., Any]) -> None:
+    """Set a protocol's methods: bound ones instead of methods that call them, which saves a call for each chunk."""
+    for name, method in reading.items():
+        setattr(protocol, name, method)
+    protocol.eof_received, protocol.connection_lost = connection.eof_received, connection.connection_lost
+    protocol.pause_writing, protocol.resume_writing = outbox.pause, outbox.resume
+
+
+def drain_reader(reader: asyncio.StreamReader) -> tuple[bytes, bool]:
+    """Return what a reader holds, without waiting, and whether its stream has ended."""
+    held = _step(reader, 1 << 30)
+    return held or b"", held == b"" or (held is not None and _step(reader, 1) == b"")
+
+
+def _step(reader: asyncio.StreamReader, size: int) -> bytes | None:
+    """Return what a read returns without waiting; None if it would wait."""
+    reading = reader.read(size)
+    try:
+        reading.send(None)
+    except StopIteration as stop:
+        return bytes(stop.value)
+    except OSError:  # the connection broke before; its loss is noticed by the transport
+        return b""
+    reading.close()
+    return None

@@ -1,0 +1,258 @@
+"""
+The reading half of a connection: chunks of bytes become frames, which go to their handlers or into the inbox.
+
+Small frames are decoded from the chunks that the transport delivers; a large piece is received straight into
+its final memory, through a buffered protocol that takes the transport over until the piece is complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from aioparcs import codec, wire
+from aioparcs.channel.connection.inbox import Inbox
+from aioparcs.channel.connection.memory import LARGE, RECEIVING
+from aioparcs.channel.connection.outbox import Outbox
+from aioparcs.channel.connection.protocols import BufferProtocol, ChunkProtocol, bind
+from aioparcs.channel.connection.router import FrameRouter
+from aioparcs.errors import ConnectionLost, ParcsError, ProtocolError
+from aioparcs.settings import Settings
+from aioparcs.wire import Decoder, Frame, FrameType
+
+__all__ = ["FrameReader", "ReceiveTarget"]
+
+_PLAIN_MSG = FrameType.MSG << 56
+_head = wire.unpack_head
+
+# A piece with this much missing is received straight into its memory; below it, switching costs more than a copy.
+_FILL = 128 << 10
+_BOUNDLESS = 1 << 62
+
+
+class _Connection(Protocol):
+    """What a reader reports to its connection."""
+
+    def fail(self, error: ParcsError) -> None: ...
+    def eof_received(self) -> bool: ...
+    def connection_lost(self, error: Exception | None) -> None: ...
+
+
+class FrameReader:
+    """
+    The transport's protocol: it decodes what arrives.
+
+    Args:
+        connection: it is told of what ends it.
+        transport: where to read from.
+        inbox: where messages go.
+        outbox: it is notified when the peer has sent something.
+        settings: limits.
+        version: of the wire.
+
+    Attributes:
+        router: the handlers of all other frames.
+        decoder: the decoder.
+        target: the memory that the next raw message is received into.
+    """
+
+    def __init__(
+        self,
+        connection: _Connection,
+        transport: asyncio.Transport,
+        inbox: Inbox,
+        outbox: Outbox,
+        settings: Settings,
+        version: int,
+    ) -> None:
+        self.router = FrameRouter(inbox)
+        self.target = ReceiveTarget(inbox)
+        self._connection = connection
+        self._transport = transport
+        self._inbox = inbox
+        self._outbox = outbox
+        self.decoder = Decoder(
+            settings.max_body,
+            settings.max_buffers,
+            version=version,
+            allocate=self.target.allocate,
+            reserve=self._reserve,
+            take=self._route,
+        )
+        self.decoder.frames = inbox.frames
+        self.decoder.results = [] if version == 2 else None
+        self._between = False  # in the middle of a frame
+        self._whole = settings.max_body + wire.HEADER_SIZE if version == 2 else -1
+        self._limit = inbox.limit
+        self._reading_on = 0  # how many wait for what is behind the messages in line
+        inbox.memory.retry = self._retry
+        self._chunks, self._pieces = ChunkProtocol(), BufferProtocol()
+        bind(self._chunks, connection, outbox, data_received=self.data_received)
+        bind(self._pieces, connection, outbox, get_buffer=self.get_buffer, buffer_updated=self.buffer_updated)
+
+    def start(self, held: bytes) -> None:
+        """Become the transport's protocol, and decode what has arrived before."""
+        self._transport.set_protocol(self._chunks)
+        if held:
+            self.data_received(held)
+
+    # What the transport calls
+
+    def data_received(self, data: bytes) -> None:
+        """Decode a chunk, and wake the receiver that waits for it."""
+        size, inbox, outbox = len(data), self._inbox, self._outbox
+        inbox.bytes += size
+        outbox.idle = outbox.clear
+        # One whole small message and nothing else, as in a round trip: what the decoder would do, without the call.
+        if 8 <= size <= self._whole and not self._between and _head(data)[0] == _PLAIN_MSG + size - 8:
+            inbox.frames.append(data[8:])
+        else:
+            self._feed(data)
+        if inbox.watched or inbox.bytes - inbox.taken >= inbox.limit:
+            inbox.arrived()
+        # Last: the receiver runs in here, and may do anything with the channel.
+        waiter = inbox.waiter
+        if waiter is not None and inbox.frames:
+            waiter.wake()
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Return the memory that the next bytes of a large piece belong in."""
+        assert self.decoder.view is not None
+        return self.decoder.view
+
+    def buffer_updated(self, count: int) -> None:
+        """Account for ``count`` bytes that are in the decoder's memory already."""
+        inbox = self._inbox
+        inbox.bytes += count
+        self.decoder.advance(count)
+        if self.decoder.view is not None:
+            return
+        self._between = self.decoder.unfinished
+        self._outbox.idle = self._outbox.clear
+        inbox.arrived()
+        if not self._transport.is_closing():
+            self._transport.set_protocol(self._chunks)
+        if inbox.waiter is not None and inbox.frames:
+            inbox.waiter.wake()
+
+    def _feed(self, data: bytes) -> None:
+        decoder = self.decoder
+        try:
+            decoder.feed(data)
+        except ProtocolError as error:
+            self._connection.fail(error)
+            return
+        except MemoryError:
+            self._connection.fail(ConnectionLost("a message arrived that this process has no memory for"))
+            return
+        if decoder.results:
+            self._pass_results()
+        self._between = decoder.unfinished
+        if decoder.stalled:
+            self._wait_for_memory()
+        if decoder.view is not None:
+            self._fill()
+
+    def _fill(self) -> None:
+        """Receive the rest of a large piece straight into its memory."""
+        view = self.decoder.view
+        if view is not None and len(view) >= _FILL and not self._transport.is_closing():
+            self._transport.set_protocol(self._pieces)
+
+    # Memory
+
+    def _reserve(self, size: int) -> bool:
+        if size < LARGE:
+            return True
+        inbox = self._inbox
+        return inbox.memory.reserve(size, is_awaited=inbox.waiter is not None or inbox.closed is not None)
+
+    def _wait_for_memory(self) -> None:
+        """Pause reading until there is memory for the message that has begun."""
+        self._inbox.alert = True
+        self._inbox.pause()
+        RECEIVING.wait(self._retry)
+
+    def _retry(self) -> None:
+        """Try again to begin the large message that there was no memory for."""
+        if not self.decoder.stalled or self._transport.is_closing():
+            return
+        inbox = self._inbox
+        self._feed(b"")
+        inbox.arrived()
+        inbox.resume()
+        if inbox.frames and inbox.waiter is not None:
+            inbox.waiter.wake_soon()
+
+    @contextmanager
+    def reading_on(self) -> Iterator[None]:
+        """Read on while the block runs, however much waits in line."""
+        self._read_on(1)
+        try:
+            yield
+        finally:
+            self._read_on(-1)
+
+    def _read_on(self, count: int) -> None:
+        inbox = self._inbox
+        self._reading_on += count
+        inbox.limit = _BOUNDLESS if self._reading_on else self._limit
+        inbox.memory.insist(count)
+        inbox.resume()
+
+    # What the decoder calls
+
+    def _route(self, frame: Frame) -> bool:
+        if self.decoder.results:
+            self._pass_results()  # what came first comes first
+        return self.router.route(frame)
+
+    def _pass_results(self) -> None:
+        """Pass the small results that have arrived to their handler."""
+        results = self.decoder.results
+        assert results is not None
+        bodies = results.copy()
+        results.clear()
+        self._inbox.taken += wire.HEADER_SIZE * len(bodies) + sum(map(len, bodies))
+        self.router.handle_small_results(bodies)
+
+
+class ReceiveTarget:
+    """
+    The memory that a program has given for the next raw message.
+
+    Args:
+        inbox: where that message will be in line.
+    """
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._memory: memoryview | None = None
+        self._filling: memoryview | None = None  # the part of it that a message is being received into
+
+    def set(self, memory: memoryview | None) -> None:
+        """Receive the buffer of the next raw message into this memory, if it fits."""
+        self._memory, self._filling = memory, None
+
+    def allocate(self, type: int, size: int) -> Any:
+        """Return the memory for a piece of a frame."""
+        memory = self._memory
+        if type == FrameType.RAW and memory is not None and not self._inbox.frames and size <= len(memory):
+            self._filling = memory[:size]
+            return self._filling
+        return codec.allocate(type, size)
+
+    def withdraw(self, decoder: Decoder) -> None:
+        """Undo `set`: receive the rest into memory of its own, with what has arrived so far."""
+        filling = self._filling
+        self.set(None)
+        if filling is None:
+            return
+        decoder.move(filling, codec.allocate(FrameType.RAW, len(filling)))
+        frames = self._inbox.frames
+        if frames:
+            frame = wire.frame_of(frames[0])
+            if frame.buffers and frame.buffers[0] is filling:
+                frames[0] = frame._replace(buffers=(bytearray(filling),))
