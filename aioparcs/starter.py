@@ -7,10 +7,11 @@ Most services start none, so this file loads what starting needs when it is firs
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypedDict, TypeVar, Unpack
 
 from aioparcs.errors import EndOfChannel, SettingError
 
@@ -21,6 +22,31 @@ if TYPE_CHECKING:
     from aioparcs.task import Starting, StartingMany, Task
 
 __all__ = ["Starter"]
+
+_M = TypeVar("_M", bound=Callable[..., Any])
+
+
+class StartOptions(TypedDict, total=False):
+    """The options of each way to start workers, see `Starter.start`; None is an option's default."""
+
+    env: Mapping[str, str] | None
+    cpus: float | None
+    memory: int | str | None
+    gpus: int | None
+    swarm: Mapping[str, Any] | None
+
+
+def _takes_options(method: _M) -> _M:
+    """Set a method's signature to one with the names of all options, for ``help`` and for completion in notebooks."""
+    signature = inspect.signature(method)
+    own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind.__forward_arg__)
+        for name, kind in StartOptions.__annotations__.items()
+    ]
+    signature = signature.replace(parameters=[*own, *options])
+    method.__signature__ = signature  # type: ignore[attr-defined]  # which functions may have, see inspect.signature
+    return method
 
 
 class Starter:
@@ -45,16 +71,13 @@ class Starter:
 
         self._employ()[1].publish(Notice(monotonic(), module, text))
 
+    @_takes_options
     def start(
         self,
         module: str | os.PathLike[str],
         *,
-        env: Mapping[str, str] | None = None,
-        cpus: float | None = None,
-        memory: int | str | None = None,
-        gpus: int | None = None,
         wire: str | None = None,
-        swarm: Mapping[str, Any] | None = None,
+        **options: Unpack[StartOptions],
     ) -> Starting:
         """
         Start one worker; await the result, or enter it with ``async with``.
@@ -66,11 +89,11 @@ class Starter:
                 ``PARCS_REGISTRY``, and a name with ``/`` or ``:`` is an image itself. A path to the folder (a
                 ``Path``, or a text such as ``"./factor"``, ``"/srv/factor"``, ``"~/factor"`` or ``"factor/"``) is
                 taken from the current folder; on a Swarm its last part is the name.
+            wire: ``"v1"`` for a service of the original PARCS; only a runner starts those.
             env: variables of the worker's environment, besides the engine's.
             cpus: CPUs that it may keep busy; whole ones on the local engine.
             memory: bytes that it may use, also as text such as ``"512m"``.
             gpus: GPUs that it gets.
-            wire: ``"v1"`` for a service of the original PARCS; only a runner starts those.
             swarm: what only a Swarm has, and other engines ignore: ``constraints`` and ``preferences`` of placement,
                 ``mounts``, ``networks``, ``labels``; see docs/swarm.md. Only a runner chooses these.
 
@@ -82,9 +105,11 @@ class Starter:
         from aioparcs.engine import WorkerSpec
         from aioparcs.task import Starting
 
-        spec = WorkerSpec.make(module, env=env, cpus=cpus, memory=memory, gpus=gpus, wire=wire, swarm=swarm)
+        _check_names("start", options)
+        spec = WorkerSpec.make(module, wire=wire, **options)
         return Starting(lambda: self._place(spec, 1), self._note)
 
+    @_takes_options
     def start_many(
         self,
         module: str | os.PathLike[str],
@@ -93,12 +118,8 @@ class Starter:
         min_workers: SupportsIndex | None = None,
         return_exceptions: bool = False,
         per_container: int | str | None = None,
-        env: Mapping[str, str] | None = None,
-        cpus: float | None = None,
-        memory: int | str | None = None,
-        gpus: int | None = None,
         wire: str | None = None,
-        swarm: Mapping[str, Any] | None = None,
+        **options: Unpack[StartOptions],
     ) -> StartingMany:
         """
         Start many workers at once; await the result, iterate it, or enter it with ``async with``.
@@ -112,12 +133,8 @@ class Starter:
             per_container: how many of them share a container on a Swarm, 1 by default; what `main.py` loads before
                 ``serve`` is loaded once for all of these. ``"auto"`` makes as few containers as there are nodes to
                 spread over. The local engine has no containers.
-            env: see `start`; each of the workers gets the same.
-            cpus: see `start`; for each of them.
-            memory: see `start`; for each of them.
-            gpus: see `start`; for each of them.
             wire: services of the original PARCS (``"v1"``) know no rank and are started one by one: it is refused here.
-            swarm: see `start`.
+            **options: ``env``, ``cpus`` and the others of `start`; for each of the workers.
 
         Leaving its block waits for the workers to finish, for ``close_timeout`` seconds at most; kill those
         first whose answers are no longer needed: ``await asyncio.gather(*(t.kill() for t in tasks))``.
@@ -131,11 +148,10 @@ class Starter:
         from aioparcs.engine import WorkerSpec, whole_number
         from aioparcs.task import StartingMany
 
+        _check_names("start_many", options)
         number = whole_number("count", count, 1)
         enough = None if min_workers is None else whole_number("min_workers", min_workers, 1, number)
-        spec = WorkerSpec.make(
-            module, env=env, cpus=cpus, memory=memory, gpus=gpus, wire=wire, per_container=per_container, swarm=swarm
-        )
+        spec = WorkerSpec.make(module, wire=wire, per_container=per_container, **options)
         if spec.wire == "v1":
             raise SettingError(
                 'wire="v1": start such services one by one, asyncio.gather(*(runner.start(...) for ...))'
@@ -144,6 +160,7 @@ class Starter:
             lambda: self._place(spec, number), self._note, min_workers=enough, return_exceptions=return_exceptions
         )
 
+    @_takes_options
     def pool(
         self,
         module: str | os.PathLike[str],
@@ -156,11 +173,7 @@ class Starter:
         concurrency: int = 1,
         progress: bool | str = True,
         total: SupportsIndex | None = None,
-        env: Mapping[str, str] | None = None,
-        cpus: float | None = None,
-        memory: int | str | None = None,
-        gpus: int | None = None,
-        swarm: Mapping[str, Any] | None = None,
+        **options: Unpack[StartOptions],
     ) -> Pool:
         """
         Start workers that answer calls: ``async with runner.pool("divisors", 8) as pool``; see `Pool`.
@@ -179,11 +192,7 @@ class Starter:
             progress: whether displays show its progress; a text is its name there.
             total: how many calls there will be, for the progress: for calls that are submitted one by one, and for
                 items without a length.
-            env: see `start`; each of the workers gets the same.
-            cpus: see `start`; for each of them.
-            memory: see `start`; for each of them.
-            gpus: see `start`; for each of them.
-            swarm: see `start`.
+            **options: ``env``, ``cpus`` and the others of `start`; for each of the workers.
 
         Raises:
             SettingError: an option has an impossible value.
@@ -193,9 +202,8 @@ class Starter:
         from aioparcs.engine import WorkerSpec
         from aioparcs.pool import Pool
 
-        spec = WorkerSpec.make(
-            module, env=env, cpus=cpus, memory=memory, gpus=gpus, per_container=per_container, swarm=swarm
-        )
+        _check_names("pool", options)
+        spec = WorkerSpec.make(module, per_container=per_container, **options)
         provider, events = self._employ()
         return Pool(
             provider,
@@ -248,3 +256,10 @@ class Starter:
         finally:
             for unwatch in undo:
                 unwatch()
+
+
+def _check_names(method: str, options: StartOptions) -> None:
+    """Raise Python's own error for a keyword that is no option."""
+    for name in options:
+        if name not in StartOptions.__annotations__:
+            raise TypeError(f"Starter.{method}() got an unexpected keyword argument {name!r}")

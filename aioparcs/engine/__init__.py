@@ -12,16 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from aioparcs.address import Address
-from aioparcs.engine.options import (
-    read_cpus,
-    read_env,
-    read_gpus,
-    read_memory,
-    read_module,
-    read_per_container,
-    whole_number,
-)
-from aioparcs.errors import SettingError
+from aioparcs.engine.options import WorkerSpec, whole_number
 from aioparcs.events import EventBus
 from aioparcs.settings import Settings
 from aioparcs.transport import Listener
@@ -35,78 +26,6 @@ __all__ = [
     "WorkerSpec",
     "whole_number",
 ]
-
-
-class WorkerSpec(NamedTuple):
-    """
-    The program of a worker, and the limits of what it may use.
-
-    Attributes:
-        module: a module's name, or an image reference (with ``/`` or ``:``).
-        env: what its environment has besides the engine's.
-        cpus: CPUs that one worker may keep busy, None for any number.
-        memory: bytes that one worker may use, None for any number.
-        gpus: GPUs that one worker gets.
-        wire: ``v2``, or ``v1`` for a service of the original PARCS.
-        per_container: how many workers share a container, where there are containers; 0 for as many as leave one
-            container to each node.
-        swarm: what the swarm engine adds to Docker's own specification; other engines ignore it.
-        parent: the number of the worker that starts it, -1 for the runner.
-        folder: the module's folder, when its user has named that; "" when the engine finds the module by its name.
-    """
-
-    module: str
-    env: Mapping[str, str] = {}
-    cpus: float | None = None
-    memory: int | None = None
-    gpus: int = 0
-    wire: str = "v2"
-    per_container: int = 1
-    swarm: Mapping[str, Any] = {}
-    parent: int = -1
-    folder: str = ""
-
-    @property
-    def limits(self) -> dict[str, float | int]:
-        """The limits that a launcher sets on each worker."""
-        return {name: value for name in ("cpus", "memory") if (value := getattr(self, name)) is not None}
-
-    @classmethod
-    def make(
-        cls,
-        module: Any,
-        *,
-        env: Any = None,
-        cpus: Any = None,
-        memory: Any = None,
-        gpus: Any = None,
-        wire: str | None = None,
-        per_container: Any = None,
-        swarm: Mapping[str, Any] | None = None,
-        parent: int = -1,
-    ) -> WorkerSpec:
-        """
-        Return the specification for one of a user's arguments.
-
-        Raises:
-            TypeError: the module is neither a name nor a path.
-            SettingError: an option has an impossible value.
-        """
-        name, folder = read_module(module)
-        if wire not in (None, "v1", "v2"):
-            raise SettingError(f"wire={wire!r}: choose 'v2', or 'v1' for services of the original PARCS")
-        return cls(
-            name,
-            read_env(env),
-            read_cpus(cpus),
-            read_memory(memory),
-            read_gpus(gpus),
-            wire or "v2",
-            read_per_container(per_container),
-            swarm or {},
-            parent,
-            folder,
-        )
 
 
 class Placement(NamedTuple):

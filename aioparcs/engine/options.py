@@ -1,29 +1,106 @@
-"""The options of workers as users write them, checked before anything starts."""
+"""
+The options of workers: the one table of what users may choose at a start, and the specification that it becomes.
+
+A new option is a row of `OPTIONS`, a field of `WorkerSpec`, and for users a key and a text in ``aioparcs/starter.py``.
+Services, runners and the local engine take what they need from the table; what honours it reads the field.
+"""
 
 from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from aioparcs.errors import SettingError
+from aioparcs.errors import SettingError, StartError
 from aioparcs.settings import parse_size
 
-__all__ = [
-    "read_cpus",
-    "read_env",
-    "read_gpus",
-    "read_memory",
-    "read_module",
-    "read_per_container",
-    "whole_number",
-]
+__all__ = ["OPTIONS", "Option", "WorkerSpec", "check_for_service", "whole_number"]
 
 # More than any machine has, and less than what the kernel's and Docker's numbers can hold.
 _MOST_CPUS, _MOST_MEMORY, _MOST_GPUS = 1_000_000, 2**63 - 1, 1_000_000
 # The beginnings and ends of a folder's path, as opposed to a module's name or an image reference.
 _PATHS = ("./", "../", "/", "~")
+
+
+class WorkerSpec(NamedTuple):
+    """
+    The program of a worker, and the limits of what it may use.
+
+    Attributes:
+        module: a module's name, or an image reference (with ``/`` or ``:``).
+        env: what its environment has besides the engine's.
+        cpus: CPUs that one worker may keep busy, None for any number.
+        memory: bytes that one worker may use, None for any number.
+        gpus: GPUs that one worker gets.
+        wire: ``v2``, or ``v1`` for a service of the original PARCS.
+        per_container: how many workers share a container, where there are containers; 0 for as many as leave one
+            container to each node.
+        swarm: what the swarm engine adds to Docker's own specification; other engines ignore it.
+        parent: the number of the worker that starts it, -1 for the runner.
+        folder: the module's folder, when its user has named that; "" when the engine finds the module by its name.
+    """
+
+    module: str
+    env: Mapping[str, str] = {}
+    cpus: float | None = None
+    memory: int | None = None
+    gpus: int = 0
+    wire: str = "v2"
+    per_container: int = 1
+    swarm: Mapping[str, Any] = {}
+    parent: int = -1
+    folder: str = ""
+
+    @property
+    def limits(self) -> dict[str, float | int]:
+        """The limits that a launcher sets on each worker."""
+        return {name: value for name in _LIMITS if (value := getattr(self, name)) is not None}
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The options as a service sends them to its runner, which makes the same specification of them."""
+        found = {name: value for name in _OF_SERVICES if (value := getattr(self, name)) is not None}
+        return {**found, "per_container": self.per_container or "auto"}
+
+    @classmethod
+    def make(cls, module: Any, *, parent: int = -1, **options: Any) -> WorkerSpec:
+        """
+        Return the specification for one of a user's arguments.
+
+        Args:
+            module: a module's name, an image or a path.
+            parent: the number of the worker that starts it, -1 for the runner.
+            **options: options of the table; None is an option's default.
+
+        Raises:
+            TypeError: the module is neither a name nor a path.
+            SettingError: an option has an impossible value.
+        """
+        name, folder = _read_module(module)
+        values = {option: OPTIONS[option].read(value) for option, value in options.items() if value is not None}
+        return cls(name, parent=parent, folder=folder, **values)
+
+
+class Option(NamedTuple):
+    """
+    An option of a start.
+
+    Attributes:
+        name: its name, which is also its field's in `WorkerSpec`.
+        read: returns the value of the field for a user's argument, or raises a `SettingError`.
+        types: the types that it may have in a service's request; none for an option that only a runner may choose.
+        is_limit: whether launchers limit each worker to it.
+        not_local: the reason why the local engine refuses it; "" where it keeps or ignores it.
+        label: how messages name it, ``name=`` unless something else is given.
+    """
+
+    name: str
+    read: Callable[[Any], Any]
+    types: tuple[type, ...] = ()
+    is_limit: bool = False
+    not_local: str = ""
+    label: str = ""
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -45,7 +122,7 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
     return number
 
 
-def read_module(value: Any) -> tuple[str, str]:
+def _read_module(value: Any) -> tuple[str, str]:
     """
     Return a module's name, and the folder that it is in if the user wrote a path, else "".
 
@@ -75,15 +152,13 @@ def _not_a_module(value: Any) -> str:
     )
 
 
-def read_memory(value: Any) -> int | None:
+def _read_memory(value: Any) -> int:
     """
     Return a size of memory in bytes.
 
     Raises:
         SettingError: it is none.
     """
-    if value is None:
-        return None
     try:
         size = parse_size(value) if isinstance(value, str) else operator.index(value)
     except (TypeError, ValueError, OverflowError):
@@ -93,15 +168,13 @@ def read_memory(value: Any) -> int | None:
     return size
 
 
-def read_cpus(value: Any) -> float | None:
+def _read_cpus(value: Any) -> float:
     """
     Return a number of CPUs.
 
     Raises:
         SettingError: it is none.
     """
-    if value is None:
-        return None
     try:
         number = float(value) if not isinstance(value, str) else 0.0
     except (TypeError, ValueError, OverflowError):
@@ -111,25 +184,23 @@ def read_cpus(value: Any) -> float | None:
     return number
 
 
-def read_gpus(value: Any) -> int:
+def _read_gpus(value: Any) -> int:
     """
-    Return a number of GPUs, 0 for None.
+    Return a number of GPUs.
 
     Raises:
         SettingError: it is none.
     """
-    return _setting("gpus", value, 0, _MOST_GPUS) if value is not None else 0
+    return _setting("gpus", value, 0, _MOST_GPUS)
 
 
-def read_per_container(value: Any) -> int:
+def _read_per_container(value: Any) -> int:
     """
-    Return how many workers share a container: 1 for None, 0 for ``"auto"``.
+    Return how many workers share a container, 0 for ``"auto"``.
 
     Raises:
         SettingError: it is neither a number of workers nor ``"auto"``.
     """
-    if value is None:
-        return 1
     if isinstance(value, str):
         if value == "auto":
             return 0
@@ -137,21 +208,36 @@ def read_per_container(value: Any) -> int:
     return _setting("per_container", value, 1, None)
 
 
-def read_env(value: Any) -> dict[str, str]:
+def _read_env(value: Any) -> dict[str, str]:
     """
     Return the variables of an environment.
 
     Raises:
         SettingError: it is no mapping, or a name or a value can't be in an environment.
     """
-    if value is None:
-        return {}
     if not isinstance(value, Mapping):
         raise SettingError(f"env={value!r}: it must be a dict of names and values, both text")
     for name, text in value.items():
         if not _fits(name) or not name or "=" in name or not _fits(text):
             raise SettingError(f"env={{{name!r}: {text!r}}}: names and values must be text, names without '='")
     return dict(value)
+
+
+def _read_wire(value: Any) -> str:
+    """
+    Return a version of the wire.
+
+    Raises:
+        SettingError: there is no such version.
+    """
+    if value not in ("v1", "v2"):
+        raise SettingError(f"wire={value!r}: choose 'v2', or 'v1' for services of the original PARCS")
+    return str(value)
+
+
+def _read_swarm(value: Any) -> Any:
+    """Return what only a Swarm has as it is: the swarm engine checks it."""
+    return value or {}
 
 
 def _fits(text: Any) -> bool:
@@ -167,3 +253,42 @@ def _setting(name: str, value: Any, least: int, most: int | None) -> int:
         return whole_number(name, value, least, most)
     except (TypeError, ValueError) as error:
         raise SettingError(str(error)) from None
+
+
+_NO_GPUS = "the local engine assigns no GPUs; without it, workers see all that there are"
+OPTIONS: Mapping[str, Option] = {
+    option.name: option
+    for option in (
+        Option("env", _read_env, (dict,)),
+        Option("cpus", _read_cpus, (int, float), is_limit=True),
+        Option("memory", _read_memory, (int, str), is_limit=True),
+        Option("gpus", _read_gpus, (int,), not_local=_NO_GPUS),
+        Option("per_container", _read_per_container, (int, str)),
+        Option("wire", _read_wire, label='wire="v1"'),
+        Option("swarm", _read_swarm),
+    )
+}
+"""All options, by their names. Services may choose those that mean the same on every engine."""
+
+_LIMITS = tuple(name for name, option in OPTIONS.items() if option.is_limit)
+_OF_SERVICES = tuple(name for name, option in OPTIONS.items() if option.types)
+_OF_RUNNERS = tuple(option for option in OPTIONS.values() if not option.types)
+
+
+def check_for_service(spec: WorkerSpec) -> None:
+    """
+    Raise an error for what only a runner may choose.
+
+    Raises:
+        StartError: an option, or a path in place of a module's name, is none of a service's.
+    """
+    default = WorkerSpec(spec.module)
+    chosen = [
+        option.label or f"{option.name}="
+        for option in _OF_RUNNERS
+        if getattr(spec, option.name) != getattr(default, option.name)
+    ]
+    if spec.folder:
+        chosen.append("a path as a module's name")
+    if chosen:
+        raise StartError(spec.module, f"{chosen[0]} is for its runner to choose, not for a service")

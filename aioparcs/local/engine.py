@@ -14,6 +14,7 @@ from typing import Any
 from aioparcs import deadlines
 from aioparcs.address import ORIGINAL_PORT, Address
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
+from aioparcs.engine.options import OPTIONS
 from aioparcs.errors import StartError, signal_name
 from aioparcs.events import LogLines, Notice
 from aioparcs.launcher import RunnerEndpoint, pass_token
@@ -206,11 +207,9 @@ def _check_limits(spec: WorkerSpec) -> None:
             spec.module,
             f"cpus={spec.cpus:g}: the local engine assigns whole CPUs, and this program may use {available}",
         )
-    if spec.gpus:
-        raise StartError(
-            spec.module,
-            f"gpus={spec.gpus}: the local engine assigns no GPUs; without it, workers see all that there are",
-        )
+    for name, option in OPTIONS.items():
+        if option.not_local and (value := getattr(spec, name)):
+            raise StartError(spec.module, f"{name}={value}: {option.not_local}")
 
 
 def _flags() -> list[str]:

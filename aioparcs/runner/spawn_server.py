@@ -11,6 +11,7 @@ from aioparcs import codec, deadlines
 from aioparcs.address import Address
 from aioparcs.channel import COUNT, Body, FrameConnection, describe, encode_error, instance, integer, read_body
 from aioparcs.engine import WorkerSpec
+from aioparcs.engine.options import OPTIONS, check_for_service
 from aioparcs.errors import EndOfChannel, ParcsError, ProtocolError, StartError
 from aioparcs.events import EventBus, Notice, WorkerConnected
 from aioparcs.runner.registry import JobRegistry
@@ -21,14 +22,6 @@ from aioparcs.wire import Frame, FrameType
 
 __all__ = ["SpawnPolicy", "SpawnServer"]
 
-# Options of a start that a service may choose, those that mean the same on every engine, and what they are.
-_OPTIONS: dict[Any, tuple[type, ...]] = {
-    "env": (dict,),
-    "cpus": (int, float),
-    "memory": (int, str),
-    "gpus": (int,),
-    "per_container": (int, str),
-}
 # The highest number that an option may have: engines and kernels have 64 bits for it.
 _HIGHEST = (1 << 63) - 1
 # Signals that a service may send its workers: any other number may be no signal, or mean anything.
@@ -247,15 +240,15 @@ def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
     if len(module) > _LONGEST:
         raise StartError(module[:_LONGEST], f"its name has {len(module):,} characters; {_LONGEST} is the limit")
     for name, value in options.items():
-        if type(name) is not str or name not in _OPTIONS:
+        option = OPTIONS.get(name) if type(name) is str else None
+        if option is None or not option.types:
             is_name = type(name) is str and name.isidentifier() and len(name) <= _LONGEST_OPTION
-            option = f"{name}=" if is_name else f"the option {describe(name)}"
-            raise StartError(module, f"{option} is for its runner to choose, not for a service")
-        if type(value) not in _OPTIONS[name] or (type(value) in (int, float) and value > _HIGHEST):
+            shown = f"{name}=" if is_name else f"the option {describe(name)}"
+            raise StartError(module, f"{shown} is for its runner to choose, not for a service")
+        if type(value) not in option.types or (type(value) in (int, float) and value > _HIGHEST):
             raise StartError(module, f"{name}={describe(value)} makes no sense")
     spec = WorkerSpec.make(module, parent=parent, **options)
-    if spec.folder:
-        raise StartError(spec.module, "a path as a module's name is for its runner to choose, not for a service")
+    check_for_service(spec)
     return spec
 
 

@@ -24,6 +24,7 @@ from aioparcs.channel import (
     record,
 )
 from aioparcs.engine import WorkerSpec
+from aioparcs.engine.options import check_for_service
 from aioparcs.errors import (
     ConnectionLost,
     HandshakeError,
@@ -42,8 +43,6 @@ from aioparcs.wire import Frame, FrameType
 
 __all__ = ["SpawnClient"]
 
-# Options that mean the same on every engine, and so may be a service's choice.
-_OPTIONS = ("env", "cpus", "memory", "gpus", "per_container")
 _TEXT, _TEXTS = instance(str), list_of(instance(str))
 _NUMBER = optional(instance(int))
 
@@ -101,7 +100,7 @@ class SpawnClient:
         Raises:
             StartError: it is certain that they can't run, or the runner doesn't let services start them.
         """
-        _check(spec)
+        check_for_service(spec)
         check_file_limit(spec.module, len(self._tasks) + count)
         try:
             link = await self._open()
@@ -112,9 +111,7 @@ class SpawnClient:
             ) from error
         number, self._next_request = self._next_request, self._next_request + 1
         placed: asyncio.Future[list[Task]] = asyncio.get_running_loop().create_future()
-        options = {name: value for name in _OPTIONS if (value := getattr(spec, name)) is not None}
-        options["per_container"] = spec.per_container or "auto"
-        body = codec.encode_inline([number, spec.module, count, options, str(address)])[0]
+        body = codec.encode_inline([number, spec.module, count, spec.request, str(address)])[0]
         if len(body) > CONTROL_BODY:
             raise StartError(spec.module, f"its env= takes {len(body):,} bytes; {CONTROL_BODY:,} is the limit")
         self._requests[number] = _Request(spec.module, count, placed)
@@ -254,22 +251,6 @@ class SpawnClient:
     @staticmethod
     def _tell(link: FrameConnection, type: FrameType, *values: Any) -> None:
         link.post_frame(type, codec.encode_inline(list(values))[0])
-
-
-def _check(spec: WorkerSpec) -> None:
-    """
-    Raise an error for options that only a runner may choose.
-
-    Raises:
-        StartError: an option is none of a service's.
-    """
-    for name, is_asked in {
-        'wire="v1"': spec.wire == "v1",
-        "swarm=": bool(spec.swarm),
-        "a path as a module's name": bool(spec.folder),
-    }.items():
-        if is_asked:
-            raise StartError(spec.module, f"{name} is for its runner to choose, not for a service")
 
 
 def _print_notice(event: Event) -> None:
