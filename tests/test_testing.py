@@ -10,7 +10,8 @@ import pytest
 
 import aioparcs.testing
 from aioparcs.testing import memory_channel_pair, memory_pair
-from tests.support.channels import KINDS, PATIENCE, Streams, both, streams, until
+from tests.support.channels import KINDS, Streams, both, streams
+from tests.support.waiting import PATIENCE, until
 
 
 def test_the_examples_in_its_documentation_run() -> None:

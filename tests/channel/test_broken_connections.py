@@ -8,7 +8,8 @@ import pytest
 from aioparcs import Channel, ConnectionLost, ProtocolError, Settings
 from aioparcs.testing import memory_pair
 from aioparcs.wire import FrameType, encode_frame, encode_header
-from tests.support.channels import PATIENCE, both, network, until, waits
+from tests.support.channels import both, network, waits
+from tests.support.waiting import PATIENCE, until
 
 MESSAGES: list[Any] = ["ab", b"\x00" * 8200, [1, b"\x01" * 8200], "cd", {"e": None}]
 # Every byte of the small frames and of what is around the large ones; of their insides a sample.

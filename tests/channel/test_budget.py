@@ -9,7 +9,8 @@ from aioparcs import Channel, ConnectionLost, Settings
 from aioparcs.channel.connection import RECEIVING
 from aioparcs.settings import MIB
 from aioparcs.wire import FrameType, encode_header
-from tests.support.channels import FEW_KINDS, PATIENCE, Pair, both, pair, streams, until, waits
+from tests.support.channels import FEW_KINDS, Pair, both, pair, streams, waits
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = FEW_KINDS
 

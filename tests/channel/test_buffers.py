@@ -8,7 +8,8 @@ import pytest
 
 from aioparcs import BusyError, ConnectionLost, Settings
 from aioparcs.settings import MIB
-from tests.support.channels import KINDS, SMALL, at_once, pair, stop_reading, until, waits
+from tests.support.channels import KINDS, SMALL, at_once, pair, stop_reading, waits
+from tests.support.waiting import until
 
 pytestmark = KINDS
 

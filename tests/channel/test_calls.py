@@ -24,7 +24,8 @@ from aioparcs import (
     wire,
 )
 from aioparcs.channel import encode_error
-from tests.support.channels import FEW_KINDS, SMALL, pair, until, waits
+from tests.support.channels import FEW_KINDS, SMALL, pair, waits
+from tests.support.waiting import until
 
 pytestmark = FEW_KINDS
 

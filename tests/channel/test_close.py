@@ -11,7 +11,8 @@ from aioparcs import Channel, ChannelClosed, ConnectionLost, EndOfChannel, Proto
 from aioparcs.channel import encode_error
 from aioparcs.settings import KIB
 from aioparcs.wire import FrameType
-from tests.support.channels import KINDS, PATIENCE, SMALL, block, pair, until, waits
+from tests.support.channels import KINDS, SMALL, block, pair, waits
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = KINDS
 

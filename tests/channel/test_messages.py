@@ -8,7 +8,8 @@ import pytest
 
 from aioparcs import BusyError, Channel, DecodeError, EncodeError, Settings, register
 from aioparcs.settings import KIB, MIB
-from tests.support.channels import KINDS, PATIENCE, SMALL, at_once, block, jam, pair, until, waits
+from tests.support.channels import KINDS, SMALL, at_once, block, jam, pair, waits
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = KINDS
 

@@ -11,7 +11,8 @@ import pytest
 from aioparcs import Channel, EndOfChannel, ParcsError, Settings
 from aioparcs.channel.connection import RECEIVING
 from aioparcs.settings import KIB, MIB
-from tests.support.channels import FEW_KINDS, PATIENCE, pair
+from tests.support.channels import FEW_KINDS, pair
+from tests.support.waiting import PATIENCE
 
 pytestmark = FEW_KINDS
 

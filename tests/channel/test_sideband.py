@@ -12,7 +12,8 @@ from aioparcs.channel import RelayMessage, encode_error
 from aioparcs.channel.connection import RECEIVING
 from aioparcs.settings import MIB, Settings
 from aioparcs.wire import FrameType, encode_header
-from tests.support.channels import FEW_KINDS, SMALL, both, pair, stop_reading, streams, until, waits
+from tests.support.channels import FEW_KINDS, SMALL, both, pair, stop_reading, streams, waits
+from tests.support.waiting import until
 
 NAME = b"a message"
 DATA = bytes(range(256)) * 8192

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.test_environments import wheel
 from tests.support.command import COMMAND, execute
 from tests.support.jobs import module
+from tests.support.wheels import wheel
 
 RUNNER = """
 import sys

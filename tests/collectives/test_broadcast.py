@@ -15,8 +15,9 @@ import pytest
 
 from aioparcs import DecodeError, EncodeError, RemoteError, Task, WorkerLost, broadcast, gather
 from aioparcs.collectives.tree import broadcast_tree
-from tests.service.test_peers import enter, kinds
-from tests.support.jobs import job, module, until
+from tests.support.jobs import job, module
+from tests.support.transports import enter, kinds
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from aioparcs import ParcsError, RemoteError, Task, WorkerLost, barrier, gather, reduce, scatter
-from tests.support.jobs import job, until
+from tests.support.jobs import job
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

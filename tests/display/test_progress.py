@@ -13,8 +13,9 @@ from aioparcs.display.pools import Pool
 from aioparcs.display.rate import RateEstimator, duration, frequency
 from aioparcs.events import PoolState
 from tests.support.command import COMMAND, in_terminal, run, visible
-from tests.support.jobs import Witness, execute, job, module, until
+from tests.support.jobs import Witness, execute, job, module
 from tests.support.scripts import Clock, Plain, Script, live
+from tests.support.waiting import until
 
 DIVISORS = PoolState(0, "divisors", 0, 0, 20_000, 8, 8, 8)
 

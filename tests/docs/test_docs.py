@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import pytest
@@ -33,6 +33,7 @@ from aioparcs.codec.types import named
 from aioparcs.modules.requirements import read_requirements
 from aioparcs.testing import memory_channel_pair
 from tests.support.command import execute
+from tests.support.documents import Block, blocks
 
 pytestmark = pytest.mark.usefixtures("original_port")  # a program of a page listens there
 
@@ -52,27 +53,6 @@ import ast, asyncio, sys
 cell = compile(sys.argv.pop(), "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 asyncio.run(eval(cell, globals()))
 """
-
-
-class Block(NamedTuple):
-    """A fenced block: the words behind its fence, its text, and the heading above it."""
-
-    words: tuple[str, ...]
-    text: str
-    section: str
-
-    @property
-    def file(self) -> str:
-        return next((word[5:] for word in self.words if word.startswith("file=")), "")
-
-
-def blocks(document: Path) -> list[Block]:
-    found, section = [], ""
-    for heading, words, text in re.findall(r"(?ms)^(#+ .*?)$|^```(.*?)$\n(.*?)^```$", document.read_text()):
-        section = heading.lstrip("# ") or section
-        if not heading:
-            found.append(Block(tuple(words.split()), text, section))
-    return found
 
 
 class Reader:

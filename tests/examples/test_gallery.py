@@ -6,18 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_docs import blocks
 from tests.support.command import EXAMPLES, run
-from tests.support.examples import DIRECTED
+from tests.support.documents import blocks
+from tests.support.examples import DIRECTED, shape
 
 PICTURES = sorted(path for path in EXAMPLES.glob("*/*") if path.suffix in (".png", ".jpg"))
 EACH = pytest.mark.parametrize("folder", DIRECTED, ids=lambda folder: folder.name)
-
-
-def shape(output: str) -> str:
-    """Take out of an output what differs from run to run: numbers, and the words that are counted."""
-    output = re.sub(r"(?m)^.*█.*$", "█", output)
-    return re.sub(r"\d[\d,.]*(?<=\d)", "0", output)
 
 
 @EACH

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.examples.test_gallery import shape
 from tests.support.command import EXAMPLES, execute
+from tests.support.examples import shape
 
 NOTEBOOK = EXAMPLES / "notebook.ipynb"
 # In a process of its own: what a kernel's client leaves to the garbage collector is no affair of these tests.

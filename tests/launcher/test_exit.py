@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from aioparcs import WorkerLost
-from tests.support.jobs import PATIENCE, Witness, family, job, module, until
+from tests.support.jobs import Witness, family, job, module
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
 

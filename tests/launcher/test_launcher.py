@@ -12,7 +12,8 @@ import pytest
 
 from aioparcs import StartError, WorkerLost
 from tests.support.engines import behind
-from tests.support.jobs import Witness, family, job, module, until
+from tests.support.jobs import Witness, family, job, module
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

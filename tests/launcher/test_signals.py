@@ -16,7 +16,8 @@ import pytest
 
 from aioparcs import StartError, WorkerLost
 from tests.support.engines import behind
-from tests.support.jobs import PATIENCE, Witness, family, gone, job, module, until
+from tests.support.jobs import Witness, family, gone, job, module
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
 

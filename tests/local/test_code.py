@@ -14,7 +14,8 @@ from aioparcs import Runner, Task
 from aioparcs.channel import FrameConnection
 from aioparcs.local.sources import Sources, Tree
 from aioparcs.runner.launcher_client import LauncherClient
-from tests.support.jobs import Witness, family, gone, job, module, until
+from tests.support.jobs import Witness, family, gone, job, module
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

@@ -12,7 +12,8 @@ import pytest
 
 from aioparcs import Runner, StartError
 from aioparcs.modules import module_folders
-from tests.support.jobs import ENVIRONMENT, MODULES, Witness, execute, family, gone, job, live, module, program, until
+from tests.support.jobs import ENVIRONMENT, MODULES, Witness, execute, family, gone, job, live, module, program
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

@@ -6,14 +6,15 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import zipfile
 from pathlib import Path
 
 import pytest
 
 import aioparcs
 from aioparcs import StartError
-from tests.support.jobs import Witness, execute, family, gone, job, live, module, program, until
+from tests.support.jobs import Witness, execute, family, gone, job, live, module, program
+from tests.support.waiting import until
+from tests.support.wheels import wheel
 
 pytestmark = pytest.mark.one_loop
 
@@ -35,23 +36,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "aioparcs"
-
-
-def wheel(folder: Path, value: int, requires: str = "") -> str:
-    """Write a package, ready to install; returns its requirement, relative to the folder."""
-    name = f"thing-{value}.0-py3-none-any.whl"
-    info = f"thing-{value}.0.dist-info"
-    files = {
-        "thing.py": f"VALUE = {value}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: thing\nVersion: {value}.0\n{requires}",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
-    folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(folder / name, "w") as archive:
-        for file, text in {**files, f"{info}/RECORD": record}.items():
-            archive.writestr(file, text)
-    return f"./{name}"
 
 
 def needing(folder: Path, name: str, requirements: str) -> Path:

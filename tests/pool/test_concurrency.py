@@ -10,15 +10,10 @@ from typing import Any
 import pytest
 
 from aioparcs import EncodeError, RemoteError, Runner, WorkerLost
-from tests.support.jobs import job, until
+from tests.support.jobs import job
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
-
-
-@pytest.fixture
-async def runner() -> AsyncIterator[Runner]:
-    async with job() as runner:
-        yield runner
 
 
 async def test_large_results_of_coroutines_stay_whole_beside_small_ones_of_the_thread(runner: Runner) -> None:

@@ -15,15 +15,10 @@ from aioparcs.events import PoolState
 from aioparcs.local import LocalEngine
 from aioparcs.pool import Pool
 from aioparcs.task import Task
-from tests.support.jobs import MODULES, Witness, family, job, live, module, until
+from tests.support.jobs import MODULES, Witness, family, job, live, module
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
-
-
-@pytest.fixture
-async def runner() -> AsyncIterator[Runner]:
-    async with job() as runner:
-        yield runner
 
 
 class Counting:

@@ -12,17 +12,12 @@ from aioparcs import Runner, StartError, Task, WorkerLost
 from aioparcs.engine import WorkerSpec
 from aioparcs.events import PoolState
 from aioparcs.pool import Pool
-from tests.support.jobs import Witness, family, job, live, module, until
+from tests.support.jobs import Witness, family, job, live, module
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 
 LAUNCHER = 2  # processes of a launcher, which live as long as the job: itself and its control side
-
-
-@pytest.fixture
-async def runner() -> AsyncIterator[Runner]:
-    async with job() as runner:
-        yield runner
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,8 @@ import pytest
 import aioparcs
 from aioparcs import Pool, Runner
 from aioparcs.events import PoolState
-from tests.support.jobs import Witness, job, until
+from tests.support.jobs import Witness, job
+from tests.support.waiting import until
 
 
 class Items:

@@ -10,7 +10,8 @@ import pytest
 
 from aioparcs import Runner, deadlines
 from tests.support.channels import CancelAt
-from tests.support.jobs import PATIENCE, Witness, family, job, module, until
+from tests.support.jobs import Witness, family, job, module
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
 

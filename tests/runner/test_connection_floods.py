@@ -13,8 +13,8 @@ import pytest
 
 from aioparcs.channel.handshake import refusals
 from aioparcs.engine import Job
-from tests.runner.test_rejected_connections import check_echo, dialled, scene
-from tests.support.jobs import until
+from tests.support.dialling import check_echo, dialled, scene
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

@@ -28,8 +28,9 @@ from aioparcs.service.relay_receiver import RelayReceiver
 from aioparcs.transport import dial, listen
 from aioparcs.wire import FrameType
 from tests.support.channels import pair
-from tests.support.jobs import Witness, job, until
+from tests.support.jobs import Witness, job
 from tests.support.strategies import property_test
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

@@ -13,7 +13,8 @@ import pytest
 
 from aioparcs import StartError, WorkerLost
 from tests.support.engines import Network, behind
-from tests.support.jobs import PATIENCE, Witness, family, gone, job, live, module, program, until
+from tests.support.jobs import Witness, family, gone, job, live, module, program
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
 

@@ -21,7 +21,8 @@ import pytest
 
 from aioparcs import EncodeError, EndOfChannel, StartError, WorkerLost
 from tests.peers.original_runner.main import Connection
-from tests.support.jobs import ENVIRONMENT, MODULES, PATIENCE, Witness, family, gone, job, module, until
+from tests.support.jobs import ENVIRONMENT, MODULES, Witness, family, gone, job, module
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.usefixtures("original_port")]
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from aioparcs import RemoteError, Task, WorkerLost
-from tests.support.jobs import job, until
+from tests.support.jobs import job
+from tests.support.waiting import until
 
 Arrivals = AsyncGenerator[tuple[Task, Any], None]
 

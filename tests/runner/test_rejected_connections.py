@@ -3,10 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -15,50 +14,11 @@ from aioparcs.auth import MAGIC, Hello, Role, new_nonce
 from aioparcs.channel import introduce
 from aioparcs.channel.handshake import refusals
 from aioparcs.engine import Job
-from aioparcs.local import LocalEngine
 from aioparcs.transport import dial, pending
 from aioparcs.wire import FrameType, encode_header
-from tests.support.jobs import MODULES, Witness, job, module, until
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-class Open(LocalEngine):
-    """The local engine, which shows its job: the address and the token."""
-
-    job: Job
-
-    async def open(self, job: Job) -> None:
-        self.job = job
-        await super().open(job)
-
-
-class Scene(NamedTuple):
-    runner: Runner
-    job: Job
-    witness: Witness
-
-
-@asynccontextmanager
-async def scene(*modules: Path, **settings: Any) -> AsyncIterator[Scene]:
-    witness, engine = Witness(), Open(list(modules) or [MODULES])
-    async with job(witness=witness, engine=engine, **settings) as runner:
-        yield Scene(runner, engine.job, witness)
-
-
-@asynccontextmanager
-async def dialled(job: Job) -> AsyncIterator[Streams]:
-    reader, writer = await dial(job.address)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
-
-
-async def check_echo(task: Task) -> None:
-    await task.send(["echo", "still here"])
-    assert await task.recv() == "still here"
+from tests.support.dialling import Open, check_echo, dialled, scene
+from tests.support.jobs import MODULES, Witness, job, module
+from tests.support.waiting import until
 
 
 def hello(job: Job, role: str, number: int) -> Hello:

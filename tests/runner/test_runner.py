@@ -16,7 +16,8 @@ from aioparcs import ChannelClosed, Runner, SettingError, Settings, StartError, 
 from aioparcs.engine import WorkerGroup
 from aioparcs.local import LocalEngine
 from aioparcs.runner import supervisor
-from tests.support.jobs import MODULES, PATIENCE, Witness, family, gone, job, live, module, until
+from tests.support.jobs import MODULES, Witness, family, gone, job, live, module
+from tests.support.waiting import PATIENCE, until
 
 # start
 

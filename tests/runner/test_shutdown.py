@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from aioparcs import ChannelClosed, EndOfChannel, ParcsError, StartError, Task, WorkerLost
-from tests.support.jobs import PATIENCE, Witness, family, gone, job, live, module, until
+from tests.support.jobs import Witness, family, gone, job, live, module
+from tests.support.waiting import PATIENCE, until
 
 LONG = 60.0  # seconds: a close_timeout that nothing waits for
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.jobs import MODULES, PATIENCE, family, left, module, program
+from tests.support.jobs import MODULES, family, left, module, program
+from tests.support.waiting import PATIENCE
 
 HEAD = """
 import asyncio, sys, time

@@ -10,7 +10,8 @@ from aioparcs.engine import LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.events import EventBus
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.supervisor import WorkerSupervisor
-from tests.support.jobs import Witness, until
+from tests.support.jobs import Witness
+from tests.support.waiting import until
 
 
 class Containers:

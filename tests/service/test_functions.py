@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from aioparcs import EncodeError, EndOfChannel, RemoteError, Runner, Task
-from tests.support.jobs import PATIENCE, Witness, job, module, until
+from tests.support.jobs import Witness, job, module
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
 

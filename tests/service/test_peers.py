@@ -3,13 +3,11 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from aioparcs import Address, HandshakeError, RemoteError, Runner, SettingError, Task, WorkerLost
+from aioparcs import Address, HandshakeError, RemoteError, SettingError, Task, WorkerLost
 from aioparcs.auth import Hello, Role
 from aioparcs.channel import introduce
 from aioparcs.engine import Job, WorkerGroup, WorkerSpec
@@ -17,28 +15,12 @@ from aioparcs.local import LocalEngine
 from aioparcs.service import Service
 from aioparcs.settings import KIB, Settings
 from aioparcs.transport import dial
-from tests.support.engines import CommandEngine, Network, behind
-from tests.support.jobs import MODULES, Witness, job, until
+from tests.support.engines import CommandEngine, Network
+from tests.support.jobs import MODULES, Witness, job
+from tests.support.transports import enter, kinds, over_tcp
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
-
-LOOPBACK = Address("tcp", "127.0.0.1", 0)
-
-
-def enter(kind: str, **settings: Any) -> AbstractAsyncContextManager[Runner]:
-    """Enter a runner of the local engine, one over TCP, or either with TLS."""
-    if kind in ("unix", "tls"):
-        return job(tls=kind == "tls", **settings)
-    return over_tcp(tls=kind == "tcp-tls", **settings)
-
-
-@asynccontextmanager
-async def over_tcp(*, tls: bool, **settings: Any) -> AsyncIterator[Runner]:
-    async with behind(address=LOOPBACK, tls=tls, **settings) as (runner, _):
-        yield runner
-
-
-kinds = pytest.mark.parametrize("kind", ["unix", "tcp", "tls", "tcp-tls"])
 
 
 async def ask(task: Task, *request: Any) -> Any:

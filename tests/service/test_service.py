@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from aioparcs import EncodeError, EndOfChannel, RemoteError, Runner, Service, Settings, WorkerLost, serve
-from tests.support.jobs import Witness, execute, family, gone, job, module, until
+from tests.support.jobs import Witness, execute, family, gone, job, module
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

@@ -20,7 +20,8 @@ from aioparcs.local import LocalEngine
 from aioparcs.transport import dial
 from aioparcs.wire import FrameType
 from tests.support.engines import behind
-from tests.support.jobs import MODULES, Witness, family, gone, job, left, module, program, until
+from tests.support.jobs import MODULES, Witness, family, gone, job, left, module, program
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Coroutine, Generator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,6 @@ from aioparcs.transport import dial, listen
 __all__ = [
     "FEW_KINDS",
     "KINDS",
-    "PATIENCE",
     "SMALL",
     "CancelAt",
     "Pair",
@@ -29,7 +28,6 @@ __all__ = [
     "pair",
     "stop_reading",
     "streams",
-    "until",
     "waits",
 ]
 
@@ -47,7 +45,6 @@ _ADDRESSES = {"tcp": Address("tcp", "127.0.0.1"), "unix": Address("unix", "@"), 
 _KERNEL = 512 * KIB
 # Seconds until a sender that waits counts as stuck. TCP's persist timer, 0.2 s, still moves bytes that fit no segment.
 _STUCK = {"tcp": 0.25, "tls": 0.25, "unix": 0.03, "memory": 0.03}
-PATIENCE = 10.0  # seconds until a condition that should come soon counts as one that never comes
 
 
 @asynccontextmanager
@@ -112,13 +109,6 @@ async def both(here: Channel, there: Channel) -> AsyncIterator[Pair]:
         here.abort()
         there.abort()
         await asyncio.gather(here.aclose(), there.aclose())
-
-
-async def until(condition: Callable[[], Any], timeout: float = PATIENCE, *, pause: float = 0.001) -> None:
-    """Wait for a condition, or fail."""
-    async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110  # anything at all is a condition, and few of them tell
-            await asyncio.sleep(pause)
 
 
 async def waits(task: "asyncio.Task[Any]") -> None:

@@ -1,12 +1,11 @@
 """Running jobs in tests: where their modules are, subscribers that remember, programs in processes of their own."""
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,11 @@ from aioparcs.events import (
     WorkerStopped,
     program_events,
 )
+from tests.support.waiting import PATIENCE, until
 
 __all__ = [
     "ENVIRONMENT",
     "MODULES",
-    "PATIENCE",
     "Witness",
     "execute",
     "family",
@@ -43,11 +42,9 @@ __all__ = [
     "live",
     "module",
     "program",
-    "until",
 ]
 
 MODULES = Path(__file__).parents[1] / "modules"
-PATIENCE = 20.0  # seconds until a condition that should come soon counts as one that never comes
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PARCS_", "LEADER_"))}
 
 
@@ -171,10 +168,3 @@ def _lives(process: psutil.Process) -> bool:
 async def gone(processes: list[psutil.Process], timeout: float = PATIENCE) -> None:
     """Wait for processes to end, or fail."""
     await until(lambda: not live(processes), timeout)
-
-
-async def until(condition: Callable[[], Any], timeout: float = PATIENCE) -> None:
-    """Wait for a condition, or fail."""
-    async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110  # what is waited for has no event: a process, a file
-            await asyncio.sleep(0.005)

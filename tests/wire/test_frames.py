@@ -11,7 +11,8 @@ import pytest
 from aioparcs import Channel, ConnectionLost, EncodeError, EndOfChannel, ProtocolError, RemoteError, Settings
 from aioparcs.settings import GIB, MIB
 from aioparcs.wire import FrameType, encode_frame, encode_header
-from tests.support.channels import FEW_KINDS, PATIENCE, Streams, streams, until
+from tests.support.channels import FEW_KINDS, Streams, streams
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = FEW_KINDS
 

@@ -17,7 +17,8 @@ from aioparcs.channel import accept, accept_v1, introduce, introduce_v1, reach, 
 from aioparcs.settings import Settings
 from aioparcs.transport import dial, listen
 from aioparcs.wire import FrameType, decode_header, encode_header
-from tests.support.channels import PATIENCE, Streams, streams, until
+from tests.support.channels import Streams, streams
+from tests.support.waiting import PATIENCE, until
 
 TOKEN = bytes(range(32))
 KINDS = pytest.mark.parametrize("kind", ["tcp", "tls"])

@@ -15,8 +15,9 @@ from aioparcs.pool.worker import PoolWorker
 from aioparcs.settings import MIB
 from aioparcs.testing import memory_pair
 from aioparcs.wire import FrameType, encode_header
-from tests.support.channels import PATIENCE, both, pair, streams, until
+from tests.support.channels import both, pair, streams
 from tests.support.strategies import property_test
+from tests.support.waiting import PATIENCE, until
 
 _HUGE = 10**5000  # more digits than Python makes text of
 

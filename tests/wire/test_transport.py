@@ -17,9 +17,8 @@ import pytest
 from aioparcs import Address, ConnectionLost, HandshakeError
 from aioparcs.transport import Listener, dial, is_of_another_user, keep_alive, listen, pending
 from aioparcs.transport import listener as listeners
-from tests.support.channels import PATIENCE
-from tests.support.jobs import until
 from tests.support.leaks import Snapshot
+from tests.support.waiting import PATIENCE, until
 
 LOCAL = Address("tcp", "127.0.0.1")
 KINDS = pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from aioparcs import Task, WorkerLost, barrier, broadcast, gather, reduce, scatter
-from tests.support.jobs import MODULES, until
+from tests.support.jobs import MODULES
 from tests.support.live import Cluster
 from tests.support.submitted import build, own, scene
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

@@ -9,9 +9,10 @@ import pytest
 from aioparcs import Runner, SettingError, StartError, Task
 from aioparcs.swarm.docker import client
 from aioparcs.swarm.docker.records import SwarmTask
-from tests.support.jobs import Witness, until
+from tests.support.jobs import Witness
 from tests.support.live import Cluster, ask
 from tests.support.swarm_jobs import Job
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

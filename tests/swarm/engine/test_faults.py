@@ -18,9 +18,10 @@ from aioparcs.swarm import SwarmEngine
 from tests.cluster import Cluster as OwnCluster
 from tests.cluster import Node
 from tests.support.command import COMMAND, EXAMPLES, execute
-from tests.support.jobs import ENVIRONMENT, MODULES, until
+from tests.support.jobs import ENVIRONMENT, MODULES
 from tests.support.live import Cluster, ask, left
 from tests.support.swarm_jobs import Job
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from aioparcs import Address, RemoteError, Task, WorkerLost
-from tests.support.jobs import MODULES, module, until
+from tests.support.jobs import MODULES, module
 from tests.support.live import Cluster
 from tests.support.submitted import build, own, scene, submitted
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 

@@ -21,10 +21,10 @@ from aioparcs.swarm.engine.placement import workers_per_container
 from aioparcs.swarm.engine.service_spec import LAUNCHER_MEMORY
 from tests.support.command import COMMAND, execute
 from tests.support.jobs import MODULES, Witness, module
-from tests.support.jobs import until as until_true
 from tests.support.live import Cluster, ask, left
 from tests.support.submitted import Container, containers, own
 from tests.support.swarm_jobs import Job
+from tests.support.waiting import until as until_true
 
 pytestmark = pytest.mark.one_loop
 

@@ -8,9 +8,10 @@ import pytest
 
 from tests.cluster.image import download
 from tests.support.capture import Capture, capture
-from tests.support.jobs import MODULES, module, until
+from tests.support.jobs import MODULES, module
 from tests.support.live import Cluster
 from tests.support.submitted import build, own, scene, submitted
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 
