@@ -54,7 +54,7 @@ Buffer = Any  # whatever supports the buffer protocol: typing can't say so befor
 
 
 class FrameType(IntEnum):
-    """The type of a frame. Types 16 to 24 belong to control connections."""
+    """The type of a frame. Types from 16 on belong to control connections."""
 
     JSON = 0
     MSG = 1

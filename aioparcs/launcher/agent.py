@@ -13,13 +13,10 @@ import contextlib
 import os
 import signal
 import socket
-from typing import Any
 
-import msgpack
-
-from aioparcs import codec, deadlines
+from aioparcs import deadlines
 from aioparcs.auth import Role
-from aioparcs.channel import COUNT, Body, FrameConnection, control_link, integer, number, optional, read_body
+from aioparcs.channel import FrameConnection, control_link
 from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel
 from aioparcs.launcher.connect import connect
 from aioparcs.launcher.context import RunnerEndpoint
@@ -27,36 +24,26 @@ from aioparcs.launcher.fork_server import MESSAGE_SIZE
 from aioparcs.launcher.limits import too_few_files
 from aioparcs.launcher.memory import OUT_OF_MEMORY, count_oom_kills
 from aioparcs.launcher.output import Output
+from aioparcs.messages.fields import Message
+from aioparcs.messages.launcher import (
+    ALL,
+    Exited,
+    Kill,
+    LauncherRequest,
+    LogReceived,
+    Start,
+    Started,
+    read_datagram,
+    read_launcher_request,
+    to_datagram,
+)
 from aioparcs.settings import Settings
 from aioparcs.transport import file_limit, keep_alive, raise_file_limit, wait_silent
-from aioparcs.wire import Frame, FrameType
 
 __all__ = ["LauncherAgent"]
 
 # What this process may open besides: a library's file, a socket for a moment.
 _SPARE_DESCRIPTORS = 4
-# Workers that one request may ask for: the end of each is reported by itself, also when there is no room for it.
-_MOST = 1 << 16
-# What workers can be limited to.
-_LIMITS = {"cpus": number, "memory": integer(1, (1 << 63) - 1)}
-# Characters of an address; a request has to fit into a message to the fork server, of `MESSAGE_SIZE` bytes.
-_LONGEST = 1000
-
-
-def _are_limits(value: Any) -> bool:
-    return type(value) is dict and all(name in _LIMITS and _LIMITS[name](one) for name, one in value.items())
-
-
-def _is_address(value: Any) -> bool:
-    return type(value) is str and len(value) <= _LONGEST
-
-
-# All that the runner may send.
-_BODIES = {
-    FrameType.START: Body.of(COUNT, integer(1, _MOST), COUNT, COUNT, _are_limits, optional(_is_address), least=5),
-    FrameType.KILL: Body.of(integer(-1, (1 << 63) - 1), integer(1, signal.NSIG - 1)),
-    FrameType.LOG: Body.of(),
-}
 
 
 class LauncherAgent:
@@ -81,10 +68,10 @@ class LauncherAgent:
         self._nobody.set()
         self._acknowledged = asyncio.Event()
         self._over = False
-        self._telling: asyncio.Task[None]
+        self._reporting: asyncio.Task[None]
         self._ending: asyncio.Task[None] | None = None
-        self._asking = asyncio.Lock()
-        self._asked: set[asyncio.Task[None]] = set()
+        self._sending = asyncio.Lock()
+        self._requests: set[asyncio.Task[None]] = set()
         self._turned_away: set[int] = set()
         self._oom_kills = count_oom_kills()
         self._link: FrameConnection
@@ -103,18 +90,18 @@ class LauncherAgent:
         self._link = control_link(reader, writer, self._settings)
         self._fork_server.setblocking(False)
         self._loop.add_reader(self._fork_server, self._read_fork_server)
-        self._telling = asyncio.create_task(self._tell_news())
+        self._reporting = asyncio.create_task(self._report_news())
         watching = asyncio.create_task(self._watch(writer.transport))
         try:
             while True:
-                await self._obey(await self._link.recv_frame())
+                await self._handle(read_launcher_request(await self._link.recv_frame()))
         except EndOfChannel:
             return
         except ChannelClosed:  # by this side's own last words
             if self._ending:
                 await self._ending
         finally:
-            tasks = [task for task in (watching, self._telling, self._ending, *self._asked) if task]
+            tasks = [task for task in (watching, self._reporting, self._ending, *self._requests) if task]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -128,62 +115,59 @@ class LauncherAgent:
         if await wait_silent(transport, liveness):
             self._link.abort(ConnectionLost(f"the runner's host was silent for {liveness:g} s (PARCS_LIVENESS)"))
 
-    async def _obey(self, frame: Frame) -> None:
-        values = read_body(frame, _BODIES)
-        if frame.type == FrameType.LOG:
-            self._acknowledged.set()
-        elif frame.type == FrameType.START:
-            await self._start(*values)
-        else:
-            worker, number = values
-            if worker >= 0:
-                await self._ask("kill", worker, number)
-            elif self._ending is None:
+    async def _handle(self, request: LauncherRequest) -> None:
+        match request:
+            case LogReceived():
+                self._acknowledged.set()
+            case Start():
+                await self._start(request)
+            case Kill(worker=worker) if worker != ALL:
+                await self._request(request)
+            case _ if self._ending is None:
                 self._ending = asyncio.create_task(self._wind_down())
 
-    async def _start(
-        self, first: int, count: int, base: int, size: int, limits: dict[str, Any], parent: str | None = None
-    ) -> None:
-        room = min(count, max(0, _free_descriptors() - self._on_their_way))
-        for worker in range(first + room, first + count):
-            self._output.finish(worker, None, too_few_files())
+    async def _start(self, start: Start) -> None:
+        room = min(start.workers, max(0, _free_descriptors() - self._on_their_way))
+        for worker in range(start.first + room, start.first + start.workers):
+            self._output.finish(Exited(worker, None, [too_few_files()]))
         if room:
             self._alive += room
             self._on_their_way += room
             self._nobody.clear()
-            await self._ask("spawn", first, room, base, size, limits, parent)
+            await self._request(start._replace(workers=room))
 
-    async def _ask(self, *request: Any) -> None:
-        async with self._asking:
+    async def _request(self, request: Start | Kill) -> None:
+        """Send the fork server a request."""
+        async with self._sending:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the reader is about to notice
-                await self._loop.sock_sendall(self._fork_server, msgpack.packb(request))
+                await self._loop.sock_sendall(self._fork_server, to_datagram(request))
 
     async def _wind_down(self) -> None:
         """End the workers that still run, and send their last lines to the runner."""
-        await self._ask("end")
+        await self._request(Kill(ALL, signal.SIGTERM))
         # No deadline here: the fork server kills workers that don't end in their grace, and if it is stopped itself the
         # runner ends this connection after its close_timeout.
         await self._nobody.wait()
-        await self._say_last_words()
+        await self._report_last()
 
-    async def _say_last_words(self) -> None:
+    async def _report_last(self) -> None:
         self._over = True
         self._output.poke()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadlines.LAST_LINES):
-                await self._telling
+                await self._reporting
         await self._link.aclose(deadlines.LAST_LINES)
 
-    async def _tell_news(self) -> None:
+    async def _report_news(self) -> None:
         """Send output, progress and ends, one batch at a time: what a slow runner doesn't take waits here, bounded."""
-        while not self._over or not self._output.told:
+        while not self._over or not self._output.is_reported:
             news = await self._output.news()
-            for worker, (done, total) in news.progress.items():
-                self._post(FrameType.PROGRESS, worker, done, total)
+            for progress in news.progress:
+                self._report(progress)
             self._acknowledged.clear()
-            self._post(FrameType.LOG, news.lines, news.dropped)
-            for exit in news.exits:
-                self._post(FrameType.EXITED, *(exit if exit[3] else exit[:3]))
+            self._report(news.log)
+            for exited in news.exits:
+                self._report(exited)
             await self._acknowledged.wait()
 
     def _read_fork_server(self) -> None:
@@ -194,46 +178,49 @@ class LauncherAgent:
                     self._loop.remove_reader(self._fork_server)
                     self._nobody.set()  # its workers end with it
                     if self._ending is None:  # it was asked to end, and has no workers any more
-                        self._ending = asyncio.create_task(self._say_last_words())
+                        self._ending = asyncio.create_task(self._report_last())
                     return
-                self._relay(descriptors, *msgpack.unpackb(data))
+                match read_datagram(data):
+                    case Started() as started:
+                        self._on_started(started, descriptors)
+                    case Exited() as exited:
+                        self._on_exited(exited)
 
-    def _relay(self, descriptors: list[int], event: str, worker: int, *details: Any) -> None:
-        if event in ("started", "failed"):
-            self._on_their_way -= 1
-        if event == "started" and descriptors:
-            self._output.add(worker, descriptors[0])
-            self._post(FrameType.STARTED, worker, *details)
-        elif event == "started":
-            self._turn_away(worker)
+    def _on_started(self, started: Started, descriptors: list[int]) -> None:
+        self._on_their_way -= 1
+        if descriptors:
+            self._output.add(started.worker, descriptors[0])
+            self._report(started)
         else:
-            if worker in self._turned_away:
-                self._turned_away.discard(worker)
-            elif event == "exited":
-                code, results = details
-                self._output.finish(worker, code, self._why_killed(code), results)
-            else:
-                self._output.finish(worker, None, details[0])
-            self._alive -= 1
-            if not self._alive:
-                self._nobody.set()
+            self._turn_away(started.worker)
 
-    def _why_killed(self, code: int) -> str:
+    def _on_exited(self, exited: Exited) -> None:
+        self._on_their_way -= exited.code is None  # there never was a process
+        if exited.worker in self._turned_away:
+            self._turned_away.discard(exited.worker)
+        else:
+            self._output.finish(exited._replace(lines=exited.lines + self._why_killed(exited.code)))
+        self._alive -= 1
+        if not self._alive:
+            self._nobody.set()
+
+    def _why_killed(self, code: int | None) -> list[str]:
         before = self._oom_kills
         if code == -signal.SIGKILL:
             self._oom_kills = count_oom_kills()
-        return OUT_OF_MEMORY if self._oom_kills > before else ""
+        return [OUT_OF_MEMORY] if self._oom_kills > before else []
 
     def _turn_away(self, worker: int) -> None:
         """Kill a worker whose output can't be read: something else took the descriptor that was free."""
-        self._output.finish(worker, None, too_few_files())
+        self._output.finish(Exited(worker, None, [too_few_files()]))
         self._turned_away.add(worker)
-        task = asyncio.create_task(self._ask("kill", worker, signal.SIGKILL))
-        self._asked.add(task)
-        task.add_done_callback(self._asked.discard)
+        task = asyncio.create_task(self._request(Kill(worker, signal.SIGKILL)))
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
 
-    def _post(self, type: int, *values: Any) -> None:
-        self._link.post_frame(type, codec.encode_inline(list(values))[0])
+    def _report(self, message: Message) -> None:
+        """Send the runner a report."""
+        self._link.post_frame(*message.encode())
 
 
 def _free_descriptors() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from aioparcs.address import Address
 from aioparcs.auth import TOKEN_SIZE
@@ -32,6 +32,21 @@ class WorkerContext(NamedTuple):
     progress: int
     parent: str = ""
     result_log: ResultLog | None = None
+
+    def encode(self) -> str:
+        """Return the text from which `decode` makes this place in a process that inherits the descriptor."""
+        return f"{self.worker},{self.rank},{self.size},{self.progress},{self.parent}"
+
+    @classmethod
+    def decode(cls, text: str) -> Self:
+        """
+        Return the place of a text.
+
+        Raises:
+            ValueError: it holds none.
+        """
+        worker, rank, size, progress, parent = text.split(",", 4)
+        return cls(int(worker), int(rank), int(size), int(progress), parent)
 
 
 class RunnerEndpoint(NamedTuple):
@@ -73,7 +88,7 @@ class RunnerEndpoint(NamedTuple):
                 os.environ["PARCS_JOB"],
                 int(os.environ.pop("PARCS_FIRST_SLOT", "0")) + int(os.environ.pop("PARCS_SLOT", "0")),
                 _read_token(),
-                _read_place(place) if place else None,
+                WorkerContext.decode(place) if place else None,
                 os.environ.pop("PARCS_PEERS", None),
             )
         except (KeyError, ValueError, OSError) as error:
@@ -88,7 +103,7 @@ class RunnerEndpoint(NamedTuple):
             "PARCS_TOKEN_FD": str(token_fd),
         }
         if self.place:
-            variables["PARCS_PLACE"] = ",".join(map(str, self.place[:5]))
+            variables["PARCS_PLACE"] = self.place.encode()
         if self.peers is not None:
             variables["PARCS_PEERS"] = self.peers
         return variables
@@ -100,12 +115,6 @@ def pass_token(token: bytes) -> int:
     os.write(writing, token)
     os.close(writing)
     return reading
-
-
-def _read_place(text: str) -> WorkerContext:
-    *numbers, parent = text.split(",", 4)
-    worker, rank, size, progress = map(int, numbers)
-    return WorkerContext(worker, rank, size, progress, parent)
 
 
 def _read_token() -> bytes:

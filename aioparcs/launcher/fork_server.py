@@ -19,8 +19,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-import msgpack
-
 from aioparcs import deadlines
 from aioparcs.channel import ResultLog
 from aioparcs.errors import signal_name
@@ -37,6 +35,7 @@ from aioparcs.launcher.exiting import Inherited, flush_output
 from aioparcs.launcher.fork_safety import fork_without_warning
 from aioparcs.launcher.limits import too_few_files, why_not_kept
 from aioparcs.launcher.reaper import ProcessReaper
+from aioparcs.messages.launcher import ALL, Exited, Kill, Start, Started, read_datagram, to_datagram
 
 __all__ = ["MESSAGE_SIZE", "ForkServer"]
 
@@ -126,35 +125,32 @@ class ForkServer:
         if not data:
             return False
         try:
-            verb, *arguments = msgpack.unpackb(data)
-            if verb == "spawn":
-                self._spawn_all(*arguments)
-            elif verb == "kill":
-                self._children.kill(*arguments)
-            elif verb == "end":
-                self._children.kill_all(signal.SIGTERM)
+            match read_datagram(data):
+                case Start() as start:
+                    self._spawn_all(start)
+                case Kill(worker=worker, signal=number) if worker != ALL:
+                    self._children.kill(worker, number)
+                case Kill(signal=number):
+                    self._children.kill_all(number)
         except Exception as error:  # the workers that are there have no part in it
             print(f"error: the launcher failed to handle a request of its agent: {error!r}", file=sys.stderr)
         return True
 
-    def _spawn_all(
-        self, first: int, count: int, base: int, size: int, limits: dict[str, Any], parent: str | None
-    ) -> None:
-        problem, result_logs = self._prepare(count, limits)
+    def _spawn_all(self, start: Start) -> None:
+        problem, result_logs = self._prepare(start.workers, start.limits)
+        parent = start.parent or ""
         flush_output()
-        for worker in range(first, first + count):  # an answer for each: the runner waits for it
+        for worker, result_log in enumerate(result_logs, start.first):  # an answer for each: the runner waits for it
             if self._terminated:
                 problem = "its launcher is being ended by SIGTERM"
             if problem is None:
+                context = WorkerContext(worker, worker - start.base, start.size, self._progress, parent, result_log)
                 try:
-                    result_log = result_logs[worker - first]
-                    self._spawn(
-                        WorkerContext(worker, worker - base, size, self._progress, parent or "", result_log), limits
-                    )
+                    self._spawn(context, start.limits)
                     continue
                 except Exception as error:
                     problem = _why_no_process(error)
-            self._tell("failed", worker, problem)
+            self._report(Exited(worker, None, [problem]))
 
     def _prepare(self, count: int, limits: dict[str, Any]) -> tuple[str | None, list[ResultLog | None]]:
         """Return the reason why workers with these limits can't be made, or None, and their result logs."""
@@ -181,7 +177,7 @@ class ForkServer:
             self._children.add(pid, place.worker)
             self._result_logs[place.worker] = place.result_log
             try:
-                self._tell("started", place.worker, pid, descriptor=reading)
+                self._report(Started(place.worker, pid), descriptor=reading)
             except OSError:
                 self._children.disown(pid)
                 raise
@@ -220,7 +216,7 @@ class ForkServer:
         for pid, worker, code in self._children.reap():
             if worker is not None:
                 result_log = self._result_logs.pop(worker, None)
-                self._tell("exited", worker, code, result_log.read() if result_log else b"")
+                self._report(Exited(worker, code, [], result_log.read() if result_log else b""))
             elif pid == self._control_pid:
                 self._control_pid = 0
                 self._children.kill_all(signal.SIGKILL)
@@ -242,11 +238,12 @@ class ForkServer:
         if self._control_pid:
             os.kill(self._control_pid, signal.SIGKILL)
 
-    def _tell(self, *message: Any, descriptor: int = -1) -> None:
+    def _report(self, message: Started | Exited, descriptor: int = -1) -> None:
+        """Send the control side a report, and for a worker's start the descriptor that its output is read from."""
         # As contextlib and socket.send_fds would do it: it is half of what a worker's start costs this process.
         passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))] if descriptor >= 0 else []
         try:
-            self._control.sendmsg([msgpack.packb(message)], passed)
+            self._control.sendmsg([to_datagram(message)], passed)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the next poll notices that it is gone
 

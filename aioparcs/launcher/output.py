@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from aioparcs.launcher.lines import Lines
+from aioparcs.messages.launcher import Exited, Log, LogLine, Progress
 
 __all__ = ["PROGRESS", "News", "Output"]
 
@@ -22,24 +23,20 @@ _BATCH, _QUOTE, _REPORTS = 24 << 10, 4 << 10, 256
 # Bytes that a pipe may hold when its writer has ended; what others write to it after that is not read.
 _LARGEST_PIPE = 1 << 20
 
-_Exit = tuple[int, int | None, list[str], bytes]
-
 
 class News(NamedTuple):
     """
     One batch of output, progress and ends for the runner.
 
     Attributes:
-        lines: what was printed, with the workers' numbers.
-        dropped: how many lines were lost before them.
-        progress: done and total by worker.
-        exits: worker, exit code (None: there was no process), last lines and unsent results of those that ended.
+        log: what was printed.
+        progress: how far workers are.
+        exits: those that ended.
     """
 
-    lines: list[tuple[int, str]]
-    dropped: int
-    progress: dict[int, tuple[float, float]]
-    exits: list[_Exit]
+    log: Log
+    progress: list[Progress]
+    exits: list[Exited]
 
 
 class Output:
@@ -60,10 +57,10 @@ class Output:
         self._progress_fd = progress
         self._queue = queue
         self._keep = keep
-        self._lines: deque[tuple[int, str]] = deque()
+        self._lines: deque[LogLine] = deque()
         self._dropped = 0
-        self._progress: dict[int, tuple[float, float]] = {}
-        self._exits: deque[tuple[int, _Exit]] = deque()  # each behind so many lines, counted from the beginning
+        self._progress: dict[int, Progress] = {}
+        self._exits: deque[_PendingExit] = deque()
         self._added = self._taken = 0
         self._pipes: dict[int, _Pipe] = {}
         self._news = asyncio.Event()
@@ -76,16 +73,9 @@ class Output:
         self._pipes[worker] = _Pipe(descriptor, Lines(self._keep))
         self._loop.add_reader(descriptor, self._read, worker)
 
-    def finish(self, worker: int, code: int | None, reason: str = "", results: bytes = b"") -> None:
-        """
-        Read what a worker that has ended left in its pipe, and queue its end for `news`.
-
-        Args:
-            worker: its number.
-            code: its exit code, None if there never was a process.
-            reason: what else is known; it stands behind the last lines.
-            results: frames that it has made and perhaps not sent.
-        """
+    def finish(self, exited: Exited) -> None:
+        """Read what a worker that has ended left in its pipe, and queue its end, with its last lines, for `news`."""
+        worker = exited.worker
         pipe = self._pipes.pop(worker, None)
         if pipe is not None:
             size = 0
@@ -94,38 +84,37 @@ class Output:
             self._add_lines(worker, pipe.lines.finish())
             self._loop.remove_reader(pipe.descriptor)
             os.close(pipe.descriptor)
-        lines = list(pipe.lines.last) if pipe else []
-        if reason:
-            lines.append(reason)
-        self._exits.append((self._added, (worker, code, _shorten(lines), results)))
+        last = list(pipe.lines.last) if pipe else []
+        self._exits.append(_PendingExit(self._added, exited._replace(lines=_shorten(last + exited.lines))))
         self._news.set()
 
     async def news(self) -> News:
         """Wait for news, and return a batch of it."""
         await self._news.wait()
-        lines: list[tuple[int, str]] = []
+        lines: list[LogLine] = []
         room = _BATCH
-        while self._lines and (room := room - _size(self._lines[0][1])) >= 0:
+        while self._lines and (room := room - _size(self._lines[0].text)) >= 0:
             lines.append(self._lines.popleft())
         self._taken += len(lines)
         dropped, self._dropped = self._dropped, 0
-        progress = dict(self._progress.popitem() for _ in range(min(_REPORTS, len(self._progress))))
-        exits: list[_Exit] = []
-        while self._exits and self._exits[0][0] <= self._taken:  # a worker's end comes behind what it printed
-            room -= sum(map(_size, self._exits[0][1][2]), 16 + len(self._exits[0][1][3]))
+        progress = [self._progress.popitem()[1] for _ in range(min(_REPORTS, len(self._progress)))]
+        exits: list[Exited] = []
+        while self._exits and self._exits[0].lines_before <= self._taken:
+            exited = self._exits[0].exited
+            room -= sum(map(_size, exited.lines), 16 + len(exited.results))
             if room < -_QUOTE:
                 break
-            exits.append(self._exits.popleft()[1])
+            exits.append(self._exits.popleft().exited)
         if not (self._lines or self._exits or self._progress):
             self._news.clear()
-        return News(lines, dropped, progress, exits)
+        return News(Log(lines, dropped), progress, exits)
 
     def poke(self) -> None:
         """Wake `news`, which returns an empty batch if there is nothing."""
         self._news.set()
 
     @property
-    def told(self) -> bool:
+    def is_reported(self) -> bool:
         """True when no news waits."""
         return not self._news.is_set()
 
@@ -157,7 +146,7 @@ class Output:
             if len(self._lines) >= self._queue:
                 self._dropped += 1
             else:
-                self._lines.append((worker, line))
+                self._lines.append(LogLine(worker, line))
                 self._added += 1
         if lines:
             self._news.set()
@@ -165,9 +154,16 @@ class Output:
     def _read_progress(self) -> None:
         with suppress(BlockingIOError):
             data = os.read(self._progress_fd, 1000 * PROGRESS.size)
-            for worker, done, total in PROGRESS.iter_unpack(data):
-                self._progress[worker] = (done, total)
+            for progress in map(Progress._make, PROGRESS.iter_unpack(data)):
+                self._progress[progress.worker] = progress
             self._news.set()
+
+
+class _PendingExit(NamedTuple):
+    """A worker's end, which comes behind what it printed: so many lines, counted from the beginning."""
+
+    lines_before: int
+    exited: Exited
 
 
 class _Pipe(NamedTuple):

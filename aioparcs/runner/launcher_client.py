@@ -10,24 +10,24 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
-from aioparcs import codec, deadlines
-from aioparcs.channel import (
-    COUNT,
-    Body,
-    FrameConnection,
-    instance,
-    integer,
-    list_of,
-    number,
-    optional,
-    read_body,
-    record,
-)
+from aioparcs import deadlines
+from aioparcs.channel import FrameConnection
 from aioparcs.engine import LauncherState
 from aioparcs.errors import ConnectionLost, ParcsError, ProtocolError, StartError, WorkerLost
 from aioparcs.events import EventBus, LogLines, Notice, WorkerExited, WorkerProgress, WorkersPlaced, WorkerStopped
+from aioparcs.messages.launcher import (
+    ALL,
+    Exited,
+    Kill,
+    LauncherReport,
+    Log,
+    LogReceived,
+    Progress,
+    Start,
+    read_launcher_report,
+)
 from aioparcs.settings import Settings
-from aioparcs.wire import Frame, FrameType
+from aioparcs.wire import FrameType
 
 __all__ = ["LauncherClient", "Worker"]
 
@@ -37,24 +37,7 @@ _SIGTERM_EXIT = 128 + signal.SIGTERM
 _PINGS = 4
 # Characters of a line of output; launchers cut what is longer.
 _LONGEST_LINE = 8 << 10
-# Bytes of the results that a worker had made when it ended; launchers of this package keep 16 KiB.
-_LARGEST_RESULTS = 256 << 10
-_EXIT_CODE = integer(-(1 << 31), (1 << 32) - 1)
-_TEXT = instance(str)
 _UNSERVED = "its main.py ended without calling serve(...): add serve(NAME) at its end"
-
-
-def _are_results(value: Any) -> bool:
-    return type(value) is bytes and len(value) <= _LARGEST_RESULTS
-
-
-# All that a launcher may send.
-_BODIES = {
-    FrameType.STARTED: Body.of(COUNT, COUNT),
-    FrameType.EXITED: Body.of(COUNT, optional(_EXIT_CODE), list_of(_TEXT), _are_results, least=3),
-    FrameType.LOG: Body.of(list_of(record(COUNT, _TEXT)), COUNT),
-    FrameType.PROGRESS: Body.of(COUNT, number, number),
-}
 
 
 class Worker(Protocol):
@@ -117,7 +100,7 @@ class LauncherClient:
         self._node = ""
         self._last_lines: dict[int, deque[str]] = {}
         self._link: FrameConnection | None = None
-        self._requests: list[tuple[FrameType, bytes]] = []
+        self._requests: list[Start | Kill] = []
         self._jobs: list[asyncio.Task[None]] = []
         self._stopped: dict[int, int] = {}  # workers that the runner itself ends, and the signal
         self._gone = asyncio.Event()
@@ -148,8 +131,8 @@ class LauncherClient:
     def connect(self, link: FrameConnection) -> None:
         """Accept the control connection, and send the requests made before it was there."""
         self._link = link
-        for type, body in self._requests:
-            link.post_frame(type, body)
+        for request in self._requests:
+            link.post_frame(*request.encode())
         self._requests.clear()
         self._jobs = [asyncio.create_task(self._listen(link)), asyncio.create_task(self._watch(link))]
 
@@ -172,7 +155,7 @@ class LauncherClient:
             first = tasks[0].worker
             workers = range(first, first + len(tasks))
             self._events.publish(WorkersPlaced(monotonic(), self.module, workers, self._node))
-        self._ask(FrameType.START, tasks[0].worker, len(tasks), base, size, limits, parent)
+        self._request(Start(tasks[0].worker, len(tasks), base, size, limits, parent))
         if self._end:  # it ended while the service that wants them was being informed
             self.gone(*self._end)
 
@@ -187,7 +170,7 @@ class LauncherClient:
         if self._stop:
             self._stop()
             return
-        self._ask(FrameType.KILL, worker, number)
+        self._request(Kill(worker, number))
         if not self.is_connected:  # that waits behind the request for the worker
             task = self.tasks[worker]
             task.fail_start("it was killed before it began")
@@ -196,7 +179,7 @@ class LauncherClient:
     async def end(self, timeout: float) -> None:
         """End all workers, and read their last lines; after ``timeout`` seconds, close the connection anyway."""
         self._stopped = dict.fromkeys(self.tasks, signal.SIGTERM) | self._stopped
-        self._ask(FrameType.KILL, -1, signal.SIGTERM)
+        self._request(Kill(ALL, signal.SIGTERM))
         if self._jobs:
             await asyncio.wait(self._jobs[:1], timeout=timeout)
         await self.aclose()
@@ -255,20 +238,20 @@ class LauncherClient:
         self._last_lines[task.worker] = deque(maxlen=self._settings.last_lines)
         task.node, task.launcher = self._node, self.slot
 
-    def _ask(self, type: FrameType, *values: Any) -> None:
-        body = codec.encode_inline(list(values))[0]
+    def _request(self, request: Start | Kill) -> None:
+        """Send a request, or keep it until the launcher is connected."""
         if self._link is None:
-            self._requests.append((type, body))
+            self._requests.append(request)
         else:
-            self._link.post_frame(type, body)
+            self._link.post_frame(*request.encode())
 
     async def _listen(self, link: FrameConnection) -> None:
         """Read the launcher's frames until its connection ends."""
         try:
             while True:
-                frame = await link.recv_frame()
-                self._hear(frame)
-                if frame.type == FrameType.LOG:
+                report = read_launcher_report(await link.recv_frame())
+                self._handle(report)
+                if isinstance(report, Log):
                     await _acknowledge(link)
         except ProtocolError as error:
             self.mark_lost(f"is lost with its launcher: {error}")
@@ -301,34 +284,34 @@ class LauncherClient:
                 link.abort(ConnectionLost(silent))
                 return
 
-    def _hear(self, frame: Frame) -> None:
-        values = read_body(frame, _BODIES)
-        if frame.type == FrameType.LOG:
-            self._hear_lines(*values)
-        elif frame.type == FrameType.PROGRESS:
-            worker, done, total = values
-            if worker in self.tasks:
+    def _handle(self, report: LauncherReport) -> None:
+        match report:
+            case Log():
+                self._on_log(report)
+            case Progress(worker=worker) if worker in self.tasks:
                 module = self.tasks[worker].module
-                self._events.publish(WorkerProgress(monotonic(), module, worker, done, total))
-        elif frame.type == FrameType.EXITED:
-            worker, code, lines, *unsent_results = values
-            if worker in self.tasks:
-                self.tasks[worker].unsent_results = b"".join(unsent_results)
-                last = lines[-self._settings.last_lines - 1 :]  # a reason may follow them
-                self._hear_end(self.tasks[worker], code, tuple(line[:_LONGEST_LINE] for line in last))
+                self._events.publish(WorkerProgress(monotonic(), module, worker, report.done, report.total))
+            case Exited(worker=worker) if worker in self.tasks:
+                self._on_exited(self.tasks[worker], report)
+            case _:
+                pass  # a start, whose news is the worker's own connection, or a worker that counts as lost already
 
-    def _hear_lines(self, lines: list[tuple[int, str]], dropped: int) -> None:
-        shown = tuple((worker, line[:_LONGEST_LINE]) for worker, line in lines)
+    def _on_log(self, log: Log) -> None:
+        shown = tuple((line.worker, line.text[:_LONGEST_LINE]) for line in log.lines)
         if shown:
             self._events.publish(LogLines(monotonic(), self.module, shown))
         for worker, line in shown:
             if worker in self._last_lines:
                 self._last_lines[worker].append(line)
-        if dropped:
-            text = f"{dropped:,} lines of output were lost: they came faster than they left"
+        if log.dropped:
+            text = f"{log.dropped:,} lines of output were lost: they came faster than they left"
             self._events.publish(Notice(monotonic(), self.module, text))
 
-    def _hear_end(self, task: Worker, code: int | None, lines: tuple[str, ...]) -> None:
+    def _on_exited(self, task: Worker, exited: Exited) -> None:
+        code = exited.code
+        task.unsent_results = exited.results
+        last = exited.lines[-self._settings.last_lines - 1 :]  # a reason may follow them
+        lines = tuple(line[:_LONGEST_LINE] for line in last)
         if code is None:  # there never was a process
             reason = lines[0] if lines else "its launcher gave no reason"
             task.fail_start(reason)
@@ -362,4 +345,4 @@ class LauncherClient:
 async def _acknowledge(link: FrameConnection) -> None:
     """Ask for the next batch of lines when there is room: nothing piles up for a launcher that doesn't read."""
     with contextlib.suppress(ParcsError):  # frames that arrived before the end are still to be read
-        await link.send_frame(FrameType.LOG)
+        await link.send_frame(*LogReceived().encode())

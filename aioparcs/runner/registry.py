@@ -9,9 +9,10 @@ from time import monotonic
 from typing import Any
 
 from aioparcs.auth import TOKEN_SIZE, Hello, Role, unexpected
-from aioparcs.channel import Acceptor, Channel, FrameConnection, control_link, describe, serve_relay
+from aioparcs.channel import Acceptor, Channel, FrameConnection, control_link, serve_relay
 from aioparcs.errors import StartError
 from aioparcs.events import EventBus, Notice, WorkerConnected
+from aioparcs.messages.fields import describe
 from aioparcs.runner.launcher_client import LauncherClient, Worker
 from aioparcs.runner.spawned import SpawnSession
 from aioparcs.settings import Settings

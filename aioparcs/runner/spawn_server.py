@@ -7,37 +7,34 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Any, NamedTuple
 
-from aioparcs import codec, deadlines
+from aioparcs import deadlines
 from aioparcs.address import Address
-from aioparcs.channel import COUNT, Body, FrameConnection, describe, encode_error, instance, integer, read_body
+from aioparcs.channel import FrameConnection, encode_error
 from aioparcs.engine import WorkerSpec
 from aioparcs.engine.options import OPTIONS, check_for_service
 from aioparcs.errors import EndOfChannel, ParcsError, ProtocolError, StartError
 from aioparcs.events import EventBus, Notice, WorkerConnected
+from aioparcs.messages.fields import HIGHEST, describe
+from aioparcs.messages.spawn import (
+    ChildConnected,
+    KillChild,
+    Spawn,
+    Spawned,
+    SpawnExpected,
+    SpawnRefusal,
+    SpawnRequest,
+    read_spawn_request,
+)
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.spawned import PendingSpawn, SpawnedWorker, SpawnSession
 from aioparcs.runner.supervisor import WorkerSupervisor
 from aioparcs.settings import Settings
-from aioparcs.wire import Frame, FrameType
 
 __all__ = ["SpawnPolicy", "SpawnServer"]
 
-# The highest number that an option may have: engines and kernels have 64 bits for it.
-_HIGHEST = (1 << 63) - 1
-# Signals that a service may send its workers: any other number may be no signal, or mean anything.
-_SIGNALS = (signal.SIGTERM, signal.SIGKILL)
-# All frames that a service may send.
-_BODIES = {
-    FrameType.SPAWN: Body.of(COUNT, instance(str), integer(1, _HIGHEST), instance(dict), instance(str)),
-    FrameType.SPAWNED: Body.of(COUNT),
-    FrameType.STARTED: Body.of(COUNT),
-    FrameType.KILL: Body.of(COUNT, lambda number: type(number) is int and number in _SIGNALS),
-}
 # Characters of a module's name, which may be an image reference, or of an address.
 _LONGEST = 1000
 _LONGEST_OPTION = 60  # characters of one that doesn't exist
-# Characters of each text that is sent to a service.
-_LONGEST_TEXT = 8 << 10
 
 
 class SpawnPolicy(NamedTuple):
@@ -144,7 +141,7 @@ class SpawnServer:
         """Read a service's requests until its connection ends."""
         try:
             while True:
-                await self._hear(branch, await branch.link.recv_frame())
+                await self._handle(branch, read_spawn_request(await branch.link.recv_frame()))
         except EndOfChannel:
             await branch.link.aclose(deadlines.FAREWELL)
         except ProtocolError as error:
@@ -155,49 +152,43 @@ class SpawnServer:
         finally:
             self._cut(branch)
 
-    async def _hear(self, branch: SpawnSession, frame: Frame) -> None:
-        values = read_body(frame, _BODIES)
-        if frame.type == FrameType.SPAWN:
-            await self._begin_spawn(branch, *values)
-        elif frame.type == FrameType.SPAWNED:
-            placed = branch.placed.pop(values[0], None)
-            if placed is None:
-                raise ProtocolError(f"request {values[0]} is not waiting for workers")
-            self._supervisor.ask(placed.group, placed.children, placed.address)
-        elif frame.type == FrameType.STARTED:
-            child = branch.children.get(values[0])
-            if child and not child.is_connected:
-                child.is_connected = True
-                self._events.publish(WorkerConnected(monotonic(), child.module, child.worker))
-        else:
-            worker, number = values
-            if worker in branch.children:
-                self._supervisor.kill(branch.children[worker], number)
+    async def _handle(self, branch: SpawnSession, request: SpawnRequest) -> None:
+        match request:
+            case Spawn():
+                await self._begin_spawn(branch, request)
+            case SpawnExpected():
+                placed = branch.placed.pop(request.id, None)
+                if placed is None:
+                    raise ProtocolError(f"request {request.id} is not waiting for workers")
+                self._supervisor.ask(placed.group, placed.children, placed.address)
+            case ChildConnected():
+                child = branch.children.get(request.worker)
+                if child and not child.is_connected:
+                    child.is_connected = True
+                    self._events.publish(WorkerConnected(monotonic(), child.module, child.worker))
+            case KillChild() if request.worker in branch.children:
+                self._supervisor.kill(branch.children[request.worker], request.signal)
 
-    async def _begin_spawn(
-        self, branch: SpawnSession, request: int, module: str, count: int, options: dict[str, Any], address: str
-    ) -> None:
+    async def _begin_spawn(self, branch: SpawnSession, spawn: Spawn) -> None:
         """Start handling a request for workers, once not too many are under way."""
-        if request <= branch.newest:
-            raise ProtocolError(f"request {request} came after {branch.newest}")
-        branch.newest = request
+        if spawn.id <= branch.newest:
+            raise ProtocolError(f"request {spawn.id} came after {branch.newest}")
+        branch.newest = spawn.id
         await branch.requests.acquire()
-        self._supervisor.own(self._spawn(branch, request, module, count, options, address))
+        self._supervisor.own(self._spawn(branch, spawn))
 
-    async def _spawn(
-        self, branch: SpawnSession, request: int, module: str, count: int, options: dict[str, Any], address: str
-    ) -> None:
+    async def _spawn(self, branch: SpawnSession, spawn: Spawn) -> None:
         """Place workers for a service, and send it their numbers; it answers once it expects them."""
-        first, problem = None, None
         try:
-            spec = _read(module, options, branch.worker)
-            place = _read_address(module, address)
-            first = (await self._place(branch, spec, count, request, place))[0].worker
+            spec = _read(spawn.module, spawn.options, branch.worker)
+            address = _read_address(spawn.module, spawn.address)
+            children = await self._place(branch, spec, spawn.workers, spawn.id, address)
+            answer = Spawned(spawn.id, children[0].worker, None)
         except Exception as error:  # of any kind: it is the answer to the service
-            problem = _problem(error)
+            answer = Spawned(spawn.id, None, SpawnRefusal.of(error, encode_error(error)))
         try:
             # Waits for room: a service that asks without end and never reads gets no further.
-            await branch.link.send_frame(FrameType.SPAWNED, codec.encode_inline([request, first, problem])[0])
+            await branch.link.send_frame(*answer.encode())
         except ParcsError:
             pass  # its connection has ended, and its workers are dropped
         finally:
@@ -245,7 +236,7 @@ def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
             is_name = type(name) is str and name.isidentifier() and len(name) <= _LONGEST_OPTION
             shown = f"{name}=" if is_name else f"the option {describe(name)}"
             raise StartError(module, f"{shown} is for its runner to choose, not for a service")
-        if type(value) not in option.types or (type(value) in (int, float) and value > _HIGHEST):
+        if type(value) not in option.types or (type(value) in (int, float) and value > HIGHEST):
             raise StartError(module, f"{name}={describe(value)} makes no sense")
     spec = WorkerSpec.make(module, parent=parent, **options)
     check_for_service(spec)
@@ -256,11 +247,3 @@ def _read_address(module: str, text: str) -> Address:
     if len(text) > _LONGEST:
         raise StartError(module, f"its service's address has {len(text):,} characters; {_LONGEST} is the limit")
     return Address.parse(text)
-
-
-def _problem(error: Exception) -> dict[str, Any]:
-    """Return the map that tells a service why it gets no workers; its texts may quote the request, so they are cut."""
-    reason, lines = (error.reason, error.last_lines) if isinstance(error, StartError) else (str(error), ())
-    texts = {**encode_error(error), "cause": None, "reason": reason}
-    short = {name: value[:_LONGEST_TEXT] if isinstance(value, str) else value for name, value in texts.items()}
-    return {**short, "last_lines": [line[:_LONGEST_TEXT] for line in lines]}

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from aioparcs import codec
 from aioparcs.address import Address
 from aioparcs.channel import FrameConnection
 from aioparcs.engine import WorkerGroup
 from aioparcs.errors import StartError, WorkerLost
-from aioparcs.wire import FrameType
+from aioparcs.messages.fields import Message
+from aioparcs.messages.spawn import ChildExited, ChildStarted, Loss, StartFailure
 
 __all__ = ["PendingSpawn", "SpawnSession", "SpawnedWorker"]
-
-# Characters of a reason, and of all last lines together, that are sent to a service.
-_LONGEST = 64 << 10
 
 
 class PendingSpawn(NamedTuple):
@@ -54,9 +51,9 @@ class SpawnSession:
         self.requests = asyncio.Semaphore(most)
         self.is_over = False
 
-    def tell(self, type: FrameType, *values: Any) -> None:
-        """Send the service a frame, if it is still connected."""
-        self.link.post_frame(type, codec.encode_inline(list(values))[0])
+    def send(self, message: Message) -> None:
+        """Send the service a message, if it is still connected."""
+        self.link.post_frame(*message.encode())
 
 
 class SpawnedWorker:
@@ -97,27 +94,16 @@ class SpawnedWorker:
     def node(self, node: str) -> None:
         if node != self._node:
             self._node = node
-            self.branch.tell(FrameType.STARTED, self.worker, node, None)
+            self.branch.send(ChildStarted(self.worker, node, None))
 
     def fail_start(self, reason: str, last_lines: tuple[str, ...] = ()) -> None:
         """Report to the service that its start has failed."""
         if not self.is_connected and self.start_error is None:
             self.start_error = StartError(self.module, reason, last_lines)
-            self.branch.tell(FrameType.STARTED, self.worker, self._node, [reason[:_LONGEST], _few(last_lines)])
+            self.branch.send(ChildStarted(self.worker, self._node, StartFailure.of(reason, last_lines)))
 
     def end(self, lost: WorkerLost | None, *, cut: bool = False) -> None:
         """Report to the service that it is gone; see `Task.end`."""
         if self.branch.children.pop(self.worker, None):
-            how = lost and [lost.reason[:_LONGEST], lost.exitcode, lost.signal, _few(lost.last_lines)]
-            self.branch.tell(FrameType.EXITED, self.worker, how, cut, self.unsent_results)
-
-
-def _few(lines: tuple[str, ...]) -> list[str]:
-    """Return the last of some lines, as many as fit into the limit."""
-    kept: list[str] = []
-    room = _LONGEST
-    for line in reversed(lines):
-        if (room := room - len(line)) < 0:
-            break
-        kept.append(line)
-    return kept[::-1]
+            how = None if lost is None else Loss.of(lost)
+            self.branch.send(ChildExited(self.worker, how, cut, self.unsent_results))

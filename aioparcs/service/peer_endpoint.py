@@ -11,9 +11,10 @@ from weakref import WeakSet
 
 from aioparcs.address import Address
 from aioparcs.auth import Hello, Role, unexpected
-from aioparcs.channel import Acceptor, Channel, describe, reach, serve_relay
+from aioparcs.channel import Acceptor, Channel, reach, serve_relay
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
 from aioparcs.launcher import RunnerEndpoint
+from aioparcs.messages.fields import describe
 from aioparcs.settings import Settings
 from aioparcs.transport import Listener, keep_alive, listen, source_address, wait_silent
 

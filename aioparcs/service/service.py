@@ -198,7 +198,10 @@ class Service(Starter):
     def _attach(self, channel: Channel, place: WorkerContext, endpoint: PeerEndpoint | None = None) -> None:
         self._channel = channel
         self._endpoint = endpoint
-        self.worker, self.rank, self.size, self._progress = place[:4]
+        self.worker = place.worker
+        self.rank = place.rank
+        self.size = place.size
+        self._progress = place.progress
 
 
 def _report(worker: int, done: float, total: float) -> bytes:

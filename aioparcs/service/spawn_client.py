@@ -5,24 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from aioparcs import codec, deadlines
+from aioparcs import deadlines
 from aioparcs.auth import Role
-from aioparcs.channel import (
-    CONTROL_BODY,
-    COUNT,
-    Body,
-    Channel,
-    FrameConnection,
-    control_link,
-    describe,
-    instance,
-    list_of,
-    optional,
-    read_body,
-    record,
-)
+from aioparcs.channel import CONTROL_BODY, Channel, FrameConnection, control_link
 from aioparcs.engine import WorkerSpec
 from aioparcs.engine.options import check_for_service
 from aioparcs.errors import (
@@ -36,29 +23,22 @@ from aioparcs.errors import (
 )
 from aioparcs.events import Event, EventBus, Notice
 from aioparcs.launcher import connect
+from aioparcs.messages.spawn import (
+    ChildConnected,
+    ChildExited,
+    ChildStarted,
+    KillChild,
+    Spawn,
+    Spawned,
+    SpawnExpected,
+    SpawnReport,
+    read_spawn_report,
+)
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.task import Task, check_file_limit
 from aioparcs.transport import keep_alive, raise_file_limit
-from aioparcs.wire import Frame, FrameType
 
 __all__ = ["SpawnClient"]
-
-_TEXT, _TEXTS = instance(str), list_of(instance(str))
-_NUMBER = optional(instance(int))
-
-
-def _is_problem(value: Any) -> bool:
-    return type(value) is dict and _TEXT(value.get("reason")) and _TEXTS(value.get("last_lines"))
-
-
-# All that the runner may send.
-_BODIES = {
-    FrameType.SPAWNED: Body.of(COUNT, optional(COUNT), optional(_is_problem)),
-    FrameType.STARTED: Body.of(COUNT, _TEXT, optional(record(_TEXT, _TEXTS))),
-    FrameType.EXITED: Body.of(
-        COUNT, optional(record(_TEXT, _NUMBER, _NUMBER, _TEXTS)), instance(bool), instance(bytes), least=3
-    ),
-}
 
 
 class _Request(NamedTuple):
@@ -111,11 +91,11 @@ class SpawnClient:
             ) from error
         number, self._next_request = self._next_request, self._next_request + 1
         placed: asyncio.Future[list[Task]] = asyncio.get_running_loop().create_future()
-        body = codec.encode_inline([number, spec.module, count, spec.request, str(address)])[0]
+        type, body = Spawn(number, spec.module, count, spec.request, str(address)).encode()
         if len(body) > CONTROL_BODY:
             raise StartError(spec.module, f"its env= takes {len(body):,} bytes; {CONTROL_BODY:,} is the limit")
         self._requests[number] = _Request(spec.module, count, placed)
-        link.post_frame(FrameType.SPAWN, body)
+        link.post_frame(type, body)
         try:
             return await placed
         except asyncio.CancelledError:
@@ -167,7 +147,7 @@ class SpawnClient:
         """Read the runner's frames until the connection ends."""
         try:
             while True:
-                self._hear(link, await link.recv_frame())
+                self._handle(link, read_spawn_report(await link.recv_frame()))
         except ParcsError as error:  # the end of the connection, mostly
             if isinstance(error, ProtocolError):
                 link.abort()
@@ -177,26 +157,33 @@ class SpawnClient:
             link.abort()
             self._lose(f"the connection to the runner has ended: {type(error).__name__}: {error}")
 
-    def _hear(self, link: FrameConnection, frame: Frame) -> None:
-        number, *values = read_body(frame, _BODIES)
-        if frame.type == FrameType.SPAWNED:
-            self._hear_placed(link, number, *values)
-        elif task := self._tasks.get(number):
-            (self._hear_start if frame.type == FrameType.STARTED else self._hear_end)(task, *values)
+    def _handle(self, link: FrameConnection, report: SpawnReport) -> None:
+        match report:
+            case Spawned():
+                self._on_spawned(link, report)
+            case ChildStarted() if task := self._tasks.get(report.worker):
+                task.node = report.node
+                if report.problem:
+                    task.fail_start(report.problem.reason, tuple(report.problem.last_lines))
+            case ChildExited() if task := self._tasks.pop(report.worker, None):
+                task.unsent_results = report.results
+                task.end(report.how.to_error(task.name) if report.how else None, cut=report.cut)
 
-    def _hear_placed(self, link: FrameConnection, number: int, first: int | None, error: dict[str, Any] | None) -> None:
-        request = self._requests.pop(number, None)
-        if request is None or (first is None) is (error is None):
-            raise ProtocolError(f"SPAWNED answers request {number} with {first} and {describe(error)}")
+    def _on_spawned(self, link: FrameConnection, spawned: Spawned) -> None:
+        request = self._requests.pop(spawned.id, None)
+        if request is None:
+            raise ProtocolError(f"SPAWNED answers request {spawned.id}, which is not waiting")
         module, size, placed = request
-        if error or first is None:
-            if error and not placed.done():
-                placed.set_exception(StartError(module, error["reason"], tuple(error["last_lines"])))
+        if spawned.first is None:
+            if spawned.error and not placed.done():
+                error = StartError(module, spawned.error.reason, tuple(spawned.error.last_lines))
+                placed.set_exception(error)
             return
-        tasks = [Task(module, first + i, i, size, self._settings, self._kill) for i in range(size)]
+        numbers = enumerate(range(spawned.first, spawned.first + size))
+        tasks = [Task(module, worker, rank, size, self._settings, self._kill) for rank, worker in numbers]
         for task in tasks:
             self._expect(link, task)
-        self._tell(link, FrameType.SPAWNED, number)
+        link.post_frame(*SpawnExpected(spawned.id).encode())
         if placed.done():
             self._kill_all(tasks)
         else:
@@ -207,27 +194,12 @@ class SpawnClient:
 
         def take(channel: Channel) -> None:
             if task.connect(channel):
-                self._tell(link, FrameType.STARTED, task.worker)
+                link.post_frame(*ChildConnected(task.worker).encode())
             else:
                 channel.abort()  # it was given up while it shook hands
 
         self._endpoint.expect(task.worker, take)
         task.on_start_done(lambda task: self._endpoint.forget(task.worker))
-
-    def _hear_start(self, task: Task, node: str, problem: list[Any] | None) -> None:
-        task.node = node
-        if problem:
-            reason, last_lines = problem
-            task.fail_start(reason, tuple(last_lines))
-
-    def _hear_end(self, task: Task, how: list[Any] | None, cut: bool, unsent_results: bytes) -> None:
-        del self._tasks[task.worker]
-        task.unsent_results = unsent_results
-        lost = None
-        if how:
-            reason, exitcode, number, last_lines = how
-            lost = WorkerLost(task.name, reason, exitcode=exitcode, signal=number, last_lines=tuple(last_lines))
-        task.end(lost, cut=cut)
 
     def _lose(self, reason: str) -> None:
         """Mark all workers as lost; the runner, if it is still there, kills them."""
@@ -242,15 +214,11 @@ class SpawnClient:
 
     def _kill(self, task: Task, number: int) -> None:
         if self._link:
-            self._tell(self._link, FrameType.KILL, task.worker, number)
+            self._link.post_frame(*KillChild(task.worker, number).encode())
 
     def _kill_all(self, tasks: list[Task]) -> None:
         for task in tasks:
             self._kill(task, signal.SIGKILL)
-
-    @staticmethod
-    def _tell(link: FrameConnection, type: FrameType, *values: Any) -> None:
-        link.post_frame(type, codec.encode_inline(list(values))[0])
 
 
 def _print_notice(event: Event) -> None:

@@ -13,6 +13,8 @@ import msgpack
 import pytest
 
 from aioparcs.launcher.fork_server import MESSAGE_SIZE
+from aioparcs.messages.launcher import Exited, Kill, Start, Started, read_datagram, to_datagram
+from aioparcs.wire import FrameType
 
 # A fork server whose control side is the test; its workers wait for SIGTERM.
 SERVER = """
@@ -44,52 +46,54 @@ def fork_server(before: str = "") -> Iterator[socket.socket]:
             server.communicate()
 
 
-def ask(control: socket.socket, *request: Any) -> None:
-    control.send(msgpack.packb(request))
-
-
-def hear(control: socket.socket) -> list[Any]:
+def receive(control: socket.socket) -> Any:
     data, descriptors, _, _ = socket.recv_fds(control, MESSAGE_SIZE, 1)
     for descriptor in descriptors:
         os.close(descriptor)
-    heard: list[Any] = msgpack.unpackb(data)
-    return heard
+    return read_datagram(data)
+
+
+def datagram(type: int, *values: Any) -> bytes:
+    return bytes([type]) + msgpack.packb(values)
 
 
 @pytest.mark.parametrize(
     "request_",
     [
-        ("kill", 7, 9.0),
-        ("kill", 7, 12345),
-        ("kill", 7, "9"),
-        ("kill",),
-        ("spawn", 8, 1, 8, 1, {}, "x" * MESSAGE_SIZE),
-        ("spawn", 8, "1", 8, 1, {}, None),
-        ("spawn", 8, 1, "8", 1, {}, None),
-        5,
+        datagram(FrameType.KILL, 7, 9.0),
+        datagram(FrameType.KILL, 7, 12345),
+        datagram(FrameType.KILL, 7, "9"),
+        datagram(FrameType.KILL),
+        datagram(FrameType.START, 8, 1, 8, 1, {}, "x" * MESSAGE_SIZE),
+        datagram(FrameType.START, 8, "1", 8, 1, {}, None),
+        datagram(FrameType.START, 8, 1, "8", 1, {}, None),
+        datagram(FrameType.START, 8, 1, 8, 1, {"memory": 0}, None),
+        datagram(FrameType.START, 8, 1, 8, 1, {"memory": 2**64 - 1}, None),
+        datagram(FrameType.START, 8, 1, 8, 1, {"memory": "1g"}, None),
+        datagram(FrameType.LOG),
+        datagram(5),
+        b"\xff",
     ],
 )
-def test_requests_that_make_no_sense_harm_no_worker(request_: Any) -> None:
+def test_requests_that_make_no_sense_harm_no_worker(request_: bytes) -> None:
     with fork_server() as control:
-        ask(control, "spawn", 7, 1, 7, 1, {}, None)
-        event, worker, _ = hear(control)
-        assert (event, worker) == ("started", 7)
-        control.send(msgpack.packb(request_))
-        ask(control, "kill", 7, signal.SIGKILL)
-        heard = hear(control)
-        if heard[:2] == ["failed", 8]:
-            heard = hear(control)
-        assert heard[:3] == ["exited", 7, -signal.SIGKILL]
+        control.send(to_datagram(Start(7, 1, 7, 1, {})))
+        started = receive(control)
+        assert isinstance(started, Started)
+        assert started.worker == 7
+        control.send(request_)
+        control.send(to_datagram(Kill(7, signal.SIGKILL)))
+        assert receive(control) == Exited(7, -signal.SIGKILL, [])
 
 
-@pytest.mark.parametrize("limits", [{"memory": 2**64 - 1}, {"memory": 0}, {"memory": "1g"}, {"cpus": 0}, {"cpus": 1e9}])
+@pytest.mark.parametrize("limits", [{"memory": 1 << 20}, {"cpus": 0}, {"cpus": 1e9}])
 def test_limits_that_cannot_be_kept_are_an_answer(limits: dict[str, Any]) -> None:
     with fork_server() as control:
-        ask(control, "spawn", 7, 2, 7, 2, limits, None)
+        control.send(to_datagram(Start(7, 2, 7, 2, limits)))
         for worker in 7, 8:
-            event, number, reason = hear(control)
-            assert (event, number) == ("failed", worker)
-            assert f"{next(iter(limits))}={next(iter(limits.values()))!r}: " in reason
+            number, code, (reason,), _ = receive(control)
+            assert (number, code) == (worker, None)
+            assert reason.startswith(f"{next(iter(limits))}=")
 
 
 NO_FILES = "resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(1), 4096))"  # the lowest number that was free
@@ -106,8 +110,8 @@ NO_FILES = "resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(1), 4096))"  # th
 )
 def test_each_worker_that_can_not_be_made_is_an_answer(before: str, limits: dict[str, Any], reason: str) -> None:
     with fork_server(before) as control:
-        ask(control, "spawn", 7, 2, 7, 2, limits, None)
+        control.send(to_datagram(Start(7, 2, 7, 2, limits)))
         for worker in 7, 8:
-            event, number, text = hear(control)
-            assert (event, number) == ("failed", worker)
+            number, code, (text,), _ = receive(control)
+            assert (number, code) == (worker, None)
             assert text.startswith(f"can't make a process for it: {reason}")

@@ -23,6 +23,16 @@ from aioparcs.launcher import RunnerEndpoint
 from aioparcs.launcher.agent import LauncherAgent
 from aioparcs.launcher.fork_server import MESSAGE_SIZE
 from aioparcs.local import LocalEngine
+from aioparcs.messages.launcher import (
+    ALL,
+    Exited,
+    Kill,
+    Log,
+    Start,
+    read_datagram,
+    read_launcher_report,
+    to_datagram,
+)
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.relay_receiver import RelayReceiver
 from aioparcs.transport import dial, listen
@@ -290,11 +300,11 @@ class Fork(NamedTuple):
     runner: FrameConnection
     server: socket.socket
 
-    async def requests(self) -> list[list[Any]]:
+    async def requests(self) -> list[Any]:
         """Send one more request, and take all that the fork server gets until that comes or there is an end."""
         with suppress(ParcsError):
             await self.runner.send_frame(*packed(KILL, 77, 15))
-        found: list[list[Any]] = []
+        found: list[Any] = []
         loop = asyncio.get_running_loop()
         while True:
             taking = asyncio.ensure_future(loop.sock_recv(self.server, 10 * MESSAGE_SIZE))
@@ -304,8 +314,8 @@ class Fork(NamedTuple):
                 await asyncio.wait([taking])
                 return found
             assert len(taking.result()) <= MESSAGE_SIZE
-            request = msgpack.unpackb(taking.result())
-            if request == ["kill", 77, 15]:
+            request = read_datagram(taking.result())
+            if request == Kill(77, 15):
                 return found
             found.append(request)
 
@@ -336,14 +346,13 @@ async def forking() -> AsyncIterator[Fork]:
         os.close(writing)
 
 
-def is_sound(request: list[Any]) -> bool:
-    """Tell whether the fork server can do what it is asked."""
-    verb, *values = request
-    if verb == "kill":
-        return list(map(type, values)) == [int, int] and 0 < values[1] < 65
-    *numbers, limits, parent = values
-    assert verb == "spawn"
-    assert numbers[1] <= 1 << 16
+def is_sound(request: Any) -> bool:
+    """Return whether the fork server can do what it is asked."""
+    if isinstance(request, Kill):
+        return list(map(type, request)) == [int, int] and 0 < request.signal < 65
+    assert isinstance(request, Start)
+    *numbers, limits, parent = request
+    assert request.workers <= 1 << 16
     assert set(limits) <= {"cpus", "memory"}
     return list(map(type, numbers)) == [int] * 4 and (parent is None or len(parent) <= 1000)
 
@@ -353,8 +362,8 @@ async def test_the_end_waits_for_no_worker_when_the_fork_server_is_gone() -> Non
         for type, body in packed(START, 0, 1, 0, 1, {}, None), packed(KILL, -1, signal.SIGTERM):
             link.post_frame(type, body)
         loop = asyncio.get_running_loop()
-        requests = [msgpack.unpackb(await loop.sock_recv(control, MESSAGE_SIZE)) for _ in range(2)]
-        assert [request[0] for request in requests] == ["spawn", "end"]
+        requests = [read_datagram(await loop.sock_recv(control, MESSAGE_SIZE)) for _ in range(2)]
+        assert requests == [Start(0, 1, 0, 1, {}), Kill(ALL, signal.SIGTERM)]
         control.shutdown(socket.SHUT_WR)
         with suppress(EndOfChannel):
             while await link.recv_frame():
@@ -379,7 +388,17 @@ async def test_whatever_a_runner_sends_its_launcher_asks_for_what_makes_sense(fr
 async def test_a_start_without_a_parent_is_the_runners() -> None:
     async with forking() as fork:
         await fork.runner.send_frame(*packed(START, 4, 2, 0, 8, {}))
-        assert await fork.requests() == [["spawn", 4, 2, 0, 8, {}, None]]
+        assert await fork.requests() == [Start(4, 2, 0, 8, {})]
+
+
+async def test_results_of_any_size_reach_the_runner() -> None:
+    async with forking() as fork, asyncio.timeout(10):
+        await fork.runner.send_frame(*packed(START, 4, 1, 4, 1, {}))
+        assert len(await fork.requests()) == 1
+        exited = Exited(4, -9, [], b"r" * 16_000)
+        await asyncio.get_running_loop().sock_sendall(fork.server, to_datagram(exited))
+        while (report := read_launcher_report(await fork.runner.recv_frame())) != exited:
+            assert isinstance(report, Log)
 
 
 # What a worker makes of what is said of relayed messages

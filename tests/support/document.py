@@ -14,6 +14,8 @@ import numpy as np
 
 from aioparcs import codec
 from aioparcs.channel import encode_error
+from aioparcs.messages import launcher, spawn
+from aioparcs.messages.fields import field_types
 from aioparcs.wire import Frame, FrameType, encode_frame
 from tests.support.notation import expand, load
 
@@ -106,6 +108,25 @@ def _conversation() -> Iterator[tuple[str, str, Frame]]:
     yield up, "BYE, and then the end of the stream", Frame(FrameType.BYE, b"")
 
 
+def _table(*directions: tuple[str, Any]) -> Callable[[], Iterator[str]]:
+    """Return a maker of the table of all messages of a connection, from each of its ends."""
+
+    def table() -> Iterator[str]:
+        yield "| from | frame | body | in the code |"
+        yield "|---|---|---|---|"
+        for sender, messages in directions:
+            for type, record in messages.items():
+                yield f"| {sender} | {type.name} | {_body(record)} | `{record.__name__}` |"
+
+    return table
+
+
+def _body(record: Any) -> str:
+    names = [name + "?" * (name in record._field_defaults) for name in record._fields]
+    fields = zip(names, field_types(record), strict=True)
+    return f"`[{', '.join(f'{name}: {type.name}' for name, type in fields)}]`" if names else "nothing"
+
+
 def _message(value: Any) -> Frame:
     raw, body, buffers = codec.encode(value)
     return Frame(FrameType.RAW if raw else FrameType.MSG, body, buffers)
@@ -138,6 +159,8 @@ def _fenced(make: Callable[[], Iterator[str]]) -> Callable[[], Iterator[str]]:
 
 
 _PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "control": _table(("runner", launcher.REQUESTS), ("launcher", launcher.REPORTS)),
+    "parent": _table(("worker", spawn.REQUESTS), ("runner", spawn.REPORTS)),
     "examples": _fenced(_examples),
     "frames": _fenced(_frames),
     "session": _fenced(_session),

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aioparcs import Service, StartError, WorkerLost, serve
+from aioparcs import Service, StartError, WorkerLost, codec, serve
 from aioparcs.wire import FrameType
 
 
@@ -141,11 +141,11 @@ class Node(Service):
         told: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context.get("exception")))
 
-        def hear(*_: Any) -> None:
+        def fail(*_: Any) -> None:
             raise LookupError("nobody foresaw it")
 
         patched: Any = self._spawn_client
-        patched._hear_placed = hear
+        patched._on_spawned = fail
         try:
             await self.start("tree")
         except StartError as error:
@@ -166,7 +166,7 @@ class Node(Service):
         placed: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._spawn_client._requests[100] = _Request(module, 1, placed)
         link = await self._spawn_client._open()
-        self._spawn_client._tell(link, FrameType.SPAWN, 100, module, 1, options, address)
+        link.post_frame(FrameType.SPAWN, codec.encode_inline([100, module, 1, options, address])[0])
         try:
             return f"started {await placed}"
         except StartError as error:
