@@ -14,7 +14,8 @@ import socket
 import time
 import traceback
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -109,6 +110,14 @@ async def _watched_loop(_leaves_nothing: list[str]) -> AsyncIterator[None]:
     warnings.showwarning = lambda message, *_: _leaves_nothing.append(str(message))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true" and isinstance(report.longrepr, tuple):
+        report.outcome, report.longrepr = "failed", f"{report.longrepr[2]} (with CI=true this is a failure)"
+    return report
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForTheCluster:
     return OneForTheCluster(config, log)
 
@@ -128,6 +137,14 @@ def pytest_collection_finish() -> None:
     # A collection after each test then walks what the test made, not all that was ever imported.
     gc.collect()
     gc.freeze()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", ())
+    )
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"{count} tests were not run: {reason}", yellow=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
