@@ -17,7 +17,7 @@ from aioparcs.events import Notice
 from aioparcs.swarm.docker.client import SwarmClient, open_swarm, wait_until
 from aioparcs.swarm.docker.credentials import pull_auth_header
 from aioparcs.swarm.docker.labels import ROLE, RUNNER, Role, job_labels, runner_identity, stack
-from aioparcs.swarm.docker.records import ServiceSpec, SwarmNetwork
+from aioparcs.swarm.docker.records import SwarmNetwork
 from aioparcs.swarm.docker.service import LOG_DRIVER, READABLE
 from aioparcs.swarm.engine.advertise import AdvertisedAddress, find_advertised_address, original_leader, subnets
 from aioparcs.swarm.engine.images import Images
@@ -29,7 +29,8 @@ from aioparcs.swarm.engine.placement import (
     network_name,
     workers_per_container,
 )
-from aioparcs.swarm.engine.service_spec import ServiceContext, check_options, service_name, service_spec
+from aioparcs.swarm.engine.service_spec import ServiceContext, check_options, service_spec
+from aioparcs.swarm.engine.services import JobServices
 from aioparcs.swarm.jobs.jobs import has_no_containers
 from aioparcs.transport import Listener, listen
 
@@ -57,17 +58,14 @@ class SwarmEngine:
         self._resources = AsyncExitStack()
         self._swarm: SwarmClient
         self._images: Images
-        self._watch: TaskMonitor | None = None
+        self._monitor: TaskMonitor | None = None
         self._job: Job
-        self._reach: AdvertisedAddress
+        self._advertised: AdvertisedAddress
         self._node_address = ""  # the leader's, as other nodes know it
         self._network: SwarmNetwork | None = None
         self._secret: tuple[str, str] | None = None
         self._launchers = 0
-        self._services: dict[int, str] = {}  # the ID of each group's service, by the group's first launcher
-        self._made: set[str] = set()  # the names of all of them, also those whose start was cancelled
-        self._requests: set[asyncio.Task[str]] = set()
-        self._closed = False
+        self._services: JobServices
 
     async def listen(self, on_connect: Callable[[Any, Any], Awaitable[None]], *, tls: bool) -> Listener:
         """
@@ -81,9 +79,9 @@ class SwarmEngine:
         info = await self._swarm.check_manager()
         self._network = await self._swarm.networks.find(network_name())
         self._node_address = info["Swarm"]["NodeAddr"]
-        self._reach = find_advertised_address(self._swarm.leader, self._network, self._node_address)
-        listener = await listen(Address("tcp", "0.0.0.0", self._reach.port), on_connect, tls=tls)
-        listener.address = listener.address._replace(host=self._reach.host)
+        self._advertised = find_advertised_address(self._swarm.leader, self._network, self._node_address)
+        listener = await listen(Address("tcp", "0.0.0.0", self._advertised.port), on_connect, tls=tls)
+        listener.address = listener.address._replace(host=self._advertised.host)
         return listener
 
     async def open(self, job: Job) -> None:
@@ -93,7 +91,8 @@ class SwarmEngine:
             text = f"{leader.shown} gives root on the cluster to anyone who can reach it; safer: {leader.safer}"
             self._warn(text)
         self._images = Images(self._swarm, job.folders)
-        self._watch = TaskMonitor(self._swarm, job.id, job.events)
+        self._services = JobServices(self._swarm)
+        self._monitor = TaskMonitor(self._swarm, job.id, job.events)
         name, labels = _token_name(job.id), {**job_labels(job.id), RUNNER: runner_identity()}
         self._secret = await self._swarm.create_secret(name, job.token.hex(), labels), name
 
@@ -116,19 +115,18 @@ class SwarmEngine:
             image = await self._images.find(spec.module, spec.folder)
             context = await self._context(spec, image, slot, range(first, first + count))
             headers = await asyncio.to_thread(pull_auth_header, image)
-            service = await self._create(service_spec(spec, containers, context), headers)
+            service = await self._services.create(slot, service_spec(spec, containers, context), headers)
         except ClusterError as error:
             raise StartError(spec.module, str(error)) from error
         group = WorkerGroup(spec, first, count, tuple(_placements(spec, slot, first, count)))
-        self._services[slot] = service
-        assert self._watch
-        self._watch.add(service, group)
+        assert self._monitor
+        self._monitor.add(service, group)
         return group
 
     def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
         """Return an iterator over the states of the group's launchers, from their tasks."""
-        assert self._watch
-        return self._watch.states(self._services[group.placements[0].launcher])
+        assert self._monitor
+        return self._monitor.states(self._services[group.placements[0].launcher])
 
     async def address(self, launcher: int) -> Address:
         """
@@ -137,33 +135,30 @@ class SwarmEngine:
         Raises:
             StartError: it has failed.
         """
-        assert self._watch
-        task = await self._watch.wait_task(launcher)
+        assert self._monitor
+        task = await self._monitor.wait_task(launcher)
         for attachment in task.get("NetworksAttachments") or ():
             if self._network and attachment["Network"]["ID"] == self._network["Id"]:
                 return Address("tcp", attachment["Addresses"][0].partition("/")[0], ORIGINAL_PORT)
         raise StartError("service", str(task["Status"].get("Err") or "it has no address in the overlay network"))
 
-    def look(self) -> None:
+    def poll_now(self) -> None:
         """Poll the leader at once."""
-        if self._watch:
-            self._watch.look()
+        if self._monitor:
+            self._monitor.poll_now()
 
     async def stop(self, group: WorkerGroup) -> None:
         """Remove the group's service; its containers end within seconds."""
-        if service := self._services.get(group.placements[0].launcher):
-            await self._swarm.remove_service(service)
+        await self._services.remove(group.placements[0].launcher)
 
     async def release(self, group: WorkerGroup) -> None:
         """Remove the group's service, which is of no more use, and forget it."""
         await self.stop(group)
-        first = group.placements[0].launcher
-        self._services.pop(first, None)  # a job may start workers for days
-        self._made.discard(service_name(self._job.id, group.spec.module, first))
+        self._services.forget(group.placements[0].launcher)
 
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
         """Return the last lines that a launcher itself printed, from Docker's log of its task."""
-        task = self._watch.task(launcher) if self._watch else None
+        task = self._monitor.task(launcher) if self._monitor else None
         if task is None or not (task["Status"].get("ContainerStatus") or {}).get("ContainerID"):
             return ()
         try:
@@ -177,12 +172,11 @@ class SwarmEngine:
 
     async def aclose(self) -> None:
         """Remove the job's services, containers and secret from the Swarm, and close the client."""
-        self._closed = True
         try:
-            if self._watch:
+            if self._monitor:
+                self._services.close()
                 await self._images.aclose()
-                await asyncio.gather(*self._requests, return_exceptions=True)
-                await self._watch.aclose()
+                await self._monitor.aclose()
                 await self._remove()
         finally:
             await self._resources.aclose()
@@ -191,12 +185,10 @@ class SwarmEngine:
         """Remove the services and the secret; failures are reported, so that they don't hide why the job ended."""
         job = self._job.id
         try:
-            removing = [self._swarm.remove_service(name) for name in self._made]
-            failures = await asyncio.gather(*removing, return_exceptions=True)
+            failures = await self._services.remove_all()
             await self._swarm.remove_secret(_token_name(job))
             for failure in failures:
-                if isinstance(failure, BaseException):
-                    raise failure
+                raise failure
             is_over = await wait_until(self._is_empty, deadlines.CONTAINERS_STOP)
             await wait_until(lambda: has_no_containers(self._swarm, job, Role.WORKER), deadlines.CONTAINERS_REMOVED)
         except ClusterError as error:
@@ -214,8 +206,8 @@ class SwarmEngine:
 
     async def _context(self, spec: WorkerSpec, image: str, slot: int, workers: range) -> ServiceContext:
         original = spec.wire == "v1"
-        overlay = original or (self._reach.overlay if self._overlay is None else self._overlay)
-        if original and not self._reach.overlay:
+        overlay = original or (self._advertised.overlay if self._overlay is None else self._overlay)
+        if original and not self._advertised.overlay:
             raise StartError(
                 spec.module,
                 "the original wire needs a runner that can dial its services: run it as a Swarm service on the "
@@ -237,20 +229,6 @@ class SwarmEngine:
             ",".join(subnets(self._network)) if overlay and self._network else "",
             await find_gpu_kind(self._swarm, spec) if spec.gpus else "",
         )
-
-    async def _create(self, spec: ServiceSpec, headers: dict[str, str]) -> str:
-        """Create a service, and record its name first, so that `aclose` removes it even if this is cancelled."""
-
-        async def create() -> str:
-            self._made.add(spec["Name"])  # before: Docker may make it and the answer be lost
-            return await self._swarm.create_service(spec, headers)
-
-        if self._closed:
-            raise StartError(spec["Name"], "its runner has ended")
-        request = asyncio.ensure_future(create())
-        self._requests.add(request)
-        request.add_done_callback(self._requests.discard)
-        return await asyncio.shield(request)
 
 
 def _token_name(job: str) -> str:
