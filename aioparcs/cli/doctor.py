@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -46,25 +45,24 @@ def doctor(as_json: bool) -> None:
 
     For some seconds a container of the base image runs on each node, and dials the registry and this host.
     """
-    checks: list[Check] = []
-
-    def tell(check: Check) -> None:
-        checks.append(check)
-        if not as_json:
-            click.echo(f"{click.style(f'{check.state:8}', _COLORS[check.state])}{check.name}: {check.text}")
-            if check.advice:
-                click.echo(f"{'':8}  {check.advice}")
-
-    run_command(_examine(tell))
+    checks = run_command(_examine(as_json))
     if as_json:
         click.echo(json.dumps([check._asdict() for check in checks], indent=2))
     sys.exit(any(check.state == "failed" for check in checks))
 
 
-async def _examine(tell: Callable[[Check], None]) -> None:
+async def _examine(as_json: bool) -> list[Check]:
+    """Return the checks; print each as soon as it is done, unless all are printed as JSON."""
     from aioparcs.swarm.doctor.checks import examine
 
-    await examine(tell)
+    checks = []
+    async for check in examine():
+        checks.append(check)
+        if not as_json:
+            click.echo(f"{click.style(f'{check.state:8}', _COLORS[check.state])}{check.name}: {check.text}")
+            if check.advice:
+                click.echo(f"{'':8}  {check.advice}")
+    return checks
 
 
 @click.group()

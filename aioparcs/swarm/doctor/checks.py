@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
+from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -21,10 +22,18 @@ from aioparcs.swarm.engine.overlay import unfit
 from aioparcs.swarm.engine.placement import network_name
 from aioparcs.transport import Listener, listen
 
-__all__ = ["Check", "examine"]
+__all__ = ["Check", "CheckState", "examine"]
 
 _OLDEST_API = (1, 40)  # Docker 19.03
 _FEW = 200  # free addresses: a Swarm's own choice, a /24, begins with 250
+
+
+class CheckState(StrEnum):
+    """How a check went."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
 
 
 class Check(NamedTuple):
@@ -33,28 +42,22 @@ class Check(NamedTuple):
 
     Attributes:
         name: what was checked.
-        state: ``ok``, ``warning`` or ``failed``.
+        state: how it went.
         text: what was found.
         advice: how to fix it, "" if there is nothing to fix.
     """
 
     name: str
-    state: str
+    state: CheckState
     text: str
     advice: str = ""
 
 
-Tell = Callable[[Check], None]
-
-
-async def examine(tell: Tell) -> None:
+async def examine() -> AsyncIterator[Check]:
     """
-    Check the cluster, from this host and from each of its nodes.
+    Check the cluster, from this host and from each of its nodes; yield each check as soon as it is done.
 
     What can't be checked because of what has failed before is left out.
-
-    Args:
-        tell: called with each check as soon as it is done.
 
     Raises:
         SettingError: an address in the environment makes no sense.
@@ -64,37 +67,36 @@ async def examine(tell: Tell) -> None:
             info = await swarm.check_manager()
             version = await swarm.docker.version()
             where = f"{info['Name']} at {swarm.leader.shown}, named by {swarm.leader.source}"
-            tell(Check("leader", "ok", f"{where}, is a manager"))
-            tell(_api(str(version["Version"]), str(version["ApiVersion"])))
-            tell(_access(swarm))
+            yield Check("leader", CheckState.OK, f"{where}, is a manager")
+            yield _api(str(version["Version"]), str(version["ApiVersion"]))
+            yield _access(swarm)
             nodes = await swarm.nodes()
-            tell(_nodes(nodes))
+            yield _nodes(nodes)
             network = await swarm.networks.find(network_name())
-            tell(_network(network))
+            yield _network(network)
             if network and not unfit(network):
-                tell(_addresses(network, await swarm.all_tasks(), len(nodes)))
-            await _from_the_nodes(
-                swarm, network, find_advertised_address(swarm.leader, network, info["Swarm"]["NodeAddr"]), tell
-            )
+                yield _addresses(network, await swarm.all_tasks(), len(nodes))
+            advertised = find_advertised_address(swarm.leader, network, info["Swarm"]["NodeAddr"])
+            async for check in _from_the_nodes(swarm, network, advertised):
+                yield check
     except ClusterError as error:
-        tell(Check("leader", "failed", f"Docker at {error.url}: {error.reason}", error.advice))
+        yield Check("leader", CheckState.FAILED, f"Docker at {error.url}: {error.reason}", error.advice)
 
 
 def _api(engine: str, api: str) -> Check:
     text = f"Docker {engine}, API {api}"
     if tuple(map(int, api.split("."))) < _OLDEST_API:
-        return Check("version", "failed", f"{text} is too old", "install Docker 20.10 or newer on every node")
-    return Check("version", "ok", text)
+        return Check("version", CheckState.FAILED, f"{text} is too old", "install Docker 20.10 or newer on every node")
+    return Check("version", CheckState.OK, text)
 
 
 def _access(swarm: SwarmClient) -> Check:
     url = urlsplit(swarm.leader.url)
     if not swarm.leader.is_open:
-        return Check("access", "ok", f"{url.scheme}://: only those who may use it can reach it")
+        return Check("access", CheckState.OK, f"{url.scheme}://: only those who may use it can reach it")
     advice = f"{swarm.leader.safer}; docs.docker.com/engine/security/protect-access"
-    return Check(
-        "access", "warning", f"{swarm.leader.shown} gives root on the cluster to anyone who can reach it", advice
-    )
+    text = f"{swarm.leader.shown} gives root on the cluster to anyone who can reach it"
+    return Check("access", CheckState.WARNING, text, advice)
 
 
 def _nodes(nodes: list[SwarmNode]) -> Check:
@@ -102,85 +104,79 @@ def _nodes(nodes: list[SwarmNode]) -> Check:
     idle = [*node_names(node for node in nodes if node["Spec"]["Availability"] != "active").values()]
     text = f"{len(nodes) - len(down)} of {len(nodes)} are ready"
     if down:
-        state = "failed" if len(down) == len(nodes) else "warning"
+        state = CheckState.FAILED if len(down) == len(nodes) else CheckState.WARNING
         advice = "start Docker there (systemctl start docker), or docker node rm --force NODE"
         return Check("nodes", state, f"{text}; not {', '.join(down)}", advice)
     if idle:
         advice = "docker node update --availability active NODE"
-        return Check("nodes", "warning", f"{text}; {', '.join(idle)} take no work (drained or paused)", advice)
-    return Check("nodes", "ok", text)
+        return Check("nodes", CheckState.WARNING, f"{text}; {', '.join(idle)} take no work (drained or paused)", advice)
+    return Check("nodes", CheckState.OK, text)
 
 
 def _network(network: SwarmNetwork | None) -> Check:
     name = network_name()
     if network is None:
-        return Check("network", "failed", f"there is no network {name!r}", "aioparcs cluster init")
+        return Check("network", CheckState.FAILED, f"there is no network {name!r}", "aioparcs cluster init")
     if reason := unfit(network):
         advice = f"when nothing uses it, docker network rm {name}; aioparcs cluster init; or PARCS_NETWORK=OTHER"
-        return Check("network", "failed", f"{name!r} {reason}", advice)
-    return Check("network", "ok", f"{name!r} is an attachable overlay, {', '.join(subnets(network))}")
+        return Check("network", CheckState.FAILED, f"{name!r} {reason}", advice)
+    return Check("network", CheckState.OK, f"{name!r} is an attachable overlay, {', '.join(subnets(network))}")
 
 
 def _addresses(network: SwarmNetwork, tasks: list[SwarmTask], nodes: int) -> Check:
     free = free_addresses(network, tasks, nodes)
     text = f"{free} are free in {network['Name']!r}, one for each container"
     if free >= _FEW:
-        return Check("addresses", "ok", text)
+        return Check("addresses", CheckState.OK, text)
     advice = f"end jobs (aioparcs ps); for a larger one, docker network rm {network['Name']} and aioparcs cluster init"
-    return Check("addresses", "warning" if free else "failed", text, advice)
+    return Check("addresses", CheckState.WARNING if free else CheckState.FAILED, text, advice)
 
 
 async def _from_the_nodes(
-    swarm: SwarmClient, network: SwarmNetwork | None, reach: AdvertisedAddress, tell: Tell
-) -> None:
+    swarm: SwarmClient, network: SwarmNetwork | None, advertised: AdvertisedAddress
+) -> AsyncIterator[Check]:
     """Check what only a container on each node can find out."""
     registry = registry_address(None)
     if not registry:
-        tell(
-            Check(
-                "registry", "warning", "no registry is named", "PARCS_REGISTRY=HOST:PORT, which all nodes can pull from"
-            )
-        )
-    images = Images(swarm)
+        advice = "PARCS_REGISTRY=HOST:PORT, which all nodes can pull from"
+        yield Check("registry", CheckState.WARNING, "no registry is named", advice)
     try:
-        image = await images.pin(base_image())
+        image = await _pin_base_image(swarm)
+        listener = await _listen(advertised)
     except ClusterError as error:
-        tell(
-            Check(
-                "base image",
-                "failed",
-                f"there is no image {base_image()}: {error.reason}",
-                "make it: aioparcs image build",
-            )
-        )
+        text = f"there is no image {base_image()}: {error.reason}"
+        yield Check("base image", CheckState.FAILED, text, "make it: aioparcs image build")
         return
-    finally:
-        await images.aclose()
-    try:
-        listener = await _listen(reach)
     except ConnectionLost as error:
-        tell(Check("runner here", "failed", str(error), "name a free port, or none, in PARCS_ADVERTISE"))
+        yield Check("runner here", CheckState.FAILED, str(error), "name a free port, or none, in PARCS_ADVERTISE")
         return
     try:
-        own = f"{_bracketed(reach.host)}:{listener.address.port}"
-        dialled = _registry_target(registry)
+        own, dialled = f"{_bracketed(advertised.host)}:{listener.address.port}", _registry_target(registry)
         targets = (own, dialled) if dialled else (own,)
-        findings = await probe(swarm, image, targets, network if reach.overlay else None)
+        findings = await probe(swarm, image, targets, network if advertised.overlay else None)
     finally:
         await listener.aclose()
-    tell(_image(base_image(), findings))
-    able = [finding for finding in findings if not finding.problem]
-    if able and registry:
-        tell(_registry(registry, dialled, able))
-    if able:
-        tell(_own(own, able))
+    yield _image(base_image(), findings)
+    ran = [finding for finding in findings if not finding.problem]
+    if ran and registry:
+        yield _registry(registry, dialled, ran)
+    if ran:
+        yield _own(own, ran)
 
 
-async def _listen(reach: AdvertisedAddress) -> Listener:
+async def _pin_base_image(swarm: SwarmClient) -> str:
+    images = Images(swarm)
+    try:
+        return await images.pin(base_image())
+    finally:
+        await images.aclose()
+
+
+async def _listen(advertised: AdvertisedAddress) -> Listener:
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    return await listen(Address("tcp", "0.0.0.0", reach.port), hang_up)
+    return await listen(Address("tcp", "0.0.0.0", advertised.port), hang_up)
 
 
 def _registry_target(registry: str) -> str:
@@ -199,16 +195,17 @@ def _image(name: str, findings: list[Finding]) -> Check:
     bad = [f"{finding.node}: {finding.problem}" for finding in findings if finding.problem]
     if bad or not findings:
         advice = "can these nodes pull it? docker pull there; docker login, insecure-registries in daemon.json"
-        return Check("base image", "failed", f"{name} does not run: {'; '.join(bad) or 'no node takes work'}", advice)
-    return Check("base image", "ok", f"{name} runs on {_names(findings)}")
+        text = f"{name} does not run: {'; '.join(bad) or 'no node takes work'}"
+        return Check("base image", CheckState.FAILED, text, advice)
+    return Check("base image", CheckState.OK, f"{name} runs on {_names(findings)}")
 
 
 def _registry(registry: str, target: str, findings: list[Finding]) -> Check:
     bad = [f"from {one.node} ({one.unreachable[target]})" for one in findings if target in one.unreachable]
     if bad:
         advice = "open its port for the nodes in its firewall, or name another in PARCS_REGISTRY"
-        return Check("registry", "failed", f"{registry} can't be reached {', '.join(bad)}", advice)
-    return Check("registry", "ok", f"{registry} can be reached from {_names(findings)}")
+        return Check("registry", CheckState.FAILED, f"{registry} can't be reached {', '.join(bad)}", advice)
+    return Check("registry", CheckState.OK, f"{registry} can be reached from {_names(findings)}")
 
 
 def _own(own: str, findings: list[Finding]) -> Check:
@@ -217,8 +214,8 @@ def _own(own: str, findings: list[Finding]) -> Check:
         advice = (
             "open this host's ports for the nodes, name another address in PARCS_ADVERTISE, or aioparcs run --on swarm"
         )
-        return Check("runner here", "failed", f"{own} can't be reached {', '.join(bad)}", advice)
-    return Check("runner here", "ok", f"workers can reach it at {own} from {_names(findings)}")
+        return Check("runner here", CheckState.FAILED, f"{own} can't be reached {', '.join(bad)}", advice)
+    return Check("runner here", CheckState.OK, f"workers can reach it at {own} from {_names(findings)}")
 
 
 def _names(findings: Iterable[Finding]) -> str:
