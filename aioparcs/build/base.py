@@ -17,7 +17,7 @@ from aiodocker import Docker
 
 import aioparcs
 from aioparcs.build.dockerfile import DOCKERFILE, find_wheels, own_pip
-from aioparcs.build.image import BuiltImage, Work
+from aioparcs.build.image import BuiltImage, ImageBuild
 from aioparcs.build.transcript import Says
 from aioparcs.errors import BuildError
 from aioparcs.modules.images import registry_address, wheel_folder
@@ -60,7 +60,7 @@ async def build_base(
         DockerError: the leader can't be reached, or fails; `open_docker` turns it into a `ClusterError`.
     """
     address, folder = registry_address(registry), wheel_folder(wheels)
-    work = Work(docker, NAME, f"{address}/{NAME}" if address else NAME, on_line, on_state)
+    building = ImageBuild(docker, NAME, f"{address}/{NAME}" if address else NAME, on_line, on_state)
     arguments = {"BASE": python, "VERSION": VERSION, "INDEX": "--no-index" if folder else ""}
     on_state("packing")
     with TemporaryFile() as file:
@@ -69,8 +69,8 @@ async def build_base(
             packed = await asyncio.to_thread(context.pack, file)
         except (OSError, PackageNotFoundError) as error:
             raise BuildError(NAME, "", f"its wheels can't be read: {error}") from error
-        content = await work.identify([packed.content, arguments], [python], needed=True)
-        return await work.carry_out(file, content, push=bool(address), tags=(VERSION,), arguments=arguments)
+        content = await building.identify([packed.content, arguments], [python], needed=True)
+        return await building.carry_out(file, content, push=bool(address), tags=(VERSION,), arguments=arguments)
 
 
 def own_wheel() -> tuple[str, bytes]:

@@ -22,9 +22,9 @@ from aioparcs.swarm.docker.client import wait_until
 from aioparcs.swarm.docker.images import inspect_image, registry_digest
 from aioparcs.swarm.engine.source import HASH_DIGITS
 
-__all__ = ["BuiltImage", "Work", "build"]
+__all__ = ["BuiltImage", "ImageBuild", "build"]
 
-_FORGET = 10.0  # seconds that a step gets to end when its build is cut
+_REMOVAL = 10.0  # seconds that a step gets to end when its build is cut
 CONTENT = "io.aioparcs.content"  # the label with the hash of an image's inputs
 
 
@@ -82,11 +82,11 @@ async def build(
         DockerError: the leader can't be reached, or fails; `open_docker` turns it into a `ClusterError`.
     """
     check_request(folder.name, registry=registry, push=push, tag=tag)
-    work = Work(docker, folder.name, image_name(folder.name, registry), on_line, on_state)
-    return await work.of_module(folder, base_image(registry, base), wheel_folder(wheels), push=push, tag=tag)
+    building = ImageBuild(docker, folder.name, image_name(folder.name, registry), on_line, on_state)
+    return await building.of_module(folder, base_image(registry, base), wheel_folder(wheels), push=push, tag=tag)
 
 
-class Work:
+class ImageBuild:
     """The steps for one image: pull, build, tag and push."""
 
     def __init__(self, docker: Docker, module: str, name: str, line: Says, state: Says) -> None:
@@ -175,12 +175,12 @@ class Work:
             await self._follow(transcript, "build", params, headers, file)
         except (asyncio.CancelledError, SystemExit):  # SIGTERM may arrive in the midst of this
             if transcript.made:
-                await wait_until(lambda: self._forget(transcript.made[-1]), _FORGET)
+                await wait_until(lambda: self._remove_image(transcript.made[-1]), _REMOVAL)
             raise
         if "ID" not in transcript.result:
             raise transcript.failure("the build ended without a result")
 
-    async def _forget(self, image: str) -> bool:
+    async def _remove_image(self, image: str) -> bool:
         """Remove an image that a cancelled build has made, and its unused parents; return whether it is gone."""
         try:
             await self._docker.images.delete(image)

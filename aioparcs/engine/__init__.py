@@ -130,7 +130,7 @@ class Engine(Protocol):
             StartError: the runner can't dial it.
         """
 
-    def look(self) -> None:
+    def poll_now(self) -> None:
         """Check the launchers at once: the connection of one has ended, and `states` should say why."""
 
     async def stop(self, group: WorkerGroup) -> None:

@@ -97,7 +97,7 @@ class LocalEngine:
         """Return the address that a service of the original PARCS listens on."""
         return Address("tcp", "127.0.0.1", ORIGINAL_PORT)
 
-    def look(self) -> None:
+    def poll_now(self) -> None:
         """Do nothing: the end of a process is noticed at once."""
 
     async def stop(self, group: WorkerGroup) -> None:

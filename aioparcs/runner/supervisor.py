@@ -133,7 +133,7 @@ class WorkerSupervisor:
             if placement.launcher not in self._registry.launchers:
                 self._groups[placement.launcher] = group
                 self._registry.launchers[placement.launcher] = LauncherClient(
-                    spec.module, placement.launcher, self._settings, self._events, self._engine.look, self._ended
+                    spec.module, placement.launcher, self._settings, self._events, self._engine.poll_now, self._ended
                 )
         self._remember(group, hold, workers)
         self._supervise(group)

@@ -36,7 +36,7 @@ class Containers:
     async def release(self, group: WorkerGroup) -> None:
         self.released += 1
 
-    def look(self) -> None:
+    def poll_now(self) -> None:
         pass
 
 

@@ -71,7 +71,7 @@ class CommandEngine:
     async def address(self, launcher: int) -> Address:
         raise AssertionError("these launchers dial in")
 
-    def look(self) -> None:
+    def poll_now(self) -> None:
         """Do nothing: the end of a process is noticed at once."""
 
     async def stop(self, group: WorkerGroup) -> None:

@@ -12,7 +12,7 @@ __all__ = ["drained_nodes", "is_over", "is_ready", "launcher_state", "newest", "
 
 # Final states of a task, and desired states that count as final for a task on a node that doesn't answer.
 _ENDED = frozenset({"complete", "failed", "shutdown", "rejected", "orphaned", "remove"})
-_WISHED = frozenset({"shutdown", "remove"})
+_ENDING_DESIRED = frozenset({"shutdown", "remove"})
 # How Docker's message begins for a container that ran and ended; any other is about one that could not be started.
 _BY_ITSELF = "task: non-zero exit"
 # What a task that isn't running yet waits for.
@@ -59,7 +59,7 @@ def takes_tasks(node: SwarmNode) -> bool:
 
 def is_over(task: SwarmTask) -> bool:
     """Return whether a task has ended, or is never going to run."""
-    return task["Status"]["State"] in _ENDED or task["DesiredState"] in _WISHED
+    return task["Status"]["State"] in _ENDED or task["DesiredState"] in _ENDING_DESIRED
 
 
 def launcher_state(
@@ -75,21 +75,21 @@ def launcher_state(
         drained: the IDs of the nodes that are drained.
     """
     status = task["Status"]
-    state, said = status["State"], str(status.get("Err") or "")
+    state, message = status["State"], str(status.get("Err") or "")
     node = nodes.get(task.get("NodeID", ""), "")
     if state == "running" and not is_over(task):
         return LauncherState(launcher, "running", node=node)
     if state == "rejected":
         where = f"node {node} " if node else "Docker "
         return LauncherState(
-            launcher, "failed", f"{where}refused its container: {said or 'for no reason given'}", node=node
+            launcher, "failed", f"{where}refused its container: {message or 'for no reason given'}", node=node
         )
     if state in _ENDED:
         container = status.get("ContainerStatus") or {}
-        if state == "failed" and not said.startswith(_BY_ITSELF):
+        if state == "failed" and not message.startswith(_BY_ITSELF):
             where = f"on node {node}: " if node else ""
-            return LauncherState(launcher, "failed", f"{where}{said or 'Docker does not say why'}", node=node)
-        how, code = _end(container.get("ExitCode"), said)
+            return LauncherState(launcher, "failed", f"{where}{message or 'Docker does not say why'}", node=node)
+        how, code = _end(container.get("ExitCode"), message)
         if state == "shutdown" and code:  # the Swarm has stopped it, for a reason of its own
             drain = task.get("NodeID") in drained
             how = (
@@ -98,12 +98,12 @@ def launcher_state(
         return LauncherState(launcher, "gone", how, code, node=node)
     if is_over(task):
         return LauncherState(launcher, "gone", f"was given up by Docker: node {node or '?'} does not answer", node=node)
-    return LauncherState(launcher, "placed", said or _WAITS.get(state, f"its container is {state}"), node=node)
+    return LauncherState(launcher, "placed", message or _WAITS.get(state, f"its container is {state}"), node=node)
 
 
-def _end(code: int | None, said: str) -> tuple[str, int | None]:
+def _end(code: int | None, message: str) -> tuple[str, int | None]:
     if code is None or (code < 0):
-        return f"ended: {said or 'Docker does not say how'}", None
+        return f"ended: {message or 'Docker does not say how'}", None
     if code > 128 and code != 143:  # as a shell says it; 143 is a launcher's own way to end on SIGTERM
         return f"was killed by {signal_name(code - 128)}", 128 - code
     return f"ended with exit code {code}", code

@@ -51,7 +51,7 @@ class TaskMonitor:
         self._groups[service] = _Group(group)
         self._wakeup.set()
 
-    def look(self) -> None:
+    def poll_now(self) -> None:
         """Poll at once, and often for a while."""
         self._wakeup.set()
 
@@ -73,7 +73,7 @@ class TaskMonitor:
         group = self._groups[service]
         left = set(group.launchers)
         while left:
-            state = await group.news.get()
+            state = await group.states.get()
             if state.state in ("failed", "gone"):
                 left.discard(state.launcher)
             yield state
@@ -85,26 +85,26 @@ class TaskMonitor:
         await asyncio.gather(self._polling, return_exceptions=True)
 
     async def _poll(self) -> None:
-        pause, complained = FIRST_PAUSE, False
+        pause, has_warned = FIRST_PAUSE, False
         while True:
-            self._wakeup.clear()  # before the poll: a call of look() during it asks for another one
+            self._wakeup.clear()  # before the poll: a call of poll_now() during it asks for another one
             try:
-                await self._look_around()
-                complained = False
+                await self._poll_once()
+                has_warned = False
             except (
                 ClusterError,
                 LookupError,
                 ValueError,
             ) as error:  # away, or out of order: workers go on
-                if not complained:
+                if not has_warned:
                     self._events.publish(Notice(monotonic(), "swarm", f"{error}; trying again", is_warning=True))
-                complained = True
+                has_warned = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wakeup.wait()
             pause = FIRST_PAUSE if self._wakeup.is_set() else next_delay(pause)
 
-    async def _look_around(self) -> None:
+    async def _poll_once(self) -> None:
         waiting = {service: group for service, group in self._groups.items() if not group.is_over}
         if not waiting:
             return
@@ -123,16 +123,16 @@ class _Group:
 
     def __init__(self, group: WorkerGroup) -> None:
         self.launchers = [placement.launcher for placement in group.placements]
-        self.news: asyncio.Queue[LauncherState] = asyncio.Queue()
+        self.states: asyncio.Queue[LauncherState] = asyncio.Queue()
         self.seen: dict[int, SwarmTask] = {}
-        self._told: dict[int, LauncherState] = {}
+        self._reported: dict[int, LauncherState] = {}
         self._since = monotonic()
         self._changed = asyncio.Event()
 
     @property
     def is_over(self) -> bool:
         """True when all launchers are known to be gone."""
-        return sum(state.state in ("failed", "gone") for state in self._told.values()) == len(self.launchers)
+        return sum(state.state in ("failed", "gone") for state in self._reported.values()) == len(self.launchers)
 
     async def changed(self) -> None:
         """Wait for the next poll."""
@@ -145,16 +145,16 @@ class _Group:
         for slot, launcher in enumerate(self.launchers, 1):
             if slot in found:
                 self.seen[launcher] = found[slot]
-                self._tell(launcher_state(launcher, found[slot], nodes, drained))
+                self._report(launcher_state(launcher, found[slot], nodes, drained))
             elif launcher in self.seen:
-                self._tell(LauncherState(launcher, "gone", "was removed from the Swarm"))
+                self._report(LauncherState(launcher, "gone", "was removed from the Swarm"))
             elif monotonic() - self._since > _TASKS_APPEAR:
-                self._tell(LauncherState(launcher, "placed", "Docker has made no task for it yet"))
+                self._report(LauncherState(launcher, "placed", "Docker has made no task for it yet"))
         self._changed.set()
 
-    def _tell(self, state: LauncherState) -> None:
-        told = self._told.get(state.launcher)
-        if told == state or (told and told.state in ("failed", "gone")):
+    def _report(self, state: LauncherState) -> None:
+        last = self._reported.get(state.launcher)
+        if last == state or (last and last.state in ("failed", "gone")):
             return
-        self._told[state.launcher] = state
-        self.news.put_nowait(state)
+        self._reported[state.launcher] = state
+        self.states.put_nowait(state)

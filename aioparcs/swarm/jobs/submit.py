@@ -134,17 +134,17 @@ class RunnerService:
         Raises:
             ClusterError: it can't be started, or not in time.
         """
-        said, since = "", monotonic()
+        noted, since = "", monotonic()
 
         async def has_begun() -> bool:
-            nonlocal said
+            nonlocal noted
             try:
-                state = await self._look()
+                state = await self._poll()
             except ClusterError:  # it has accepted the runner, and may be unreachable for a moment
                 return False
-            if state == "placed" and self.waits_for != said and monotonic() - since > _UNUSUAL:
-                said = self.waits_for
-                note(said)
+            if state == "placed" and self.waits_for != noted and monotonic() - since > _UNUSUAL:
+                noted = self.waits_for
+                note(noted)
             return state != "placed"
 
         if not await wait_until(has_begun, timeout):
@@ -162,7 +162,7 @@ class RunnerService:
         """
         async for line in container_lines(self._swarm, self._job, self._service, 1, follow=True):
             yield line
-        await self._look()
+        await self._poll()
 
     @property
     def exitcode(self) -> int:
@@ -178,7 +178,7 @@ class RunnerService:
         """The reason why the runner's start waits, or has failed."""
         return launcher_state(0, self._task, {}).reason if self._task else "Docker has made no task for it yet"
 
-    async def _look(self) -> str:
+    async def _poll(self) -> str:
         """Return the state of the runner's task, as a launcher's: ``placed``, ``running``, ``failed`` or ``gone``."""
         tasks = [task for task in await self._swarm.tasks(self._job) if task["ServiceID"] == self._service]
         found = newest(tasks)
