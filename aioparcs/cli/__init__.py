@@ -5,24 +5,27 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import get_completion_class
 
 from aioparcs import __version__
 from aioparcs.cli import modules as found
-from aioparcs.cli.build import build
-from aioparcs.cli.complete import runners_there
+from aioparcs.cli.build import build, image
+from aioparcs.cli.command import Commands
 from aioparcs.cli.doctor import cluster, doctor
 from aioparcs.cli.environment import enter, interpreter, needs_another
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
-from aioparcs.cli.group import Commands
-from aioparcs.cli.image import image
 from aioparcs.cli.jobs import logs, ps, rm
+from aioparcs.cli.modules import runners_there
 from aioparcs.cli.template import command_line, copy_to, why_no_project
 from aioparcs.display import Detail, open_display
 from aioparcs.errors import ParcsError, SettingError, StartError, quote_lines
 from aioparcs.settings import misspelt
+
+if TYPE_CHECKING:
+    from aioparcs.events.log import EventLog
 
 __all__ = ["main"]
 
@@ -145,11 +148,23 @@ def run(
         python = _interpreter(folder, detail)
         if python:
             enter(python)
-        with terminable(), open_display(detail):
+        with terminable(), open_display(detail, _event_log()):
             code = execute(folder)
     except KeyboardInterrupt:  # between two lines of ours
         code = EX_INTERRUPTED
     sys.exit(code)
+
+
+def _event_log() -> EventLog | None:
+    """Return the log of events that whoever submitted this runner asks for; processes that it starts write none."""
+    word = os.environ.pop("PARCS_EVENTS", "")
+    if not word:
+        return None
+    if not (word.isascii() and word.isalnum()):
+        raise found.Usage(f"PARCS_EVENTS={word!r} is not a word of letters and digits")
+    from aioparcs.events.log import EventLog
+
+    return EventLog(word)
 
 
 def _interpreter(folder: Path, detail: Detail) -> str | None:

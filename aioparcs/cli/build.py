@@ -1,4 +1,4 @@
-"""The command ``aioparcs build``."""
+"""The commands ``aioparcs build`` and ``aioparcs image build``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import click
 
 from aioparcs.cli import modules as found
 from aioparcs.cli.command import reported
-from aioparcs.cli.complete import modules_there
+from aioparcs.cli.modules import modules_there
 
 if TYPE_CHECKING:
     from aioparcs.build import BuiltImage
     from aioparcs.cli.building import BuildOptions
 
-__all__ = ["build", "outcome"]
+__all__ = ["build", "image"]
 
 _EXAMPLES = """
 \b
@@ -38,6 +38,20 @@ Exit codes:
     2  the command line, a setting or a module's name is wrong
   130  ended by Ctrl-C
   143  ended by SIGTERM
+"""
+
+_IMAGE_EXAMPLES = """
+\b
+Examples:
+  aioparcs image build --registry 10.138.0.6:5000
+  aioparcs image build --from python:3.12-slim
+  aioparcs image build --wheels DIR    on a cluster that can't reach the package index
+
+\b
+Exit codes:
+    0  the image is there
+    1  the build or the push failed, or the leader can't be reached
+    2  the command line or a setting is wrong
 """
 
 
@@ -78,14 +92,39 @@ def _build(folders: list[Path], wishes: BuildOptions, as_json: bool) -> None:
         for image in build_all(folders, wishes):
             done.append(image)
             if not as_json:
-                click.echo(f"{image.module}: {outcome(image)}")
+                click.echo(f"{image.module}: {_outcome(image)}")
     finally:
         if as_json:
             click.echo(json.dumps([image._asdict() for image in done], indent=2))
 
 
-def outcome(image: BuiltImage) -> str:
+def _outcome(image: BuiltImage) -> str:
     """Return what was done for an image, and its reference."""
     if not image.built and not image.pushed:
         return f"unchanged, {image.reference}"
     return f"{' and '.join(['built'] * image.built + ['pushed'] * image.pushed)} {image.reference}"
+
+
+@click.group()
+def image() -> None:
+    """Make the image that modules are built on."""
+
+
+@image.command("build", short_help="Build the base image on the Swarm's leader.", epilog=_IMAGE_EXAMPLES)
+@click.option("--from", "python", metavar="IMAGE", default="python:3.13-slim", show_default=True,
+              help="The image with Python to build on.")  # fmt: skip
+@click.option("--registry", metavar="R", help="Push it there, HOST:PORT or HOST:PORT/PATH.  [default: $PARCS_REGISTRY]")
+@click.option("--wheels", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Install packages from the wheels in this folder only.  [default: $PARCS_WHEELS]")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Show all that the build and the push print.")
+def build_image(python: str, registry: str | None, wheels: Path | None, verbose: bool) -> None:
+    """Build the base image on the Swarm's leader: Python, and aioparcs as it is installed here.
+
+    It is aioparcs/python with the version of aioparcs as its tag: where `aioparcs build` looks for it. What has not
+    changed is neither built nor pushed again.
+    """
+    from aioparcs.cli.building import build_base_image  # Docker's libraries take longer to load than the rest together
+
+    with reported():
+        made = build_base_image(python, registry, wheels, verbose=verbose)
+    click.echo(f"base image: {_outcome(made)}")

@@ -1,8 +1,9 @@
-"""Commands that ask the cluster: their errors become one line and an exit code."""
+"""The parts that all commands share: their errors become one line and an exit code."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from aioparcs.cli.execute import EX_INTERRUPTED, terminable
 from aioparcs.cli.modules import Usage
 from aioparcs.errors import ParcsError, SettingError
 
-__all__ = ["EXIT_CODES", "reported", "run_command"]
+__all__ = ["EXIT_CODES", "Commands", "reported", "run_command"]
 
 T = TypeVar("T")
 
@@ -29,6 +30,23 @@ Exit codes:
   130  ended by Ctrl-C
   143  ended by SIGTERM
 """
+
+
+class Commands(click.Group):
+    """Prints ``error: ...`` as a runner does, where click by itself would print ``Error: ...``."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command line, and end the process."""
+        options["standalone_mode"] = False  # so that errors come here
+        try:
+            sys.exit(super().main(*args, **options))
+        except click.ClickException as error:
+            text = io.StringIO()
+            error.show(text)
+            click.echo(text.getvalue().replace("Error: ", "error: ", 1), err=True, nl=False)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(1)
 
 
 def run_command(question: Coroutine[Any, Any, T]) -> T:

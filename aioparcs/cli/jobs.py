@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
@@ -16,8 +17,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from aioparcs.cli.command import EXIT_CODES, run_command
+from aioparcs.cli.job_log import print_log, read_progress
 from aioparcs.cli.modules import Usage
-from aioparcs.display import sanitize
+from aioparcs.display import Detail
+from aioparcs.errors import ClusterError
 
 # Docker's libraries take longer to load than the rest together; help, completion and local runs do without. So this
 # file names them for types only, and each command imports what it uses.
@@ -48,6 +51,7 @@ Examples:
   aioparcs rm --orphans
 """
 _WIDE = 1000  # columns where there is no terminal: a table in a file or a pipe is not folded
+_TAIL = "500"  # lines of a log; there is a snapshot among the last few, unless the runner prints a lot
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
@@ -101,9 +105,11 @@ async def _ps(name: str | None, as_json: bool) -> None:
         for name in await sweep(swarm):
             click.echo(f"removed what was left of job {name}", err=True)
         jobs = await find_jobs(swarm) if name is None else await _named(swarm, [name])
+        progress = await asyncio.gather(*(_progress(swarm, job) for job in jobs)) if as_json else []
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     if as_json:
-        click.echo(json.dumps([_described(job) for job in jobs], indent=2))
+        described = [_described(job) | {"progress": known} for job, known in zip(jobs, progress, strict=True)]
+        click.echo(json.dumps(described, indent=2))
     elif name is not None:
         console.print(_tree(jobs[0]))
     elif jobs:
@@ -163,6 +169,20 @@ def _described(job: SwarmJob) -> dict[str, Any]:
     }
 
 
+async def _progress(swarm: SwarmClient, job: SwarmJob) -> dict[str, Any] | None:
+    """Return what the runner's log says of the job's progress; None if it says nothing, or can't be read."""
+    from aioparcs.swarm.docker.task_state import newest
+
+    service, word = job.runner_service, job.events_word
+    task = newest([task for task in job.tasks if service and task["ServiceID"] == service["ID"]]).get(1)
+    if not task or not word:
+        return None
+    try:
+        return read_progress(await swarm.container_lines(task["ID"], tail=_TAIL), word)
+    except ClusterError:
+        return None
+
+
 def _state(job: SwarmJob) -> str:
     from aioparcs.swarm.jobs.orphans import is_alive
 
@@ -196,10 +216,9 @@ async def _logs(name: str, follow: bool, number: int | None) -> None:
     async with _swarm() as swarm:
         (job,) = await _named(swarm, [name])
         service, slot = _printer(job, number)
-        async for line in container_lines(swarm, name, service, slot, follow=follow):
-            stream = sys.stderr if line.error else sys.stdout
-            stream.write(f"{sanitize(line.text, color=True) if stream.isatty() else line.text}\n")
-            stream.flush()
+        word = job.events_word if number is None else ""
+        lines = container_lines(swarm, name, service, slot, follow=follow)
+        await print_log(lines, word, Detail.NORMAL, live=follow)
         for job in await find_jobs(swarm):  # anew: what had not begun then may have failed since
             for one in (*job.containers, *([job.runner] if job.runner else [])):
                 if (one.service, one.slot, one.state) == (service, slot, "failed"):

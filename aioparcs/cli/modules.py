@@ -1,4 +1,4 @@
-"""The search for the module that a command line names, with suggestions if it is missing."""
+"""The search for the modules that a command line names, and the shell's completion of their names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from aioparcs.modules import find_modules, module_folders
 
-__all__ = ["Usage", "find", "roots", "runners"]
+__all__ = ["Usage", "find", "modules_there", "roots", "runners", "runners_there"]
 
 MAIN = "main.py"
 _SERVES = re.compile(rb"^\s*(aioparcs\.)?serve\(", re.MULTILINE)
@@ -94,3 +95,25 @@ def _listed(folders: Sequence[Path], separator: str) -> str:
 def _short(folder: Path) -> str:
     relative = os.path.relpath(folder)
     return "this folder" if relative == os.curdir else str(folder) if relative.startswith("..") else relative
+
+
+def modules_there(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the modules whose names begin so, else a request for folders."""
+    return _items(list(_there(context, incomplete)), incomplete)
+
+
+def runners_there(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the modules whose names begin so and that can be run, else a request for folders."""
+    return _items(runners(_there(context, incomplete)), incomplete)
+
+
+def _there(context: click.Context, incomplete: str) -> dict[str, Path]:
+    folder = os.path.dirname(incomplete)
+    if folder:
+        return {os.path.join(folder, name): path for name, path in find_modules([Path(folder)]).items()}
+    return find_modules(roots(context.params.get("modules")))
+
+
+def _items(names: list[str], incomplete: str) -> list[CompletionItem]:
+    items = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return items or [CompletionItem(incomplete, type="dir")]

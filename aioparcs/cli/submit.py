@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import click
 
 from aioparcs.build import start_builds
+from aioparcs.cli.job_log import print_log
 from aioparcs.display import Detail
 from aioparcs.errors import BuildError, ClusterError
 from aioparcs.modules import find_modules
@@ -29,6 +29,7 @@ from aioparcs.swarm.engine.images import read_images
 from aioparcs.swarm.engine.source import module_files
 from aioparcs.swarm.jobs.jobs import remove_job, sweep
 from aioparcs.swarm.jobs.submit import RunnerService, Submission
+from aioparcs.swarm.jobs.view import EVENTS
 
 __all__ = ["RunRequest", "modules_named", "submit"]
 
@@ -146,7 +147,9 @@ async def _submit(order: RunRequest) -> int:
         images = built | given
         job = secrets.token_hex(4)
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        variables = {**passed, **settings.to_env(), **order.variables, "PARCS_IMAGES": json.dumps(images)}
+        word = secrets.token_hex(8)
+        own = {"PARCS_IMAGES": json.dumps(images), EVENTS: word}
+        variables = {**passed, **settings.to_env(), **order.variables, **own}
         name = order.runner.name if isinstance(order.runner, Path) else order.runner
         command = ("python", "-m", "aioparcs", "run", ".", *_FLAGS[order.detail])
         deadline, others = time.time() + settings.start_timeout, _may_start(images)
@@ -162,7 +165,7 @@ async def _submit(order: RunRequest) -> int:
             _say(order, f"runs as job {job}; docker stack ps {stack(job)}")
             await service.wait_running(settings.start_timeout, lambda text: _say(order, text))
             try:
-                await _follow(service)
+                await print_log(service.lines(), word, order.detail, live=True)
             except ClusterError as error:
                 goes_on = True
                 _say(order, f"lost contact with it ({error.reason}); aioparcs logs -f {job}, aioparcs rm {job}")
@@ -217,13 +220,6 @@ def _may_start(images: Mapping[str, str]) -> tuple[str, ...]:
     """Return the images whose registries the runner must be able to use: those built, and any in its own registry."""
     registry = registry_address(None)
     return (*images.values(), *([f"{registry}/any"] if registry else []))
-
-
-async def _follow(service: RunnerService) -> None:
-    async for line in service.lines():
-        stream = sys.stderr if line.error else sys.stdout
-        stream.write(f"{line.text}\n")
-        stream.flush()
 
 
 async def _clean_up(swarm: SwarmClient, job: str, order: RunRequest) -> None:

@@ -1,7 +1,7 @@
 """The displays of a job: live on a terminal, lines elsewhere; rich is loaded only to draw on a terminal."""
 
 from aioparcs.display.base import Detail
-from aioparcs.display.choice import auto_display, default_display, open_display
+from aioparcs.display.choice import auto_display, default_display, live_on_terminal, open_display
 from aioparcs.display.text import has_colors, sanitize, were_shown
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "auto_display",
     "default_display",
     "has_colors",
+    "live_on_terminal",
     "open_display",
     "sanitize",
     "were_shown",

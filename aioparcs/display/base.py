@@ -44,13 +44,14 @@ class Display(ABC):
 
     Attributes:
         view: the state of the job.
+        begun: when the display was created.
     """
 
     def __init__(self, detail: Detail, clock: Callable[[], float] = monotonic) -> None:
         self.view = JobView()
         self._detail = detail
         self._clock = clock
-        self._begun = clock()
+        self.begun = clock()
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -72,7 +73,7 @@ class Display(ABC):
     @property
     def elapsed(self) -> float:
         """Seconds since the display was created."""
-        return self.now - self._begun
+        return self.now - self.begun
 
     def _failure(self, event: Event) -> Iterator[tuple[str, int, str]]:
         """Yield the worker and the reason, if a worker has failed and is one of the first of its module."""
@@ -83,7 +84,7 @@ class Display(ABC):
 
     def _all(self, event: Event) -> Iterator[tuple[str, int, str]]:
         """Yield each worker of an event, and what has become of it."""
-        at = f"at {event.time - self._begun:.2f} s"
+        at = f"at {event.time - self.begun:.2f} s"
         match event:
             case WorkersRequested():
                 yield from ((event.module, worker, "starting") for worker in event.workers)

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING
 
 from aioparcs.display.base import Detail
 from aioparcs.display.plain import Console, PlainDisplay
 from aioparcs.errors import SettingError
 from aioparcs.events import EventBus, Subscriber, guarded, program_events
 
-__all__ = ["auto_display", "default_display", "open_display"]
+if TYPE_CHECKING:
+    from aioparcs.display.live import LiveDisplay
+    from aioparcs.events.log import EventLog
+
+__all__ = ["auto_display", "default_display", "live_on_terminal", "open_display"]
 
 
 @contextmanager
-def open_display(detail: Detail) -> Iterator[EventBus]:
-    """Show the runs of the block by the display that fits stderr: provide its bus, which is the program's there."""
-    with _display(detail) as display:
+def open_display(detail: Detail, log: EventLog | None = None) -> Iterator[EventBus]:
+    """
+    Show the runs of the block by the display that fits stderr: provide its bus, which is the program's there.
+
+    Args:
+        detail: how much is shown.
+        log: gets the progress, for a display elsewhere.
+    """
+    with _display(detail, log) as display:
         events = EventBus(display)
         with _shown(events):
             yield events
@@ -34,13 +46,24 @@ def auto_display() -> Iterator[None]:
     Raises:
         SettingError: ``PARCS_PROGRESS`` has an impossible value.
     """
-    if program_events.get() or not _is_progress_wanted() or not _is_terminal():
+    if program_events.get() or not _is_progress_wanted():
         yield
         return
+    with live_on_terminal(Detail.NORMAL) as display, _shown(EventBus(display) if display else None):
+        yield
+
+
+@contextmanager
+def live_on_terminal(detail: Detail, clock: Callable[[], float] = monotonic) -> Iterator[LiveDisplay | None]:
+    """Provide a live display if stderr is a terminal that can draw one, unless little is to be shown; else None."""
+    if detail is Detail.QUIET or not _is_terminal():
+        yield None
+        return
+    # rich takes longer to load than all the rest: it is loaded only for a terminal.
     from aioparcs.display.live import live_display
 
-    with live_display(Detail.NORMAL) as display, _shown(EventBus(display) if display else None):
-        yield
+    with live_display(detail, clock) as display:
+        yield display
 
 
 def default_display() -> Console:
@@ -54,16 +77,12 @@ def default_display() -> Console:
 
 
 @contextmanager
-def _display(detail: Detail) -> Iterator[Subscriber]:
-    if detail is not Detail.QUIET and _is_terminal():
-        # rich takes longer to load than all the rest: it is loaded only for a terminal.
-        from aioparcs.display.live import live_display
-
-        with live_display(detail) as display:
-            if display:
-                yield display
-                return
-    plain = PlainDisplay(detail)
+def _display(detail: Detail, log: EventLog | None) -> Iterator[Subscriber]:
+    with live_on_terminal(Detail.QUIET if log else detail) as display:
+        if display:
+            yield display
+            return
+    plain = PlainDisplay(detail, log=log)
     try:
         yield plain
     finally:

@@ -16,6 +16,7 @@ from aioparcs.events import (
     Event,
     ModuleState,
     PoolProgress,
+    Snapshot,
     WorkerConnected,
     WorkerExited,
     WorkerProgress,
@@ -157,6 +158,7 @@ class JobView:
         self.pools = Pools()
         self._counts: dict[str, ModuleCounts] = {}
         self._rates: dict[str, RateEstimator] = {}
+        self._snapshot: tuple[ModuleState, ...] = ()
 
     @property
     def counts(self) -> list[ModuleCounts]:
@@ -165,8 +167,8 @@ class JobView:
 
     @property
     def modules(self) -> list[ModuleState]:
-        """The numbers of all modules as they are now."""
-        return [count.state for count in self.counts]
+        """The numbers of all modules, as they are now or as the last snapshot has them."""
+        return list(self._snapshot) or [count.state for count in self.counts]
 
     def of(self, module: str) -> ModuleCounts:
         """Return the counts of a module."""
@@ -193,12 +195,22 @@ class JobView:
                 self._reach(event.module, event.time, self.of(event.module).fraction)
             case PoolProgress():
                 return self.pools.update(event.state, event.time)
+            case Snapshot():
+                self._restore(event)
         return None
 
+    def snapshot(self, now: float, begun: float, *, is_over: bool = False) -> Snapshot:
+        """Return all that displays draw, with times since ``begun``; `apply` of another view takes it."""
+        pools = tuple(pool.record(begun) for pool in self.pools.listed)
+        return Snapshot(round(now - begun, 3), tuple(self.modules), pools, self.pools.unlisted, is_over)
+
+    def seconds_left(self, state: ModuleState, now: float) -> float | None:
+        """Return the time that a module's workers will take, from their reports; None if it is unknown."""
+        return self._rates[state.module].left(now, 1.0) if state.module in self._rates and state.present else None
+
     def left(self, state: ModuleState, now: float) -> str:
-        """Return the time that a module's workers will take, from their reports, ``12 s left``; "" if it is unknown."""
-        works = state.module in self._rates and state.present
-        left = self._rates[state.module].left(now, 1.0) if works else None
+        """Return the time that a module's workers will take as text, ``12 s left``; "" if it is unknown."""
+        left = self.seconds_left(state, now)
         return "" if left is None else f"{duration(left)} left"
 
     def summary(self, seconds: float) -> str:
@@ -206,6 +218,13 @@ class JobView:
         states = self.modules
         requested, failed = sum(state.requested for state in states), sum(state.failed for state in states)
         return f"{counted(requested, 'worker')}{f', {failed} failed' if failed else ''}, {seconds:.1f} s"
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        self._snapshot = tuple(one._replace(fraction=min(max(one.fraction, 0.0), 1.0)) for one in snapshot.modules)
+        self.pools.restore(snapshot.pools, snapshot.earlier, snapshot.time)
+        for state in self._snapshot:
+            if state.reports:
+                self._reach(state.module, snapshot.time, state.fraction)
 
     def _reach(self, module: str, now: float, fraction: float) -> None:
         self._rates.setdefault(module, RateEstimator(now, fraction)).reach(now, fraction, _ENOUGH)

@@ -15,19 +15,19 @@ from aioparcs.display.pools import Pool
 from aioparcs.display.status_table import StatusTable
 from aioparcs.display.terminal import Terminal
 from aioparcs.display.text import origin, sanitize
-from aioparcs.events import Event, WorkersRequested
+from aioparcs.events import Event, Snapshot, WorkersRequested
 
 __all__ = ["LiveDisplay", "live_display"]
 
 
 @contextmanager
-def live_display(detail: Detail) -> Iterator[LiveDisplay | None]:
+def live_display(detail: Detail, clock: Callable[[], float]) -> Iterator[LiveDisplay | None]:
     """Provide a display that draws on the terminal of stderr until the block ends; None if it can't draw there."""
     console = Console(file=sys.stderr, highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:
         yield None
         return
-    display = LiveDisplay(console, detail)
+    display = LiveDisplay(console, detail, clock)
     with display.terminal.shared():
         yield display
 
@@ -51,7 +51,7 @@ class LiveDisplay(Display):
         self.terminal = Terminal(console, self.table)
 
     def _changed(self, event: Event, pool: Pool | None) -> None:
-        if pool or isinstance(event, WorkersRequested):
+        if pool or isinstance(event, WorkersRequested | Snapshot):
             self.terminal.draw()
 
     def _line(self, module: str, worker: int | None, separator: str, text: str) -> None:

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from aioparcs.display.base import FAILURES, Detail, Display
 from aioparcs.display.job_view import JobView, ModuleCounts, describe_end
@@ -13,6 +14,9 @@ from aioparcs.display.pools import Pool, counted
 from aioparcs.display.text import has_colors, origin, remember, sanitize, write_line
 from aioparcs.display.throttle import PATIENCE, LineThrottle, PoolLines
 from aioparcs.events import Event, LogLines, Notice, ProgramEnding, WorkersRequested, guarded
+
+if TYPE_CHECKING:
+    from aioparcs.events.log import EventLog
 
 __all__ = ["Console", "PlainDisplay"]
 
@@ -60,10 +64,12 @@ class PlainDisplay(Display):
     Args:
         detail: how much it prints; when quiet, only that workers or items failed.
         clock: see `Display`.
+        log: gets the lines on counts and progress, and snapshots, for those who follow this program from elsewhere.
     """
 
-    def __init__(self, detail: Detail, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, detail: Detail, clock: Callable[[], float] = monotonic, *, log: EventLog | None = None) -> None:
         super().__init__(detail, clock)
+        self._log = log
         self._printed: dict[str, _PrintedCounts] = {}
         self._pool_lines = PoolLines(short=True)
         self._failed_pools = 0
@@ -73,23 +79,26 @@ class PlainDisplay(Display):
 
     def flush(self) -> None:
         """Print the latest counts of workers, before the program prints how it all ended."""
-        if self._thread.ident is not None:
+        if self._detail is not Detail.QUIET:
             self._print_counts(last=True)
 
     def close(self) -> None:
         """Print the lines that are left, and the job's summary."""
-        if self._thread.ident is not None:
-            self._ended.set()
-            self._thread.join()
+        if self._thread.ident is None:
+            return
+        self._ended.set()
+        self._thread.join()
+        if self._detail is not Detail.QUIET:
             self.flush()
             for line in self._pool_lines.rest():
-                write_line(line)
+                self._status(line)
             sys.stdout.flush()
-            write_line(self.view.summary(self.elapsed))
+            self._status(self.view.summary(self.elapsed))
+        self._write_snapshot(is_over=True)
 
     def _changed(self, event: Event, pool: Pool | None) -> None:
         if isinstance(event, WorkersRequested):
-            if self._detail is not Detail.QUIET and self._thread.ident is None:
+            if self._thread.ident is None and (self._log or self._detail is not Detail.QUIET):
                 self._thread.start()
         elif isinstance(event, ProgramEnding):
             self.flush()
@@ -100,7 +109,7 @@ class PlainDisplay(Display):
         if self._detail is not Detail.QUIET:
             for line in self._pool_lines.about(pool, self.now):
                 self._print_counts()  # what happened before it
-                write_line(line)
+                self._status(line)
         elif pool.ended is not None and pool.state.failed and self._failed_pools < FAILURES:
             self._failed_pools += 1
             self._line(pool.state.name, None, ": ", f"{pool.state.failed:,} of {pool.state.done:,} items failed")
@@ -112,14 +121,27 @@ class PlainDisplay(Display):
 
     def _keep_printing(self) -> None:
         while not self._ended.wait(PERIOD):
-            guarded(self._print_counts)
+            if self._detail is not Detail.QUIET:
+                guarded(self._print_counts)
+            guarded(self._write_snapshot)
 
     def _print_counts(self, last: bool = False) -> None:
         with self._lock:
             for count in self.view.counts:
                 printed = self._printed.setdefault(count.module, _PrintedCounts(self.now))
                 for line in printed.news(count, self.now, last, self.view.left(count.state, self.now)):
-                    write_line(f"{origin(count.module, None)}: {line}")
+                    self._status(f"{origin(count.module, None)}: {line}")
+
+    def _status(self, line: str) -> None:
+        """Print a line on counts or progress, which a display that draws would not need."""
+        if self._log:
+            self._log.write_status(self.elapsed, line)
+        else:
+            write_line(line)
+
+    def _write_snapshot(self, *, is_over: bool = False) -> None:
+        if self._log:
+            self._log.write_snapshot(self.view.snapshot(self.now, self.begun, is_over=is_over))
 
 
 class _PrintedCounts:

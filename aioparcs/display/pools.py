@@ -6,11 +6,12 @@ from collections import deque
 
 from aioparcs.display.rate import RateEstimator, duration, frequency
 from aioparcs.display.text import origin
-from aioparcs.events import PoolState
+from aioparcs.events import PoolRecord, PoolState
 
 __all__ = ["Pool", "Pools", "counted"]
 
 _KEPT = 5  # pools that are over and still listed one by one
+_LISTED = 10  # pools that are listed, at the most
 
 
 class Pool:
@@ -25,10 +26,10 @@ class Pool:
 
     __slots__ = ("_peak", "_rate", "begun", "ended", "state")
 
-    def __init__(self, state: PoolState, now: float) -> None:
+    def __init__(self, state: PoolState, now: float, *, peak: int = 0) -> None:
         self.begun = now
         self.ended: float | None = None
-        self._peak = 0
+        self._peak = peak
         self._rate = RateEstimator(now, state.done)
         self.update(state, now)
 
@@ -42,6 +43,11 @@ class Pool:
         else:
             # One burst of results from many workers says little about the rate; some results of each of them do.
             self._rate.reach(now, state.done, 4 * max(state.workers, 1))
+
+    def record(self, origin: float) -> PoolRecord:
+        """Return all of it as a record, with times since an origin."""
+        ended = None if self.ended is None else round(self.ended - origin, 3)
+        return PoolRecord(self.state, self._peak, round(self.begun - origin, 3), ended)
 
     @property
     def is_idle(self) -> bool:
@@ -59,15 +65,23 @@ class Pool:
         done, total = self.state.done, self.state.total
         return f"{done:,} of {total:,}" if total else f"{done:,}"
 
+    def items_per_second(self, now: float) -> float:
+        """Return its rate, or the average of one that is over; 0 if nothing is done."""
+        return self._rate.rate(now) if self.ended is None else self.state.done / max(self.seconds, 1e-3)
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the time that it will take, None if that is unknown."""
+        total = self.state.total
+        return None if total is None or self.ended is not None else self._rate.left(now, total)
+
     def rate(self, now: float) -> str:
-        """Return its rate, ``1,234/s``, or the average of one that is over; "" if nothing is done."""
-        rate = self._rate.rate(now) if self.ended is None else self.state.done / max(self.seconds, 1e-3)
+        """Return its rate as text, ``1,234/s``; "" if nothing is done."""
+        rate = self.items_per_second(now)
         return frequency(rate) if rate else ""
 
     def left(self, now: float) -> str:
-        """Return the time that it will take, ``12 s left``; "" if it is unknown."""
-        total = self.state.total
-        left = None if total is None or self.ended is not None else self._rate.left(now, total)
+        """Return the time that it will take as text, ``12 s left``; "" if it is unknown."""
+        left = self.seconds_left(now)
         return "" if left is None else f"{duration(left)} left"
 
     @property
@@ -124,9 +138,30 @@ class Pools:
         return list(self._working.values())
 
     @property
-    def over(self) -> list[Pool]:
-        """A list of the last few of those that are over."""
-        return list(self._over)
+    def listed(self) -> list[Pool]:
+        """The pools that a display lists: the last of those that are over, then those at work."""
+        return [*self._over, *self.working][-_LISTED:]
+
+    @property
+    def unlisted(self) -> int:
+        """The number of the others."""
+        return self.earlier + max(len(self._over) + len(self._working) - _LISTED, 0)
+
+    def restore(self, records: tuple[PoolRecord, ...], unlisted: int, now: float) -> None:
+        """Replace all that is known by the records of a snapshot; the rates go on."""
+        known = {pool.state.id: pool for pool in (*self._over, *self.working)}
+        working: dict[int, Pool] = {}
+        over: deque[Pool] = deque()
+        for state, peak, begun, ended in records:
+            # A snapshot that comes late has missed its beginning: then its rate is its average at first.
+            pool = known.get(state.id) or Pool(state._replace(done=0), begun, peak=peak)
+            pool.update(state, now)
+            pool.ended = ended
+            if ended is None:
+                working[state.id] = pool
+            else:
+                over.append(pool)
+        self._working, self._over, self.earlier = working, over, unlisted
 
     def update(self, state: PoolState, now: float) -> Pool | None:
         """Record a report, and return its pool; None if that never began, or is known to be over."""

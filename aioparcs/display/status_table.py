@@ -22,7 +22,6 @@ BAR = (10, 30)  # columns: the least and the most
 NAME = 12  # columns that a long name keeps while there is anything else to leave out
 TEXTS = 52  # columns kept for the texts of a row, so that its bar doesn't change its width with each figure
 GAP = 2  # columns between two parts of a row
-POOLS = 10  # rows of pools, at the most
 
 
 class _Row(NamedTuple):
@@ -63,15 +62,13 @@ class StatusTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         display, view = self._display, self._display.view
         pools, modules = view.pools, view.modules
-        working, over = pools.working, pools.over
-        shown = [*over, *working][-POOLS:]
+        shown = pools.listed
         rows = [self._of_module(state, bare=bool(shown) and not state.reports) for state in modules]
         rows += [self._of_pool(pool, alone=len(shown) == 1) for pool in shown]
         if rows:
             yield _fitted(rows, options.max_width)
-        more = pools.earlier + len(over) + len(working) - len(shown)
-        if more:
-            yield Text(f"{counted(more, 'more pool')}", style="dim")
+        if pools.unlisted:
+            yield Text(f"{counted(pools.unlisted, 'more pool')}", style="dim")
         # The row of a single module says the rest.
         seconds = f"{display.elapsed:.1f} s"
         yield Text(seconds if len(modules) == 1 else view.summary(display.elapsed), style="dim")

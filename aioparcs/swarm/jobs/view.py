@@ -11,7 +11,9 @@ from aioparcs.swarm.docker.labels import JOB, MODULE, PARENT, ROLE, RUNNER, WORK
 from aioparcs.swarm.docker.records import SwarmSecret, SwarmService, SwarmTask
 from aioparcs.swarm.docker.task_state import is_over, launcher_state, newest
 
-__all__ = ["Container", "SwarmJob", "created", "job_of", "labels_of", "view"]
+EVENTS = "PARCS_EVENTS"  # the variable of a runner that names the word
+
+__all__ = ["EVENTS", "Container", "SwarmJob", "created", "job_of", "labels_of", "view"]
 
 
 class Container(NamedTuple):
@@ -104,6 +106,14 @@ class SwarmJob(NamedTuple):
     def runner_service(self) -> SwarmService | None:
         """The runner's Swarm service, if it was submitted to the cluster."""
         return next(filter(_is_runner, self.services), None)
+
+    @property
+    def events_word(self) -> str:
+        """The word that marks events in the log of a runner that was submitted, "" if it writes none."""
+        if not self.runner_service:
+            return ""
+        variables = self.runner_service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Env") or ()
+        return next((one.partition("=")[2] for one in variables if one.startswith(f"{EVENTS}=")), "")
 
     @property
     def runner_is_over(self) -> bool:

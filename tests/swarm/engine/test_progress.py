@@ -1,11 +1,15 @@
 """How far a pool is, seen from where `aioparcs run --on swarm` was typed."""
 
+import json
 import re
+import time
 from pathlib import Path
+from typing import Any
 
-from tests.support.command import COMMAND, execute
+from tests.support.command import COMMAND, execute, in_terminal, visible
 from tests.support.jobs import module
-from tests.support.live import Cluster, left
+from tests.support.live import PATIENCE, Cluster, left
+from tests.support.submitted import own, submitted
 
 ODD = """
 from aioparcs import serve
@@ -37,3 +41,57 @@ def test_the_lines_of_a_pool_on_the_swarm_come_through(cluster: Cluster, tmp_pat
     assert re.search(pattern, done.stderr)
     (name,) = re.findall(r"runs as job ([0-9a-f]{8})", done.stderr)
     assert left(cluster, name) == []
+
+
+WAITING = """
+import asyncio, json, sys
+from aioparcs import run
+
+async def main(runner):
+    async with runner.pool("odd", 3, progress="find the odd ones") as pool:
+        print(sum(isinstance(one, int) for one in await pool.map(range(1000), return_exceptions=True)), flush=True)
+        await asyncio.sleep(1000)
+
+run(main)
+"""
+
+
+def test_a_terminal_shows_the_live_display_of_a_job_on_the_swarm(cluster: Cluster, tmp_path: Path) -> None:
+    module(tmp_path, "odd", ODD)
+    folder = module(tmp_path, "pooling", POOLING) / "pooling"
+    environment: Any = cluster.environment
+    code, written = in_terminal("run", str(folder), "--on", "swarm", **environment)
+    text = visible(written)
+    assert code == 0, text
+    assert re.search(r"[\r\n]500\n", text)
+    assert re.search(r"[\r\n]odd +3 workers finished  on \d nodes?", text)
+    assert re.search(r"[\r\n]find the odd ones .*1,000 of 1,000  500 failed  in ", text)
+    assert "\x1e" not in text
+    assert "1,000 of 1,000 items" not in text
+
+
+def test_the_progress_of_a_job_on_the_swarm_is_in_ps_and_not_in_the_text_of_its_log(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    module(tmp_path, "odd", ODD)
+    folder = module(tmp_path, "waiting", WAITING) / "waiting"
+    own(cluster)
+    with submitted(cluster, folder, "progress") as job:
+        assert job.line() == 500
+
+        def progress() -> Any:
+            done = execute([*COMMAND, "ps", "--json", job.job], None, **cluster.environment)
+            assert done.returncode == 0, done.stderr
+            (shown,) = json.loads(done.stdout)
+            return shown["progress"]
+
+        deadline = time.monotonic() + PATIENCE
+        while not (known := progress()) or known["pools"][0]["done"] < 1000:
+            assert time.monotonic() < deadline, known
+        (pool,), (odd,) = known["pools"], known["modules"]
+        assert (pool["pool"], pool["done"], pool["failed"], pool["total"]) == ("find the odd ones", 1000, 500, 1000)
+        assert (odd["module"], odd["workers"], odd["connected"], sum(odd["nodes"].values())) == ("odd", 3, 3, 3)
+        log = execute([*COMMAND, "logs", job.job], None, **cluster.environment)
+        assert (log.returncode, log.stdout) == (0, "500\n"), log.stderr
+        assert "odd: 3 of 3 connected\n" in log.stderr
+        assert "\x1e" not in log.stderr

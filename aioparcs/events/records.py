@@ -1,37 +1,31 @@
 """
-The events of a job, and the bus that takes them to displays.
+The events of a job: records that say what has happened, and when.
 
-An event is a record that says what has happened, and when: programs publish it in process, and write it as one line of
-JSON where others read it. No clock is read here: who publishes an event passes its time.
+No clock is read here: who publishes an event passes its time.
 """
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 __all__ = [
     "Event",
-    "EventBus",
     "LogLines",
     "ModuleState",
     "Notice",
     "PoolProgress",
+    "PoolRecord",
     "PoolState",
     "ProgramEnding",
-    "Subscriber",
+    "Snapshot",
+    "StatusLine",
     "WorkerConnected",
     "WorkerExited",
     "WorkerProgress",
     "WorkerStopped",
     "WorkersPlaced",
     "WorkersRequested",
-    "guarded",
-    "program_events",
 ]
 
 
@@ -58,6 +52,23 @@ class PoolState(NamedTuple):
     running: int
     workers: int
     wanted: int
+
+
+class PoolRecord(NamedTuple):
+    """
+    A pool, and what was seen of it.
+
+    Attributes:
+        state: its progress.
+        peak: the most workers that it had.
+        begun: when its first report came.
+        ended: when it was over, None while it isn't.
+    """
+
+    state: PoolState
+    peak: int
+    begun: float
+    ended: float | None
 
 
 class ModuleState(NamedTuple):
@@ -190,52 +201,27 @@ class ProgramEnding(Event):
     """The program is about to print how it ended: what displays hold back comes first."""
 
 
-Subscriber = Callable[[Event], object]
-
-
-class EventBus:
+@dataclass(frozen=True, slots=True)
+class Snapshot(Event):
     """
-    The way of a program's events to those who watch it.
+    All that a display draws, in place of the events that led to it: its size does not grow with the number of workers.
 
-    Subscribers are called in the event loop, so each call is quick. What one of them raises is reported in one line,
-    and costs neither the program nor the other subscribers anything.
+    Attributes:
+        time: when, in seconds since the program's display began; so are the times of the pools.
+        modules: the workers of each module.
+        pools: the pools that are at work, and the last of those that are over.
+        earlier: how many other pools there were.
+        is_over: whether the program has ended.
     """
 
-    def __init__(self, *subscribers: Subscriber) -> None:
-        self._subscribers = list(subscribers)
-
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """Pass all later events to a subscriber, too."""
-        self._subscribers.append(subscriber)
-
-    def publish(self, event: Event) -> None:
-        """Pass an event to all subscribers."""
-        for subscriber in self._subscribers:
-            guarded(subscriber, event)
+    modules: tuple[ModuleState, ...]
+    pools: tuple[PoolRecord, ...]
+    earlier: int
+    is_over: bool
 
 
-# A program's driver, such as the command line, sets here the bus of the runners that the program makes.
-program_events: ContextVar[EventBus | None] = ContextVar("program_events", default=None)
+@dataclass(frozen=True, slots=True)
+class StatusLine(Event):
+    """A line on counts and progress, for those who have no display that draws them."""
 
-_reported: set[tuple[str, int]] = set()  # places in the code whose error was reported
-
-
-def guarded(function: Callable[..., object], *args: Any) -> None:
-    """Call code of a display; report an error of it in one line, once for each place, and don't raise it."""
-    try:
-        function(*args)
-    except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = frame.filename, frame.lineno or 0
-        if place not in _reported:
-            _reported.add(place)
-            what = "".join(filter(str.isprintable, " ".join(f"{type(error).__name__}: {error}".split())))
-            _write(f"the display failed, the job goes on: {what} ({place[0]}:{place[1]})\n")
-
-
-def _write(line: str) -> None:
-    try:
-        sys.stderr.write(line)
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        pass  # the reader is gone, the stream is closed, or there is none
+    text: str

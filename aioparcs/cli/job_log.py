@@ -1,0 +1,133 @@
+"""The log of a submitted runner: its text, the live display of its job, and its progress as JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterable, Iterable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from aioparcs.display import Detail, live_on_terminal, sanitize
+from aioparcs.display.job_view import JobView
+from aioparcs.events import Snapshot, StatusLine, guarded
+from aioparcs.events.log import EventLogReader
+
+if TYPE_CHECKING:
+    from aioparcs.display.live import LiveDisplay
+    from aioparcs.swarm.docker.logs import LogLine
+
+__all__ = ["RunnerClock", "print_log", "read_progress"]
+
+
+class RunnerClock:
+    """The time of a runner, in seconds since its display began, as its snapshots have it; it never goes back."""
+
+    def __init__(self) -> None:
+        self._time = 0.0
+        self._since: float | None = None  # when the time was that, None while it stands still
+
+    def __call__(self) -> float:
+        return self._time if self._since is None else self._time + monotonic() - self._since
+
+    def set(self, snapshot: Snapshot) -> None:
+        """Go by a snapshot that was just read: the runner's clock is at least there."""
+        self._time = max(self(), snapshot.time)
+        self._since = None if snapshot.is_over else monotonic()
+
+
+async def print_log(lines: AsyncIterable[LogLine], word: str, detail: Detail, *, live: bool) -> None:
+    """
+    Print what a runner prints: on a terminal with the live display of its job, elsewhere lines on its progress.
+
+    Args:
+        lines: the lines of its log.
+        word: the word that marks events in it, "" if there are none.
+        detail: how much is shown.
+        live: whether there is a display: False for lines alone.
+    """
+    with _printer(word, detail if live else Detail.QUIET) as printer:
+        async for line in lines:
+            printer.print(line)
+
+
+@contextmanager
+def _printer(word: str, detail: Detail) -> Iterator[_LogPrinter]:
+    clock = RunnerClock()
+    with live_on_terminal(detail if word else Detail.QUIET, clock) as display:
+        printer = _LogPrinter(EventLogReader(word), clock, display)
+        try:
+            yield printer
+        finally:
+            printer.close()
+
+
+class _LogPrinter:
+    """Prints lines of a log, and passes the snapshots between them to a display."""
+
+    def __init__(self, reader: EventLogReader, clock: RunnerClock, display: LiveDisplay | None) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._display = display
+
+    def print(self, line: LogLine) -> None:
+        """Print a line if it is text, or if it is a line on progress and there is no display."""
+        match self._reader.read(line.text, error=line.error):
+            case str(text):
+                _write(text, error=line.error)
+            case StatusLine(text=text) if not self._display:
+                _write(text, error=True)
+            case Snapshot() as snapshot:
+                self._clock.set(snapshot)
+                if self._display:
+                    guarded(self._display, snapshot)
+
+    def close(self) -> None:
+        """Print the rest of lines that were not ended."""
+        for text, error in self._reader.rest():
+            _write(text, error=error)
+
+
+def _write(text: str, *, error: bool) -> None:
+    stream = sys.stderr if error else sys.stdout
+    stream.write(f"{sanitize(text, color=True) if stream.isatty() else text}\n")
+    stream.flush()
+
+
+def read_progress(lines: Iterable[LogLine], word: str) -> dict[str, Any] | None:
+    """Return the progress of a job as JSON, from the last lines of its runner's log; None if they don't have it."""
+    reader, view = EventLogReader(word), JobView()
+    last = None
+    for line in lines:
+        event = reader.read(line.text, error=line.error)
+        if isinstance(event, Snapshot):
+            view.apply(event)
+            last = event
+    return _described(view, last) if last else None
+
+
+def _described(view: JobView, last: Snapshot) -> dict[str, Any]:
+    modules = [
+        {"module": one.module, "workers": one.requested, "connected": one.up, "finished": one.done,
+         "failed": one.failed, "stopped": one.stopped, "fraction": one.fraction if one.reports else None,
+         "left": _seconds(view.seconds_left(one, last.time)), "nodes": one.nodes}
+        for one in view.modules
+    ]  # fmt: skip
+    pools = [
+        {"pool": pool.state.name, "done": pool.state.done, "failed": pool.state.failed, "total": pool.state.total,
+         "running": pool.state.running, "workers": pool.state.workers, "wanted": pool.state.wanted,
+         "over": pool.ended is not None, "rate": round(pool.items_per_second(last.time), 3),
+         "left": _seconds(pool.seconds_left(last.time))}
+        for pool in view.pools.listed
+    ]  # fmt: skip
+    return {
+        "elapsed": _seconds(last.time),
+        "over": last.is_over,
+        "modules": modules,
+        "pools": pools,
+        "more_pools": view.pools.unlisted,
+    }
+
+
+def _seconds(time: float | None) -> float | None:
+    return None if time is None else round(time, 1)

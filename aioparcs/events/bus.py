@@ -1,0 +1,63 @@
+"""The bus that takes a program's events to displays, and the guard against errors of these."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from aioparcs.events.records import Event
+
+__all__ = ["EventBus", "Subscriber", "guarded", "program_events"]
+
+Subscriber = Callable[[Event], object]
+
+
+class EventBus:
+    """
+    The way of a program's events to those who watch it.
+
+    Subscribers are called in the event loop, so each call is quick. What one of them raises is reported in one line,
+    and costs neither the program nor the other subscribers anything.
+    """
+
+    def __init__(self, *subscribers: Subscriber) -> None:
+        self._subscribers = list(subscribers)
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Pass all later events to a subscriber, too."""
+        self._subscribers.append(subscriber)
+
+    def publish(self, event: Event) -> None:
+        """Pass an event to all subscribers."""
+        for subscriber in self._subscribers:
+            guarded(subscriber, event)
+
+
+# A program's driver, such as the command line, sets here the bus of the runners that the program makes.
+program_events: ContextVar[EventBus | None] = ContextVar("program_events", default=None)
+
+_reported: set[tuple[str, int]] = set()  # places in the code whose error was reported
+
+
+def guarded(function: Callable[..., object], *args: Any) -> None:
+    """Call code of a display; report an error of it in one line, once for each place, and don't raise it."""
+    try:
+        function(*args)
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = frame.filename, frame.lineno or 0
+        if place not in _reported:
+            _reported.add(place)
+            what = "".join(filter(str.isprintable, " ".join(f"{type(error).__name__}: {error}".split())))
+            _write(f"the display failed, the job goes on: {what} ({place[0]}:{place[1]})\n")
+
+
+def _write(line: str) -> None:
+    try:
+        sys.stderr.write(line)
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        pass  # the reader is gone, the stream is closed, or there is none

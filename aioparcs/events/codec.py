@@ -1,0 +1,136 @@
+"""
+The JSON of events: one line for each.
+
+``{"v": 1, "kind": "WorkerConnected", "time": 1.5, "module": "factor", "worker": 3}``: the fields of the record, by
+their names. Ranges are lists of two numbers. Readers ignore kinds and versions that they don't know, and more fields.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from aioparcs.events.records import (
+    Event,
+    LogLines,
+    Notice,
+    PoolProgress,
+    ProgramEnding,
+    Snapshot,
+    StatusLine,
+    WorkerConnected,
+    WorkerExited,
+    WorkerProgress,
+    WorkersPlaced,
+    WorkersRequested,
+    WorkerStopped,
+)
+
+__all__ = ["from_json", "to_json"]
+
+_VERSION = 1
+_KINDS = {
+    kind.__name__: kind
+    for kind in (
+        LogLines,
+        Notice,
+        PoolProgress,
+        ProgramEnding,
+        Snapshot,
+        StatusLine,
+        WorkerConnected,
+        WorkerExited,
+        WorkerProgress,
+        WorkersPlaced,
+        WorkersRequested,
+        WorkerStopped,
+    )
+}
+_LARGEST = 1 << 53  # larger numbers are not whole in every reader of JSON
+# Characters of JSON that one event may have.
+_LONGEST = 1 << 20
+
+
+def to_json(event: Event) -> str:
+    """Return the line of an event, without its end. Numbers that JSON may not have, such as NaN, become null."""
+    kind: Any = type(event)
+    values = {name: _plain(getattr(event, name)) for name in _fields(kind)}
+    line = {"v": _VERSION, "kind": kind.__name__, **values}
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_json(line: str) -> Event | None:
+    """Return the event of a line; None for anything else, such as an event of another version."""
+    try:
+        values = json.loads(line) if len(line) <= _LONGEST else None
+        if type(values) is not dict or type(values.get("v")) is not int or values["v"] != _VERSION:
+            return None
+        kind = _KINDS[values["kind"]]
+        return kind(*(_typed(field, values[name]) for name, field in _fields(kind).items()))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+@cache
+def _fields(kind: Any) -> dict[str, Any]:
+    """Return the types of a record's fields, in their order."""
+    return get_type_hints(kind)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if isinstance(value, range):
+        return [value.start, value.stop]
+    if isinstance(value, tuple):
+        names = getattr(value, "_fields", None)
+        return dict(zip(names, map(_plain, value), strict=True)) if names else [_plain(one) for one in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value if abs(value) <= _LARGEST else None  # a NaN is no less either
+    return value
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    """
+    Return a value of JSON as a field's type has it.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none.
+    """
+    if isinstance(kind, UnionType):
+        (other,) = (one for one in get_args(kind) if one is not NoneType)
+        return None if value is None else _typed(other, value)
+    if hasattr(kind, "_fields"):
+        return kind(*(_typed(field, value[name]) for name, field in _fields(kind).items()))
+    if get_origin(kind) is tuple:
+        return _tuple(get_args(kind), _checked(list, value))
+    if get_origin(kind) is dict:
+        key, item = get_args(kind)
+        return {_typed(key, name): _typed(item, one) for name, one in _checked(dict, value).items()}
+    if kind is range:
+        first, end = value
+        return range(_typed(int, first), _typed(int, end))
+    if kind is float:
+        return _number(value)
+    if kind is int and not 0 <= _checked(int, value) <= _LARGEST:
+        raise ValueError(value)
+    return _checked(kind, value)
+
+
+def _tuple(kinds: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:
+    if kinds[-1] is Ellipsis:
+        return tuple(_typed(kinds[0], value) for value in values)
+    return tuple(_typed(kind, value) for kind, value in zip(kinds, values, strict=True))
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) <= _LARGEST:
+        raise ValueError(value)
+    return float(value)
+
+
+def _checked(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise ValueError(value)
+    return value
