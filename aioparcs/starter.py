@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aioparcs.engine import WorkerSpec
     from aioparcs.events import EventBus
     from aioparcs.pool import Pool, WorkerProvider
-    from aioparcs.task import Starting, StartingMany, Task
+    from aioparcs.task import Starting, StartingMany, Task, WorkerHandle
 
 __all__ = ["Starter"]
 
@@ -52,7 +52,7 @@ def _takes_options(method: _M) -> _M:
 class Starter:
     """The base of a program that starts workers and talks with each of them."""
 
-    async def _place(self, spec: WorkerSpec, count: int) -> list[Task]:
+    async def _place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """
         Start workers; returns before they are connected.
 

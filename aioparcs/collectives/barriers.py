@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aioparcs.collectives.gathering import gather_or_cancel
-from aioparcs.errors import ParcsError
-from aioparcs.task import Task
+from aioparcs.errors import EndOfChannel, ParcsError, WorkerLost
+from aioparcs.task import UNEXPLAINED, Task
 
-__all__ = ["barrier"]
+__all__ = ["barrier", "wait_barrier"]
 
 
 async def barrier(tasks: Sequence[Task]) -> None:
@@ -28,10 +28,26 @@ async def barrier(tasks: Sequence[Task]) -> None:
         RemoteError: the program of one has failed.
     """
     try:
-        await gather_or_cancel(task.wait_barrier() for task in tasks)
+        await gather_or_cancel(wait_barrier(task) for task in tasks)
     except ParcsError as error:
         for task in tasks:
-            task.pass_barrier(error)
+            task.handle.channel.barriers.release(error)
         raise
     for task in tasks:
-        task.pass_barrier()
+        task.handle.channel.barriers.release()
+
+
+async def wait_barrier(task: Task) -> None:
+    """
+    Wait until a worker is at a barrier that it hasn't passed.
+
+    Raises:
+        WorkerLost: it is gone, or has ended without coming.
+        RemoteError: its program failed.
+    """
+    try:
+        await task.handle.channel.barriers.wait()
+    except EndOfChannel as error:
+        raise WorkerLost(task.name, "has ended without coming to the barrier") from error
+    except UNEXPLAINED as error:
+        raise await task.handle.explain(error) from error.__cause__

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from aioparcs import codec
 from aioparcs.address import Address
-from aioparcs.channel import RELAYS, RelayBuffer, decode_error_or_default
+from aioparcs.channel import RELAYS, Channel, RelayBuffer, decode_error_or_default
 from aioparcs.collectives.tree import broadcast_tree
 from aioparcs.errors import EndOfChannel, ParcsError, WorkerLost
 from aioparcs.task import Task
@@ -44,14 +44,18 @@ async def broadcast(tasks: Sequence[Task], value: Any) -> None:
     message = _Message(FrameType.RAW if raw else FrameType.MSG, body, buffers)
     size = sum(map(len, buffers))
     for task in tasks:
-        if task.version > 1:
-            task.channel.connection.sender.check_size(len(body), size)
-    relays = [task for task in tasks if task.channel.relays.is_supported]
+        if _channel(task).connection.version > 1:
+            _channel(task).connection.sender.check_size(len(body), size)
+    relays = [task for task in tasks if _channel(task).relays.is_supported]
     if size < _LARGE or len(body) > _LONGEST or len(relays) < _MANY:
         relays = []
     others = [task for task in tasks if task not in relays]
     sends = [_send(task, message, value) for task in others]
     await _all([*sends, *([_Broadcast(relays, message).run()] if relays else [])])
+
+
+def _channel(task: Task) -> Channel:
+    return task.handle.channel
 
 
 class _Message(NamedTuple):
@@ -68,13 +72,14 @@ async def _all(parts: Sequence[Coroutine[Any, Any, None]]) -> None:
 
 
 async def _send(task: Task, message: _Message, value: Any) -> None:
-    if task.version == 1:
+    connection = _channel(task).connection
+    if connection.version == 1:
         await task.send(value)
         return
     try:
-        await task.channel.connection.sender.send(*message)
+        await connection.sender.send(*message)
     except ParcsError as error:
-        raise await task.explain(error) from error.__cause__
+        raise await task.handle.explain(error) from error.__cause__
 
 
 class _Broadcast:
@@ -102,10 +107,10 @@ class _Broadcast:
     async def _reach(self, number: int) -> None:
         """Announce the message to one worker, and wait until it has it."""
         task, parent = self._tasks[number], self._parents[number]
-        relays = task.channel.relays
+        relays = _channel(task).relays
         with relays.subscription(self._name):
             try:
-                await task.channel.connection.sender.send(FrameType.RELAY, self._head(number))
+                await _channel(task).connection.sender.send(FrameType.RELAY, self._head(number))
                 if parent < 0:
                     relays.notify(self._name, "from", None)
                 else:
@@ -116,17 +121,17 @@ class _Broadcast:
             except EndOfChannel as error:
                 raise WorkerLost(task.name, "has ended without receiving the message") from error
             except ParcsError as error:
-                raise await task.explain(error) from error.__cause__
+                raise await task.handle.explain(error) from error.__cause__
             finally:
                 self._settle(number, None)
                 if parent >= 0:
                     self._hungry[parent] -= 1
                     if not self._hungry[parent]:
-                        self._tasks[parent].channel.relays.notify(self._name, "release")
+                        _channel(self._tasks[parent]).relays.notify(self._name, "release")
 
     async def _wait_received(self, number: int) -> None:
         while True:
-            verb, value = await self._tasks[number].channel.relays.recv_notice(self._name)
+            verb, value = await _channel(self._tasks[number]).relays.recv_notice(self._name)
             if verb == "at":
                 self._settle(number, value)
             elif verb == "has":

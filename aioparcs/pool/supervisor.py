@@ -14,7 +14,7 @@ from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, 
 from aioparcs.events import EventBus, Notice
 from aioparcs.pool.scheduler import Scheduler
 from aioparcs.pool.worker import PoolWorker
-from aioparcs.task import Task
+from aioparcs.task import Task, WorkerHandle
 
 __all__ = ["PoolSupervisor", "WorkerProvider"]
 
@@ -29,10 +29,10 @@ _SETUP = "setup"
 class WorkerProvider(Protocol):
     """A starter of workers: a runner, or a service."""
 
-    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+    async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """Place workers; return before they are connected."""
 
-    async def replace(self, spec: WorkerSpec, task: Task) -> Task:
+    async def replace(self, spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
         """Place a worker in place of one that is gone; return before it is connected."""
 
     def let_go(self) -> None:
@@ -81,7 +81,7 @@ class PoolSupervisor:
         self._scheduler = scheduler
         self._changed = changed
         self._failed = failed
-        self._tasks: set[Task] = set()  # all that were started and are not known to be gone
+        self._tasks: set[WorkerHandle] = set()  # all that were started and are not known to be gone
         self._jobs: set[asyncio.Task[None]] = set()
         self._resizing = asyncio.Lock()
         self._coming = 0  # workers that are on their way
@@ -146,10 +146,10 @@ class PoolSupervisor:
                 raise
             self._shrink()
 
-    async def _start(self, placing: Awaitable[list[Task]], count: int) -> list[PoolWorker]:
+    async def _start(self, placing: Awaitable[list[WorkerHandle]], count: int) -> list[PoolWorker]:
         """Start workers, and wait until all of them are ready for calls; if one fails, none of them stays."""
         self._coming += count
-        tasks: list[Task] = []
+        tasks: list[WorkerHandle] = []
         try:
             tasks += await placing
             self._tasks.update(tasks)
@@ -165,21 +165,21 @@ class PoolSupervisor:
         finally:
             self._coming -= count
 
-    async def _prepare(self, task: Task) -> PoolWorker:
+    async def _prepare(self, task: WorkerHandle) -> PoolWorker:
         await task.wait_connected()
         if self._function:
             await self._check_function(task)
         if self._setup is not None:
             try:
-                await task.call(_SETUP, **self._setup)
+                await Task(task).call(_SETUP, **self._setup)
             except RemoteError as error:
                 error.add_note(f"in {_SETUP}(), which the pool calls in each worker first")
                 raise
         return PoolWorker(task, self._concurrency, self._scheduler.answered, self._scheduler.returned)
 
-    async def _check_function(self, task: Task) -> None:
+    async def _check_function(self, task: WorkerHandle) -> None:
         try:
-            await task.call(CONCURRENCY, self._concurrency, self._function)
+            await Task(task).call(CONCURRENCY, self._concurrency, self._function)
         except RemoteError as error:
             if error.type == NO_FUNCTION:  # else a worker of another language, which need not know the question
                 raise
@@ -206,7 +206,7 @@ class PoolSupervisor:
             self._deaths += was_idle
             await self._replace(member.task)
 
-    async def _watch_connection(self, task: Task) -> None:
+    async def _watch_connection(self, task: WorkerHandle) -> None:
         """Kill a worker that lives on without its connection: no call can reach it."""
         try:
             while True:
@@ -228,7 +228,7 @@ class PoolSupervisor:
     def _is_short(self) -> bool:
         return self.size + self._coming < self.wanted and not self._is_over
 
-    async def _replace(self, gone: Task) -> None:
+    async def _replace(self, gone: WorkerHandle) -> None:
         """Start a worker in place of one that is gone; try until it is there, or none is missing."""
         pause = _FIRST_PAUSE
         while self._is_short:
@@ -245,7 +245,7 @@ class PoolSupervisor:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _successor(self, gone: Task) -> list[Task]:
+    async def _successor(self, gone: WorkerHandle) -> list[WorkerHandle]:
         return [await self._provider.replace(self._spec, gone)]
 
     def _continue_degraded(self, error: ParcsError) -> None:
@@ -279,7 +279,7 @@ class PoolSupervisor:
         for job in self._jobs:
             job.cancel()
 
-    async def _end(self, task: Task, *, gently: bool) -> None:
+    async def _end(self, task: WorkerHandle, *, gently: bool) -> None:
         if gently and task.is_connected:
             await task.shutdown()
         else:

@@ -9,7 +9,7 @@ from typing import Any
 from aioparcs.channel import CONCURRENCY, REVOKED, read_results
 from aioparcs.errors import ProtocolError
 from aioparcs.pool.call import PendingCall
-from aioparcs.task import Task
+from aioparcs.task import WorkerHandle
 from aioparcs.wire import Decoder, Frame, frame_of
 
 __all__ = ["PoolWorker", "Settled"]
@@ -56,7 +56,7 @@ class PoolWorker:
 
     def __init__(
         self,
-        task: Task,
+        task: WorkerHandle,
         concurrency: int,
         settled: Callable[[PoolWorker, list[Settled]], None],
         returned: Callable[[PoolWorker, list[PendingCall]], None],

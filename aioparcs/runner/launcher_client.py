@@ -41,7 +41,7 @@ _UNSERVED = "its main.py ended without calling serve(...): add serve(NAME) at it
 
 
 class Worker(Protocol):
-    """A worker as the runner records it: a `Task` of its own, or the `SpawnedWorker` of a service."""
+    """A worker as the runner records it: a `WorkerHandle` of its own, or the `SpawnedWorker` of a service."""
 
     module: str
     worker: int

@@ -16,7 +16,7 @@ from aioparcs.messages.fields import describe
 from aioparcs.runner.launcher_client import LauncherClient, Worker
 from aioparcs.runner.spawned import SpawnSession
 from aioparcs.settings import Settings
-from aioparcs.task import Task, check_file_limit
+from aioparcs.task import WorkerHandle, check_file_limit
 from aioparcs.transport import keep_alive
 
 __all__ = ["JobRegistry"]
@@ -43,7 +43,7 @@ class JobRegistry:
     def __init__(self, job: str, settings: Settings, events: EventBus) -> None:
         self.job = job
         self.token = secrets.token_bytes(TOKEN_SIZE)
-        self.tasks: dict[int, Task] = {}
+        self.tasks: dict[int, WorkerHandle] = {}
         self.launchers: dict[int, LauncherClient] = {}
         self.branches: dict[int, SpawnSession] = {}
         self.on_parent: Callable[[int, FrameConnection], object]
@@ -71,14 +71,14 @@ class JobRegistry:
         """The number of connections that exist or are expected, without those of launchers."""
         return sum(not task.is_over for task in self.tasks.values()) + len(self.branches)
 
-    def expect(self, tasks: list[Task]) -> None:
+    def expect(self, tasks: list[WorkerHandle]) -> None:
         """Register workers that are about to be started."""
         self.tasks.update((task.worker, task) for task in tasks)
         if len(self.tasks) > self._prune_at:  # a runner may start workers for days
             self.tasks = {number: task for number, task in self.tasks.items() if not task.is_over}
             self._prune_at = 2 * len(self.tasks) + 256
 
-    def forget(self, tasks: list[Task]) -> None:
+    def forget(self, tasks: list[WorkerHandle]) -> None:
         """Remove workers that will not connect."""
         for task in tasks:
             self.tasks.pop(task.worker, None)

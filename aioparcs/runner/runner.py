@@ -23,7 +23,7 @@ from aioparcs.runner.supervisor import WorkerSupervisor
 from aioparcs.runner.worker_provider import RunnerWorkers
 from aioparcs.settings import Settings, misspelt
 from aioparcs.starter import Starter
-from aioparcs.task import Task
+from aioparcs.task import WorkerHandle
 from aioparcs.transport import Listener
 
 __all__ = ["Runner"]
@@ -137,7 +137,7 @@ class Runner(Starter):
                 left.push_async_callback(self._listener.aclose)
             await self._supervisor.aclose()
 
-    async def _place(self, spec: WorkerSpec, count: int) -> list[Task]:
+    async def _place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         return await self._supervisor.place(spec, count)
 
     def _employ(self) -> tuple[RunnerWorkers, EventBus]:

@@ -65,7 +65,7 @@ class SpawnedWorker:
         worker: its number in the job.
         branch: the service that has started it.
         launcher: the slot of the launcher that it is a child of.
-        unsent_results: see `Task`.
+        unsent_results: see `WorkerHandle`.
         is_connected: True once the service has its channel.
     """
 
@@ -103,7 +103,7 @@ class SpawnedWorker:
             self.branch.send(ChildStarted(self.worker, self._node, StartFailure.of(reason, last_lines)))
 
     def end(self, lost: WorkerLost | None, *, cut: bool = False) -> None:
-        """Report to the service that it is gone; see `Task.end`."""
+        """Report to the service that it is gone; see `WorkerHandle.end`."""
         if self.branch.children.pop(self.worker, None):
             how = None if lost is None else Loss.of(lost)
             self.branch.send(ChildExited(self.worker, how, cut, self.unsent_results))

@@ -17,7 +17,7 @@ from aioparcs.runner.launcher_client import LauncherClient, Worker
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.reservation import EngineRequest, EngineRequests, Reservation
 from aioparcs.settings import Settings
-from aioparcs.task import Task, check_file_limit, finish_all
+from aioparcs.task import WorkerHandle, check_file_limit, finish_all
 from aioparcs.transport import dial, raise_file_limit
 
 __all__ = ["WorkerSupervisor"]
@@ -85,7 +85,7 @@ class WorkerSupervisor:
 
     # Placing
 
-    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+    async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """
         Place workers; return before they are connected.
 
@@ -96,7 +96,7 @@ class WorkerSupervisor:
             raise RuntimeError("workers are started inside the runner's block: async with Runner() as runner")
         check_file_limit(spec.module, self._registry.connections + count)
         first = self.reserve(count)
-        tasks = [Task(spec.module, first + i, i, count, self._settings, self.kill) for i in range(count)]
+        tasks = [WorkerHandle(spec.module, first + i, i, count, self._settings, self.kill) for i in range(count)]
         self._registry.expect(tasks)
         try:
             group = await self.begin(spec, tasks)
@@ -160,7 +160,7 @@ class WorkerSupervisor:
             some = workers[first - group.first :][:size]
             self._registry.launchers[launcher].start(some, group.first, group.size, dict(limits), address)
 
-    async def replace(self, spec: WorkerSpec, task: Task, hold: Reservation | None) -> Task:
+    async def replace(self, spec: WorkerSpec, task: WorkerHandle, hold: Reservation | None) -> WorkerHandle:
         """
         Place a worker in place of one that is gone: by the same launcher, if that is still there.
 
@@ -176,7 +176,7 @@ class WorkerSupervisor:
         if hold is None or launcher is None or not launcher.is_up or not self._is_open:
             return (await self.place(spec, 1))[0]
         number = self.reserve(1)
-        successor = Task(spec.module, number, task.rank, task.size, self._settings, self.kill)
+        successor = WorkerHandle(spec.module, number, task.rank, task.size, self._settings, self.kill)
         placement = next(one for one in hold.group.placements if one.launcher == task.launcher)
         self._registry.expect([successor])
         self._events.publish(WorkersRequested(monotonic(), spec.module, range(number, number + 1)))
@@ -184,7 +184,7 @@ class WorkerSupervisor:
         launcher.start([successor], number - task.rank, task.size, dict(placement.limits))
         return successor
 
-    def keep(self, task: Task) -> Reservation | None:
+    def keep(self, task: WorkerHandle) -> Reservation | None:
         """Keep a worker's reservation for `replace` until `let_go`, and return it; None if the worker is gone."""
         request = self._requests.get(task.worker)
         if request is None:
@@ -210,13 +210,13 @@ class WorkerSupervisor:
             self._events.publish(WorkerStopped(monotonic(), worker.module, worker.worker))
             self._ended(worker.worker)
 
-    def _adopt(self, group: WorkerGroup, task: Task) -> None:
+    def _adopt(self, group: WorkerGroup, task: WorkerHandle) -> None:
         slot = group.placements[0].launcher
         self._registry.launchers[slot].adopt(task, stop=lambda: self.own(self._stop(group)))
         dialling = self.own(self._dial_v1(task, slot))
         task.on_start_done(lambda _: dialling.cancel())  # it may have ended before it answered
 
-    async def _dial_v1(self, task: Task, launcher: int) -> None:
+    async def _dial_v1(self, task: WorkerHandle, launcher: int) -> None:
         try:
             address = await self._engine.address(launcher)
             reader, writer = await dial(address, timeout=self._settings.start_timeout)
@@ -231,7 +231,7 @@ class WorkerSupervisor:
         except StartError as error:
             task.fail_start(error.reason)
             return
-        task.connect(Channel(reader, writer, settings=self._settings, version=1), version=1)
+        task.connect(Channel(reader, writer, settings=self._settings, version=1))
         self._events.publish(WorkerConnected(monotonic(), task.module, task.worker))
 
     # Supervising

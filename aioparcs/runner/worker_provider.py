@@ -5,7 +5,7 @@ from __future__ import annotations
 from aioparcs.engine import WorkerSpec
 from aioparcs.runner.reservation import Reservation
 from aioparcs.runner.supervisor import WorkerSupervisor
-from aioparcs.task import Task
+from aioparcs.task import WorkerHandle
 
 __all__ = ["RunnerWorkers"]
 
@@ -23,13 +23,13 @@ class RunnerWorkers:
         self._holds: dict[int, Reservation] = {}  # by worker
         self._kept: set[Reservation] = set()
 
-    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+    async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """Place workers; see `WorkerSupervisor.place`."""
         tasks = await self._supervisor.place(spec, count)
         self._keep(tasks)
         return tasks
 
-    async def replace(self, spec: WorkerSpec, task: Task) -> Task:
+    async def replace(self, spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
         """Place a worker in place of one that is gone; see `WorkerSupervisor.replace`."""
         successor = await self._supervisor.replace(spec, task, self._holds.get(task.worker))
         self._holds.pop(task.worker, None)
@@ -41,7 +41,7 @@ class RunnerWorkers:
         for hold in self._kept:
             self._supervisor.let_go(hold)
 
-    def _keep(self, tasks: list[Task]) -> None:
+    def _keep(self, tasks: list[WorkerHandle]) -> None:
         held = {task.worker: hold for task in tasks if (hold := self._supervisor.keep(task))}
         self._holds |= held
         self._kept.update(held.values())

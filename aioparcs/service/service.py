@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aioparcs.events import EventBus
     from aioparcs.pool import WorkerProvider
     from aioparcs.service.spawn_client import SpawnClient
-    from aioparcs.task import Task
+    from aioparcs.task import WorkerHandle
 
 __all__ = ["Service"]
 
@@ -167,7 +167,7 @@ class Service(Starter):
 
     # Workers of its own
 
-    async def _place(self, spec: WorkerSpec, count: int) -> list[Task]:
+    async def _place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         if self._endpoint is None:
             raise StartError(spec.module, "services of a runner of the original PARCS can't start any")
         return await self._children().place(spec, count)

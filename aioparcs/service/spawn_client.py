@@ -35,7 +35,7 @@ from aioparcs.messages.spawn import (
     read_spawn_report,
 )
 from aioparcs.service.peer_endpoint import PeerEndpoint
-from aioparcs.task import Task, check_file_limit
+from aioparcs.task import WorkerHandle, check_file_limit
 from aioparcs.transport import keep_alive, raise_file_limit
 
 __all__ = ["SpawnClient"]
@@ -46,7 +46,7 @@ class _Request(NamedTuple):
 
     module: str
     size: int
-    placed: asyncio.Future[list[Task]]
+    placed: asyncio.Future[list[WorkerHandle]]
 
 
 class SpawnClient:
@@ -64,14 +64,14 @@ class SpawnClient:
         self.events = EventBus(_print_notice)
         self._endpoint = endpoint
         self._settings = endpoint.settings
-        self._tasks: dict[int, Task] = {}
+        self._tasks: dict[int, WorkerHandle] = {}
         self._requests: dict[int, _Request] = {}
         self._next_request = 0
         self._link: FrameConnection | None = None
         self._opening = asyncio.Lock()
         self._listening: asyncio.Task[None] | None = None
 
-    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+    async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """
         Send the runner a request for workers; returns before they are connected.
 
@@ -90,7 +90,7 @@ class SpawnClient:
                 spec.module, f"can't send the request to the runner, or can't listen for the workers: {error}"
             ) from error
         number, self._next_request = self._next_request, self._next_request + 1
-        placed: asyncio.Future[list[Task]] = asyncio.get_running_loop().create_future()
+        placed: asyncio.Future[list[WorkerHandle]] = asyncio.get_running_loop().create_future()
         type, body = Spawn(number, spec.module, count, spec.request, str(address)).encode()
         if len(body) > CONTROL_BODY:
             raise StartError(spec.module, f"its env= takes {len(body):,} bytes; {CONTROL_BODY:,} is the limit")
@@ -103,7 +103,7 @@ class SpawnClient:
                 self._kill_all(placed.result())
             raise
 
-    async def replace(self, spec: WorkerSpec, task: Task) -> Task:
+    async def replace(self, spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
         """Start a worker in place of one that is gone; see `place`."""
         return (await self.place(spec, 1))[0]
 
@@ -180,7 +180,7 @@ class SpawnClient:
                 placed.set_exception(error)
             return
         numbers = enumerate(range(spawned.first, spawned.first + size))
-        tasks = [Task(module, worker, rank, size, self._settings, self._kill) for rank, worker in numbers]
+        tasks = [WorkerHandle(module, worker, rank, size, self._settings, self._kill) for rank, worker in numbers]
         for task in tasks:
             self._expect(link, task)
         link.post_frame(*SpawnExpected(spawned.id).encode())
@@ -189,7 +189,7 @@ class SpawnClient:
         else:
             placed.set_result(tasks)
 
-    def _expect(self, link: FrameConnection, task: Task) -> None:
+    def _expect(self, link: FrameConnection, task: WorkerHandle) -> None:
         self._tasks[task.worker] = task
 
         def take(channel: Channel) -> None:
@@ -212,11 +212,11 @@ class SpawnClient:
             task.end(WorkerLost(task.name, f"is lost: {reason}"), cut=True)
         self._tasks.clear()
 
-    def _kill(self, task: Task, number: int) -> None:
+    def _kill(self, task: WorkerHandle, number: int) -> None:
         if self._link:
             self._link.post_frame(*KillChild(task.worker, number).encode())
 
-    def _kill_all(self, tasks: list[Task]) -> None:
+    def _kill_all(self, tasks: list[WorkerHandle]) -> None:
         for task in tasks:
             self._kill(task, signal.SIGKILL)
 

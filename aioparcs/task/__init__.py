@@ -1,8 +1,9 @@
-"""The handles on workers: `Task`, one for each, and what starting returns."""
+"""Workers: `Task` for users, `WorkerHandle` for those who supervise them, and what starting returns."""
 
 from aioparcs.task.ending import finish_all
 from aioparcs.task.files import check_file_limit
+from aioparcs.task.handle import UNEXPLAINED, WorkerHandle
 from aioparcs.task.starting import Starting, StartingMany
 from aioparcs.task.task import Task
 
-__all__ = ["Starting", "StartingMany", "Task", "check_file_limit", "finish_all"]
+__all__ = ["UNEXPLAINED", "Starting", "StartingMany", "Task", "WorkerHandle", "check_file_limit", "finish_all"]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 from aioparcs.ending import in_full
-from aioparcs.task.task import Task
+from aioparcs.task.handle import WorkerHandle
 
 __all__ = ["Note", "finish_all", "kill_all"]
 
@@ -17,28 +17,28 @@ Note = Callable[[str, str], object]
 _UNNOTICED = 2.0
 
 
-async def kill_all(tasks: Collection[Task]) -> None:
+async def kill_all(handles: Collection[WorkerHandle]) -> None:
     """Kill workers, and wait until they are gone, also when this is cancelled."""
-    for task in tasks:
-        task.abort()  # before anything can be cancelled: those that wait below begin only later
-    await in_full(asyncio.gather(*(task.kill() for task in tasks)))
+    for handle in handles:
+        handle.abort()  # before anything can be cancelled: those that wait below begin only later
+    await in_full(asyncio.gather(*(handle.kill() for handle in handles)))
 
 
-async def finish_all(tasks: Iterable[Task], note: Note) -> None:
-    """Wait for workers to finish, see `Task.shutdown`; if that takes long, print which are waited for."""
-    some = list(tasks)
-    timer = asyncio.get_running_loop().call_later(_UNNOTICED, _tell, some, note)
+async def finish_all(handles: Iterable[WorkerHandle], note: Note) -> None:
+    """Wait for workers to finish, see `WorkerHandle.shutdown`; if that takes long, print which are waited for."""
+    some = list(handles)
+    timer = asyncio.get_running_loop().call_later(_UNNOTICED, _notify, some, note)
     try:
-        await asyncio.gather(*(task.shutdown() for task in some))
+        await asyncio.gather(*(handle.shutdown() for handle in some))
     finally:
         timer.cancel()
 
 
-def _tell(tasks: list[Task], note: Note) -> None:
-    busy = [task for task in tasks if task.state != "gone"]
-    for module, count in Counter(task.module for task in busy).items():
-        which = next(task.name for task in busy if task.module == module) if count == 1 else f"{count} workers"
-        most = max(task.patience for task in busy)
+def _notify(handles: list[WorkerHandle], note: Note) -> None:
+    busy = [handle for handle in handles if handle.state != "gone"]
+    for module, count in Counter(handle.module for handle in busy).items():
+        which = next(handle.name for handle in busy if handle.module == module) if count == 1 else f"{count} workers"
+        most = max(handle.close_timeout for handle in busy)
         note(
             module,
             f"waiting for {which} to finish, for {most:g} s at most (PARCS_CLOSE_TIMEOUT); "

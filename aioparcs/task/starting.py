@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from aioparcs.errors import StartError
 from aioparcs.task.ending import Note, finish_all, kill_all
+from aioparcs.task.handle import WorkerHandle
 from aioparcs.task.task import Task
 
 __all__ = ["Starting", "StartingMany"]
 
-_Place = Callable[[], Coroutine[Any, Any, list[Task]]]
+_Place = Callable[[], Coroutine[Any, Any, list[WorkerHandle]]]
 
 
 class Starting:
@@ -44,17 +45,18 @@ class Starting:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                await finish_all([self._task], self._note)
+                await finish_all([self._task.handle], self._note)
         finally:
-            await kill_all([self._task])  # if it isn't gone yet
+            await kill_all([self._task.handle])  # if it isn't gone yet
 
     async def _start(self) -> Task:
-        (task,) = await self._place()
+        (handle,) = await self._place()
         try:
-            return await task.wait_connected()
+            await handle.wait_connected()
         except BaseException:
-            await kill_all([task])
+            await kill_all([handle])
             raise
+        return Task(handle)
 
 
 class StartingMany:
@@ -71,7 +73,8 @@ class StartingMany:
         self._note = note
         self._min_workers = min_workers
         self._return_exceptions = return_exceptions
-        self._placed: list[Task] = []
+        self._placed: list[WorkerHandle] = []
+        self._tasks: dict[WorkerHandle, Task] = {}  # of those that are connected
         self._joining: asyncio.Task[None] | None = None
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
@@ -83,12 +86,12 @@ class StartingMany:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._joining:
             self._joining.cancel()
-        for task in self._placed:
-            if kind is not None or not task.is_connected:
-                task.abort()
+        for handle in self._placed:
+            if kind is not None or not handle.is_connected:
+                handle.abort()
         try:
             if kind is None:
-                await finish_all((task for task in self._placed if task.is_connected), self._note)
+                await finish_all((handle for handle in self._placed if handle.is_connected), self._note)
         finally:
             await kill_all(self._placed)
             if self._joining:
@@ -96,16 +99,17 @@ class StartingMany:
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         self._placed = await self._place()
-        arrivals: asyncio.Queue[Task] = asyncio.Queue()
-        for task in self._placed:
-            task.on_start_done(arrivals.put_nowait)
+        arrivals: asyncio.Queue[WorkerHandle] = asyncio.Queue()
+        for handle in self._placed:
+            handle.on_start_done(arrivals.put_nowait)
         awaited = set(self._placed)
         try:
             while awaited:
-                task = await arrivals.get()
-                awaited.discard(task)
-                error = task.start_error
+                handle = await arrivals.get()
+                awaited.discard(handle)
+                error = handle.start_error
                 if error is None:
+                    self._tasks[handle] = task = Task(handle)
                     yield task
                 elif self._return_exceptions:
                     yield error
@@ -126,13 +130,13 @@ class StartingMany:
                     self._joining = asyncio.ensure_future(self._join(arrivals, tasks))
                     return tasks
             if wanted is not None:
-                errors = [task.start_error for task in self._placed]
+                errors = [handle.start_error for handle in self._placed]
                 first = next((str(error.reason) for error in errors if error), "")
                 raise StartError(self._placed[0].module, f"only {came} of min_workers={wanted} came: {first}")
         except BaseException:
             await kill_all(self._placed)
             raise
-        return [task.start_error or task for task in self._placed]
+        return [handle.start_error or self._tasks[handle] for handle in self._placed]
 
     @staticmethod
     async def _join(arrivals: AsyncIterator[Any], tasks: list[Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aioparcs import ParcsError, RemoteError, Task, WorkerLost, barrier, gather, reduce, scatter
+from aioparcs.collectives.barriers import wait_barrier
 from tests.support.jobs import job
 from tests.support.waiting import until
 
@@ -129,7 +130,7 @@ async def test_no_worker_passes_a_barrier_before_all_have_reached_it(tmp_path: P
 async def test_a_worker_that_reaches_the_barrier_first_waits_for_the_runner() -> None:
     async with job() as runner, runner.start_many("chorus", 3) as tasks:
         await tell(tasks, "meet", 1)
-        await asyncio.gather(*(task.wait_barrier() for task in tasks))
+        await asyncio.gather(*(wait_barrier(task) for task in tasks))
         assert not any(task.is_ready for task in tasks)
         await barrier(tasks)
         assert await gather(tasks) == ["met"] * 3
@@ -139,7 +140,7 @@ async def test_a_cancelled_barrier_releases_no_worker_and_can_be_repeated() -> N
     async with job() as runner, runner.start_many("chorus", 3) as tasks:
         await tell(tasks[:2], "meet", 2)
         waiting = asyncio.ensure_future(barrier(tasks))
-        await tasks[0].wait_barrier()
+        await wait_barrier(tasks[0])
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -166,7 +167,7 @@ async def test_one_that_will_never_come_breaks_the_barrier_for_all(end: str, tmp
         await tell(early, "meet", 1)
         await tell(late, "wait_for", str(gate))
         await tell(late, "meet", 1)
-        await asyncio.gather(*(task.wait_barrier() for task in early))
+        await asyncio.gather(*(wait_barrier(task) for task in early))
         await doomed.send([end])
         with pytest.raises(kind, match=reason):
             await barrier(tasks)
@@ -201,7 +202,7 @@ async def test_workers_at_a_barrier_end_with_their_runner() -> None:
     async with job() as runner:
         tasks = await runner.start_many("chorus", 3)
         await tell(tasks, "meet", 1)
-        await asyncio.gather(*(task.wait_barrier() for task in tasks))
+        await asyncio.gather(*(wait_barrier(task) for task in tasks))
     assert all(task.state == "gone" for task in tasks)
 
 

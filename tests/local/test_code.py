@@ -81,7 +81,7 @@ async def test_workers_keep_the_code_that_they_were_started_with(tmp_path: Path)
             assert await pool.submit() == [1, 1, 1, first]
 
             await pool.resize(2)  # more workers are new ones
-            values = await asyncio.gather(*(member.task.call("versions") for member in pool._scheduler.members))
+            values = await asyncio.gather(*(member.task.channel.call("versions") for member in pool._scheduler.members))
             assert sorted(main for main, *_ in values) == [1, 22]
         await until(lambda: len(runner._registry.launchers) == 1)
 

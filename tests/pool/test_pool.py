@@ -14,7 +14,7 @@ from aioparcs.engine import LauncherState, WorkerGroup
 from aioparcs.events import PoolState
 from aioparcs.local import LocalEngine
 from aioparcs.pool import Pool
-from aioparcs.task import Task
+from aioparcs.task import WorkerHandle
 from tests.support.jobs import MODULES, Witness, family, job, live, module
 from tests.support.waiting import until
 
@@ -45,7 +45,7 @@ def _marks(folder: Path) -> dict[str, int]:
     return {path.name: len(path.read_text()) for path in folder.iterdir() if path.name != "go"}
 
 
-def _tasks(pool: Pool) -> set[Task]:
+def _tasks(pool: Pool) -> set[WorkerHandle]:
     return {member.task for member in pool._scheduler.members}
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import psutil
 import pytest
 
-from aioparcs import Runner, StartError, Task, WorkerLost
+from aioparcs import Runner, StartError, WorkerLost
 from aioparcs.engine import WorkerSpec
 from aioparcs.events import PoolState
 from aioparcs.pool import Pool
+from aioparcs.task import WorkerHandle
 from tests.support.jobs import Witness, family, job, live, module
 from tests.support.waiting import until
 
@@ -45,14 +46,14 @@ class Office:
         self._provider = pool._supervisor._provider
         pool._supervisor._provider = self
 
-    async def place(self, spec: WorkerSpec, count: int) -> list[Task]:
+    async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         await self._wait()
         self._refuse(spec)
         tasks = await self._provider.place(spec, count)
         self.placed.set()
         return tasks
 
-    async def replace(self, spec: WorkerSpec, task: Task) -> Task:
+    async def replace(self, spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
         self._refuse(spec)
         await self._wait()
         return await self._provider.replace(spec, task)

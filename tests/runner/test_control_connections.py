@@ -251,7 +251,7 @@ def test_whatever_a_launcher_sends_ends_only_its_own_connection() -> None:
         await one.launcher.send_frame(type, body)
         if not await one.is_heard():
             one.channel.abort()
-            lost = await one.task.wait_exited()
+            lost = await one.task.handle.wait_exited()
             assert isinstance(lost, WorkerLost)
             assert lost.reason.startswith("is lost with its launcher: ")
             assert "frame" in lost.reason
@@ -454,7 +454,7 @@ async def test_a_body_that_is_too_large_ends_its_connection() -> None:
     async with two() as (_, one, other):
         one.channel.abort()
         await one.launcher.send_frame(LOG, bytes(CONTROL_BODY + 1))
-        lost = await one.task.wait_exited()
+        lost = await one.task.handle.wait_exited()
         assert lost
         assert lost.reason.startswith("is lost with its launcher: a frame announces a body of 1,048,577 bytes")
         assert await other.is_heard()
@@ -465,6 +465,6 @@ async def test_last_lines_are_few(lines: list[str]) -> None:
     async with two(last_lines=3) as (_, one, _):
         one.channel.abort()
         await one.launcher.send_frame(*packed(EXITED, 0, -9, lines[:9] if len(lines[0]) > 1 else lines))
-        lost = await one.task.wait_exited()
+        lost = await one.task.handle.wait_exited()
         assert lost
         assert (len(lost.last_lines), max(map(len, lost.last_lines)) <= 8192) == (4, True)
