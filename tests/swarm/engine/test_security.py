@@ -64,7 +64,7 @@ def processes_that_show(words: list[bytes]) -> list[str]:
         except OSError:  # it has ended
             continue
         if any(word in shown for word in words):
-            found.append(f"{process.pid} {shown.partition(bytes(1))[0]!r}")
+            found.append(f"{process.pid} {shown.partition(bytes(1))[0].decode(errors='replace')}")
     return found
 
 
