@@ -52,16 +52,16 @@ def _takes_options(method: _M) -> _M:
 class Starter:
     """The base of a program that starts workers and talks with each of them."""
 
-    async def _place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
+    async def _start_workers(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """
-        Start workers; returns before they are connected.
+        Start workers; return before they are connected.
 
         Raises:
             StartError: it is certain that they can't run.
         """
         raise NotImplementedError
 
-    def _employ(self) -> tuple[WorkerProvider, EventBus]:
+    def _worker_provider(self) -> tuple[WorkerProvider, EventBus]:
         """Return what starts a pool's workers, and the bus for the pool's events."""
         raise NotImplementedError
 
@@ -69,7 +69,7 @@ class Starter:
         """Publish a text that people should know."""
         from aioparcs.events import Notice
 
-        self._employ()[1].publish(Notice(monotonic(), module, text))
+        self._worker_provider()[1].publish(Notice(monotonic(), module, text))
 
     @_takes_options
     def start(
@@ -107,7 +107,7 @@ class Starter:
 
         _check_names("start", options)
         spec = WorkerSpec.make(module, wire=wire, **options)
-        return Starting(lambda: self._place(spec, 1), self._note)
+        return Starting(lambda: self._start_workers(spec, 1), self._note)
 
     @_takes_options
     def start_many(
@@ -157,7 +157,10 @@ class Starter:
                 'wire="v1": start such services one by one, asyncio.gather(*(runner.start(...) for ...))'
             )
         return StartingMany(
-            lambda: self._place(spec, number), self._note, min_workers=enough, return_exceptions=return_exceptions
+            lambda: self._start_workers(spec, number),
+            self._note,
+            min_workers=enough,
+            return_exceptions=return_exceptions,
         )
 
     @_takes_options
@@ -204,7 +207,7 @@ class Starter:
 
         _check_names("pool", options)
         spec = WorkerSpec.make(module, per_container=per_container, **options)
-        provider, events = self._employ()
+        provider, events = self._worker_provider()
         return Pool(
             provider,
             events,

@@ -78,14 +78,14 @@ def init(subnet: str | None) -> None:
 
     Its name is in PARCS_NETWORK, else it is parcs. One that is there already is checked, and never changed.
     """
-    made = run_command(_init(subnet))
-    state = "made" if made.made else "is there already"
-    click.echo(f"network {made.name}: {state}, {made.subnet}, room for {made.room} containers")
+    network = run_command(_init(subnet))
+    state = "made" if network.created else "is there already"
+    click.echo(f"network {network.name}: {state}, {network.subnet}, room for {network.capacity} containers")
 
 
 async def _init(subnet: str | None) -> Overlay:
     from aioparcs.swarm.docker.client import open_swarm
-    from aioparcs.swarm.engine.overlay import provide_overlay
+    from aioparcs.swarm.engine.overlay import ensure_overlay
 
     async with open_swarm() as swarm:
-        return await provide_overlay(swarm, subnet)
+        return await ensure_overlay(swarm, subnet)

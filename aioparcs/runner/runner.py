@@ -137,10 +137,10 @@ class Runner(Starter):
                 left.push_async_callback(self._listener.aclose)
             await self._supervisor.aclose()
 
-    async def _place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
+    async def _start_workers(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         return await self._supervisor.place(spec, count)
 
-    def _employ(self) -> tuple[RunnerWorkers, EventBus]:
+    def _worker_provider(self) -> tuple[RunnerWorkers, EventBus]:
         return RunnerWorkers(self._supervisor), self._events
 
 

@@ -167,12 +167,12 @@ class Service(Starter):
 
     # Workers of its own
 
-    async def _place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
+    async def _start_workers(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         if self._endpoint is None:
             raise StartError(spec.module, "services of a runner of the original PARCS can't start any")
         return await self._children().place(spec, count)
 
-    def _employ(self) -> tuple[WorkerProvider, EventBus]:
+    def _worker_provider(self) -> tuple[WorkerProvider, EventBus]:
         return self._children(), self._children().events
 
     def _children(self) -> SpawnClient:

@@ -18,7 +18,7 @@ from aioparcs.swarm.docker.task_state import is_ready, node_names
 from aioparcs.swarm.doctor.probe import Finding, probe
 from aioparcs.swarm.engine.advertise import AdvertisedAddress, find_advertised_address, free_addresses, subnets
 from aioparcs.swarm.engine.images import Images
-from aioparcs.swarm.engine.overlay import unfit
+from aioparcs.swarm.engine.overlay import unfit_reason
 from aioparcs.swarm.engine.placement import network_name
 from aioparcs.transport import Listener, listen
 
@@ -74,7 +74,7 @@ async def examine() -> AsyncIterator[Check]:
             yield _nodes(nodes)
             network = await swarm.networks.find(network_name())
             yield _network(network)
-            if network and not unfit(network):
+            if network and not unfit_reason(network):
                 yield _addresses(network, await swarm.all_tasks(), len(nodes))
             advertised = find_advertised_address(swarm.leader, network, info["Swarm"]["NodeAddr"])
             async for check in _from_the_nodes(swarm, network, advertised):
@@ -117,7 +117,7 @@ def _network(network: SwarmNetwork | None) -> Check:
     name = network_name()
     if network is None:
         return Check("network", CheckState.FAILED, f"there is no network {name!r}", "aioparcs cluster init")
-    if reason := unfit(network):
+    if reason := unfit_reason(network):
         advice = f"when nothing uses it, docker network rm {name}; aioparcs cluster init; or PARCS_NETWORK=OTHER"
         return Check("network", CheckState.FAILED, f"{name!r} {reason}", advice)
     return Check("network", CheckState.OK, f"{name!r} is an attachable overlay, {', '.join(subnets(network))}")

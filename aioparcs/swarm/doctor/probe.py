@@ -112,6 +112,8 @@ async def _finding(swarm: SwarmClient, task: SwarmTask | None, node: str, target
         late = "" if is_over(task) else f" ({_DEADLINE:g} s)"
         return Finding(node, f"{state.reason or 'its container has not ended'}{late}", {})
     lines = [line.text for line in await swarm.container_lines(task["ID"])]
-    whys = {target: line.partition(f"{target}: ")[2] for line in lines for target in targets if line.startswith(target)}
-    missed = [target for bit, target in enumerate(targets) if (code - _UNREACHABLE) >> bit & 1]
-    return Finding(node, "", {target: whys.get(target, "no answer") for target in missed})
+    reasons = {
+        target: line.partition(f"{target}: ")[2] for line in lines for target in targets if line.startswith(target)
+    }
+    unreachable = [target for bit, target in enumerate(targets) if (code - _UNREACHABLE) >> bit & 1]
+    return Finding(node, "", {target: reasons.get(target, "no answer") for target in unreachable})

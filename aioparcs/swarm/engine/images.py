@@ -50,10 +50,10 @@ class Images:
         Raises:
             StartError: there is no such image, or the registry can't be asked and the leader has it neither.
         """
-        looking = self._found.get((module, folder))
-        if looking is None or (looking.done() and looking.exception()):  # it may have been built since
-            looking = self._found[module, folder] = asyncio.ensure_future(self._find(module, folder))
-        return await asyncio.shield(looking)
+        lookup = self._found.get((module, folder))
+        if lookup is None or (lookup.done() and lookup.exception()):  # it may have been built since
+            lookup = self._found[module, folder] = asyncio.ensure_future(self._find(module, folder))
+        return await asyncio.shield(lookup)
 
     async def pin(self, image: str) -> str:
         """
@@ -77,8 +77,8 @@ class Images:
 
     async def aclose(self) -> None:
         """Cancel look-ups that are under way."""
-        for looking in self._found.values():
-            looking.cancel()
+        for lookup in self._found.values():
+            lookup.cancel()
         await asyncio.gather(*self._found.values(), return_exceptions=True)
 
     async def _find(self, module: str, folder: str) -> str:

@@ -13,10 +13,10 @@ from aioparcs.swarm.docker.records import SwarmNetwork
 from aioparcs.swarm.engine.advertise import subnets
 from aioparcs.swarm.engine.placement import network_name
 
-__all__ = ["ROOM", "Overlay", "choose_subnet", "provide_overlay", "unfit"]
+__all__ = ["CAPACITY", "Overlay", "choose_subnet", "ensure_overlay", "unfit_reason"]
 
 # Containers that the network of a cluster should have addresses for: Docker's own choice, a /24, has 250.
-ROOM = 4000
+CAPACITY = 4000
 # Subnets are chosen from here: apart from the ranges of Docker (10.0.0.0 on, 172.17.0.0 on), of Google's (10.128.0.0
 # on) and Amazon's networks (172.31.0.0), and of homes and offices (192.168.0.0, 10.0.0.0).
 _POOL = IPv4Network("10.76.0.0/14")
@@ -32,17 +32,17 @@ class Overlay(NamedTuple):
     Attributes:
         name: its name.
         subnet: its subnet.
-        room: how many addresses it has for containers.
-        made: whether it was created just now.
+        capacity: how many addresses it has for containers.
+        created: whether it was created just now.
     """
 
     name: str
     subnet: str
-    room: int
-    made: bool
+    capacity: int
+    created: bool
 
 
-async def provide_overlay(swarm: SwarmClient, wanted: str | None) -> Overlay:
+async def ensure_overlay(swarm: SwarmClient, wanted: str | None) -> Overlay:
     """
     Create the network, unless a fit one is there.
 
@@ -57,41 +57,41 @@ async def provide_overlay(swarm: SwarmClient, wanted: str | None) -> Overlay:
     name, nodes = network_name(), len(await swarm.nodes())
     subnet = _parse(wanted) if wanted else None
     network = await swarm.networks.find(name)
-    made = network is None
+    created = network is None
     if network is None:
-        subnet = _free(subnet, await _taken(swarm)) if subnet else choose_subnet(await _taken(swarm))
+        subnet = _check_free(subnet, await _taken(swarm)) if subnet else choose_subnet(await _taken(swarm))
         config = {"Config": [{"Subnet": str(subnet)}]}
         await swarm.networks.create({"Name": name, "Driver": "overlay", "Attachable": True, "IPAM": config})
-        network = await _wait_whole(swarm, name)
-    reason = unfit(network, 0 if made or subnet else ROOM + nodes, subnet)
+        network = await _wait_complete(swarm, name)
+    reason = unfit_reason(network, 0 if created or subnet else CAPACITY + nodes, subnet)
     if reason:
         advice = f"when no job runs, docker network rm {name}, then this again; or name another one in PARCS_NETWORK"
         raise ClusterError(swarm.leader.shown, f"the network {name!r} {reason}; nothing was changed", advice)
-    return Overlay(name, ", ".join(subnets(network)), _addresses(network) - nodes, made)
+    return Overlay(name, ", ".join(subnets(network)), _addresses(network) - nodes, created)
 
 
-async def _wait_whole(swarm: SwarmClient, name: str) -> SwarmNetwork:
-    """Wait for a network that was just made: Docker lists it before it has given it a driver and addresses."""
+async def _wait_complete(swarm: SwarmClient, name: str) -> SwarmNetwork:
+    """Wait for a network that was just created: Docker lists it before it has given it a driver and addresses."""
     network: SwarmNetwork | None = None
 
-    async def is_whole() -> bool:
+    async def is_complete() -> bool:
         nonlocal network
         network = await swarm.networks.find(name)
         return bool(network and network["Driver"] and subnets(network))
 
-    if not await wait_until(is_whole, _MAKING) or network is None:
+    if not await wait_until(is_complete, _MAKING) or network is None:
         reason = f"the network {name!r} is not there {_MAKING:g} s after Docker has made it"
         raise ClusterError(swarm.leader.shown, reason, f"docker network inspect {name}")
     return network
 
 
-def unfit(network: SwarmNetwork, room: int = 0, subnet: IPv4Network | None = None) -> str:
+def unfit_reason(network: SwarmNetwork, capacity: int = 0, subnet: IPv4Network | None = None) -> str:
     """
     Return why a network is not fit for jobs, "" if it is.
 
     Args:
         network: the network, as Docker describes it.
-        room: how many addresses it should have.
+        capacity: how many addresses it should have.
         subnet: its subnet, if it should have a certain one.
     """
     if network["Driver"] != "overlay" or network["Scope"] != "swarm":
@@ -100,7 +100,7 @@ def unfit(network: SwarmNetwork, room: int = 0, subnet: IPv4Network | None = Non
         return "is not attachable: no runner can join it from outside a Swarm service"
     if subnet and str(subnet) not in subnets(network):
         return f"has the subnet {', '.join(subnets(network))}, not {subnet}"
-    if _addresses(network) < room:
+    if _addresses(network) < capacity:
         return f"is too small: {_addresses(network)} addresses ({', '.join(subnets(network))})"
     return ""
 
@@ -119,7 +119,7 @@ def choose_subnet(taken: Iterable[IPv4Network]) -> IPv4Network:
     raise SettingError(f"all of {_POOL} is in use here: choose a network of your own, --subnet A.B.C.D/20")
 
 
-def _free(subnet: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network:
+def _check_free(subnet: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network:
     for other in taken:
         if subnet.overlaps(other):
             raise SettingError(f"--subnet {subnet} overlaps {other}, which is in use")

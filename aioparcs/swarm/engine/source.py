@@ -45,7 +45,7 @@ def module_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for name in sorted(exclude_paths(folder, [*ignored, *NEVER])):
         if name != IGNORE or not _is_ignored(matcher, name):
-            found.update(_followed(name, root / name, (root,), matcher))
+            found.update(_expand_link(name, root / name, (root,), matcher))
     return found
 
 
@@ -62,19 +62,21 @@ def source_tag(folder: Path) -> str:
         return context.pack(file).tag
 
 
-def _followed(name: str, path: Path, above: tuple[Path, ...], matcher: PatternMatcher) -> Iterator[tuple[str, Path]]:
-    """Yield a name with its path, and all that is behind a link that leads out of the last folder of ``above``."""
-    if _leads_out(path, above[-1]):
+def _expand_link(
+    name: str, path: Path, ancestors: tuple[Path, ...], matcher: PatternMatcher
+) -> Iterator[tuple[str, Path]]:
+    """Yield a name with its path, and all that is behind a link that leads out of the last folder of ``ancestors``."""
+    if _leads_out(path, ancestors[-1]):
         target = Path(os.path.realpath(path))
-        if any(one.is_relative_to(target) for one in above):
+        if any(one.is_relative_to(target) for one in ancestors):
             raise OSError(f"the link {name} leads to {target}, a folder that it is in; name it in {IGNORE}")
-        path, above = target, (*above, target)
+        path, ancestors = target, (*ancestors, target)
     yield name, path
-    if len(above) > 1 and path.is_dir() and not path.is_symlink():
+    if len(ancestors) > 1 and path.is_dir() and not path.is_symlink():
         for child in sorted(path.iterdir()):
             inner = f"{name}/{child.name}"
             if not _is_ignored(matcher, inner):
-                yield from _followed(inner, child, above, matcher)
+                yield from _expand_link(inner, child, ancestors, matcher)
 
 
 def _is_ignored(matcher: PatternMatcher, name: str) -> bool:
@@ -162,11 +164,11 @@ def _pack(tar: tarfile.TarFile, name: str, source: Path | bytes) -> tuple[object
 
 def _add(tar: tarfile.TarFile, info: tarfile.TarInfo, file: IO[bytes] | None) -> tuple[object, ...]:
     hashed = hashlib.sha256()
-    tar.addfile(info, _Watched(file, hashed) if file else None)
+    tar.addfile(info, _HashingReader(file, hashed) if file else None)
     return info.type, info.mode, info.linkname, info.size, hashed.hexdigest()
 
 
-class _Watched(io.RawIOBase):
+class _HashingReader(io.RawIOBase):
     """A file whose bytes are hashed as they are read."""
 
     def __init__(self, file: IO[bytes], hashed: hashlib._Hash) -> None:

@@ -142,16 +142,16 @@ class RunnerService:
                 state = await self._poll()
             except ClusterError:  # it has accepted the runner, and may be unreachable for a moment
                 return False
-            if state == "placed" and self.waits_for != noted and monotonic() - since > _UNUSUAL:
-                noted = self.waits_for
+            if state == "placed" and self.pending_reason != noted and monotonic() - since > _UNUSUAL:
+                noted = self.pending_reason
                 note(noted)
             return state != "placed"
 
         if not await wait_until(has_begun, timeout):
-            reason = f"the runner did not start within {timeout:g} s (PARCS_START_TIMEOUT): {self.waits_for}"
+            reason = f"the runner did not start within {timeout:g} s (PARCS_START_TIMEOUT): {self.pending_reason}"
             raise ClusterError(self._swarm.leader.shown, reason)
         if self._task is not None and launcher_state(0, self._task, {}).state == "failed":
-            raise ClusterError(self._swarm.leader.shown, f"the runner did not start: {self.waits_for}")
+            raise ClusterError(self._swarm.leader.shown, f"the runner did not start: {self.pending_reason}")
 
     async def lines(self) -> AsyncIterator[LogLine]:
         """
@@ -174,7 +174,7 @@ class RunnerService:
         return code if code is not None and code >= 0 and (code or status["State"] == "complete") else 1
 
     @property
-    def waits_for(self) -> str:
+    def pending_reason(self) -> str:
         """The reason why the runner's start waits, or has failed."""
         return launcher_state(0, self._task, {}).reason if self._task else "Docker has made no task for it yet"
 

@@ -11,7 +11,7 @@ import pytest
 from aioparcs import SettingError
 from aioparcs.swarm.docker.labels import DEADLINE, JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, runner_identity
 from aioparcs.swarm.docker.logs import parse_logs
-from aioparcs.swarm.engine.overlay import choose_subnet, unfit
+from aioparcs.swarm.engine.overlay import choose_subnet, unfit_reason
 from aioparcs.swarm.jobs.orphans import is_alive, leftover
 from aioparcs.swarm.jobs.view import SwarmJob, view
 
@@ -218,8 +218,8 @@ def test_the_subnet_is_the_first_that_overlaps_nothing() -> None:
     ],
 )
 def test_what_makes_a_network_unfit(differences: dict[str, Any], reason: str) -> None:
-    assert unfit(network(**differences), 4000).startswith(reason)
-    assert bool(unfit(network(**differences), 4000)) == bool(reason)
+    assert unfit_reason(network(**differences), 4000).startswith(reason)
+    assert bool(unfit_reason(network(**differences), 4000)) == bool(reason)
 
 
 # Logs
