@@ -18,7 +18,7 @@ from aiodocker import Docker
 import aioparcs
 from aioparcs.build.dockerfile import DOCKERFILE, find_wheels, own_pip
 from aioparcs.build.image import BuiltImage, ImageBuild
-from aioparcs.build.transcript import Says
+from aioparcs.build.transcript import BuildOutput
 from aioparcs.errors import BuildError
 from aioparcs.modules.images import registry_address, wheel_folder
 from aioparcs.settings import VERSION
@@ -37,8 +37,7 @@ async def build_base(
     registry: str | None = None,
     python: str = PYTHON,
     wheels: Path | None = None,
-    on_line: Says = lambda line: None,
-    on_state: Says = lambda state: None,
+    output: BuildOutput | None = None,
 ) -> BuiltImage:
     """
     Build the image that modules are built on, with the leader's Docker, and push it if there is a registry.
@@ -51,8 +50,7 @@ async def build_base(
         python: the image with Python to build on.
         wheels: a folder with wheels for that Python of all that aioparcs requires, to build without network; None
             for ``PARCS_WHEELS``.
-        on_line: called with each line of output.
-        on_state: called with the current state in a few words, whenever it changes.
+        output: shows its output.
 
     Raises:
         BuildError: a step failed, the image with Python is not there, or the registry refuses.
@@ -60,9 +58,9 @@ async def build_base(
         DockerError: the leader can't be reached, or fails; `open_docker` turns it into a `ClusterError`.
     """
     address, folder = registry_address(registry), wheel_folder(wheels)
-    building = ImageBuild(docker, NAME, f"{address}/{NAME}" if address else NAME, on_line, on_state)
+    building = ImageBuild(docker, NAME, f"{address}/{NAME}" if address else NAME, output)
     arguments = {"BASE": python, "VERSION": VERSION, "INDEX": "--no-index" if folder else ""}
-    on_state("packing")
+    building.output.state("packing")
     with TemporaryFile() as file:
         try:
             context = await asyncio.to_thread(_context, folder)

@@ -14,7 +14,7 @@ from aiodocker import Docker, DockerError
 
 from aioparcs.build.daemon import stream
 from aioparcs.build.dockerfile import DOCKERFILE, pack_module
-from aioparcs.build.transcript import Says, Transcript
+from aioparcs.build.transcript import BuildOutput, Transcript
 from aioparcs.errors import BuildError, StartError
 from aioparcs.modules.images import base_image, check_request, image_name, wheel_folder
 from aioparcs.swarm.docker import credentials
@@ -56,8 +56,7 @@ async def build(
     push: bool = False,
     wheels: Path | None = None,
     tag: str | None = None,
-    on_line: Says = lambda line: None,
-    on_state: Says = lambda state: None,
+    output: BuildOutput | None = None,
 ) -> BuiltImage:
     """
     Build a module's image with the leader's Docker, and push it; what has not changed is not built or pushed again.
@@ -73,8 +72,7 @@ async def build(
         push: whether it goes to the registry, for other nodes to pull.
         wheels: a folder to install packages from, without the network; None for ``PARCS_WHEELS``.
         tag: one more tag for the image.
-        on_line: called with each line of output.
-        on_state: called with the current state in a few words, whenever it changes.
+        output: shows its output.
 
     Raises:
         BuildError: a step failed, the base image is not there, or the registry refuses.
@@ -82,25 +80,29 @@ async def build(
         DockerError: the leader can't be reached, or fails; `open_docker` turns it into a `ClusterError`.
     """
     check_request(folder.name, registry=registry, push=push, tag=tag)
-    building = ImageBuild(docker, folder.name, image_name(folder.name, registry), on_line, on_state)
+    building = ImageBuild(docker, folder.name, image_name(folder.name, registry), output)
     return await building.of_module(folder, base_image(registry, base), wheel_folder(wheels), push=push, tag=tag)
 
 
 class ImageBuild:
-    """The steps for one image: pull, build, tag and push."""
+    """
+    The steps for one image: pull, build, tag and push.
 
-    def __init__(self, docker: Docker, module: str, name: str, line: Says, state: Says) -> None:
+    Attributes:
+        output: shows their output.
+    """
+
+    def __init__(self, docker: Docker, module: str, name: str, output: BuildOutput | None) -> None:
         self._docker = docker
         self._module = module
         self._name = name
-        self._line = line
-        self._state = state
+        self.output = output or BuildOutput()
 
     async def of_module(
         self, folder: Path, base: str, wheels: Path | None, *, push: bool, tag: str | None
     ) -> BuiltImage:
         """Build the image of a module, see `build`."""
-        self._state("packing")
+        self.output.state("packing")
         with TemporaryFile() as file:
             try:
                 packed, bases = await asyncio.to_thread(pack_module, folder, base, wheels, file)
@@ -253,4 +255,4 @@ class ImageBuild:
         return await asyncio.to_thread(credentials.pull_auth_header, image)
 
     def _transcript(self, image: str) -> Transcript:
-        return Transcript(self._module, image, self._line, self._state)
+        return Transcript(self._module, image, self.output)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from aioparcs.errors import BuildError
 
-__all__ = ["Says", "Transcript"]
-
-Says = Callable[[str], None]
+__all__ = ["BuildOutput", "Transcript"]
 
 QUOTED = 20  # lines of a failing step that its error has
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")  # what a step writes to stderr comes in red
@@ -25,6 +22,16 @@ _DONE = ("Pushed", "Layer already", "Mounted", "Pull complete", "Already")  # ho
 _MIB = 1 << 20
 
 
+class BuildOutput:
+    """The output of a build as it comes; by default none of it is shown."""
+
+    def line(self, text: str) -> None:
+        """Show a line of output."""
+
+    def state(self, text: str) -> None:
+        """Show the current state, in a few words; called whenever it changes."""
+
+
 class Transcript:
     """
     Follows one build, pull or push.
@@ -32,15 +39,13 @@ class Transcript:
     Args:
         module: the module whose image it is.
         image: the image's name.
-        line: called with each line of output.
-        state: called with the current state in a few words, whenever it changes.
+        output: gets its lines and states.
     """
 
-    def __init__(self, module: str, image: str, line: Says, state: Says) -> None:
+    def __init__(self, module: str, image: str, output: BuildOutput) -> None:
         self._module = module
         self._image = image
-        self._line = line
-        self._state = state
+        self._output = output
         self._step = ""
         self._last: deque[str] = deque(maxlen=QUOTED)
         self._rest = ""
@@ -89,22 +94,22 @@ class Transcript:
             if step:
                 self._step = f"{step[1]} `{step[2]}`"
                 self._last.clear()
-                self._state(f"step {step[1]}: {step[2]}")
+                self._output.state(f"step {step[1]}: {step[2]}")
             elif line and not line.startswith(_OWN):
                 self._last.append(line)
             if line:
-                self._line(line)
+                self._output.line(line)
 
     def _take_status(self, message: dict[str, Any]) -> None:
         layer, status = message.get("id"), message["status"]
         if not layer or ":" in status:  # about the whole
-            return self._line(status)
+            return self._output.line(status)
         before = self._layers.get(layer, ("", 0, 0))
         detail = message.get("progressDetail") or {}
         self._layers[layer] = status, int(detail.get("current", before[1])), int(detail.get("total", before[2]))
         if status != before[0]:
-            self._line(f"{layer}: {status}")
-        self._state(self._progress(status))
+            self._output.line(f"{layer}: {status}")
+        self._output.state(self._progress(status))
         return None
 
     def _progress(self, status: str) -> str:

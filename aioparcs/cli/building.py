@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 from aiodocker import Docker
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 
 from aioparcs.build import BuiltImage, build, build_base
-from aioparcs.build.transcript import Says
+from aioparcs.build.transcript import BuildOutput
 from aioparcs.display import sanitize
 from aioparcs.modules.images import check_request
 from aioparcs.swarm import open_docker
@@ -42,33 +43,32 @@ class BuildOptions(NamedTuple):
     verbose: bool
 
 
-def build_all(folders: Sequence[Path], wishes: BuildOptions) -> Iterator[BuiltImage]:
+def build_all(folders: Sequence[Path], options: BuildOptions) -> Iterator[BuiltImage]:
     """
     Build modules one after another, on the leader that the environment names.
 
     Raises:
         BuildError, ClusterError, SettingError: the first one that fails ends it.
     """
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     for folder in folders:  # a mistake in the last one is reported before the first is built
-        check_request(folder.name, registry=wishes.registry, push=wishes.push, tag=wishes.tag)
+        check_request(folder.name, registry=options.registry, push=options.push, tag=options.tag)
     with asyncio.Runner() as runner:
         for folder in folders:
+            yield runner.run(_build(folder, options))
 
-            async def module(docker: Docker, line: Says, state: Says, folder: Path = folder) -> BuiltImage:
-                return await build(
-                    docker,
-                    folder,
-                    registry=wishes.registry,
-                    base=wishes.base,
-                    push=wishes.push,
-                    wheels=wishes.wheels,
-                    tag=wishes.tag,
-                    on_line=line,
-                    on_state=state,
-                )
 
-            yield runner.run(_shown(folder.name, module, wishes.verbose, console))
+async def _build(folder: Path, options: BuildOptions) -> BuiltImage:
+    async with _shown_build(folder.name, verbose=options.verbose) as (docker, output):
+        return await build(
+            docker,
+            folder,
+            registry=options.registry,
+            base=options.base,
+            push=options.push,
+            wheels=options.wheels,
+            tag=options.tag,
+            output=output,
+        )
 
 
 def build_base_image(python: str, registry: str | None, wheels: Path | None, *, verbose: bool) -> BuiltImage:
@@ -79,34 +79,38 @@ def build_base_image(python: str, registry: str | None, wheels: Path | None, *, 
         BuildError, ClusterError, SettingError: it could not be built.
     """
 
-    async def base(docker: Docker, line: Says, state: Says) -> BuiltImage:
-        return await build_base(docker, registry=registry, python=python, wheels=wheels, on_line=line, on_state=state)
+    async def run() -> BuiltImage:
+        async with _shown_build("base image", verbose=verbose) as (docker, output):
+            return await build_base(docker, registry=registry, python=python, wheels=wheels, output=output)
 
+    return asyncio.run(run())
+
+
+@asynccontextmanager
+async def _shown_build(name: str, *, verbose: bool) -> AsyncIterator[tuple[Docker, BuildOutput]]:
+    """Open the leader's Docker for a build, and show its lines if that is wanted, and its state on a terminal."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    return asyncio.run(_shown("base image", base, verbose, console))
-
-
-async def _shown(
-    name: str, work: Callable[[Docker, Says, Says], Awaitable[BuiltImage]], verbose: bool, console: Console
-) -> BuiltImage:
-    """Build an image on the leader, and show its output, or its state."""
-
-    def line(text: str) -> None:
-        if verbose:
-            console.print(f"{name} | {sanitize(text, color=False)}", markup=False)
-
+    is_terminal = console.is_terminal and not console.is_dumb_terminal
     async with open_docker() as docker:
-        with _state(name, console) as state:
-            return await work(docker, line, state)
+        with console.status(name) if is_terminal else nullcontext() as status:
+            yield docker, _ConsoleOutput(name, console, status, verbose=verbose)
 
 
-@contextmanager
-def _state(module: str, console: Console) -> Iterator[Says]:
-    """Show the state in one line at the foot of a terminal; elsewhere show nothing until there is a result."""
-    if not console.is_terminal or console.is_dumb_terminal:
-        yield lambda text: None
-        return
-    with console.status(module) as status:
-        # Cut to one line: a step is as long as its author made it.
-        width = max(20, console.width - len(module) - 5)
-        yield lambda text: status.update(f"[bold]{module}[/] {escape(sanitize(text, color=False)[:width])}")
+class _ConsoleOutput(BuildOutput):
+    """The output on a console, with the state in one line at the foot of a terminal."""
+
+    def __init__(self, name: str, console: Console, status: Status | None, *, verbose: bool) -> None:
+        self._name = name
+        self._console = console
+        self._status = status
+        self._verbose = verbose
+
+    def line(self, text: str) -> None:
+        if self._verbose:
+            self._console.print(f"{self._name} | {sanitize(text, color=False)}", markup=False)
+
+    def state(self, text: str) -> None:
+        if self._status is not None:
+            # Cut to one line: a step is as long as its author made it.
+            width = max(20, self._console.width - len(self._name) - 5)
+            self._status.update(f"[bold]{self._name}[/] {escape(sanitize(text, color=False)[:width])}")

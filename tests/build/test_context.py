@@ -18,7 +18,7 @@ import pytest
 from aioparcs import BuildError, SettingError, StartError
 from aioparcs.build import base_image, image_name, install
 from aioparcs.build.dockerfile import bases, module_context, pack_module
-from aioparcs.build.transcript import Transcript
+from aioparcs.build.transcript import BuildOutput, Transcript
 from aioparcs.modules.images import check_request, wheel_folder
 from aioparcs.settings import VERSION
 from aioparcs.swarm.docker.credentials import build_auth_header, pull_auth_header
@@ -376,15 +376,26 @@ def test_an_absent_credential_helper_is_an_error(tmp_path: Path, monkeypatch: py
 # What Docker tells
 
 
+class Shown(BuildOutput):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.states: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def state(self, text: str) -> None:
+        self.states.append(text)
+
+
 def follow(
     messages: Iterable[dict[str, Any]], image: str = "r:5000/factor:1"
 ) -> tuple[Transcript, list[str], list[str]]:
-    lines: list[str] = []
-    states: list[str] = []
-    transcript = Transcript("factor", image, lines.append, states.append)
+    shown = Shown()
+    transcript = Transcript("factor", image, shown)
     for message in messages:
         transcript.take(message)
-    return transcript, lines, states
+    return transcript, shown.lines, shown.states
 
 
 def test_a_build_is_shown_line_by_line_and_step_by_step() -> None:
