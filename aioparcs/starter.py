@@ -41,7 +41,9 @@ def _takes_options(method: _M) -> _M:
     signature = inspect.signature(method)
     own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
     options = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind.__forward_arg__)
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=getattr(kind, "__forward_arg__", kind)
+        )
         for name, kind in StartOptions.__annotations__.items()
     ]
     signature = signature.replace(parameters=[*own, *options])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aioparcs import BuildError
+from aioparcs import BuildError, SettingError
 from aioparcs.build import BuiltImage, many, start_builds
 from aioparcs.cli import submit
 from aioparcs.cli.submit import RunRequest
@@ -164,3 +164,14 @@ async def test_cancelling_ends_all(leader: Callable[[], Leader], tmp_path: Path)
         await build
     assert sorted(there.cancelled) == ["one", "runner", "two"]
     assert not there.running
+
+
+async def test_a_folder_that_no_image_can_be_named_after_is_reported_before_anything_is_built(
+    leader: Callable[[], Leader], tmp_path: Path
+) -> None:
+    there = leader()
+    runner, *_ = folders(tmp_path, runner={"main.py": "start('one'), start('two words')"}, one={}, **{"two words": {}})
+    with pytest.raises(SettingError, match="no image can be called 'two words'"):
+        await submit._build(Swarm(), request(runner))  # type: ignore[arg-type]  # as above
+    assert not there.running
+    assert not there.cancelled
