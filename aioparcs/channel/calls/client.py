@@ -51,8 +51,8 @@ class CallClient:
         self._call_ids = itertools.count()
         self._memory.expected = self._pending
         connection.reader.router.handle_small_results = self._take_results
-        connection.add_handler(FrameType.RESULT, lambda frame: self._take_results([frame]))
-        connection.on_end(self._end)
+        connection.add_handler(FrameType.RESULT, self._handle_result)
+        connection.ended.add_done_callback(self._handle_end)
 
     @property
     def has_room(self) -> bool:
@@ -168,7 +168,10 @@ class CallClient:
             elif future is not None and not future.done():
                 future.set_result(Frame(FrameType.RESULT, body) if result is body else wire.frame_of(result))
 
-    def _end(self) -> None:
+    def _handle_result(self, frame: Frame) -> None:
+        self._take_results([frame])
+
+    def _handle_end(self, _ended: asyncio.Future[None]) -> None:
         """Wake all callers: no more results will come."""
         for future in self._pending.values():
             if not future.done():

@@ -56,6 +56,7 @@ class FrameConnection:
         outbox: what waits to be written.
         sender: the half that sends.
         reader: the half that receives.
+        ended: done once the peer's side has ended; nobody cancels it.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class FrameConnection:
         self._close_timeout = settings.close_timeout
         self._has_said_bye = False
         self._unawaited = 0  # what was received since `recv_frame` has let the loop turn
-        self._ended: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
         self._lost: asyncio.Future[None] = loop.create_future()
         self.outbox = Outbox(loop, transport, settings.send_queue)
         self.sender = FrameSender(loop, self.outbox, *(peer_limits or (settings.max_body, settings.max_buffers)))
@@ -87,7 +88,7 @@ class FrameConnection:
         self.inbox = Inbox(loop, transport, memory, settings.receive_queue)
         self.reader = FrameReader(self, transport, self.inbox, self.outbox, settings, version)
         self.add_handler(FrameType.PING, self._handle_ping)
-        self.add_handler(FrameType.PONG, lambda _frame: None)  # that it came is all it says
+        self.add_handler(FrameType.PONG, _ignore)  # that it came is all it says
         self.add_handler(FrameType.BYE, self._handle_bye)
         self.add_handler(FrameType.ERROR, self._handle_error)
 
@@ -215,16 +216,12 @@ class FrameConnection:
 
     # Ends
 
-    def on_end(self, callback: Callable[[], object]) -> None:
-        """Call ``callback`` once, soon after the peer's side has ended."""
-        self._ended.add_done_callback(lambda _: callback())
-
     async def wait_ended(self, timeout: float) -> None:
         """Wait until the peer's side has ended, or no byte came for so many seconds. Cancelling it changes nothing."""
         before = -1
-        while not self._ended.done() and self.bytes_received != before:
+        while not self.ended.done() and self.bytes_received != before:
             before = self.bytes_received
-            await asyncio.wait([self._ended], timeout=timeout)
+            await asyncio.wait([self.ended], timeout=timeout)
 
     async def send_eof(self) -> None:
         """End sending; the peer's `recv` raises `EndOfChannel`, and it can still send."""
@@ -262,7 +259,7 @@ class FrameConnection:
         await self.outbox.drain()
         self._end_stream()
         # Closing with unread bytes would make the kernel reset the connection, and the peer lose what was sent.
-        await asyncio.shield(self._ended)
+        await asyncio.shield(self.ended)
         self.transport.close()
         await asyncio.shield(self._lost)
 
@@ -289,8 +286,8 @@ class FrameConnection:
     def _end_receiving(self, error: ParcsError) -> None:
         self.state = self.state.after_peer_ended()
         self.inbox.finish(error)
-        if not self._ended.done():
-            self._ended.set_result(None)
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     def _end_sending(self, error: ParcsError | None) -> None:
         self.state = self.state.after_sending_ended()
@@ -318,6 +315,10 @@ class FrameConnection:
         if self.state is not ConnectionState.CLOSED:  # asyncio's own transport fails to abort when it has ended
             self.state = ConnectionState.CLOSING
             self.transport.abort()
+
+
+def _ignore(_frame: Frame) -> None:
+    pass
 
 
 def _remote_error(body: Any) -> RemoteError:
