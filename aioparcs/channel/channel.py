@@ -133,7 +133,7 @@ class Channel:
             ConnectionLost: the connection broke.
         """
         outbox = self._outbox
-        if outbox.held:
+        if outbox.blocked:
             await self.connection.sender.wait_for_room()
         plain = self._encode_plain(message)
         if plain is not None:
@@ -296,7 +296,7 @@ class Channel:
         # The body of `Inbox.wait` once more: a coroutine in between would cost a twentieth of a round trip.
         while not frames or inbox.waiter is not None:
             if inbox.alert or inbox.waiter is not None:
-                inbox.look(stop=stop)
+                inbox.prepare_wait(stop=stop)
             if not frames:
                 inbox.waiter = InlineFuture(loop=inbox.loop)
                 try:

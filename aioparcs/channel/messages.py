@@ -57,7 +57,7 @@ class MessageReceiver:
         if frame.type == FrameType.JSON:
             return codec.decode_json(frame.body)
         if frame.type == FrameType.ERROR:
-            raise _not_come(frame)
+            raise _missing(frame)
         error = ProtocolError(f"a frame of type {frame.type} is not allowed on a channel")
         self._connection.fail(error)
         raise error
@@ -68,7 +68,7 @@ class MessageReceiver:
         if target.readonly:
             raise TypeError("recv_into needs a writable buffer")
         if inbox.waiter is not None:
-            inbox.look()  # raises: the other receiver's target must stay
+            inbox.prepare_wait()  # raises: the other receiver's target must stay
         receive_target = self._connection.reader.target
         receive_target.set(target)
         try:
@@ -96,7 +96,7 @@ class MessageReceiver:
             elif frame.type == FrameType.CALL:
                 self._calls.decline(await self._connection.recv_frame(), *_NO_CALLS)
             elif frame.type == FrameType.ERROR:
-                raise _not_come(await self._connection.recv_frame())
+                raise _missing(await self._connection.recv_frame())
             else:
                 return frame
 
@@ -124,5 +124,5 @@ def _raw_buffer(frame: Frame) -> memoryview:
     raise TypeError("the next message is neither bytes nor an array; receive it with recv()")
 
 
-def _not_come(frame: Frame) -> DecodeError:
+def _missing(frame: Frame) -> DecodeError:
     return DecodeError(f"a broadcast message did not arrive: {bytes(frame.body).decode()}")

@@ -61,7 +61,7 @@ class RelayBuffer:
                 raise ConnectionLost("the message to pass on is no longer there")
             await self._changed.wait()
 
-    async def give(self, channel: Channel, offset: int) -> None:
+    async def send_to(self, channel: Channel, offset: int) -> None:
         """
         Send the bytes from ``offset`` to the last one, each as soon as it is there.
 
@@ -108,7 +108,7 @@ async def serve_relay(channel: Channel, timeout: float) -> None:
             name, offset = await channel.recv()
         if type(offset) is not int or offset < 0:
             raise ValueError("an offset counts bytes from the beginning")
-        await RELAYS[name].give(channel, offset)
+        await RELAYS[name].send_to(channel, offset)
         await channel.aclose()
     except (ParcsError, TimeoutError, KeyError, TypeError, ValueError):
         channel.abort()  # who lacks something asks elsewhere

@@ -44,7 +44,7 @@ class RelayMessage:
         self._body = body
         self._sizes = sizes
         self._size = sum(sizes)
-        self._held = 0  # bytes of the budget of all messages
+        self._reserved = 0  # bytes of the budget of all messages
         most = inbox.memory.max_buffers
         if self._size > most or min(sizes, default=0) < 0 or (raw and len(sizes) != 1):
             raise ValueError(f"buffers of {self._size:,} bytes; the limit is {most:,}")
@@ -56,7 +56,7 @@ class RelayMessage:
                 room = asyncio.get_running_loop().create_future()
                 RECEIVING.wait(lambda room=room: room.done() or room.set_result(None))  # type: ignore[misc]  # mypy#6123
                 await room
-            self._held = self._size
+            self._reserved = self._size
         return [codec.allocate(self._type, size) for size in self._sizes]
 
     def settle(self, buffers: Sequence[Any]) -> None:
@@ -69,5 +69,5 @@ class RelayMessage:
 
     def _put(self, frame: Frame) -> None:
         is_there = self._inbox.put_in_place(self._place, frame)
-        if self._held and (not is_there or not frame.buffers):
-            RECEIVING.release(self._held)
+        if self._reserved and (not is_there or not frame.buffers):
+            RECEIVING.release(self._reserved)

@@ -30,7 +30,7 @@ async def connect(home: RunnerEndpoint, role: str, number: int, settings: Settin
         ConnectionLost: the runner didn't answer in time.
         HandshakeError: the runner refused this process, or isn't the runner.
     """
-    return await reach(home.address, lambda: Hello.of(role, home.job, number, settings), home.token, settings)
+    return await reach(home.address, Hello.of(role, home.job, number, settings), home.token, settings)
 
 
 def connect_now(home: RunnerEndpoint, role: str, number: int, settings: Settings) -> tuple[socket.socket, Hello]:
@@ -40,7 +40,7 @@ def connect_now(home: RunnerEndpoint, role: str, number: int, settings: Settings
     Returns:
         The connection, and what the runner said of itself.
     """
-    return reach_now(home.address, lambda: Hello.of(role, home.job, number, settings), home.token, settings)
+    return reach_now(home.address, Hello.of(role, home.job, number, settings), home.token, settings)
 
 
 async def adopt(sock: socket.socket, runner: Hello) -> Connection:

@@ -49,16 +49,7 @@ class JobRegistry:
         self.on_parent: Callable[[int, FrameConnection], object]
         self._settings = settings
         self._events = events
-        self._acceptor = Acceptor(
-            Role.RUNNER,
-            job,
-            -1,
-            self.token,
-            settings,
-            self._judge,
-            self._is_ending,
-            lambda line: events.publish(Notice(monotonic(), "runner", line, is_warning=True)),
-        )
+        self._acceptor = Acceptor(Role.RUNNER, job, -1, self.token, settings, self)
         self._prune_at = 256
 
     @property
@@ -89,7 +80,7 @@ class JobRegistry:
 
     async def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle a new connection: hand it to the worker or launcher that it belongs to, or close it."""
-        peer = await self._acceptor.receive(reader, writer)
+        peer = await self._acceptor.accept(reader, writer)
         if peer is None:
             return
         if peer.role == Role.RELAY:
@@ -101,7 +92,13 @@ class JobRegistry:
         """Report the refused connections that have not been reported yet: no more will come."""
         self._acceptor.close()
 
-    def _is_ending(self, peer: Hello) -> bool:
+    # What the acceptor asks
+
+    def report(self, line: str) -> None:
+        """Publish a line about connections that are refused."""
+        self._events.publish(Notice(monotonic(), "runner", line, is_warning=True))
+
+    def is_ending(self, peer: Hello) -> bool:
         """Return whether a peer claims to be a worker that was ended, or a launcher that has no worker left."""
         if peer.job != self.job:
             return False
@@ -112,12 +109,12 @@ class JobRegistry:
         is_ended = task is not None and (task.state == "gone" or task.start_error is not None)
         return is_ended or any(launcher.is_stopping(peer.worker) for launcher in self.launchers.values())
 
-    def _judge(self, peer: Hello) -> str | None:
+    def refusal_reason(self, peer: Hello) -> str | None:
         """Return why a peer that knows the token is refused, or None."""
         if peer.job != self.job:
             return f"this is job {self.job}, not {describe(peer.job)}"
         if peer.role == Role.PARENT:
-            return self._judge_parent(peer)
+            return self._parent_refusal_reason(peer)
         places: dict[int, Any] = self.launchers if peer.role == Role.LAUNCHER else self.tasks
         place = places.get(peer.worker)
         if place is None or peer.role not in (Role.LAUNCHER, Role.WORKER, Role.RELAY):
@@ -128,7 +125,7 @@ class JobRegistry:
             return f"{peer.role} {peer.worker} is already connected"
         return None
 
-    def _judge_parent(self, peer: Hello) -> str | None:
+    def _parent_refusal_reason(self, peer: Hello) -> str | None:
         worker = self.find(peer.worker)
         if worker is None or peer.worker in self.branches:
             return unexpected(peer)

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from aioparcs.address import Address
 from aioparcs.auth import Hello, Role, unexpected
-from aioparcs.channel import Acceptor, Channel, reach, serve_relay
+from aioparcs.channel import Acceptor, Channel, FrameConnection, reach, serve_relay
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
 from aioparcs.launcher import RunnerEndpoint
 from aioparcs.messages.fields import describe
@@ -45,15 +45,13 @@ class PeerEndpoint:
         self.home = home
         self.settings = settings
         self.worker = worker
-        self._acceptor = Acceptor(
-            Role.PEER, home.job, worker, home.token, settings, self._judge, self._is_ending, _tell
-        )
+        self._acceptor = Acceptor(Role.PEER, home.job, worker, home.token, settings, self)
         self._listener: Listener | None = None
         self._opening = asyncio.Lock()
         self._expected: dict[int, Callable[[Channel], object]] = {}
         self._given_up: deque[int] = deque(maxlen=_WAITING)
         self._dialled: asyncio.Queue[Channel] = asyncio.Queue()
-        self._open: WeakSet[Channel] = WeakSet()  # an open channel is held by its transport
+        self._open: WeakSet[FrameConnection] = WeakSet()  # an open one is held by its transport
         self._watching: set[asyncio.Task[None]] = set()
 
     @property
@@ -105,9 +103,7 @@ class PeerEndpoint:
         """
         who = f"worker {address.worker}" if address.worker >= 0 else "the runner"
 
-        def hello() -> Hello:
-            return Hello.of(role, self.home.job, self.worker, self.settings)
-
+        hello = Hello.of(role, self.home.job, self.worker, self.settings)
         try:
             reader, writer, peer = await reach(address, hello, self.home.token, self.settings, timeout)
         except ConnectionLost as error:
@@ -131,7 +127,7 @@ class PeerEndpoint:
         while not self._dialled.empty():
             self._dialled.get_nowait().abort()
         try:
-            await asyncio.gather(*(channel.aclose(None) for channel in self._open))
+            await asyncio.gather(*(connection.aclose(None) for connection in self._open))
         finally:
             self.abort()
 
@@ -140,8 +136,8 @@ class PeerEndpoint:
         for watch in self._watching:
             watch.cancel()
         self._acceptor.close()
-        for channel in self._open:
-            channel.abort()
+        for connection in self._open:
+            connection.abort()
         if self._listener:
             self._listener.close()
 
@@ -158,12 +154,17 @@ class PeerEndpoint:
                 return Address("tcp", own, 0, self.worker)
         raise SettingError(_NO_OVERLAY)
 
-    def _is_ending(self, peer: Hello) -> bool:
+    def is_ending(self, peer: Hello) -> bool:
         """Return True for a peer that says it is a worker of this one's: its end is reported by the runner."""
         is_child = peer.role == Role.WORKER and (peer.worker in self._expected or peer.worker in self._given_up)
         return peer.job == self.home.job and is_child
 
-    def _judge(self, peer: Hello) -> str | None:
+    def report(self, line: str) -> None:
+        """Print a line about connections that are refused."""
+        print(line, file=sys.stderr)
+
+    def refusal_reason(self, peer: Hello) -> str | None:
+        """Return why a peer that knows the token is refused, or None."""
         if peer.job != self.home.job:
             return f"this is job {self.home.job}, not {describe(peer.job)}"
         if peer.role == Role.RELAY or (peer.role == Role.WORKER and peer.worker in self._expected):
@@ -175,7 +176,7 @@ class PeerEndpoint:
         return None
 
     async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = await self._acceptor.receive(reader, writer)
+        peer = await self._acceptor.accept(reader, writer)
         if peer is None:
             return
         if peer.role == Role.RELAY:
@@ -193,7 +194,7 @@ class PeerEndpoint:
         channel = Channel(reader, writer, settings=self.settings, peer_limits=limits, peer=peer.worker)
         channel.relays.is_supported = peer.relays
         channel.relays.refuse()
-        self._open.add(channel)
+        self._open.add(channel.connection)
         if self.home.address.scheme == "tcp":  # the kernel reports the end of a process, but not of a host
             watch = asyncio.ensure_future(self._watch(channel, writer.transport))
             self._watching.add(watch)
@@ -205,7 +206,3 @@ class PeerEndpoint:
         if await wait_silent(transport, liveness):
             silent = f"the host of worker {channel.peer} was silent for {liveness:g} s (PARCS_LIVENESS)"
             channel.abort(ConnectionLost(silent))
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -24,7 +24,7 @@ def large(number: int) -> bytearray:
 
 
 async def pairs(stack: AsyncExitStack, kind: str, count: int) -> list[Pair]:
-    assert RECEIVING.held == 0
+    assert RECEIVING.reserved == 0
     return [await stack.enter_async_context(pair(kind, SETTINGS)) for _ in range(count)]
 
 
@@ -38,7 +38,7 @@ async def test_a_large_message_waits_for_the_budget_and_comes_when_it_is_release
         sendings = [asyncio.ensure_future(here.send(large(i))) for i, (here, _) in enumerate(channels)]
         await until(lambda: sum(arrived(there) for _, there in channels) == 2)
         await asyncio.wait(sendings, timeout=0.05)
-        assert RECEIVING.held == 2 * SIZE
+        assert RECEIVING.reserved == 2 * SIZE
         assert sum(arrived(there) for _, there in channels) == 2
         full = [i for i, (_, there) in enumerate(channels) if arrived(there)]
         for i in full:
@@ -48,7 +48,7 @@ async def test_a_large_message_waits_for_the_budget_and_comes_when_it_is_release
             if i not in full:
                 assert await there.recv() == large(i)
         await asyncio.gather(*sendings)
-    assert RECEIVING.held == 0
+    assert RECEIVING.reserved == 0
 
 
 async def test_a_waiting_recv_gets_its_message_whatever_others_hold(kind: str) -> None:
@@ -67,14 +67,14 @@ async def test_a_waiting_recv_gets_its_message_whatever_others_hold(kind: str) -
                     assert await there.recv_into(buffer) == SIZE
                     assert buffer == bytes([i]) * SIZE
             await asyncio.gather(*sendings)
-        assert RECEIVING.held == 0
+        assert RECEIVING.reserved == 0
 
 
 async def test_small_messages_do_not_wait_for_the_budget(kind: str) -> None:
     async with AsyncExitStack() as stack:
         (first, holder), (here, there) = await pairs(stack, kind, 2)
         sending = asyncio.ensure_future(first.send_all(large(0), large(1)))
-        await until(lambda: RECEIVING.held == 2 * SIZE)
+        await until(lambda: RECEIVING.reserved == 2 * SIZE)
         await here.send_all(*range(1000), b"x" * 100_000)
         for i in range(1000):
             assert await there.recv() == i
@@ -88,11 +88,11 @@ async def test_a_message_beyond_the_whole_budget_comes_alone(kind: str) -> None:
         ((here, there),) = await pairs(stack, kind, 1)
         sending = asyncio.ensure_future(here.send_all(b"x" * (3 * SIZE), b"y" * (3 * SIZE)))
         await until(lambda: there.statistics().bytes_unread >= 3 * SIZE)
-        assert RECEIVING.held == 3 * SIZE
+        assert RECEIVING.reserved == 3 * SIZE
         assert await there.recv() == b"x" * (3 * SIZE)
         assert await there.recv() == b"y" * (3 * SIZE)
         await sending
-        assert RECEIVING.held == 0
+        assert RECEIVING.reserved == 0
 
 
 @pytest.mark.parametrize("end", ["lost", "closed", "aborted"])
@@ -119,14 +119,14 @@ async def test_a_channel_that_ends_gives_back_what_it_held(kind: str, end: str) 
                     with pytest.raises(ConnectionLost):
                         await there.recv()
         await asyncio.wait(sendings)
-        assert RECEIVING.held == 0
+        assert RECEIVING.reserved == 0
 
 
 async def test_a_channel_that_waits_for_the_budget_can_be_closed(kind: str) -> None:
     async with AsyncExitStack() as stack:
         (first, holder), (here, there) = await pairs(stack, kind, 2)
         holding = asyncio.ensure_future(first.send_all(large(0), large(1)))
-        await until(lambda: arrived(holder) and RECEIVING.held == 2 * SIZE)
+        await until(lambda: arrived(holder) and RECEIVING.reserved == 2 * SIZE)
         sending = asyncio.ensure_future(here.send(large(2) * 4))  # more than the kernel takes
         await waits(sending)
         async with asyncio.timeout(PATIENCE):
@@ -140,7 +140,7 @@ async def test_a_result_of_a_call_comes_although_others_hold_the_budget(kind: st
     async with AsyncExitStack() as stack:
         (first, holder), (here, there) = await pairs(stack, kind, 2)
         holding = asyncio.ensure_future(first.send_all(large(0), large(1)))
-        await until(lambda: RECEIVING.held == 2 * SIZE)
+        await until(lambda: RECEIVING.reserved == 2 * SIZE)
         await until(lambda: holder.statistics().bytes_unread >= 2 * SIZE)
         calling = asyncio.ensure_future(here.call("f"))
         call = await there.call_server.recv_call()
@@ -156,14 +156,14 @@ async def test_results_come_although_a_peer_has_stopped_amid_a_large_message(kin
     async with streams(kind) as ((_, writer), ends), both(*[Channel(*ends, settings=SETTINGS)] * 2):
         # What a peer leaves that is stopped after the first bytes of a message.
         writer.write(encode_header(FrameType.MSG, 3 * SIZE) + bytes(100_000))
-        await until(lambda: RECEIVING.held == 3 * SIZE)
+        await until(lambda: RECEIVING.reserved == 3 * SIZE)
         async with pair(kind, SETTINGS) as (here, there), asyncio.timeout(PATIENCE):
             calling = [asyncio.ensure_future(here.call("f", i)) for i in range(4)]
             for call in [await there.call_server.recv_call() for _ in calling]:
                 await there.call_server.send_result(call.id, True, large(call.args[0]) if call.args[0] < 3 else "small")
             assert await asyncio.gather(*calling) == [large(0), large(1), large(2), "small"]
-        assert RECEIVING.held == 3 * SIZE
-    assert RECEIVING.held == 0
+        assert RECEIVING.reserved == 3 * SIZE
+    assert RECEIVING.reserved == 0
 
 
 async def test_a_waiting_watcher_gets_its_message_although_others_hold_the_budget(kind: str) -> None:

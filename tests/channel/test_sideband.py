@@ -115,7 +115,7 @@ async def test_it_is_received_in_its_place(kind: str) -> None:
         assert await there.recv() == "behind"
         assert there.statistics().bytes_unread == 0
         assert there.statistics().messages_received == 3
-    assert RECEIVING.held == 0
+    assert RECEIVING.reserved == 0
 
 
 @FEW_KINDS
@@ -162,7 +162,7 @@ async def test_one_that_does_not_come_costs_that_message() -> None:
             with pytest.raises(DecodeError, match="a broadcast message did not arrive: its origin is gone"):
                 await receive()
             assert await there.recv() == "behind"
-    assert RECEIVING.held == 0
+    assert RECEIVING.reserved == 0
 
 
 async def test_memory_for_a_relayed_message_goes_to_the_receiver() -> None:
@@ -175,7 +175,7 @@ async def test_memory_for_a_relayed_message_goes_to_the_receiver() -> None:
         for wanted in ("before", DATA, "behind", "before", DATA, "behind"):
             assert await there.recv() == wanted
         await coming
-    assert RECEIVING.held == 0
+    assert RECEIVING.reserved == 0
 
 
 @pytest.mark.parametrize("end", ["abort", "aclose"])
@@ -192,7 +192,7 @@ async def test_the_channel_ends_before_it_has_come(end: str) -> None:
         with pytest.raises(ChannelClosed):
             await receiving
         await come(relayed)  # to nobody
-    assert RECEIVING.held == 0
+    assert RECEIVING.reserved == 0
 
 
 @pytest.mark.parametrize(

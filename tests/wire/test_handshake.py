@@ -41,10 +41,10 @@ def welcome(_: Hello) -> str | None:
     return None
 
 
-async def let_in(streams: Streams, token: bytes = TOKEN, timeout: float = 5, judge: Any = welcome) -> Hello:
+async def let_in(streams: Streams, token: bytes = TOKEN, timeout: float = 5, refusal_reason: Any = welcome) -> Hello:
     """Accept, and close as a listener does after a refusal."""
     try:
-        return await accept(*streams, hello(Role.RUNNER), token, timeout, judge)
+        return await accept(*streams, hello(Role.RUNNER), token, timeout, refusal_reason)
     except HandshakeError:
         streams[1].close()
         raise
@@ -92,7 +92,9 @@ async def test_a_channel_follows_without_losing_what_came_early(kind: str) -> No
     [
         pytest.param({"token": b"t" * 32}, {}, "token is another", id="wrong token"),
         pytest.param({}, {"versions": (3, 4)}, "wire versions 3 to 4", id="wrong version"),
-        pytest.param({"judge": lambda hello: f"place {hello.worker} is taken"}, {}, "place 3 is taken", id="place"),
+        pytest.param(
+            {"refusal_reason": lambda hello: f"place {hello.worker} is taken"}, {}, "place 3 is taken", id="place"
+        ),
         pytest.param({}, {"nonce": b"short"}, "nonce has 5 bytes", id="short nonce"),
         pytest.param({}, {"worker": "three"}, "can't be read", id="not a HELLO"),
     ],
@@ -279,11 +281,11 @@ async def hanging_up(times: int) -> AsyncIterator[tuple[Address, list[int]]]:
 async def test_a_listener_that_hangs_up_is_dialled_again() -> None:
     settings = Settings(connect_timeout=5.0)
     async with hanging_up(2) as (address, came):
-        _, writer, runner = await reach(address, hello, TOKEN, settings)
+        _, writer, runner = await reach(address, hello(), TOKEN, settings)
         writer.close()
         assert (runner.role, len(came)) == (Role.RUNNER, 3)
     async with hanging_up(2) as (address, came):
-        sock, runner = await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
+        sock, runner = await asyncio.to_thread(reach_now, address, hello(), TOKEN, settings)
         sock.close()
         assert (runner.role, len(came)) == (Role.RUNNER, 3)
 
@@ -292,9 +294,9 @@ async def test_a_listener_that_hangs_up_again_and_again_is_given_up() -> None:
     settings = Settings(connect_timeout=0.5)
     async with hanging_up(1000) as (address, came):
         with pytest.raises(HandshakeError, match="closed the connection during the handshake"):
-            await reach(address, hello, TOKEN, settings)
+            await reach(address, hello(), TOKEN, settings)
         with pytest.raises(HandshakeError, match="closed the connection during the handshake"):
-            await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
+            await asyncio.to_thread(reach_now, address, hello(), TOKEN, settings)
         assert 4 <= len(came) < 20
 
 
@@ -331,19 +333,19 @@ async def test_a_silent_listener_is_given_up_when_the_time_for_all_tries_is_over
     settings = Settings(connect_timeout=0.5, handshake_timeout=60.0)
     async with listening(on_connect) as address, asyncio.timeout(20):
         with pytest.raises(HandshakeError, match=r"the listener didn't finish the handshake within 0\.[0-5]"):
-            await reach(address, hello, TOKEN, settings)
+            await reach(address, hello(), TOKEN, settings)
         with pytest.raises(HandshakeError, match=r"the listener didn't finish the handshake within 0\.[0-5]"):
-            await asyncio.to_thread(reach_now, address, hello, TOKEN, settings)
+            await asyncio.to_thread(reach_now, address, hello(), TOKEN, settings)
 
 
 async def test_a_listener_that_refuses_is_not_dialled_again() -> None:
     async with hanging_up(0) as (address, came):
         with pytest.raises(HandshakeError, match="refused: the job's token is another one"):
-            await reach(address, hello, bytes(32), Settings())
+            await reach(address, hello(), bytes(32), Settings())
         assert came == [0]
 
 
 @KINDS
 async def test_the_refusal_of_a_listener_is_printable(kind: str) -> None:
-    caught = await shake(kind, {"judge": lambda hello: "no\x1b[2J\n\x9b\u202e"}, {})
+    caught = await shake(kind, {"refusal_reason": lambda hello: "no\x1b[2J\n\x9b\u202e"}, {})
     assert str(caught[0]) == "refused: no?[2J???"

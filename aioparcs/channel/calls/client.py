@@ -81,7 +81,7 @@ class CallClient:
             body, buffers = codec.encode_call(call_id := next(self._call_ids), name, args, kwargs)
         except EncodeError as error:
             raise EncodeError(_in_arguments(error.place), error.reason) from None
-        if self._outbox.held:
+        if self._outbox.blocked:
             await self._sender.wait_for_room()
         self._inbox.check()
         future: asyncio.Future[Frame | None] = self._inbox.loop.create_future()

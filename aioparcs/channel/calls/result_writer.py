@@ -93,11 +93,11 @@ class ResultWriter:
             frame = _HEADS[size] + body
             with self._lock:
                 if self._result_log.add(frame):
-                    self._keep(frame, last)
+                    self._postpone(frame, last)
                     return
         self._send_alone(call_id, ok, value, wire.encode_frame(FrameType.RESULT, body, buffers))
 
-    def _keep(self, frame: bytes, last: bool) -> None:
+    def _postpone(self, frame: bytes, last: bool) -> None:
         """Add a result to those that wait to be sent together, unless there is a reason to send it now."""
         unsent, now = self._unsent, monotonic()
         unsent.append(frame)

@@ -78,7 +78,7 @@ class FrameConnection:
         self.state = ConnectionState.OPEN
         self._stream = reader, writer  # kept: when the writer is collected it closes the transport
         self._close_timeout = settings.close_timeout
-        self._has_said_bye = False
+        self._sent_bye = False
         self._unawaited = 0  # what was received since `recv_frame` has let the loop turn
         self.ended: asyncio.Future[None] = loop.create_future()
         self._lost: asyncio.Future[None] = loop.create_future()
@@ -94,8 +94,8 @@ class FrameConnection:
 
     def start(self) -> None:
         """Become the transport's protocol, and decode what the reader holds."""
-        held, is_ended = drain_reader(self._stream[0])
-        self.reader.start(held)
+        buffered, is_ended = drain_reader(self._stream[0])
+        self.reader.start(buffered)
         if is_ended and not self.eof_received():
             self.transport.close()
         if self.transport.is_closing():
@@ -117,7 +117,7 @@ class FrameConnection:
 
         Cancelling it means that it was not sent.
         """
-        if self.outbox.held:
+        if self.outbox.blocked:
             await self.sender.wait_for_room()
         self.outbox.put(wire.encode_header(type, len(body)) + body)
 
@@ -209,7 +209,7 @@ class FrameConnection:
         self._end_receiving(EndOfChannel(f"{self._peer_name} has ended the channel"))
         if bytes(frame.body) != _STILL_READING:
             self._end_sending(self.inbox.end)
-            self._say_bye()
+            self._send_bye()
 
     def _handle_error(self, frame: Frame) -> None:
         self._end_receiving(_remote_error(frame.body))
@@ -226,7 +226,7 @@ class FrameConnection:
     async def send_eof(self) -> None:
         """End sending; the peer's `recv` raises `EndOfChannel`, and it can still send."""
         self.sender.check()
-        self._say_bye(_STILL_READING)
+        self._send_bye(_STILL_READING)
         self._end_sending(ChannelClosed("send_eof() was called: nothing more can be sent"))
         if self.version == 1:
             await self.outbox.drain()
@@ -251,11 +251,11 @@ class FrameConnection:
             except TimeoutError:
                 pass  # the peer had its time
             finally:
-                self._cut()
+                self._abort_transport()
         await asyncio.shield(self._lost)
 
     async def _close_gracefully(self) -> None:
-        self._say_bye()
+        self._send_bye()
         await self.outbox.drain()
         self._end_stream()
         # Closing with unread bytes would make the kernel reset the connection, and the peer lose what was sent.
@@ -273,7 +273,7 @@ class FrameConnection:
         """
         if reason is None:
             self._close_here(ChannelClosed("this end of the channel was aborted"))
-            self._cut()
+            self._abort_transport()
         else:
             self.fail(reason)
 
@@ -281,7 +281,7 @@ class FrameConnection:
         """End at once; frames that are complete can still be received."""
         self._end_receiving(error)
         self._end_sending(error)
-        self._cut()
+        self._abort_transport()
 
     def _end_receiving(self, error: ParcsError) -> None:
         self.state = self.state.after_peer_ended()
@@ -297,10 +297,10 @@ class FrameConnection:
         self._end_sending(closed)
         self.inbox.close(closed)
 
-    def _say_bye(self, body: bytes = b"") -> None:
-        if self._has_said_bye or self.version == 1 or self.transport.is_closing():
+    def _send_bye(self, body: bytes = b"") -> None:
+        if self._sent_bye or self.version == 1 or self.transport.is_closing():
             return
-        self._has_said_bye = not body
+        self._sent_bye = not body
         self.outbox.put(wire.encode_header(FrameType.BYE, len(body)) + body)
 
     def _end_stream(self) -> None:
@@ -311,7 +311,7 @@ class FrameConnection:
             except OSError:
                 pass  # the connection is gone; the transport is about to report it
 
-    def _cut(self) -> None:
+    def _abort_transport(self) -> None:
         if self.state is not ConnectionState.CLOSED:  # asyncio's own transport fails to abort when it has ended
             self.state = ConnectionState.CLOSING
             self.transport.abort()

@@ -30,7 +30,7 @@ class Inbox:
         end: why no further frame will come, or None.
         closed: why this end doesn't receive any more, or None.
         waiter: what the receiver awaits, or None.
-        alert: True when a receiver has to look before it waits: at the end, or for a message that has no memory.
+        alert: True when `prepare_wait` comes before waiting: at the end, or for a message that has no memory.
         bytes: bytes that arrived so far.
         taken: bytes of the frames that were taken.
         paused: True while reading is paused.
@@ -78,7 +78,7 @@ class Inbox:
         """
         while not self.frames or self.waiter is not None:
             if self.alert or self.waiter is not None:
-                self.look()
+                self.prepare_wait()
             if not self.frames:
                 self.waiter = InlineFuture(loop=self.loop)
                 try:
@@ -86,7 +86,7 @@ class Inbox:
                 finally:
                     self.waiter = None
 
-    def look(self, *, stop: bool = False) -> None:
+    def prepare_wait(self, *, stop: bool = False) -> None:
         """Check that waiting for a frame makes sense, and reserve memory for a message that waits for it."""
         if self.waiter is not None:
             raise BusyError("another coroutine is receiving from this channel")

@@ -22,19 +22,19 @@ class Budget:
     """
 
     def __init__(self) -> None:
-        self.held = 0
+        self.reserved = 0
         self._waiting: deque[Callable[[], None]] = deque()
 
     def take(self, size: int, limit: int, *, force: bool = False) -> bool:
         """Reserve ``size`` bytes for a message if they fit, or always with ``force``; return True if reserved."""
-        if self.held and self.held + size > limit and not force:
+        if self.reserved and self.reserved + size > limit and not force:
             return False
-        self.held += size
+        self.reserved += size
         return True
 
     def release(self, size: int) -> None:
         """Release bytes, and call the receivers that wait."""
-        self.held -= size
+        self.reserved -= size
         self.retry()
 
     def retry(self) -> None:
@@ -73,7 +73,7 @@ class MessageMemory:
         self.expected: Collection[Any] = ()
         self.stalled = False
         self.retry: Callable[[], None]
-        self._held = 0
+        self._reserved = 0
         self._wanted = 0  # how many wait for what comes next, whatever it is
 
     def reserve(self, size: int, *, is_awaited: bool) -> bool:
@@ -81,7 +81,7 @@ class MessageMemory:
         force = is_awaited or self._wanted > 0 or bool(self.expected)
         self.stalled = not RECEIVING.take(size, self.limit, force=force)
         if not self.stalled:
-            self._held += size
+            self._reserved += size
         return not self.stalled
 
     def want(self) -> None:
@@ -98,16 +98,16 @@ class MessageMemory:
     def add(self, size: int) -> None:
         """Account for a message whose bytes were reserved elsewhere."""
         if size >= LARGE:
-            self._held += size
+            self._reserved += size
 
     def release(self, size: int) -> None:
         """Release the bytes of a message that was taken."""
-        if size >= LARGE and self._held:
-            self._held -= size
+        if size >= LARGE and self._reserved:
+            self._reserved -= size
             RECEIVING.release(size)
 
     def close(self) -> None:
         """Release what a half-received message and those that nobody took hold: the connection is gone."""
-        held, self._held = self._held, 0
-        if held:
-            RECEIVING.release(held)
+        reserved, self._reserved = self._reserved, 0
+        if reserved:
+            RECEIVING.release(reserved)

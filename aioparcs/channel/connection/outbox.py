@@ -123,7 +123,7 @@ class Outbox:
         idle: True when the next small frame may be written at once; what answers the peer is to leave at once.
         clear: True when nothing waits, here or in the transport.
         size: bytes that wait here.
-        held: True when the next sender has to look before it puts: a batch is full, or its owner says so.
+        blocked: True when the next sender has to wait for room first: a batch is full, or its owner says so.
         write: writes to the transport itself.
         frames: frames written so far.
         written: bytes written so far.
@@ -132,7 +132,7 @@ class Outbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, limit: int) -> None:
         self.size = 0
-        self.held = False
+        self.blocked = False
         self.frames = 0
         self.written = 0
         self.write: Callable[[Any], object] = transport.write
@@ -186,7 +186,7 @@ class Outbox:
         self._pieces.append(frame)
         self.size += len(frame)
         if self.size >= BATCH:
-            self.held = True
+            self.blocked = True
         if not self._cork.is_due:
             self._schedule_flush()
 
@@ -205,7 +205,7 @@ class Outbox:
         self._pieces.append(head)
         self._pieces.extend(sendings)
         self.size += len(head) + sum(map(len, views))
-        self.held = True
+        self.blocked = True
         self.flush()
         return sendings
 

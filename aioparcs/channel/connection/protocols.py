@@ -34,8 +34,8 @@ def bind(protocol: Any, connection: _Connection, outbox: Outbox, **reading: Call
 
 def drain_reader(reader: asyncio.StreamReader) -> tuple[bytes, bool]:
     """Return what a reader holds, without waiting, and whether its stream has ended."""
-    held = _step(reader, 1 << 30)
-    return held or b"", held == b"" or (held is not None and _step(reader, 1) == b"")
+    buffered = _step(reader, 1 << 30)
+    return buffered or b"", buffered == b"" or (buffered is not None and _step(reader, 1) == b"")
 
 
 def _step(reader: asyncio.StreamReader, size: int) -> bytes | None:

@@ -92,11 +92,11 @@ class FrameReader:
         bind(self._chunks, connection, outbox, data_received=self.data_received)
         bind(self._pieces, connection, outbox, get_buffer=self.get_buffer, buffer_updated=self.buffer_updated)
 
-    def start(self, held: bytes) -> None:
+    def start(self, buffered: bytes) -> None:
         """Become the transport's protocol, and decode what has arrived before."""
         self._transport.set_protocol(self._chunks)
-        if held:
-            self.data_received(held)
+        if buffered:
+            self.data_received(buffered)
 
     # What the transport calls
 

@@ -44,7 +44,7 @@ class FrameSender:
         Raises:
             EncodeError: it is larger than the peer accepts.
         """
-        if self._outbox.held:
+        if self._outbox.blocked:
             await self.wait_for_room()
         await self.send_large(type, body, buffers)
 
@@ -94,7 +94,7 @@ class FrameSender:
         """Accept nothing more; the first reason stays."""
         if self.error is None:
             self.error = error
-        self._outbox.held = True
+        self._outbox.blocked = True
         for waiter in self._waiting:
             _wake(waiter)
 
@@ -125,7 +125,7 @@ class FrameSender:
         if self._waiting:
             _wake(self._waiting[0])
         elif self.error is None:
-            self._outbox.held = self._outbox.full
+            self._outbox.blocked = self._outbox.full
 
     async def _stand_in_line(self, *, first: bool) -> None:
         waiter = self._loop.create_future()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
 from aioparcs.auth import Hello
 from aioparcs.channel.handshake.exchange import HungUp, accept
@@ -12,16 +12,29 @@ from aioparcs.errors import HandshakeError
 from aioparcs.settings import Settings
 from aioparcs.transport import PendingHandshakes, file_limit, is_of_another_user
 
-__all__ = ["Acceptor"]
+__all__ = ["Acceptor", "ConnectionPolicy"]
 
 # The part of all open files that connections in their handshake may be, and how many files they leave to others.
 _SHARE, _SPARE_FILES = 4, 20
 _TOO_MANY = "too many connections are in their handshake"
 
 
+class ConnectionPolicy(Protocol):
+    """Whoever a listener belongs to: it knows which peers may connect."""
+
+    def refusal_reason(self, peer: Hello) -> str | None:
+        """Return why a peer that knows the token is refused, or None."""
+
+    def is_ending(self, peer: Hello) -> bool:
+        """Return True for a peer that this program itself ends: to leave during its handshake is expected of it."""
+
+    def report(self, line: str) -> None:
+        """Report a line about connections that are refused."""
+
+
 class Acceptor:
     """
-    Receives connections.
+    Accepts connections.
 
     Args:
         role: what this program is, an `auth.Role`.
@@ -29,28 +42,17 @@ class Acceptor:
         worker: the number of this program's worker, -1 for the runner.
         token: the job's secret.
         settings: limits and deadlines.
-        judge: says why a peer that knows the token may not come in, or None.
-        is_ending: True for a peer that this program itself ends: if it leaves during its handshake it is no stranger.
-        tell: called with lines about connections that are refused.
+        policy: decides about peers.
     """
 
     def __init__(
-        self,
-        role: str,
-        job: str,
-        worker: int,
-        token: bytes,
-        settings: Settings,
-        judge: Callable[[Hello], str | None],
-        is_ending: Callable[[Hello], bool],
-        tell: Callable[[str], object],
+        self, role: str, job: str, worker: int, token: bytes, settings: Settings, policy: ConnectionPolicy
     ) -> None:
         self._self = role, job, worker
         self._token = token
         self._settings = settings
-        self._judge = judge
-        self._is_ending = is_ending
-        self._refusals = Refusals(tell)
+        self._policy = policy
+        self._refusals = Refusals(policy.report)
         self._pending = PendingHandshakes[asyncio.WriteTransport]()
         self._last_files: set[asyncio.WriteTransport] = set()  # those among them that have one of the last descriptors
 
@@ -59,7 +61,7 @@ class Acceptor:
         """Connections that were refused so far."""
         return self._refusals.count
 
-    async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Hello | None:
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Hello | None:
         """
         Shake hands with a peer that has connected; close the connection if it may not come in.
 
@@ -68,24 +70,24 @@ class Acceptor:
         Returns:
             What the peer said of itself, or None when it was refused.
         """
-        transport, said = writer.transport, list[Hello]()
+        transport = writer.transport
         hello, timeout = Hello.of(*self._self, self._settings), self._settings.handshake_timeout
         self._admit(transport)
 
-        def judge(hello: Hello) -> str | None:
+        def refusal_reason(peer: Hello) -> str | None:
             # Closed to make room, with the rest of its handshake received already: it has no place to take.
             if transport not in self._pending:
                 raise HungUp(_TOO_MANY)
-            return self._judge(hello)
+            return self._policy.refusal_reason(peer)
 
         try:
-            return await accept(reader, writer, hello, self._token, timeout, judge, said.append)
+            return await accept(reader, writer, hello, self._token, timeout, refusal_reason)
         except HandshakeError as error:
             # Not aborted: what refuses the peer, with the reason, is still on its way.
             writer.close()
             if transport not in self._pending:
                 self._refusals.add(_TOO_MANY)
-            elif not (isinstance(error, HungUp) and said and self._is_ending(said[0])):
+            elif not (isinstance(error, HungUp) and error.peer and self._policy.is_ending(error.peer)):
                 self._refusals.add(str(error))
             return None
         except BaseException:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from time import monotonic, sleep
 
 from aioparcs.address import Address
-from aioparcs.auth import Hello
+from aioparcs.auth import Hello, new_nonce
 from aioparcs.channel.handshake.exchange import HungUp, introduce, introduce_now
 from aioparcs.settings import Settings
 from aioparcs.transport import FIRST_PAUSE, LONGEST_PAUSE, dial, dial_now
@@ -20,7 +19,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter, Hello]
 
 
 async def reach(
-    address: Address, hello: Callable[[], Hello], token: bytes, settings: Settings, timeout: float | None = None
+    address: Address, hello: Hello, token: bytes, settings: Settings, timeout: float | None = None
 ) -> Connection:
     """
     Dial a listener and shake hands; one that hangs up without a verdict is dialled again.
@@ -29,7 +28,7 @@ async def reach(
 
     Args:
         address: where to.
-        hello: makes what to say of this program, anew for each connection.
+        hello: what to say of this program; each try has a nonce of its own.
         token: the job's token.
         settings: limits and deadlines.
         timeout: seconds for all tries together, ``connect_timeout`` by default.
@@ -44,7 +43,7 @@ async def reach(
         reader, writer = await dial(address, timeout=left)
         try:
             own = _handshake_timeout(settings, deadline)
-            return reader, writer, await introduce(reader, writer, hello(), token, own)
+            return reader, writer, await introduce(reader, writer, _renewed(hello), token, own)
         except BaseException as error:
             writer.transport.abort()
             if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
@@ -53,9 +52,7 @@ async def reach(
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def reach_now(
-    address: Address, hello: Callable[[], Hello], token: bytes, settings: Settings
-) -> tuple[socket.socket, Hello]:
+def reach_now(address: Address, hello: Hello, token: bytes, settings: Settings) -> tuple[socket.socket, Hello]:
     """
     Dial as `reach` does, but without TLS and without an event loop.
 
@@ -67,7 +64,7 @@ def reach_now(
     while True:
         sock = dial_now(address, timeout=left)
         try:
-            return sock, introduce_now(sock, hello(), token, _handshake_timeout(settings, deadline))
+            return sock, introduce_now(sock, _renewed(hello), token, _handshake_timeout(settings, deadline))
         except BaseException as error:
             sock.close()
             if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
@@ -79,3 +76,8 @@ def reach_now(
 def _handshake_timeout(settings: Settings, deadline: float) -> float:
     """Return the seconds for one handshake: what is left for all tries, if that is less than one usually has."""
     return max(min(settings.handshake_timeout, deadline - monotonic()), FIRST_PAUSE)
+
+
+def _renewed(hello: Hello) -> Hello:
+    """Return a greeting with a nonce that was never used."""
+    return hello._replace(nonce=new_nonce())

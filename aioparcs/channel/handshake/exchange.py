@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import TypeVar
 
 import msgpack
 
@@ -31,10 +32,18 @@ _SHORTEST = 0.001  # seconds; a timeout of 0 would mean something else
 _Write = Callable[[bytes], object]
 # One side of the handshake, without I/O: it yields how many bytes it needs next, and writes by a function.
 _Steps = Generator[int, bytes, Hello]
+_Result = TypeVar("_Result")
 
 
 class HungUp(HandshakeError):
-    """The other side has closed the connection without a verdict."""
+    """
+    The other side has closed the connection without a verdict.
+
+    Attributes:
+        peer: what it has said of itself before, or None.
+    """
+
+    peer: Hello | None = None
 
 
 async def introduce(
@@ -119,8 +128,7 @@ async def accept(
     hello: Hello,
     token: bytes,
     timeout: float,
-    judge: Callable[[Hello], str | None],
-    greet: Callable[[Hello], object] = lambda hello: None,
+    refusal_reason: Callable[[Hello], str | None],
 ) -> Hello:
     """
     Shake hands with a peer that has dialled: read who it is, then accept or refuse it.
@@ -133,8 +141,7 @@ async def accept(
         hello: what to say of this program.
         token: the job's token.
         timeout: seconds for the whole handshake.
-        judge: called once the peer has proved that it knows the token; returns why it may not come in, or None.
-        greet: called before that, with what the peer says of itself.
+        refusal_reason: called once the peer has proved that it knows the token; returns why it is refused, or None.
 
     Returns:
         What the peer said of itself.
@@ -142,30 +149,36 @@ async def accept(
     Raises:
         HandshakeError: the peer was refused, or didn't speak in time.
     """
-    async with _within(timeout, "the peer"):
-        return await _read_for(_acceptance(writer.write, hello, token, judge, greet), reader)
+    peer: Hello | None = None
+    try:
+        async with _within(timeout, "the peer"):
+            greeting = await _read_for(_read_hello(refuse=writer.write), reader)
+            peer = greeting[1]
+            await _read_for(_acceptance(writer.write, hello, token, greeting, refusal_reason), reader)
+            return peer
+    except HungUp as error:
+        error.peer = peer
+        raise
 
 
 def _acceptance(
     write: _Write,
     hello: Hello,
     token: bytes,
-    judge: Callable[[Hello], str | None],
-    greet: Callable[[Hello], object],
-) -> _Steps:
-    theirs, greeting = yield from _read_hello(refuse=write)
-    greet(greeting)
+    greeting: tuple[bytes, Hello],
+    refusal_reason: Callable[[Hello], str | None],
+) -> Generator[int, bytes, None]:
+    theirs, peer = greeting
     mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
     write(mine)
     auth, body = yield from _read_frame(FrameType.AUTH)
-    if not verify(token, greeting.role, theirs + mine, body):
+    if not verify(token, peer.role, theirs + mine, body):
         _refuse(write, "token", "the job's token is another one")
-    reason = judge(greeting)
+    reason = refusal_reason(peer)
     if reason:
         _refuse(write, "place", reason)
     answer = _frame(FrameType.AUTH, proof(token, hello.role, theirs + mine + auth))
     write(answer + _frame(FrameType.WELCOME))
-    return greeting
 
 
 async def introduce_v1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float) -> None:
@@ -210,7 +223,7 @@ async def _within(timeout: float, who: str) -> AsyncIterator[None]:
         raise HungUp(_CLOSED.format(who=who)) from error.with_traceback(None)
 
 
-async def _read_for(steps: _Steps, reader: asyncio.StreamReader) -> Hello:
+async def _read_for(steps: Generator[int, bytes, _Result], reader: asyncio.StreamReader) -> _Result:
     try:
         size = next(steps)
         while True:

@@ -16,15 +16,15 @@ class Refusals:
     Counts refused connections.
 
     Args:
-        tell: called with each line.
+        report: called with each line.
 
     Attributes:
         count: how many there were.
     """
 
-    def __init__(self, tell: Callable[[str], object]) -> None:
+    def __init__(self, report: Callable[[str], object]) -> None:
         self.count = 0
-        self._tell = tell
+        self._report = report
         self._at_once = 0  # lines since there was a period without any
         self._unreported = 0
         self._last = ""
@@ -35,7 +35,7 @@ class Refusals:
         self.count += 1
         if self._at_once < _AT_ONCE:
             self._at_once += 1
-            self._tell(f"refused a connection ({self.count:,} so far): {reason}")
+            self._report(f"refused a connection ({self.count:,} so far): {reason}")
         else:
             self._unreported += 1
             self._last = reason
@@ -47,17 +47,17 @@ class Refusals:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        self._tell_rest()
+        self._report_rest()
 
     def _sum_up(self) -> None:
         self._timer = None
         if not self._unreported:
             self._at_once = 0
             return
-        self._tell_rest()
+        self._report_rest()
         self._timer = asyncio.get_running_loop().call_later(_PERIOD, self._sum_up)
 
-    def _tell_rest(self) -> None:
+    def _report_rest(self) -> None:
         count, self._unreported = self._unreported, 0
         if count:
-            self._tell(f"refused {count:,} more connections ({self.count:,} so far); the last one: {self._last}")
+            self._report(f"refused {count:,} more connections ({self.count:,} so far); the last one: {self._last}")
