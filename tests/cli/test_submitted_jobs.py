@@ -1,0 +1,111 @@
+"""The commands about a submitted job, while it runs: the Swarm is an API that has only this job."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command import COMMAND, execute, in_terminal, visible
+from tests.support.jobs import module
+from tests.support.one_job_swarm import OneJobSwarm, one_job_swarm
+
+pytestmark = pytest.mark.one_loop
+
+WORD = "0123456789abcdef"
+WAITING = """
+from pathlib import Path
+from aioparcs import serve
+
+def wait(n, go):
+    while n >= 5 and not Path(go).exists():
+        pass
+    return n
+
+serve(wait)
+"""
+RUNNER = """
+import os
+from functools import partial
+from aioparcs import run
+
+async def main(runner):
+    async with runner.pool("waiting", 2, progress="ten items") as pool:
+        print(sum(await pool.starmap([(n, os.environ["GO"]) for n in range(10)])))
+
+run(main)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Write a runner whose pool does half of its items, and the rest when a file is there."""
+    module(tmp_path, "waiting", WAITING)
+    return module(tmp_path, "main", RUNNER) / "main"
+
+
+async def aioparcs(swarm: OneJobSwarm, *arguments: str) -> Any:
+    return await asyncio.to_thread(execute, [*COMMAND, *arguments], None, LEADER_URL=swarm.url)
+
+
+async def progress(swarm: OneJobSwarm) -> Any:
+    done = await aioparcs(swarm, "ps", "--json", "j")
+    assert done.returncode == 0, done.stderr
+    (job,) = json.loads(done.stdout)
+    return job["progress"]
+
+
+async def half(swarm: OneJobSwarm) -> Any:
+    """Wait until half of the items are done."""
+    async with asyncio.timeout(60):
+        while not (known := await progress(swarm)) or not known["pools"] or known["pools"][0]["done"] < 5:
+            assert swarm.code is None
+    return known
+
+
+async def test_ps_shows_the_progress_of_a_job_and_logs_its_text(folder: Path, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    async with one_job_swarm(WORD, folder, "-e", f"GO={go}") as swarm:
+        known = await half(swarm)
+        assert not known["over"]
+        (pool,), (waiting,) = known["pools"], known["modules"]
+        assert (pool["pool"], pool["done"], pool["total"], pool["over"]) == ("ten items", 5, 10, False)
+        assert (waiting["module"], waiting["workers"], waiting["connected"]) == ("waiting", 2, 2)
+        text = await aioparcs(swarm, "logs", "j")
+        assert (text.returncode, text.stdout) == (0, "")
+        assert text.stderr == "waiting: starting 2 workers\nwaiting: 2 of 2 connected\n"
+        following = asyncio.create_task(aioparcs(swarm, "logs", "-f", "j"))
+        go.touch()
+        done = await following
+        assert (done.returncode, done.stdout) == (0, "45\n")
+        assert "\nten items: 10 of 10 items in " in done.stderr
+        assert re.fullmatch(r"2 workers, \d+\.\d s", done.stderr.split("\n")[-2])
+        assert "\x1e" not in done.stderr
+        assert (await progress(swarm))["over"]
+
+
+async def test_logs_follow_a_job_on_a_terminal_by_the_live_display(folder: Path, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    async with one_job_swarm(WORD, folder, "-e", f"GO={go}") as swarm:
+        await half(swarm)
+        following = asyncio.create_task(asyncio.to_thread(in_terminal, "logs", "-f", "j", LEADER_URL=swarm.url))
+        go.touch()
+        code, written = await following
+        text = visible(written)
+        assert code == 0, text
+        assert re.search(r"(^|[\r\n])45\n", text)
+        assert re.search(r"[\r\n]waiting +2 workers finished *\n", text)
+        assert re.search(r"[\r\n]ten items +━+ +10 of 10  in ", text)
+        assert "starting 2 workers" not in text
+        assert "\x1e" not in text
+
+
+async def test_a_job_without_events_has_no_progress_and_all_its_text(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    async with one_job_swarm("", folder, "-e", f"GO={tmp_path / 'go'}") as swarm:
+        done = await aioparcs(swarm, "logs", "-f", "j")
+        assert (done.returncode, done.stdout) == (0, "45\n")
+        assert "waiting: 2 of 2 connected\n" in done.stderr
+        assert await progress(swarm) is None
