@@ -11,14 +11,13 @@ import click
 from click.shell_completion import get_completion_class
 
 from aioparcs import __version__
-from aioparcs.cli import modules as found
 from aioparcs.cli.build import build, image
 from aioparcs.cli.command import Commands
 from aioparcs.cli.doctor import cluster, doctor
 from aioparcs.cli.environment import enter, interpreter, needs_another
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.jobs import logs, ps, rm
-from aioparcs.cli.modules import runners_there
+from aioparcs.cli.modules import Usage, find, roots, runners_there
 from aioparcs.cli.template import command_line, copy_to, why_no_project
 from aioparcs.display import Detail, open_display
 from aioparcs.errors import ParcsError, SettingError, StartError, quote_lines
@@ -90,7 +89,7 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals or "\0" in pair:
-            raise found.Usage(f"-e {pair!r} is not NAME=VALUE")
+            raise Usage(f"-e {pair!r} is not NAME=VALUE")
         variables[name] = value
     return variables
 
@@ -132,15 +131,15 @@ def run(
     """
     _refuse_arguments(context.args)
     if quiet and verbose:
-        raise found.Usage("-q and -v contradict each other")
+        raise Usage("-q and -v contradict each other")
     if detach and where != "swarm":
-        raise found.Usage("--detach goes with --on swarm")
+        raise Usage("--detach goes with --on swarm")
     detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
     if where == "swarm":
         sys.exit(_submit(module, modules, variables, detail, detach))
     if where == "local":
         os.environ["PARCS_ENGINE"] = "local"
-    folder = found.find(module, found.roots(modules), runner=True)
+    folder = find(module, roots(modules), runner=True)
     if modules:
         os.environ["PARCS_MODULES"] = os.path.abspath(modules)
     os.environ.update(variables)
@@ -161,7 +160,7 @@ def _event_log() -> EventLog | None:
     if not word:
         return None
     if not (word.isascii() and word.isalnum()):
-        raise found.Usage(f"PARCS_EVENTS={word!r} is not a word of letters and digits")
+        raise Usage(f"PARCS_EVENTS={word!r} is not a word of letters and digits")
     from aioparcs.events.log import EventLog
 
     return EventLog(word)
@@ -182,7 +181,7 @@ def _refuse_arguments(arguments: list[str]) -> None:
     if arguments:
         pairs = [f"-e {pair}" for pair in arguments if pair.partition("=")[1]]
         how = " ".join(pairs) if len(pairs) == len(arguments) else "-e NAME=VALUE"
-        raise found.Usage(f"a runner takes no arguments ({' '.join(arguments)}); set variables for it: {how}")
+        raise Usage(f"a runner takes no arguments ({' '.join(arguments)}); set variables for it: {how}")
 
 
 def _submit(module: str, modules: str | None, variables: dict[str, str], detail: Detail, detach: bool) -> int:
@@ -191,12 +190,12 @@ def _submit(module: str, modules: str | None, variables: dict[str, str], detail:
     for line in misspelt(os.environ):  # the runner, which sees those of -e alone, would not say so
         click.echo(f"runner: {line}", err=True)
     is_image = ("/" in module or ":" in module) and not os.path.exists(module)
-    runner = module if is_image else found.find(module, found.roots(modules), runner=True)
-    folders = found.roots(modules) if modules or isinstance(runner, str) else [runner.parent]
+    runner = module if is_image else find(module, roots(modules), runner=True)
+    folders = roots(modules) if modules or isinstance(runner, str) else [runner.parent]
     try:
         return submit(RunRequest(runner, folders, variables, detail, detach))
     except SettingError as error:
-        raise found.Usage(str(error)) from None
+        raise Usage(str(error)) from None
     except ParcsError as error:
         raise click.ClickException(str(error)) from None
 
@@ -210,13 +209,13 @@ def new(name: str) -> None:
     """
     problem = why_no_project(name)
     if problem:
-        raise found.Usage(f"{name!r} can't be a project's name: {problem}")
+        raise Usage(f"{name!r} can't be a project's name: {problem}")
     try:
         copy_to(Path(name))
     except FileExistsError:
-        raise found.Usage(f"{name} is there already; choose another name") from None
+        raise Usage(f"{name} is there already; choose another name") from None
     except OSError as error:
-        raise found.Usage(f"can't make {name}: {error.strerror}") from None
+        raise Usage(f"can't make {name}: {error.strerror}") from None
     click.echo(f"Made {name}: a runner and the service primes. Run it:")
     click.echo(f"  {command_line('run', os.path.join(name, 'runner'))}")
 

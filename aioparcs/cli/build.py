@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aioparcs.cli import modules as found
 from aioparcs.cli.command import reported
-from aioparcs.cli.modules import modules_there
+from aioparcs.cli.modules import find, modules_there, roots
 
 if TYPE_CHECKING:
     from aioparcs.build import BuiltImage
@@ -69,7 +68,7 @@ Exit codes:
                    "and the one above it]")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Show all that builds and pushes print.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of the images.")
-def build(module: tuple[str, ...], modules: str | None, as_json: bool, **wishes: object) -> None:
+def build(module: tuple[str, ...], modules: str | None, as_json: bool, **options: object) -> None:
     """Build images of modules on the Swarm's leader.
 
     MODULE is the name of a folder under --modules, or the path of any folder with a main.py. A folder without a
@@ -79,17 +78,17 @@ def build(module: tuple[str, ...], modules: str | None, as_json: bool, **wishes:
     # Docker's libraries take longer to load than the rest together; help and completion do without.
     from aioparcs.cli.building import BuildOptions
 
-    folders = [found.find(name, found.roots(modules)) for name in module]
+    folders = [find(name, roots(modules)) for name in module]
     with reported():
-        _build(folders, BuildOptions(**wishes), as_json)  # type: ignore[arg-type]  # click has made them so
+        _build(folders, BuildOptions(**options), as_json)  # type: ignore[arg-type]  # click has made them so
 
 
-def _build(folders: list[Path], wishes: BuildOptions, as_json: bool) -> None:
+def _build(folders: list[Path], options: BuildOptions, as_json: bool) -> None:
     from aioparcs.cli.building import build_all
 
     done: list[BuiltImage] = []
     try:
-        for image in build_all(folders, wishes):
+        for image in build_all(folders, options):
             done.append(image)
             if not as_json:
                 click.echo(f"{image.module}: {_outcome(image)}")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from aioparcs.display import Detail, live_on_terminal, sanitize
+from aioparcs.display import Clock, Detail, live_on_terminal, sanitize
 from aioparcs.display.job_view import JobView
 from aioparcs.events import Snapshot, StatusLine, guarded
 from aioparcs.events.log import EventLogReader
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["RunnerClock", "print_log", "read_progress"]
 
 
-class RunnerClock:
+class RunnerClock(Clock):
     """The time of a runner, in seconds since its display began, as its snapshots have it; it never goes back."""
 
     def __init__(self) -> None:
         self._time = 0.0
         self._since: float | None = None  # when the time was that, None while it stands still
 
-    def __call__(self) -> float:
+    def now(self) -> float:
+        """Return the runner's present time, as near as it is known here."""
         return self._time if self._since is None else self._time + monotonic() - self._since
 
     def set(self, snapshot: Snapshot) -> None:
         """Go by a snapshot that was just read: the runner's clock is at least there."""
-        self._time = max(self(), snapshot.time)
+        self._time = max(self.now(), snapshot.time)
         self._since = None if snapshot.is_over else monotonic()
 
 

@@ -124,7 +124,7 @@ def _table(jobs: Iterable[SwarmJob]) -> Table:
         table.add_column(title, overflow="fold", justify="right" if title in ("WORKERS", "AGE") else "left")
     for job in jobs:
         state = _state(job)
-        table.add_row(job.name, ", ".join(job.modules), f"{job.running}/{job.asked}", ", ".join(job.nodes), state,
+        table.add_row(job.name, ", ".join(job.modules), f"{job.running}/{job.requested}", ", ".join(job.nodes), state,
                       _age(time.time() - job.since), _runner(job))  # fmt: skip
     return table
 
@@ -137,7 +137,7 @@ def _tree(job: SwarmJob) -> Tree:
 
 
 def _grow(tree: Tree, job: SwarmJob, above: Container | None) -> None:
-    for one in job.below(above):
+    for one in job.children_of(above):
         workers = _span(one.workers)
         words = [f"{one.module}{workers and ':'}{workers}", one.node, one.state, one.error]
         if one.parent >= 0 and (above is None or len(above.workers) > 1):
@@ -161,7 +161,7 @@ def _described(job: SwarmJob) -> dict[str, Any]:
         "state": _state(job),
         "modules": list(job.modules),
         "running": job.running,
-        "asked": job.asked,
+        "asked": job.requested,
         "nodes": list(job.nodes),
         "age": round(max(0.0, time.time() - job.since), 1),
         "runner": _runner(job),

@@ -59,7 +59,7 @@ class RunRequest(NamedTuple):
     detach: bool
 
 
-def submit(order: RunRequest) -> int:
+def submit(request: RunRequest) -> int:
     """
     Run a runner on the Swarm, and return its exit code.
 
@@ -73,7 +73,7 @@ def submit(order: RunRequest) -> int:
 
     async def run() -> None:
         nonlocal code
-        code = await _submit(order)
+        code = await _submit(request)
 
     try:
         with asyncio.Runner() as loop:
@@ -138,67 +138,73 @@ def _texts(folder: Path) -> set[str]:
     return texts
 
 
-async def _submit(order: RunRequest) -> int:
+async def _submit(request: RunRequest) -> int:
     settings = Settings.from_env()
     async with open_swarm() as swarm:
-        await _sweep(swarm, order)
-        given = read_images(order.variables)
-        image, built = await _build(swarm, order)
-        images = built | given
-        job = secrets.token_hex(4)
-        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        word = secrets.token_hex(8)
-        own = {"PARCS_IMAGES": json.dumps(images), EVENTS: word}
-        variables = {**passed, **settings.to_env(), **order.variables, **own}
-        name = order.runner.name if isinstance(order.runner, Path) else order.runner
-        command = ("python", "-m", "aioparcs", "run", ".", *_FLAGS[order.detail])
-        deadline, others = time.time() + settings.start_timeout, _may_start(images)
-        submission = Submission(job, name, image, variables, command, deadline, others)
-        goes_on = False
+        await _sweep(swarm, request)
+        given = read_images(request.variables)
+        image, built = await _build(swarm, request)
+        submission = _submission(request, settings, image, built | given)
+        job, goes_on = submission.job, False
         try:
             service = await RunnerService.submit(swarm, submission)
-            if order.detach:
+            if request.detach:
                 click.echo(job)
-                _say(order, f"submitted; aioparcs logs -f {job}, aioparcs rm {job}")
+                _echo(request, f"submitted; aioparcs logs -f {job}, aioparcs rm {job}")
                 goes_on = True
                 return 0
-            _say(order, f"runs as job {job}; docker stack ps {stack(job)}")
-            await service.wait_running(settings.start_timeout, lambda text: _say(order, text))
+            _echo(request, f"runs as job {job}; docker stack ps {stack(job)}")
+            await service.wait_running(settings.start_timeout, lambda text: _echo(request, text))
             try:
-                await print_log(service.lines(), word, order.detail, live=True)
+                await print_log(service.lines(), submission.variables[EVENTS], request.detail, live=True)
             except ClusterError as error:
                 goes_on = True
-                _say(order, f"lost contact with it ({error.reason}); aioparcs logs -f {job}, aioparcs rm {job}")
+                _echo(request, f"lost contact with it ({error.reason}); aioparcs logs -f {job}, aioparcs rm {job}")
                 return 1
             return service.exitcode
         finally:
             if not goes_on:
-                await _clean_up(swarm, job, order)
+                await _clean_up(swarm, job, request)
 
 
-async def _sweep(swarm: SwarmClient, order: RunRequest) -> None:
+def _submission(request: RunRequest, settings: Settings, image: str, images: Mapping[str, str]) -> Submission:
+    """Return what is submitted: the runner's image, and those that the names of its modules stand for."""
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    own = {"PARCS_IMAGES": json.dumps(images), EVENTS: secrets.token_hex(8)}
+    return Submission(
+        job=secrets.token_hex(4),
+        module=request.runner.name if isinstance(request.runner, Path) else request.runner,
+        image=image,
+        variables={**passed, **settings.to_env(), **request.variables, **own},
+        arguments=("python", "-m", "aioparcs", "run", ".", *_FLAGS[request.detail]),
+        deadline=time.time() + settings.start_timeout,
+        images=_may_start(images),
+    )
+
+
+async def _sweep(swarm: SwarmClient, request: RunRequest) -> None:
     """Remove what dead runners have left; a failure is printed, and the run goes on."""
     try:
         for job in await sweep(swarm):
-            _say(order, f"removed what was left of job {job}")
+            _echo(request, f"removed what was left of job {job}")
     except ClusterError as error:
-        _say(order, f"could not remove what is left of other jobs: {error.reason}")
+        _echo(request, f"could not remove what is left of other jobs: {error.reason}")
 
 
-async def _build(swarm: SwarmClient, order: RunRequest) -> tuple[str, dict[str, str]]:
+async def _build(swarm: SwarmClient, request: RunRequest) -> tuple[str, dict[str, str]]:
     """Build and push what has changed; return the runner's image, and those of modules by name."""
-    if isinstance(order.runner, str):
-        return order.runner, {}
+    if isinstance(request.runner, str):
+        return request.runner, {}
     try:
-        named = modules_named(order.runner, order.folders, order.variables)
+        named = modules_named(request.runner, request.folders, request.variables)
     except (OSError, UnicodeDecodeError) as error:
-        raise BuildError(order.runner.name, "", f"a folder can't be read: {error}") from error
-    folders = list(dict.fromkeys([order.runner, *named.values()]))
-    images = await _build_all(swarm, order, folders)
-    return images[order.runner], {name: images[folder] for name, folder in named.items()}
+        raise BuildError(request.runner.name, "", f"a folder can't be read: {error}") from error
+    folders = list(dict.fromkeys([request.runner, *named.values()]))
+    images = await _build_all(swarm, request, folders)
+    return images[request.runner], {name: images[folder] for name, folder in named.items()}
 
 
-async def _build_all(swarm: SwarmClient, order: RunRequest, folders: list[Path]) -> dict[Path, str]:
+async def _build_all(swarm: SwarmClient, request: RunRequest, folders: list[Path]) -> dict[Path, str]:
     """Build and push modules, and return their images; each one's line is printed in its turn."""
     images = {}
     try:
@@ -208,7 +214,7 @@ async def _build_all(swarm: SwarmClient, order: RunRequest, folders: list[Path])
                 if image.digest is None:
                     raise BuildError(image.module, image.reference, "it was not pushed")
                 if image.built or image.pushed:
-                    _say(order, f"{'built and ' * image.built}pushed {image.reference}", image.module)
+                    _echo(request, f"{'built and ' * image.built}pushed {image.reference}", image.module)
                 images[folder] = image.digest
     except BaseExceptionGroup as errors:
         first = errors.exceptions[0]  # the failure that has ended the other builds
@@ -222,14 +228,14 @@ def _may_start(images: Mapping[str, str]) -> tuple[str, ...]:
     return (*images.values(), *([f"{registry}/any"] if registry else []))
 
 
-async def _clean_up(swarm: SwarmClient, job: str, order: RunRequest) -> None:
+async def _clean_up(swarm: SwarmClient, job: str, request: RunRequest) -> None:
     """Remove all of the job; a failure is printed, and doesn't change the exit code."""
     try:
         await remove_job(swarm, job)
     except ClusterError as error:
-        _say(order, f"{error}; aioparcs rm {job}")
+        _echo(request, f"{error}; aioparcs rm {job}")
 
 
-def _say(order: RunRequest, text: str, who: str = "runner") -> None:
-    if order.detail is not Detail.QUIET:
-        click.echo(f"{who}: {text}", err=True)
+def _echo(request: RunRequest, text: str, origin: str = "runner") -> None:
+    if request.detail is not Detail.QUIET:
+        click.echo(f"{origin}: {text}", err=True)

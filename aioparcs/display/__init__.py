@@ -1,10 +1,11 @@
 """The displays of a job: live on a terminal, lines elsewhere; rich is loaded only to draw on a terminal."""
 
-from aioparcs.display.base import Detail
+from aioparcs.display.base import Clock, Detail
 from aioparcs.display.choice import auto_display, default_display, live_on_terminal, open_display
 from aioparcs.display.text import has_colors, sanitize, were_shown
 
 __all__ = [
+    "Clock",
     "Detail",
     "auto_display",
     "default_display",

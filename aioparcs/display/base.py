@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import IntEnum
 from time import monotonic
 
@@ -21,7 +21,7 @@ from aioparcs.events import (
     WorkerStopped,
 )
 
-__all__ = ["FAILURES", "Detail", "Display"]
+__all__ = ["FAILURES", "Clock", "Detail", "Display"]
 
 FAILURES = 10  # workers of a module whose failures get a line each; hundreds of them fail alike
 
@@ -34,24 +34,32 @@ class Detail(IntEnum):
     VERBOSE = 1
 
 
+class Clock:
+    """The clock that stamps the events of this process."""
+
+    def now(self) -> float:
+        """Return the present time, in seconds."""
+        return monotonic()
+
+
 class Display(ABC):
     """
     A subscriber that counts all events, and prints a line for the important ones.
 
     Args:
         detail: how much it prints.
-        clock: returns the present time of the clock that stamps the events.
+        clock: the clock that stamps the events; by default that of this process.
 
     Attributes:
         view: the state of the job.
         begun: when the display was created.
     """
 
-    def __init__(self, detail: Detail, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, detail: Detail, clock: Clock | None = None) -> None:
         self.view = JobView()
         self._detail = detail
-        self._clock = clock
-        self.begun = clock()
+        self._clock = clock or Clock()
+        self.begun = self.now
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -68,7 +76,7 @@ class Display(ABC):
     @property
     def now(self) -> float:
         """The present time."""
-        return self._clock()
+        return self._clock.now()
 
     @property
     def elapsed(self) -> float:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import TYPE_CHECKING
 
-from aioparcs.display.base import Detail
+from aioparcs.display.base import Clock, Detail
 from aioparcs.display.plain import Console, PlainDisplay
 from aioparcs.errors import SettingError
 from aioparcs.events import EventBus, Subscriber, guarded, program_events
@@ -54,7 +53,7 @@ def auto_display() -> Iterator[None]:
 
 
 @contextmanager
-def live_on_terminal(detail: Detail, clock: Callable[[], float] = monotonic) -> Iterator[LiveDisplay | None]:
+def live_on_terminal(detail: Detail, clock: Clock | None = None) -> Iterator[LiveDisplay | None]:
     """Provide a live display if stderr is a terminal that can draw one, unless little is to be shown; else None."""
     if detail is Detail.QUIET or not _is_terminal():
         yield None

@@ -30,6 +30,36 @@ __all__ = ["JobView", "ModuleCounts", "describe_end"]
 _ENOUGH = 0.05  # the least share of the work from which its rate is estimated
 
 
+class _WorkShares:
+    """
+    The shares of their work that workers have done, and their sum: no event walks over all workers.
+
+    Attributes:
+        reports: whether any worker has reported its progress.
+        sum: the sum over all workers, those that have ended included.
+    """
+
+    def __init__(self) -> None:
+        self.reports = False
+        self.sum = 0.0
+        self._shares: dict[int, float] = {}  # worker: how much of its work is done, 0 to 1
+
+    def report(self, worker: int, done: float, total: float) -> None:
+        """Record a worker's progress."""
+        self.reports = True
+        self._reach(worker, _share(done, total))
+
+    def end(self, worker: int, *, done: bool) -> None:
+        """Record that a worker has ended, with all of its work done or without."""
+        if done:
+            self._reach(worker, 1.0)
+        self._shares.pop(worker, None)
+
+    def _reach(self, worker: int, share: float) -> None:
+        self.sum += share - self._shares.get(worker, 0.0)
+        self._shares[worker] = share
+
+
 class ModuleCounts:
     """
     The workers of one module.
@@ -43,20 +73,17 @@ class ModuleCounts:
         failed: workers that have ended otherwise.
         stopped: workers that the runner has ended.
         nodes: how many workers each node has, by its name; those that had ended before others were requested excluded.
-        reports: whether any worker has reported its progress.
     """
 
     def __init__(self, module: str) -> None:
         self.module = module
         self.requested = self.connected = self.placed = self.done = self.failed = self.stopped = 0
         self.nodes: Counter[str] = Counter()
-        self.reports = False
+        self._shares = _WorkShares()
         self._up: set[int] = set()
         self._places: dict[int, str] = {}  # worker: its node
         self._gone: list[int] = []  # workers that have ended since others were last requested
         self._before = (0, 0)  # how many had ended, and had been connected, when workers were last requested
-        self._shares: dict[int, float] = {}  # worker: how much of its work is done, 0 to 1
-        self._sum = 0.0  # kept so that no event walks over all workers
 
     @property
     def state(self) -> ModuleState:
@@ -68,7 +95,7 @@ class ModuleCounts:
             self.done,
             self.failed,
             self.stopped,
-            self.reports,
+            self._shares.reports,
             self.fraction,
             dict(self.nodes),
         )
@@ -91,7 +118,7 @@ class ModuleCounts:
     @property
     def fraction(self) -> float:
         """The share of the work that is done, 0 to 1; each worker counts alike."""
-        return min(max(round(self._sum / self.requested, 6), 0.0), 1.0) if self.requested else 0.0
+        return min(max(round(self._shares.sum / self.requested, 6), 0.0), 1.0) if self.requested else 0.0
 
     def is_up(self, worker: int) -> bool:
         """Return whether a worker is connected."""
@@ -122,28 +149,23 @@ class ModuleCounts:
         """Record that a worker has ended by itself, with an error or without."""
         if error is None:
             self.done += 1
-            self._reach(worker, 1.0)
         else:
             self.failed += 1
-        self._leave(worker)
+        self._leave(worker, done=error is None)
 
     def stop(self, worker: int) -> None:
         """Record that the runner has ended a worker."""
         self.stopped += 1
-        self._leave(worker)
+        self._leave(worker, done=False)
 
     def report(self, worker: int, done: float, total: float) -> None:
         """Record a worker's progress."""
-        self.reports = True
-        self._reach(worker, _share(done, total))
+        self._shares.report(worker, done, total)
 
-    def _leave(self, worker: int) -> None:
+    def _leave(self, worker: int, *, done: bool) -> None:
         self._gone.append(worker)
         self._up.discard(worker)
-
-    def _reach(self, worker: int, share: float) -> None:
-        self._sum += share - self._shares.get(worker, 0.0)
-        self._shares[worker] = share
+        self._shares.end(worker, done=done)
 
 
 class JobView:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic
 
 from rich.console import Console
 from rich.style import Style
 
-from aioparcs.display.base import Detail, Display
+from aioparcs.display.base import Clock, Detail, Display
 from aioparcs.display.pools import Pool
 from aioparcs.display.status_table import StatusTable
 from aioparcs.display.terminal import Terminal
@@ -21,7 +20,7 @@ __all__ = ["LiveDisplay", "live_display"]
 
 
 @contextmanager
-def live_display(detail: Detail, clock: Callable[[], float]) -> Iterator[LiveDisplay | None]:
+def live_display(detail: Detail, clock: Clock | None) -> Iterator[LiveDisplay | None]:
     """Provide a display that draws on the terminal of stderr until the block ends; None if it can't draw there."""
     console = Console(file=sys.stderr, highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:
@@ -42,7 +41,7 @@ class LiveDisplay(Display):
         clock: see `Display`.
     """
 
-    def __init__(self, console: Console, detail: Detail, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, console: Console, detail: Detail, clock: Clock | None = None) -> None:
         super().__init__(detail, clock)
         self._color = console.color_system is not None and not console.no_color
         self._console = console

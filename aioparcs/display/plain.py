@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from time import monotonic
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from aioparcs.display.base import FAILURES, Detail, Display
+from aioparcs.display.base import FAILURES, Clock, Detail, Display
 from aioparcs.display.job_view import JobView, ModuleCounts, describe_end
 from aioparcs.display.pools import Pool, counted
 from aioparcs.display.text import has_colors, origin, remember, sanitize, write_line
 from aioparcs.display.throttle import PATIENCE, LineThrottle, PoolLines
-from aioparcs.events import Event, LogLines, Notice, ProgramEnding, WorkersRequested, guarded
+from aioparcs.events import Event, LogLines, Notice, PoolProgress, ProgramEnding, WorkersRequested, guarded
 
 if TYPE_CHECKING:
     from aioparcs.events.log import EventLog
@@ -46,7 +45,7 @@ class Console:
                 self._print(f"{origin(event.module, worker)} | ", line)
         elif isinstance(event, Notice):
             self._print(f"{origin(event.module, None)}: ", event.text)
-        elif self._lines and (pool := self._view.apply(event)):
+        elif self._lines and isinstance(event, PoolProgress) and (pool := self._view.apply(event)):
             for line in self._lines.about(pool, event.time):
                 write_line(line)
 
@@ -67,7 +66,7 @@ class PlainDisplay(Display):
         log: gets the lines on counts and progress, and snapshots, for those who follow this program from elsewhere.
     """
 
-    def __init__(self, detail: Detail, clock: Callable[[], float] = monotonic, *, log: EventLog | None = None) -> None:
+    def __init__(self, detail: Detail, clock: Clock | None = None, *, log: EventLog | None = None) -> None:
         super().__init__(detail, clock)
         self._log = log
         self._printed: dict[str, _PrintedCounts] = {}

@@ -14,7 +14,7 @@ from aioparcs.display.rate import RateEstimator, duration, frequency
 from aioparcs.events import PoolState
 from tests.support.command import COMMAND, in_terminal, run, visible
 from tests.support.jobs import Witness, execute, job, module
-from tests.support.scripts import Clock, Plain, Script, live
+from tests.support.scripts import Plain, Script, StillClock, live
 from tests.support.waiting import until
 
 DIVISORS = PoolState(0, "divisors", 0, 0, 20_000, 8, 8, 8)
@@ -116,7 +116,7 @@ def test_thousands_of_short_pools_are_summed_up(capsys: pytest.CaptureFixture[st
     display = Plain()
     display.request("divisors", range(8))
     for number in range(5000):
-        display.clock.now += 0.01
+        display.clock.time += 0.01
         display.pool(DIVISORS._replace(id=number, done=10, total=10, failed=number % 2, running=0, wanted=0))
     display.display.close()
     lines = capsys.readouterr().err.splitlines()[1:]
@@ -149,7 +149,7 @@ def test_a_log_shows_how_long_a_task_will_take(capsys: pytest.CaptureFixture[str
     display = Plain()
     display.request("teller", range(1))
     for second in range(20):
-        display.clock.now = second
+        display.clock.time = second
         display.progress("teller", 0, second, 40)
         display.display._print_counts()
     assert capsys.readouterr().err.splitlines() == [
@@ -183,7 +183,7 @@ def test_a_terminal_keeps_the_last_few_pools_that_are_over() -> None:
     with live() as display:
         for number in range(5000):
             display.pool(DIVISORS._replace(id=number, done=number))
-            display.clock.now += 1
+            display.clock.time += 1
             display.pool(DIVISORS._replace(id=number, done=number, wanted=0))
         display.pool(DIVISORS._replace(id=5000))
         shown = display.shown()
@@ -196,7 +196,7 @@ def test_a_terminal_shows_how_long_a_task_will_take() -> None:
         display.request("teller", range(1))
         display.connect("teller", 0)
         for second in range(11):
-            display.clock.now = second
+            display.clock.time = second
             display.progress("teller", 0, second, 40)
         assert display.shown()[0] == "teller 25% 1 worker connected 30 s left"
         display.exit("teller", 0, "was killed by SIGKILL")
@@ -215,7 +215,7 @@ def test_a_pool_waits_for_its_workers_without_a_pace() -> None:
 
 
 def test_a_program_without_a_display_logs_its_pools(capsys: pytest.CaptureFixture[str]) -> None:
-    console = Script(Console(progress=True), Clock())
+    console = Script(Console(progress=True), StillClock())
     state = console.work(DIVISORS, 6, 1000)
     console.pool(state._replace(wanted=0))
     for number in range(1, 100):
@@ -224,7 +224,7 @@ def test_a_program_without_a_display_logs_its_pools(capsys: pytest.CaptureFixtur
         "divisors: 5,000 of 20,000 items, 1,000/s, 15 s left, 8 workers",
         "divisors: 6,000 of 20,000 items in 6.0 s, 1,000/s, 8 workers",
     ]
-    Script(Console(progress=False), Clock()).work(DIVISORS, 20, 1000)
+    Script(Console(progress=False), StillClock()).work(DIVISORS, 20, 1000)
     assert capsys.readouterr().err == ""
 
 

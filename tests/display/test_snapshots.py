@@ -13,9 +13,9 @@ DIVISORS = PoolState(0, "divisors", 0, 0, 20_000, 8, 8, 8)
 
 def transfer(near: Live, far: Live, *, is_over: bool = False) -> None:
     """Pass a snapshot of one display to another one, as a log does."""
-    event = from_json(to_json(near.display.view.snapshot(near.clock.now, near.display.begun, is_over=is_over)))
+    event = from_json(to_json(near.display.view.snapshot(near.clock.time, near.display.begun, is_over=is_over)))
     assert event
-    far.clock.now = event.time
+    far.clock.time = event.time
     far.display(event)
 
 
@@ -54,7 +54,7 @@ def test_many_pools_are_drawn_alike(number: int) -> None:
         near.request("divisors", range(8))
         for pool in range(number):
             near.pool(DIVISORS._replace(id=pool))
-            near.clock.now += 1
+            near.clock.time += 1
             if pool % 2:
                 near.pool(DIVISORS._replace(id=pool, done=7, wanted=0))
             if pool % 3 == 0:

@@ -27,7 +27,7 @@ def searching(board: Live, **changes: Any) -> None:
     state = SEARCH._replace(**changes)
     board.pool(state)
     for tenth in range(1, 53):
-        board.clock.now = tenth / 10
+        board.clock.time = tenth / 10
         board.pool(state._replace(done=tenth, failed=tenth // 4))
 
 

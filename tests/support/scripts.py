@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rich.console import Console as Screen
 
-from aioparcs.display import Detail
+from aioparcs.display import Clock, Detail
 from aioparcs.display.live import LiveDisplay
 from aioparcs.display.plain import PlainDisplay
 from aioparcs.events import (
@@ -22,21 +22,21 @@ from aioparcs.events import (
     WorkerStopped,
 )
 
-__all__ = ["Clock", "Live", "Plain", "Script", "live"]
+__all__ = ["Live", "Plain", "Script", "StillClock", "live"]
 
 
-class Clock:
+class StillClock(Clock):
     """
-    The time that a display goes by.
+    The time that a display goes by: it stands still until it is set.
 
     Attributes:
-        now: seconds.
+        time: seconds.
     """
 
-    now = 0.0
+    time = 0.0
 
-    def __call__(self) -> float:
-        return self.now
+    def now(self) -> float:
+        return self.time
 
 
 class Script:
@@ -47,40 +47,40 @@ class Script:
         clock: the clock.
     """
 
-    def __init__(self, display: Subscriber, clock: Clock) -> None:
+    def __init__(self, display: Subscriber, clock: StillClock) -> None:
         self.clock = clock
         self._display = display
 
     def request(self, module: str, workers: range) -> None:
-        self._display(WorkersRequested(self.clock.now, module, workers))
+        self._display(WorkersRequested(self.clock.time, module, workers))
 
     def place(self, module: str, workers: range, node: str) -> None:
-        self._display(WorkersPlaced(self.clock.now, module, workers, node))
+        self._display(WorkersPlaced(self.clock.time, module, workers, node))
 
     def connect(self, module: str, *workers: int) -> None:
         for worker in workers:
-            self._display(WorkerConnected(self.clock.now, module, worker))
+            self._display(WorkerConnected(self.clock.time, module, worker))
 
     def exit(self, module: str, worker: int, error: str | None = None) -> None:
-        self._display(WorkerExited(self.clock.now, module, worker, error))
+        self._display(WorkerExited(self.clock.time, module, worker, error))
 
     def stop(self, module: str, worker: int) -> None:
-        self._display(WorkerStopped(self.clock.now, module, worker))
+        self._display(WorkerStopped(self.clock.time, module, worker))
 
     def progress(self, module: str, worker: int, done: float, total: float) -> None:
-        self._display(WorkerProgress(self.clock.now, module, worker, done, total))
+        self._display(WorkerProgress(self.clock.time, module, worker, done, total))
 
     def pool(self, state: PoolState) -> None:
-        self._display(PoolProgress(self.clock.now, state))
+        self._display(PoolProgress(self.clock.time, state))
 
     def note(self, module: str, text: str) -> None:
-        self._display(Notice(self.clock.now, module, text))
+        self._display(Notice(self.clock.time, module, text))
 
     def work(self, state: PoolState, seconds: int, per_second: int) -> PoolState:
         """Have a pool do so many items in a second for some seconds."""
         self.pool(state)
         for _ in range(seconds * 10):
-            self.clock.now = round(self.clock.now + 0.1, 1)
+            self.clock.time = round(self.clock.time + 0.1, 1)
             state = state._replace(done=state.done + per_second // 10)
             self.pool(state)
         return state
@@ -90,7 +90,7 @@ class Plain(Script):
     """A plain display and its script."""
 
     def __init__(self, detail: Detail = Detail.NORMAL) -> None:
-        clock = Clock()
+        clock = StillClock()
         self.display = PlainDisplay(detail, clock)
         super().__init__(self.display, clock)
 
@@ -99,7 +99,7 @@ class Live(Script):
     """A live display and its script."""
 
     def __init__(self) -> None:
-        clock = Clock()
+        clock = StillClock()
         self.display = LiveDisplay(Screen(file=io.StringIO(), width=100, force_terminal=True), Detail.NORMAL, clock)
         super().__init__(self.display, clock)
 

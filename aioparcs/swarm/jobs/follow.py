@@ -40,18 +40,18 @@ async def container_lines(
         ClusterError: the leader can't be asked, when following for a minute; the container may well go on.
     """
     container = _Container(swarm, job, service, slot)
-    new, heard = _LineDeduplicator(), monotonic()
+    deduplicator, answered = _LineDeduplicator(), monotonic()
     over = False
     while not over:
         try:
             over = await container.is_over() or not follow  # before the lines: then those are its last
-            lines = await container.lines(new.since)
-            heard = monotonic()
+            lines = await container.lines(deduplicator.since)
+            answered = monotonic()
         except ClusterError:
-            if not follow or monotonic() - heard > _OUT_OF_SIGHT:
+            if not follow or monotonic() - answered > _OUT_OF_SIGHT:
                 raise
             over, lines = False, []
-        for line in new.of(lines):
+        for line in deduplicator.fresh(lines):
             yield line
         if not over:
             await asyncio.sleep(_PAUSE)
@@ -87,16 +87,16 @@ class _LineDeduplicator:
 
     def __init__(self) -> None:
         self.since = 0
-        self._given = 0  # how many lines of exactly that time: the parts of a long one share theirs
+        self._seen = 0  # how many lines of exactly that time: the parts of a long one share theirs
 
-    def of(self, lines: list[LogLine]) -> list[LogLine]:
-        known = self._given
+    def fresh(self, lines: list[LogLine]) -> list[LogLine]:
+        known = self._seen
         new = []
         for line in lines:
             if line.time == self.since and known:
                 known -= 1
             elif line.time >= self.since:
-                self._given = self._given + 1 if line.time == self.since else 1
+                self._seen = self._seen + 1 if line.time == self.since else 1
                 self.since = line.time
                 new.append(line)
         return new

@@ -53,7 +53,7 @@ class SwarmJob(NamedTuple):
         tasks: all tasks of it, also of services that are removed already.
         secrets: its secrets.
         containers: its workers' containers, as far as Docker has made them.
-        asked: how many containers were asked for.
+        requested: how many containers were requested.
         runner: the runner's own container, if it was submitted to the cluster.
         identity: the identity of the runner's process (see `runner_identity`), "" if unknown.
         since: when it began, in seconds since 1970.
@@ -64,7 +64,7 @@ class SwarmJob(NamedTuple):
     tasks: tuple[SwarmTask, ...]
     secrets: tuple[SwarmSecret, ...]
     containers: tuple[Container, ...]
-    asked: int
+    requested: int
     runner: Container | None
     identity: str
     since: float
@@ -75,16 +75,16 @@ class SwarmJob(NamedTuple):
         names = (labels_of(service).get(MODULE, "?") for service in self.services if not _is_runner(service))
         return tuple(sorted(set(names)))
 
-    def below(self, above: Container | None) -> list[Container]:
+    def children_of(self, parent: Container | None) -> list[Container]:
         """
         Return the containers whose workers were started by workers of one container.
 
         Args:
-            above: the container, None for those that the runner has started, or whose parent is not known.
+            parent: the container, None for those that the runner has started, or whose parent is not known.
         """
-        homes = {number: one.number for one in self.containers for number in one.workers}
-        wanted = above.number if above else None
-        return [one for one in self.containers if homes.get(one.parent) == wanted]
+        containers = {number: one.number for one in self.containers for number in one.workers}
+        wanted = parent.number if parent else None
+        return [one for one in self.containers if containers.get(one.parent) == wanted]
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -134,7 +134,7 @@ class SwarmJob(NamedTuple):
         states = {one.state for one in self.containers}
         if "running" in states:
             return "running"
-        if "placed" in states or self.asked > len(self.containers):
+        if "placed" in states or self.requested > len(self.containers):
             return "starting"
         if not self.services:
             return "idle" if self.secrets else "ending"
@@ -155,7 +155,7 @@ def view(name: str, services: Iterable[SwarmService], tasks: Iterable[SwarmTask]
     """
     services, tasks, secrets = tuple(services), tuple(tasks), tuple(secrets)
     containers: list[Container] = []
-    runner, asked = None, 0
+    runner, requested = None, 0
     for service in services:
         own = [task for task in tasks if task["ServiceID"] == service["ID"]]
         found = _containers(service, own, nodes)
@@ -163,13 +163,13 @@ def view(name: str, services: Iterable[SwarmService], tasks: Iterable[SwarmTask]
             runner = next(iter(found), None)
             continue
         containers += found
-        asked += (service["Spec"]["Mode"].get("Replicated") or {}).get("Replicas", len(found))
+        requested += (service["Spec"]["Mode"].get("Replicated") or {}).get("Replicas", len(found))
     records: list[SwarmService | SwarmSecret] = [*services, *secrets]
     described = (labels_of(record).get(RUNNER, "") for record in records)
     begun = min([*map(created, records), *map(created, tasks)], default=0.0)
     containers.sort()
     identity = next(filter(None, described), "")
-    return SwarmJob(name, services, tasks, secrets, tuple(containers), asked, runner, identity, begun)
+    return SwarmJob(name, services, tasks, secrets, tuple(containers), requested, runner, identity, begun)
 
 
 def labels_of(record: SwarmService | SwarmSecret) -> Mapping[str, str]:

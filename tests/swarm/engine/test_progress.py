@@ -65,7 +65,7 @@ def test_a_terminal_shows_the_live_display_of_a_job_on_the_swarm(cluster: Cluste
     assert code == 0, text
     assert re.search(r"[\r\n]500\n", text)
     assert re.search(r"[\r\n]odd +3 workers finished  on \d nodes?", text)
-    assert re.search(r"[\r\n]find the odd ones .*1,000 of 1,000  500 failed  in ", text)
+    assert re.search(r"[\r\n]find the odd .*1,000 of 1,000  500 failed  in ", text)
     assert "\x1e" not in text
     assert "1,000 of 1,000 items" not in text
 

@@ -95,7 +95,7 @@ def test_a_job_lists_its_containers_by_number_and_how_they_ended() -> None:
         (1, "echo", 2, "gone", "was killed by SIGKILL"),
         (2, "factor", 1, "placed", "Docker has found no node for it"),
     ]
-    assert (shown.modules, shown.nodes, shown.running, shown.asked) == (("echo", "factor"), ("node2",), 1, 3)
+    assert (shown.modules, shown.nodes, shown.running, shown.requested) == (("echo", "factor"), ("node2",), 1, 3)
 
 
 def test_a_job_shows_its_tree_of_workers() -> None:
@@ -110,9 +110,9 @@ def test_a_job_shows_its_tree_of_workers() -> None:
     assert [(one.number, [*one.workers], one.parent) for one in shown.containers] == [
         (0, [0], -1), (1, [1, 2], 0), (2, [3], 0), (3, [4], 3), (4, [5], 3), (5, [], 99), (6, [], 99)
     ]  # fmt: skip
-    at_the_top = shown.below(None)
+    at_the_top = shown.children_of(None)
     assert [one.number for one in at_the_top] == [0, 5, 6]
-    assert [[below.number for below in shown.below(one)] for one in shown.containers] == [
+    assert [[child.number for child in shown.children_of(one)] for one in shown.containers] == [
         [1, 2], [], [3, 4], [], [], [], []
     ]  # fmt: skip
 
