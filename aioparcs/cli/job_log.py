@@ -24,17 +24,17 @@ class RunnerClock(Clock):
     """The time of a runner, in seconds since its display began, as its snapshots have it; it never goes back."""
 
     def __init__(self) -> None:
-        self._time = 0.0
-        self._since: float | None = None  # when the time was that, None while it stands still
+        # Its time, and when it was that, None while it stands still; one value, since a display's thread reads it.
+        self._known: tuple[float, float | None] = (0.0, None)
 
     def now(self) -> float:
         """Return the runner's present time, as near as it is known here."""
-        return self._time if self._since is None else self._time + monotonic() - self._since
+        time, since = self._known
+        return time if since is None else time + monotonic() - since
 
     def set(self, snapshot: Snapshot) -> None:
         """Go by a snapshot that was just read: the runner's clock is at least there."""
-        self._time = max(self.now(), snapshot.time)
-        self._since = None if snapshot.is_over else monotonic()
+        self._known = max(self.now(), snapshot.time), None if snapshot.is_over else monotonic()
 
 
 async def print_log(lines: AsyncIterable[LogLine], word: str, detail: Detail, *, live: bool) -> None:

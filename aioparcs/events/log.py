@@ -66,8 +66,10 @@ class EventLog:
             self._number += 1
             # Lone surrogates become escape sequences, which JSON has too.
             line = f"{_START}{self._word} {self._number} {text}\n".encode(errors="backslashreplace")
+            rest = line
             with suppress(OSError):
-                os.write(_STDERR, line)
+                while rest:  # a signal may end a write early
+                    rest = rest[os.write(_STDERR, rest) :]
         return len(line)
 
 

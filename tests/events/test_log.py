@@ -1,6 +1,7 @@
 """The lines of events in a log: apart from the text whatever that is, and few however much happens."""
 
 import json
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -163,3 +164,20 @@ def test_names_of_any_characters_are_written(capfd: pytest.CaptureFixture[str]) 
     EventLog(WORD).write_status(1.0, "a\nb\udc80\x1e\x85é")
     (text,) = capfd.readouterr().err.removesuffix("\n").split("\n")
     assert json.loads(text.split(" ", 2)[2])["text"] == "a\nb\udc80\x1e\x85é"
+
+
+def test_a_line_is_written_whole_when_a_write_ends_early(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write = os.write
+    monkeypatch.setattr("aioparcs.events.log.os.write", lambda file, data: write(file, data[:7]))
+    EventLog(WORD).write_status(1.0, "one")
+    assert events(written(capfd)) == [ONE]
+
+
+def test_a_log_whose_reader_is_gone_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(file: int, data: bytes) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("aioparcs.events.log.os.write", fail)
+    EventLog(WORD).write_status(1.0, "one")
