@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import NamedTuple
 
 from aioparcs.auth import TOKEN_SIZE, Hello, Role, unexpected
-from aioparcs.channel import Acceptor, Channel, FrameConnection, control_link, serve_relay
+from aioparcs.channel import Acceptor, Channel, FrameConnection, control_link
 from aioparcs.errors import StartError
-from aioparcs.events import EventBus, Notice, WorkerConnected
+from aioparcs.events import EventBus, Notice
 from aioparcs.messages.fields import describe
-from aioparcs.runner.launcher_client import LauncherClient, Worker
-from aioparcs.runner.spawned import SpawnSession
+from aioparcs.runner.launcher_client import LauncherClient
+from aioparcs.runner.spawned import SpawnedWorker, SpawnSession
+from aioparcs.runner.state import JobState, LauncherPhase, WorkerPhase
 from aioparcs.settings import Settings
 from aioparcs.task import WorkerHandle, check_file_limit
 from aioparcs.transport import keep_alive
 
-__all__ = ["JobRegistry"]
+__all__ = ["Incoming", "JobRegistry"]
+
+
+class Incoming(NamedTuple):
+    """
+    A connection that was accepted.
+
+    Attributes:
+        role: what its peer is, an `auth.Role`: a launcher and a parent have a control connection, others a channel.
+        number: the launcher's slot, or the worker's number.
+        connection: the connection.
+    """
+
+    role: str
+    number: int
+    connection: FrameConnection | Channel
 
 
 class JobRegistry:
@@ -28,25 +43,27 @@ class JobRegistry:
 
     Args:
         job: the job's name.
+        state: the job's state, which says what may connect.
         settings: limits and deadlines.
-        events: gets the job's events.
+        events: gets notices of connections that are refused.
 
     Attributes:
         job: the job's name.
         token: the job's secret.
-        tasks: the workers that are expected or connected, by number.
-        launchers: the launchers that are expected or connected, by slot.
-        branches: the services that start services, by their workers' numbers.
-        on_parent: called with the number of a worker, and the control connection that it has opened.
+        tasks: the runner's own workers that are expected or connected, by number.
+        workers: the handles of all workers that have not ended, by number.
+        launchers: the launchers that are connected, by slot.
+        sessions: the services that start services, by their workers' numbers.
     """
 
-    def __init__(self, job: str, settings: Settings, events: EventBus) -> None:
+    def __init__(self, job: str, state: JobState, settings: Settings, events: EventBus) -> None:
         self.job = job
         self.token = secrets.token_bytes(TOKEN_SIZE)
         self.tasks: dict[int, WorkerHandle] = {}
+        self.workers: dict[int, WorkerHandle | SpawnedWorker] = {}
         self.launchers: dict[int, LauncherClient] = {}
-        self.branches: dict[int, SpawnSession] = {}
-        self.on_parent: Callable[[int, FrameConnection], object]
+        self.sessions: dict[int, SpawnSession] = {}
+        self._state = state
         self._settings = settings
         self._events = events
         self._acceptor = Acceptor(Role.RUNNER, job, -1, self.token, settings, self)
@@ -60,7 +77,7 @@ class JobRegistry:
     @property
     def connections(self) -> int:
         """The number of connections that exist or are expected, without those of launchers."""
-        return sum(not task.is_over for task in self.tasks.values()) + len(self.branches)
+        return sum(not task.is_over for task in self.tasks.values()) + len(self.sessions)
 
     def expect(self, tasks: list[WorkerHandle]) -> None:
         """Register workers that are about to be started."""
@@ -69,24 +86,23 @@ class JobRegistry:
             self.tasks = {number: task for number, task in self.tasks.items() if not task.is_over}
             self._prune_at = 2 * len(self.tasks) + 256
 
-    def forget(self, tasks: list[WorkerHandle]) -> None:
+    def remove(self, tasks: list[WorkerHandle]) -> None:
         """Remove workers that will not connect."""
         for task in tasks:
             self.tasks.pop(task.worker, None)
 
-    def find(self, worker: int) -> Worker | None:
-        """Return the live worker of a number, started by the runner or by a service, or None."""
-        return next((one.tasks[worker] for one in self.launchers.values() if worker in one.tasks), None)
-
-    async def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Handle a new connection: hand it to the worker or launcher that it belongs to, or close it."""
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Incoming | None:
+        """Shake hands with a peer; return its connection, or None when it was refused."""
         peer = await self._acceptor.accept(reader, writer)
         if peer is None:
-            return
-        if peer.role == Role.RELAY:
-            await serve_relay(self._open(peer, reader, writer), self._settings.handshake_timeout)
-            return
-        self._attach(peer, reader, writer)
+            return None
+        if peer.role in (Role.LAUNCHER, Role.PARENT):
+            keep_alive(writer.transport, self._settings.liveness, user_timeout=peer.role == Role.LAUNCHER)
+            return Incoming(peer.role, peer.worker, control_link(reader, writer, self._settings))
+        if peer.role == Role.WORKER:
+            # No user timeout: it would end the connection of a worker that reads slowly.
+            keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
+        return Incoming(peer.role, peer.worker, self._open(peer, reader, writer))
 
     def close(self) -> None:
         """Report the refused connections that have not been reported yet: no more will come."""
@@ -103,11 +119,11 @@ class JobRegistry:
         if peer.job != self.job:
             return False
         if peer.role == Role.LAUNCHER:
-            launcher = self.launchers.get(peer.worker)
-            return launcher is not None and not launcher.tasks
-        task = self.tasks.get(peer.worker)
+            launcher = self._state.launchers.get(peer.worker)
+            return launcher is not None and not launcher.started
+        task, worker = self.tasks.get(peer.worker), self._state.workers.get(peer.worker)
         is_ended = task is not None and (task.state == "gone" or task.start_error is not None)
-        return is_ended or any(launcher.is_stopping(peer.worker) for launcher in self.launchers.values())
+        return is_ended or (worker is not None and worker.signal != 0)
 
     def refusal_reason(self, peer: Hello) -> str | None:
         """Return why a peer that knows the token is refused, or None."""
@@ -115,42 +131,29 @@ class JobRegistry:
             return f"this is job {self.job}, not {describe(peer.job)}"
         if peer.role == Role.PARENT:
             return self._parent_refusal_reason(peer)
-        places: dict[int, Any] = self.launchers if peer.role == Role.LAUNCHER else self.tasks
-        place = places.get(peer.worker)
-        if place is None or peer.role not in (Role.LAUNCHER, Role.WORKER, Role.RELAY):
+        if peer.role == Role.LAUNCHER:
+            launcher = self._state.launchers.get(peer.worker)
+            is_expected = launcher is not None and not launcher.is_original
+            is_connected = launcher is not None and launcher.phase is not LauncherPhase.STARTING
+        else:
+            task, worker = self.tasks.get(peer.worker), self._state.workers.get(peer.worker)
+            is_placed = worker is None or worker.phase is not WorkerPhase.NUMBERED
+            is_expected = task is not None and is_placed and peer.role in (Role.WORKER, Role.RELAY)
+            is_connected = task is not None and task.is_connected and peer.role == Role.WORKER
+        if not is_expected:
             return unexpected(peer)
-        if peer.role == Role.RELAY:
-            return None
-        if place.is_connected:
-            return f"{peer.role} {peer.worker} is already connected"
-        return None
+        return f"{peer.role} {peer.worker} is already connected" if is_connected else None
 
     def _parent_refusal_reason(self, peer: Hello) -> str | None:
-        worker = self.find(peer.worker)
-        if worker is None or peer.worker in self.branches:
+        worker = self._state.workers.get(peer.worker)
+        is_started = worker is not None and worker.launcher >= 0 and not worker.is_over
+        if worker is None or not is_started or peer.worker in self.sessions:
             return unexpected(peer)
         try:
             check_file_limit(worker.module, self.connections + 1)
         except StartError as error:
             return f"the runner has no room: {error.reason}"
         return None
-
-    def _attach(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if peer.role == Role.LAUNCHER:
-            keep_alive(writer.transport, self._settings.liveness, user_timeout=True)
-            self.launchers[peer.worker].connect(control_link(reader, writer, self._settings))
-            return
-        # No user timeout: it would end the connection of a worker that reads slowly.
-        keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
-        if peer.role == Role.PARENT:
-            self.on_parent(peer.worker, control_link(reader, writer, self._settings))
-            return
-        task = self.tasks[peer.worker]
-        channel = self._open(peer, reader, writer)
-        if not task.connect(channel):
-            channel.abort()  # it was given up during its handshake
-            return
-        self._events.publish(WorkerConnected(monotonic(), task.module, task.worker))
 
     def _open(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
         limits = (peer.max_body, peer.max_buffers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ from pathlib import Path
 from time import monotonic
 from typing import ClassVar, Self
 
+from aioparcs.auth import Role
+from aioparcs.channel import Channel, FrameConnection, serve_relay
 from aioparcs.display import default_display
 from aioparcs.ending import in_full
 from aioparcs.engine import Engine, Job, WorkerSpec
@@ -17,8 +20,9 @@ from aioparcs.entry import check_may_direct
 from aioparcs.events import EventBus, Notice, program_events
 from aioparcs.modules import module_folders
 from aioparcs.runner.engines import choose_engine
-from aioparcs.runner.registry import JobRegistry
+from aioparcs.runner.registry import Incoming, JobRegistry
 from aioparcs.runner.spawn_server import SpawnServer, spawn_policy
+from aioparcs.runner.state import JobState
 from aioparcs.runner.supervisor import WorkerSupervisor
 from aioparcs.runner.worker_provider import RunnerWorkers
 from aioparcs.settings import Settings, misspelt
@@ -81,10 +85,11 @@ class Runner(Starter):
         _warn_of_misspelt(self._events)
         # `aioparcs run --on swarm` names its runner's job; processes that the runner starts don't inherit the name.
         job = os.environ.pop("PARCS_RUN", None) or secrets.token_hex(4)
-        self._registry = JobRegistry(job, self._settings, self._events)
-        self._supervisor = WorkerSupervisor(self._engine, self._registry, self._settings, self._events)
+        self._state = state = JobState(self._settings.start_timeout, self._settings.last_lines)
+        self._registry = JobRegistry(job, state, self._settings, self._events)
+        self._supervisor = WorkerSupervisor(self._engine, self._registry, state, self._settings, self._events)
         policy = spawn_policy(spawnable, self._settings)
-        self._branches = SpawnServer(self._registry, self._supervisor, policy, self._events)
+        self._spawn_server = SpawnServer(self._registry, self._supervisor, state, policy, self._events)
         self._listener: Listener | None = None
 
     async def run(self) -> None:
@@ -105,7 +110,7 @@ class Runner(Starter):
         if self._listener:
             raise RuntimeError("a runner is entered once; make another one")
         try:
-            self._listener = await self._engine.listen(self._registry.handle_connection, tls=self._tls)
+            self._listener = await self._engine.listen(self._handle_connection, tls=self._tls)
             job, token, address = self._registry.job, self._registry.token, self._listener.address
             await self._engine.open(Job(job, token, address, self._settings, self._events, tuple(self._folders)))
         except BaseException:
@@ -121,14 +126,26 @@ class Runner(Starter):
         finally:
             await self._leave()
 
+    async def _handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Handle a new connection: hand it to those it belongs to."""
+        match await self._registry.accept(reader, writer):
+            case Incoming(Role.RELAY, _, Channel() as channel):
+                await serve_relay(channel, self._settings.handshake_timeout)
+            case Incoming(_, number, Channel() as channel):
+                self._supervisor.connect_worker(number, channel)
+            case Incoming(Role.LAUNCHER, slot, FrameConnection() as connection):
+                self._supervisor.connect_launcher(slot, connection)
+            case Incoming(_, number, FrameConnection() as connection):
+                self._spawn_server.connect(number, connection)
+
     async def _leave(self) -> None:
         """End what still runs, and release everything; however often this is cancelled, nothing is left."""
         try:
             await self._supervisor.end()
         finally:
-            await in_full(self._let_go())
+            await in_full(self._release())
 
-    async def _let_go(self) -> None:
+    async def _release(self) -> None:
         """Release everything, even if releasing one thing fails."""
         async with AsyncExitStack() as left:
             left.push_async_callback(self._engine.aclose)
@@ -141,7 +158,7 @@ class Runner(Starter):
         return await self._supervisor.place(spec, count)
 
     def _worker_provider(self) -> tuple[RunnerWorkers, EventBus]:
-        return RunnerWorkers(self._supervisor), self._events
+        return RunnerWorkers(self._supervisor, self._state), self._events
 
 
 _warned: set[str] = set()  # lines that this process has shown: it may make many runners

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable
 from time import monotonic
 from typing import Any, NamedTuple
@@ -10,10 +9,10 @@ from typing import Any, NamedTuple
 from aioparcs import deadlines
 from aioparcs.address import Address
 from aioparcs.channel import FrameConnection, encode_error
-from aioparcs.engine import WorkerSpec
+from aioparcs.engine import WorkerGroup, WorkerSpec
 from aioparcs.engine.options import OPTIONS, check_for_service
 from aioparcs.errors import EndOfChannel, ParcsError, ProtocolError, StartError
-from aioparcs.events import EventBus, Notice, WorkerConnected
+from aioparcs.events import EventBus, Notice
 from aioparcs.messages.fields import HIGHEST, describe
 from aioparcs.messages.spawn import (
     ChildConnected,
@@ -27,6 +26,7 @@ from aioparcs.messages.spawn import (
 )
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.spawned import PendingSpawn, SpawnedWorker, SpawnSession
+from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.supervisor import WorkerSupervisor
 from aioparcs.settings import Settings
 
@@ -89,130 +89,99 @@ class SpawnServer:
     are killed, to any depth.
 
     Args:
-        registry: accepts their connections.
-        supervisor: places what they ask for.
+        registry: the job's connections.
+        supervisor: places what they request.
+        state: the job's state.
         policy: the limits of what they may start.
         events: gets the job's events.
     """
 
     def __init__(
-        self, registry: JobRegistry, supervisor: WorkerSupervisor, policy: SpawnPolicy, events: EventBus
+        self,
+        registry: JobRegistry,
+        supervisor: WorkerSupervisor,
+        state: JobState,
+        policy: SpawnPolicy,
+        events: EventBus,
     ) -> None:
         self._registry = registry
         self._supervisor = supervisor
+        self._state = state
         self._policy = policy
         self._events = events
-        self._spawned: set[int] = set()
-        registry.on_parent = self._begin
-        supervisor.on_end = self._forget
 
-    def _begin(self, worker: int, link: FrameConnection) -> None:
-        """Start serving the control connection of a service that wants to start its first worker."""
-        record = self._registry.find(worker)
-        depth = record.branch.depth + 1 if isinstance(record, SpawnedWorker) else 1
+    def connect(self, worker: int, link: FrameConnection) -> None:
+        """Serve the control connection of a service that is about to start its first worker."""
         # As many requests as there may be workers, and one that will be refused.
-        branch = SpawnSession(worker, depth, link, self._policy.workers + 1)
-        self._registry.branches[worker] = branch
-        self._supervisor.own(self._serve(branch))
+        session = SpawnSession(worker, link, self._policy.workers + 1)
+        self._registry.sessions[worker] = session
+        self._supervisor.own(self._serve(session))
 
-    def _forget(self, worker: int) -> None:
-        """Remove a worker that has ended, and kill what it has started."""
-        self._spawned.discard(worker)
-        branch = self._registry.branches.pop(worker, None)
-        if branch:
-            self._cut(branch)
-
-    def _cut(self, branch: SpawnSession) -> None:
-        """Kill all descendants of a worker, once."""
-        if branch.is_over:
-            return
-        branch.is_over = True
-        branch.link.abort()
-        for placed in branch.placed.values():
-            self._supervisor.drop(placed.group, placed.children)
-        branch.placed.clear()
-        for child in list(branch.children.values()):
-            self._supervisor.kill(child, signal.SIGKILL)
-            if grown := self._registry.branches.get(child.worker):
-                self._cut(grown)
-        self._supervisor.forget(branch.worker)
-
-    async def _serve(self, branch: SpawnSession) -> None:
-        """Read a service's requests until its connection ends."""
+    async def _serve(self, session: SpawnSession) -> None:
+        """Handle a service's requests until its connection ends."""
         try:
             while True:
-                await self._handle(branch, read_spawn_request(await branch.link.recv_frame()))
+                await self._handle(session, read_spawn_request(await session.link.recv_frame()))
         except EndOfChannel:
-            await branch.link.aclose(deadlines.FAREWELL)
+            await session.link.aclose(deadlines.FAREWELL)
         except ProtocolError as error:
-            text = f"worker {branch.worker} broke its connection: {error}"
+            text = f"worker {session.worker} broke its connection: {error}"
             self._events.publish(Notice(monotonic(), "runner", text, is_warning=True))
         except ParcsError:
             pass  # the end of the connection, whose reason is the worker's affair
         finally:
-            self._cut(branch)
+            self._supervisor.handle(stimuli.ParentEnded(session.worker))
 
-    async def _handle(self, branch: SpawnSession, request: SpawnRequest) -> None:
+    async def _handle(self, session: SpawnSession, request: SpawnRequest) -> None:
         match request:
             case Spawn():
-                await self._begin_spawn(branch, request)
+                await self._begin_spawn(session, request)
             case SpawnExpected():
-                placed = branch.placed.pop(request.id, None)
+                placed = session.placed.pop(request.id, None)
                 if placed is None:
                     raise ProtocolError(f"request {request.id} is not waiting for workers")
-                self._supervisor.ask(placed.group, placed.children, placed.address)
-            case ChildConnected():
-                child = branch.children.get(request.worker)
-                if child and not child.is_connected:
-                    child.is_connected = True
-                    self._events.publish(WorkerConnected(monotonic(), child.module, child.worker))
-            case KillChild() if request.worker in branch.children:
-                self._supervisor.kill(branch.children[request.worker], request.signal)
+                self._supervisor.handle(stimuli.StartRequested(placed.group, str(placed.address)))
+            case ChildConnected(number) if self._is_child(session, number):
+                self._supervisor.handle(stimuli.WorkerConnected(number))
+            case KillChild(number) if self._is_child(session, number):
+                self._supervisor.handle(stimuli.KillRequested(number, request.signal))
 
-    async def _begin_spawn(self, branch: SpawnSession, spawn: Spawn) -> None:
+    def _is_child(self, session: SpawnSession, number: int) -> bool:
+        worker = self._state.workers.get(number)
+        return worker is not None and worker.parent == session.worker
+
+    async def _begin_spawn(self, session: SpawnSession, spawn: Spawn) -> None:
         """Start handling a request for workers, once not too many are under way."""
-        if spawn.id <= branch.newest:
-            raise ProtocolError(f"request {spawn.id} came after {branch.newest}")
-        branch.newest = spawn.id
-        await branch.requests.acquire()
-        self._supervisor.own(self._spawn(branch, spawn))
+        if spawn.id <= session.newest:
+            raise ProtocolError(f"request {spawn.id} came after {session.newest}")
+        session.newest = spawn.id
+        await session.requests.acquire()
+        self._supervisor.own(self._spawn(session, spawn))
 
-    async def _spawn(self, branch: SpawnSession, spawn: Spawn) -> None:
+    async def _spawn(self, session: SpawnSession, spawn: Spawn) -> None:
         """Place workers for a service, and send it their numbers; it answers once it expects them."""
         try:
-            spec = _read(spawn.module, spawn.options, branch.worker)
+            spec = _read(spawn.module, spawn.options, session.worker)
             address = _read_address(spawn.module, spawn.address)
-            children = await self._place(branch, spec, spawn.workers, spawn.id, address)
-            answer = Spawned(spawn.id, children[0].worker, None)
+            group = await self._place(session, spec, spawn.workers)
+            session.placed[spawn.id] = PendingSpawn(group, address)
+            answer = Spawned(spawn.id, group.first, None)
         except Exception as error:  # of any kind: it is the answer to the service
             answer = Spawned(spawn.id, None, SpawnRefusal.of(error, encode_error(error)))
         try:
             # Waits for room: a service that asks without end and never reads gets no further.
-            await branch.link.send_frame(*answer.encode())
+            await session.link.send_frame(*answer.encode())
         except ParcsError:
             pass  # its connection has ended, and its workers are dropped
         finally:
-            branch.requests.release()
+            session.requests.release()
 
-    async def _place(
-        self, branch: SpawnSession, spec: WorkerSpec, count: int, request: int, address: Address
-    ) -> list[SpawnedWorker]:
-        self._policy.check(spec.module, count, branch.depth + 1, len(self._spawned))
-        first = self._supervisor.reserve(count)
-        children = [SpawnedWorker(spec.module, first + i, branch) for i in range(count)]
-        numbers = range(first, first + count)
-        self._spawned.update(numbers)
-        try:
-            group = await self._supervisor.begin(spec, children)
-        except BaseException:
-            self._spawned.difference_update(numbers)
-            raise
-        branch.children.update(zip(numbers, children, strict=True))
-        if branch.is_over:  # any more
-            self._supervisor.drop(group, children)
-        else:
-            branch.placed[request] = PendingSpawn(group, children, address)
-        return children
+    async def _place(self, session: SpawnSession, spec: WorkerSpec, count: int) -> WorkerGroup:
+        parent = self._state.workers.get(session.worker)
+        depth = parent.depth + 1 if parent else 1
+        self._policy.check(spec.module, count, depth, self._state.spawned)
+        numbers = self._state.number(spec.module, count, session.worker)
+        return await self._supervisor.begin(spec, [SpawnedWorker(spec.module, number, session) for number in numbers])
 
 
 def spawn_policy(modules: Iterable[str] | None, settings: Settings) -> SpawnPolicy:

@@ -3,62 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from time import monotonic
 from typing import Any
 
-from aioparcs.address import Address
-from aioparcs.channel import Channel, introduce_v1
+from aioparcs.channel import Channel, FrameConnection, introduce_v1
 from aioparcs.engine import Engine, WorkerGroup, WorkerSpec
-from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, StartError
-from aioparcs.events import EventBus, Notice, WorkerConnected, WorkersRequested, WorkerStopped
-from aioparcs.runner.launcher_client import LauncherClient, Worker
+from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, ProtocolError, StartError
+from aioparcs.events import EventBus, Notice, WorkerExited, WorkersRequested, WorkerStopped
+from aioparcs.messages.launcher import Log, Started
+from aioparcs.runner.launcher_client import LauncherClient
 from aioparcs.runner.registry import JobRegistry
-from aioparcs.runner.reservation import EngineRequest, EngineRequests, Reservation
+from aioparcs.runner.reports import report
+from aioparcs.runner.spawned import SpawnedWorker
+from aioparcs.runner.state import JobState, stimuli
+from aioparcs.runner.state.stimuli import Action, Stimulus
 from aioparcs.settings import Settings
 from aioparcs.task import WorkerHandle, check_file_limit, finish_all
 from aioparcs.transport import dial, raise_file_limit
 
 __all__ = ["WorkerSupervisor"]
 
-# Groups of launchers that stay after they have failed: more would make each look at the Swarm's tasks longer.
-_FAILED_KEPT = 16
-
 
 class WorkerSupervisor:
     """
-    All workers of one job, from the request to their end.
+    All workers of one job, from the request to their end: it carries out what the job's state decides.
 
     Args:
         engine: runs their launchers.
-        registry: accepts their connections.
+        registry: their connections.
+        state: the job's state.
         settings: limits and deadlines.
         events: gets the job's events.
-
-    Attributes:
-        on_end: called with the number of each worker that has ended.
     """
 
-    def __init__(self, engine: Engine, registry: JobRegistry, settings: Settings, events: EventBus) -> None:
+    def __init__(
+        self, engine: Engine, registry: JobRegistry, state: JobState, settings: Settings, events: EventBus
+    ) -> None:
         self._engine = engine
         self._registry = registry
+        self._state = state
         self._settings = settings
         self._events = events
-        self.on_end: Callable[[int], object] = lambda worker: None
-        self._next_worker = 0
-        self._is_open = self._goes_on = False
-        self._supervised: set[int] = set()
-        self._groups: dict[int, WorkerGroup] = {}  # the first of each launcher
-        self._holds: dict[int, Reservation] = {}  # the latest of each launcher
-        self._failed: dict[Reservation, None] = {}  # those that are kept for having failed, the oldest first
-        self._jobs: set[asyncio.Task[None]] = set()
-        self._requests = EngineRequests()
+        self._is_open = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: dict[LauncherClient, asyncio.Task[None]] = {}
 
     def open(self) -> None:
         """Allow workers to be started."""
         raise_file_limit()
-        self._is_open = self._goes_on = True
+        self._is_open = True
 
     async def finish(self) -> None:
         """Wait for all workers to finish, for ``close_timeout`` seconds at most."""
@@ -67,20 +62,22 @@ class WorkerSupervisor:
 
     async def end(self) -> None:
         """End what still runs, and read its last lines."""
-        self._is_open = self._goes_on = False
-        await asyncio.gather(*(launcher.end(self._settings.close_timeout) for launcher in self._launchers()))
+        self._is_open = False
+        self.handle(stimuli.JobEnding())
+        if self._serving:
+            await asyncio.wait(self._serving.values(), timeout=self._settings.close_timeout)
+        await asyncio.gather(*map(self._close, list(self._serving)))
 
     async def aclose(self) -> None:
         """Release everything, however the job ended."""
-        for request in self._requests.all():
-            request.timer.cancel()
-        for job in self._jobs:
-            job.cancel()
-        await asyncio.gather(*self._jobs, return_exceptions=True)
+        if self._timer:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         # Launchers that have not connected would find no runner; a cancelled start may have left one without workers.
-        groups = {group.first: group for group in self._groups.values() if not self._is_connected(group)}
-        await asyncio.gather(*map(self._stop, groups.values()))
-        await asyncio.gather(*(launcher.aclose() for launcher in self._launchers()))
+        await asyncio.gather(*map(self._stop, self._state.unconnected_groups()))
+        await asyncio.gather(*map(self._close, list(self._serving)))
         await asyncio.gather(*(task.detach() for task in self._registry.tasks.values()))
 
     # Placing
@@ -95,130 +92,79 @@ class WorkerSupervisor:
         if not self._is_open:
             raise RuntimeError("workers are started inside the runner's block: async with Runner() as runner")
         check_file_limit(spec.module, self._registry.connections + count)
-        first = self.reserve(count)
-        tasks = [WorkerHandle(spec.module, first + i, i, count, self._settings, self.kill) for i in range(count)]
+        numbers = self._state.number(spec.module, count)
+        tasks = [
+            WorkerHandle(spec.module, number, rank, count, self._settings, self.kill)
+            for rank, number in enumerate(numbers)
+        ]
         self._registry.expect(tasks)
         try:
             group = await self.begin(spec, tasks)
         except BaseException:
-            self._registry.forget(tasks)
+            self._registry.remove(tasks)
             raise
+        for placement in group.placements:
+            for task in tasks[placement.first - group.first :][: placement.size]:
+                task.launcher = placement.launcher
+        self.handle(stimuli.StartRequested(group, None))
         if spec.wire == "v1":
-            self._adopt(group, tasks[0])
-        else:
-            self.ask(group, tasks)
+            dialling = self.own(self._dial_v1(tasks[0]))
+            tasks[0].on_start_done(lambda _: dialling.cancel())  # it may have ended before it answered
         return tasks
 
-    def reserve(self, count: int) -> int:
-        """Reserve numbers for workers, and return the first."""
-        first, self._next_worker = self._next_worker, self._next_worker + count
-        return first
-
-    async def begin(self, spec: WorkerSpec, workers: Sequence[Worker]) -> WorkerGroup:
+    async def begin(self, spec: WorkerSpec, workers: Sequence[WorkerHandle | SpawnedWorker]) -> WorkerGroup:
         """
-        Place workers that have their numbers, through the engine; `ask` then starts them.
+        Place workers that have their numbers, through the engine; a `StartRequested` then starts them.
 
         Raises:
             StartError: it is certain that they can't run.
         """
         first, count = workers[0].worker, len(workers)
-        group = await self._engine.start(spec, first, count)
-        if not self._goes_on:  # any more
-            await self._engine.stop(group)
-            raise StartError(spec.module, "its runner has ended")
-        self._events.publish(WorkersRequested(monotonic(), spec.module, range(first, first + count)))
-        hold = Reservation(group)
-        for placement in group.placements:
-            self._holds[placement.launcher] = hold
-            if placement.launcher not in self._registry.launchers:
-                self._groups[placement.launcher] = group
-                self._registry.launchers[placement.launcher] = LauncherClient(
-                    spec.module, placement.launcher, self._settings, self._events, self._engine.poll_now, self._ended
-                )
-        self._remember(group, hold, workers)
-        self._supervise(group)
+        numbers = range(first, first + count)
+        try:
+            group = await self._engine.start(spec, first, count)
+            if self._state.is_ending:  # by now
+                await self._engine.stop(group)
+                raise StartError(spec.module, "its runner has ended")
+        except BaseException:
+            self.handle(stimuli.GroupRefused(numbers))
+            raise
+        self._registry.workers.update(zip(numbers, workers, strict=True))
+        self._events.publish(WorkersRequested(monotonic(), spec.module, numbers))
+        self.handle(stimuli.GroupPlaced(group))
         return group
 
-    def _remember(self, group: WorkerGroup, hold: Reservation, workers: Sequence[Worker]) -> None:
-        """Record a request until all its workers have ended, and start the timer of its deadline."""
-        hold.workers += len(workers)
-        timer = asyncio.get_running_loop().call_later(self._settings.start_timeout, self._expire, group, workers)
-        request = EngineRequest(group, hold, {worker.worker for worker in workers}, timer)
-        self._requests.add(request)
-
-    def ask(self, group: WorkerGroup, workers: Sequence[Worker], parent: Address | None = None) -> None:
-        """
-        Ask the group's launchers for its workers.
-
-        Args:
-            group: the result of `begin`.
-            workers: all of its workers.
-            parent: where the service that wants them listens, None for the runner.
-        """
-        address = str(parent) if parent else None
-        for launcher, first, size, limits in group.placements:
-            some = workers[first - group.first :][:size]
-            self._registry.launchers[launcher].start(some, group.first, group.size, dict(limits), address)
-
-    async def replace(self, spec: WorkerSpec, task: WorkerHandle, hold: Reservation | None) -> WorkerHandle:
+    async def replace(self, spec: WorkerSpec, task: WorkerHandle, reservation: int | None) -> WorkerHandle:
         """
         Place a worker in place of one that is gone: by the same launcher, if that is still there.
 
         Args:
             spec: the new worker's specification.
             task: the one that is gone.
-            hold: that worker's reservation, if it was kept.
+            reservation: that worker's reservation, if it was retained.
 
         Raises:
             StartError: it is certain that it can't run.
         """
-        launcher = self._registry.launchers.get(task.launcher)
-        if hold is None or launcher is None or not launcher.is_up or not self._is_open:
+        if reservation is None or not self._is_open or not self._state.can_replace(task.launcher, reservation):
             return (await self.place(spec, 1))[0]
-        number = self.reserve(1)
+        numbers = self._state.number(spec.module, 1)
+        number = numbers.start
         successor = WorkerHandle(spec.module, number, task.rank, task.size, self._settings, self.kill)
-        placement = next(one for one in hold.group.placements if one.launcher == task.launcher)
+        successor.launcher = task.launcher
         self._registry.expect([successor])
-        self._events.publish(WorkersRequested(monotonic(), spec.module, range(number, number + 1)))
-        self._remember(WorkerGroup(spec, number, 1, (placement._replace(first=number, size=1),)), hold, [successor])
-        launcher.start([successor], number - task.rank, task.size, dict(placement.limits))
+        self._registry.workers[number] = successor
+        self._events.publish(WorkersRequested(monotonic(), spec.module, numbers))
+        self.handle(stimuli.ReplacementPlaced(number, task.launcher, task.rank, task.size, reservation))
         return successor
 
-    def keep(self, task: WorkerHandle) -> Reservation | None:
-        """Keep a worker's reservation for `replace` until `let_go`, and return it; None if the worker is gone."""
-        request = self._requests.get(task.worker)
-        if request is None:
-            return None
-        request.hold.is_kept = True
-        return request.hold
+    def kill(self, task: WorkerHandle, number: int) -> None:
+        """Ask a worker's launcher to end it by a signal."""
+        self.handle(stimuli.KillRequested(task.worker, number))
 
-    def let_go(self, hold: Reservation) -> None:
-        """Keep a reservation no longer; release it once it has no workers."""
-        hold.is_kept = False
-        self._let_go(hold)
-
-    def forget(self, parent: int) -> None:
-        """Release all that was made for a worker's own starts, now that it starts nothing more."""
-        for hold in {hold for hold in self._holds.values() if hold.group.spec.parent == parent}:
-            hold.has_failed = False
-            self._let_go(hold)
-
-    def drop(self, group: WorkerGroup, workers: Sequence[Worker]) -> None:
-        """Drop workers that no launcher was asked for."""
-        for worker in workers:
-            worker.end(None)
-            self._events.publish(WorkerStopped(monotonic(), worker.module, worker.worker))
-            self._ended(worker.worker)
-
-    def _adopt(self, group: WorkerGroup, task: WorkerHandle) -> None:
-        slot = group.placements[0].launcher
-        self._registry.launchers[slot].adopt(task, stop=lambda: self.own(self._stop(group)))
-        dialling = self.own(self._dial_v1(task, slot))
-        task.on_start_done(lambda _: dialling.cancel())  # it may have ended before it answered
-
-    async def _dial_v1(self, task: WorkerHandle, launcher: int) -> None:
+    async def _dial_v1(self, task: WorkerHandle) -> None:
         try:
-            address = await self._engine.address(launcher)
+            address = await self._engine.address(task.launcher)
             reader, writer = await dial(address, timeout=self._settings.start_timeout)
             try:
                 await introduce_v1(reader, writer, self._settings.handshake_timeout)
@@ -226,85 +172,75 @@ class WorkerSupervisor:
                 writer.transport.abort()
                 raise
         except (ConnectionLost, HandshakeError) as error:
-            task.fail_start(str(error))
+            self.handle(stimuli.StartFailed(task.worker, str(error)))
             return
         except StartError as error:
-            task.fail_start(error.reason)
+            self.handle(stimuli.StartFailed(task.worker, error.reason))
             return
         task.connect(Channel(reader, writer, settings=self._settings, version=1))
-        self._events.publish(WorkerConnected(monotonic(), task.module, task.worker))
+        self.handle(stimuli.WorkerConnected(task.worker))
 
-    # Supervising
+    # Launchers
 
-    def _launchers(self) -> list[LauncherClient]:
-        return list(self._registry.launchers.values())
+    def connect_launcher(self, slot: int, connection: FrameConnection) -> None:
+        """Serve the control connection of a launcher until it ends."""
+        client = LauncherClient(slot, connection, self._settings.liveness)
+        self._registry.launchers[slot] = client
+        self.handle(stimuli.LauncherConnected(slot))
+        self._serving[client] = asyncio.create_task(self._serve(client))
 
-    def _ended(self, worker: int) -> None:
-        """Record that a worker has ended, and release its reservation when it was the last one."""
-        request = self._requests.end(worker)
-        if request:
-            request.hold.workers -= 1
-            self._let_go(request.hold)
-            if not request.left:
-                request.timer.cancel()
-                for placement in request.group.placements:
-                    self._forget_launcher(placement.launcher)
-        self.on_end(worker)
-
-    def _let_go(self, hold: Reservation) -> None:
-        """
-        Release a reservation that is not in use any more; when the job ends, the engine removes everything.
-
-        The latest launchers that have failed stay until then, for users who inspect them from outside.
-        """
-        if hold.workers or hold.is_kept or not self._goes_on:
-            return
-        if hold.has_failed:
-            self._failed.setdefault(hold)
-            if len(self._failed) > _FAILED_KEPT:
-                oldest = next(iter(self._failed))
-                oldest.has_failed = False
-                self._let_go(oldest)
+    def connect_worker(self, number: int, channel: Channel) -> None:
+        """Add the channel of one of the runner's own workers."""
+        if self._registry.tasks[number].connect(channel):
+            self.handle(stimuli.WorkerConnected(number))
         else:
-            self._failed.pop(hold, None)
-            for placement in hold.group.placements:
-                if self._holds.get(placement.launcher) is hold:
-                    del self._holds[placement.launcher]
-            self.own(self._release(hold.group))
+            channel.abort()  # it was given up during its handshake
 
-    def _forget_launcher(self, slot: int) -> None:
-        """Forget a launcher that is gone, once all of its workers are: a runner may start others for days."""
-        launcher = self._registry.launchers.get(slot)
-        if launcher and launcher.is_gone and slot in self._supervised and not self._requests.need(slot):
-            self._supervised.discard(slot)
-            self.own(self._bury(launcher))
+    async def _serve(self, client: LauncherClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(client.watch_liveness())
+            self.handle(await self._listen(client))
+            watching.cancel()
 
-    async def _bury(self, launcher: LauncherClient) -> None:
-        await launcher.end(self._settings.close_timeout)
-        del self._registry.launchers[launcher.slot], self._groups[launcher.slot]
-
-    async def _release(self, group: WorkerGroup) -> None:
+    async def _listen(self, client: LauncherClient) -> Stimulus:
+        """Handle a launcher's reports until its connection ends; return how that ended."""
+        lost = "is lost with its launcher"
         try:
-            await self._engine.release(group)
-        except ParcsError as error:
-            self._warn(group.spec.module, f"stays until the job ends: {error}")
+            while True:
+                message = await client.recv()
+                if not isinstance(message, Started):  # else the worker's own connection is the news
+                    self.handle(stimuli.LauncherReported(client.slot, message))
+                if isinstance(message, Log):
+                    await client.acknowledge()
+        except ProtocolError as error:
+            return stimuli.LauncherUnreachable(client.slot, f"{lost}: {error}")
+        except ParcsError as error:  # the end of the connection
+            if client.is_silent:
+                return stimuli.LauncherUnreachable(client.slot, f"is lost: {error} (PARCS_LIVENESS)")
+            return stimuli.ConnectionEnded(client.slot, str(error))
+        except Exception as error:
+            asyncio.get_running_loop().call_exception_handler({"message": "serving a launcher", "exception": error})
+            return stimuli.LauncherUnreachable(client.slot, f"{lost}: {type(error).__name__}: {error}")
 
-    def _note(self, module: str, text: str) -> None:
-        self._events.publish(Notice(monotonic(), module, text))
+    async def _close(self, client: LauncherClient) -> None:
+        """End a launcher's connection."""
+        serving = self._serving.pop(client, None)
+        if serving:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+        await client.aclose()
+        if self._registry.launchers.get(client.slot) is client:
+            del self._registry.launchers[client.slot]
 
-    def _warn(self, module: str, text: str) -> None:
-        self._events.publish(Notice(monotonic(), module, text, is_warning=True))
-
-    def _is_connected(self, group: WorkerGroup) -> bool:
-        launchers = (self._registry.launchers.get(placement.launcher) for placement in group.placements)
-        return any(launcher.is_connected for launcher in launchers if launcher)
-
-    def own(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine beside the user's program until it ends, or the job does; return its task."""
-        task = asyncio.ensure_future(job)
-        self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
-        return task
+    async def _watch_engine(self, group: WorkerGroup) -> None:
+        """Pass on what the engine reports of a group's launchers."""
+        async for state in self._engine.states(group):
+            last_lines: tuple[str, ...] = ()
+            if state.state in ("failed", "gone"):
+                if state.state == "failed" or state.exitcode:
+                    self.handle(stimuli.LauncherFailed(state.launcher))
+                last_lines = await self._engine.post_mortem(state.launcher)
+            self.handle(stimuli.EngineReported(state, last_lines))
 
     async def _stop(self, group: WorkerGroup) -> None:
         """Stop a group through the engine; a failure is reported, and stopping is tried again when the job ends."""
@@ -313,42 +249,75 @@ class WorkerSupervisor:
         except ParcsError as error:
             self._warn(group.spec.module, f"can't be stopped now: {error}")
 
-    def _supervise(self, group: WorkerGroup) -> None:
-        """Start watching those of the group's launchers that are not watched yet."""
-        new = {placement.launcher for placement in group.placements} - self._supervised
-        if new:
-            self._supervised |= new
-            self.own(self._hear_engine(group))
+    async def _release(self, group: WorkerGroup) -> None:
+        try:
+            await self._engine.release(group)
+        except ParcsError as error:
+            self._warn(group.spec.module, f"stays until the job ends: {error}")
 
-    async def _hear_engine(self, group: WorkerGroup) -> None:
-        async for state in self._engine.states(group):
-            launcher = self._registry.launchers.get(state.launcher)
-            if launcher is None:
-                continue  # it was gone before, and forgotten
-            if state.state in ("failed", "gone"):
-                if (state.state == "failed" or state.exitcode) and (hold := self._holds.get(state.launcher)):
-                    hold.has_failed = True
-                launcher.gone(state, await self._engine.post_mortem(state.launcher))
-                self._forget_launcher(state.launcher)
-            else:
-                launcher.hear(state)
+    # State
 
-    def _expire(self, group: WorkerGroup, tasks: Sequence[Worker]) -> None:
-        """Fail the start of the workers that did not connect in time, and kill them."""
-        for task in tasks:
-            if not task.is_connected and task.start_error is None:
-                launcher = self._registry.launchers.get(task.launcher)
-                waits_for = launcher.waits_for if launcher else ""
-                task.fail_start(
-                    f"it was not connected within {self._settings.start_timeout:g} s (PARCS_START_TIMEOUT): "
-                    f"{waits_for or 'does its main.py call serve(...)?'}"
-                )
-                self.kill(task, signal.SIGKILL)
-        if not self._is_connected(group) and not any(task.is_connected for task in tasks):
-            self.own(self._stop(group))
+    def handle(self, stimulus: Stimulus) -> None:
+        """Pass what has happened to the job's state, and carry out what that decides."""
+        for action in self._state.handle(stimulus, asyncio.get_running_loop().time()):
+            self._execute(action)
+        self._set_timer()
 
-    def kill(self, task: Worker, number: int) -> None:
-        """Ask a worker's launcher to end it by a signal."""
-        launcher = self._registry.launchers.get(task.launcher)
-        if launcher and task.worker in launcher.tasks:
-            launcher.kill(task.worker, number)
+    def _execute(self, action: Action) -> None:
+        launchers = self._registry.launchers
+        match action:
+            case stimuli.SendRequest(slot, request) if slot in launchers:
+                launchers[slot].send(request)
+            case stimuli.FailStart(number, reason, last_lines):
+                self._registry.workers[number].fail_start(reason, last_lines)
+            case stimuli.EndWorker():
+                self._end_worker(action)
+            case stimuli.CloseSession(number):
+                if session := self._registry.sessions.pop(number, None):
+                    session.link.abort()
+            case stimuli.WatchGroup(group):
+                self.own(self._watch_engine(group))
+            case stimuli.StopGroup(group):
+                self.own(self._stop(group))
+            case stimuli.ReleaseGroup(group):
+                self.own(self._release(group))
+            case stimuli.CheckEngine():
+                self._engine.poll_now()
+            case stimuli.DisconnectLauncher(slot) if slot in launchers:
+                launchers[slot].abort()
+            case stimuli.RemoveLauncher(slot) if slot in launchers:
+                self.own(self._close(launchers[slot]))
+            case _:
+                report(action, self._registry, self._events)
+
+    def _end_worker(self, end: stimuli.EndWorker) -> None:
+        worker = self._registry.workers.pop(end.worker)
+        worker.unsent_results = end.results
+        worker.end(end.lost, cut=end.cut)
+        if end.is_stopped:
+            self._events.publish(WorkerStopped(monotonic(), worker.module, end.worker))
+        else:
+            self._events.publish(WorkerExited(monotonic(), worker.module, end.worker, end.error))
+
+    def _set_timer(self) -> None:
+        """Set the timer to the state's next deadline."""
+        deadline = self._state.next_deadline
+        if self._timer and self._timer.when() != deadline:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None and self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(deadline, self.handle, stimuli.DeadlineReached())
+
+    def own(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine beside the user's program until it ends, or the job does; return its task."""
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _warn(self, module: str, text: str) -> None:
+        self._events.publish(Notice(monotonic(), module, text, is_warning=True))
+
+    def _note(self, module: str, text: str) -> None:
+        self._events.publish(Notice(monotonic(), module, text))

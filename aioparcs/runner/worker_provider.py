@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aioparcs.engine import WorkerSpec
-from aioparcs.runner.reservation import Reservation
+from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.supervisor import WorkerSupervisor
 from aioparcs.task import WorkerHandle
 
@@ -12,36 +12,40 @@ __all__ = ["RunnerWorkers"]
 
 class RunnerWorkers:
     """
-    Starts workers, and keeps their launchers for others that take their places.
+    Starts workers, and retains their launchers for others that take their places.
 
     Args:
         supervisor: places them.
+        state: the job's state.
     """
 
-    def __init__(self, supervisor: WorkerSupervisor) -> None:
+    def __init__(self, supervisor: WorkerSupervisor, state: JobState) -> None:
         self._supervisor = supervisor
-        self._holds: dict[int, Reservation] = {}  # by worker
-        self._kept: set[Reservation] = set()
+        self._state = state
+        self._reservations: dict[int, int] = {}  # by worker
+        self._retained: set[int] = set()
 
     async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """Place workers; see `WorkerSupervisor.place`."""
         tasks = await self._supervisor.place(spec, count)
-        self._keep(tasks)
+        self._retain(tasks)
         return tasks
 
     async def replace(self, spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
         """Place a worker in place of one that is gone; see `WorkerSupervisor.replace`."""
-        successor = await self._supervisor.replace(spec, task, self._holds.get(task.worker))
-        self._holds.pop(task.worker, None)
-        self._keep([successor])
+        successor = await self._supervisor.replace(spec, task, self._reservations.get(task.worker))
+        self._reservations.pop(task.worker, None)
+        self._retain([successor])
         return successor
 
     def let_go(self) -> None:
         """Release all launchers, each once its workers have ended."""
-        for hold in self._kept:
-            self._supervisor.let_go(hold)
+        for reservation in self._retained:
+            self._supervisor.handle(stimuli.ReservationReleased(reservation))
 
-    def _keep(self, tasks: list[WorkerHandle]) -> None:
-        held = {task.worker: hold for task in tasks if (hold := self._supervisor.keep(task))}
-        self._holds |= held
-        self._kept.update(held.values())
+    def _retain(self, tasks: list[WorkerHandle]) -> None:
+        for task in tasks:
+            reservation = self._state.retain(task.worker)
+            if reservation is not None:
+                self._reservations[task.worker] = reservation
+                self._retained.add(reservation)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from aioparcs import Runner, Task
-from aioparcs.channel import FrameConnection
+from aioparcs.channel import Channel, FrameConnection
 from aioparcs.local.sources import Sources, Tree
 from aioparcs.runner.launcher_client import LauncherClient
 from tests.support.jobs import Witness, family, gone, job, module
@@ -137,26 +137,24 @@ async def test_starts_at_once_share_a_look_at_the_code_that_begins_after_all_of_
 
 def tables(runner: Runner) -> dict[str, int]:
     """Count what a runner keeps for its workers and launchers."""
-    supervisor, registry, engine = runner._supervisor, runner._registry, runner._engine
+    supervisor, registry, state, engine = runner._supervisor, runner._registry, runner._state, runner._engine
     launchers: Any = engine._launchers  # type: ignore[attr-defined]  # the local one
     sizes = {
-        "jobs": len(supervisor._jobs),
-        "requests": len(supervisor._requests),
-        "holds": len(supervisor._holds),
-        "supervised": len(supervisor._supervised),
+        "tasks": len(supervisor._tasks),
+        "serving": len(supervisor._serving),
+        "workers": len(state.workers) + len(registry.workers),
+        "deadlines": len(state._workers.starting) + len(state._unexplained),
+        "reservations": len(state.reservations),
         "launchers": len(registry.launchers),
-        "stopped": sum(
-            len(one._stopped) + len(one._last_lines) + len(one.tasks) for one in registry.launchers.values()
-        ),
-        "branches": len(registry.branches),
+        "supervised": len(state.launchers),
+        "sessions": len(registry.sessions),
         "processes": len(engine._processes),  # type: ignore[attr-defined]  # the local one
         "groups": sum(len(one.groups) for one in launchers._all.values()),
     }
     gc.collect()
     kinds = Counter(type(one) for one in gc.get_objects())
-    return sizes | {
-        kind.__name__: kinds[kind] for kind in (FrameConnection, LauncherClient, asyncio.Task, asyncio.TimerHandle)
-    }
+    sizes["control connections"] = kinds[FrameConnection] - kinds[Channel]  # a channel is built on one of its own
+    return sizes | {kind.__name__: kinds[kind] for kind in (LauncherClient, asyncio.Task, asyncio.TimerHandle)}
 
 
 async def test_workers_that_have_ended_leave_nothing_behind() -> None:
@@ -171,8 +169,8 @@ async def test_workers_that_have_ended_leave_nothing_behind() -> None:
                     (member,) = pool._scheduler.members
                     await member.task.kill()
                     await pool.submit(1, function="add")
-                assert len(pool._supervisor._provider._holds) == 1  # type: ignore[attr-defined]  # the runner's
-            await until(lambda: not runner._supervisor._requests)
+                assert len(pool._supervisor._provider._reservations) == 1  # type: ignore[attr-defined]  # the runner's
+            await until(lambda: not runner._state.workers)
 
         await use(10)
         before, files, tasks = tables(runner), psutil.Process().num_fds(), len(runner._registry.tasks)

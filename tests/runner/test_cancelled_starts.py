@@ -89,13 +89,13 @@ async def test_starting_and_leaving_workers(
     async with job() as runner:
         await work(runner)
         await work(runner)  # the first start finds no launcher, the second reads what that has reported
-        supervisor = runner._supervisor
-        await until(lambda: not supervisor._requests)
+        workers = runner._state.workers
+        await until(lambda: not workers)
         before, processes = state(), len(family())
         for n in range(1, _MOST):
             injected = CancelAt(work(runner), n, **way)
             await injected.run()
-            await until(lambda: not supervisor._requests and len(family()) == processes)
+            await until(lambda: not workers and len(family()) == processes)
             await until(lambda: state() == before)
             if not injected.reached:
                 break

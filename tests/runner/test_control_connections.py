@@ -424,8 +424,7 @@ async def test_an_invalid_relay_frame_is_an_error_in_its_place(news: list[Any]) 
 async def test_unread_acknowledgements_do_not_pile_up() -> None:
     async with two(send_queue=10_000) as (runner, one, other):
         one.launcher.transport.pause_reading()
-        link = runner._registry.launchers[0]._link
-        assert link
+        link = runner._registry.launchers[0]._connection
         for _ in range(60_000):
             one.launcher.post_frame(*packed(LOG, [], 0))
         await until(lambda: link.outbox.full)

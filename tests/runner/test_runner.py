@@ -15,7 +15,8 @@ import pytest
 from aioparcs import ChannelClosed, Runner, SettingError, Settings, StartError, Task, WorkerLost
 from aioparcs.engine import WorkerGroup
 from aioparcs.local import LocalEngine
-from aioparcs.runner import supervisor
+from aioparcs.runner.state import reservations
+from aioparcs.runner.state.stimuli import Action, EndWorker
 from tests.support.jobs import MODULES, Witness, family, gone, job, live, module
 from tests.support.waiting import PATIENCE, until
 
@@ -76,15 +77,16 @@ async def test_an_unexpected_error_ends_the_workers_of_a_launcher_and_reaches_th
     loop = asyncio.get_running_loop()
     async with job() as runner:
         one, other = await runner.start_many("talker", 2)
-        ended = runner._supervisor._ended
+        supervisor: Any = runner._supervisor
+        execute = supervisor._execute
 
-        def fail(worker: int) -> None:
-            ended(worker)
-            launcher._on_end = ended
-            raise LookupError("nobody foresaw it")
+        def fail(action: Action) -> None:
+            execute(action)
+            if isinstance(action, EndWorker):
+                supervisor._execute = execute
+                raise LookupError("nobody foresaw it")
 
-        (launcher,) = runner._registry.launchers.values()
-        launcher._on_end = fail
+        supervisor._execute = fail
         before = loop.get_exception_handler()
         loop.set_exception_handler(lambda _, context: told.append(context))
         try:
@@ -408,7 +410,7 @@ async def test_a_launcher_that_is_killed_takes_its_workers_along_and_the_next_st
 async def test_of_the_launchers_that_have_failed_the_latest_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "_FAILED_KEPT", 2)
+    monkeypatch.setattr(reservations, "_FAILED_KEPT", 2)
     released: list[str] = []
     engine = LocalEngine([module(tmp_path, "failing", "raise SystemExit(3)")])
 

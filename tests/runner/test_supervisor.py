@@ -9,6 +9,7 @@ from aioparcs import Settings
 from aioparcs.engine import LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.events import EventBus
 from aioparcs.runner.registry import JobRegistry
+from aioparcs.runner.state import JobState
 from aioparcs.runner.supervisor import WorkerSupervisor
 from tests.support.jobs import Witness
 from tests.support.waiting import until
@@ -43,14 +44,15 @@ class Containers:
 async def test_the_ends_of_many_containers_take_time_in_proportion() -> None:
     engine: Any = Containers()
     events = EventBus(Witness())
-    registry = JobRegistry("job", Settings(), events)
-    supervisor = WorkerSupervisor(engine, registry, Settings(), events)
+    state = JobState(60.0, 10)
+    registry = JobRegistry("job", state, Settings(), events)
+    supervisor = WorkerSupervisor(engine, registry, state, Settings(), events)
     supervisor.open()
     await supervisor.place(WorkerSpec("m"), 1)
     await supervisor.place(WorkerSpec("m"), 800)
     begun = time.process_time()
     engine.end.set()
-    await until(lambda: not registry.launchers)
+    await until(lambda: not state.launchers)
     assert time.process_time() - begun < 4  # when each end looked at all placements, it took 6 s
     assert engine.released == 2
     await supervisor.aclose()

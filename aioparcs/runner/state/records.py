@@ -1,0 +1,124 @@
+"""The records of a job's state: the workers and launchers that have not ended, each with its phase."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from aioparcs.engine import WorkerGroup
+from aioparcs.messages.launcher import Kill, Start
+from aioparcs.runner.state.stimuli import EngineReported
+
+__all__ = ["LONGEST_LINE", "LauncherPhase", "LauncherRecord", "WorkerPhase", "WorkerRecord"]
+
+# Characters of a line of output; launchers cut what is longer.
+LONGEST_LINE = 8 << 10
+
+
+class WorkerPhase(Enum):
+    """The phases of a worker before its end, in their order; a worker that has ended has no record."""
+
+    NUMBERED = auto()  # the engine is asked for a place
+    PLACED = auto()  # the service that wants it has yet to expect it
+    STARTING = auto()  # its launcher is asked for it, or will be when that is connected
+    CONNECTED = auto()
+    FAILED = auto()  # instead of CONNECTED: its start has failed, and its end is not reported yet
+
+
+class LauncherPhase(Enum):
+    """The phases of a launcher."""
+
+    STARTING = auto()  # it is not connected yet
+    CONNECTED = auto()
+    EXITED = auto()  # the engine has reported its end; its last frames are on their way
+    DISCONNECTED = auto()  # its connection has ended; the engine may yet report why
+    LOST = auto()  # all its workers have ended; the engine has not reported its end
+    GONE = auto()  # both is so
+    FAILED = auto()  # instead of GONE: it was never connected
+
+
+@dataclass(slots=True, eq=False)
+class WorkerRecord:
+    """
+    A worker that has not ended.
+
+    Attributes:
+        number: its number in the job.
+        module: its module.
+        parent: the number of the service that wants it, -1 for the runner.
+        depth: its generation: what the runner starts is the first.
+        last_lines: the last lines that it printed.
+        launcher: its launcher's slot, from PLACED on.
+        reservation: the number of its reservation, from PLACED on.
+        phase: its phase.
+        signal: the signal that the runner has requested for it, 0 for none.
+        start_error: why its start has failed, or "".
+        children: the workers that it has started, by their numbers.
+        is_parent: True once it has requested workers.
+        is_over: True once it can request no more, and those that it has started are being killed.
+    """
+
+    number: int
+    module: str
+    parent: int
+    depth: int
+    last_lines: deque[str]
+    launcher: int = -1
+    reservation: int = -1
+    phase: WorkerPhase = WorkerPhase.NUMBERED
+    signal: int = 0
+    start_error: str = ""
+    children: set[int] = field(default_factory=set)
+    is_parent: bool = False
+    is_over: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class LauncherRecord:
+    """
+    A launcher, or the process itself for the original wire.
+
+    Attributes:
+        slot: its number.
+        group: the first group that it has workers of.
+        reservation: the number of its latest reservation.
+        phase: its phase.
+        node: the machine that it is on, "" if it isn't known.
+        waits_for: what its start waits for, as the engine has it, or "".
+        workers: its workers that have not ended.
+        requests: what waits for its connection.
+        end: the engine's report of its end.
+        loss: why its workers are lost, with their last lines, in EXITED, DISCONNECTED, LOST and GONE.
+    """
+
+    slot: int
+    group: WorkerGroup
+    reservation: int = -1
+    phase: LauncherPhase = LauncherPhase.STARTING
+    node: str = ""
+    waits_for: str = ""
+    workers: dict[int, WorkerRecord] = field(default_factory=dict)
+    requests: list[Start | Kill] = field(default_factory=list)
+    end: EngineReported | None = None
+    loss: tuple[str, tuple[str, ...]] | None = None
+
+    @property
+    def was_connected(self) -> bool:
+        """True once it was connected, also when it is gone again."""
+        return self.phase not in (LauncherPhase.STARTING, LauncherPhase.FAILED)
+
+    @property
+    def has_connection(self) -> bool:
+        """True while frames may come from it."""
+        return self.phase in (LauncherPhase.CONNECTED, LauncherPhase.EXITED)
+
+    @property
+    def is_original(self) -> bool:
+        """True for a service of the original PARCS, which has no launcher."""
+        return self.group.spec.wire == "v1"
+
+    @property
+    def started(self) -> list[WorkerRecord]:
+        """Its workers that it was asked for, or will be when it is connected."""
+        return [worker for worker in self.workers.values() if worker.phase is not WorkerPhase.PLACED]

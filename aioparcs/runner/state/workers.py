@@ -1,0 +1,166 @@
+"""The rules for workers: their placing, their failures, and their end."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Iterator
+
+from aioparcs.errors import WorkerLost
+from aioparcs.messages.launcher import Kill, Start
+from aioparcs.runner.state import stimuli
+from aioparcs.runner.state.records import LauncherPhase, LauncherRecord, WorkerPhase, WorkerRecord
+from aioparcs.runner.state.reservations import Reservation, Reservations
+from aioparcs.runner.state.stimuli import Action
+
+__all__ = ["Workers"]
+
+# The exit code of a worker that SIGTERM has ended gracefully.
+_SIGTERM_EXIT = 128 + signal.SIGTERM
+_UNBEGUN = "was killed before it began"
+
+
+class Workers:
+    """
+    The workers that have not ended, with their launchers and reservations.
+
+    Args:
+        start_timeout: seconds that a worker gets to connect.
+        last_lines: how many of a worker's last lines are kept.
+
+    Attributes:
+        all: the workers, by number.
+        launchers: the launchers that have not ended, or have workers, by slot.
+        reservations: what the engine holds for them.
+        is_ending: True once all workers shall end.
+        starting: the deadlines of starts, by worker, the earliest first: all have the same time to go.
+    """
+
+    def __init__(self, start_timeout: float, last_lines: int) -> None:
+        self.all: dict[int, WorkerRecord] = {}
+        self.launchers: dict[int, LauncherRecord] = {}
+        self.reservations = Reservations()
+        self.is_ending = False
+        self.starting: dict[int, float] = {}
+        self.start_timeout = start_timeout
+        self._last_lines = last_lines
+        self._next = 0
+
+    def number(self, module: str, count: int, parent: int = -1) -> range:
+        """Return numbers for workers that are not placed yet; `GroupPlaced` or `GroupRefused` follows for them."""
+        numbers = range(self._next, self._next + count)
+        self._next += count
+        starter = self.all.get(parent)
+        depth = starter.depth + 1 if starter else 1
+        for number in numbers:
+            self.all[number] = WorkerRecord(number, module, parent, depth, deque(maxlen=self._last_lines))
+        if starter:
+            starter.is_parent = True
+            starter.children.update(numbers)
+        return numbers
+
+    def add(self, worker: WorkerRecord, launcher: LauncherRecord, reservation: Reservation, now: float) -> None:
+        """Add a worker that has its number to its launcher and its reservation."""
+        worker.phase = WorkerPhase.PLACED
+        worker.launcher, worker.reservation = launcher.slot, reservation.number
+        launcher.workers[worker.number] = worker
+        reservation.workers.add(worker.number)
+        self.starting[worker.number] = now + self.start_timeout
+
+    def send(self, launcher: LauncherRecord, request: Start | Kill) -> Iterator[Action]:
+        """Send a launcher a request, now or when it is connected."""
+        if launcher.phase is LauncherPhase.STARTING:
+            launcher.requests.append(request)
+        elif launcher.has_connection:
+            yield stimuli.SendRequest(launcher.slot, request)
+
+    def fail_start(self, worker: WorkerRecord, reason: str, last_lines: tuple[str, ...] = ()) -> Iterator[Action]:
+        """Fail a worker's start, unless it is connected or has failed before."""
+        if worker.phase in (WorkerPhase.PLACED, WorkerPhase.STARTING):
+            worker.phase = WorkerPhase.FAILED
+            worker.start_error = reason
+            del self.starting[worker.number]
+            yield stimuli.FailStart(worker.number, reason, last_lines)
+
+    def kill(self, worker: WorkerRecord, number: int) -> Iterator[Action]:
+        """Send a worker a signal, and end it at once if its launcher isn't connected."""
+        if worker.phase in (WorkerPhase.NUMBERED, WorkerPhase.PLACED):
+            return  # no launcher knows it
+        if worker.signal != signal.SIGKILL:  # after that any end is the one that was requested
+            worker.signal = number
+        launcher = self.launchers[worker.launcher]
+        if launcher.is_original:
+            yield stimuli.StopGroup(launcher.group)
+            return
+        yield from self.send(launcher, Kill(worker.number, number))
+        if launcher.phase is LauncherPhase.STARTING:  # that waits behind the request for the worker
+            yield from self.fail_start(worker, f"it {_UNBEGUN}")
+            yield from self.end(worker, WorkerLost(self.name(worker), _UNBEGUN))
+
+    def drop(self, worker: WorkerRecord) -> Iterator[Action]:
+        """End a worker that no launcher was asked for."""
+        yield from self.end(worker, None)
+
+    def end(
+        self, worker: WorkerRecord, lost: WorkerLost | None, *, cut: bool = False, results: bytes = b""
+    ) -> Iterator[Action]:
+        """End a worker, and all that only it needs; see `EndWorker`."""
+        launcher, reservation = self.launchers[worker.launcher], self.reservations.get(worker.reservation)
+        was_placed = worker.phase is WorkerPhase.PLACED
+        self.remove(worker)
+        # An end before it was connected is no clean one, whatever its exit code.
+        error = lost.reason if lost else worker.start_error or None
+        is_stopped = was_placed or (lost is not None and _is_requested(worker.signal, lost))
+        yield stimuli.EndWorker(worker.number, lost, error, is_stopped, cut, results)
+        yield from self.end_parent(worker)
+        if reservation and not self.is_ending:  # else the engine removes everything
+            yield from self.reservations.release_unused(reservation)
+        yield from self.remove_launcher(launcher)
+
+    def remove(self, worker: WorkerRecord) -> None:
+        """Remove a worker from all tables."""
+        del self.all[worker.number]
+        self.starting.pop(worker.number, None)
+        if launcher := self.launchers.get(worker.launcher):
+            launcher.workers.pop(worker.number, None)
+        if reservation := self.reservations.get(worker.reservation):
+            reservation.workers.discard(worker.number)
+        if parent := self.all.get(worker.parent):
+            parent.children.discard(worker.number)
+
+    def end_parent(self, worker: WorkerRecord) -> Iterator[Action]:
+        """Kill what a service has started, and release what was made for that."""
+        if worker.is_over:
+            return
+        worker.is_over = True
+        yield stimuli.CloseSession(worker.number)
+        for number in list(worker.children):
+            child = self.all.get(number)
+            if child and child.phase is WorkerPhase.PLACED:
+                yield from self.drop(child)
+            elif child:
+                yield from self.kill(child, signal.SIGKILL)
+                yield from self.end_parent(child)
+        if worker.is_parent and not self.is_ending:
+            for reservation in self.reservations.of_parent(worker.number):
+                reservation.has_failed = False
+                yield from self.reservations.release_unused(reservation)
+
+    def remove_launcher(self, launcher: LauncherRecord) -> Iterator[Action]:
+        """Remove a launcher that has ended, once all of its workers have: a runner may start others for days."""
+        is_gone = launcher.phase in (LauncherPhase.GONE, LauncherPhase.FAILED)
+        if is_gone and not launcher.workers and launcher.slot in self.launchers:
+            del self.launchers[launcher.slot]
+            yield stimuli.RemoveLauncher(launcher.slot)
+
+    def name(self, worker: WorkerRecord) -> str:
+        """Return a worker's name, ``module:number``, with its node if that is known."""
+        node = self.launchers[worker.launcher].node
+        return f"{worker.module}:{worker.number} on {node}" if node else f"{worker.module}:{worker.number}"
+
+
+def _is_requested(requested: int, lost: WorkerLost) -> bool:
+    """Return whether a worker's end is the one that the runner has requested by a signal, not a failure."""
+    if requested == signal.SIGKILL:  # the worker may have seen the end of its channel first, and left by itself
+        return True
+    return requested != 0 and bool(lost.signal or lost.exitcode == _SIGTERM_EXIT)
