@@ -3,14 +3,15 @@
 import asyncio
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.command import COMMAND, execute, in_terminal, visible
-from tests.support.jobs import module
-from tests.support.one_job_swarm import OneJobSwarm, one_job_swarm
+from tests.support.jobs import family, module
+from tests.support.one_job_swarm import OneJobSwarm, one_job_swarm, service
 
 pytestmark = pytest.mark.one_loop
 
@@ -51,10 +52,9 @@ async def aioparcs(swarm: OneJobSwarm, *arguments: str) -> Any:
 
 
 async def progress(swarm: OneJobSwarm) -> Any:
-    done = await aioparcs(swarm, "ps", "--json", "j")
+    done = await aioparcs(swarm, "ps", "--json")
     assert done.returncode == 0, done.stderr
-    (job,) = json.loads(done.stdout)
-    return job["progress"]
+    return next((job["progress"] for job in json.loads(done.stdout)), None)
 
 
 async def half(swarm: OneJobSwarm) -> Any:
@@ -67,7 +67,8 @@ async def half(swarm: OneJobSwarm) -> Any:
 
 async def test_ps_shows_the_progress_of_a_job_and_logs_its_text(folder: Path, tmp_path: Path) -> None:
     go = tmp_path / "go"
-    async with one_job_swarm(WORD, folder, "-e", f"GO={go}") as swarm:
+    async with one_job_swarm(folder, "-e", f"GO={go}") as swarm:
+        swarm.submit(service(WORD))
         known = await half(swarm)
         assert not known["over"]
         (pool,), (waiting,) = known["pools"], known["modules"]
@@ -88,7 +89,8 @@ async def test_ps_shows_the_progress_of_a_job_and_logs_its_text(folder: Path, tm
 
 async def test_logs_follow_a_job_on_a_terminal_by_the_live_display(folder: Path, tmp_path: Path) -> None:
     go = tmp_path / "go"
-    async with one_job_swarm(WORD, folder, "-e", f"GO={go}") as swarm:
+    async with one_job_swarm(folder, "-e", f"GO={go}") as swarm:
+        swarm.submit(service(WORD))
         await half(swarm)
         following = asyncio.create_task(asyncio.to_thread(in_terminal, "logs", "-f", "j", LEADER_URL=swarm.url))
         go.touch()
@@ -104,8 +106,49 @@ async def test_logs_follow_a_job_on_a_terminal_by_the_live_display(folder: Path,
 
 async def test_a_job_without_events_has_no_progress_and_all_its_text(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
-    async with one_job_swarm("", folder, "-e", f"GO={tmp_path / 'go'}") as swarm:
+    async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'go'}") as swarm:
+        swarm.submit(service(""))
         done = await aioparcs(swarm, "logs", "-f", "j")
         assert (done.returncode, done.stdout) == (0, "45\n")
         assert "waiting: 2 of 2 connected\n" in done.stderr
         assert await progress(swarm) is None
+
+
+async def test_a_submitted_runner_is_shown_by_the_live_display(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'go'}") as swarm:
+        code, written = await asyncio.to_thread(
+            in_terminal, "run", "r:5000/main", "--on", "swarm", LEADER_URL=swarm.url
+        )
+        text = visible(written)
+        assert code == 0, text
+        assert re.search(r"^runner: runs as job \w+; docker stack ps", text)
+        assert re.search(r"[\r\n]45\n", text)
+        assert re.search(r"[\r\n]waiting +2 workers finished *\n", text)
+        assert re.search(r"[\r\n]ten items +━+ +10 of 10  in ", text)
+        assert "starting 2 workers" not in text
+        assert "\x1e" not in text
+        assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
+
+
+async def test_a_submitted_runner_is_shown_in_lines_where_there_is_no_terminal(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'go'}") as swarm:
+        done = await aioparcs(swarm, "run", "r:5000/main", "--on", "swarm")
+        assert (done.returncode, done.stdout) == (0, "45\n")
+        lines = done.stderr.splitlines()
+        assert lines[1:3] == ["waiting: starting 2 workers", "waiting: 2 of 2 connected"]
+        assert re.fullmatch(r"2 workers, \d+\.\d s", lines[-1])
+
+
+async def test_a_submitted_runner_that_is_stopped_leaves_the_terminal_as_it_was(folder: Path, tmp_path: Path) -> None:
+    async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'never'}") as swarm:
+        arguments = ("run", "r:5000/main", "--on", "swarm")
+        running = asyncio.create_task(asyncio.to_thread(in_terminal, *arguments, LEADER_URL=swarm.url))
+        await half(swarm)
+        (command,) = (process for process in family() if "r:5000/main" in process.cmdline())
+        command.send_signal(signal.SIGINT)
+        code, written = await running
+        assert code == 130, visible(written)
+        assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
+        assert (await aioparcs(swarm, "ps")).stdout.startswith("no jobs on ")

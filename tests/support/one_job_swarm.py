@@ -14,60 +14,80 @@ from aiohttp import web
 from aioparcs.swarm.docker.labels import JOB, MODULE, ROLE
 from tests.support.command import COMMAND, ENVIRONMENT
 
-__all__ = ["OneJobSwarm", "one_job_swarm"]
+__all__ = ["OneJobSwarm", "one_job_swarm", "service"]
 
 CREATED = "2026-11-25T23:02:22.04972993Z"
 
 
 class OneJobSwarm:
     """
-    A leader's answers about the job ``j``.
+    A leader's answers about one job, and its runner.
 
     Args:
-        word: the word that marks the events of its log.
+        folder: the runner's folder, whatever image is submitted.
+        arguments: what ``aioparcs run`` gets besides.
 
     Attributes:
         url: the leader's address.
         code: the runner's exit code, None while it runs.
     """
 
-    def __init__(self, word: str) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
         self.url = ""
         self.code: int | None = None
-        self._word = word
+        self._command = [*COMMAND, "run", str(folder), *arguments]
+        self._service: dict[str, Any] | None = None
         self._log: list[tuple[int, bytes, bool]] = []
+        self._process: asyncio.subprocess.Process | None = None
+        self._running: asyncio.Task[None] | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer a request to Docker's Engine API."""
         path = re.sub(r"^/v[\d.]+", "", request.path)
         if path == "/tasks/t/logs":
             return web.Response(body=self._logs(float(request.query["since"]), request.query["tail"]))
+        if path == "/services/create":
+            self.submit(await request.json())
+        elif request.method == "DELETE":
+            await self.remove()
         answers: dict[str, Any] = {
+            "/services/create": {"ID": "s"},
+            "/services/s": {},
+            "/networks": [{"Id": "n", "Name": "parcs"}],
+            "/networks/parcs": {"Id": "n", "Name": "parcs"},
+            "/containers/json": [],
             "/version": {"ApiVersion": "1.44"},
             "/info": {"Name": "node1", "Swarm": {"ControlAvailable": True}},
-            "/services": [self._service()],
-            "/tasks": [self._task()],
+            "/services": [self._service] if self._service else [],
+            "/tasks": [self._task()] if self._service else [],
             "/secrets": [],
             "/nodes": [],
         }
         return web.json_response(answers[path])
 
-    async def run(self, folder: Path, arguments: Sequence[str]) -> None:
-        """Run a runner, and keep what it prints."""
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND, "run", str(folder), *arguments,
-            env=ENVIRONMENT | {"PARCS_EVENTS": self._word}, stdin=asyncio.subprocess.DEVNULL,
+    def submit(self, spec: dict[str, Any]) -> None:
+        """Start the runner of a service, with what its environment says of events."""
+        self._service = {"ID": "s", "CreatedAt": CREATED, "Spec": spec}
+        variables = dict(one.split("=", 1) for one in spec["TaskTemplate"]["ContainerSpec"]["Env"])
+        self._running = asyncio.create_task(self._run(variables.get("PARCS_EVENTS", "")))
+
+    async def remove(self) -> None:
+        """End the runner as Docker does, and remove its service."""
+        self._service = None
+        if self._process and self._process.returncode is None:
+            self._process.terminate()
+        if self._running:
+            await self._running
+
+    async def _run(self, word: str) -> None:
+        self._process = process = await asyncio.create_subprocess_exec(
+            *self._command, env=ENVIRONMENT | {"PARCS_EVENTS": word}, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=1 << 20,
         )  # fmt: skip
         assert process.stdout
         assert process.stderr
-        try:
-            await asyncio.gather(self._keep(process.stdout, error=False), self._keep(process.stderr, error=True))
-            self.code = await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        await asyncio.gather(self._keep(process.stdout, error=False), self._keep(process.stderr, error=True))
+        self.code = await process.wait()
 
     async def _keep(self, stream: asyncio.StreamReader, *, error: bool) -> None:
         async for line in stream:
@@ -82,36 +102,36 @@ class OneJobSwarm:
             frames.append(struct.pack(">BxxxI", 1 + error, len(data)) + data)
         return b"".join(frames)
 
-    def _service(self) -> dict[str, Any]:
-        labels = {JOB: "j", ROLE: "runner", MODULE: "main"}
-        container = {"Env": ["N=1", f"PARCS_EVENTS={self._word}"] if self._word else ["N=1"]}
-        spec = {"Name": "parcs-j_runner", "Labels": labels, "Mode": {"Replicated": {"Replicas": 1}},
-                "TaskTemplate": {"ContainerSpec": container}}  # fmt: skip
-        return {"ID": "s", "CreatedAt": CREATED, "Spec": spec}
-
     def _task(self) -> dict[str, Any]:
         state = "running" if self.code is None else "failed" if self.code else "complete"
         status = {"State": state, "ContainerStatus": {"ContainerID": "c", "ExitCode": self.code or 0}}
-        spec = {"ContainerSpec": {"Labels": {JOB: "j"}}}
+        assert self._service
+        spec = {"ContainerSpec": {"Labels": self._service["Spec"]["Labels"]}}
         return {"ID": "t", "CreatedAt": CREATED, "ServiceID": "s", "Slot": 1, "Spec": spec, "Status": status,
                 "DesiredState": "shutdown" if state != "running" else state}  # fmt: skip
 
 
+def service(word: str) -> dict[str, Any]:
+    """Make the specification of a service as it is submitted for the job ``j``; "" for no events."""
+    labels = {JOB: "j", ROLE: "runner", MODULE: "main"}
+    container = {"Env": ["N=1", *([f"PARCS_EVENTS={word}"] if word else [])], "Labels": labels}
+    return {"Name": "parcs-j_runner", "Labels": labels, "Mode": {"Replicated": {"Replicas": 1}},
+            "TaskTemplate": {"ContainerSpec": container}}  # fmt: skip
+
+
 @asynccontextmanager
-async def one_job_swarm(word: str, folder: Path, *arguments: str) -> AsyncIterator[OneJobSwarm]:
-    """Serve the API of a Swarm on which a runner was just submitted."""
-    swarm = OneJobSwarm(word)
+async def one_job_swarm(folder: Path, *arguments: str) -> AsyncIterator[OneJobSwarm]:
+    """Serve the API of a Swarm that has one runner."""
+    swarm = OneJobSwarm(folder, arguments)
     application = web.Application()
-    application.router.add_get("/{path:.*}", swarm.answer)
+    application.router.add_route("*", "/{path:.*}", swarm.answer)
     server = web.AppRunner(application)
     await server.setup()
     site = web.TCPSite(server, "127.0.0.1", 0)
     await site.start()
     swarm.url = f"tcp://127.0.0.1:{server.addresses[0][1]}"
-    running = asyncio.create_task(swarm.run(folder, arguments))
     try:
         yield swarm
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await swarm.remove()
         await server.cleanup()
