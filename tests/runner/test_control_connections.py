@@ -105,11 +105,11 @@ class Absent(LocalEngine):
 
     async def open(self, job: Job) -> None:
         self.job = job
-        self.slots = 0
+        self.placements: list[Placement] = []
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
-        slot, self.slots = self.slots, self.slots + 1
-        return WorkerGroup(spec, first, count, (Placement(slot, first, count),))
+        self.placements.append(Placement(len(self.placements), first, count))
+        return WorkerGroup(spec, first, count, (self.placements[-1],))
 
     async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
         await asyncio.Event().wait()
@@ -184,12 +184,14 @@ class Scene(NamedTuple):
 
     async def member(self) -> Member:
         """Have the runner start one more, and be its launcher and its worker."""
+        placements = self.engine.placements
+        before = len(placements)  # a SPAWN that makes sense has started some, too
         starting = asyncio.ensure_future(self.runner.start("any")._start())
-        number = len(self.members)
-        await until(lambda: self.engine.slots > number)
-        launcher = started(*await self.engine.come(Role.LAUNCHER, number))
-        channel = Channel(*await self.engine.come(Role.WORKER, number))
-        parent = started(*await self.engine.come(Role.PARENT, number))
+        await until(lambda: len(placements) > before)
+        slot, worker, *_ = placements[before]
+        launcher = started(*await self.engine.come(Role.LAUNCHER, slot))
+        channel = Channel(*await self.engine.come(Role.WORKER, worker))
+        parent = started(*await self.engine.come(Role.PARENT, worker))
         self.members.append(Member(await starting, launcher, parent, channel))
         return self.members[-1]
 
@@ -282,6 +284,7 @@ def test_whatever_a_service_sends_ends_only_its_own_connection() -> None:
     for_all_frames(
         check,
         packed(KILL, 0, 9.0),
+        packed(SPAWN, 0, "x", 3, {}, ADDRESS),
         packed(SPAWN, 0, "x/y", 4_000_000_000, {}, ADDRESS),
         packed(SPAWN, 0, "x", 1, {}, ADDRESS * 7000),
         packed(SPAWN, 0, "x" * 70_000, 1, {}, ADDRESS),
