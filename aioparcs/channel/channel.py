@@ -28,7 +28,7 @@ _pack_head = wire.pack_head
 # The headers of the smallest messages, made once: a look-up is half the price of packing one.
 _HEADS = 256
 _V1_HEADS, _MSG_HEADS = ([_header(type, size) for size in range(_HEADS)] for type in (FrameType.JSON, FrameType.MSG))
-# What people are told of the states.
+# The names of the states in `Statistics`.
 _STATES = {ConnectionState.OPEN: "open", ConnectionState.CLOSED: "closed"}
 
 

@@ -20,7 +20,7 @@ _MOST_NOTICES = 1000  # that are kept of what a peer sends about one message
 
 class RelayControl:
     """
-    What both sides of a channel tell each other about relayed messages.
+    The announcements of relayed messages on one channel, and the notices about them.
 
     Args:
         connection: what it travels over.

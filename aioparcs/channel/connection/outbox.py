@@ -95,7 +95,7 @@ class SocketWriter:
 
 
 class _Cork:
-    """Knows whether a flush is due at the end of the loop's iteration, and when the last one was asked for."""
+    """The schedule of flushes: whether one is due at the end of the loop's iteration, and when frames last waited."""
 
     __slots__ = ("_used_at", "is_due", "loop")
 

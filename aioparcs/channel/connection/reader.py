@@ -33,7 +33,7 @@ _BOUNDLESS = 1 << 62
 
 
 class _Connection(Protocol):
-    """What a reader reports to its connection."""
+    """The receiver of a reader's reports: its connection."""
 
     def fail(self, error: ParcsError) -> None: ...
     def eof_received(self) -> bool: ...
@@ -45,7 +45,7 @@ class FrameReader:
     The transport's protocol: it decodes what arrives.
 
     Args:
-        connection: it is told of what ends it.
+        connection: gets what ends the stream.
         transport: where to read from.
         inbox: where messages go.
         outbox: it is notified when the peer has sent something.

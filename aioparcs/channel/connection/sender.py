@@ -109,7 +109,7 @@ class FrameSender:
         while True:
             self.check()
             if outbox.full or (self._waiting and not served):
-                await self._stand_in_line(first=served)
+                await self._wait_turn(first=served)
                 served = True
             elif outbox.batched and not turned:
                 outbox.flush()
@@ -127,7 +127,7 @@ class FrameSender:
         elif self.error is None:
             self._outbox.blocked = self._outbox.full
 
-    async def _stand_in_line(self, *, first: bool) -> None:
+    async def _wait_turn(self, *, first: bool) -> None:
         waiter = self._loop.create_future()
         (self._waiting.appendleft if first else self._waiting.append)(waiter)
         try:
