@@ -171,11 +171,11 @@ def _described(job: SwarmJob) -> dict[str, Any]:
 
 async def _progress(swarm: SwarmClient, job: SwarmJob) -> dict[str, Any] | None:
     """Return what the runner's log says of the job's progress; None if it says nothing, or can't be read."""
-    from aioparcs.swarm.docker.task_state import newest
+    from aioparcs.swarm.docker.task_state import has_container, newest
 
     service, word = job.runner_service, job.events_word
     task = newest([task for task in job.tasks if service and task["ServiceID"] == service["ID"]]).get(1)
-    if not task or not word:
+    if not word or not task or not has_container(task):
         return None
     try:
         return read_progress(await swarm.container_lines(task["ID"], tail=_TAIL), word)

@@ -8,7 +8,16 @@ from aioparcs.engine import LauncherState
 from aioparcs.errors import signal_name
 from aioparcs.swarm.docker.records import SwarmNode, SwarmTask
 
-__all__ = ["drained_nodes", "is_over", "is_ready", "launcher_state", "newest", "node_names", "takes_tasks"]
+__all__ = [
+    "drained_nodes",
+    "has_container",
+    "is_over",
+    "is_ready",
+    "launcher_state",
+    "newest",
+    "node_names",
+    "takes_tasks",
+]
 
 # Final states of a task, and desired states that count as final for a task on a node that doesn't answer.
 _ENDED = frozenset({"complete", "failed", "shutdown", "rejected", "orphaned", "remove"})
@@ -60,6 +69,11 @@ def takes_tasks(node: SwarmNode) -> bool:
 def is_over(task: SwarmTask) -> bool:
     """Return whether a task has ended, or is never going to run."""
     return task["Status"]["State"] in _ENDED or task["DesiredState"] in _ENDING_DESIRED
+
+
+def has_container(task: SwarmTask) -> bool:
+    """Return whether a task has, or had, a container, and so a log."""
+    return bool((task["Status"].get("ContainerStatus") or {}).get("ContainerID"))
 
 
 def launcher_state(

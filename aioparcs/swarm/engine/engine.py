@@ -19,6 +19,7 @@ from aioparcs.swarm.docker.credentials import pull_auth_header
 from aioparcs.swarm.docker.labels import ROLE, RUNNER, Role, job_labels, runner_identity, stack
 from aioparcs.swarm.docker.records import SwarmNetwork
 from aioparcs.swarm.docker.service import LOG_DRIVER, READABLE
+from aioparcs.swarm.docker.task_state import has_container
 from aioparcs.swarm.engine.advertise import AdvertisedAddress, find_advertised_address, original_leader, subnets
 from aioparcs.swarm.engine.images import Images
 from aioparcs.swarm.engine.monitor import TaskMonitor
@@ -159,7 +160,7 @@ class SwarmEngine:
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
         """Return the last lines that a launcher itself printed, from Docker's log of its task."""
         task = self._monitor.task(launcher) if self._monitor else None
-        if task is None or not (task["Status"].get("ContainerStatus") or {}).get("ContainerID"):
+        if task is None or not has_container(task):
             return ()
         try:
             lines = await self._swarm.container_lines(task["ID"], tail=str(self._job.settings.last_lines))

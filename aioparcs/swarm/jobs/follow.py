@@ -15,7 +15,7 @@ from aioparcs.errors import ClusterError
 from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.logs import LogLine
 from aioparcs.swarm.docker.records import SwarmTask
-from aioparcs.swarm.docker.task_state import is_over, newest
+from aioparcs.swarm.docker.task_state import has_container, is_over, newest
 
 __all__ = ["container_lines"]
 
@@ -77,7 +77,7 @@ class _Container:
 
     async def lines(self, since: int) -> list[LogLine]:
         """Return the lines that it has printed from a moment on."""
-        if not self._task or not (self._task["Status"].get("ContainerStatus") or {}).get("ContainerID"):
+        if not self._task or not has_container(self._task):
             return []
         return await self._swarm.container_lines(self._task["ID"], since=since)
 
