@@ -15,14 +15,15 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from aioparcs import deadlines
 from aioparcs.channel import ResultLog
 from aioparcs.errors import signal_name
-from aioparcs.launcher.child import (
+from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, pass_token
+from aioparcs.launcher.fork_safety import fork_without_warning
+from aioparcs.launcher.process.child import (
     adopt_orphans,
     become_worker,
     die_with_parent,
@@ -30,18 +31,24 @@ from aioparcs.launcher.child import (
     release_signals,
     run,
 )
-from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, pass_token
-from aioparcs.launcher.exiting import Inherited, flush_output
-from aioparcs.launcher.fork_safety import fork_without_warning
-from aioparcs.launcher.limits import too_few_files, why_not_kept
+from aioparcs.launcher.process.exiting import Inherited, flush_output
+from aioparcs.launcher.process.limits import too_few_files, why_not_kept
 from aioparcs.launcher.reaper import ProcessReaper
-from aioparcs.messages.launcher import ALL, Exited, Kill, Start, Started, read_datagram, to_datagram
+from aioparcs.messages.launcher import ALL, DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram
 
-__all__ = ["MESSAGE_SIZE", "ForkServer"]
+__all__ = ["ForkServer", "WorkerProgram"]
 
-# Bytes that one message to or from the control side may have; the largest one carries a worker's limits.
-MESSAGE_SIZE = 64 << 10
 _DESCRIPTOR = struct.Struct("=i")
+
+
+class WorkerProgram(Protocol):
+    """The program of a launcher's workers."""
+
+    def run(self, context: WorkerContext) -> int:
+        """Run a worker's program in its process, and return the exit code."""
+
+    def prewarm(self) -> None:
+        """Run once what each forked worker will run, and leave no loop or thread behind."""
 
 
 class ForkServer:
@@ -52,7 +59,7 @@ class ForkServer:
         home: where the runner is.
         control: this end of the socket pair to the control side; messages keep their boundaries.
         progress: the descriptor that workers write their progress to.
-        work: what a worker does with its place; returns its exit code.
+        program: the program of its workers.
         inheritance: what forked workers find there.
         fork: False to give each worker a fresh interpreter.
     """
@@ -62,7 +69,7 @@ class ForkServer:
         home: RunnerEndpoint,
         control: socket.socket,
         progress: int,
-        work: Callable[[WorkerContext], int],
+        program: WorkerProgram,
         inheritance: Inherited,
         *,
         fork: bool,
@@ -70,7 +77,7 @@ class ForkServer:
         self._home = home
         self._control = control
         self._progress = progress
-        self._work = work
+        self._program = program
         self._inheritance = inheritance
         self._fork = fork
         self._children = ProcessReaper()
@@ -119,7 +126,7 @@ class ForkServer:
     def _take_request(self) -> bool:
         """Run a request of the control side; return False when it is gone."""
         try:
-            data = self._control.recv(MESSAGE_SIZE)
+            data = self._control.recv(DATAGRAM_SIZE)
         except ConnectionResetError:
             return False
         if not data:
@@ -193,7 +200,7 @@ class ForkServer:
             become_worker(parent, output, limits, place.worker)
             if not self._fork:
                 self._start_afresh(place)
-            code = run(lambda: self._work(place), self._inheritance)
+            code = run(lambda: self._program.run(place), self._inheritance)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:

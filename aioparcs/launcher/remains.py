@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable
 
 __all__ = ["PATIENCE", "PAUSE", "group_of", "groups_of", "kill_remains", "may_be_tracker"]
 
@@ -39,21 +38,22 @@ def kill_remains(group: int, *, patient: bool) -> bool:
     """
     unclear = False
     # Stopped, so that no process forks during this search: some fork faster than any search.
-    _signal(os.killpg, group, signal.SIGSTOP)
+    _signal(-group, signal.SIGSTOP)
     for pid in _processes():
         if group_of(pid) != group or (command := _command(pid)) is None or _TRACKER in command:
             continue
         if command or not patient:
-            _signal(os.kill, pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
         else:
             unclear = True
-    _signal(os.killpg, group, signal.SIGCONT)
+    _signal(-group, signal.SIGCONT)
     return unclear
 
 
-def _signal(kill: Callable[[int, int], None], whom: int, number: int) -> None:
+def _signal(target: int, number: int) -> None:
+    """Send a signal to a process, or to a group by its negative number."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        kill(whom, number)
+        os.kill(target, number)
 
 
 def _processes() -> list[int]:

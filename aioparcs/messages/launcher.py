@@ -25,6 +25,7 @@ from aioparcs.wire import Frame, FrameType
 
 __all__ = [
     "ALL",
+    "DATAGRAM_SIZE",
     "REPORTS",
     "REQUESTS",
     "Exited",
@@ -47,7 +48,9 @@ __all__ = [
 ALL = -1
 # Workers that one request may ask for: the end of each is reported by itself, also when there is no room for it.
 _MOST = 1 << 16
-# A request has to fit into a message to the fork server.
+# Bytes that one message between agent and fork server may have.
+DATAGRAM_SIZE = 64 << 10
+# A request has to fit into one of those.
 _ADDRESS = Instance("text of at most 1000 characters", str, 1000)
 # What a worker had made when it ended; launchers of this package keep 16 KiB.
 _RESULTS = Instance("bytes, at most 256 KiB", bytes, 256 << 10)

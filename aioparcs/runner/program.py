@@ -21,7 +21,8 @@ from aioparcs.display import auto_display, has_colors, sanitize, were_shown
 from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
 from aioparcs.errors import ParcsError, SettingError, StartError
 from aioparcs.events import ProgramEnding, program_events
-from aioparcs.launcher import new_loop, show_logs
+from aioparcs.launcher import show_logs
+from aioparcs.loop import new_loop
 from aioparcs.runner.runner import Runner
 from aioparcs.starter import Starter
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from aioparcs.channel import CONCURRENCY, NO_FUNCTION, REVOKED, Call, Channel, ResultLog, ResultWriter, encode_error
 from aioparcs.errors import EndOfChannel
-from aioparcs.launcher.exiting import OUR_THREADS
+from aioparcs.launcher.process.exiting import OUR_THREADS
 from aioparcs.service.tracebacks import strip_internal_frames
 
 __all__ = ["Functions"]

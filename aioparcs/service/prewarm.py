@@ -9,7 +9,8 @@ from typing import Any
 
 from aioparcs.auth import Hello, Role, new_nonce
 from aioparcs.channel import Channel
-from aioparcs.launcher import Connection, WorkerContext, adopt, new_loop
+from aioparcs.launcher import Connection, WorkerContext, adopt
+from aioparcs.loop import new_loop
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.service import Service
 from aioparcs.settings import Settings

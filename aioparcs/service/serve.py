@@ -9,8 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Coroutine
-from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from aioparcs import codec
 from aioparcs.address import Address
@@ -18,9 +17,10 @@ from aioparcs.auth import Role
 from aioparcs.channel import Channel, encode_error
 from aioparcs.entry import is_imported_by_multiprocessing, module_name
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
-from aioparcs.launcher import Connection, RunnerEndpoint, WorkerContext, adopt, connect, connect_now, launch, new_loop
-from aioparcs.launcher.child import TERMINATED, run, set_handler, warm_up
-from aioparcs.launcher.exiting import Inherited, flush_output
+from aioparcs.launcher import Connection, RunnerEndpoint, WorkerContext, adopt, connect, connect_now, launch
+from aioparcs.launcher.process.child import TERMINATED, run, set_handler, warm_up
+from aioparcs.launcher.process.exiting import Inherited, flush_output
+from aioparcs.loop import new_loop
 from aioparcs.service.original import serve_original
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.prewarm import Program, prewarm
@@ -72,10 +72,9 @@ def serve(*targets: Any, fork: bool = True) -> None:
         warm_up()
         random.seed()  # whatever the module did; in a fork `random` does so itself
         inheritance = Inherited((), frozenset(threading.enumerate()))
-        _leave(run(lambda: _work(home, settings, program, place), inheritance))
+        _leave(run(lambda: _WorkerProgram(home, settings, program).run(place), inheritance))
     if home is not None:
-        work = partial(_work, home, settings, program)
-        launch(home, settings, work, fork=fork, prewarm=partial(_prewarm, home, settings))
+        launch(home, settings, _WorkerProgram(home, settings, program), fork=fork)
     if make is not None and "LEADER_URL" in os.environ:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             code = runner.run(serve_original(make, settings))
@@ -83,41 +82,66 @@ def serve(*targets: Any, fork: bool = True) -> None:
     _leave(2, _USAGE.format(module=module_name()))
 
 
-def _work(home: RunnerEndpoint, settings: Settings, program: Program, place: WorkerContext) -> int:
-    """Run a worker; returns the exit code."""
-    # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't
-    # need, and 200 workers would pay for 200 times.
-    loop = new_loop()
-    task: asyncio.Task[int] | None = None
-    stopped = 0
+class _WorkerProgram(NamedTuple):
+    """
+    The program of a launcher's workers.
 
-    def stop(number: int, _frame: object) -> None:
-        nonlocal stopped
-        stopped = number
-        if number == signal.SIGINT:
-            signal.signal(number, signal.SIG_DFL)  # a second one ends a worker that computes
-        if task is None:
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(TERMINATED)
-        loop.call_soon_threadsafe(task.cancel)  # so that the program's ``finally`` blocks run
+    Attributes:
+        home: where the runner is.
+        settings: limits and deadlines.
+        program: what a worker does with its channel.
+    """
 
-    # Not by the loop, whose handlers cost a worker more, and wait for the loop's turn as this one does.
-    set_handler(signal.SIGTERM, stop)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # which raises in the midst of the loop
-        set_handler(signal.SIGINT, stop)
-    try:
-        endpoint = PeerEndpoint(home, settings, place.worker)
-        # In one line: SIGTERM between its parts would leave coroutines that are never awaited.
-        task = loop.create_task(_converse(_connection(home, settings, place), endpoint, settings, place, program))
-        code = loop.run_until_complete(task)
-    except (ConnectionLost, HandshakeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except asyncio.CancelledError as error:
-        code = TERMINATED if stopped else print_cancelled(error)
-    loop.run_until_complete(_end_tasks())
-    if stopped == signal.SIGINT:
-        raise KeyboardInterrupt
-    return code
+    home: RunnerEndpoint
+    settings: Settings
+    program: Program
+
+    def run(self, context: WorkerContext) -> int:
+        """Run a worker; return the exit code."""
+        # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't
+        # need, and 200 workers would pay for 200 times.
+        loop = new_loop()
+        task: asyncio.Task[int] | None = None
+        stopped = 0
+
+        def stop(number: int, _frame: object) -> None:
+            nonlocal stopped
+            stopped = number
+            if number == signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)  # a second one ends a worker that computes
+            if task is None:
+                raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(TERMINATED)
+            loop.call_soon_threadsafe(task.cancel)  # so that the program's ``finally`` blocks run
+
+        # Not by the loop, whose handlers cost a worker more, and wait for the loop's turn as this one does.
+        set_handler(signal.SIGTERM, stop)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # which raises in the midst of the loop
+            set_handler(signal.SIGINT, stop)
+        try:
+            settings, endpoint = self.settings, PeerEndpoint(self.home, self.settings, context.worker)
+            # In one expression: SIGTERM between its parts would leave coroutines that are never awaited.
+            task = loop.create_task(
+                _converse(_connection(self.home, settings, context), endpoint, settings, context, self.program)
+            )
+            code = loop.run_until_complete(task)
+        except (ConnectionLost, HandshakeError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except asyncio.CancelledError as error:
+            code = TERMINATED if stopped else print_cancelled(error)
+        loop.run_until_complete(_end_tasks())
+        if stopped == signal.SIGINT:
+            raise KeyboardInterrupt
+        return code
+
+    def prewarm(self) -> None:
+        """Run once what each forked worker will run."""
+
+        def converse(connection: Awaitable[Connection], program: Program) -> Coroutine[Any, Any, int]:
+            endpoint, context = PeerEndpoint(self.home, self.settings, -1), WorkerContext(-1, 0, 1, -1)
+            return _converse(connection, endpoint, self.settings, context, program)
+
+        prewarm(self.settings, converse)
 
 
 def _connection(home: RunnerEndpoint, settings: Settings, place: WorkerContext) -> Awaitable[Connection]:
@@ -160,13 +184,6 @@ async def _converse(
     except (Exception, SystemExit) as error:
         return await _fail(error, channel, endpoint)
     return await _finish(channel, endpoint)
-
-
-def _prewarm(home: RunnerEndpoint, settings: Settings) -> None:
-    def converse(connection: Awaitable[Connection], program: Program) -> Coroutine[Any, Any, int]:
-        return _converse(connection, PeerEndpoint(home, settings, -1), settings, WorkerContext(-1, 0, 1, -1), program)
-
-    prewarm(settings, converse)
 
 
 async def _finish(channel: Channel, endpoint: PeerEndpoint) -> int:

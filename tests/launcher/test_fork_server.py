@@ -12,20 +12,21 @@ from typing import Any
 import msgpack
 import pytest
 
-from aioparcs.launcher.fork_server import MESSAGE_SIZE
-from aioparcs.messages.launcher import Exited, Kill, Start, Started, read_datagram, to_datagram
+from aioparcs.messages.launcher import DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram
 from aioparcs.wire import FrameType
 
 # A fork server whose control side is the test; its workers wait for SIGTERM.
 SERVER = """
 import os, resource, signal, socket, sys
 from aioparcs.address import Address
-from aioparcs.launcher.exiting import take_stock
+from aioparcs.launcher.process.exiting import take_stock
 from aioparcs.launcher.fork_server import ForkServer
 from aioparcs.launcher.context import RunnerEndpoint
 home = RunnerEndpoint(Address.parse("tcp://127.0.0.1:1"), "job", 0, b"", None)
+class Waiting:
+    def run(self, context): return signal.pause() or 0
 control = socket.socket(fileno=int(sys.argv[1]))
-fork_server = ForkServer(home, control, 1, lambda place: signal.pause() or 0, take_stock(), fork=True)
+fork_server = ForkServer(home, control, 1, Waiting(), take_stock(), fork=True)
 {before}
 sys.exit(fork_server.serve(0))
 """
@@ -47,7 +48,7 @@ def fork_server(before: str = "") -> Iterator[socket.socket]:
 
 
 def receive(control: socket.socket) -> Any:
-    data, descriptors, _, _ = socket.recv_fds(control, MESSAGE_SIZE, 1)
+    data, descriptors, _, _ = socket.recv_fds(control, DATAGRAM_SIZE, 1)
     for descriptor in descriptors:
         os.close(descriptor)
     return read_datagram(data)
@@ -64,7 +65,7 @@ def datagram(type: int, *values: Any) -> bytes:
         datagram(FrameType.KILL, 7, 12345),
         datagram(FrameType.KILL, 7, "9"),
         datagram(FrameType.KILL),
-        datagram(FrameType.START, 8, 1, 8, 1, {}, "x" * MESSAGE_SIZE),
+        datagram(FrameType.START, 8, 1, 8, 1, {}, "x" * DATAGRAM_SIZE),
         datagram(FrameType.START, 8, "1", 8, 1, {}, None),
         datagram(FrameType.START, 8, 1, "8", 1, {}, None),
         datagram(FrameType.START, 8, 1, 8, 1, {"memory": 0}, None),

@@ -1,6 +1,5 @@
 """What is left running of a group is killed, and nothing escapes by a fork; what may be a tracker is not waited for."""
 
-import os
 import select
 import signal
 import subprocess
@@ -24,7 +23,7 @@ def leader(*command: str) -> Iterator["subprocess.Popen[bytes]"]:
         try:
             yield process
         finally:
-            remains._signal(os.killpg, process.pid, signal.SIGKILL)
+            remains._signal(-process.pid, signal.SIGKILL)
 
 
 def test_nothing_escapes_by_a_fork_while_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,10 +21,10 @@ from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSp
 from aioparcs.errors import ConnectionLost, EndOfChannel, ProtocolError
 from aioparcs.launcher import RunnerEndpoint
 from aioparcs.launcher.agent import LauncherAgent
-from aioparcs.launcher.fork_server import MESSAGE_SIZE
 from aioparcs.local import LocalEngine
 from aioparcs.messages.launcher import (
     ALL,
+    DATAGRAM_SIZE,
     Exited,
     Kill,
     Log,
@@ -310,13 +310,13 @@ class Fork(NamedTuple):
         found: list[Any] = []
         loop = asyncio.get_running_loop()
         while True:
-            taking = asyncio.ensure_future(loop.sock_recv(self.server, 10 * MESSAGE_SIZE))
+            taking = asyncio.ensure_future(loop.sock_recv(self.server, 10 * DATAGRAM_SIZE))
             await asyncio.wait([taking, self.running], return_when=asyncio.FIRST_COMPLETED)
             if not taking.done():
                 taking.cancel()
                 await asyncio.wait([taking])
                 return found
-            assert len(taking.result()) <= MESSAGE_SIZE
+            assert len(taking.result()) <= DATAGRAM_SIZE
             request = read_datagram(taking.result())
             if request == Kill(77, 15):
                 return found
@@ -365,7 +365,7 @@ async def test_the_end_waits_for_no_worker_when_the_fork_server_is_gone() -> Non
         for type, body in packed(START, 0, 1, 0, 1, {}, None), packed(KILL, -1, signal.SIGTERM):
             link.post_frame(type, body)
         loop = asyncio.get_running_loop()
-        requests = [read_datagram(await loop.sock_recv(control, MESSAGE_SIZE)) for _ in range(2)]
+        requests = [read_datagram(await loop.sock_recv(control, DATAGRAM_SIZE)) for _ in range(2)]
         assert requests == [Start(0, 1, 0, 1, {}), Kill(ALL, signal.SIGTERM)]
         control.shutdown(socket.SHUT_WR)
         with suppress(EndOfChannel):

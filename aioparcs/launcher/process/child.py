@@ -14,10 +14,10 @@ from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.auth import proof
-from aioparcs.launcher.exiting import Inherited, disown, leave
-from aioparcs.launcher.limits import keep
-from aioparcs.launcher.logs import show_logs
-from aioparcs.launcher.shared_memory import track_only_own
+from aioparcs.launcher.process.exiting import Inherited, disown, leave
+from aioparcs.launcher.process.limits import keep
+from aioparcs.launcher.process.logs import show_logs
+from aioparcs.launcher.process.shared_memory import track_only_own
 
 __all__ = [
     "SIGNALS",
@@ -39,7 +39,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGCONT)
 # The exit code of a worker that SIGTERM has ended.
 TERMINATED = 128 + signal.SIGTERM
 
-set_handler: Callable[[int, Any], Any] = _signal.signal
+set_handler = _signal.signal
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded before any fork: a child should do as little as possible

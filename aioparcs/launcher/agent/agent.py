@@ -18,15 +18,15 @@ from aioparcs import deadlines
 from aioparcs.auth import Role
 from aioparcs.channel import FrameConnection, control_link
 from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel
+from aioparcs.launcher.agent.memory import OUT_OF_MEMORY, count_oom_kills
+from aioparcs.launcher.agent.output import Output
 from aioparcs.launcher.connect import connect
 from aioparcs.launcher.context import RunnerEndpoint
-from aioparcs.launcher.fork_server import MESSAGE_SIZE
-from aioparcs.launcher.limits import too_few_files
-from aioparcs.launcher.memory import OUT_OF_MEMORY, count_oom_kills
-from aioparcs.launcher.output import Output
+from aioparcs.launcher.process.limits import too_few_files
 from aioparcs.messages.fields import Message
 from aioparcs.messages.launcher import (
     ALL,
+    DATAGRAM_SIZE,
     Exited,
     Kill,
     LauncherRequest,
@@ -173,7 +173,7 @@ class LauncherAgent:
     def _read_fork_server(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                data, descriptors, _, _ = socket.recv_fds(self._fork_server, MESSAGE_SIZE, 1)
+                data, descriptors, _, _ = socket.recv_fds(self._fork_server, DATAGRAM_SIZE, 1)
                 if not data:
                     self._loop.remove_reader(self._fork_server)
                     self._nobody.set()  # its workers end with it

@@ -9,7 +9,7 @@ from collections import deque
 from contextlib import suppress
 from typing import NamedTuple
 
-from aioparcs.launcher.lines import Lines
+from aioparcs.launcher.agent.lines import Lines
 from aioparcs.messages.launcher import Exited, Log, LogLine, Progress
 
 __all__ = ["PROGRESS", "News", "Output"]

@@ -1,0 +1,177 @@
+"""
+The start of a launcher: its checks, its two processes, and its end.
+
+The process that ran the module's top level stays free of threads and event loops, and forks; the agent is a process
+beside it that keeps the connection to the runner. When the runner is gone, or either of the two, the workers are
+killed, whatever they compute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import gc
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from typing import NoReturn
+
+from aioparcs import deadlines
+from aioparcs.errors import ParcsError
+from aioparcs.launcher.agent import LauncherAgent
+from aioparcs.launcher.context import RunnerEndpoint
+from aioparcs.launcher.fork_safety import (
+    fork_without_warning,
+    launch_blocked_reason,
+    open_connections,
+    threads_lost_by_fork,
+)
+from aioparcs.launcher.fork_server import ForkServer, WorkerProgram
+from aioparcs.launcher.process.child import die_with_parent, warm_up
+from aioparcs.launcher.process.exiting import flush_output, take_stock
+from aioparcs.launcher.random_state import shared_generators
+from aioparcs.launcher.sources import report_sources
+from aioparcs.loop import new_loop
+from aioparcs.settings import Settings
+
+__all__ = ["launch"]
+
+
+def launch(endpoint: RunnerEndpoint, settings: Settings, program: WorkerProgram, *, fork: bool) -> NoReturn:
+    """
+    Run the launcher until the runner ends the job; ends the process.
+
+    Args:
+        endpoint: where the runner is.
+        settings: limits and deadlines.
+        program: the program of its workers.
+        fork: False to give each worker a fresh interpreter, which is done as well when a fork would lose threads.
+    """
+    report_sources()
+    fork = _check(fork=fork)
+    warm_up()
+    if fork:
+        program.prewarm()
+    # What the module's top level made is everybody's: keep the collector from touching, and so copying, it.
+    gc.collect()
+    inheritance = take_stock()
+    gc.freeze()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(writing, False)
+    _close_input()
+    fork_server = ForkServer(endpoint, ours, writing, program, inheritance, fork=fork)
+    parent = os.getpid()
+    flush_output()
+    pid = fork_without_warning()
+    if pid == 0:
+        die_with_parent(parent)
+        ours.close()
+        os.close(writing)
+        _run_agent(endpoint, settings, theirs, reading, parent)
+    theirs.close()
+    os.close(reading)
+    _end(fork_server.serve(pid))
+
+
+def _check(*, fork: bool) -> bool:
+    """Return whether workers may be forked, with a warning of what they would lose or share; end where nothing can."""
+    threads: list[str] = []
+    problem = launch_blocked_reason()
+    try:
+        if fork and not problem:
+            threads = threads_lost_by_fork()
+    except TimeoutError as error:  # its agent would hang as well
+        problem = str(error)
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
+        _end(1)
+    if threads:
+        _warn(
+            f"main.py started threads before serve() ({', '.join(threads)}), and a forked worker would lose them: "
+            "each worker runs main.py anew, and shares no memory; "
+            "start them inside the service, or say so with serve(..., fork=False)"
+        )
+        return False
+    if fork:
+        _warn_of_shared()
+    return fork
+
+
+def _warn_of_shared() -> None:
+    for name in open_connections():
+        _warn(
+            f"main.py opened a connection before serve() ({name}), and all workers would share it; "
+            "open it inside the service, or call serve(..., fork=False)"
+        )
+    if names := shared_generators():
+        _warn(
+            f"main.py made random generators before serve() ({', '.join(names)}), so all workers draw the same "
+            "numbers from them; make them in setup() or in the service, with a seed for each worker"
+        )
+
+
+def _close_input() -> None:
+    """Close standard input: workers have none."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    if nothing:
+        os.close(nothing)
+
+
+def _run_agent(
+    endpoint: RunnerEndpoint, settings: Settings, fork_server: socket.socket, progress: int, server: int
+) -> NoReturn:
+    """Run the agent; whatever happens, the module's own code after its fork is never reached."""
+    code = 1
+    try:
+        # The fork server deals with SIGTERM; this side ends when the server does, after its report to the runner.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+
+        async def run() -> None:
+            await LauncherAgent(endpoint, settings, fork_server, progress).run()
+
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(run())
+        code = 0
+    except ParcsError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        flush_output()
+        os.kill(server, signal.SIGCONT)  # if it is stopped: it ends when this process does, and its workers with it
+        os._exit(code)
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _end(code: int) -> NoReturn:
+    """End the process after the module's exit functions, but without waiting for its threads."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(deadlines.EXIT_FUNCTIONS + 1)  # for those who let no thread run
+    timer = threading.Timer(deadlines.EXIT_FUNCTIONS, _give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        atexit._run_exitfuncs()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        flush_output()
+        os._exit(code)
+
+
+def _give_up() -> None:
+    _warn(
+        f"the exit functions of main.py (atexit) ran for {deadlines.EXIT_FUNCTIONS} s, and end now with its launcher; "
+        "what takes longer belongs into the service"
+    )
+    flush_output()
+    os.kill(os.getpid(), signal.SIGALRM)
