@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgpack
 
@@ -29,10 +29,18 @@ _LATE = "{who} didn't finish the handshake within {timeout:g} s"
 _CLOSED = "{who} closed the connection during the handshake"
 _SHORTEST = 0.001  # seconds; a timeout of 0 would mean something else
 
-_Write = Callable[[bytes], object]
-# One side of the handshake, without I/O: it yields how many bytes it needs next, and writes by a function.
-_Steps = Generator[int, bytes, Hello]
 _Result = TypeVar("_Result")
+
+
+class _Step(NamedTuple):
+    """What one side of a handshake does next: it writes its output, then reads so many bytes."""
+
+    output: bytes
+    size: int
+
+
+# One side of the handshake, or a part of it, without I/O: it yields each step, and is sent the bytes that were read.
+_Steps = Generator[_Step, bytes, _Result]
 
 
 class HungUp(HandshakeError):
@@ -68,7 +76,7 @@ async def introduce(
         HandshakeError: the listener refused, isn't who it should be, or didn't answer in time.
     """
     async with _within(timeout, _LISTENER):
-        return await _read_for(_introduction(writer.write, hello, token), reader)
+        return await _run(_introduction(hello, token), reader, writer)
 
 
 def introduce_now(sock: socket.socket, hello: Hello, token: bytes, timeout: float) -> Hello:
@@ -89,17 +97,13 @@ def introduce_now(sock: socket.socket, hello: Hello, token: bytes, timeout: floa
     """
     deadline = monotonic() + timeout
     sock.settimeout(timeout)
-    steps = _introduction(sock.sendall, hello, token)
+    steps = _introduction(hello, token)
     try:
-        missing, data = next(steps), b""
+        step = next(steps)
         while True:
-            chunk = sock.recv(missing)
-            if not chunk:
-                raise HungUp(_CLOSED.format(who=_LISTENER))
-            data, missing = data + chunk, missing - len(chunk)
-            if not missing:
-                missing, data = steps.send(data), b""
-            sock.settimeout(max(deadline - monotonic(), _SHORTEST))
+            if step.output:
+                sock.sendall(step.output)
+            step = steps.send(_recv_exactly(sock, step.size, deadline))
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
     except TimeoutError:
@@ -108,18 +112,28 @@ def introduce_now(sock: socket.socket, hello: Hello, token: bytes, timeout: floa
         raise HungUp(_CLOSED.format(who=_LISTENER)) from error
 
 
-def _introduction(write: _Write, hello: Hello, token: bytes) -> _Steps:
+def _recv_exactly(sock: socket.socket, size: int, deadline: float) -> bytes:
+    data = b""
+    while len(data) < size:
+        sock.settimeout(max(deadline - monotonic(), _SHORTEST))
+        chunk = sock.recv(size - len(data))
+        if not chunk:
+            raise HungUp(_CLOSED.format(who=_LISTENER))
+        data += chunk
+    return data
+
+
+def _introduction(hello: Hello, token: bytes) -> _Steps[Hello]:
     mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
-    write(mine)
-    theirs, greeting = yield from _read_hello()
+    theirs, body = yield from _read_hello(mine)
+    listener = Hello.decode(body)
     auth = _frame(FrameType.AUTH, proof(token, hello.role, mine + theirs))
-    write(auth)
-    _, body = yield from _read_frame(FrameType.AUTH)
+    _, body = yield from _read_frame(FrameType.AUTH, auth)
     # The listener's proof covers the dialler's as well: two workers have one role, and an echo is no proof.
-    if not verify(token, greeting.role, mine + theirs + auth, body):
+    if not verify(token, listener.role, mine + theirs + auth, body):
         raise HandshakeError("the listener doesn't know the job's token")
     yield from _read_frame(FrameType.WELCOME)
-    return greeting
+    return listener
 
 
 async def accept(
@@ -152,33 +166,35 @@ async def accept(
     peer: Hello | None = None
     try:
         async with _within(timeout, "the peer"):
-            greeting = await _read_for(_read_hello(refuse=writer.write), reader)
-            peer = greeting[1]
-            await _read_for(_acceptance(writer.write, hello, token, greeting, refusal_reason), reader)
-            return peer
+            theirs, greeting = await _run(_receive_hello(), reader, writer)
+            peer = greeting
+            answer = await _run(_authenticate(hello, token, theirs, greeting), reader, writer)
+            reason = refusal_reason(greeting)
+            if reason:
+                await _run(_reject("place", reason), reader, writer)
+            writer.write(answer + _frame(FrameType.WELCOME))
+            return greeting
     except HungUp as error:
         error.peer = peer
         raise
 
 
-def _acceptance(
-    write: _Write,
-    hello: Hello,
-    token: bytes,
-    greeting: tuple[bytes, Hello],
-    refusal_reason: Callable[[Hello], str | None],
-) -> Generator[int, bytes, None]:
-    theirs, peer = greeting
+def _receive_hello() -> _Steps[tuple[bytes, Hello]]:
+    theirs, body = yield from _read_hello()
+    try:
+        return theirs, Hello.decode(body)
+    except HandshakeError as error:
+        yield from _reject("version", str(error), behind=MAGIC)
+        raise
+
+
+def _authenticate(hello: Hello, token: bytes, theirs: bytes, peer: Hello) -> _Steps[bytes]:
+    """Check the dialler's proof, and return the frame with the listener's."""
     mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
-    write(mine)
-    auth, body = yield from _read_frame(FrameType.AUTH)
+    auth, body = yield from _read_frame(FrameType.AUTH, mine)
     if not verify(token, peer.role, theirs + mine, body):
-        _refuse(write, "token", "the job's token is another one")
-    reason = refusal_reason(peer)
-    if reason:
-        _refuse(write, "place", reason)
-    answer = _frame(FrameType.AUTH, proof(token, hello.role, theirs + mine + auth))
-    write(answer + _frame(FrameType.WELCOME))
+        yield from _reject("token", "the job's token is another one")
+    return _frame(FrameType.AUTH, proof(token, hello.role, theirs + mine + auth))
 
 
 async def introduce_v1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float) -> None:
@@ -223,11 +239,14 @@ async def _within(timeout: float, who: str) -> AsyncIterator[None]:
         raise HungUp(_CLOSED.format(who=who)) from error.with_traceback(None)
 
 
-async def _read_for(steps: Generator[int, bytes, _Result], reader: asyncio.StreamReader) -> _Result:
+async def _run(steps: _Steps[_Result], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Result:
     try:
-        size = next(steps)
+        step = next(steps)
         while True:
-            size = steps.send(await reader.readexactly(size))
+            if step.output:
+                writer.write(step.output)
+            # A reader whose connection has broken reads nothing, not even no bytes.
+            step = steps.send(await reader.readexactly(step.size) if step.size else b"")
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
 
@@ -236,31 +255,28 @@ def _frame(type: int, body: bytes = b"") -> bytes:
     return wire.encode_header(type, len(body)) + body
 
 
-def _refuse(write: _Write, code: str, reason: str) -> None:
-    write(_frame(FrameType.REJECT, msgpack.packb([code, reason])))
+def _reject(code: str, reason: str, behind: bytes = b"") -> _Steps[None]:
+    """Send the peer the reason why it is refused, and raise it here."""
+    yield _Step(behind + _frame(FrameType.REJECT, msgpack.packb([code, reason])), 0)
     raise HandshakeError(reason)
 
 
-def _read_hello(refuse: _Write | None = None) -> Generator[int, bytes, tuple[bytes, Hello]]:
-    magic = yield len(MAGIC)
+def _read_hello(output: bytes = b"") -> _Steps[tuple[bytes, bytes]]:
+    """Write the output, then read the peer's HELLO; return all its bytes, and the body alone."""
+    magic = yield _Step(output, len(MAGIC))
     if magic != MAGIC:
         raise HandshakeError(f"not an aioparcs peer (first bytes {magic!r})")
     frame, body = yield from _read_frame(FrameType.HELLO)
-    try:
-        return magic + frame, Hello.decode(body)
-    except HandshakeError as error:
-        if refuse:
-            refuse(MAGIC)
-            _refuse(refuse, "version", str(error))
-        raise
+    return magic + frame, body
 
 
-def _read_frame(expected: FrameType) -> Generator[int, bytes, tuple[bytes, bytes]]:
-    head = yield wire.HEADER_SIZE
+def _read_frame(expected: FrameType, output: bytes = b"") -> _Steps[tuple[bytes, bytes]]:
+    """Write the output, then read a frame; return all its bytes, and the body alone."""
+    head = yield _Step(output, wire.HEADER_SIZE)
     type, flags, size = wire.decode_header(head)
     if type not in (expected, FrameType.REJECT) or flags or size > MAX_HANDSHAKE_FRAME:
         raise HandshakeError(f"the peer sent a frame of type {type} and {size:,} bytes instead of {expected.name}")
-    body = (yield size) if size else b""
+    body = (yield _Step(b"", size)) if size else b""
     if type == FrameType.REJECT:
         raise HandshakeError(f"refused: {_reason(body)}")
     return head + body, body
