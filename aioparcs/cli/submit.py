@@ -154,7 +154,8 @@ async def _submit(request: RunRequest) -> int:
                 goes_on = True
                 return 0
             _echo(request, f"runs as job {job}; docker stack ps {stack(job)}")
-            await service.wait_running(settings.start_timeout, lambda text: _echo(request, text))
+            async for text in service.wait_running(settings.start_timeout):
+                _echo(request, text)
             try:
                 await print_log(service.lines(), submission.variables[EVENTS], request.detail, live=True)
             except ClusterError as error:

@@ -47,8 +47,8 @@ def folder(tmp_path: Path) -> Path:
     return module(tmp_path, "main", RUNNER) / "main"
 
 
-async def aioparcs(swarm: OneJobSwarm, *arguments: str) -> Any:
-    return await asyncio.to_thread(execute, [*COMMAND, *arguments], None, LEADER_URL=swarm.url)
+async def aioparcs(swarm: OneJobSwarm, *arguments: str, **env: str) -> Any:
+    return await asyncio.to_thread(execute, [*COMMAND, *arguments], None, LEADER_URL=swarm.url, **env)
 
 
 async def progress(swarm: OneJobSwarm) -> Any:
@@ -152,3 +152,21 @@ async def test_a_submitted_runner_that_is_stopped_leaves_the_terminal_as_it_was(
         assert code == 130, visible(written)
         assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
         assert (await aioparcs(swarm, "ps")).stdout.startswith("no jobs on ")
+
+
+async def test_a_submitted_runner_that_finds_no_node_is_given_up(folder: Path) -> None:
+    async with one_job_swarm(folder) as swarm:
+        swarm.is_full = True
+        done = await aioparcs(swarm, "run", "r:5000/main", "--on", "swarm", PARCS_START_TIMEOUT="5")
+        assert (done.returncode, done.stdout) == (1, "")
+        _, note, error = done.stderr.splitlines()
+        assert note == "runner: no suitable node"
+        assert "the runner did not start within 5 s (PARCS_START_TIMEOUT): no suitable node" in error
+
+
+async def test_a_submitted_runner_that_has_no_node_yet_has_no_progress(folder: Path) -> None:
+    async with one_job_swarm(folder) as swarm:
+        swarm.is_full = True
+        swarm.submit(service(WORD))
+        done = await aioparcs(swarm, "ps", "--json")
+        assert [(job["state"], job["progress"]) for job in json.loads(done.stdout)] == [("starting", None)]

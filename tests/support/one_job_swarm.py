@@ -30,11 +30,13 @@ class OneJobSwarm:
     Attributes:
         url: the leader's address.
         code: the runner's exit code, None while it runs.
+        is_full: whether the Swarm has no node for the runner.
     """
 
     def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
         self.url = ""
         self.code: int | None = None
+        self.is_full = False
         self._command = [*COMMAND, "run", str(folder), *arguments]
         self._service: dict[str, Any] | None = None
         self._log: list[tuple[int, bytes, bool]] = []
@@ -68,6 +70,8 @@ class OneJobSwarm:
     def submit(self, spec: dict[str, Any]) -> None:
         """Start the runner of a service, with what its environment says of events."""
         self._service = {"ID": "s", "CreatedAt": CREATED, "Spec": spec}
+        if self.is_full:
+            return
         variables = dict(one.split("=", 1) for one in spec["TaskTemplate"]["ContainerSpec"]["Env"])
         self._running = asyncio.create_task(self._run(variables.get("PARCS_EVENTS", "")))
 
@@ -104,11 +108,13 @@ class OneJobSwarm:
 
     def _task(self) -> dict[str, Any]:
         state = "running" if self.code is None else "failed" if self.code else "complete"
-        status = {"State": state, "ContainerStatus": {"ContainerID": "c", "ExitCode": self.code or 0}}
+        status: dict[str, Any] = {"State": state, "ContainerStatus": {"ContainerID": "c", "ExitCode": self.code or 0}}
+        if self.is_full:
+            state, status = "pending", {"State": "pending", "Err": "no suitable node"}
         assert self._service
         spec = {"ContainerSpec": {"Labels": self._service["Spec"]["Labels"]}}
         return {"ID": "t", "CreatedAt": CREATED, "ServiceID": "s", "Slot": 1, "Spec": spec, "Status": status,
-                "DesiredState": "shutdown" if state != "running" else state}  # fmt: skip
+                "DesiredState": "running" if state in ("running", "pending") else "shutdown"}  # fmt: skip
 
 
 def service(word: str) -> dict[str, Any]:

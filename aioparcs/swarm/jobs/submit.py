@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aioparcs import deadlines
 from aioparcs.errors import ClusterError
-from aioparcs.swarm.docker.client import SwarmClient, wait_until
+from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.credentials import configuration, pull_auth_header
 from aioparcs.swarm.docker.labels import Role, job_labels, service_labels, stack
 from aioparcs.swarm.docker.logs import LogLine
@@ -123,35 +123,36 @@ class RunnerService:
         service = await swarm.create_service(submission.spec(network["Id"], socket, registries), headers)
         return cls(swarm, submission.job, service)
 
-    async def wait_running(self, timeout: float, note: Callable[[str], None]) -> None:
+    async def wait_running(self, timeout: float) -> AsyncIterator[str]:
         """
-        Wait until the runner runs, or has ended already.
+        Wait until the runner runs, or has ended already; yield what its start waits for, when that takes a while.
 
         Args:
             timeout: seconds.
-            note: called with what the start waits for, when that takes a while.
 
         Raises:
             ClusterError: it can't be started, or not in time.
         """
-        noted, since = "", monotonic()
-
-        async def has_begun() -> bool:
-            nonlocal noted
-            try:
-                state = await self._poll()
-            except ClusterError:  # it has accepted the runner, and may be unreachable for a moment
-                return False
-            if state == "placed" and self.pending_reason != noted and monotonic() - since > _UNUSUAL:
+        noted, since, pause = "", monotonic(), 0.1
+        while (state := await self._poll_start(since + timeout - monotonic())) == "placed":
+            if monotonic() - since >= timeout:
+                reason = f"the runner did not start within {timeout:g} s (PARCS_START_TIMEOUT): {self.pending_reason}"
+                raise ClusterError(self._swarm.leader.shown, reason)
+            if self.pending_reason != noted and monotonic() - since > _UNUSUAL:
                 noted = self.pending_reason
-                note(noted)
-            return state != "placed"
-
-        if not await wait_until(has_begun, timeout):
-            reason = f"the runner did not start within {timeout:g} s (PARCS_START_TIMEOUT): {self.pending_reason}"
-            raise ClusterError(self._swarm.leader.shown, reason)
-        if self._task is not None and launcher_state(0, self._task, {}).state == "failed":
+                yield noted
+            await asyncio.sleep(pause)
+            pause = min(1.5 * pause, 1.0)
+        if state == "failed":
             raise ClusterError(self._swarm.leader.shown, f"the runner did not start: {self.pending_reason}")
+
+    async def _poll_start(self, timeout: float) -> str:
+        """Return the state of the runner's task; ``placed`` if the leader doesn't say in time."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._poll()
+        except (ClusterError, TimeoutError):  # it has accepted the runner, and may be unreachable for a moment
+            return "placed"
 
     async def lines(self) -> AsyncIterator[LogLine]:
         """
