@@ -205,14 +205,11 @@ class Starter:
             StartError: (on entering) a worker did not start; all the others are killed.
         """
         from aioparcs.engine import WorkerSpec
-        from aioparcs.pool import Pool
+        from aioparcs.pool import Pool, PoolOptions
 
         _check_names("pool", options)
         spec = WorkerSpec.make(module, per_container=per_container, **options)
-        provider, events = self._worker_provider()
-        return Pool(
-            provider,
-            events,
+        pool_options = PoolOptions.make(
             spec,
             size,
             function=function,
@@ -222,6 +219,8 @@ class Starter:
             progress=progress,
             total=total,
         )
+        provider, events = self._worker_provider()
+        return Pool(provider, events, pool_options)
 
     async def recv_any(self, tasks: Iterable[Task]) -> AsyncGenerator[tuple[Task, Any], None]:
         """

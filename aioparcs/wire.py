@@ -28,6 +28,7 @@ from aioparcs.settings import MAX_BUFFER_COUNT
 
 __all__ = [
     "HEADER_SIZE",
+    "REVOKED",
     "Decoder",
     "Frame",
     "FrameType",
@@ -40,6 +41,8 @@ __all__ = [
 
 HEADER_SIZE = 8
 BUFFERS = 1
+# The type of the error that answers a call which was given back before it began.
+REVOKED = "aioparcs.Recalled"
 _LENGTH = (1 << 48) - 1
 # A body that is incomplete and longer than this is gathered in memory of its own; a shorter one waits in the tail.
 _TAIL_LIMIT = 4096

@@ -2,6 +2,6 @@
 
 from aioparcs.pool.pool import Pool
 from aioparcs.pool.results import ResultIterator
-from aioparcs.pool.supervisor import WorkerProvider
+from aioparcs.pool.supervisor import PoolOptions, WorkerProvider
 
-__all__ = ["Pool", "ResultIterator", "WorkerProvider"]
+__all__ = ["Pool", "PoolOptions", "ResultIterator", "WorkerProvider"]

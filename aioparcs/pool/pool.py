@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import AsyncIterable, Iterable, Mapping
-from functools import partial
+from collections.abc import AsyncIterable, Iterable
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 from weakref import WeakSet
 
-from aioparcs.engine import WorkerSpec, whole_number
+from aioparcs.engine import whole_number
 from aioparcs.events import EventBus
-from aioparcs.pool.progress import Headcount, Progress
+from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.progress import Progress
 from aioparcs.pool.results import MapCall, MapOptions, ResultIterator
-from aioparcs.pool.scheduler import Scheduler
+from aioparcs.pool.scheduler import Replicas, Scheduler
 from aioparcs.pool.source import Source
 from aioparcs.pool.submissions import Submissions
-from aioparcs.pool.supervisor import PoolSupervisor, WorkerProvider
+from aioparcs.pool.supervisor import PoolOptions, PoolSupervisor, WorkerProvider, function_name, optional_total
 
 __all__ = ["Pool"]
 
 Items = Iterable[Any] | AsyncIterable[Any]
 
-# Items for each worker that may be in flight, or done and not taken by the loop over the results.
-_AHEAD = 256
+
+class _Phase(Enum):
+    """Whether calls can be made."""
+
+    NEW = auto()
+    OPEN = auto()
+    CLOSED = auto()
 
 
 class Pool:
@@ -45,33 +51,18 @@ class Pool:
     `imap_unordered` is "the first finder wins".
     """
 
-    def __init__(
-        self,
-        provider: WorkerProvider,
-        events: EventBus,
-        spec: WorkerSpec,
-        size: SupportsIndex,
-        *,
-        function: str = "",
-        retries: int = 0,
-        setup: Mapping[str, Any] | None = None,
-        concurrency: int = 1,
-        progress: bool | str = True,
-        total: SupportsIndex | None = None,
-    ) -> None:
-        self._size = whole_number("size", size, 1)
-        self._function = _name(function)
-        self._retries = whole_number("retries", retries, 0)
-        concurrency = whole_number("concurrency", concurrency, 1)
-        self._make_supervisor = partial(
-            PoolSupervisor, provider, events, spec, setup, concurrency, self._function, failed=self._fail
-        )
-        name = progress if isinstance(progress, str) else spec.module
-        self._progress = Progress(events if progress else None, name, _total(total), self._headcount)
+    def __init__(self, provider: WorkerProvider, events: EventBus, options: PoolOptions) -> None:
+        self._provider = provider
+        self._events = events
+        self._options = options
+        self._phase = _Phase.NEW
+        self._scheduler = Scheduler(options.retries)
+        self._replicas = Replicas()
+        name = options.spec.module if options.name is None else options.name
+        reports = None if options.name is None else events
+        self._progress = Progress(reports, name, options.total, self._scheduler, self._replicas)
         self._sources: WeakSet[Source] = WeakSet()
-        self._error: BaseException | None = None
-        self._was_entered = self._is_open = False
-        self._scheduler: Scheduler
+        self._dispatcher: Dispatcher
         self._supervisor: PoolSupervisor
         self._submissions: Submissions
 
@@ -81,7 +72,7 @@ class Pool:
     @property
     def size(self) -> int:
         """The number of workers that are up."""
-        return self._supervisor.size if self._is_open else 0
+        return self._scheduler.size if self._phase is _Phase.OPEN else 0
 
     if not TYPE_CHECKING:  # type checkers find this by themselves
 
@@ -92,16 +83,17 @@ class Pool:
             """Do nothing: Python looks this method up before it calls ``__enter__``."""
 
     async def __aenter__(self) -> Self:
-        if self._was_entered:
+        if self._phase is not _Phase.NEW:
             raise RuntimeError("a pool is entered once; make another one")
-        self._was_entered = True
-        self._scheduler = Scheduler(self._retries, self._settled)
-        self._supervisor = self._make_supervisor(scheduler=self._scheduler, changed=self._progress.report)
-        self._submissions = Submissions(self._progress.cancelled)
-        self._scheduler.add_client(self._submissions)
-        self._is_open = True
+        self._phase = _Phase.OPEN
+        self._dispatcher = Dispatcher(self._scheduler, self._progress)
+        self._submissions = Submissions(self._dispatcher, self._progress)
+        self._supervisor = PoolSupervisor(
+            self._provider, self._events, self._options, self._dispatcher, self._replicas, self._progress
+        )
         try:
-            await self._supervisor.resize(self._size)
+            await self._supervisor.open()
+            await self._supervisor.resize(self._options.size)
         except BaseException:
             await self._leave()
             raise
@@ -112,8 +104,8 @@ class Pool:
 
     async def _leave(self) -> None:
         self._progress.stop()
-        self._is_open = False
-        self._scheduler.close()
+        self._phase = _Phase.CLOSED
+        self._dispatcher.close()
         for source in self._sources:
             source.stop()
         try:
@@ -148,13 +140,13 @@ class Pool:
             RemoteError, WorkerLost, EncodeError, DecodeError: a call failed, the first one; the others are given up.
             StartError: no worker is left, and none can be started.
         """
-        return await self._collect(self._request(items, function, False, return_exceptions, total))
+        return await self._collect(self._prepare(items, function, False, return_exceptions, total))
 
     async def starmap(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
     ) -> list[Any]:
         """Call the function as `map` does, with items that are tuples of arguments."""
-        return await self._collect(self._request(items, function, True, return_exceptions, total))
+        return await self._collect(self._prepare(items, function, True, return_exceptions, total))
 
     def imap(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
@@ -171,25 +163,25 @@ class Pool:
         Returns:
             An async iterator.
         """
-        return self._iterate(self._request(items, function, False, return_exceptions, total), in_order=True)
+        return self._iterate(self._prepare(items, function, False, return_exceptions, total), in_order=True)
 
     def istarmap(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
     ) -> ResultIterator:
         """Call the function as `imap` does, with items that are tuples of arguments."""
-        return self._iterate(self._request(items, function, True, return_exceptions, total), in_order=True)
+        return self._iterate(self._prepare(items, function, True, return_exceptions, total), in_order=True)
 
     def imap_unordered(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
     ) -> ResultIterator:
         """Call the function as `imap` does, and yield each result as soon as it is there."""
-        return self._iterate(self._request(items, function, False, return_exceptions, total), in_order=False)
+        return self._iterate(self._prepare(items, function, False, return_exceptions, total), in_order=False)
 
     def istarmap_unordered(
         self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
     ) -> ResultIterator:
         """Call the function as `imap_unordered` does, with items that are tuples of arguments."""
-        return self._iterate(self._request(items, function, True, return_exceptions, total), in_order=False)
+        return self._iterate(self._prepare(items, function, True, return_exceptions, total), in_order=False)
 
     def submit(self, /, *args: Any, function: str = "", **kwargs: Any) -> asyncio.Future[Any]:
         """
@@ -205,10 +197,7 @@ class Pool:
             has begun runs to its end, and its result is discarded.
         """
         self._check_open()
-        future = self._submissions.add(_name(function) or self._function, args, kwargs)
-        self._progress.expect(1)
-        self._scheduler.schedule()
-        return future
+        return self._submissions.add(function_name(function) or self._options.function, args, kwargs)
 
     async def resize(self, size: SupportsIndex) -> None:
         """
@@ -225,54 +214,32 @@ class Pool:
 
     # Inside
 
-    async def _collect(self, request: MapOptions) -> list[Any]:
-        collection = MapCall(request)
-        self._scheduler.add_client(collection)
+    async def _collect(self, options: MapOptions) -> list[Any]:
+        collection = MapCall(options, self._dispatcher, self._progress)
+        self._dispatcher.add_client(collection)
         return await collection.collect()
 
-    def _iterate(self, request: MapOptions, *, in_order: bool) -> ResultIterator:
-        results = ResultIterator(request, in_order=in_order, most=lambda: _AHEAD * len(self._scheduler.members))
-        self._scheduler.add_client(results)
+    def _iterate(self, options: MapOptions, *, in_order: bool) -> ResultIterator:
+        results = ResultIterator(options, self._dispatcher, self._progress, in_order=in_order)
+        self._dispatcher.add_client(results)
         return results
 
-    def _request(
+    def _prepare(
         self, items: Items, function: str, spread: bool, return_exceptions: bool, total: SupportsIndex | None
     ) -> MapOptions:
         self._check_open()
-        name = _name(function) or self._function
-        size = _length(items) if total is None else _total(total)
-        source = Source(items, self._scheduler.schedule)
+        name = function_name(function) or self._options.function
+        size = _length(items) if total is None else optional_total(total)
+        source = Source(items, self._dispatcher)
         self._sources.add(source)
         self._progress.expect(size)
-        drop, forgo = self._scheduler.drop_client, self._progress.forgo
-        return MapOptions(source, name, spread, return_exceptions, self._scheduler.schedule, drop, size, forgo)
+        return MapOptions(source, name, spread, return_exceptions, size)
 
     def _check_open(self) -> None:
-        if not self._is_open:
+        if self._phase is not _Phase.OPEN:
             raise RuntimeError("calls are made inside the pool's block: async with runner.pool(...) as pool")
-        if self._error:
-            raise self._error
-
-    def _fail(self, error: BaseException) -> None:
-        """Raise an error in all coroutines that wait: there are no workers, and there will be none."""
-        self._error = error
-        self._scheduler.fail(error)
-
-    # Progress
-
-    def _settled(self, count: int, failures: int) -> None:
-        self._supervisor.answered()
-        self._progress.settled(count, failures)
-
-    def _headcount(self) -> Headcount:
-        return Headcount(self._scheduler.running * self._is_open, self.size, self._supervisor.wanted)
-
-
-def _name(function: Any) -> str:
-    """Return a function's name; raise a TypeError for anything but a string: functions are not sent."""
-    if not isinstance(function, str):
-        raise TypeError(f"function={function!r}: it must be the name of a function that the module serves")
-    return function
+        if self._dispatcher.error:
+            raise self._dispatcher.error
 
 
 def _length(items: Items) -> int | None:
@@ -282,7 +249,3 @@ def _length(items: Items) -> int | None:
     except Exception:  # range(2**64), or an error of their own __len__
         return None
     return None if length < 0 else length
-
-
-def _total(total: SupportsIndex | None) -> int | None:
-    return None if total is None else whole_number("total", total, 0)

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
 from time import monotonic
-from typing import NamedTuple
 
 from aioparcs.events import EventBus, PoolProgress, PoolState
+from aioparcs.pool.scheduler import Replicas, Scheduler
 
-__all__ = ["Headcount", "Progress"]
+__all__ = ["Progress"]
 
 # Seconds between two reports.
 _PERIOD = 0.1
 _ids = itertools.count()
-
-
-class Headcount(NamedTuple):
-    """
-    A pool's calls and workers at a moment.
-
-    Attributes:
-        running: calls that are with workers.
-        workers: workers that are up.
-        wanted: workers that there should be; 0 when the pool is over.
-    """
-
-    running: int
-    workers: int
-    wanted: int
 
 
 class Progress:
@@ -40,7 +24,8 @@ class Progress:
         events: gets the reports; None for no reports.
         name: what the pool is called in them.
         planned: how many calls its user has announced, None for no announcement.
-        look: returns the pool's calls and workers at the moment.
+        scheduler: knows the calls that are with workers, and how many workers there are.
+        replicas: knows how many workers there should be.
 
     Attributes:
         id: the pool's number in this program.
@@ -48,13 +33,16 @@ class Progress:
         done: calls whose results are there, failed ones included.
     """
 
-    def __init__(self, events: EventBus | None, name: str, planned: int | None, look: Callable[[], Headcount]) -> None:
+    def __init__(
+        self, events: EventBus | None, name: str, planned: int | None, scheduler: Scheduler, replicas: Replicas
+    ) -> None:
         self.id = next(_ids)
         self.done = 0
         self._events = events
         self.name = name
         self._planned = planned
-        self._look = look
+        self._scheduler = scheduler
+        self._replicas = replicas
         self._failures = self._expected = 0
         self._is_expected_known = True
         self._due: asyncio.TimerHandle | None = None
@@ -100,7 +88,10 @@ class Progress:
             self._due.cancel()
             self._due = None
         if self._events and not self._is_over:
-            self._send(self._events)
+            running = self._scheduler.running
+            self._send(self._events, running, self._scheduler.size, self._replicas.wanted)
+            if running:
+                self.report_soon()  # people also need to see that no results come
 
     def stop(self) -> None:
         """Report now, then no more until `close`: calls that leaving the pool cancels are no news."""
@@ -110,14 +101,11 @@ class Progress:
             self._due.cancel()
 
     def close(self) -> None:
-        """Report for the last time."""
+        """Report for the last time: no worker is left."""
         self._is_over = True
         if self._events:
-            self._send(self._events)
+            self._send(self._events, 0, 0, 0)
 
-    def _send(self, events: EventBus) -> None:
-        now = self._look()
-        state = PoolState(self.id, self.name, self.done, self._failures, self.total, *now)
+    def _send(self, events: EventBus, running: int, workers: int, wanted: int) -> None:
+        state = PoolState(self.id, self.name, self.done, self._failures, self.total, running, workers, wanted)
         events.publish(PoolProgress(monotonic(), state))
-        if now.running:
-            self.report_soon()  # people also need to see that no results come

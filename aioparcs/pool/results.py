@@ -4,79 +4,98 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from aioparcs.errors import BusyError
-from aioparcs.pool.call import Client, PendingCall, safe_repr
+from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.progress import Progress
+from aioparcs.pool.scheduler import Outcome, PendingCall, Supply, safe_repr
 from aioparcs.pool.source import Source
 
 __all__ = ["MapCall", "MapOptions", "ResultIterator"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
+# Items for each worker that may be in flight, or done and not taken by the loop over the results.
+_AHEAD = 256
 
 
 class MapOptions(NamedTuple):
     """
-    The options of one ``map`` or ``imap``: its items, the function, and what to call back.
+    The options of one ``map`` or ``imap``.
 
     Attributes:
         source: where the items come from.
         function: the name of the function to call.
         spread: True when an item is a tuple of arguments, False when it is the one argument.
         return_exceptions: return the exceptions of failed calls as results.
-        more: to be called when more items may be taken.
-        drop: to be called with a client that wants no more results.
-        size: how many items there are, if that is known.
-        forgo: to be called with how many of them will have no result.
+        size: how many items there are, None if that is not known.
     """
 
     source: Source
     function: str
     spread: bool
     return_exceptions: bool
-    more: Callable[[], None]
-    drop: Callable[[Client], None]
     size: int | None
-    forgo: Callable[[int], None]
 
 
 class _MapBase(ABC):
-    """The calls for the items of a source, and the coroutine that waits for their results."""
+    """
+    The calls for the items of a source, and the coroutine that waits for their results.
 
-    def __init__(self, request: MapOptions) -> None:
-        self._request = request
-        self._source = request.source
-        self._expected = request.size
+    Args:
+        options: what is done with each item.
+        dispatcher: makes the calls.
+        progress: counts those that are expected.
+    """
+
+    def __init__(self, options: MapOptions, dispatcher: Dispatcher, progress: Progress) -> None:
+        self._options = options
+        self._dispatcher = dispatcher
+        self._progress = progress
+        self._source = options.source
+        self._expected = options.size
         self._taken = self._settled = 0
         self._ready: dict[int, tuple[bool, Any]] = {}  # in the order in which they came
         self._waiter: asyncio.Future[None] | None = None
         self._is_cancelled = False
         self._is_closed = False
-        self._error: BaseException | None = None
+        self._error: BaseException | None = None  # of the pool
+        self._failure: BaseException | None = None  # the first of a call
 
     @property
     def is_over(self) -> bool:
         """True when no further result will come."""
         return self._is_cancelled or bool(self._error) or (self._source.is_over and self._settled == self._taken)
 
+    @property
+    def supply(self) -> Supply:
+        """Whether it has more calls."""
+        return Supply.OVER if self.is_over else Supply.DRY if self._source.is_over else Supply.MORE
+
     def take(self, most: int) -> list[PendingCall]:
         """Return the next calls to make, as many as are available now."""
         if self._is_cancelled or self._error:
             return []
         items = self._source.pull(most)
-        index, function = self._taken, self._request.function
+        index, function = self._taken, self._options.function
         self._taken += len(items)
         if len(items) < most and self.is_over:
             self.wake()
-        if self._request.spread:
-            works = [PendingCall(self, i, function, item, _NO_KEYWORDS) for i, item in enumerate(items, index)]
-            return works if all(isinstance(item, list | tuple) for item in items) else self._sort_out(works)
+        if self._options.spread:
+            calls = [PendingCall(self, i, function, item, _NO_KEYWORDS) for i, item in enumerate(items, index)]
+            return calls if all(isinstance(item, list | tuple) for item in items) else self._sort_out(calls)
         return [PendingCall(self, i, function, (item,), _NO_KEYWORDS) for i, item in enumerate(items, index)]
 
-    @abstractmethod
-    def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
-        """Accept a result, or the exception in its place."""
+    def settle(self, outcomes: list[Outcome]) -> None:
+        """Accept results, or the exceptions in their places, and wake the coroutine that waits for them."""
+        self._settled += len(outcomes)
+        if not self._is_cancelled:
+            ready = self._ready
+            for call, ok, value in outcomes:
+                ready[call.index] = (ok, value)
+                if not ok and self._failure is None:
+                    self._failure = value
+        self.wake()
 
     def cancel(self) -> None:
         """Cancel the wait for results: no more items are taken, and results on their way are forgotten."""
@@ -94,7 +113,7 @@ class _MapBase(ABC):
         """Stop: no more items are taken, and results still on their way are forgotten when they come."""
         self._is_closed = True
         self.cancel()
-        self._request.drop(self)
+        self._dispatcher.drop_client(self)
         await self._source.aclose()
 
     def __del__(self) -> None:
@@ -104,27 +123,32 @@ class _MapBase(ABC):
     def _forgo(self) -> None:
         """Report how many of the expected items will have no result."""
         if self._expected is not None:
-            self._request.forgo(self._expected - self._settled)
+            self._progress.forgo(self._expected - self._settled)
             self._expected = None
 
-    def _sort_out(self, works: list[PendingCall]) -> list[PendingCall]:
+    def _sort_out(self, calls: list[PendingCall]) -> list[PendingCall]:
         """Return the calls whose item is a tuple, and fail the others."""
         good: list[PendingCall] = []
-        for work in works:
-            if isinstance(work.args, list | tuple):
-                good.append(work)
+        bad: list[Outcome] = []
+        for call in calls:
+            if isinstance(call.args, list | tuple):
+                good.append(call)
                 continue
-            error = TypeError(f"item {work.index} must be a tuple of arguments, not {safe_repr(work.args)}")
-            self.settle(work, False, error)
-        self.wake()
+            error = TypeError(f"item {call.index} must be a tuple of arguments, not {safe_repr(call.args)}")
+            bad.append((call, False, error))
+        self.settle(bad)
         return good
 
-    async def _wait(self, is_due: Callable[[], bool]) -> None:
+    @abstractmethod
+    def _is_due(self) -> bool:
+        """Return True when the coroutine that waits should go on."""
+
+    async def _wait(self) -> None:
         """Wait until `wake` is called; cancelling it loses nothing."""
         if self._waiter is not None:
             raise BusyError("another coroutine is waiting for these results")
-        self._request.more()  # perhaps nothing was asked of the source yet
-        if is_due():
+        self._dispatcher.schedule()  # perhaps nothing was asked of the source yet
+        if self._is_due():
             return
         self._waiter = asyncio.get_running_loop().create_future()
         try:
@@ -156,15 +180,15 @@ class ResultIterator(_MapBase):
     result loses none.
 
     Args:
-        request: what is done with each item.
+        options: what is done with each item.
+        dispatcher: makes the calls.
+        progress: counts those that are expected.
         in_order: True for results in the order of the items, False for results as they come.
-        most: returns how many items may be on their way, or done and not taken.
     """
 
-    def __init__(self, request: MapOptions, *, in_order: bool, most: Callable[[], int]) -> None:
-        super().__init__(request)
+    def __init__(self, options: MapOptions, dispatcher: Dispatcher, progress: Progress, *, in_order: bool) -> None:
+        super().__init__(options, dispatcher, progress)
         self._in_order = in_order
-        self._most = most
         self._given = 0
         self._is_held_up = False
 
@@ -173,12 +197,6 @@ class ResultIterator(_MapBase):
         room = self._most() - (self._taken - self._given)
         self._is_held_up = room < most
         return super().take(min(room, most)) if room > 0 else []
-
-    def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
-        """Accept a result, or the exception in its place."""
-        self._settled += 1
-        if not self._is_cancelled:
-            self._ready[work.index] = (ok, value)
 
     def wake(self) -> None:
         """Wake the coroutine that waits for results."""
@@ -200,11 +218,15 @@ class ResultIterator(_MapBase):
             self._check_not_cancelled()
             if self.is_over:
                 raise self._last_error() or StopAsyncIteration
-            await self._wait(self._is_due)
+            await self._wait()
         ok, value = self._pop()
-        if ok or self._request.return_exceptions:
+        if ok or self._options.return_exceptions:
             return value
         raise value
+
+    def _most(self) -> int:
+        """Return how many items may be on their way, or done and not taken."""
+        return _AHEAD * len(self._dispatcher.workers)
 
     def _has_result(self) -> bool:
         return self._given in self._ready if self._in_order else bool(self._ready)
@@ -217,23 +239,16 @@ class ResultIterator(_MapBase):
         self._given += 1
         if self._is_held_up and 2 * (self._taken - self._given) <= self._most():  # not for each: in batches it is cheap
             self._is_held_up = False
-            self._request.more()
+            self._dispatcher.schedule()
         return outcome
 
 
 class MapCall(_MapBase):
     """The results of many calls, all together."""
 
-    _error_of_call: BaseException | None = None
-
-    def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
-        """Accept a result, or the exception in its place."""
-        self._settled += 1
-        if self._is_cancelled:
-            return
-        self._ready[work.index] = (ok, value)
-        if self._error_of_call is None and not ok and not self._request.return_exceptions:
-            self._error_of_call = value
+    @property
+    def _error_of_call(self) -> BaseException | None:
+        return None if self._options.return_exceptions else self._failure
 
     def wake(self) -> None:
         """Wake the coroutine that waits for results."""
@@ -244,7 +259,7 @@ class MapCall(_MapBase):
         """Wait for all results, in the order of the items, or for the first failure, which ends it."""
         try:
             while not self._is_due():
-                await self._wait(self._is_due)
+                await self._wait()
             self._check_not_cancelled()
             error = self._error_of_call or self._last_error()
             if error is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from itertools import islice
 from typing import Any
+
+from aioparcs.pool.dispatcher import Dispatcher
 
 __all__ = ["Source"]
 
@@ -17,15 +19,15 @@ class Source:
 
     Args:
         items: the iterable.
-        news: called when an item of an async iterable has come, or its end.
+        dispatcher: is to pull when an item of an async iterable has come, or its end.
 
     Attributes:
         error: what the iterable raised, or None.
     """
 
-    def __init__(self, items: Iterable[Any] | AsyncIterable[Any], news: Callable[[], None]) -> None:
+    def __init__(self, items: Iterable[Any] | AsyncIterable[Any], dispatcher: Dispatcher) -> None:
         self.error: BaseException | None = None
-        self._news = news
+        self._dispatcher = dispatcher
         self._has_ended = self._is_closed = False
         self._iterator: Iterator[Any] = iter(())
         self._stock: deque[Any] = deque()
@@ -79,7 +81,7 @@ class Source:
             async for item in items:
                 self._wanted.clear()
                 self._stock.append(item)
-                self._news()
+                self._dispatcher.schedule()
                 await self._wanted.wait()
         except BaseException as error:
             if not self._is_closed:
@@ -87,4 +89,4 @@ class Source:
         self._has_ended = True
         if isinstance(items, AsyncGenerator):
             await items.aclose()  # its ``finally`` blocks run now, not when it is collected
-        self._news()
+        self._dispatcher.schedule()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from aioparcs.pool.call import PendingCall, take_wanted
+from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.progress import Progress
+from aioparcs.pool.scheduler import Outcome, PendingCall, Supply
 
 __all__ = ["Submissions"]
 
@@ -18,42 +19,45 @@ class Submissions:
     Calls in the order in which they were submitted, and their futures.
 
     Args:
-        cancelled: called with how many calls were cancelled, and will have no result.
+        dispatcher: makes the calls.
+        progress: counts those that are cancelled.
     """
 
-    is_over = False
-
-    def __init__(self, cancelled: Callable[[int], None]) -> None:
-        self._cancelled = cancelled
-        self._queue: deque[PendingCall] = deque()
+    def __init__(self, dispatcher: Dispatcher, progress: Progress) -> None:
+        self._dispatcher = dispatcher
+        self._progress = progress
         self._futures: dict[PendingCall, asyncio.Future[Any]] = {}
         self._count = 0
 
     def add(self, function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> asyncio.Future[Any]:
         """Add a call, and return its future."""
-        work = PendingCall(self, self._count, function, args, kwargs)
+        call = PendingCall(self, self._count, function, args, kwargs)
         self._count += 1
-        future = self._futures[work] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(partial(self._forget, work))
-        self._queue.append(work)
+        future = self._futures[call] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(partial(self._discard, call))
+        self._progress.expect(1)
+        self._dispatcher.submit(call)
         return future
 
+    @property
+    def supply(self) -> Supply:
+        """Whether it has more calls: it submits them itself."""
+        return Supply.OVER
+
     def take(self, most: int) -> list[PendingCall]:
-        """Return the next calls to make, as many as are available now."""
-        return take_wanted(self._queue, most)
+        """Return none: calls are submitted one by one."""
+        return []
 
-    def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
-        """Set a future's result, or the exception in its place."""
-        future = self._futures.pop(work, None)  # its callback then finds nothing to do
-        if future is None or future.done():  # it was cancelled in this iteration of the loop
-            return
-        if ok:
-            future.set_result(value)
-        else:
-            future.set_exception(value)
-
-    def wake(self) -> None:
-        """Do nothing: futures wake the coroutines that await them."""
+    def settle(self, outcomes: list[Outcome]) -> None:
+        """Set the results of futures, or the exceptions in their places."""
+        for call, ok, value in outcomes:
+            future = self._futures.pop(call, None)  # its callback then finds nothing to do
+            if future is None or future.done():  # it was cancelled in this iteration of the loop
+                continue
+            if ok:
+                future.set_result(value)
+            else:
+                future.set_exception(value)
 
     def cancel(self) -> None:
         """Cancel all pending futures."""
@@ -66,7 +70,7 @@ class Submissions:
             if not future.done():
                 future.set_exception(error)
 
-    def _forget(self, work: PendingCall, future: asyncio.Future[Any]) -> None:
-        if self._futures.pop(work, None) is not None and future.cancelled():
-            work.cancel()
-            self._cancelled(1)
+    def _discard(self, call: PendingCall, future: asyncio.Future[Any]) -> None:
+        if self._futures.pop(call, None) is not None and future.cancelled():
+            self._dispatcher.cancel(call)
+            self._progress.cancelled(1)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, Self, SupportsIndex
 
 from aioparcs import deadlines
 from aioparcs.channel import CONCURRENCY, NO_FUNCTION
-from aioparcs.engine import WorkerSpec
+from aioparcs.engine import WorkerSpec, whole_number
 from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.events import EventBus, Notice
-from aioparcs.pool.scheduler import Scheduler
+from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.progress import Progress
+from aioparcs.pool.scheduler import Replicas, Step
 from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import Task, WorkerHandle
 
-__all__ = ["PoolSupervisor", "WorkerProvider"]
+__all__ = ["PoolOptions", "PoolSupervisor", "WorkerProvider", "function_name", "optional_total"]
 
-# Workers that may die one after the other without one answer between before their module counts as broken.
-_DEATHS = 5
 # Seconds before the second try to replace a worker, and the most before any: each pause is twice the one before.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 # The function that a pool calls in each worker before any other.
@@ -39,6 +39,68 @@ class WorkerProvider(Protocol):
         """Release what was kept for replacements."""
 
 
+class PoolOptions(NamedTuple):
+    """
+    The options of a pool; see `Starter.pool`.
+
+    Attributes:
+        spec: the specification of its workers.
+        size: how many workers at first.
+        function: the name of the function that it calls, and that each worker must serve; "" for any.
+        retries: how often a call whose worker died is made again.
+        setup: arguments of the function ``setup``, called in each worker before any other; None for no call.
+        concurrency: how many calls a worker runs at once.
+        name: what it is called in reports of its progress, None for no reports.
+        total: how many calls its user has announced, None for no announcement.
+    """
+
+    spec: WorkerSpec
+    size: int
+    function: str
+    retries: int
+    setup: Mapping[str, Any] | None
+    concurrency: int
+    name: str | None
+    total: int | None
+
+    @classmethod
+    def make(
+        cls,
+        spec: WorkerSpec,
+        size: SupportsIndex,
+        *,
+        function: str,
+        retries: int,
+        setup: Mapping[str, Any] | None,
+        concurrency: int,
+        progress: bool | str,
+        total: SupportsIndex | None,
+    ) -> Self:
+        """Return the options that a user has given; raise an error for one that is impossible."""
+        return cls(
+            spec,
+            whole_number("size", size, 1),
+            function_name(function),
+            whole_number("retries", retries, 0),
+            setup,
+            whole_number("concurrency", concurrency, 1),
+            progress if isinstance(progress, str) else spec.module if progress else None,
+            optional_total(total),
+        )
+
+
+def function_name(function: Any) -> str:
+    """Return a function's name; raise a TypeError for anything but a string: functions are not sent."""
+    if not isinstance(function, str):
+        raise TypeError(f"function={function!r}: it must be the name of a function that the module serves")
+    return function
+
+
+def optional_total(total: SupportsIndex | None) -> int | None:
+    """Return a number of calls that a user has announced, or None."""
+    return None if total is None else whole_number("total", total, 0)
+
+
 class PoolSupervisor:
     """
     Keeps as many workers at work as are wanted.
@@ -46,57 +108,38 @@ class PoolSupervisor:
     Args:
         provider: starts them.
         events: gets a warning when workers can't be replaced.
-        spec: their specification.
-        setup: arguments of the function ``setup``, called in each of them before any other; None for no call.
-        concurrency: how many calls each runs at once.
-        function: the name of a function that each must serve; "" for any.
-        scheduler: gives them their calls.
-        changed: called when their number changes.
-        failed: called with the reason when there can be none any more.
-
-    Attributes:
-        wanted: how many workers there should be.
+        options: what they are, and what is called in each of them before any other function.
+        dispatcher: sends them their calls.
+        replicas: decides how many to start.
+        progress: reports their number.
     """
 
     def __init__(
         self,
         provider: WorkerProvider,
         events: EventBus,
-        spec: WorkerSpec,
-        setup: Mapping[str, Any] | None,
-        concurrency: int,
-        function: str,
-        *,
-        scheduler: Scheduler,
-        changed: Callable[[], None],
-        failed: Callable[[BaseException], None],
+        options: PoolOptions,
+        dispatcher: Dispatcher,
+        replicas: Replicas,
+        progress: Progress,
     ) -> None:
-        self.wanted = 0
         self._provider = provider
         self._events = events
-        self._spec = spec
-        self._setup = setup
-        self._concurrency = concurrency
-        self._function = function
-        self._scheduler = scheduler
-        self._changed = changed
-        self._failed = failed
+        self._options = options
+        self._dispatcher = dispatcher
+        self._replicas = replicas
+        self._progress = progress
         self._tasks: set[WorkerHandle] = set()  # all that were started and are not known to be gone
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup
+        self._supervision: asyncio.Task[None]
         self._resizing = asyncio.Lock()
-        self._coming = 0  # workers that are on their way
-        self._deaths = 0  # of workers that had nothing to do, since the last answer
-        self._is_over = False
-        self._has_told = False  # the user, that there are too few
+        self._has_warned = False  # that there are too few
 
-    @property
-    def size(self) -> int:
-        """The number of workers that are up, without those that are about to leave."""
-        return sum(not member.is_leaving for member in self._scheduler.members)
-
-    def answered(self) -> None:
-        """Reset the count of deaths: workers answer."""
-        self._deaths = 0
+    async def open(self) -> None:
+        """Begin; `aclose` or `abort` follows."""
+        opened = asyncio.get_running_loop().create_future()
+        self._supervision = asyncio.create_task(self._supervise(opened))
+        await opened
 
     async def resize(self, size: int) -> None:
         """
@@ -109,7 +152,9 @@ class PoolSupervisor:
             StartError: a worker did not start; none of the new ones stays.
             RemoteError: a worker's ``setup`` failed, or it serves no such function; none of the new ones stays.
         """
-        await self._own(self._resize(size))
+        error = await self._group.create_task(self._try_resize(size))
+        if error is not None:
+            raise error
 
     async def aclose(self) -> None:
         """
@@ -118,44 +163,59 @@ class PoolSupervisor:
         A caller that cancels it calls `abort`.
         """
         self._close()
-        await asyncio.gather(*self._jobs, return_exceptions=True)
-        busy = {member.task for member in self._scheduler.members if member.calls}
-        self._scheduler.members.clear()
+        await asyncio.gather(self._supervision, return_exceptions=True)
+        busy = self._dispatcher.clear()
         await asyncio.gather(*(self._end(task, gently=task not in busy) for task in self._tasks))
         self._provider.let_go()
 
     def abort(self) -> None:
         """End all workers at once, and wait for nothing."""
         self._close()
-        self._scheduler.members.clear()
+        self._dispatcher.clear()
         for task in self._tasks:
             task.abort()
         self._provider.let_go()
 
+    async def _supervise(self, opened: asyncio.Future[None]) -> None:
+        """Run all tasks until `_close`. One that fails, which none should, ends the pool."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                opened.set_result(None)
+                await asyncio.get_running_loop().create_future()
+        except* Exception as errors:
+            self._fail(_first(errors))
+
     # Inside: starting
 
+    async def _try_resize(self, size: int) -> Exception | None:
+        """Resize the pool; return what went wrong, which is the caller's and no failure of this task."""
+        try:
+            async with self._resizing:
+                await self._resize(size)
+        except Exception as error:
+            return error
+        return None
+
     async def _resize(self, size: int) -> None:
-        async with self._resizing:
-            more = size - self.wanted
-            self.wanted = size
-            try:
-                if more > 0:
-                    self._join(await self._start(self._provider.place(self._spec, more), more))
-            except BaseException:
-                self.wanted -= min(more, self.wanted)  # it is 0 when the pool was closed meanwhile
-                raise
-            self._shrink()
+        more = self._replicas.resize(size)
+        try:
+            if more:
+                self._join(await self._start(self._provider.place(self._options.spec, more), more))
+        except BaseException:
+            self._replicas.withdraw(more)
+            raise
+        self._shrink()
 
     async def _start(self, placing: Awaitable[list[WorkerHandle]], count: int) -> list[PoolWorker]:
         """Start workers, and wait until all of them are ready for calls; if one fails, none of them stays."""
-        self._coming += count
+        self._replicas.starting += count
         tasks: list[WorkerHandle] = []
         try:
             tasks += await placing
             self._tasks.update(tasks)
             async with asyncio.TaskGroup() as group:
-                preparing = [group.create_task(self._prepare(task)) for task in tasks]
-            return [job.result() for job in preparing]
+                preparations = [group.create_task(self._prepare(task)) for task in tasks]
+            return [preparation.result() for preparation in preparations]
         except BaseException as error:
             for task in tasks:
                 task.abort()
@@ -163,60 +223,57 @@ class PoolSupervisor:
             self._tasks.difference_update(tasks)
             raise _first(error) from None
         finally:
-            self._coming -= count
+            self._replicas.starting -= count
 
     async def _prepare(self, task: WorkerHandle) -> PoolWorker:
         await task.wait_connected()
-        if self._function:
-            await self._check_function(task)
-        if self._setup is not None:
+        coroutines = await self._configure(task)
+        if self._options.setup is not None:
             try:
-                await Task(task).call(_SETUP, **self._setup)
+                await Task(task).call(_SETUP, **self._options.setup)
             except RemoteError as error:
                 error.add_note(f"in {_SETUP}(), which the pool calls in each worker first")
                 raise
-        return PoolWorker(task, self._concurrency, self._scheduler.answered, self._scheduler.returned)
+        return PoolWorker(task, self._options.concurrency, coroutines)
 
-    async def _check_function(self, task: WorkerHandle) -> None:
+    async def _configure(self, task: WorkerHandle) -> frozenset[str]:
+        """Set how many calls a worker runs at once; return the names of its functions that are coroutine functions."""
+        function = [self._options.function] if self._options.function else []  # which it must serve
         try:
-            await Task(task).call(CONCURRENCY, self._concurrency, self._function)
+            names = await Task(task).call(CONCURRENCY, self._options.concurrency, *function)
         except RemoteError as error:
-            if error.type == NO_FUNCTION:  # else a worker of another language, which need not know the question
+            if error.type == NO_FUNCTION:
                 raise
+            return frozenset()  # a worker of another language, which need not know the question
+        return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
 
-    def _join(self, members: list[PoolWorker]) -> None:
-        for member in members:
-            self._run(self._watch_connection(member.task))
-            self._run(self._watch_exit(member))
-            self._scheduler.add(member)
-        self._has_told = self._has_told and self.size < self.wanted
-        self._changed()
+    def _join(self, workers: list[PoolWorker]) -> None:
+        for worker in workers:
+            self._group.create_task(self._watch_connection(worker.task))
+            self._group.create_task(self._watch_exit(worker))
+            self._dispatcher.add_worker(worker)
+        self._has_warned = self._has_warned and self._dispatcher.size < self._replicas.wanted
+        self._progress.report()
 
     # Inside: replacing
 
-    async def _watch_exit(self, member: PoolWorker) -> None:
+    async def _watch_exit(self, worker: PoolWorker) -> None:
         """Wait for a worker's end, and replace it."""
-        lost = await member.task.wait_exited()
-        self._tasks.discard(member.task)
-        member.take_unsent_results()
-        was_idle = not member.calls
-        self._scheduler.remove(member, lost or WorkerLost.from_exit(member.task.name, 0))
-        self._changed()
-        if self._is_short:
-            self._deaths += was_idle
-            await self._replace(member.task)
+        lost = await worker.task.wait_exited()
+        self._tasks.discard(worker.task)
+        self._dispatcher.remove_worker(worker, lost or WorkerLost.from_exit(worker.task.name, 0))
+        self._progress.report()
+        await self._replace(worker.task)
 
     async def _watch_connection(self, task: WorkerHandle) -> None:
         """Kill a worker that lives on without its connection: no call can reach it."""
         try:
             while True:
-                await (
-                    task.channel.connection.recv_frame()
-                )  # what it sends is discarded: only the end of the connection counts
-        except ChannelClosed:
-            return  # by this side, which sees to the rest
-        except ParcsError:
-            pass
+                await task.channel.connection.recv_frame()  # discarded: only the end of the connection counts
+        except ParcsError as error:
+            error.with_traceback(None)  # the channel keeps the error, which must not keep this pool
+            if isinstance(error, ChannelClosed):
+                return  # by this side, which sees to the rest
         try:
             async with asyncio.timeout(deadlines.POOL_LOSS):
                 await task.wait_exited()
@@ -224,80 +281,61 @@ class PoolSupervisor:
             await task.kill()
             self._warn(f"{task.name} ran on without its connection, and was killed")
 
-    @property
-    def _is_short(self) -> bool:
-        return self.size + self._coming < self.wanted and not self._is_over
-
-    async def _replace(self, gone: WorkerHandle) -> None:
+    async def _replace(self, lost: WorkerHandle) -> None:
         """Start a worker in place of one that is gone; try until it is there, or none is missing."""
         pause = _FIRST_PAUSE
-        while self._is_short:
-            if self._deaths > _DEATHS + self.wanted:
-                reason = f"{self._deaths} of its workers have died while idle"
-                self._fail(StartError(self._spec.module, reason))
-                return
+        while (step := self._replicas.next_step(self._dispatcher.size, self._dispatcher.idle_deaths)) is Step.START:
             try:
-                self._join(await self._start(self._successor(gone), 1))
+                self._join(await self._start(self._place_successor(lost), 1))
                 self._shrink()
                 return
             except ParcsError as error:
                 self._continue_degraded(error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+        if step is Step.GIVE_UP:
+            reason = f"{self._dispatcher.idle_deaths} of its workers have died while idle"
+            self._fail(StartError(self._options.spec.module, reason))
 
-    async def _successor(self, gone: WorkerHandle) -> list[WorkerHandle]:
-        return [await self._provider.replace(self._spec, gone)]
+    async def _place_successor(self, lost: WorkerHandle) -> list[WorkerHandle]:
+        return [await self._provider.replace(self._options.spec, lost)]
 
     def _continue_degraded(self, error: ParcsError) -> None:
-        if not self._has_told:
-            self._has_told = True
-            self._warn(f"the pool goes on with {self.size} workers of {self.wanted}: {error}")
-        if not self.size and not self._coming:
+        size = self._dispatcher.size
+        if not self._has_warned:
+            self._has_warned = True
+            self._warn(f"the pool goes on with {size} workers of {self._replicas.wanted}: {error}")
+        if self._replicas.is_hopeless(size):
             self._fail(error)
 
     def _warn(self, text: str) -> None:
-        self._events.publish(Notice(monotonic(), self._spec.module, text, is_warning=True))
+        self._events.publish(Notice(monotonic(), self._options.spec.module, text, is_warning=True))
 
     def _fail(self, error: BaseException) -> None:
-        self._is_over = True
-        self._failed(error)
+        self._replicas.stop()
+        self._dispatcher.fail(error)
 
     # Inside: ending
 
     def _shrink(self) -> None:
         """Retire surplus workers, those with the least to do first; they finish what they run."""
-        staying = [member for member in self._scheduler.members if not member.is_leaving]
-        staying.sort(key=lambda member: len(member.calls))
-        for member in staying[: max(0, len(staying) - self.wanted)]:
-            self._scheduler.retire(member)
-            self._run(member.finish())
-        self._changed()
+        for worker in self._dispatcher.retire_surplus(self._replicas):
+            self._group.create_task(self._finish(worker))
+        self._progress.report()
+
+    async def _finish(self, worker: PoolWorker) -> None:
+        await worker.drained.wait()
+        await worker.task.shutdown()
 
     def _close(self) -> None:
-        self._is_over = True
-        self.wanted = 0
-        for job in self._jobs:
-            job.cancel()
+        self._replicas.close()
+        self._supervision.cancel()
 
     async def _end(self, task: WorkerHandle, *, gently: bool) -> None:
         if gently and task.is_connected:
             await task.shutdown()
         else:
             await task.kill()
-
-    def _own(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(job)
-        self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
-        return task
-
-    def _run(self, job: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine in a task that nothing awaits: its failure ends the pool."""
-        self._own(job).add_done_callback(self._check)
-
-    def _check(self, job: asyncio.Task[None]) -> None:
-        if not job.cancelled() and (error := job.exception()) is not None:
-            self._fail(error)
 
 
 def _first(error: BaseException) -> BaseException:

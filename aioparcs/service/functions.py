@@ -13,10 +13,12 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
+from aioparcs import codec
 from aioparcs.channel import CONCURRENCY, NO_FUNCTION, REVOKED, Call, Channel, ResultLog, ResultWriter, encode_error
 from aioparcs.errors import EndOfChannel
 from aioparcs.launcher.process.exiting import OUR_THREADS
 from aioparcs.service.tracebacks import strip_internal_frames
+from aioparcs.wire import FrameType
 
 __all__ = ["Functions"]
 
@@ -63,6 +65,7 @@ class Functions:
         self._replies: set[asyncio.Task[None]] = set()  # answers to calls that were not run
         self._unwanted: set[int] = set()  # calls that are still on their way
         self._newest = -1
+        self._has_returned = False  # calls, since others were begun
         self._is_full = False
         self._room = asyncio.Event()
         self._flushing: asyncio.TimerHandle | None = None
@@ -103,6 +106,9 @@ class Functions:
     def _begin(self, calls: list[Call]) -> None:
         plain, waiting, put = self._plain, self._waiting, self._queue.put
         self._newest = calls[-1].id
+        if self._has_returned:
+            self._has_returned = False
+            self._server.connection.outbox.flush()
         for call in calls:
             if self._unwanted and call.id in self._unwanted:
                 self._unwanted.discard(call.id)
@@ -176,8 +182,10 @@ class Functions:
                 return
             self._unwanted.add(call_id)  # it is still on its way
         self._room.set()
-        error = encode_error(asyncio.CancelledError("it has not begun"))
-        self._reply(call_id, False, error | {"type": REVOKED})
+        # At once: when this process dies of a later call, its caller must know that this one had not begun.
+        error = encode_error(asyncio.CancelledError("it has not begun")) | {"type": REVOKED}
+        self._server.connection.post_frame(FrameType.RESULT, codec.encode_result(call_id, False, error)[0])
+        self._has_returned = True
 
     # Running
 

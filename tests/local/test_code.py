@@ -76,12 +76,14 @@ async def test_workers_keep_the_code_that_they_were_started_with(tmp_path: Path)
             assert (await t.call("versions"))[0] == 1
 
             # A pool replaces a worker that it has lost by one of the same code: it is in the middle of its work.
-            (member,) = pool._scheduler.members
-            await member.task.kill()
+            (worker,) = pool._dispatcher.workers.values()
+            await worker.task.kill()
             assert await pool.submit() == [1, 1, 1, first]
 
             await pool.resize(2)  # more workers are new ones
-            values = await asyncio.gather(*(member.task.channel.call("versions") for member in pool._scheduler.members))
+            values = await asyncio.gather(
+                *(worker.task.channel.call("versions") for worker in pool._dispatcher.workers.values())
+            )
             assert sorted(main for main, *_ in values) == [1, 22]
         await until(lambda: len(runner._registry.launchers) == 1)
 
@@ -166,8 +168,8 @@ async def test_workers_that_have_ended_leave_nothing_behind() -> None:
                 await (t.shutdown() if n % 2 else t.kill())
             async with runner.pool("functions", 1) as pool:
                 for _ in range(count // 10):
-                    (member,) = pool._scheduler.members
-                    await member.task.kill()
+                    (worker,) = pool._dispatcher.workers.values()
+                    await worker.task.kill()
                     await pool.submit(1, function="add")
                 assert len(pool._supervisor._provider._reservations) == 1  # type: ignore[attr-defined]  # the runner's
             await until(lambda: not runner._state.workers)

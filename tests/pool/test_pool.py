@@ -46,7 +46,7 @@ def _marks(folder: Path) -> dict[str, int]:
 
 
 def _tasks(pool: Pool) -> set[WorkerHandle]:
-    return {member.task for member in pool._scheduler.members}
+    return {worker.task for worker in pool._dispatcher.workers.values()}
 
 
 # What they return
@@ -410,7 +410,7 @@ async def test_leaving_the_block_kills_what_runs_and_cancels_what_waits(runner: 
         before = family()
         running = [pool.submit(never) for _ in range(5)]
         waiting = asyncio.ensure_future(pool.map([never] * 3))
-        await until(lambda: pool._scheduler.running >= 2)
+        await until(lambda: pool._scheduler.running >= 2 and len(pool._scheduler.clients) == 2)
     assert all(future.cancelled() for future in running)
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -501,7 +501,7 @@ async def test_resize_while_it_works(runner: Runner) -> None:
             for _ in range(500):
                 total += await anext(results)
             if step == 1:
-                await until(lambda: len(list(pool._scheduler.members)) == 1)
+                await until(lambda: len(pool._dispatcher.workers) == 1)
         await results.aclose()
         assert len(set(await pool.map(range(2000), function="pid"))) == 3
 
@@ -514,7 +514,7 @@ async def test_workers_that_leave_finish_what_they_run(runner: Runner, tmp_path:
         assert pool.size == 1
         go.touch()
         assert await asyncio.gather(*running) == [str(go)] * 3
-        await until(lambda: len(pool._scheduler.members) == 1)
+        await until(lambda: len(pool._dispatcher.workers) == 1)
 
 
 @pytest.mark.parametrize("option", [{"size": 0}, {"size": "2"}, {"retries": -1}, {"concurrency": 0}])

@@ -12,6 +12,7 @@ from aioparcs import Runner, StartError, WorkerLost
 from aioparcs.engine import WorkerSpec
 from aioparcs.events import PoolState
 from aioparcs.pool import Pool
+from aioparcs.pool.scheduler import WorkerPhase
 from aioparcs.task import WorkerHandle
 from tests.support.jobs import Witness, family, job, live, module
 from tests.support.waiting import until
@@ -113,7 +114,7 @@ async def test_replacements_that_are_not_wanted_any_more_leave(runner: Runner) -
         await until(lambda: office.waiting == 2)
         await pool.resize(1)
         office.is_open.set()
-        await until(lambda: not pool._supervisor._coming)
+        await until(lambda: not pool._replicas.starting)
         assert pool.size == 1
         await until(lambda: workers() == 1)
 
@@ -126,7 +127,7 @@ async def test_cancelling_a_resize_keeps_the_size(runner: Runner) -> None:
         growing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await growing
-        assert (pool.size, pool._supervisor.wanted, workers()) == (1, 1, 1)
+        assert (pool.size, pool._replicas.wanted, workers()) == (1, 1, 1)
 
 
 PICKY = """
@@ -152,7 +153,7 @@ async def test_nothing_is_left_of_workers_that_did_not_start(tmp_path: Path) -> 
         (tmp_path / "full").touch()
         with pytest.raises(ValueError, match="there are enough"):
             await pool.resize(4)
-        assert (pool.size, pool._supervisor.wanted, len(pool._supervisor._tasks), workers()) == (1, 1, 1, 1)
+        assert (pool.size, pool._replicas.wanted, len(pool._supervisor._tasks), workers()) == (1, 1, 1, 1)
 
 
 # Leaving
@@ -237,10 +238,10 @@ async def test_a_pool_fails_when_only_workers_that_leave_are_left(runner: Runner
         running = [pool.submit(never, function="wait_for") for _ in range(2)]
         await until(lambda: pool._scheduler.running == 2)
         await pool.resize(1)
-        (staying,) = [member for member in pool._scheduler.members if not member.is_leaving]
+        (staying,) = [state.id for state in pool._scheduler.workers.values() if state.phase is WorkerPhase.ACTIVE]
         mapping = asyncio.ensure_future(pool.map(range(5)))
         office.refusals = 1
-        await staying.task.kill()
+        await pool._dispatcher.workers[staying].task.kill()
         with pytest.raises(StartError, match="there is no room"):
             await mapping
         assert all(isinstance(lost, WorkerLost | StartError) for lost in await _outcomes(running))

@@ -1,17 +1,29 @@
 """A service of functions: its calls, their order, their ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aioparcs import EncodeError, EndOfChannel, RemoteError, Runner, Task
+from aioparcs.channel import read_results
 from tests.support.jobs import Witness, job, module
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
+
+
+class Posted:
+    """A call to post."""
+
+    kwargs: Mapping[str, Any] = {}
+    call_id = -1
+
+    def __init__(self, function: str, args: Sequence[Any]) -> None:
+        self.function = function
+        self.args = args
 
 
 @pytest.fixture
@@ -268,3 +280,17 @@ async def test_methods_and_builtins_are_functions_too(tmp_path: Path) -> None:
         await t.send_eof()
         with pytest.raises(EndOfChannel):
             await t.recv()
+
+
+async def test_calls_that_were_returned_are_answered_before_a_later_one_can_kill_the_worker() -> None:
+    results: list[int] = []
+    async with job() as runner:
+        t = await runner.start("crunch")
+        client = t.handle.channel.calls
+        assert await t.call("square", 3) == 9
+        client.set_result_handler(lambda frames: results.extend(call_id for call_id, _, _ in read_results(frames)))
+        for call_id in range(100, 120):
+            client.revoke(call_id)  # as if these calls were on their way: they are returned at once
+        client.post_calls([Posted("die_at", (1, 1))])
+        await t.handle.wait_exited()
+    assert results == list(range(100, 120))

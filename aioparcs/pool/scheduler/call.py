@@ -1,13 +1,14 @@
-"""One call of a pool: its function and arguments, its client, and the worker that has it."""
+"""One call of a pool: its function and arguments, its client, and the phase that it is in."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from enum import Enum, auto
 from reprlib import Repr
 from typing import Any, Protocol
 
-__all__ = ["Client", "PendingCall", "safe_repr", "take_wanted"]
+__all__ = ["CallPhase", "Client", "Outcome", "PendingCall", "Supply", "safe_repr", "take_queued"]
 
 # An item as an error shows it: enough to recognize it, whatever its size.
 _short = Repr()
@@ -16,21 +17,29 @@ _short.maxlevel = 2
 _WIDE = 256  # bits
 
 
+class Supply(Enum):
+    """Whether a client has more calls."""
+
+    MORE = auto()
+    """It has, or may have without further notice."""
+    DRY = auto()
+    """It has none now."""
+    OVER = auto()
+    """It will have none, and waits for no results."""
+
+
 class Client(Protocol):
     """A source of calls, and the receiver of their results."""
 
     @property
-    def is_over(self) -> bool:
-        """True when it has no more calls, and has all results."""
+    def supply(self) -> Supply:
+        """Whether it has more calls."""
 
     def take(self, most: int) -> list[PendingCall]:
         """Return the next calls to make, as many as are available now."""
 
-    def settle(self, work: PendingCall, ok: bool, value: Any) -> None:
-        """Accept a result, or the exception in its place; `wake` follows."""
-
-    def wake(self) -> None:
-        """Wake the coroutine that waits for results."""
+    def settle(self, outcomes: list[Outcome]) -> None:
+        """Accept results, or the exceptions in their places, and wake the coroutine that waits for them."""
 
     def cancel(self) -> None:
         """Cancel the wait for results."""
@@ -39,11 +48,22 @@ class Client(Protocol):
         """Raise an error in the coroutine that waits for results: there will be none."""
 
 
-class Executor(Protocol):
-    """The worker of a pool that makes a call."""
+class CallPhase(Enum):
+    """Where a call is on its way from its client to its result."""
 
-    def cancel(self, call: PendingCall) -> None:
-        """Discard a call's result: revoke the call, or cancel a coroutine function."""
+    QUEUED = auto()
+    """No worker has it."""
+    SENT = auto()
+    """A worker has it."""
+    REVOKING = auto()
+    """A worker has it, and was asked to return it if it has not begun."""
+    SETTLED = auto()
+    """Its client has its result, or the error in its place."""
+    CANCELLED = auto()
+    """Its result is of no interest any more; a worker may still have it."""
+
+
+_QUEUED, _CANCELLED = CallPhase.QUEUED, CallPhase.CANCELLED  # members of an Enum are slow to look up
 
 
 class PendingCall:
@@ -56,12 +76,14 @@ class PendingCall:
         function: the function's name.
         args: its arguments.
         kwargs: its keyword arguments.
-        call_id: the call's id on the channel that it was sent over.
-        executor: the worker that has it, None for none.
-        is_cancelled: True when its result is of no interest any more.
+        phase: where it is on its way.
+        worker: the number of the worker that it was sent to; unset before.
+        call_id: its id on the channel that it was sent over; unset before.
     """
 
-    __slots__ = ("args", "call_id", "client", "executor", "function", "index", "is_cancelled", "kwargs")
+    __slots__ = ("__weakref__", "args", "call_id", "client", "function", "index", "kwargs", "phase", "worker")
+    worker: int
+    call_id: int
 
     def __init__(
         self, client: Client, index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -71,31 +93,26 @@ class PendingCall:
         self.function = function
         self.args = args
         self.kwargs = kwargs
-        self.call_id = -1
-        self.executor: Executor | None = None
-        self.is_cancelled = False
+        self.phase = _QUEUED
 
     def __str__(self) -> str:
         given = [safe_repr(arg) for arg in self.args]
         given += [f"{name}={safe_repr(value)}" for name, value in self.kwargs.items()]
         return f"item {self.index}: ({', '.join(given)})"
 
-    def cancel(self) -> None:
-        """Discard its result: revoke it, or cancel a coroutine function."""
-        if not self.is_cancelled:
-            self.is_cancelled = True
-            if self.executor is not None:
-                self.executor.cancel(self)
+
+# A call, whether it succeeded, and its result or the error.
+Outcome = tuple[PendingCall, bool, Any]
 
 
-def take_wanted(queue: deque[PendingCall], most: int) -> list[PendingCall]:
-    """Remove the first calls from a queue, and return those of them whose results are of interest."""
-    works: list[PendingCall] = []
-    while queue and len(works) < most:
-        work = queue.popleft()
-        if not work.is_cancelled:
-            works.append(work)
-    return works
+def take_queued(queue: deque[PendingCall], most: int) -> list[PendingCall]:
+    """Remove the first calls from a queue, and return those of them that were not cancelled."""
+    calls: list[PendingCall] = []
+    while queue and len(calls) < most:
+        call = queue.popleft()
+        if call.phase is not _CANCELLED:
+            calls.append(call)
+    return calls
 
 
 def safe_repr(value: Any) -> str:

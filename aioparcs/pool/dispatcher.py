@@ -1,0 +1,208 @@
+"""The dispatcher of a pool: it performs what the scheduler decides, on clients, workers and the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from aioparcs.channel import read_results
+from aioparcs.errors import ParcsError, WorkerLost
+from aioparcs.pool.progress import Progress
+from aioparcs.pool.scheduler import (
+    Action,
+    Assign,
+    Cancel,
+    Client,
+    Drained,
+    PendingCall,
+    Pull,
+    Replicas,
+    Revoke,
+    Scheduler,
+    Settle,
+    Wake,
+    WorkerState,
+)
+from aioparcs.pool.worker import PoolWorker
+from aioparcs.task import WorkerHandle
+from aioparcs.wire import Frame
+
+__all__ = ["Dispatcher"]
+
+
+class Dispatcher:
+    """
+    Reports to a pool's scheduler what happens, and performs its actions.
+
+    Args:
+        scheduler: decides.
+        progress: counts the calls that are settled.
+
+    Attributes:
+        workers: the workers that are up, by number.
+        error: why there are no workers and will be none, or None.
+    """
+
+    def __init__(self, scheduler: Scheduler, progress: Progress) -> None:
+        self.workers: dict[int, PoolWorker] = {}
+        self.error: BaseException | None = None
+        self._scheduler = scheduler
+        self._progress = progress
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        self._timer: asyncio.TimerHandle | None = None
+        self._actions: deque[Action] = deque()
+        self._is_performing = False
+        self._performers: dict[type[Action], Callable[[Any], None]] = {
+            Pull: self._pull,
+            Assign: self._assign,
+            Settle: self._settle,
+            Wake: self._wake,
+            Revoke: self._revoke,
+            Cancel: self._cancel,
+            Drained: self._drained,
+        }
+
+    @property
+    def size(self) -> int:
+        """The number of workers that get calls."""
+        return self._scheduler.size
+
+    @property
+    def idle_deaths(self) -> int:
+        """The number of workers that have died without a call since the last result."""
+        return self._scheduler.idle_deaths
+
+    # Clients
+
+    def add_client(self, client: Client) -> None:
+        """Add a client, whose calls are made in turn with those of others."""
+        self._perform(self._scheduler.add_client(client, self._now()))
+
+    def drop_client(self, client: Client) -> None:
+        """Remove a client: no more of its calls are made, and those that workers have are cancelled."""
+        self._perform(self._scheduler.drop_client(client))
+
+    def submit(self, call: PendingCall) -> None:
+        """Queue a call, which is made in its turn with those of clients."""
+        self._perform(self._scheduler.submit(call, self._now()))
+
+    def schedule(self) -> None:
+        """Send calls that clients may have now to workers that have room."""
+        self._perform(self._scheduler.schedule(self._now()))
+
+    def cancel(self, call: PendingCall) -> None:
+        """Discard a call's result: it is not made if it has not begun, and stopped if it can be."""
+        self._perform(self._scheduler.cancel(call))
+
+    def close(self) -> None:
+        """Send no more calls, and cancel all waits for results."""
+        self._perform(self._scheduler.close())
+        for client in self._scheduler.clients:
+            client.cancel()
+
+    def fail(self, error: BaseException) -> None:
+        """Raise an error in all coroutines that wait for results: there are no workers, and there will be none."""
+        self.error = error
+        self._perform(self._scheduler.close())
+        for client in self._scheduler.clients:
+            client.fail(error)
+
+    # Workers
+
+    def add_worker(self, worker: PoolWorker) -> None:
+        """Add a worker that is ready for calls."""
+        self.workers[worker.id] = worker
+        worker.task.channel.calls.set_result_handler(partial(self._answered, worker))
+        state = WorkerState(worker.id, worker.concurrency, worker.coroutines)
+        self._perform(self._scheduler.add_worker(state, self._now()))
+
+    def retire_surplus(self, replicas: Replicas) -> list[PoolWorker]:
+        """Send calls to the wanted workers only; return the others, whose ``drained`` is set when they have none."""
+        surplus = replicas.surplus(self._scheduler.workers.values())
+        for worker in surplus:
+            self._perform(self._scheduler.retire(worker))
+        return [self.workers[worker] for worker in surplus]
+
+    def remove_worker(self, worker: PoolWorker, lost: WorkerLost) -> None:
+        """Remove a worker that is gone; its calls are made again, or fail."""
+        self._perform(self._scheduler.lose(worker.id, lost, worker.read_unsent(), self._now()))
+        self.workers.pop(worker.id, None)
+
+    def clear(self) -> set[WorkerHandle]:
+        """Forget all workers; return those that run calls."""
+        busy = {self.workers[state.id].task for state in self._scheduler.workers.values() if state.calls}
+        self._scheduler.workers.clear()
+        self.workers.clear()
+        return busy
+
+    def _answered(self, worker: PoolWorker, frames: Sequence[Frame | bytes]) -> None:
+        if state := self._scheduler.workers.get(worker.id):  # or its loss was reported: what it had went to others
+            state.is_writable = worker.is_writable
+            self._perform(self._scheduler.answered(worker.id, read_results(frames), self._now()))
+
+    # Inside: actions
+
+    def _perform(self, actions: list[Action]) -> None:
+        self._actions += actions
+        if self._is_performing:  # an action has made an event, as when a source of items submits calls
+            return
+        self._is_performing = True
+        try:
+            while self._actions:
+                action = self._actions.popleft()
+                self._performers[type(action)](action)
+        finally:
+            self._is_performing = False
+
+    def _pull(self, action: Pull) -> None:
+        client, most = action
+        calls = client.take(most)
+        self._actions += self._scheduler.pulled(calls, client.supply, self._now())
+
+    def _revoke(self, action: Revoke) -> None:
+        self.workers[action.worker].revoke(action.calls)
+
+    def _cancel(self, action: Cancel) -> None:
+        self.workers[action.worker].cancel(action.call)
+
+    def _drained(self, action: Drained) -> None:
+        self.workers[action.worker].drained.set()
+
+    def _assign(self, action: Assign) -> None:
+        number, calls = action
+        worker = self.workers[number]
+        try:
+            rejected = worker.post(calls)
+        except ParcsError:  # it is gone; the reason is about to be known
+            self._actions += self._scheduler.disconnected(number, calls, self._now())
+            return
+        self._scheduler.workers[number].is_writable = worker.is_writable
+        self._actions += self._scheduler.sent(number, calls, rejected, self._now())
+
+    def _settle(self, action: Settle) -> None:
+        worker, client, outcomes, failures = action
+        for call, _, error in failures:
+            self._annotate(worker, call, error)
+        client.settle(outcomes)
+        self._progress.settled(len(outcomes), len(failures))
+
+    def _annotate(self, worker: int, call: PendingCall, error: Any) -> None:
+        if worker >= 0:
+            error.worker = self.workers[worker].task.name
+        if not isinstance(error, WorkerLost):  # which names its item
+            error.add_note(str(call))
+
+    def _wake(self, action: Wake) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None if action.when is None else self._loop.call_at(action.when, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        for state in self._scheduler.workers.values():
+            state.is_writable = self.workers[state.id].is_writable
+        self._perform(self._scheduler.tick(self._now()))

@@ -1,0 +1,35 @@
+"""
+The decisions of a pool: which worker gets which call, and how many workers to start.
+
+Nothing here does input or output, or reads a clock: a `Dispatcher` and a `PoolSupervisor` perform what is decided.
+"""
+
+from aioparcs.pool.scheduler.actions import Action, Assign, Cancel, Drained, Pull, Revoke, Settle, Wake
+from aioparcs.pool.scheduler.call import CallPhase, Client, Outcome, PendingCall, Supply, safe_repr, take_queued
+from aioparcs.pool.scheduler.replicas import Replicas, Step
+from aioparcs.pool.scheduler.scheduler import Scheduler
+from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState
+
+__all__ = [
+    "Action",
+    "Assign",
+    "CallPhase",
+    "Cancel",
+    "Client",
+    "Drained",
+    "Outcome",
+    "PendingCall",
+    "Pull",
+    "Replicas",
+    "Result",
+    "Revoke",
+    "Scheduler",
+    "Settle",
+    "Step",
+    "Supply",
+    "Wake",
+    "WorkerPhase",
+    "WorkerState",
+    "safe_repr",
+    "take_queued",
+]

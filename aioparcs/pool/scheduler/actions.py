@@ -1,0 +1,61 @@
+"""The actions that a scheduler wants done."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from aioparcs.pool.scheduler.call import Client, Outcome, PendingCall
+
+__all__ = ["Action", "Assign", "Cancel", "Drained", "Pull", "Revoke", "Settle", "Wake"]
+
+
+class Pull(NamedTuple):
+    """Take calls from a client, and report them with `Scheduler.pulled` before any other event."""
+
+    client: Client
+    most: int
+
+
+class Assign(NamedTuple):
+    """Send calls to a worker, and report that with `Scheduler.sent` or `Scheduler.disconnected`."""
+
+    worker: int
+    calls: list[PendingCall]
+
+
+class Revoke(NamedTuple):
+    """Ask a worker to return calls that it has not begun."""
+
+    worker: int
+    calls: list[PendingCall]
+
+
+class Cancel(NamedTuple):
+    """Ask a worker to stop a call, if it can be stopped."""
+
+    worker: int
+    call: PendingCall
+
+
+class Settle(NamedTuple):
+    """Pass outcomes to a client; some are failures. The worker is -1 where none has answered."""
+
+    worker: int
+    client: Client
+    outcomes: list[Outcome]
+    failures: list[Outcome]
+
+
+class Drained(NamedTuple):
+    """End a worker that gets no more calls: it has none left."""
+
+    worker: int
+
+
+class Wake(NamedTuple):
+    """Report `Scheduler.tick` at a time, in place of the one before; None for never."""
+
+    when: float | None
+
+
+Action = Pull | Assign | Revoke | Cancel | Settle | Drained | Wake

@@ -1,0 +1,341 @@
+"""
+The scheduler of a pool: the choice of the worker for each call.
+
+It does no input or output and reads no clock. Its methods are events; each returns the actions that follow, in their
+order, which a `Dispatcher` performs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from weakref import WeakKeyDictionary
+
+from aioparcs.errors import EncodeError, ParcsError, WorkerLost
+from aioparcs.pool.scheduler.actions import Action, Assign, Cancel, Drained, Revoke, Settle, Wake
+from aioparcs.pool.scheduler.call import CallPhase, Client, PendingCall, Supply, take_queued
+from aioparcs.pool.scheduler.rounds import Rotation, Round, rooms_of
+from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, stuck_calls
+
+__all__ = ["Scheduler"]
+
+# Seconds between two looks for calls that wait behind a slow one, or while others have nothing to do.
+_PERIOD, _SOON = 0.02, 0.001
+
+_QUEUED, _SENT, _REVOKING, _SETTLED, _CANCELLED = CallPhase  # members of an Enum are slow to look up
+_ACTIVE, _RETIRING, _DISCONNECTED, _LOST = WorkerPhase
+
+
+class Scheduler:
+    """
+    Assigns each worker of a pool as many calls as keep it busy, and revokes those of one that is slow.
+
+    Args:
+        retries: how often a call whose worker died may be made again.
+
+    Attributes:
+        workers: the workers that are up, by number.
+        hungry: those of them that have room for more calls.
+        running: how many calls are with workers.
+        idle_deaths: how many workers have died without a call since the last result.
+    """
+
+    def __init__(self, retries: int) -> None:
+        self.workers: dict[int, WorkerState] = {}
+        self.hungry: dict[WorkerState, None] = {}
+        self.running = 0
+        self.idle_deaths = 0
+        self._retries = retries
+        self._losses: WeakKeyDictionary[PendingCall, int] = WeakKeyDictionary()  # workers that have died of a call
+        self._rotation = Rotation()
+        self._queue: deque[PendingCall] = deque()  # calls to be made again, or by others
+        self._rounds: deque[WorkerState | None] = deque()  # due ones: for one worker, or for all that are hungry
+        self._round: Round | None = None
+        self._unsent = 0  # assignments that were not reported
+        self._wake_at: float | None = None
+        self._is_closed = False
+        self._actions: list[Action] = []
+
+    @property
+    def size(self) -> int:
+        """The number of workers that get calls."""
+        return sum(worker.phase is _ACTIVE for worker in self.workers.values())
+
+    @property
+    def clients(self) -> list[Client]:
+        """The clients that may have more calls, or wait for results."""
+        calls = [*self._rotation.submitted, *self._queue, *self._calls_of_workers()]
+        return list(dict.fromkeys([*self._rotation.clients, *(call.client for call in calls)]))
+
+    # Clients
+
+    def add_client(self, client: Client, now: float) -> list[Action]:
+        """Add a client, whose calls are made in turn with those of others."""
+        self._rotation.add(client)
+        return self.schedule(now)
+
+    def drop_client(self, client: Client) -> list[Action]:
+        """Remove a client: no more of its calls are made, and those that workers have are cancelled."""
+        self._rotation.remove(client)
+        for call in [*self._queue, *self._calls_of_workers()]:
+            if call.client is client:
+                self._cancel(call)
+        return self._flush()
+
+    def submit(self, call: PendingCall, now: float) -> list[Action]:
+        """Queue a call, which is made in its turn with those of clients."""
+        self._rotation.submit(call)
+        return self.schedule(now)
+
+    def schedule(self, now: float) -> list[Action]:
+        """Assign calls to the workers that have room, to each in turn: clients may have new ones."""
+        self._rotation.refill()
+        self._add_round()
+        return self._advance(now) if self._rounds else []
+
+    def pulled(self, calls: list[PendingCall], supply: Supply, now: float) -> list[Action]:
+        """Accept the calls of the client that was to be pulled from, and whether it has more."""
+        assert self._round is not None
+        self._round.add(calls)
+        self._rotation.end_pull(supply)
+        return self._advance(now)
+
+    def cancel(self, call: PendingCall) -> list[Action]:
+        """Discard a call's result: it is not made if it has not begun, and stopped if it can be."""
+        self._cancel(call)
+        return self._flush()
+
+    def close(self) -> list[Action]:
+        """Assign no more calls."""
+        self._is_closed = True
+        self._rounds.clear()
+        self._wake_at = None
+        return [Wake(None)]
+
+    # Workers
+
+    def add_worker(self, worker: WorkerState, now: float) -> list[Action]:
+        """Add a worker."""
+        self.workers[worker.id] = worker
+        self.hungry[worker] = None
+        self._add_round()
+        return self._advance(now)
+
+    def retire(self, worker: int) -> list[Action]:
+        """Assign no more calls to a worker, and revoke those that it has not begun."""
+        state = self.workers[worker]
+        if state.phase is _ACTIVE:
+            state.phase = _RETIRING
+            self.hungry.pop(state, None)
+            self._revoke(state, state.waiting)
+            self._check_drained(state)
+        return self._flush()
+
+    def sent(
+        self, worker: int, calls: list[PendingCall], rejected: Sequence[tuple[PendingCall, EncodeError]], now: float
+    ) -> list[Action]:
+        """Record that calls were sent to a worker, but for those that can't be sent."""
+        state = self.workers[worker]
+        self._unsent -= 1
+        state.add(calls, now)
+        self.running += len(calls)
+        if rejected:
+            self._reject(state, rejected, now)
+        if self._wake_at is None and self.running:
+            self._wake_by(now + _PERIOD)
+        return self._advance(now)
+
+    def disconnected(self, worker: int, calls: list[PendingCall], now: float) -> list[Action]:
+        """Record that calls can't be sent to a worker whose connection has ended: others get them."""
+        state = self.workers[worker]
+        self._unsent -= 1
+        state.phase = _DISCONNECTED
+        self.hungry.pop(state, None)
+        self._queue.extendleft(reversed(calls))
+        self._add_round()
+        return self._advance(now)
+
+    def answered(self, worker: int, results: Iterable[Result], now: float) -> list[Action]:
+        """Accept results, and assign their worker the next calls."""
+        state = self.workers[worker]
+        self._accept(state, results, now)
+        self._check_drained(state)
+        self._rounds.append(state)
+        return self._advance(now)
+
+    def lose(self, worker: int, lost: WorkerLost, unsent: Iterable[Result], now: float) -> list[Action]:
+        """
+        Remove a worker that is gone, and make its calls again or fail them.
+
+        Args:
+            worker: its number.
+            lost: why it is gone.
+            unsent: the results that it had not sent.
+            now: the time.
+        """
+        state = self.workers.pop(worker)
+        self.hungry.pop(state, None)
+        phase, state.phase = state.phase, _LOST
+        self._accept(state, unsent, now)
+        self.idle_deaths += not state.calls and phase is not _RETIRING
+        self._redistribute(state, lost)
+        if phase is _RETIRING:
+            self._actions.append(Drained(worker))
+        self._add_round()
+        return self._advance(now)
+
+    def tick(self, now: float) -> list[Action]:
+        """Revoke calls of slow workers, and calls for workers that have nothing to do; assign what could not be."""
+        self._wake_at = None
+        self._add_round()
+        for worker, calls in stuck_calls(self.workers.values(), self.hungry, now):
+            self._revoke(worker, calls)
+        if self.running:
+            self._wake_by(now + _PERIOD)
+        return self._advance(now)
+
+    # Inside: answers
+
+    def _accept(self, worker: WorkerState, results: Iterable[Result], now: float) -> None:
+        before = len(worker.calls)
+        settles, returned = worker.take_results(results)
+        answered = before - len(worker.calls)
+        self.running -= answered
+        if answered > len(returned):  # these say nothing about how long calls take
+            worker.measure(answered - len(returned), now)
+        if settles:
+            self.idle_deaths = 0
+            self._actions += settles
+        if returned:
+            for call in returned:
+                self._requeue(call)
+            self._add_round()
+
+    def _fail(self, call: PendingCall, error: ParcsError) -> None:
+        """Settle a call that no worker has answered."""
+        call.phase = _SETTLED
+        outcome = (call, False, error)
+        self.idle_deaths = 0
+        self._actions.append(Settle(-1, call.client, [outcome], [outcome]))
+
+    def _calls_of_workers(self) -> Iterator[PendingCall]:
+        for worker in self.workers.values():
+            yield from worker.calls.values()
+
+    def _requeue(self, call: PendingCall) -> None:
+        if call.phase is not _CANCELLED:
+            call.phase = _QUEUED
+            self._queue.append(call)
+
+    def _reject(self, worker: WorkerState, rejected: Sequence[tuple[PendingCall, EncodeError]], now: float) -> None:
+        self.running -= len(rejected)
+        for call, error in rejected:
+            del worker.calls[call.call_id]
+            self._fail(call, error)
+        if worker.phase is _ACTIVE and len(worker.calls) < worker.window:
+            self.hungry[worker] = None
+            self._wake_by(now)  # not now: a source of nothing but such calls must not keep the program from all else
+
+    def _redistribute(self, worker: WorkerState, lost: WorkerLost) -> None:
+        """Queue the calls of a worker that is gone; fail those that workers may have begun too often."""
+        begun = dict.fromkeys(worker.begun)
+        calls = list(worker.calls.values())
+        worker.calls.clear()
+        self.running -= len(calls)
+        waiting = [call for call in calls if call not in begun and call.phase is not _CANCELLED]
+        for call in waiting:
+            call.phase = _QUEUED
+        self._queue.extendleft(reversed(waiting))
+        for call in begun:
+            if call.phase is _CANCELLED:
+                continue
+            self._losses[call] = losses = self._losses.get(call, 0) + 1
+            if losses <= self._retries:
+                self._requeue(call)
+            else:
+                self._fail(call, lost.at(str(call)))
+
+    def _check_drained(self, worker: WorkerState) -> None:
+        if worker.phase is _RETIRING and not worker.calls:
+            self._actions.append(Drained(worker.id))
+
+    # Inside: revoking
+
+    def _cancel(self, call: PendingCall) -> None:
+        phase = call.phase
+        if phase is _SENT or phase is _REVOKING:
+            self._actions.append(Cancel(call.worker, call))
+        if phase is not _SETTLED:
+            call.phase = _CANCELLED
+
+    def _revoke(self, worker: WorkerState, calls: list[PendingCall]) -> None:
+        for call in calls:
+            call.phase = _REVOKING
+        if calls:
+            self._actions.append(Revoke(worker.id, calls))
+
+    def _wake_by(self, when: float) -> None:
+        """Request a `tick` at a time, unless one is due sooner."""
+        if self._wake_at is None or self._wake_at > when:
+            self._wake_at = when
+            self._actions.append(Wake(when))
+
+    # Inside: assigning
+
+    def _add_round(self) -> None:
+        """Add a round for all workers that have room, unless it would do nothing."""
+        if (self.hungry or self._round is not None) and None not in self._rounds and not self._is_closed:
+            self._rounds.append(None)
+
+    def _advance(self, now: float) -> list[Action]:
+        """Go on with the round, and begin those that are due, until something must be done first."""
+        rotation = self._rotation
+        while not self._unsent and rotation.pulled is None:
+            current = self._round
+            if current is None:
+                if not self._rounds:
+                    break
+                self._begin(self._rounds.popleft(), now)
+            elif (pull := current.next_pull(rotation)) is not None:
+                self._actions.append(pull)
+            else:
+                self._finish(current, now)
+        actions, self._actions = self._actions, []
+        return actions
+
+    def _begin(self, worker: WorkerState | None, now: float) -> None:
+        if self._is_closed:
+            return
+        if worker is None:
+            rooms = rooms_of(self.hungry)
+            wanted = sum(rooms.values())
+            self._rotation.refill()
+        else:
+            wanted = worker.window - len(worker.calls)
+            if wanted <= 0 or worker.phase is not _ACTIVE:
+                return
+            self.hungry[worker] = None
+            if not worker.is_writable:
+                return
+            rooms = {worker: wanted}
+        clients = len(self._rotation.ready)
+        if wanted and (clients or self._queue):
+            self._round = Round(rooms, wanted, take_queued(self._queue, wanted), clients)
+        elif self.running and (worker is None or len(worker.calls) < worker.concurrency):
+            self._wake_by(now + _SOON)
+
+    def _finish(self, current: Round, now: float) -> None:
+        """Assign the calls that were collected; look soon for others to give to those who have room for more."""
+        self._round = None
+        rooms = current.rooms
+        for worker, share in current.shares().items():
+            self._unsent += 1
+            self._actions.append(Assign(worker.id, share))
+            if len(share) == rooms[worker]:
+                self.hungry.pop(worker, None)
+        if self.hungry and (self.running or current.calls):
+            self._wake_by(now + _SOON)
+
+    def _flush(self) -> list[Action]:
+        actions, self._actions = self._actions, []
+        return actions

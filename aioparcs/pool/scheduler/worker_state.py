@@ -1,0 +1,188 @@
+"""The state of one worker of a pool, as the scheduler knows it: its phase, its calls, and how many it should have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum, auto
+from typing import Any
+
+from aioparcs.pool.scheduler.actions import Settle
+from aioparcs.pool.scheduler.call import CallPhase, PendingCall
+from aioparcs.wire import REVOKED
+
+__all__ = ["Result", "WorkerPhase", "WorkerState", "stuck_calls"]
+
+# Seconds of work that a worker should have in front of it, so that it never waits for the wire, nor for this program
+# while that is busy; and how many calls that may be.
+_AHEAD, _MOST = 0.005, 128
+# What the average of all durations before keeps of its weight with each new one.
+_KEPT = 0.8
+# A call is a slow one when it takes so much longer than those before it, and so many seconds.
+_SLOW_FACTOR, _SLOW = 4.0, 0.02
+# Seconds that a call may wait for its worker before another one that has nothing to do may have it.
+_STALE = 0.002
+
+# A call's id, whether it succeeded, and its result or the error.
+Result = tuple[int, bool, Any]
+
+_, _SENT, _, _SETTLED, _CANCELLED = CallPhase  # members of an Enum are slow to look up
+
+
+class WorkerPhase(Enum):
+    """Whether a worker gets calls."""
+
+    ACTIVE = auto()
+    """It gets calls."""
+    RETIRING = auto()
+    """It finishes what it runs, and gets no more."""
+    DISCONNECTED = auto()
+    """Its connection has ended; why is about to be known."""
+    LOST = auto()
+    """It is gone."""
+
+
+_ACTIVE = WorkerPhase.ACTIVE
+
+
+class WorkerState:
+    """
+    One worker, and its calls in the order in which they were sent.
+
+    Args:
+        id: the worker's number.
+        concurrency: how many calls it runs at once.
+        coroutines: the names of functions of which it runs several at once; may be set later.
+
+    Attributes:
+        phase: whether it gets calls.
+        window: how many calls it should have.
+        calls: the calls that were sent and not answered, by id.
+        is_writable: to be set to False while what was sent to it waits for room.
+    """
+
+    __slots__ = (
+        "_pace",
+        "_since",
+        "calls",
+        "concurrency",
+        "coroutines",
+        "id",
+        "is_writable",
+        "phase",
+        "window",
+    )
+
+    def __init__(self, id: int, concurrency: int, coroutines: frozenset[str] = frozenset()) -> None:
+        self.id = id
+        self.concurrency = concurrency
+        self.phase = _ACTIVE
+        self.window = concurrency + 1
+        self.calls: dict[int, PendingCall] = {}
+        self.is_writable = True
+        self.coroutines = coroutines
+        self._pace = 0.0  # seconds between two answers, on average
+        self._since = 0.0  # of the last answer, or of the first call
+
+    @property
+    def is_idle(self) -> bool:
+        """True when it has less to do than it could."""
+        return len(self.calls) < self.concurrency and self.phase is _ACTIVE
+
+    @property
+    def begun(self) -> list[PendingCall]:
+        """
+        The calls that it runs, if it is alive: one of a plain function, and as many others as may run at once.
+
+        It answers for those that it returns before it begins others, so these are the first ones.
+        """
+        plain: list[PendingCall] = []
+        others: list[PendingCall] = []
+        for call in self.calls.values():
+            some, most = (others, self.concurrency) if call.function in self.coroutines else (plain, 1)
+            if len(some) < most:
+                some.append(call)
+        return plain + others
+
+    @property
+    def waiting(self) -> list[PendingCall]:
+        """The calls that it has not begun, and that should still be its own."""
+        if len(self.calls) < 2:
+            return []
+        begun = set(self.begun)
+        return [call for call in self.calls.values() if call.phase is _SENT and call not in begun]
+
+    def age(self, now: float) -> float:
+        """Return the seconds since its last answer, or its first call; 0 if it has no calls."""
+        return now - self._since if self.calls else 0.0
+
+    def is_slow(self, now: float) -> bool:
+        """Return True when what it runs is a slow call, and those behind it should not wait for it."""
+        return self.age(now) > _SLOW + _SLOW_FACTOR * self._pace
+
+    def add(self, calls: Iterable[PendingCall], now: float) -> None:
+        """Add calls that were sent to it."""
+        if not self.calls:
+            self._since = now
+        own, number = self.calls, self.id
+        for call in calls:
+            call.phase = _SENT
+            call.worker = number
+            own[call.call_id] = call
+
+    def take_results(self, results: Iterable[Result]) -> tuple[list[Settle], list[PendingCall]]:
+        """Remove the calls that it has answered; return what to settle, and the calls that it returned unbegun."""
+        calls = self.calls
+        returned: list[PendingCall] = []
+        settles: list[Settle] = []
+        settle: Settle | None = None
+        for call_id, ok, value in results:
+            call = calls.pop(call_id, None)
+            if call is None:
+                continue
+            if call.phase is not _SENT:
+                if not ok and getattr(value, "type", "") == REVOKED:
+                    returned.append(call)
+                    continue
+                if call.phase is _CANCELLED:
+                    continue
+            call.phase = _SETTLED
+            if settle is None or call.client is not settle.client:
+                settle = Settle(self.id, call.client, [], [])
+                settles.append(settle)
+            outcome = (call, ok, value)
+            settle.outcomes.append(outcome)
+            if not ok:
+                settle.failures.append(outcome)
+        return settles, returned
+
+    def stop_prefetch(self, now: float) -> None:
+        """Limit it to the calls that it can run at once, until it answers again."""
+        self._pace = max(self._pace, self.age(now))
+        self.window = self.concurrency
+
+    def measure(self, count: int, now: float) -> None:
+        """Renew its pace, and the number of calls that it should have, after it has answered some."""
+        sample = (now - self._since) / count
+        self._since = now
+        self._pace = sample + _KEPT**count * (self._pace - sample) if self._pace else sample
+        ahead = _MOST if self._pace * _MOST <= _AHEAD else int(_AHEAD / self._pace)
+        self.window = self.concurrency + max(1, ahead)
+
+
+def stuck_calls(
+    workers: Iterable[WorkerState], hungry: Iterable[WorkerState], now: float
+) -> Iterator[tuple[WorkerState, list[PendingCall]]]:
+    """Yield the calls to revoke: those that wait behind a slow one, and those that an idle worker could run."""
+    idle = sum(worker.is_idle for worker in hungry)
+    for worker in workers:
+        waiting = worker.waiting
+        if not waiting:
+            continue
+        if worker.is_slow(now):
+            worker.stop_prefetch(now)
+        elif idle and worker.age(now) > _STALE:
+            waiting = waiting[-idle:]
+            idle -= len(waiting)
+        else:
+            continue
+        yield worker, waiting

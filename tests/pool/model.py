@@ -1,0 +1,252 @@
+"""A model of a pool without processes: fakes and a clock around a real scheduler, and what must hold."""
+
+from collections import Counter, deque
+from random import Random
+from typing import Any
+
+from aioparcs.errors import EncodeError, WorkerLost
+from aioparcs.pool.scheduler import (
+    Action,
+    Assign,
+    Cancel,
+    Drained,
+    PendingCall,
+    Pull,
+    Replicas,
+    Revoke,
+    Scheduler,
+    Settle,
+    Supply,
+    Wake,
+    WorkerPhase,
+    WorkerState,
+)
+from tests.pool.fakes import COROUTINE, PLAIN, FakeClient, FakeWorker
+
+__all__ = ["Model"]
+
+
+class Model:
+    """
+    A pool, whose scheduler's actions are performed at once; each is checked.
+
+    Attributes:
+        workers: the workers that are up, those that retire included.
+        clients: the clients that were not dropped.
+    """
+
+    def __init__(self, retries: int, seed: int) -> None:
+        self.workers: dict[int, FakeWorker] = {}
+        self.clients: list[FakeClient] = []
+        self.scheduler = Scheduler(retries)
+        self._retries = retries
+        self._random = Random(seed)
+        self._submitter = FakeClient(0, "")
+        self._now = 100.0
+        self._wake_at: float | None = None
+        self._owners: dict[PendingCall, int] = {}  # the worker that each call was sent to
+        self._deaths: Counter[PendingCall] = Counter()  # of workers that ran each call
+        self._started = self._sent = 0
+        self._actions: deque[Action] = deque()
+        self._is_performing = False
+
+    @property
+    def unsettled(self) -> list[PendingCall]:
+        """The calls that clients wait for."""
+        return [call for client in (self._submitter, *self.clients) for call in client.unsettled]
+
+    # Events
+
+    def add_worker(self, concurrency: int) -> None:
+        """Add a worker."""
+        state = WorkerState(self._started, concurrency, frozenset({COROUTINE}))
+        self.workers[self._started] = FakeWorker(state)
+        self._started += 1
+        self._perform(self.scheduler.add_worker(state, self._now))
+
+    def resize(self, wanted: int) -> None:
+        """Retire surplus workers."""
+        replicas = Replicas()
+        replicas.resize(wanted)
+        for worker in replicas.surplus(self.scheduler.workers.values()):
+            self._perform(self.scheduler.retire(worker))
+
+    def submit(self, function: str) -> None:
+        """Submit a call."""
+        self._perform(self.scheduler.submit(self._submitter.make(function), self._now))
+
+    def add_client(self, calls: int, function: str, unsendable: int = 0) -> None:
+        """Add a client with some calls."""
+        client = FakeClient(calls, function, unsendable)
+        self.clients.append(client)
+        self._perform(self.scheduler.add_client(client, self._now))
+
+    def refill(self, client: FakeClient, calls: int) -> None:
+        """Add calls to a client that may be dry, as an async source does."""
+        if client.supply is not Supply.OVER:
+            client.left += calls
+            self._perform(self.scheduler.schedule(self._now))
+
+    def drop(self, client: FakeClient) -> None:
+        """Drop a client."""
+        self.clients.remove(client)
+        client.left = 0
+        client.unsettled.clear()
+        self._perform(self.scheduler.drop_client(client))
+
+    def cancel(self, call: PendingCall) -> None:
+        """Cancel a call."""
+        client: Any = call.client
+        del client.unsettled[call]
+        self._perform(self.scheduler.cancel(call))
+        if call in self._owners:
+            assert (Cancel, call) in self.workers[self._owners[call]].requests
+
+    def deliver(self, worker: FakeWorker, count: int) -> None:
+        """Deliver answers of a worker."""
+        results = worker.take_answers(count)
+        for call_id, _, _ in results:
+            self._owners.pop(worker.calls[call_id])
+        worker.state.is_writable = True
+        self._perform(self.scheduler.answered(worker.state.id, results, self._now))
+
+    def kill(self, worker: FakeWorker) -> None:
+        """Kill a worker. Its answers survive; some that were delivered come again."""
+        results = list(worker.answers)
+        results += [(call_id, True, 7) for call_id, call in worker.calls.items() if call not in self._owners][-3:]
+        self._deaths.update(worker.running)
+        for call in worker.calls.values():
+            if self._owners.get(call) == worker.state.id:
+                del self._owners[call]
+        lost = WorkerLost.from_exit(f"worker {worker.state.id}", -9)
+        self._perform(self.scheduler.lose(worker.state.id, lost, results, self._now))
+        del self.workers[worker.state.id]
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, with the ticks that are due; connections become writable meanwhile."""
+        end = self._now + seconds
+        while self._wake_at is not None and self._wake_at <= end:
+            self._now = max(self._now, self._wake_at)
+            self._wake_at = None
+            for worker in self.workers.values():
+                worker.state.is_writable = True
+            self._perform(self.scheduler.tick(self._now))
+        self._now = end
+
+    def work_off(self) -> None:
+        """Let workers finish everything."""
+        for worker in list(self.workers.values()):
+            while worker.requests:
+                worker.receive()
+            for call in list(worker.running):
+                worker.finish(call, True)
+            if not worker.is_connected:
+                self.kill(worker)
+            elif worker.answers:
+                self.deliver(worker, len(worker.answers))
+        self.pass_time(1)
+
+    # Actions
+
+    def _perform(self, actions: list[Action]) -> None:
+        self._actions += actions
+        if self._is_performing:
+            return
+        self._is_performing = True
+        while self._actions:
+            self._do(self._actions.popleft())
+        self._is_performing = False
+        self.check()
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Pull(client, most):
+                calls = client.take(most)
+                if self._random.random() < 0.02:  # a generator that submits a call when it is asked for items
+                    self.submit(PLAIN)
+                self._actions += self.scheduler.pulled(calls, client.supply, self._now)
+            case Assign(worker, calls):
+                self._assign(self.workers[worker], calls)
+            case Revoke(worker, calls):
+                for call in calls:
+                    self._request(Revoke, worker, call)
+            case Cancel(worker, call):
+                self._request(Cancel, worker, call)
+            case Settle(_, client, outcomes, failures):
+                assert outcomes
+                assert all(call.client is client for call, _, _ in outcomes)
+                assert [outcome for outcome in outcomes if not outcome[1]] == failures
+                assert not any(call in self._owners for call, _, _ in outcomes), "a worker still has it"
+                client.settle(outcomes)
+            case Drained(worker):
+                self.workers[worker].is_drained = True
+            case Wake(when):
+                self._wake_at = when
+
+    def _assign(self, worker: FakeWorker, calls: list[PendingCall]) -> None:
+        state = worker.state
+        assert calls
+        assert state.phase is WorkerPhase.ACTIVE
+        assert state.is_writable
+        assert len(state.calls) + len(calls) <= state.window
+        client: Any
+        for call in calls:
+            client = call.client
+            assert call not in self._owners, "another worker has it"
+            assert call in client.unsettled, "it was cancelled, or settled"
+            assert self._deaths[call] <= self._retries, "workers have died of it"
+        if not worker.is_connected:
+            self._actions += self.scheduler.disconnected(state.id, calls, self._now)
+            return
+        rejected: list[tuple[PendingCall, EncodeError]] = []
+        for call in calls:
+            call.call_id = self._sent
+            self._sent += 1
+            client = call.client
+            if client.can_send(call):
+                worker.calls[call.call_id] = call
+                self._owners[call] = state.id
+                worker.requests.append((Assign, call))
+            else:
+                rejected.append((call, EncodeError("$", "no")))
+        state.is_writable = self._random.random() < 0.95
+        self._actions += self.scheduler.sent(state.id, calls, rejected, self._now)
+
+    def _request(self, kind: type[Action], worker: int, call: PendingCall) -> None:
+        assert self._owners[call] == worker, "another worker has it"
+        self.workers[worker].requests.append((kind, call))
+
+    # What holds at any time
+
+    def check(self) -> None:
+        """Check what holds whenever all actions were performed."""
+        states = self.scheduler.workers
+        assert {call: state.id for state in states.values() for call in state.calls.values()} == self._owners
+        assert self.scheduler.running == len(self._owners)
+        assert self._wake_at is not None or not self._owners, "nothing looks for slow calls"
+        for state in states.values():
+            assert len(state.calls) <= state.concurrency + 128
+            assert (state in self.scheduler.hungry) <= (state.phase is WorkerPhase.ACTIVE)
+            is_drained = state.phase is WorkerPhase.RETIRING and not state.calls
+            assert self.workers[state.id].is_drained == is_drained
+        is_retrying = self._wake_at is not None and self._wake_at <= self._now
+        if not is_retrying and any(
+            state.phase is WorkerPhase.ACTIVE and state.is_writable and len(state.calls) < state.window
+            for state in states.values()
+        ):
+            assert all(call in self._owners for call in self.unsettled), "a worker has room, and a call waits"
+            assert not any(client.left for client in self.clients), "a worker has room, and a client has calls"
+
+    def check_end(self) -> None:
+        """Work everything off, and check that every call was settled."""
+        for _ in range(10_000):
+            if not any(worker.state.phase is WorkerPhase.ACTIVE for worker in self.workers.values()):
+                self.add_worker(1)
+            self.work_off()
+            if not self.unsettled and not any(client.left for client in self.clients) and not self._owners:
+                break
+        assert not self.unsettled
+        assert not self.scheduler.running
+        assert all(client.supply is Supply.OVER for client in self.clients)
+        self.pass_time(100)
+        assert self._wake_at is None, "it ticks although nothing runs"

@@ -1,0 +1,137 @@
+"""The scheduler of pools on random histories: no process, no clock; `model` says what must hold."""
+
+import os
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.pool.fakes import COROUTINE, PLAIN
+from tests.pool.model import Model
+from tests.support.strategies import property_test
+
+# Steps of the long histories; more by SCHEDULER_STEPS=10000000 in the environment.
+_STEPS = int(os.environ.get("SCHEDULER_STEPS", 150_000))
+_HISTORY = 2_000
+
+_functions = st.sampled_from([PLAIN, COROUTINE])
+_picks = st.integers(0, 1 << 16)
+
+
+class Histories(RuleBasedStateMachine):
+    """Random histories of a pool, short and shrinkable."""
+
+    model: Model
+
+    @initialize(retries=st.integers(0, 2), seed=_picks, concurrency=st.integers(1, 3))
+    def begin(self, retries: int, seed: int, concurrency: int) -> None:
+        self.model = Model(retries, seed)
+        self.model.add_worker(concurrency)
+
+    def _pick(self, things: Any, pick: int) -> Any:
+        things = list(things)
+        return things[pick % len(things)]
+
+    @rule(concurrency=st.integers(1, 3))
+    def add_worker(self, concurrency: int) -> None:
+        self.model.add_worker(concurrency)
+
+    @rule(wanted=st.integers(1, 4))
+    def resize(self, wanted: int) -> None:
+        self.model.resize(wanted)
+
+    @rule(function=_functions)
+    def submit(self, function: str) -> None:
+        self.model.submit(function)
+
+    @rule(calls=st.integers(0, 300), function=_functions, unsendable=st.sampled_from([0, 0, 1, 3]))
+    def add_client(self, calls: int, function: str, unsendable: int) -> None:
+        self.model.add_client(calls, function, unsendable)
+
+    @precondition(lambda self: self.model.clients)
+    @rule(pick=_picks, calls=st.integers(1, 5))
+    def refill(self, pick: int, calls: int) -> None:
+        self.model.refill(self._pick(self.model.clients, pick), calls)
+
+    @precondition(lambda self: self.model.clients)
+    @rule(pick=_picks)
+    def drop(self, pick: int) -> None:
+        self.model.drop(self._pick(self.model.clients, pick))
+
+    @precondition(lambda self: self.model.unsettled)
+    @rule(pick=_picks)
+    def cancel(self, pick: int) -> None:
+        self.model.cancel(self._pick(self.model.unsettled, pick))
+
+    @precondition(lambda self: self.model.workers)
+    @rule(pick=_picks, requests=st.integers(1, 200), finished=st.integers(0, 20), answers=st.integers(0, 20))
+    def work(self, pick: int, requests: int, finished: int, answers: int) -> None:
+        worker = self._pick(self.model.workers.values(), pick)
+        worker.work(requests, finished)
+        if answers:
+            self.model.deliver(worker, answers)
+
+    @precondition(lambda self: self.model.workers)
+    @rule(pick=_picks)
+    def kill(self, pick: int) -> None:
+        self.model.kill(self._pick(self.model.workers.values(), pick))
+
+    @precondition(lambda self: self.model.workers)
+    @rule(pick=_picks)
+    def disconnect(self, pick: int) -> None:
+        self._pick(self.model.workers.values(), pick).is_connected = False
+
+    @rule(seconds=st.sampled_from([0.0, 0.0001, 0.003, 0.02, 0.2]))
+    def pass_time(self, seconds: float) -> None:
+        self.model.pass_time(seconds)
+
+    def teardown(self) -> None:
+        if hasattr(self, "model"):
+            self.model.check_end()
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(property_test, max_examples=80, stateful_step_count=40)
+
+
+def _step(model: Model, random: Random) -> None:
+    """Do one random thing; mostly calls go on."""
+    function = random.choice([PLAIN, COROUTINE])
+    worker = random.choice(list(model.workers.values())) if model.workers else None
+    match random.choices(range(9), [60, 12, 6, 3, 4, 1, 2, 1, 12])[0]:
+        case 0 if worker:
+            worker.work(random.randrange(20), random.randrange(9))
+            model.deliver(worker, random.randrange(9))
+        case 1:
+            model.submit(function)
+        case 2 if len(model.unsettled) < 200:
+            model.add_client(random.randrange(60), function, random.choice([0, 0, 0, 1, 5]))
+        case 3 if model.clients:
+            model.refill(random.choice(model.clients), random.randrange(1, 5))
+        case 4 if unsettled := model.unsettled:
+            model.cancel(random.choice(unsettled))
+        case 5 if model.clients:
+            model.drop(random.choice(model.clients))
+        case 6 if worker:
+            model.kill(worker)
+        case 7 if worker:
+            worker.is_connected = False
+        case _:
+            model.pass_time(random.choice([0.0001, 0.003, 0.03]))
+    if len(model.workers) < random.randrange(6):
+        model.add_worker(random.randrange(1, 4))
+    elif random.random() < 0.01:
+        model.resize(random.randrange(1, 5))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_long_histories(part: int) -> None:
+    for seed in range(part, _STEPS // _HISTORY, 4):
+        random = Random(seed)
+        model = Model(random.randrange(3), seed)
+        for _ in range(_HISTORY):
+            _step(model, random)
+        model.check_end()
