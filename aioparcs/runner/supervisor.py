@@ -94,8 +94,7 @@ class WorkerSupervisor:
         check_file_limit(spec.module, self._registry.connections + count)
         numbers = self._state.number(spec.module, count)
         tasks = [
-            WorkerHandle(spec.module, number, rank, count, self._settings, self.kill)
-            for rank, number in enumerate(numbers)
+            WorkerHandle(spec.module, number, rank, count, self._settings, self) for rank, number in enumerate(numbers)
         ]
         self._registry.expect(tasks)
         try:
@@ -150,7 +149,7 @@ class WorkerSupervisor:
             return (await self.place(spec, 1))[0]
         numbers = self._state.number(spec.module, 1)
         number = numbers.start
-        successor = WorkerHandle(spec.module, number, task.rank, task.size, self._settings, self.kill)
+        successor = WorkerHandle(spec.module, number, task.rank, task.size, self._settings, self)
         successor.launcher = task.launcher
         self._registry.expect([successor])
         self._registry.workers[number] = successor

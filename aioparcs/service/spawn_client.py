@@ -180,7 +180,7 @@ class SpawnClient:
                 placed.set_exception(error)
             return
         numbers = enumerate(range(spawned.first, spawned.first + size))
-        tasks = [WorkerHandle(module, worker, rank, size, self._settings, self._kill) for rank, worker in numbers]
+        tasks = [WorkerHandle(module, worker, rank, size, self._settings, self) for rank, worker in numbers]
         for task in tasks:
             self._expect(link, task)
         link.post_frame(*SpawnExpected(spawned.id).encode())
@@ -212,13 +212,14 @@ class SpawnClient:
             task.end(WorkerLost(task.name, f"is lost: {reason}"), cut=True)
         self._tasks.clear()
 
-    def _kill(self, task: WorkerHandle, number: int) -> None:
+    def kill(self, task: WorkerHandle, number: int) -> None:
+        """Ask the runner to end a worker by a signal."""
         if self._link:
             self._link.post_frame(*KillChild(task.worker, number).encode())
 
     def _kill_all(self, tasks: list[WorkerHandle]) -> None:
         for task in tasks:
-            self._kill(task, signal.SIGKILL)
+            self.kill(task, signal.SIGKILL)
 
 
 def _print_notice(event: Event) -> None:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from typing import Protocol
 
 from aioparcs import deadlines
 from aioparcs.channel import Channel
 from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.settings import Settings
 
-__all__ = ["UNEXPLAINED", "WorkerHandle"]
+__all__ = ["UNEXPLAINED", "WorkerHandle", "WorkerOwner"]
 
 # What is said better with the launcher's word for it; see `WorkerHandle.explain`.
 UNEXPLAINED = (ConnectionLost, RemoteError, EndOfChannel)
+
+
+class WorkerOwner(Protocol):
+    """Whoever has started a worker: a runner's supervisor, or a service."""
+
+    def kill(self, task: WorkerHandle, number: int) -> None:
+        """End a worker by a signal, through its launcher."""
 
 
 class WorkerHandle:
@@ -24,7 +32,7 @@ class WorkerHandle:
     Args:
         module, worker, rank, size: see the attributes.
         settings: limits and deadlines.
-        kill: sends a signal to the worker.
+        owner: who has started it.
 
     Attributes:
         module: the name of the worker's module.
@@ -48,7 +56,7 @@ class WorkerHandle:
         rank: int,
         size: int,
         settings: Settings,
-        kill: Callable[[WorkerHandle, int], None],
+        owner: WorkerOwner,
     ) -> None:
         self.module = module
         self.worker = worker
@@ -59,7 +67,7 @@ class WorkerHandle:
         self.close_timeout = settings.close_timeout
         self.start_error: StartError | None = None
         self.unsent_results = b""
-        self._kill = kill
+        self._owner = owner
         loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = loop.create_future()  # or its start has failed
         self._exited: asyncio.Future[WorkerLost | None] = loop.create_future()
@@ -155,10 +163,10 @@ class WorkerHandle:
                 await self.channel.aclose(None)
                 await asyncio.shield(self._exited)
         except TimeoutError:
-            self._kill(self, signal.SIGTERM)
+            self._owner.kill(self, signal.SIGTERM)
             await self._wait_killed()
         except BaseException:
-            self._kill(self, signal.SIGKILL)
+            self._owner.kill(self, signal.SIGKILL)
             self.channel.abort()
             raise
 
@@ -170,7 +178,7 @@ class WorkerHandle:
     def abort(self) -> None:
         """End the worker at once, without waiting for anything."""
         if not self._exited.done():
-            self._kill(self, signal.SIGKILL)
+            self._owner.kill(self, signal.SIGKILL)
         if self.is_connected:
             self.channel.abort()
 
