@@ -13,12 +13,12 @@ from aioparcs.transport import streams_of
 __all__ = ["Connection", "adopt", "connect", "connect_now"]
 
 
-async def connect(home: RunnerEndpoint, role: str, number: int, settings: Settings) -> Connection:
+async def connect(endpoint: RunnerEndpoint, role: str, number: int, settings: Settings) -> Connection:
     """
     Dial the runner and shake hands with it.
 
     Args:
-        home: where the runner is.
+        endpoint: where the runner is.
         role: an `auth.Role`.
         number: the launcher's slot, or the worker's number.
         settings: limits and deadlines.
@@ -30,17 +30,17 @@ async def connect(home: RunnerEndpoint, role: str, number: int, settings: Settin
         ConnectionLost: the runner didn't answer in time.
         HandshakeError: the runner refused this process, or isn't the runner.
     """
-    return await reach(home.address, Hello.of(role, home.job, number, settings), home.token, settings)
+    return await reach(endpoint.address, Hello.of(role, endpoint.job, number, settings), endpoint.token, settings)
 
 
-def connect_now(home: RunnerEndpoint, role: str, number: int, settings: Settings) -> tuple[socket.socket, Hello]:
+def connect_now(endpoint: RunnerEndpoint, role: str, number: int, settings: Settings) -> tuple[socket.socket, Hello]:
     """
     Connect as `connect` does, but without TLS and without an event loop: a fork copies less memory for it.
 
     Returns:
         The connection, and what the runner said of itself.
     """
-    return reach_now(home.address, Hello.of(role, home.job, number, settings), home.token, settings)
+    return reach_now(endpoint.address, Hello.of(role, endpoint.job, number, settings), endpoint.token, settings)
 
 
 async def adopt(sock: socket.socket, runner: Hello) -> Connection:

@@ -58,7 +58,7 @@ class RunnerEndpoint(NamedTuple):
         job: the job's name.
         slot: the launcher's number.
         token: the job's secret.
-        place: the worker that this process is to be, None for a launcher.
+        context: the worker that this process is to be, None for a launcher.
         peers: the subnets in which workers reach each other, parted by commas; "" when they can't; None when it is
             wherever they reach the runner.
     """
@@ -67,7 +67,7 @@ class RunnerEndpoint(NamedTuple):
     job: str
     slot: int
     token: bytes
-    place: WorkerContext | None
+    context: WorkerContext | None
     peers: str | None = None
 
     @classmethod
@@ -81,14 +81,14 @@ class RunnerEndpoint(NamedTuple):
         runner = os.environ.pop("PARCS_RUNNER", None)
         if runner is None:
             return None
-        place = os.environ.pop("PARCS_PLACE", None)
+        context = os.environ.pop("PARCS_PLACE", None)
         try:
             return cls(
                 Address.parse(runner),
                 os.environ["PARCS_JOB"],
                 int(os.environ.pop("PARCS_FIRST_SLOT", "0")) + int(os.environ.pop("PARCS_SLOT", "0")),
                 _read_token(),
-                WorkerContext.decode(place) if place else None,
+                WorkerContext.decode(context) if context else None,
                 os.environ.pop("PARCS_PEERS", None),
             )
         except (KeyError, ValueError, OSError) as error:
@@ -102,8 +102,8 @@ class RunnerEndpoint(NamedTuple):
             "PARCS_SLOT": str(self.slot),
             "PARCS_TOKEN_FD": str(token_fd),
         }
-        if self.place:
-            variables["PARCS_PLACE"] = self.place.encode()
+        if self.context:
+            variables["PARCS_PLACE"] = self.context.encode()
         if self.peers is not None:
             variables["PARCS_PEERS"] = self.peers
         return variables

@@ -2,7 +2,7 @@
 The fork server: the process that ran the module's top level, forks the workers and reaps them.
 
 It has no event loop and no threads, so that a fork of it is a sound process; it waits for requests from its
-control side, for the ends of its children, and for SIGTERM, all in one `poll`.
+agent, for the ends of its children, and for SIGTERM, all in one `poll`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from aioparcs.launcher.fork_safety import fork_without_warning
 from aioparcs.launcher.process.child import (
     adopt_orphans,
     become_worker,
+    block_signals,
     die_with_parent,
-    hold_signals,
-    release_signals,
     run,
+    unblock_signals,
 )
 from aioparcs.launcher.process.exiting import Inherited, flush_output
-from aioparcs.launcher.process.limits import too_few_files, why_not_kept
+from aioparcs.launcher.process.limits import limits_refusal_reason, too_few_files
 from aioparcs.launcher.reaper import ProcessReaper
 from aioparcs.messages.launcher import ALL, DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram
 
@@ -53,11 +53,11 @@ class WorkerProgram(Protocol):
 
 class ForkServer:
     """
-    The server that forks workers and reports their ends to the control side.
+    The server that forks workers and reports their ends to the agent.
 
     Args:
-        home: where the runner is.
-        control: this end of the socket pair to the control side; messages keep their boundaries.
+        endpoint: where the runner is.
+        agent: this end of the socket pair to the agent; messages keep their boundaries.
         progress: the descriptor that workers write their progress to.
         program: the program of its workers.
         inheritance: what forked workers find there.
@@ -66,23 +66,23 @@ class ForkServer:
 
     def __init__(
         self,
-        home: RunnerEndpoint,
-        control: socket.socket,
+        endpoint: RunnerEndpoint,
+        agent: socket.socket,
         progress: int,
         program: WorkerProgram,
         inheritance: Inherited,
         *,
         fork: bool,
     ) -> None:
-        self._home = home
-        self._control = control
+        self._endpoint = endpoint
+        self._agent = agent
         self._progress = progress
         self._program = program
         self._inheritance = inheritance
         self._fork = fork
         self._children = ProcessReaper()
         self._result_logs: dict[int, ResultLog | None] = {}  # by worker
-        self._control_pid = 0
+        self._agent_pid = 0
         self._exit_code: int | None = None
         self._terminated = False
         self._wake_reading, wake_writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -96,23 +96,23 @@ class ForkServer:
         signal.signal(signal.SIGCONT, self._on_sigcont)
         die_with_parent(self._parent, signal.SIGCONT)
 
-    def serve(self, control_pid: int) -> int:
-        """Serve until the control side is gone or SIGTERM comes; returns the exit code, and no worker is left."""
-        self._control_pid = control_pid
+    def serve(self, agent_pid: int) -> int:
+        """Serve until the agent is gone or SIGTERM comes; returns the exit code, and no worker is left."""
+        self._agent_pid = agent_pid
         poll = select.poll()
         poll.register(self._wake_reading, select.POLLIN)
-        poll.register(self._control, select.POLLIN)
+        poll.register(self._agent, select.POLLIN)
         while self._exit_code is None or self._children:
             ready = dict(poll.poll(self._children.kill_overdue()))
             self._reap()
             if self._terminated and self._exit_code is None:
                 self._exit_code = 128 + signal.SIGTERM
                 self._children.kill_all(signal.SIGTERM)
-            if self._control.fileno() in ready and not self._take_request():
-                poll.unregister(self._control)  # its exit code follows
+            if self._agent.fileno() in ready and not self._handle_request():
+                poll.unregister(self._agent)  # its exit code follows
                 self._children.kill_all(signal.SIGKILL)
-        self._part_from_control(poll)
-        self._children.sweep()
+        self._await_agent(poll)
+        self._children.kill_orphans()
         return self._exit_code
 
     def _on_sigterm(self, *_: object) -> None:
@@ -123,10 +123,10 @@ class ForkServer:
 
     # Requests
 
-    def _take_request(self) -> bool:
-        """Run a request of the control side; return False when it is gone."""
+    def _handle_request(self) -> bool:
+        """Run a request of the agent; return False when it is gone."""
         try:
-            data = self._control.recv(DATAGRAM_SIZE)
+            data = self._agent.recv(DATAGRAM_SIZE)
         except ConnectionResetError:
             return False
         if not data:
@@ -156,62 +156,62 @@ class ForkServer:
                     self._spawn(context, start.limits)
                     continue
                 except Exception as error:
-                    problem = _why_no_process(error)
+                    problem = _process_error_reason(error)
             self._report(Exited(worker, None, [problem]))
 
     def _prepare(self, count: int, limits: dict[str, Any]) -> tuple[str | None, list[ResultLog | None]]:
         """Return the reason why workers with these limits can't be made, or None, and their result logs."""
         result_logs: list[ResultLog | None] = [None] * count
         try:
-            problem = why_not_kept(limits)
+            problem = limits_refusal_reason(limits)
             if self._fork and problem is None:
                 result_logs[:] = ResultLog.make(count)
         except Exception as error:
-            problem = _why_no_process(error)
+            problem = _process_error_reason(error)
         return problem, result_logs
 
-    def _spawn(self, place: WorkerContext, limits: dict[str, Any]) -> None:
+    def _spawn(self, context: WorkerContext, limits: dict[str, Any]) -> None:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
         try:
-            hold_signals()
+            block_signals()
             try:
                 pid = os.fork() if self._fork else fork_without_warning()
                 if pid == 0:
-                    self._live(place, limits, parent, writing)
+                    self._run_worker(context, limits, parent, writing)
             finally:
-                release_signals()
-            self._children.add(pid, place.worker)
-            self._result_logs[place.worker] = place.result_log
+                unblock_signals()
+            self._children.add(pid, context.worker)
+            self._result_logs[context.worker] = context.result_log
             try:
-                self._report(Started(place.worker, pid), descriptor=reading)
+                self._report(Started(context.worker, pid), descriptor=reading)
             except OSError:
-                self._children.disown(pid)
+                self._children.kill_unannounced(pid)
                 raise
         finally:
             os.close(reading)
             os.close(writing)
 
-    def _live(self, place: WorkerContext, limits: dict[str, Any], parent: int, output: int) -> None:
+    def _run_worker(self, context: WorkerContext, limits: dict[str, Any], parent: int, output: int) -> None:
         """Run the worker; never returns."""
         code = 1
         try:
-            self._control.close()
-            become_worker(parent, output, limits, place.worker)
+            self._agent.close()
+            become_worker(parent, output, limits, context.worker)
             if not self._fork:
-                self._start_afresh(place)
-            code = run(lambda: self._program.run(place), self._inheritance)
+                self._exec_fresh(context)
+            code = run(lambda: self._program.run(context), self._inheritance)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(code)
 
-    def _start_afresh(self, place: WorkerContext) -> None:
+    def _exec_fresh(self, context: WorkerContext) -> None:
         """Replace this process by a fresh interpreter that runs the same command."""
-        descriptor = pass_token(self._home.token)
-        for inherited in (descriptor, place.progress):
+        descriptor = pass_token(self._endpoint.token)
+        for inherited in (descriptor, context.progress):
             os.set_inheritable(inherited, True)
-        os.environ.update(self._home._replace(place=place).to_env(descriptor))
+        os.environ.update(self._endpoint._replace(context=context).to_env(descriptor))
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
     # Ends
@@ -224,38 +224,38 @@ class ForkServer:
             if worker is not None:
                 result_log = self._result_logs.pop(worker, None)
                 self._report(Exited(worker, code, [], result_log.read() if result_log else b""))
-            elif pid == self._control_pid:
-                self._control_pid = 0
+            elif pid == self._agent_pid:
+                self._agent_pid = 0
                 self._children.kill_all(signal.SIGKILL)
                 if self._exit_code is None:
                     self._exit_code = code if code >= 0 else 1
                 if code < 0:
-                    print(f"error: the launcher's control side was killed by {signal_name(-code)}", file=sys.stderr)
+                    print(f"error: the launcher's agent was killed by {signal_name(-code)}", file=sys.stderr)
 
-    def _part_from_control(self, poll: select.poll) -> None:
-        """Wait until the control side, if it is still there, has sent the runner its last reports; then kill it."""
+    def _await_agent(self, poll: select.poll) -> None:
+        """Wait until the agent, if it is still there, has sent the runner its last reports; then kill it."""
         with contextlib.suppress(OSError):
-            self._control.shutdown(socket.SHUT_WR)
+            self._agent.shutdown(socket.SHUT_WR)
         deadline = monotonic() + deadlines.LAST_REPORT
         with contextlib.suppress(KeyError):  # it was unregistered when it went
-            poll.unregister(self._control)
-        while self._control_pid and (left := deadline - monotonic()) > 0:
+            poll.unregister(self._agent)
+        while self._agent_pid and (left := deadline - monotonic()) > 0:
             poll.poll(left * 1000)
             self._reap()
-        if self._control_pid:
-            os.kill(self._control_pid, signal.SIGKILL)
+        if self._agent_pid:
+            os.kill(self._agent_pid, signal.SIGKILL)
 
     def _report(self, message: Started | Exited, descriptor: int = -1) -> None:
-        """Send the control side a report, and for a worker's start the descriptor that its output is read from."""
+        """Send the agent a report, and for a worker's start the descriptor that its output is read from."""
         # As contextlib and socket.send_fds would do it: it is half of what a worker's start costs this process.
         passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))] if descriptor >= 0 else []
         try:
-            self._control.sendmsg([to_datagram(message)], passed)
+            self._agent.sendmsg([to_datagram(message)], passed)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the next poll notices that it is gone
 
 
-def _why_no_process(error: Exception) -> str:
+def _process_error_reason(error: Exception) -> str:
     """Return the reason why a worker's process can't be made, with the limit that was hit, and what to do."""
     if not isinstance(error, OSError):
         return f"can't make a process for it: {error!r}"

@@ -31,7 +31,7 @@ from aioparcs.launcher.fork_safety import (
 )
 from aioparcs.launcher.fork_server import ForkServer, WorkerProgram
 from aioparcs.launcher.process.child import die_with_parent, warm_up
-from aioparcs.launcher.process.exiting import flush_output, take_stock
+from aioparcs.launcher.process.exiting import flush_output, inherited_state
 from aioparcs.launcher.random_state import shared_generators
 from aioparcs.launcher.sources import report_sources
 from aioparcs.loop import new_loop
@@ -57,7 +57,7 @@ def launch(endpoint: RunnerEndpoint, settings: Settings, program: WorkerProgram,
         program.prewarm()
     # What the module's top level made is everybody's: keep the collector from touching, and so copying, it.
     gc.collect()
-    inheritance = take_stock()
+    inheritance = inherited_state()
     gc.freeze()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -156,7 +156,7 @@ def _end(code: int) -> NoReturn:
     """End the process after the module's exit functions, but without waiting for its threads."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(deadlines.EXIT_FUNCTIONS + 1)  # for those who let no thread run
-    timer = threading.Timer(deadlines.EXIT_FUNCTIONS, _give_up)
+    timer = threading.Timer(deadlines.EXIT_FUNCTIONS, _report_overtime)
     timer.daemon = True
     timer.start()
     try:
@@ -168,7 +168,7 @@ def _end(code: int) -> NoReturn:
         os._exit(code)
 
 
-def _give_up() -> None:
+def _report_overtime() -> None:
     _warn(
         f"the exit functions of main.py (atexit) ran for {deadlines.EXIT_FUNCTIONS} s, and end now with its launcher; "
         "what takes longer belongs into the service"

@@ -38,7 +38,7 @@ class ProcessReaper:
         except (ProcessLookupError, PermissionError):
             pass
 
-    def disown(self, pid: int) -> None:
+    def kill_unannounced(self, pid: int) -> None:
         """Kill a worker whose start could not be reported, and don't report its end."""
         self._workers[pid] = None
         self._end(pid, signal.SIGKILL)
@@ -85,7 +85,7 @@ class ProcessReaper:
             self._kill_deadlines.pop(pid, None)
             yield pid, self._workers.pop(pid, None), code
 
-    def sweep(self) -> None:
+    def kill_orphans(self) -> None:
         """Kill, when the workers have ended, what they or the module left running."""
         deadline = monotonic() + deadlines.TRACKER_CLEANUP
         while orphans := _children() - self._helpers:  # in groups of their own; their children come next

@@ -35,7 +35,7 @@ class WorkerProvider(Protocol):
     async def replace(self, spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
         """Place a worker in place of one that is gone; return before it is connected."""
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Release what was kept for replacements."""
 
 
@@ -166,7 +166,7 @@ class PoolSupervisor:
         await asyncio.gather(self._supervision, return_exceptions=True)
         busy = self._dispatcher.clear()
         await asyncio.gather(*(self._end(task, gently=task not in busy) for task in self._tasks))
-        self._provider.let_go()
+        self._provider.release()
 
     def abort(self) -> None:
         """End all workers at once, and wait for nothing."""
@@ -174,7 +174,7 @@ class PoolSupervisor:
         self._dispatcher.clear()
         for task in self._tasks:
             task.abort()
-        self._provider.let_go()
+        self._provider.release()
 
     async def _supervise(self, opened: asyncio.Future[None]) -> None:
         """Run all tasks until `_close`. One that fails, which none should, ends the pool."""

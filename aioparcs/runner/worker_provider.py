@@ -38,7 +38,7 @@ class RunnerWorkers:
         self._retain([successor])
         return successor
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Release all launchers, each once its workers have ended."""
         for reservation in self._retained:
             self._supervisor.handle(stimuli.ReservationReleased(reservation))

@@ -67,12 +67,12 @@ def serve(*targets: Any, fork: bool = True) -> None:
         home = RunnerEndpoint.from_env()
     except SettingError as error:
         _leave(2, f"error: {error}")
-    if home is not None and home.place is not None:
-        place = home.place
+    if home is not None and home.context is not None:
+        context = home.context
         warm_up()
         random.seed()  # whatever the module did; in a fork `random` does so itself
         inheritance = Inherited((), frozenset(threading.enumerate()))
-        _leave(run(lambda: _WorkerProgram(home, settings, program).run(place), inheritance))
+        _leave(run(lambda: _WorkerProgram(home, settings, program).run(context), inheritance))
     if home is not None:
         launch(home, settings, _WorkerProgram(home, settings, program), fork=fork)
     if make is not None and "LEADER_URL" in os.environ:
@@ -144,13 +144,13 @@ class _WorkerProgram(NamedTuple):
         prewarm(self.settings, converse)
 
 
-def _connection(home: RunnerEndpoint, settings: Settings, place: WorkerContext) -> Awaitable[Connection]:
+def _connection(home: RunnerEndpoint, settings: Settings, context: WorkerContext) -> Awaitable[Connection]:
     """Connect, at once where that is possible: a worker has nothing else to do, and a loop costs a worker more."""
-    if place.parent:
-        home = home._replace(address=Address.parse(place.parent))
+    if context.parent:
+        home = home._replace(address=Address.parse(context.parent))
     if home.address.fingerprint:
-        return connect(home, Role.WORKER, place.worker, settings)
-    return adopt(*connect_now(home, Role.WORKER, place.worker, settings))
+        return connect(home, Role.WORKER, context.worker, settings)
+    return adopt(*connect_now(home, Role.WORKER, context.worker, settings))
 
 
 async def _end_tasks() -> None:
@@ -166,15 +166,15 @@ async def _converse(
     connection: Awaitable[Connection],
     endpoint: PeerEndpoint,
     settings: Settings,
-    place: WorkerContext,
+    context: WorkerContext,
     program: Program,
 ) -> int:
     reader, writer, runner = await connection
     keep_alive(writer.transport, settings.liveness, user_timeout=False)
     channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
-    RelayReceiver(channel, endpoint, Address.parse(place.parent) if place.parent else endpoint.home.address)
+    RelayReceiver(channel, endpoint, Address.parse(context.parent) if context.parent else endpoint.home.address)
     try:
-        await program(channel, place, endpoint)
+        await program(channel, context, endpoint)
     except EndOfChannel:
         pass  # the runner has ended the channel: that is a service's clean end too
     except asyncio.CancelledError:

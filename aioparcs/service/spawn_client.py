@@ -107,7 +107,7 @@ class SpawnClient:
         """Start a worker in place of one that is gone; see `place`."""
         return (await self.place(spec, 1))[0]
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Release what was kept for replacements: nothing, since the runner keeps nothing for a service."""
 
     async def aclose(self) -> None:

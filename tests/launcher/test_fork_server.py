@@ -15,18 +15,18 @@ import pytest
 from aioparcs.messages.launcher import DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram
 from aioparcs.wire import FrameType
 
-# A fork server whose control side is the test; its workers wait for SIGTERM.
+# A fork server whose agent is the test; its workers wait for SIGTERM.
 SERVER = """
 import os, resource, signal, socket, sys
 from aioparcs.address import Address
-from aioparcs.launcher.process.exiting import take_stock
+from aioparcs.launcher.process.exiting import inherited_state
 from aioparcs.launcher.fork_server import ForkServer
 from aioparcs.launcher.context import RunnerEndpoint
 home = RunnerEndpoint(Address.parse("tcp://127.0.0.1:1"), "job", 0, b"", None)
 class Waiting:
     def run(self, context): return signal.pause() or 0
 control = socket.socket(fileno=int(sys.argv[1]))
-fork_server = ForkServer(home, control, 1, Waiting(), take_stock(), fork=True)
+fork_server = ForkServer(home, control, 1, Waiting(), inherited_state(), fork=True)
 {before}
 sys.exit(fork_server.serve(0))
 """

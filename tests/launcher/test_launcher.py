@@ -34,7 +34,7 @@ serve(parent)
         parents = await asyncio.gather(*(t.call("parent") for t in tasks))
         async with runner.start("once") as another:  # asked for later, over the control connection
             parents.append(await another.call("parent"))
-        assert len(family()) == 52  # the fork server, its control side, and the workers
+        assert len(family()) == 52  # the fork server, its agent, and the workers
     assert (tmp_path / "once" / "ran").read_text().split() == [str(parents[0])]
     assert len(parents) == 51
     assert len(set(parents)) == 1
@@ -285,7 +285,7 @@ async def test_a_launcher_whose_exit_functions_hang_ends_all_the_same(tmp_path: 
     assert witness.lines[None][0].startswith("warning: the exit functions of main.py (atexit) ran for 2 s, ")
 
 
-async def test_a_control_side_that_is_killed_is_named(tmp_path: Path) -> None:
+async def test_an_agent_that_is_killed_is_named(tmp_path: Path) -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.start("probe") as t:
         worker, launcher, _ = await t.call("who")
@@ -294,7 +294,7 @@ async def test_a_control_side_that_is_killed_is_named(tmp_path: Path) -> None:
         await until(lambda: t.state == "gone")
         with pytest.raises(WorkerLost, match="its launcher ended with exit code 1"):
             await t.call("who")
-    assert "error: the launcher's control side was killed by SIGKILL" in witness.lines[None]
+    assert "error: the launcher's agent was killed by SIGKILL" in witness.lines[None]
 
 
 FLAGS = ("-O", "-I", "-X", "dev", "-X", "utf8", "-W", "error::UserWarning")

@@ -110,7 +110,7 @@ def _handles(number: int, process: psutil.Process) -> bool:
 
 
 def _handles_sigterm(process: psutil.Process) -> bool:
-    """Tell whether a process is a worker in its loop: its launcher's control side ignores the signal."""
+    """Tell whether a process is a worker in its loop: its launcher's agent ignores the signal."""
     try:
         files = [os.readlink(file) for file in Path(f"/proc/{process.pid}/fd").iterdir()]
         return _handles(signal.SIGTERM, process) and "anon_inode:[eventpoll]" in files
@@ -145,7 +145,7 @@ async def test_orphans_are_reaped(prefix: tuple[str, ...]) -> None:
             await t.call("run_orphan", 0.01)
             await t.call("run_orphan", 60)
             launcher = engine.launcher()
-            # The control side, the worker and the orphan that still runs: the other one is no zombie.
+            # The agent, the worker and the orphan that still runs: the other one is no zombie.
             await until(lambda: len(launcher.children()) == 3)
             left = family()
     await gone(left, 1)

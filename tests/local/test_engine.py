@@ -321,7 +321,7 @@ def test_no_open_file_left_for_a_start_is_an_error_and_later_starts_work() -> No
 
 @pytest.mark.parametrize("count", [25, 29, 60])
 async def test_too_few_open_files_for_a_launcher_is_an_error_and_the_others_work(tmp_path: Path, count: int) -> None:
-    # The module lowers its own limit: to the fork server a few files for each worker, to its control side one each.
+    # The module lowers its own limit: to the fork server a few files for each worker, to its agent one each.
     text = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))

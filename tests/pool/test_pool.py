@@ -417,7 +417,7 @@ async def test_leaving_the_block_kills_what_runs_and_cancels_what_waits(runner: 
     with pytest.raises(RuntimeError, match="inside the pool's block"):
         pool.submit(never)
     assert pool.size == 0
-    assert len(live(before)) == 2  # the launcher and its control side, which live as long as the job
+    assert len(live(before)) == 2  # the launcher and its agent, which live as long as the job
 
 
 async def test_the_first_finder_wins(runner: Runner, tmp_path: Path) -> None:

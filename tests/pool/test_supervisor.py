@@ -19,7 +19,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 
-LAUNCHER = 2  # processes of a launcher, which live as long as the job: itself and its control side
+LAUNCHER = 2  # processes of a launcher, which live as long as the job: itself and its agent
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +59,8 @@ class Office:
         await self._wait()
         return await self._provider.replace(spec, task)
 
-    def let_go(self) -> None:
-        self._provider.let_go()
+    def release(self) -> None:
+        self._provider.release()
 
     async def _wait(self) -> None:
         self.waiting += 1

@@ -297,7 +297,7 @@ def test_whatever_a_service_sends_ends_only_its_own_connection() -> None:
 
 
 class Fork(NamedTuple):
-    """A launcher's control side, its runner's end of the connection, and the end of its fork server."""
+    """A launcher's agent, its runner's end of the connection, and the end of its fork server."""
 
     running: asyncio.Task[None]
     runner: FrameConnection

@@ -54,7 +54,7 @@ async def test_many_starts_at_once_share_a_launcher_for_each_environment() -> No
             launchers.add((await t.recv())[4])
         assert [await t.recv() for t in talkers] == [None] * 5 + ["value"] * 3
         assert len(launchers) == 2
-        # A fork server and its control side for each of three, and the workers.
+        # A fork server and its agent for each of three, and the workers.
         assert len(family()) == 3 * 2 + 9
         first_end = next(i for i, event in enumerate(witness.events) if event[0] == "connected")
         assert [event[0] for event in witness.events[:first_end]] == ["started"] * 9, "none waits for another"
@@ -184,7 +184,7 @@ async def test_leaving_the_loop_over_starts_early_kills_those_it_has_not_given()
             await t.send(["who"])
             *_, pid, launcher = await t.recv()
             break
-        await until(lambda: _children(launcher, but=pid) == 1)  # its control side
+        await until(lambda: _children(launcher, but=pid) == 1)  # its agent
         await t.send(["echo", 1])
         assert await t.recv() == 1
 

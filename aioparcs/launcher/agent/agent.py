@@ -51,28 +51,28 @@ class LauncherAgent:
     Relays between the runner and the fork server.
 
     Args:
-        home: where the runner is.
+        endpoint: where the runner is.
         settings: limits and deadlines.
         fork_server: this end of the socket pair to the fork server.
         progress: the reading end of the pipe that workers write their progress to.
     """
 
-    def __init__(self, home: RunnerEndpoint, settings: Settings, fork_server: socket.socket, progress: int) -> None:
-        self._home = home
+    def __init__(self, endpoint: RunnerEndpoint, settings: Settings, fork_server: socket.socket, progress: int) -> None:
+        self._endpoint = endpoint
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._fork_server = fork_server
         self._output = Output(self._loop, progress, settings.log_queue, settings.last_lines)
-        self._alive = self._on_their_way = 0
-        self._nobody = asyncio.Event()
-        self._nobody.set()
+        self._alive = self._unreported = 0
+        self._all_ended = asyncio.Event()
+        self._all_ended.set()
         self._acknowledged = asyncio.Event()
-        self._over = False
+        self._is_over = False
         self._reporting: asyncio.Task[None]
         self._ending: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
         self._requests: set[asyncio.Task[None]] = set()
-        self._turned_away: set[int] = set()
+        self._rejected: set[int] = set()
         self._oom_kills = count_oom_kills()
         self._link: FrameConnection
 
@@ -85,7 +85,7 @@ class LauncherAgent:
             HandshakeError: the runner refused this launcher.
         """
         raise_file_limit()  # each worker's output is one: Docker 29 gives a container no more than 1,024
-        reader, writer, _ = await connect(self._home, Role.LAUNCHER, self._home.slot, self._settings)
+        reader, writer, _ = await connect(self._endpoint, Role.LAUNCHER, self._endpoint.slot, self._settings)
         keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
         self._link = control_link(reader, writer, self._settings)
         self._fork_server.setblocking(False)
@@ -124,16 +124,16 @@ class LauncherAgent:
             case Kill(worker=worker) if worker != ALL:
                 await self._request(request)
             case _ if self._ending is None:
-                self._ending = asyncio.create_task(self._wind_down())
+                self._ending = asyncio.create_task(self._end_workers())
 
     async def _start(self, start: Start) -> None:
-        room = min(start.workers, max(0, _free_descriptors() - self._on_their_way))
+        room = min(start.workers, max(0, _free_descriptors() - self._unreported))
         for worker in range(start.first + room, start.first + start.workers):
             self._output.finish(Exited(worker, None, [too_few_files()]))
         if room:
             self._alive += room
-            self._on_their_way += room
-            self._nobody.clear()
+            self._unreported += room
+            self._all_ended.clear()
             await self._request(start._replace(workers=room))
 
     async def _request(self, request: Start | Kill) -> None:
@@ -142,17 +142,17 @@ class LauncherAgent:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the reader is about to notice
                 await self._loop.sock_sendall(self._fork_server, to_datagram(request))
 
-    async def _wind_down(self) -> None:
+    async def _end_workers(self) -> None:
         """End the workers that still run, and send their last lines to the runner."""
         await self._request(Kill(ALL, signal.SIGTERM))
         # No deadline here: the fork server kills workers that don't end in their grace, and if it is stopped itself the
         # runner ends this connection after its close_timeout.
-        await self._nobody.wait()
+        await self._all_ended.wait()
         await self._report_last()
 
     async def _report_last(self) -> None:
-        self._over = True
-        self._output.poke()
+        self._is_over = True
+        self._output.wake()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadlines.LAST_LINES):
                 await self._reporting
@@ -160,7 +160,7 @@ class LauncherAgent:
 
     async def _report_news(self) -> None:
         """Send output, progress and ends, one batch at a time: what a slow runner doesn't take waits here, bounded."""
-        while not self._over or not self._output.is_reported:
+        while not self._is_over or not self._output.is_reported:
             news = await self._output.news()
             for progress in news.progress:
                 self._report(progress)
@@ -176,7 +176,7 @@ class LauncherAgent:
                 data, descriptors, _, _ = socket.recv_fds(self._fork_server, DATAGRAM_SIZE, 1)
                 if not data:
                     self._loop.remove_reader(self._fork_server)
-                    self._nobody.set()  # its workers end with it
+                    self._all_ended.set()  # its workers end with it
                     if self._ending is None:  # it was asked to end, and has no workers any more
                         self._ending = asyncio.create_task(self._report_last())
                     return
@@ -187,22 +187,22 @@ class LauncherAgent:
                         self._on_exited(exited)
 
     def _on_started(self, started: Started, descriptors: list[int]) -> None:
-        self._on_their_way -= 1
+        self._unreported -= 1
         if descriptors:
             self._output.add(started.worker, descriptors[0])
             self._report(started)
         else:
-            self._turn_away(started.worker)
+            self._reject_worker(started.worker)
 
     def _on_exited(self, exited: Exited) -> None:
-        self._on_their_way -= exited.code is None  # there never was a process
-        if exited.worker in self._turned_away:
-            self._turned_away.discard(exited.worker)
+        self._unreported -= exited.code is None  # there never was a process
+        if exited.worker in self._rejected:
+            self._rejected.discard(exited.worker)
         else:
             self._output.finish(exited._replace(lines=exited.lines + self._why_killed(exited.code)))
         self._alive -= 1
         if not self._alive:
-            self._nobody.set()
+            self._all_ended.set()
 
     def _why_killed(self, code: int | None) -> list[str]:
         before = self._oom_kills
@@ -210,10 +210,10 @@ class LauncherAgent:
             self._oom_kills = count_oom_kills()
         return [OUT_OF_MEMORY] if self._oom_kills > before else []
 
-    def _turn_away(self, worker: int) -> None:
+    def _reject_worker(self, worker: int) -> None:
         """Kill a worker whose output can't be read: something else took the descriptor that was free."""
         self._output.finish(Exited(worker, None, [too_few_files()]))
-        self._turned_away.add(worker)
+        self._rejected.add(worker)
         task = asyncio.create_task(self._request(Kill(worker, signal.SIGKILL)))
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)

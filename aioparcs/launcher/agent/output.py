@@ -49,14 +49,14 @@ class Output:
         loop: the event loop.
         progress: the reading end of the pipe that progress comes through.
         queue: lines that may wait.
-        keep: last lines that are remembered of each worker.
+        last_lines: last lines that are remembered of each worker.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, progress: int, queue: int, keep: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, progress: int, queue: int, last_lines: int) -> None:
         self._loop = loop
         self._progress_fd = progress
         self._queue = queue
-        self._keep = keep
+        self._last_lines = last_lines
         self._lines: deque[LogLine] = deque()
         self._dropped = 0
         self._progress: dict[int, Progress] = {}
@@ -70,7 +70,7 @@ class Output:
     def add(self, worker: int, descriptor: int) -> None:
         """Read a worker's output from now on."""
         os.set_blocking(descriptor, False)
-        self._pipes[worker] = _Pipe(descriptor, Lines(self._keep))
+        self._pipes[worker] = _Pipe(descriptor, Lines(self._last_lines))
         self._loop.add_reader(descriptor, self._read, worker)
 
     def finish(self, exited: Exited) -> None:
@@ -109,7 +109,7 @@ class Output:
             self._news.clear()
         return News(Log(lines, dropped), progress, exits)
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Wake `news`, which returns an empty batch if there is nothing."""
         self._news.set()
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.auth import proof
-from aioparcs.launcher.process.exiting import Inherited, disown, leave
-from aioparcs.launcher.process.limits import keep
+from aioparcs.launcher.process.exiting import Inherited, clean_up, clear_inherited_cleanup
+from aioparcs.launcher.process.limits import apply_limits
 from aioparcs.launcher.process.logs import show_logs
 from aioparcs.launcher.process.shared_memory import track_only_own
 
@@ -24,12 +24,12 @@ __all__ = [
     "TERMINATED",
     "adopt_orphans",
     "become_worker",
+    "block_signals",
     "die_with_parent",
     "exit_code",
-    "hold_signals",
-    "release_signals",
     "run",
     "set_handler",
+    "unblock_signals",
     "warm_up",
 ]
 
@@ -67,12 +67,12 @@ def warm_up() -> None:
                 stream.reconfigure(line_buffering=True)
 
 
-def hold_signals() -> None:
+def block_signals() -> None:
     """Block `SIGNALS`, as around each fork."""
     _signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
-def release_signals() -> None:
+def unblock_signals() -> None:
     """Unblock `SIGNALS`; those that are pending are delivered."""
     _signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
@@ -91,13 +91,13 @@ def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: i
     signal.set_wakeup_fd(-1)
     for number in SIGNALS:
         set_handler(number, _signal.SIG_DFL)
-    release_signals()
+    unblock_signals()
     die_with_parent(parent)
-    disown()
+    clear_inherited_cleanup()
     os.dup2(output, 1)
     os.dup2(output, 2)
     if limits:
-        keep(limits, worker)
+        apply_limits(limits, worker)
 
 
 def run(program: Callable[[], int], inheritance: Inherited) -> int:
@@ -125,7 +125,7 @@ def run(program: Callable[[], int], inheritance: Inherited) -> int:
         interrupted = True
     except BaseException:
         sys.excepthook(*sys.exc_info())
-    leave(inheritance, 0 if code == TERMINATED else deadlines.WORKER_THREADS)
+    clean_up(inheritance, 0 if code == TERMINATED else deadlines.WORKER_THREADS)
     _libc.fflush(None)  # what libraries printed without Python
     if interrupted:  # as Python does it, but without a traceback, whose frames are not the user's
         set_handler(signal.SIGINT, _signal.SIG_DFL)

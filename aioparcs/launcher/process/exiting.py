@@ -21,7 +21,7 @@ _FILE, _TEXT = io.IOBase.__bases__[0], io.TextIOBase.__bases__[0]
 # The prefix of the names of threads that are not waited for: a function that still runs in one ends with its process.
 OUR_THREADS = "aioparcs-"
 
-__all__ = ["OUR_THREADS", "Inherited", "disown", "flush_output", "leave", "take_stock"]
+__all__ = ["OUR_THREADS", "Inherited", "clean_up", "clear_inherited_cleanup", "flush_output", "inherited_state"]
 
 
 class Inherited(NamedTuple):
@@ -37,14 +37,14 @@ class Inherited(NamedTuple):
     threads: frozenset[threading.Thread]
 
 
-def take_stock() -> Inherited:
+def inherited_state() -> Inherited:
     """List the files that the module has opened, and flush them: each fork would write their buffers again."""
     files = [one for one in _all_objects() if issubclass(type(one), (_FILE, logging.Handler))]
     _flush(files)
     return Inherited(tuple(map(weakref.ref, files)), frozenset(threading.enumerate()))
 
 
-def disown() -> None:
+def clear_inherited_cleanup() -> None:
     """Remove, in a forked process, what is to happen at the launcher's own end."""
     atexit._clear()
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]  # there is no public list
@@ -57,15 +57,15 @@ def disown() -> None:
         atexit.register(util._exit_function)
 
 
-def leave(inheritance: Inherited, patience: float) -> None:
+def clean_up(inheritance: Inherited, grace: float) -> None:
     """
     Clean up as Python does at its end, without touching what is shared: memory that is only freed would be copied.
 
     Args:
         inheritance: what was there when the worker began.
-        patience: seconds that its own threads get to end.
+        grace: seconds that its own threads get to end.
     """
-    _join_threads(inheritance.threads, patience)
+    _join_threads(inheritance.threads, grace)
     try:
         atexit._run_exitfuncs()
     except BaseException:
@@ -87,7 +87,7 @@ def _flush(files: Iterable[Any]) -> None:
             file.flush()
 
 
-def _join_threads(inherited: frozenset[threading.Thread], patience: float) -> None:
+def _join_threads(inherited: frozenset[threading.Thread], grace: float) -> None:
     """Wait for the threads that are no daemons, those of executors included."""
 
     def join() -> None:
@@ -101,13 +101,13 @@ def _join_threads(inherited: frozenset[threading.Thread], patience: float) -> No
         for thread in threading.enumerate()
         if not thread.daemon and thread not in inherited and not thread.name.startswith(OUR_THREADS)
     ]
-    if own and patience:
+    if own and grace:
         joiner = threading.Thread(target=join, daemon=True)
         joiner.start()
-        joiner.join(patience)
+        joiner.join(grace)
         if names := ", ".join(thread.name for thread in own if thread.is_alive()):
             print(
-                f"warning: threads ({names}) still ran {patience:g} s after the service had ended, and end with their "
+                f"warning: threads ({names}) still ran {grace:g} s after the service had ended, and end with their "
                 "worker: join them in run()",
                 file=sys.stderr,
             )

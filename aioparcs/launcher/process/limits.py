@@ -9,7 +9,7 @@ from typing import Any
 
 from aioparcs.transport import file_limit
 
-__all__ = ["free_cpus", "keep", "too_few_files", "why_not_kept"]
+__all__ = ["apply_limits", "free_cpus", "limits_refusal_reason", "too_few_files"]
 
 # Bytes that a worker needs, besides what it shares, to run at all: its loop, its buffers, a thread's stack.
 _WORKER_MEMORY = 16 << 20
@@ -20,7 +20,7 @@ _MARGIN = 16 << 20
 _LARGEST = 2**63 - 1
 
 
-def why_not_kept(limits: Mapping[str, Any]) -> str | None:
+def limits_refusal_reason(limits: Mapping[str, Any]) -> str | None:
     """Return the reason why a worker can't run with its limits, or None: the launcher's memory counts for each."""
     cpus, memory = limits.get("cpus"), limits.get("memory")
     available = len(os.sched_getaffinity(0))
@@ -40,7 +40,7 @@ def why_not_kept(limits: Mapping[str, Any]) -> str | None:
     )
 
 
-def keep(limits: Mapping[str, Any], worker: int) -> None:
+def apply_limits(limits: Mapping[str, Any], worker: int) -> None:
     """Set this process's limits in the kernel."""
     if "cpus" in limits:
         os.sched_setaffinity(0, free_cpus(worker, int(limits["cpus"])))

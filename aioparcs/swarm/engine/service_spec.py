@@ -27,7 +27,7 @@ __all__ = [
 TOKEN_PATH = "/run/secrets/parcs_token"
 
 _NANO_CPUS = 10**9  # of one CPU
-# Bytes that a container may have besides its workers' memory: the launcher, its control side, what they load.
+# Bytes that a container may have besides its workers' memory: the launcher, its agent, what they load.
 LAUNCHER_MEMORY = 64 << 20
 _LONGEST_NAME = 63
 _OPTIONS = {"constraints", "preferences", "mounts", "networks", "labels", "log_driver"}
