@@ -38,9 +38,14 @@ _END_OF_ORPHANS = 2.0  # seconds a process that lost its parent may take to end 
 hide_swarm()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--one-loop", action="store_true", help="run each async test on one event loop")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "anyio_backend" in metafunc.fixturenames:
-        loops = _ONE_LOOP if metafunc.definition.get_closest_marker("one_loop") else _LOOPS
+        once = metafunc.config.getoption("one_loop") or metafunc.definition.get_closest_marker("one_loop")
+        loops = _ONE_LOOP if once else _LOOPS
         metafunc.parametrize("anyio_backend", loops, indirect=True, scope="module")
 
 

@@ -77,6 +77,7 @@ def test_a_module_without_requirements_is_copied_onto_its_base(module: Module) -
     assert not (folder / "Dockerfile").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "files, listed",
     [
@@ -100,6 +101,7 @@ def _stages(dockerfile: str) -> list[str]:
     return [first, second]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "files, requirements",
     [
@@ -481,6 +483,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pip_there", [True, False])
 def test_packages_are_installed_with_the_pip_there_or_the_one_that_came_along(
     module: Module, wheels: Path, tmp_path: Path, pip_there: bool

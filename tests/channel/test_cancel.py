@@ -157,6 +157,7 @@ async def test_a_cancelled_recv_into_leaves_the_message_first_in_line(kind: str,
     await at_every_await(kind, late, scenario)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_send_of_an_array_delivers_the_original_or_nothing(kind: str, late: bool) -> None:
     @asynccontextmanager
     async def scenario(here: Channel, there: Channel) -> Scenario:
@@ -264,6 +265,7 @@ async def test_a_cancelled_send_frame_was_not_sent(kind: str, late: bool) -> Non
     await at_every_await(kind, late, scenario)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_aclose_ends_the_channel_at_once(kind: str, late: bool) -> None:
     @asynccontextmanager
     async def scenario(here: Channel, there: Channel) -> Scenario:

@@ -13,6 +13,8 @@ import pytest
 from aioparcs.settings import MIB
 from tests.support.memory_peer import LARGE, memory
 
+pytestmark = pytest.mark.slow
+
 Process = subprocess.Popen[str]
 
 _LONGEST = 90.0  # seconds

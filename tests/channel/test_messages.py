@@ -54,6 +54,7 @@ async def test_both_directions_are_independent(kind: str) -> None:
         assert second == MIXED
 
 
+@pytest.mark.slow
 async def test_many_small_messages_are_not_lost_in_batches(kind: str) -> None:
     async with pair(kind) as (here, there), asyncio.TaskGroup() as group:
         group.create_task(send_all(here, list(range(20_000))))

@@ -14,7 +14,7 @@ from aioparcs.settings import KIB, MIB
 from tests.support.channels import FEW_KINDS, pair
 from tests.support.waiting import PATIENCE
 
-pytestmark = FEW_KINDS
+pytestmark = [FEW_KINDS, pytest.mark.slow]
 
 SENDERS, MESSAGES = 3, 60
 SIZES = [0, 1, 100, 8191, 8192, 60_000, 200_000, 1_200_000]

@@ -16,6 +16,8 @@ import aioparcs
 from tests.support.command import COMMAND, ENVIRONMENT, EXAMPLES, TIMEOUT, execute, run
 from tests.support.leaks import SESSION, descendants
 
+pytestmark = pytest.mark.slow
+
 Project = Callable[..., Path]
 
 

@@ -9,6 +9,8 @@ from tests.support.command import COMMAND, execute
 from tests.support.jobs import module
 from tests.support.wheels import wheel
 
+pytestmark = pytest.mark.slow
+
 RUNNER = """
 import sys
 from aioparcs import run

@@ -51,12 +51,14 @@ def test_a_value_is_encoded_as_its_vector_says(vector: Vector) -> None:
     assert tuple(map(bytes, buffers)) == buffers_of(vector)
 
 
+@pytest.mark.slow
 @each(_vectors)
 def test_a_value_is_decoded_as_its_vector_says(vector: Vector) -> None:
     value = decode(vector.get("raw", False), expand(vector["body"]), buffers_of(vector))
     assert same(value, value_of(vector["value"]))
 
 
+@pytest.mark.slow
 @each(_bad_messages)
 def test_a_bad_message_is_a_decode_error(vector: Vector) -> None:
     with pytest.raises(DecodeError, match=vector.get("says")):
@@ -66,12 +68,14 @@ def test_a_bad_message_is_a_decode_error(vector: Vector) -> None:
 # Any value there and back
 
 
+@pytest.mark.slow
 @property_test
 @given(values)
 def test_any_value_comes_back(value: Any) -> None:
     assert same(decode(*codec.encode(value)), arrived(value))
 
 
+@pytest.mark.slow
 @property_test
 @given(values)
 def test_any_value_comes_back_from_a_call(value: Any) -> None:
@@ -88,12 +92,14 @@ def test_the_short_way_of_flat_lists_gives_what_the_long_way_gives(scalars: list
     assert codec.encode(scalars) == (False, *codec.encode_inline(scalars))
 
 
+@pytest.mark.slow
 @property_test
 @given(arrays())
 def test_any_array_comes_back(array: Any) -> None:
     assert same(decode(*codec.encode(array)), array)
 
 
+@pytest.mark.slow
 @property_test
 @given(st.lists(arrays(), max_size=3))
 def test_arrays_come_back_from_within(some: list[Any]) -> None:
@@ -127,6 +133,7 @@ _bodies = (values | arrays() | st.lists(arrays(), max_size=3)).map(_inline)
 _buffers = st.lists(st.binary(max_size=16), max_size=3).map(tuple)
 
 
+@pytest.mark.slow
 @property_test
 @given(mutated(_bodies) | st.binary(max_size=64), _buffers)
 def test_a_mutated_message_gives_a_value_or_a_decode_error(body: bytes, buffers: tuple[bytes, ...]) -> None:
@@ -136,6 +143,7 @@ def test_a_mutated_message_gives_a_value_or_a_decode_error(body: bytes, buffers:
         pass
 
 
+@pytest.mark.slow
 @property_test
 @given(mutated(arrays().map(lambda array: codec.encode([array])[1][4:])) | st.binary(max_size=40), st.binary())
 def test_a_mutated_description_gives_a_value_or_a_decode_error(body: bytes, buffer: bytes) -> None:
@@ -154,6 +162,7 @@ def test_mutated_json_gives_a_value_or_a_decode_error(body: bytes) -> None:
         pass
 
 
+@pytest.mark.slow
 @property_test
 @given(mutated(_bodies), _buffers)
 def test_a_mutated_message_takes_memory_in_proportion(body: bytes, buffers: tuple[bytes, ...]) -> None:

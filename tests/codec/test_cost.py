@@ -9,6 +9,8 @@ import pytest
 from aioparcs import DecodeError, codec
 from aioparcs.codec import Ext
 
+pytestmark = pytest.mark.slow
+
 
 def extension(code: int, data: bytes) -> bytes:
     packed: bytes = msgpack.packb(msgpack.ExtType(code, data))

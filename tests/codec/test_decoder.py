@@ -179,6 +179,7 @@ except aioparcs.EncodeError:
     assert python(program) == "False"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.ones(3), np.datetime64(1, "s"), np.ones(2000), [np.ones(2000)]])
 def test_an_array_without_numpy_names_what_to_install(value: Any) -> None:
     raw, body, buffers = codec.encode(value)

@@ -19,7 +19,7 @@ from tests.support.jobs import job, module
 from tests.support.transports import enter, kinds
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.one_loop
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 MIB = 1 << 20
 

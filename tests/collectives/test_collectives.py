@@ -13,7 +13,7 @@ from aioparcs.collectives.barriers import wait_barrier
 from tests.support.jobs import job
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.one_loop
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 
 async def tell(tasks: list[Task], *request: Any) -> None:

@@ -11,6 +11,8 @@ from aioparcs.display.job_view import JobView
 from aioparcs.events import WorkerExited, WorkerProgress, WorkersRequested
 from tests.support.command import EXAMPLES, in_terminal, run, visible
 
+pytestmark = pytest.mark.slow
+
 Project = Callable[..., Path]
 
 

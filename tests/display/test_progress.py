@@ -60,6 +60,7 @@ def test_a_pace_begins_anew_when_there_is_more_to_do() -> None:
     assert pace.left(3, 1.0) == pytest.approx(8)
 
 
+@pytest.mark.slow
 def test_a_pace_remembers_little_however_long_it_goes_on() -> None:
     pace = RateEstimator(0, 0)
     for tenth in range(1, 200_000):
@@ -102,6 +103,7 @@ def test_a_log_has_a_line_for_each_quarter_of_a_pool_and_for_its_end(capsys: pyt
     ]
 
 
+@pytest.mark.slow
 def test_a_log_has_ever_fewer_lines_for_a_pool_of_unknown_total(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain()
     state = display.work(DIVISORS._replace(total=None, workers=6), 3600, 10)
@@ -267,6 +269,7 @@ def alone(program: Path, **env: Any) -> tuple[int, str]:
     return in_terminal(program, command=[sys.executable], **env)
 
 
+@pytest.mark.slow
 def test_a_program_by_itself_draws_on_a_terminal(audience: Path) -> None:
     code, written = alone(audience)
     assert code == 0
@@ -278,17 +281,20 @@ def test_a_program_by_itself_draws_on_a_terminal(audience: Path) -> None:
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", [{"PARCS_PROGRESS": "off"}, {"TERM": "dumb"}], ids=["off", "dumb"])
 def test_a_program_by_itself_draws_nothing(audience: Path, env: dict[str, str]) -> None:
     loaded = "True" if "TERM" in env else "False"
     assert alone(audience, **env) == (0, f"on standard output\non standard error\nafter {loaded}\n")
 
 
+@pytest.mark.slow
 def test_a_program_by_itself_in_a_log_is_silent_and_loads_nothing_to_draw(audience: Path) -> None:
     done = execute(audience, PARCS_MODULES="")
     assert (done.stdout, done.stderr) == ("on standard output\nafter False\n", "on standard error\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "end, code, said",
     [
@@ -311,6 +317,7 @@ def test_an_impossible_word_about_progress_is_exit_2(audience: Path) -> None:
     assert (done.returncode, done.stderr) == (2, "error: PARCS_PROGRESS='of' is neither 'on' nor 'off'\n")
 
 
+@pytest.mark.slow
 def test_what_is_watched_already_is_not_watched_twice(audience: Path) -> None:
     code, written = in_terminal("run", audience.parent, PARCS_PROGRESS="off")
     assert code == 0
@@ -359,6 +366,7 @@ def told(written: str) -> list[str]:
     return [line for line in lines if re.search(r"\bin\b", line)]
 
 
+@pytest.mark.slow
 def test_a_log_shows_real_pools(pooling: Path) -> None:
     done = run("run", pooling)
     assert (done.returncode, done.stdout) == (0, "5\n")
@@ -369,11 +377,13 @@ def test_a_log_shows_real_pools(pooling: Path) -> None:
     assert done.stderr.count("odd: 10 of 10") == 1
 
 
+@pytest.mark.slow
 def test_a_quiet_display_shows_only_the_failed_items_of_a_real_pool(pooling: Path) -> None:
     done = run("run", "-q", pooling)
     assert (done.returncode, done.stdout, done.stderr) == (0, "5\n", "odd: 5 of 10 items failed\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [[*COMMAND, "run"], [sys.executable]], ids=["aioparcs run", "python"])
 def test_a_terminal_shows_real_pools(pooling: Path, command: list[str]) -> None:
     code, written = in_terminal(pooling if "run" in command else pooling / "main.py", command=command)
@@ -384,6 +394,7 @@ def test_a_terminal_shows_real_pools(pooling: Path, command: list[str]) -> None:
     assert told(text)[-2:] == ["odd 10 of 10 5 failed in 2 workers", "one by one 3 in 1 worker"]
 
 
+@pytest.mark.slow
 def test_a_program_without_a_display_logs_no_short_pools(pooling: Path) -> None:
     done = execute(pooling / "main.py", PARCS_MODULES="")
     assert (done.returncode, done.stdout, done.stderr) == (0, "5\n", "")

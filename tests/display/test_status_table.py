@@ -166,6 +166,7 @@ def starting(tmp_path: Path) -> Path:
     return module(tmp_path, "starting", STARTING) / "starting"
 
 
+@pytest.mark.slow
 def test_a_failed_start_is_counted_once_and_shown_by_its_error_alone(starting: Path) -> None:
     done = run("run", starting)
     assert done.returncode == 0
@@ -189,6 +190,7 @@ def test_a_failed_start_is_no_good_end_on_a_terminal(starting: Path) -> None:
     assert len(re.findall(r"silent .* 2 workers failed", visible(written).rpartition("broken ")[2])) == 1
 
 
+@pytest.mark.slow
 def test_each_failed_start_is_followed_in_detail(starting: Path) -> None:
     said = run("run", starting, "-v").stderr
     for worker in range(2):
@@ -222,6 +224,7 @@ serve(search)
 """
 
 
+@pytest.mark.slow
 def test_a_pool_that_is_left_early_ends_well(tmp_path: Path) -> None:
     module(tmp_path, "searching", SEARCHING)
     done = run("run", module(tmp_path, "leaving", LEAVING) / "leaving")

@@ -45,6 +45,7 @@ def test_output_is_made_harmless(line: str, colored: str, plain: str) -> None:
 FORBIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", FORBIDDEN)
 @pytest.mark.parametrize("color", [True, False])
 def test_no_control_or_format_character_is_printed(category: str, color: bool) -> None:
@@ -56,6 +57,7 @@ def test_no_control_or_format_character_is_printed(category: str, color: bool) -
             assert sanitize(f"a{character}b", color=color) == f"a{kept}b", hex(ord(character))
 
 
+@pytest.mark.slow
 def test_all_other_characters_are_printed() -> None:
     kept = [one for one in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(one) not in FORBIDDEN]
     assert sanitize("".join(kept), color=False) == "".join(kept)
@@ -76,6 +78,7 @@ def test_a_whole_escape_sequence_is_left_out(sequence: str, color: bool) -> None
     assert sanitize(f"a{sequence}b", color=color) == "ab"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["\x1b]", "\x9d", "\x1bP", "\x9b1;", "\x1b[1;", "\x1b ", "\x1b[31m", "\x85"])
 def test_hostile_lines_take_time_in_proportion_to_their_length(piece: str) -> None:
     line = piece * (200_000 // len(piece))
@@ -171,6 +174,7 @@ run(main)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chained", [False, True])
 def test_an_error_of_a_worker_is_printed_without_what_it_does_to_terminals(tmp_path: Path, chained: bool) -> None:
     module(tmp_path, "raising", RAISING)
@@ -193,6 +197,7 @@ class Broken(Witness):
         raise ValueError(f"can't show {len(self.events)}")
 
 
+@pytest.mark.slow
 def test_errors_of_a_display_cost_no_worker_and_are_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     broken = Broken()
 
@@ -229,6 +234,7 @@ run(main)
 """
 
 
+@pytest.mark.slow
 def test_a_display_that_cannot_draw_costs_no_job_and_gives_the_cursor_back(tmp_path: Path) -> None:
     program = module(tmp_path, "breaking", BREAKING) / "breaking" / "main.py"
     code, written = in_terminal(program, command=[sys.executable], PARCS_MODULES=str(MODULES))
@@ -275,6 +281,7 @@ run(main)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_terminal", [False, True])
 def test_impossible_reports_of_progress_are_shown_as_nothing(tmp_path: Path, on_terminal: bool) -> None:
     module(tmp_path, "reporting", REPORTING)

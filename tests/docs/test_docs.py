@@ -111,11 +111,13 @@ STEPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document, section", STEPS, ids=[f"{path.name}-{section}" for path, section in STEPS])
 def test_what_the_document_shows_is_what_happens(document: Path, section: str, tmp_path: Path) -> None:
     Reader(tmp_path).follow(document, section)
 
 
+@pytest.mark.slow
 def test_what_a_module_of_the_tutorial_requires_is_understood(tmp_path: Path) -> None:
     (module,) = (block for block in blocks(TUTORIAL) if "# /// script" in block.text)
     (tmp_path / "main.py").write_text(module.text)
@@ -125,6 +127,7 @@ def test_what_a_module_of_the_tutorial_requires_is_understood(tmp_path: Path) ->
 # Public names and their examples
 
 
+@pytest.mark.slow
 def test_every_public_name_is_in_a_program_that_runs() -> None:
     programs = [block for _, steps in _runs().items() for block in steps]
     imported = {
@@ -149,6 +152,7 @@ def _runs() -> dict[Path, list[Block]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_module_of_the_documents_is_run_but_the_one_that_needs_the_network() -> None:
     for document, programs in _runs().items():
         left = {block.file for block in blocks(document) if block.words[:1] == ("python",)} - {b.file for b in programs}
@@ -162,6 +166,7 @@ def example(thing: object) -> str:
     return textwrap.dedent(found[1])
 
 
+@pytest.mark.slow
 def test_the_examples_of_service_and_runner_work_together(tmp_path: Path) -> None:
     (tmp_path / "factor").mkdir()
     (tmp_path / "factor" / "main.py").write_text(f"from aioparcs import Service, serve\n{example(Service)}")
@@ -169,6 +174,7 @@ def test_the_examples_of_service_and_runner_work_together(tmp_path: Path) -> Non
     assert done.stdout == "[1, 2, 3, 5, 6, 9, 10, 15, 18, 30, 45, 90]\n", done.stderr
 
 
+@pytest.mark.slow
 def test_the_example_of_pool_works(tmp_path: Path) -> None:
     divisors = (
         "from aioparcs import serve\ndef find(n, a, b): return [i for i in range(a, b) if not n % i]\nserve(find)"
@@ -181,6 +187,7 @@ def test_the_example_of_pool_works(tmp_path: Path) -> None:
     assert done.stdout == "3000\n", done.stderr
 
 
+@pytest.mark.slow
 async def test_the_example_of_register_works() -> None:
     names: dict[str, Any] = {"register": register, "dataclass": dataclass, "Fraction": Fraction, "__name__": __name__}
     named.clear()  # other tests have a Point of their own
@@ -194,6 +201,7 @@ async def test_the_example_of_register_works() -> None:
         await there.send_eof()
 
 
+@pytest.mark.slow
 def test_every_public_docstring_with_an_example_is_tested() -> None:
     examples = {name for name in aioparcs.__all__ if re.search(r"::\n\n    ", _docstring(name))}
     assert examples == {"Pool", "Runner", "Service", "register"}
@@ -203,6 +211,7 @@ def _docstring(name: str) -> str:
     return inspect.getdoc(getattr(aioparcs, name)) or ""
 
 
+@pytest.mark.slow
 def test_the_tree_of_errors_is_the_true_one() -> None:
     tree = re.findall(r"^ *([ │├└─]*)(\w+Error|\w+Closed|\w+Channel|\w+Lost)\b", str(errors.__doc__), re.M)
     assert next(name for _, name in tree) == "ParcsError"
@@ -251,6 +260,7 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_leads_somewhere(document: Path) -> None:
     for link in links(document):
@@ -260,6 +270,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_exists(document: Path) -> None:
     targets = set(re.findall(r"(?m)^([.a-z-]+):", (ROOT / "Makefile").read_text()))
@@ -306,6 +317,7 @@ def _layers() -> list[list[str]]:
     return [[name for name in line.split(" | ") if not name.startswith("(")] for line in lines if line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", [ARCHITECTURE, GLOSSARY], ids=["architecture", "glossary"])
 def test_every_link_to_code_names_what_is_defined_there(document: Path) -> None:
     named = re.findall(r"\[`([\w.]+)`\]\((\.\./aioparcs/[\w/]+\.py)\)", document.read_text())

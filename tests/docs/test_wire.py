@@ -19,11 +19,13 @@ def test_the_bytes_in_the_document_are_what_the_code_makes() -> None:
     assert document.written(text) == text, "python -m tests.support.document writes it anew"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("type", FrameType, ids=lambda type: type.name)
 def test_every_frame_type_is_in_the_document(type: FrameType) -> None:
     assert re.search(rf"^\| [\d, /]*\b{type}\b[\d, /]*\| [A-Z, /]*\b{type.name}\b", document.PATH.read_text(), re.M)
 
 
+@pytest.mark.slow
 async def test_a_service_written_from_the_document_alone_works(tmp_path: Path) -> None:
     (tmp_path / "reference").mkdir()
     shutil.copy(reference_service.__file__, tmp_path / "reference" / "main.py")

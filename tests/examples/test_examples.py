@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.command import EXAMPLES, execute, run
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_example_has_a_main_and_a_readme() -> None:
     folders = [folder for folder in EXAMPLES.iterdir() if (folder / "main.py").exists()]

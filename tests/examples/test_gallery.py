@@ -14,6 +14,7 @@ PICTURES = sorted(path for path in EXAMPLES.glob("*/*") if path.suffix in (".png
 EACH = pytest.mark.parametrize("folder", DIRECTED, ids=lambda folder: folder.name)
 
 
+@pytest.mark.slow
 @EACH
 def test_the_page_shows_what_happens(folder: Path, tmp_path: Path, packages: str) -> None:
     (tmp_path / "examples").symlink_to(EXAMPLES)
@@ -25,6 +26,7 @@ def test_the_page_shows_what_happens(folder: Path, tmp_path: Path, packages: str
     assert shape(done.stdout) == shape(output)
 
 
+@pytest.mark.slow
 @EACH
 def test_a_bad_number_is_one_clear_line(folder: Path) -> None:
     main = (folder / "runner" / "main.py").read_text()

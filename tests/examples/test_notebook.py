@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.command import EXAMPLES, execute
 from tests.support.examples import shape
 
@@ -35,6 +37,7 @@ def shown(cell: dict[str, Any]) -> list[tuple[str, bool]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_notebook_shows_what_happens(tmp_path: Path, packages: str) -> None:
     places = {"IPYTHONDIR": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path), "XDG_CACHE_HOME": packages}
     command = [sys.executable, "-c", RUN, str(NOTEBOOK), str(EXAMPLES), str(tmp_path / "done.ipynb")]

@@ -17,6 +17,8 @@ from PIL import Image
 from tests.support.command import EXAMPLES, run
 from tests.support.examples import Example
 
+pytestmark = pytest.mark.slow
+
 
 def load(path: Path) -> ModuleType:
     """Import a file of an example."""

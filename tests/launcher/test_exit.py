@@ -15,7 +15,7 @@ from aioparcs import WorkerLost
 from tests.support.jobs import Witness, family, job, module
 from tests.support.waiting import PATIENCE, until
 
-pytestmark = pytest.mark.one_loop
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 HOARDER = """
 import atexit, gzip, logging.handlers, multiprocessing.util, os, shelve, sys, tempfile, threading, time, zipfile

@@ -15,6 +15,8 @@ import pytest
 from aioparcs.messages.launcher import DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram
 from aioparcs.wire import FrameType
 
+pytestmark = pytest.mark.slow
+
 # A fork server whose agent is the test; its workers wait for SIGTERM.
 SERVER = """
 import os, resource, signal, socket, sys

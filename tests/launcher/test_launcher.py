@@ -15,7 +15,7 @@ from tests.support.engines import behind
 from tests.support.jobs import Witness, family, job, module
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.one_loop
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 TABLE = 300 << 20
 
@@ -40,6 +40,7 @@ serve(parent)
     assert len(set(parents)) == 1
 
 
+@pytest.mark.untraced
 async def test_what_was_loaded_is_shared(tmp_path: Path) -> None:
     text = f"""
 from aioparcs import serve
@@ -241,6 +242,7 @@ serve(draw, fork={fork})
 """
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("fork", [True, False])
 async def test_generators_whose_numbers_all_workers_would_repeat_are_named(tmp_path: Path, fork: bool) -> None:
     witness = Witness()

@@ -24,6 +24,7 @@ async def test_a_worker_keeps_to_its_cpus_and_its_neighbour_gets_others() -> Non
         assert used < 1.2 * passed
 
 
+@pytest.mark.slow
 async def test_cpus_are_counted_for_each_worker(tmp_path: Path) -> None:
     async with job() as runner:
         async with runner.start("probe", cpus=CPUS) as t:
@@ -32,6 +33,7 @@ async def test_cpus_are_counted_for_each_worker(tmp_path: Path) -> None:
             assert len(await t.call("cpus")) == CPUS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fork", [True, False])
 async def test_memory_beyond_the_limit_is_a_memory_error(tmp_path: Path, fork: bool) -> None:
     text = f"""
@@ -51,6 +53,7 @@ serve(take, fork={fork})
             assert await t.call("take", 120 << 20) == 120 << 20
 
 
+@pytest.mark.slow
 async def test_memory_of_a_service_beyond_the_limit_ends_it_with_a_memory_error(tmp_path: Path) -> None:
     text = """
 from aioparcs import Service, serve
@@ -68,6 +71,7 @@ serve(Hungry)
         assert isinstance(refused.value, RemoteError)
 
 
+@pytest.mark.slow
 async def test_less_memory_than_the_launcher_holds_is_refused(tmp_path: Path) -> None:
     text = "from aioparcs import serve\nTABLE = bytearray(100 << 20)\nserve(len)\n"
     compiled = {"PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}  # empty at first: what is imported is compiled

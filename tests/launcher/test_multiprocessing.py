@@ -10,7 +10,7 @@ from tests.support.command import COMMAND
 from tests.support.command import execute as execute_command
 from tests.support.jobs import Witness, execute, family, job, left, module
 
-pytestmark = pytest.mark.one_loop
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 # No `if __name__ == "__main__"` anywhere: a module's main.py has none.
 COMPUTE = """

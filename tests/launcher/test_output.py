@@ -14,7 +14,7 @@ from aioparcs.display.plain import Console
 from aioparcs.events import LogLines, Notice
 from tests.support.jobs import Witness, execute, job, module
 
-pytestmark = pytest.mark.one_loop
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 HEAD = "import asyncio, os, sys, time\nfrom aioparcs import *\n"
 

@@ -40,6 +40,7 @@ serve(Tidy)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_sigterm_ends_a_launcher_cleanly(tmp_path: Path, prefix: tuple[str, ...]) -> None:
     witness = Witness()
@@ -55,6 +56,7 @@ async def test_sigterm_ends_a_launcher_cleanly(tmp_path: Path, prefix: tuple[str
     assert sorted(line for t in tasks for line in witness.lines[t.worker]) == [f"tidied up {i}" for i in range(3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_sigterm_ends_a_launcher_whose_worker_computes(prefix: tuple[str, ...]) -> None:
     async with behind(*prefix) as (runner, engine):
@@ -77,6 +79,7 @@ async def test_sigterm_ends_a_launcher_without_workers() -> None:
             assert await engine.processes[0].exited == 143
 
 
+@pytest.mark.slow
 async def test_sigterm_ends_a_worker_that_is_about_to_connect() -> None:
     witness = Witness()
     async with job(witness=witness) as runner:
@@ -118,6 +121,7 @@ def _handles_sigterm(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["echo", "compute"])
 async def test_sigint_ends_a_worker_as_any_signal_does(verb: str) -> None:
     witness = Witness()
@@ -138,6 +142,7 @@ async def test_sigint_ends_a_worker_as_any_signal_does(verb: str) -> None:
     assert witness.lines == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_orphans_are_reaped(prefix: tuple[str, ...]) -> None:
     async with behind(*prefix) as (runner, engine):
@@ -151,6 +156,7 @@ async def test_orphans_are_reaped(prefix: tuple[str, ...]) -> None:
     await gone(left, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("session", [False, True])
 async def test_what_a_worker_started_ends_with_its_launcher_at_the_latest(session: bool) -> None:
     async with job() as runner:
@@ -220,6 +226,7 @@ serve(Odd)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "what, lines",
     [
@@ -238,6 +245,7 @@ async def test_odd_ends_are_clean_ends(tmp_path: Path, what: str, lines: list[st
     assert witness.lines.get(0) == lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "what, code, line",
     [("own_handler", 5, "the service's own handler"), ("exit_at_once", 7, "lost in no buffer")],

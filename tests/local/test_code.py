@@ -17,7 +17,7 @@ from aioparcs.runner.launcher_client import LauncherClient
 from tests.support.jobs import Witness, family, gone, job, module
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.one_loop
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 MAIN = """
 import os, sys

@@ -15,7 +15,7 @@ from aioparcs.modules import module_folders
 from tests.support.jobs import ENVIRONMENT, MODULES, Witness, execute, family, gone, job, live, module, program
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.one_loop
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 MANY = 200
 
@@ -25,6 +25,7 @@ def listening(name: str) -> bool:
     return name in Path("/proc/net/unix").read_text()
 
 
+@pytest.mark.untraced
 async def test_two_hundred_workers_at_once_answer_and_are_small() -> None:
     async with job() as runner:
         tasks = await runner.start_many("probe", MANY)
@@ -283,7 +284,9 @@ def test_too_few_open_files_for_a_runner_is_an_error_and_fewer_workers_work() ->
         r"raise the limit \(ulimit -n\) or start fewer",
         refusal,
     )
-    assert (answers, done.stderr, done.returncode) == ("20", "", 0)
+    # On a machine with other work their end takes long enough for a note.
+    assert [line for line in done.stderr.splitlines() if "waiting for 20 workers to finish" not in line] == []
+    assert (answers, done.returncode) == ("20", 0)
 
 
 NONE = """

@@ -16,7 +16,7 @@ from tests.support.jobs import Witness, execute, family, gone, job, live, module
 from tests.support.waiting import until
 from tests.support.wheels import wheel
 
-pytestmark = pytest.mark.one_loop
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 MAIN = """
 import os, sys

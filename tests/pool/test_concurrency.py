@@ -16,6 +16,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.one_loop
 
 
+@pytest.mark.slow
 async def test_large_results_of_coroutines_stay_whole_beside_small_ones_of_the_thread(runner: Runner) -> None:
     async with runner.pool("crunch", 1, concurrency=8) as pool:
 
@@ -27,6 +28,7 @@ async def test_large_results_of_coroutines_stay_whole_beside_small_ones_of_the_t
         assert squares == [i * i for i in range(40_000)]
 
 
+@pytest.mark.slow
 async def test_a_small_result_behind_a_large_one_that_is_slow_to_go_comes(runner: Runner) -> None:
     async with runner.pool("crunch", 1, concurrency=4) as pool:
         await pool.map(range(10))
@@ -81,6 +83,7 @@ async def test_items_that_cannot_be_sent_leave_the_worker_to_others(runner: Runn
         assert await pool.map([1, 2]) == [1, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("items", [range(3), ["ab"], [None]])
 async def test_starmap_refuses_items_that_are_no_tuples(runner: Runner, items: Any) -> None:
     async with runner.pool("crunch", 1, function="add") as pool:
@@ -89,6 +92,7 @@ async def test_starmap_refuses_items_that_are_no_tuples(runner: Runner, items: A
         assert await pool.starmap([(1, 2)]) == [3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("item", [10**5000, b"x" * 1_000_000, "y" * 1_000_000, [[[[1]]]] * 1000], ids="ibsl")
 async def test_an_item_is_named_shortly_however_large(runner: Runner, item: Any) -> None:
     async with runner.pool("crunch", 1, function="refuse") as pool:
@@ -99,6 +103,7 @@ async def test_an_item_is_named_shortly_however_large(runner: Runner, item: Any)
         assert await pool.submit(3, function="square") == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["refuse", "refuse_coroutine"])
 @pytest.mark.parametrize("kind", ["KeyboardInterrupt", "GeneratorExit", "BaseExceptionGroup", "Odd", "Unprintable"])
 async def test_exceptions_of_every_kind_come_back(runner: Runner, name: str, kind: str) -> None:
@@ -120,6 +125,7 @@ async def _raising_async(error: BaseException) -> AsyncIterator[int]:
     raise error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [_raising, _raising_async])
 @pytest.mark.parametrize(
     "error", [ValueError("why"), asyncio.CancelledError("why"), BaseExceptionGroup("why", [KeyError()])]
@@ -150,6 +156,7 @@ async def test_a_generator_may_submit_calls_of_its_own(runner: Runner) -> None:
         assert await asyncio.gather(*futures) == [i * i for i in range(300)]
 
 
+@pytest.mark.slow
 async def test_results_do_not_wait_for_memory_that_is_not_released() -> None:
     async with job(receive_budget=4 << 20) as runner:
         async with runner.start("talker") as talker, runner.pool("crunch", 1, function="blob") as pool:

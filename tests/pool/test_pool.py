@@ -106,6 +106,7 @@ async def test_several_maps_share_the_workers(runner: Runner) -> None:
     assert both == [[i * i for i in range(500)], list(range(500)), 81]
 
 
+@pytest.mark.slow
 async def test_the_work_is_spread_over_all_workers(runner: Runner) -> None:
     async with runner.pool("crunch", 4) as pool:
         assert pool.size == 4
@@ -142,6 +143,7 @@ async def test_coroutine_functions_run_at_once_as_often_as_they_may(runner: Runn
 # Laziness
 
 
+@pytest.mark.slow
 async def test_a_huge_generator_holds_only_what_is_in_flight(runner: Runner) -> None:
     numbers = Counting(10_000_000)
     async with runner.pool("crunch", 2) as pool:
@@ -247,6 +249,7 @@ async def test_a_worker_that_dies_of_an_item_costs_just_that_item(runner: Runner
         assert await pool.starmap([(i, -1) for i in range(50)]) == list(range(50))
 
 
+@pytest.mark.slow
 async def test_each_of_many_deadly_items_fails_alone(runner: Runner) -> None:
     async with runner.pool("crunch", 2, function="leave") as pool:
         results = await pool.map([-1 if i % 10 == 5 else i for i in range(100)], return_exceptions=True)
@@ -254,6 +257,7 @@ async def test_each_of_many_deadly_items_fails_alone(runner: Runner) -> None:
     assert "ended with exit code 0" in str(results[5])
 
 
+@pytest.mark.slow
 async def test_no_call_runs_twice_without_retries_whatever_dies(runner: Runner, tmp_path: Path) -> None:
     def calls() -> Iterator[tuple[str, str]]:
         for i in range(300):
@@ -275,6 +279,7 @@ async def test_no_call_runs_twice_without_retries_whatever_dies(runner: Runner, 
     assert {str(i) for i in range(300)} - set(map(str, lost)) <= set(marks)
 
 
+@pytest.mark.slow
 async def test_retries_make_the_call_again(runner: Runner, tmp_path: Path) -> None:
     async with runner.pool("crunch", 2, function="note_and_die_once", retries=1) as pool:
         names = [str(i) for i in range(10)]
@@ -282,6 +287,7 @@ async def test_retries_make_the_call_again(runner: Runner, tmp_path: Path) -> No
         assert set(_marks(tmp_path).values()) == {2}
 
 
+@pytest.mark.slow
 async def test_a_poisonous_item_stops_after_its_retries(runner: Runner) -> None:
     async with runner.pool("crunch", 2, function="die_at", retries=12) as pool:
         results = await pool.starmap([(i, 3) for i in range(8)], return_exceptions=True)
@@ -301,6 +307,7 @@ async def test_a_worker_that_dies_with_nothing_to_do_is_replaced(runner: Runner)
         assert not pids & set(await pool.map(range(200), function="pid"))
 
 
+@pytest.mark.slow
 async def test_a_pool_without_a_launcher_gets_another_one(runner: Runner) -> None:
     async with runner.pool("crunch", 2) as pool:
         before = _tasks(pool)
@@ -325,6 +332,7 @@ serve(leave)
 """
 
 
+@pytest.mark.slow
 async def test_a_pool_that_can_have_no_workers_any_more_fails_everybody(tmp_path: Path) -> None:
     folder = module(tmp_path, "breaks", BREAKS_LATER)
     witness = Witness()
@@ -348,6 +356,7 @@ async def test_a_pool_whose_module_does_not_start_is_not_entered(runner: Runner)
 # Slow items
 
 
+@pytest.mark.slow
 async def test_a_slow_item_does_not_starve_those_behind_it(runner: Runner, tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with runner.pool("crunch", 2) as pool:
@@ -367,6 +376,7 @@ async def test_workers_that_are_slow_have_nothing_in_front_of_them(runner: Runne
         assert await holding == [str(i) for i in range(20)]
 
 
+@pytest.mark.slow
 async def test_items_that_come_one_by_one_each_get_a_worker_of_their_own(runner: Runner, tmp_path: Path) -> None:
     go, begun = tmp_path / "go", tmp_path / "begun"
     begun.mkdir()
@@ -490,6 +500,7 @@ async def test_cancelling_a_wait_for_a_result_loses_none(runner: Runner, tmp_pat
 # Size
 
 
+@pytest.mark.slow
 async def test_resize_while_it_works(runner: Runner) -> None:
     numbers = Counting(1_000_000)
     async with runner.pool("crunch", 2) as pool:
@@ -575,6 +586,7 @@ async def test_a_silent_pool_reports_nothing_to_observers() -> None:
     assert not [event for event in witness.events if event[0] == "pooled"]
 
 
+@pytest.mark.slow
 async def test_large_arguments_wait_for_room(runner: Runner) -> None:
     async with runner.pool("crunch", 2, function="big") as pool:
         assert await pool.map(bytes(1 << 20) for _ in range(60)) == [1 << 20] * 60
@@ -603,6 +615,7 @@ serve(die_at, fork=False)
 """
 
 
+@pytest.mark.slow
 async def test_in_fresh_interpreters_a_deadly_item_costs_just_itself_too(tmp_path: Path) -> None:
     async with job(module(tmp_path, "afresh", AFRESH)) as runner, runner.pool("afresh", 2) as pool:
         results = await pool.starmap([(i, 13) for i in range(60)], return_exceptions=True)
@@ -610,6 +623,7 @@ async def test_in_fresh_interpreters_a_deadly_item_costs_just_itself_too(tmp_pat
         assert results == [i for i in range(60) if i != 13]
 
 
+@pytest.mark.slow
 async def test_results_of_every_size_come_whole(runner: Runner) -> None:
     sizes = [0, 1, 200, 255, 256, 257, 5000, 70_000, 3_000_000]
     async with runner.pool("crunch", 2, function="repeat") as pool:

@@ -194,6 +194,7 @@ async def test_leaving_that_is_cancelled_kills_the_workers(runner: Runner, tmp_p
     await until(lambda: workers() == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", range(0, 24, 3))
 async def test_leaving_may_be_cancelled_at_any_step(runner: Runner, tmp_path: Path, steps: int) -> None:
     entered = asyncio.Event()

@@ -119,6 +119,7 @@ async def test_a_total_for_all_calls_of_a_pool(runner: Runner, witness: Witness)
     assert states(witness)[-1][2:5] == (7, 0, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("total, error", [(-1, ValueError), (2.5, TypeError), ("3", TypeError)])
 async def test_an_impossible_total_is_refused(runner: Runner, total: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="total"):

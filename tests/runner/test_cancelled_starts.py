@@ -63,6 +63,7 @@ def state() -> tuple[set[Any], int]:
     return asyncio.all_tasks(), psutil.Process().num_fds()
 
 
+@pytest.mark.slow
 @EVERY_WAY
 async def test_entering_and_leaving_a_runner(way: dict[str, bool]) -> None:
     async def work() -> None:
@@ -81,6 +82,7 @@ async def test_entering_and_leaving_a_runner(way: dict[str, bool]) -> None:
     await until(lambda: state() == before)
 
 
+@pytest.mark.slow
 @EVERY_WAY
 @pytest.mark.parametrize("work", [start, start_many, start_enough, iterate, fill])
 async def test_starting_and_leaving_workers(

@@ -64,6 +64,7 @@ async def flood(job: Job, count: int, user: int = 0) -> AsyncIterator[None]:
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", [0, pytest.param(54321, marks=needs_root)])
 async def test_workers_start_while_others_hold_the_listener(user: int) -> None:
     async with scene(max_unauthenticated=200, start_timeout=60.0) as (runner, job, witness), flood(job, 300, user):

@@ -248,6 +248,7 @@ def for_all_frames(
             loop.run(context.__aexit__(None, None, None))
 
 
+@pytest.mark.slow
 def test_whatever_a_launcher_sends_ends_only_its_own_connection() -> None:
     async def check(here: Scene, one: Member, type: int, body: bytes) -> None:
         await one.launcher.send_frame(type, body)
@@ -271,6 +272,7 @@ def test_whatever_a_launcher_sends_ends_only_its_own_connection() -> None:
     )
 
 
+@pytest.mark.slow
 def test_whatever_a_service_sends_ends_only_its_own_connection() -> None:
     async def check(here: Scene, one: Member, type: int, body: bytes) -> None:
         await one.parent.send_frame(type, body)
@@ -373,6 +375,7 @@ async def test_the_end_waits_for_no_worker_when_the_fork_server_is_gone() -> Non
                 link.post_frame(*packed(LOG))
 
 
+@pytest.mark.slow
 @given(frame=frames())
 @settings(property_test, max_examples=100)
 @example(frame=packed(START, 0, 4_000_000_000, 0, 1, {}, None))
@@ -424,6 +427,7 @@ async def test_an_invalid_relay_frame_is_an_error_in_its_place(news: list[Any]) 
 # Floods
 
 
+@pytest.mark.slow
 async def test_unread_acknowledgements_do_not_pile_up() -> None:
     async with two(send_queue=10_000) as (runner, one, other):
         one.launcher.transport.pause_reading()

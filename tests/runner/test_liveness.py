@@ -64,6 +64,7 @@ async def test_a_killed_launcher_takes_its_workers_along_and_no_others() -> None
         assert await other.recv() == "fine"
 
 
+@pytest.mark.slow
 @needs_network
 async def test_a_host_that_is_cut_off_is_lost_after_liveness_and_its_workers_end(network: Network) -> None:
     witness = Witness()
@@ -87,6 +88,7 @@ async def test_a_host_that_is_cut_off_is_lost_after_liveness_and_its_workers_end
 # Slow
 
 
+@pytest.mark.slow
 async def test_a_service_that_blocks_its_loop_stays() -> None:
     async with behind(liveness=LIVENESS) as (runner, _), runner.start("talker") as t:
         await t.send(["compute", TWICE])
@@ -95,6 +97,7 @@ async def test_a_service_that_blocks_its_loop_stays() -> None:
         assert await t.recv() == "there"
 
 
+@pytest.mark.slow
 async def test_a_runner_that_does_not_read_a_full_channel_stays() -> None:
     async with behind(liveness=LIVENESS) as (runner, _), runner.start("talker") as t:
         await t.send(["echo", *([b"x" * 100_000] * 300)])
@@ -103,6 +106,7 @@ async def test_a_runner_that_does_not_read_a_full_channel_stays() -> None:
             assert len(await t.recv()) == 100_000
 
 
+@pytest.mark.slow
 async def test_a_runner_whose_loop_stands_still_stays() -> None:
     async with behind(liveness=LIVENESS) as (runner, _), runner.start_many("talker", 2) as tasks:
         time.sleep(TWICE)  # noqa: ASYNC251  # on purpose
@@ -111,6 +115,7 @@ async def test_a_runner_whose_loop_stands_still_stays() -> None:
             assert await t.recv() == "there"
 
 
+@pytest.mark.slow
 async def test_a_runner_that_stands_still_while_workers_print_and_fail_stays(tmp_path: Path) -> None:
     text = """
 import os, time
@@ -175,6 +180,7 @@ run(main)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped", ["none", "fork servers", "all"])
 async def test_no_process_outlives_a_runner_that_is_killed(tmp_path: Path, stopped: str) -> None:
     with program(ORPHANS, SPINS=str(tmp_path / "spins")) as runner:

@@ -24,7 +24,7 @@ from tests.peers.original_runner.main import Connection
 from tests.support.jobs import ENVIRONMENT, MODULES, Witness, family, gone, job, module
 from tests.support.waiting import PATIENCE, until
 
-pytestmark = [pytest.mark.one_loop, pytest.mark.usefixtures("original_port")]
+pytestmark = [pytest.mark.slow, pytest.mark.one_loop, pytest.mark.usefixtures("original_port")]
 
 PORT = 4444
 PEERS = Path(__file__).parents[1] / "peers"

@@ -50,6 +50,7 @@ async def send_unauthenticated(job: Job, data: bytes) -> None:
         await asyncio.gather(reader.read(), return_exceptions=True)  # what refuses it, if anything, and the end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("few", [list(UNAUTHENTICATED)[:4], list(UNAUTHENTICATED)[4:]])
 async def test_each_of_a_few_unauthenticated_connections_is_rejected_with_one_note(few: list[bytes]) -> None:
     async with scene(handshake_timeout=1.0) as (runner, job, witness):
@@ -63,6 +64,7 @@ async def test_each_of_a_few_unauthenticated_connections_is_rejected_with_one_no
         await check_echo(t)
 
 
+@pytest.mark.slow
 async def test_many_rejected_connections_are_counted_in_few_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "_PERIOD", 0.3)
     async with scene() as (runner, job, witness):

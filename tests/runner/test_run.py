@@ -32,6 +32,7 @@ def test_success_returns_to_the_program(tmp_path: Path) -> None:
     assert run(tmp_path, body) == (0, "1\nafter\n", "")
 
 
+@pytest.mark.slow
 def test_a_subclass_of_runner(tmp_path: Path) -> None:
     main = tmp_path / "main.py"
     main.write_text(
@@ -44,6 +45,7 @@ def test_a_subclass_of_runner(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "TypeError: Main has no run() method\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body, message",
     [
@@ -79,6 +81,7 @@ def test_a_remote_error_has_the_tracebacks_of_both_programs(tmp_path: Path) -> N
     assert set(re.findall(r'File "(.*)", line', err)) == {f"{Path(__file__).parents[1]}/modules/functions/main.py"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_a_users_exception_shows_the_users_frames_only(tmp_path: Path, loop: str) -> None:
     body = """async with runner.start("talker"):
@@ -112,6 +115,7 @@ async def deep(runner):
     assert set(re.findall(r'File "(.*)", line', err)) == {str(tmp_path / "main.py")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body, message",
     [
@@ -138,6 +142,7 @@ def test_a_cancelled_program_is_no_signal(tmp_path: Path) -> None:
     assert "stopped by" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["7", "'what is wrong'", ""])
 def test_sys_exit_in_the_program(tmp_path: Path, code: str) -> None:
     body = f"import sys; t = await runner.start('talker'); await t.send(['echo', 1]); await t.recv(); sys.exit({code})"
@@ -181,6 +186,7 @@ asyncio.run(notebook())
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_enters_runners_in_its_own_loop_and_finds_modules_in_the_current_folder() -> None:
     done = execute(NOTEBOOK, MODULES, PARCS_MODULES="")
     assert (done.returncode, done.stdout, done.stderr) == (0, "1 [1, 1] set()\n", "")
@@ -191,6 +197,7 @@ async def test_run_within_a_loop_says_what_to_do() -> None:
         aioparcs.run(Runner)
 
 
+@pytest.mark.slow
 def test_jobs_in_several_processes_at_once_know_nothing_of_each_other() -> None:
     with ThreadPoolExecutor(3) as threads:
         done = list(threads.map(lambda _: execute(NOTEBOOK), range(3)))
@@ -207,6 +214,7 @@ def test_run_refuses_a_main_that_is_no_coroutine_function(tmp_path: Path) -> Non
 ASYNC_RUN = "\n    async def run(self): print('called')\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -235,6 +243,7 @@ def test_run_refuses_what_it_cannot_run_before_calling_it(tmp_path: Path, text: 
     assert re.fullmatch("TypeError: " + re.escape(message).replace(r"\.\*", ".*") + "\n", done.stderr), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", ["lambda runner: main(runner, 5)", "functools.partial(main, n=5)", "wrapped(main)"])
 def test_whatever_makes_a_coroutine_can_be_run(tmp_path: Path, made: str) -> None:
     (tmp_path / "main.py").write_text(
@@ -256,6 +265,7 @@ thread.join()
 """
 
 
+@pytest.mark.slow
 def test_a_runner_in_a_thread_runs_without_signals() -> None:
     done = execute(IN_A_THREAD)
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
@@ -270,6 +280,7 @@ async def test_a_function_of_a_service_may_run_a_runner(tmp_path: Path) -> None:
     assert witness.lines[0] == ["ran"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("display", [True, False])
 def test_the_reason_of_a_failed_start_is_printed_once(tmp_path: Path, display: bool) -> None:
     module(tmp_path, "bad", "import nosuch")

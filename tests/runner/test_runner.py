@@ -42,6 +42,7 @@ async def test_start_can_be_awaited_and_entered() -> None:
             await t.send(1)
 
 
+@pytest.mark.slow
 async def test_many_starts_at_once_share_a_launcher_for_each_environment() -> None:
     witness = Witness()
     async with job(witness=witness) as runner:
@@ -140,6 +141,7 @@ serve(Picky)
 """
 
 
+@pytest.mark.slow
 async def test_a_failed_start_kills_the_others_unless_min_workers_allows_it(tmp_path: Path) -> None:
     async with job(module(tmp_path, "picky", PICKY)) as runner:
         with pytest.raises(StartError, match=r"no$") as caught:
@@ -165,6 +167,7 @@ serve(rank, fork=False)
 """
 
 
+@pytest.mark.slow
 async def test_min_workers_are_enough_to_begin_with_and_the_others_join(tmp_path: Path) -> None:
     gate, env = tmp_path / "gate", {"GATE": str(tmp_path / "gate")}
     async with job(module(tmp_path, "tardy", TARDY)) as runner:
@@ -178,6 +181,7 @@ async def test_min_workers_are_enough_to_begin_with_and_the_others_join(tmp_path
             assert sorted([await t.call("rank") for t in tasks]) == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 async def test_leaving_the_loop_over_starts_early_kills_those_it_has_not_given() -> None:
     async with job() as runner:
         async for t in runner.start_many("talker", 5):
@@ -365,6 +369,7 @@ async def test_a_runner_that_is_not_entered_starts_nothing() -> None:
         await runner.__aenter__()
 
 
+@pytest.mark.slow
 async def test_two_jobs_at_once_in_one_process() -> None:
     async def work(name: str) -> tuple[str, int]:
         async with job() as runner, runner.start("talker", env={"NAME": name}) as t:
@@ -390,6 +395,7 @@ async def test_a_start_that_is_on_its_way_when_the_runner_leaves_fails(tmp_path:
         await start
 
 
+@pytest.mark.slow
 async def test_a_launcher_that_is_killed_takes_its_workers_along_and_the_next_start_gets_another() -> None:
     async with job() as runner:
         tasks = await runner.start_many("talker", 2)

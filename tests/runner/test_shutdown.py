@@ -30,6 +30,7 @@ async def test_shutdown_waits_for_the_worker_to_finish() -> None:
         assert t.state == "gone"
 
 
+@pytest.mark.slow
 async def test_shutdown_kills_after_close_timeout() -> None:
     async with job(close_timeout=0.3) as runner:
         t = await runner.start("talker")
@@ -78,6 +79,7 @@ async def test_a_block_left_on_an_error_kills_at_once() -> None:
         assert pid not in [process.pid for process in family()]
 
 
+@pytest.mark.slow
 async def test_a_note_says_what_leaving_a_block_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioparcs.task.ending._UNNOTICED", 0.05)
     waiting = (
@@ -155,6 +157,7 @@ async def test_leaving_a_runner_normally_lets_its_workers_finish() -> None:
     assert not family()
 
 
+@pytest.mark.slow
 async def test_leaving_a_runner_on_an_error_kills_at_once() -> None:
     begun = 0.0
     with suppress(KeyError):
@@ -220,6 +223,7 @@ async def test_channels_of_a_job_that_has_ended_are_closed() -> None:
 # Modules that never become workers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -261,6 +265,7 @@ serve(Deaf)
 """
 
 
+@pytest.mark.slow
 async def test_a_service_that_hangs_in_its_constructor_is_connected_all_the_same(tmp_path: Path) -> None:
     async with job(module(tmp_path, "deaf", DEAF)) as runner:
         t = await runner.start("deaf", env={"DEAF": "1"})

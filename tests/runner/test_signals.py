@@ -13,6 +13,8 @@ import pytest
 from tests.support.jobs import MODULES, family, left, module, program
 from tests.support.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 HEAD = """
 import asyncio, sys, time
 from aioparcs import *

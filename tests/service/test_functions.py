@@ -57,6 +57,7 @@ async def test_the_channel_stays_alive_while_a_plain_function_computes(t: Task, 
     assert await queued == 2
 
 
+@pytest.mark.slow
 async def test_coroutine_functions_run_at_once(t: Task) -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -120,6 +121,7 @@ async def test_a_function_that_a_pool_is_for_is_asked_for_by_its_name(t: Task) -
         assert caught.value.type == "aioparcs.NoFunction"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, builtin",
     [("KeyError", KeyError), ("ValueError", ValueError), ("StopIteration", RemoteError), ("SystemExit", RemoteError)],

@@ -38,6 +38,7 @@ async def connected(here: Task, there: Task) -> None:
     assert await ask(there, "take") == here.worker
 
 
+@pytest.mark.slow
 @kinds
 async def test_a_token_goes_round_a_ring(kind: str) -> None:
     size, laps = 20, 5
@@ -54,6 +55,7 @@ async def test_a_token_goes_round_a_ring(kind: str) -> None:
         assert [end[1:] for end in ends] == [[numbers[i - 1], numbers[(i + 1) % size]] for i in range(size)]
 
 
+@pytest.mark.slow
 @kinds
 async def test_a_slow_last_stage_stalls_the_first_of_a_pipeline(kind: str) -> None:
     count, size, queue = 4000, 32 * KIB, 256 * KIB
@@ -82,6 +84,7 @@ async def test_a_slow_last_stage_stalls_the_first_of_a_pipeline(kind: str) -> No
         assert await last.recv() == [count, True]
 
 
+@pytest.mark.slow
 @kinds
 async def test_two_that_dial_each_other_have_two_channels(kind: str) -> None:
     async with enter(kind) as runner, runner.start_many("peers", 2) as tasks:
@@ -115,6 +118,7 @@ async def test_an_address_survives_any_number_of_workers() -> None:
 # Ends
 
 
+@pytest.mark.slow
 @kinds
 async def test_a_peers_last_message_arrives_and_then_the_end(kind: str) -> None:
     async with enter(kind) as runner, runner.start_many("peers", 2) as (here, there):
@@ -124,6 +128,7 @@ async def test_a_peers_last_message_arrives_and_then_the_end(kind: str) -> None:
         assert await ask(there, "hear") == ["EndOfChannel", "worker 0 has ended the channel"]
 
 
+@pytest.mark.slow
 @kinds
 async def test_the_loss_of_a_peer_names_it(kind: str) -> None:
     async with enter(kind) as runner:
@@ -149,6 +154,7 @@ async def test_a_program_that_fails_cuts_its_channels_off() -> None:
             await here.recv()
 
 
+@pytest.mark.slow
 @kinds
 async def test_a_peer_that_has_ended_cannot_be_dialled(kind: str) -> None:
     async with enter(kind, connect_timeout=1.0) as runner:
@@ -172,6 +178,7 @@ async def test_a_peer_with_the_address_of_another_is_refused() -> None:
         assert text == f"worker 7 at {place._replace(worker=7)}: worker 1 is there now"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("tc"),
     reason="a network namespace needs root, ip and tc",

@@ -86,6 +86,7 @@ async def test_an_exception_is_the_builtin_too_with_its_traceback_and_place() ->
     assert ("ended", "talker", 0, "ended with exit code 1") in witness.events
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, builtin", [("Quarrel", KeyError), ("OSError", OSError), ("StopIteration", RuntimeError)]
 )
@@ -118,6 +119,7 @@ async def test_an_unserialisable_message_names_its_place() -> None:
         assert "encoder.py" not in caught.value.traceback
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [None, 0])
 async def test_sys_exit_without_an_error_is_a_clean_end(code: int | None) -> None:
     witness = Witness()
@@ -127,6 +129,7 @@ async def test_sys_exit_without_an_error_is_a_clean_end(code: int | None) -> Non
     assert ("ended", "talker", 0, None) in witness.events
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code, number", [(3, 3), ("what is wrong", 1)])
 async def test_sys_exit_with_an_error_is_the_programs_failure(code: Any, number: int) -> None:
     witness = Witness()
@@ -139,6 +142,7 @@ async def test_sys_exit_with_an_error_is_the_programs_failure(code: Any, number:
     assert witness.lines.get(0, []) == ([code] if isinstance(code, str) else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [0, 7])
 async def test_a_process_that_vanishes_is_a_loss_whatever_its_exit_code(code: int) -> None:
     async with job() as runner, runner.start("talker") as t:
@@ -149,6 +153,7 @@ async def test_a_process_that_vanishes_is_a_loss_whatever_its_exit_code(code: in
             await t.send(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 async def test_a_killed_worker_is_named_with_its_signal(number: int) -> None:
     async with job() as runner, runner.start("talker") as t:
@@ -179,6 +184,7 @@ async def test_a_worker_that_ends_without_reading_everything_delivers_what_it_se
             await t.recv()
 
 
+@pytest.mark.slow
 async def test_a_service_may_leave_the_end_of_its_channel_alone(tmp_path: Path) -> None:
     text = """
 from aioparcs import Service, serve
@@ -276,6 +282,7 @@ serve(Counting(10){})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ["", ", fork=False"])
 async def test_each_worker_has_its_copy_of_an_instance(tmp_path: Path, options: str) -> None:
     async with job(module(tmp_path, "counting", INSTANCE.format(options))) as runner:
@@ -285,6 +292,7 @@ async def test_each_worker_has_its_copy_of_an_instance(tmp_path: Path, options: 
                 assert [await t.recv(), await t.recv()] == [10 + i, 11 + i]
 
 
+@pytest.mark.slow
 def test_main_alone_says_what_it_is(tmp_path: Path) -> None:
     text = "from aioparcs import serve\ndef f(): pass\nserve(f)"
     done = execute(module(tmp_path, "lonely", text) / "lonely" / "main.py")
@@ -293,6 +301,7 @@ def test_main_alone_says_what_it_is(tmp_path: Path) -> None:
     assert done.stderr == usage
 
 
+@pytest.mark.slow
 def test_main_with_an_impossible_setting(tmp_path: Path) -> None:
     text = "from aioparcs import serve\ndef f(): pass\nserve(f)"
     done = execute(module(tmp_path, "lonely", text) / "lonely" / "main.py", PARCS_LIVENESS="soon")
@@ -368,6 +377,7 @@ serve(where{})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [", fork=False", ""])
 async def test_modules_with_threads_before_serve_have_fresh_interpreters(tmp_path: Path, options: str) -> None:
     module(tmp_path, "fresh", FRESH.format(options))
@@ -406,6 +416,7 @@ async def test_a_service_that_cancels_itself_fails_with_one_line(tmp_path: Path)
     assert not [line for line in lost.value.last_lines if "aioparcs/" in line or "asyncio/" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [False, True])
 async def test_a_lost_connection_is_reported_without_the_systems_traceback(tmp_path: Path, group: bool) -> None:
     work = """

@@ -23,7 +23,7 @@ from tests.support.engines import behind
 from tests.support.jobs import MODULES, Witness, family, gone, job, left, module, program
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.one_loop
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 LOOPBACK = Address("tcp", "127.0.0.1", 0)
 

@@ -60,6 +60,7 @@ async def test_pings_to_a_program_that_only_sends_are_bounded(kind: str) -> None
         assert channel.statistics().bytes_unsent < settings.send_queue + 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stream",
     [

@@ -55,6 +55,7 @@ async def receive_all(channel: Channel) -> None:
             continue
 
 
+@pytest.mark.slow
 @property_test
 @given(st.lists(st.tuples(st.sampled_from(FrameType), _bodies), min_size=1, max_size=6))
 def test_whatever_frames_come_only_documented_errors_do(sent: list[tuple[FrameType, bytes]]) -> None:

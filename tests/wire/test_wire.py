@@ -109,6 +109,7 @@ def test_a_bad_stream_is_refused_byte_by_byte_too(vector: Vector) -> None:
 # Streams, split anywhere
 
 
+@pytest.mark.slow
 @property_test
 @given(st.lists(frames, max_size=6), chunks)
 def test_a_stream_decodes_the_same_however_it_is_split(sent: list[Frame], sizes: list[int]) -> None:
@@ -118,6 +119,7 @@ def test_a_stream_decodes_the_same_however_it_is_split(sent: list[Frame], sizes:
     assert decoder.view is None
 
 
+@pytest.mark.slow
 @property_test
 @given(st.lists(frames, max_size=6), chunks)
 def test_a_stream_decodes_the_same_when_large_pieces_are_received_in_place(sent: list[Frame], sizes: list[int]) -> None:
@@ -147,6 +149,7 @@ def test_a_stream_that_ends_within_a_frame_is_unfinished(sent: list[Frame], data
     assert decoder.unfinished
 
 
+@pytest.mark.slow
 @property_test
 @given(st.lists(frames.filter(lambda frame: not frame.buffers), max_size=5), chunks)
 def test_version_1_decodes_the_same_however_it_is_split(sent: list[Frame], sizes: list[int]) -> None:
@@ -169,6 +172,7 @@ def test_a_mutated_stream_gives_frames_or_a_protocol_error(stream: bytes, sizes:
     assert memory.largest <= 50_000
 
 
+@pytest.mark.slow
 @property_test
 @given(st.lists(mutated(_streams), min_size=1, max_size=5), chunks)
 def test_mutated_streams_take_no_memory_beyond_the_limits(streams: list[bytes], sizes: list[int]) -> None:

@@ -345,6 +345,7 @@ def test_a_base_image_that_is_not_there(cluster: Cluster, build: Build, module: 
     )
 
 
+@pytest.mark.slow
 def test_the_leader_can_not_be_reached() -> None:
     done = run("build", "factor", "--modules", EXAMPLES, LEADER_URL="tcp://127.0.0.1:1")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
@@ -363,6 +364,7 @@ def test_a_registry_that_is_not_there(cluster: Cluster, build: Build, module: Mo
     assert time.monotonic() - begun < 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, message",
     [

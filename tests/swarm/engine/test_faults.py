@@ -334,6 +334,7 @@ async def test_a_leader_that_is_a_worker_node(nodes: tuple[Node, ...]) -> None:
             pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "leader, said", [("tcp://127.0.0.1:1", "Connection refused"), ("", "not an address of Docker")]
 )

@@ -234,12 +234,14 @@ def test_an_unknown_job_is_exit_2(cluster: Cluster, aioparcs: Aioparcs, command:
     assert done.stderr.startswith(f"error: there is no job 'nothing' on {cluster.leader_url}; there ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [[], ["a", "--orphans"]])
 def test_rm_wants_either_jobs_or_orphans(arguments: list[str]) -> None:
     done = run("rm", *arguments)
     assert (done.returncode, done.stderr) == (2, "error: name jobs, or --orphans\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["ps"], ["logs", "x"], ["rm", "x"], ["rm", "--orphans"], ["cluster", "init"]])
 def test_a_leader_that_is_not_there_is_one_line(command: list[str]) -> None:
     done = run(*command, LEADER_URL="tcp://127.0.0.1:9")
@@ -249,6 +251,7 @@ def test_a_leader_that_is_not_there_is_one_line(command: list[str]) -> None:
     assert run(*command, LEADER_URL="nonsense").returncode == 2
 
 
+@pytest.mark.slow
 def test_help_and_local_runs_do_not_load_dockers_libraries(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "echo", tmp_path / "echo")
     program = (
@@ -310,6 +313,7 @@ def test_an_image_and_a_network_that_are_not_there_have_failed(cluster: Cluster,
     assert image in found["base image"]["text"]
 
 
+@pytest.mark.slow
 def test_without_a_leader_the_doctor_stops_there() -> None:
     done = run("doctor", "--json", LEADER_URL="tcp://127.0.0.1:9")
     assert done.returncode == 1
