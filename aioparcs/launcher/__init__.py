@@ -2,13 +2,12 @@
 
 from aioparcs.launcher.agent import PROGRESS, Lines
 from aioparcs.launcher.connect import Connection, adopt, connect, connect_now
-from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, pass_token
-from aioparcs.launcher.fork_server import WorkerProgram
-from aioparcs.launcher.launch import launch
+from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, WorkerProgram, pass_token
 from aioparcs.launcher.process.child import become_worker, die_with_parent
 from aioparcs.launcher.process.logs import show_logs
 from aioparcs.launcher.remains import PATIENCE, PAUSE, groups_of, kill_remains
 from aioparcs.launcher.sources import is_installed
+from aioparcs.launcher.startup import launch
 
 __all__ = [
     "PATIENCE",

@@ -1,16 +1,16 @@
-"""The environment variables through which a launcher, or a worker, gets its context."""
+"""The context of launchers and workers: what they run, and the environment variables that say where they belong."""
 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from aioparcs.address import Address
 from aioparcs.auth import TOKEN_SIZE
 from aioparcs.channel import ResultLog
 from aioparcs.errors import SettingError
 
-__all__ = ["RunnerEndpoint", "WorkerContext", "pass_token"]
+__all__ = ["RunnerEndpoint", "WorkerContext", "WorkerProgram", "pass_token"]
 
 
 class WorkerContext(NamedTuple):
@@ -47,6 +47,16 @@ class WorkerContext(NamedTuple):
         """
         worker, rank, size, progress, parent = text.split(",", 4)
         return cls(int(worker), int(rank), int(size), int(progress), parent)
+
+
+class WorkerProgram(Protocol):
+    """The program of a launcher's workers."""
+
+    def run(self, context: WorkerContext) -> int:
+        """Run a worker's program in its process, and return the exit code."""
+
+    def prewarm(self) -> None:
+        """Run once what each forked worker will run, and leave no loop or thread behind."""
 
 
 class RunnerEndpoint(NamedTuple):

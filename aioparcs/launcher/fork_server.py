@@ -16,12 +16,12 @@ import socket
 import struct
 import sys
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.channel import ResultLog
 from aioparcs.errors import signal_name
-from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, pass_token
+from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, WorkerProgram, pass_token
 from aioparcs.launcher.fork_safety import fork_without_warning
 from aioparcs.launcher.process.child import (
     adopt_orphans,
@@ -36,19 +36,9 @@ from aioparcs.launcher.process.limits import limits_refusal_reason, too_few_file
 from aioparcs.launcher.reaper import ProcessReaper
 from aioparcs.messages.launcher import ALL, DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram
 
-__all__ = ["ForkServer", "WorkerProgram"]
+__all__ = ["ForkServer"]
 
 _DESCRIPTOR = struct.Struct("=i")
-
-
-class WorkerProgram(Protocol):
-    """The program of a launcher's workers."""
-
-    def run(self, context: WorkerContext) -> int:
-        """Run a worker's program in its process, and return the exit code."""
-
-    def prewarm(self) -> None:
-        """Run once what each forked worker will run, and leave no loop or thread behind."""
 
 
 class ForkServer:
@@ -200,7 +190,7 @@ class ForkServer:
             become_worker(parent, output, limits, context.worker)
             if not self._fork:
                 self._exec_fresh(context)
-            code = run(lambda: self._program.run(context), self._inheritance)
+            code = run(self._program, context, self._inheritance)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:

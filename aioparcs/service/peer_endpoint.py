@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable
 from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from aioparcs.address import Address
@@ -17,6 +17,9 @@ from aioparcs.launcher import RunnerEndpoint
 from aioparcs.messages.fields import describe
 from aioparcs.settings import Settings
 from aioparcs.transport import Listener, keep_alive, listen, source_address, wait_silent
+
+if TYPE_CHECKING:  # most services start no workers
+    from aioparcs.task import WorkerHandle
 
 __all__ = ["PeerEndpoint"]
 
@@ -48,7 +51,7 @@ class PeerEndpoint:
         self._acceptor = Acceptor(Role.PEER, home.job, worker, home.token, settings, self)
         self._listener: Listener | None = None
         self._opening = asyncio.Lock()
-        self._expected: dict[int, Callable[[Channel], object]] = {}
+        self._expected: dict[int, WorkerHandle] = {}
         self._given_up: deque[int] = deque(maxlen=_WAITING)
         self._dialled: asyncio.Queue[Channel] = asyncio.Queue()
         self._open: WeakSet[FrameConnection] = WeakSet()  # an open one is held by its transport
@@ -79,9 +82,9 @@ class PeerEndpoint:
         await self.address()
         return await self._dialled.get()
 
-    def expect(self, worker: int, take: Callable[[Channel], object]) -> None:
-        """Register a worker that will connect here; ``take`` gets its channel, once."""
-        self._expected[worker] = take
+    def expect(self, handle: WorkerHandle) -> None:
+        """Register the handle of a worker that will connect here: it gets the channel."""
+        self._expected[handle.worker] = handle
 
     def forget(self, worker: int) -> None:
         """Remove a worker from those that are expected."""
@@ -182,11 +185,14 @@ class PeerEndpoint:
         if peer.role == Role.RELAY:
             await serve_relay(self._channel(peer, reader, writer), self.settings.handshake_timeout)
             return
-        take = self._expected.pop(peer.worker, None) if peer.role == Role.WORKER else self._dialled.put_nowait
-        if take is None:  # it was given up while it shook hands
-            writer.transport.abort()
+        if peer.role == Role.PEER:
+            self._dialled.put_nowait(self._channel(peer, reader, writer))
             return
-        take(self._channel(peer, reader, writer))
+        handle = self._expected.pop(peer.worker, None)
+        if handle is None:  # it was given up while it shook hands
+            writer.transport.abort()
+        elif not handle.connect(channel := self._channel(peer, reader, writer)):
+            channel.abort()  # the same, but it is not removed yet
 
     def _channel(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
         keep_alive(writer.transport, self.settings.liveness, user_timeout=False)

@@ -72,7 +72,7 @@ def serve(*targets: Any, fork: bool = True) -> None:
         warm_up()
         random.seed()  # whatever the module did; in a fork `random` does so itself
         inheritance = Inherited((), frozenset(threading.enumerate()))
-        _leave(run(lambda: _WorkerProgram(home, settings, program).run(context), inheritance))
+        _leave(run(_WorkerProgram(home, settings, program), context, inheritance))
     if home is not None:
         launch(home, settings, _WorkerProgram(home, settings, program), fork=fork)
     if make is not None and "LEADER_URL" in os.environ:

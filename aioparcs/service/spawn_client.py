@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from aioparcs import deadlines
 from aioparcs.auth import Role
-from aioparcs.channel import CONTROL_BODY, Channel, FrameConnection, control_link
+from aioparcs.channel import CONTROL_BODY, FrameConnection, control_link
 from aioparcs.engine import WorkerSpec
 from aioparcs.engine.options import check_for_service
 from aioparcs.errors import (
@@ -192,14 +192,13 @@ class SpawnClient:
     def _expect(self, link: FrameConnection, task: WorkerHandle) -> None:
         self._tasks[task.worker] = task
 
-        def take(channel: Channel) -> None:
-            if task.connect(channel):
+        def report(task: WorkerHandle) -> None:
+            self._endpoint.forget(task.worker)
+            if task.is_connected:
                 link.post_frame(*ChildConnected(task.worker).encode())
-            else:
-                channel.abort()  # it was given up while it shook hands
 
-        self._endpoint.expect(task.worker, take)
-        task.on_start_done(lambda task: self._endpoint.forget(task.worker))
+        self._endpoint.expect(task)
+        task.on_start_done(report)
 
     def _lose(self, reason: str) -> None:
         """Mark all workers as lost; the runner, if it is still there, kills them."""

@@ -53,8 +53,8 @@ async def fill(runner: Runner) -> None:
 # Its launcher has reported what it has loaded, and doesn't dial for long.
 SLOW = """
 import time
-import aioparcs.launcher
-aioparcs.launcher.warm_up = lambda: print("slow", flush=True) or time.sleep(60)
+import aioparcs.launcher.startup
+aioparcs.launcher.startup.warm_up = lambda: print("slow", flush=True) or time.sleep(60)
 aioparcs.serve(print)
 """
 

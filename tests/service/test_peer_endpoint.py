@@ -12,6 +12,7 @@ from aioparcs.launcher import RunnerEndpoint, connect
 from aioparcs.service import peer_endpoint
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.settings import Settings
+from aioparcs.task import WorkerHandle
 from aioparcs.transport import dial as dial_only
 from aioparcs.wire import FrameType, encode_header
 
@@ -56,17 +57,27 @@ async def test_two_meet(kind: str) -> None:
             await dialled.recv()
 
 
+class Owner:
+    def kill(self, task: WorkerHandle, number: int) -> None: ...
+
+
+def worker(number: int) -> WorkerHandle:
+    """Return the handle of a worker that is expected."""
+    return WorkerHandle("any", number, 0, 1, SETTINGS, Owner())
+
+
 @kinds
 async def test_a_child_connects_to_the_start_that_expects_it_only(kind: str) -> None:
     async with two(kind) as (here, _):
-        address, came = await here.address(), asyncio.get_running_loop().create_future()
-        here.expect(7, came.set_result)
-        here.expect(8, came.set_result)
+        address, handle = await here.address(), worker(7)
+        here.expect(handle)
+        here.expect(worker(8))
         here.forget(8)
         with pytest.raises(HandshakeError, match="unexpected worker 8"):
             await dial(kind, address, Role.WORKER, 8)
         child = await dial(kind, address, Role.WORKER, 7)
-        home = await came
+        await handle.wait_connected()
+        home = handle.channel
         assert home.peer == 7
         with pytest.raises(HandshakeError, match="unexpected worker 7"):
             await dial(kind, address, Role.WORKER, 7)
@@ -80,8 +91,8 @@ async def test_a_child_that_ends_amid_its_handshake_is_not_counted_as_rejected(
 ) -> None:
     async with two() as (here, _):
         address = await here.address()
-        here.expect(7, lambda _: None)
-        here.expect(8, lambda _: None)
+        here.expect(worker(7))
+        here.expect(worker(8))
         here.forget(8)
         for number in (7, 8, 9):
             reader, writer = await dial_only(address)

@@ -9,11 +9,12 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.auth import proof
+from aioparcs.launcher.context import WorkerContext, WorkerProgram
 from aioparcs.launcher.process.exiting import Inherited, clean_up, clear_inherited_cleanup
 from aioparcs.launcher.process.limits import apply_limits
 from aioparcs.launcher.process.logs import show_logs
@@ -100,12 +101,13 @@ def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: i
         apply_limits(limits, worker)
 
 
-def run(program: Callable[[], int], inheritance: Inherited) -> int:
+def run(program: WorkerProgram, context: WorkerContext, inheritance: Inherited) -> int:
     """
     Run a worker's program with random numbers of its own, and clean up as a Python program does.
 
     Args:
-        program: returns the exit code.
+        program: the program.
+        context: the worker's place in its job.
         inheritance: what was there before.
 
     Returns:
@@ -118,7 +120,7 @@ def run(program: Callable[[], int], inheritance: Inherited) -> int:
     track_only_own()
     code, interrupted = 1, False
     try:
-        code = program()
+        code = program.run(context)
     except SystemExit as stop:
         code = exit_code(stop)
     except KeyboardInterrupt:

@@ -22,14 +22,14 @@ from typing import NoReturn
 from aioparcs import deadlines
 from aioparcs.errors import ParcsError
 from aioparcs.launcher.agent import LauncherAgent
-from aioparcs.launcher.context import RunnerEndpoint
+from aioparcs.launcher.context import RunnerEndpoint, WorkerProgram
 from aioparcs.launcher.fork_safety import (
     fork_without_warning,
     launch_blocked_reason,
     open_connections,
     threads_lost_by_fork,
 )
-from aioparcs.launcher.fork_server import ForkServer, WorkerProgram
+from aioparcs.launcher.fork_server import ForkServer
 from aioparcs.launcher.process.child import die_with_parent, warm_up
 from aioparcs.launcher.process.exiting import flush_output, inherited_state
 from aioparcs.launcher.random_state import shared_generators
