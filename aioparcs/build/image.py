@@ -237,7 +237,7 @@ class ImageBuild:
                 raise
             raise transcript.failure(error.message) from error
         except TimeoutError as error:
-            raise transcript.failure("the leader has said nothing for 10 minutes") from error
+            raise transcript.failure("the leader has not answered for 10 minutes") from error
 
     async def _published(self, image: str) -> str | None:
         """Return an image's digest in its registry; None if it is not there, or the registry can't be asked."""

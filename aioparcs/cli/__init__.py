@@ -35,7 +35,7 @@ _COMPLETE = "_AIOPARCS_COMPLETE"  # the variable that click looks for
 _EXIT_CODES = """
 \b
 Exit codes:
-    0  the runner ended well
+    0  the runner ended without an error
     1  the runner raised an exception, its own or a worker's
     2  the command line, a setting or a module's name is wrong, or its main.py runs nothing
   130  ended by Ctrl-C
@@ -77,7 +77,7 @@ Put one of these lines into the file named beside it:
 @click.group(cls=Commands, epilog=_EXAMPLES + _EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=_NAME, message="%(prog)s %(version)s")
 def main() -> None:
-    """Run parallel programs: a runner and its workers, each with a channel of its own."""
+    """Run parallel programs: a runner, and workers with a channel to it."""
 
 
 for command in (build, image, ps, logs, rm, doctor, cluster):
@@ -107,7 +107,7 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
               help="The folder that holds the modules.  [default: $PARCS_MODULES, else the current folder "
                    "and the one above it]")  # fmt: skip
 @click.option("--on", "where", type=click.Choice(["local", "swarm"]),
-              help="local: on this machine. swarm: build images of what changed, and have the Swarm run it all.  "
+              help="local: on this machine. swarm: build images of changed modules, and run all on the Swarm.  "
                    "[default: the runner here, its workers where PARCS_ENGINE or LEADER_URL say]")  # fmt: skip
 @click.option("--detach", is_flag=True, help="With --on swarm: print the job's name and don't wait for its end.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only failures, warnings and what the runner itself prints.")
@@ -125,15 +125,15 @@ def run(
     """Run MODULE's main.py with its workers, on this machine or on a Docker Swarm.
 
     MODULE is a runner: the name of a folder under --modules, or the path of any folder with a main.py.
-    The services that it starts are looked for under --modules too, else beside the runner's folder.
-    Relative paths in a runner start from the current folder, as always; on a Swarm from the runner's own folder.
-    The runner prints to stdout, everything about the run goes to stderr.
+    The runner looks for its services under --modules too, or else beside its own folder.
+    Relative paths in a runner start from the current folder, or on a Swarm from the runner's own folder.
+    The runner's output goes to stdout, everything about the run goes to stderr.
     """
     _refuse_arguments(context.args)
     if quiet and verbose:
-        raise Usage("-q and -v contradict each other")
+        raise Usage("use either -q or -v, not both")
     if detach and where != "swarm":
-        raise Usage("--detach goes with --on swarm")
+        raise Usage("--detach needs --on swarm")
     detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
     if where == "swarm":
         sys.exit(_submit(module, modules, variables, detail, detach))
@@ -205,7 +205,7 @@ def _submit(module: str, modules: str | None, variables: dict[str, str], detail:
 def new(name: str) -> None:
     """Make a project: a runner and a service.
 
-    They run at once. What is there already under NAME is never written over.
+    They can run at once. An existing file or folder NAME is never overwritten.
     """
     problem = why_no_project(name)
     if problem:
@@ -213,10 +213,10 @@ def new(name: str) -> None:
     try:
         copy_to(Path(name))
     except FileExistsError:
-        raise Usage(f"{name} is there already; choose another name") from None
+        raise Usage(f"{name} already exists; choose another name") from None
     except OSError as error:
-        raise Usage(f"can't make {name}: {error.strerror}") from None
-    click.echo(f"Made {name}: a runner and the service primes. Run it:")
+        raise Usage(f"can't create {name}: {error.strerror}") from None
+    click.echo(f"Created {name}: a runner and the service primes. Run it:")
     click.echo(f"  {command_line('run', os.path.join(name, 'runner'))}")
 
 

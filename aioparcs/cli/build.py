@@ -32,7 +32,7 @@ Environment:
 
 \b
 Exit codes:
-    0  all images are there
+    0  all images are built
     1  a build or a push failed, or the leader can't be reached
     2  the command line, a setting or a module's name is wrong
   130  ended by Ctrl-C
@@ -48,7 +48,7 @@ Examples:
 
 \b
 Exit codes:
-    0  the image is there
+    0  the image is built
     1  the build or the push failed, or the leader can't be reached
     2  the command line or a setting is wrong
 """
@@ -58,9 +58,9 @@ Exit codes:
 @click.argument("module", nargs=-1, required=True, shell_complete=modules_there)
 @click.option("--push", is_flag=True, help="Push the images, for all nodes to pull; needs a registry.")
 @click.option("--registry", metavar="R", help="The registry, HOST:PORT or HOST:PORT/PATH.  [default: $PARCS_REGISTRY]")
-@click.option("--tag", metavar="T", default="latest", show_default=True, help="Give the images this tag too.")
+@click.option("--tag", metavar="T", default="latest", show_default=True, help="An additional tag for the images.")
 @click.option("--base", metavar="IMAGE",
-              help="What to build on.  [default: $PARCS_BASE_IMAGE, else aioparcs/python in the registry]")  # fmt: skip
+              help="The base image.  [default: $PARCS_BASE_IMAGE, else aioparcs/python in the registry]")  # fmt: skip
 @click.option("--wheels", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Install packages from the wheels in this folder only.  [default: $PARCS_WHEELS]")  # fmt: skip
 @click.option("--modules", metavar="DIR", type=click.Path(exists=True, file_okay=False),
@@ -71,9 +71,9 @@ Exit codes:
 def build(module: tuple[str, ...], modules: str | None, as_json: bool, **options: object) -> None:
     """Build images of modules on the Swarm's leader.
 
-    MODULE is the name of a folder under --modules, or the path of any folder with a main.py. A folder without a
-    Dockerfile needs none: what it requires in requirements.txt, or in the inline metadata of main.py, is installed.
-    What has not changed is neither built nor pushed again.
+    MODULE is the name of a folder under --modules, or the path of any folder with a main.py. The folder needs no
+    Dockerfile: the packages in its requirements.txt, or in the inline metadata of main.py, are installed.
+    Unchanged images are neither built nor pushed again.
     """
     # Docker's libraries take longer to load than the rest together; help and completion do without.
     from aioparcs.cli.building import BuildOptions
@@ -106,7 +106,7 @@ def _outcome(image: BuiltImage) -> str:
 
 @click.group()
 def image() -> None:
-    """Make the image that modules are built on."""
+    """Build the base image of the modules."""
 
 
 @image.command("build", short_help="Build the base image on the Swarm's leader.", epilog=_IMAGE_EXAMPLES)
@@ -119,8 +119,8 @@ def image() -> None:
 def build_image(python: str, registry: str | None, wheels: Path | None, verbose: bool) -> None:
     """Build the base image on the Swarm's leader: Python, and aioparcs as it is installed here.
 
-    It is aioparcs/python with the version of aioparcs as its tag: where `aioparcs build` looks for it. What has not
-    changed is neither built nor pushed again.
+    `aioparcs build` looks for it under the name aioparcs/python, with the version of aioparcs as its tag. An
+    unchanged image is neither built nor pushed again.
     """
     from aioparcs.cli.building import build_base_image  # Docker's libraries take longer to load than the rest together
 

@@ -41,9 +41,9 @@ _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 @click.command(short_help="Check that the cluster is ready for jobs.", epilog=_DOCTOR_EXAMPLES)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of the checks.")
 def doctor(as_json: bool) -> None:
-    """Check that the cluster is ready for jobs, and say how to fix what is not.
+    """Check that the cluster is ready for jobs, and say how to fix each problem.
 
-    For some seconds a container of the base image runs on each node, and dials the registry and this host.
+    A container of the base image runs on each node for some seconds, and dials the registry and this host.
     """
     checks = run_command(_examine(as_json))
     if as_json:
@@ -70,16 +70,16 @@ def cluster() -> None:
     """Prepare a cluster for jobs."""
 
 
-@cluster.command(short_help="Make the network of the jobs.", epilog=_INIT_EXAMPLES + EXIT_CODES)
+@cluster.command(short_help="Create the network of the jobs.", epilog=_INIT_EXAMPLES + EXIT_CODES)
 @click.option("--subnet", metavar="CIDR",
               help="The subnet.  [default: the first /20 of 10.76.0.0/14 that overlaps nothing in use]")  # fmt: skip
 def init(subnet: str | None) -> None:
-    """Make the network of the jobs: an attachable overlay, with room for 4,000 containers.
+    """Create the network of the jobs: an attachable overlay, with room for 4,000 containers.
 
-    Its name is in PARCS_NETWORK, else it is parcs. One that is there already is checked, and never changed.
+    Its name is parcs, unless PARCS_NETWORK gives another. An existing network is checked, and never changed.
     """
     network = run_command(_init(subnet))
-    state = "made" if network.created else "is there already"
+    state = "created" if network.created else "already exists"
     click.echo(f"network {network.name}: {state}, {network.subnet}, room for {network.capacity} containers")
 
 

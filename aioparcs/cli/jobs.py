@@ -34,7 +34,7 @@ _PS_EXAMPLES = """
 \b
 Examples:
   aioparcs ps
-  aioparcs ps 3f2a91c7                 its workers, and who has started whom
+  aioparcs ps 3f2a91c7                 its workers, as a tree
   aioparcs ps --json | jq '.[].workers[] | select(.state == "failed")'
 """
 _LOGS_EXAMPLES = """
@@ -61,23 +61,23 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 def ps(job: str | None, as_json: bool) -> None:
     """Show the jobs on the cluster; or the workers of JOB, below the runner or the service that started them.
 
-    First it removes what is left of jobs whose runner is gone, as `aioparcs rm --orphans` does.
+    First the command removes what is left of jobs whose runner is gone, as `aioparcs rm --orphans` does.
     """
     run_command(_ps(job, as_json))
 
 
 @click.command(epilog=_LOGS_EXAMPLES + EXIT_CODES)
 @click.argument("job")
-@click.option("-f", "--follow", is_flag=True, help="Go on until what prints has ended.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the program that prints has ended.")
 @click.option("--worker", "number", metavar="K", type=click.IntRange(min=0),
               help="Show what one of the job's containers has printed by itself: the number that "
                    "`aioparcs ps --json` shows as container, from 0.")  # fmt: skip
 def logs(job: str, follow: bool, number: int | None) -> None:
     """Show what JOB has printed.
 
-    What workers print travels to the runner, whose log has it, each line with its worker's name. A container's own
-    log, with --worker, is for what comes before the connection and after it. A runner outside the cluster prints
-    where it runs: then there are the containers' logs only. Standard output and standard error stay apart.
+    The output of workers goes to the runner, whose log has it, each line with its worker's name. A container's own
+    log, with --worker, has the output before its connection to the runner and after it. A runner outside the cluster
+    prints on its own machine: then there are only the containers' logs. Standard output and standard error stay apart.
     """
     run_command(_logs(job, follow, number))
 
@@ -88,7 +88,8 @@ def logs(job: str, follow: bool, number: int | None) -> None:
 def rm(jobs: tuple[str, ...], orphans: bool) -> None:
     """Remove each JOB, running or not, from the cluster: services, containers, secrets.
 
-    A runner that was submitted to the cluster is stopped first. Only what carries the labels of aioparcs is touched.
+    A runner on the cluster is stopped first. Only services, containers and secrets with the labels of aioparcs are
+    touched.
     """
     if bool(jobs) == orphans:
         raise Usage("name jobs, or --orphans")

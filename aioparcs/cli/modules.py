@@ -85,7 +85,7 @@ def _instead(name: str, there: Mapping[str, Path], runner: bool) -> str:
     if meant in fit:
         return f"did you mean {meant}?"
     service = f"{meant} is a service, which a runner starts; " if meant else ""
-    return f"{service}found there: {', '.join(fit)}" if fit else f"{service}no module there is a runner"
+    return f"{service}found there: {', '.join(fit)}" if fit else f"{service}none of the modules there is a runner"
 
 
 def _listed(folders: Sequence[Path], separator: str) -> str:

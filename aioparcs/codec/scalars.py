@@ -17,7 +17,7 @@ __all__ = ["no_form", "scalar", "scalars", "timestamp"]
 # What MessagePack has integers for.
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 # Subclasses of these, Counter, NamedTuple and pandas.Timestamp among them, would lose what they add without a word.
-_WOULD_CHANGE = {dict: "dict(value)", list: "list(value)", tuple: "list(value)", datetime: "a datetime made of it"}
+_WOULD_CHANGE = {dict: "dict(value)", list: "list(value)", tuple: "list(value)", datetime: "a plain datetime"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 

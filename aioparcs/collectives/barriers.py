@@ -48,6 +48,6 @@ async def wait_barrier(task: Task) -> None:
     try:
         await task.handle.channel.barriers.wait()
     except EndOfChannel as error:
-        raise WorkerLost(task.name, "has ended without coming to the barrier") from error
+        raise WorkerLost(task.name, "ended before it reached the barrier") from error
     except UNEXPLAINED as error:
         raise await task.handle.explain(error) from error.__cause__

@@ -255,7 +255,7 @@ def _setting(name: str, value: Any, least: int, most: int | None) -> int:
         raise SettingError(str(error)) from None
 
 
-_NO_GPUS = "the local engine assigns no GPUs; without it, workers see all that there are"
+_NO_GPUS = "the local engine assigns no GPUs; without gpus=, workers see all GPUs"
 OPTIONS: Mapping[str, Option] = {
     option.name: option
     for option in (
@@ -291,4 +291,4 @@ def check_for_service(spec: WorkerSpec) -> None:
     if spec.folder:
         chosen.append("a path as a module's name")
     if chosen:
-        raise StartError(spec.module, f"{chosen[0]} is for its runner to choose, not for a service")
+        raise StartError(spec.module, f"{chosen[0]} can only be set by its runner, not by a service")

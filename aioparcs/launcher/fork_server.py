@@ -253,5 +253,5 @@ def _process_error_reason(error: Exception) -> str:
     if error.errno in (errno.EMFILE, errno.ETOOMANYREFS):
         return f"{text}; {too_few_files()}"
     if error.errno == errno.EAGAIN:
-        return f"{text}; this user may have no more (ulimit -u), or the container (pids limit): start fewer"
+        return f"{text}; this user (ulimit -u) or the container (pids limit) is at its limit of processes: start fewer"
     return text

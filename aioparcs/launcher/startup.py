@@ -93,7 +93,7 @@ def _check(*, fork: bool) -> bool:
         _warn(
             f"main.py started threads before serve() ({', '.join(threads)}), and a forked worker would lose them: "
             "each worker runs main.py anew, and shares no memory; "
-            "start them inside the service, or say so with serve(..., fork=False)"
+            "start them inside the service, or choose this by serve(..., fork=False)"
         )
         return False
     if fork:
@@ -171,7 +171,7 @@ def _end(code: int) -> NoReturn:
 def _report_overtime() -> None:
     _warn(
         f"the exit functions of main.py (atexit) ran for {deadlines.EXIT_FUNCTIONS} s, and end now with its launcher; "
-        "what takes longer belongs into the service"
+        "move longer work into the service"
     )
     flush_output()
     os.kill(os.getpid(), signal.SIGALRM)

@@ -141,9 +141,7 @@ class LocalEngine:
             raise
         self._launchers.add(slot, Launcher(key, self._processes[slot], sources))
         if self._launchers.outdated(key):
-            changed = (
-                "its code has changed: workers that run keep the old code, and those that start now run the new code"
-            )
+            changed = "its code has changed: running workers keep the old code, and new workers run the new code"
             self._job.events.publish(Notice(monotonic(), spec.module, changed))
         return slot
 
@@ -151,8 +149,8 @@ class LocalEngine:
         if count > 1 or (self._v1 and not self._v1.exited.done()) or not _is_free(ORIGINAL_PORT):
             raise StartError(
                 spec.module,
-                f"the original wire has one port, {ORIGINAL_PORT}, and on one machine one worker at a time can have it"
-                "; shut the other one down first",
+                f"the original wire needs port {ORIGINAL_PORT}, so on one machine one such worker can run at a time"
+                "; end the other one first",
             )
         slot = self._spawn(spec, folder, python, None)
         self._v1 = self._processes[slot]

@@ -84,7 +84,7 @@ class Pool:
 
     async def __aenter__(self) -> Self:
         if self._phase is not _Phase.NEW:
-            raise RuntimeError("a pool is entered once; make another one")
+            raise RuntimeError("a pool can be entered only once; create another one")
         self._phase = _Phase.OPEN
         self._dispatcher = Dispatcher(self._scheduler, self._progress)
         self._submissions = Submissions(self._dispatcher, self._progress)

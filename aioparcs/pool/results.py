@@ -206,7 +206,7 @@ class ResultIterator(_MapBase):
     if not TYPE_CHECKING:  # type checkers find this by themselves
 
         def __iter__(self) -> NoReturn:
-            raise TypeError("results come one by one as workers make them: async for result in pool.imap(...)")
+            raise TypeError("results arrive one by one: use async for result in pool.imap(...)")
 
     def __aiter__(self) -> ResultIterator:
         return self

@@ -279,7 +279,7 @@ class PoolSupervisor:
                 await task.wait_exited()
         except TimeoutError:
             await task.kill()
-            self._warn(f"{task.name} ran on without its connection, and was killed")
+            self._warn(f"{task.name} went on without its connection, and was killed")
 
     async def _replace(self, lost: WorkerHandle) -> None:
         """Start a worker in place of one that is gone; try until it is there, or none is missing."""

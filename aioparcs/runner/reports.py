@@ -41,5 +41,5 @@ def _show_log(module: str, log: Log, events: EventBus) -> None:
         lines = tuple((line.worker, line.text[:LONGEST_LINE]) for line in log.lines)
         events.publish(LogLines(monotonic(), module, lines))
     if log.dropped:
-        text = f"{log.dropped:,} lines of output were lost: they came faster than they left"
+        text = f"{log.dropped:,} lines of output were lost: they were printed faster than they could be sent"
         events.publish(Notice(monotonic(), module, text))

@@ -108,7 +108,7 @@ class Runner(Starter):
 
     async def __aenter__(self) -> Self:
         if self._listener:
-            raise RuntimeError("a runner is entered once; make another one")
+            raise RuntimeError("a runner can be entered only once; create another one")
         try:
             self._listener = await self._engine.listen(self._handle_connection, tls=self._tls)
             job, token, address = self._registry.job, self._registry.token, self._listener.address

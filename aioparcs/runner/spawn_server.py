@@ -75,7 +75,7 @@ class SpawnPolicy(NamedTuple):
             named = ", ".join(sorted(self.modules)) or "none"
             reason = f"its runner lets services start {named}: add it to Runner(spawnable=...)"
         elif self.modules is None and ("/" in module or ":" in module):
-            reason = "services start modules by their names; a runner that means this image says Runner(spawnable=...)"
+            reason = "services start modules by their names; to allow this image, name it in Runner(spawnable=...)"
         else:
             return
         raise StartError(module, reason)
@@ -204,9 +204,9 @@ def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
         if option is None or not option.types:
             is_name = type(name) is str and name.isidentifier() and len(name) <= _LONGEST_OPTION
             shown = f"{name}=" if is_name else f"the option {describe(name)}"
-            raise StartError(module, f"{shown} is for its runner to choose, not for a service")
+            raise StartError(module, f"{shown} can only be set by its runner, not by a service")
         if type(value) not in option.types or (type(value) in (int, float) and value > HIGHEST):
-            raise StartError(module, f"{name}={describe(value)} makes no sense")
+            raise StartError(module, f"{name}={describe(value)} is invalid")
     spec = WorkerSpec.make(module, parent=parent, **options)
     check_for_service(spec)
     return spec

@@ -115,7 +115,7 @@ class PeerEndpoint:
             raise HandshakeError(f"{who} at {address}: {error}") from error
         if peer.worker != address.worker:
             writer.transport.abort()
-            raise HandshakeError(f"{who} at {address}: worker {peer.worker} is there now")
+            raise HandshakeError(f"{who} at {address}: worker {peer.worker} listens there now")
         return self._channel(peer, reader, writer)
 
     async def aclose(self) -> None:

@@ -169,7 +169,7 @@ class Service(Starter):
 
     async def _start_workers(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         if self._endpoint is None:
-            raise StartError(spec.module, "services of a runner of the original PARCS can't start any")
+            raise StartError(spec.module, "a service of a runner of the original PARCS can't start workers")
         return await self._children().place(spec, count)
 
     def _worker_provider(self) -> tuple[WorkerProvider, EventBus]:

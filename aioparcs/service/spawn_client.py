@@ -153,7 +153,7 @@ class SpawnClient:
                 link.abort()
             self._lose(f"the connection to the runner has ended: {error}")
         except Exception as error:
-            asyncio.get_running_loop().call_exception_handler({"message": "hearing the runner", "exception": error})
+            asyncio.get_running_loop().call_exception_handler({"message": "reading from runner", "exception": error})
             link.abort()
             self._lose(f"the connection to the runner has ended: {type(error).__name__}: {error}")
 

@@ -33,7 +33,7 @@ class Starting:
 
         def __getattr__(self, name: str) -> NoReturn:
             how = "t = await runner.start(...), or async with runner.start(...) as t"
-            raise AttributeError(f"a worker on its way has no {name!r}: {how}")
+            raise AttributeError(f"a worker that is starting has no {name!r}: {how}")
 
     def __await__(self) -> Generator[Any, None, Task]:
         return self._start().__await__()
@@ -132,7 +132,7 @@ class StartingMany:
             if wanted is not None:
                 errors = [handle.start_error for handle in self._placed]
                 first = next((str(error.reason) for error in errors if error), "")
-                raise StartError(self._placed[0].module, f"only {came} of min_workers={wanted} came: {first}")
+                raise StartError(self._placed[0].module, f"only {came} of min_workers={wanted} started: {first}")
         except BaseException:
             await kill_all(self._placed)
             raise

@@ -27,7 +27,7 @@ def os_reason(error: OSError) -> str:
     """Return the reason of an error for people; at the limit of open files also what to do."""
     if error.errno == errno.EMFILE:
         return (
-            f"this process has as many files open as it may, {file_limit()} (RLIMIT_NOFILE): "
+            f"this process has reached its limit of {file_limit()} open files (RLIMIT_NOFILE): "
             "raise the limit (ulimit -n), start fewer workers, or close files"
         )
     return error.strerror or str(error)

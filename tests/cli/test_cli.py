@@ -68,7 +68,7 @@ def test_version() -> None:
         (["runner", "90"], "a runner takes no arguments (90); set variables for it: -e NAME=VALUE"),
         (["runner", "-e", "N"], "-e 'N' is not NAME=VALUE"),
         (["runner", "-e", "=1"], "-e '=1' is not NAME=VALUE"),
-        (["runner", "-q", "-v"], "-q and -v contradict each other"),
+        (["runner", "-q", "-v"], "use either -q or -v, not both"),
         (["./nowhere"], "there is no folder ./nowhere"),
         (["x" * 256], f"there is no module '{'x' * 256}' in examples; found there: runner"),
         (["./" + "x" * 256], "there is no folder ./" + "x" * 256),
@@ -138,7 +138,7 @@ def test_new_writes_over_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     done = run("new", "mine", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: mine is there already; choose another name\n"
+    assert done.stderr == "error: mine already exists; choose another name\n"
     assert (tmp_path / "mine").read_text() == "precious"
 
 

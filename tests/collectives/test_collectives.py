@@ -152,7 +152,7 @@ async def test_a_cancelled_barrier_releases_no_worker_and_can_be_repeated() -> N
 
 ENDS = {
     "die": (WorkerLost, "was killed by SIGKILL"),
-    "leave": (WorkerLost, "ended without coming to the barrier"),
+    "leave": (WorkerLost, "ended before it reached the barrier"),
     "fail": (RemoteError, "out of tune"),
 }
 

@@ -71,7 +71,7 @@ async def test_workers_keep_the_code_that_they_were_started_with(tmp_path: Path)
             async with runner.start("m") as other:
                 assert (await other.call("versions"))[0] == 22
             assert witness.notes == [
-                "its code has changed: workers that run keep the old code, and those that start now run the new code"
+                "its code has changed: running workers keep the old code, and new workers run the new code"
             ]
             assert (await t.call("versions"))[0] == 1
 

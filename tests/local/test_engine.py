@@ -316,7 +316,7 @@ run(main)
 def test_no_open_file_left_for_a_start_is_an_error_and_later_starts_work() -> None:
     done = limited("ulimit -n 64", NONE)
     *refusals, answer = done.stdout.splitlines()
-    limit = "this process has as many files open as it may, 64 (RLIMIT_NOFILE): raise the limit"
+    limit = "this process has reached its limit of 64 open files (RLIMIT_NOFILE): raise the limit"
     assert len(refusals) > 2
     assert all(refusal.startswith("probe did not start: ") and limit in refusal for refusal in refusals)
     assert (answer, done.stderr, done.returncode) == ("True", "", 0)
@@ -336,7 +336,7 @@ serve(abs)
         errors = [t for t in tasks if isinstance(t, StartError)]
         assert 5 < len(tasks) - len(errors) < 30
         for error in errors:
-            assert re.search(r"its launcher may have 30 .*\(ulimit -n\): raise that or start fewer", str(error))
+            assert re.search(r"its launcher may have 30 .*\(ulimit -n\): raise the limit or start fewer", str(error))
         for t in tasks:
             if not isinstance(t, StartError):
                 assert await t.call("abs", -1) == 1

@@ -70,7 +70,7 @@ async def test_what_is_written_as_with_multiprocessing_says_what_to_write(runner
             list(results)
         assert [result async for result in results] == [0, 1, 4]
     starting: Any = runner.start("crunch")
-    with pytest.raises(AttributeError, match=r"a worker on its way has no 'send': t = await runner.start"):
+    with pytest.raises(AttributeError, match=r"a worker that is starting has no 'send': t = await runner.start"):
         starting.send(1)
 
 
@@ -557,7 +557,7 @@ async def test_a_pool_is_entered_once_and_used_inside(runner: Runner) -> None:
     async with pool:
         with pytest.raises(ValueError, match="size=0"):
             await pool.resize(0)
-    with pytest.raises(RuntimeError, match="entered once"):
+    with pytest.raises(RuntimeError, match="entered only once"):
         async with pool:
             pass
 

@@ -306,7 +306,7 @@ async def test_a_worker_that_lives_on_without_its_connection_is_killed(
             await pool.submit(str(tmp_path))
         assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
         assert await pool.map([7], function="same") == [7]
-    assert [note for note in witness.notes if "ran on without its connection, and was killed" in note]
+    assert [note for note in witness.notes if "went on without its connection, and was killed" in note]
 
 
 # What watchers see of it

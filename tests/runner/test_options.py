@@ -67,7 +67,7 @@ def test_the_runner_makes_the_same_of_what_a_service_chooses(name: str) -> None:
         assert all(type(value) in OPTIONS[option].types for option, value in spec.request.items())
         assert WorkerSpec.make("factor", **spec.request) == spec
     else:
-        with pytest.raises(StartError, match=f"{name}=.* is for its runner to choose, not for a service"):
+        with pytest.raises(StartError, match=f"{name}=.* can only be set by its runner, not by a service"):
             check_for_service(spec)
 
 

@@ -151,7 +151,7 @@ async def test_a_failed_start_kills_the_others_unless_min_workers_allows_it(tmp_
         assert [type(error) for error in errors] == [StartError] * 3
         errors = [e async for e in runner.start_many("picky", 3, env={"FAIL": "1"}, return_exceptions=True)]
         assert [type(error) for error in errors] == [StartError] * 3
-        with pytest.raises(StartError, match=r"only 0 of min_workers=2 came: its main.py ended with exit code 1"):
+        with pytest.raises(StartError, match=r"only 0 of min_workers=2 started: its main.py ended with exit code 1"):
             await runner.start_many("picky", 3, env={"FAIL": "1"}, min_workers=2)
         assert not family()
 
@@ -365,7 +365,7 @@ async def test_a_runner_that_is_not_entered_starts_nothing() -> None:
         pass
     with pytest.raises(RuntimeError, match="inside the runner's block"):
         await runner.start("talker")
-    with pytest.raises(RuntimeError, match="entered once"):
+    with pytest.raises(RuntimeError, match="entered only once"):
         await runner.__aenter__()
 
 

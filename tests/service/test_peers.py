@@ -175,7 +175,7 @@ async def test_a_peer_with_the_address_of_another_is_refused() -> None:
         place = await ask(there, "where")
         error, text = await ask(here, "dial", place._replace(worker=7))
         assert error == "HandshakeError"
-        assert text == f"worker 7 at {place._replace(worker=7)}: worker 1 is there now"
+        assert text == f"worker 7 at {place._replace(worker=7)}: worker 1 listens there now"
 
 
 @pytest.mark.slow

@@ -217,7 +217,7 @@ async def test_any_number_of_starts_may_be_refused_at_once() -> None:
 @pytest.mark.parametrize(
     "options, asked, reason",
     [
-        ({}, "registry:5000/tree", "services start modules by their names; a runner that means this image says "),
+        ({}, "registry:5000/tree", "services start modules by their names; to allow this image, name it in "),
         ({"spawnable": ["functions"]}, "tree", "its runner lets services start functions: add it to Runner(spawnable"),
         ({"spawnable": ()}, "tree", "its runner lets services start none: add it to Runner(spawnable=...)"),
         ({"spawnable": ["a:b"]}, "a:b", "that is an image's name, and only the swarm engine runs images"),
@@ -232,7 +232,7 @@ async def test_services_start_what_their_runner_lets_them(options: Any, asked: s
 async def test_what_only_a_runner_may_choose(options: dict[str, Any]) -> None:
     async with job() as runner, runner.start("tree") as root:
         _, reason, _ = await ask(root, "attempt", "tree", options)
-        assert reason.endswith("is for its runner to choose, not for a service")
+        assert reason.endswith("can only be set by its runner, not by a service")
 
 
 SPAWN, KILL = FrameType.SPAWN, FrameType.KILL
@@ -271,14 +271,14 @@ async def test_invalid_control_frames_of_a_service_end_its_own_workers_only(type
 @pytest.mark.parametrize(
     "values, reason",
     [
-        ([{"swarm": {"mounts": []}}, ADDRESS], "swarm= is for its runner to choose, not for a service"),
-        ([{"cpus": "all"}, ADDRESS], "cpus='all' makes no sense"),
+        ([{"swarm": {"mounts": []}}, ADDRESS], "swarm= can only be set by its runner, not by a service"),
+        ([{"cpus": "all"}, ADDRESS], "cpus='all' is invalid"),
         ([{"gpus": -1}, ADDRESS], "gpus=-1: it must be a whole number"),
-        ([{"cpus": True}, ADDRESS], "cpus=True makes no sense"),
-        ([{"memory": 1 << 64}, ADDRESS], "memory=18446744073709551616 makes no sense"),
+        ([{"cpus": True}, ADDRESS], "cpus=True is invalid"),
+        ([{"memory": 1 << 64}, ADDRESS], "memory=18446744073709551616 is invalid"),
         ([{"memory": "9999999999t"}, ADDRESS], "memory='9999999999t' is not a size in bytes"),
-        ([{"\x1b[2J": 1}, ADDRESS], r"the option '\x1b[2J' is for its runner to choose"),
-        ([{"x" * 70_000: 1}, ADDRESS], "the option a str of 70,000 is for its runner to choose"),
+        ([{"\x1b[2J": 1}, ADDRESS], r"the option '\x1b[2J' can only be set by its runner"),
+        ([{"x" * 70_000: 1}, ADDRESS], "the option a str of 70,000 can only be set by its runner"),
         ([{}, "nowhere"], "not an address"),
         ([{}, ADDRESS + "9" * 70_000], "its service's address has 70,017 characters; 1000 is the limit"),
     ],
@@ -293,7 +293,7 @@ async def test_a_runner_starts_no_folder_that_a_service_names() -> None:
     async with job() as runner, runner.start("tree") as root:
         await ask(root, "plant", 1)
         reason = await ask(root, "demand", str(MODULES / "tree"), {}, ADDRESS)
-        assert reason == "a path as a module's name is for its runner to choose, not for a service"
+        assert reason == "a path as a module's name can only be set by its runner, not by a service"
 
 
 async def test_a_service_ends_only_its_own_workers() -> None:

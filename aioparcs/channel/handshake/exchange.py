@@ -221,7 +221,7 @@ async def accept_v1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     async with _within(timeout, "the runner"):
         greeting = await reader.readexactly(len(_SYN))
         if greeting != _SYN:
-            raise HandshakeError(f"the runner said {greeting!r} instead of SYN")
+            raise HandshakeError(f"the runner sent {greeting!r} instead of SYN")
         writer.write(_ACK)
 
 

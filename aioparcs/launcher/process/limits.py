@@ -57,7 +57,7 @@ def free_cpus(worker: int, count: int) -> set[int]:
 
 def too_few_files() -> str:
     """Return what to do when the launcher can open no more files."""
-    return f"its launcher may have {file_limit()} open files (ulimit -n): raise that or start fewer"
+    return f"its launcher may have {file_limit()} open files (ulimit -n): raise the limit or start fewer"
 
 
 def _held() -> int:

@@ -139,7 +139,7 @@ async def _from_the_nodes(
     registry = registry_address(None)
     if not registry:
         advice = "PARCS_REGISTRY=HOST:PORT, which all nodes can pull from"
-        yield Check("registry", CheckState.WARNING, "no registry is named", advice)
+        yield Check("registry", CheckState.WARNING, "no registry is set", advice)
     try:
         image = await _pin_base_image(swarm)
         listener = await _listen(advertised)

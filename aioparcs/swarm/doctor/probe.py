@@ -103,7 +103,7 @@ def _spec(job: str, image: str, targets: tuple[str, ...], network: SwarmNetwork 
 async def _finding(swarm: SwarmClient, task: SwarmTask | None, node: str, targets: tuple[str, ...],
                    nodes: Mapping[str, str]) -> Finding:  # fmt: skip
     if task is None:
-        return Finding(node, f"Docker has made no task for it within {_DEADLINE:g} s", {})
+        return Finding(node, f"Docker has created no task for it within {_DEADLINE:g} s", {})
     state = launcher_state(0, task, nodes)
     if state.exitcode == 0:
         return Finding(node, "", {})

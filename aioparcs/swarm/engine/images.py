@@ -89,7 +89,7 @@ class Images:
         else:
             source = source or self._folder(module, [] if folder else self._folders)
             image = await _built_from(module, source)
-            what = f"image of {source} as it is now ({image})"
+            what = f"image of the current files in {source} ({image})"
             advice = f"build it: aioparcs build {shlex.quote(str(source))} --push"
         try:
             return await self.pin(image)
@@ -111,8 +111,9 @@ class Images:
             built = ", ".join(sorted(self._named)) or "none"
             raise StartError(
                 module,
-                f"this run has built no image of it (built: {built}), only of modules whose names are texts in its "
-                f"programs or in a value of -e; pass the name, such as -e SERVICE={module}, or start the image {image}",
+                f"this run has built no image of it (built: {built}), only of modules whose names are string literals "
+                f"in its programs or words in a value of -e; pass the name, such as -e SERVICE={module}, or start the "
+                f"image {image}",
             )
         where = f"in {' or '.join(map(str, folders))}" if folders else "where its path leads"
         reason = f"there is no module of that name (a folder with main.py) {where}"

@@ -149,7 +149,7 @@ class _Group:
             elif launcher in self.seen:
                 self._report(LauncherState(launcher, "gone", "was removed from the Swarm"))
             elif monotonic() - self._since > _TASKS_APPEAR:
-                self._report(LauncherState(launcher, "placed", "Docker has made no task for it yet"))
+                self._report(LauncherState(launcher, "placed", "Docker has created no task for it yet"))
         self._changed.set()
 
     def _report(self, state: LauncherState) -> None:

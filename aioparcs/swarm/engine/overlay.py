@@ -80,7 +80,7 @@ async def _wait_complete(swarm: SwarmClient, name: str) -> SwarmNetwork:
         return bool(network and network["Driver"] and subnets(network))
 
     if not await wait_until(is_complete, _MAKING) or network is None:
-        reason = f"the network {name!r} is not there {_MAKING:g} s after Docker has made it"
+        reason = f"the network {name!r} does not exist {_MAKING:g} s after Docker created it"
         raise ClusterError(swarm.leader.shown, reason, f"docker network inspect {name}")
     return network
 
@@ -95,7 +95,7 @@ def unfit_reason(network: SwarmNetwork, capacity: int = 0, subnet: IPv4Network |
         subnet: its subnet, if it should have a certain one.
     """
     if network["Driver"] != "overlay" or network["Scope"] != "swarm":
-        return f"is of the kind {network['Driver']} ({network['Scope']}), not an overlay of the Swarm"
+        return f"has the driver {network['Driver']} ({network['Scope']}), and is not an overlay of the Swarm"
     if not network.get("Attachable"):
         return "is not attachable: no runner can join it from outside a Swarm service"
     if subnet and str(subnet) not in subnets(network):

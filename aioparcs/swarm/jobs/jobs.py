@@ -76,7 +76,7 @@ async def remove_job(swarm: SwarmClient, job: str) -> list[str]:
         return not left and not hidden
 
     if not await wait_until(has_nothing_left, deadlines.CONTAINERS_STOP):
-        reason = f"something keeps making Swarm services of job {job}"
+        reason = f"a program keeps creating Swarm services of job {job}"
         raise ClusterError(swarm.leader.shown, reason, "end its runner first")
     await wait_idle(swarm, job)
     await wait_until(lambda: has_no_containers(swarm, job), deadlines.CONTAINERS_REMOVED)

@@ -177,7 +177,7 @@ class RunnerService:
     @property
     def pending_reason(self) -> str:
         """The reason why the runner's start waits, or has failed."""
-        return launcher_state(0, self._task, {}).reason if self._task else "Docker has made no task for it yet"
+        return launcher_state(0, self._task, {}).reason if self._task else "Docker has created no task for it yet"
 
     async def _poll(self) -> str:
         """Return the state of the runner's task, as a launcher's: ``placed``, ``running``, ``failed`` or ``gone``."""

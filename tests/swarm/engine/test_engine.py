@@ -146,7 +146,7 @@ async def test_enough_workers_to_begin_with(job: Job) -> None:
     async with job(start_timeout=6) as runner:
         async with runner.start_many("talker", 4, min_workers=2) as tasks:
             assert len(tasks) >= 2
-        with pytest.raises(StartError, match="only 0 of min_workers=1 came: "):
+        with pytest.raises(StartError, match="only 0 of min_workers=1 started: "):
             await runner.start_many("talker", 2, min_workers=1, memory="900g")
 
 

@@ -341,18 +341,18 @@ def name(cluster: Cluster) -> Iterator[str]:
 def test_the_network_is_made_once(cluster: Cluster, aioparcs: Aioparcs, name: str) -> None:
     made = aioparcs("cluster", "init", PARCS_NETWORK=name)
     assert made.returncode == 0, made.stderr
-    assert made.stdout.startswith(f"network {name}: made, 10.")
+    assert made.stdout.startswith(f"network {name}: created, 10.")
     room = int(made.stdout.rpartition("room for ")[2].split()[0])
     assert room >= 4000
     again = aioparcs("cluster", "init", PARCS_NETWORK=name)
-    assert (again.returncode, again.stdout) == (0, made.stdout.replace("made", "is there already"))
+    assert (again.returncode, again.stdout) == (0, made.stdout.replace("created", "already exists"))
     network = ask(cluster, lambda swarm: swarm.networks.find(name))
     assert network
     assert (network["Driver"], network["Attachable"]) == ("overlay", True)
 
 
 def test_a_network_of_ones_own_choice(aioparcs: Aioparcs, name: str) -> None:
-    for state in ("made", "is there already"):
+    for state in ("created", "already exists"):
         done = aioparcs("cluster", "init", "--subnet", "10.91.7.0/24", PARCS_NETWORK=name)
         assert done.stdout.startswith(f"network {name}: {state}, 10.91.7.0/24, room for "), done.stderr
     small = aioparcs("cluster", "init", PARCS_NETWORK=name)

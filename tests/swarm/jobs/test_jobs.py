@@ -211,7 +211,7 @@ def test_the_subnet_is_the_first_that_overlaps_nothing() -> None:
     "differences, reason",
     [
         ({}, ""),
-        ({"Driver": "bridge", "Scope": "local"}, "is of the kind bridge"),
+        ({"Driver": "bridge", "Scope": "local"}, "has the driver bridge"),
         ({"Attachable": False}, "is not attachable"),
         ({"IPAM": {"Config": [{"Subnet": "10.0.1.0/24"}]}}, "is too small: 253 addresses"),
         ({"IPAM": {"Config": None}}, "is too small: 0 addresses"),
