@@ -12,6 +12,7 @@ from aioparcs.wire import Frame, FrameType
 
 __all__ = [
     "HIGHEST",
+    "Bounded",
     "Bytes",
     "Count",
     "FieldType",
@@ -81,7 +82,9 @@ class Number(NamedTuple):
         return "number"
 
     def read(self, value: Any) -> int:
-        return Integer(0, HIGHEST).read(value)
+        if type(value) is int and 0 <= value <= HIGHEST:
+            return value
+        raise ValueError
 
 
 class Real(NamedTuple):
@@ -111,17 +114,29 @@ class OneOf(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """The values of exactly one type, of a bounded length where it has one."""
+    """The values of exactly one type."""
 
     name: str
     type: type
-    longest: int = HIGHEST
+
+    def read(self, value: Any) -> Any:
+        if type(value) is self.type:
+            return value
+        raise ValueError
+
+
+class Bounded(NamedTuple):
+    """The values of exactly one type that has a length, up to a length."""
+
+    name: str
+    type: type
+    longest: int
 
     def read(self, value: Any) -> Any:
         kind: Any = type(value)
-        if kind is not self.type or (self.longest < HIGHEST and len(value) > self.longest):
-            raise ValueError
-        return value
+        if kind is self.type and len(value) <= self.longest:
+            return value
+        raise ValueError
 
 
 class Nullable(NamedTuple):
@@ -149,7 +164,8 @@ class Items(NamedTuple):
     def read(self, value: Any) -> list[Any]:
         if type(value) is not list:
             raise ValueError
-        return [self.type.read(one) for one in value]
+        read = self.type.read
+        return [read(one) for one in value]
 
 
 class RecordType(NamedTuple):
@@ -166,7 +182,7 @@ class RecordType(NamedTuple):
         types = field_types(self.record)
         if type(value) is not list or len(value) != len(types):
             raise ValueError
-        return self.record(*(type.read(one) for type, one in zip(types, value, strict=True)))
+        return self.record._make([type.read(one) for type, one in zip(types, value, strict=False)])
 
 
 Count = Annotated[int, Number()]

@@ -6,9 +6,9 @@ from typing import Annotated, Any, NamedTuple, Self
 from aioparcs.errors import ProtocolError
 from aioparcs.messages.fields import (
     HIGHEST,
+    Bounded,
     Count,
     FieldType,
-    Instance,
     Integer,
     Items,
     Message,
@@ -51,9 +51,9 @@ _MOST = 1 << 16
 # Bytes that one message between agent and fork server may have.
 DATAGRAM_SIZE = 64 << 10
 # A request has to fit into one of those.
-_ADDRESS = Instance("text of at most 1000 characters", str, 1000)
+_ADDRESS = Bounded("text of at most 1000 characters", str, 1000)
 # What a worker had made when it ended; launchers of this package keep 16 KiB.
-_RESULTS = Instance("bytes, at most 256 KiB", bytes, 256 << 10)
+_RESULTS = Bounded("bytes, at most 256 KiB", bytes, 256 << 10)
 
 
 class _Limits(NamedTuple):
