@@ -18,6 +18,7 @@ from aioparcs import deadlines
 from aioparcs.auth import Role
 from aioparcs.channel import FrameConnection, control_link
 from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel
+from aioparcs.launcher.agent.fork_client import ForkServerClient
 from aioparcs.launcher.agent.memory import OUT_OF_MEMORY, count_oom_kills
 from aioparcs.launcher.agent.output import Output
 from aioparcs.launcher.connect import connect
@@ -26,16 +27,13 @@ from aioparcs.launcher.process.limits import too_few_files
 from aioparcs.messages.fields import Message
 from aioparcs.messages.launcher import (
     ALL,
-    DATAGRAM_SIZE,
     Exited,
     Kill,
     LauncherRequest,
     LogReceived,
     Start,
     Started,
-    read_datagram,
     read_launcher_request,
-    to_datagram,
 )
 from aioparcs.settings import Settings
 from aioparcs.transport import file_limit, keep_alive, raise_file_limit, wait_silent
@@ -60,9 +58,8 @@ class LauncherAgent:
     def __init__(self, endpoint: RunnerEndpoint, settings: Settings, fork_server: socket.socket, progress: int) -> None:
         self._endpoint = endpoint
         self._settings = settings
-        self._loop = asyncio.get_running_loop()
-        self._fork_server = fork_server
-        self._output = Output(self._loop, progress, settings.log_queue, settings.last_lines)
+        self._fork_server = ForkServerClient(fork_server)
+        self._output = Output(asyncio.get_running_loop(), progress, settings.log_queue, settings.last_lines)
         self._alive = self._unreported = 0
         self._all_ended = asyncio.Event()
         self._all_ended.set()
@@ -70,8 +67,6 @@ class LauncherAgent:
         self._is_over = False
         self._reporting: asyncio.Task[None]
         self._ending: asyncio.Task[None] | None = None
-        self._sending = asyncio.Lock()
-        self._requests: set[asyncio.Task[None]] = set()
         self._rejected: set[int] = set()
         self._oom_kills = count_oom_kills()
         self._link: FrameConnection
@@ -88,8 +83,8 @@ class LauncherAgent:
         reader, writer, _ = await connect(self._endpoint, Role.LAUNCHER, self._endpoint.slot, self._settings)
         keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
         self._link = control_link(reader, writer, self._settings)
-        self._fork_server.setblocking(False)
-        self._loop.add_reader(self._fork_server, self._read_fork_server)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._fork_server, self._read_fork_server)
         self._reporting = asyncio.create_task(self._report_news())
         watching = asyncio.create_task(self._watch(writer.transport))
         try:
@@ -101,11 +96,12 @@ class LauncherAgent:
             if self._ending:
                 await self._ending
         finally:
-            tasks = [task for task in (watching, self._reporting, self._ending, *self._requests) if task]
+            tasks = [task for task in (watching, self._reporting, self._ending) if task]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._loop.remove_reader(self._fork_server)
+            await self._fork_server.aclose()
+            loop.remove_reader(self._fork_server)
             self._output.close()
             self._link.abort()
 
@@ -122,7 +118,7 @@ class LauncherAgent:
             case Start():
                 await self._start(request)
             case Kill(worker=worker) if worker != ALL:
-                await self._request(request)
+                await self._fork_server.send(request)
             case _ if self._ending is None:
                 self._ending = asyncio.create_task(self._end_workers())
 
@@ -134,17 +130,11 @@ class LauncherAgent:
             self._alive += room
             self._unreported += room
             self._all_ended.clear()
-            await self._request(start._replace(workers=room))
-
-    async def _request(self, request: Start | Kill) -> None:
-        """Send the fork server a request."""
-        async with self._sending:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the reader is about to notice
-                await self._loop.sock_sendall(self._fork_server, to_datagram(request))
+            await self._fork_server.send(start._replace(workers=room))
 
     async def _end_workers(self) -> None:
         """End the workers that still run, and send their last lines to the runner."""
-        await self._request(Kill(ALL, signal.SIGTERM))
+        await self._fork_server.send(Kill(ALL, signal.SIGTERM))
         # No deadline here: the fork server kills workers that don't end in their grace, and if it is stopped itself the
         # runner ends this connection after its close_timeout.
         await self._all_ended.wait()
@@ -171,20 +161,17 @@ class LauncherAgent:
             await self._acknowledged.wait()
 
     def _read_fork_server(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                data, descriptors, _, _ = socket.recv_fds(self._fork_server, DATAGRAM_SIZE, 1)
-                if not data:
-                    self._loop.remove_reader(self._fork_server)
-                    self._all_ended.set()  # its workers end with it
-                    if self._ending is None:  # it was asked to end, and has no workers any more
-                        self._ending = asyncio.create_task(self._report_last())
-                    return
-                match read_datagram(data):
-                    case Started() as started:
-                        self._on_started(started, descriptors)
-                    case Exited() as exited:
-                        self._on_exited(exited)
+        try:
+            for report, descriptors in self._fork_server.receive():
+                if isinstance(report, Started):
+                    self._on_started(report, descriptors)
+                else:
+                    self._on_exited(report)
+        except EOFError:
+            asyncio.get_running_loop().remove_reader(self._fork_server)
+            self._all_ended.set()  # its workers end with it
+            if self._ending is None:  # it was asked to end, and has no workers any more
+                self._ending = asyncio.create_task(self._report_last())
 
     def _on_started(self, started: Started, descriptors: list[int]) -> None:
         self._unreported -= 1
@@ -214,9 +201,7 @@ class LauncherAgent:
         """Kill a worker whose output can't be read: something else took the descriptor that was free."""
         self._output.finish(Exited(worker, None, [too_few_files()]))
         self._rejected.add(worker)
-        task = asyncio.create_task(self._request(Kill(worker, signal.SIGKILL)))
-        self._requests.add(task)
-        task.add_done_callback(self._requests.discard)
+        self._fork_server.send_soon(Kill(worker, signal.SIGKILL))
 
     def _report(self, message: Message) -> None:
         """Send the runner a report."""

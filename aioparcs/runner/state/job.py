@@ -125,10 +125,9 @@ class JobState:
 
     def _place(self, group: WorkerGroup, now: float) -> Iterator[Action]:
         reservation = self.reservations.add(group)
-        is_new = False
+        is_new = any(placement.launcher not in self.launchers for placement in group.placements)
         for placement in group.placements:
             if placement.launcher not in self.launchers:
-                is_new = True
                 self.launchers[placement.launcher] = LauncherRecord(placement.launcher, group)
             launcher = self.launchers[placement.launcher]
             launcher.reservation = reservation.number

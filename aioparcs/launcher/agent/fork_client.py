@@ -1,0 +1,65 @@
+"""The agent's end of the socket pair to the fork server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+from aioparcs.messages.launcher import DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram
+
+__all__ = ["ForkServerClient"]
+
+
+class ForkServerClient:
+    """
+    Requests to the fork server, and its reports.
+
+    Args:
+        sock: this end of the socket pair; messages keep their boundaries.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._sending = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        sock.setblocking(False)
+
+    def fileno(self) -> int:
+        """Return the descriptor: it is readable when there is a report."""
+        return self._sock.fileno()
+
+    async def send(self, request: Start | Kill) -> None:
+        """Send a request, once there is room; nothing happens when the fork server is gone."""
+        async with self._sending:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `receive` is about to notice
+                await asyncio.get_running_loop().sock_sendall(self._sock, to_datagram(request))
+
+    def send_soon(self, request: Start | Kill) -> None:
+        """Send a request without waiting for it."""
+        task = asyncio.create_task(self.send(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def receive(self) -> Iterator[tuple[Started | Exited, list[int]]]:
+        """
+        Yield the reports that are there, each with the descriptors that came with it.
+
+        Raises:
+            EOFError: the fork server is gone.
+        """
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data, descriptors, _, _ = socket.recv_fds(self._sock, DATAGRAM_SIZE, 1)
+                if not data:
+                    raise EOFError
+                report = read_datagram(data)
+                if isinstance(report, Started | Exited):
+                    yield report, descriptors
+
+    async def aclose(self) -> None:
+        """Send no more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
