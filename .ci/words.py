@@ -1,8 +1,9 @@
 """
-The words check: aioparcs' docstrings and names use the field's terms.
+The words check: aioparcs' docstrings and names use the field's terms, and all texts use today's English.
 
-Usage: ``python .ci/words.py [FOLDER ...]``; exits with 1 after a line for each place to mend. The docstrings of click's
-commands are left alone: they are what ``--help`` prints.
+Usage: ``python .ci/words.py [PATH ...]``; exits with 1 after a line for each place to change. A path is a file or a
+folder of Python programs or Markdown pages; code blocks of pages are not checked. The docstrings of click's commands
+may begin with any word: they are what ``--help`` prints.
 """
 
 import ast
@@ -38,10 +39,47 @@ NAMES = {  # parts of identifiers, and what they are called in this field
     "untold": "unsent or unreported",
     "workforce": "workers",
 }
+PHRASES = {  # in strings, comments and pages
+    "any more": "no longer",
+    "anew": "again",
+    "anybody": "anyone",
+    "at the longest": "at most",
+    "everybody": "all workers, all programs: name who",
+    "for ever": "forever",
+    "for want of": "because ... ran out",
+    "nobody": "no worker, no program: name who",
+    "parted by": "separated by",
+    "somebody": "a worker, a program: name who",
+    "whoever": "a program that, a worker that",
+    "whomever": "a program that, a worker that",
+    "without a word": "silently",
+}
+PATHS = ("aioparcs", "docs", "examples", "CHANGELOG.md", "CONTRIBUTING.md", "README.md")
+
+
+_PHRASE = re.compile(rf"\b({'|'.join(PHRASES)})\b", re.IGNORECASE)
 
 
 def check(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line and the advice for each place to mend in a file."""
+    """Yield the line and the advice for each place to change in a file."""
+    yield from phrases(path)
+    if path.suffix == ".py" and path.parts[0] != "examples":  # examples have users' programs, with words of their own
+        yield from terms(path)
+
+
+def phrases(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the advice for each phrase that has a plainer one."""
+    is_code = False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if path.suffix == ".md" and line.startswith("```"):
+            is_code = not is_code
+        elif not is_code:
+            for old in _PHRASE.findall(line):
+                yield number, f"{old!r}; write {PHRASES[old.lower()]}"
+
+
+def terms(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the advice for each docstring or name that is not in the field's terms."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for old in parts(path.stem) & NAMES.keys():
         yield 1, f"{path.name}: the file's name says {old!r}; write {NAMES[old]}"
@@ -84,15 +122,24 @@ def parts(name: str) -> set[str]:
     return {part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 
-def main(folders: list[str]) -> int:
-    """Print each place to mend; return the exit code."""
+def files(path: Path) -> Iterator[Path]:
+    """Yield the programs and pages of a folder, or a file itself."""
+    if path.is_file():
+        yield path
+    else:
+        yield from sorted(file for file in path.rglob("*") if file.suffix in (".py", ".md"))
+
+
+def main(paths: list[str]) -> int:
+    """Print each place to change; return the exit code."""
     found = 0
-    for path in sorted(path for folder in folders for path in Path(folder).rglob("*.py")):
-        for line, advice in sorted(check(path)):
-            print(f"{path}:{line}: {advice}")
-            found += 1
+    for path in paths:
+        for file in files(Path(path)):
+            for line, advice in sorted(check(file)):
+                print(f"{file}:{line}: {advice}")
+                found += 1
     return min(found, 1)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or ["aioparcs"]))
+    sys.exit(main(sys.argv[1:] or list(PATHS)))

@@ -2,7 +2,7 @@
 The address of a listener, as it travels in an environment variable or in a message.
 
 The text form is a URL: ``tcp://10.0.1.7:41234`` or ``unix:@name`` (a name in Linux's abstract namespace, which
-leaves no file behind); after it may stand ``?worker=3&cert=<sha256 in hex>``.
+leaves no file behind); ``?worker=3&cert=<sha256 in hex>`` may follow.
 """
 
 from __future__ import annotations

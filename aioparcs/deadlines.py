@@ -1,7 +1,7 @@
-"""Deadlines at the end of workers, launchers, containers and jobs, in seconds: one place, since each leans on another.
+"""Deadlines at the end of workers, launchers, containers and jobs, in seconds. They depend on each other.
 
-What ends gets less time than what waits for it: the test of this module names the order in which they must stand.
-`aioparcs.settings` has those that users may choose.
+A process gets less time to end than its waiter has: the test of this module checks the order of the deadlines.
+`aioparcs.settings` has the deadlines that users may choose.
 """
 
 from __future__ import annotations

@@ -34,6 +34,6 @@ async def in_full(ending: Awaitable[_T]) -> _T:
 
 
 def _shield() -> AbstractContextManager[object]:
-    """Return what keeps anyio's scopes, if there are any, from cancelling a task anew in each turn of the loop."""
+    """Return what keeps anyio's scopes, if there are any, from cancelling a task again and again."""
     scope = getattr(sys.modules.get("anyio"), "CancelScope", None)
     return scope(shield=True) if scope else nullcontext()

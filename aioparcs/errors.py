@@ -255,7 +255,7 @@ class BuildError(ParcsError):
 
 class ClusterError(ParcsError):
     """
-    The cluster can't be reached, or refuses what it was asked.
+    The cluster can't be reached, or refuses a request.
 
     Attributes:
         url: the address of the leader's Docker API, without a password.

@@ -40,11 +40,11 @@ class Settings(NamedTuple):
         max_unauthenticated: connections that may be in their handshake at once, but never more than a quarter of the
             files that the process may have open.
         connect_timeout: seconds for dialling, all tries together.
-        start_timeout: seconds from asking for a worker until it is connected.
+        start_timeout: seconds from the request for a worker until it is connected.
         liveness: seconds after which a silent launcher, or host, counts as lost.
         close_timeout: seconds that a graceful end may take before it becomes an abrupt one.
         last_lines: lines of a worker's output that its ``WorkerLost`` quotes.
-        log_queue: lines of output that a launcher holds for its runner; what is beyond is counted and dropped.
+        log_queue: lines of output that a launcher holds for its runner; further lines are counted and dropped.
         max_depth: how many generations of workers a job may have: those that its runner starts are the first.
         max_spawned: workers started by services, not by the runner, that a job may have at once.
     """

@@ -84,7 +84,7 @@ class Starter:
         """
         Start one worker; await the result, or enter it with ``async with``.
 
-        Any number of starts may be on their way at once: ``asyncio.gather(*(runner.start("factor") for ...))``.
+        Any number of starts may run at once: ``asyncio.gather(*(runner.start("factor") for ...))``.
 
         Args:
             module: the name of a folder with ``main.py``; on a Swarm it stands for the image of that name in
@@ -96,8 +96,8 @@ class Starter:
             cpus: CPUs that it may keep busy; whole ones on the local engine.
             memory: bytes that it may use, also as text such as ``"512m"``.
             gpus: GPUs that it gets.
-            swarm: what only a Swarm has, and other engines ignore: ``constraints`` and ``preferences`` of placement,
-                ``mounts``, ``networks``, ``labels``; see docs/swarm.md. Only a runner chooses these.
+            swarm: options that only a Swarm has, and other engines ignore: ``constraints`` and ``preferences`` of
+                placement, ``mounts``, ``networks``, ``labels``; see docs/swarm.md. Only a runner may set these.
 
         Raises:
             TypeError: the module is neither a name nor a path.
@@ -129,17 +129,18 @@ class Starter:
         Args:
             module: see `start`.
             count: how many.
-            min_workers: enough to begin with: the wait ends when so many are connected, and those who come later
-                join the list. Starts that fail don't matter as long as so many succeed.
+            min_workers: the wait ends when this many workers are connected; later ones join the list. Failed starts
+                are ignored as long as this many succeed.
             return_exceptions: put a `StartError` into the list in place of a worker that did not start.
             per_container: how many of them share a container on a Swarm, 1 by default; what `main.py` loads before
-                ``serve`` is loaded once for all of these. ``"auto"`` makes as few containers as there are nodes to
-                spread over. The local engine has no containers.
-            wire: services of the original PARCS (``"v1"``) know no rank and are started one by one: it is refused here.
+                ``serve`` is loaded once for all of these. ``"auto"`` makes one container for each node that
+                is available. The local engine has no containers.
+            wire: refused here for the original PARCS (``"v1"``), whose services have no rank and are started one by
+                one.
             **options: ``env``, ``cpus`` and the others of `start`; for each of the workers.
 
-        Leaving its block waits for the workers to finish, for ``close_timeout`` seconds at most; kill those
-        first whose answers are no longer needed: ``await asyncio.gather(*(t.kill() for t in tasks))``.
+        Leaving its block waits for the workers to finish, for at most ``close_timeout`` seconds. First kill the
+        workers whose answers are no longer needed: ``await asyncio.gather(*(t.kill() for t in tasks))``.
 
         Raises:
             TypeError: the module is neither a name nor a path, or a count is not a whole number.
@@ -190,11 +191,11 @@ class Starter:
             size: how many workers.
             function: the function to call; by default the first that the module serves.
             per_container: see `start_many`; 1 isolates every worker.
-            retries: how often a call is made again whose worker died of it: for functions that may run twice.
+            retries: how often a call is repeated if its worker dies: for functions that may run twice.
             setup: keyword arguments of the module's function ``setup``, which each worker calls once, before all
                 other calls: for constants that all calls need.
-            concurrency: how many calls a worker runs at once: more than one are for coroutine functions.
-            progress: whether displays show its progress; a text is its name there.
+            concurrency: how many calls of coroutine functions a worker runs at once.
+            progress: whether displays show its progress; a string is its name there.
             total: how many calls there will be, for the progress: for calls that are submitted one by one, and for
                 items without a length.
             **options: ``env``, ``cpus`` and the others of `start`; for each of the workers.
@@ -263,7 +264,7 @@ class Starter:
 
 
 def _check_names(method: str, options: StartOptions) -> None:
-    """Raise Python's own error for a keyword that is no option."""
+    """Raise Python's own error for a keyword that is not an option."""
     for name in options:
         if name not in StartOptions.__annotations__:
             raise TypeError(f"Starter.{method}() got an unexpected keyword argument {name!r}")

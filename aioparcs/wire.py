@@ -120,7 +120,7 @@ def decode_header(head: bytes) -> tuple[int, int, int]:
 
 def encode_frame(type: int, body: Buffer = b"", buffers: tuple[Buffer, ...] = ()) -> list[Buffer]:
     """
-    Return the pieces of a frame, to be written one behind the other.
+    Return the pieces of a frame, to be written one after the other.
 
     The first piece holds header, lengths and body; the buffers follow as flat memoryviews, uncopied.
 

@@ -1,4 +1,4 @@
-"""Builds of several modules at the same time."""
+"""Concurrent builds of several modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Barriers over one connection: points that both sides come to before either goes on."""
+"""Barriers over one connection: points that both sides reach before either goes on."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Barriers:
             self._connection.post_frame(FrameType.BARRIER, body)
 
     async def _wait(self, number: int) -> None:
-        """Wait until the peer has come to its barrier of some number, or lets this side pass that one."""
+        """Wait until the peer has reached the barrier of this number, or releases this side from it."""
         await self._connection.wait_beside(lambda: self._reached_by_peer >= number)
         body = self._broken.pop(number, None)
         if body is not None:

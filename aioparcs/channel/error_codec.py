@@ -40,7 +40,7 @@ def _text(error: BaseException) -> str:
 
 
 def _clean(text: str) -> str:
-    """Shorten a text, and replace what is no Unicode, such as the odd bytes of a file's name."""
+    """Shorten a text, and replace invalid Unicode, such as odd bytes of a file's name."""
     return text[-_LONGEST:].encode(errors="backslashreplace").decode()
 
 

@@ -80,7 +80,7 @@ class RelayBuffer:
             self._readers.discard(channel)
 
     def close(self) -> None:
-        """Stop sending to everybody, slow receivers included."""
+        """Stop sending to all receivers, slow ones included."""
         self._closed = True
         self._notify()
         for channel in self._readers:

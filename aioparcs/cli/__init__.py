@@ -155,7 +155,7 @@ def run(
 
 
 def _event_log() -> EventLog | None:
-    """Return the log of events that whoever submitted this runner asks for; processes that it starts write none."""
+    """Return the log of events that the submitter of this runner has requested; its child processes write none."""
     word = os.environ.pop("PARCS_EVENTS", "")
     if not word:
         return None

@@ -171,7 +171,7 @@ def _described(job: SwarmJob) -> dict[str, Any]:
 
 
 async def _progress(swarm: SwarmClient, job: SwarmJob) -> dict[str, Any] | None:
-    """Return what the runner's log says of the job's progress; None if it says nothing, or can't be read."""
+    """Return the job's progress from the runner's log; None if the log has none, or can't be read."""
     from aioparcs.swarm.docker.task_state import has_container, newest
 
     service, word = job.runner_service, job.events_word
@@ -220,7 +220,7 @@ async def _logs(name: str, follow: bool, number: int | None) -> None:
         word = job.events_word if number is None else ""
         lines = container_lines(swarm, name, service, slot, follow=follow)
         await print_log(lines, word, Detail.NORMAL, live=follow)
-        for job in await find_jobs(swarm):  # anew: what had not begun then may have failed since
+        for job in await find_jobs(swarm):  # again: what had not begun then may have failed since
             for one in (*job.containers, *([job.runner] if job.runner else [])):
                 if (one.service, one.slot, one.state) == (service, slot, "failed"):
                     raise click.ClickException(f"it never ran: {one.error}")

@@ -206,7 +206,7 @@ async def _build(swarm: SwarmClient, request: RunRequest) -> tuple[str, dict[str
 
 
 async def _build_all(swarm: SwarmClient, request: RunRequest, folders: list[Path]) -> dict[Path, str]:
-    """Build and push modules, and return their images; each one's line is printed in its turn."""
+    """Build and push modules, and return their images; their lines are printed in order."""
     images = {}
     try:
         async with asyncio.TaskGroup() as group:

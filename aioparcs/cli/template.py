@@ -1,4 +1,4 @@
-"""The project that ``aioparcs new`` writes."""
+"""The project that ``aioparcs new`` creates."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class _Hook:
 
     Keys that are extensions may be chosen to have one hash, and a map of many such takes time by the square of their
     number. Looking at keys is slow, so it is done only for messages with integers beyond 64 bits or types of users,
-    which are decoded anew for it.
+    which are decoded again for it.
 
     Args:
         buffers: the message's buffers.

@@ -16,14 +16,14 @@ __all__ = ["no_form", "scalar", "scalars", "timestamp"]
 
 # What MessagePack has integers for.
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
-# Subclasses of these, Counter, NamedTuple and pandas.Timestamp among them, would lose what they add without a word.
+# Subclasses of these, Counter, NamedTuple and pandas.Timestamp among them, would silently lose what they add.
 _WOULD_CHANGE = {dict: "dict(value)", list: "list(value)", tuple: "list(value)", datetime: "a plain datetime"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def scalar(value: Any) -> Any:
-    """Return None, a number or a text as the packer takes it; raise EncodeError for text that is no Unicode."""
+    """Return None, a number or a text as the packer takes it; raise EncodeError for invalid Unicode."""
     kind = type(value)
     if kind is int and not _SMALLEST <= value <= _LARGEST:
         return msgpack.ExtType(Ext.INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
@@ -44,7 +44,7 @@ def scalars(values: Sequence[Any]) -> list[Any]:
 
 
 def _check_texts(values: Sequence[Any]) -> None:
-    """Raise EncodeError, with its place, for the first text that is no Unicode."""
+    """Raise EncodeError, with its place, for the first text that is invalid Unicode."""
     for i, value in enumerate(values):
         if type(value) is str and not value.isascii():
             try:

@@ -70,8 +70,8 @@ def register(
     """
     Register a class under a name, so that its values travel in messages; both programs register it.
 
-    A dataclass needs nothing more. Its fields travel, and it is rebuilt from them as `copy` does, without calling
-    ``__init__`` or ``__post_init__``. For other classes say how::
+    A dataclass needs nothing more. Its fields are sent, and it is rebuilt from them as by `copy`, without calling
+    ``__init__`` or ``__post_init__``. For other classes pass two functions::
 
         @register
         @dataclass
@@ -84,8 +84,8 @@ def register(
     Args:
         cls: the class; exactly this one, not its subclasses.
         name: what it is called on the wire, by default the class's qualified name.
-        encode: makes a value that has a form on the wire of an instance.
-        decode: makes an instance of such a value.
+        encode: converts an instance to a value that can be sent.
+        decode: converts such a value back to an instance.
 
     Returns:
         The class, so that it serves as a decorator.

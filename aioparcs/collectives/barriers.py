@@ -15,17 +15,17 @@ async def barrier(tasks: Sequence[Task]) -> None:
     """
     Wait until every worker is at its `Service.barrier`, then release them all.
 
-    A worker that is lost, fails or ends before it came breaks the barrier: here that is raised, and in each of the
-    others ``await self.barrier()`` raises a `RemoteError` that says so, also in those that come later. What workers
-    sent before and was not received yet waits in this process's memory. Cancelling it lets no worker go on: a later
-    call finds those who wait still waiting.
+    A worker that is lost, fails or ends before it has reached the barrier breaks it: its error is raised here, and in
+    each other worker ``await self.barrier()`` raises a `RemoteError` that says so, also in workers that come later.
+    Messages that workers sent before and that were not received wait in this process's memory. Cancelling it releases
+    no worker: a later call finds them still waiting.
 
     Args:
         tasks: the workers.
 
     Raises:
-        WorkerLost: one is lost, or has ended without coming; it is named.
-        RemoteError: the program of one has failed.
+        WorkerLost: a worker is lost, or has ended before the barrier; the error names it.
+        RemoteError: the program of a worker has failed.
     """
     try:
         await gather_or_cancel(wait_barrier(task) for task in tasks)

@@ -27,18 +27,18 @@ async def broadcast(tasks: Sequence[Task], value: Any) -> None:
     """
     Send the same message to all workers; each receives it by `Service.recv`, in its place among the others.
 
-    Large bytes and arrays go to one worker of each node, and from worker to worker while they arrive; it returns when
-    all have them. Other messages are encoded once and sent to each; it returns when all are accepted. A worker that
-    is lost keeps no other from the message: those that it would have fed get it from here, and the error comes at the
-    end. Cancelling it has the workers that don't have all of a large message raise a `DecodeError` in its place, and
-    those without room in their channel not get a small one.
+    Large bytes and arrays go to one worker of each node, and from worker to worker while they arrive; `broadcast`
+    returns when all workers have them. Other messages are encoded once and sent to each; it returns when all are
+    accepted. A lost worker does not keep the message from others: the workers after it get it from here, and the error
+    is raised at the end. After cancelling, the workers that don't have all of a large message raise a `DecodeError` in
+    its place, and workers without room in their channel don't get a small one.
 
     Args:
         tasks: the workers.
         value: the message; see `Channel.send` for what it may be. An array is read until this returns.
 
     Raises:
-        WorkerLost, RemoteError, EndOfChannel, EncodeError: of the first worker that has not got it.
+        WorkerLost, RemoteError, EndOfChannel, EncodeError: of the first worker that has not received it.
     """
     raw, body, buffers = codec.encode(value)
     message = _Message(FrameType.RAW if raw else FrameType.MSG, body, buffers)

@@ -16,12 +16,12 @@ async def scatter(tasks: Sequence[Task], items: Sequence[Any]) -> None:
     """
     Send each worker an item of its own: item ``i`` to task ``i``; returns when all are accepted.
 
-    The workers receive them by `Service.recv`. A worker that is lost keeps no other from its item: the error comes
-    when all others have theirs. Cancelling it leaves the workers whose channel had no room yet without theirs.
+    The workers receive them by `Service.recv`. If a worker is lost, the error is raised when all others have their
+    items. After cancelling, workers whose channel had no room yet don't get an item.
 
     Args:
         tasks: the workers.
-        items: as many messages; see `Channel.send` for what they may be.
+        items: one message for each worker; see `Channel.send` for what they may be.
 
     Raises:
         ValueError: there are more items than workers, or fewer; nothing was sent.
@@ -61,13 +61,13 @@ async def reduce(tasks: Sequence[Task], function: Callable[[Any, Any], Any]) -> 
     """
     Receive one message from each worker, and combine them into one.
 
-    Neighbours are combined, then neighbouring results, and so on, each pair as soon as both are there. What is
-    combined with what depends on the number of tasks alone, so sums of floats are the same in each run; and what has
-    been combined needs no memory. When it is cancelled, or fails, the messages that it has received are gone.
+    Neighbours are combined, then neighbouring results, and so on, each pair as soon as both are there. The
+    order depends only on the number of tasks, so sums of floats are the same in each run, and combined messages need no
+    memory. When it is cancelled, or fails, the messages that it has received are gone.
 
     Args:
         tasks: the workers, at least one.
-        function: makes one value of two, the left one from the tasks before those of the right one; it is called from
+        function: combines two values into one; the left one is from earlier tasks than the right one. It is called in
             the event loop, and may reuse the memory of either.
 
     Returns:

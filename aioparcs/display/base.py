@@ -44,7 +44,7 @@ class Clock:
 
 class Display(ABC):
     """
-    A subscriber that counts all events, and prints a line for the important ones.
+    A subscriber that counts all events, and prints a line for important ones.
 
     Args:
         detail: how much it prints.

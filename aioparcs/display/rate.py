@@ -19,7 +19,7 @@ class RateEstimator:
     The estimate of how fast a number grows.
 
     It covers the last seconds, or as many as it takes to include ``least`` of growth: growth in bursts has an even
-    rate all the same. Silence counts only once it is longer than all the time that is covered.
+    rate, too. Silence counts only once it is longer than all the time that is covered.
 
     Args:
         now: the time, in seconds.

@@ -1,4 +1,4 @@
-"""The terminal of a live display: lines that scroll away and, beneath them, a few that are drawn anew."""
+"""The terminal of a live display: lines that scroll away and, beneath them, a few that are redrawn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Terminal:
 
     Args:
         console: where to draw; its file must be the terminal itself.
-        foot: the renderable to draw, rendered anew each time.
+        foot: the renderable to draw, rendered again each time.
     """
 
     def __init__(self, console: Console, foot: RenderableType) -> None:

@@ -19,7 +19,7 @@ class LineThrottle:
     """
     The moments at which something that goes on gets a line.
 
-    That is after five seconds, then ever less often, once in five minutes at last; and in between when another
+    That is after five seconds, then less and less often, at last once in five minutes; and in between when another
     quarter is done.
 
     Args:

@@ -1,4 +1,4 @@
-"""The bus that takes a program's events to displays, and the guard against errors of these."""
+"""The bus that delivers a program's events to displays, and the guard against their errors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Subscriber = Callable[[Event], object]
 
 class EventBus:
     """
-    The way of a program's events to those who watch it.
+    The delivery of a program's events to subscribers.
 
-    Subscribers are called in the event loop, so each call is quick. What one of them raises is reported in one line,
-    and costs neither the program nor the other subscribers anything.
+    Subscribers are called in the event loop, so each call is quick. An exception of a subscriber is reported in one
+    line, and affects neither the program nor the other subscribers.
     """
 
     def __init__(self, *subscribers: Subscriber) -> None:

@@ -2,8 +2,8 @@
 The lines of events in a program's log.
 
 A log of text may have events between its lines: each is a line of its own that begins with the control character RS
-(as in RFC 7464), a word that only this log's events have, and the event's number. Who prints something that looks like
-an event can't know the word. The log stays as short as one of people: snapshots come ever less often.
+(as in RFC 7464), a word that only this log's events have, and the event's number. A program that prints text
+that looks like an event can't know the word. Snapshots come less and less often, so the log stays short.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _START = "\x1e"
 _STDERR = 2
 _FASTEST, _SLOWEST = 0.25, 5.0  # seconds between two snapshots, at the beginning and after a quarter of an hour
 _SHARE = 200  # a snapshot is due after this part of the time that the program has run
-_HEARTBEAT = 15.0  # seconds after which a snapshot that says nothing new is due all the same
+_HEARTBEAT = 15.0  # seconds after which a snapshot that says nothing new is due anyway
 _BYTES = 2000  # that snapshots may take in a second
 _LONGEST = 12_000  # bytes of a line: Docker cuts those of 16 KiB
 _MODULES = 20  # that a snapshot lists when all of them are too many
@@ -75,7 +75,7 @@ class EventLog:
 
 class EventLogReader:
     """
-    Parts a log's events from its text.
+    Separates a log's events from its text.
 
     Args:
         word: the word that marks their lines, "" for a log without any.

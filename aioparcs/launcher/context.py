@@ -69,8 +69,8 @@ class RunnerEndpoint(NamedTuple):
         slot: the launcher's number.
         token: the job's secret.
         context: the worker that this process is to be, None for a launcher.
-        peers: the subnets in which workers reach each other, parted by commas; "" when they can't; None when it is
-            wherever they reach the runner.
+        peers: the comma-separated subnets in which workers reach each other; "" when they can't; None when they reach
+            each other wherever they reach the runner.
     """
 
     address: Address

@@ -37,7 +37,7 @@ def threads_lost_by_fork() -> list[str]:
     Return the names of the threads that a forked worker would need and not have, those of native libraries too.
 
     A fork that does nothing is made first: libraries that survive one, such as OpenBLAS, end their threads before
-    it and start them anew when they need them. Those of OpenMP and of Rust's pools are still there, and a fork waits
+    it and start them again when they need them. Those of OpenMP and of Rust's pools are still there, and a fork waits
     for them without end.
 
     Returns:

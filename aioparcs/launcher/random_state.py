@@ -23,7 +23,7 @@ def shared_generators() -> list[str]:
     """
     Return the variables of the program's own modules that hold a random generator, itself or as a part.
 
-    The generators behind the functions of `random` and `numpy.random` are no such ones: each worker seeds them anew.
+    The generators behind the functions of `random` and `numpy.random` don't count: each worker seeds them again.
     """
     kinds: tuple[type, ...] = (random.Random,)
     seeded: list[Any] = [random._inst]  # whose methods are the module's functions

@@ -14,7 +14,7 @@ _VARIABLE = "PARCS_SOURCES_FD"
 
 
 def report_sources() -> None:
-    """Write the list of files that this program has loaded, without installed packages, if the engine asks for it."""
+    """Report the loaded files, without installed packages, to an engine that has requested the list."""
     descriptor = os.environ.pop(_VARIABLE, None)
     if descriptor is None:
         return

@@ -55,7 +55,7 @@ def launch(endpoint: RunnerEndpoint, settings: Settings, program: WorkerProgram,
     warm_up()
     if fork:
         program.prewarm()
-    # What the module's top level made is everybody's: keep the collector from touching, and so copying, it.
+    # All workers share what the module's top level made: keep the collector from touching, and so copying, it.
     gc.collect()
     inheritance = inherited_state()
     gc.freeze()
@@ -92,7 +92,7 @@ def _check(*, fork: bool) -> bool:
     if threads:
         _warn(
             f"main.py started threads before serve() ({', '.join(threads)}), and a forked worker would lose them: "
-            "each worker runs main.py anew, and shares no memory; "
+            "each worker runs main.py again, and shares no memory; "
             "start them inside the service, or choose this by serve(..., fork=False)"
         )
         return False

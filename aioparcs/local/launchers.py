@@ -1,4 +1,4 @@
-"""The launchers of one job: the choice of one for the next workers, and the end of those not needed any more."""
+"""The launchers of one job: the choice of one for the next workers, and the end of those no longer needed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Launchers:
         self._current: dict[Key, int] = {}  # the one to ask for more workers; the one that was asked last comes last
 
     def add(self, slot: int, launcher: Launcher) -> None:
-        """Add a new launcher, which is asked for workers from now on."""
+        """Add a new launcher, which gets requests for workers from now on."""
         self._all[slot] = launcher
         self._current[launcher.key] = slot
 
@@ -70,7 +70,7 @@ class Launchers:
         self._all[slot].groups.add(group)
 
     def release(self, slot: int, group: int) -> None:
-        """Record that a group's workers have ended, and end launchers that are not needed any more."""
+        """Record that a group's workers have ended, and end launchers that are no longer needed."""
         launcher = self._all.get(slot)
         if launcher is None:
             return

@@ -210,7 +210,7 @@ class ChildStarted(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """The reason of a worker's end that is no clean one, see `WorkerLost`."""
+    """The reason of a worker's unclean end, see `WorkerLost`."""
 
     reason: Text
     exitcode: Annotated[int | None, Nullable(Instance("integer", int))]

@@ -87,7 +87,7 @@ class Dispatcher:
         self._perform(self._scheduler.drop_client(client))
 
     def submit(self, call: PendingCall) -> None:
-        """Queue a call, which is made in its turn with those of clients."""
+        """Queue a call, which takes turns with those of clients."""
         self._perform(self._scheduler.submit(call, self._now()))
 
     def schedule(self) -> None:

@@ -39,16 +39,16 @@ class Pool:
         async with runner.pool("divisors", 8) as pool:
             parts = await pool.starmap((n, a, a + 1000) for a in range(1, n, 1000))
 
-    Items come from iterables or async iterables, and are taken only when a worker has room for one. They belong to
-    the pool until their results are there: arrays and bytearrays in them must not be changed before. Each worker
-    has a few calls in front of it, so that it never waits; what waits behind a slow one is given to others.
+    Items come from iterables or async iterables. The pool takes an item only when a worker has room for it, and owns it
+    until its result has arrived: arrays and bytearrays in it must not be changed before. Each worker has a few calls in
+    its queue, so that it never waits; calls that wait behind a slow one go to other workers.
 
-    A call that fails raises in its place: `RemoteError` for an exception of the function, `WorkerLost` for a worker
-    that died of it. A worker that dies is replaced; calls that it had not begun are made by others, and the one that
-    it ran is made again as often as ``retries`` says.
+    A call that fails raises in its place: `RemoteError` for an exception of the function, `WorkerLost` if the worker
+    died. A worker that dies is replaced. Other workers run the calls that it had not begun, and the call that it ran is
+    repeated up to ``retries`` times.
 
-    Leaving its block cancels what is left, and kills the workers whose functions still run: ``break`` out of
-    `imap_unordered` is "the first finder wins".
+    Leaving the block cancels all pending calls, and kills the workers whose functions still run. So a ``break`` out of
+    `imap_unordered` ends a search with its first result.
     """
 
     def __init__(self, provider: WorkerProvider, events: EventBus, options: PoolOptions) -> None:
@@ -137,7 +137,8 @@ class Pool:
             The results in the order of the items.
 
         Raises:
-            RemoteError, WorkerLost, EncodeError, DecodeError: a call failed, the first one; the others are given up.
+            RemoteError, WorkerLost, EncodeError, DecodeError: the error of the first failed call; the others are
+                cancelled.
             StartError: no worker is left, and none can be started.
         """
         return await self._collect(self._prepare(items, function, False, return_exceptions, total))

@@ -175,9 +175,9 @@ class ResultIterator(_MapBase):
     """
     The results of many calls, one by one: ``async for result in results``.
 
-    A call that failed raises in its place; another ``async for`` over the same object goes on behind it. Items are
-    taken as results are: those that are in flight, or done and not taken yet, are bounded. Cancelling the wait for a
-    result loses none.
+    A call that failed raises in its place; another ``async for`` over the same object goes on after it. Items are
+    taken at the pace of results: the number of calls in flight, and of results not taken yet, is bounded. Cancelling
+    the wait for a result loses none.
 
     Args:
         options: what is done with each item.

@@ -203,7 +203,7 @@ class Stop:
 
     Handlers of the ``signal`` module, not the loop's: they also work while the user's code blocks the loop. The second
     signal interrupts the loop from a callback of its own. Raised in any other, such as that of a gather, an interrupt
-    leaves tasks that nothing wakes any more, and the end would wait for them.
+    leaves tasks that nothing will wake, and the end would wait for them.
 
     Args:
         again: what a second Ctrl-C does, for the printed line.

@@ -37,26 +37,26 @@ class Runner(Starter):
     """
     Starts workers and talks with each of them.
 
-    Hand a coroutine function or a subclass with a ``run`` method to `run`, or enter a runner anywhere::
+    Pass a coroutine function or a subclass with a ``run`` method to `run`, or enter a runner anywhere::
 
         async with Runner() as runner:
             async with runner.start("factor") as t:
                 await t.send_all(90, 1, 91)
                 print(await t.recv())
 
-    Leaving its block normally waits for the workers to finish, for ``close_timeout`` seconds at most;
-    leaving it on an error, or by cancelling, kills them. Nothing of the job is left either way.
+    Leaving the block normally waits for the workers to finish, for at most ``close_timeout`` seconds.
+    Leaving it on an error, or by cancelling, kills them. Nothing of the job is left in either case.
 
     Args:
         engine: where work runs: an engine, or ``"local"`` for this machine or ``"swarm"``; by default
             ``PARCS_ENGINE``, else ``swarm`` where ``LEADER_URL`` names a Swarm's leader and ``local`` elsewhere.
         modules: the folders that hold modules, or one such folder; by default ``PARCS_MODULES``, else the folders
             of the running program and above it, see docs/settings.md. On a Swarm a module runs from the image that
-            was built of its folder as it is now, see docs/swarm.md.
+            was built from the current files of its folder, see docs/swarm.md.
         settings: limits and deadlines; from the environment by default.
         tls: encrypt every connection (needs the extra ``aioparcs[tls]``).
-        spawnable: the modules that services may start in their turn, image references too; by default all that
-            have a bare name, and ``()`` for none. See docs/tree.md.
+        spawnable: the modules, or image references, that services may start; by default all modules with a bare
+            name, and ``()`` for none. See docs/tree.md.
 
     Attributes:
         made: how many runners this process has made.

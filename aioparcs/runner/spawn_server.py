@@ -191,7 +191,7 @@ def spawn_policy(modules: Iterable[str] | None, settings: Settings) -> SpawnPoli
 
 def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
     """
-    Return the specification of the workers that a service asks for; it may have sent anything.
+    Return the specification of the workers that a service requests; it may have sent anything.
 
     Raises:
         StartError: an option makes no sense, or only a runner may choose it.

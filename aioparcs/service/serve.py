@@ -40,16 +40,16 @@ def serve(*targets: Any, fork: bool = True) -> None:
     """
     Serve a service class, or functions; the last line of a service's ``main.py``. It ends the process.
 
-    Started by a runner, this process becomes a launcher: it forks a worker for each place that the runner asks
-    for, and what was loaded before is theirs without loading it again. With ``LEADER_URL`` in the environment
+    If a runner has started this process, it becomes a launcher: it forks the workers that the runner requests, which
+    share all that was loaded before. With ``LEADER_URL`` in the environment
     and no runner of aioparcs, a service class serves one runner of the original PARCS on port 4444. In a child of
     multiprocessing, which imports ``main.py`` for its functions, it does nothing and returns.
 
     Args:
         *targets: one subclass of `Service`, or an instance of one, of which each worker has a copy; or plain and
-            coroutine functions, which `Task.call` calls by name, and a `Pool` too: the first one unless it is told
-            otherwise, and one that is called ``setup`` before all others.
-        fork: False to give each worker a fresh interpreter, for modules that start threads or open connections
+            coroutine functions, which `Task.call` and a `Pool` call by name: by default the first one. A pool calls
+            a function named ``setup`` before all others.
+        fork: False to give each worker its own interpreter, for modules that start threads or open connections
             before this line.
 
     Raises:

@@ -37,14 +37,14 @@ class Service(Starter):
 
         serve(Factor)
 
-    Each worker has an instance of its own. When ``run`` returns, what was sent is delivered and the worker ends;
-    an exception travels to the runner. ``run`` may compute without ever awaiting: the worker stays connected, and
-    it is killed anyway when its runner is gone.
+    Each worker has its own instance. When ``run`` returns, all sent messages are delivered and the worker ends. The
+    runner gets an exception of ``run``. ``run`` may compute without ever awaiting: the worker stays connected, and
+    it is killed when its runner is gone.
 
     A service starts workers as a runner does: `start`, `start_many`, `pool`. They have their channels to this worker,
-    and end with it: when ``run`` has returned they may finish, for ``close_timeout`` seconds at most; when it
-    fails, or this worker is killed, they are killed. ``swarm=`` and ``wire="v1"`` are a runner's alone, and what a
-    service may start its runner says; see docs/tree.md.
+    and end with it: when ``run`` has returned they may finish, for at most ``close_timeout`` seconds; when it
+    fails, or this worker is killed, they are killed. Only a runner may use ``swarm=`` and ``wire="v1"``, and the
+    runner limits what its services may start; see docs/tree.md.
 
     Attributes:
         worker: this worker's number in its job.
@@ -95,7 +95,7 @@ class Service(Starter):
 
     def progress(self, done: float, total: float) -> None:
         """
-        Report this worker's progress to those who watch the job; costs a few microseconds and never waits.
+        Report this worker's progress to the job's displays; takes a few microseconds and never waits.
 
         Args:
             done: how much is done, in any unit; more than ``total`` counts as all, less than 0 or NaN as nothing.
@@ -109,12 +109,12 @@ class Service(Starter):
 
     def barrier(self) -> Coroutine[Any, Any, None]:
         """
-        Wait until all workers that the runner's `barrier` waits for have come this far; then all go on.
+        Wait until all workers of the runner's `barrier` have reached this point; then all go on.
 
-        Messages that arrive meanwhile are kept for `recv`. Cancelling it doesn't take back that this worker has come.
+        Messages that arrive meanwhile are kept for `recv`. After cancelling, this worker still counts as arrived.
 
         Raises:
-            RemoteError: another worker will never come, so none passes; it says which one, and why.
+            RemoteError: another worker will never reach the barrier; the error says which one, and why.
             EndOfChannel, ConnectionLost: see `recv`.
         """
         return self._channel.barrier()
@@ -125,7 +125,7 @@ class Service(Starter):
         """
         Listen for other workers of the job, and return the address that they dial, to be sent in messages.
 
-        Later calls give the same address. Cancelling it changes nothing.
+        Later calls return the same address. Cancelling it changes nothing.
 
         Raises:
             SettingError: other workers can't reach this one: on a Swarm, workers must be on the overlay network.
@@ -151,7 +151,7 @@ class Service(Starter):
         The channel ends with this worker's program at the latest. Cancelling it leaves no connection behind.
 
         Args:
-            address: what `listen` gave there.
+            address: what `listen` returned there.
             timeout: seconds to reach it, ``connect_timeout`` by default.
 
         Raises:

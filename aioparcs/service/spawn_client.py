@@ -111,7 +111,7 @@ class SpawnClient:
         """Release what was kept for replacements: nothing, since the runner keeps nothing for a service."""
 
     async def aclose(self) -> None:
-        """Wait for all workers to finish, for ``close_timeout`` seconds at the longest. Cancelling it kills them."""
+        """Wait for all workers to finish, for at most ``close_timeout`` seconds. Cancelling it kills them."""
         if self._link is None:
             return
         try:

@@ -19,7 +19,7 @@ UNEXPLAINED = (ConnectionLost, RemoteError, EndOfChannel)
 
 
 class WorkerOwner(Protocol):
-    """Whoever has started a worker: a runner's supervisor, or a service."""
+    """The owner of a worker that has started it: a runner's supervisor, or a service."""
 
     def kill(self, task: WorkerHandle, number: int) -> None:
         """End a worker by a signal, through its launcher."""
@@ -134,7 +134,7 @@ class WorkerHandle:
 
         Args:
             lost: why, or None for a clean end.
-            cut: True when nothing of its stream will come any more, not even its end.
+            cut: True when nothing more of its stream will come, not even its end.
         """
         if not self._exited.done():
             self._exited.set_result(lost)

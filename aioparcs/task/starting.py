@@ -20,7 +20,7 @@ class Starting:
     """
     A worker that is being started.
 
-    ``t = await runner.start(...)`` gives the connected task; ``async with runner.start(...) as t`` also ends it.
+    ``t = await runner.start(...)`` returns the connected task; ``async with runner.start(...) as t`` also ends it.
     Cancelling the wait kills the worker.
     """
 
@@ -63,9 +63,9 @@ class StartingMany:
     """
     Workers that are being started.
 
-    ``await`` gives the list of connected tasks; ``async for t in`` gives each as it connects; ``async with`` gives
+    ``await`` returns the list of connected tasks; ``async for t in`` yields each as it connects; ``async with`` returns
     the list and also ends them all. Cancelling the wait kills the workers; leaving the loop kills those that it
-    has not given.
+    has not yielded.
     """
 
     def __init__(self, place: _Place, note: Note, *, min_workers: int | None, return_exceptions: bool) -> None:
@@ -116,7 +116,7 @@ class StartingMany:
                 elif self._min_workers is None:
                     raise error
         finally:
-            await kill_all(awaited)  # no caller gets them any more
+            await kill_all(awaited)  # no caller will get them
 
     async def _start(self) -> list[Any]:
         arrivals = aiter(self)

@@ -14,10 +14,10 @@ __all__ = ["Task"]
 
 class Task:
     """
-    One worker, with a channel of its own.
+    The handle on one worker, with a channel to it.
 
     As an async context manager it waits for the worker to finish when its block is left normally, for
-    ``close_timeout`` seconds at most, and kills it when the block is left on an error.
+    at most ``close_timeout`` seconds, and kills it when the block is left on an error.
 
     Args:
         handle: the worker, which is connected.
@@ -27,7 +27,7 @@ class Task:
         worker: its number in the job.
         rank: its number among those started together, from 0.
         size: how many were started together.
-        launcher: the slot of the launcher that it is a child of.
+        launcher: the slot of the launcher that started it.
         handle: what supervises it, for what is built upon tasks.
     """
 

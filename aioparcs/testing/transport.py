@@ -212,7 +212,7 @@ class MemoryTransport(asyncio.Transport):
             self._protocol.pause_writing()
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
-        """Send several pieces, one behind the other."""
+        """Send several pieces, one after the other."""
         self.write(b"".join(list_of_data))
 
     def can_write_eof(self) -> bool:

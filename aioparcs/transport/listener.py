@@ -98,7 +98,7 @@ class Listener:
                 return  # the task that takes it may close others
 
     def _wait(self, error: OSError) -> None:
-        """Pause accepting for a moment, for want of descriptors or memory, and report it now and then."""
+        """Pause accepting for a moment, when descriptors or memory run out, and report it now and then."""
         self._loop.remove_reader(self._sock)
         self._pause = self._loop.call_later(_PAUSE, self._loop.add_reader, self._sock, self._accept)
         if self._loop.time() >= self._next_report:
@@ -159,7 +159,7 @@ async def listen(
 
     Raises:
         ConnectionLost: the address is taken, or not this machine's.
-        SettingError: TLS was asked for and ``cryptography`` is not installed.
+        SettingError: TLS was requested and ``cryptography`` is not installed.
     """
     context, fingerprint = server_context() if tls else (None, "")
     options: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": handshake_timeout} if context else {}

@@ -53,7 +53,7 @@ class ResultLog:
         self._end = _HEAD.size
 
     def read(self) -> bytes:
-        """Return what was written, one frame behind the other."""
+        """Return the frames that were written, concatenated."""
         (size,) = _HEAD.unpack_from(self._memory, self._start)
         begin = self._start + _HEAD.size
         return self._memory[begin : begin + min(size, _SIZE - _HEAD.size)]

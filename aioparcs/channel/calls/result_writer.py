@@ -61,7 +61,7 @@ class ResultWriter:
             self._fd = -1
 
     async def send(self, call_id: int, ok: bool, value: Any) -> None:
-        """Send a result from the event loop; a caller that is gone is no error."""
+        """Send a result from the event loop; ignore a caller that is gone."""
         try:
             try:
                 await self._server.send_result(call_id, ok, value)
@@ -72,7 +72,7 @@ class ResultWriter:
 
     def send_now(self, call_id: int, ok: bool, value: Any, *, last: bool) -> None:
         """
-        Send a result from the thread; a caller that is gone is no error.
+        Send a result from the thread; ignore a caller that is gone.
 
         Args:
             call_id: the call.
@@ -129,7 +129,7 @@ class ResultWriter:
             self._draining = asyncio.run_coroutine_threadsafe(self._flush_behind(), self._loop)
 
     async def _flush_behind(self) -> None:
-        """Send what has waited, behind what the loop has not written yet."""
+        """Send the waiting results, after the bytes that the loop has not written yet."""
         await self._outbox.drain()
         self._draining = None
         self.flush()
@@ -161,7 +161,7 @@ class ResultWriter:
             pass  # the connection is lost; the loop meets the same error, and reports it
 
     async def _deliver(self, call_id: int, ok: bool, value: Any) -> None:
-        """Send a result behind what the loop has not written yet, or where only the loop can write, as with TLS."""
+        """Send a result after the unwritten bytes of the loop, or where only the loop can write, as with TLS."""
         await self._outbox.drain()
         self.flush()
         await self.send(call_id, ok, value)

@@ -45,8 +45,8 @@ class CallServer:
 
     Attributes:
         connection: the same.
-        on_cancel: called with the id of a call that the peer doesn't want any more, or None.
-        on_revoke: called with the id of a call that the peer wants back unless it has begun, or None.
+        on_cancel: called with the id of a call that the peer has cancelled, or None.
+        on_revoke: called with the id of a call that the peer revokes unless it has begun, or None.
     """
 
     def __init__(self, connection: FrameConnection) -> None:

@@ -56,7 +56,7 @@ class FrameConnection:
         outbox: what waits to be written.
         sender: the half that sends.
         reader: the half that receives.
-        ended: done once the peer's side has ended; nobody cancels it.
+        ended: done once the peer's side has ended; never cancelled.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ class Inbox:
     Attributes:
         frames: what arrived and was not taken; see `wire.Decoder`.
         end: why no further frame will come, or None.
-        closed: why this end doesn't receive any more, or None.
+        closed: why this end no longer receives, or None.
         waiter: what the receiver awaits, or None.
         alert: True when `prepare_wait` comes before waiting: at the end, or for a message that has no memory.
         bytes: bytes that arrived so far.

@@ -107,7 +107,7 @@ class MessageMemory:
             RECEIVING.release(size)
 
     def close(self) -> None:
-        """Release what a half-received message and those that nobody took hold: the connection is gone."""
+        """Release the memory of half-received messages and of those that were never taken: the connection is gone."""
         reserved, self._reserved = self._reserved, 0
         if reserved:
             RECEIVING.release(reserved)

@@ -47,7 +47,7 @@ class Sending:
 
 class SocketWriter:
     """
-    Writes to a transport's socket, behind the transport's back.
+    Writes to a transport's socket, bypassing the transport.
 
     Args:
         transport: its water marks are set so that "not paused" means "written".

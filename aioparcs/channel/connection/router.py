@@ -37,7 +37,7 @@ class FrameRouter:
         handler = self._handlers.get(frame.type)
         if handler is None and self._inbox.end is None:
             return False
-        # What has no handler and comes behind the end is for nobody.
+        # A frame without a handler that comes after the end has no receiver.
         if handler is None or handler(frame) is not False:
             self._inbox.consumed(frame)
             return True

@@ -15,7 +15,7 @@ __all__ = ["FrameSender"]
 
 class FrameSender:
     """
-    Sends frames, and has senders wait for room: first come, first served.
+    Sends frames, and makes senders wait for room: first come, first served.
 
     Args:
         loop: the event loop.

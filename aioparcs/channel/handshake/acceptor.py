@@ -20,7 +20,7 @@ _TOO_MANY = "too many connections are in their handshake"
 
 
 class ConnectionPolicy(Protocol):
-    """Whoever a listener belongs to: it knows which peers may connect."""
+    """The owner of a listener, which knows the peers that may connect."""
 
     def refusal_reason(self, peer: Hello) -> str | None:
         """Return why a peer that knows the token is refused, or None."""

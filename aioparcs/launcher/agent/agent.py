@@ -170,7 +170,7 @@ class LauncherAgent:
         except EOFError:
             asyncio.get_running_loop().remove_reader(self._fork_server)
             self._all_ended.set()  # its workers end with it
-            if self._ending is None:  # it was asked to end, and has no workers any more
+            if self._ending is None:  # it was asked to end, and has no workers left
                 self._ending = asyncio.create_task(self._report_last())
 
     def _on_started(self, started: Started, descriptors: list[int]) -> None:

@@ -6,7 +6,7 @@ from collections import deque
 
 __all__ = ["Lines"]
 
-# Bytes after which a line without an end is passed on all the same.
+# Bytes after which a line without an end is passed on anyway.
 _LONGEST = 8 << 10
 
 
@@ -47,5 +47,5 @@ def _cut(line: bytes) -> list[bytes]:
 
 
 def _text(line: bytes) -> str:
-    # A carriage return begins the line anew: of a progress bar's many states the last one counts.
+    # A carriage return begins the line again: of a progress bar's many states the last one counts.
     return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")

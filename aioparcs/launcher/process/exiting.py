@@ -49,7 +49,7 @@ def clear_inherited_cleanup() -> None:
     atexit._clear()
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]  # there is no public list
         finalizer.atexit = False
-    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]  # the next one registers anew
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]  # the next one registers again
     atexit.register(logging.shutdown)
     if processes := sys.modules.get("multiprocessing.process"):
         processes._children.clear()  # they are no children of this process
@@ -88,7 +88,7 @@ def _flush(files: Iterable[Any]) -> None:
 
 
 def _join_threads(inherited: frozenset[threading.Thread], grace: float) -> None:
-    """Wait for the threads that are no daemons, those of executors included."""
+    """Wait for the threads that are not daemons, including those of executors."""
 
     def join() -> None:
         for end in reversed(threading._threading_atexits):  # type: ignore[attr-defined]  # executors register there

@@ -47,7 +47,7 @@ def _configure(handler: logging.Handler) -> None:
 
 
 def _is_makeshift() -> bool:
-    """Return True for a handler that no program has asked for: ``logging.info`` and the like add one if needed."""
+    """Return True for a handler that no program has added: ``logging.info`` and the like add one if needed."""
     caller = sys._getframe(2)
     return bool(
         caller.f_code is logging.basicConfig.__code__ and caller.f_back and caller.f_back.f_globals is vars(logging)

@@ -60,7 +60,7 @@ class CallPhase(Enum):
     SETTLED = auto()
     """Its client has its result, or the error in its place."""
     CANCELLED = auto()
-    """Its result is of no interest any more; a worker may still have it."""
+    """Its result is no longer needed; a worker may still have it."""
 
 
 _QUEUED, _CANCELLED = CallPhase.QUEUED, CallPhase.CANCELLED  # members of an Enum are slow to look up
@@ -71,7 +71,7 @@ class PendingCall:
     One call, from when its client makes it until it is settled.
 
     Attributes:
-        client: the client that asked for it.
+        client: the client that requested it.
         index: its place among the client's.
         function: the function's name.
         args: its arguments.

@@ -22,7 +22,7 @@ class Rotation:
     """
     The clients of a pool, in the order in which their calls are taken, and a queue of submitted calls among them.
 
-    Weakly: no calls are made for results that are not referenced any more.
+    Weakly: no calls are made for results that are no longer referenced.
 
     Attributes:
         ready: clients that may have more calls, and the queue if it has some.

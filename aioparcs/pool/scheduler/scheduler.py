@@ -83,7 +83,7 @@ class Scheduler:
         return self._flush()
 
     def submit(self, call: PendingCall, now: float) -> list[Action]:
-        """Queue a call, which is made in its turn with those of clients."""
+        """Queue a call, which takes turns with those of clients."""
         self._rotation.submit(call)
         return self.schedule(now)
 

@@ -19,9 +19,9 @@ LONGEST_LINE = 8 << 10
 class WorkerPhase(Enum):
     """The phases of a worker before its end, in their order; a worker that has ended has no record."""
 
-    NUMBERED = auto()  # the engine is asked for a place
+    NUMBERED = auto()  # a place is requested from the engine
     PLACED = auto()  # the service that wants it has yet to expect it
-    STARTING = auto()  # its launcher is asked for it, or will be when that is connected
+    STARTING = auto()  # requested from its launcher, or will be when that is connected
     CONNECTED = auto()
     FAILED = auto()  # instead of CONNECTED: its start has failed, and its end is not reported yet
 
@@ -120,5 +120,5 @@ class LauncherRecord:
 
     @property
     def started(self) -> list[WorkerRecord]:
-        """Its workers that it was asked for, or will be when it is connected."""
+        """The workers that were requested from it, or will be when it is connected."""
         return [worker for worker in self.workers.values() if worker.phase is not WorkerPhase.PLACED]

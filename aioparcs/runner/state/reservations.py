@@ -65,7 +65,7 @@ class Reservations:
         return [one for one in self._all.values() if one.group.spec.parent == worker]
 
     def release_unused(self, reservation: Reservation) -> Iterator[ReleaseGroup]:
-        """Release a reservation that is not in use any more; keep it if it has failed, and release an older one."""
+        """Release a reservation that is no longer in use; keep it if it has failed, and release an older one."""
         if reservation.workers or reservation.is_retained or reservation.number not in self._all:
             return
         if reservation.has_failed:

@@ -78,7 +78,7 @@ class ReplacementPlaced(NamedTuple):
 
 
 class ReservationReleased(NamedTuple):
-    """A pool keeps a reservation for no other workers any more."""
+    """A pool no longer keeps a reservation for other workers."""
 
     reservation: int
 
@@ -233,7 +233,7 @@ class EndWorker(NamedTuple):
         lost: why it is gone; None for a clean end.
         error: what people are told about the end: why it failed, or None.
         is_stopped: True for an end that the runner itself has requested.
-        cut: True when nothing of its stream will come any more.
+        cut: True when nothing more of its stream will come.
         results: see `Exited`.
     """
 

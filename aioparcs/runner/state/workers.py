@@ -98,7 +98,7 @@ class Workers:
             yield from self.end(worker, WorkerLost(self.name(worker), _UNBEGUN))
 
     def drop(self, worker: WorkerRecord) -> Iterator[Action]:
-        """End a worker that no launcher was asked for."""
+        """End a worker that was not requested from a launcher."""
         yield from self.end(worker, None)
 
     def end(

@@ -30,7 +30,7 @@ __all__ = ["SwarmClient", "open_swarm", "wait_until"]
 # a process on the leader, and sshd allows ten.
 _AT_ONCE, _AT_ONCE_SSH = 16, 8
 _TRIES, _PAUSE = 3, 0.5
-_SILENCE = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=5)  # a log may hang for ever: its node is down
+_SILENCE = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=5)  # a log may hang forever: its node is down
 
 
 class SwarmClient:
@@ -93,7 +93,7 @@ class SwarmClient:
         """
         Create a Swarm service, and return its ID.
 
-        Its name makes it safe to ask again when no answer came: the service may exist all the same.
+        Its name makes it safe to ask again when no answer came: the service may exist anyway.
         """
         body = json.dumps(spec)
         async with self._changes:

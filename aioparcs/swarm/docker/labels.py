@@ -27,7 +27,7 @@ STACK = "com.docker.stack.namespace"
 JOB = "io.aioparcs.job"
 ROLE = "io.aioparcs.role"  # a `Role`
 MODULE = "io.aioparcs.module"
-# The numbers of its first workers: FIRST, how many there are, and how many are in each container, parted by commas.
+# The numbers of its first workers: FIRST, how many there are, and how many are in each container, separated by commas.
 WORKERS = "io.aioparcs.workers"
 # The number of the worker whose service has started it; what the runner has started has none.
 PARENT = "io.aioparcs.parent"

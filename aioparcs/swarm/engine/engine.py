@@ -42,13 +42,13 @@ class SwarmEngine:
     """
     Runs launchers as containers on a Docker Swarm.
 
-    Each request is one Swarm service; its replicas connect to the runner, so that there is nothing to look up and no
-    port to open on a worker. The runner may be inside the overlay network or outside of it, as long as the nodes
+    Each request is one Swarm service, whose replicas connect to the runner: no name needs to be looked up, and no port
+    opened on a worker. The runner may be inside the overlay network or outside of it, as long as the nodes
     can reach its address.
 
     Args:
-        leader: the address of a manager's Docker API; by default ``LEADER_URL``, else what Docker's own command
-            line would use.
+        leader: the address of a manager's Docker API; by default ``LEADER_URL``, else the address that Docker's own
+            command line would use.
         overlay: whether workers join the overlay network (``PARCS_NETWORK``, ``parcs`` by default), which peer
             channels need; by default they do if the runner is on it. Without it they start twice as fast.
     """

@@ -148,7 +148,7 @@ def read_images(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _built_from(module: str, folder: Path) -> str:
-    """Return the image that `aioparcs build` makes of a module's folder as it is now."""
+    """Return the image that `aioparcs build` would build from the current files of a module's folder."""
     if not registry_address(None):
         raise StartError(
             module,

@@ -16,7 +16,7 @@ from aioparcs.swarm.docker.task_state import drained_nodes, is_over, launcher_st
 
 __all__ = ["FIRST_PAUSE", "TaskMonitor", "next_delay"]
 
-# Seconds between two polls: at first, and at the longest. Each costs the leader a few kilobytes a task.
+# Seconds between two polls: at first, and at most. Each costs the leader a few kilobytes a task.
 FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
 # Seconds until a service that Docker has accepted must have tasks: they are made a moment after it.
 _TASKS_APPEAR = 10.0

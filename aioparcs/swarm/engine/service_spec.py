@@ -47,7 +47,7 @@ class ServiceContext(NamedTuple):
         leader: the leader's address for a service of the original PARCS, "" for others.
         deadline: when its workers should be connected, in seconds since 1970.
         runner: the identity of the runner's process, see `runner_identity`.
-        peers: the subnets in which its workers reach each other, parted by commas; "" if they don't.
+        peers: the comma-separated subnets in which its workers reach each other; "" if they don't.
         gpu_kind: what the cluster calls its GPUs.
     """
 

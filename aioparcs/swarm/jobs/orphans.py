@@ -1,5 +1,5 @@
 """
-The leftovers of jobs whose runner is gone: Swarm services and secrets that are not needed any more.
+The leftovers of jobs whose runner is gone: Swarm services and secrets that are no longer needed.
 
 A runner that ends, however it does, ends its workers with it. What may stay is Docker's record of them. A wrong
 guess would end a running job, so only what is certain counts.
@@ -38,7 +38,7 @@ class Leftover(NamedTuple):
 
 def leftover(job: SwarmJob, alive: bool | None, now: float) -> Leftover:
     """
-    Return what of a job is of no use any more; nothing of it as long as that is not certain.
+    Return the parts of a job that are no longer needed; none as long as that is not certain.
 
     A runner that was submitted to the cluster stays when it has ended: its log is what it was run for.
 

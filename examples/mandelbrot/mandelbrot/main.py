@@ -4,7 +4,7 @@ import numpy as np
 
 from aioparcs import serve
 
-FAR = 64  # whoever is that far away will never come back
+FAR = 64  # a point that is this far away never comes back
 
 real: np.ndarray  # of the points of a row
 limit: int  # steps after which a point counts as one that stays

@@ -1,4 +1,4 @@
-"""A photograph that nobody took: mountains behind mountains, a lake, and the sun in the haze."""
+"""A computed photograph: mountains behind mountains, a lake, and the sun in the haze."""
 
 import numpy as np
 from PIL import Image
