@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -54,7 +53,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         self._timer: asyncio.TimerHandle | None = None
-        self._actions: deque[Action] = deque()
+        self._actions: list[Action] = []
         self._is_performing = False
         self._performers: dict[type[Action], Callable[[Any], None]] = {
             Pull: self._pull,
@@ -151,10 +150,12 @@ class Dispatcher:
         if self._is_performing:  # an action has made an event, as when a source of items submits calls
             return
         self._is_performing = True
+        performers = self._performers
         try:
-            while self._actions:
-                action = self._actions.popleft()
-                self._performers[type(action)](action)
+            while actions := self._actions:
+                self._actions = []
+                for action in actions:
+                    performers[type(action)](action)
         finally:
             self._is_performing = False
 
@@ -180,7 +181,8 @@ class Dispatcher:
         except ParcsError:  # it is gone; the reason is about to be known
             self._actions += self._scheduler.disconnected(number, calls, self._now())
             return
-        self._scheduler.workers[number].is_writable = worker.is_writable
+        if not worker.is_writable:
+            self._scheduler.workers[number].is_writable = False
         self._actions += self._scheduler.sent(number, calls, rejected, self._now())
 
     def _settle(self, action: Settle) -> None:

@@ -70,7 +70,9 @@ class _MapBase(ABC):
     @property
     def supply(self) -> Supply:
         """Whether it has more calls."""
-        return Supply.OVER if self.is_over else Supply.DRY if self._source.is_over else Supply.MORE
+        if self._source.is_over or self._is_cancelled or self._error:
+            return Supply.OVER if self.is_over else Supply.DRY
+        return Supply.MORE
 
     def take(self, most: int) -> list[PendingCall]:
         """Return the next calls to make, as many as are available now."""
@@ -252,7 +254,7 @@ class MapCall(_MapBase):
 
     def wake(self) -> None:
         """Wake the coroutine that waits for results."""
-        if self._error_of_call is not None or self.is_over:
+        if self._is_due():
             super().wake()
 
     async def collect(self) -> list[Any]:

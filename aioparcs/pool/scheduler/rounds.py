@@ -15,6 +15,7 @@ from aioparcs.pool.scheduler.worker_state import WorkerState
 __all__ = ["Rotation", "Round", "rooms_of"]
 
 _load = itemgetter(0)
+_new = tuple.__new__  # a named tuple without the detour through its own constructor
 _MORE, _, _OVER = Supply  # members of an Enum are slow to look up
 
 
@@ -125,23 +126,25 @@ class Round:
             if ready[0] is rotation.submitted:
                 self.add(rotation.take_submitted(self._share))
             elif (client := rotation.begin_pull()) is not None:
-                return Pull(client, self._share)
+                return _new(Pull, (client, self._share))
         return None
 
-    def add(self, calls: list[PendingCall]) -> None:
-        """Add calls that were taken."""
-        self.calls += calls
-        self._missing -= len(calls)
-        if len(calls) == self._share:
+    def add(self, calls: list[PendingCall]) -> bool:
+        """Add calls that were taken; return True when none is missing."""
+        count = len(calls)
+        self.calls = self.calls + calls if self.calls else calls
+        self._missing -= count
+        if count == self._share:
             self._has_more = True
+        return not self._missing
 
-    def shares(self) -> dict[WorkerState, list[PendingCall]]:
+    def shares(self) -> Iterable[tuple[WorkerState, list[PendingCall]]]:
         """Return each worker's share of the calls: one to each in turn, no more than it has room for."""
         calls, rooms = self.calls, self.rooms
         if not calls:
-            return {}
+            return ()
         if len(rooms) == 1 or len(calls) == 1:
-            return {next(iter(rooms)): calls}
+            return ((next(iter(rooms)), calls),)
         shares: dict[WorkerState, list[PendingCall]] = {}
         turn = cycle(rooms)
         for call in calls:
@@ -149,7 +152,7 @@ class Round:
             while len(shares.get(worker, ())) >= rooms[worker]:
                 worker = next(turn)
             shares.setdefault(worker, []).append(call)
-        return shares
+        return shares.items()
 
 
 def rooms_of(workers: Iterable[WorkerState]) -> dict[WorkerState, int]:

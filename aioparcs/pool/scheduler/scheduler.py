@@ -23,6 +23,7 @@ __all__ = ["Scheduler"]
 _PERIOD, _SOON = 0.02, 0.001
 
 _QUEUED, _SENT, _REVOKING, _SETTLED, _CANCELLED = CallPhase  # members of an Enum are slow to look up
+_new = tuple.__new__  # a named tuple without the detour through its own constructor
 _ACTIVE, _RETIRING, _DISCONNECTED, _LOST = WorkerPhase
 
 
@@ -95,9 +96,11 @@ class Scheduler:
 
     def pulled(self, calls: list[PendingCall], supply: Supply, now: float) -> list[Action]:
         """Accept the calls of the client that was to be pulled from, and whether it has more."""
-        assert self._round is not None
-        self._round.add(calls)
+        current = self._round
+        assert current is not None
         self._rotation.end_pull(supply)
+        if current.add(calls):
+            self._finish(current, now)
         return self._advance(now)
 
     def cancel(self, call: PendingCall) -> list[Action]:
@@ -159,8 +162,12 @@ class Scheduler:
         """Accept results, and assign their worker the next calls."""
         state = self.workers[worker]
         self._accept(state, results, now)
-        self._check_drained(state)
-        self._rounds.append(state)
+        if state.phase is not _ACTIVE:
+            self._check_drained(state)
+        elif self._rounds or self._round is not None:
+            self._rounds.append(state)
+        else:
+            self._begin(state, now)
         return self._advance(now)
 
     def lose(self, worker: int, lost: WorkerLost, unsent: Iterable[Result], now: float) -> list[Action]:
@@ -187,7 +194,8 @@ class Scheduler:
     def tick(self, now: float) -> list[Action]:
         """Revoke calls of slow workers, and calls for workers that have nothing to do; assign what could not be."""
         self._wake_at = None
-        self._add_round()
+        if self._queue or self._rotation.ready:
+            self._add_round()
         for worker, calls in stuck_calls(self.workers.values(), self.hungry, now):
             self._revoke(worker, calls)
         if self.running:
@@ -289,15 +297,14 @@ class Scheduler:
 
     def _advance(self, now: float) -> list[Action]:
         """Go on with the round, and begin those that are due, until something must be done first."""
-        rotation = self._rotation
-        while not self._unsent and rotation.pulled is None:
-            current = self._round
+        while (current := self._round) is not None or self._rounds:
+            if self._unsent or self._rotation.pulled is not None:
+                break
             if current is None:
-                if not self._rounds:
-                    break
                 self._begin(self._rounds.popleft(), now)
-            elif (pull := current.next_pull(rotation)) is not None:
+            elif (pull := current.next_pull(self._rotation)) is not None:
                 self._actions.append(pull)
+                break
             else:
                 self._finish(current, now)
         actions, self._actions = self._actions, []
@@ -320,18 +327,18 @@ class Scheduler:
             rooms = {worker: wanted}
         clients = len(self._rotation.ready)
         if wanted and (clients or self._queue):
-            self._round = Round(rooms, wanted, take_queued(self._queue, wanted), clients)
+            calls = take_queued(self._queue, wanted) if self._queue else []
+            self._round = Round(rooms, wanted, calls, clients)
         elif self.running and (worker is None or len(worker.calls) < worker.concurrency):
             self._wake_by(now + _SOON)
 
     def _finish(self, current: Round, now: float) -> None:
         """Assign the calls that were collected; look soon for others to give to those who have room for more."""
         self._round = None
-        rooms = current.rooms
-        for worker, share in current.shares().items():
+        for worker, share in current.shares():
             self._unsent += 1
-            self._actions.append(Assign(worker.id, share))
-            if len(share) == rooms[worker]:
+            self._actions.append(_new(Assign, (worker.id, share)))
+            if len(share) == current.rooms[worker]:
                 self.hungry.pop(worker, None)
         if self.hungry and (self.running or current.calls):
             self._wake_by(now + _SOON)

@@ -25,6 +25,7 @@ _STALE = 0.002
 # A call's id, whether it succeeded, and its result or the error.
 Result = tuple[int, bool, Any]
 
+_new = tuple.__new__  # a named tuple without the detour through its own constructor
 _, _SENT, _, _SETTLED, _CANCELLED = CallPhase  # members of an Enum are slow to look up
 
 
@@ -147,7 +148,7 @@ class WorkerState:
                     continue
             call.phase = _SETTLED
             if settle is None or call.client is not settle.client:
-                settle = Settle(self.id, call.client, [], [])
+                settle = _new(Settle, (self.id, call.client, [], []))
                 settles.append(settle)
             outcome = (call, ok, value)
             settle.outcomes.append(outcome)
@@ -175,14 +176,11 @@ def stuck_calls(
     """Yield the calls to revoke: those that wait behind a slow one, and those that an idle worker could run."""
     idle = sum(worker.is_idle for worker in hungry)
     for worker in workers:
-        waiting = worker.waiting
-        if not waiting:
-            continue
         if worker.is_slow(now):
-            worker.stop_prefetch(now)
-        elif idle and worker.age(now) > _STALE:
-            waiting = waiting[-idle:]
-            idle -= len(waiting)
-        else:
-            continue
-        yield worker, waiting
+            if waiting := worker.waiting:
+                worker.stop_prefetch(now)
+                yield worker, waiting
+        elif idle and worker.age(now) > _STALE and (waiting := worker.waiting):
+            taken = waiting[-idle:]
+            idle -= len(taken)
+            yield worker, taken
