@@ -163,6 +163,7 @@ class World:
             self.handle(stimuli.LauncherReported(slot, report))
             if self.alive.get(number) != before.get(number):
                 assert before[number] == slot, "a launcher ends only its own workers"
+                assert number in self.started, "and only those that it was asked for"
 
     def disconnect(self, rng: random.Random) -> None:
         if self.links:
@@ -189,7 +190,12 @@ class World:
     def kill(self, rng: random.Random) -> None:
         if self.state.workers:
             number = rng.choice(list(self.state.workers))
+            worker = self.state.workers[number]
+            launcher = self.state.launchers.get(worker.launcher)
+            waits = launcher is not None and launcher.phase is LauncherPhase.STARTING and not launcher.is_original
             self.handle(stimuli.KillRequested(number, rng.choice([signal.SIGTERM, signal.SIGKILL])))
+            if waits and worker.phase not in BEFORE_START:
+                assert number not in self.alive, "what has no launcher yet ends at once"
 
     def fail_start(self, rng: random.Random) -> None:
         if self.alive:
@@ -248,6 +254,7 @@ class World:
                 self.check_worker(number)
         for slot, launcher in state.launchers.items():
             assert launcher.has_connection == (slot in self.links)
+            assert launcher.requests == [] or not launcher.was_connected
             assert set(launcher.workers) == {number for number, other in self.alive.items() if other == slot}
         if not state.is_ending:
             assert len(state.reservations) == len(self.groups)
