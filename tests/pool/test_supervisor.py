@@ -27,14 +27,14 @@ def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioparcs.pool.supervisor._FIRST_PAUSE", 0.01)
 
 
-class Office:
+class GatedProvider:
     """
-    A pool's employer, with a door before it.
+    A pool's provider of workers, with a gate before it.
 
     Attributes:
         refusals: how many requests it refuses from now on.
         is_open: set while requests pass; at first they do.
-        waiting: how many requests wait at the door.
+        waiting: how many requests wait at the gate.
         placed: set when workers were placed.
     """
 
@@ -108,12 +108,12 @@ async def test_sizes_asked_for_at_once_are_had_one_after_the_other(runner: Runne
 
 async def test_replacements_that_are_not_wanted_any_more_leave(runner: Runner) -> None:
     async with runner.pool("crunch", 2) as pool:
-        office = Office(pool)
-        office.is_open.clear()
+        provider = GatedProvider(pool)
+        provider.is_open.clear()
         kill(await pids(pool))
-        await until(lambda: office.waiting == 2)
+        await until(lambda: provider.waiting == 2)
         await pool.resize(1)
-        office.is_open.set()
+        provider.is_open.set()
         await until(lambda: not pool._replicas.starting)
         assert pool.size == 1
         await until(lambda: workers() == 1)
@@ -121,9 +121,9 @@ async def test_replacements_that_are_not_wanted_any_more_leave(runner: Runner) -
 
 async def test_cancelling_a_resize_keeps_the_size(runner: Runner) -> None:
     async with runner.pool("crunch", 1) as pool:
-        office = Office(pool)
+        provider = GatedProvider(pool)
         growing = asyncio.ensure_future(pool.resize(4))
-        await office.placed.wait()
+        await provider.placed.wait()
         growing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await growing
@@ -161,10 +161,10 @@ async def test_nothing_is_left_of_workers_that_did_not_start(tmp_path: Path) -> 
 
 async def test_leaving_ends_workers_that_are_on_their_way(runner: Runner) -> None:
     async with runner.pool("crunch", 1) as pool:
-        office = Office(pool)
+        provider = GatedProvider(pool)
         growing = asyncio.ensure_future(pool.resize(4))
         queued = asyncio.ensure_future(pool.resize(2))
-        await office.placed.wait()
+        await provider.placed.wait()
     await asyncio.wait([growing, queued])
     assert growing.cancelled()
     assert queued.cancelled()
@@ -220,12 +220,12 @@ async def test_leaving_may_be_cancelled_at_any_step(runner: Runner, tmp_path: Pa
 async def test_a_replacement_that_is_refused_is_asked_for_again() -> None:
     witness = Witness()
     async with job(witness=witness) as runner, runner.pool("crunch", 2) as pool:
-        office = Office(pool)
-        office.refusals = 3
+        provider = GatedProvider(pool)
+        provider.refusals = 3
         kill({(await pids(pool)).pop()})
         await until(lambda: pool.size == 1)
         await until(lambda: pool.size == 2)
-        assert office.refusals == 0
+        assert provider.refusals == 0
         assert await pool.map(range(10)) == [i * i for i in range(10)]
     assert [note for note in witness.notes if "goes on" in note] == [
         "the pool goes on with 1 workers of 2: crunch did not start: there is no room"
@@ -235,13 +235,13 @@ async def test_a_replacement_that_is_refused_is_asked_for_again() -> None:
 async def test_a_pool_fails_when_only_workers_that_leave_are_left(runner: Runner, tmp_path: Path) -> None:
     never = str(tmp_path / "never")
     async with runner.pool("crunch", 2) as pool:
-        office = Office(pool)
+        provider = GatedProvider(pool)
         running = [pool.submit(never, function="wait_for") for _ in range(2)]
         await until(lambda: pool._scheduler.running == 2)
         await pool.resize(1)
         (staying,) = [state.id for state in pool._scheduler.workers.values() if state.phase is WorkerPhase.ACTIVE]
         mapping = asyncio.ensure_future(pool.map(range(5)))
-        office.refusals = 1
+        provider.refusals = 1
         await pool._dispatcher.workers[staying].task.kill()
         with pytest.raises(StartError, match="there is no room"):
             await mapping
@@ -250,16 +250,16 @@ async def test_a_pool_fails_when_only_workers_that_leave_are_left(runner: Runner
 
 async def test_a_pool_fails_when_the_last_workers_on_their_way_do_not_come(runner: Runner) -> None:
     async with runner.pool("crunch", 1) as pool:
-        office = Office(pool)
+        provider = GatedProvider(pool)
         last = await pids(pool)
-        office.is_open.clear()
+        provider.is_open.clear()
         growing = asyncio.ensure_future(pool.resize(2))
-        await until(lambda: office.waiting == 1)
-        office.refusals = 1000
+        await until(lambda: provider.waiting == 1)
+        provider.refusals = 1000
         kill(last)
-        await until(lambda: office.refusals < 1000)
+        await until(lambda: provider.refusals < 1000)
         mapping = asyncio.ensure_future(pool.map(range(5)))
-        office.is_open.set()
+        provider.is_open.set()
         with pytest.raises(StartError, match="there is no room"):
             await growing
         with pytest.raises(StartError, match="there is no room"):
