@@ -76,7 +76,7 @@ async def test_an_original_service_that_dies_is_lost_with_its_last_lines(origina
 async def test_an_original_service_outlives_its_start_and_not_its_job(original: Path) -> None:
     async with job(original, start_timeout=5.0) as runner:
         t = await runner.start("original", wire="v1")
-        with pytest.raises(StartError, match="one port, 4444"):
+        with pytest.raises(StartError, match="needs port 4444"):
             await runner.start("original", wire="v1")
         loop = asyncio.get_running_loop()
         over = loop.time() + 5.1
