@@ -68,7 +68,7 @@ class SpawnClient:
         self._requests: dict[int, _Request] = {}
         self._next_request = 0
         self._link: FrameConnection | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
 
     async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
@@ -113,6 +113,7 @@ class SpawnClient:
     async def aclose(self) -> None:
         """Wait for all workers to finish, for at most ``close_timeout`` seconds. Cancelling it kills them."""
         if self._link is None:
+            self.abort()
             return
         try:
             tasks = list(self._tasks.values())
@@ -123,25 +124,38 @@ class SpawnClient:
 
     def abort(self) -> None:
         """End the connection to the runner, which kills all that is left at once."""
-        if self._listening:
-            self._listening.cancel()
+        for task in (self._opening, self._listening):
+            if task:
+                task.cancel()
         if self._link:
             self._link.abort()
 
     async def _open(self) -> FrameConnection:
-        async with self._opening:
-            if self._link is None:
-                raise_file_limit()
-                reader, writer, _ = await connect(
-                    self._endpoint.home, Role.PARENT, self._endpoint.worker, self._settings
-                )
-                # No user timeout: this side may compute for long without reading.
-                keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
-                self._link = control_link(reader, writer, self._settings)
-                self._listening = asyncio.create_task(self._listen(self._link))
+        """
+        Return the connection to the runner; connect first if there is none.
+
+        Cancelling it leaves the attempt to the next start: the runner accepts a service's connection only once, and
+        may have accepted this one already.
+        """
+        while self._link is None:
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._connect())
+                self._opening.add_done_callback(_retrieve)
+            opening = self._opening
+            await asyncio.wait([opening])
+            opening.result()
         if self._listening and self._listening.done():
             raise ConnectionLost("the connection to it has ended")
         return self._link
+
+    async def _connect(self) -> None:
+        """Connect to the runner, and begin to listen to it."""
+        raise_file_limit()
+        reader, writer, _ = await connect(self._endpoint.home, Role.PARENT, self._endpoint.worker, self._settings)
+        # No user timeout: this side may compute for long without reading.
+        keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
+        self._link = control_link(reader, writer, self._settings)
+        self._listening = asyncio.create_task(self._listen(self._link))
 
     async def _listen(self, link: FrameConnection) -> None:
         """Read the runner's frames until the connection ends."""
@@ -219,6 +233,12 @@ class SpawnClient:
     def _kill_all(self, tasks: list[WorkerHandle]) -> None:
         for task in tasks:
             self.kill(task, signal.SIGKILL)
+
+
+def _retrieve(opening: asyncio.Task[None]) -> None:
+    """Mark the error of an opening as seen: those who waited for it may have been cancelled."""
+    if not opening.cancelled():
+        opening.exception()
 
 
 def _print_notice(event: Event) -> None:

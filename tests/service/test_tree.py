@@ -183,6 +183,12 @@ async def test_a_start_that_is_cancelled_leaves_no_worker(tmp_path: Path) -> Non
         await until(lambda: any(event[:2] in (("ended", "slow"), ("stopped", "slow")) for event in witness.events))
 
 
+async def test_a_first_start_that_is_cancelled_while_the_runner_is_dialled_spoils_no_later_one() -> None:
+    async with job() as runner, runner.start("tree") as root:
+        assert await ask(root, "hesitate") is None
+        assert await ask(root, "tell", 0, "echo", "here") == "here"
+
+
 # What may be started
 
 

@@ -64,6 +64,28 @@ class Node(Service):
         await asyncio.wait([starting])
         return "cancelled" if starting.cancelled() else "done"
 
+    async def hesitate(self) -> Any:
+        """Give up the first start when the runner has accepted the connection, before this side knows; start again."""
+        from aioparcs.service import spawn_client
+
+        patched: Any = spawn_client
+        connect, accepted, known = patched.connect, asyncio.Event(), asyncio.Event()
+
+        async def connect_slowly(*args: Any) -> Any:
+            connection = await connect(*args)
+            accepted.set()
+            await known.wait()
+            return connection
+
+        patched.connect = connect_slowly
+        starting = asyncio.ensure_future(self.start("tree")._start())
+        await accepted.wait()
+        starting.cancel()
+        await asyncio.wait([starting])
+        patched.connect = connect
+        known.set()
+        return await self.attempt("tree", {})
+
     async def squares(self, module: str, count: int) -> list[Any]:
         async with self.pool(module, 2, retries=1) as pool:
             return await pool.map(range(count))
