@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -151,11 +151,16 @@ class Dispatcher:
             return
         self._is_performing = True
         performers = self._performers
+        rest: Iterator[Action] = iter(())
         try:
             while actions := self._actions:
                 self._actions = []
-                for action in actions:
+                for action in (rest := iter(actions)):
                     performers[type(action)](action)
+        except BaseException:
+            self._actions = [*rest, *self._actions]
+            self._loop.call_soon(self._perform, [])
+            raise
         finally:
             self._is_performing = False
 
@@ -178,9 +183,12 @@ class Dispatcher:
         worker = self.workers[number]
         try:
             rejected = worker.post(calls)
-        except ParcsError:  # it is gone; the reason is about to be known
+        except BaseException as error:
             self._actions += self._scheduler.disconnected(number, calls, self._now())
-            return
+            if isinstance(error, ParcsError):  # it is gone; the reason is about to be known
+                return
+            worker.task.abort()  # some of the calls may be on their way to it: others make them
+            raise
         if not worker.is_writable:
             self._scheduler.workers[number].is_writable = False
         self._actions += self._scheduler.sent(number, calls, rejected, self._now())

@@ -133,8 +133,8 @@ class CallClient:
                 size = len(body)
                 if buffers or size > self._sender.max_body:
                     self._sender.check_size(size, sum(map(len, buffers)))
-            except EncodeError as error:
-                rejected.append((call, EncodeError(_in_arguments(error.place), error.reason)))
+            except Exception as error:  # also one of the values themselves, such as a dead weak reference's
+                rejected.append((call, _rejection(error)))
                 continue
             if buffers:
                 self._memory.retry()
@@ -176,6 +176,15 @@ class CallClient:
         for future in self._pending.values():
             if not future.done():
                 future.set_result(None)
+
+
+def _rejection(error: Exception) -> EncodeError:
+    """Return why a call can't be sent, as its caller knows it."""
+    if isinstance(error, EncodeError):
+        return EncodeError(_in_arguments(error.place), error.reason)
+    rejection = EncodeError("the arguments", f"{type(error).__name__}: {error}")
+    rejection.__cause__ = error
+    return rejection
 
 
 def _in_arguments(place: str) -> str:
