@@ -103,6 +103,7 @@ class LocalEngine:
     async def stop(self, group: WorkerGroup) -> None:
         """Kill the group's launchers, and their workers with them."""
         for placement in group.placements:
+            self._launchers.retire(placement.launcher)
             if process := self._processes.get(placement.launcher):
                 process.kill()
 

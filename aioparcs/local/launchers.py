@@ -69,6 +69,12 @@ class Launchers:
         """Record that a launcher has workers."""
         self._all[slot].groups.add(group)
 
+    def retire(self, slot: int) -> None:
+        """Send a launcher that is being killed no more requests."""
+        launcher = self._all.get(slot)
+        if launcher and self._current.get(launcher.key) == slot:
+            del self._current[launcher.key]
+
     def release(self, slot: int, group: int) -> None:
         """Record that a group's workers have ended, and end launchers that are no longer needed."""
         launcher = self._all.get(slot)
@@ -84,11 +90,9 @@ class Launchers:
 
     def forget(self, slot: int) -> None:
         """Remove a launcher whose process has ended."""
-        launcher = self._all.pop(slot, None)
-        if launcher:
+        self.retire(slot)
+        if launcher := self._all.pop(slot, None):
             launcher.sources.close()
-            if self._current.get(launcher.key) == slot:
-                del self._current[launcher.key]
 
     def close(self) -> None:
         """Remove all launchers; kill those that are still loading their main.py and would find no runner."""

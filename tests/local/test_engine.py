@@ -359,3 +359,20 @@ async def test_a_launcher_that_is_killed_while_it_starts_fails_the_start(tmp_pat
         psutil.Process(int((tmp_path / "slow" / "loads").read_text())).kill()
         with pytest.raises(StartError, match=r"its main\.py was killed by SIGKILL before it called serve"):
             await starting
+
+
+@pytest.mark.parametrize("is_idle", [False, True])
+async def test_a_launcher_that_counts_as_lost_is_asked_no_more_and_ended(is_idle: bool) -> None:
+    async with job(liveness=1.0) as runner:
+        first = await runner.start("probe")
+        _, launcher, _ = await first.call("who")
+        if is_idle:
+            await first.shutdown()
+        stopped = [psutil.Process(launcher), *family(launcher)]
+        for process in stopped:
+            process.suspend()
+        with pytest.raises(StartError, match="its host was silent for 1 s"):
+            await runner.start("probe")
+        second = await runner.start("probe")
+        assert (await second.call("who"))[1] != launcher
+        await gone(stopped)

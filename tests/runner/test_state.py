@@ -356,3 +356,31 @@ class Histories(RuleBasedStateMachine):
 
 def test_short_histories() -> None:
     run_state_machine_as_test(Histories, settings=settings(property_test, max_examples=100, stateful_step_count=50))
+
+
+@pytest.mark.parametrize("launchers", [1, 2])
+def test_a_group_is_stopped_once_all_of_its_launchers_are_lost(launchers: int) -> None:
+    state = JobState(60.0, 3)
+    numbers = state.number("m", launchers)
+    group = WorkerGroup(WorkerSpec("m"), 0, launchers, tuple(Placement(number, number, 1) for number in numbers))
+    state.handle(stimuli.GroupPlaced(group), 0.0)
+    state.handle(stimuli.StartRequested(group, None), 0.0)
+    for slot in numbers:
+        state.handle(stimuli.LauncherConnected(slot), 0.0)
+    for slot in numbers:
+        actions = state.handle(stimuli.LauncherUnreachable(slot, "is lost"), 0.0)
+        assert (stimuli.StopGroup(group) in actions) == (slot == launchers - 1)
+
+
+def test_a_launcher_whose_end_nobody_explains_is_stopped_before_its_workers_are_ended() -> None:
+    state = JobState(60.0, 3)
+    state.number("m", 1)
+    group = WorkerGroup(WorkerSpec("m"), 0, 1, (Placement(0, 0, 1),))
+    state.handle(stimuli.GroupPlaced(group), 0.0)
+    state.handle(stimuli.StartRequested(group, None), 0.0)
+    state.handle(stimuli.LauncherConnected(0), 0.0)
+    state.handle(stimuli.ConnectionEnded(0, "is lost"), 0.0)
+    deadline = state.next_deadline
+    assert deadline is not None
+    actions = state.handle(stimuli.DeadlineReached(), deadline)
+    assert [type(action) for action in actions[:2]] == [stimuli.StopGroup, stimuli.FailStart]

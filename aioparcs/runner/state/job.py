@@ -149,8 +149,7 @@ class JobState:
         for placement in group.placements:
             workers = [self.workers[number] for number in _numbers(placement) if number in self.workers]
             if workers:  # else they were dropped meanwhile, all of them
-                limits = dict(placement.limits)
-                start = Start(placement.first, placement.size, group.first, group.size, limits, parent)
+                start = Start(placement.first, placement.size, group.first, group.size, dict(placement.limits), parent)
                 yield from self._request(self.launchers[placement.launcher], start, workers)
 
     def _replace(self, placed: stimuli.ReplacementPlaced, now: float) -> Iterator[Action]:
@@ -218,6 +217,7 @@ class JobState:
                 yield from self._on_connection_ended(launcher, reason, now)
             case stimuli.LauncherUnreachable(reason=reason) if launcher.has_connection:
                 launcher.loss = reason, ()
+                yield from self._workers.stop_lost(launcher)
                 yield from self._lose(launcher)
             case stimuli.LauncherFailed():
                 if reservation := self.reservations.get(launcher.reservation):
@@ -328,6 +328,7 @@ class JobState:
                 yield from self._expire(worker)
         yield from (stimuli.StopGroup(group) for group in groups.values() if not self._was_connected(group))
         for slot in _overdue(self._unexplained, now):
+            yield from self._workers.stop_lost(self.launchers[slot])
             yield from self._lose(self.launchers[slot])
 
     def _expire(self, worker: WorkerRecord) -> Iterator[Action]:
@@ -338,8 +339,7 @@ class JobState:
         yield from self._workers.drop(worker) if was_placed else self._workers.kill(worker, signal.SIGKILL)
 
     def _was_connected(self, group: WorkerGroup) -> bool:
-        launchers = (self.launchers.get(placement.launcher) for placement in group.placements)
-        return any(launcher.was_connected for launcher in launchers if launcher)
+        return any(launcher.was_connected for launcher in self._workers.launchers_of(group))
 
 
 def _numbers(placement: Placement) -> range:

@@ -6,6 +6,7 @@ import signal
 from collections import deque
 from collections.abc import Iterator
 
+from aioparcs.engine import WorkerGroup
 from aioparcs.errors import WorkerLost
 from aioparcs.messages.launcher import Kill, Start
 from aioparcs.runner.state import stimuli
@@ -18,6 +19,7 @@ __all__ = ["Workers"]
 # The exit code of a worker that SIGTERM has ended gracefully.
 _SIGTERM_EXIT = 128 + signal.SIGTERM
 _UNBEGUN = "was killed before it began"
+_ENDED = (LauncherPhase.LOST, LauncherPhase.GONE, LauncherPhase.FAILED)
 
 
 class Workers:
@@ -145,6 +147,21 @@ class Workers:
             for reservation in self.reservations.of_parent(worker.number):
                 reservation.has_failed = False
                 yield from self.reservations.release_unused(reservation)
+
+    def launchers_of(self, group: WorkerGroup) -> list[LauncherRecord]:
+        """Return a group's launchers that are not removed."""
+        slots = (placement.launcher for placement in group.placements)
+        return [self.launchers[slot] for slot in slots if slot in self.launchers]
+
+    def stop_lost(self, launcher: LauncherRecord) -> Iterator[Action]:
+        """
+        Stop a launcher that counts as lost though the engine knows of no end, unless others of its group go on.
+
+        It can't serve another start. This comes before its workers are ended, so that no start which follows gets it.
+        """
+        others = (other for other in self.launchers_of(launcher.group) if other is not launcher)
+        if not launcher.end and all(other.phase in _ENDED for other in others):
+            yield stimuli.StopGroup(launcher.group)
 
     def remove_launcher(self, launcher: LauncherRecord) -> Iterator[Action]:
         """Remove a launcher that has ended, once all of its workers have: a runner may start others for days."""
