@@ -19,19 +19,21 @@ class FakeClient:
         left: how many.
         function: the function of its calls.
         unsendable: every so many-th call can't be sent; 0 for none.
+        pending: its supply when it has no calls left, and waits for results.
     """
 
-    def __init__(self, left: int, function: str, unsendable: int = 0) -> None:
+    def __init__(self, left: int, function: str, unsendable: int = 0, pending: Supply = Supply.DRY) -> None:
         self.left = left
         self.function = function
         self.unsendable = unsendable
+        self.pending = pending
         self.unsettled: dict[PendingCall, None] = {}
         self.taken = 0
 
     @property
     def supply(self) -> Supply:
         """Whether it has more calls."""
-        return Supply.MORE if self.left else Supply.DRY if self.unsettled else Supply.OVER
+        return Supply.MORE if self.left else self.pending if self.unsettled else Supply.OVER
 
     def make(self, function: str) -> PendingCall:
         """Return a new call."""

@@ -33,11 +33,15 @@ class Model:
     Attributes:
         workers: the workers that are up, those that retire included.
         clients: the clients that were not dropped.
+        ticks: how often its scheduler was woken.
+        nested: the part of pulls in which the client submits a call.
     """
 
     def __init__(self, retries: int, seed: int) -> None:
         self.workers: dict[int, FakeWorker] = {}
         self.clients: list[FakeClient] = []
+        self.ticks = 0
+        self.nested = 0.02
         self.scheduler = Scheduler(retries)
         self._retries = retries
         self._random = Random(seed)
@@ -75,9 +79,9 @@ class Model:
         """Submit a call."""
         self._perform(self.scheduler.submit(self._submitter.make(function), self._now))
 
-    def add_client(self, calls: int, function: str, unsendable: int = 0) -> None:
+    def add_client(self, calls: int, function: str, unsendable: int = 0, pending: Supply = Supply.DRY) -> None:
         """Add a client with some calls."""
-        client = FakeClient(calls, function, unsendable)
+        client = FakeClient(calls, function, unsendable, pending)
         self.clients.append(client)
         self._perform(self.scheduler.add_client(client, self._now))
 
@@ -128,6 +132,7 @@ class Model:
         while self._wake_at is not None and self._wake_at <= end:
             self._now = max(self._now, self._wake_at)
             self._wake_at = None
+            self.ticks += 1
             for worker in self.workers.values():
                 worker.state.is_writable = True
             self._perform(self.scheduler.tick(self._now))
@@ -162,7 +167,7 @@ class Model:
         match action:
             case Pull(client, most):
                 calls = client.take(most)
-                if self._random.random() < 0.02:  # a generator that submits a call when it is asked for items
+                if self._random.random() < self.nested:  # a generator that submits a call when it is asked for items
                     self.submit(PLAIN)
                 self._actions += self.scheduler.pulled(calls, client.supply, self._now)
             case Assign(worker, calls):

@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from aioparcs.pool.scheduler import Supply
 from tests.pool.fakes import COROUTINE, PLAIN
 from tests.pool.model import Model
 from tests.support.strategies import property_test
@@ -135,3 +136,37 @@ def test_long_histories(part: int) -> None:
         for _ in range(_HISTORY):
             _step(model, random)
         model.check_end()
+
+
+# The most ticks of 10 s in which nothing happens: one each 20 ms, and a few that come soon after an event.
+_FEW_TICKS = 505
+
+
+@pytest.mark.parametrize("pending", [Supply.DRY, Supply.MORE])
+def test_a_long_call_beside_an_idle_worker_costs_few_ticks(pending: Supply) -> None:
+    model = Model(retries=0, seed=0)
+    model.nested = 0
+    model.add_worker(1)
+    model.add_worker(1)
+    model.add_client(1, PLAIN, pending=pending)
+    model.pass_time(10)
+    assert 490 < model.ticks < _FEW_TICKS
+
+
+def test_a_long_call_that_others_wait_for_costs_few_ticks() -> None:
+    model = Model(retries=0, seed=0)
+    model.nested = 0
+    model.add_worker(1)
+    model.add_client(12, PLAIN)
+    worker = model.workers[0]
+    for _ in range(9):
+        model.pass_time(0.001)
+        worker.work(200, 1)
+        model.deliver(worker, 1)
+    model.pass_time(1)
+    worker.work(200, 0)
+    model.deliver(worker, 200)
+    assert model.scheduler.running == 1, "the others were revoked"
+    model.ticks = 0
+    model.pass_time(10)
+    assert 490 < model.ticks < _FEW_TICKS

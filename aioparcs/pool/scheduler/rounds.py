@@ -101,13 +101,17 @@ class Round:
         wanted: the sum of their rooms.
         calls: calls that come first, no more than are wanted.
         clients: how many clients may have more.
+        is_poll: True when nothing but a `Scheduler.tick` has begun it: if it finds no calls, the next may come late.
     """
 
-    __slots__ = ("_has_more", "_left", "_missing", "_share", "calls", "rooms")
+    __slots__ = ("_has_more", "_left", "_missing", "_share", "calls", "is_poll", "rooms")
 
-    def __init__(self, rooms: dict[WorkerState, int], wanted: int, calls: list[PendingCall], clients: int) -> None:
+    def __init__(
+        self, rooms: dict[WorkerState, int], wanted: int, calls: list[PendingCall], clients: int, is_poll: bool
+    ) -> None:
         self.rooms = rooms
         self.calls = calls
+        self.is_poll = is_poll
         self._missing = wanted - len(calls)
         self._left = clients  # those that were not pulled from in this pass
         self._has_more = False  # True when one of those that were gave all that it was asked for

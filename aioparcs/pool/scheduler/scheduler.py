@@ -19,7 +19,7 @@ from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerStat
 
 __all__ = ["Scheduler"]
 
-# Seconds between two looks for calls that wait behind a slow one, or while others have nothing to do.
+# Seconds between two looks for calls that wait behind a slow one; and to the first after an event that leaves room.
 _PERIOD, _SOON = 0.02, 0.001
 
 _QUEUED, _SENT, _REVOKING, _SETTLED, _CANCELLED = CallPhase  # members of an Enum are slow to look up
@@ -194,12 +194,12 @@ class Scheduler:
     def tick(self, now: float) -> list[Action]:
         """Revoke calls of slow workers, and calls for workers that have nothing to do; assign what could not be."""
         self._wake_at = None
-        if self._queue or self._rotation.ready:
-            self._add_round()
         for worker, calls in stuck_calls(self.workers.values(), self.hungry, now):
             self._revoke(worker, calls)
         if self.running:
             self._wake_by(now + _PERIOD)
+        if self.hungry and (self._queue or self._rotation.ready) and self._round is None:
+            self._begin(None, now, is_poll=True)
         return self._advance(now)
 
     # Inside: answers
@@ -310,7 +310,7 @@ class Scheduler:
         actions, self._actions = self._actions, []
         return actions
 
-    def _begin(self, worker: WorkerState | None, now: float) -> None:
+    def _begin(self, worker: WorkerState | None, now: float, *, is_poll: bool = False) -> None:
         if self._is_closed:
             return
         if worker is None:
@@ -328,8 +328,10 @@ class Scheduler:
         clients = len(self._rotation.ready)
         if wanted and (clients or self._queue):
             calls = take_queued(self._queue, wanted) if self._queue else []
-            self._round = Round(rooms, wanted, calls, clients)
-        elif self.running and (worker is None or len(worker.calls) < worker.concurrency):
+            self._round = Round(rooms, wanted, calls, clients, is_poll)
+        elif not self.running or (is_poll and all(worker.is_writable for worker in self.hungry)):
+            return  # answers make room
+        elif worker is None or len(worker.calls) < worker.concurrency:
             self._wake_by(now + _SOON)
 
     def _finish(self, current: Round, now: float) -> None:
@@ -340,7 +342,7 @@ class Scheduler:
             self._actions.append(_new(Assign, (worker.id, share)))
             if len(share) == current.rooms[worker]:
                 self.hungry.pop(worker, None)
-        if self.hungry and (self.running or current.calls):
+        if self.hungry and (current.calls or (self.running and not current.is_poll)):
             self._wake_by(now + _SOON)
 
     def _flush(self) -> list[Action]:
