@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, Self, SupportsIndex
 
@@ -177,13 +177,17 @@ class PoolSupervisor:
         self._provider.release()
 
     async def _supervise(self, opened: asyncio.Future[None]) -> None:
-        """Run all tasks until `_close`. One that fails, which none should, ends the pool."""
+        """Run all tasks until `_close`."""
+        async with asyncio.TaskGroup() as self._group:
+            opened.set_result(None)
+            await asyncio.get_running_loop().create_future()
+
+    async def _guard(self, watch: Callable[[PoolWorker], Awaitable[None]], worker: PoolWorker) -> None:
+        """Watch a worker. An error, which there should be none of, ends the pool, but not the group's other tasks."""
         try:
-            async with asyncio.TaskGroup() as self._group:
-                opened.set_result(None)
-                await asyncio.get_running_loop().create_future()
-        except* Exception as errors:
-            self._fail(_first(errors))
+            await watch(worker)
+        except Exception as error:
+            self._fail(error)
 
     # Inside: starting
 
@@ -249,8 +253,8 @@ class PoolSupervisor:
 
     def _join(self, workers: list[PoolWorker]) -> None:
         for worker in workers:
-            self._group.create_task(self._watch_connection(worker.task))
-            self._group.create_task(self._watch_exit(worker))
+            self._group.create_task(self._guard(self._watch_connection, worker))
+            self._group.create_task(self._guard(self._watch_exit, worker))
             self._dispatcher.add_worker(worker)
         self._has_warned = self._has_warned and self._dispatcher.size < self._replicas.wanted
         self._progress.report()
@@ -265,8 +269,9 @@ class PoolSupervisor:
         self._progress.report()
         await self._replace(worker.task)
 
-    async def _watch_connection(self, task: WorkerHandle) -> None:
+    async def _watch_connection(self, worker: PoolWorker) -> None:
         """Kill a worker that lives on without its connection: no call can reach it."""
+        task = worker.task
         try:
             while True:
                 await task.channel.connection.recv_frame()  # discarded: only the end of the connection counts
@@ -320,7 +325,7 @@ class PoolSupervisor:
     def _shrink(self) -> None:
         """Retire surplus workers, those with the least to do first; they finish what they run."""
         for worker in self._dispatcher.retire_surplus(self._replicas):
-            self._group.create_task(self._finish(worker))
+            self._group.create_task(self._guard(self._finish, worker))
         self._progress.report()
 
     async def _finish(self, worker: PoolWorker) -> None:

@@ -266,6 +266,30 @@ async def test_a_pool_fails_when_the_last_workers_on_their_way_do_not_come(runne
             await mapping
 
 
+async def test_an_error_of_a_replacement_fails_the_pool_and_cancels_no_resize(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
+        raise OSError(24, "too many open files")
+
+    async with runner.pool("crunch", 1) as pool:
+        provider = GatedProvider(pool)
+        monkeypatch.setattr(provider, "replace", fail)
+        last = await pids(pool)
+        provider.is_open.clear()
+        growing = asyncio.ensure_future(pool.resize(2))
+        await until(lambda: provider.waiting == 1)
+        kill(last)
+        await until(lambda: pool._dispatcher.error)
+        provider.is_open.set()
+        await asyncio.wait([growing])
+        assert not growing.cancelled(), "nobody has cancelled it"
+        with pytest.raises(OSError, match="too many open files"):
+            await pool.map(range(5))
+        with pytest.raises(OSError, match="too many open files"):
+            await pool.resize(3)
+
+
 async def _outcomes(futures: list[asyncio.Future[Any]]) -> list[Any]:
     return await asyncio.gather(*futures, return_exceptions=True)
 
