@@ -26,9 +26,10 @@ stay the builtin ``TimeoutError``.
 from __future__ import annotations
 
 import builtins
+import copy
 import signal as signals
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = [
     "BuildError",
@@ -47,6 +48,8 @@ __all__ = [
     "StartError",
     "WorkerLost",
 ]
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 class ParcsError(Exception):
@@ -275,6 +278,22 @@ class ClusterError(ParcsError):
 
 class SettingError(ParcsError, ValueError):
     """A setting or an option has a value that it can't have."""
+
+
+def fresh(error: _Error) -> _Error:
+    """
+    Return a copy of an error that is kept, to be raised.
+
+    One object that is raised again and again collects the traceback, the context and the notes of all who catch it. An
+    exception that is none of aioparcs' own is returned itself: not each can be copied.
+    """
+    if not isinstance(error, ParcsError):
+        return error.with_traceback(None)
+    other = copy.copy(error)
+    if hasattr(error, "__notes__"):
+        other.__notes__ = list(error.__notes__)
+    other.__cause__, other.__suppress_context__ = error.__cause__, error.__suppress_context__
+    return other
 
 
 def signal_name(number: int) -> str:

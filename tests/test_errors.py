@@ -178,3 +178,31 @@ def test_an_error_pickles_with_all_it_knows(error: ParcsError) -> None:
 def test_a_signal_without_a_name_has_its_number() -> None:
     assert errors.signal_name(9) == "SIGKILL"
     assert errors.signal_name(250) == "signal 250"
+
+
+def test_a_fresh_error_has_all_but_the_traceback_and_later_notes_of_the_one_that_is_kept() -> None:
+    cause = RemoteError.make("KeyError", "'n'")
+    lost = WorkerLost("factor:3", "was killed", exitcode=None, signal=9, last_lines=("x",), item="item 3")
+    start = StartError("factor", "no such module", ("a", "b"))
+    for kept in (lost, start, EncodeError("$", "no"), RemoteError.make("ValueError", "no n", "T\n", cause), cause):
+        kept.add_note("of the first")
+        kept.__cause__ = cause
+        raised = []
+        for _ in range(2):
+            with pytest.raises(type(kept)) as caught:
+                raise errors.fresh(kept)
+            caught.value.add_note("of the catcher")
+            raised.append(caught.value)
+        assert raised[0] is not raised[1]
+        for one in raised:
+            assert (str(one), vars(one) | {"__notes__": kept.__notes__}) == (str(kept), vars(kept))
+            assert one.__notes__ == [*kept.__notes__, "of the catcher"]
+            assert one.__cause__ is cause
+        assert kept.__traceback__ is None
+
+
+def test_a_fresh_error_of_another_package_is_itself_without_its_traceback() -> None:
+    with pytest.raises(LookupError) as caught:
+        raise LookupError
+    assert errors.fresh(caught.value) is caught.value
+    assert caught.value.__traceback__ is None

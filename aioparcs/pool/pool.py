@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 from weakref import WeakSet
 
 from aioparcs.engine import whole_number
+from aioparcs.errors import fresh
 from aioparcs.events import EventBus
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.progress import Progress
@@ -240,7 +241,7 @@ class Pool:
         if self._phase is not _Phase.OPEN:
             raise RuntimeError("calls are made inside the pool's block: async with runner.pool(...) as pool")
         if self._dispatcher.error:
-            raise self._dispatcher.error
+            raise fresh(self._dispatcher.error)
 
 
 def _length(items: Items) -> int | None:

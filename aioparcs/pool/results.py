@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from aioparcs.errors import BusyError
+from aioparcs.errors import BusyError, fresh
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import Outcome, PendingCall, Supply, safe_repr
@@ -166,7 +166,7 @@ class _MapBase(ABC):
     def _last_error(self) -> BaseException | None:
         """Return why there are no more results: an error of the pool each time, one of the source once."""
         error, self._source.error = self._source.error, None
-        return self._error or error
+        return fresh(self._error) if self._error else error
 
     def _check_not_cancelled(self) -> None:
         if self._is_cancelled:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from aioparcs.errors import fresh
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import Outcome, PendingCall, Supply
@@ -68,7 +69,7 @@ class Submissions:
         """Set an error as the exception of all pending futures."""
         for future in list(self._futures.values()):
             if not future.done():
-                future.set_exception(error)
+                future.set_exception(fresh(error))
 
     def _discard(self, call: PendingCall, future: asyncio.Future[Any]) -> None:
         if self._futures.pop(call, None) is not None and future.cancelled():

@@ -276,7 +276,6 @@ class PoolSupervisor:
             while True:
                 await task.channel.connection.recv_frame()  # discarded: only the end of the connection counts
         except ParcsError as error:
-            error.with_traceback(None)  # the channel keeps the error, which must not keep this pool
             if isinstance(error, ChannelClosed):
                 return  # by this side, which sees to the rest
         try:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from aioparcs import deadlines
 from aioparcs.channel import Channel
-from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError, RemoteError, StartError, WorkerLost
+from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError, RemoteError, StartError, WorkerLost, fresh
 from aioparcs.settings import Settings
 
 __all__ = ["UNEXPLAINED", "WorkerHandle", "WorkerOwner"]
@@ -124,7 +124,7 @@ class WorkerHandle:
         """
         await asyncio.shield(self._started)
         if self.start_error is not None:
-            raise self.start_error
+            raise fresh(self.start_error)
 
     # The end
 
@@ -212,4 +212,4 @@ class WorkerHandle:
         lost = self._exited.result()
         if lost is None and isinstance(error, EndOfChannel):
             return error
-        return lost or WorkerLost.from_exit(self.name, 0)
+        return fresh(lost) if lost else WorkerLost.from_exit(self.name, 0)

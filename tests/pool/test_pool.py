@@ -340,10 +340,14 @@ async def test_a_pool_that_can_have_no_workers_any_more_fails_everybody(tmp_path
         (launcher,) = [process for process in family() if process.ppid() == os.getpid()]
         (folder / "breaks" / "broken").touch()
         launcher.kill()
-        with pytest.raises(StartError, match="breaks did not start"):
-            await pool.map(range(10))
-        with pytest.raises(StartError, match="breaks did not start"):
-            await pool.submit(1)
+        waiting = [asyncio.ensure_future(pool.map(range(10))), pool.submit(1), pool.submit(2)]
+        errors = await asyncio.gather(*waiting, return_exceptions=True)
+        for _ in range(2):
+            with pytest.raises(StartError, match="breaks did not start") as caught:
+                await pool.submit(1)
+            errors.append(caught.value)
+        assert {str(error) for error in errors} == {str(errors[0])}
+        assert len({id(error) for error in errors}) == 5, "each caller has an error of its own"
     assert any("goes on with 0 workers" in note for note in witness.notes)
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -43,6 +44,21 @@ async def test_a_killed_worker_is_reported_by_its_launcher() -> None:
             await doomed.recv()
         await other.send(["echo", "fine"])
         assert await other.recv() == "fine"
+
+
+async def test_each_operation_on_a_lost_worker_raises_an_error_of_its_own() -> None:
+    async with job() as runner, runner.start("talker") as doomed:
+        await doomed.send(["die", signal.SIGKILL])
+        calls = (doomed.call("echo", 1) for _ in range(3))
+        lost = [*await asyncio.gather(*calls, return_exceptions=True)]
+        for operation in (doomed.recv, doomed.recv, partial(doomed.send, 1)):
+            with pytest.raises(WorkerLost, match="was killed by SIGKILL") as caught:
+                await operation()
+            caught.value.add_note("of this one")
+            assert caught.value.__notes__ == ["of this one"]
+            lost.append(caught.value)
+        assert {str(error) for error in lost} == {str(lost[0])}
+        assert len({id(error) for error in lost}) == 6
 
 
 async def test_a_killed_launcher_takes_its_workers_along_and_no_others() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from aioparcs import wire
 from aioparcs.channel.connection.memory import MessageMemory
 from aioparcs.channel.connection.waiter import InlineFuture
-from aioparcs.errors import BusyError, EndOfChannel, ParcsError
+from aioparcs.errors import BusyError, EndOfChannel, ParcsError, fresh
 from aioparcs.wire import Frame
 
 __all__ = ["Inbox"]
@@ -99,7 +99,7 @@ class Inbox:
         """Raise the reason why no further frame will come, if there is one."""
         end = self.closed or self.end
         if end is not None:
-            raise end.with_traceback(None)
+            raise fresh(end)
 
     def consumed(self, frame: Frame) -> None:
         """Account for a frame that was taken."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from aioparcs import wire
 from aioparcs.channel.connection.outbox import Outbox
-from aioparcs.errors import EncodeError, ParcsError
+from aioparcs.errors import EncodeError, ParcsError, fresh
 
 __all__ = ["FrameSender"]
 
@@ -74,7 +74,7 @@ class FrameSender:
     def check(self) -> None:
         """Raise the reason why nothing more may be sent, if there is one."""
         if self.error is not None:
-            raise self.error.with_traceback(None)
+            raise fresh(self.error)
 
     def check_size(self, body: int, buffers: int) -> None:
         """
