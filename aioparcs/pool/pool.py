@@ -13,12 +13,13 @@ from aioparcs.engine import whole_number
 from aioparcs.errors import fresh
 from aioparcs.events import EventBus
 from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.options import PoolOptions, function_name, optional_total
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.results import MapCall, MapOptions, ResultIterator
 from aioparcs.pool.scheduler import Replicas, Scheduler
 from aioparcs.pool.source import Source
 from aioparcs.pool.submissions import Submissions
-from aioparcs.pool.supervisor import PoolOptions, PoolSupervisor, WorkerProvider, function_name, optional_total
+from aioparcs.pool.supervisor import PoolSupervisor, WorkerProvider
 
 __all__ = ["Pool"]
 

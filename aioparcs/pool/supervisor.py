@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, NamedTuple, Protocol, Self, SupportsIndex
+from typing import Protocol
 
 from aioparcs import deadlines
 from aioparcs.channel import CONCURRENCY, NO_FUNCTION
-from aioparcs.engine import WorkerSpec, whole_number
+from aioparcs.engine import WorkerSpec
 from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost
 from aioparcs.events import EventBus, Notice
 from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.options import PoolOptions
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import Replicas, Step
 from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import Task, WorkerHandle
 
-__all__ = ["PoolOptions", "PoolSupervisor", "WorkerProvider", "function_name", "optional_total"]
+__all__ = ["PoolSupervisor", "WorkerProvider"]
 
 # Seconds before the second try to replace a worker, and the most before any: each pause is twice the one before.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
@@ -37,68 +38,6 @@ class WorkerProvider(Protocol):
 
     def release(self) -> None:
         """Release what was kept for replacements."""
-
-
-class PoolOptions(NamedTuple):
-    """
-    The options of a pool; see `Starter.pool`.
-
-    Attributes:
-        spec: the specification of its workers.
-        size: how many workers at first.
-        function: the name of the function that it calls, and that each worker must serve; "" for any.
-        retries: how often a call whose worker died is made again.
-        setup: arguments of the function ``setup``, called in each worker before any other; None for no call.
-        concurrency: how many calls a worker runs at once.
-        name: what it is called in reports of its progress, None for no reports.
-        total: how many calls its user has announced, None for no announcement.
-    """
-
-    spec: WorkerSpec
-    size: int
-    function: str
-    retries: int
-    setup: Mapping[str, Any] | None
-    concurrency: int
-    name: str | None
-    total: int | None
-
-    @classmethod
-    def make(
-        cls,
-        spec: WorkerSpec,
-        size: SupportsIndex,
-        *,
-        function: str,
-        retries: int,
-        setup: Mapping[str, Any] | None,
-        concurrency: int,
-        progress: bool | str,
-        total: SupportsIndex | None,
-    ) -> Self:
-        """Return the options that a user has given; raise an error for one that is impossible."""
-        return cls(
-            spec,
-            whole_number("size", size, 1),
-            function_name(function),
-            whole_number("retries", retries, 0),
-            setup,
-            whole_number("concurrency", concurrency, 1),
-            progress if isinstance(progress, str) else spec.module if progress else None,
-            optional_total(total),
-        )
-
-
-def function_name(function: Any) -> str:
-    """Return a function's name; raise a TypeError for anything but a string: functions are not sent."""
-    if not isinstance(function, str):
-        raise TypeError(f"function={function!r}: it must be the name of a function that the module serves")
-    return function
-
-
-def optional_total(total: SupportsIndex | None) -> int | None:
-    """Return a number of calls that a user has announced, or None."""
-    return None if total is None else whole_number("total", total, 0)
 
 
 class PoolSupervisor:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -539,6 +540,14 @@ async def test_impossible_numbers_are_refused(runner: Runner, option: dict[str, 
         runner.pool("crunch", **{"size": 1, **option})
     with pytest.raises(ValueError, match="per_container='many'"):
         runner.pool("crunch", 1, per_container="many")
+
+
+@pytest.mark.parametrize("setup", [3, ["factor"], {1: 2}])
+async def test_a_setup_that_is_no_dict_of_arguments_is_refused_when_the_pool_is_made(
+    runner: Runner, setup: Any
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"setup={setup!r}: it must be a dict of arguments")):
+        runner.pool("crunch", 1, setup=setup)
 
 
 async def test_functions_are_named_and_do_not_travel(runner: Runner) -> None:
