@@ -191,7 +191,8 @@ class SwarmEngine:
             for failure in failures:
                 raise failure
             is_over = await wait_until(self._is_empty, deadlines.CONTAINERS_STOP)
-            await wait_until(lambda: has_no_containers(self._swarm, job, Role.WORKER), deadlines.CONTAINERS_REMOVED)
+            if not self._advertised.overlay:  # else this is a container of the job itself, and its end is awaited
+                await wait_until(lambda: has_no_containers(self._swarm, job, Role.WORKER), deadlines.CONTAINERS_REMOVED)
         except ClusterError as error:
             self._warn(f"{error}; aioparcs rm {job}")
             return
