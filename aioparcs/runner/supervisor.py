@@ -46,7 +46,8 @@ class WorkerSupervisor:
         self._settings = settings
         self._events = events
         self._is_open = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None  # set to that deadline
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: dict[LauncherClient, asyncio.Task[None]] = {}
 
@@ -301,12 +302,18 @@ class WorkerSupervisor:
     def _set_timer(self) -> None:
         """Set the timer to the state's next deadline."""
         deadline = self._state.next_deadline
-        if self._timer and self._timer.when() != deadline:
+        if deadline == self._deadline:
+            return
+        if self._timer:
             self._timer.cancel()
-            self._timer = None
-        if deadline is not None and self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(deadline, self.handle, stimuli.DeadlineReached())
+        self._deadline, self._timer = deadline, None
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        # uvloop's timers have whole milliseconds: one that fires early leaves its deadline, and is set again.
+        self._deadline = self._timer = None
+        self.handle(stimuli.DeadlineReached())
 
     def own(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine beside the user's program until it ends, or the job does; return its task."""

@@ -244,3 +244,25 @@ async def test_a_watcher_is_called_for_messages_and_for_the_end(kind: str) -> No
         await news.wait()
         assert there.is_ready
         unwatch()
+
+
+async def test_a_watcher_that_fails_is_reported_and_stops_nothing(kind: str) -> None:
+    errors: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    async with pair(kind) as (here, there):
+        news = asyncio.Event()
+        failure = RuntimeError("a watcher's own")
+
+        def fail() -> None:
+            raise failure
+
+        unwatch = there.watch(fail), there.watch(news.set)
+        await here.send(1)
+        await news.wait()
+        assert await there.recv() == 1
+        news.clear()
+        there.abort()
+        assert news.is_set()
+        assert set(errors) == {failure}
+        for undo in unwatch:
+            undo()

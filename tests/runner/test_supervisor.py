@@ -1,30 +1,38 @@
-"""The supervisor of a large job, on an engine whose containers are made up."""
+"""The supervisor of a job, on an engine whose containers are made up."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from aioparcs import Settings
+import pytest
+
+from aioparcs import Settings, StartError
 from aioparcs.engine import LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.events import EventBus
 from aioparcs.runner.registry import JobRegistry
-from aioparcs.runner.state import JobState
+from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.supervisor import WorkerSupervisor
 from tests.support.jobs import Witness
 from tests.support.waiting import until
 
 
 class Containers:
-    """An engine with a container for each worker, all of which end at the same moment."""
+    """
+    An engine whose containers all end at the same moment.
 
-    def __init__(self) -> None:
+    Args:
+        size: workers of each.
+    """
+
+    def __init__(self, size: int = 1) -> None:
+        self.size = size
         self.end = asyncio.Event()
         self.released = 0
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
-        numbers = range(first, first + count)
-        return WorkerGroup(spec, first, count, tuple(Placement(number, number, 1) for number in numbers))
+        numbers = range(first, first + count, self.size)
+        return WorkerGroup(spec, first, count, tuple(Placement(number, number, self.size) for number in numbers))
 
     async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
         await self.end.wait()
@@ -34,6 +42,9 @@ class Containers:
     async def post_mortem(self, launcher: int) -> tuple[str, ...]:
         return ()
 
+    async def stop(self, group: WorkerGroup) -> None:
+        pass
+
     async def release(self, group: WorkerGroup) -> None:
         self.released += 1
 
@@ -41,18 +52,41 @@ class Containers:
         pass
 
 
+class SupervisedJob:
+    """A supervisor that is open, with what it needs."""
+
+    def __init__(self, engine: Any, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        events = EventBus(Witness())
+        self.state = JobState(settings.start_timeout, 10)
+        self.registry = JobRegistry("job", self.state, settings, events)
+        self.supervisor = WorkerSupervisor(engine, self.registry, self.state, settings, events)
+        self.supervisor.open()
+
+
 async def test_the_ends_of_many_containers_take_time_in_proportion() -> None:
-    engine: Any = Containers()
-    events = EventBus(Witness())
-    state = JobState(60.0, 10)
-    registry = JobRegistry("job", state, Settings(), events)
-    supervisor = WorkerSupervisor(engine, registry, state, Settings(), events)
-    supervisor.open()
-    await supervisor.place(WorkerSpec("m"), 1)
-    await supervisor.place(WorkerSpec("m"), 800)
+    engine = Containers()
+    job = SupervisedJob(engine)
+    await job.supervisor.place(WorkerSpec("m"), 1)
+    await job.supervisor.place(WorkerSpec("m"), 800)
     begun = time.process_time()
     engine.end.set()
-    await until(lambda: not state.launchers)
+    await until(lambda: not job.state.launchers)
     assert time.process_time() - begun < 4  # when each end looked at all placements, it took 6 s
     assert engine.released == 2
-    await supervisor.aclose()
+    await job.supervisor.aclose()
+
+
+async def test_no_deadline_is_lost_whatever_the_resolution_of_the_loops_timers() -> None:
+    """On uvloop they have whole milliseconds: some fire before their deadline, and some are no timers at all."""
+
+    async def time_out(seconds: float) -> None:
+        job = SupervisedJob(Containers(), Settings(start_timeout=seconds))
+        (worker,) = await job.supervisor.place(WorkerSpec("m"), 1)
+        with pytest.raises(StartError, match="was not connected within"):
+            await asyncio.wait_for(worker.wait_connected(), 10)
+        job.supervisor.handle(stimuli.LauncherFailed(99))
+        assert job.state.next_deadline is None
+        await job.supervisor.aclose()
+
+    await asyncio.gather(*(time_out(0.02 + 0.00013 * number) for number in range(60)))

@@ -129,8 +129,7 @@ class Inbox:
             self.pause()
         if self.closed:
             self._discard()
-        for callback in self._watchers:
-            callback()
+        self._call_watchers()
         self._set_alert()
 
     # News for those who wait
@@ -149,8 +148,14 @@ class Inbox:
         """Wake the receivers that wait, so that they look again."""
         if self.waiter is not None:
             self.waiter.wake_soon()
+        self._call_watchers()
+
+    def _call_watchers(self) -> None:
         for callback in self._watchers:
-            callback()
+            try:
+                callback()
+            except Exception as error:  # the caller is a transport, or ends other connections too
+                self.loop.call_exception_handler({"message": "watching a channel", "exception": error})
 
     def _set_alert(self) -> None:
         self.alert = self.end is not None or self.closed is not None or self.memory.stalled
