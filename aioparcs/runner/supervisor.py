@@ -259,9 +259,11 @@ class WorkerSupervisor:
 
     def handle(self, stimulus: Stimulus) -> None:
         """Pass what has happened to the job's state, and carry out what that decides."""
-        for action in self._state.handle(stimulus, asyncio.get_running_loop().time()):
-            self._execute(action)
-        self._set_timer()
+        try:
+            for action in self._state.handle(stimulus, asyncio.get_running_loop().time()):
+                self._execute(action)
+        finally:
+            self._set_timer()  # also after an action that raises: the other workers have deadlines, too
 
     def _execute(self, action: Action) -> None:
         launchers = self._registry.launchers
