@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from aioparcs.settings import Settings
     from aioparcs.task import Task
 
-_HOMES = {
+_MODULES = {
     "Address": "aioparcs.address",
     "Channel": "aioparcs.channel",
     "register": "aioparcs.codec",
@@ -108,10 +108,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(home), name)
+    value = globals()[name] = getattr(import_module(module), name)
     return value
 
 

@@ -42,7 +42,7 @@ def check_may_direct(what: str) -> None:
     if is_imported_by_multiprocessing():
         raise RuntimeError(
             "a child of multiprocessing imports this program and must not repeat its job: "
-            'hand the coroutine function to run(), or write it below if __name__ == "__main__":'
+            'pass the coroutine function itself to run(), or call it below `if __name__ == "__main__":`'
         )
 
 

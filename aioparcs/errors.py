@@ -205,7 +205,7 @@ class RemoteError(ParcsError):
 
     def __str__(self) -> str:
         where = f" in worker {self.worker}" if self.worker else ""
-        return f"{self.type}{where}: {self.message}"
+        return f"{self.type}{where}: {self.message}" if self.message else f"{self.type}{where}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         builtin = self.__class__.__bases__[-1].__name__  # the builtin, or ParcsError, which is none

@@ -125,6 +125,7 @@ def test_a_remote_class_names_the_builtin_that_it_extends() -> None:
 
 def test_a_remote_error_without_more_is_one_line() -> None:
     assert str(RemoteError.make("ValueError", "no")) == "ValueError: no"
+    assert str(RemoteError.make("ValueError", "", worker="factor:3")) == "ValueError in worker factor:3"
 
 
 def test_a_remote_traceback_is_printed_once_below_its_exception() -> None:

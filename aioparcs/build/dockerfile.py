@@ -24,7 +24,7 @@ MODULE, PACKAGES = "module", "packages"
 # The user `parcs` of the base image; by its number, for other base images.
 USER = "1000:1000"
 # Other base images may not know that user: without an entry it would have no name, and / for a home.
-_KNOW_USER = """
+_ADD_USER = """
 import os, pwd
 try:
     pwd.getpwuid(1000)
@@ -50,7 +50,7 @@ ENV PYTHONPATH=/opt/aioparcs/packages PATH=/opt/aioparcs/bin:$PATH
 _IMAGE = """
 FROM {base}
 USER 0
-RUN {know_user}
+RUN {add_user}
 {installed}COPY --chown={user} {module}/ /parcs/
 WORKDIR /parcs
 USER {user}
@@ -121,8 +121,8 @@ def write_dockerfile(base: str, needed: Requirements) -> str:
         sources = f"COPY {MODULE}/ /build/{MODULE}/\nWORKDIR /build/{MODULE}\n" if local else ""
         loaded = _LOADED.format(base=base, packages=PACKAGES, sources=sources, requirements=requirements)
         installed = _INSTALLED
-    know_user = json.dumps(["python", "-c", _KNOW_USER.strip()])
-    image = _IMAGE.format(base=base, know_user=know_user, installed=installed, module=MODULE, user=USER)
+    add_user = json.dumps(["python", "-c", _ADD_USER.strip()])
+    image = _IMAGE.format(base=base, add_user=add_user, installed=installed, module=MODULE, user=USER)
     return (loaded + image).lstrip()
 
 

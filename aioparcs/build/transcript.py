@@ -124,11 +124,11 @@ class Transcript:
 def _advice(text: str, image: str) -> str:
     """Return advice for the most frequent errors of registries and Docker, else ""."""
     registry = image.partition("/")[0]
-    said = text.lower()
-    if "server gave http response to https client" in said:
+    lowered = text.lower()
+    if "server gave http response to https client" in lowered:
         return f'; add "insecure-registries": ["{registry}"] to daemon.json of every node, or give it a certificate'
-    if any(word in said for word in ("denied", "unauthorized", "no basic auth", "authentication required")):
+    if any(word in lowered for word in ("denied", "unauthorized", "no basic auth", "authentication required")):
         return f"; docker login {registry}"
-    if any(word in said for word in ("connection refused", "no such host", "timeout", "no route", "unreachable")):
+    if any(word in lowered for word in ("connection refused", "no such host", "timeout", "no route", "unreachable")):
         return f"; is the registry {registry} running, and reachable from the leader?"
     return ""

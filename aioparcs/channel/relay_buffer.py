@@ -107,7 +107,7 @@ async def serve_relay(channel: Channel, timeout: float) -> None:
         async with asyncio.timeout(timeout):
             name, offset = await channel.recv()
         if type(offset) is not int or offset < 0:
-            raise ValueError("an offset counts bytes from the beginning")
+            raise ValueError("an offset must be a number of bytes, at least 0")
         await RELAYS[name].send_to(channel, offset)
         await channel.aclose()
     except (ParcsError, TimeoutError, KeyError, TypeError, ValueError):

@@ -94,7 +94,7 @@ class RelayControl:
         if notices is not None:
             notices.append(notice)
             if len(notices) > _MOST_NOTICES:
-                raise ValueError(f"more than {_MOST_NOTICES} about one message")
+                raise ValueError(f"more than {_MOST_NOTICES} notices about one message")
 
 
 def _refuse(_relayed: RelayMessage) -> None:

@@ -68,7 +68,7 @@ def ps(job: str | None, as_json: bool) -> None:
 
 @click.command(epilog=_LOGS_EXAMPLES + EXIT_CODES)
 @click.argument("job")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the program that prints has ended.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the output until the program ends.")
 @click.option("--worker", "number", metavar="K", type=click.IntRange(min=0),
               help="Show what one of the job's containers has printed by itself: the number that "
                    "`aioparcs ps --json` shows as container, from 0.")  # fmt: skip
@@ -92,7 +92,7 @@ def rm(jobs: tuple[str, ...], orphans: bool) -> None:
     touched.
     """
     if bool(jobs) == orphans:
-        raise Usage("name jobs, or --orphans")
+        raise Usage("name the jobs to remove, or use --orphans")
     run_command(_remove_orphans() if orphans else _rm(jobs))
 
 

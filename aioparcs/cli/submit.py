@@ -146,21 +146,22 @@ async def _submit(request: RunRequest) -> int:
         image, built = await _build(swarm, request)
         submission = _submission(request, settings, image, built | given)
         job, goes_on = submission.job, False
+        hint = f"follow it with aioparcs logs -f {job}, remove it with aioparcs rm {job}"
         try:
             service = await RunnerService.submit(swarm, submission)
             if request.detach:
                 click.echo(job)
-                _echo(request, f"submitted; aioparcs logs -f {job}, aioparcs rm {job}")
+                _echo(request, f"submitted; {hint}")
                 goes_on = True
                 return 0
-            _echo(request, f"runs as job {job}; docker stack ps {stack(job)}")
+            _echo(request, f"runs as job {job}; its containers: docker stack ps {stack(job)}")
             async for text in service.wait_running(settings.start_timeout):
                 _echo(request, text)
             try:
                 await print_log(service.lines(), submission.variables[EVENTS], request.detail, live=True)
             except ClusterError as error:
                 goes_on = True
-                _echo(request, f"lost contact with it ({error.reason}); aioparcs logs -f {job}, aioparcs rm {job}")
+                _echo(request, f"lost contact with it ({error.reason}); {hint}")
                 return 1
             return service.exitcode
         finally:
@@ -234,7 +235,7 @@ async def _clean_up(swarm: SwarmClient, job: str, request: RunRequest) -> None:
     try:
         await remove_job(swarm, job)
     except ClusterError as error:
-        _echo(request, f"{error}; aioparcs rm {job}")
+        _echo(request, f"{error}; remove the job with aioparcs rm {job}")
 
 
 def _echo(request: RunRequest, text: str, origin: str = "runner") -> None:

@@ -110,7 +110,7 @@ def put_together(dtype: Any, shape: Any, order: Any, data: Any) -> Any:
             array = numpy.ndarray(shape, kind, order=_ORDERS[order])  # numpy.empty makes S1 of S0
         return array[()] if order == _SCALAR else array
     except Exception as error:  # NumPy raises many kinds for a bad description; quoting it could fail as well
-        raise DecodeError(f"an array that cannot be decoded: {error}") from error
+        raise DecodeError(f"an array that cannot be decoded: {str(error) or type(error).__name__}") from error
 
 
 def _is_plain(numpy: Any, dtype: Any) -> bool:

@@ -90,7 +90,7 @@ class _Broadcast:
         self._message = message
         self._name = secrets.token_bytes(8)
         self._parents = broadcast_tree([task.node for task in tasks])
-        self._hungry = [self._parents.count(number) for number in range(len(tasks))]
+        self._pending_children = [self._parents.count(number) for number in range(len(tasks))]
         loop = asyncio.get_running_loop()
         self._addresses: list[asyncio.Future[Address | None]] = [loop.create_future() for _ in tasks]
 
@@ -125,8 +125,8 @@ class _Broadcast:
             finally:
                 self._settle(number, None)
                 if parent >= 0:
-                    self._hungry[parent] -= 1
-                    if not self._hungry[parent]:
+                    self._pending_children[parent] -= 1
+                    if not self._pending_children[parent]:
                         _channel(self._tasks[parent]).relays.notify(self._name, "release")
 
     async def _wait_received(self, number: int) -> None:
@@ -142,7 +142,7 @@ class _Broadcast:
     def _head(self, number: int) -> bytes:
         type, body, buffers = self._message
         sizes = list(map(len, buffers))
-        feeds = self._hungry[number] > 0
+        feeds = self._pending_children[number] > 0
         return codec.encode_inline([self._name, "message", feeds, type == FrameType.RAW, body, sizes])[0]
 
     def _settle(self, number: int, address: Address | None) -> None:

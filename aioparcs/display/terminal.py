@@ -37,8 +37,8 @@ class Terminal:
 
     def __init__(self, console: Console, foot: RenderableType) -> None:
         self._console = console
-        self._passages: list[_RedirectedStream] = []
-        self._live = Live(_Foot(foot, self._passages), console=console, auto_refresh=False,
+        self._streams: list[_RedirectedStream] = []
+        self._live = Live(_Foot(foot, self._streams), console=console, auto_refresh=False,
                           redirect_stdout=False, redirect_stderr=False)  # fmt: skip
         self._waiting: list[str] = []
         self._left_out = 0
@@ -53,9 +53,9 @@ class Terminal:
             # Not redirected, a stream would write in the middle of the drawing; one that is a file or
             # another terminal is left alone.
             if _same_terminal(sys.stdout, self._console.file):
-                stack.enter_context(redirect_stdout(self._passage(sys.stdout)))
+                stack.enter_context(redirect_stdout(self._redirected(sys.stdout)))
             if _same_terminal(sys.stderr, self._console.file):
-                stack.enter_context(redirect_stderr(self._passage(sys.stderr)))
+                stack.enter_context(redirect_stderr(self._redirected(sys.stderr)))
             try:
                 yield
             finally:
@@ -64,8 +64,8 @@ class Terminal:
     def draw(self) -> None:
         """Start drawing; from now on `print` and this process's own prints appear above the foot."""
         if not self.drawing:
-            for passage in self._passages:
-                passage.break_line()
+            for stream in self._streams:
+                stream.break_line()
             self._live.start()
             self._thread.start()
 
@@ -93,8 +93,8 @@ class Terminal:
         """Print what waits, draw the foot for the last time, and leave the cursor beneath it."""
         if self.drawing:
             try:
-                for passage in self._passages:
-                    passage.break_line()
+                for stream in self._streams:
+                    stream.break_line()
                 self._ended.set()
                 self._thread.join()
                 guarded(self._show)
@@ -111,7 +111,7 @@ class Terminal:
             text = "".join(self._waiting[:count])
             del self._waiting[:count]
             if self._left_out:
-                text += f"({self._left_out} lines left out: the terminal is too slow)\n"
+                text += f"(lines left out because the terminal is too slow: {self._left_out})\n"
                 self._left_out = 0
             if not text:
                 self._live.refresh()
@@ -122,10 +122,10 @@ class Terminal:
                 self._console.file.write(text)
                 raise
 
-    def _passage(self, stream: TextIO) -> TextIO:
-        passage = _RedirectedStream(stream, self)
-        self._passages.append(passage)
-        return cast(TextIO, passage)
+    def _redirected(self, stream: TextIO) -> TextIO:
+        redirected = _RedirectedStream(stream, self)
+        self._streams.append(redirected)
+        return cast(TextIO, redirected)
 
 
 class _RedirectedStream:
@@ -163,12 +163,12 @@ class _RedirectedStream:
 class _Foot:
     """The drawing, under the line that this process has begun and not ended."""
 
-    def __init__(self, foot: RenderableType, passages: list[_RedirectedStream]) -> None:
+    def __init__(self, foot: RenderableType, streams: list[_RedirectedStream]) -> None:
         self._foot = foot
-        self._passages = passages
+        self._streams = streams
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        begun = [passage.rest for passage in self._passages if passage.rest]
+        begun = [stream.rest for stream in self._streams if stream.rest]
         lines = [Text(sanitize(text, color=False), no_wrap=True, overflow="ellipsis") for text in begun]
         yield Group(*lines, self._foot)
 

@@ -169,9 +169,9 @@ class LocalEngine:
         """
         job, slot = self._job, self._next_slot
         leader = {"LEADER_URL": os.environ.get("LEADER_URL", _V1_LEADER)} if report is None else {}
-        home = RunnerEndpoint(job.address, job.id, slot, job.token, None)
+        endpoint = RunnerEndpoint(job.address, job.id, slot, job.token, None)
         try:
-            inherited, variables = _inheritance(home, report) if report is not None else ([], {})
+            inherited, variables = _inheritance(endpoint, report) if report is not None else ([], {})
             process = Process(
                 [python, *_flags(), str(folder / "main.py")],
                 folder,
@@ -187,15 +187,15 @@ class LocalEngine:
         return slot
 
 
-def _inheritance(home: RunnerEndpoint, report: int) -> tuple[list[int], dict[str, str]]:
+def _inheritance(endpoint: RunnerEndpoint, report: int) -> tuple[list[int], dict[str, str]]:
     """Return the descriptors that a launcher inherits, and the variables that name them and the runner."""
-    token = pass_token(home.token)
+    token = pass_token(endpoint.token)
     try:
         copy = os.dup(report)
     except OSError:
         os.close(token)
         raise
-    return [token, copy], {**home.to_env(token), "PARCS_SOURCES_FD": str(copy)}
+    return [token, copy], {**endpoint.to_env(token), "PARCS_SOURCES_FD": str(copy)}
 
 
 def _check_limits(spec: WorkerSpec) -> None:

@@ -62,52 +62,52 @@ class Environments:
         if not needed.names:
             return sys.executable
         key = "\n".join([sys.version, sys.prefix, VERSION, needed.content])
-        home = _cache(folder.name) / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:16]
+        prefix = _cache(folder.name) / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:16]
         try:
-            if not _is_whole(home):
-                await self._provide(folder, home, needed, events)
+            if not _is_whole(prefix):
+                await self._provide(folder, prefix, needed, events)
         except OSError as error:
             raise StartError(
-                folder.name, f"can't make its environment in {home}: {os_reason(error)}; see XDG_CACHE_HOME"
+                folder.name, f"can't make its environment in {prefix}: {os_reason(error)}; see XDG_CACHE_HOME"
             ) from error
-        return str(_python(home))
+        return str(_python(prefix))
 
     async def aclose(self) -> None:
         """Kill the installers that run; calls that wait for them raise a StartError."""
         self._closed = True
         await asyncio.gather(*(step.wait(0) for step in self._steps))
 
-    async def _provide(self, folder: Path, home: Path, needed: Requirements, events: EventBus) -> None:
+    async def _provide(self, folder: Path, prefix: Path, needed: Requirements, events: EventBus) -> None:
         """Create an environment, or wait for a call that creates it already, and raise the same error if that fails."""
-        before = self._failed.get(home)
-        async with self._locks.setdefault(home, asyncio.Lock()), _lock(home):
-            if _is_whole(home):
+        before = self._failed.get(prefix)
+        async with self._locks.setdefault(prefix, asyncio.Lock()), _lock(prefix):
+            if _is_whole(prefix):
                 return
-            failed = self._failed.get(home)
+            failed = self._failed.get(prefix)
             if failed is not None and failed is not before:
                 raise StartError(folder.name, failed.reason, failed.last_lines)
             events.publish(Notice(monotonic(), folder.name, f"making its environment: {', '.join(needed.names)}"))
             try:
-                await self._make(folder, home, needed)
+                await self._make(folder, prefix, needed)
             except StartError as error:
-                self._failed[home] = error
+                self._failed[prefix] = error
                 raise
             events.publish(Notice(monotonic(), folder.name, "its environment is ready"))
 
-    async def _make(self, folder: Path, home: Path, needed: Requirements) -> None:
-        shutil.rmtree(home, ignore_errors=True)
-        python = str(_python(home))
+    async def _make(self, folder: Path, prefix: Path, needed: Requirements) -> None:
+        shutil.rmtree(prefix, ignore_errors=True)
+        python = str(_python(prefix))
         if find_spec("pip"):  # the runner's own can install elsewhere: most of an environment's time goes into its pip
             make, pip, there = ["venv", "--without-pip"], [sys.executable, "-m", "pip"], ["--python", python]
         else:
             make, pip, there = ["venv"], [python, "-m", "pip"], []
-        await self._run(folder, "venv", [sys.executable, "-m", *make, str(home)])
-        _claim_aioparcs(home)
+        await self._run(folder, "venv", [sys.executable, "-m", *make, str(prefix)])
+        _claim_aioparcs(prefix)
         settings = await self._pip_settings(folder, pip)
         options = "--quiet", "--no-input", "--disable-pip-version-check"
         await self._run(folder, "pip install", [*pip, *there, "install", *options, *needed.arguments], settings)
-        _borrow_packages(home)
-        _complete(folder.name, home, needed)
+        _borrow_packages(prefix)
+        _complete(folder.name, prefix, needed)
 
     async def _pip_settings(self, folder: Path, pip: list[str]) -> dict[str, str]:
         """
@@ -174,34 +174,36 @@ def _cache(module: str) -> Path:
         ) from None
 
 
-def _is_whole(home: Path) -> bool:
+def _is_whole(prefix: Path) -> bool:
     """Return whether an environment was made completely, and nothing of it is missing."""
     try:
-        parts = (home / _COMPLETE).read_text().splitlines()
+        parts = (prefix / _COMPLETE).read_text().splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return bool(parts) and all((home / part).exists() for part in parts)
+    return bool(parts) and all((prefix / part).exists() for part in parts)
 
 
-def _complete(module: str, home: Path, needed: Requirements) -> None:
+def _complete(module: str, prefix: Path, needed: Requirements) -> None:
     """Write the list of an environment's parts, for `_is_whole`."""
-    packages = sorted(_packages(home).glob("*.*-info"))
+    packages = sorted(_packages(prefix).glob("*.*-info"))
     plain = [name for name in needed.names if not name.startswith(("-", "aioparcs")) and ";" not in name]
     if plain and len(packages) == 1:  # what claims to be aioparcs
-        raise StartError(module, f"pip has installed nothing into {home}, and reports no error: see its configuration")
-    parts = [_python(home), *packages, _packages(home) / _BORROWED]
-    (home / _COMPLETE).write_text("".join(f"{part.relative_to(home)}\n" for part in parts))
+        raise StartError(
+            module, f"pip has installed nothing into {prefix}, and reports no error: see its configuration"
+        )
+    parts = [_python(prefix), *packages, _packages(prefix) / _BORROWED]
+    (prefix / _COMPLETE).write_text("".join(f"{part.relative_to(prefix)}\n" for part in parts))
 
 
-def _python(home: Path) -> Path:
-    return home / "bin" / "python"
+def _python(prefix: Path) -> Path:
+    return prefix / "bin" / "python"
 
 
 @asynccontextmanager
-async def _lock(home: Path) -> AsyncIterator[None]:
+async def _lock(prefix: Path) -> AsyncIterator[None]:
     """Hold an environment's lock, so that one job at a time makes it; others wait."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with home.with_suffix(".lock").open("w") as file:
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    with prefix.with_suffix(".lock").open("w") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -211,19 +213,19 @@ async def _lock(home: Path) -> AsyncIterator[None]:
         yield
 
 
-def _packages(home: Path) -> Path:
-    return next(home.glob("lib/python*/site-packages"))
+def _packages(prefix: Path) -> Path:
+    return next(prefix.glob("lib/python*/site-packages"))
 
 
-def _claim_aioparcs(home: Path) -> None:
+def _claim_aioparcs(prefix: Path) -> None:
     """Register aioparcs as installed, so that pip fetches no other version for a package that requires it."""
-    metadata = _packages(home) / f"aioparcs-{VERSION}.dist-info"
+    metadata = _packages(prefix) / f"aioparcs-{VERSION}.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: aioparcs\nVersion: {VERSION}\n")
 
 
-def _borrow_packages(home: Path) -> None:
+def _borrow_packages(prefix: Path) -> None:
     """Add the runner's packages; last, since pip would take them for the environment's own."""
     borrowed = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
     lines = [f"import site; site.addsitedir({path!r})\n" for path in borrowed]
-    (_packages(home) / _BORROWED).write_text("".join(lines))
+    (_packages(prefix) / _BORROWED).write_text("".join(lines))

@@ -103,12 +103,12 @@ class Process:
         except BlockingIOError:
             return 0
         if data:
-            self._say(self._lines.feed(data))
+            self._publish(self._lines.feed(data))
         else:
             self._loop.remove_reader(self._pipe)
         return len(data)
 
-    def _say(self, lines: list[str]) -> None:
+    def _publish(self, lines: list[str]) -> None:
         for line in lines:
             self._on_line(line)
 
@@ -118,11 +118,11 @@ class Process:
         size = 0
         while size < _LARGEST_PIPE and (count := self._read()):
             size += count
-        self._say(self._lines.finish())
+        self._publish(self._lines.finish())
         self._loop.remove_reader(self._pipe)
         self._pipe.close()
         if _ended_well(self._process.pid):
-            self._bury()
+            self._set_exited()
         else:
             self._clear(self._loop.time() + PATIENCE)
 
@@ -133,9 +133,9 @@ class Process:
         if unclear:
             self._loop.call_later(PAUSE, self._clear, until)
         else:
-            self._bury()
+            self._set_exited()
 
-    def _bury(self) -> None:
+    def _set_exited(self) -> None:
         """Read the exit code, as the last step: until then no other process can get the number of its session."""
         self.exited.set_result(self._process.wait())
 

@@ -62,13 +62,13 @@ class Progress:
             self._expected += count
         self.report_soon()
 
-    def forgo(self, count: int) -> None:
+    def drop_expected(self, count: int) -> None:
         """Count expected calls that will have no result. The collector may call this, in any thread."""
         self._expected -= count
 
     def cancelled(self, count: int) -> None:
         """Count expected calls that were cancelled."""
-        self.forgo(count)
+        self.drop_expected(count)
         self.report_soon()
 
     def settled(self, count: int, failures: int) -> None:

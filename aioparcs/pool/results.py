@@ -71,7 +71,7 @@ class _MapBase(ABC):
     def supply(self) -> Supply:
         """Whether it has more calls."""
         if self._source.is_over or self._is_cancelled or self._error:
-            return Supply.OVER if self.is_over else Supply.DRY
+            return Supply.OVER if self.is_over else Supply.EXHAUSTED
         return Supply.MORE
 
     def take(self, most: int) -> list[PendingCall]:
@@ -103,7 +103,7 @@ class _MapBase(ABC):
         """Cancel the wait for results: no more items are taken, and results on their way are forgotten."""
         self._is_cancelled = True
         self._ready.clear()
-        self._forgo()
+        self._drop_expected()
         self.wake()
 
     def fail(self, error: BaseException) -> None:
@@ -120,12 +120,12 @@ class _MapBase(ABC):
 
     def __del__(self) -> None:
         self._source.stop()
-        self._forgo()
+        self._drop_expected()
 
-    def _forgo(self) -> None:
+    def _drop_expected(self) -> None:
         """Report how many of the expected items will have no result."""
         if self._expected is not None:
-            self._progress.forgo(self._expected - self._settled)
+            self._progress.drop_expected(self._expected - self._settled)
             self._expected = None
 
     def _sort_out(self, calls: list[PendingCall]) -> list[PendingCall]:

@@ -30,7 +30,7 @@ class Source:
         self._dispatcher = dispatcher
         self._has_ended = self._is_closed = False
         self._iterator: Iterator[Any] = iter(())
-        self._stock: deque[Any] = deque()
+        self._buffer: deque[Any] = deque()
         self._wanted = asyncio.Event()
         self._feeding: asyncio.Task[None] | None = None
         if isinstance(items, AsyncIterable):
@@ -41,15 +41,15 @@ class Source:
     @property
     def is_over(self) -> bool:
         """True when no further item will come."""
-        return self._has_ended and not self._stock
+        return self._has_ended and not self._buffer
 
     def pull(self, most: int) -> list[Any]:
         """Return the next items, as many as are available now."""
         items: list[Any] = []
         if self._feeding:
             self._wanted.set()
-            while self._stock and len(items) < most:
-                items.append(self._stock.popleft())
+            while self._buffer and len(items) < most:
+                items.append(self._buffer.popleft())
             return items
         if self._has_ended:
             return items
@@ -64,7 +64,7 @@ class Source:
     def stop(self) -> None:
         """Stop pulling items."""
         self._has_ended = self._is_closed = True
-        self._stock.clear()
+        self._buffer.clear()
         if self._feeding:
             self._feeding.cancel()
 
@@ -80,7 +80,7 @@ class Source:
             await self._wanted.wait()
             async for item in items:
                 self._wanted.clear()
-                self._stock.append(item)
+                self._buffer.append(item)
                 self._dispatcher.schedule()
                 await self._wanted.wait()
         except BaseException as error:

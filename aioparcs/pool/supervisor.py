@@ -104,7 +104,7 @@ class PoolSupervisor:
         self._close()
         await asyncio.gather(self._supervision, return_exceptions=True)
         busy = self._dispatcher.clear()
-        await asyncio.gather(*(self._end(task, gently=task not in busy) for task in self._tasks))
+        await asyncio.gather(*(self._end(task, graceful=task not in busy) for task in self._tasks))
         self._provider.release()
 
     def abort(self) -> None:
@@ -122,7 +122,7 @@ class PoolSupervisor:
             await asyncio.get_running_loop().create_future()
 
     async def _guard(self, watch: Callable[[PoolWorker], Awaitable[None]], worker: PoolWorker) -> None:
-        """Watch a worker. An error, which there should be none of, ends the pool, but not the group's other tasks."""
+        """Watch a worker. An unexpected error ends the pool, but not the other tasks of the group."""
         try:
             await watch(worker)
         except Exception as error:
@@ -247,7 +247,7 @@ class PoolSupervisor:
         size = self._dispatcher.size
         if not self._has_warned:
             self._has_warned = True
-            self._warn(f"the pool goes on with {size} workers of {self._replicas.wanted}: {error}")
+            self._warn(f"the pool goes on with {size} of {self._replicas.wanted} workers: {error}")
         if self._replicas.is_hopeless(size):
             self._fail(error)
 
@@ -274,8 +274,8 @@ class PoolSupervisor:
         self._replicas.close()
         self._supervision.cancel()
 
-    async def _end(self, task: WorkerHandle, *, gently: bool) -> None:
-        if gently and task.is_connected:
+    async def _end(self, task: WorkerHandle, *, graceful: bool) -> None:
+        if graceful and task.is_connected:
             await task.shutdown()
         else:
             await task.kill()

@@ -134,7 +134,7 @@ def explain(error: BaseException) -> None:
     if isinstance(error, ParcsError):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
         place = f" ({_short(Path(where[-1].filename))}:{where[-1].lineno})" if where else ""
-        _print("\n".join((f"error{place}: {_unsaid(error)}", *getattr(error, "__notes__", ()))))
+        _print("\n".join((f"error{place}: {_without_shown_lines(error)}", *getattr(error, "__notes__", ()))))
         return
     report = traceback.TracebackException.from_exception(error)
     _prune(report)
@@ -142,7 +142,7 @@ def explain(error: BaseException) -> None:
 
 
 def _announce_end() -> None:
-    """Print what displays hold back: how the program has ended comes after it."""
+    """Publish that the program ends: displays print their last lines before the program prints its error."""
     if events := program_events.get():
         events.publish(ProgramEnding(monotonic()))
 
@@ -163,7 +163,7 @@ def _print(text: str) -> None:
     print(*(sanitize(line, color=color) for line in text.split("\n")), sep="\n", file=sys.stderr)
 
 
-def _unsaid(error: ParcsError) -> str:
+def _without_shown_lines(error: ParcsError) -> str:
     """Return an error's text, without the last lines of a failed start if those were just shown."""
     if isinstance(error, StartError) and error.last_lines and were_shown(error.last_lines):
         return f"{StartError(error.module, error.reason)}; its last lines are above"

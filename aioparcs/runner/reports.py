@@ -22,7 +22,7 @@ __all__ = ["report"]
 
 
 def report(action: Action, registry: JobRegistry, events: EventBus) -> None:
-    """Carry out an action that is a report; any other is none of this function's."""
+    """Publish what an action reports, or record it on the worker's handle; ignore actions that are no reports."""
     match action:
         case stimuli.ReportConnected(module, number):
             events.publish(WorkerConnected(monotonic(), module, number))
@@ -41,5 +41,6 @@ def _show_log(module: str, log: Log, events: EventBus) -> None:
         lines = tuple((line.worker, line.text[:LONGEST_LINE]) for line in log.lines)
         events.publish(LogLines(monotonic(), module, lines))
     if log.dropped:
-        text = f"{log.dropped:,} lines of output were lost: they were printed faster than they could be sent"
+        lines_were = "line of output was" if log.dropped == 1 else "lines of output were"
+        text = f"{log.dropped:,} {lines_were} lost: the workers print faster than their launcher can send"
         events.publish(Notice(monotonic(), module, text))

@@ -72,8 +72,8 @@ class SpawnPolicy(NamedTuple):
                 "(PARCS_MAX_SPAWNED): end some first, or start the runner with a higher limit"
             )
         elif self.modules is not None and module not in self.modules:
-            named = ", ".join(sorted(self.modules)) or "none"
-            reason = f"its runner lets services start {named}: add it to Runner(spawnable=...)"
+            named = ", ".join(sorted(self.modules)) or "no module"
+            reason = f"its runner lets services start {named}: to allow this one, add it to Runner(spawnable=...)"
         elif self.modules is None and ("/" in module or ":" in module):
             reason = "services start modules by their names; to allow this image, name it in Runner(spawnable=...)"
         else:

@@ -247,13 +247,13 @@ class WorkerSupervisor:
         try:
             await self._engine.stop(group)
         except ParcsError as error:
-            self._warn(group.spec.module, f"can't be stopped now: {error}")
+            self._warn(group.spec.module, f"its launchers can't be stopped before the job ends: {error}")
 
     async def _release(self, group: WorkerGroup) -> None:
         try:
             await self._engine.release(group)
         except ParcsError as error:
-            self._warn(group.spec.module, f"stays until the job ends: {error}")
+            self._warn(group.spec.module, f"its launchers can't be removed before the job ends: {error}")
 
     # State
 

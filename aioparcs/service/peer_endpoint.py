@@ -36,19 +36,19 @@ class PeerEndpoint:
     The connections of a worker to other workers, and theirs to it. It costs nothing before its first use.
 
     Args:
-        home: where the runner is, and the job's token.
+        runner: the runner's address, and the job's token.
         settings: limits and deadlines.
         worker: this worker's number.
 
     Attributes:
-        home, settings, worker: as they were given.
+        runner, settings, worker: as they were given.
     """
 
-    def __init__(self, home: RunnerEndpoint, settings: Settings, worker: int) -> None:
-        self.home = home
+    def __init__(self, runner: RunnerEndpoint, settings: Settings, worker: int) -> None:
+        self.runner = runner
         self.settings = settings
         self.worker = worker
-        self._acceptor = Acceptor(Role.PEER, home.job, worker, home.token, settings, self)
+        self._acceptor = Acceptor(Role.PEER, runner.job, worker, runner.token, settings, self)
         self._listener: Listener | None = None
         self._opening = asyncio.Lock()
         self._expected: dict[int, WorkerHandle] = {}
@@ -73,7 +73,7 @@ class PeerEndpoint:
         """
         async with self._opening:
             if self._listener is None:
-                tls, timeout = bool(self.home.address.fingerprint), self.settings.handshake_timeout
+                tls, timeout = bool(self.runner.address.fingerprint), self.settings.handshake_timeout
                 self._listener = await listen(self._place(), self._receive, tls=tls, handshake_timeout=timeout)
         return self._listener.address
 
@@ -106,9 +106,9 @@ class PeerEndpoint:
         """
         who = f"worker {address.worker}" if address.worker >= 0 else "the runner"
 
-        hello = Hello.of(role, self.home.job, self.worker, self.settings)
+        hello = Hello.of(role, self.runner.job, self.worker, self.settings)
         try:
-            reader, writer, peer = await reach(address, hello, self.home.token, self.settings, timeout)
+            reader, writer, peer = await reach(address, hello, self.runner.token, self.settings, timeout)
         except ConnectionLost as error:
             raise ConnectionLost(f"{who} is gone, or can't be reached from here: {error}") from error
         except HandshakeError as error:
@@ -146,12 +146,12 @@ class PeerEndpoint:
 
     def _place(self) -> Address:
         """Return the place to listen: wherever this worker reaches its runner, or on the network of the peers."""
-        home = self.home.address
-        if home.scheme == "unix":
+        address = self.runner.address
+        if address.scheme == "unix":
             return Address("unix", "@", 0, self.worker)
-        if self.home.peers is None:
-            return Address("tcp", source_address(home.host), 0, self.worker)
-        for subnet in map(ip_network, filter(None, self.home.peers.split(","))):
+        if self.runner.peers is None:
+            return Address("tcp", source_address(address.host), 0, self.worker)
+        for subnet in map(ip_network, filter(None, self.runner.peers.split(","))):
             own = source_address(str(subnet[1]))
             if own and ip_address(own) in subnet:
                 return Address("tcp", own, 0, self.worker)
@@ -160,7 +160,7 @@ class PeerEndpoint:
     def is_ending(self, peer: Hello) -> bool:
         """Return True for a peer that says it is a worker of this one's: its end is reported by the runner."""
         is_child = peer.role == Role.WORKER and (peer.worker in self._expected or peer.worker in self._given_up)
-        return peer.job == self.home.job and is_child
+        return peer.job == self.runner.job and is_child
 
     def report(self, line: str) -> None:
         """Print a line about connections that are refused."""
@@ -168,8 +168,8 @@ class PeerEndpoint:
 
     def refusal_reason(self, peer: Hello) -> str | None:
         """Return why a peer that knows the token is refused, or None."""
-        if peer.job != self.home.job:
-            return f"this is job {self.home.job}, not {describe(peer.job)}"
+        if peer.job != self.runner.job:
+            return f"this is job {self.runner.job}, not {describe(peer.job)}"
         if peer.role == Role.RELAY or (peer.role == Role.WORKER and peer.worker in self._expected):
             return None
         if peer.role != Role.PEER:
@@ -201,7 +201,7 @@ class PeerEndpoint:
         channel.relays.is_supported = peer.relays
         channel.relays.refuse()
         self._open.add(channel.connection)
-        if self.home.address.scheme == "tcp":  # the kernel reports the end of a process, but not of a host
+        if self.runner.address.scheme == "tcp":  # the kernel reports the end of a process, but not of a host
             watch = asyncio.ensure_future(self._watch(channel, writer.transport))
             self._watching.add(watch)
             watch.add_done_callback(self._watching.discard)

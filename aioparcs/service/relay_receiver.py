@@ -51,12 +51,12 @@ class RelayReceiver:
                 if relayed.feeds:
                     RELAYS[name] = stream
                     relays.notify(name, "at", await self._address())
-                told: dict[str, Any] = {}
-                await self._wait_told(name, "from", told)
-                await self._get(name, stream, told["from"])
+                values: dict[str, Any] = {}
+                await self._wait_notice(name, "from", values)
+                await self._get(name, stream, values["from"])
                 relays.notify(name, "has")
                 if relayed.feeds:  # until then it is not the program's, which may change it
-                    await self._wait_told(name, "release", told)
+                    await self._wait_notice(name, "release", values)
                 relayed.settle(buffers)
             except Exception as error:
                 relays.notify(name, "failed", encode_error(error))
@@ -65,13 +65,13 @@ class RelayReceiver:
                 RELAYS.pop(name, None)
                 stream.close()
 
-    async def _wait_told(self, name: bytes, wanted: str, told: dict[str, Any]) -> None:
-        """Wait until the origin has sent one verb, and keep the values of all that it sends until then."""
-        while wanted not in told:
+    async def _wait_notice(self, name: bytes, wanted: str, values: dict[str, Any]) -> None:
+        """Wait for a notice with the wanted verb; add the value of each notice to ``values``."""
+        while wanted not in values:
             verb, value = await self._relays.recv_notice(name)
             if type(value) not in _VALUES.get(verb, ()):
                 raise ProtocolError("an unexpected RELAY frame")
-            told[verb] = value
+            values[verb] = value
 
     async def _address(self) -> Address | None:
         try:

@@ -64,20 +64,20 @@ def serve(*targets: Any, fork: bool = True) -> None:
         raise error.with_traceback(None) from None
     try:
         settings = Settings.from_env()
-        home = RunnerEndpoint.from_env()
+        runner = RunnerEndpoint.from_env()
     except SettingError as error:
         _leave(2, f"error: {error}")
-    if home is not None and home.context is not None:
-        context = home.context
+    if runner is not None and runner.context is not None:
+        context = runner.context
         warm_up()
         random.seed()  # whatever the module did; in a fork `random` does so itself
         inheritance = Inherited((), frozenset(threading.enumerate()))
-        _leave(run(_WorkerProgram(home, settings, program), context, inheritance))
-    if home is not None:
-        launch(home, settings, _WorkerProgram(home, settings, program), fork=fork)
+        _leave(run(_WorkerProgram(runner, settings, program), context, inheritance))
+    if runner is not None:
+        launch(runner, settings, _WorkerProgram(runner, settings, program), fork=fork)
     if make is not None and "LEADER_URL" in os.environ:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            code = runner.run(serve_original(make, settings))
+        with asyncio.Runner(loop_factory=new_loop) as loop_runner:
+            code = loop_runner.run(serve_original(make, settings))
         _leave(code)
     _leave(2, _USAGE.format(module=module_name()))
 
@@ -87,12 +87,12 @@ class _WorkerProgram(NamedTuple):
     The program of a launcher's workers.
 
     Attributes:
-        home: where the runner is.
+        runner: the runner's address, and the job's token.
         settings: limits and deadlines.
         program: what a worker does with its channel.
     """
 
-    home: RunnerEndpoint
+    runner: RunnerEndpoint
     settings: Settings
     program: Program
 
@@ -118,10 +118,10 @@ class _WorkerProgram(NamedTuple):
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # which raises in the midst of the loop
             set_handler(signal.SIGINT, stop)
         try:
-            settings, endpoint = self.settings, PeerEndpoint(self.home, self.settings, context.worker)
+            settings, endpoint = self.settings, PeerEndpoint(self.runner, self.settings, context.worker)
             # In one expression: SIGTERM between its parts would leave coroutines that are never awaited.
             task = loop.create_task(
-                _converse(_connection(self.home, settings, context), endpoint, settings, context, self.program)
+                _converse(_connection(self.runner, settings, context), endpoint, settings, context, self.program)
             )
             code = loop.run_until_complete(task)
         except (ConnectionLost, HandshakeError) as error:
@@ -138,19 +138,19 @@ class _WorkerProgram(NamedTuple):
         """Run once what each forked worker will run."""
 
         def converse(connection: Awaitable[Connection], program: Program) -> Coroutine[Any, Any, int]:
-            endpoint, context = PeerEndpoint(self.home, self.settings, -1), WorkerContext(-1, 0, 1, -1)
+            endpoint, context = PeerEndpoint(self.runner, self.settings, -1), WorkerContext(-1, 0, 1, -1)
             return _converse(connection, endpoint, self.settings, context, program)
 
         prewarm(self.settings, converse)
 
 
-def _connection(home: RunnerEndpoint, settings: Settings, context: WorkerContext) -> Awaitable[Connection]:
+def _connection(runner: RunnerEndpoint, settings: Settings, context: WorkerContext) -> Awaitable[Connection]:
     """Connect, at once where that is possible: a worker has nothing else to do, and a loop costs a worker more."""
     if context.parent:
-        home = home._replace(address=Address.parse(context.parent))
-    if home.address.fingerprint:
-        return connect(home, Role.WORKER, context.worker, settings)
-    return adopt(*connect_now(home, Role.WORKER, context.worker, settings))
+        runner = runner._replace(address=Address.parse(context.parent))
+    if runner.address.fingerprint:
+        return connect(runner, Role.WORKER, context.worker, settings)
+    return adopt(*connect_now(runner, Role.WORKER, context.worker, settings))
 
 
 async def _end_tasks() -> None:
@@ -172,7 +172,7 @@ async def _converse(
     reader, writer, runner = await connection
     keep_alive(writer.transport, settings.liveness, user_timeout=False)
     channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
-    RelayReceiver(channel, endpoint, Address.parse(context.parent) if context.parent else endpoint.home.address)
+    RelayReceiver(channel, endpoint, Address.parse(context.parent) if context.parent else endpoint.runner.address)
     try:
         await program(channel, context, endpoint)
     except EndOfChannel:
@@ -203,11 +203,11 @@ async def _fail(error: Exception | SystemExit, channel: Channel, endpoint: PeerE
     if not code:
         return await _finish(channel, endpoint)
     endpoint.abort()
-    await _tell(channel, error)
+    await _send_error(channel, error)
     return code
 
 
-async def _tell(channel: Channel, error: BaseException) -> None:
+async def _send_error(channel: Channel, error: BaseException) -> None:
     """Send the runner the error, if it is still there."""
     try:
         await channel.connection.send_frame(FrameType.ERROR, codec.encode_inline(encode_error(error))[0])

@@ -151,7 +151,7 @@ class SpawnClient:
     async def _connect(self) -> None:
         """Connect to the runner, and begin to listen to it."""
         raise_file_limit()
-        reader, writer, _ = await connect(self._endpoint.home, Role.PARENT, self._endpoint.worker, self._settings)
+        reader, writer, _ = await connect(self._endpoint.runner, Role.PARENT, self._endpoint.worker, self._settings)
         # No user timeout: this side may compute for long without reading.
         keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
         self._link = control_link(reader, writer, self._settings)

@@ -14,7 +14,7 @@ __all__ = ["Note", "finish_all", "kill_all"]
 # Shows people a text about a module.
 Note = Callable[[str, str], object]
 # Seconds of waiting for workers to finish after which people are notified.
-_UNNOTICED = 2.0
+_NOTE_DELAY = 2.0
 
 
 async def kill_all(handles: Collection[WorkerHandle]) -> None:
@@ -27,7 +27,7 @@ async def kill_all(handles: Collection[WorkerHandle]) -> None:
 async def finish_all(handles: Iterable[WorkerHandle], note: Note) -> None:
     """Wait for workers to finish, see `WorkerHandle.shutdown`; if that takes long, print which are waited for."""
     some = list(handles)
-    timer = asyncio.get_running_loop().call_later(_UNNOTICED, _notify, some, note)
+    timer = asyncio.get_running_loop().call_later(_NOTE_DELAY, _notify, some, note)
     try:
         await asyncio.gather(*(handle.shutdown() for handle in some))
     finally:

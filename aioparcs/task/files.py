@@ -24,8 +24,9 @@ def check_file_limit(module: str, workers: int) -> None:
     """
     limit = file_limit()
     if workers + _SPARE_FILES > limit:
+        noun = "worker needs" if workers == 1 else "workers need"
         raise StartError(
             module,
-            f"{workers} workers need about {workers + _SPARE_FILES} open files, and this process may have {limit}: "
+            f"{workers} {noun} about {workers + _SPARE_FILES} open files, and this process may have {limit}: "
             "raise the limit (ulimit -n) or start fewer",
         )

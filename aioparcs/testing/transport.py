@@ -30,7 +30,7 @@ class Line:
         self._flight = bytearray()
         self._ended = False
         self._held = False
-        self._swallow: float = 0
+        self._bytes_to_lose: float = 0
         self._cut: int | None = None
         self._due = False
         self._sender: MemoryTransport
@@ -57,7 +57,7 @@ class Line:
         Args:
             count: how many of the next bytes; None for all from now on.
         """
-        self._swallow = float("inf") if count is None else self._swallow + count
+        self._bytes_to_lose = float("inf") if count is None else self._bytes_to_lose + count
         self._schedule()
 
     def cut(self, after: int = 0) -> None:
@@ -99,18 +99,18 @@ class Line:
             return
         self._lose_some()
         if self._flight:
-            self._carry()
+            self._transfer()
         elif self._ended:
             self._ended = False
             self._receiver._receive_eof()
         self._fill_again()
 
     def _lose_some(self) -> None:
-        count = int(min(self._swallow, len(self._flight)))
-        self._swallow -= count
+        count = int(min(self._bytes_to_lose, len(self._flight)))
+        self._bytes_to_lose -= count
         del self._flight[:count]
 
-    def _carry(self) -> None:
+    def _transfer(self) -> None:
         limit = min(len(self._flight), _CHUNK, _CHUNK if self._cut is None else self._cut)
         memory = self._receiver._get_memory()
         count = limit if memory is None else min(limit, len(memory))

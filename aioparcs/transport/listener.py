@@ -30,7 +30,7 @@ _LAST = 64
 _PAUSE = 0.1
 # Seconds between two reports of that.
 _SILENCE = 10.0
-_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # TLS handshakes at once, and the part of all open files that they may be.
 _MOST_TLS, _SHARE = 1024, 8
 
@@ -85,7 +85,7 @@ class Listener:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _SHORTAGES:
+                if error.errno in _OUT_OF_RESOURCES:
                     self._wait(error)
                     return
                 continue  # that one has gone already

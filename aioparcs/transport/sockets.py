@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 # Seconds in which a silent host differs from one that has nothing to send: the kernel asks after one second.
-_QUICKEST = 1.5
+_MIN_LIVENESS = 1.5
 # Of Linux's struct tcp_info: milliseconds since data, and since an acknowledgement, was received last.
 _TCP_INFO = struct.Struct("=52x2I")
 # Linux's struct ucred: process, user and group, as this process's own user namespace calls them.
@@ -99,7 +99,7 @@ async def wait_silent(transport: asyncio.WriteTransport, liveness: float) -> boo
     own timeouts don't notice when this host drops the packets itself: a cable is unplugged, an interface gone.
     """
     while not transport.is_closing():
-        if _silence(transport) > max(liveness, _QUICKEST):
+        if _silence(transport) > max(liveness, _MIN_LIVENESS):
             return True
         await asyncio.sleep(liveness / 4)
     return False

@@ -84,6 +84,8 @@ async def test_less_memory_than_the_launcher_holds_is_refused(tmp_path: Path) ->
             str(refused.value),
         )
         assert told
+        with pytest.raises(StartError, match=r"memory=1 is too little"):
+            await runner.start("table", memory=1)
         assert 100 <= int(told[1]) < 150
         # What it says is enough, for launchers that hold more than the one that said so, and later too.
         for env in ({}, {}, compiled, compiled, {"PYTHONDONTWRITEBYTECODE": "1"}):

@@ -76,7 +76,7 @@ def test_a_job_that_a_child_would_repeat_is_refused(tmp_path: Path) -> None:
     )
     done = execute(tmp_path / "main.py")
     assert (done.returncode, done.stdout) == (0, "exit code 1\n")
-    assert "must not repeat its job: hand the coroutine function to run(), or write" in done.stderr
+    assert "must not repeat its job: pass the coroutine function itself to run(), or call" in done.stderr
 
 
 RUNS = "async def main(runner):\n    async with runner.pool('selfie', 1): pass\nrun(main)"

@@ -22,7 +22,7 @@ class FakeClient:
         pending: its supply when it has no calls left, and waits for results.
     """
 
-    def __init__(self, left: int, function: str, unsendable: int = 0, pending: Supply = Supply.DRY) -> None:
+    def __init__(self, left: int, function: str, unsendable: int = 0, pending: Supply = Supply.EXHAUSTED) -> None:
         self.left = left
         self.function = function
         self.unsendable = unsendable

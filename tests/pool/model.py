@@ -79,7 +79,7 @@ class Model:
         """Submit a call."""
         self._perform(self.scheduler.submit(self._submitter.make(function), self._now))
 
-    def add_client(self, calls: int, function: str, unsendable: int = 0, pending: Supply = Supply.DRY) -> None:
+    def add_client(self, calls: int, function: str, unsendable: int = 0, pending: Supply = Supply.EXHAUSTED) -> None:
         """Add a client with some calls."""
         client = FakeClient(calls, function, unsendable, pending)
         self.clients.append(client)
@@ -231,7 +231,7 @@ class Model:
         assert self._wake_at is not None or not self._owners, "nothing looks for slow calls"
         for state in states.values():
             assert len(state.calls) <= state.concurrency + 128
-            assert (state in self.scheduler.hungry) <= (state.phase is WorkerPhase.ACTIVE)
+            assert (state in self.scheduler.unsaturated) <= (state.phase is WorkerPhase.ACTIVE)
             is_drained = state.phase is WorkerPhase.RETIRING and not state.calls
             assert self.workers[state.id].is_drained == is_drained
         is_retrying = self._wake_at is not None and self._wake_at <= self._now

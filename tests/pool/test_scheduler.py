@@ -142,7 +142,7 @@ def test_long_histories(part: int) -> None:
 _FEW_TICKS = 505
 
 
-@pytest.mark.parametrize("pending", [Supply.DRY, Supply.MORE])
+@pytest.mark.parametrize("pending", [Supply.EXHAUSTED, Supply.MORE])
 def test_a_long_call_beside_an_idle_worker_costs_few_ticks(pending: Supply) -> None:
     model = Model(retries=0, seed=0)
     model.nested = 0

@@ -228,7 +228,7 @@ async def test_a_replacement_that_is_refused_is_asked_for_again() -> None:
         assert provider.refusals == 0
         assert await pool.map(range(10)) == [i * i for i in range(10)]
     assert [note for note in witness.notes if "goes on" in note] == [
-        "the pool goes on with 1 workers of 2: crunch did not start: there is no room"
+        "the pool goes on with 1 of 2 workers: crunch did not start: there is no room"
     ]
 
 

@@ -224,8 +224,16 @@ async def test_any_number_of_starts_may_be_refused_at_once() -> None:
     "options, asked, reason",
     [
         ({}, "registry:5000/tree", "services start modules by their names; to allow this image, name it in "),
-        ({"spawnable": ["functions"]}, "tree", "its runner lets services start functions: add it to Runner(spawnable"),
-        ({"spawnable": ()}, "tree", "its runner lets services start none: add it to Runner(spawnable=...)"),
+        (
+            {"spawnable": ["functions"]},
+            "tree",
+            "its runner lets services start functions: to allow this one, add it to",
+        ),
+        (
+            {"spawnable": ()},
+            "tree",
+            "its runner lets services start no module: to allow this one, add it to Runner(spawn",
+        ),
         ({"spawnable": ["a:b"]}, "a:b", "that is an image's name, and only the swarm engine runs images"),
     ],
 )

@@ -140,7 +140,7 @@ async def test_more_news_of_a_message_than_can_be_meant_end_the_channel(raw: Any
     channel, writer = raw
     with channel.relays.subscription(b"name"):
         writer.write(frame(FrameType.RELAY, [b"name", "at", None]) * 1001)
-        with pytest.raises(ProtocolError, match="more than 1000 about one message"):
+        with pytest.raises(ProtocolError, match="more than 1000 notices about one message"):
             await channel.recv()
 
 

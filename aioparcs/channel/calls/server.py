@@ -18,7 +18,7 @@ __all__ = ["CONCURRENCY", "NO_FUNCTION", "REVOKED", "Call", "CallServer"]
 # A function that every worker of this package serves: it sets how many of the channel's calls run at once. The type of
 # the error that answers it where the function is missing that its second argument names.
 CONCURRENCY, NO_FUNCTION = "aioparcs.concurrency", "aioparcs.NoFunction"
-_RECALL = 0x92  # the head of a list of two: the id, and true
+_REVOCATION = 0x92  # the head of a list of two: the id, and true
 _SMALL = 1 << 16
 # Answers that a peer may leave unread, once its queue here is full.
 _MOST_DECLINED = 10_000
@@ -129,7 +129,7 @@ class CallServer:
         self.connection.post_frame(FrameType.RESULT, msgpack.packb(answer))
 
     def _handle_cancel(self, frame: Frame) -> None:
-        is_revoked = len(frame.body) and frame.body[0] == _RECALL
+        is_revoked = len(frame.body) and frame.body[0] == _REVOCATION
         handler = self.on_revoke if is_revoked else self.on_cancel
         if handler:
             handler(call_id_of(frame.body))

@@ -186,7 +186,9 @@ class FrameConnection:
         if self.state is ConnectionState.CLOSED:
             return
         connection = "the connection" if self.peer is None else f"the connection to {self._peer_name}"
-        lost = ConnectionLost(f"{connection} broke: {error}" if error else f"{connection} was closed")
+        lost = ConnectionLost(
+            f"{connection} broke: {str(error) or type(error).__name__}" if error else f"{connection} was closed"
+        )
         lost.__cause__ = error
         self._end_receiving(lost)
         self._end_sending(lost)

@@ -87,13 +87,13 @@ class Inbox:
                     self.waiter = None
 
     def prepare_wait(self, *, stop: bool = False) -> None:
-        """Check that waiting for a frame makes sense, and reserve memory for a message that waits for it."""
+        """Raise an error if no frame will come; else reserve memory for a large message that waits for it."""
         if self.waiter is not None:
             raise BusyError("another coroutine is receiving from this channel")
         if stop and not self.closed and isinstance(self.end, EndOfChannel):
             raise StopAsyncIteration
         self.check()
-        self.memory.want()
+        self.memory.reserve_awaited()
 
     def check(self) -> None:
         """Raise the reason why no further frame will come, if there is one."""

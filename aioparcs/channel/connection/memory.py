@@ -84,14 +84,14 @@ class MessageMemory:
             self._reserved += size
         return not self.stalled
 
-    def want(self) -> None:
+    def reserve_awaited(self) -> None:
         """Reserve the memory that a large message waits for: a program is about to receive it."""
         self._wanted += 1
         self.retry()
         self._wanted -= 1
 
-    def insist(self, count: int) -> None:
-        """Reserve for all that comes, until each call with 1 is undone by one with -1."""
+    def reserve_always(self, count: int) -> None:
+        """Reserve memory for every message, also beyond the limit, while calls with 1 outnumber those with -1."""
         self._wanted += count
         self.retry()
 

@@ -29,7 +29,7 @@ _head = wire.unpack_head
 
 # A piece with this much missing is received straight into its memory; below it, switching costs more than a copy.
 _FILL = 128 << 10
-_BOUNDLESS = 1 << 62
+_UNLIMITED = 1 << 62
 
 
 class _Connection(Protocol):
@@ -198,8 +198,8 @@ class FrameReader:
     def _read_on(self, count: int) -> None:
         inbox = self._inbox
         self._reading_on += count
-        inbox.limit = _BOUNDLESS if self._reading_on else self._limit
-        inbox.memory.insist(count)
+        inbox.limit = _UNLIMITED if self._reading_on else self._limit
+        inbox.memory.reserve_always(count)
         inbox.resume()
 
     # What the decoder calls

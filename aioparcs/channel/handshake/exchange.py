@@ -25,8 +25,8 @@ __all__ = ["HungUp", "accept", "accept_v1", "introduce", "introduce_now", "intro
 
 _SYN, _ACK = b"SYN", b"ACK"
 _LISTENER = "the listener"
-_LATE = "{who} didn't finish the handshake within {timeout:g} s"
-_CLOSED = "{who} closed the connection during the handshake"
+_LATE = "{peer} didn't finish the handshake within {timeout:g} s"
+_CLOSED = "{peer} closed the connection during the handshake"
 _SHORTEST = 0.001  # seconds; a timeout of 0 would mean something else
 
 _Result = TypeVar("_Result")
@@ -107,9 +107,9 @@ def introduce_now(sock: socket.socket, hello: Hello, token: bytes, timeout: floa
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
     except TimeoutError:
-        raise HandshakeError(_LATE.format(who=_LISTENER, timeout=timeout)) from None
+        raise HandshakeError(_LATE.format(peer=_LISTENER, timeout=timeout)) from None
     except OSError as error:
-        raise HungUp(_CLOSED.format(who=_LISTENER)) from error
+        raise HungUp(_CLOSED.format(peer=_LISTENER)) from error
 
 
 def _recv_exactly(sock: socket.socket, size: int, deadline: float) -> bytes:
@@ -118,19 +118,19 @@ def _recv_exactly(sock: socket.socket, size: int, deadline: float) -> bytes:
         sock.settimeout(max(deadline - monotonic(), _SHORTEST))
         chunk = sock.recv(size - len(data))
         if not chunk:
-            raise HungUp(_CLOSED.format(who=_LISTENER))
+            raise HungUp(_CLOSED.format(peer=_LISTENER))
         data += chunk
     return data
 
 
 def _introduction(hello: Hello, token: bytes) -> _Steps[Hello]:
-    mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
-    theirs, body = yield from _read_hello(mine)
+    own_hello = MAGIC + _frame(FrameType.HELLO, hello.encode())
+    peer_hello, body = yield from _read_hello(own_hello)
     listener = Hello.decode(body)
-    auth = _frame(FrameType.AUTH, proof(token, hello.role, mine + theirs))
+    auth = _frame(FrameType.AUTH, proof(token, hello.role, own_hello + peer_hello))
     _, body = yield from _read_frame(FrameType.AUTH, auth)
     # The listener's proof covers the dialler's as well: two workers have one role, and an echo is no proof.
-    if not verify(token, listener.role, mine + theirs + auth, body):
+    if not verify(token, listener.role, own_hello + peer_hello + auth, body):
         raise HandshakeError("the listener doesn't know the job's token")
     yield from _read_frame(FrameType.WELCOME)
     return listener
@@ -166,9 +166,9 @@ async def accept(
     peer: Hello | None = None
     try:
         async with _within(timeout, "the peer"):
-            theirs, greeting = await _run(_receive_hello(), reader, writer)
+            peer_hello, greeting = await _run(_receive_hello(), reader, writer)
             peer = greeting
-            answer = await _run(_authenticate(hello, token, theirs, greeting), reader, writer)
+            answer = await _run(_authenticate(hello, token, peer_hello, greeting), reader, writer)
             reason = refusal_reason(greeting)
             if reason:
                 await _run(_reject("place", reason), reader, writer)
@@ -180,21 +180,21 @@ async def accept(
 
 
 def _receive_hello() -> _Steps[tuple[bytes, Hello]]:
-    theirs, body = yield from _read_hello()
+    peer_hello, body = yield from _read_hello()
     try:
-        return theirs, Hello.decode(body)
+        return peer_hello, Hello.decode(body)
     except HandshakeError as error:
-        yield from _reject("version", str(error), behind=MAGIC)
+        yield from _reject("version", str(error), output=MAGIC)
         raise
 
 
-def _authenticate(hello: Hello, token: bytes, theirs: bytes, peer: Hello) -> _Steps[bytes]:
+def _authenticate(hello: Hello, token: bytes, peer_hello: bytes, peer: Hello) -> _Steps[bytes]:
     """Check the dialler's proof, and return the frame with the listener's."""
-    mine = MAGIC + _frame(FrameType.HELLO, hello.encode())
-    auth, body = yield from _read_frame(FrameType.AUTH, mine)
-    if not verify(token, peer.role, theirs + mine, body):
+    own_hello = MAGIC + _frame(FrameType.HELLO, hello.encode())
+    auth, body = yield from _read_frame(FrameType.AUTH, own_hello)
+    if not verify(token, peer.role, peer_hello + own_hello, body):
         yield from _reject("token", "the job's token is another one")
-    return _frame(FrameType.AUTH, proof(token, hello.role, theirs + mine + auth))
+    return _frame(FrameType.AUTH, proof(token, hello.role, peer_hello + own_hello + auth))
 
 
 async def introduce_v1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float) -> None:
@@ -226,17 +226,17 @@ async def accept_v1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 
 
 @asynccontextmanager
-async def _within(timeout: float, who: str) -> AsyncIterator[None]:
+async def _within(timeout: float, peer: str) -> AsyncIterator[None]:
     """Run the handshake within its deadline, and raise `HandshakeError` for what ends it early."""
     try:
         async with asyncio.timeout(timeout):
             yield
     except TimeoutError:
-        raise HandshakeError(_LATE.format(who=who, timeout=timeout)) from None
+        raise HandshakeError(_LATE.format(peer=peer, timeout=timeout)) from None
     except (asyncio.IncompleteReadError, OSError) as error:
         # Without its frames: asyncio's protocol keeps the error of a lost connection in a future, the frames keep the
         # protocol, and what then finds this circle reports the future as one whose exception was never retrieved.
-        raise HungUp(_CLOSED.format(who=who)) from error.with_traceback(None)
+        raise HungUp(_CLOSED.format(peer=peer)) from error.with_traceback(None)
 
 
 async def _run(steps: _Steps[_Result], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Result:
@@ -255,9 +255,9 @@ def _frame(type: int, body: bytes = b"") -> bytes:
     return wire.encode_header(type, len(body)) + body
 
 
-def _reject(code: str, reason: str, behind: bytes = b"") -> _Steps[None]:
-    """Send the peer the reason why it is refused, and raise it here."""
-    yield _Step(behind + _frame(FrameType.REJECT, msgpack.packb([code, reason])), 0)
+def _reject(code: str, reason: str, output: bytes = b"") -> _Steps[None]:
+    """Write the output, send the peer the reason why it is refused, and raise that reason here."""
+    yield _Step(output + _frame(FrameType.REJECT, msgpack.packb([code, reason])), 0)
     raise HandshakeError(reason)
 
 

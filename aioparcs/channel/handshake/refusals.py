@@ -60,4 +60,5 @@ class Refusals:
     def _report_rest(self) -> None:
         count, self._unreported = self._unreported, 0
         if count:
-            self._report(f"refused {count:,} more connections ({self.count:,} so far); the last one: {self._last}")
+            connections = "connection" if count == 1 else "connections"
+            self._report(f"refused {count:,} more {connections} ({self.count:,} so far); the last one: {self._last}")

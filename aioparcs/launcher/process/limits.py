@@ -35,7 +35,7 @@ def limits_refusal_reason(limits: Mapping[str, Any]) -> str | None:
         return None
     needed = -(-(held + _WORKER_MEMORY + _MARGIN) >> 20)
     return (
-        f"memory={memory >> 20}m is too little: main.py holds {held >> 20} MiB when it calls serve(...), which count "
+        f"memory={_size(memory)} is too little: main.py holds {held >> 20} MiB when it calls serve(...), which count "
         f"for each worker; give it {needed}m or more, or load less"
     )
 
@@ -53,6 +53,11 @@ def free_cpus(worker: int, count: int) -> set[int]:
     """Return ``count`` of this process's CPUs for a worker, so that its neighbours get others."""
     allowed = sorted(os.sched_getaffinity(0))
     return {allowed[(worker * count + i) % len(allowed)] for i in range(count)}
+
+
+def _size(count: int) -> str:
+    """Return a size as ``memory=`` takes it: in MiB, ``512m``, or in bytes where those would not be exact."""
+    return str(count) if count % (1 << 20) else f"{count >> 20}m"
 
 
 def too_few_files() -> str:

@@ -22,7 +22,7 @@ class Supply(Enum):
 
     MORE = auto()
     """It has, or may have without further notice."""
-    DRY = auto()
+    EXHAUSTED = auto()
     """It has none now."""
     OVER = auto()
     """It will have none, and waits for no results."""

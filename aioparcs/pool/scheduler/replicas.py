@@ -53,7 +53,7 @@ class Replicas:
         self._is_stopped = True
 
     def close(self) -> None:
-        """Want no more workers."""
+        """Set the wanted number of workers to 0, for good."""
         self.stop()
         self.wanted = 0
 

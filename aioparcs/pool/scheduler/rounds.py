@@ -31,18 +31,18 @@ class Rotation:
         pulled: the client that is pulled from, None for none.
     """
 
-    __slots__ = ("_dry", "pulled", "ready", "submitted")
+    __slots__ = ("_exhausted", "pulled", "ready", "submitted")
 
     def __init__(self) -> None:
         self.ready: deque[ref[Client] | deque[PendingCall]] = deque()
         self.submitted: deque[PendingCall] = deque()
         self.pulled: ref[Client] | None = None
-        self._dry: deque[ref[Client]] = deque()  # those that had no more calls when they were pulled from
+        self._exhausted: deque[ref[Client]] = deque()  # those that had no more calls when they were pulled from
 
     @property
     def clients(self) -> list[Client]:
         """The clients that may have more calls, or wait for results."""
-        references = [*self.ready, *self._dry, self.pulled]
+        references = [*self.ready, *self._exhausted, self.pulled]
         return [client for one in references if isinstance(one, ref) and (client := one()) is not None]
 
     def add(self, client: Client) -> None:
@@ -54,8 +54,8 @@ class Rotation:
         reference = ref(client)
         if reference in self.ready:
             self.ready.remove(reference)
-        if reference in self._dry:
-            self._dry.remove(reference)
+        if reference in self._exhausted:
+            self._exhausted.remove(reference)
 
     def submit(self, call: PendingCall) -> None:
         """Add a call to the queue."""
@@ -73,9 +73,9 @@ class Rotation:
 
     def refill(self) -> None:
         """Put the clients that had no more calls back into the turn: they may have some now."""
-        if self._dry:
-            self.ready += self._dry
-            self._dry.clear()
+        if self._exhausted:
+            self.ready += self._exhausted
+            self._exhausted.clear()
 
     def begin_pull(self) -> Client | None:
         """Return the client whose turn it is; it is out of the turn until `end_pull`."""
@@ -88,7 +88,7 @@ class Rotation:
     def end_pull(self, supply: Supply) -> None:
         """Put the client that was pulled from back into the turn, according to what it has left."""
         if self.pulled is not None and supply is not _OVER:
-            (self.ready if supply is _MORE else self._dry).append(self.pulled)
+            (self.ready if supply is _MORE else self._exhausted).append(self.pulled)
         self.pulled = None
 
 

@@ -36,21 +36,21 @@ class Scheduler:
 
     Attributes:
         workers: the workers that are up, by number.
-        hungry: those of them that have room for more calls.
+        unsaturated: those of them that have room for more calls.
         running: how many calls are with workers.
         idle_deaths: how many workers have died without a call since the last result.
     """
 
     def __init__(self, retries: int) -> None:
         self.workers: dict[int, WorkerState] = {}
-        self.hungry: dict[WorkerState, None] = {}
+        self.unsaturated: dict[WorkerState, None] = {}
         self.running = 0
         self.idle_deaths = 0
         self._retries = retries
         self._losses: WeakKeyDictionary[PendingCall, int] = WeakKeyDictionary()  # workers that have died of a call
         self._rotation = Rotation()
         self._queue: deque[PendingCall] = deque()  # calls to be made again, or by others
-        self._rounds: deque[WorkerState | None] = deque()  # due ones: for one worker, or for all that are hungry
+        self._rounds: deque[WorkerState | None] = deque()  # due ones: for one worker, or for all that are unsaturated
         self._round: Round | None = None
         self._unsent = 0  # assignments that were not reported
         self._wake_at: float | None = None
@@ -120,7 +120,7 @@ class Scheduler:
     def add_worker(self, worker: WorkerState, now: float) -> list[Action]:
         """Add a worker."""
         self.workers[worker.id] = worker
-        self.hungry[worker] = None
+        self.unsaturated[worker] = None
         self._add_round()
         return self._advance(now)
 
@@ -129,7 +129,7 @@ class Scheduler:
         state = self.workers[worker]
         if state.phase is _ACTIVE:
             state.phase = _RETIRING
-            self.hungry.pop(state, None)
+            self.unsaturated.pop(state, None)
             self._revoke(state, state.waiting)
             self._check_drained(state)
         return self._flush()
@@ -153,7 +153,7 @@ class Scheduler:
         state = self.workers[worker]
         self._unsent -= 1
         state.phase = _DISCONNECTED
-        self.hungry.pop(state, None)
+        self.unsaturated.pop(state, None)
         self._queue.extendleft(reversed(calls))
         self._add_round()
         return self._advance(now)
@@ -181,7 +181,7 @@ class Scheduler:
             now: the time.
         """
         state = self.workers.pop(worker)
-        self.hungry.pop(state, None)
+        self.unsaturated.pop(state, None)
         phase, state.phase = state.phase, _LOST
         self._accept(state, unsent, now)
         self.idle_deaths += not state.calls and phase is not _RETIRING
@@ -194,11 +194,11 @@ class Scheduler:
     def tick(self, now: float) -> list[Action]:
         """Revoke calls of slow workers, and calls for workers that have nothing to do; assign what could not be."""
         self._wake_at = None
-        for worker, calls in stuck_calls(self.workers.values(), self.hungry, now):
+        for worker, calls in stuck_calls(self.workers.values(), self.unsaturated, now):
             self._revoke(worker, calls)
         if self.running:
             self._wake_by(now + _PERIOD)
-        if self.hungry and (self._queue or self._rotation.ready) and self._round is None:
+        if self.unsaturated and (self._queue or self._rotation.ready) and self._round is None:
             self._begin(None, now, is_poll=True)
         return self._advance(now)
 
@@ -241,7 +241,7 @@ class Scheduler:
             del worker.calls[call.call_id]
             self._fail(call, error)
         if worker.phase is _ACTIVE and len(worker.calls) < worker.window:
-            self.hungry[worker] = None
+            self.unsaturated[worker] = None
             self._wake_by(now)  # not now: a source of nothing but such calls must not keep the program from all else
 
     def _redistribute(self, worker: WorkerState, lost: WorkerLost) -> None:
@@ -292,7 +292,7 @@ class Scheduler:
 
     def _add_round(self) -> None:
         """Add a round for all workers that have room, unless it would do nothing."""
-        if (self.hungry or self._round is not None) and None not in self._rounds and not self._is_closed:
+        if (self.unsaturated or self._round is not None) and None not in self._rounds and not self._is_closed:
             self._rounds.append(None)
 
     def _advance(self, now: float) -> list[Action]:
@@ -314,14 +314,14 @@ class Scheduler:
         if self._is_closed:
             return
         if worker is None:
-            rooms = rooms_of(self.hungry)
+            rooms = rooms_of(self.unsaturated)
             wanted = sum(rooms.values())
             self._rotation.refill()
         else:
             wanted = worker.window - len(worker.calls)
             if wanted <= 0 or worker.phase is not _ACTIVE:
                 return
-            self.hungry[worker] = None
+            self.unsaturated[worker] = None
             if not worker.is_writable:
                 return
             rooms = {worker: wanted}
@@ -329,7 +329,7 @@ class Scheduler:
         if wanted and (clients or self._queue):
             calls = take_queued(self._queue, wanted) if self._queue else []
             self._round = Round(rooms, wanted, calls, clients, is_poll)
-        elif not self.running or (is_poll and all(worker.is_writable for worker in self.hungry)):
+        elif not self.running or (is_poll and all(worker.is_writable for worker in self.unsaturated)):
             return  # answers make room
         elif worker is None or len(worker.calls) < worker.concurrency:
             self._wake_by(now + _SOON)
@@ -341,8 +341,8 @@ class Scheduler:
             self._unsent += 1
             self._actions.append(_new(Assign, (worker.id, share)))
             if len(share) == current.rooms[worker]:
-                self.hungry.pop(worker, None)
-        if self.hungry and (current.calls or (self.running and not current.is_poll)):
+                self.unsaturated.pop(worker, None)
+        if self.unsaturated and (current.calls or (self.running and not current.is_poll)):
             self._wake_by(now + _SOON)
 
     def _flush(self) -> list[Action]:

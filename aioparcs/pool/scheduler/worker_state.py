@@ -171,10 +171,10 @@ class WorkerState:
 
 
 def stuck_calls(
-    workers: Iterable[WorkerState], hungry: Iterable[WorkerState], now: float
+    workers: Iterable[WorkerState], unsaturated: Iterable[WorkerState], now: float
 ) -> Iterator[tuple[WorkerState, list[PendingCall]]]:
     """Yield the calls to revoke: those that wait behind a slow one, and those that an idle worker could run."""
-    idle = sum(worker.is_idle for worker in hungry)
+    idle = sum(worker.is_idle for worker in unsaturated)
     for worker in workers:
         if worker.is_slow(now):
             if waiting := worker.waiting:

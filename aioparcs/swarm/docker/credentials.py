@@ -82,4 +82,6 @@ def _encode(credentials: Any) -> str:
 
 
 def _unusable(error: Exception) -> SettingError:
-    return SettingError(f"the registry's credentials in Docker's configuration can't be used: {error}; docker login?")
+    return SettingError(
+        f"the registry's credentials in Docker's configuration can't be used: {error}; run docker login"
+    )

@@ -26,7 +26,7 @@ _ENDING_DESIRED = frozenset({"shutdown", "remove"})
 _BY_ITSELF = "task: non-zero exit"
 # What a task that isn't running yet waits for.
 _WAITS = {
-    "new": "Docker has not given it a network address; are there free ones? (aioparcs doctor)",
+    "new": "Docker has not given it a network address: aioparcs doctor shows whether any is free",
     "pending": "Docker has found no node for it",
     "preparing": "its node is pulling the image",
     "starting": "its container is starting",
@@ -96,7 +96,7 @@ def launcher_state(
     if state == "rejected":
         where = f"node {node} " if node else "Docker "
         return LauncherState(
-            launcher, "failed", f"{where}refused its container: {message or 'for no reason given'}", node=node
+            launcher, "failed", f"{where}refused its container: {message or 'it gave no reason'}", node=node
         )
     if state in _ENDED:
         container = status.get("ContainerStatus") or {}

@@ -118,7 +118,7 @@ def _network(network: SwarmNetwork | None) -> Check:
     if network is None:
         return Check("network", CheckState.FAILED, f"there is no network {name!r}", "aioparcs cluster init")
     if reason := unfit_reason(network):
-        advice = f"when nothing uses it, docker network rm {name}; aioparcs cluster init; or PARCS_NETWORK=OTHER"
+        advice = f"when nothing uses it, docker network rm {name} and aioparcs cluster init; or set PARCS_NETWORK=OTHER"
         return Check("network", CheckState.FAILED, f"{name!r} {reason}", advice)
     return Check("network", CheckState.OK, f"{name!r} is an attachable overlay, {', '.join(subnets(network))}")
 
@@ -138,7 +138,7 @@ async def _from_the_nodes(
     """Check what only a container on each node can find out."""
     registry = registry_address(None)
     if not registry:
-        advice = "PARCS_REGISTRY=HOST:PORT, which all nodes can pull from"
+        advice = "set PARCS_REGISTRY=HOST:PORT to a registry that all nodes can pull from"
         yield Check("registry", CheckState.WARNING, "no registry is set", advice)
     try:
         image = await _pin_base_image(swarm)
@@ -194,7 +194,7 @@ def _bracketed(host: str) -> str:
 def _image(name: str, findings: list[Finding]) -> Check:
     bad = [f"{finding.node}: {finding.problem}" for finding in findings if finding.problem]
     if bad or not findings:
-        advice = "can these nodes pull it? docker pull there; docker login, insecure-registries in daemon.json"
+        advice = "try docker pull on these nodes; docker login, or insecure-registries in daemon.json, may be missing"
         text = f"{name} does not run: {'; '.join(bad) or 'no node takes work'}"
         return Check("base image", CheckState.FAILED, text, advice)
     return Check("base image", CheckState.OK, f"{name} runs on {_names(findings)}")

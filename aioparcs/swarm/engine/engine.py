@@ -194,7 +194,7 @@ class SwarmEngine:
             if not self._advertised.overlay:  # else this is a container of the job itself, and its end is awaited
                 await wait_until(lambda: has_no_containers(self._swarm, job, Role.WORKER), deadlines.CONTAINERS_REMOVED)
         except ClusterError as error:
-            self._warn(f"{error}; aioparcs rm {job}")
+            self._warn(f"{error}; remove the job with aioparcs rm {job}")
             return
         if not is_over:
             self._warn(f"containers are still ending; see docker stack ps {stack(job)}")

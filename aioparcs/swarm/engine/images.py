@@ -111,9 +111,9 @@ class Images:
             built = ", ".join(sorted(self._named)) or "none"
             raise StartError(
                 module,
-                f"this run has built no image of it (built: {built}), only of modules whose names are string literals "
-                f"in its programs or words in a value of -e; pass the name, such as -e SERVICE={module}, or start the "
-                f"image {image}",
+                f"this run has built no image of it (built: {built}): it builds the modules whose names are string "
+                f"literals in its programs or words in a value of -e; pass the name, such as -e SERVICE={module}, or "
+                f"start the image {image}",
             )
         where = f"in {' or '.join(map(str, folders))}" if folders else "where its path leads"
         reason = f"there is no module of that name (a folder with main.py) {where}"

@@ -65,7 +65,7 @@ async def ensure_overlay(swarm: SwarmClient, wanted: str | None) -> Overlay:
         network = await _wait_complete(swarm, name)
     reason = unfit_reason(network, 0 if created or subnet else CAPACITY + nodes, subnet)
     if reason:
-        advice = f"when no job runs, docker network rm {name}, then this again; or name another one in PARCS_NETWORK"
+        advice = f"when no job runs, docker network rm {name} and try again; or name another network in PARCS_NETWORK"
         raise ClusterError(swarm.leader.shown, f"the network {name!r} {reason}; nothing was changed", advice)
     return Overlay(name, ", ".join(subnets(network)), _addresses(network) - nodes, created)
 

@@ -75,8 +75,8 @@ async def check_free_addresses(swarm: SwarmClient, spec: WorkerSpec, network: Sw
     if containers > free:
         raise StartError(
             spec.module,
-            f"the network {network['Name']!r} has {free} free addresses, and {containers} containers need one each; "
-            "pack more workers into one (per_container=), stop other jobs, or make a larger network",
+            f"the network {network['Name']!r} has too few free addresses for the containers ({free} of "
+            f"{containers}); pack more workers into one (per_container=), stop other jobs, or make a larger network",
         )
 
 

@@ -20,7 +20,7 @@ from aioparcs.swarm.docker.task_state import has_container, is_over, newest
 __all__ = ["container_lines"]
 
 _PAUSE = 0.3  # seconds between two polls: Docker sends no event for a line, or for a task's end
-_OUT_OF_SIGHT = 60.0  # seconds without an answer of the leader after which a container is no longer followed
+_LEADER_TIMEOUT = 60.0  # seconds without an answer of the leader after which a container is no longer followed
 
 
 async def container_lines(
@@ -48,7 +48,7 @@ async def container_lines(
             lines = await container.lines(deduplicator.since)
             answered = monotonic()
         except ClusterError:
-            if not follow or monotonic() - answered > _OUT_OF_SIGHT:
+            if not follow or monotonic() - answered > _LEADER_TIMEOUT:
                 raise
             over, lines = False, []
         for line in deduplicator.fresh(lines):

@@ -99,7 +99,7 @@ async def wait_idle(swarm: SwarmClient, job: str) -> None:
         return not left
 
     if not await wait_until(is_idle, deadlines.CONTAINERS_STOP):
-        reason = f"{len(left)} containers of job {job} have not ended after {deadlines.CONTAINERS_STOP:g} s"
+        reason = f"containers of job {job} have not ended after {deadlines.CONTAINERS_STOP:g} s: {len(left)}"
         raise ClusterError(swarm.leader.shown, reason, f"see docker stack ps {stack(job)}")
 
 

@@ -238,7 +238,7 @@ def test_an_unknown_job_is_exit_2(cluster: Cluster, aioparcs: Aioparcs, command:
 @pytest.mark.parametrize("arguments", [[], ["a", "--orphans"]])
 def test_rm_wants_either_jobs_or_orphans(arguments: list[str]) -> None:
     done = run("rm", *arguments)
-    assert (done.returncode, done.stderr) == (2, "error: name jobs, or --orphans\n")
+    assert (done.returncode, done.stderr) == (2, "error: name the jobs to remove, or use --orphans\n")
 
 
 @pytest.mark.slow
