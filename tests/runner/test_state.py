@@ -176,15 +176,18 @@ class World:
             self.handle(rng.choice(ends))
 
     def report_engine(self, rng: random.Random) -> None:
-        slots = sorted(self.watched - self.gone)
+        slots = sorted(self.watched - self.gone if rng.random() < 0.8 else self.watched)
         if slots:
             slot, state = rng.choice(slots), rng.choice(["placed", "running", "gone", "gone", "failed"])
             code = rng.choice([None, 0, 1, -9]) if state == "gone" else None
+            report = LauncherState(slot, state, "did so", code, rng.choice(["", "a", "b"]))
+            if slot in self.gone:
+                assert self.handle(stimuli.EngineReported(report, ("z",))) == [], "an end is reported once"
+                return
             if state in ("gone", "failed"):
                 self.gone.add(slot)
                 if state == "failed" or code:
                     self.handle(stimuli.LauncherFailed(slot))
-            report = LauncherState(slot, state, "did so", code, rng.choice(["", "a", "b"]))
             self.handle(stimuli.EngineReported(report, ("z",)))
 
     def kill(self, rng: random.Random) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +10,7 @@ from aioparcs.engine import Placement, WorkerGroup
 from aioparcs.errors import WorkerLost
 from aioparcs.messages.launcher import ALL, Exited, Kill, Log, Progress, Start
 from aioparcs.runner.state import stimuli
+from aioparcs.runner.state.deadline_table import DeadlineTable
 from aioparcs.runner.state.records import LONGEST_LINE, LauncherPhase, LauncherRecord, WorkerPhase, WorkerRecord
 from aioparcs.runner.state.reservations import Reservation
 from aioparcs.runner.state.stimuli import Action, EngineReported, Stimulus
@@ -41,7 +41,7 @@ class JobState:
         self.launchers = self._workers.launchers
         self.reservations = self._workers.reservations
         self._last_lines = last_lines
-        self._unexplained: dict[int, float] = {}  # deadlines of the engine's word on a connection's end, by launcher
+        self._unexplained = DeadlineTable()  # for the engine's word on a connection's end, by launcher
 
     @property
     def is_ending(self) -> bool:
@@ -70,13 +70,13 @@ class JobState:
     @property
     def spawned(self) -> int:
         """The number of workers that services have started, or are about to."""
-        return sum(worker.parent >= 0 for worker in self.workers.values())
+        return self._workers.spawned
 
     @property
     def next_deadline(self) -> float | None:
         """The time of the next `DeadlineReached`, None for none."""
         tables = self._workers.starting, self._unexplained
-        return min((next(iter(table.values())) for table in tables if table), default=None)
+        return min((table.earliest for table in tables if table), default=None)
 
     def unconnected_groups(self) -> list[WorkerGroup]:
         """Return the groups none of whose launchers was ever connected."""
@@ -264,6 +264,8 @@ class JobState:
 
     def _on_engine(self, launcher: LauncherRecord, report: EngineReported) -> Iterator[Action]:
         state = report.state
+        if launcher.end:
+            return  # its last word: what follows is old, or the same end again
         if state.state not in ("failed", "gone"):
             launcher.waits_for = state.reason
             if state.node and state.node != launcher.node:
@@ -320,14 +322,14 @@ class JobState:
 
     def _on_deadline(self, now: float) -> Iterator[Action]:
         groups: dict[int, WorkerGroup] = {}
-        for number in _overdue(self._workers.starting, now):
+        for number in self._workers.starting.overdue(now):
             if number in self._workers.starting:  # it was not ended with another
                 worker = self.workers[number]
                 if reservation := self.reservations.get(worker.reservation):
                     groups[reservation.number] = reservation.group
                 yield from self._expire(worker)
         yield from (stimuli.StopGroup(group) for group in groups.values() if not self._was_connected(group))
-        for slot in _overdue(self._unexplained, now):
+        for slot in self._unexplained.overdue(now):
             yield from self._workers.stop_lost(self.launchers[slot])
             yield from self._lose(self.launchers[slot])
 
@@ -344,7 +346,3 @@ class JobState:
 
 def _numbers(placement: Placement) -> range:
     return range(placement.first, placement.first + placement.size)
-
-
-def _overdue(table: dict[int, float], now: float) -> list[int]:
-    return list(itertools.takewhile(lambda key: table[key] <= now, table))

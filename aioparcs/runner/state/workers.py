@@ -10,6 +10,7 @@ from aioparcs.engine import WorkerGroup
 from aioparcs.errors import WorkerLost
 from aioparcs.messages.launcher import Kill, Start
 from aioparcs.runner.state import stimuli
+from aioparcs.runner.state.deadline_table import DeadlineTable
 from aioparcs.runner.state.records import LauncherPhase, LauncherRecord, WorkerPhase, WorkerRecord
 from aioparcs.runner.state.reservations import Reservation, Reservations
 from aioparcs.runner.state.stimuli import Action
@@ -35,7 +36,8 @@ class Workers:
         launchers: the launchers that have not ended, or have workers, by slot.
         reservations: what the engine holds for them.
         is_ending: True once all workers shall end.
-        starting: the deadlines of starts, by worker, the earliest first: all have the same time to go.
+        spawned: how many of them services have started, or are about to.
+        starting: the deadlines of starts, by worker.
     """
 
     def __init__(self, start_timeout: float, last_lines: int) -> None:
@@ -43,7 +45,8 @@ class Workers:
         self.launchers: dict[int, LauncherRecord] = {}
         self.reservations = Reservations()
         self.is_ending = False
-        self.starting: dict[int, float] = {}
+        self.spawned = 0
+        self.starting = DeadlineTable()
         self.start_timeout = start_timeout
         self._last_lines = last_lines
         self._next = 0
@@ -56,6 +59,7 @@ class Workers:
         depth = starter.depth + 1 if starter else 1
         for number in numbers:
             self.all[number] = WorkerRecord(number, module, parent, depth, deque(maxlen=self._last_lines))
+        self.spawned += count if parent >= 0 else 0
         if starter:
             starter.is_parent = True
             starter.children.update(numbers)
@@ -122,6 +126,7 @@ class Workers:
     def remove(self, worker: WorkerRecord) -> None:
         """Remove a worker from all tables."""
         del self.all[worker.number]
+        self.spawned -= worker.parent >= 0
         self.starting.pop(worker.number, None)
         if launcher := self.launchers.get(worker.launcher):
             launcher.workers.pop(worker.number, None)
