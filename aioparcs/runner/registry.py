@@ -132,23 +132,33 @@ class JobRegistry:
         if peer.role == Role.PARENT:
             return self._parent_refusal_reason(peer)
         if peer.role == Role.LAUNCHER:
-            launcher = self._state.launchers.get(peer.worker)
-            is_expected = launcher is not None and not launcher.is_original
-            is_connected = launcher is not None and launcher.phase is not LauncherPhase.STARTING
-        else:
-            task, worker = self.tasks.get(peer.worker), self._state.workers.get(peer.worker)
-            is_placed = worker is None or worker.phase is not WorkerPhase.NUMBERED
-            is_expected = task is not None and is_placed and peer.role in (Role.WORKER, Role.RELAY)
-            is_connected = task is not None and task.is_connected and peer.role == Role.WORKER
-        if not is_expected:
+            return self._launcher_refusal_reason(peer)
+        task, worker = self.tasks.get(peer.worker), self._state.workers.get(peer.worker)
+        is_placed = worker is None or worker.phase is not WorkerPhase.NUMBERED
+        if task is None or not is_placed or peer.role not in (Role.WORKER, Role.RELAY):
             return unexpected(peer)
-        return f"{peer.role} {peer.worker} is already connected" if is_connected else None
+        if peer.role == Role.RELAY or not task.is_connected:
+            return None
+        return f"worker {peer.worker} {'has ended' if task.state == 'gone' else 'is already connected'}"
+
+    def _launcher_refusal_reason(self, peer: Hello) -> str | None:
+        launcher = self._state.launchers.get(peer.worker)
+        if launcher is None or launcher.is_original:
+            return unexpected(peer)
+        if launcher.phase is LauncherPhase.STARTING:
+            return None
+        if launcher.has_connection:
+            return f"launcher {peer.worker} is already connected"
+        return f"launcher {peer.worker} {'has ended' if launcher.end else 'counts as lost'}"
 
     def _parent_refusal_reason(self, peer: Hello) -> str | None:
         worker = self._state.workers.get(peer.worker)
-        is_started = worker is not None and worker.launcher >= 0 and not worker.is_over
-        if worker is None or not is_started or peer.worker in self.sessions:
+        if worker is None or worker.launcher < 0:
             return unexpected(peer)
+        if peer.worker in self.sessions:
+            return f"parent {peer.worker} is already connected"
+        if worker.is_over:
+            return f"worker {peer.worker} may start no more workers: its connection for that has ended"
         try:
             check_file_limit(worker.module, self.connections + 1)
         except StartError as error:

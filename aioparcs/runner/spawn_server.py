@@ -136,11 +136,12 @@ class SpawnServer:
         match request:
             case Spawn():
                 await self._begin_spawn(session, request)
-            case SpawnExpected():
-                placed = session.placed.pop(request.id, None)
-                if placed is None:
-                    raise ProtocolError(f"request {request.id} is not waiting for workers")
+            case SpawnExpected(number) if placed := session.placed.pop(number, None):
                 self._supervisor.handle(stimuli.StartRequested(placed.group, str(placed.address)))
+            case SpawnExpected(number) if number > session.newest:
+                raise ProtocolError(f"request {number} is not waiting for workers")
+            case SpawnExpected():
+                pass  # its workers have ended meanwhile, by their deadline for example
             case ChildConnected(number) if self._is_child(session, number):
                 self._supervisor.handle(stimuli.WorkerConnected(number))
             case KillChild(number) if self._is_child(session, number):
@@ -163,7 +164,7 @@ class SpawnServer:
         try:
             spec = _read(spawn.module, spawn.options, session.worker)
             address = _read_address(spawn.module, spawn.address)
-            group = await self._place(session, spec, spawn.workers)
+            group = await self._place(session, spec, spawn)
             session.placed[spawn.id] = PendingSpawn(group, address)
             answer = Spawned(spawn.id, group.first, None)
         except Exception as error:  # of any kind: it is the answer to the service
@@ -176,12 +177,13 @@ class SpawnServer:
         finally:
             session.requests.release()
 
-    async def _place(self, session: SpawnSession, spec: WorkerSpec, count: int) -> WorkerGroup:
+    async def _place(self, session: SpawnSession, spec: WorkerSpec, spawn: Spawn) -> WorkerGroup:
         parent = self._state.workers.get(session.worker)
         depth = parent.depth + 1 if parent else 1
-        self._policy.check(spec.module, count, depth, self._state.spawned)
-        numbers = self._state.number(spec.module, count, session.worker)
-        return await self._supervisor.begin(spec, [SpawnedWorker(spec.module, number, session) for number in numbers])
+        self._policy.check(spec.module, spawn.workers, depth, self._state.spawned)
+        numbers = self._state.number(spec.module, spawn.workers, session.worker)
+        workers = [SpawnedWorker(spec.module, number, session, spawn.id) for number in numbers]
+        return await self._supervisor.begin(spec, workers)
 
 
 def spawn_policy(modules: Iterable[str] | None, settings: Settings) -> SpawnPolicy:

@@ -32,7 +32,7 @@ class SpawnSession:
         most: how many requests may be under way at once; the next one is not read before.
 
     Attributes:
-        placed: the workers whose launchers have not been asked yet, by the number of the request.
+        placed: the workers whose launchers have not been asked yet, and have not ended, by the number of the request.
         newest: the number of its last request.
         requests: bounds the requests that are under way at once.
     """
@@ -53,17 +53,23 @@ class SpawnedWorker:
     """
     The handle on a worker that a service has started: the service has its channel, and is sent its start, node and end.
 
+    Args:
+        module, worker: see the attributes.
+        session: the service's control connection.
+        request: the number of the service's request.
+
     Attributes:
         module: the name of its module.
         worker: its number in the job.
         unsent_results: see `WorkerHandle`.
     """
 
-    def __init__(self, module: str, worker: int, session: SpawnSession) -> None:
+    def __init__(self, module: str, worker: int, session: SpawnSession, request: int) -> None:
         self.module = module
         self.worker = worker
         self.unsent_results = b""
         self._session = session
+        self._request = request
         self._node = ""
 
     @property
@@ -82,5 +88,6 @@ class SpawnedWorker:
 
     def end(self, lost: WorkerLost | None, *, cut: bool = False) -> None:
         """Report to the service that it is gone; see `WorkerHandle.end`."""
+        self._session.placed.pop(self._request, None)  # those that were not asked for end all at once
         how = None if lost is None else Loss.of(lost)
         self._session.send(ChildExited(self.worker, how, cut, self.unsent_results))

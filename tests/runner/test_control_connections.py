@@ -18,7 +18,7 @@ from aioparcs import Address, Channel, ParcsError, Runner, Settings, Task, Worke
 from aioparcs.auth import Hello, Role
 from aioparcs.channel import CONTROL_BODY, FrameConnection, accept, introduce
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
-from aioparcs.errors import ConnectionLost, EndOfChannel, ProtocolError
+from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ProtocolError
 from aioparcs.launcher import RunnerEndpoint
 from aioparcs.launcher.agent import LauncherAgent
 from aioparcs.local import LocalEngine
@@ -123,7 +123,11 @@ class Absent(LocalEngine):
     async def come(self, role: str, number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await dial(self.job.address)
         hello = Hello.of(role, self.job.id, number, Settings())
-        await introduce(reader, writer, hello, self.job.token, 10)
+        try:
+            await introduce(reader, writer, hello, self.job.token, 10)
+        except HandshakeError:
+            writer.transport.abort()
+            raise
         return reader, writer
 
 
@@ -293,6 +297,41 @@ def test_whatever_a_service_sends_ends_only_its_own_connection() -> None:
         packed(SPAWN, 0, "x", 1, {"env": {"X": "y" * 1_000_000}}, "nowhere"),
         (SPAWN, b"\x91" * 900 + b"\x01"),
     )
+
+
+async def refusal(engine: Absent, role: str, number: int) -> str:
+    with pytest.raises(HandshakeError) as caught:
+        await engine.come(role, number)
+    return str(caught.value)
+
+
+async def test_who_comes_again_is_told_what_has_become_of_the_first() -> None:
+    async with scene() as here:
+        one = await here.member()
+        for role in (Role.LAUNCHER, Role.WORKER, Role.PARENT):
+            assert await refusal(here.engine, role, 0) == f"refused: {role} 0 is already connected"
+        one.parent.abort()
+        await until(lambda: not here.runner._registry.sessions)
+        assert "worker 0 may start no more workers" in await refusal(here.engine, Role.PARENT, 0)
+        await one.launcher.send_frame(FrameType.MSG)
+        await one.task.handle.wait_exited()
+        assert await refusal(here.engine, Role.LAUNCHER, 0) == "refused: launcher 0 counts as lost"
+        assert await refusal(here.engine, Role.WORKER, 0) == "refused: worker 0 has ended"
+        assert await refusal(here.engine, Role.PARENT, 0) == "refused: unexpected parent 0"
+
+
+async def test_a_service_that_expects_its_workers_too_late_gets_none_and_stays_connected() -> None:
+    async with scene(start_timeout=0.5) as here:
+        one = await here.member()
+        session = here.runner._registry.sessions[0]
+        assert await answered(one.parent, packed(SPAWN, 5, "x", 2, {}, ADDRESS), SPAWNED)
+        assert list(session.placed) == [5]
+        ends = 0
+        while ends < 2:  # the time that they have to start is over
+            ends += (await one.parent.recv_frame()).type == EXITED
+        assert not session.placed
+        await one.parent.send_frame(*packed(SPAWNED, 5))
+        assert await one.is_parent()
 
 
 # What a launcher makes of what its runner sends
