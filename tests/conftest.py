@@ -23,7 +23,7 @@ import pytest
 from aioparcs.codec.types import named, registered
 from tests.support.leaks import SESSION, Snapshot, descendants, tasks_left
 from tests.support.live import hide_swarm
-from tests.support.scheduling import OneForTheCluster
+from tests.support.scheduling import ClusterScheduling
 
 _HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 _LOOPS = [pytest.param(("asyncio", {"use_uvloop": False, "debug": True}), id="asyncio")]
@@ -123,8 +123,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForTheCluster:
-    return OneForTheCluster(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClusterScheduling:
+    return ClusterScheduling(config, log)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -1,22 +1,20 @@
-"""Sharing the tests out to processes: those on the cluster, of which there is one, all go to the same process."""
+"""Sharing the tests out to processes: two of them take the tests of the one cluster, all take the others."""
 
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
-__all__ = ["OneForTheCluster", "is_on_cluster"]
+__all__ = ["ClusterScheduling"]
 
 
-def is_on_cluster(nodeid: str) -> bool:
-    """Return whether a test may use the cluster: its fixture is in the ``conftest.py`` of that folder."""
-    return nodeid.startswith("tests/swarm/")
-
-
-class OneForTheCluster(LoadScopeScheduling):  # type: ignore[misc]  # as above
+class ClusterScheduling(LoadScopeScheduling):  # type: ignore[misc]  # as above
     """
-    Hands the cluster's tests to one process, in their order, and each other test to whichever process is free.
+    Hands the cluster's tests to two processes, each half in its order, and each other test to whichever is free.
 
-    ``--dist loadgroup`` would do the same, but pytest-xdist 3.8 writes groups to an attribute that pytest 9.2 doesn't
-    read.
+    The tests of the engine are about as long as all others on the cluster; in both halves a process waits for
+    containers most of the time. ``--dist loadgroup`` could do the same, but pytest-xdist 3.8 writes groups to an
+    attribute that pytest 9.2 doesn't read.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "cluster" if is_on_cluster(nodeid) else nodeid
+        if nodeid.startswith("tests/swarm/engine/"):
+            return "cluster: engine"
+        return "cluster" if nodeid.startswith("tests/swarm/") else nodeid

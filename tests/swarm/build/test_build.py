@@ -302,6 +302,7 @@ def test_a_failing_step_is_shown_with_its_last_lines(cluster: Cluster, build: Bu
     assert containers(cluster, word) == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_build(cluster: Cluster, module: Module, number: signal.Signals, code: int) -> None:
     word = secrets.token_hex(2)
