@@ -114,6 +114,22 @@ async def test_a_job_without_events_has_no_progress_and_all_its_text(folder: Pat
         assert await progress(swarm) is None
 
 
+async def test_output_that_docker_can_not_read_is_an_error_that_names_the_node(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'go'}") as swarm:
+        swarm.log_failure = (
+            "Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream. "
+            "some logs could not be retrieved for the following reasons: node p1zx15mhejdv is not available"
+        )
+        swarm.submit(service(""))
+        done = await aioparcs(swarm, "logs", "j")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"error: Docker at {swarm.url}: the container's output can't be read: node node1 is not available; "
+            "restart Docker on that node when its containers may end\n"
+        )
+
+
 async def test_a_submitted_runner_is_shown_by_the_live_display(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'go'}") as swarm:

@@ -129,6 +129,16 @@ class Node:
         self.wait_answers()
         self._wait_ready()
 
+    def renew(self) -> None:
+        """
+        Restart its dockerd after its network was cut, which ends its containers.
+
+        Until then the manager may refuse to read the logs of this node: it forgets the node's new subscription to log
+        requests when the old one, of before the cut, ends later.
+        """
+        self.kill()
+        self.revive()
+
     @property
     def _log(self) -> Path:
         return self.folder / "dockerd.log"

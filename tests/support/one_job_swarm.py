@@ -31,12 +31,14 @@ class OneJobSwarm:
         url: the leader's address.
         code: the runner's exit code, None while it runs.
         is_full: whether the Swarm has no node for the runner.
+        log_failure: why Docker can't read the runner's output, "" if it can.
     """
 
     def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
         self.url = ""
         self.code: int | None = None
         self.is_full = False
+        self.log_failure = ""
         self._command = [*COMMAND, "run", str(folder), *arguments]
         self._service: dict[str, Any] | None = None
         self._log: list[tuple[int, bytes, bool]] = []
@@ -63,7 +65,7 @@ class OneJobSwarm:
             "/services": [self._service] if self._service else [],
             "/tasks": [self._task()] if self._service else [],
             "/secrets": [],
-            "/nodes": [],
+            "/nodes": [{"ID": "p1zx15mhejdv", "Description": {"Hostname": "node1"}}],
         }
         return web.json_response(answers[path])
 
@@ -98,6 +100,8 @@ class OneJobSwarm:
             self._log.append((time.time_ns(), line, error))
 
     def _logs(self, since: float, tail: str) -> bytes:
+        if self.log_failure:
+            return struct.pack(">BxxxI", 3, len(self.log_failure)) + self.log_failure.encode()
         lines = [one for one in self._log if one[0] >= int(since * 1e9)]
         frames = []
         for moment, line, error in lines if tail == "all" else lines[-int(tail) :]:

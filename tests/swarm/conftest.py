@@ -87,6 +87,13 @@ def _takes_its_turn(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def renewed_node3(cluster: Cluster) -> Iterator[None]:
+    """Have the third node as new after a test that cuts it off."""
+    yield
+    cluster.nodes[2].renew()
+
+
 @pytest.fixture(scope="module")
 def images(cluster: Cluster) -> None:
     """Build the modules of the tests as images, and push them to the registry."""

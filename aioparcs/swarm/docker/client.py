@@ -164,6 +164,10 @@ class SwarmClient:
             task: the task.
             since: the ``time`` of a line, for it and what came later; 0 for all.
             tail: how many of the last lines, "all" for all.
+
+        Raises:
+            ClusterError: Docker can read none. A leader may be unable to after a network failure of some seconds, until
+                Docker is restarted on the task's node.
         """
         moment = f"{since // 10**9}.{since % 10**9:09}"
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "since": moment, "tail": tail}
@@ -175,7 +179,17 @@ class SwarmClient:
                         data += chunk
             except TimeoutError:
                 pass  # aiohttp has closed the connection
-        return parse_logs(bytes(data))
+        lines, failure = parse_logs(bytes(data))
+        if failure and not lines:
+            raise ClusterError(self.leader.shown, f"the container's output can't be read: {await self._named(failure)}",
+                               "restart Docker on that node when its containers may end")  # fmt: skip
+        return lines
+
+    async def _named(self, text: str) -> str:
+        """Return a text of Docker's with the names of nodes in place of their IDs."""
+        for node in await self.nodes():
+            text = text.replace(node["ID"], node["Description"]["Hostname"])
+        return text
 
     # Secrets
 

@@ -10,7 +10,7 @@ __all__ = ["LogLine", "parse_logs"]
 
 # A frame of Docker's multiplexed streams: what it is of, three zeros, the length.
 _HEADER = struct.Struct(">BxxxI")
-_STDOUT, _STDERR = 1, 2  # the others are Docker's own: a 3 says that it could not read on
+_STDOUT, _STDERR, _ERROR = 1, 2, 3  # the last is Docker's own: it can't read on
 
 
 class LogLine(NamedTuple):
@@ -28,9 +28,14 @@ class LogLine(NamedTuple):
     time: int
 
 
-def parse_logs(data: bytes) -> list[LogLine]:
-    """Return the lines of a log request's answer, in order: with timestamps, of containers without a terminal."""
-    lines = []
+def parse_logs(data: bytes) -> tuple[list[LogLine], str]:
+    """
+    Return what the answer to a log request holds, with timestamps, of containers without a terminal.
+
+    Returns:
+        The lines, in order, and why Docker could not read on: "" if it could.
+    """
+    lines, failure = [], ""
     position = 0
     while position + _HEADER.size <= len(data):
         stream, size = _HEADER.unpack_from(data, position)
@@ -41,8 +46,10 @@ def parse_logs(data: bytes) -> list[LogLine]:
         text = data[position : position + size].decode(errors="replace").removesuffix("\n")
         if stream in (_STDOUT, _STDERR):
             lines.append(_line(text, stream == _STDERR))
+        elif stream == _ERROR:
+            failure = text.rpartition("following reasons: ")[2].removeprefix("Error grabbing logs: ").strip()
         position += size
-    return sorted(lines, key=lambda line: line.time)
+    return sorted(lines, key=lambda line: line.time), failure
 
 
 def _line(text: str, error: bool) -> LogLine:

@@ -165,7 +165,8 @@ class SwarmEngine:
         try:
             lines = await self._swarm.container_lines(task["ID"], tail=str(self._job.settings.last_lines))
         except ClusterError as error:
-            return (f"(its output can't be read: {error.reason})",)  # a help only, no reason to fail
+            reason = f"{error.reason}; {error.advice}" if error.advice else error.reason
+            return (f"({reason})",)  # a help only, no reason to fail
         driver = task["Spec"].get("LogDriver", LOG_DRIVER)["Name"]
         if not lines and driver not in READABLE:
             return (f"(nothing can be read back from the log driver {driver!r}, if it printed anything)",)

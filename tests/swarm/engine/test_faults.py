@@ -211,6 +211,7 @@ async def test_workers_that_share_a_container_share_no_memory_limit(job: Job) ->
 
 
 @pytest.mark.alone
+@pytest.mark.usefixtures("renewed_node3")
 async def test_a_node_that_is_cut_off(nodes: tuple[Node, ...], job: Job) -> None:
     async with job(liveness=3.0) as runner, runner.start_many("talker", len(nodes)) as tasks:
         await until(lambda: len({task.node for task in tasks}) == len(nodes))

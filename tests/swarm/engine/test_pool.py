@@ -148,6 +148,7 @@ async def test_the_work_of_a_killed_container_is_done_by_others_and_it_is_replac
 
 
 @pytest.mark.alone
+@pytest.mark.usefixtures("renewed_node3")
 async def test_only_what_ran_on_a_node_that_is_cut_off_is_lost(cluster: Cluster, job: Job, folder: Path) -> None:
     is_lost, count = asyncio.Event(), 2 * len(cluster.nodes)
 

@@ -119,6 +119,8 @@ async def test_a_branch_that_is_killed_leaves_nothing_while_the_job_goes_on(clus
         assert await ask(other, "tell", 0, "echo", "here") == "here"
 
 
+@pytest.mark.alone
+@pytest.mark.usefixtures("renewed_node3")
 async def test_a_node_that_is_cut_off_takes_with_it_what_grew_from_it(cluster: Cluster, job: Job) -> None:
     nodes, witness = own(cluster).nodes, Witness()
     node, count = nodes[2], len(nodes)

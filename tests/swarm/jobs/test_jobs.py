@@ -233,11 +233,22 @@ LATE, EARLY = b"2026-11-25T23:02:23.890993296Z 10%\r20%\n", b"2026-11-25T23:02:2
 
 
 def test_a_log_keeps_the_carriage_returns_of_its_lines() -> None:
-    lines = parse_logs(frame(1, LATE) + frame(2, EARLY))
+    lines, failure = parse_logs(frame(1, LATE) + frame(2, EARLY))
+    assert failure == ""
     assert [(line.text, line.error) for line in lines] == [("", True), ("10%\r20%", False)]
     assert lines[1].time - lines[0].time == 800_000_000
 
 
 def test_what_docker_says_of_a_log_is_no_line_of_it() -> None:
     said = b"Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream"
-    assert [line.text for line in parse_logs(frame(1, LATE) + frame(3, said))] == ["10%\r20%"]
+    lines, failure = parse_logs(frame(1, LATE) + frame(3, said))
+    assert [line.text for line in lines] == ["10%\r20%"]
+    assert failure == "rpc error: code = Unknown desc = warning: incomplete log stream"
+
+
+def test_the_reason_why_a_log_can_not_be_read_is_docker_s() -> None:
+    said = (
+        b"Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream. "
+        b"some logs could not be retrieved for the following reasons: node p1zx15mhejdv is not available"
+    )
+    assert parse_logs(frame(3, said)) == ([], "node p1zx15mhejdv is not available")
