@@ -97,9 +97,10 @@ def containers(cluster: Cluster, word: str) -> list[str]:
     return ask(cluster, listed)
 
 
-def dangling(cluster: Cluster) -> set[str]:
-    """List the images without a name that no other image is made of."""
-    return set(cluster.docker("images", "--quiet", "--filter", "dangling=true").split())
+def dangling(cluster: Cluster, word: str) -> list[str]:
+    """Return the images without a name, and that no other image is made of, which a step with a word has made."""
+    found = cluster.docker("images", "--quiet", "--filter", "dangling=true").split()
+    return [image for image in found if word in cluster.docker("history", "--no-trunc", image)]
 
 
 def output(cluster: Cluster, image: str, *command: str) -> str:
@@ -302,13 +303,11 @@ def test_a_failing_step_is_shown_with_its_last_lines(cluster: Cluster, build: Bu
     assert containers(cluster, word) == []
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_build(cluster: Cluster, module: Module, number: signal.Signals, code: int) -> None:
     word = secrets.token_hex(2)
     steps = f"COPY main.py /{word}\nRUN : {word}; echo begun; sleep 60\n"
     folder = module(Dockerfile=f"FROM {cluster.base}\n{steps}")
-    before = dangling(cluster)
     with subprocess.Popen(
         [*COMMAND, "build", folder, "-v"], env=ENVIRONMENT | cluster.environment, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -321,7 +320,7 @@ def test_a_signal_ends_the_build(cluster: Cluster, module: Module, number: signa
     while containers(cluster, word):  # Docker kills it by itself, once nobody listens
         assert time.monotonic() - begun < 20
         time.sleep(0.1)
-    assert dangling(cluster) == before
+    assert dangling(cluster, word) == []
 
 
 def test_a_failed_build_lists_what_was_built_before(cluster: Cluster, build: Build, module: Module) -> None:
