@@ -40,7 +40,8 @@ LAUNCHER_EXPLANATION = 3.0
 """For the launcher, or the engine in its place, to explain why a worker's connection ended."""
 
 KILL_REPORT = 5.0
-"""For the launcher to report the end of a worker that was killed."""
+"""For the launcher to report the end of a worker that was killed; one that sends nothing for so long when its job ends
+is stopped by its engine."""
 
 POOL_LOSS = 10.0
 """For a pool to learn that the worker whose connection has ended is gone: when its node is lost, no report comes."""

@@ -36,6 +36,11 @@ class LauncherClient:
         self._connection = connection
         self._liveness = liveness
 
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that have arrived so far: a launcher that reports makes it grow."""
+        return self._connection.bytes_received
+
     def send(self, request: Start | Kill) -> None:
         """Send a request, if the launcher is still connected."""
         self._connection.post_frame(*request.encode())

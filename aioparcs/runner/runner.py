@@ -113,10 +113,10 @@ class Runner(Starter):
             self._listener = await self._engine.listen(self._handle_connection, tls=self._tls)
             job, token, address = self._registry.job, self._registry.token, self._listener.address
             await self._engine.open(Job(job, token, address, self._settings, self._events, tuple(self._folders)))
+            await self._supervisor.open()
         except BaseException:
             await self._leave()
             raise
-        self._supervisor.open()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -152,6 +152,7 @@ class Runner(Starter):
             left.callback(self._registry.close)
             if self._listener:
                 left.push_async_callback(self._listener.aclose)
+                self._listener.close()  # nothing would end the connection of a launcher that came in now
             await self._supervisor.aclose()
 
     async def _start_workers(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:

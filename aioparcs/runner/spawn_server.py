@@ -115,7 +115,7 @@ class SpawnServer:
         # As many requests as there may be workers, and one that will be refused.
         session = SpawnSession(worker, link, self._policy.workers + 1)
         self._registry.sessions[worker] = session
-        self._supervisor.own(self._serve(session))
+        self._supervisor.own(self._serve, session)
 
     async def _serve(self, session: SpawnSession) -> None:
         """Handle a service's requests until its connection ends."""
@@ -130,6 +130,7 @@ class SpawnServer:
         except ParcsError:
             pass  # the end of the connection, whose reason is the worker's affair
         finally:
+            session.link.abort()
             self._supervisor.handle(stimuli.ParentEnded(session.worker))
 
     async def _handle(self, session: SpawnSession, request: SpawnRequest) -> None:
@@ -157,7 +158,7 @@ class SpawnServer:
             raise ProtocolError(f"request {spawn.id} came after {session.newest}")
         session.newest = spawn.id
         await session.requests.acquire()
-        self._supervisor.own(self._spawn(session, spawn))
+        self._supervisor.own(self._spawn, session, spawn)
 
     async def _spawn(self, session: SpawnSession, spawn: Spawn) -> None:
         """Place workers for a service, and send it their numbers; it answers once it expects them."""

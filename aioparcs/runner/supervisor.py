@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from time import monotonic
-from typing import Any
+from typing import TypeVarTuple
 
+from aioparcs import deadlines
+from aioparcs.background import BackgroundTasks, report_unexpected
 from aioparcs.channel import Channel, FrameConnection, introduce_v1
 from aioparcs.engine import Engine, WorkerGroup, WorkerSpec
 from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, ProtocolError, StartError
 from aioparcs.events import EventBus, Notice, WorkerExited, WorkersRequested, WorkerStopped
 from aioparcs.messages.launcher import Log, Started
+from aioparcs.runner.deadline_timer import DeadlineTimer
 from aioparcs.runner.launcher_client import LauncherClient
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.reports import report
@@ -23,6 +28,8 @@ from aioparcs.task import WorkerHandle, check_file_limit, finish_all
 from aioparcs.transport import dial, raise_file_limit
 
 __all__ = ["WorkerSupervisor"]
+
+_Ts = TypeVarTuple("_Ts")
 
 
 class WorkerSupervisor:
@@ -46,14 +53,15 @@ class WorkerSupervisor:
         self._settings = settings
         self._events = events
         self._is_open = False
-        self._deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None  # set to that deadline
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+        self._timer = DeadlineTimer(partial(self.handle, stimuli.DeadlineReached()))
+        self._background = BackgroundTasks()
         self._serving: dict[LauncherClient, asyncio.Task[None]] = {}
 
-    def open(self) -> None:
-        """Allow workers to be started."""
+    async def open(self) -> None:
+        """Allow workers to be started; `aclose` follows, also when this is cancelled."""
         raise_file_limit()
+        await self._background.open()
         self._is_open = True
 
     async def finish(self) -> None:
@@ -62,24 +70,27 @@ class WorkerSupervisor:
         await finish_all((task for task in self._registry.tasks.values() if task.is_connected), self._note)
 
     async def end(self) -> None:
-        """End what still runs, and read its last lines."""
+        """End what still runs, and read its last lines; have the engine stop the launchers that don't report them."""
         self._is_open = False
         self.handle(stimuli.JobEnding())
-        if self._serving:
-            await asyncio.wait(self._serving.values(), timeout=self._settings.close_timeout)
-        await asyncio.gather(*map(self._close, list(self._serving)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.close_timeout):
+                await asyncio.gather(*(self._wait_served(*one) for one in self._serving.items()))
+        silent = {client.slot for client, serving in self._serving.items() if not serving.done()}
+        records = [record for slot, record in self._state.launchers.items() if slot in silent]
+        # Beside their farewell, and before the engine waits for their end: a stopped process makes neither.
+        groups = {record.group.first: record.group for record in records}.values()
+        await asyncio.gather(*map(self._stop, groups), *map(self._close, list(self._serving)))
 
     async def aclose(self) -> None:
-        """Release everything, however the job ended."""
-        if self._timer:
-            self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Release everything, however the job ended; no more connections come in."""
+        self._is_closed = True
+        await self._background.aclose()
         # Launchers that have not connected would find no runner; a cancelled start may have left one without workers.
         await asyncio.gather(*map(self._stop, self._state.unconnected_groups()))
         await asyncio.gather(*map(self._close, list(self._serving)))
         await asyncio.gather(*(task.detach() for task in self._registry.tasks.values()))
+        self._timer.set(None)
 
     # Placing
 
@@ -108,7 +119,7 @@ class WorkerSupervisor:
                 task.launcher = placement.launcher
         self.handle(stimuli.StartRequested(group, None))
         if spec.wire == "v1":
-            dialling = self.own(self._dial_v1(tasks[0]))
+            dialling = self.own(self._dial_v1, tasks[0])
             tasks[0].on_start_done(lambda _: dialling.cancel())  # it may have ended before it answered
         return tasks
 
@@ -186,8 +197,8 @@ class WorkerSupervisor:
         """Serve the control connection of a launcher until it ends."""
         client = LauncherClient(slot, connection, self._settings.liveness)
         self._registry.launchers[slot] = client
+        self._serving[client] = self.own(self._serve, client)
         self.handle(stimuli.LauncherConnected(slot))
-        self._serving[client] = asyncio.create_task(self._serve(client))
 
     def connect_worker(self, number: int, channel: Channel) -> None:
         """Add the channel of one of the runner's own workers."""
@@ -199,8 +210,9 @@ class WorkerSupervisor:
     async def _serve(self, client: LauncherClient) -> None:
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(client.watch_liveness())
-            self.handle(await self._listen(client))
+            end = await self._listen(client)
             watching.cancel()
+        self.handle(end)
 
     async def _listen(self, client: LauncherClient) -> Stimulus:
         """Handle a launcher's reports until its connection ends; return how that ended."""
@@ -219,8 +231,16 @@ class WorkerSupervisor:
                 return stimuli.LauncherUnreachable(client.slot, f"is lost: {error} (PARCS_LIVENESS)")
             return stimuli.ConnectionEnded(client.slot, str(error))
         except Exception as error:
-            asyncio.get_running_loop().call_exception_handler({"message": "serving a launcher", "exception": error})
+            report_unexpected(error)
             return stimuli.LauncherUnreachable(client.slot, f"{lost}: {type(error).__name__}: {error}")
+
+    @staticmethod
+    async def _wait_served(client: LauncherClient, serving: asyncio.Task[None]) -> None:
+        """Wait until a launcher has made its last report, or no byte came for as long as the end of a worker takes."""
+        before = -1
+        while not serving.done() and client.bytes_received != before:
+            before = client.bytes_received
+            await asyncio.wait([serving], timeout=deadlines.KILL_REPORT)
 
     async def _close(self, client: LauncherClient) -> None:
         """End a launcher's connection."""
@@ -240,7 +260,10 @@ class WorkerSupervisor:
                 if state.state == "failed" or state.exitcode:
                     self.handle(stimuli.LauncherFailed(state.launcher))
                 last_lines = await self._engine.post_mortem(state.launcher)
-            self.handle(stimuli.EngineReported(state, last_lines))
+            try:
+                self.handle(stimuli.EngineReported(state, last_lines))
+            except Exception as error:  # the ends of the group's other launchers are still to be reported
+                report_unexpected(error)
 
     async def _stop(self, group: WorkerGroup) -> None:
         """Stop a group through the engine; a failure is reported, and stopping is tried again when the job ends."""
@@ -258,12 +281,27 @@ class WorkerSupervisor:
     # State
 
     def handle(self, stimulus: Stimulus) -> None:
-        """Pass what has happened to the job's state, and carry out what that decides."""
+        """
+        Pass what has happened to the job's state, and carry out what that decides; nothing once this is closed.
+
+        An action that fails, which none should, keeps no other from being carried out: the first error is raised after
+        them, and the others go to the loop's exception handler.
+        """
+        if self._is_closed:
+            return
+        errors: list[Exception] = []
         try:
             for action in self._state.handle(stimulus, asyncio.get_running_loop().time()):
-                self._execute(action)
+                try:
+                    self._execute(action)
+                except Exception as error:
+                    errors.append(error)
         finally:
-            self._set_timer()  # also after an action that raises: the other workers have deadlines, too
+            self._timer.set(self._state.next_deadline)
+        for other in errors[1:]:
+            report_unexpected(other)
+        if errors:
+            raise errors[0]
 
     def _execute(self, action: Action) -> None:
         launchers = self._registry.launchers
@@ -278,17 +316,17 @@ class WorkerSupervisor:
                 if session := self._registry.sessions.pop(number, None):
                     session.link.abort()
             case stimuli.WatchGroup(group):
-                self.own(self._watch_engine(group))
+                self.own(self._watch_engine, group)
             case stimuli.StopGroup(group):
-                self.own(self._stop(group))
+                self.own(self._stop, group)
             case stimuli.ReleaseGroup(group):
-                self.own(self._release(group))
+                self.own(self._release, group)
             case stimuli.CheckEngine():
                 self._engine.poll_now()
             case stimuli.DisconnectLauncher(slot) if slot in launchers:
                 launchers[slot].abort()
             case stimuli.RemoveLauncher(slot) if slot in launchers:
-                self.own(self._close(launchers[slot]))
+                self.own(self._close, launchers[slot])
             case _:
                 report(action, self._registry, self._events)
 
@@ -301,28 +339,9 @@ class WorkerSupervisor:
         else:
             self._events.publish(WorkerExited(monotonic(), worker.module, end.worker, end.error))
 
-    def _set_timer(self) -> None:
-        """Set the timer to the state's next deadline."""
-        deadline = self._state.next_deadline
-        if deadline == self._deadline:
-            return
-        if self._timer:
-            self._timer.cancel()
-        self._deadline, self._timer = deadline, None
-        if deadline is not None:
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._on_deadline)
-
-    def _on_deadline(self) -> None:
-        # uvloop's timers have whole milliseconds: one that fires early leaves its deadline, and is set again.
-        self._deadline = self._timer = None
-        self.handle(stimuli.DeadlineReached())
-
-    def own(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine beside the user's program until it ends, or the job does; return its task."""
-        task = asyncio.ensure_future(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    def own(self, work: Callable[[*_Ts], Awaitable[None]], *args: *_Ts) -> asyncio.Task[None]:
+        """Run a coroutine function beside the user's program until it ends, or the job does; return its task."""
+        return self._background.start(work, *args)
 
     def _warn(self, module: str, text: str) -> None:
         self._events.publish(Notice(monotonic(), module, text, is_warning=True))

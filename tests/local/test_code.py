@@ -142,7 +142,6 @@ def tables(runner: Runner) -> dict[str, int]:
     supervisor, registry, state, engine = runner._supervisor, runner._registry, runner._state, runner._engine
     launchers: Any = engine._launchers  # type: ignore[attr-defined]  # the local one
     sizes = {
-        "tasks": len(supervisor._tasks),
         "serving": len(supervisor._serving),
         "workers": len(state.workers) + len(registry.workers),
         "deadlines": len(state._workers.starting) + len(state._unexplained),

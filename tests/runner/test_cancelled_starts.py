@@ -72,7 +72,7 @@ async def test_entering_and_leaving_a_runner(way: dict[str, bool]) -> None:
 
     await work()  # the loop opens some descriptors once
     before = state()
-    injected = [CancelAt(work(), n, **way) for n in range(1, 8)]
+    injected = [CancelAt(work(), n, **way) for n in range(1, 12)]
     outcomes = await asyncio.gather(*(one.run() for one in injected))
     assert not family()  # at once: leaving has waited for them
     reached = [one.reached for one in injected]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aioparcs import Address, Channel, ParcsError, Runner, Settings, Task, WorkerLost
+from aioparcs import Address, Channel, ParcsError, Runner, Settings, StartError, Task, WorkerLost
 from aioparcs.auth import Hello, Role
 from aioparcs.channel import CONTROL_BODY, FrameConnection, accept, introduce
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
@@ -33,10 +33,11 @@ from aioparcs.messages.launcher import (
     read_launcher_report,
     to_datagram,
 )
+from aioparcs.runner.state.stimuli import Action, EndWorker
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.relay_receiver import RelayReceiver
 from aioparcs.transport import dial, listen
-from aioparcs.wire import FrameType
+from aioparcs.wire import HEADER_SIZE, FrameType, decode_header
 from tests.support.channels import pair
 from tests.support.jobs import Witness, job
 from tests.support.strategies import property_test
@@ -120,8 +121,10 @@ class Absent(LocalEngine):
     async def release(self, group: WorkerGroup) -> None: ...
     async def aclose(self) -> None: ...
 
-    async def come(self, role: str, number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await dial(self.job.address)
+    async def come(
+        self, role: str, number: int, timeout: float = 10
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await dial(self.job.address, timeout=timeout)
         hello = Hello.of(role, self.job.id, number, Settings())
         try:
             await introduce(reader, writer, hello, self.job.token, 10)
@@ -332,6 +335,65 @@ async def test_a_service_that_expects_its_workers_too_late_gets_none_and_stays_c
         assert not session.placed
         await one.parent.send_frame(*packed(SPAWNED, 5))
         assert await one.is_parent()
+
+
+async def test_an_error_at_the_end_of_a_launchers_connection_reaches_the_loop() -> None:
+    told: list[str] = []
+    async with scene() as here:
+        one = await here.member()
+        supervisor: Any = here.runner._supervisor
+        execute = supervisor._execute
+
+        def fail(action: Action) -> None:
+            execute(action)
+            if isinstance(action, EndWorker):
+                raise LookupError("nobody foresaw it")
+
+        supervisor._execute = fail
+        loop = asyncio.get_running_loop()
+        before = loop.get_exception_handler()
+        loop.set_exception_handler(lambda _, context: told.append(repr(context["exception"])))
+        await one.launcher.send_frame(FrameType.MSG)
+        await one.task.handle.wait_exited()
+        assert not await one.is_heard(), "what follows the failed action is done all the same"
+        await until(lambda: told)
+        loop.set_exception_handler(before)
+    assert told == ["LookupError('nobody foresaw it')"]
+
+
+async def wait_for_goodbye(reader: asyncio.StreamReader) -> None:
+    type = -1
+    while type != FrameType.BYE:
+        type, _, size = decode_header(await reader.readexactly(HEADER_SIZE))
+        await reader.readexactly(size)
+
+
+async def test_a_launcher_that_connects_while_the_runner_leaves_is_not_kept() -> None:
+    engine = Absent([])
+    writers: list[asyncio.StreamWriter] = []
+
+    async def come_one_after_the_other() -> None:
+        for slot in range(3):  # the first is there, the second comes at the end of the job, and the third after that
+            reader, writer = await engine.come(Role.LAUNCHER, slot, timeout=0.1)
+            writers.append(writer)
+            first.set()
+            if slot < 2:
+                await wait_for_goodbye(reader)  # and give none, so that there is time for the next one
+
+    first = asyncio.Event()
+    with suppress(Leave):
+        async with job(engine=engine, close_timeout=0.1) as runner:
+            starting = [asyncio.ensure_future(runner.start("any")._start()) for _ in range(3)]
+            await until(lambda: len(engine.placements) == 3)
+            coming = asyncio.ensure_future(come_one_after_the_other())
+            await first.wait()
+            raise Leave
+    assert all(isinstance(one, StartError) for one in await asyncio.gather(*starting, return_exceptions=True))
+    with pytest.raises(ConnectionLost):
+        await coming
+    assert len(writers) == 2
+    for writer in writers:
+        writer.transport.abort()
 
 
 # What a launcher makes of what its runner sends

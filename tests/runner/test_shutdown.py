@@ -4,9 +4,10 @@ import asyncio
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
-from aioparcs import ChannelClosed, EndOfChannel, ParcsError, StartError, Task, WorkerLost
+from aioparcs import ChannelClosed, EndOfChannel, ParcsError, StartError, Task, WorkerLost, deadlines
 from tests.support.jobs import Witness, family, gone, job, live, module
 from tests.support.waiting import PATIENCE, until
 
@@ -81,7 +82,7 @@ async def test_a_block_left_on_an_error_kills_at_once() -> None:
 
 @pytest.mark.slow
 async def test_a_note_says_what_leaving_a_block_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioparcs.task.ending._UNNOTICED", 0.05)
+    monkeypatch.setattr("aioparcs.task.ending._NOTE_DELAY", 0.05)
     waiting = (
         "waiting for {} to finish, for 0.3 s at most (PARCS_CLOSE_TIMEOUT); kill() of a task ends its worker at once"
     )
@@ -166,6 +167,25 @@ async def test_leaving_a_runner_on_an_error_kills_at_once() -> None:
                 t = await runner.start("talker")
                 await t.send(verb)
                 await t.recv()
+            begun = loop_time()
+            raise KeyError
+    assert loop_time() - begun < PATIENCE
+    assert not family()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", ["fork server", "all"])
+async def test_leaving_a_runner_on_an_error_waits_for_no_launcher_that_is_stopped(
+    stopped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "KILL_REPORT", 0.3)
+    monkeypatch.setattr(deadlines, "LAUNCHER_EXIT", LONG)
+    begun = 0.0
+    with suppress(KeyError):
+        async with job(close_timeout=LONG) as runner:
+            await runner.start_many("talker", 2)
+            for process in psutil.Process().children() if stopped == "fork server" else family():
+                process.suspend()
             begun = loop_time()
             raise KeyError
     assert loop_time() - begun < PATIENCE
