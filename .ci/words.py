@@ -10,6 +10,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 VERBS = {  # first words of a function's docstring
@@ -20,14 +21,30 @@ VERBS = {  # first words of a function's docstring
     "Let": "the verb of what is done (Wake, Release, Allow)",
     "Make": "Return, Create or Build",
     "Say": "Return, Report or Print",
+    "See": "Check",
     "Take": "Add, Receive or Remove",
     "Tell": "Return, Report or Send",
 }
 OPENINGS = ("How", "What", "Where", "Whether", "Which", "Who", "Whoever", "Whose", "Why")  # of a module's docstring
 NAMES = {  # parts of identifiers, and what they are called in this field
+    "anybody": "a word for who: peer, client, program",
+    "asked": "requested",
+    "bury": "close or reap",
     "crew": "workers",
     "diaries": "result_logs",
+    "deadly": "killing, or what it does",
     "diary": "result_log",
+    "doomed": "victim, or what becomes of it",
+    "everybody": "all",
+    "farewell": "goodbye or closing",
+    "forgo": "drop",
+    "hear": "recv, read or listen",
+    "heard": "received",
+    "hearing": "receiving",
+    "hungry": "unsaturated",
+    "insist": "force",
+    "mend": "restore or fix",
+    "nobody": "no worker, no program: name who",
     "nurseries": "fork_servers",
     "nursery": "fork_server",
     "obituaries": "reports",
@@ -36,7 +53,16 @@ NAMES = {  # parts of identifiers, and what they are called in this field
     "rehearse": "prewarm",
     "rehearsed": "prewarmed",
     "rehearses": "prewarms",
+    "said": "output, message, text or expected",
+    "somebody": "a word for who: peer, client, program",
+    "tell": "send, report or request",
+    "tells": "sends, reports or returns",
+    "told": "output, message, reported or sent",
+    "unsaid": "unsent or unreported",
     "untold": "unsent or unreported",
+    "whoever": "a word for who: peer, client, program",
+    "whom": "a word for who: peer, client, program",
+    "witness": "recorder",
     "workforce": "workers",
 }
 PHRASES = {  # in strings, comments and pages
@@ -54,23 +80,30 @@ PHRASES = {  # in strings, comments and pages
     "whomever": "a program that, a worker that",
     "without a word": "silently",
 }
-PATHS = ("aioparcs", "docs", "examples", "CHANGELOG.md", "CONTRIBUTING.md", "README.md")
+PATHS = ("aioparcs", "benchmarks", "docs", "examples", "tests", "CHANGELOG.md", "CONTRIBUTING.md", "README.md")
 
 
 _PHRASE = re.compile(rf"\b({'|'.join(PHRASES)})\b", re.IGNORECASE)
+_OPENING = re.compile(rf'"""\s*({"|".join((*VERBS, *OPENINGS))})\b')
 
 
 def check(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the line and the advice for each place to change in a file."""
-    yield from phrases(path)
+    text = path.read_text(encoding="utf-8")
+    lower = text.lower()
+    if any(phrase in lower for phrase in PHRASES):  # most files have none, which is seen faster than line by line
+        yield from phrases(path, text)
     if path.suffix == ".py" and path.parts[0] != "examples":  # examples have users' programs, with words of their own
-        yield from terms(path)
+        for old in parts(path.stem) & NAMES.keys():
+            yield 1, f"{path.name}: the file's name says {old!r}; write {NAMES[old]}"
+        if _OPENING.search(text) or any(part in lower for part in NAMES):
+            yield from terms(ast.parse(text, str(path)))
 
 
-def phrases(path: Path) -> Iterator[tuple[int, str]]:
+def phrases(path: Path, text: str) -> Iterator[tuple[int, str]]:
     """Yield the line and the advice for each phrase that has a plainer one."""
     is_code = False
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if path.suffix == ".md" and line.startswith("```"):
             is_code = not is_code
         elif not is_code:
@@ -78,14 +111,11 @@ def phrases(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, f"{old!r}; write {PHRASES[old.lower()]}"
 
 
-def terms(path: Path) -> Iterator[tuple[int, str]]:
+def terms(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yield the line and the advice for each docstring or name that is not in the field's terms."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    for old in parts(path.stem) & NAMES.keys():
-        yield 1, f"{path.name}: the file's name says {old!r}; write {NAMES[old]}"
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
-            word = re.findall(r"\w+", text)[0]
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
+            word = re.findall(r"\w+", ast.get_docstring(node) or "")[0]
             line = node.body[0].lineno
             if isinstance(node, ast.Module):
                 if word in OPENINGS:
@@ -117,9 +147,10 @@ def names(node: ast.AST) -> Iterator[str]:
         yield node.asname or node.name
 
 
-def parts(name: str) -> set[str]:
+@cache
+def parts(name: str) -> frozenset[str]:
     """Return the words of an identifier, in lower case: those of snake_case and of CamelCase."""
-    return {part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+    return frozenset(part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name))
 
 
 def files(path: Path) -> Iterator[Path]:

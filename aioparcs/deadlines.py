@@ -6,7 +6,7 @@ A process gets less time to end than its waiter has: the test of this module che
 
 from __future__ import annotations
 
-FAREWELL = 0.5
+CONTROL_CLOSE = 0.5
 """For the peer of a control connection to read that it is closed."""
 
 WORKER_CLEANUP = 1.0

@@ -12,7 +12,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.cluster import build_images, held, some_swarm, wait_empty
+from benchmarks.cluster import build_images, ensure_swarm, keep_images, wait_empty
 from benchmarks.harness import Program, ProgramFailed, Progress
 from benchmarks.results import Measured, Results, at_least, ratio
 from tests.cluster import Cluster
@@ -27,12 +27,12 @@ _WAYS = ("one_by_one", "at_once", "broadcast")
 def measure(rounds: int, progress: Progress) -> Results:
     """Compare a broadcast with sends, over slow networks."""
     _check_memory()
-    with some_swarm(), ExitStack() as stack:
+    with ensure_swarm(), ExitStack() as stack:
         cluster = Cluster.here()
         if cluster is None or cluster.leader.url != os.environ["LEADER_URL"]:
             raise ProgramFailed("only the test cluster's network can be capped: python -m tests.cluster up")
         (sink,) = _build(stack)
-        stack.enter_context(held(sink))
+        stack.enter_context(keep_images(sink))
         wait_empty()
         for node in cluster.nodes:
             stack.callback(node.uncap)

@@ -12,12 +12,12 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from benchmarks.harness import Progress
-from benchmarks.pools import Player, Rounds, take_turns
+from benchmarks.pools import PoolMode, Rounds, take_turns
 from benchmarks.results import Measured, Results, Target, at_least, ratio
 
 _WORKERS, _CALLS = 8, 20_000
 _SLOW = 6  # for one round of those that take seconds there are so many of those that take less than one
-_OURS, _CHUNKS = Player("ours"), Player("processes", "chunks")
+_OURS, _CHUNKS = PoolMode("ours"), PoolMode("processes", "chunks")
 
 
 class _Peer(NamedTuple):
@@ -25,7 +25,7 @@ class _Peer(NamedTuple):
 
     key: str
     name: str
-    player: Player
+    pool_mode: PoolMode
     target: Target
     package: str = ""
 
@@ -34,10 +34,10 @@ class _Peer(NamedTuple):
         return not self.package or find_spec(self.package) is not None
 
 
-_PROCESSES = _Peer("multiprocessing", "multiprocessing", Player("processes"), at_least(5))
+_PROCESSES = _Peer("multiprocessing", "multiprocessing", PoolMode("processes"), at_least(5))
 _SLOW_PEERS = (
-    _Peer("ray", "Ray", Player("ray_actors"), at_least(10), "ray"),
-    _Peer("dask", "Dask", Player("dask_futures"), at_least(10), "distributed"),
+    _Peer("ray", "Ray", PoolMode("ray_actors"), at_least(10), "ray"),
+    _Peer("dask", "Dask", PoolMode("dask_futures"), at_least(10), "distributed"),
 )
 
 
@@ -51,12 +51,12 @@ def measure(rounds: int, progress: Progress, calls: int = _CALLS) -> Results:
         done += 1
         progress(done, rounds + few * len(slow))
 
-    taken = take_turns((_PROCESSES.player, _OURS, _CHUNKS), _WORKERS, calls, rounds, step)
+    taken = take_turns((_PROCESSES.pool_mode, _OURS, _CHUNKS), _WORKERS, calls, rounds, step)
     results = _of_ours(taken, calls)
     results.add(_of_peer(_PROCESSES, taken, calls))
     results.add(_of_chunks(taken, calls))
     for peer in slow:
-        results.add(_of_peer(peer, take_turns((_OURS, peer.player), _WORKERS, calls, few, step), calls))
+        results.add(_of_peer(peer, take_turns((_OURS, peer.pool_mode), _WORKERS, calls, few, step), calls))
     results.left_out += [
         f"calls_vs_{peer.key}: {peer.package} is not installed; run make bench-pool, or pip install --group bench"
         for peer in _SLOW_PEERS
@@ -65,7 +65,7 @@ def measure(rounds: int, progress: Progress, calls: int = _CALLS) -> Results:
     return results
 
 
-def _of_ours(taken: Mapping[Player, Rounds], calls: int) -> Results:
+def _of_ours(taken: Mapping[PoolMode, Rounds], calls: int) -> Results:
     seconds, cpu_seconds = taken[_OURS]
     return Results(
         [
@@ -75,8 +75,8 @@ def _of_ours(taken: Mapping[Player, Rounds], calls: int) -> Results:
     )
 
 
-def _of_peer(peer: _Peer, taken: Mapping[Player, Rounds], calls: int) -> Results:
-    seconds, cpu_seconds = taken[peer.player]
+def _of_peer(peer: _Peer, taken: Mapping[PoolMode, Rounds], calls: int) -> Results:
+    seconds, cpu_seconds = taken[peer.pool_mode]
     what = f"a call, {peer.name} / aioparcs"
     return Results(
         [
@@ -87,7 +87,7 @@ def _of_peer(peer: _Peer, taken: Mapping[Player, Rounds], calls: int) -> Results
     )
 
 
-def _of_chunks(taken: Mapping[Player, Rounds], calls: int) -> Results:
+def _of_chunks(taken: Mapping[PoolMode, Rounds], calls: int) -> Results:
     seconds = taken[_CHUNKS].seconds
     what = "... in its chunks (map) / aioparcs"
     return Results(

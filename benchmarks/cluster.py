@@ -21,7 +21,7 @@ from aioparcs.swarm.engine.placement import network_name
 from benchmarks.harness import ROOT, ProgramFailed
 from tests.cluster import Cluster, ClusterError, down, obstacle, up
 
-__all__ = ["Images", "NoSwarm", "build_images", "held", "some_swarm", "wait_empty"]
+__all__ = ["Images", "NoSwarm", "build_images", "ensure_swarm", "keep_images", "wait_empty"]
 
 _MODULES = ROOT / "benchmarks" / "modules"
 _EMPTY = 120.0  # seconds that the containers of a round get to be gone
@@ -38,7 +38,7 @@ class Images(NamedTuple):
     An image, under two names.
 
     Attributes:
-        tagged: with a tag, which somebody has to look up.
+        tagged: with a tag, which has to be looked up.
         exact: with its digest.
     """
 
@@ -47,9 +47,9 @@ class Images(NamedTuple):
 
 
 @contextmanager
-def some_swarm() -> Iterator[None]:
+def ensure_swarm() -> Iterator[None]:
     """
-    Have LEADER_URL and PARCS_REGISTRY name a Swarm: as they do already, or the test cluster, brought up if need be.
+    Set LEADER_URL and PARCS_REGISTRY, unless they name a Swarm: to the test cluster, which is brought up if need be.
 
     Raises:
         NoSwarm: there is none and can't be.
@@ -91,12 +91,12 @@ def build_images(*modules: str) -> list[Images]:
 
 
 @contextmanager
-def held(*images: str) -> Iterator[None]:
+def keep_images(*images: str) -> Iterator[None]:
     """
     Keep one idle container of each image on each node, on the overlay network.
 
     So all nodes have the images, and the network: Docker takes it away from a node with the last container, and a
-    start that comes while it does so may wait for 30 seconds, whoever's it is.
+    start that comes while it does so may wait for 30 seconds.
 
     Raises:
         ProgramFailed: one can't be started everywhere.

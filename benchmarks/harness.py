@@ -104,12 +104,12 @@ class Program:
     def kill(self) -> None:
         """End it at once, unless it has ended."""
         self._process.kill()
-        with suppress(BrokenPipeError), self._process:  # a line that it did not read any more
+        with suppress(BrokenPipeError), self._process:  # a line that it has not read
             pass
 
 
 def _environment() -> dict[str, str]:
-    """Give the variables of a measured program, as they are now: a cluster may have been brought up since the start."""
+    """Return the variables of a measured program, read again: a cluster may have been brought up meanwhile."""
     # An installed package has its bytecode compiled; a checkout must be allowed to keep its own.
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
@@ -157,11 +157,11 @@ class Pair:
             self._server.kill()
 
     def check(self) -> float:
-        """Do a round that compares every message."""
+        """Run a round that compares every message."""
         return float(self._driver.ask(f"{self._contender.checked} 1"))
 
     def round(self) -> float:
-        """Do a timed round and give its seconds."""
+        """Run a timed round, and return its seconds."""
         return float(self._driver.ask(f"{self._contender.timed} 0"))
 
 
@@ -181,19 +181,19 @@ def compare(
     Returns:
         The seconds that one message took in each round, of ours and of the peer.
     """
-    mine: list[float] = []
+    own_seconds: list[float] = []
     theirs: list[float] = []
-    while len(mine) < rounds:
+    while len(own_seconds) < rounds:
         with Pair(ours, one_core=one_core) as a, Pair(peer, one_core=one_core) as b:
             for pair in a, b:
                 pair.check()
                 pair.round()  # warms up
-            for _ in range(min(_GENERATION, rounds - len(mine))):
-                first, second = take_turns(len(mine), a.round, b.round)
-                mine.append(first / ours.timed)
+            for _ in range(min(_GENERATION, rounds - len(own_seconds))):
+                first, second = take_turns(len(own_seconds), a.round, b.round)
+                own_seconds.append(first / ours.timed)
                 theirs.append(second / peer.timed)
-                progress(len(mine), rounds)
-    return mine, theirs
+                progress(len(own_seconds), rounds)
+    return own_seconds, theirs
 
 
 def take_turns(turn: int, ours: Callable[[], float], peer: Callable[[], float]) -> tuple[float, float]:
@@ -201,5 +201,5 @@ def take_turns(turn: int, ours: Callable[[], float], peer: Callable[[], float]) 
     if turn % 2:
         theirs = peer()
         return ours(), theirs
-    mine = ours()
-    return mine, peer()
+    own_seconds = ours()
+    return own_seconds, peer()

@@ -1,5 +1,5 @@
 """
-What ``import aioparcs`` takes beyond what it stands on (uvloop, msgpack, asyncio): less is better.
+The cost of ``import aioparcs`` beyond its dependencies (uvloop, msgpack, asyncio): less is better.
 
 The package loads its parts when their names are used, so the plain import says little by itself; the figure
 with names is what a program pays that has a runner or a service in it.

@@ -7,12 +7,12 @@ At best each worker has four of them, one right after the other: 40 ms. The rati
 from __future__ import annotations
 
 from benchmarks.harness import Progress
-from benchmarks.pools import Player, take_turns
+from benchmarks.pools import PoolMode, take_turns
 from benchmarks.results import Measured, Results, at_most
 
 _WORKERS, _CALLS, _WAIT = 50, 200, 0.010  # seconds, as in benchmarks.peers.calls
 _IDEAL = _WAIT * _CALLS / _WORKERS
-_OURS, _PROCESSES = Player("ours", "pause"), Player("processes", "pause")
+_OURS, _PROCESSES = PoolMode("ours", "pause"), PoolMode("processes", "pause")
 
 
 def measure(rounds: int, progress: Progress) -> Results:
@@ -26,11 +26,11 @@ def measure(rounds: int, progress: Progress) -> Results:
 
     taken = take_turns((_OURS, _PROCESSES), _WORKERS, _CALLS, rounds, step)
     results = Results()
-    for player, key, what, target in (
+    for pool_mode, key, what, target in (
         (_OURS, "makespan", "200 calls of 10 ms, 50 workers", at_most(1.3)),
         (_PROCESSES, "makespan_multiprocessing", "... multiprocessing", None),
     ):
-        seconds = taken[player].seconds
+        seconds = taken[pool_mode].seconds
         results.figures.append(Measured(f"{key}_ms", what, [1000 * value for value in seconds], "ms"))
         over = [value / _IDEAL for value in seconds]
         results.ratios.append(Measured(f"{key}_vs_ideal", f"{what} / ideal", over, "", target))

@@ -1,4 +1,4 @@
-"""What receiving an array of 256 MiB takes at the peak, beyond the array: less is better, 0 is no copy at all."""
+"""Peak memory of receiving an array of 256 MiB, beyond the array: less is better, 0 is no copy at all."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.cluster import NoSwarm, build_images, held, some_swarm, wait_empty
+from benchmarks.cluster import NoSwarm, build_images, ensure_swarm, keep_images, wait_empty
 from benchmarks.harness import Program, Progress
 from benchmarks.results import Measured, Results, at_most, ratio
 
@@ -21,9 +21,9 @@ _PATIENCE = 400.0  # seconds for one measurement, its end included
 def measure(rounds: int, progress: Progress) -> Results:
     """Compare a pool on a Swarm with plain Docker; where there is no Swarm, leave it out."""
     try:
-        with some_swarm():
+        with ensure_swarm():
             noop, echo = build_images("noop", "echo")
-            with held(noop.exact, echo.exact):
+            with keep_images(noop.exact, echo.exact):
                 return _results(_measure(noop.tagged, echo.exact, rounds, progress))
     except NoSwarm as error:
         return Results(left_out=[f"pool_200_vs_3: {error}"])
@@ -44,7 +44,7 @@ def _measure(noop: str, echo: str, rounds: int, progress: Progress) -> dict[str,
 
 
 def _run(*command: str) -> list[float]:
-    """Run one measurement when the Swarm is empty, and give its values."""
+    """Run one measurement when the Swarm is empty, and return its values."""
     wait_empty()
     program = Program("-m", *command, patience=_PATIENCE)
     answer: list[float] = json.loads(program.line())

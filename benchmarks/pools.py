@@ -17,7 +17,7 @@ _PATIENCE = 240.0  # seconds for one round; Dask takes about 20 for 20,000 calls
 _WARM_UP = 10  # the part of a round that comes before the first
 
 
-class Player(NamedTuple):
+class PoolMode(NamedTuple):
     """A pool, which is a program in `benchmarks.peers.calls`, and one of its modes."""
 
     pool: str
@@ -25,38 +25,38 @@ class Player(NamedTuple):
 
 
 class Rounds(NamedTuple):
-    """What a player's calls took, a value for each round."""
+    """The times of a pool's calls, a value for each round."""
 
     seconds: list[float]
     cpu_seconds: list[float]
 
 
 def take_turns(
-    players: Sequence[Player], workers: int, calls: int, rounds: int, progress: Callable[[], None]
-) -> dict[Player, Rounds]:
+    pool_modes: Sequence[PoolMode], workers: int, calls: int, rounds: int, progress: Callable[[], None]
+) -> dict[PoolMode, Rounds]:
     """
-    Have the players do their rounds in turns, in the order given and backwards in every other.
+    Run the rounds of pools in turns, in the order given and backwards in every other.
 
     Args:
-        players: who is compared; several may be modes of one pool.
+        pool_modes: the pools to compare; several may be modes of one pool.
         workers: in each pool.
         calls: in each round.
-        rounds: of each player.
+        rounds: of each pool mode.
         progress: called after each.
 
     Raises:
         ProgramFailed: a pool ended, or hung, or gave a wrong answer.
     """
-    taken = {player: Rounds([], []) for player in players}
+    taken = {pool_mode: Rounds([], []) for pool_mode in pool_modes}
     for first in range(0, rounds, _GENERATION):
-        with _Pools({player.pool for player in players}, workers) as pools:
-            for player in players:
-                pools.play(player, max(workers, calls // _WARM_UP))
+        with _Pools({pool_mode.pool for pool_mode in pool_modes}, workers) as pools:
+            for pool_mode in pool_modes:
+                pools.run_round(pool_mode, max(workers, calls // _WARM_UP))
             for turn in range(first, min(first + _GENERATION, rounds)):
-                for player in players[:: -1 if turn % 2 else 1]:
-                    seconds, cpu_seconds = pools.play(player, calls)
-                    taken[player].seconds.append(seconds)
-                    taken[player].cpu_seconds.append(cpu_seconds)
+                for pool_mode in pool_modes[:: -1 if turn % 2 else 1]:
+                    seconds, cpu_seconds = pools.run_round(pool_mode, calls)
+                    taken[pool_mode].seconds.append(seconds)
+                    taken[pool_mode].cpu_seconds.append(cpu_seconds)
                 progress()
     return taken
 
@@ -84,9 +84,9 @@ class _Pools:
                     raise ProgramFailed(f"{name} did not get ready")
             self._stack = stack.pop_all()
 
-    def play(self, player: Player, calls: int) -> tuple[float, float]:
-        """Do a round and give its seconds and CPU seconds."""
-        seconds, cpu_seconds = json.loads(self._programs[player.pool].ask(f"{player.mode} {calls}"))
+    def run_round(self, pool_mode: PoolMode, calls: int) -> tuple[float, float]:
+        """Run a round, and return its seconds and CPU seconds."""
+        seconds, cpu_seconds = json.loads(self._programs[pool_mode.pool].ask(f"{pool_mode.mode} {calls}"))
         return seconds, cpu_seconds
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ _VERDICTS = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 
 
 def as_table(results: Results) -> Table:
-    """Make the table: first the ratios, then the figures."""
+    """Return the table: first the ratios, then the figures."""
     table = Table(title="aioparcs, measured", title_justify="left")
     table.add_column("what / over what", no_wrap=True)
     for name in ("median", "quartiles", "rounds", "target"):
@@ -47,7 +47,7 @@ def short(value: float) -> str:
 
 
 def as_json(results: Results, machine: dict[str, Any]) -> dict[str, Any]:
-    """Make the one object: medians, quartiles and rounds by key, the targets, what is missing, and the machine."""
+    """Return one JSON object: medians, quartiles and rounds by key, the targets, what is missing, and the machine."""
     everything = results.figures + results.ratios
     return {
         "figures": {measured.key: _rounded(measured.median) for measured in results.figures},

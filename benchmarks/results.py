@@ -1,4 +1,4 @@
-"""What a benchmark gives: figures, and ratios of pairs of them, as medians with their quartiles."""
+"""The results of a benchmark: figures, and ratios of pairs of them, as medians with their quartiles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Target:
     at_least: bool
 
     def met(self, value: float) -> bool:
-        """Tell whether a value is good enough."""
+        """Return whether a value is good enough."""
         return value >= self.bound if self.at_least else value <= self.bound
 
     def __str__(self) -> str:

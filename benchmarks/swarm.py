@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.cluster import Images, build_images, held, some_swarm, wait_empty
+from benchmarks.cluster import Images, build_images, ensure_swarm, keep_images, wait_empty
 from benchmarks.harness import Program, Progress
 from benchmarks.results import Measured, Results, at_least, at_most, ratio
 
@@ -24,9 +24,9 @@ Times = dict[str, list[float]]
 
 def measure(rounds: int, progress: Progress) -> Results:
     """Compare aioparcs on a Swarm with plain Docker and with the original's way."""
-    with some_swarm():
+    with ensure_swarm():
         echo, original = build_images("echo", "original")
-        with held(echo.exact):
+        with keep_images(echo.exact):
             times = _measure(_commands(echo, original), rounds, progress)
     return Results(_figures(times), _ratios(times))
 
@@ -46,7 +46,7 @@ def _measure(commands: dict[str, tuple[str, ...]], rounds: int, progress: Progre
 
 
 def _commands(echo: Images, original: Images) -> dict[str, tuple[str, ...]]:
-    """Give each measurement's program, in the order of a round; what is compared stands close together."""
+    """Return each measurement's program, in the order of a round; what is compared stands close together."""
     ours, docker = "benchmarks.peers.swarm_workers", "benchmarks.peers.replicas"
     return {
         "original": ("benchmarks.peers.original", original.exact, echo.exact, str(_ORIGINAL)),
@@ -59,7 +59,7 @@ def _commands(echo: Images, original: Images) -> dict[str, tuple[str, ...]]:
 
 
 def _run(command: tuple[str, ...]) -> list[float]:
-    """Run one measurement when the Swarm is empty, and give its values."""
+    """Run one measurement when the Swarm is empty, and return its values."""
     wait_empty()
     program = Program("-m", *command, patience=_PATIENCE)
     answer: list[float] = json.loads(program.line())
@@ -84,11 +84,11 @@ def _figures(times: Times) -> list[Measured]:
 def _ratios(times: Times) -> list[Measured]:
     ours, docker, ten = times["overlay"], times["docker"], times["docker_10"]
     original = [seconds / _ORIGINAL for seconds in times["original"]]
-    mine = [seconds / _WORKERS for seconds in ours[: len(original)]]
+    own = [seconds / _WORKERS for seconds in ours[: len(original)]]
     return [
         ratio("start_vs_docker", "60 workers / 60 replicas running", ours, docker, at_most(1.1)),
         ratio("start_vs_docker_clock", "... by Docker's own clock", ours, times["docker_clock"], None),
-        ratio("start_vs_original", "a service as the original (20, dnsrr) / a worker", original, mine, at_least(10)),
+        ratio("start_vs_original", "a service as the original (20, dnsrr) / a worker", original, own, at_least(10)),
         ratio("outside_vs_docker", "60 workers, no overlay / 60 replicas", times["outside"], docker, at_most(0.7)),
         ratio("packed_200_vs_10", "200 workers in 10 / 10 replicas", times["packed"], ten, at_most(1.5)),
         ratio("packed_200_vs_10_clock", "... by Docker's own clock", times["packed"], times["docker_10_clock"], None),

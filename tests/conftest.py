@@ -1,7 +1,7 @@
 """Strictness for every test: both event loops, and nothing left behind.
 
 An `async def` test runs once on uvloop and once on asyncio's own loop in debug mode. A test that leaves a task,
-a descriptor or a child process, or lets the loop report an error that nobody took, fails in its teardown.
+a descriptor or a child process, or lets the loop report an error that was not handled, fails in its teardown.
 """
 
 import asyncio
@@ -69,14 +69,14 @@ def _leaves_nothing() -> Iterator[list[str]]:
 @pytest.fixture(autouse=True)
 def _ends_its_tasks(request: pytest.FixtureRequest, _leaves_nothing: list[str]) -> None:
     # Set up before and torn down after every other fixture of the test, but inside its loop, which
-    # cancels without a word whatever still runs when it is closed. A test without a loop gets none.
+    # silently cancels whatever still runs when it is closed. A test without a loop gets none.
     if "anyio_backend" in request.fixturenames:
         request.getfixturevalue("_watched_loop")
 
 
 @pytest.fixture(autouse=True)
 def _forgets_its_types() -> Iterator[None]:
-    """Take back what a test registers: types travel under names, and names are the whole process's."""
+    """Remove the types that a test registers: they belong to the process."""
     tables: tuple[dict[Any, Any], ...] = (named, registered)
     before = [dict(table) for table in tables]
     yield
@@ -105,7 +105,7 @@ async def _watched_loop(_leaves_nothing: list[str]) -> AsyncIterator[None]:
     def note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         trace = "".join(traceback.format_exception(error)) if error else repr(context)
-        _leaves_nothing.append(f"an error that nobody took: {context['message']}\n{trace}")
+        _leaves_nothing.append(f"an error that was not handled: {context['message']}\n{trace}")
 
     asyncio.get_running_loop().set_exception_handler(note)
     before = asyncio.all_tasks()

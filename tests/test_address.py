@@ -56,7 +56,7 @@ def test_the_text_is_a_url(address: Address, text: str) -> None:
      "tcp://[::1", "tcp://[nonsense]:1", "http://host:80", "host:80", "unix:", "unix:/tmp/socket", "unix:name",
      "tcp://host:1?worker=first", "//host:1", "tcp://ho\u2100st:1"],
 )  # fmt: skip
-def test_what_is_no_address_is_quoted(text: str) -> None:
+def test_an_invalid_address_is_quoted(text: str) -> None:
     with pytest.raises(SettingError) as caught:
         Address.parse(text)
     assert repr(text) in str(caught.value)

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import calls, makespan
 from benchmarks.harness import ProgramFailed
-from benchmarks.pools import Player, take_turns
+from benchmarks.pools import PoolMode, take_turns
 
 
 def test_calls_are_compared_with_those_of_every_peer_that_is_installed() -> None:
@@ -34,5 +34,5 @@ def test_the_makespan_is_compared_with_the_ideal_one() -> None:
 
 
 def test_a_pool_that_fails_fails_the_benchmark() -> None:
-    with pytest.raises(ProgramFailed, match=r"benchmarks\.peers\.calls\.nobody 2 ended with exit code 1"):
-        take_turns([Player("nobody")], 2, 10, 1, lambda: None)
+    with pytest.raises(ProgramFailed, match=r"benchmarks\.peers\.calls\.absent 2 ended with exit code 1"):
+        take_turns([PoolMode("absent")], 2, 10, 1, lambda: None)

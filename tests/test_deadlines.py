@@ -5,9 +5,9 @@ import pytest
 from aioparcs.deadlines import (
     CONTAINER_STOP,
     CONTAINERS_STOP,
+    CONTROL_CLOSE,
     ENGINE_EXPLANATION,
     EXIT_FUNCTIONS,
-    FAREWELL,
     KILL_REPORT,
     LAST_LINES,
     LAST_REPORT,
@@ -34,11 +34,11 @@ ORDER = {
     "a submitted runner that is stopped leaves the containers their time": (CONTAINER_STOP, RUNNER_STOP),
     "who removes a job waits longer than Docker does for its runner": (RUNNER_STOP, RUNNER_END),
     "containers are waited for longer than Docker takes to kill them": (CONTAINER_STOP, CONTAINERS_STOP),
-    "a second signal leaves time for farewells": (FAREWELL, SECOND_SIGNAL),
+    "a second signal leaves time to close control connections": (CONTROL_CLOSE, SECOND_SIGNAL),
 }
 
 
 @pytest.mark.parametrize("reason", ORDER)
-def test_what_ends_has_less_time_than_what_waits_for_it(reason: str) -> None:
+def test_a_deadline_is_shorter_than_that_of_its_waiter(reason: str) -> None:
     ends, waits = ORDER[reason]
     assert ends < waits

@@ -34,10 +34,10 @@ async def test_an_ending_waits_without_spinning_under_a_cancelled_scope_of_anyio
             spent = time.process_time() - begun
             assert ended
     assert scope.cancelled_caught
-    assert spent < LONG / 2, "a scope cancels what waits in it anew in each turn of the loop"
+    assert spent < LONG / 2, "a scope cancels what waits in it again in each turn of the loop"
 
 
-async def test_an_ending_outlasts_any_number_of_cancellations() -> None:
+async def test_in_full_waits_despite_any_number_of_cancellations() -> None:
     release = asyncio.Event()
     waiting = asyncio.ensure_future(in_full(release.wait()))
     for _ in range(3):

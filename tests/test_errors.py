@@ -85,7 +85,7 @@ def test_a_remote_error_prints_pickles_and_copies(name: str) -> None:
     ["KeyboardInterrupt", "SystemExit", "GeneratorExit", "BaseException", "CancelledError", "print", "int", "", "ä.B",
      "json.JSONDecodeError", "__import__", "object"],
 )  # fmt: skip
-def test_what_is_no_builtin_exception_is_a_plain_remote_error(name: str) -> None:
+def test_a_class_that_is_no_builtin_exception_is_a_plain_remote_error(name: str) -> None:
     error = remote(name)
     assert type(error) is RemoteError
     assert str(error).startswith(name)
@@ -169,7 +169,7 @@ def test_worker_lost_of_a_worker_that_ended_has_its_exit_code() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_an_error_pickles_with_all_it_knows(error: ParcsError) -> None:
+def test_an_error_pickles_with_all_its_attributes(error: ParcsError) -> None:
     other = pickle.loads(pickle.dumps(error))
     assert type(other) is type(error)
     assert str(other) == str(error)

@@ -19,7 +19,7 @@ def variable(name: str) -> str:
     return f"PARCS_{name.upper()}"
 
 
-def test_without_variables_all_is_as_by_default() -> None:
+def test_without_variables_settings_have_their_defaults() -> None:
     assert Settings.from_env({"PATH": "/bin", "PARCS_RUNNER": "tcp://h:1"}) == Settings()
 
 
@@ -39,7 +39,7 @@ def test_a_setting_keeps_its_type() -> None:
         assert type(value) is type(default)
 
 
-def test_what_isnt_the_default_goes_to_another_process() -> None:
+def test_changed_settings_are_passed_to_another_process() -> None:
     changed = Settings(max_body=1 << 33, start_timeout=0.1, liveness=1e-3, last_lines=3)
     assert Settings.from_env(changed.to_env()) == changed
     assert Settings().to_env() == {}
@@ -77,14 +77,14 @@ _NO_SIZES = [
 
 
 @pytest.mark.parametrize("text", _NO_SIZES)
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_an_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # who asked for a size says what was wrong with it
         parse_size(text)
 
 
 @pytest.mark.parametrize("text", _NO_SIZES)
 @pytest.mark.parametrize("name", _sizes)
-def test_a_size_that_is_none_is_named(name: str, text: str) -> None:
+def test_an_invalid_size_names_its_variable(name: str, text: str) -> None:
     with pytest.raises(SettingError) as caught:
         Settings.from_env({variable(name): text})
     assert str(caught.value) == f"{variable(name)}={text!r} is not a positive size or number such as 64m"
@@ -92,7 +92,7 @@ def test_a_size_that_is_none_is_named(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "-inf", "1e999", "1k", "10s", "soon", "1,5"])
 @pytest.mark.parametrize("name", _times)
-def test_a_time_that_is_none_is_named(name: str, text: str) -> None:
+def test_an_invalid_time_names_its_variable(name: str, text: str) -> None:
     with pytest.raises(SettingError) as caught:
         Settings.from_env({variable(name): text})
     assert str(caught.value) == f"{variable(name)}={text!r} is not a positive number of seconds"
@@ -120,18 +120,18 @@ def test_the_variables_that_are_documented_are_those_that_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "name, meant",
+    "name, suggestion",
     [
         ("PARCS_START_TIMOUT", "PARCS_START_TIMEOUT"),
         ("PARCS_MODULE", "PARCS_MODULES"),
         ("PARCS_liveness", "PARCS_LIVENESS"),
     ],
 )
-def test_a_variable_that_is_nearly_a_setting_is_reported(name: str, meant: str) -> None:
-    assert misspelt({name: "1", "PARCS_LIVENESS": "2"}) == [f"{name} is not a setting; did you mean {meant}?"]
+def test_a_variable_that_is_nearly_a_setting_is_reported(name: str, suggestion: str) -> None:
+    assert misspelt({name: "1", "PARCS_LIVENESS": "2"}) == [f"{name} is not a setting; did you mean {suggestion}?"]
 
 
-def test_variables_of_others_are_no_settings() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     assert misspelt({"PARCS_CLUSTER_DIR": "", "PARCS_TEST_SESSION": "", "PARCS_FOO": "", "PARCS": ""}) == []
 
 

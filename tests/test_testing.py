@@ -1,4 +1,4 @@
-"""The public fakes: connections in memory behave as a socket's do, and break as they are told to."""
+"""The public fakes: connections in memory behave as a socket's do, and break as they are here_recorder to."""
 
 import asyncio
 import doctest
@@ -87,88 +87,90 @@ async def test_bytes_arrive_in_order_whatever_they_were_written_as(kind: str) ->
 
 @SOCKETS
 async def test_writing_pauses_above_the_high_water_mark_and_resumes_at_the_low_one(kind: str) -> None:
-    async with transports(kind) as (here, there, told, heard):
+    async with transports(kind) as (here, there, here_recorder, there_recorder):
         there.pause_reading()
         here.set_write_buffer_limits(high=100_000, low=0)
         assert here.get_write_buffer_limits() == (0, 100_000)
         written = 0
         while here.get_write_buffer_size() <= 100_000:
-            assert told.events == []
+            assert here_recorder.events == []
             here.write(bytes(50_000))
             written += 50_000
             await asyncio.sleep(0)
-        assert told.events == ["pause"]
+        assert here_recorder.events == ["pause"]
         assert not there.is_reading()
         there.resume_reading()
-        await until(lambda: told.events == ["pause", "resume"])
-        await until(lambda: len(heard.data) == written)
+        await until(lambda: here_recorder.events == ["pause", "resume"])
+        await until(lambda: len(there_recorder.data) == written)
         with pytest.raises(ValueError, match="high"):
             here.set_write_buffer_limits(high=1, low=2)
 
 
 @SOCKETS
 async def test_a_buffered_protocol_is_received_into_its_memory(kind: str) -> None:
-    async with transports(kind) as (here, there, _, heard):
+    async with transports(kind) as (here, there, _, there_recorder):
         here.write(b"head")
-        await until(lambda: heard.data == b"head")
+        await until(lambda: there_recorder.data == b"head")
         filler = Filler(200_001)
         there.set_protocol(filler)
         here.write(b"x" * 200_000)
         await until(lambda: filler.filled == 200_000)
         assert filler.memory == b"x" * 200_000 + b"\0"
-        there.set_protocol(heard)
+        there.set_protocol(there_recorder)
         here.write(b"tail")
-        await until(lambda: heard.data == b"headtail")
+        await until(lambda: there_recorder.data == b"headtail")
 
 
 @SOCKETS
 async def test_one_direction_can_end_alone(kind: str) -> None:
-    async with transports(kind) as (here, there, told, heard):
+    async with transports(kind) as (here, there, here_recorder, there_recorder):
         assert here.can_write_eof()
         here.write(b"x" * 1_000_000)
         here.write_eof()
         with pytest.raises(RuntimeError):
             here.write(b"more")
-        await until(lambda: heard.events == ["eof"])
-        assert len(heard.data) == 1_000_000
+        await until(lambda: there_recorder.events == ["eof"])
+        assert len(there_recorder.data) == 1_000_000
         there.write(b"answer")
-        await until(lambda: told.data == b"answer")
+        await until(lambda: here_recorder.data == b"answer")
 
 
 @SOCKETS
 async def test_closing_sends_what_waits_and_then_calls_connection_lost_at_both_ends(kind: str) -> None:
-    async with transports(kind) as (here, there, told, heard):
+    async with transports(kind) as (here, there, here_recorder, there_recorder):
         here.write(b"x" * 2_000_000)
         here.close()
         assert here.is_closing()
-        await until(lambda: told.events[-1:] == [None])
-        await until(lambda: heard.events == ["eof"])
-        assert len(heard.data) == 2_000_000
+        await until(lambda: here_recorder.events[-1:] == [None])
+        await until(lambda: there_recorder.events == ["eof"])
+        assert len(there_recorder.data) == 2_000_000
         there.close()
-        await until(lambda: heard.events == ["eof", None])
+        await until(lambda: there_recorder.events == ["eof", None])
 
 
 @SOCKETS
 async def test_aborting_is_at_once(kind: str) -> None:
-    async with transports(kind) as (here, there, told, _heard):
+    async with transports(kind) as (here, there, here_recorder, _there_recorder):
         there.pause_reading()
         here.write(b"x" * 10_000_000)
         here.abort()
-        await until(lambda: told.events[-1:] == [None])
-        await until(lambda: here.get_write_buffer_size() == 0)  # libuv gives it back a moment after it has told
+        await until(lambda: here_recorder.events[-1:] == [None])
+        await until(
+            lambda: here.get_write_buffer_size() == 0
+        )  # libuv gives it back a moment after it has here_recorder
 
 
 @SOCKETS
 async def test_writing_to_a_closed_connection_is_an_error(kind: str) -> None:
-    async with transports(kind) as (here, there, told, _):
+    async with transports(kind) as (here, there, here_recorder, _):
         there.pause_reading()
         here.write(b"unread")
         await asyncio.sleep(0.01 if kind == "tcp" else 0)
         there.abort()
-        while not told.events:  # each write may be the one that fails
+        while not here_recorder.events:  # each write may be the one that fails
             here.write(b"x" * 1000)
             await asyncio.sleep(0)
-        await until(lambda: isinstance(told.events[-1], ConnectionError))
+        await until(lambda: isinstance(here_recorder.events[-1], ConnectionError))
 
 
 @KINDS
@@ -191,7 +193,7 @@ async def test_streams_work_over_it(kind: str) -> None:
         assert await reader.read() == b""
 
 
-async def test_it_can_be_held_and_released() -> None:
+async def test_a_connection_can_be_held_and_released() -> None:
     (reader, writer), (_, other), net = memory_pair(capacity=1000)
     net.back.hold()
     other.write(b"x" * 5000)
@@ -207,7 +209,7 @@ async def test_it_can_be_held_and_released() -> None:
     other.close()
 
 
-async def test_it_can_lose_bytes() -> None:
+async def test_a_connection_can_lose_bytes() -> None:
     (_, writer), (reader, other), net = memory_pair()
     writer.write(b"0123456789")
     net.forward.drop(3)
@@ -221,7 +223,7 @@ async def test_it_can_lose_bytes() -> None:
     other.close()
 
 
-async def test_it_can_be_cut_after_so_many_bytes() -> None:
+async def test_a_connection_can_be_cut_after_some_bytes() -> None:
     (left, writer), (reader, other), net = memory_pair()
     net.forward.cut(after=4)
     writer.write(b"0123456789")
@@ -233,7 +235,7 @@ async def test_it_can_be_cut_after_so_many_bytes() -> None:
     assert other.is_closing()
 
 
-async def test_it_can_be_cut_while_it_is_held() -> None:
+async def test_a_held_connection_can_be_cut() -> None:
     (left, writer), (reader, other), net = memory_pair()
     net.forward.hold()
     net.forward.cut()

@@ -55,7 +55,7 @@ class PoolLines:
 
     def __init__(self, *, short: bool) -> None:
         self._turns: dict[int, LineThrottle] = {}
-        self._said: dict[int, PoolState] = {}
+        self._shown: dict[int, PoolState] = {}
         self._one_by_one = _ONE_BY_ONE
         self._sum = _Sum() if short else None
 
@@ -64,13 +64,13 @@ class PoolLines:
         state = pool.state
         turns = self._turns.setdefault(state.id, LineThrottle(pool.begun))
         if pool.ended is None:
-            is_news = not pool.is_idle or self._said.get(state.id) != state
+            is_news = not pool.is_idle or self._shown.get(state.id) != state
             if is_news and turns.come(now, state.done / state.total if state.total else 0.0):
-                self._said[state.id] = state
+                self._shown[state.id] = state
                 yield pool.line(now)
             return
         del self._turns[state.id]
-        if self._said.pop(state.id, None) or pool.seconds >= PATIENCE:
+        if self._shown.pop(state.id, None) or pool.seconds >= PATIENCE:
             yield pool.line(now)
         elif self._sum and self._one_by_one:
             self._one_by_one -= 1

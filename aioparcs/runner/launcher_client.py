@@ -84,4 +84,4 @@ class LauncherClient:
 
     async def aclose(self) -> None:
         """End the connection; a launcher that is still there kills its workers and ends."""
-        await self._connection.aclose(deadlines.FAREWELL)
+        await self._connection.aclose(deadlines.CONTROL_CLOSE)

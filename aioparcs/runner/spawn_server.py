@@ -123,7 +123,7 @@ class SpawnServer:
             while True:
                 await self._handle(session, read_spawn_request(await session.link.recv_frame()))
         except EndOfChannel:
-            await session.link.aclose(deadlines.FAREWELL)
+            await session.link.aclose(deadlines.CONTROL_CLOSE)
         except ProtocolError as error:
             text = f"worker {session.worker} broke its connection: {error}"
             self._events.publish(Notice(monotonic(), "runner", text, is_warning=True))

@@ -118,7 +118,7 @@ class SpawnClient:
         try:
             tasks = list(self._tasks.values())
             await asyncio.gather(*(task.shutdown() if task.is_connected else task.kill() for task in tasks))
-            await self._link.aclose(deadlines.FAREWELL)
+            await self._link.aclose(deadlines.CONTROL_CLOSE)
         finally:
             self.abort()
 

@@ -42,7 +42,7 @@ async def _measure(image: str, count: int, per_container: int, size: int) -> Non
     async with Runner(engine=SwarmEngine(overlay=True)) as runner:
         tasks = await runner.start_many(image, count, per_container=per_container)
         async with asyncio.timeout(_SETTLED):
-            while not all(task.node for task in tasks):  # noqa: ASYNC110  # nobody tells a program when
+            while not all(task.node for task in tasks):  # noqa: ASYNC110  # there is no event for it
                 await asyncio.sleep(0.1)
         print("ready", flush=True)
         while way := (await asyncio.to_thread(sys.stdin.readline)).strip():

@@ -1,5 +1,5 @@
 """
-How a measured program talks with the harness: lines on its standard input and output.
+The protocol between a measured program and the harness: lines on its standard input and output.
 
 The serving program prints its port, serves one connection and ends with it. The driving program prints ``ready``
 once it is connected; then each line ``COUNT CHECK`` on its input is one round, answered by the seconds that it
@@ -28,12 +28,12 @@ def expect(true: bool, what: str) -> None:
 
 
 def announce(port: int) -> None:
-    """Tell the harness where this program listens."""
+    """Print this program's port, for the harness."""
     print(port, flush=True)
 
 
 def rounds() -> Iterator[tuple[int, bool]]:
-    """Give each round that the harness asks for: how many messages, and whether to compare every one."""
+    """Yield each round that the harness requests: how many messages, and whether to compare every one."""
     print("ready", flush=True)
     for line in sys.stdin:
         count, check = line.split()
@@ -41,7 +41,7 @@ def rounds() -> Iterator[tuple[int, bool]]:
 
 
 def took(seconds: float) -> None:
-    """Answer a round."""
+    """Print a round's seconds, as the answer to the harness."""
     print(repr(seconds), flush=True)
 
 

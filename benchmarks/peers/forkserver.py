@@ -17,7 +17,7 @@ from benchmarks.peers import control, pipe_worker
 
 
 def measure(count: int) -> float:
-    """Give the seconds for ``count`` processes."""
+    """Return the seconds for ``count`` processes."""
     start = time.perf_counter()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["asyncio", "uvloop", "msgpack", pipe_worker.__name__])

@@ -1,4 +1,4 @@
-"""What is sent, the same for every program, and what its receiver has to answer."""
+"""The messages that every measured program sends, and the answers of their receivers."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Array = NDArray[np.float64]
 
 
 def small(number: int) -> list[Any]:
-    """Make a small message."""
+    """Return a small message."""
     return [number, TEXT, REAL]
 
 
 def small_answer(count: int, check: bool) -> Any:
-    """Say what ``count`` small messages are answered by: the sum of their numbers, or all of them to check."""
+    """Return the answer to ``count`` small messages: the sum of their numbers, or all of them to check."""
     return [small(number) for number in range(count)] if check else sum(range(count))
 
 
 def large(size: int) -> Array:
-    """Make a large message of ``size`` bytes, random but always the same."""
+    """Return a large message of ``size`` bytes, random but always the same."""
     array = np.random.default_rng(2026).random(size // 8)
     array[0], array[-1] = _FIRST, _LAST
     return array

@@ -52,7 +52,7 @@ def _config(runner: str, service: str, count: int, leader: str) -> dict[str, Any
 
 
 async def _run(swarm: SwarmClient, config: dict[str, Any]) -> str:
-    """Run a container on the leader until it ends, and give what it printed."""
+    """Run a container on the leader until it ends, and return what it printed."""
     container = await swarm.docker.containers.run(config)
     try:
         end = await container.wait(timeout=_PATIENCE)

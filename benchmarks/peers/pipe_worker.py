@@ -1,4 +1,4 @@
-"""What a process of the fork server does: answer every message with its number and the message."""
+"""A process of the fork server: it answers every message with its number and the message."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Framed(asyncio.Protocol):
 class Pinger(Framed):
     """The driving side: sends the next message when the last one is back."""
 
-    async def play(self, count: int, check: bool) -> float:
+    async def run_round(self, count: int, check: bool) -> float:
         self._left, self._check = count, check
         self._done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._message = small(count)
@@ -106,7 +106,7 @@ def _drive(mode: str, port: int) -> None:
 
         pinger = loop.run(dial())
         for count, check in control.rounds():
-            control.took(loop.run(pinger.play(count, check)))
+            control.took(loop.run(pinger.run_round(count, check)))
 
 
 if __name__ == "__main__":

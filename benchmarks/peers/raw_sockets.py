@@ -64,7 +64,7 @@ def _sink(raw: Raw, mode: str) -> None:
         return
 
 
-def _play(raw: Raw, message: bytes | Array, count: int, check: bool) -> float:
+def _run_round(raw: Raw, message: bytes | Array, count: int, check: bool) -> float:
     raw.send(bytes([count, check]))
     raw.recv_bytes()
     start = time.perf_counter()
@@ -90,7 +90,7 @@ def _drive(mode: str, port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as sock:
         raw = Raw(sock)
         for count, check in control.rounds():
-            control.took(_play(raw, message, count, check))
+            control.took(_run_round(raw, message, count, check))
 
 
 if __name__ == "__main__":

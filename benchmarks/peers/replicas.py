@@ -81,7 +81,7 @@ def _container(task: SwarmTask) -> str:
 
 
 def _since(task: SwarmTask) -> float:
-    """Tell when its node saw that it runs, in seconds since 1970."""
+    """Return when its node saw that it runs, in seconds since 1970."""
     return datetime.fromisoformat(f"{task['Status']['Timestamp'][:26].rstrip('Z')}+00:00").timestamp()
 
 

@@ -45,7 +45,7 @@ def _echo(packed: Packed) -> None:
         return
 
 
-def _play(packed: Packed, count: int, check: bool) -> float:
+def _run_round(packed: Packed, count: int, check: bool) -> float:
     if check:
         for number in range(count):
             packed.send(small(number))
@@ -72,7 +72,7 @@ def _drive(mode: str, port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as sock:
         packed = Packed(sock)
         for count, check in control.rounds():
-            control.took(_play(packed, count, check))
+            control.took(_run_round(packed, count, check))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ async def _sink(stream: Stream) -> None:
         await stream.send(total)
 
 
-async def _play(stream: Stream, count: int, check: bool) -> float:
+async def _run_round(stream: Stream, count: int, check: bool) -> float:
     await stream.send([count, check])
     await stream.recv()
     start = time.perf_counter()
@@ -92,7 +92,7 @@ def _drive(mode: str, port: int) -> None:
 
         stream = loop.run(dial())
         for count, check in control.rounds():
-            control.took(loop.run(_play(stream, count, check)))
+            control.took(loop.run(_run_round(stream, count, check)))
 
 
 if __name__ == "__main__":

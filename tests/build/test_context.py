@@ -31,7 +31,7 @@ SCRIPT = "# /// script\n# dependencies = [{}]\n# ///\n"
 
 @pytest.fixture
 def module(tmp_path: Path) -> Module:
-    """Make a module of the files given."""
+    """Write a module of the files given, and return its folder."""
 
     def make(**files: str) -> Path:
         folder = tmp_path / "factor"
@@ -141,7 +141,7 @@ def test_a_dockerfile_of_its_own_is_sent_with_the_folder_as_it_is(module: Module
     assert found == ("python:3", "debian@sha256:0")
 
 
-def test_bases_that_no_one_can_name_yet_are_left_out() -> None:
+def test_base_images_that_an_arg_decides_are_left_out() -> None:
     assert list(bases("FROM a\nRUN echo\nFROM $X\nFROM b AS B\nCOPY --from=c / /\nFROM B\n")) == ["a", "b"]
 
 
@@ -150,14 +150,14 @@ def test_unreadable_metadata_is_an_error(module: Module) -> None:
         module_context(module(**{"main.py": "# /// script\n# dependencies = [\n# ///\n"}), BASE, None)
 
 
-def test_another_python_than_this_one_is_none_of_the_builders_business(module: Module) -> None:
+def test_requires_python_is_not_checked_by_the_build(module: Module) -> None:
     sent(module(**{"main.py": '# /// script\n# requires-python = ">=4"\n# ///\n'}))
 
 
 # The context
 
 
-def test_what_dockerignore_names_stays_out_and_some_folders_always(module: Module) -> None:
+def test_files_in_dockerignore_and_some_folders_are_left_out(module: Module) -> None:
     ignore = "# comment\n\n*.log\nbig\n!big/kept.txt\n!.git\n**/__pycache__/\n"
     paths = [
         "a.log",
@@ -182,7 +182,7 @@ def content(folder: Path) -> str:
     return packed(module_context(folder, BASE, None)[0])[0]
 
 
-def test_the_hash_is_the_same_for_the_same_files_whatever_their_times(module: Module) -> None:
+def test_the_hash_does_not_depend_on_modification_times(module: Module) -> None:
     folder = module(**{"a.txt": "1"})
     before = content(folder)
     os.utime(folder / "a.txt", (1, 1))
@@ -260,7 +260,7 @@ def test_links_stay_links_and_sockets_stay_out(module: Module) -> None:
     assert "module/pipe" not in members
 
 
-def test_a_link_out_of_the_folder_is_what_it_leads_to(module: Module, tmp_path: Path) -> None:
+def test_a_link_out_of_the_folder_is_replaced_by_its_target(module: Module, tmp_path: Path) -> None:
     for name in ("__init__.py", "sub/deep.py", "sub/__pycache__/x.pyc", "secret.key"):
         (tmp_path / "common" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "common" / name).write_text(name)
@@ -299,7 +299,7 @@ def test_a_link_to_a_folder_that_it_is_in_is_refused(module: Module, tmp_path: P
     assert set(module_files(folder)) == {".dockerignore", "main.py"}
 
 
-def test_a_dockerignore_may_begin_with_a_byte_order_mark_and_name_itself(module: Module) -> None:
+def test_a_dockerignore_may_have_a_byte_order_mark_and_ignore_itself(module: Module) -> None:
     folder = module(**{"data/big": ""})
     (folder / ".dockerignore").write_text("data\n", encoding="utf-8-sig")
     assert set(module_files(folder)) == {".dockerignore", "main.py"}
@@ -337,7 +337,7 @@ def test_invalid_build_options_are_errors(arguments: dict[str, Any], message: st
         check_request(**{"module": "factor", "registry": None, "push": False, "tag": None} | arguments)
 
 
-def test_a_folder_of_wheels_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_folder_of_wheels_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wheel_folder(None) is None
     monkeypatch.setenv("PARCS_WHEELS", "/not/there")
     with pytest.raises(SettingError, match="there is no folder of wheels '/not/there'"):
@@ -408,7 +408,7 @@ def test_a_build_is_shown_line_by_line_and_step_by_step() -> None:
     assert transcript.result == {"ID": "sha256:1"}
 
 
-def test_the_images_that_steps_have_made_are_known_for_the_case_that_the_build_is_cut() -> None:
+def test_the_images_of_steps_are_recorded_to_be_removed_after_a_cancelled_build() -> None:
     base, cached, made = "0" * 12, "1" * 12, "2" * 12
     words = [
         f"Step 1/3 : FROM a\n ---> {base}\n",
@@ -419,7 +419,7 @@ def test_the_images_that_steps_have_made_are_known_for_the_case_that_the_build_i
 
 
 def test_a_failing_step_raises_with_its_last_lines() -> None:
-    said = [
+    output = [
         " ---> Running in 1\n",
         *(f"line {n}\n" for n in range(30)),
         "no end",
@@ -427,13 +427,15 @@ def test_a_failing_step_raises_with_its_last_lines() -> None:
     ]
     error = {"message": "The command '/bin/sh -c b' returned a non-zero code: 7", "code": 7}
     with pytest.raises(BuildError) as caught:
-        follow([{"stream": "Step 2/2 : RUN b\n"}, *({"stream": s} for s in said), {"errorDetail": error, "error": ""}])
+        follow(
+            [{"stream": "Step 2/2 : RUN b\n"}, *({"stream": s} for s in output), {"errorDetail": error, "error": ""}]
+        )
     assert str(caught.value).startswith("factor (image r:5000/factor:1): step 2/2 `RUN b` ended with exit code 7;")
     assert caught.value.last_lines == (*(f"line {n}" for n in range(11, 30)), "no end")
 
 
 @pytest.mark.parametrize(
-    "said, advice",
+    "message, advice",
     [
         ("denied: requested access to the resource is denied", "; docker login r:5000"),
         ("no basic auth credentials", "; docker login r:5000"),
@@ -442,9 +444,9 @@ def test_a_failing_step_raises_with_its_last_lines() -> None:
         ("disk full", "disk full"),
     ],
 )
-def test_a_failing_push_says_what_to_do(said: str, advice: str) -> None:
+def test_a_failing_push_says_what_to_do(message: str, advice: str) -> None:
     with pytest.raises(BuildError, match=r"^factor \(image r:5000/factor:1\): ") as caught:
-        follow([{"status": "The push refers to repository [r:5000/factor]"}, {"errorDetail": {"message": said}}])
+        follow([{"status": "The push refers to repository [r:5000/factor]"}, {"errorDetail": {"message": message}}])
     assert str(caught.value).endswith(advice) or advice in str(caught.value)
 
 
@@ -469,7 +471,7 @@ def test_a_push_is_summed_up_in_one_state() -> None:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder with the wheel of a package that nobody else has."""
+    """Build the wheel of a package that no index has, and return its folder."""
     folder = tmp_path_factory.mktemp("wheels")
     name, info = "parcelle-1.0-py3-none-any.whl", "parcelle-1.0.dist-info"
     with zipfile.ZipFile(folder / name, "w") as wheel:
@@ -485,7 +487,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pip_there", [True, False])
-def test_packages_are_installed_with_the_pip_there_or_the_one_that_came_along(
+def test_packages_are_installed_with_the_images_pip_or_the_one_in_the_context(
     module: Module, wheels: Path, tmp_path: Path, pip_there: bool
 ) -> None:
     python = Path(sys.executable)

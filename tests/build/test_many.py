@@ -91,7 +91,7 @@ async def test_four_are_built_at_once_and_returned_in_their_order(leader: Callab
         ({"requirements.txt": PACKAGES}, {"requirements.txt": PACKAGES}),
     ],
 )
-async def test_a_module_waits_for_what_it_begins_with(
+async def test_a_module_is_built_after_its_base_image(
     leader: Callable[[], Leader], tmp_path: Path, first: dict[str, str], second: dict[str, str]
 ) -> None:
     there = leader()
@@ -142,7 +142,7 @@ async def test_a_run_prints_its_modules_in_their_order(
     assert sorted(lines[1:]) == ["one: built and pushed one:1", "two: built and pushed two:1"]
 
 
-async def test_one_that_fails_ends_the_others_and_is_named(leader: Callable[[], Leader], tmp_path: Path) -> None:
+async def test_a_failed_build_cancels_the_others_and_is_named(leader: Callable[[], Leader], tmp_path: Path) -> None:
     there = leader()
     runner, *_ = folders(tmp_path, runner={"main.py": "start('one'), start('two')"}, one={}, two={})
     build = asyncio.create_task(submit._build(Swarm(), request(runner)))  # type: ignore[arg-type]  # as above
@@ -154,7 +154,7 @@ async def test_one_that_fails_ends_the_others_and_is_named(leader: Callable[[], 
     assert not there.running
 
 
-async def test_cancelling_ends_all(leader: Callable[[], Leader], tmp_path: Path) -> None:
+async def test_cancelling_cancels_all_builds(leader: Callable[[], Leader], tmp_path: Path) -> None:
     there = leader()
     runner, *_ = folders(tmp_path, runner={"main.py": "start('one'), start('two')"}, one={}, two={})
     build = asyncio.create_task(submit._build(Swarm(), request(runner)))  # type: ignore[arg-type]  # as above

@@ -82,7 +82,7 @@ async def test_bytes_that_come_piece_by_piece_are_the_same_messages(size: int) -
     writer.transport.abort()
 
 
-async def test_what_the_network_holds_back_comes_later_and_a_close_gives_up_at_its_deadline() -> None:
+async def test_held_bytes_arrive_on_release_and_aclose_gives_up_at_its_deadline() -> None:
     async with network() as (here, there, net):
         net.forward.hold()
         await here.send("held")
@@ -95,7 +95,7 @@ async def test_what_the_network_holds_back_comes_later_and_a_close_gives_up_at_i
         assert here.statistics().state == "closed"
 
 
-async def test_what_the_network_loses_shows_as_a_broken_stream() -> None:
+async def test_lost_bytes_break_the_stream() -> None:
     async with network(Settings(max_body=1000)) as (here, there, net):
         net.forward.drop(3)
         await here.send("a message without its first bytes, so that the next bytes are read as a header")
@@ -105,7 +105,7 @@ async def test_what_the_network_loses_shows_as_a_broken_stream() -> None:
             await there.send("no")
 
 
-async def test_a_silent_peer_costs_the_closer_no_more_than_its_deadline() -> None:
+async def test_aclose_waits_for_a_silent_peer_until_its_deadline() -> None:
     async with network(Settings(close_timeout=60.0)) as (here, _, net):
         net.forward.drop()
         await here.send("lost")
@@ -113,7 +113,7 @@ async def test_a_silent_peer_costs_the_closer_no_more_than_its_deadline() -> Non
             await here.aclose(0.05)
 
 
-async def test_both_ends_of_a_cut_connection_lose_it() -> None:
+async def test_both_ends_of_a_cut_connection_raise_connection_lost() -> None:
     async with network() as (here, there, net):
         receiving = [asyncio.ensure_future(end.recv()) for end in (here, there)]
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What all channels of a process may hold of large messages together, and that nobody waits for ever for it."""
+"""The budget of large messages that all channels of a process share; no receiver waits forever for it."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -32,7 +32,7 @@ def arrived(channel: Channel) -> bool:
     return channel.statistics().bytes_unread >= SIZE
 
 
-async def test_a_large_message_waits_for_the_budget_and_comes_when_it_is_released(kind: str) -> None:
+async def test_a_large_message_waits_for_the_budget_and_arrives_when_it_is_released(kind: str) -> None:
     async with AsyncExitStack() as stack:
         channels = await pairs(stack, kind, 4)
         sendings = [asyncio.ensure_future(here.send(large(i))) for i, (here, _) in enumerate(channels)]
@@ -83,7 +83,7 @@ async def test_small_messages_do_not_wait_for_the_budget(kind: str) -> None:
         await sending
 
 
-async def test_a_message_beyond_the_whole_budget_comes_alone(kind: str) -> None:
+async def test_a_message_larger_than_the_budget_is_received_alone(kind: str) -> None:
     async with AsyncExitStack() as stack:
         ((here, there),) = await pairs(stack, kind, 1)
         sending = asyncio.ensure_future(here.send_all(b"x" * (3 * SIZE), b"y" * (3 * SIZE)))
@@ -96,7 +96,7 @@ async def test_a_message_beyond_the_whole_budget_comes_alone(kind: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["lost", "closed", "aborted"])
-async def test_a_channel_that_ends_gives_back_what_it_held(kind: str, end: str) -> None:
+async def test_a_channel_that_ends_releases_its_part_of_the_budget(kind: str, end: str) -> None:
     async with AsyncExitStack() as stack:
         channels = await pairs(stack, kind, 3)
         sendings = [asyncio.ensure_future(here.send(large(i))) for i, (here, _) in enumerate(channels)]
@@ -136,7 +136,7 @@ async def test_a_channel_that_waits_for_the_budget_can_be_closed(kind: str) -> N
         await holding
 
 
-async def test_a_result_of_a_call_comes_although_others_hold_the_budget(kind: str) -> None:
+async def test_a_result_of_a_call_arrives_while_others_hold_the_budget(kind: str) -> None:
     async with AsyncExitStack() as stack:
         (first, holder), (here, there) = await pairs(stack, kind, 2)
         holding = asyncio.ensure_future(first.send_all(large(0), large(1)))
@@ -152,7 +152,7 @@ async def test_a_result_of_a_call_comes_although_others_hold_the_budget(kind: st
         await holding
 
 
-async def test_results_come_although_a_peer_has_stopped_amid_a_large_message(kind: str) -> None:
+async def test_results_arrive_while_a_peer_has_stopped_in_a_large_message(kind: str) -> None:
     async with streams(kind) as ((_, writer), ends), both(*[Channel(*ends, settings=SETTINGS)] * 2):
         # What a peer leaves that is stopped after the first bytes of a message.
         writer.write(encode_header(FrameType.MSG, 3 * SIZE) + bytes(100_000))
@@ -166,7 +166,7 @@ async def test_results_come_although_a_peer_has_stopped_amid_a_large_message(kin
     assert RECEIVING.reserved == 0
 
 
-async def test_a_waiting_watcher_gets_its_message_although_others_hold_the_budget(kind: str) -> None:
+async def test_a_waiting_watcher_gets_its_message_while_others_hold_the_budget(kind: str) -> None:
     async with AsyncExitStack() as stack:
         (first, holder), (here, there) = await pairs(stack, kind, 2)
         holding = asyncio.ensure_future(first.send_all(large(0), large(1)))

@@ -78,7 +78,7 @@ async def test_several_buffers_of_one_message_may_change_too(kind: str) -> None:
 async def test_bytes_are_accepted_without_a_wait(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
         before = await stop_reading(here, there)
-        at_once(here.send(pattern(5 * MIB)))  # nobody reads, and nobody can change it
+        at_once(here.send(pattern(5 * MIB)))  # no peer reads, and no program can change it
         for _ in range(before):
             await there.recv()
         assert await there.recv() == pattern(5 * MIB)
@@ -151,7 +151,7 @@ async def test_a_buffer_that_is_too_small_leaves_the_message_first_in_line(kind:
         await sending
 
 
-async def test_a_message_that_is_no_bytes_leaves_itself_first_in_line(kind: str) -> None:
+async def test_recv_into_leaves_a_message_that_is_not_bytes_first_in_line(kind: str) -> None:
     async with pair(kind) as (here, there):
         await here.send_all({"a": 1}, [b"x" * 10_000])
         for message in ({"a": 1}, [b"x" * 10_000]):
@@ -217,7 +217,7 @@ async def test_a_connection_lost_half_way_is_a_loss_for_recv_into(kind: str) -> 
             await receiving
 
 
-async def test_bytes_received_are_not_tied_to_what_the_wire_reuses(kind: str) -> None:
+async def test_received_bytes_do_not_share_memory_with_the_decoder(kind: str) -> None:
     async with pair(kind, Settings(receive_queue=16 * MIB)) as (here, there):
         sending = asyncio.ensure_future(here.send_all(*(bytes([i]) * (i * 5000) for i in range(50))))
         assert [await there.recv() for _ in range(50)] == [bytes([i]) * (i * 5000) for i in range(50)]

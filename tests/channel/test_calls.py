@@ -119,7 +119,7 @@ async def test_the_peers_exception_is_raised_here_and_the_next_call_works(kind: 
         await here.aclose()
 
 
-async def test_a_result_that_has_no_form_on_the_wire_is_an_error_of_that_call(kind: str) -> None:
+async def test_a_result_that_cannot_be_encoded_is_an_error_of_that_call(kind: str) -> None:
     async with pair(kind) as (here, there), asyncio.TaskGroup() as group:
         group.create_task(serve(there))
         with pytest.raises(TypeError, match="cannot be sent") as caught:
@@ -129,7 +129,7 @@ async def test_a_result_that_has_no_form_on_the_wire_is_an_error_of_that_call(ki
         await here.aclose()
 
 
-async def test_an_argument_that_has_no_form_on_the_wire_is_not_sent(kind: str) -> None:
+async def test_an_argument_that_cannot_be_encoded_is_not_sent(kind: str) -> None:
     async with pair(kind) as (here, there):
         with pytest.raises(EncodeError):
             await here.call("f", object())
@@ -149,7 +149,7 @@ async def test_cancelling_a_call_cancels_it_at_the_peer(kind: str) -> None:
         await asyncio.wait(calls)
         assert all(call.cancelled() for call in calls)
         assert await here.call("f") == [{}]
-        await here.aclose()  # the peer's functions have ended, or `serve` would wait for ever
+        await here.aclose()  # the peer's functions have ended, or `serve` would wait forever
 
 
 async def test_a_result_that_comes_after_the_cancellation_is_dropped(kind: str) -> None:
@@ -217,7 +217,7 @@ async def test_a_program_that_only_answers_calls_refuses_messages(kind: str) -> 
             await there.call_server.recv_call()
 
 
-async def test_a_call_that_cannot_be_made_is_answered(kind: str) -> None:
+async def test_a_call_that_cannot_be_decoded_is_answered_with_an_error(kind: str) -> None:
     async with pair(kind) as (here, there):
         receiving = asyncio.ensure_future(there.call_server.recv_call())
         future = here.calls._pending[5] = asyncio.get_running_loop().create_future()
@@ -230,7 +230,7 @@ async def test_a_call_that_cannot_be_made_is_answered(kind: str) -> None:
         await asyncio.wait([calling])
 
 
-async def test_a_result_that_cannot_be_made_is_an_error_of_that_call(kind: str) -> None:
+async def test_a_result_that_cannot_be_decoded_is_an_error_of_that_call(kind: str) -> None:
     async with pair(kind) as (here, there):
         calling = asyncio.ensure_future(here.call("f"))
         call = await there.call_server.recv_call()

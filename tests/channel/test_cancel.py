@@ -112,7 +112,7 @@ async def test_a_cancelled_recv_of_a_large_message_leaves_it_first_in_line(kind:
     await at_every_await(kind, late, scenario)
 
 
-async def test_a_cancelled_recv_answers_the_calls_that_it_met(kind: str, late: bool) -> None:
+async def test_a_cancelled_recv_declines_the_calls_before_its_message(kind: str, late: bool) -> None:
     @asynccontextmanager
     async def scenario(here: Channel, there: Channel) -> Scenario:
         outcome: list[Any] = []
@@ -144,7 +144,7 @@ async def test_a_cancelled_recv_into_leaves_the_message_first_in_line(kind: str,
         sending = asyncio.ensure_future(here.send_all(array, "after"))
         yield there.recv_into(buffer), outcome
         if cancelled(outcome):
-            buffer[:] = -1  # the caller's again: nobody may look at it, or write into it
+            buffer[:] = -1  # the caller's again: the channel neither reads nor writes it
             await asyncio.sleep(0)
             assert np.array_equal(await there.recv(), array)
             assert (buffer == -1).all()

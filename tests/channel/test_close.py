@@ -31,13 +31,13 @@ async def test_aclose_delivers_what_was_sent(kind: str) -> None:
         with pytest.raises(EndOfChannel):
             await there.recv()
         with pytest.raises(EndOfChannel):
-            await there.send("nobody takes it")
+            await there.send("never received")
 
 
-async def test_a_quiet_end_leaves_messages_for_later(kind: str) -> None:
+async def test_messages_can_be_received_after_the_peer_has_closed(kind: str) -> None:
     async with pair(kind) as (here, there):
         await here.send_all("one", "two")
-        await here.aclose()  # nobody needs to receive for that
+        await here.aclose()  # no receiver is needed for that
         assert await there.recv() == "one"
         assert await collect(there) == ["two"]
         assert await collect(there) == []
@@ -45,7 +45,7 @@ async def test_a_quiet_end_leaves_messages_for_later(kind: str) -> None:
             await there.recv()
 
 
-async def test_a_closed_end_is_closed(kind: str) -> None:
+async def test_operations_on_a_closed_end_raise_channel_closed(kind: str) -> None:
     async with pair(kind) as (here, there):
         await there.send("unread")
         await until(lambda: here.is_ready)
@@ -182,7 +182,7 @@ async def test_abort_is_at_once(kind: str) -> None:
             with pytest.raises(ConnectionLost):
                 await calling
             with pytest.raises(ConnectionLost):
-                await there.send("nobody takes it")
+                await there.send("never received")
         here.abort()
 
 
@@ -205,7 +205,7 @@ async def test_send_eof_ends_one_direction(kind: str) -> None:
             await here.send("more")
         assert await collect(there) == ["the last", b"x" * 200_000]
         with pytest.raises(EndOfChannel):
-            await there.call("nobody can answer")
+            await there.call("never answered")
         await there.send_all("an answer", b"y" * 200_000)
         assert await here.recv() == "an answer"
         await there.aclose()

@@ -17,7 +17,7 @@ ENDED, CLOSING, CLOSED = ConnectionState.ENDED, ConnectionState.CLOSING, Connect
 
 
 @FEW_KINDS
-async def test_each_side_ends_for_itself(kind: str) -> None:
+async def test_each_side_ends_its_own_direction(kind: str) -> None:
     async with pair(kind) as (here, there):
         first, second = here.connection, there.connection
         assert (first.state, second.state) == (OPEN, OPEN)
@@ -56,7 +56,7 @@ async def test_an_abort_closes_at_once_and_the_peer_notices(kind: str) -> None:
         await until(lambda: there.connection.state is CLOSED)
 
 
-def test_no_state_is_left_for_an_earlier_one() -> None:
+def test_states_never_go_back() -> None:
     order = list(ConnectionState)
     for state in ConnectionState:
         for after in (state.after_peer_ended(), state.after_sending_ended()):
@@ -94,7 +94,7 @@ async def test_frames_go_to_the_handlers_of_their_types_and_the_others_to_the_re
     await connection.aclose()
 
 
-async def test_what_has_arrived_before_the_start_is_not_lost() -> None:
+async def test_frames_that_arrive_before_the_start_are_not_lost() -> None:
     ends, (_, writer), _ = memory_pair()
     writer.write(encode_header(FrameType.START, 3) + b"one")
     await asyncio.sleep(0)

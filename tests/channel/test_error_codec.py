@@ -34,7 +34,7 @@ def test_a_builtin_arrives_as_itself_with_its_traceback() -> None:
     assert error.traceback.endswith("ZeroDivisionError: division by zero\n")
 
 
-def test_a_class_of_ones_own_arrives_as_the_builtin_that_it_extends() -> None:
+def test_a_user_defined_exception_arrives_as_the_builtin_that_it_extends() -> None:
     error = travelled(NoNumber("n"))
     assert isinstance(error, ValueError)
     assert error.type == "tests.channel.test_error_codec.NoNumber"
@@ -54,7 +54,7 @@ def test_a_cause_arrives_without_a_traceback_of_its_own() -> None:
     assert "KeyError: 'inner'" in error.traceback
 
 
-def test_a_remote_error_is_passed_on_as_what_it_was() -> None:
+def test_a_remote_error_is_passed_on_with_its_original_type() -> None:
     error = travelled(raised(travelled(NoNumber("n"))))
     assert isinstance(error, ValueError)
     assert (error.type, error.message) == ("tests.channel.test_error_codec.NoNumber", "n")
@@ -69,7 +69,7 @@ def test_a_remote_error_is_passed_on_as_what_it_was() -> None:
         (KeyError(), ""),
     ],
 )
-def test_an_exception_whose_text_is_odd_arrives_all_the_same(error: Exception, message: str) -> None:
+def test_an_exception_without_a_proper_text_arrives(error: Exception, message: str) -> None:
     assert travelled(error).message == message
 
 
@@ -80,7 +80,7 @@ def test_a_long_text_keeps_its_end() -> None:
     assert error.message.endswith("the end")
 
 
-def test_many_causes_and_circles_of_them_end() -> None:
+def test_many_causes_and_cycles_of_causes_are_cut() -> None:
     error = first = ValueError("0")
     for number in range(1, 500):
         error.__cause__ = ValueError(str(number))
@@ -95,7 +95,7 @@ def test_many_causes_and_circles_of_them_end() -> None:
 @pytest.mark.parametrize(
     "values", [{"type": "ValueError", "message": "m"}, {"type": "ValueError", "message": 5, "x": 1}]
 )
-def test_a_map_of_another_language_may_be_short(values: dict[str, Any]) -> None:
+def test_an_error_map_may_lack_optional_keys(values: dict[str, Any]) -> None:
     error = decode_error_or_default(values)
     assert isinstance(error, ValueError)
     assert (error.message, error.traceback, error.cause) == (str(values["message"]), "", None)

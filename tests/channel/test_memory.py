@@ -39,7 +39,7 @@ def spawned(*arguments: str) -> Iterator[Process]:
             process.kill()
 
 
-def tell(process: Process) -> None:
+def send_line(process: Process) -> None:
     assert process.stdin
     process.stdin.write("go\n")
     process.stdin.flush()
@@ -68,11 +68,11 @@ def test_a_receiver_that_stops_reading_holds_both_within_bounds() -> None:
     with peers("recv_many", "send_many") as (receiving, sending):
         until_it_stands_still(sending)
         idle = {process: memory("VmRSS", process.pid) for process in (receiving, sending)}
-        tell(sending)
+        send_line(sending)
         until_it_stands_still(sending)
         for process in (receiving, sending):
             assert memory("VmHWM", process.pid) - idle[process] < 64 * MIB
-        tell(receiving)
+        send_line(receiving)
         for process in (receiving, sending):
             outcome = result(process)
             assert outcome["peak"] - outcome["idle"] < 64 * MIB
@@ -81,7 +81,7 @@ def test_a_receiver_that_stops_reading_holds_both_within_bounds() -> None:
 @pytest.mark.parametrize("receiver", ["recv_array", "recv_into"])
 def test_a_large_array_needs_its_own_memory_and_little_more(receiver: str) -> None:
     with peers(receiver, "send_array") as (receiving, sending):
-        tell(sending)
+        send_line(sending)
         for process in (receiving, sending):
             outcome = result(process)
             assert outcome["peak"] - outcome["idle"] <= LARGE + 16 * MIB

@@ -96,7 +96,7 @@ async def test_arrays_arrive_with_shape_and_order(kind: str) -> None:
 
 async def test_send_within_the_high_water_mark_does_not_wait(kind: str) -> None:
     async with pair(kind, Settings(receive_queue=64 * KIB)) as (here, there):
-        while not here.statistics().bytes_unsent:  # until nobody takes any more
+        while not here.statistics().bytes_unsent:  # until neither the kernel nor the peer takes more
             await here.send(b"x" * 100_000)
             await asyncio.sleep(0)
         for _ in range(10):
@@ -135,16 +135,16 @@ async def test_waiting_senders_go_on_first_come_first_served(kind: str) -> None:
         await asyncio.wait(sendings)
 
 
-async def test_room_that_comes_in_the_moment_of_a_cancellation_goes_to_the_next_sender(kind: str) -> None:
+async def test_room_that_is_offered_to_a_cancelled_sender_goes_to_the_next_one(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
         sent = await block(here, there)
         first, second = (asyncio.ensure_future(here.send(["late", i])) for i in range(2))
         await asyncio.gather(waits(first), waits(second))
-        let_in = here.connection.outbox.on_room
+        on_room = here.connection.outbox.on_room
 
         def cancel_first() -> None:
             first.cancel()
-            let_in()
+            on_room()
 
         here.connection.outbox.on_room = cancel_first
         assert await recv_many(there, len(sent)) == sent
@@ -154,7 +154,7 @@ async def test_room_that_comes_in_the_moment_of_a_cancellation_goes_to_the_next_
         assert first.cancelled()
 
 
-async def test_a_sender_that_never_waits_starves_nobody(kind: str) -> None:
+async def test_a_sender_that_never_waits_starves_no_other_task(kind: str) -> None:
     async with pair(kind) as (here, there):
         receiving = asyncio.ensure_future(there.recv())
         for i in range(1_000_000):
@@ -183,7 +183,7 @@ async def test_two_receivers_at_once_are_busy(kind: str) -> None:
         assert await there.recv() == "for the next"
 
 
-async def test_a_message_that_cannot_be_sent_leaves_nothing_behind(kind: str) -> None:
+async def test_a_message_that_cannot_be_encoded_leaves_the_channel_as_it_was(kind: str) -> None:
     async with pair(kind, Settings(max_body=1000, max_buffers=10_000)) as (here, there):
         for message in (object(), [b"x" * 9000, {"a": {1, 2}}], "x" * 1001, b"x" * 10_001):
             with pytest.raises(EncodeError):
@@ -193,7 +193,7 @@ async def test_a_message_that_cannot_be_sent_leaves_nothing_behind(kind: str) ->
         assert here.statistics().messages_sent == 1
 
 
-async def test_a_message_that_cannot_be_made_costs_only_itself(kind: str, request: pytest.FixtureRequest) -> None:
+async def test_a_message_that_cannot_be_decoded_costs_only_itself(kind: str, request: pytest.FixtureRequest) -> None:
     class Local:
         pass
 

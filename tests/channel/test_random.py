@@ -20,7 +20,7 @@ SENDERS, MESSAGES = 3, 60
 SIZES = [0, 1, 100, 8191, 8192, 60_000, 200_000, 1_200_000]
 
 
-class Chance(random.Random):
+class RandomOperations(random.Random):
     """Draws messages, and cancels what it feels like."""
 
     def settings(self) -> Settings:
@@ -37,7 +37,7 @@ class Chance(random.Random):
             [["plain", sender, number, "x" * min(size, 5000)], data, bytearray(data), array, {"parts": [array, data]}]
         )
 
-    async def perhaps(self, operation: Coroutine[Any, Any, Any]) -> tuple[bool, Any]:
+    async def maybe_cancel(self, operation: Coroutine[Any, Any, Any]) -> tuple[bool, Any]:
         """Await an operation, or cancel it some time after; returns whether it ended, and its result."""
         task = asyncio.ensure_future(operation)
         if self.random() < 0.3:
@@ -49,7 +49,7 @@ class Chance(random.Random):
 
 
 def stamp(message: Any) -> tuple[int, int]:
-    """Tell who sent a message as which of his, and make sure that all of it is his."""
+    """Return a message's sender and its number, after a check that all of its bytes are that sender's."""
     if isinstance(message, list):
         return message[1], message[2]
     if isinstance(message, dict):
@@ -61,48 +61,48 @@ def stamp(message: Any) -> tuple[int, int]:
     return data[0], data[1]
 
 
-def spoil(message: Any) -> None:
+def overwrite(message: Any) -> None:
     """Change what may be changed once it was sent."""
     if isinstance(message, bytearray):
         message[:] = bytes(len(message))
     elif isinstance(message, np.ndarray):
         message[:] = 0
     elif isinstance(message, dict):
-        spoil(message["parts"][0])
+        overwrite(message["parts"][0])
 
 
-async def send(channel: Channel, chance: Chance, sender: int) -> set[int]:
+async def send(channel: Channel, rng: RandomOperations, sender: int) -> set[int]:
     """Send numbered messages; returns the numbers of those that must arrive."""
     sure = set()
     for number in range(MESSAGES):
-        message = chance.message(sender, number)
-        ended, _ = await chance.perhaps(channel.send(message))
+        message = rng.message(sender, number)
+        ended, _ = await rng.maybe_cancel(channel.send(message))
         if ended:
             sure.add(number)
-        spoil(message)
+        overwrite(message)
     return sure
 
 
-async def call(channel: Channel, chance: Chance) -> None:
+async def call(channel: Channel, rng: RandomOperations) -> None:
     for i in range(20):
         try:
-            ended, _ = await chance.perhaps(channel.call("f", i, b"x" * chance.choice(SIZES)))
+            ended, _ = await rng.maybe_cancel(channel.call("f", i, b"x" * rng.choice(SIZES)))
         except LookupError:  # the only answer, if it was not cancelled
             continue
         assert not ended
 
 
-async def receive(channel: Channel, chance: Chance) -> list[tuple[int, int]]:
+async def receive(channel: Channel, rng: RandomOperations) -> list[tuple[int, int]]:
     """Receive until the end, in every way; returns the stamps in the order in which they came."""
     got: list[tuple[int, int]] = []
     buffer = bytearray(2 * MIB)
     while True:
         try:
-            if chance.random() < 0.5:
-                ended, message = await chance.perhaps(channel.recv())
+            if rng.random() < 0.5:
+                ended, message = await rng.maybe_cancel(channel.recv())
             else:
                 try:
-                    ended, count = await chance.perhaps(channel.recv_into(buffer))
+                    ended, count = await rng.maybe_cancel(channel.recv_into(buffer))
                     message = bytes(buffer[:count]) if ended else None
                 except TypeError:
                     ended, message = True, await channel.recv()
@@ -113,14 +113,14 @@ async def receive(channel: Channel, chance: Chance) -> list[tuple[int, int]]:
             got.append(stamp(message))
 
 
-async def converse(
-    channel: Channel, chance: Chance, done: asyncio.Barrier
+async def exchange(
+    channel: Channel, rng: RandomOperations, done: asyncio.Barrier
 ) -> tuple[list[set[int]], list[tuple[int, int]]]:
-    receiving = asyncio.ensure_future(receive(channel, chance))
-    calling = asyncio.ensure_future(call(channel, chance))
-    sure = await asyncio.gather(*(send(channel, chance, i) for i in range(SENDERS)))
+    receiving = asyncio.ensure_future(receive(channel, rng))
+    calling = asyncio.ensure_future(call(channel, rng))
+    sure = await asyncio.gather(*(send(channel, rng, i) for i in range(SENDERS)))
     await calling
-    await done.wait()  # nobody can answer the calls of one who ends before
+    await done.wait()  # the calls of an end that closes before can't be answered
     await channel.send_eof()
     return sure, await receiving
 
@@ -133,21 +133,21 @@ def check(sure: list[set[int]], got: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_is_accepted_arrives_once_in_order_and_unharmed(kind: str, seed: int) -> None:
-    chance = Chance(seed)
+async def test_accepted_messages_arrive_once_in_order_and_unchanged(kind: str, seed: int) -> None:
+    rng = RandomOperations(seed)
     held = RECEIVING.reserved
-    async with pair(kind, chance.settings()) as (here, there), asyncio.timeout(60):
+    async with pair(kind, rng.settings()) as (here, there), asyncio.timeout(60):
         done = asyncio.Barrier(2)
-        one, other = await asyncio.gather(converse(here, chance, done), converse(there, chance, done))
+        one, other = await asyncio.gather(exchange(here, rng, done), exchange(there, rng, done))
         check(one[0], other[1])
         check(other[0], one[1])
         assert here.statistics().bytes_unread == there.statistics().bytes_unread == 0
     assert RECEIVING.reserved == held
 
 
-async def end(channel: Channel, chance: Chance) -> None:
+async def end(channel: Channel, rng: RandomOperations) -> None:
     """End a channel in one of the ways that there are."""
-    match chance.choice(["aclose", "at once", "abort", "broken", "cancelled"]):
+    match rng.choice(["aclose", "at once", "abort", "broken", "cancelled"]):
         case "aclose":
             await channel.aclose()
         case "at once":
@@ -158,28 +158,28 @@ async def end(channel: Channel, chance: Chance) -> None:
             channel.connection.transport.abort()
         case "cancelled":
             closing = asyncio.ensure_future(channel.aclose())
-            for _ in range(chance.randrange(1, 10)):
+            for _ in range(rng.randrange(1, 10)):
                 await asyncio.sleep(0)
             closing.cancel()
             await asyncio.wait([closing])
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_no_operation_waits_for_ever_however_the_channel_ends(kind: str, seed: int) -> None:
-    chance = Chance(seed)
-    async with pair(kind, chance.settings()._replace(close_timeout=0.2)) as (here, there):
+async def test_no_operation_waits_forever_however_the_channel_ends(kind: str, seed: int) -> None:
+    rng = RandomOperations(seed)
+    async with pair(kind, rng.settings()._replace(close_timeout=0.2)) as (here, there):
         tasks = [
             asyncio.ensure_future(operation)
             for channel in (here, there)
             for operation in (
-                receive(channel, chance),
-                call(channel, chance),
-                *(send(channel, chance, i) for i in range(2)),
+                receive(channel, rng),
+                call(channel, rng),
+                *(send(channel, rng, i) for i in range(2)),
             )
         ]
-        for _ in range(chance.randrange(200)):
+        for _ in range(rng.randrange(200)):
             await asyncio.sleep(0)
-        await end(chance.choice([here, there]), chance)
+        await end(rng.choice([here, there]), rng)
         _, waiting = await asyncio.wait(tasks, timeout=PATIENCE)
         assert not waiting
         errors = [task.exception() for task in tasks]

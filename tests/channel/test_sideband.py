@@ -1,4 +1,4 @@
-"""What goes beside a channel's messages: barriers, and the places of messages that come another way."""
+"""Barriers of a channel, and relayed messages, which arrive on another connection and keep their place."""
 
 import asyncio
 import re
@@ -33,7 +33,7 @@ async def test_two_sides_meet_at_each_barrier(kind: str) -> None:
 
 
 @FEW_KINDS
-async def test_unreceived_messages_do_not_hold_up_a_barrier_and_are_kept(kind: str) -> None:
+async def test_unreceived_messages_do_not_delay_a_barrier_and_are_kept(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
         counts = [await stop_reading(here, there), await stop_reading(there, here)]
         await asyncio.gather(here.barrier(), there.barrier())
@@ -87,30 +87,30 @@ async def test_version_1_has_no_barriers_and_is_sent_none() -> None:
 
 
 async def place(here: Channel, there: Channel, sizes: Any = (SIZE,)) -> RelayMessage:
-    """Have a message between two others come another way; gives what the receiver is told of it."""
-    told: list[RelayMessage] = []
-    there.relays.set_receiver(told.append)
+    """Send a relayed message between two others, and return what is announced to the receiver."""
+    announced: list[RelayMessage] = []
+    there.relays.set_receiver(announced.append)
     await here.send("before")
     here.relays.notify(NAME, "message", False, True, b"", list(sizes))
     await here.send("behind")
-    await until(lambda: told)
-    return told[0]
+    await until(lambda: announced)
+    return announced[0]
 
 
-async def come(relayed: RelayMessage) -> None:
+async def deliver(relayed: RelayMessage) -> None:
     (buffer,) = await relayed.allocate()
     memoryview(buffer)[:] = DATA
     relayed.settle([buffer])
 
 
 @FEW_KINDS
-async def test_it_is_received_in_its_place(kind: str) -> None:
+async def test_a_relayed_message_is_received_in_its_place(kind: str) -> None:
     async with pair(kind) as (here, there):
         relayed = await place(here, there)
         assert await there.recv() == "before"
         receiving = asyncio.ensure_future(there.recv())
         await waits(receiving)
-        await come(relayed)
+        await deliver(relayed)
         assert await receiving == DATA
         assert await there.recv() == "behind"
         assert there.statistics().bytes_unread == 0
@@ -119,7 +119,7 @@ async def test_it_is_received_in_its_place(kind: str) -> None:
 
 
 @FEW_KINDS
-async def test_receiving_it_is_cancelled_and_it_stays_first(kind: str) -> None:
+async def test_a_cancelled_recv_leaves_a_relayed_message_first_in_line(kind: str) -> None:
     async with pair(kind) as (here, there):
         relayed = await place(here, there)
         await there.recv()
@@ -129,30 +129,30 @@ async def test_receiving_it_is_cancelled_and_it_stays_first(kind: str) -> None:
             await there.recv()
         receiving.cancel()
         await asyncio.wait([receiving])
-        await come(relayed)
+        await deliver(relayed)
         assert await there.recv() == DATA
         assert await there.recv() == "behind"
         assert there.statistics().messages_received == 3
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["it comes first", "it comes last"])
-async def test_it_is_received_into_memory_of_ones_own(first: bool) -> None:
+async def test_a_relayed_message_is_received_by_recv_into(first: bool) -> None:
     async with pair("memory") as (here, there):
         relayed = await place(here, there)
         await there.recv()
         buffer = bytearray(SIZE)
         if first:
-            await come(relayed)
+            await deliver(relayed)
         receiving = asyncio.ensure_future(there.recv_into(buffer))
         if not first:
             await waits(receiving)
-            await come(relayed)
+            await deliver(relayed)
         assert await receiving == SIZE
         assert buffer == DATA
         assert await there.recv() == "behind"
 
 
-async def test_one_that_does_not_come_costs_that_message() -> None:
+async def test_a_relayed_message_that_fails_is_an_error_in_its_place() -> None:
     async with pair("memory") as (here, there):
         for receive in (there.recv, lambda: there.recv_into(bytearray(SIZE))):
             relayed = await place(here, there)
@@ -168,9 +168,9 @@ async def test_one_that_does_not_come_costs_that_message() -> None:
 async def test_memory_for_a_relayed_message_goes_to_the_receiver() -> None:
     async with pair("memory", Settings(receive_budget=3 * MIB)) as (here, there):
         other = await place(here, there)
-        await come(other)
+        await deliver(other)
         relayed = await place(here, there)
-        coming = asyncio.ensure_future(come(relayed))
+        coming = asyncio.ensure_future(deliver(relayed))
         await waits(coming)
         for wanted in ("before", DATA, "behind", "before", DATA, "behind"):
             assert await there.recv() == wanted
@@ -179,7 +179,7 @@ async def test_memory_for_a_relayed_message_goes_to_the_receiver() -> None:
 
 
 @pytest.mark.parametrize("end", ["abort", "aclose"])
-async def test_the_channel_ends_before_it_has_come(end: str) -> None:
+async def test_the_channel_ends_before_a_relayed_message_has_arrived(end: str) -> None:
     async with pair("memory") as (here, there):
         relayed = await place(here, there)
         await there.recv()
@@ -191,21 +191,21 @@ async def test_the_channel_ends_before_it_has_come(end: str) -> None:
             await there.aclose()
         with pytest.raises(ChannelClosed):
             await receiving
-        await come(relayed)  # to nobody
+        await deliver(relayed)  # without a receiver
     assert RECEIVING.reserved == 0
 
 
 @pytest.mark.parametrize(
     "body", ["93c40178a76d657373616765c3", "c0", "91c40178", "96c40178a76d657373616765c2c3c40091ff"]
 )
-async def test_a_relay_that_makes_no_sense_ends_the_channel(body: str) -> None:
+async def test_an_invalid_relay_frame_ends_the_channel(body: str) -> None:
     async with pair("memory") as (here, there):
         here.connection.post_frame(FrameType.RELAY, bytes.fromhex(body))
         with pytest.raises(ProtocolError, match="a RELAY frame that can't be read"):
             await there.recv()
 
 
-async def test_one_that_is_larger_than_this_side_accepts_ends_the_channel() -> None:
+async def test_a_relayed_message_beyond_the_limit_ends_the_channel() -> None:
     async with pair("memory", Settings(max_buffers=MIB)) as (here, there):
         here.relays.notify(NAME, "message", False, True, b"", [SIZE])
         with pytest.raises(ProtocolError, match=re.escape("the limit is 1,048,576")):
@@ -213,7 +213,7 @@ async def test_one_that_is_larger_than_this_side_accepts_ends_the_channel() -> N
 
 
 @FEW_KINDS
-async def test_control_messages_arrive_in_order_and_only_at_subscribers(kind: str) -> None:
+async def test_relay_notices_arrive_in_order_and_only_at_subscribers(kind: str) -> None:
     async with pair(kind) as (here, there):
         here.relays.notify(NAME, "from", 1)
         with there.relays.subscription(b"another"), there.relays.subscription(NAME):
@@ -221,6 +221,6 @@ async def test_control_messages_arrive_in_order_and_only_at_subscribers(kind: st
             here.relays.notify(NAME, "from", 2)
             here.relays.notify(NAME, "release")
             assert await there.relays.recv_notice(NAME) in (("from", 1), ("from", 2))
-            while (told := await there.relays.recv_notice(NAME)) != ("release", None):
-                assert told == ("from", 2)
+            while (notice := await there.relays.recv_notice(NAME)) != ("release", None):
+                assert notice == ("from", 2)
         assert await there.recv() == "message"

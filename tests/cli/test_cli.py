@@ -23,7 +23,7 @@ Project = Callable[..., Path]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """Make a module's folder from the text of its main.py."""
+    """Write a module's main.py, and return its folder."""
 
     def make(text: str, folder: str = "runner") -> Path:
         made = tmp_path / folder
@@ -93,7 +93,7 @@ def test_a_folder_without_modules_says_what_a_module_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [["run"], ["nothing"], ["run", "x", "--modules", "not/there"], ["completion", "x"]]
 )
-def test_what_click_refuses_is_exit_2(arguments: list[str]) -> None:
+def test_invalid_command_lines_are_exit_2(arguments: list[str]) -> None:
     done = run(*arguments)
     assert done.returncode == 2
     assert "error: " in done.stderr
@@ -134,7 +134,7 @@ def test_new_makes_a_project_that_runs_with_the_command_it_prints(tmp_path: Path
     assert (tmp_path / "my project" / "README.md").read_text().startswith("# my project\n")
 
 
-def test_new_writes_over_nothing(tmp_path: Path) -> None:
+def test_new_overwrites_no_file(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     done = run("new", "mine", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -143,7 +143,7 @@ def test_new_writes_over_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "\n", "bell\a", "blank ", "aioparcs", "new/aioparcs"])
-def test_new_refuses_names_that_would_make_trouble(tmp_path: Path, name: str) -> None:
+def test_new_refuses_invalid_project_names(tmp_path: Path, name: str) -> None:
     done = run("new", name, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {name!r} can't be a project's name: ")
@@ -153,7 +153,7 @@ def test_new_refuses_names_that_would_make_trouble(tmp_path: Path, name: str) ->
 # The runner's program runs as python would run it
 
 
-def test_main_sees_what_python_would_give_it(project: Project) -> None:
+def test_main_has_the_globals_and_arguments_of_a_python_script(project: Project) -> None:
     folder = project("import sys; print(__name__, __file__, sys.argv, sys.path[0], sep='|'); sys.exit()")
     done = run("run", folder)
     main = str(folder / "main.py")
@@ -192,7 +192,7 @@ def test_an_exception_at_the_top_level_shows_the_users_frames_only(project: Proj
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
 
 
-def test_a_file_beside_a_main_that_looks_elsewhere_is_pointed_out(project: Project) -> None:
+def test_a_file_that_is_beside_main_but_not_in_the_current_folder_is_pointed_out(project: Project) -> None:
     folder = project("from aioparcs import run\nasync def main(runner): open('data.txt')\nrun(main)\n")
     (folder / "data.txt").touch()
     hint = f"{folder}/data.txt is there, but the current folder is {folder.parent}: Path(__file__).parent / 'data.txt' "
@@ -204,7 +204,7 @@ def test_a_file_beside_a_main_that_looks_elsewhere_is_pointed_out(project: Proje
     assert run("run", "runner", cwd=folder.parent).stderr.endswith("No such file or directory: 'data.txt'\n")
 
 
-def test_the_package_is_found_beside_a_folder_of_its_name(tmp_path: Path) -> None:
+def test_a_folder_named_aioparcs_does_not_hide_the_package(tmp_path: Path) -> None:
     (tmp_path / "aioparcs" / "aioparcs").mkdir(parents=True)  # as above a clone
     done = execute([sys.executable, "-c", "from aioparcs import Runner, serve"], tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

@@ -74,7 +74,7 @@ def shown(lines: list[LogLine], capsys: pytest.CaptureFixture[str], word: str = 
     return out, err.split("\n")[:-1]
 
 
-def test_a_log_without_a_terminal_is_as_if_the_runner_ran_here(
+def test_a_log_without_a_terminal_shows_what_a_local_run_shows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, lines = shown(submitted(tmp_path), capsys)
@@ -98,7 +98,7 @@ def test_a_quiet_runner_prints_little_and_shows_its_progress(
     assert progress["over"]
 
 
-def test_a_runner_that_nobody_asks_for_events_writes_none(tmp_path: Path) -> None:
+def test_a_runner_writes_events_only_on_request(tmp_path: Path) -> None:
     module(tmp_path, "odd", ODD)
     done = run("run", module(tmp_path, "pooling", POOLING) / "pooling")
     assert "\x1e" not in done.stderr

@@ -64,7 +64,7 @@ def test_a_runner_whose_packages_are_all_here_runs_here(runner: Path, requiremen
 
 
 @pytest.mark.parametrize("requirements", ["msgpack>=99\n", "no-such-package\n", "./missing.whl\n"])
-def test_a_runner_whose_packages_cannot_be_had_is_one_message(runner: Path, requirements: str) -> None:
+def test_a_runner_whose_packages_cannot_be_installed_is_one_error_message(runner: Path, requirements: str) -> None:
     done = execute([*COMMAND, "run", "-q", str(runner)], None, **require(runner, requirements))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: runner: its requirements can't be installed (pip install failed); its")

@@ -138,7 +138,7 @@ async def test_a_submitted_runner_is_shown_by_the_live_display(folder: Path, tmp
         )
         text = visible(written)
         assert code == 0, text
-        assert re.search(r"^runner: runs as job \w+; docker stack ps", text)
+        assert re.search(r"^runner: runs as job \w+; its containers: docker stack ps", text)
         assert re.search(r"[\r\n]45\n", text)
         assert re.search(r"[\r\n]waiting +2 workers finished *\n", text)
         assert re.search(r"[\r\n]ten items +━+ +10 of 10  in ", text)
@@ -170,7 +170,7 @@ async def test_a_submitted_runner_that_is_stopped_leaves_the_terminal_as_it_was(
         assert (await aioparcs(swarm, "ps")).stdout.startswith("no jobs on ")
 
 
-async def test_a_submitted_runner_that_finds_no_node_is_given_up(folder: Path) -> None:
+async def test_a_submitted_runner_without_a_node_fails_after_start_timeout(folder: Path) -> None:
     async with one_job_swarm(folder) as swarm:
         swarm.is_full = True
         done = await aioparcs(swarm, "run", "r:5000/main", "--on", "swarm", PARCS_START_TIMEOUT="5")

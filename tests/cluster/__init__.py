@@ -1,5 +1,5 @@
 """
-A real Swarm of several nodes on one machine, for the tests and for whoever wants to try.
+A real Swarm of several nodes on one machine, for the tests and for experiments.
 
 ``python -m tests.cluster up`` and docs/cluster.md; in a test, the fixture `cluster`.
 """

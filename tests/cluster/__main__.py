@@ -28,7 +28,7 @@ def up_command(nodes: int) -> None:
     begun = time.monotonic()
     cluster = up(nodes, lambda step: click.echo(step, err=True))
     click.echo(f"{len(cluster.nodes)} nodes are up ({time.monotonic() - begun:.0f} s)", err=True)
-    _tell_addresses(cluster)
+    _print_addresses(cluster)
     click.echo(f"Next: docker -H {cluster.leader.url} node ls; python -m tests.cluster down", err=True)
 
 
@@ -44,7 +44,7 @@ def status(as_json: bool) -> None:
         for node in describe(cluster)["nodes"]:
             table.add_row(node["name"], node["url"], node["dockerd"], node["swarm"])
         Console().print(table)
-        _tell_addresses(cluster)
+        _print_addresses(cluster)
     else:
         click.echo(_NOT_UP, err=True)
     sys.exit(0 if cluster else 1)
@@ -54,11 +54,11 @@ def status(as_json: bool) -> None:
 def down_command() -> None:
     """Take it down; what makes the next `up` fast stays."""
     cache = Places.here().cache
-    said = "nothing is left of the cluster" if down() else "there is no cluster here"
-    click.echo(f"{said}; the cache is in {cache}", err=True)
+    outcome = "nothing is left of the cluster" if down() else "there is no cluster here"
+    click.echo(f"{outcome}; the cache is in {cache}", err=True)
 
 
-def _tell_addresses(cluster: Cluster) -> None:
+def _print_addresses(cluster: Cluster) -> None:
     """Print a line for a shell."""
     click.echo(f"export LEADER_URL={cluster.leader.url} PARCS_REGISTRY={cluster.registry.address}")
 

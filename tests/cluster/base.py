@@ -24,13 +24,13 @@ _APART = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fo
 
 
 def is_current(registry: Registry) -> bool:
-    """Tell whether the registry has the image as it is made here."""
+    """Return whether the registry has the image as it is made here."""
     return (registry.labels(NAME, TAG) or {}).get(_RECIPE) == _recipe()
 
 
 def provide(node: Node, registry: Registry, folder: Path) -> None:
     """
-    Make the image and push it.
+    Build the image and push it.
 
     Args:
         node: whose dockerd takes it in.

@@ -48,7 +48,7 @@ class Cluster:
 
     @classmethod
     def planned(cls, places: Places, subnet: str, count: int) -> "Cluster":
-        """Tell what a cluster consists of; nothing of it need be there."""
+        """Return the parts of a cluster; none of them need be there."""
         addresses = IPv4Network(subnet)
         manager = Node("node1", "", places.node("node1"), places.node("node1")).socket
         nodes = [
@@ -75,7 +75,7 @@ class Cluster:
 
 
 def obstacle() -> str | None:
-    """Say why there can be no cluster here, if so."""
+    """Return the reason why there can be no cluster here, or None."""
     if not sys.platform.startswith("linux"):
         return "a cluster needs Linux"
     if os.geteuid():
@@ -94,7 +94,7 @@ def up(count: int, say: Callable[[str], None]) -> Cluster:
     Raises:
         ClusterError: it can't be brought up; what is there stays for the next try or for `down`.
     """
-    _demand_root()
+    _require_root()
     places = Places.here()
     with places.locked():
         cluster = _plan(places, count)
@@ -109,26 +109,26 @@ def up(count: int, say: Callable[[str], None]) -> Cluster:
 
 def down() -> bool:
     """
-    Take down all that is there of a cluster, however it came to be; False when there is nothing.
+    Stop and remove all parts of a cluster, also of one that is incomplete; return False if there are none.
 
     The cache stays.
 
     Raises:
         ClusterError: something can't be removed.
     """
-    _demand_root()
+    _require_root()
     places = Places.here()
     with places.locked():
         return _remove(places)
 
 
-def _demand_root() -> None:
+def _require_root() -> None:
     if reason := obstacle():
         raise ClusterError(reason)
 
 
 def _plan(places: Places, count: int) -> Cluster:
-    """Take over the cluster that is there, or clear what is left of one and choose addresses."""
+    """Return the cluster that is there; else remove what is left of one, and choose addresses."""
     present = Cluster.here()
     if present:
         subnet = str(IPv4Network(f"{present.machine}/24", strict=False))

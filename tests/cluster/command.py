@@ -40,13 +40,13 @@ def execute(
     except subprocess.TimeoutExpired as error:
         raise ClusterError(f"`{' '.join(words)}` took longer than {timeout:.0f} s") from error
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-_QUOTED:]
-        raise ClusterError(f"`{' '.join(words)}` failed with exit code {done.returncode}: {said}")
+        output = (done.stderr.strip() or done.stdout.strip())[-_QUOTED:]
+        raise ClusterError(f"`{' '.join(words)}` failed with exit code {done.returncode}: {output}")
     return done.stdout
 
 
 def detach(log: Path, *command: str | Path) -> None:
-    """Start a command that outlives this process, as nobody's child; all that it writes is added to a file."""
+    """Start a command that outlives this process, as a daemon; all that it writes is appended to a file."""
     with log.open("ab") as output:
         subprocess.run(
             ["setsid", "--fork", *map(str, command)],

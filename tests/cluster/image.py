@@ -24,7 +24,7 @@ _PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "
 
 
 def is_current(registry: Registry) -> bool:
-    """Tell whether the registry has the image of the files that are here."""
+    """Return whether the registry has the image of the files that are here."""
     return (registry.labels(NAME, VERSION) or {}).get(_SOURCES) == _sources(registry)
 
 
@@ -39,7 +39,7 @@ def provide(node: Node, registry: Registry, python_base: str) -> None:
 
 
 def _sources(registry: Registry) -> str:
-    """Tell the content of the files that the image is built from, as a short digest."""
+    """Return a short digest of the files that the image is built from."""
     package = REPOSITORY / "aioparcs"
     files = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     digest = hashlib.sha256(repr(registry.labels(base.NAME, base.TAG)).encode())

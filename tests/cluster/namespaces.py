@@ -17,7 +17,7 @@ _GONE = 10.0  # seconds that killed processes may take to vanish
 
 
 def file(name: str) -> Path:
-    """Tell the file that stands for a namespace."""
+    """Return a namespace's file."""
     return _NAMED / name
 
 
@@ -27,12 +27,12 @@ def existing() -> list[str]:
 
 
 def exists(name: str) -> bool:
-    """Tell whether a namespace is there, whole: its file has it mounted on itself."""
+    """Return whether a namespace is there, whole: its file has it mounted on itself."""
     return os.path.ismount(file(name))
 
 
 def add(name: str) -> None:
-    """Make a namespace, or finish what a killed process left half-made."""
+    """Create a namespace, or complete one that a killed process has left incomplete."""
     if not exists(name):
         file(name).unlink(missing_ok=True)
         execute("ip", "netns", "add", name)

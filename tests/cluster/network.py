@@ -53,12 +53,12 @@ def choose_subnet() -> str:
 
 
 def is_laid() -> bool:
-    """Tell whether the switch is there and this machine plugged in."""
+    """Return whether the switch is there and this machine plugged in."""
     return namespaces.exists(SWITCH) and _MACHINE in os.listdir("/sys/class/net")
 
 
 def lay(machine: str, registry: str) -> None:
-    """Make the switch, with the registry's address on it, and this machine's cable, or what is missing of them."""
+    """Create the switch, with the registry's address, and this machine's cable, or what is missing of them."""
     namespaces.add(SWITCH)
     if _BRIDGE not in _links(SWITCH):
         execute("ip", "-n", SWITCH, "link", "add", _BRIDGE, "type", "bridge")
@@ -72,7 +72,7 @@ def lay(machine: str, registry: str) -> None:
 
 
 def plug(name: str, address: str) -> None:
-    """Make a node's namespace and its cable to the switch, or what is missing of them."""
+    """Create a node's namespace and its cable to the switch, or what is missing of them."""
     node = namespaces.PREFIX + name
     namespaces.add(node)
     if name not in _links(SWITCH):
@@ -83,19 +83,19 @@ def plug(name: str, address: str) -> None:
 
 
 def set_port(name: str, *, forwards: bool) -> None:
-    """Have the switch forward a node's packets, or drop them all, both ways, without a word to either side."""
+    """Set whether the switch forwards a node's packets or drops them silently, in both directions."""
     # Off the bridge, but with the carrier up: a port's own state is set back by the kernel at once.
     execute("ip", "-n", SWITCH, "link", "set", "dev", name, *(("master", _BRIDGE) if forwards else ("nomaster",)))
 
 
 def cap(name: str, rate: str) -> None:
-    """Let a node's cable carry so much and no more, each way: a rate in the words of ``tc``, such as ``1gbit``."""
+    """Limit the rate of a node's cable, in each direction, as ``tc`` writes it: ``1gbit``."""
     for tc, device in _cable(name):
         execute(*tc, "replace", "dev", device, "root", "tbf", "rate", rate, "burst", "1mb", "latency", "50ms")
 
 
 def uncap(name: str) -> None:
-    """Let a node's cable carry all that it can again."""
+    """Remove the limit of a node's cable."""
     for tc, device in _cable(name):
         if " tbf " in execute(*tc, "show", "dev", device):
             execute(*tc, "del", "dev", device, "root")
@@ -107,7 +107,7 @@ def _cable(name: str) -> list[tuple[tuple[str, ...], str]]:
 
 
 def is_cut(name: str) -> bool:
-    """Tell whether the switch drops a node's packets."""
+    """Return whether the switch drops a node's packets."""
     (link,) = json.loads(execute("ip", "-n", SWITCH, "-j", "link", "show", "dev", name))
     return "master" not in link
 

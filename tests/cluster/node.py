@@ -86,26 +86,26 @@ class Node:
         until(self.answers, _START, f"dockerd of {self.name} does not answer: see {self._log}")
 
     def answers(self) -> bool:
-        """Tell whether the dockerd is there."""
+        """Return whether the dockerd is there."""
         try:
             return bool(self.docker("version", "--format", "{{.Server.Version}}", timeout=10))
         except ClusterError:
             return False
 
     def runs(self) -> bool:
-        """Tell whether the node has a process that is a dockerd."""
+        """Return whether the node has a process that is a dockerd."""
         return bool(self._dockerds())
 
     def state(self) -> str:
-        """Tell what the swarm's manager says: ready, down or unknown; absent when it says nothing."""
+        """Return the node's state from the swarm's manager: ready, down or unknown; absent when there is no answer."""
         return self._states().get(self.name, "absent")
 
     def cut(self) -> None:
-        """Have all its packets vanish on their way; nobody is told."""
+        """Drop all its packets silently, in both directions."""
         network.set_port(self.name, forwards=False)
 
-    def mend(self) -> None:
-        """Let its packets through again, and wait until the swarm has it back."""
+    def restore(self) -> None:
+        """Forward its packets again, and wait until the swarm has it back."""
         network.set_port(self.name, forwards=True)
         self._wait_ready()
 
@@ -114,7 +114,7 @@ class Node:
         network.cap(self.name, rate)
 
     def uncap(self) -> None:
-        """Let its network be as fast as it can again."""
+        """Remove the limit of its network."""
         network.uncap(self.name)
 
     def kill(self) -> None:
@@ -170,7 +170,7 @@ class Node:
         until(self._is_back, _READY, f"the swarm does not have {self.name} back")
 
     def _is_back(self) -> bool:
-        """Tell whether it is ready and, when it is the manager, has heard from the others again."""
+        """Return whether it is ready and, when it is the manager, has the others' states again."""
         states = self._states()
         return states.get(self.name) == "ready" and "unknown" not in states.values()
 

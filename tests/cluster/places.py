@@ -1,4 +1,4 @@
-"""Where the cluster keeps its things: what `down` removes, and the cache, which stays."""
+"""The folders of the cluster: those that `down` removes, and the cache, which stays."""
 
 import fcntl
 import os
@@ -46,12 +46,12 @@ class Places:
         return self.run / "cluster.json"
 
     def node(self, name: str) -> Path:
-        """Tell the folder of a node's dockerd."""
+        """Return the folder of a node's dockerd."""
         return self.run / name
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let one process at a time bring the cluster up or down.
+        """Hold a lock, so that one process at a time brings the cluster up or down.
 
         Raises:
             ClusterError: another one is at it.

@@ -48,7 +48,7 @@ class Registry:
         until(self.answers, _START, f"the registry does not answer at {self.address}: see {self.run / 'registry.log'}")
 
     def answers(self) -> bool:
-        """Tell whether it is there."""
+        """Return whether it is there."""
         return self._get("") is not None
 
     def labels(self, name: str, tag: str) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""What is to be said of the cluster at this moment."""
+"""The cluster's present state, as JSON."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def _describe(node: Node) -> dict[str, str]:
 
 
 def _dockerd(node: Node) -> str:
-    """Tell cut (off the network), up, stuck (it runs and does not answer) or killed."""
+    """Return a dockerd's state: cut (off the network), up, stuck (it runs and does not answer) or killed."""
     if not node.runs():
         return "killed"
     if network.is_cut(node.name):

@@ -15,7 +15,7 @@ _JOIN = 60.0  # seconds that joining may take on a busy machine
 
 
 def join(nodes: list[Node]) -> None:
-    """Make the first node the manager of a swarm and the others its workers, where they are not yet."""
+    """Join the nodes to a swarm, where they have not yet: the first is its manager, the others are its workers."""
     leader, *others = nodes
     if _membership(leader) == "inactive":
         leader.docker("swarm", "init", "--advertise-addr", leader.address)
@@ -26,7 +26,7 @@ def join(nodes: list[Node]) -> None:
 
 
 def provide_overlay(leader: Node) -> None:
-    """Make the overlay, if it is not there."""
+    """Create the overlay network, if it is not there."""
     if NETWORK not in leader.docker("network", "ls", "--format", "{{.Name}}").split():
         leader.docker("network", "create", "--driver", "overlay", "--attachable", "--subnet", OVERLAY, NETWORK)
 
@@ -43,7 +43,7 @@ def _wait_member(node: Node) -> None:
 
 
 def _membership(node: Node) -> str:
-    """Tell inactive, pending, active or error."""
+    """Return the node's state in the swarm: inactive, pending, active or error."""
     state = node.docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip()
     if state in ("error", "locked"):
         raise ClusterError(f"{node.name} has lost its swarm; take the cluster down and up again")

@@ -13,7 +13,7 @@ def described(*description: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "value, told",
+    "value, expected",
     [
         (np.ones(1), True),
         (np.float64(1), True),
@@ -23,8 +23,8 @@ def described(*description: Any) -> bytes:
         (np.dtype("i4"), False),
     ],
 )
-def test_is_array_knows_arrays_and_scalars_from_other_values(value: Any, told: bool) -> None:
-    assert arrays.is_array(value) is told
+def test_is_array_is_true_for_arrays_and_scalars_only(value: Any, expected: bool) -> None:
+    assert arrays.is_array(value) is expected
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_is_array_knows_arrays_and_scalars_from_other_values(value: Any, told: b
         (np.broadcast_to(np.ones(3), (4, 3)), "C"),
     ],
 )
-def test_the_order_is_the_one_that_saves_a_copy(array: Any, order: str) -> None:
-    _, shape, told, data = arrays.take_apart(array, "$")
-    assert (told, shape, data.nbytes) == (order, list(array.shape), array.nbytes)
+def test_the_order_is_chosen_to_avoid_a_copy(array: Any, order: str) -> None:
+    _, shape, sent_order, data = arrays.take_apart(array, "$")
+    assert (sent_order, shape, data.nbytes) == (order, list(array.shape), array.nbytes)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_an_array_without_bytes_keeps_its_shape_and_dtype(array: Any) -> None:
     assert (received.shape, received.dtype) == (array.shape, array.dtype)
 
 
-def test_a_field_of_no_length_keeps_it() -> None:
+def test_an_empty_field_of_a_dtype_is_kept() -> None:
     array = np.zeros(3, [("a", "S0"), ("b", "i4")])["a"]
     received = codec.decode(codec.encode_inline(array)[0])
     assert (received.shape, received.dtype) == ((3,), np.dtype("S0"))
 
 
-def test_a_file_in_memory_travels_as_an_array(tmp_path: Any) -> None:
+def test_a_memmap_travels_as_an_array(tmp_path: Any) -> None:
     file = np.memmap(tmp_path / "data", "i4", "w+", shape=(3, 2))
     file[:] = 7
     received = codec.decode(codec.encode_inline(file)[0])
@@ -67,7 +67,7 @@ def test_a_file_in_memory_travels_as_an_array(tmp_path: Any) -> None:
     assert received.tolist() == [[7, 7]] * 3
 
 
-def test_an_array_that_may_not_be_changed_arrives_as_one_that_may() -> None:
+def test_a_read_only_array_arrives_writable() -> None:
     array = np.arange(5)
     array.flags.writeable = False
     received = codec.decode(codec.encode_inline(array)[0])
@@ -84,7 +84,7 @@ def test_a_dtype_with_gaps_keeps_them() -> None:
     assert received["b"].tolist() == [1, 2]
 
 
-def test_a_dtype_whose_fields_overlap_has_no_form() -> None:
+def test_a_dtype_with_overlapping_fields_cannot_be_sent() -> None:
     overlapping = np.dtype({"names": ["a", "b"], "formats": ["<u4", "u1"], "offsets": [0, 0]})
     with pytest.raises(EncodeError, match=r"\$\.x: an array of dtype"):
         codec.encode({"x": np.zeros(1, overlapping)})
@@ -110,7 +110,7 @@ _no_dtypes: list[Any] = [
 
 
 @pytest.mark.parametrize("dtype", _no_dtypes)
-def test_a_dtype_that_is_none_is_a_decode_error(dtype: Any) -> None:
+def test_an_invalid_dtype_is_a_decode_error(dtype: Any) -> None:
     with pytest.raises(DecodeError, match="cannot be decoded"):
         codec.decode(described(dtype, [1], "C", b"\x00" * 8))
     with pytest.raises(DecodeError, match="cannot be decoded"):
@@ -118,7 +118,7 @@ def test_a_dtype_that_is_none_is_a_decode_error(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("order", ["c", "A", "", "CF", None, 0, ["C"]])
-def test_an_order_that_is_none_is_a_decode_error(order: Any) -> None:
+def test_an_invalid_order_is_a_decode_error(order: Any) -> None:
     with pytest.raises(DecodeError, match="the order is C, F, or S"):
         codec.decode(described("|u1", [1], order, b"\x00"))
 

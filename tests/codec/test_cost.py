@@ -1,4 +1,4 @@
-"""What any message costs its receiver: time and memory in proportion to its bytes, or a refusal."""
+"""The cost of any message for its receiver: time and memory in proportion to its bytes, or a refusal."""
 
 import tracemalloc
 from typing import Any
@@ -83,7 +83,7 @@ def box5() -> None:
 
 
 @pytest.mark.parametrize("shape", _REFUSED)
-def test_what_would_cost_more_than_its_bytes_is_refused(shape: str, box5: None) -> None:
+def test_messages_that_cost_more_than_their_bytes_are_refused(shape: str, box5: None) -> None:
     body, buffers, reason = _REFUSED[shape]
     tracemalloc.start()
     try:

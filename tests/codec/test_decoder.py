@@ -16,12 +16,12 @@ from aioparcs.codec.types import MAX_EXT_DEPTH
 LIBRARY_DEPTH = 1024
 
 
-class Lid:
+class Wrapper:
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
-codec.register(Lid, encode=lambda lid: lid.value, decode=Lid)
+codec.register(Wrapper, encode=lambda wrapper: wrapper.value, decode=Wrapper)
 
 
 def extension(code: int, data: bytes) -> bytes:
@@ -39,7 +39,7 @@ def python(code: str) -> str:
 
 
 @pytest.mark.parametrize("opener", [b"\x91", b"\x81\xa1a"], ids=["lists", "maps"])
-def test_containers_nest_to_what_the_library_takes(opener: bytes) -> None:
+def test_containers_nest_to_the_librarys_limit(opener: bytes) -> None:
     value = codec.decode(opener * (LIBRARY_DEPTH - 1) + b"\x00")
     for _ in range(LIBRARY_DEPTH - 1):
         value = value[0 if type(value) is list else "a"]
@@ -55,15 +55,15 @@ def test_a_hostile_depth_is_a_decode_error(count: int) -> None:
             codec.decode(opener * count)
 
 
-def nested_lids(count: int) -> bytes:
+def nested_wrappers(count: int) -> bytes:
     body = b"\xc0"
     for _ in range(count):
-        body = extension(Ext.USER, b"\x92\xa3Lid" + body)
+        body = extension(Ext.USER, b"\x92\xa7Wrapper" + body)
     return body
 
 
 def test_extensions_nest_to_the_limit() -> None:
-    value = codec.decode(nested_lids(MAX_EXT_DEPTH))
+    value = codec.decode(nested_wrappers(MAX_EXT_DEPTH))
     for _ in range(MAX_EXT_DEPTH):
         value = value.value
     assert value is None
@@ -73,26 +73,26 @@ def test_extensions_nest_to_the_limit() -> None:
 @pytest.mark.parametrize("buffers", [(), (b"",)], ids=["no buffers", "buffers"])
 def test_extensions_nest_no_deeper(count: int, buffers: tuple[bytes, ...]) -> None:
     with pytest.raises(DecodeError, match=f"nested more than {MAX_EXT_DEPTH} deep"):
-        codec.decode(nested_lids(count), buffers)
+        codec.decode(nested_wrappers(count), buffers)
 
 
-def test_extensions_that_are_full_of_lists_crash_nothing() -> None:
+def test_nested_lists_in_nested_extensions_do_not_crash() -> None:
     body = b"\xc0"
     for _ in range(MAX_EXT_DEPTH):
-        body = extension(Ext.USER, b"\x92\xa3Lid" + b"\x91" * 900 + body)
-    assert type(codec.decode(body)) is Lid
+        body = extension(Ext.USER, b"\x92\xa7Wrapper" + b"\x91" * 900 + body)
+    assert type(codec.decode(body)) is Wrapper
 
 
-def test_one_depth_has_nothing_to_do_with_another() -> None:
+def test_depth_is_reset_after_an_error_and_between_siblings() -> None:
     for _ in range(3):
         with pytest.raises(DecodeError, match="deep"):
-            codec.decode(nested_lids(MAX_EXT_DEPTH + 1))
-    many = codec.decode(b"\x92" + nested_lids(MAX_EXT_DEPTH) * 2)
-    assert [type(lid) for lid in many] == [Lid, Lid]
+            codec.decode(nested_wrappers(MAX_EXT_DEPTH + 1))
+    many = codec.decode(b"\x92" + nested_wrappers(MAX_EXT_DEPTH) * 2)
+    assert [type(wrapper) for wrapper in many] == [Wrapper, Wrapper]
 
 
 def test_threads_decode_without_counting_each_others_depth() -> None:
-    body, errors = nested_lids(MAX_EXT_DEPTH), []
+    body, errors = nested_wrappers(MAX_EXT_DEPTH), []
 
     def decode() -> None:
         try:
@@ -136,7 +136,7 @@ def test_a_description_nested_a_thousand_deep_is_a_decode_error() -> None:
         codec.decode_raw(b"\x93" + hostile + b"\x91\x01\xa1C", b"\x00")
 
 
-def test_the_channel_goes_on_because_the_cause_is_kept() -> None:
+def test_a_decode_error_keeps_its_cause() -> None:
     with pytest.raises(DecodeError) as caught:
         codec.decode(b"\x81\x90\x00")
     assert isinstance(caught.value.__cause__, TypeError)
@@ -145,7 +145,7 @@ def test_the_channel_goes_on_because_the_cause_is_kept() -> None:
 # Memory
 
 
-def test_memory_is_numpys_only_where_numpy_is() -> None:
+def test_buffers_are_allocated_by_numpy_only_where_it_is_loaded() -> None:
     assert type(codec.allocate(1, 9)) is np.ndarray
     assert codec.allocate(1, 9).nbytes == 9
     assert python("from aioparcs import codec; print(type(codec.allocate(1, 9)).__name__)") == "bytearray"
@@ -217,7 +217,7 @@ def test_an_address_arrives_as_one() -> None:
     assert received == address
 
 
-def test_moments_arrive_in_utc() -> None:
+def test_datetimes_arrive_in_utc() -> None:
     received = codec.decode(codec.encode(datetime(2024, 1, 1, tzinfo=UTC))[1])
     assert received.tzinfo is UTC
 

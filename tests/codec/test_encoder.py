@@ -137,7 +137,7 @@ if hasattr(np, "dtypes") and hasattr(np.dtypes, "StringDType"):  # NumPy 2
 
 
 @pytest.mark.parametrize("value, place, reason", _places)
-def test_what_has_no_form_is_named_with_its_place(value: Any, place: str, reason: str) -> None:
+def test_an_unsupported_value_is_named_with_its_place(value: Any, place: str, reason: str) -> None:
     with pytest.raises(EncodeError) as caught:
         codec.encode(value)
     assert caught.value.place == place
@@ -163,7 +163,7 @@ def test_the_first_of_several_places_is_named() -> None:
         codec.encode({"a": [set(), object()], "b": object()})
 
 
-def test_after_an_error_the_next_value_is_encoded_as_ever() -> None:
+def test_an_encode_error_does_not_affect_the_next_value() -> None:
     bads: list[Any] = [[1, "x", NO_UNICODE], {"deep": [[set()]]}, Box(NO_UNICODE)]
     for bad in bads:
         with pytest.raises(EncodeError):
@@ -226,7 +226,7 @@ def test_a_value_may_appear_twice() -> None:
     assert codec.decode(body) == [shared, shared]
 
 
-def test_a_stack_that_is_too_deep_already_is_an_error_of_encoding() -> None:
+def test_a_nearly_full_stack_is_an_encode_error() -> None:
     def descend(left: int) -> None:
         if left:
             descend(left - 1)
@@ -261,7 +261,7 @@ _simpler = [
 
 
 @pytest.mark.parametrize("value, arrives", _simpler)
-def test_a_subclass_travels_as_what_it_extends(value: Any, arrives: Any) -> None:
+def test_a_subclass_travels_as_its_base_class(value: Any, arrives: Any) -> None:
     raw, body, buffers = codec.encode(value)
     assert not raw
     assert same(codec.decode(body, tuple(map(bytes, buffers))), arrives)
@@ -287,7 +287,7 @@ _no_json = [
 
 
 @pytest.mark.parametrize("value, place, reason", _no_json, ids=range(len(_no_json)))
-def test_what_json_cant_hold_is_named_with_its_place(value: Any, place: str, reason: str) -> None:
+def test_a_value_that_json_cannot_hold_is_named_with_its_place(value: Any, place: str, reason: str) -> None:
     with pytest.raises(EncodeError) as caught:
         codec.encode_json(value)
     assert caught.value.place == place

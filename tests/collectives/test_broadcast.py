@@ -37,23 +37,23 @@ def array(size: int) -> Any:
     return np.random.default_rng(size).integers(0, 256, size, "u1").view("f4")
 
 
-async def tell(tasks: list[Task], *request: Any) -> None:
+async def request_all(tasks: list[Task], *request: Any) -> None:
     await asyncio.gather(*(task.send(list(request)) for task in tasks))
 
 
 async def each_works(tasks: list[Task]) -> None:
-    await tell(tasks, "echo", "still here")
+    await request_all(tasks, "echo", "still here")
     assert await gather(tasks) == ["still here"] * len(tasks)
 
 
 async def pids(tasks: list[Task]) -> list[int]:
-    await tell(tasks, "pid")
+    await request_all(tasks, "pid")
     return await gather(tasks)
 
 
 @contextmanager
 def stopped(*pids: int) -> Iterator[Callable[[], None]]:
-    """Have processes stand still until what is given is called."""
+    """Stop processes, and provide a function that continues them."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
 
@@ -94,14 +94,14 @@ def test_each_worker_of_a_broadcast_tree_has_a_parent_in_it(count: int) -> None:
 
 
 @kinds
-async def test_a_large_message_reaches_all_in_its_place(kind: str) -> None:
+async def test_a_large_broadcast_is_received_in_its_place_by_all(kind: str) -> None:
     value = array(8 * MIB)
     async with enter(kind) as runner, runner.start_many("chorus", 12) as tasks:
-        await tell(tasks, "take", 4)
+        await request_all(tasks, "recv_many", 4)
         await broadcast(tasks, "before")
         await broadcast(tasks, value)
         await broadcast(tasks, value[:100])
-        await tell(tasks, "behind")
+        await request_all(tasks, "behind")
         assert await gather(tasks) == [["before"]] * 12
         assert await gather(tasks) == [digest(value)] * 12
         assert await gather(tasks) == [digest(value[:100])] * 12
@@ -122,11 +122,11 @@ VALUES = {
 
 
 @pytest.mark.parametrize("name", VALUES)
-async def test_any_value_is_what_it_was(name: str) -> None:
+async def test_a_broadcast_value_arrives_unchanged(name: str) -> None:
     value = VALUES[name]
     async with job() as runner, runner.start_many("chorus", 5) as tasks:
         for _ in range(2):
-            await tell(tasks, "take", 1)
+            await request_all(tasks, "recv_many", 1)
             await broadcast(tasks, value)
             want = digest(bytes(value) if isinstance(value, bytearray) else value)
             if isinstance(value, dict):
@@ -135,20 +135,20 @@ async def test_any_value_is_what_it_was(name: str) -> None:
                 np.testing.assert_equal(got, want)
 
 
-async def test_an_array_is_the_programs_own() -> None:
+async def test_a_broadcast_array_is_writable_by_its_receiver() -> None:
     async with job() as runner, runner.start_many("chorus", 6) as tasks:
-        await tell(tasks, "take", 1)
+        await request_all(tasks, "recv_many", 1)
         await broadcast(tasks, array(2 * MIB))
         assert all(got[-1] is True for got in await gather(tasks)), "it can be written to"
 
 
-async def test_it_can_be_received_into_memory_of_ones_own() -> None:
+async def test_a_broadcast_can_be_received_by_recv_into() -> None:
     value = bytes(range(256)) * 8192
     async with job() as runner, runner.start_many("chorus", 6) as tasks:
-        await tell(tasks, "take_into", len(value))
+        await request_all(tasks, "recv_into_buffer", len(value))
         await broadcast(tasks, value)
         assert await gather(tasks) == [digest(value)] * 6
-        await broadcast(tasks[:1], ["take_into", 5])
+        await broadcast(tasks[:1], ["recv_into_buffer", 5])
         await broadcast(tasks[:1], b"small")
         assert await tasks[0].recv() == digest(b"small")
 
@@ -156,7 +156,7 @@ async def test_it_can_be_received_into_memory_of_ones_own() -> None:
 async def test_no_tasks_and_one_task() -> None:
     await broadcast([], array(2 * MIB))
     async with job() as runner, runner.start("chorus") as task:
-        await task.send(["take", 1])
+        await task.send(["recv_many", 1])
         await broadcast([task], array(2 * MIB))
         assert await task.recv() == digest(array(2 * MIB))
 
@@ -172,7 +172,7 @@ async def test_a_broadcast_that_cannot_be_encoded_or_is_too_large_is_sent_to_no_
 async def test_broadcasts_at_once_keep_the_order_in_which_they_began() -> None:
     values = [array((number + 1) * MIB) for number in range(4)]
     async with job() as runner, runner.start_many("chorus", 8) as tasks:
-        await tell(tasks, "take", 4)
+        await request_all(tasks, "recv_many", 4)
         await asyncio.gather(*(broadcast(tasks, value) for value in values))
         for value in values:
             assert await gather(tasks) == [digest(value)] * 8
@@ -180,21 +180,21 @@ async def test_broadcasts_at_once_keep_the_order_in_which_they_began() -> None:
 
 async def test_a_broadcast_arrives_while_no_worker_receives(tmp_path: Path) -> None:
     async with job() as runner, runner.start_many("chorus", 6) as tasks:
-        await tell(tasks, "wait_for", str(tmp_path / "gate"))
-        await tell(tasks, "take", 1)
+        await request_all(tasks, "wait_for", str(tmp_path / "gate"))
+        await request_all(tasks, "recv_many", 1)
         await broadcast(tasks, array(4 * MIB))
         (tmp_path / "gate").touch()
         assert await gather(tasks) == [digest(array(4 * MIB))] * 6
 
 
-async def test_each_has_one_copy() -> None:
+async def test_each_worker_has_one_copy_of_a_broadcast() -> None:
     value = array(64 * MIB)
     async with job() as runner, runner.start_many("chorus", 6) as tasks:
-        await tell(tasks, "peak")
+        await request_all(tasks, "peak")
         before = await gather(tasks)
-        await tell(tasks, "take_plain")
+        await request_all(tasks, "recv_one")
         await broadcast(tasks, value)
-        await tell(tasks, "peak")
+        await request_all(tasks, "peak")
         after = await gather(tasks)
         assert all(value.nbytes < end - start < 1.3 * value.nbytes for start, end in zip(before, after, strict=True))
 
@@ -203,7 +203,7 @@ async def test_receiving_can_be_cancelled_and_one_alone_receives() -> None:
     async with job() as runner, runner.start_many("chorus", 6) as tasks:
         others = [tasks[number] for number in (0, 2, 3, 4, 5)]
         (pid,) = await pids(tasks[:1])
-        await tell(others[1:], "give_up")
+        await request_all(others[1:], "cancel_recv")
         with stopped(pid) as go_on:  # it feeds the others, so they wait
             sending = asyncio.ensure_future(broadcast(tasks, array(4 * MIB)))
             assert await gather(others[1:]) == [False] * 4
@@ -217,8 +217,8 @@ async def test_receiving_can_be_cancelled_and_one_alone_receives() -> None:
 async def test_memory_for_broadcasts_is_bounded_and_goes_to_receivers(tmp_path: Path) -> None:
     value = array(4 * MIB)
     async with job(receive_budget=6 * MIB) as runner, runner.start_many("chorus", 5) as tasks:
-        await tell(tasks, "wait_for", str(tmp_path / "gate"))
-        await tell(tasks, "take", 6)
+        await request_all(tasks, "wait_for", str(tmp_path / "gate"))
+        await request_all(tasks, "recv_many", 6)
         sending = [asyncio.ensure_future(broadcast(tasks, value)) for _ in range(6)]
         done, waiting = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
         assert not (await asyncio.wait(waiting, timeout=0.2))[0], "one fills the memory that there is"
@@ -230,7 +230,7 @@ async def test_memory_for_broadcasts_is_bounded_and_goes_to_receivers(tmp_path: 
         await each_works(tasks)
 
 
-async def test_functions_take_no_messages() -> None:
+async def test_a_broadcast_to_functions_is_an_error() -> None:
     async with job() as runner:
         tasks = await runner.start_many("functions", 4)
         with pytest.raises(RemoteError, match="only answers calls"):
@@ -266,7 +266,7 @@ serve(Child)
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_a_service_does_all_of_it_with_workers_of_its_own(tls: bool, tmp_path: Path) -> None:
+async def test_a_service_broadcasts_to_its_own_workers(tls: bool, tmp_path: Path) -> None:
     module(tmp_path, "child", CHILD)
     async with job(module(tmp_path, "parent", PARENT), tls=tls) as runner, runner.start("parent") as task:
         assert await task.recv() == [21, True]
@@ -275,13 +275,13 @@ async def test_a_service_does_all_of_it_with_workers_of_its_own(tls: bool, tmp_p
 # Losses. Of ten workers on one node the first feeds 1 to 4, the second 5 to 8, the third 9.
 
 
-async def test_whom_a_lost_worker_would_have_fed_gets_it_all_the_same() -> None:
+async def test_the_children_of_a_lost_worker_still_get_the_broadcast() -> None:
     value = array(4 * MIB)
     async with job() as runner:
         tasks = await runner.start_many("chorus", 10)
         lost = (await pids(tasks))[1]
         others = [task for task in tasks if task.rank != 1]
-        await tell(tasks, "take", 1)
+        await request_all(tasks, "recv_many", 1)
         with stopped(lost):
             sending = asyncio.ensure_future(broadcast(tasks, value))
             assert await gather([task for task in tasks if task.rank in (0, 2, 3, 4, 9)][1:]) == [digest(value)] * 4
@@ -292,13 +292,13 @@ async def test_whom_a_lost_worker_would_have_fed_gets_it_all_the_same() -> None:
         await each_works(others)
 
 
-async def test_one_that_is_lost_half_way_costs_the_others_nothing() -> None:
+async def test_a_worker_lost_during_a_broadcast_does_not_affect_the_others() -> None:
     value = array(64 * MIB)
     async with job() as runner:
         tasks = await runner.start_many("chorus", 10)
         numbers = await pids(tasks)
         others = [task for task in tasks if task.rank != 1]
-        await tell(tasks, "take", 1)
+        await request_all(tasks, "recv_many", 1)
         child = psutil.Process(numbers[5])
         before = child.memory_info().rss
         with stopped(numbers[8]) as go_on:  # so that it can't be over
@@ -319,7 +319,7 @@ async def test_a_broadcast_names_the_worker_that_ends_and_reaches_the_others(end
         tasks = await runner.start_many("chorus", 6)
         others = tasks[1:]
         (pid,) = await pids(tasks[:1])
-        await tell(others, "take", 1)
+        await request_all(others, "recv_many", 1)
         with stopped(pid) as go_on:
             await tasks[0].send([end])
             sending = asyncio.ensure_future(broadcast(tasks, value))
@@ -336,14 +336,14 @@ async def test_a_broadcast_that_is_cancelled_leaves_an_error_in_its_place_and_th
     value = array(4 * MIB)
     async with job() as runner, runner.start_many("chorus", 6) as tasks:
         (pid,) = await pids(tasks[:1])
-        await tell(tasks[1:], "try_take", 2)
+        await request_all(tasks[1:], "try_recv_many", 2)
         with stopped(pid) as go_on:
             sending = asyncio.ensure_future(broadcast(tasks, value))
             await asyncio.sleep(0.05)  # whether they have been told of it or not, all is well
             sending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await sending
-            await tell(tasks[1:], "next")
+            await request_all(tasks[1:], "next")
             go_on()
             first, second = await gather(tasks[1:]), await gather(tasks[1:])
         for error, text in first:
@@ -353,7 +353,7 @@ async def test_a_broadcast_that_is_cancelled_leaves_an_error_in_its_place_and_th
         await each_works(tasks[1:])
 
 
-async def test_workers_amid_a_broadcast_end_with_their_runner() -> None:
+async def test_workers_in_a_broadcast_end_with_their_runner() -> None:
     async with job() as runner:
         tasks = await runner.start_many("chorus", 6)
         (pid,) = await pids(tasks[:1])

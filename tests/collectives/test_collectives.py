@@ -16,7 +16,7 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 
-async def tell(tasks: list[Task], *request: Any) -> None:
+async def request_all(tasks: list[Task], *request: Any) -> None:
     await asyncio.gather(*(task.send(list(request)) for task in tasks))
 
 
@@ -29,7 +29,7 @@ async def each_works(tasks: list[Task]) -> None:
 # Messages
 
 
-async def test_each_gets_an_item_and_gives_one_in_order() -> None:
+async def test_scatter_and_gather_keep_the_order_of_tasks() -> None:
     async with job() as runner, runner.start_many("chorus", 20) as tasks:
         await scatter(tasks, [["echo", [i, i * i]] for i in range(20)])
         assert await gather(tasks) == [[i, i * i] for i in range(20)]
@@ -38,7 +38,7 @@ async def test_each_gets_an_item_and_gives_one_in_order() -> None:
         assert await gather(some) == ["a", "b", "c"]
 
 
-async def test_items_and_tasks_must_match_and_nothing_is_sent_if_not() -> None:
+async def test_scatter_sends_nothing_unless_each_task_has_one_item() -> None:
     async with job() as runner, runner.start_many("chorus", 2) as tasks:
         for items in ([], [1], [1, 2, 3]):
             with pytest.raises(ValueError, match=f"{len(items)} items for 2 tasks"):
@@ -46,7 +46,7 @@ async def test_items_and_tasks_must_match_and_nothing_is_sent_if_not() -> None:
         await each_works(tasks)
 
 
-async def test_no_tasks_are_no_work() -> None:
+async def test_collectives_over_no_tasks_return_at_once() -> None:
     await scatter([], [])
     assert await gather([]) == []
     await barrier([])
@@ -69,7 +69,7 @@ async def test_neighbours_are_combined_in_the_order_of_their_ranks(count: int) -
             assert await reduce(tasks, lambda left, right: f"({left}+{right})") == pairs(0, count)
 
 
-async def test_what_is_lost_is_named_and_the_others_go_on() -> None:
+async def test_gather_names_the_lost_worker_and_the_others_go_on() -> None:
     async with job() as runner:
         tasks = await runner.start_many("chorus", 5)
         await tasks[3].send(["die"])
@@ -87,7 +87,7 @@ async def test_what_is_lost_is_named_and_the_others_go_on() -> None:
         await each_works(others)
 
 
-async def test_a_function_that_fails_is_raised() -> None:
+async def test_an_error_of_the_reduce_function_is_raised() -> None:
     async with job() as runner, runner.start_many("chorus", 4) as tasks:
         await scatter(tasks, [["echo", value] for value in (1, 2, "three", 4)])
         await until(lambda: all(task.is_ready for task in tasks))  # else some would stay in line
@@ -96,7 +96,7 @@ async def test_a_function_that_fails_is_raised() -> None:
         await each_works(tasks)
 
 
-async def test_gather_cancelled_leaves_what_has_not_come() -> None:
+async def test_a_cancelled_gather_leaves_later_messages() -> None:
     async with job() as runner, runner.start_many("chorus", 4) as tasks:
         for wait in (gather(tasks), reduce(tasks, add)):
             waiting = asyncio.ensure_future(wait)
@@ -113,7 +113,7 @@ async def test_gather_cancelled_leaves_what_has_not_come() -> None:
 async def test_no_worker_passes_a_barrier_before_all_have_reached_it(tmp_path: Path) -> None:
     count, times, path = 12, 20, tmp_path / "log"
     async with job() as runner, runner.start_many("chorus", count) as tasks:
-        await tell(tasks, "meet", times, str(path))
+        await request_all(tasks, "wait_at_barriers", times, str(path))
         for _ in range(times):
             await barrier(tasks)
         assert await gather(tasks) == ["met"] * count
@@ -129,7 +129,7 @@ async def test_no_worker_passes_a_barrier_before_all_have_reached_it(tmp_path: P
 
 async def test_a_worker_that_reaches_the_barrier_first_waits_for_the_runner() -> None:
     async with job() as runner, runner.start_many("chorus", 3) as tasks:
-        await tell(tasks, "meet", 1)
+        await request_all(tasks, "wait_at_barriers", 1)
         await asyncio.gather(*(wait_barrier(task) for task in tasks))
         assert not any(task.is_ready for task in tasks)
         await barrier(tasks)
@@ -138,13 +138,13 @@ async def test_a_worker_that_reaches_the_barrier_first_waits_for_the_runner() ->
 
 async def test_a_cancelled_barrier_releases_no_worker_and_can_be_repeated() -> None:
     async with job() as runner, runner.start_many("chorus", 3) as tasks:
-        await tell(tasks[:2], "meet", 2)
+        await request_all(tasks[:2], "wait_at_barriers", 2)
         waiting = asyncio.ensure_future(barrier(tasks))
         await wait_barrier(tasks[0])
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        await tell(tasks[2:], "meet", 2)
+        await request_all(tasks[2:], "wait_at_barriers", 2)
         await barrier(tasks)
         await barrier(tasks)
         assert await gather(tasks) == ["met"] * 3
@@ -158,17 +158,17 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_one_that_will_never_come_breaks_the_barrier_for_all(end: str, tmp_path: Path) -> None:
+async def test_a_lost_worker_breaks_the_barrier_for_all(end: str, tmp_path: Path) -> None:
     kind, reason = ENDS[end]
     gate = tmp_path / "gate"
     async with job() as runner:
         tasks = await runner.start_many("chorus", 5)
-        early, doomed, late = tasks[:2], tasks[2], tasks[3:]
-        await tell(early, "meet", 1)
-        await tell(late, "wait_for", str(gate))
-        await tell(late, "meet", 1)
+        early, victim, late = tasks[:2], tasks[2], tasks[3:]
+        await request_all(early, "wait_at_barriers", 1)
+        await request_all(late, "wait_for", str(gate))
+        await request_all(late, "wait_at_barriers", 1)
         await asyncio.gather(*(wait_barrier(task) for task in early))
-        await doomed.send([end])
+        await victim.send([end])
         with pytest.raises(kind, match=reason):
             await barrier(tasks)
         gate.touch()
@@ -176,7 +176,7 @@ async def test_one_that_will_never_come_breaks_the_barrier_for_all(end: str, tmp
             assert "Error" in error
             assert reason in text
         others = [*early, *late]
-        await tell(others, "meet", 3)
+        await request_all(others, "wait_at_barriers", 3)
         for _ in range(3):
             await barrier(others)
         assert await gather(others) == ["met"] * 4
@@ -185,9 +185,9 @@ async def test_one_that_will_never_come_breaks_the_barrier_for_all(end: str, tmp
 async def test_a_barrier_waits_for_nothing_that_is_unread_on_either_side() -> None:
     async with job(send_queue=64 << 10, receive_queue=64 << 10, receive_budget=1 << 20) as runner:
         tasks = await runner.start_many("chorus", 2)
-        await tell(tasks, "say", 30, 100_000)  # what nobody receives before the barrier
-        await tell(tasks, "say", 2, 3 << 20)
-        await tell(tasks, "meet", 1)
+        await request_all(tasks, "send_many", 30, 100_000)  # not received before the barrier
+        await request_all(tasks, "send_many", 2, 3 << 20)
+        await request_all(tasks, "wait_at_barriers", 1)
         sending = [asyncio.ensure_future(task.send(["echo", bytes(2 << 20)])) for task in tasks for _ in range(3)]
         await barrier(tasks)
         await asyncio.gather(*sending)
@@ -201,17 +201,17 @@ async def test_a_barrier_waits_for_nothing_that_is_unread_on_either_side() -> No
 async def test_workers_at_a_barrier_end_with_their_runner() -> None:
     async with job() as runner:
         tasks = await runner.start_many("chorus", 3)
-        await tell(tasks, "meet", 1)
+        await request_all(tasks, "wait_at_barriers", 1)
         await asyncio.gather(*(wait_barrier(task) for task in tasks))
     assert all(task.state == "gone" for task in tasks)
 
 
-async def test_two_that_are_lost_break_a_barrier_once() -> None:
+async def test_two_lost_workers_break_a_barrier_once() -> None:
     async with job() as runner:
         tasks = await runner.start_many("chorus", 4)
-        await tell(tasks[:2], "die")
+        await request_all(tasks[:2], "die")
         await until(lambda: all(task.state == "gone" for task in tasks[:2]))
         with pytest.raises(ParcsError):
             await barrier(tasks)
-        await tell(tasks[2:], "meet", 1)
+        await request_all(tasks[2:], "wait_at_barriers", 1)
         assert all("was killed" in text for _, text in await gather(tasks[2:]))

@@ -1,4 +1,4 @@
-"""What a run shows: on a terminal, elsewhere, quietly and in detail."""
+"""The output of a run: on a terminal, elsewhere, quietly and in detail."""
 
 import os
 import re
@@ -18,7 +18,7 @@ Project = Callable[..., Path]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """Make a module's folder from the text of its main.py."""
+    """Write a module's main.py, and return its folder."""
 
     def make(text: str, folder: str = "runner") -> Path:
         made = tmp_path / folder
@@ -66,9 +66,7 @@ run(main)
         ("os.kill(os.getpid(), signal.SIGTERM)\n    await asyncio.sleep(60)", 143, "stopped by"),
     ],
 )
-def test_what_came_about_before_the_end_stands_before_the_reason(
-    project: Project, end: str, code: int, first: str
-) -> None:
+def test_events_before_the_end_are_printed_before_its_reason(project: Project, end: str, code: int, first: str) -> None:
     done = run("run", project(FAILING.format(end=end)), "--modules", EXAMPLES)
     lines = [line for line in done.stderr.splitlines() if line != "stopping"]
     assert done.returncode == code

@@ -1,4 +1,4 @@
-"""How far pools and long tasks are: on a terminal, in a log, and in silence."""
+"""The progress of pools and long tasks: on a terminal, in a log, and in silence."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ from aioparcs.display.pools import Pool
 from aioparcs.display.rate import RateEstimator, duration, frequency
 from aioparcs.events import PoolState
 from tests.support.command import COMMAND, in_terminal, run, visible
-from tests.support.jobs import Witness, execute, job, module
+from tests.support.jobs import EventRecorder, execute, job, module
 from tests.support.scripts import Plain, Script, StillClock, live
 from tests.support.waiting import until
 
@@ -51,7 +51,7 @@ def test_a_long_silence_counts() -> None:
     assert [pace.rate(now) for now in (10, 15, 20, 60)] == [1, 1, 0.5, 0.1]
 
 
-def test_a_pace_begins_anew_when_there_is_more_to_do() -> None:
+def test_the_pace_restarts_when_the_fraction_shrinks() -> None:
     pace = RateEstimator(0, 0.0)
     pace.reach(1, 0.5, 0.05)
     pace.reach(2, 0.1, 0.05)
@@ -61,7 +61,7 @@ def test_a_pace_begins_anew_when_there_is_more_to_do() -> None:
 
 
 @pytest.mark.slow
-def test_a_pace_remembers_little_however_long_it_goes_on() -> None:
+def test_a_pace_uses_bounded_memory() -> None:
     pace = RateEstimator(0, 0)
     for tenth in range(1, 200_000):
         pace.reach(tenth / 10, tenth, 1e9)
@@ -149,15 +149,15 @@ def test_an_idle_pool_has_one_line_in_a_log(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_log_shows_how_long_a_task_will_take(capsys: pytest.CaptureFixture[str]) -> None:
     display = Plain()
-    display.request("teller", range(1))
+    display.request("reporting", range(1))
     for second in range(20):
         display.clock.time = second
-        display.progress("teller", 0, second, 40)
+        display.progress("reporting", 0, second, 40)
         display.display._print_counts()
     assert capsys.readouterr().err.splitlines() == [
-        "teller: starting 1 worker",
-        "teller: 12 %, 35 s left",
-        "teller: 25 %, 30 s left",
+        "reporting: starting 1 worker",
+        "reporting: 12 %, 35 s left",
+        "reporting: 25 %, 30 s left",
     ]
 
 
@@ -195,14 +195,14 @@ def test_a_terminal_keeps_the_last_few_pools_that_are_over() -> None:
 
 def test_a_terminal_shows_how_long_a_task_will_take() -> None:
     with live() as display:
-        display.request("teller", range(1))
-        display.connect("teller", 0)
+        display.request("reporting", range(1))
+        display.connect("reporting", 0)
         for second in range(11):
             display.clock.time = second
-            display.progress("teller", 0, second, 40)
-        assert display.shown()[0] == "teller 25% 1 worker connected 30 s left"
-        display.exit("teller", 0, "was killed by SIGKILL")
-        assert display.shown()[0] == "teller 25% 1 worker failed"
+            display.progress("reporting", 0, second, 40)
+        assert display.shown()[0] == "reporting 25% 1 worker connected 30 s left"
+        display.exit("reporting", 0, "was killed by SIGKILL")
+        assert display.shown()[0] == "reporting 25% 1 worker failed"
 
 
 def test_a_pool_waits_for_its_workers_without_a_pace() -> None:
@@ -230,23 +230,23 @@ def test_a_program_without_a_display_logs_its_pools(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == ""
 
 
-TELLER = """
+REPORTING = """
 from aioparcs import Service, serve
 
-class Teller(Service):
+class Reporting(Service):
     async def run(self):
         for done in range(4):
             self.progress(done, 4)
             await self.recv()
 
-serve(Teller)
+serve(Reporting)
 """
-AUDIENCE = """
+STANDALONE = """
 import sys
 from aioparcs import run
 
 async def main(runner):
-    async with runner.start("teller") as task:
+    async with runner.start("reporting") as task:
         await task.send_all(1, 2, 3)
         print("on standard output")
         print("on standard error", file=sys.stderr)
@@ -258,20 +258,20 @@ print("after", "rich" in sys.modules)
 
 
 @pytest.fixture
-def audience(tmp_path: Path) -> Path:
-    """Make a program with one worker that tells how far it is."""
-    module(tmp_path, "teller", TELLER)
-    return module(tmp_path, "audience", AUDIENCE) / "audience" / "main.py"
+def standalone(tmp_path: Path) -> Path:
+    """Write a program with one worker that reports its progress; return its main.py."""
+    module(tmp_path, "reporting", REPORTING)
+    return module(tmp_path, "standalone", STANDALONE) / "standalone" / "main.py"
 
 
-def alone(program: Path, **env: Any) -> tuple[int, str]:
+def run_in_terminal(program: Path, **env: Any) -> tuple[int, str]:
     """Run a program by itself in a terminal."""
     return in_terminal(program, command=[sys.executable], **env)
 
 
 @pytest.mark.slow
-def test_a_program_by_itself_draws_on_a_terminal(audience: Path) -> None:
-    code, written = alone(audience)
+def test_a_program_by_itself_draws_on_a_terminal(standalone: Path) -> None:
+    code, written = run_in_terminal(standalone)
     assert code == 0
     text = visible(written)
     assert "on standard output\n" in text
@@ -283,43 +283,43 @@ def test_a_program_by_itself_draws_on_a_terminal(audience: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("env", [{"PARCS_PROGRESS": "off"}, {"TERM": "dumb"}], ids=["off", "dumb"])
-def test_a_program_by_itself_draws_nothing(audience: Path, env: dict[str, str]) -> None:
+def test_a_program_by_itself_draws_nothing(standalone: Path, env: dict[str, str]) -> None:
     loaded = "True" if "TERM" in env else "False"
-    assert alone(audience, **env) == (0, f"on standard output\non standard error\nafter {loaded}\n")
+    assert run_in_terminal(standalone, **env) == (0, f"on standard output\non standard error\nafter {loaded}\n")
 
 
 @pytest.mark.slow
-def test_a_program_by_itself_in_a_log_is_silent_and_loads_nothing_to_draw(audience: Path) -> None:
-    done = execute(audience, PARCS_MODULES="")
+def test_a_program_by_itself_in_a_log_is_silent_and_loads_nothing_to_draw(standalone: Path) -> None:
+    done = execute(standalone, PARCS_MODULES="")
     assert (done.stdout, done.stderr) == ("on standard output\nafter False\n", "on standard error\n")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "end, code, said",
+    "end, code, message",
     [
         ("raise ValueError('why')", 1, "ValueError: why"),
         ("import os; os.kill(os.getpid(), 2); await task.recv()", 130, "stopped by SIGINT"),
         ("sys.exit(7)", 7, ""),
     ],
 )
-def test_a_program_by_itself_leaves_the_terminal_as_it_was(audience: Path, end: str, code: int, said: str) -> None:
-    audience.write_text(AUDIENCE.replace("await task.send(4)", end))
-    returned, written = alone(audience)
+def test_a_program_by_itself_leaves_the_terminal_as_it_was(standalone: Path, end: str, code: int, message: str) -> None:
+    standalone.write_text(STANDALONE.replace("await task.send(4)", end))
+    returned, written = run_in_terminal(standalone)
     assert returned == code
-    assert re.search(rf" s\n(.*\n)*{said}\n?$", visible(written)), "it is said beneath the display"
+    assert re.search(rf" s\n(.*\n)*{message}\n?$", visible(written)), "it is said beneath the display"
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
     assert "/aioparcs/" not in written
 
 
-def test_an_impossible_word_about_progress_is_exit_2(audience: Path) -> None:
-    done = execute(audience, PARCS_PROGRESS="of")
+def test_an_invalid_parcs_progress_is_exit_2(standalone: Path) -> None:
+    done = execute(standalone, PARCS_PROGRESS="of")
     assert (done.returncode, done.stderr) == (2, "error: PARCS_PROGRESS='of' is neither 'on' nor 'off'\n")
 
 
 @pytest.mark.slow
-def test_what_is_watched_already_is_not_watched_twice(audience: Path) -> None:
-    code, written = in_terminal("run", audience.parent, PARCS_PROGRESS="off")
+def test_a_program_with_a_display_gets_no_second_one(standalone: Path) -> None:
+    code, written = in_terminal("run", standalone.parent, PARCS_PROGRESS="off")
     assert code == 0
     assert len(re.findall(r"100%  1 worker finished\n\d+\.\d s\n$", visible(written))) == 1
 
@@ -355,12 +355,12 @@ run(main)
 
 @pytest.fixture
 def pooling(tmp_path: Path) -> Path:
-    """Make a program with pools."""
+    """Write a program with pools, and return its folder."""
     module(tmp_path, "odd", ODD)
     return module(tmp_path, "pooling", POOLING) / "pooling"
 
 
-def told(written: str) -> list[str]:
+def item_lines(written: str) -> list[str]:
     """Leave the lines about items, without times and rates."""
     lines = (" ".join(re.sub(r"[\d.,]+(?: m?s|/\w+)\b|━", "", line).split()) for line in written.splitlines())
     return [line for line in lines if re.search(r"\bin\b", line)]
@@ -370,7 +370,7 @@ def told(written: str) -> list[str]:
 def test_a_log_shows_real_pools(pooling: Path) -> None:
     done = run("run", pooling)
     assert (done.returncode, done.stdout) == (0, "5\n")
-    assert told(done.stderr) == [
+    assert item_lines(done.stderr) == [
         "odd: 10 of 10 items in , , 2 workers, 5 failed",
         "one by one: 3 items in , , 1 worker",
     ]
@@ -391,7 +391,7 @@ def test_a_terminal_shows_real_pools(pooling: Path, command: list[str]) -> None:
     text = visible(written)
     assert re.search(r"(^|[\r\n])5\n", text)
     assert re.search(r"[\r\n]odd +4 workers finished *\n", text)
-    assert told(text)[-2:] == ["odd 10 of 10 5 failed in 2 workers", "one by one 3 in 1 worker"]
+    assert item_lines(text)[-2:] == ["odd 10 of 10 5 failed in 2 workers", "one by one 3 in 1 worker"]
 
 
 @pytest.mark.slow
@@ -401,20 +401,20 @@ def test_a_program_without_a_display_logs_no_short_pools(pooling: Path) -> None:
 
 
 async def test_a_pool_reports_its_last_results_before_it_is_over() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.pool("functions", 2) as pool:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.pool("functions", 2) as pool:
         await pool.map(range(100), function="add")
         await until(
-            lambda: witness.events[-1] == ("pooled", PoolState(pool._progress.id, "functions", 100, 0, 100, 0, 2, 2))
+            lambda: recorder.events[-1] == ("pooled", PoolState(pool._progress.id, "functions", 100, 0, 100, 0, 2, 2))
         )
 
 
 async def test_a_pool_reports_its_progress_while_no_result_comes(tmp_path: Path) -> None:
-    witness, go = Witness(), tmp_path / "go"
-    async with job(witness=witness) as runner, runner.pool("functions", 1) as pool:
+    recorder, go = EventRecorder(), tmp_path / "go"
+    async with job(recorder=recorder) as runner, runner.pool("functions", 1) as pool:
         waiting = pool.submit(str(go), function="wait_for")
         state = PoolState(pool._progress.id, "functions", 0, 0, 1, 1, 1, 1)
-        await until(lambda: witness.events.count(("pooled", state)) >= 3)
+        await until(lambda: recorder.events.count(("pooled", state)) >= 3)
         go.touch()
         await waiting
-        await until(lambda: witness.events[-1] == ("pooled", state._replace(done=1, running=0)))
+        await until(lambda: recorder.events[-1] == ("pooled", state._replace(done=1, running=0)))

@@ -63,7 +63,7 @@ def test_many_pools_are_drawn_alike(number: int) -> None:
         assert figures(far.shown()) == figures(near.shown())
 
 
-def test_a_snapshot_that_comes_late_is_drawn_without_those_before_it() -> None:
+def test_a_late_snapshot_is_drawn_without_earlier_ones() -> None:
     with live() as near, live() as far:
         near.request("divisors", range(8))
         near.connect("divisors", *range(8))

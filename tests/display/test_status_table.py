@@ -1,4 +1,4 @@
-"""What a display says of workers and pools: on narrow terminals, of those that are gone, of ends good and bad."""
+"""The table of workers and pools in a display: on narrow terminals, after clean ends and failures."""
 
 import re
 from collections.abc import Iterator
@@ -17,24 +17,24 @@ SEARCH = PoolState(0, "hyperparameter search (digits)", 0, 0, 60, 2, 2, 2)
 
 
 @pytest.fixture
-def board() -> Iterator[Live]:
+def live_display() -> Iterator[Live]:
     with live() as script:
         yield script
 
 
-def searching(board: Live, **changes: Any) -> None:
-    """Have a pool do 10 of its items in a second."""
+def searching(live_display: Live, **changes: Any) -> None:
+    """Complete 10 items of a pool in each second."""
     state = SEARCH._replace(**changes)
-    board.pool(state)
+    live_display.pool(state)
     for tenth in range(1, 53):
-        board.clock.time = tenth / 10
-        board.pool(state._replace(done=tenth, failed=tenth // 4))
+        live_display.clock.time = tenth / 10
+        live_display.pool(state._replace(done=tenth, failed=tenth // 4))
 
 
-def start(board: Live, name: str, *workers: int) -> None:
-    """Have workers requested and connected."""
-    board.request(name, range(workers[0], workers[-1] + 1))
-    board.connect(name, *workers)
+def start(live_display: Live, name: str, *workers: int) -> None:
+    """Request workers, and connect them."""
+    live_display.request(name, range(workers[0], workers[-1] + 1))
+    live_display.connect(name, *workers)
 
 
 @pytest.mark.parametrize(
@@ -46,51 +46,53 @@ def start(board: Live, name: str, *workers: int) -> None:
         (40, "hyperparame… 52 of 60 13 failed"),
     ],
 )
-def test_a_narrow_terminal_shortens_names_before_rates_and_never_counts(board: Live, width: int, row: str) -> None:
-    start(board, "trial", 0, 1)
-    searching(board)
-    lines = board.lines(width)
+def test_a_narrow_terminal_shortens_names_before_rates_and_never_counts(
+    live_display: Live, width: int, row: str
+) -> None:
+    start(live_display, "trial", 0, 1)
+    searching(live_display)
+    lines = live_display.lines(width)
     assert all(len(line) <= width for line in lines)
     assert " ".join(re.sub("[━╸╺]+", "━", lines[1]).split()) == row
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100])
-def test_large_counts_stay_whole_in_every_width(board: Live, width: int) -> None:
-    start(board, "trial", 0, 1)
-    searching(board)
+def test_large_counts_stay_whole_in_every_width(live_display: Live, width: int) -> None:
+    start(live_display, "trial", 0, 1)
+    searching(live_display)
     large = SEARCH._replace(id=1, name="計算" * 20, done=1_234_567, total=20_000_000, failed=345)
-    board.pool(large)
-    lines = board.lines(width)
+    live_display.pool(large)
+    lines = live_display.lines(width)
     assert all(cell_len(line) <= width for line in lines)
     assert "52 of 60  13 failed" in lines[1]
     assert "1,234,567 of 20,000,000  345 failed" in lines[2]
 
 
-def test_a_number_of_workers_is_shown_once(board: Live) -> None:
-    start(board, "trial", 0, 1)
-    searching(board)
-    assert [line for line in board.lines(100) if "2 workers" in line] == [board.lines(100)[0]]
-    assert board.lines(100)[-1] == "5.2 s"
-    searching(board, wanted=3)
-    assert "2 of 3 workers" in board.lines(120)[1]
-    start(board, "other", 2, 4)
-    assert board.lines(100)[-1] == "5 workers, 5.2 s"
+def test_a_number_of_workers_is_shown_once(live_display: Live) -> None:
+    start(live_display, "trial", 0, 1)
+    searching(live_display)
+    assert [line for line in live_display.lines(100) if "2 workers" in line] == [live_display.lines(100)[0]]
+    assert live_display.lines(100)[-1] == "5.2 s"
+    searching(live_display, wanted=3)
+    assert "2 of 3 workers" in live_display.lines(120)[1]
+    start(live_display, "other", 2, 4)
+    assert live_display.lines(100)[-1] == "5 workers, 5.2 s"
 
 
-def test_workers_that_are_gone_do_not_count_as_connected(board: Live) -> None:
-    start(board, "trial", *range(8))
-    board.exit("trial", 3, "was killed by SIGKILL")
-    assert board.lines(100)[0].endswith("7 workers connected  1 failed")
-    board.request("trial", range(8, 9))
-    assert board.lines(100)[0].endswith("7 of 8 workers connected  1 failed")
-    board.connect("trial", 8)
-    board.exit("trial", 0)
-    board.stop("trial", 1)
-    assert board.lines(100)[0].endswith("6 workers connected  1 finished, 1 stopped, 1 failed")
+def test_workers_that_are_gone_do_not_count_as_connected(live_display: Live) -> None:
+    start(live_display, "trial", *range(8))
+    live_display.exit("trial", 3, "was killed by SIGKILL")
+    assert live_display.lines(100)[0].endswith("7 workers connected  1 failed")
+    live_display.request("trial", range(8, 9))
+    assert live_display.lines(100)[0].endswith("7 of 8 workers connected  1 failed")
+    live_display.connect("trial", 8)
+    live_display.exit("trial", 0)
+    live_display.stop("trial", 1)
+    assert live_display.lines(100)[0].endswith("6 workers connected  1 finished, 1 stopped, 1 failed")
 
 
 @pytest.mark.parametrize(
-    "ends, said",
+    "ends, expected",
     [
         ("done done", "2 workers finished"),
         ("stopped stopped", "2 workers ended"),
@@ -100,9 +102,11 @@ def test_workers_that_are_gone_do_not_count_as_connected(board: Live) -> None:
         ("stopped failed", "2 workers ended, 1 failed"),
     ],
 )
-def test_an_end_reads_as_what_it_is(board: Live, capsys: pytest.CaptureFixture[str], ends: str, said: str) -> None:
+def test_the_ends_of_workers_are_summarised(
+    live_display: Live, capsys: pytest.CaptureFixture[str], ends: str, expected: str
+) -> None:
     plain = Plain()
-    for display in (board, plain):
+    for display in (live_display, plain):
         display.request("trial", range(2))
         for worker, end in enumerate(ends.split()):
             display.connect("trial", worker)
@@ -110,10 +114,10 @@ def test_an_end_reads_as_what_it_is(board: Live, capsys: pytest.CaptureFixture[s
                 display.stop("trial", worker)
             else:
                 display.exit("trial", worker, None if end == "done" else "was killed")
-    assert board.lines(100)[0].endswith(said)
+    assert live_display.lines(100)[0].endswith(expected)
     plain.display.close()
     lines = capsys.readouterr().err.splitlines()
-    assert f"trial: {said}" in lines
+    assert f"trial: {expected}" in lines
     failed = ends.count("failed")
     assert lines[-1].startswith(f"2 workers, {failed} failed, " if failed else "2 workers, ")
 
@@ -160,7 +164,7 @@ run(main)
 
 @pytest.fixture
 def starting(tmp_path: Path) -> Path:
-    """Make a program whose modules don't start: one raises, the other one ends without serving."""
+    """Write a program whose modules don't start: one raises, the other one ends without serving."""
     module(tmp_path, "broken", "raise ValueError('broken')")
     module(tmp_path, "silent", "print('no more')")
     return module(tmp_path, "starting", STARTING) / "starting"
@@ -182,7 +186,7 @@ def test_a_failed_start_is_counted_once_and_shown_by_its_error_alone(starting: P
     assert lines[-1].startswith("4 workers, 4 failed, ")
 
 
-def test_a_failed_start_is_no_good_end_on_a_terminal(starting: Path) -> None:
+def test_a_failed_start_is_not_shown_as_finished_on_a_terminal(starting: Path) -> None:
     code, written = in_terminal("run", starting)
     assert code == 0
     assert "silent" in visible(written)
@@ -192,13 +196,13 @@ def test_a_failed_start_is_no_good_end_on_a_terminal(starting: Path) -> None:
 
 @pytest.mark.slow
 def test_each_failed_start_is_followed_in_detail(starting: Path) -> None:
-    said = run("run", starting, "-v").stderr
+    stderr = run("run", starting, "-v").stderr
     for worker in range(2):
-        assert f"broken:{worker} did not start: ended with exit code 1\n" in said
+        assert f"broken:{worker} did not start: ended with exit code 1\n" in stderr
     for worker in range(2, 4):
         assert (
             f"silent:{worker} did not start: its main.py ended without calling serve(...): add serve(NAME) at its end\n"
-            in said
+            in stderr
         )
 
 

@@ -1,4 +1,4 @@
-"""What a display prints of hostile text and impossible reports, and what its own errors cost."""
+"""Hostile text and impossible reports in displays, and the effects of a display's own errors."""
 
 import asyncio
 import io
@@ -24,7 +24,7 @@ from aioparcs.display.plain import Console, PlainDisplay
 from aioparcs.display.text import sanitize
 from aioparcs.events import Event, LogLines, Notice, Subscriber, WorkerProgress, WorkersRequested
 from tests.support.command import in_terminal, run, visible
-from tests.support.jobs import MODULES, Witness, job, module
+from tests.support.jobs import MODULES, EventRecorder, job, module
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ from tests.support.jobs import MODULES, Witness, job, module
         ("10 %\r50 %\r99 %\r", "99 %", "99 %"),
     ],
 )
-def test_output_is_made_harmless(line: str, colored: str, plain: str) -> None:
+def test_escape_sequences_are_removed_from_output(line: str, colored: str, plain: str) -> None:
     assert sanitize(line, color=True) == colored
     assert sanitize(line, color=False) == plain
 
@@ -92,7 +92,7 @@ RAW = "\x1b]0;title\x07\x1b[2J\x9b2J\u202edesrever\x1b[31mred\nnoisy:7 | forged"
 
 @contextmanager
 def stderr_on_a_terminal(monkeypatch: pytest.MonkeyPatch, **env: str) -> Iterator[Callable[[int], str]]:
-    """Have standard error be a terminal; gives what was written there, so many characters or more."""
+    """Replace standard error by a terminal; return a function that returns what was written there."""
     for name in ("NO_COLOR", "TERM"):
         monkeypatch.setenv(name, env.get(name, ""))
     ours, theirs = pty.openpty()
@@ -109,7 +109,7 @@ def stderr_on_a_terminal(monkeypatch: pytest.MonkeyPatch, **env: str) -> Iterato
 
 
 def show_raw(display: Subscriber) -> None:
-    """Have a display show hostile text in every place."""
+    """Show hostile text in every place of a display."""
     display(LogLines(0, "noisy", ((0, RAW),)))
     display(LogLines(0, "noisy\nforged:0", ((None, "\x1b[31mred"),)))
     display(Notice(0, "noisy", RAW))
@@ -158,7 +158,7 @@ class Raising(Service):
 
 serve(Raising)
 """
-HEARING = """
+RECEIVING = """
 from aioparcs import Runner, run
 
 async def main(runner: Runner) -> None:
@@ -176,9 +176,9 @@ run(main)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chained", [False, True])
-def test_an_error_of_a_worker_is_printed_without_what_it_does_to_terminals(tmp_path: Path, chained: bool) -> None:
+def test_an_error_of_a_worker_is_printed_without_escape_sequences(tmp_path: Path, chained: bool) -> None:
     module(tmp_path, "raising", RAISING)
-    program = module(tmp_path, "hearing", HEARING.format(chained=chained)) / "hearing"
+    program = module(tmp_path, "receiving", RECEIVING.format(chained=chained)) / "receiving"
     done = run("run", program)
     assert done.returncode == 1
     assert "ValueError" in done.stderr
@@ -189,7 +189,7 @@ def test_an_error_of_a_worker_is_printed_without_what_it_does_to_terminals(tmp_p
 # Errors of a display
 
 
-class Broken(Witness):
+class Broken(EventRecorder):
     """A subscriber that raises at each event, each time something else."""
 
     def __call__(self, event: Event) -> None:
@@ -202,17 +202,17 @@ def test_errors_of_a_display_cost_no_worker_and_are_reported_once(capsys: pytest
     broken = Broken()
 
     async def main() -> None:
-        async with job(witness=broken) as runner:
+        async with job(recorder=broken) as runner:
             async with runner.pool("functions", 2) as pool:
                 assert await pool.map(range(10), function="add") == list(range(1, 11))
             async with runner.start("talker") as task:
-                await task.send(["far", 1, 2])
-                assert await task.recv() == "told"
+                await task.send(["report_progress", 1, 2])
+                assert await task.recv() == "reported"
 
     asyncio.run(main())
     assert len(broken.events) > 10
-    said = r"the display failed, the job goes on: ValueError: can't show 1 \(.*test_untrusted_text.py:\d+\)\n"
-    assert re.fullmatch(said, capsys.readouterr().err)
+    expected = r"the display failed, the job goes on: ValueError: can't show 1 \(.*test_untrusted_text.py:\d+\)\n"
+    assert re.fullmatch(expected, capsys.readouterr().err)
 
 
 BREAKING = """
@@ -221,13 +221,13 @@ from aioparcs import run
 
 async def main(runner):
     async with runner.start("talker") as task:
-        import aioparcs.display.status_table as board
+        from aioparcs.display import status_table
 
         def fail(*_):
             raise ValueError("can't draw")
 
-        board.counted = board.origin = fail  # all that is drawn from now on
-        await task.send(["far", 1, 2])
+        status_table.counted = status_table.origin = fail  # all that is drawn from now on
+        await task.send(["report_progress", 1, 2])
         print(await task.recv())
 
 run(main)
@@ -239,7 +239,7 @@ def test_a_display_that_cannot_draw_costs_no_job_and_gives_the_cursor_back(tmp_p
     program = module(tmp_path, "breaking", BREAKING) / "breaking" / "main.py"
     code, written = in_terminal(program, command=[sys.executable], PARCS_MODULES=str(MODULES))
     assert code == 0, written
-    assert "told\n" in written
+    assert "reported\n" in written
     assert len(re.findall(r"the display failed, the job goes on: ValueError: can't draw \(", written)) == 1
     assert "Traceback" not in written
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
@@ -287,14 +287,14 @@ def test_impossible_reports_of_progress_are_shown_as_nothing(tmp_path: Path, on_
     module(tmp_path, "reporting", REPORTING)
     runner = module(tmp_path, "runner", LISTENING) / "runner"
     if on_terminal:
-        code, said = in_terminal("run", runner)
+        code, output = in_terminal("run", runner)
     else:
         done = run("run", runner)
-        code, said = done.returncode, done.stdout + done.stderr
-    assert code == 0, said
+        code, output = done.returncode, done.stdout + done.stderr
+    assert code == 0, output
     wrong = [f"progress() takes two numbers, not {value} and 10" for value in ("'half'", "None", "[1]", "1j")]
-    assert visible(said).count("; ".join(wrong)) == 2
-    assert not re.search("nan|inf|Traceback|display failed", said)
+    assert visible(output).count("; ".join(wrong)) == 2
+    assert not re.search("nan|inf|Traceback|display failed", output)
 
 
 @pytest.mark.parametrize(

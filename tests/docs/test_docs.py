@@ -1,5 +1,5 @@
 """
-What the README and the documents say is true: programs run and print what stands there, links lead somewhere.
+The README and the documents: their programs run and print what stands there, and their links lead somewhere.
 
 A block of a document is ```` ```python file=NAME ```` (a file), ```` ```python notebook ```` (a cell, and the ``text``
 block behind it is what it prints) or ```` ```console ```` (commands after ``$``, and what they print to standard
@@ -56,13 +56,13 @@ asyncio.run(eval(cell, globals()))
 
 
 class Reader:
-    """Somebody who does in a folder what a document says."""
+    """A reader of a document, who does in a folder what it says."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def follow(self, document: Path, section: str) -> None:
-        """Have the files of the sections before, and do all of one section."""
+        """Write the files of the sections before, and run all of one section."""
         steps = blocks(document)
         end = max(number for number, block in enumerate(steps) if block.section == section)
         cell = ""
@@ -92,9 +92,9 @@ class Reader:
                 self.printed(shell(command, self.folder), output)
 
     def printed(self, done: "subprocess.CompletedProcess[str]", wanted: str) -> None:
-        told = done.stdout + done.stderr if done.returncode else done.stdout
-        assert doctest.OutputChecker().check_output(wanted, told, doctest.ELLIPSIS), (
-            f"{done.args} printed\n{told}\ninstead of\n{wanted}\nand to standard error\n{done.stderr}"
+        actual = done.stdout + done.stderr if done.returncode else done.stdout
+        assert doctest.OutputChecker().check_output(wanted, actual, doctest.ELLIPSIS), (
+            f"{done.args} printed\n{actual}\ninstead of\n{wanted}\nand to standard error\n{done.stderr}"
         )
 
 
@@ -113,12 +113,12 @@ STEPS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document, section", STEPS, ids=[f"{path.name}-{section}" for path, section in STEPS])
-def test_what_the_document_shows_is_what_happens(document: Path, section: str, tmp_path: Path) -> None:
+def test_programs_of_the_document_print_what_it_shows(document: Path, section: str, tmp_path: Path) -> None:
     Reader(tmp_path).follow(document, section)
 
 
 @pytest.mark.slow
-def test_what_a_module_of_the_tutorial_requires_is_understood(tmp_path: Path) -> None:
+def test_the_requirements_of_the_tutorials_modules_are_read(tmp_path: Path) -> None:
     (module,) = (block for block in blocks(TUTORIAL) if "# /// script" in block.text)
     (tmp_path / "main.py").write_text(module.text)
     assert read_requirements(tmp_path).names == ("pillow>=10",)
@@ -160,7 +160,7 @@ def test_every_module_of_the_documents_is_run_but_the_one_that_needs_the_network
 
 
 def example(thing: object) -> str:
-    """Take the indented block behind ``::`` out of a docstring."""
+    """Return the indented block after ``::`` in a docstring."""
     found = re.search(r"::\n\n((?:    .*\n|\n)+)", f"{inspect.getdoc(thing)}\n")
     assert found
     return textwrap.dedent(found[1])
@@ -212,7 +212,7 @@ def _docstring(name: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_tree_of_errors_is_the_true_one() -> None:
+def test_the_documented_tree_of_errors_is_complete() -> None:
     tree = re.findall(r"^ *([ │├└─]*)(\w+Error|\w+Closed|\w+Channel|\w+Lost)\b", str(errors.__doc__), re.M)
     assert next(name for _, name in tree) == "ParcsError"
     assert {name for _, name in tree} == set(errors.__all__)

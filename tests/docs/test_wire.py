@@ -16,7 +16,7 @@ from tests.support.notation import same
 
 def test_the_bytes_in_the_document_are_what_the_code_makes() -> None:
     text = document.PATH.read_text()
-    assert document.written(text) == text, "python -m tests.support.document writes it anew"
+    assert document.written(text) == text, "python -m tests.support.document updates it"
 
 
 @pytest.mark.slow
@@ -41,7 +41,7 @@ async def test_a_service_written_from_the_document_alone_works(tmp_path: Path) -
         with pytest.raises(LookupError, match="no function subtract"):
             await tasks[0].call("subtract")
     assert seen.lines == [(0, "hello from the reference service")]
-    assert sorted(seen.told) == [(0, 0, 1), (1, 1, 1), (2, 2, 1)]
+    assert sorted(seen.progress) == [(0, 0, 1), (1, 1, 1), (2, 2, 1)]
     assert sorted(seen.ends) == [(0, None), (1, None), (2, None)]
 
 
@@ -53,7 +53,7 @@ async def echo(task: Task, value: Any) -> Any:
 class Watch:
     def __init__(self) -> None:
         self.lines: list[tuple[int | None, str]] = []
-        self.told: list[tuple[int, float, float]] = []
+        self.progress: list[tuple[int, float, float]] = []
         self.ends: list[tuple[int, str | None]] = []
 
     def __call__(self, event: Event) -> None:
@@ -61,6 +61,6 @@ class Watch:
             case LogLines():
                 self.lines += event.lines
             case WorkerProgress():
-                self.told.append((event.worker, event.done, event.total))
+                self.progress.append((event.worker, event.done, event.total))
             case WorkerExited():
                 self.ends.append((event.worker, event.error))

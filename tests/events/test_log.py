@@ -44,7 +44,7 @@ def read(*lines: tuple[str, bool], word: str = WORD) -> Iterator[Entry]:
 ONE, TWO = StatusLine(1.0, "one"), StatusLine(2.0, "two")
 
 
-def test_events_are_parted_from_the_text() -> None:
+def test_events_are_separated_from_the_text() -> None:
     log = [("first", False), (line(1, ONE), True), ("second", True), (line(2, TWO), True)]
     assert list(read(*log)) == [("first", False), ONE, ("second", True), TWO]
 
@@ -107,7 +107,7 @@ def events(lines: list[str]) -> list[Event]:
 
 
 def follow(log: EventLog, view: JobView, begin: float, seconds: float) -> None:
-    """Have 500 workers report their progress ten times a second, and the log be offered a snapshot four times."""
+    """Report the progress of 500 workers ten times a second, and pass the log a snapshot four times a second."""
     for quarter in range(int(begin * 4), int((begin + seconds) * 4)):
         now = quarter / 4
         for worker in range(500):

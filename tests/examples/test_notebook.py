@@ -27,7 +27,7 @@ def code_cells(notebook: Path) -> list[dict[str, Any]]:
 
 
 def shown(cell: dict[str, Any]) -> list[tuple[str, bool]]:
-    """Give the texts that a cell shows, and whether there is a picture with each."""
+    """Return the texts that a cell shows, and whether there is a picture with each."""
     found = []
     for output in cell["outputs"]:
         data = output.get("data", {})
@@ -51,6 +51,6 @@ def test_the_notebook_is_committed_cleanly() -> None:
     assert NOTEBOOK.stat().st_size < 150_000
     cells = code_cells(NOTEBOOK)
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
-    assert not any(cell["metadata"] for cell in cells), "when it ran is nobody's business"
+    assert not any(cell["metadata"] for cell in cells), "the times of a run are not committed"
     outputs = [output for cell in cells for output in cell["outputs"]]
     assert not any(output["output_type"] == "error" or output.get("name") == "stderr" for output in outputs)

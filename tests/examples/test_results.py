@@ -1,4 +1,4 @@
-"""What the examples find out is true: it is computed again here, in another way."""
+"""The results of the examples, computed again here in another way."""
 
 import heapq
 import importlib.util
@@ -38,20 +38,20 @@ def found(pattern: str, text: str) -> str:
 
 @pytest.mark.parametrize("n, block, p", [(1, 1, 1), (7, 3, 2), (50, 100, 3), (64, 16, 4)])
 def test_the_product_of_matrices(example: Example, n: int, block: int, p: int) -> None:
-    told = example("matrix", N=n, BLOCK=block, P=p).stdout
+    output = example("matrix", N=n, BLOCK=block, P=p).stdout
     a, b = np.random.default_rng(1).random((2, n, n))
     total = a.sum(axis=0) @ b.sum(axis=1)  # the sum over all i, j, k of a[i, k] * b[k, j]
-    assert float(found(r"product is ([\d.]+)\n", told)) == pytest.approx(total, abs=1e-3)
-    assert told.endswith("NumPy has the same product: yes\n")
+    assert float(found(r"product is ([\d.]+)\n", output)) == pytest.approx(total, abs=1e-3)
+    assert output.endswith("NumPy has the same product: yes\n")
 
 
 @pytest.mark.parametrize("side, block, p", [(1, 1, 2), (5, 3, 3), (6, 50, 2), (4, 1, 30)])
 def test_the_shortest_ways(example: Example, side: int, block: int, p: int) -> None:
-    told = example("floyd_warshall", SIDE=side, BLOCK=block, P=p).stdout
+    output = example("floyd_warshall", SIDE=side, BLOCK=block, P=p).stdout
     terrain = load(EXAMPLES / "floyd_warshall" / "runner" / "terrain.py")
     steps = terrain.walking(terrain.hills(side))
-    assert float(found(r"other it is ([\d.]+)\n", told)) == pytest.approx(dijkstra(steps)[-1], abs=0.006)
-    assert told.endswith("NumPy alone finds the same: yes\n")
+    assert float(found(r"other it is ([\d.]+)\n", output)) == pytest.approx(dijkstra(steps)[-1], abs=0.006)
+    assert output.endswith("NumPy alone finds the same: yes\n")
 
 
 def dijkstra(steps: np.ndarray) -> list[float]:
@@ -69,23 +69,23 @@ def dijkstra(steps: np.ndarray) -> list[float]:
 
 @pytest.mark.parametrize("n, weights, p", [(200, 1, 1), (1003, 7, 4), (400, 2, 5)])
 def test_the_model_that_is_fitted_in_a_ring(example: Example, n: int, weights: int, p: int) -> None:
-    told = example("all_reduce", N=n, WEIGHTS=weights, P=p, STEPS=60).stdout
-    assert told.startswith(f"{p} workers fitted {weights} weights to {n} rows in ")
-    assert float(found(r"is ([-+\de]+)\n", told)) < 1e-9
+    output = example("all_reduce", N=n, WEIGHTS=weights, P=p, STEPS=60).stdout
+    assert output.startswith(f"{p} workers fitted {weights} weights to {n} rows in ")
+    assert float(found(r"is ([-+\de]+)\n", output)) < 1e-9
 
 
 @pytest.mark.parametrize("branches, leaves, n, top", [(1, 1, 1, 1), (2, 3, 500, 4), (3, 1, 2, 10)])
 def test_the_largest_numbers_of_a_tree(example: Example, branches: int, leaves: int, n: int, top: int) -> None:
-    told = example("tree", BRANCHES=branches, LEAVES=leaves, N=n, TOP=top).stdout
+    output = example("tree", BRANCHES=branches, LEAVES=leaves, N=n, TOP=top).stdout
     sources = [random.Random(seed) for seed in range(branches * leaves)]
     numbers = sorted((source.random() for source in sources for _ in range(n)), reverse=True)
-    assert found(r"largest: (.*)\n", told) == ", ".join(f"{number:.9f}" for number in numbers[:top])
+    assert found(r"largest: (.*)\n", output) == ", ".join(f"{number:.9f}" for number in numbers[:top])
 
 
 def test_the_mandelbrot_set(example: Example, tmp_path: Path) -> None:
-    told = example("mandelbrot", WIDTH=60, LIMIT=50, P=2, PICTURE="set.png").stdout
+    output = example("mandelbrot", WIDTH=60, LIMIT=50, P=2, PICTURE="set.png").stdout
     wanted = [[stays(complex(x, y), 50) for x in np.linspace(-2.55, 1.05, 60)] for y in np.linspace(1.2, -1.2, 40)]
-    assert float(found(r"about ([\d.]+);", told)) == pytest.approx(np.mean(wanted) * 3.6 * 2.4, abs=6e-4)
+    assert float(found(r"about ([\d.]+);", output)) == pytest.approx(np.mean(wanted) * 3.6 * 2.4, abs=6e-4)
     with Image.open(tmp_path / "set.png") as picture:
         assert np.array_equal(np.asarray(picture) == 0, wanted)
 
@@ -100,8 +100,8 @@ def stays(c: complex, limit: int) -> bool:
 
 
 def test_the_painting(example: Example, tmp_path: Path) -> None:
-    told = example("painting", WIDTH=800, TILE=130, BRUSH=7, P=2, PICTURE="half.png").stdout
-    assert told.endswith("Seams between the tiles: none\n")
+    output = example("painting", WIDTH=800, TILE=130, BRUSH=7, P=2, PICTURE="half.png").stdout
+    assert output.endswith("Seams between the tiles: none\n")
     photograph = load(EXAMPLES / "painting" / "runner" / "landscape.py").landscape(800, 600)
     with Image.open(tmp_path / "half.png") as picture:
         pixels = np.asarray(picture)
@@ -116,7 +116,7 @@ def test_the_painting(example: Example, tmp_path: Path) -> None:
 
 
 def calmest(photograph: np.ndarray, row: int, column: int, radius: int) -> set[tuple[int, ...]]:
-    """Give the mean colours of the calmest squares that a pixel is a corner of; there may be several."""
+    """Return the mean colours of the squares with the least variance that a pixel is a corner of."""
     rows = np.clip(np.arange(row - radius, row + radius + 1), 0, len(photograph) - 1)
     columns = np.clip(np.arange(column - radius, column + radius + 1), 0, photograph.shape[1] - 1)
     around = photograph[np.ix_(rows, columns)].astype(int)
@@ -128,14 +128,14 @@ def calmest(photograph: np.ndarray, row: int, column: int, radius: int) -> set[t
 
 @pytest.mark.parametrize("p", [1, 3])
 def test_pi(example: Example, tmp_path: Path, p: int) -> None:
-    told = example("pi", N=120_000, P=p, PICTURE="pi.png").stdout
+    output = example("pi", N=120_000, P=p, PICTURE="pi.png").stdout
     hits = 0
     for seed in range(3):
         throw = random.Random(seed).random
         hits += sum(math.hypot(throw(), throw()) < 1 for _ in range(50_000))
     estimate = 4 * hits / 150_000
-    assert float(found(r"about ([\d.]+),", told)) == pytest.approx(estimate, abs=1e-6)
-    assert float(found(r"is ([\d.]+) such", told)) == pytest.approx(
+    assert float(found(r"about ([\d.]+),", output)) == pytest.approx(estimate, abs=1e-6)
+    assert float(found(r"is ([\d.]+) such", output)) == pytest.approx(
         abs(estimate - math.pi) / (4 * math.sqrt(math.pi / 4 * (1 - math.pi / 4) / 150_000)), abs=0.06
     )
     assert (tmp_path / "pi.png").read_bytes().startswith(b"\x89PNG")
@@ -153,18 +153,18 @@ def test_pi(example: Example, tmp_path: Path, p: int) -> None:
     ],
 )
 def test_the_factors_of_a_number(example: Example, n: int, factors: str) -> None:
-    told = example("factorisation", N=n, P=2).stdout
-    assert told.startswith(f"{n} = {factors}\n")
-    assert told.endswith("all factors are prime: yes\n")
+    output = example("factorisation", N=n, P=2).stdout
+    assert output.startswith(f"{n} = {factors}\n")
+    assert output.endswith("all factors are prime: yes\n")
 
 
 def test_the_words_of_a_folder(example: Example, tmp_path: Path) -> None:
     texts = ["The cat and the hat.", "A cat: THE cat!\n" * 7, "", "Été, été; 3 2 1, don't"]
     for number, text in enumerate(texts):
         (tmp_path / f"{number}.txt").write_text(text, encoding="utf-8")
-    told = example("word_count", FOLDER=tmp_path, PATTERN="*.txt", TOP=100, P=2, PICTURE="words.png").stdout
+    output = example("word_count", FOLDER=tmp_path, PATTERN="*.txt", TOP=100, P=2, PICTURE="words.png").stdout
     words = ["".join(letters) for text in texts for is_word, letters in groupby(text.lower(), str.isalpha) if is_word]
-    first, *lines = told.splitlines()
+    first, *lines = output.splitlines()
     assert first == f"4 files have {len(words)} words, {len(set(words))} different ones"
     shown = {word: int(number) for number, word, *_ in map(str.split, lines)}
     assert shown == Counter(words)
@@ -179,8 +179,8 @@ def test_a_folder_without_texts_is_reported(tmp_path: Path, packages: str) -> No
 
 def test_qr_codes_by_a_package_that_the_runner_does_not_have(example: Example, tmp_path: Path) -> None:
     assert importlib.util.find_spec("segno") is None, "then this test shows nothing"
-    told = example("qr_codes", N=3, P=2, FOLDER="codes").stdout
-    first, second, third = told.splitlines()
+    output = example("qr_codes", N=3, P=2, FOLDER="codes").stdout
+    first, second, third = output.splitlines()
     assert first.startswith("2 workers made 3 QR codes in ")
     assert second.startswith("3 are PNG files of ")
     assert third == "The runner itself could not make them"
@@ -191,7 +191,7 @@ def test_qr_codes_by_a_package_that_the_runner_does_not_have(example: Example, t
 
 
 def finder(corner: np.ndarray) -> bool:
-    """Tell whether these pixels, four for a module, are the square in a square that each QR code begins with."""
+    """Return whether these pixels, four for a module, are the square in a square that each QR code begins with."""
     modules = corner[2::4, 2::4]
     wanted = np.ones((7, 7), dtype=bool)
     wanted[1:6, 1:6] = False

@@ -1,4 +1,4 @@
-"""What a worker leaves: at a clean end all that a Python program writes at its own, and never anything in memory."""
+"""The end of a worker: it writes what a Python program writes at its end, and leaves nothing in shared memory."""
 
 import asyncio
 import gzip
@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from aioparcs import WorkerLost
-from tests.support.jobs import Witness, family, job, module
+from tests.support.jobs import EventRecorder, family, job, module
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
-HOARDER = """
+OPEN_FILES = """
 import atexit, gzip, logging.handlers, multiprocessing.util, os, shelve, sys, tempfile, threading, time, zipfile
 from aioparcs import serve
 atexit.register(lambda: open("at_end", "a").write(f"{{os.getpid()}} "))
@@ -28,7 +28,7 @@ logging.getLogger().addHandler(memory)
 logging.warning("once")
 temporary = tempfile.TemporaryDirectory()
 kept = []
-def hoard():
+def open_files():
     text, packed = open("text", "w"), gzip.open("packed", "wt")
     archive, shelf = zipfile.ZipFile("archive", "w"), shelve.open("shelf")
     shelf["key"] = "value"
@@ -47,23 +47,23 @@ def hoard():
     return named.name, folder.name, temporary.name, os.getpid(), os.getppid()
 def dull(_=0):
     return 0
-serve(dull, hoard, fork={fork})
+serve(dull, open_files, fork={fork})
 """
 
 
 @pytest.mark.parametrize("fork", [True, False])
-async def test_a_clean_end_writes_what_a_programs_end_does(tmp_path: Path, fork: bool) -> None:
-    witness = Witness()
+async def test_a_clean_end_writes_what_the_end_of_a_python_program_writes(tmp_path: Path, fork: bool) -> None:
+    recorder = EventRecorder()
     folder = tmp_path / "hoarder"
-    async with job(module(tmp_path, "hoarder", HOARDER.format(fork=fork)), witness=witness) as runner:
+    async with job(module(tmp_path, "hoarder", OPEN_FILES.format(fork=fork)), recorder=recorder) as runner:
         async with runner.pool("hoarder", 2) as pool:
             assert await pool.map(range(4)) == [0] * 4  # workers that end while nothing is theirs
         async with runner.start("hoarder") as t:
-            named, made, temporary, worker, launcher = await t.call("hoard")
+            named, made, temporary, worker, launcher = await t.call("open_files")
         assert not os.path.exists(named) and not os.path.exists(made)  # noqa: ASYNC240, PT018  # quick
         if fork:
             assert os.path.exists(temporary)  # noqa: ASYNC240  # the launcher's
-    assert witness.lines == {}
+    assert recorder.lines == {}
     assert not os.path.exists(temporary)  # noqa: ASYNC240  # quick
     names = ("text", "function", "finalizer", "thread", "shared", "log", "at_end")
     read = {name: (folder / name).read_text() for name in names}
@@ -101,20 +101,20 @@ serve(Late)
         ("raise KeyError(1)", 1),
     ],
 )
-async def test_other_ends_write_it_too(tmp_path: Path, end: str, code: int) -> None:
-    witness = Witness()
-    async with job(module(tmp_path, "late", LATE.format(end=end)), witness=witness) as runner:
+async def test_all_clean_ends_write_buffered_files(tmp_path: Path, end: str, code: int) -> None:
+    recorder = EventRecorder()
+    async with job(module(tmp_path, "late", LATE.format(end=end)), recorder=recorder) as runner:
         t = await runner.start("late")
         await until(lambda: t.state == "gone", 5)
     assert (tmp_path / "late" / "out").read_text() == "written"
     assert (tmp_path / "late" / "at_end").read_text() == "ran"
-    *event, error = witness.events[-1]
+    *event, error = recorder.events[-1]
     assert event == ["ended", "late", 0]
     if code:
         assert error.startswith(f"ended with exit code {code}")
     else:
         assert error is None
-        (line,) = witness.lines[0]
+        (line,) = recorder.lines[0]
         assert line.startswith("warning: threads (saving) still ran 1 s after the service had ended, ")
 
 
@@ -177,7 +177,7 @@ serve(total, remove, fork={fork})
 
 @pytest.fixture
 def segment() -> Iterator[Path]:
-    """Make shared memory as SharedMemory does, but without a tracker in this process."""
+    """Create shared memory as SharedMemory does, but without a tracker in this process."""
     path = Path("/dev/shm", f"aioparcs-{os.getpid()}")
     path.write_bytes(bytes(range(10)))
     yield path
@@ -189,15 +189,15 @@ def segment() -> Iterator[Path]:
 async def test_memory_that_a_worker_attached_to_outlives_it(
     tmp_path: Path, segment: Path, fork: bool, top: str
 ) -> None:
-    witness = Witness()
-    async with job(module(tmp_path, "attaching", ATTACHING.format(fork=fork, top=top)), witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(module(tmp_path, "attaching", ATTACHING.format(fork=fork, top=top)), recorder=recorder) as runner:
         for _ in range(2):
             async with runner.start("attaching") as t:
                 assert await t.call("total", segment.name) == 45
         async with runner.start("attaching") as t:
             await t.call("remove", segment.name)
     assert not segment.exists()  # noqa: ASYNC240  # quick
-    assert witness.lines == {}  # no tracker complains
+    assert recorder.lines == {}  # no tracker complains
 
 
 COMMITTING = """
@@ -222,7 +222,7 @@ serve(half)
 """
 
 
-async def test_leaving_closes_no_object_of_the_users_own(tmp_path: Path) -> None:
+async def test_the_end_closes_no_user_defined_object(tmp_path: Path) -> None:
     async with job(module(tmp_path, "committing", COMMITTING), close_timeout=60.0) as runner, asyncio.timeout(PATIENCE):
         async with runner.start("committing") as t:
             await t.call("half", str(tmp_path / "file"))

@@ -78,7 +78,7 @@ def datagram(type: int, *values: Any) -> bytes:
         b"\xff",
     ],
 )
-def test_requests_that_make_no_sense_harm_no_worker(request_: bytes) -> None:
+def test_invalid_requests_to_the_fork_server_affect_no_worker(request_: bytes) -> None:
     with fork_server() as control:
         control.send(to_datagram(Start(7, 1, 7, 1, {})))
         started = receive(control)
@@ -90,7 +90,7 @@ def test_requests_that_make_no_sense_harm_no_worker(request_: bytes) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"memory": 1 << 20}, {"cpus": 0}, {"cpus": 1e9}])
-def test_limits_that_cannot_be_kept_are_an_answer(limits: dict[str, Any]) -> None:
+def test_limits_that_cannot_be_kept_are_reported(limits: dict[str, Any]) -> None:
     with fork_server() as control:
         control.send(to_datagram(Start(7, 2, 7, 2, limits)))
         for worker in 7, 8:
@@ -111,7 +111,7 @@ NO_FILES = "resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(1), 4096))"  # th
     ],
     ids=["no files", "no files to look what it holds", "no memory"],
 )
-def test_each_worker_that_can_not_be_made_is_an_answer(before: str, limits: dict[str, Any], reason: str) -> None:
+def test_each_worker_that_cannot_be_forked_is_reported(before: str, limits: dict[str, Any], reason: str) -> None:
     with fork_server(before) as control:
         control.send(to_datagram(Start(7, 2, 7, 2, limits)))
         for worker in 7, 8:

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from aioparcs import StartError, WorkerLost
-from tests.support.engines import behind
-from tests.support.jobs import Witness, family, job, module
+from tests.support.engines import command_runner
+from tests.support.jobs import EventRecorder, family, job, module
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
@@ -41,7 +41,7 @@ serve(parent)
 
 
 @pytest.mark.untraced
-async def test_what_was_loaded_is_shared(tmp_path: Path) -> None:
+async def test_memory_loaded_before_the_fork_is_shared(tmp_path: Path) -> None:
     text = f"""
 from aioparcs import serve
 TABLE = bytearray(b"x") * {TABLE}
@@ -90,9 +90,7 @@ os.register_at_fork(before=end)
     ],
     ids=["daemon", "no daemon", "native", "survivor"],
 )
-async def test_a_fork_that_would_lose_threads_gives_way_to_fresh_interpreters(
-    tmp_path: Path, threads: str, names: str | None
-) -> None:
+async def test_threads_before_serve_lead_to_fresh_interpreters(tmp_path: Path, threads: str, names: str | None) -> None:
     text = f"""
 import ctypes, os, threading
 {threads}
@@ -102,15 +100,17 @@ def is_fresh():
     return loaded == os.getpid()
 serve(is_fresh)
 """
-    witness = Witness()
-    async with job(module(tmp_path, "threads", text), witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(module(tmp_path, "threads", text), recorder=recorder) as runner:
         async with runner.start("threads", env={"PYTHONWARNINGS": "error"}) as t:
             assert await t.call("is_fresh") is bool(names)
-    lines = witness.lines.get(None, [])
+    lines = recorder.lines.get(None, [])
     assert len(lines) == bool(names)
     if names:
-        told = rf"warning: main\.py started threads before serve\(\) \({names}\), and a forked worker would lose them.*"
-        assert re.fullmatch(told, lines[0])
+        warning = (
+            rf"warning: main\.py started threads before serve\(\) \({names}\), and a forked worker would lose them.*"
+        )
+        assert re.fullmatch(warning, lines[0])
 
 
 async def test_a_fork_that_hangs_is_reported_with_the_threads(tmp_path: Path) -> None:
@@ -160,12 +160,12 @@ serve(port, fork={fork})
 
 
 async def test_connections_at_the_top_level_are_named(tmp_path: Path) -> None:
-    witness = Witness()
-    async with job(module(tmp_path, "connected", CONNECTED.format(fork=True)), witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(module(tmp_path, "connected", CONNECTED.format(fork=True)), recorder=recorder) as runner:
         async with runner.start("connected") as t:
             port = await t.call("port")
-        await until(lambda: len(witness.lines.get(None, [])) >= 3)
-    lines = witness.lines[None]
+        await until(lambda: len(recorder.lines.get(None, [])) >= 3)
+    lines = recorder.lines[None]
     assert len(lines) == 3
     assert all(line.startswith("warning: main.py opened a connection before serve() (") for line in lines)
     assert any(f"(to 127.0.0.1:{port})" in line for line in lines)
@@ -173,12 +173,12 @@ async def test_connections_at_the_top_level_are_named(tmp_path: Path) -> None:
 
 
 async def test_fresh_interpreters_may_have_connections(tmp_path: Path) -> None:
-    witness = Witness()
-    async with job(module(tmp_path, "connected", CONNECTED.format(fork=False)), witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(module(tmp_path, "connected", CONNECTED.format(fork=False)), recorder=recorder) as runner:
         async with runner.start_many("connected", 2) as tasks:
             ports = await asyncio.gather(*(t.call("port") for t in tasks))
     assert len(set(ports)) == 2
-    assert None not in witness.lines
+    assert None not in recorder.lines
 
 
 async def test_fresh_interpreters_load_for_themselves(tmp_path: Path) -> None:
@@ -192,11 +192,13 @@ def who():
 serve(who, fork=False)
 """
     async with job(module(tmp_path, "fresh", text)) as runner, runner.start_many("fresh", 2) as tasks:
-        (pid, parent, loaded, told), (pid2, parent2, loaded2, _) = await asyncio.gather(*(t.call("who") for t in tasks))
+        (pid, parent, loaded, has_variable), (pid2, parent2, loaded2, _) = await asyncio.gather(
+            *(t.call("who") for t in tasks)
+        )
         assert (pid, pid2) == (loaded, loaded2)
         assert pid != pid2
         assert parent == parent2
-        assert not told
+        assert not has_variable
 
 
 @pytest.mark.parametrize("fork", [True, False])
@@ -244,22 +246,24 @@ serve(draw, fork={fork})
 
 @pytest.mark.untraced
 @pytest.mark.parametrize("fork", [True, False])
-async def test_generators_whose_numbers_all_workers_would_repeat_are_named(tmp_path: Path, fork: bool) -> None:
-    witness = Witness()
+async def test_random_generators_shared_by_all_workers_are_named(tmp_path: Path, fork: bool) -> None:
+    recorder = EventRecorder()
     module(tmp_path, "drawing", GENERATORS.format(fork=fork))
     (tmp_path / "drawing" / "helper.py").write_text("import random\nmine = random.Random()\ndraw = mine.random\n")
     (tmp_path / "drawing" / "site-packages").mkdir()
     (tmp_path / "drawing" / "site-packages" / "installed.py").write_text("import random\ntheirs = random.Random()\n")
-    async with job(tmp_path, witness=witness) as runner, runner.start_many("drawing", 2) as tasks:
+    async with job(tmp_path, recorder=recorder) as runner, runner.start_many("drawing", 2) as tasks:
         one, other = await asyncio.gather(*(t.call("draw") for t in tasks))
         assert (one == other) is fork
-    lines = witness.lines.get(None, [])
+    lines = recorder.lines.get(None, [])
     assert len(lines) == fork
     if fork:
-        told = re.match(r"warning: main\.py made random generators before serve\(\) \((.*)\), so all workers", lines[0])
-        assert told
+        warning = re.match(
+            r"warning: main\.py made random generators before serve\(\) \((.*)\), so all workers", lines[0]
+        )
+        assert warning
         names = "rng, rngs[0], rngs[1], Model.noise, model.own, bound, a default of draw(), draw(other=), mine"
-        assert sorted(told[1].split(", ")) == sorted(names.split(", "))
+        assert sorted(warning[1].split(", ")) == sorted(names.split(", "))
 
 
 async def test_exit_functions_run_once_in_the_launcher(tmp_path: Path) -> None:
@@ -278,25 +282,25 @@ serve(where)
     assert not Path(name).exists()  # noqa: ASYNC240  # quick
 
 
-async def test_a_launcher_whose_exit_functions_hang_ends_all_the_same(tmp_path: Path) -> None:
+async def test_a_launcher_with_hanging_exit_functions_ends(tmp_path: Path) -> None:
     text = "import atexit, time\nfrom aioparcs import serve\natexit.register(time.sleep, 60)\nserve(print)\n"
-    witness = Witness()
-    async with behind(modules=module(tmp_path, "hangs", text), witness=witness) as (runner, engine):
+    recorder = EventRecorder()
+    async with command_runner(modules=module(tmp_path, "hangs", text), recorder=recorder) as (runner, engine):
         await runner.start("hangs")
     assert engine.processes[0].exited.result() == -signal.SIGALRM
-    assert witness.lines[None][0].startswith("warning: the exit functions of main.py (atexit) ran for 2 s, ")
+    assert recorder.lines[None][0].startswith("warning: the exit functions of main.py (atexit) ran for 2 s, ")
 
 
 async def test_an_agent_that_is_killed_is_named(tmp_path: Path) -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start("probe") as t:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start("probe") as t:
         worker, launcher, _ = await t.call("who")
         (control,) = [child for child in psutil.Process(launcher).children() if child.pid != worker]
         control.kill()
         await until(lambda: t.state == "gone")
         with pytest.raises(WorkerLost, match="its launcher ended with exit code 1"):
             await t.call("who")
-    assert "error: the launcher's agent was killed by SIGKILL" in witness.lines[None]
+    assert "error: the launcher's agent was killed by SIGKILL" in recorder.lines[None]
 
 
 FLAGS = ("-O", "-I", "-X", "dev", "-X", "utf8", "-W", "error::UserWarning")

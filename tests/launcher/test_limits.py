@@ -1,4 +1,4 @@
-"""What each worker may use: kept by the kernel, or refused before anything starts."""
+"""The limits of each worker: enforced by the kernel, or refused before anything starts."""
 
 import asyncio
 import os
@@ -11,11 +11,11 @@ from aioparcs import RemoteError, StartError
 from tests.support.jobs import family, job, module
 
 CPUS = len(os.sched_getaffinity(0))
-needs_cpus = pytest.mark.skipif(CPUS < 2, reason="one CPU holds anybody to one")
+needs_cpus = pytest.mark.skipif(CPUS < 2, reason="with one CPU every worker has that one")
 
 
 @needs_cpus
-async def test_a_worker_keeps_to_its_cpus_and_its_neighbour_gets_others() -> None:
+async def test_workers_of_a_launcher_get_different_cpus() -> None:
     async with job() as runner, runner.start_many("probe", 2, cpus=1) as tasks:
         one, other = await asyncio.gather(*(t.call("cpus") for t in tasks))
         assert len(one) == len(other) == 1
@@ -38,19 +38,19 @@ async def test_cpus_are_counted_for_each_worker(tmp_path: Path) -> None:
 async def test_memory_beyond_the_limit_is_a_memory_error(tmp_path: Path, fork: bool) -> None:
     text = f"""
 from aioparcs import serve
-def take(size):
+def allocate(size):
     return len(bytearray(size))
-serve(take, fork={fork})
+serve(allocate, fork={fork})
 """
-    async with job(module(tmp_path, "hungry", text)) as runner:
-        async with runner.start("hungry", memory="100m") as t:
-            assert await t.call("take", 40 << 20) == 40 << 20
+    async with job(module(tmp_path, "limited", text)) as runner:
+        async with runner.start("limited", memory="100m") as t:
+            assert await t.call("allocate", 40 << 20) == 40 << 20
             with pytest.raises(MemoryError) as refused:
-                await t.call("take", 120 << 20)
+                await t.call("allocate", 120 << 20)
             assert isinstance(refused.value, RemoteError)
-            assert await t.call("take", 40 << 20) == 40 << 20  # it lives on
-        async with runner.start("hungry") as t:  # the limit was that worker's, not its launcher's
-            assert await t.call("take", 120 << 20) == 120 << 20
+            assert await t.call("allocate", 40 << 20) == 40 << 20  # it lives on
+        async with runner.start("limited") as t:  # the limit was that worker's, not its launcher's
+            assert await t.call("allocate", 120 << 20) == 120 << 20
 
 
 @pytest.mark.slow
@@ -64,8 +64,8 @@ class Hungry(Service):
             held.append(bytearray(1 << 20))
 serve(Hungry)
 """
-    async with job(module(tmp_path, "hungry", text)) as runner:
-        t = await runner.start("hungry", memory="100m")
+    async with job(module(tmp_path, "limited", text)) as runner:
+        t = await runner.start("limited", memory="100m")
         with pytest.raises(MemoryError) as refused:
             await t.recv()
         assert isinstance(refused.value, RemoteError)
@@ -78,18 +78,18 @@ async def test_less_memory_than_the_launcher_holds_is_refused(tmp_path: Path) ->
     async with job(module(tmp_path, "table", text)) as runner:
         with pytest.raises(StartError) as refused:
             await runner.start_many("table", 2, memory="100m")
-        told = re.fullmatch(
+        refusal = re.fullmatch(
             r"table did not start: memory=100m is too little: main\.py holds (\d+) MiB when it calls "
             r"serve\(\.\.\.\), which count for each worker; give it (\d+)m or more, or load less",
             str(refused.value),
         )
-        assert told
+        assert refusal
         with pytest.raises(StartError, match=r"memory=1 is too little"):
             await runner.start("table", memory=1)
-        assert 100 <= int(told[1]) < 150
+        assert 100 <= int(refusal[1]) < 150
         # What it says is enough, for launchers that hold more than the one that said so, and later too.
         for env in ({}, {}, compiled, compiled, {"PYTHONDONTWRITEBYTECODE": "1"}):
-            async with runner.start("table", env=env, memory=f"{told[2]}m") as t:
+            async with runner.start("table", env=env, memory=f"{refusal[2]}m") as t:
                 assert await t.call("len", b"four") == 4
 
 
@@ -101,7 +101,9 @@ async def test_less_memory_than_the_launcher_holds_is_refused(tmp_path: Path) ->
         ({"gpus": 1}, "gpus=1: the local engine assigns no GPUs"),
     ],
 )
-async def test_what_cannot_be_kept_is_refused_before_anything_starts(options: dict[str, float], message: str) -> None:
+async def test_limits_that_cannot_be_enforced_are_refused_before_the_start(
+    options: dict[str, float], message: str
+) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=re.escape(message)):
             await runner.start("probe", **options)  # type: ignore[arg-type]  # one of several

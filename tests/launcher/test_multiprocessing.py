@@ -1,4 +1,4 @@
-"""Children of multiprocessing, which import main.py anew, in runners and workers; and runners started as workers."""
+"""Children of multiprocessing, which import main.py again, in runners and workers; and runners started as workers."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from aioparcs import StartError
 from tests.support.command import COMMAND
 from tests.support.command import execute as execute_command
-from tests.support.jobs import Witness, execute, family, job, left, module
+from tests.support.jobs import EventRecorder, execute, family, job, left, module
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
@@ -86,8 +86,8 @@ ENTERS = "async def main():\n    async with Runner() as runner, runner.pool('sel
 @pytest.mark.parametrize("text, what", [(RUNS, "it calls run()"), (ENTERS, "it makes a Runner")])
 async def test_a_runner_that_is_started_as_a_worker_is_refused(tmp_path: Path, text: str, what: str) -> None:
     module(tmp_path, "selfie", f"import asyncio\nfrom aioparcs import *\n{text}\n")
-    witness = Witness()
-    async with job(tmp_path, witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(tmp_path, recorder=recorder) as runner:
         with pytest.raises(StartError) as caught:
             await runner.start("selfie")
         assert left(family(), 5) == []

@@ -1,4 +1,4 @@
-"""What is left running of a group is killed, and nothing escapes by a fork; what may be a tracker is not waited for."""
+"""The processes that workers leave running: they are killed, also those that fork meanwhile, except for trackers."""
 
 import select
 import signal
@@ -26,7 +26,7 @@ def leader(*command: str) -> Iterator["subprocess.Popen[bytes]"]:
             remains._signal(-process.pid, signal.SIGKILL)
 
 
-def test_nothing_escapes_by_a_fork_while_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_forks_meanwhile_is_killed_with_its_group(monkeypatch: pytest.MonkeyPatch) -> None:
     look = remains._processes
     with leader(sys.executable, "-c", FORKING) as process:
         assert process.stdin
@@ -43,10 +43,10 @@ def test_nothing_escapes_by_a_fork_while_it_is_looked_for(monkeypatch: pytest.Mo
         monkeypatch.setattr(remains, "_processes", fork_after_looking)
         assert not kill_remains(process.pid, patient=True)
         assert process.wait(5) == -signal.SIGKILL
-        assert process.stdout.read() == b""  # nobody has it open
+        assert process.stdout.read() == b""  # no process has it open
 
 
-def test_a_process_amid_its_exec_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_in_its_exec_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remains, "_command", lambda pid: b"")
     with leader("cat") as process:
         assert kill_remains(process.pid, patient=True)

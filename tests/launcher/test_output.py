@@ -1,4 +1,4 @@
-"""What workers print: where it appears, in which order, and what it costs them."""
+"""The output of workers: where it appears, in which order, and what it costs them."""
 
 import asyncio
 import io
@@ -12,7 +12,7 @@ import pytest
 from aioparcs import WorkerLost
 from aioparcs.display.plain import Console
 from aioparcs.events import LogLines, Notice
-from tests.support.jobs import Witness, execute, job, module
+from tests.support.jobs import EventRecorder, execute, job, module
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
@@ -22,7 +22,7 @@ HEAD = "import asyncio, os, sys, time\nfrom aioparcs import *\n"
 # As people see it
 
 
-def test_lines_appear_behind_their_origin_and_the_runners_own_stay_apart() -> None:
+def test_lines_are_prefixed_by_their_worker_and_the_runners_own_are_not() -> None:
     done = execute(
         f"""{HEAD}
 async def main(runner):
@@ -44,7 +44,7 @@ run(main)
     ]
 
 
-def test_what_main_prints_before_serve_is_the_modules(tmp_path: Path) -> None:
+def test_output_before_serve_is_shown_for_the_module(tmp_path: Path) -> None:
     module(tmp_path, "loud", "print('loading')\nfrom aioparcs import serve\ndef f(): print('f')\nserve(f)")
     text = f"{HEAD}async def main(runner): await (await runner.start('loud')).call('f')\nrun(main)"
     done = execute(text, PARCS_MODULES=str(tmp_path))
@@ -130,13 +130,13 @@ TABLE = "logging.config.dictConfig({'version': 1, 'root': {'level': 'INFO'}})"
 async def test_a_workers_logging_is_as_it_configures_it(
     tmp_path: Path, top: str, setup: str, function: str, lines: list[str], state: tuple[int, int]
 ) -> None:
-    witness = Witness()
+    recorder = EventRecorder()
     text = LOGGING.format(top=top, setup=setup, function=function)
-    async with job(module(tmp_path, "logging_", text), witness=witness) as runner:
+    async with job(module(tmp_path, "logging_", text), recorder=recorder) as runner:
         async with runner.start("logging_") as t:
             await t.call("setup")
             assert await t.call("log") == list(state)
-    assert witness.lines.get(0, []) == lines
+    assert recorder.lines.get(0, []) == lines
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ run(main)
     assert (done.returncode, done.stderr.splitlines()) == (0, lines)
 
 
-FULL = "sys.stdout = open('/dev/full', 'w'); print('for nobody')"
+FULL = "sys.stdout = open('/dev/full', 'w'); print('to no reader')"
 TEE = """
 class Tee:
     def write(self, text):
@@ -173,81 +173,81 @@ sys.stdout = Tee()
 @pytest.mark.parametrize("fork", [True, False])
 @pytest.mark.parametrize("text", [TEE, "sys.stdout.close()", "sys.stdout = sys.stderr = None", FULL])
 async def test_an_odd_standard_output_ends_no_worker(tmp_path: Path, text: str, fork: bool) -> None:
-    witness = Witness()
+    recorder = EventRecorder()
     module(tmp_path, "odd", f"{HEAD}{text}\ndef f(): return 1\nserve(f, fork={fork})")
-    async with job(tmp_path, witness=witness) as runner, runner.start("odd") as t:
+    async with job(tmp_path, recorder=recorder) as runner, runner.start("odd") as t:
         assert await t.call("f") == 1
-    assert witness.events[-1] == ("ended", "odd", 0, None)
-    said = "" if fork or text != FULL else "error: '/dev/full' could not be written: No space left on device"
-    assert witness.lines.get(0, [""]) == [said]
+    assert recorder.events[-1] == ("ended", "odd", 0, None)
+    expected = "" if fork or text != FULL else "error: '/dev/full' could not be written: No space left on device"
+    assert recorder.lines.get(0, [""]) == [expected]
 
 
 # As an observer gets it
 
 
 async def test_stderr_and_stdout_keep_their_order_and_all_lines_arrive() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner:
         t = await runner.start("printer")
         await t.call("both", 2000)
-    assert witness.lines[0] == [f"{stream} {i}" for i in range(2000) for stream in ("out", "err")]
-    assert witness.notes == []
+    assert recorder.lines[0] == [f"{stream} {i}" for i in range(2000) for stream in ("out", "err")]
+    assert recorder.notes == []
 
 
 async def test_the_last_of_many_lines_arrive_before_the_runner_ends() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner:
         t = await runner.start("printer")
         await t.call("repeat", "x", 100, 8000)
-    assert len(witness.lines[0]) == 8000
-    assert witness.notes == []
+    assert len(recorder.lines[0]) == 8000
+    assert recorder.notes == []
 
 
 async def test_lines_of_many_workers_at_once_are_never_torn_and_keep_their_order() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start_many("printer", 20) as tasks:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start_many("printer", 20) as tasks:
         await asyncio.gather(*(t.call("repeat", chr(97 + t.rank), 5000, 20) for t in tasks))
     for worker in range(20):
-        assert witness.lines[worker] == [f"{i} " + chr(97 + worker) * 5000 for i in range(20)]
+        assert recorder.lines[worker] == [f"{i} " + chr(97 + worker) * 5000 for i in range(20)]
 
 
 async def test_partial_lines_bytes_and_carriage_returns() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start("printer") as t:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start("printer") as t:
         await t.call("write", b"one\ntw", b"o\r\n\n", "größer\n".encode()[:3], "größer\n".encode()[3:])
         await t.call("write", b"\xff\xfe\x00 no text\n", b"the end")
-    assert witness.lines[0] == ["one", "two", "", "größer", "\ufffd\ufffd\x00 no text", "the end"]
+    assert recorder.lines[0] == ["one", "two", "", "größer", "\ufffd\ufffd\x00 no text", "the end"]
 
 
 async def test_a_very_long_line_arrives_in_pieces() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start("printer") as t:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start("printer") as t:
         await t.call("repeat", "x", 1_000_000, 1)
         await t.call("write", b"next\n")
-    *pieces, last = witness.lines[0]
+    *pieces, last = recorder.lines[0]
     assert ("".join(pieces), last) == ("0 " + "x" * 1_000_000, "next")
     assert max(map(len, pieces)) < 200_000
 
 
-async def test_last_words_are_quoted() -> None:
-    witness = Witness()
-    async with job(witness=witness, last_lines=3) as runner:
+async def test_the_last_lines_are_in_the_error() -> None:
+    recorder = EventRecorder()
+    async with job(recorder=recorder, last_lines=3) as runner:
         t = await runner.start("printer")
         await t.call("both", 5)
         with pytest.raises(WorkerLost, match=r"exit code 9; its last lines:\n    out 4\n    err 4\n    the end$"):
             await t.call("write_and_die", "the end")
-    assert witness.lines[0][-2:] == ["err 4", "the end"]
+    assert recorder.lines[0][-2:] == ["err 4", "the end"]
 
 
 async def test_printing_never_waits_for_the_runner(tmp_path: Path) -> None:
-    witness, done = Witness(), tmp_path / "done"
-    async with job(witness=witness, log_queue=5000) as runner, runner.start("printer") as t:
+    recorder, done = EventRecorder(), tmp_path / "done"
+    async with job(recorder=recorder, log_queue=5000) as runner, runner.start("printer") as t:
         call = asyncio.ensure_future(t.call("many", 200_000, str(done)))
         await asyncio.sleep(0)  # the call is on its way
         block_until(done)
         await call
-    lines = witness.lines[0]
-    counts = [re.match(r"([\d,]+) lines? of output w", note) for note in witness.notes]
+    lines = recorder.lines[0]
+    counts = [re.match(r"([\d,]+) lines? of output w", note) for note in recorder.notes]
     dropped = sum(int(count[1].replace(",", "")) for count in counts if count)
     assert dropped > 0
     assert len(lines) + dropped == 200_000

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from aioparcs import StartError, WorkerLost
-from tests.support.engines import behind
-from tests.support.jobs import Witness, family, gone, job, module
+from tests.support.engines import command_runner
+from tests.support.jobs import EventRecorder, family, gone, job, module
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
@@ -43,8 +43,8 @@ serve(Tidy)
 @pytest.mark.slow
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_sigterm_ends_a_launcher_cleanly(tmp_path: Path, prefix: tuple[str, ...]) -> None:
-    witness = Witness()
-    async with behind(*prefix, modules=module(tmp_path, "tidy", TIDY), witness=witness) as (runner, engine):
+    recorder = EventRecorder()
+    async with command_runner(*prefix, modules=module(tmp_path, "tidy", TIDY), recorder=recorder) as (runner, engine):
         tasks = await runner.start_many("tidy", 3)
         assert [await t.recv() for t in tasks] == ["up"] * 3
         engine.launcher().terminate()
@@ -53,13 +53,13 @@ async def test_sigterm_ends_a_launcher_cleanly(tmp_path: Path, prefix: tuple[str
         for t in tasks:
             with pytest.raises(WorkerLost, match=f"ended with exit code 143.*\n    tidied up {t.rank}"):
                 await t.recv()
-    assert sorted(line for t in tasks for line in witness.lines[t.worker]) == [f"tidied up {i}" for i in range(3)]
+    assert sorted(line for t in tasks for line in recorder.lines[t.worker]) == [f"tidied up {i}" for i in range(3)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_sigterm_ends_a_launcher_whose_worker_computes(prefix: tuple[str, ...]) -> None:
-    async with behind(*prefix) as (runner, engine):
+    async with command_runner(*prefix) as (runner, engine):
         t = await runner.start("talker")
         await t.send(["compute", 60])
         assert await t.recv() == "computing"
@@ -71,7 +71,7 @@ async def test_sigterm_ends_a_launcher_whose_worker_computes(prefix: tuple[str, 
 
 
 async def test_sigterm_ends_a_launcher_without_workers() -> None:
-    async with behind() as (runner, engine):
+    async with command_runner() as (runner, engine):
         async with runner.start("probe"):
             pass
         engine.launcher().terminate()
@@ -81,20 +81,20 @@ async def test_sigterm_ends_a_launcher_without_workers() -> None:
 
 @pytest.mark.slow
 async def test_sigterm_ends_a_worker_that_is_about_to_connect() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner:
         async with runner.start("probe") as t:
             _, launcher, _ = await t.call("who")
         starting = asyncio.ensure_future(runner.start("probe"))
         while not (found := [*filter(_handles_sigterm, psutil.Process(launcher).children())]):  # noqa: ASYNC110
             await asyncio.sleep(0)  # one turn: to be connected it needs several
-        # From here on this loop stands still, and answers nobody.
+        # From here on this loop stands still, and answers no signal.
         (worker,) = found
         worker.terminate()
         _wait_for(lambda: not worker.is_running())
         with pytest.raises(StartError, match=r"it ended with exit code 143 \(SIGTERM: .*\) before it was connected$"):
             await starting
-    assert witness.lines == {}
+    assert recorder.lines == {}
 
 
 def _wait_for(condition: Callable[[], Any]) -> Any:
@@ -113,7 +113,7 @@ def _handles(number: int, process: psutil.Process) -> bool:
 
 
 def _handles_sigterm(process: psutil.Process) -> bool:
-    """Tell whether a process is a worker in its loop: its launcher's agent ignores the signal."""
+    """Return whether a process is a worker in its loop: its launcher's agent ignores the signal."""
     try:
         files = [os.readlink(file) for file in Path(f"/proc/{process.pid}/fd").iterdir()]
         return _handles(signal.SIGTERM, process) and "anon_inode:[eventpoll]" in files
@@ -124,8 +124,8 @@ def _handles_sigterm(process: psutil.Process) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["echo", "compute"])
 async def test_sigint_ends_a_worker_as_any_signal_does(verb: str) -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start_many("talker", 2) as (t, other):
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start_many("talker", 2) as (t, other):
         await t.send(["who"])
         *_, pid, _ = await t.recv()
         await t.send([verb, 60])
@@ -139,13 +139,13 @@ async def test_sigint_ends_a_worker_as_any_signal_does(verb: str) -> None:
             await losing
         await other.send(["echo", 1])
         assert await other.recv() == 1
-    assert witness.lines == {}
+    assert recorder.lines == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_orphans_are_reaped(prefix: tuple[str, ...]) -> None:
-    async with behind(*prefix) as (runner, engine):
+    async with command_runner(*prefix) as (runner, engine):
         async with runner.start("probe") as t:
             await t.call("run_orphan", 0.01)
             await t.call("run_orphan", 60)
@@ -158,7 +158,7 @@ async def test_orphans_are_reaped(prefix: tuple[str, ...]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("session", [False, True])
-async def test_what_a_worker_started_ends_with_its_launcher_at_the_latest(session: bool) -> None:
+async def test_processes_of_a_worker_end_with_its_launcher_at_the_latest(session: bool) -> None:
     async with job() as runner:
         t = await runner.start("probe")
         beside = psutil.Process(await t.call("run_beside", ["sleep", "60"], session))
@@ -168,7 +168,7 @@ async def test_what_a_worker_started_ends_with_its_launcher_at_the_latest(sessio
     await gone([beside], 0.1)
 
 
-async def test_what_a_worker_started_ends_with_a_launcher_that_is_killed() -> None:
+async def test_processes_of_a_worker_end_with_a_killed_launcher() -> None:
     async with job() as runner:
         t = await runner.start("probe")
         _, launcher, _ = await t.call("who")
@@ -236,13 +236,13 @@ serve(Odd)
         ("half_a_line", ["no end"]),
     ],
 )
-async def test_odd_ends_are_clean_ends(tmp_path: Path, what: str, lines: list[str] | None) -> None:
-    witness = Witness()
-    async with job(module(tmp_path, "odd", ODD), witness=witness) as runner, runner.start("odd") as t:
+async def test_unusual_clean_ends_are_no_failures(tmp_path: Path, what: str, lines: list[str] | None) -> None:
+    recorder = EventRecorder()
+    async with job(module(tmp_path, "odd", ODD), recorder=recorder) as runner, runner.start("odd") as t:
         await t.send(what)
         await until(lambda: t.state == "gone")
-    assert witness.events[-1] == ("ended", "odd", 0, None)
-    assert witness.lines.get(0) == lines
+    assert recorder.events[-1] == ("ended", "odd", 0, None)
+    assert recorder.lines.get(0) == lines
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from aioparcs import Runner, Task
 from aioparcs.channel import Channel, FrameConnection
 from aioparcs.local.sources import Sources, Tree
 from aioparcs.runner.launcher_client import LauncherClient
-from tests.support.jobs import Witness, family, gone, job, module
+from tests.support.jobs import EventRecorder, family, gone, job, module
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
@@ -43,8 +43,8 @@ def write(folder: Path, *, main: int = 1, helper: int = 1, shared: int = 1) -> P
 
 @pytest.mark.parametrize("edited", ["main", "helper", "shared"])
 async def test_edited_code_runs_at_the_next_start(tmp_path: Path, edited: str) -> None:
-    witness = Witness()
-    async with job(write(tmp_path), witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(write(tmp_path), recorder=recorder) as runner:
         async with runner.start("m") as t:
             *values, first = await t.call("versions")
             assert values == [1, 1, 1]
@@ -59,18 +59,18 @@ async def test_edited_code_runs_at_the_next_start(tmp_path: Path, edited: str) -
         await gone(old)  # the launcher of the old code
         await until(lambda: len(runner._registry.launchers) == 1)
         assert len(family()) == 2
-    assert witness.notes == []
+    assert recorder.notes == []
 
 
 async def test_workers_keep_the_code_that_they_were_started_with(tmp_path: Path) -> None:
-    witness = Witness()
-    async with job(write(tmp_path), witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(write(tmp_path), recorder=recorder) as runner:
         async with runner.pool("m", 1) as pool, runner.start("m") as t:
             *_, first = await t.call("versions")
             write(tmp_path, main=22)
             async with runner.start("m") as other:
                 assert (await other.call("versions"))[0] == 22
-            assert witness.notes == [
+            assert recorder.notes == [
                 "its code has changed: running workers keep the old code, and new workers run the new code"
             ]
             assert (await t.call("versions"))[0] == 1
@@ -88,7 +88,7 @@ async def test_workers_keep_the_code_that_they_were_started_with(tmp_path: Path)
         await until(lambda: len(runner._registry.launchers) == 1)
 
 
-async def test_only_code_counts_and_data_is_not_looked_at(tmp_path: Path) -> None:
+async def test_only_files_with_code_count_as_changed(tmp_path: Path) -> None:
     write(tmp_path)
     folder = tmp_path / "m"
     (folder / "data").mkdir()
@@ -111,9 +111,7 @@ async def test_only_code_counts_and_data_is_not_looked_at(tmp_path: Path) -> Non
         sources.close()
 
 
-async def test_starts_at_once_share_a_look_at_the_code_that_begins_after_all_of_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_concurrent_starts_share_one_check_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: Counter[str] = Counter()
 
     def look(tree: Tree, path: str) -> Any:
@@ -158,7 +156,7 @@ def tables(runner: Runner) -> dict[str, int]:
     return sizes | {kind.__name__: kinds[kind] for kind in (LauncherClient, asyncio.Task, asyncio.TimerHandle)}
 
 
-async def test_workers_that_have_ended_leave_nothing_behind() -> None:
+async def test_ended_workers_are_removed_from_all_tables() -> None:
     async with job() as runner:
 
         async def use(count: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from aioparcs import Runner, StartError
 from aioparcs.modules import module_folders
-from tests.support.jobs import ENVIRONMENT, MODULES, Witness, execute, family, gone, job, live, module, program
+from tests.support.jobs import ENVIRONMENT, MODULES, EventRecorder, execute, family, gone, job, live, module, program
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
@@ -21,7 +21,7 @@ MANY = 200
 
 
 def listening(name: str) -> bool:
-    """Tell whether a name is taken in the abstract namespace."""
+    """Return whether a name is taken in the abstract namespace."""
     return name in Path("/proc/net/unix").read_text()
 
 
@@ -112,7 +112,7 @@ run(main)
 """
 
 
-async def test_two_programs_at_once_do_not_meet() -> None:
+async def test_two_programs_at_once_do_not_interfere() -> None:
     done = await asyncio.gather(*(asyncio.to_thread(execute, FIVE) for _ in range(3)))
     assert [(one.returncode, one.stdout, one.stderr) for one in done] == [(0, "5\n", "")] * 3
 
@@ -138,7 +138,7 @@ def test_modules_are_beside_the_runners_folder(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == (f"{tmp_path}/found/main.py\n", "")
 
 
-def test_modules_are_where_the_environment_says_and_the_first_of_a_name_counts(tmp_path: Path) -> None:
+def test_modules_are_found_in_parcs_modules_first_match_first(tmp_path: Path) -> None:
     first, second = module(tmp_path / "1", "other", WHERE), module(tmp_path / "2", "found", WHERE)
     third = module(tmp_path / "3", "found", WHERE)
     nowhere = tmp_path / "nowhere"
@@ -217,12 +217,12 @@ print("\\rthree\\rfour", flush=True)
 sys.stdout.buffer.write(b"\\xff\\n" + b"x" * 20000 + b"\\n")
 serve(print)
 """
-    witness = Witness()
-    async with job(module(tmp_path, "printing", text), witness=witness) as runner, runner.start("printing"):
-        await until(lambda: len(witness.lines.get(None, [])) >= 6)
+    recorder = EventRecorder()
+    async with job(module(tmp_path, "printing", text), recorder=recorder) as runner, runner.start("printing"):
+        await until(lambda: len(recorder.lines.get(None, [])) >= 6)
     # A line is what a terminal would show in the end; a very long one comes in pieces.
-    assert witness.lines[None][:3] == ["one", "four", "\ufffd"]
-    assert "".join(witness.lines[None][3:]) == "x" * 20000
+    assert recorder.lines[None][:3] == ["one", "four", "\ufffd"]
+    assert "".join(recorder.lines[None][3:]) == "x" * 20000
 
 
 async def test_a_launcher_runs_in_its_folder_with_no_input_and_no_secret(tmp_path: Path) -> None:
@@ -232,16 +232,16 @@ from aioparcs import serve
 at_top = [os.getcwd(), sys.stdin.read()]
 def seen():
     with open("/proc/self/environ") as environ, open("/proc/self/cmdline") as command:
-        told = environ.read() + command.read()
-    return [*at_top, sys.stdin.read(), told, sorted(name for name in os.environ if name.startswith("PARCS_"))]
+        visible = environ.read() + command.read()
+    return [*at_top, sys.stdin.read(), visible, sorted(name for name in os.environ if name.startswith("PARCS_"))]
 serve(seen)
 """
     async with job(module(tmp_path, "seeing", text)) as runner, runner.start("seeing", env={"COLOUR": "blue"}) as t:
-        folder, top_input, worker_input, told, names = await t.call("seen")
+        folder, top_input, worker_input, visible, names = await t.call("seen")
         token = runner._registry.token
     assert (folder, top_input, worker_input) == (str(tmp_path / "seeing"), "", "")
-    assert "COLOUR=blue" in told
-    assert token.hex() not in told
+    assert "COLOUR=blue" in visible
+    assert token.hex() not in visible
     assert names == ["PARCS_JOB"]
 
 
@@ -362,7 +362,7 @@ async def test_a_launcher_that_is_killed_while_it_starts_fails_the_start(tmp_pat
 
 
 @pytest.mark.parametrize("is_idle", [False, True])
-async def test_a_launcher_that_counts_as_lost_is_asked_no_more_and_ended(is_idle: bool) -> None:
+async def test_a_lost_launcher_gets_no_requests_and_is_killed(is_idle: bool) -> None:
     async with job(liveness=1.0) as runner:
         first = await runner.start("probe")
         _, launcher, _ = await first.call("who")

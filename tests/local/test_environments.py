@@ -12,7 +12,7 @@ import pytest
 
 import aioparcs
 from aioparcs import StartError
-from tests.support.jobs import Witness, execute, family, gone, job, live, module, program
+from tests.support.jobs import EventRecorder, execute, family, gone, job, live, module, program
 from tests.support.waiting import until
 from tests.support.wheels import wheel
 
@@ -52,15 +52,15 @@ async def test_an_environment_is_made_once_and_used_again(tmp_path: Path, cache:
     # It also requires aioparcs, in two ways, and gets the runner's own.
     line = wheel(tmp_path / "needy", 7, "Requires-Dist: aioparcs\n")
     needing(tmp_path, "needy", f"{line}\naioparcs>=0.1\n")
-    witness = Witness()
+    recorder = EventRecorder()
     looks = []
     for _ in range(2):
-        async with job(tmp_path, witness=witness) as runner:
+        async with job(tmp_path, recorder=recorder) as runner:
             starts = (runner.start("needy"), runner.start("needy"), runner.start("needy", env={"OTHER": "1"}))
             looks += [await t.call("look") for t in await asyncio.gather(*starts)]
-    (home,) = environments(cache)
-    assert looks == [[7, str(home), aioparcs.__file__]] * 6
-    assert witness.notes == [f"making its environment: {line}, aioparcs>=0.1", "its environment is ready"]
+    (prefix,) = environments(cache)
+    assert looks == [[7, str(prefix), aioparcs.__file__]] * 6
+    assert recorder.notes == [f"making its environment: {line}, aioparcs>=0.1", "its environment is ready"]
 
 
 ASK = """
@@ -82,8 +82,8 @@ def inline(folder: Path, value: int) -> dict[str, str]:
 async def test_programs_that_need_the_same_make_it_once(tmp_path: Path, cache: Path) -> None:
     variables = inline(tmp_path, 8)
     done = await asyncio.gather(*(asyncio.to_thread(execute, ASK, None, **variables) for _ in range(2)))
-    (home,) = environments(cache)
-    assert [one.stdout for one in done] == [f"8 {home}\n"] * 2
+    (prefix,) = environments(cache)
+    assert [one.stdout for one in done] == [f"8 {prefix}\n"] * 2
     assert "".join(one.stderr for one in done).count("making its environment") == 1
 
 
@@ -99,30 +99,30 @@ def test_a_runner_without_an_installer_makes_an_environment_with_one(tmp_path: P
     done = subprocess.run(
         [bare / "bin" / "python", "-c", ASK], env=os.environ | variables, capture_output=True, text=True, timeout=60
     )
-    (home,) = environments(cache)
-    assert done.stdout == f"8 {home}\n", done.stderr
-    assert (home / "bin" / "pip").exists()
+    (prefix,) = environments(cache)
+    assert done.stdout == f"8 {prefix}\n", done.stderr
+    assert (prefix / "bin" / "pip").exists()
 
 
 async def test_a_requirement_that_cannot_be_installed_is_reported_in_the_installers_words(
     tmp_path: Path, cache: Path
 ) -> None:
     needing(tmp_path, "needy", "no-such-package-anywhere\n")
-    witness = Witness()
-    async with job(tmp_path, witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(tmp_path, recorder=recorder) as runner:
         starts = (runner.start("needy") for _ in range(50))
         for failed in await asyncio.gather(*starts, return_exceptions=True):
             assert isinstance(failed, StartError)
             assert failed.reason == "its requirements can't be installed (pip install failed)"
             assert any("no-such-package-anywhere" in line for line in failed.last_lines)
-        assert len(witness.notes) == 1  # it was tried once for all of them
+        assert len(recorder.notes) == 1  # it was tried once for all of them
 
         (tmp_path / "needy" / "requirements.txt").write_text(wheel(tmp_path / "needy", 9))
         async with runner.start("needy") as t:
             assert (await t.call("look"))[0] == 9
 
 
-async def test_making_that_is_cut_short_leaves_nothing_broken(tmp_path: Path, cache: Path) -> None:
+async def test_an_interrupted_installation_is_repeated(tmp_path: Path, cache: Path) -> None:
     needing(tmp_path, "needy", wheel(tmp_path / "needy", 9))
     async with job(tmp_path) as runner:
         starting = asyncio.ensure_future(runner.start("needy"))
@@ -147,7 +147,7 @@ async def test_making_that_is_cut_short_leaves_nothing_broken(tmp_path: Path, ca
             assert (await t.call("look"))[0] == 9
 
 
-async def test_making_ends_with_the_runner(tmp_path: Path, cache: Path) -> None:
+async def test_an_installation_ends_with_the_runner(tmp_path: Path, cache: Path) -> None:
     needing(tmp_path, "needy", wheel(tmp_path / "needy", 9))
     async with job(tmp_path) as runner:
         starts = [asyncio.ensure_future(runner.start("needy")) for _ in range(3)]
@@ -159,7 +159,7 @@ async def test_making_ends_with_the_runner(tmp_path: Path, cache: Path) -> None:
         assert "its runner has ended" in str(ended)
 
 
-async def test_settings_that_move_what_pip_installs_are_passed_over_and_others_kept(
+async def test_pip_settings_that_move_packages_are_ignored_and_others_kept(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wheel(tmp_path / "wheels", 9)
@@ -176,28 +176,30 @@ async def test_settings_that_move_what_pip_installs_are_passed_over_and_others_k
         monkeypatch.setenv(f"PIP_{name}", str(tmp_path / name))
     monkeypatch.setenv("PIP_DRY_RUN", "1")
     monkeypatch.setenv("PIP_USER", "1")
-    witness = Witness()
-    async with job(tmp_path, witness=witness) as runner, runner.start("needy") as t:
+    recorder = EventRecorder()
+    async with job(tmp_path, recorder=recorder) as runner, runner.start("needy") as t:
         assert (await t.call("look"))[0] == 9
         assert sorted(os.listdir(tmp_path)) == ["cache", "needy", "settings", "wheels"]
 
-        # One that has lost a package is made anew.
-        (home,) = environments(cache)
-        (lost,) = home.glob("lib/python*/site-packages/thing-*.dist-info")
+        # One that has lost a package is made again.
+        (prefix,) = environments(cache)
+        (lost,) = prefix.glob("lib/python*/site-packages/thing-*.dist-info")
         shutil.rmtree(lost)
         async with runner.start("needy") as other:
             assert (await other.call("look"))[0] == 9
         assert lost.exists()
-    assert len(witness.notes) == 4
+    assert len(recorder.notes) == 4
 
 
-async def test_without_a_home_the_cache_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(_: type[Path]) -> Path:
+async def test_without_a_home_directory_the_error_names_xdg_cache_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home(_: type[Path]) -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     needing(tmp_path, "needy", "anything\n")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", classmethod(nobody))
+    monkeypatch.setattr(Path, "home", classmethod(no_home))
     async with job(tmp_path) as runner:
         with pytest.raises(StartError, match=r"no home directory .* name a folder in XDG_CACHE_HOME"):
             await runner.start("needy")

@@ -1,4 +1,4 @@
-"""What a module says that it needs, and what decides whether an environment can be used again."""
+"""The requirements of a module, and the key by which its environment is used again."""
 
 import os
 import sys
@@ -139,7 +139,7 @@ def test_a_python_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         read(tmp_path, script('requires-python = "newest"'))
 
 
-def test_all_that_decides_what_is_installed_counts(tmp_path: Path) -> None:
+def test_the_key_of_an_environment_covers_all_inputs(tmp_path: Path) -> None:
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg" / "code.py").write_text("x = 1\n")
     (tmp_path / "more.txt").write_text("-c pins.txt\nrich\n")

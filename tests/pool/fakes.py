@@ -58,10 +58,10 @@ class FakeClient:
             del self.unsettled[call]
 
     def cancel(self) -> None:
-        """Do nothing: nobody waits."""
+        """Do nothing: no coroutine waits."""
 
     def fail(self, error: BaseException) -> None:
-        """Do nothing: nobody waits."""
+        """Do nothing: no coroutine waits."""
 
 
 class FakeWorker:

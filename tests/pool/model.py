@@ -127,7 +127,7 @@ class Model:
         del self.workers[worker.state.id]
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, with the ticks that are due; connections become writable meanwhile."""
+        """Advance the time, with the ticks that are due; connections become writable meanwhile."""
         end = self._now + seconds
         while self._wake_at is not None and self._wake_at <= end:
             self._now = max(self._now, self._wake_at)
@@ -139,7 +139,7 @@ class Model:
         self._now = end
 
     def work_off(self) -> None:
-        """Let workers finish everything."""
+        """Run all calls to their end."""
         for worker in list(self.workers.values()):
             while worker.requests:
                 worker.receive()

@@ -29,7 +29,7 @@ async def test_large_results_of_coroutines_stay_whole_beside_small_ones_of_the_t
 
 
 @pytest.mark.slow
-async def test_a_small_result_behind_a_large_one_that_is_slow_to_go_comes(runner: Runner) -> None:
+async def test_a_small_result_is_not_delayed_by_a_large_one(runner: Runner) -> None:
     async with runner.pool("crunch", 1, concurrency=4) as pool:
         await pool.map(range(10))
         large = pool.submit(30_000_000, function="blob")
@@ -57,16 +57,14 @@ async def test_coroutines_whose_results_wait_for_room_can_be_cancelled(runner: R
         for future in futures:
             future.cancel()
         await until(lambda: pool._scheduler.running == 0)
-        assert max(await pool.map([0.1] * 24, function="rest")) == 8
+        assert max(await pool.map([0.1] * 24, function="count_concurrent")) == 8
 
 
-async def test_a_call_that_a_dead_worker_had_begun_beside_another_is_not_made_twice(
-    runner: Runner, tmp_path: Path
-) -> None:
+async def test_a_concurrent_call_of_a_dead_worker_is_not_repeated(runner: Runner, tmp_path: Path) -> None:
     started, ended = tmp_path / "started", tmp_path / "ended"
     async with runner.pool("crunch", 1) as pool:
         await pool.map(range(10))
-        waiting = pool.submit(str(started), str(ended), function="wait_or_tell")  # a coroutine function
+        waiting = pool.submit(str(started), str(ended), function="touch_if_cancelled")  # a coroutine function
         await until(started.exists)
         dying = pool.submit(1, 1, function="die_at")  # a plain one: it runs in the thread meanwhile
         for future in (dying, waiting):
@@ -74,7 +72,7 @@ async def test_a_call_that_a_dead_worker_had_begun_beside_another_is_not_made_tw
                 await future
 
 
-async def test_items_that_cannot_be_sent_leave_the_worker_to_others(runner: Runner) -> None:
+async def test_items_that_cannot_be_sent_do_not_block_their_worker(runner: Runner) -> None:
     async with runner.pool("crunch", 1) as pool:
         results = await pool.map([object()] * 300, return_exceptions=True)
         assert all(isinstance(result, EncodeError) for result in results)
@@ -94,7 +92,7 @@ async def test_starmap_refuses_items_that_are_no_tuples(runner: Runner, items: A
 
 @pytest.mark.slow
 @pytest.mark.parametrize("item", [10**5000, b"x" * 1_000_000, "y" * 1_000_000, [[[[1]]]] * 1000], ids="ibsl")
-async def test_an_item_is_named_shortly_however_large(runner: Runner, item: Any) -> None:
+async def test_a_large_item_is_named_by_a_short_text(runner: Runner, item: Any) -> None:
     async with runner.pool("crunch", 1, function="refuse") as pool:
         with pytest.raises(RemoteError) as caught:
             await pool.submit(item)
@@ -166,7 +164,7 @@ async def test_results_do_not_wait_for_memory_that_is_not_released() -> None:
             await talker.kill()
 
 
-async def test_results_that_were_left_are_forgotten(runner: Runner) -> None:
+async def test_abandoned_results_are_dropped(runner: Runner) -> None:
     async with runner.pool("crunch", 2) as pool:
         for _ in range(20):
             async for _ in pool.imap_unordered(range(1000)):
@@ -177,7 +175,7 @@ async def test_results_that_were_left_are_forgotten(runner: Runner) -> None:
         assert await pool.map([1, 2]) == [1, 4]
 
 
-async def test_a_cancelled_map_runs_nothing_that_had_not_begun(runner: Runner, tmp_path: Path) -> None:
+async def test_a_cancelled_map_begins_no_further_call(runner: Runner, tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with runner.pool("crunch", 1) as pool:
         slow = pool.submit(str(go), function="wait_for")
@@ -203,7 +201,7 @@ async def test_two_pools_of_one_module_live_and_lose_workers_side_by_side(runner
         assert await first.map([3]) == [9]
 
 
-async def test_a_result_comes_although_the_call_behind_it_never_ends(runner: Runner, tmp_path: Path) -> None:
+async def test_a_result_is_sent_while_the_next_call_never_ends(runner: Runner, tmp_path: Path) -> None:
     async with runner.pool("functions", 1) as pool:  # its first calls: the worker's thread begins with them
         quick, endless = pool.submit(1, function="add"), pool.submit(str(tmp_path / "never"), function="wait_for")
         assert await asyncio.wait_for(quick, 20) == 2

@@ -40,7 +40,7 @@ def test_clients_have_equal_shares_of_a_workers_room() -> None:
     assert [sum(call.client is client for call in sender.sent[0]) for client in clients] == [2, 2, 2]
 
 
-def test_what_some_clients_lack_others_have() -> None:
+def test_unused_shares_of_clients_go_to_others() -> None:
     scheduler = Scheduler(retries=0)
     sender = Sender(scheduler)
     clients = [FakeClient(1, PLAIN), FakeClient(100, PLAIN)]
@@ -50,7 +50,7 @@ def test_what_some_clients_lack_others_have() -> None:
     assert [sum(call.client is client for call in sender.sent[0]) for client in clients] == [1, 7]
 
 
-def test_calls_are_dealt_to_workers_in_turn() -> None:
+def test_calls_are_assigned_to_workers_round_robin() -> None:
     scheduler = Scheduler(retries=0)
     sender = Sender(scheduler)
     for worker in range(3):
@@ -65,7 +65,7 @@ def test_a_call_behind_another_is_revoked_for_an_idle_worker() -> None:
     sender.perform(scheduler.add_worker(WorkerState(0, concurrency=1), NOW))
     sender.perform(scheduler.add_client(FakeClient(2, PLAIN), NOW))
     sender.perform(scheduler.tick(NOW + 0.01))
-    assert not sender.revoked, "nobody else could run it"
+    assert not sender.revoked, "no other worker could run it"
     sender.perform(scheduler.add_worker(WorkerState(1, concurrency=1), NOW))
     sender.perform(scheduler.tick(NOW + 0.001))
     assert not sender.revoked, "it has not waited for long"
@@ -97,7 +97,7 @@ def test_missing_workers_are_started_until_they_die_as_soon_as_they_are_up() -> 
     assert replicas.is_hopeless(size=0)
 
 
-def test_surplus_workers_are_those_with_the_least_to_do() -> None:
+def test_the_least_loaded_workers_are_retired_first() -> None:
     scheduler = Scheduler(retries=0)
     sender = Sender(scheduler)
     for worker in range(3):

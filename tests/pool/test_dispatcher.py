@@ -78,7 +78,7 @@ class Referent:
     """An object that a weak reference may point to."""
 
 
-async def test_an_argument_whose_look_raises_is_an_error_of_that_call(runner: Runner) -> None:
+async def test_an_argument_that_raises_when_inspected_fails_that_call(runner: Runner) -> None:
     dead = weakref.proxy(Referent())
     async with runner.pool("crunch", 2) as pool:
         with pytest.raises(EncodeError, match="the arguments: ReferenceError: weakly-referenced") as caught:
@@ -103,7 +103,7 @@ async def test_calls_whose_sending_is_interrupted_go_to_another_worker() -> None
     dispatcher.close()
 
 
-async def test_actions_behind_one_that_raises_are_performed() -> None:
+async def test_actions_after_one_that_raises_are_performed() -> None:
     dispatcher = _dispatcher()
     raising, others = RaisingClient(1, PLAIN), [FakeClient(1, PLAIN) for _ in range(2)]
     (wrong,) = raising.take(1)

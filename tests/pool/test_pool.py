@@ -16,7 +16,7 @@ from aioparcs.events import PoolState
 from aioparcs.local import LocalEngine
 from aioparcs.pool import Pool
 from aioparcs.task import WorkerHandle
-from tests.support.jobs import MODULES, Witness, family, job, live, module
+from tests.support.jobs import MODULES, EventRecorder, family, job, live, module
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
@@ -42,7 +42,7 @@ async def counting(end: int) -> AsyncIterator[int]:
 
 
 def _marks(folder: Path) -> dict[str, int]:
-    """Tell which calls left a mark, and how often."""
+    """Return how often each call has left a mark."""
     return {path.name: len(path.read_text()) for path in folder.iterdir() if path.name != "go"}
 
 
@@ -61,7 +61,7 @@ async def test_map_gives_all_results_in_order(runner: Runner) -> None:
         assert await pool.map(iter([7])) == [49]
 
 
-async def test_what_is_written_as_with_multiprocessing_says_what_to_write(runner: Runner) -> None:
+async def test_misuse_in_the_style_of_multiprocessing_is_explained(runner: Runner) -> None:
     pool: Any = runner.pool("crunch", 1)
     with pytest.raises(TypeError, match=r"async with runner.pool\(\.\.\.\) as pool"), pool:
         raise AssertionError("entered")
@@ -112,7 +112,7 @@ async def test_the_work_is_spread_over_all_workers(runner: Runner) -> None:
     async with runner.pool("crunch", 4) as pool:
         assert pool.size == 4
         assert len(set(await pool.map(range(2000), function="pid"))) == 4
-        assert len(set(await pool.map([0.01] * 4, function="rest"))) == 1
+        assert len(set(await pool.map([0.01] * 4, function="count_concurrent"))) == 1
 
 
 async def test_setup_is_called_once_in_each_worker_before_all_else(runner: Runner) -> None:
@@ -135,9 +135,9 @@ async def test_a_function_that_is_not_served_keeps_the_block_from_being_entered(
 
 
 async def test_coroutine_functions_run_at_once_as_often_as_they_may(runner: Runner) -> None:
-    async with runner.pool("crunch", 2, function="rest", concurrency=10) as pool:
+    async with runner.pool("crunch", 2, function="count_concurrent", concurrency=10) as pool:
         assert max(await pool.map([0.05] * 40)) == 10
-    async with runner.pool("crunch", 2, function="rest") as pool:
+    async with runner.pool("crunch", 2, function="count_concurrent") as pool:
         assert max(await pool.map([0.01] * 20)) == 1
 
 
@@ -165,21 +165,21 @@ async def test_results_that_are_not_consumed_stop_the_calls(runner: Runner) -> N
 
 
 async def test_an_async_source_that_waits_for_a_result_gets_it(runner: Runner) -> None:
-    heard = asyncio.Event()
+    result_received = asyncio.Event()
 
     async def source() -> AsyncIterator[int]:
         yield 3
-        await heard.wait()  # the pool must not wait for more items before it gives the first result
+        await result_received.wait()  # the pool must not wait for more items before it gives the first result
         yield 4
 
     async with runner.pool("crunch", 2) as pool:
         results = pool.imap(source())
         assert await anext(results) == 9
-        heard.set()
+        result_received.set()
         assert [r async for r in results] == [16]
 
 
-async def test_a_source_that_fails_ends_the_iteration_behind_its_results(runner: Runner) -> None:
+async def test_a_failing_source_ends_the_iteration_after_its_results(runner: Runner) -> None:
     def broken() -> Iterator[int]:
         yield from range(3)
         raise KeyError("the source")
@@ -230,14 +230,14 @@ async def test_map_raises_the_first_failure_or_gives_them_all(runner: Runner, tm
             await pool.submit(1, function="refuse_odd")
 
 
-async def test_an_item_without_a_form_on_the_wire_fails_alone(runner: Runner) -> None:
+async def test_an_item_that_cannot_be_encoded_fails_alone(runner: Runner) -> None:
     async with runner.pool("crunch", 2) as pool:
         results = await pool.map([1, object(), 3], return_exceptions=True)
         assert (results[0], results[2]) == (1, 9)
         assert isinstance(results[1], EncodeError)
 
 
-async def test_a_worker_that_dies_of_an_item_costs_just_that_item(runner: Runner) -> None:
+async def test_a_worker_killed_by_an_item_fails_that_item_only(runner: Runner) -> None:
     async with runner.pool("crunch", 3, function="die_at") as pool:
         results = await pool.starmap([(i, 13) for i in range(200)], return_exceptions=True)
         lost = results[13]
@@ -251,7 +251,7 @@ async def test_a_worker_that_dies_of_an_item_costs_just_that_item(runner: Runner
 
 
 @pytest.mark.slow
-async def test_each_of_many_deadly_items_fails_alone(runner: Runner) -> None:
+async def test_each_item_that_kills_its_worker_fails_alone(runner: Runner) -> None:
     async with runner.pool("crunch", 2, function="leave") as pool:
         results = await pool.map([-1 if i % 10 == 5 else i for i in range(100)], return_exceptions=True)
     assert [isinstance(r, WorkerLost) for r in results] == [i % 10 == 5 for i in range(100)]
@@ -259,7 +259,7 @@ async def test_each_of_many_deadly_items_fails_alone(runner: Runner) -> None:
 
 
 @pytest.mark.slow
-async def test_no_call_runs_twice_without_retries_whatever_dies(runner: Runner, tmp_path: Path) -> None:
+async def test_no_call_runs_twice_without_retries(runner: Runner, tmp_path: Path) -> None:
     def calls() -> Iterator[tuple[str, str]]:
         for i in range(300):
             yield str(tmp_path), str(i)
@@ -289,7 +289,7 @@ async def test_retries_make_the_call_again(runner: Runner, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-async def test_a_poisonous_item_stops_after_its_retries(runner: Runner) -> None:
+async def test_an_item_that_always_kills_its_worker_fails_after_its_retries(runner: Runner) -> None:
     async with runner.pool("crunch", 2, function="die_at", retries=12) as pool:
         results = await pool.starmap([(i, 3) for i in range(8)], return_exceptions=True)
         assert isinstance(results.pop(3), WorkerLost)
@@ -334,10 +334,10 @@ serve(leave)
 
 
 @pytest.mark.slow
-async def test_a_pool_that_can_have_no_workers_any_more_fails_everybody(tmp_path: Path) -> None:
+async def test_a_pool_that_can_start_no_worker_fails_all_calls(tmp_path: Path) -> None:
     folder = module(tmp_path, "breaks", BREAKS_LATER)
-    witness = Witness()
-    async with job(folder, witness=witness) as runner, runner.pool("breaks", 1, retries=1000) as pool:
+    recorder = EventRecorder()
+    async with job(folder, recorder=recorder) as runner, runner.pool("breaks", 1, retries=1000) as pool:
         (launcher,) = [process for process in family() if process.ppid() == os.getpid()]
         (folder / "breaks" / "broken").touch()
         launcher.kill()
@@ -349,7 +349,7 @@ async def test_a_pool_that_can_have_no_workers_any_more_fails_everybody(tmp_path
             errors.append(caught.value)
         assert {str(error) for error in errors} == {str(errors[0])}
         assert len({id(error) for error in errors}) == 5, "each caller has an error of its own"
-    assert any("goes on with 0 workers" in note for note in witness.notes)
+    assert any("goes on with 0 of 1 workers" in note for note in recorder.notes)
 
 
 async def test_a_pool_whose_module_does_not_start_is_not_entered(runner: Runner) -> None:
@@ -362,7 +362,7 @@ async def test_a_pool_whose_module_does_not_start_is_not_entered(runner: Runner)
 
 
 @pytest.mark.slow
-async def test_a_slow_item_does_not_starve_those_behind_it(runner: Runner, tmp_path: Path) -> None:
+async def test_a_slow_item_does_not_block_those_queued_behind_it(runner: Runner, tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with runner.pool("crunch", 2) as pool:
         await pool.map(range(2000))  # both have long queues in front of them now
@@ -373,7 +373,7 @@ async def test_a_slow_item_does_not_starve_those_behind_it(runner: Runner, tmp_p
         assert await slow == str(go)
 
 
-async def test_workers_that_are_slow_have_nothing_in_front_of_them(runner: Runner, tmp_path: Path) -> None:
+async def test_slow_workers_prefetch_no_calls(runner: Runner, tmp_path: Path) -> None:
     async with runner.pool("crunch", 3, function="hold") as pool:
         holding = asyncio.ensure_future(pool.starmap((str(tmp_path), str(i)) for i in range(20)))
         await until(lambda: len(_marks(tmp_path)) == pool._scheduler.running == 3)
@@ -419,7 +419,7 @@ async def test_items_queued_behind_a_slow_one_are_given_to_others_while_the_sour
 # Ends
 
 
-async def test_leaving_the_block_kills_what_runs_and_cancels_what_waits(runner: Runner, tmp_path: Path) -> None:
+async def test_leaving_the_block_kills_running_calls_and_cancels_queued_ones(runner: Runner, tmp_path: Path) -> None:
     never = str(tmp_path / "never")
     async with runner.pool("crunch", 2, function="wait_for") as pool:
         before = family()
@@ -443,12 +443,12 @@ async def test_the_first_finder_wins(runner: Runner, tmp_path: Path) -> None:
             break
 
 
-async def test_cancelling_a_future_takes_its_call_back(runner: Runner, tmp_path: Path) -> None:
+async def test_cancelling_a_future_revokes_its_call(runner: Runner, tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with runner.pool("crunch", 1) as pool:
         slow = pool.submit(str(go), function="wait_for")
-        doomed = [pool.submit(str(tmp_path), f"doomed{i}", function="note") for i in range(5)]
-        for future in doomed:
+        unwanted = [pool.submit(str(tmp_path), f"unwanted{i}", function="note") for i in range(5)]
+        for future in unwanted:
             future.cancel()
         await until(lambda: pool._scheduler.running == 1)  # the worker has given back what it had of them
         go.touch()
@@ -460,7 +460,7 @@ async def test_cancelling_a_future_takes_its_call_back(runner: Runner, tmp_path:
 async def test_cancelling_the_future_of_a_coroutine_function_cancels_it(runner: Runner, tmp_path: Path) -> None:
     started, cancelled = tmp_path / "started", tmp_path / "cancelled"
     async with runner.pool("crunch", 1) as pool:
-        future = pool.submit(str(started), str(cancelled), function="wait_or_tell")
+        future = pool.submit(str(started), str(cancelled), function="touch_if_cancelled")
         await until(started.exists)
         future.cancel()
         await until(cancelled.exists)
@@ -578,13 +578,13 @@ async def test_a_pool_is_entered_once_and_used_inside(runner: Runner) -> None:
 # What watchers see
 
 
-async def test_observers_get_items_failures_and_workers() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.pool("crunch", 2, progress="odd ones") as pool:
+async def test_subscribers_get_items_failures_and_workers() -> None:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.pool("crunch", 2, progress="odd ones") as pool:
         await pool.map(range(10), function="refuse_odd", return_exceptions=True)
         async for _ in pool.imap(counting(5)):
             pass
-    states: list[PoolState] = [event[1] for event in witness.events if event[0] == "pooled"]
+    states: list[PoolState] = [event[1] for event in recorder.events if event[0] == "pooled"]
     assert {state.name for state in states} == {"odd ones"}
     assert len({state.id for state in states}) == 1
     last = states[-1]
@@ -592,11 +592,11 @@ async def test_observers_get_items_failures_and_workers() -> None:
     assert max(state.workers for state in states) == 2
 
 
-async def test_a_silent_pool_reports_nothing_to_observers() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.pool("crunch", 1, progress=False) as pool:
+async def test_a_pool_with_progress_off_publishes_no_events() -> None:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.pool("crunch", 1, progress=False) as pool:
         await pool.map(range(10))
-    assert not [event for event in witness.events if event[0] == "pooled"]
+    assert not [event for event in recorder.events if event[0] == "pooled"]
 
 
 @pytest.mark.slow
@@ -608,14 +608,14 @@ async def test_large_arguments_wait_for_room(runner: Runner) -> None:
 # Other ways to a worker
 
 
-async def test_over_tls_a_deadly_item_costs_just_itself_too() -> None:
+async def test_over_tls_an_item_that_kills_its_worker_fails_alone() -> None:
     async with job(tls=True) as runner, runner.pool("crunch", 2, function="die_at") as pool:
         results = await pool.starmap([(i, 13) for i in range(60)], return_exceptions=True)
         assert isinstance(results.pop(13), WorkerLost)
         assert results == [i for i in range(60) if i != 13]
 
 
-AFRESH = """
+FRESH = """
 import os, signal
 from aioparcs import serve
 
@@ -629,8 +629,8 @@ serve(die_at, fork=False)
 
 
 @pytest.mark.slow
-async def test_in_fresh_interpreters_a_deadly_item_costs_just_itself_too(tmp_path: Path) -> None:
-    async with job(module(tmp_path, "afresh", AFRESH)) as runner, runner.pool("afresh", 2) as pool:
+async def test_in_fresh_interpreters_an_item_that_kills_its_worker_fails_alone(tmp_path: Path) -> None:
+    async with job(module(tmp_path, "fresh", FRESH)) as runner, runner.pool("fresh", 2) as pool:
         results = await pool.starmap([(i, 13) for i in range(60)], return_exceptions=True)
         assert isinstance(results.pop(13), WorkerLost)
         assert results == [i for i in range(60) if i != 13]
@@ -652,14 +652,14 @@ class OnANode(LocalEngine):
             yield state._replace(node="here")
 
 
-async def test_a_worker_in_the_place_of_another_one_is_on_its_node() -> None:
-    witness = Witness()
+async def test_a_replacement_worker_is_on_the_same_node() -> None:
+    recorder = EventRecorder()
     engine = OnANode([MODULES])
-    async with job(witness=witness, engine=engine) as runner, runner.pool("crunch", 2) as pool:
+    async with job(recorder=recorder, engine=engine) as runner, runner.pool("crunch", 2) as pool:
         before = _tasks(pool)
         os.kill(await pool.submit(function="pid"), signal.SIGKILL)
         await until(lambda: pool.size == 2 and before != _tasks(pool))
-    started = {worker for event in witness.events if event[0] == "started" for worker in event[2]}
-    placed = [worker for event in witness.events if event[0] == "placed" for worker in event[2]]
+    started = {worker for event in recorder.events if event[0] == "started" for worker in event[2]}
+    placed = [worker for event in recorder.events if event[0] == "placed" for worker in event[2]]
     assert len(started) == 3
     assert sorted(placed) == sorted(started)

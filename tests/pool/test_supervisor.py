@@ -1,4 +1,4 @@
-"""Pools whose workers come, go and are lost while others do: none is left behind, and nobody waits in vain."""
+"""Pools whose workers are started, retired and lost at the same time: none is left, and no call waits forever."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from aioparcs.events import PoolState
 from aioparcs.pool import Pool
 from aioparcs.pool.scheduler import WorkerPhase
 from aioparcs.task import WorkerHandle
-from tests.support.jobs import Witness, family, job, live, module
+from tests.support.jobs import EventRecorder, family, job, live, module
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
@@ -94,7 +94,7 @@ def workers() -> int:
 # Sizes
 
 
-async def test_sizes_asked_for_at_once_are_had_one_after_the_other(runner: Runner) -> None:
+async def test_concurrent_resizes_run_one_after_the_other(runner: Runner) -> None:
     async with runner.pool("crunch", 1) as pool:
         growing = asyncio.ensure_future(pool.resize(4))
         await asyncio.sleep(0)
@@ -106,7 +106,7 @@ async def test_sizes_asked_for_at_once_are_had_one_after_the_other(runner: Runne
         assert pool.size == 2
 
 
-async def test_replacements_that_are_not_wanted_any_more_leave(runner: Runner) -> None:
+async def test_replacements_that_are_no_longer_wanted_are_ended(runner: Runner) -> None:
     async with runner.pool("crunch", 2) as pool:
         provider = GatedProvider(pool)
         provider.is_open.clear()
@@ -130,7 +130,7 @@ async def test_cancelling_a_resize_keeps_the_size(runner: Runner) -> None:
         assert (pool.size, pool._replicas.wanted, workers()) == (1, 1, 1)
 
 
-PICKY = """
+LIMITED = """
 import pathlib
 from aioparcs import serve
 
@@ -147,8 +147,8 @@ serve(same, setup)
 
 async def test_nothing_is_left_of_workers_that_did_not_start(tmp_path: Path) -> None:
     async with (
-        job(module(tmp_path, "picky", PICKY)) as runner,
-        runner.pool("picky", 1, setup={"folder": str(tmp_path)}) as pool,
+        job(module(tmp_path, "limited", LIMITED)) as runner,
+        runner.pool("limited", 1, setup={"folder": str(tmp_path)}) as pool,
     ):
         (tmp_path / "full").touch()
         with pytest.raises(ValueError, match="there are enough"):
@@ -159,7 +159,7 @@ async def test_nothing_is_left_of_workers_that_did_not_start(tmp_path: Path) -> 
 # Leaving
 
 
-async def test_leaving_ends_workers_that_are_on_their_way(runner: Runner) -> None:
+async def test_leaving_the_pool_ends_workers_that_are_starting(runner: Runner) -> None:
     async with runner.pool("crunch", 1) as pool:
         provider = GatedProvider(pool)
         growing = asyncio.ensure_future(pool.resize(4))
@@ -171,7 +171,7 @@ async def test_leaving_ends_workers_that_are_on_their_way(runner: Runner) -> Non
     assert workers() == 0
 
 
-async def test_leaving_that_is_cancelled_kills_the_workers(runner: Runner, tmp_path: Path) -> None:
+async def test_a_cancelled_leave_kills_the_workers(runner: Runner, tmp_path: Path) -> None:
     ending, never = asyncio.Event(), asyncio.Event()
 
     async def source() -> AsyncIterator[int]:
@@ -217,9 +217,9 @@ async def test_leaving_may_be_cancelled_at_any_step(runner: Runner, tmp_path: Pa
 # Replacing
 
 
-async def test_a_replacement_that_is_refused_is_asked_for_again() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.pool("crunch", 2) as pool:
+async def test_a_refused_replacement_is_requested_again() -> None:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.pool("crunch", 2) as pool:
         provider = GatedProvider(pool)
         provider.refusals = 3
         kill({(await pids(pool)).pop()})
@@ -227,12 +227,12 @@ async def test_a_replacement_that_is_refused_is_asked_for_again() -> None:
         await until(lambda: pool.size == 2)
         assert provider.refusals == 0
         assert await pool.map(range(10)) == [i * i for i in range(10)]
-    assert [note for note in witness.notes if "goes on" in note] == [
+    assert [note for note in recorder.notes if "goes on" in note] == [
         "the pool goes on with 1 of 2 workers: crunch did not start: there is no room"
     ]
 
 
-async def test_a_pool_fails_when_only_workers_that_leave_are_left(runner: Runner, tmp_path: Path) -> None:
+async def test_a_pool_fails_when_only_retiring_workers_are_left(runner: Runner, tmp_path: Path) -> None:
     never = str(tmp_path / "never")
     async with runner.pool("crunch", 2) as pool:
         provider = GatedProvider(pool)
@@ -248,7 +248,7 @@ async def test_a_pool_fails_when_only_workers_that_leave_are_left(runner: Runner
         assert all(isinstance(lost, WorkerLost | StartError) for lost in await _outcomes(running))
 
 
-async def test_a_pool_fails_when_the_last_workers_on_their_way_do_not_come(runner: Runner) -> None:
+async def test_a_pool_fails_when_its_last_starting_workers_fail(runner: Runner) -> None:
     async with runner.pool("crunch", 1) as pool:
         provider = GatedProvider(pool)
         last = await pids(pool)
@@ -283,7 +283,7 @@ async def test_an_error_of_a_replacement_fails_the_pool_and_cancels_no_resize(
         await until(lambda: pool._dispatcher.error)
         provider.is_open.set()
         await asyncio.wait([growing])
-        assert not growing.cancelled(), "nobody has cancelled it"
+        assert not growing.cancelled(), "no task has cancelled it"
         with pytest.raises(OSError, match="too many open files"):
             await pool.map(range(5))
         with pytest.raises(OSError, match="too many open files"):
@@ -294,7 +294,7 @@ async def _outcomes(futures: list[asyncio.Future[Any]]) -> list[Any]:
     return await asyncio.gather(*futures, return_exceptions=True)
 
 
-DEAF = """
+DISCONNECTED = """
 import os, socket, time
 from aioparcs import serve
 
@@ -317,28 +317,26 @@ serve(cut_off, same)
 """
 
 
-async def test_a_worker_that_lives_on_without_its_connection_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_without_its_connection_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioparcs.deadlines.POOL_LOSS", 0.1)
-    witness = Witness()
+    recorder = EventRecorder()
     async with (
-        job(module(tmp_path, "deaf", DEAF), witness=witness) as runner,
-        runner.pool("deaf", 1) as pool,
+        job(module(tmp_path, "disconnected", DISCONNECTED), recorder=recorder) as runner,
+        runner.pool("disconnected", 1) as pool,
     ):
         with pytest.raises(WorkerLost, match="killed by SIGKILL"):
             await pool.submit(str(tmp_path))
         assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
         assert await pool.map([7], function="same") == [7]
-    assert [note for note in witness.notes if "went on without its connection, and was killed" in note]
+    assert [note for note in recorder.notes if "went on without its connection, and was killed" in note]
 
 
 # What watchers see of it
 
 
 async def test_items_of_abandoned_results_do_not_count() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.pool("crunch", 2) as pool:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.pool("crunch", 2) as pool:
         async for _ in pool.imap(range(1_000_000)):
             break
         results = pool.imap(range(1_000_000))
@@ -348,5 +346,5 @@ async def test_items_of_abandoned_results_do_not_count() -> None:
             await pool.map(range(1_000_000), function="refuse_odd")
         await pool.map(range(3))
         await until(lambda: not pool._scheduler.running)
-    last: PoolState = [event[1] for event in witness.events if event[0] == "pooled"][-1]
+    last: PoolState = [event[1] for event in recorder.events if event[0] == "pooled"][-1]
     assert last.total == last.done

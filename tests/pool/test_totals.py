@@ -1,4 +1,4 @@
-"""How many calls a pool has: its items' length, what its user announces, what is cancelled; and `istarmap`."""
+"""The total of a pool's calls: from its items' length, from its user, without cancelled calls; and `istarmap`."""
 
 import asyncio
 import inspect
@@ -11,7 +11,7 @@ import pytest
 import aioparcs
 from aioparcs import Pool, Runner
 from aioparcs.events import PoolState
-from tests.support.jobs import Witness, job
+from tests.support.jobs import EventRecorder, job
 from tests.support.waiting import until
 
 
@@ -40,18 +40,18 @@ def raising(error: BaseException) -> Callable[[], Any]:
     return length
 
 
-def states(witness: Witness) -> list[PoolState]:
-    return [event[1] for event in witness.events if event[0] == "pooled"]
+def states(recorder: EventRecorder) -> list[PoolState]:
+    return [event[1] for event in recorder.events if event[0] == "pooled"]
 
 
 @pytest.fixture
-async def witness() -> Witness:
-    return Witness()
+async def recorder() -> EventRecorder:
+    return EventRecorder()
 
 
 @pytest.fixture
-async def runner(witness: Witness) -> AsyncIterator[Runner]:
-    async with job(witness=witness) as runner:
+async def runner(recorder: EventRecorder) -> AsyncIterator[Runner]:
+    async with job(recorder=recorder) as runner:
         yield runner
 
 
@@ -66,7 +66,7 @@ STRANGE = [
 ]
 
 
-async def test_items_without_a_length_are_items_all_the_same(runner: Runner, witness: Witness) -> None:
+async def test_items_without_a_length_are_accepted(runner: Runner, recorder: EventRecorder) -> None:
     async with runner.pool("functions", 2, function="add") as pool:
         for items in STRANGE:
             assert await pool.map(items) == [1, 2, 3]
@@ -75,25 +75,25 @@ async def test_items_without_a_length_are_items_all_the_same(runner: Runner, wit
         results = pool.imap(range(2**64))
         assert [await anext(results) for _ in range(3)] == [1, 2, 3]
         await results.aclose()
-    assert states(witness)[-1].total is None
+    assert states(recorder)[-1].total is None
 
 
-async def test_a_wrong_length_is_corrected(runner: Runner, witness: Witness) -> None:
+async def test_a_wrong_length_is_corrected(runner: Runner, recorder: EventRecorder) -> None:
     async with runner.pool("functions", 2, function="add") as pool:
         for length in (0, 2, 1000):
             assert await pool.map(Items(lambda length=length: length)) == [1, 2, 3]  # type: ignore[misc]  # mypy#6123
-    assert states(witness)[-1][2:5] == (9, 0, 9)
+    assert states(recorder)[-1][2:5] == (9, 0, 9)
 
 
-async def test_items_that_are_none_leave_the_total_alone(runner: Runner, witness: Witness) -> None:
+async def test_invalid_items_do_not_change_the_total(runner: Runner, recorder: EventRecorder) -> None:
     async with runner.pool("functions", 1, function="add") as pool:
         with pytest.raises(TypeError, match="not iterable"):
             await pool.map(7, total=100)  # type: ignore[arg-type]  # on purpose
         await pool.map([1])
-    assert states(witness)[-1].total == 1
+    assert states(recorder)[-1].total == 1
 
 
-async def test_total_is_for_items_without_a_length(runner: Runner, witness: Witness) -> None:
+async def test_total_is_for_items_without_a_length(runner: Runner, recorder: EventRecorder) -> None:
     async with runner.pool("functions", 2, function="add") as pool:
         await pool.map((i for i in range(5)), total=5)
         await pool.starmap(((i,) for i in range(5)), total=5)
@@ -104,19 +104,19 @@ async def test_total_is_for_items_without_a_length(runner: Runner, witness: Witn
             pool.istarmap_unordered(((i,) for i in range(5)), total=5),
         ):
             assert len([result async for result in results]) == 5
-    seen = states(witness)
+    seen = states(recorder)
     assert seen[-1][2:5] == (30, 0, 30)
     assert all(state.total is not None and state.total % 5 == 0 for state in seen)
 
 
-async def test_a_total_for_all_calls_of_a_pool(runner: Runner, witness: Witness) -> None:
+async def test_a_total_for_all_calls_of_a_pool(runner: Runner, recorder: EventRecorder) -> None:
     async with runner.pool("functions", 2, function="add", total=6) as pool:
         assert await pool.submit(1) == 2
-        await until(lambda: states(witness)[-1][2:5] == (1, 0, 6))
+        await until(lambda: states(recorder)[-1][2:5] == (1, 0, 6))
         await pool.map(i for i in range(5))
-        await until(lambda: states(witness)[-1][2:5] == (6, 0, 6))
+        await until(lambda: states(recorder)[-1][2:5] == (6, 0, 6))
         await pool.submit(1)  # more than was announced
-    assert states(witness)[-1][2:5] == (7, 0, 7)
+    assert states(recorder)[-1][2:5] == (7, 0, 7)
 
 
 @pytest.mark.slow
@@ -129,30 +129,32 @@ async def test_an_impossible_total_is_refused(runner: Runner, total: Any, error:
             await pool.map([1], total=total)
 
 
-async def test_calls_that_were_cancelled_do_not_count(runner: Runner, witness: Witness, tmp_path: Path) -> None:
+async def test_calls_that_were_cancelled_do_not_count(runner: Runner, recorder: EventRecorder, tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with runner.pool("functions", 1) as pool:
         running = pool.submit(str(go), function="wait_for")
-        doomed = [pool.submit(n) for n in range(200)]
+        unwanted = [pool.submit(n) for n in range(200)]
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
-                await doomed.pop()
-        for future in doomed:
+                await unwanted.pop()
+        for future in unwanted:
             future.cancel()
-        await until(lambda: states(witness)[-1].total == 1)
+        await until(lambda: states(recorder)[-1].total == 1)
         go.touch()
         await running
         late = pool.submit(3)
         await asyncio.wait([late])
         late.cancel()  # its result is there
         left = [pool.submit(n) for n in range(200)]
-        assert states(witness)[-1].failed == 0
+        assert states(recorder)[-1].failed == 0
     assert all(future.cancelled() for future in left)
-    last = states(witness)[-1]
+    last = states(recorder)[-1]
     assert last.total == last.done >= 2
 
 
-async def test_a_call_that_is_cancelled_as_its_result_comes_counts_once(runner: Runner, witness: Witness) -> None:
+async def test_a_call_that_is_cancelled_as_its_result_comes_counts_once(
+    runner: Runner, recorder: EventRecorder
+) -> None:
     async with runner.pool("functions", 2) as pool:
         for turn in range(300):
             future = pool.submit(turn)
@@ -160,17 +162,17 @@ async def test_a_call_that_is_cancelled_as_its_result_comes_counts_once(runner: 
                 await asyncio.sleep(0)
             future.cancel()
         await pool.map(range(10))
-    last = states(witness)[-1]
+    last = states(recorder)[-1]
     assert last.total == last.done
 
 
-async def test_a_map_that_is_left_does_not_count(runner: Runner, witness: Witness) -> None:
+async def test_a_map_that_is_left_does_not_count(runner: Runner, recorder: EventRecorder) -> None:
     async with runner.pool("functions", 2) as pool:
         results = pool.imap_unordered(range(1_000_000))
         await anext(results)
-    last = states(witness)[-1]
+    last = states(recorder)[-1]
     assert last.total == last.done
-    assert len([state for state in states(witness) if not state.wanted]) == 1
+    assert len([state for state in states(recorder) if not state.wanted]) == 1
     await results.aclose()
 
 

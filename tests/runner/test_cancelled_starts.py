@@ -10,7 +10,7 @@ import pytest
 
 from aioparcs import Runner, deadlines
 from tests.support.channels import CancelAt
-from tests.support.jobs import Witness, family, job, module
+from tests.support.jobs import EventRecorder, family, job, module
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
@@ -108,10 +108,10 @@ async def test_leaving_a_runner_waits_for_no_launcher_that_a_cancelled_start_has
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deadlines, "LAUNCHER_EXIT", 60.0)
-    witness = Witness()
-    async with job(module(tmp_path, "slow", SLOW), witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(module(tmp_path, "slow", SLOW), recorder=recorder) as runner:
         starting = asyncio.ensure_future(runner.start("slow").__aenter__())
-        await until(lambda: None in witness.lines)
+        await until(lambda: None in recorder.lines)
         begun = asyncio.get_running_loop().time()
         starting.cancel()
         await asyncio.wait([starting])

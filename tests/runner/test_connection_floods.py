@@ -13,7 +13,7 @@ import pytest
 
 from aioparcs.channel.handshake import refusals
 from aioparcs.engine import Job
-from tests.support.dialling import check_echo, dialled, scene
+from tests.support.dialling import check_echo, dialled, running_job
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
@@ -47,7 +47,7 @@ while True:
 
 @asynccontextmanager
 async def flood(job: Job, count: int, user: int = 0) -> AsyncIterator[None]:
-    """Have another process hold so many silent connections, and replace those that are closed."""
+    """Open silent connections in another process, which replaces those that are closed."""
     arguments = job.address.host[1:], str(count), str(user)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", FLOOD, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
@@ -67,18 +67,21 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be anoth
 @pytest.mark.slow
 @pytest.mark.parametrize("user", [0, pytest.param(54321, marks=needs_root)])
 async def test_workers_start_while_others_hold_the_listener(user: int) -> None:
-    async with scene(max_unauthenticated=200, start_timeout=60.0) as (runner, job, witness), flood(job, 300, user):
+    async with (
+        running_job(max_unauthenticated=200, start_timeout=60.0) as (runner, job, recorder),
+        flood(job, 300, user),
+    ):
         begun = time.monotonic()
         await until(lambda: runner.rejected_connections > 100)
         async with runner.start_many("talker", 4) as tasks:
             await asyncio.gather(*map(check_echo, tasks))
-        assert len(witness.notes) <= 5 + (time.monotonic() - begun) / refusals._PERIOD + 2
-        assert all(note.endswith("too many connections are in their handshake") for note in witness.notes)
+        assert len(recorder.notes) <= 5 + (time.monotonic() - begun) / refusals._PERIOD + 2
+        assert all(note.endswith("too many connections are in their handshake") for note in recorder.notes)
 
 
 @needs_root
 async def test_another_users_connections_make_room_first() -> None:
-    async with scene(max_unauthenticated=5) as (runner, job, _):
+    async with running_job(max_unauthenticated=5) as (runner, job, _):
         t = await runner.start("talker")
         async with dialled(job) as (reader, _):
             await check_echo(t)
@@ -91,9 +94,9 @@ async def test_another_users_connections_make_room_first() -> None:
             await asyncio.wait([reading])
 
 
-async def test_silent_connections_leave_descriptors_to_the_program() -> None:
+async def test_silent_connections_leave_enough_descriptors_for_the_program() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with scene(start_timeout=60.0) as (runner, job, _):
+    async with running_job(start_timeout=60.0) as (runner, job, _):
         t = await runner.start("talker")
         full = [os.open(os.devnull, os.O_RDONLY) for _ in range(200)]
         limit = full[-1] + 40

@@ -39,7 +39,7 @@ from aioparcs.service.relay_receiver import RelayReceiver
 from aioparcs.transport import dial, listen
 from aioparcs.wire import HEADER_SIZE, FrameType, decode_header
 from tests.support.channels import pair
-from tests.support.jobs import Witness, job
+from tests.support.jobs import EventRecorder, job
 from tests.support.strategies import property_test
 from tests.support.waiting import until
 
@@ -99,8 +99,8 @@ def packed(type: FrameType, *values: Any) -> tuple[int, bytes]:
     return type, msgpack.packb(values)
 
 
-class Absent(LocalEngine):
-    """An engine whose launchers never run: whoever knows the token is them, each with one worker."""
+class AbsentEngine(LocalEngine):
+    """An engine whose launchers never run: the test connects in their place, each with one worker."""
 
     job: Job
 
@@ -121,7 +121,7 @@ class Absent(LocalEngine):
     async def release(self, group: WorkerGroup) -> None: ...
     async def aclose(self) -> None: ...
 
-    async def come(
+    async def connect(
         self, role: str, number: int, timeout: float = 10
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await dial(self.job.address, timeout=timeout)
@@ -145,16 +145,16 @@ class Member(NamedTuple):
     parent: FrameConnection
     channel: Channel
 
-    async def is_heard(self) -> bool:
-        """Tell whether the runner still hears the launcher; it has dealt with all that came before when it answers."""
+    async def is_served(self) -> bool:
+        """Return whether the runner still serves the launcher; its answer comes after those to all earlier frames."""
         return await answered(self.launcher, packed(LOG, [], 0), LOG)
 
-    async def is_parent(self) -> bool:
-        """Tell whether the runner still hears the worker's requests."""
+    async def is_parent_served(self) -> bool:
+        """Return whether the runner still answers the worker's requests."""
         request, refused = next(_requests), {"unknown": 1}
         return await answered(self.parent, packed(SPAWN, request, "x", 1, refused, ADDRESS), SPAWNED)
 
-    async def works(self) -> bool:
+    async def echoes(self) -> bool:
         await self.channel.send("a message")
         return bool(await self.task.recv() == "a message")
 
@@ -179,67 +179,67 @@ async def answered(link: FrameConnection, frame: tuple[int, bytes], type: FrameT
     return True
 
 
-class Leave(Exception):
-    """Ends a job at once: nobody waits for workers that don't exist."""
+class EndJob(Exception):
+    """Ends a job at once: there are no workers to wait for."""
 
 
-class Scene(NamedTuple):
+class Harness(NamedTuple):
     runner: Runner
-    engine: Absent
-    witness: Witness
+    engine: AbsentEngine
+    recorder: EventRecorder
     members: list[Member]
 
     async def member(self) -> Member:
-        """Have the runner start one more, and be its launcher and its worker."""
+        """Start one more worker, and connect as its launcher and as itself."""
         placements = self.engine.placements
         before = len(placements)  # a SPAWN that makes sense has started some, too
         starting = asyncio.ensure_future(self.runner.start("any")._start())
         await until(lambda: len(placements) > before)
         slot, worker, *_ = placements[before]
-        launcher = started(*await self.engine.come(Role.LAUNCHER, slot))
-        channel = Channel(*await self.engine.come(Role.WORKER, worker))
-        parent = started(*await self.engine.come(Role.PARENT, worker))
+        launcher = started(*await self.engine.connect(Role.LAUNCHER, slot))
+        channel = Channel(*await self.engine.connect(Role.WORKER, worker))
+        parent = started(*await self.engine.connect(Role.PARENT, worker))
         self.members.append(Member(await starting, launcher, parent, channel))
         return self.members[-1]
 
 
 @asynccontextmanager
-async def scene(**options: Any) -> AsyncIterator[Scene]:
+async def harness(**options: Any) -> AsyncIterator[Harness]:
     """Enter a runner whose launchers and workers are the test itself."""
-    engine, witness = Absent([]), Witness()
-    with suppress(Leave):
-        async with job(engine=engine, witness=witness, close_timeout=0.2, **options) as runner:
-            here = Scene(runner, engine, witness, [])
+    engine, recorder = AbsentEngine([]), EventRecorder()
+    with suppress(EndJob):
+        async with job(engine=engine, recorder=recorder, close_timeout=0.2, **options) as runner:
+            here = Harness(runner, engine, recorder, [])
             yield here
             for member in here.members:
                 member.close()
-            raise Leave
+            raise EndJob
 
 
 @asynccontextmanager
 async def two(**options: Any) -> AsyncIterator[tuple[Runner, Member, Member]]:
-    async with scene(**options) as here:
+    async with harness(**options) as here:
         yield here.runner, await here.member(), await here.member()
 
 
 def for_all_frames(
-    check: Callable[[Scene, Member, int, bytes], Awaitable[None]], *frames_too: tuple[int, bytes]
+    check: Callable[[Harness, Member, int, bytes], Awaitable[None]], *frames_too: tuple[int, bytes]
 ) -> None:
-    """Have a new launcher and its worker send any frame; another launcher and its worker must notice nothing."""
+    """Send any frame from a new launcher and its worker; another launcher and its worker must not be disturbed."""
     problems: list[Any] = []
 
     with asyncio.Runner() as loop:
         loop.get_loop().set_exception_handler(lambda _, context: problems.append(context))
-        context = scene()
+        context = harness()
         here = loop.run(context.__aenter__())
-        honest = loop.run(here.member())
+        bystander = loop.run(here.member())
 
         async def try_out(frame: tuple[int, bytes]) -> None:
-            here.witness.notes.clear()
+            here.recorder.notes.clear()
             await check(here, await here.member(), *frame)
-            assert await honest.is_heard()
-            assert await honest.is_parent()
-            assert await honest.works()
+            assert await bystander.is_served()
+            assert await bystander.is_parent_served()
+            assert await bystander.echoes()
             assert problems == []
 
         @given(frame=frames())
@@ -256,17 +256,17 @@ def for_all_frames(
 
 
 @pytest.mark.slow
-def test_whatever_a_launcher_sends_ends_only_its_own_connection() -> None:
-    async def check(here: Scene, one: Member, type: int, body: bytes) -> None:
+def test_invalid_frames_of_a_launcher_end_only_its_own_connection() -> None:
+    async def check(here: Harness, one: Member, type: int, body: bytes) -> None:
         await one.launcher.send_frame(type, body)
-        if not await one.is_heard():
+        if not await one.is_served():
             one.channel.abort()
             lost = await one.task.handle.wait_exited()
             assert isinstance(lost, WorkerLost)
             assert lost.reason.startswith("is lost with its launcher: ")
             assert "frame" in lost.reason
             assert len(lost.reason) < 300
-        assert all("of output w" in note for note in here.witness.notes)
+        assert all("of output w" in note for note in here.recorder.notes)
 
     for_all_frames(
         check,
@@ -280,15 +280,15 @@ def test_whatever_a_launcher_sends_ends_only_its_own_connection() -> None:
 
 
 @pytest.mark.slow
-def test_whatever_a_service_sends_ends_only_its_own_connection() -> None:
-    async def check(here: Scene, one: Member, type: int, body: bytes) -> None:
+def test_invalid_frames_of_a_service_end_only_its_own_connection() -> None:
+    async def check(here: Harness, one: Member, type: int, body: bytes) -> None:
         await one.parent.send_frame(type, body)
-        if not await one.is_parent():
-            (note,) = here.witness.notes
+        if not await one.is_parent_served():
+            (note,) = here.recorder.notes
             assert note.startswith(f"worker {one.task.worker} broke its connection: ")
             assert len(note) < 300
-        assert await one.works()
-        assert await one.is_heard()
+        assert await one.echoes()
+        assert await one.is_served()
 
     for_all_frames(
         check,
@@ -302,14 +302,14 @@ def test_whatever_a_service_sends_ends_only_its_own_connection() -> None:
     )
 
 
-async def refusal(engine: Absent, role: str, number: int) -> str:
+async def refusal(engine: AbsentEngine, role: str, number: int) -> str:
     with pytest.raises(HandshakeError) as caught:
-        await engine.come(role, number)
+        await engine.connect(role, number)
     return str(caught.value)
 
 
-async def test_who_comes_again_is_told_what_has_become_of_the_first() -> None:
-    async with scene() as here:
+async def test_a_second_connection_is_refused_with_the_state_of_the_first() -> None:
+    async with harness() as here:
         one = await here.member()
         for role in (Role.LAUNCHER, Role.WORKER, Role.PARENT):
             assert await refusal(here.engine, role, 0) == f"refused: {role} 0 is already connected"
@@ -324,7 +324,7 @@ async def test_who_comes_again_is_told_what_has_become_of_the_first() -> None:
 
 
 async def test_a_service_that_expects_its_workers_too_late_gets_none_and_stays_connected() -> None:
-    async with scene(start_timeout=0.5) as here:
+    async with harness(start_timeout=0.5) as here:
         one = await here.member()
         session = here.runner._registry.sessions[0]
         assert await answered(one.parent, packed(SPAWN, 5, "x", 2, {}, ADDRESS), SPAWNED)
@@ -334,12 +334,12 @@ async def test_a_service_that_expects_its_workers_too_late_gets_none_and_stays_c
             ends += (await one.parent.recv_frame()).type == EXITED
         assert not session.placed
         await one.parent.send_frame(*packed(SPAWNED, 5))
-        assert await one.is_parent()
+        assert await one.is_parent_served()
 
 
 async def test_an_error_at_the_end_of_a_launchers_connection_reaches_the_loop() -> None:
-    told: list[str] = []
-    async with scene() as here:
+    errors: list[str] = []
+    async with harness() as here:
         one = await here.member()
         supervisor: Any = here.runner._supervisor
         execute = supervisor._execute
@@ -347,18 +347,18 @@ async def test_an_error_at_the_end_of_a_launchers_connection_reaches_the_loop() 
         def fail(action: Action) -> None:
             execute(action)
             if isinstance(action, EndWorker):
-                raise LookupError("nobody foresaw it")
+                raise LookupError("an unexpected error")
 
         supervisor._execute = fail
         loop = asyncio.get_running_loop()
         before = loop.get_exception_handler()
-        loop.set_exception_handler(lambda _, context: told.append(repr(context["exception"])))
+        loop.set_exception_handler(lambda _, context: errors.append(repr(context["exception"])))
         await one.launcher.send_frame(FrameType.MSG)
         await one.task.handle.wait_exited()
-        assert not await one.is_heard(), "what follows the failed action is done all the same"
-        await until(lambda: told)
+        assert not await one.is_served(), "what follows the failed action is done all the same"
+        await until(lambda: errors)
         loop.set_exception_handler(before)
-    assert told == ["LookupError('nobody foresaw it')"]
+    assert errors == ["LookupError('an unexpected error')"]
 
 
 async def wait_for_goodbye(reader: asyncio.StreamReader) -> None:
@@ -369,25 +369,25 @@ async def wait_for_goodbye(reader: asyncio.StreamReader) -> None:
 
 
 async def test_a_launcher_that_connects_while_the_runner_leaves_is_not_kept() -> None:
-    engine = Absent([])
+    engine = AbsentEngine([])
     writers: list[asyncio.StreamWriter] = []
 
-    async def come_one_after_the_other() -> None:
+    async def connect_in_turn() -> None:
         for slot in range(3):  # the first is there, the second comes at the end of the job, and the third after that
-            reader, writer = await engine.come(Role.LAUNCHER, slot, timeout=0.1)
+            reader, writer = await engine.connect(Role.LAUNCHER, slot, timeout=0.1)
             writers.append(writer)
             first.set()
             if slot < 2:
                 await wait_for_goodbye(reader)  # and give none, so that there is time for the next one
 
     first = asyncio.Event()
-    with suppress(Leave):
+    with suppress(EndJob):
         async with job(engine=engine, close_timeout=0.1) as runner:
             starting = [asyncio.ensure_future(runner.start("any")._start()) for _ in range(3)]
             await until(lambda: len(engine.placements) == 3)
-            coming = asyncio.ensure_future(come_one_after_the_other())
+            coming = asyncio.ensure_future(connect_in_turn())
             await first.wait()
-            raise Leave
+            raise EndJob
     assert all(isinstance(one, StartError) for one in await asyncio.gather(*starting, return_exceptions=True))
     with pytest.raises(ConnectionLost):
         await coming
@@ -438,8 +438,8 @@ async def forking() -> AsyncIterator[Fork]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reading, writing = os.pipe()
     ours.setblocking(False)
-    home = RunnerEndpoint(listener.address, "job", 0, bytes(32), None)
-    running = asyncio.ensure_future(LauncherAgent(home, Settings(), theirs, reading).run())
+    endpoint = RunnerEndpoint(listener.address, "job", 0, bytes(32), None)
+    running = asyncio.ensure_future(LauncherAgent(endpoint, Settings(), theirs, reading).run())
     try:
         yield Fork(running, await came, ours)
     finally:
@@ -463,7 +463,7 @@ def is_sound(request: Any) -> bool:
     return list(map(type, numbers)) == [int] * 4 and (parent is None or len(parent) <= 1000)
 
 
-async def test_the_end_waits_for_no_worker_when_the_fork_server_is_gone() -> None:
+async def test_the_launchers_end_waits_for_no_worker_without_a_fork_server() -> None:
     async with forking() as (_, link, control), asyncio.timeout(5):
         for type, body in packed(START, 0, 1, 0, 1, {}, None), packed(KILL, -1, signal.SIGTERM):
             link.post_frame(type, body)
@@ -484,7 +484,7 @@ async def test_the_end_waits_for_no_worker_when_the_fork_server_is_gone() -> Non
 @example(frame=packed(START, 0, 2, 0, 2, {}, "x" * 70_000))
 @example(frame=packed(KILL, 0, 9.0))
 @example(frame=(FrameType.MSG, b"\x01"))
-async def test_whatever_a_runner_sends_its_launcher_asks_for_what_makes_sense(frame: tuple[int, bytes]) -> None:
+async def test_a_launcher_forwards_only_valid_requests_of_its_runner(frame: tuple[int, bytes]) -> None:
     async with forking() as fork:
         await fork.runner.send_frame(*frame)
         assert all(map(is_sound, await fork.requests()))
@@ -492,7 +492,7 @@ async def test_whatever_a_runner_sends_its_launcher_asks_for_what_makes_sense(fr
             assert isinstance(fork.running.exception(), ProtocolError)
 
 
-async def test_a_start_without_a_parent_is_the_runners() -> None:
+async def test_a_start_request_may_lack_a_parent() -> None:
     async with forking() as fork:
         await fork.runner.send_frame(*packed(START, 4, 2, 0, 8, {}))
         assert await fork.requests() == [Start(4, 2, 0, 8, {})]
@@ -513,9 +513,9 @@ async def test_results_of_any_size_reach_the_runner() -> None:
 
 @pytest.mark.parametrize("news", [["nonsense", 1], ["from", "nowhere"], ["from", [1]], ["release", 1], [7]])
 async def test_an_invalid_relay_frame_is_an_error_in_its_place(news: list[Any]) -> None:
-    home = RunnerEndpoint(Address("unix", "@nobody"), "job", 0, bytes(32), None)
+    endpoint = RunnerEndpoint(Address("unix", "@absent"), "job", 0, bytes(32), None)
     async with pair("unix") as (origin, worker):
-        relays = RelayReceiver(worker, PeerEndpoint(home, Settings(connect_timeout=0.1), 3), home.address)
+        relays = RelayReceiver(worker, PeerEndpoint(endpoint, Settings(connect_timeout=0.1), 3), endpoint.address)
         for values in (["message", False, False, msgpack.packb("not this way"), []], news):
             origin.connection.post_frame(FrameType.RELAY, msgpack.packb([b"name", *values]))
         await origin.send("the next one")
@@ -537,7 +537,7 @@ async def test_unread_acknowledgements_do_not_pile_up() -> None:
             one.launcher.post_frame(*packed(LOG, [], 0))
         await until(lambda: link.outbox.full)
         for _ in range(50):
-            assert await other.is_heard()
+            assert await other.is_served()
         assert link.outbox.size < 100_000  # all acknowledgements would be 480,000 bytes
 
 
@@ -553,7 +553,7 @@ async def test_the_loop_runs_while_many_small_control_frames_arrive() -> None:
         for _ in range(640):
             one.launcher.post_frame(*packed(PROGRESS, 0, 1.0, 2.0))
         turn()
-        assert await one.is_heard()
+        assert await one.is_served()
         assert turns >= 10
 
 
@@ -564,7 +564,7 @@ async def test_a_body_that_is_too_large_ends_its_connection() -> None:
         lost = await one.task.handle.wait_exited()
         assert lost
         assert lost.reason.startswith("is lost with its launcher: a frame announces a body of 1,048,577 bytes")
-        assert await other.is_heard()
+        assert await other.is_served()
 
 
 @pytest.mark.parametrize("lines", [["x" * 100_000] * 100, ["x"] * 1000])

@@ -1,4 +1,4 @@
-"""Who is lost is missed in time, who is only slow is not; and nobody outlives his runner."""
+"""Liveness: lost workers and launchers are detected in time, slow ones are kept, and none outlives its runner."""
 
 import asyncio
 import os
@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from aioparcs import StartError, WorkerLost
-from tests.support.engines import Network, behind
-from tests.support.jobs import Witness, family, gone, job, live, module, program
+from tests.support.engines import Network, command_runner
+from tests.support.jobs import EventRecorder, family, gone, job, live, module, program
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
@@ -38,20 +38,20 @@ def network() -> Iterator[Network]:
 
 
 async def test_a_killed_worker_is_reported_by_its_launcher() -> None:
-    async with job() as runner, runner.start_many("talker", 2) as (doomed, other):
-        await doomed.send(["die", signal.SIGKILL])
+    async with job() as runner, runner.start_many("talker", 2) as (victim, other):
+        await victim.send(["die", signal.SIGKILL])
         with pytest.raises(WorkerLost, match="was killed by SIGKILL"):
-            await doomed.recv()
+            await victim.recv()
         await other.send(["echo", "fine"])
         assert await other.recv() == "fine"
 
 
-async def test_each_operation_on_a_lost_worker_raises_an_error_of_its_own() -> None:
-    async with job() as runner, runner.start("talker") as doomed:
-        await doomed.send(["die", signal.SIGKILL])
-        calls = (doomed.call("echo", 1) for _ in range(3))
+async def test_each_operation_on_a_lost_worker_raises_a_fresh_error() -> None:
+    async with job() as runner, runner.start("talker") as victim:
+        await victim.send(["die", signal.SIGKILL])
+        calls = (victim.call("echo", 1) for _ in range(3))
         lost = [*await asyncio.gather(*calls, return_exceptions=True)]
-        for operation in (doomed.recv, doomed.recv, partial(doomed.send, 1)):
+        for operation in (victim.recv, victim.recv, partial(victim.send, 1)):
             with pytest.raises(WorkerLost, match="was killed by SIGKILL") as caught:
                 await operation()
             caught.value.add_note("of this one")
@@ -61,7 +61,7 @@ async def test_each_operation_on_a_lost_worker_raises_an_error_of_its_own() -> N
         assert len({id(error) for error in lost}) == 6
 
 
-async def test_a_killed_launcher_takes_its_workers_along_and_no_others() -> None:
+async def test_a_killed_launcher_ends_its_own_workers_only() -> None:
     async with job() as runner:
         tasks = await runner.start_many("probe", 3)
         other = await runner.start("talker")
@@ -82,10 +82,10 @@ async def test_a_killed_launcher_takes_its_workers_along_and_no_others() -> None
 
 @pytest.mark.slow
 @needs_network
-async def test_a_host_that_is_cut_off_is_lost_after_liveness_and_its_workers_end(network: Network) -> None:
-    witness = Witness()
-    async with behind(
-        *network.command, address=network.address, witness=witness, liveness=LIVENESS, close_timeout=1.0
+async def test_an_unreachable_host_is_lost_after_liveness_and_its_workers_end(network: Network) -> None:
+    recorder = EventRecorder()
+    async with command_runner(
+        *network.command, address=network.address, recorder=recorder, liveness=LIVENESS, close_timeout=1.0
     ) as (runner, engine):
         tasks = await runner.start_many("talker", 2)
         await tasks[1].send(["compute", 60])
@@ -98,15 +98,15 @@ async def test_a_host_that_is_cut_off_is_lost_after_liveness_and_its_workers_end
             with pytest.raises(WorkerLost, match=r"its host was silent for 1 s \(PARCS_LIVENESS\)"):
                 ended.result()
         assert len(done) == 2
-        await gone(processes)  # over there nobody tells them: they find out by themselves
+        await gone(processes)  # no notice reaches them: they find out by themselves
 
 
 # Slow
 
 
 @pytest.mark.slow
-async def test_a_service_that_blocks_its_loop_stays() -> None:
-    async with behind(liveness=LIVENESS) as (runner, _), runner.start("talker") as t:
+async def test_a_service_that_blocks_its_loop_is_not_lost() -> None:
+    async with command_runner(liveness=LIVENESS) as (runner, _), runner.start("talker") as t:
         await t.send(["compute", TWICE])
         assert await t.recv() == "computing"
         await t.send(["echo", "there"])
@@ -114,8 +114,8 @@ async def test_a_service_that_blocks_its_loop_stays() -> None:
 
 
 @pytest.mark.slow
-async def test_a_runner_that_does_not_read_a_full_channel_stays() -> None:
-    async with behind(liveness=LIVENESS) as (runner, _), runner.start("talker") as t:
+async def test_a_runner_that_does_not_read_a_full_channel_is_not_lost() -> None:
+    async with command_runner(liveness=LIVENESS) as (runner, _), runner.start("talker") as t:
         await t.send(["echo", *([b"x" * 100_000] * 300)])
         await asyncio.sleep(TWICE)  # the time that passes is what is tested
         for _ in range(300):
@@ -123,8 +123,8 @@ async def test_a_runner_that_does_not_read_a_full_channel_stays() -> None:
 
 
 @pytest.mark.slow
-async def test_a_runner_whose_loop_stands_still_stays() -> None:
-    async with behind(liveness=LIVENESS) as (runner, _), runner.start_many("talker", 2) as tasks:
+async def test_a_runner_whose_loop_is_blocked_is_not_lost() -> None:
+    async with command_runner(liveness=LIVENESS) as (runner, _), runner.start_many("talker", 2) as tasks:
         time.sleep(TWICE)  # noqa: ASYNC251  # on purpose
         for t in tasks:
             await t.send(["echo", "there"])
@@ -132,7 +132,7 @@ async def test_a_runner_whose_loop_stands_still_stays() -> None:
 
 
 @pytest.mark.slow
-async def test_a_runner_that_stands_still_while_workers_print_and_fail_stays(tmp_path: Path) -> None:
+async def test_a_stopped_runner_is_not_lost_while_workers_print_and_fail(tmp_path: Path) -> None:
     text = """
 import os, time
 from aioparcs import Service, serve
@@ -153,13 +153,13 @@ class Loud(Service):
         await self.recv()
 serve(Loud)
 """
-    witness = Witness()
+    recorder = EventRecorder()
     modules = module(tmp_path, "loud", text)
-    async with behind(modules=modules, witness=witness, liveness=LIVENESS) as (runner, _):
+    async with command_runner(modules=modules, recorder=recorder, liveness=LIVENESS) as (runner, _):
         tasks = await runner.start_many("loud", 40)
         for t in tasks:
             await t.send(TWICE + 0.5)
-        await until(lambda: len(witness.lines.get(0, [])) > 100)
+        await until(lambda: len(recorder.lines.get(0, [])) > 100)
         time.sleep(TWICE)  # noqa: ASYNC251  # on purpose
         printed = await tasks[0].recv()
         await until(lambda: all(t.state == "gone" for t in tasks[1:]))
@@ -168,9 +168,9 @@ serve(Loud)
                 await t.recv()
         await tasks[0].send("end")
         await tasks[0].shutdown()
-    lost = sum(int(note.split()[0].replace(",", "")) for note in witness.notes if "of output w" in note)
-    heard = sum(map(len, witness.lines.values()))
-    assert heard + lost == printed + 39 * 1000  # what is lost is counted
+    lost = sum(int(note.split()[0].replace(",", "")) for note in recorder.notes if "of output w" in note)
+    received = sum(map(len, recorder.lines.values()))
+    assert received + lost == printed + 39 * 1000  # what is lost is counted
 
 
 # Orphaned
@@ -201,10 +201,10 @@ run(main)
 async def test_no_process_outlives_a_runner_that_is_killed(tmp_path: Path, stopped: str) -> None:
     with program(ORPHANS, SPINS=str(tmp_path / "spins")) as runner:
         assert runner.stdout
-        beside = int(await asyncio.to_thread(runner.stdout.readline))
+        child = int(await asyncio.to_thread(runner.stdout.readline))
         await until((tmp_path / "spins").exists)
         processes = family(runner.pid)
-        assert beside in [process.pid for process in processes]
+        assert child in [process.pid for process in processes]
         assert len(processes) == 3 * 3 + 1
         for process in processes if stopped == "all" else psutil.Process(runner.pid).children():
             if stopped != "none":

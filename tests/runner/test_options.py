@@ -52,7 +52,7 @@ def test_the_text_of_start_and_the_page_on_services_name_every_option() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_none_is_the_default_and_a_value_is_read(name: str) -> None:
+def test_none_means_the_default_and_other_values_are_read(name: str) -> None:
     given, read = VALUES[name]
     nothing: dict[str, Any] = {name: None}
     assert WorkerSpec.make("factor", **nothing) == WorkerSpec("factor")
@@ -60,7 +60,7 @@ def test_none_is_the_default_and_a_value_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_the_runner_makes_the_same_of_what_a_service_chooses(name: str) -> None:
+def test_the_runner_reads_a_services_options_as_its_own(name: str) -> None:
     spec = WorkerSpec.make("factor", **{name: VALUES[name][0]})
     if OPTIONS[name].types:
         check_for_service(spec)

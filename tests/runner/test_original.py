@@ -21,7 +21,7 @@ import pytest
 
 from aioparcs import EncodeError, EndOfChannel, StartError, WorkerLost
 from tests.peers.original_runner.main import Connection
-from tests.support.jobs import ENVIRONMENT, MODULES, Witness, family, gone, job, module
+from tests.support.jobs import ENVIRONMENT, MODULES, EventRecorder, family, gone, job, module
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.one_loop, pytest.mark.usefixtures("original_port")]
@@ -39,8 +39,8 @@ def original(tmp_path: Path) -> Path:
 
 
 async def test_a_runner_drives_an_original_service(original: Path) -> None:
-    witness = Witness()
-    async with job(original, witness=witness, start_timeout=PATIENCE) as runner:
+    recorder = EventRecorder()
+    async with job(original, recorder=recorder, start_timeout=PATIENCE) as runner:
         async with runner.start("original", wire="v1") as t:
             await t.send_all(["divisors"], 90, 1, 91)
             assert await t.recv() == [1, 2, 3, 5, 6, 9, 10, 15, 18, 30, 45, 90]
@@ -50,8 +50,8 @@ async def test_a_runner_drives_an_original_service(original: Path) -> None:
             await t.send(["exit", 0])
             with pytest.raises(EndOfChannel):
                 await t.recv()
-    assert witness.lines[None] == ["leader tcp://127.0.0.1:4321", "last words"]
-    assert witness.events[-1] == ("ended", "original", 0, None)
+    assert recorder.lines[None] == ["leader tcp://127.0.0.1:4321", "last words"]
+    assert recorder.events[-1] == ("ended", "original", 0, None)
 
 
 @pytest.mark.parametrize("value", [b"bytes", {"rows": [{1}]}, object()])
@@ -143,8 +143,8 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, out
 
 
-def said(log: str) -> list[str]:
-    """Take the times off the lines that are logged."""
+def messages(log: str) -> list[str]:
+    """Return the lines of a log without their times."""
     return [line.partition(" - ")[2] or line for line in log.splitlines()]
 
 
@@ -156,11 +156,11 @@ def test_a_service_serves_an_original_runner_and_logs_what_the_original_does() -
             assert [runner.recv() for _ in range(3)] == [1, "größer", [None, 1.5]]
             runner.send(["who"])
             assert runner.recv()[:3] == [0, 1, 0]
-            runner.send(["far", 1, 2])  # progress goes nowhere, and hurts nobody
-            assert runner.recv() == "told"
+            runner.send(["report_progress", 1, 2])  # progress has no display, and is no error
+            assert runner.recv() == "reported"
         code, log = finish(process)
     assert code == 0
-    assert said(log) == [
+    assert messages(log) == [
         "INFO Welcome to PARCS-Python!",
         "INFO Client from 127.0.0.1 connected",
         "INFO Running your program...",
@@ -170,9 +170,9 @@ def test_a_service_serves_an_original_runner_and_logs_what_the_original_does() -
 
 def test_other_connections_to_the_port_do_not_keep_the_runner_away() -> None:
     with service(PARCS_HANDSHAKE_TIMEOUT="60") as process:
-        with connect() as silent, connect() as web, connect() as hasty:
+        with connect() as silent, connect() as web, connect() as closed:
             web.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            hasty.close()
+            closed.close()
             assert web.recv(100) == b""
             with connect() as sock:
                 runner = Connection(sock)
@@ -183,7 +183,7 @@ def test_other_connections_to_the_port_do_not_keep_the_runner_away() -> None:
                 assert silent.recv(1) == b""
         code, log = finish(process)
     assert code == 0
-    assert sum("WARNING Refused a connection" in line for line in said(log)) >= 2
+    assert sum("WARNING Refused a connection" in line for line in messages(log)) >= 2
 
 
 @pytest.mark.parametrize(
@@ -210,8 +210,8 @@ def test_how_the_service_ends(message: list[Any], code: int, line: str) -> None:
             assert sock.recv(1) == b"", "the end of the stream, not a reset"
         ended, log = finish(process)
     assert ended == code
-    assert line in said(log)
-    assert said(log)[-1] == "INFO Bye!"
+    assert line in messages(log)
+    assert messages(log)[-1] == "INFO Bye!"
     assert "aioparcs/service" not in log
 
 
@@ -222,7 +222,7 @@ def test_a_runner_that_dies_in_mid_message() -> None:
             sock.sendall(struct.pack(">Q", 100) + b'["ec')
         code, log = finish(process)
     assert code == 1
-    assert said(log)[-2:] == ["ERROR the peer's stream ended without a goodbye", "INFO Bye!"]
+    assert messages(log)[-2:] == ["ERROR the peer's stream ended without a goodbye", "INFO Bye!"]
 
 
 @pytest.mark.parametrize("connected", [False, True])
@@ -233,14 +233,14 @@ def test_sigterm_ends_the_service(connected: bool) -> None:
         process.send_signal(signal.SIGTERM)
         code, log = finish(process)
     assert code == 143
-    assert said(log)[-1] == "INFO Bye!"
+    assert messages(log)[-1] == "INFO Bye!"
 
 
 def test_a_port_that_is_taken_is_one_clear_line() -> None:
     with socket.create_server(("0.0.0.0", PORT)), service() as process:
         code, log = finish(process)
     assert code == 1
-    assert said(log)[1] == "ERROR can't listen on tcp://0.0.0.0:4444: Address already in use"
+    assert messages(log)[1] == "ERROR can't listen on tcp://0.0.0.0:4444: Address already in use"
 
 
 def test_functions_have_no_original_wire() -> None:

@@ -1,4 +1,4 @@
-"""Whoever speaks first."""
+"""The order of arrival in `Runner.recv_any`."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -14,7 +14,7 @@ from tests.support.waiting import until
 Arrivals = AsyncGenerator[tuple[Task, Any], None]
 
 
-async def test_everything_of_everybody_arrives_and_then_it_ends() -> None:
+async def test_recv_any_yields_all_messages_and_ends() -> None:
     async with job() as runner:
         tasks = await runner.start_many("talker", 4)
         for t in tasks:
@@ -27,7 +27,7 @@ async def test_everything_of_everybody_arrives_and_then_it_ends() -> None:
         assert [item async for item in runner.recv_any([])] == []
 
 
-async def test_the_loud_do_not_drown_the_others() -> None:
+async def test_recv_any_is_fair_to_slow_senders() -> None:
     async with job() as runner:
         loud, quiet, last = tasks = await runner.start_many("talker", 3)
         await loud.send(["echo", *range(1000)])
@@ -39,7 +39,7 @@ async def test_the_loud_do_not_drown_the_others() -> None:
         assert set(turns) == set(tasks)
 
 
-async def test_leaving_early_loses_no_message() -> None:
+async def test_leaving_recv_any_early_loses_no_message() -> None:
     async with job() as runner:
         tasks = await runner.start_many("talker", 3)
         for t in tasks:
@@ -53,7 +53,7 @@ async def test_leaving_early_loses_no_message() -> None:
         assert sorted(got) == [(rank, i) for rank in range(3) for i in range(20)]
 
 
-async def test_cancelling_it_loses_no_message() -> None:
+async def test_cancelling_recv_any_loses_no_message() -> None:
     async with job() as runner, runner.start("talker") as t:
         waiting = asyncio.ensure_future(anext(runner.recv_any([t])))
         await asyncio.wait([waiting], timeout=0.05)
@@ -64,7 +64,7 @@ async def test_cancelling_it_loses_no_message() -> None:
         assert await t.recv() == 1
 
 
-async def test_a_worker_that_comes_first_while_it_waits() -> None:
+async def test_recv_any_waits_for_whichever_worker_sends_first() -> None:
     async with job() as runner:
         tasks = await runner.start_many("talker", 3)
         arrivals = runner.recv_any(tasks)
@@ -91,7 +91,7 @@ async def test_an_error_names_the_worker_and_the_others_go_on() -> None:
 
 
 async def _first(arrivals: Arrivals, count: int) -> Arrivals:
-    """Give the first few of what arrives, and leave the rest."""
+    """Return the first few arrivals, and leave the rest."""
     async with aclosing(arrivals):
         while count and (item := await anext(arrivals, None)):
             yield item

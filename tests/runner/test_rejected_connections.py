@@ -16,8 +16,8 @@ from aioparcs.channel.handshake import refusals
 from aioparcs.engine import Job
 from aioparcs.transport import dial, pending
 from aioparcs.wire import FrameType, encode_header
-from tests.support.dialling import Open, check_echo, dialled, scene
-from tests.support.jobs import MODULES, Witness, job, module
+from tests.support.dialling import ExposedEngine, check_echo, dialled, running_job
+from tests.support.jobs import MODULES, EventRecorder, job, module
 from tests.support.waiting import until
 
 
@@ -53,21 +53,21 @@ async def send_unauthenticated(job: Job, data: bytes) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("few", [list(UNAUTHENTICATED)[:4], list(UNAUTHENTICATED)[4:]])
 async def test_each_of_a_few_unauthenticated_connections_is_rejected_with_one_note(few: list[bytes]) -> None:
-    async with scene(handshake_timeout=1.0) as (runner, job, witness):
+    async with running_job(handshake_timeout=1.0) as (runner, job, recorder):
         t = await runner.start("talker")
         await asyncio.gather(*(send_unauthenticated(job, data) for data in few))
-        assert runner.rejected_connections == len(witness.notes) == len(few)
-        said = sorted(note.partition(" so far): ")[2] for note in witness.notes)
-        for note, reason in zip(said, sorted(UNAUTHENTICATED[data] for data in few), strict=True):
+        assert runner.rejected_connections == len(recorder.notes) == len(few)
+        reasons = sorted(note.partition(" so far): ")[2] for note in recorder.notes)
+        for note, reason in zip(reasons, sorted(UNAUTHENTICATED[data] for data in few), strict=True):
             assert note.startswith(reason)
-        assert witness.notes[0].startswith("refused a connection (1 so far): ")
+        assert recorder.notes[0].startswith("refused a connection (1 so far): ")
         await check_echo(t)
 
 
 @pytest.mark.slow
 async def test_many_rejected_connections_are_counted_in_few_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "_PERIOD", 0.3)
-    async with scene() as (runner, job, witness):
+    async with running_job() as (runner, job, recorder):
         t = await runner.start("talker")
         begun = time.monotonic()
         for count in (30, 60):
@@ -75,32 +75,32 @@ async def test_many_rejected_connections_are_counted_in_few_notes(monkeypatch: p
                 async with dialled(job) as (_, writer):
                     writer.transport.abort()
             await until(lambda count=count: runner.rejected_connections == count)  # type: ignore[misc]  # mypy#6123
-            await until(lambda count=count: f"({count} so far)" in witness.notes[-1])  # type: ignore[misc]  # as above
-        assert witness.notes[0] == (
+            await until(lambda count=count: f"({count} so far)" in recorder.notes[-1])  # type: ignore[misc]  # as above
+        assert recorder.notes[0] == (
             "refused a connection (1 so far): the peer closed the connection during the handshake"
         )
-        assert len(witness.notes) <= 5 + (time.monotonic() - begun) / 0.3 + 1
-        assert witness.notes[-1].startswith("refused ")
-        assert witness.notes[-1].endswith(
+        assert len(recorder.notes) <= 5 + (time.monotonic() - begun) / 0.3 + 1
+        assert recorder.notes[-1].startswith("refused ")
+        assert recorder.notes[-1].endswith(
             "(60 so far); the last one: the peer closed the connection during the handshake"
         )
         await check_echo(t)
 
 
 async def test_rejected_connections_without_a_note_are_summed_up_at_the_end() -> None:
-    async with scene() as (runner, job, witness):
+    async with running_job() as (runner, job, recorder):
         await runner.start("talker")
         for _ in range(8):
             await send_unauthenticated(job, b"GET / HTTP/1.1\r\n\r\n")
         await until(lambda: runner.rejected_connections == 8)
-        assert len(witness.notes) == 5
-    assert witness.notes[5:] == [
+        assert len(recorder.notes) == 5
+    assert recorder.notes[5:] == [
         "refused 3 more connections (8 so far); the last one: not an aioparcs peer (first bytes b'GET / HT')"
     ]
 
 
 async def test_silent_connections_are_closed_when_the_runner_leaves() -> None:
-    async with scene() as (runner, job, witness):
+    async with running_job() as (runner, job, recorder):
         t = await runner.start("talker")
         streams = [await dial(job.address) for _ in range(5)]
         await check_echo(t)
@@ -108,27 +108,27 @@ async def test_silent_connections_are_closed_when_the_runner_leaves() -> None:
         assert await reader.read() == b""
         writer.close()
     assert runner.rejected_connections == 0
-    assert witness.notes == []
+    assert recorder.notes == []
 
 
-async def test_when_there_are_too_many_the_oldest_makes_room_if_it_has_had_its_time(
+async def test_the_oldest_unauthenticated_connection_is_evicted_after_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pending, "_GRACE", 0.0)
-    async with scene(max_unauthenticated=2) as (runner, job, witness):
+    async with running_job(max_unauthenticated=2) as (runner, job, recorder):
         t = await runner.start("talker")
         async with dialled(job) as (first, _), dialled(job), dialled(job):
             with pytest.raises((ConnectionError, EOFError)):
                 await first.readexactly(1)
             assert runner.rejected_connections == 1
-            assert witness.notes == ["refused a connection (1 so far): too many connections are in their handshake"]
+            assert recorder.notes == ["refused a connection (1 so far): too many connections are in their handshake"]
             await check_echo(t)
 
 
-async def test_of_many_that_have_just_come_any_one_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_any_of_many_new_unauthenticated_connections_may_be_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending, "_GRACE", 60.0)
     refused = set[int]()
-    async with scene(max_unauthenticated=2) as (runner, job, _):
+    async with running_job(max_unauthenticated=2) as (runner, job, _):
         t = await runner.start("talker")
         while refused != {0, 1, 2}:  # each is the one in three of these rounds, sooner or later
             async with dialled(job) as (first, _), dialled(job) as (second, _), dialled(job) as (third, _):
@@ -147,14 +147,14 @@ async def test_of_many_that_have_just_come_any_one_makes_room(monkeypatch: pytes
 async def test_a_program_whose_connection_is_evicted_dials_again(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     # The newest, each time: by chance it could be the one that holds the only place.
     monkeypatch.setattr(pending.PendingHandshakes, "_victim", lambda pending: list(pending._entries)[-1])
-    async with scene(max_unauthenticated=1, start_timeout=15.0) as (runner, job, witness):
+    async with running_job(max_unauthenticated=1, start_timeout=15.0) as (runner, job, recorder):
         if who == "worker":
             await runner.start("talker")  # the next one's launcher is there already
         async with dialled(job):
             await until(lambda: len(runner._registry._acceptor._pending))
             starting = asyncio.ensure_future(runner.start("talker"))
             await until(lambda: runner.rejected_connections)
-            assert "too many connections" in witness.notes[0]
+            assert "too many connections" in recorder.notes[0]
             assert not starting.done()
         await check_echo(await starting)
 
@@ -163,7 +163,7 @@ async def test_a_program_whose_connection_is_evicted_dials_again(monkeypatch: py
 
 
 def claims(job: Job) -> dict[str, tuple[Hello, bytes]]:
-    """Make what is said by those who claim what is not theirs, by the reason that they are given."""
+    """Return the frames of peers that claim a wrong role, by the reason of their refusal."""
     worker = hello(job, Role.WORKER, 0)
     return {
         "the job's token is another one": (worker, bytes(32)),
@@ -183,7 +183,7 @@ def claims(job: Job) -> dict[str, tuple[Hello, bytes]]:
 
 
 async def test_a_peer_with_the_token_that_claims_a_wrong_role_is_rejected_with_the_reason() -> None:
-    async with scene() as (runner, job, witness):
+    async with running_job() as (runner, job, recorder):
         t = await runner.start("talker")
         for count, (reason, (claim, token)) in enumerate(claims(job).items(), start=1):
             async with dialled(job) as (reader, writer):
@@ -192,7 +192,7 @@ async def test_a_peer_with_the_token_that_claims_a_wrong_role_is_rejected_with_t
             assert str(caught.value).startswith(f"refused: {reason.rstrip('.')}")
             assert runner.rejected_connections == count
             if count <= 5:
-                assert witness.notes[-1].startswith(f"refused a connection ({count} so far): {reason.rstrip('.')}")
+                assert recorder.notes[-1].startswith(f"refused a connection ({count} so far): {reason.rstrip('.')}")
         await check_echo(t)
 
 
@@ -219,9 +219,9 @@ def gated(folder: Path) -> tuple[Path, Path, Callable[[Runner], Coroutine[Any, A
 
 async def test_a_peer_without_the_token_cannot_claim_a_worker_that_has_yet_to_connect(tmp_path: Path) -> None:
     modules, gate, start = gated(tmp_path)
-    async with scene(modules) as (runner, job, witness):
+    async with running_job(modules) as (runner, job, recorder):
         starting = asyncio.ensure_future(start(runner))
-        await until(lambda: witness.events)
+        await until(lambda: recorder.events)
         async with dialled(job) as (reader, writer):
             with pytest.raises(HandshakeError, match="the job's token is another one"):
                 await introduce(reader, writer, hello(job, Role.WORKER, 0), bytes(32), 10)
@@ -234,9 +234,9 @@ async def test_a_peer_without_the_token_cannot_claim_a_worker_that_has_yet_to_co
 
 async def test_a_worker_that_is_being_killed_is_not_counted_as_rejected(tmp_path: Path) -> None:
     modules, gate, start = gated(tmp_path)
-    async with scene(modules) as (runner, job, witness):
+    async with running_job(modules) as (runner, job, recorder):
         starting = asyncio.ensure_future(start(runner))
-        await until(lambda: witness.events)
+        await until(lambda: recorder.events)
         starting.cancel()
         await asyncio.wait([starting])
         for role in (Role.WORKER, Role.LAUNCHER):
@@ -253,26 +253,26 @@ async def test_a_worker_that_is_being_killed_is_not_counted_as_rejected(tmp_path
 
 async def test_the_first_peer_with_the_token_is_the_worker_and_the_second_is_rejected(tmp_path: Path) -> None:
     modules, gate, start = gated(tmp_path)
-    async with scene(modules) as (runner, job, witness):
+    async with running_job(modules) as (runner, job, recorder):
         starting = asyncio.ensure_future(start(runner))
-        await until(lambda: witness.events)
+        await until(lambda: recorder.events)
         reader, writer = await dial(job.address)
         await introduce(reader, writer, hello(job, Role.WORKER, 0), job.token, 10)
         async with Channel(reader, writer) as channel:
             t = await starting
-            await t.send("to whoever is there")
-            assert await channel.recv() == "to whoever is there"
+            await t.send("to the first peer")
+            assert await channel.recv() == "to the first peer"
             gate.touch()
             await until(lambda: t.state == "gone")
-            assert witness.lines[0] == ["error: refused: worker 0 is already connected"]
+            assert recorder.lines[0] == ["error: refused: worker 0 is already connected"]
             assert runner.rejected_connections == 1
             await t.kill()
 
 
 async def test_an_unauthenticated_connection_to_a_tls_port_is_rejected() -> None:
     asyncio.get_running_loop().set_debug(False)  # in debug mode asyncio itself reports handshakes of TLS that fail
-    witness, engine = Witness(), Open([MODULES])
-    async with job(witness=witness, engine=engine, tls=True) as runner, runner.start("talker") as t:
+    recorder, engine = EventRecorder(), ExposedEngine([MODULES])
+    async with job(recorder=recorder, engine=engine, tls=True) as runner, runner.start("talker") as t:
         async with dialled(engine.job._replace(address=engine.job.address._replace(fingerprint=""))) as (
             reader,
             writer,

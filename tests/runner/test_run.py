@@ -10,7 +10,7 @@ import pytest
 import aioparcs
 from aioparcs import Runner
 from tests.support import command
-from tests.support.jobs import MODULES, Witness, execute, job, module
+from tests.support.jobs import MODULES, EventRecorder, execute, job, module
 
 HEAD = """
 import asyncio
@@ -63,7 +63,7 @@ def test_a_subclass_of_runner(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_our_errors_are_one_clear_line(tmp_path: Path, body: str, message: str) -> None:
+def test_errors_of_aioparcs_are_one_line(tmp_path: Path, body: str, message: str) -> None:
     code, out, err = run(tmp_path, body)
     assert (code, out) == (1, "")
     assert re.fullmatch(message + "\n", err), err
@@ -126,11 +126,11 @@ async def deep(runner):
         ),
     ],
 )
-def test_an_impossible_option_is_exit_2(tmp_path: Path, body: str, message: str) -> None:
+def test_an_invalid_option_is_exit_2(tmp_path: Path, body: str, message: str) -> None:
     assert run(tmp_path, body) == (2, "", message)
 
 
-def test_an_impossible_setting_is_exit_2(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_exit_2(tmp_path: Path) -> None:
     message = "error: PARCS_START_TIMEOUT='never' is not a positive number of seconds\n"
     assert run(tmp_path, "pass", PARCS_START_TIMEOUT="never") == (2, "", message)
 
@@ -198,7 +198,7 @@ async def test_run_within_a_loop_says_what_to_do() -> None:
 
 
 @pytest.mark.slow
-def test_jobs_in_several_processes_at_once_know_nothing_of_each_other() -> None:
+def test_jobs_in_several_processes_do_not_interfere() -> None:
     with ThreadPoolExecutor(3) as threads:
         done = list(threads.map(lambda _: execute(NOTEBOOK), range(3)))
     assert [(one.returncode, one.stdout, one.stderr) for one in done] == [(0, "1 [1, 1] set()\n", "")] * 3
@@ -245,7 +245,7 @@ def test_run_refuses_what_it_cannot_run_before_calling_it(tmp_path: Path, text: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("made", ["lambda runner: main(runner, 5)", "functools.partial(main, n=5)", "wrapped(main)"])
-def test_whatever_makes_a_coroutine_can_be_run(tmp_path: Path, made: str) -> None:
+def test_any_callable_that_returns_a_coroutine_can_be_run(tmp_path: Path, made: str) -> None:
     (tmp_path / "main.py").write_text(
         "import functools\nfrom aioparcs import run\nasync def main(runner, n=5): print(n)\n"
         f"def wrapped(f):\n    def g(runner): return f(runner, 5)\n    return g\nrun({made})\n"
@@ -274,10 +274,10 @@ def test_a_runner_in_a_thread_runs_without_signals() -> None:
 async def test_a_function_of_a_service_may_run_a_runner(tmp_path: Path) -> None:
     text = "from aioparcs import run, serve\nasync def main(runner): print('ran')\n"
     module(tmp_path, "directing", f"{text}def direct(): return run(main)\nserve(direct)")
-    witness = Witness()
-    async with job(tmp_path, witness=witness) as runner, runner.start("directing") as t:
+    recorder = EventRecorder()
+    async with job(tmp_path, recorder=recorder) as runner, runner.start("directing") as t:
         assert await t.call("direct") is None
-    assert witness.lines[0] == ["ran"]
+    assert recorder.lines[0] == ["ran"]
 
 
 @pytest.mark.slow

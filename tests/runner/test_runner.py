@@ -17,7 +17,7 @@ from aioparcs.engine import WorkerGroup
 from aioparcs.local import LocalEngine
 from aioparcs.runner.state import reservations
 from aioparcs.runner.state.stimuli import Action, EndWorker
-from tests.support.jobs import MODULES, Witness, family, gone, job, live, module
+from tests.support.jobs import MODULES, EventRecorder, family, gone, job, live, module
 from tests.support.waiting import PATIENCE, until
 
 # start
@@ -44,8 +44,8 @@ async def test_start_can_be_awaited_and_entered() -> None:
 
 @pytest.mark.slow
 async def test_many_starts_at_once_share_a_launcher_for_each_environment() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner:
         plain = [runner.start("talker") for _ in range(5)]
         special = [runner.start("talker", env={"NAME": "value"}) for _ in range(3)]
         tasks = await asyncio.gather(*plain, *special, runner.start("functions"))
@@ -57,8 +57,8 @@ async def test_many_starts_at_once_share_a_launcher_for_each_environment() -> No
         assert len(launchers) == 2
         # A fork server and its agent for each of three, and the workers.
         assert len(family()) == 3 * 2 + 9
-        first_end = next(i for i, event in enumerate(witness.events) if event[0] == "connected")
-        assert [event[0] for event in witness.events[:first_end]] == ["started"] * 9, "none waits for another"
+        first_end = next(i for i, event in enumerate(recorder.events) if event[0] == "connected")
+        assert [event[0] for event in recorder.events[:first_end]] == ["started"] * 9, "none waits for another"
 
 
 async def test_a_cancelled_start_kills_the_worker(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_a_cancelled_start_kills_the_worker(tmp_path: Path) -> None:
 
 
 async def test_an_unexpected_error_ends_the_workers_of_a_launcher_and_reaches_the_loop() -> None:
-    told: list[dict[str, Any]] = []
+    contexts: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     async with job() as runner:
         one, other = await runner.start_many("talker", 2)
@@ -85,18 +85,18 @@ async def test_an_unexpected_error_ends_the_workers_of_a_launcher_and_reaches_th
             execute(action)
             if isinstance(action, EndWorker):
                 supervisor._execute = execute
-                raise LookupError("nobody foresaw it")
+                raise LookupError("an unexpected error")
 
         supervisor._execute = fail
         before = loop.get_exception_handler()
-        loop.set_exception_handler(lambda _, context: told.append(context))
+        loop.set_exception_handler(lambda _, context: contexts.append(context))
         try:
             await one.send(["leave", 3])
-            with pytest.raises(WorkerLost, match="is lost with its launcher: LookupError: nobody foresaw it"):
+            with pytest.raises(WorkerLost, match="is lost with its launcher: LookupError: an unexpected error"):
                 await other.recv()
         finally:
             loop.set_exception_handler(before)
-    assert [repr(context["exception"]) for context in told] == ["LookupError('nobody foresaw it')"]
+    assert [repr(context["exception"]) for context in contexts] == ["LookupError('an unexpected error')"]
 
 
 # start_many
@@ -130,34 +130,34 @@ async def test_start_many_entered_ends_them_all() -> None:
         assert {t.state for t in tasks} == {"gone"}
 
 
-PICKY = """
+FAILING = """
 import os, sys
 from aioparcs import Service, serve
-class Picky(Service):
+class Failing(Service):
     async def run(self):
         await self.send(self.rank)
 if os.environ.get("FAIL"): sys.exit("no")
-serve(Picky)
+serve(Failing)
 """
 
 
 @pytest.mark.slow
 async def test_a_failed_start_kills_the_others_unless_min_workers_allows_it(tmp_path: Path) -> None:
-    async with job(module(tmp_path, "picky", PICKY)) as runner:
+    async with job(module(tmp_path, "failing", FAILING)) as runner:
         with pytest.raises(StartError, match=r"no$") as caught:
-            await runner.start_many("picky", 3, env={"FAIL": "1"})
+            await runner.start_many("failing", 3, env={"FAIL": "1"})
         assert caught.value.last_lines == ("no",)
-        errors = await runner.start_many("picky", 3, env={"FAIL": "1"}, return_exceptions=True)
+        errors = await runner.start_many("failing", 3, env={"FAIL": "1"}, return_exceptions=True)
         assert [type(error) for error in errors] == [StartError] * 3
-        errors = [e async for e in runner.start_many("picky", 3, env={"FAIL": "1"}, return_exceptions=True)]
+        errors = [e async for e in runner.start_many("failing", 3, env={"FAIL": "1"}, return_exceptions=True)]
         assert [type(error) for error in errors] == [StartError] * 3
         with pytest.raises(StartError, match=r"only 0 of min_workers=2 started: its main.py ended with exit code 1"):
-            await runner.start_many("picky", 3, env={"FAIL": "1"}, min_workers=2)
+            await runner.start_many("failing", 3, env={"FAIL": "1"}, min_workers=2)
         assert not family()
 
 
 # Each of its workers runs main.py; those from rank 2 on are late.
-TARDY = """
+SLOW_START = """
 import os, time
 place = os.environ.get("PARCS_PLACE")
 while place and int(place.split(",")[1]) >= 2 and not os.path.exists(os.environ["GATE"]): time.sleep(0.005)
@@ -168,13 +168,13 @@ serve(rank, fork=False)
 
 
 @pytest.mark.slow
-async def test_min_workers_are_enough_to_begin_with_and_the_others_join(tmp_path: Path) -> None:
+async def test_start_many_returns_with_min_workers_and_the_others_join(tmp_path: Path) -> None:
     gate, env = tmp_path / "gate", {"GATE": str(tmp_path / "gate")}
-    async with job(module(tmp_path, "tardy", TARDY)) as runner:
-        async with runner.start_many("tardy", 4, min_workers=2, env=env) as tasks:
+    async with job(module(tmp_path, "slow_start", SLOW_START)) as runner:
+        async with runner.start_many("slow_start", 4, min_workers=2, env=env) as tasks:
             assert sorted([await t.call("rank") for t in tasks]) == [0, 1]
         assert {t.state for t in tasks} == {"gone"}
-        async with runner.start_many("tardy", 4, min_workers=2, env=env) as tasks:
+        async with runner.start_many("slow_start", 4, min_workers=2, env=env) as tasks:
             assert len(tasks) == 2
             gate.touch()
             await until(lambda: len(tasks) == 4)
@@ -301,8 +301,10 @@ def test_functions_and_other_values_are_no_modules(wrong: Any) -> None:
         with pytest.raises(TypeError) as refused:
             starting(wrong)
         name = getattr(wrong, "__name__", "")
-        told = f"put {name} into the main.py of a folder, with serve({name})" if name else f"module={wrong!r}: it must"
-        assert told in str(refused.value)
+        advice = (
+            f"put {name} into the main.py of a folder, with serve({name})" if name else f"module={wrong!r}: it must"
+        )
+        assert advice in str(refused.value)
 
 
 async def test_a_path_names_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +336,9 @@ async def test_a_path_names_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("talker", {"gpus": 1}, "assigns no GPUs"),
     ],
 )
-async def test_what_cannot_start_says_why_at_once(name: str, options: dict[str, Any], message: str) -> None:
+async def test_an_impossible_start_fails_at_once_with_its_reason(
+    name: str, options: dict[str, Any], message: str
+) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=message):
             await runner.start(name, **options)
@@ -379,12 +383,12 @@ async def test_two_jobs_at_once_in_one_process() -> None:
     assert await asyncio.gather(*map(work, "abc")) == [("a", 0), ("b", 0), ("c", 0)]
 
 
-async def test_everything_is_encrypted_on_demand() -> None:
+async def test_all_connections_are_encrypted_with_tls() -> None:
     async with job(tls=True) as runner, runner.start_many("talker", 2) as tasks:
         for t in tasks:
-            await t.send_all(["fill", 1 << 20], os.urandom(1 << 20), ["say", "x"])
+            await t.send_all(["fill", 1 << 20], os.urandom(1 << 20), ["print_lines", "x"])
             count, payload = await t.recv()
-            assert (count, len(payload), await t.recv()) == (1 << 20, 1 << 20, "said")
+            assert (count, len(payload), await t.recv()) == (1 << 20, 1 << 20, "printed")
 
 
 async def test_a_start_that_is_on_its_way_when_the_runner_leaves_fails(tmp_path: Path) -> None:
@@ -433,7 +437,7 @@ async def test_of_the_launchers_that_have_failed_the_latest_are_kept(
         assert released == ["0", "1", "2"]
 
 
-async def test_a_worker_that_died_and_a_place_that_is_free(tmp_path: Path) -> None:
+async def test_a_worker_started_after_a_killed_one_has_a_new_number(tmp_path: Path) -> None:
     async with job() as runner:
         first: Task = await runner.start("talker")
         await first.kill()

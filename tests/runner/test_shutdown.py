@@ -1,4 +1,4 @@
-"""How workers end, and runners: gracefully, by force, by accident. Nothing is left of either."""
+"""The end of workers and runners: graceful, forced and accidental. Nothing is left of either."""
 
 import asyncio
 from contextlib import suppress
@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from aioparcs import ChannelClosed, EndOfChannel, ParcsError, StartError, Task, WorkerLost, deadlines
-from tests.support.jobs import Witness, family, gone, job, live, module
+from tests.support.jobs import EventRecorder, family, gone, job, live, module
 from tests.support.waiting import PATIENCE, until
 
 LONG = 60.0  # seconds: a close_timeout that nothing waits for
@@ -22,12 +22,12 @@ def loop_time() -> float:
 
 
 async def test_shutdown_waits_for_the_worker_to_finish() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner:
         t = await runner.start("talker", env={"LINGER": "0.3"})
-        await t.send(["say", "done"])
+        await t.send(["print_lines", "done"])
         await t.shutdown()
-        assert witness.events[-1] == ("ended", "talker", 0, None)
+        assert recorder.events[-1] == ("ended", "talker", 0, None)
         assert t.state == "gone"
 
 
@@ -59,10 +59,10 @@ async def test_shutdown_that_is_cancelled_kills_at_once() -> None:
 
 
 async def test_a_block_left_normally_discards_unreceived_messages() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start("talker") as t:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start("talker") as t:
         await t.send(["echo", *["x" * 100_000] * 100])
-    assert witness.events[-1] == ("ended", "talker", 0, None)
+    assert recorder.events[-1] == ("ended", "talker", 0, None)
 
 
 async def test_a_block_left_on_an_error_kills_at_once() -> None:
@@ -86,14 +86,14 @@ async def test_a_note_says_what_leaving_a_block_waits_for(monkeypatch: pytest.Mo
     waiting = (
         "waiting for {} to finish, for 0.3 s at most (PARCS_CLOSE_TIMEOUT); kill() of a task ends its worker at once"
     )
-    witness = Witness()
+    recorder = EventRecorder()
 
     async def occupy(*tasks: Task) -> None:
         for t in tasks:
             await t.send(["stubborn"])
             await t.recv()
 
-    async with job(witness=witness, close_timeout=0.3) as runner:
+    async with job(recorder=recorder, close_timeout=0.3) as runner:
         async with runner.start_many("talker", 3) as tasks:
             await occupy(*tasks[:2])
             await tasks[2].shutdown()
@@ -103,10 +103,10 @@ async def test_a_note_says_what_leaving_a_block_waits_for(monkeypatch: pytest.Mo
             await occupy(*tasks)
             await asyncio.gather(*(t.kill() for t in tasks))
         await occupy(await runner.start("talker"))
-    assert witness.notes == [waiting.format(name) for name in ("2 workers", "talker:3", "talker:6")]
+    assert recorder.notes == [waiting.format(name) for name in ("2 workers", "talker:3", "talker:6")]
 
 
-async def test_kill_is_at_once_whatever_the_worker_does() -> None:
+async def test_kill_is_immediate_whatever_the_worker_does() -> None:
     async with job(close_timeout=LONG) as runner:
         t = await runner.start("talker")
         await t.send(["stubborn"])
@@ -119,7 +119,7 @@ async def test_kill_is_at_once_whatever_the_worker_does() -> None:
         await t.shutdown()
 
 
-async def test_what_the_worker_started_itself_ends_with_it(tmp_path: Path) -> None:
+async def test_processes_of_a_worker_end_with_it(tmp_path: Path) -> None:
     text = """
 import subprocess
 from aioparcs import serve
@@ -149,12 +149,12 @@ async def test_send_eof_lets_the_worker_finish_and_answer() -> None:
 
 
 async def test_leaving_a_runner_normally_lets_its_workers_finish() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner:
         for t in await runner.start_many("talker", 3, env={"LINGER": "0.2"}):
-            await t.send(["say", "said at the end"])
-    assert witness.lines == {worker: ["said at the end"] for worker in range(3)}
-    assert {event[3] for event in witness.events if event[0] == "ended"} == {None}
+            await t.send(["print_lines", "said at the end"])
+    assert recorder.lines == {worker: ["said at the end"] for worker in range(3)}
+    assert {event[3] for event in recorder.events if event[0] == "ended"} == {None}
     assert not family()
 
 
@@ -273,23 +273,23 @@ async def test_a_module_that_never_connects_is_given_up_and_killed(tmp_path: Pat
         await gone(family())
 
 
-DEAF = """
+BLOCKED = """
 import os, time
 from aioparcs import Service, serve
-class Deaf(Service):
+class Blocked(Service):
     def __init__(self):
-        if os.environ.get("DEAF"): time.sleep(60)
+        if os.environ.get("BLOCKED"): time.sleep(60)
     async def run(self):
         await self.send(1)
-serve(Deaf)
+serve(Blocked)
 """
 
 
 @pytest.mark.slow
-async def test_a_service_that_hangs_in_its_constructor_is_connected_all_the_same(tmp_path: Path) -> None:
-    async with job(module(tmp_path, "deaf", DEAF)) as runner:
-        t = await runner.start("deaf", env={"DEAF": "1"})
+async def test_a_service_that_blocks_in_its_constructor_is_connected(tmp_path: Path) -> None:
+    async with job(module(tmp_path, "blocked", BLOCKED)) as runner:
+        t = await runner.start("blocked", env={"BLOCKED": "1"})
         assert t.state == "open"
         await t.kill()
-        async with runner.start("deaf") as t:
+        async with runner.start("blocked") as t:
             assert await t.recv() == 1

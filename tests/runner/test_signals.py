@@ -163,7 +163,7 @@ def cleaning_up(process: Program) -> None:
     expect(process, "cleaning up")
 
 
-def heard(process: Program) -> None:
+def wait_until_handled(process: Program) -> None:
     """Wait until the program has dealt with the first signal and sleeps on: two that wait at once count as one."""
     deadline = time.monotonic() + PATIENCE
     while not _sleeps_on(process.pid):
@@ -185,7 +185,9 @@ def test_a_second_ctrl_c_interrupts_no_callback_that_others_wait_for(modules: st
         assert left(workers, 2) == []
 
 
-@pytest.mark.parametrize("text, wait", [(CLEANING_UP, cleaning_up), (BLOCKED, heard)], ids=["cleaning up", "blocked"])
+@pytest.mark.parametrize(
+    "text, wait", [(CLEANING_UP, cleaning_up), (BLOCKED, wait_until_handled)], ids=["cleaning up", "blocked"]
+)
 def test_a_second_ctrl_c_ends_at_once(text: str, wait: Callable[[Program], None], modules: str) -> None:
     with program(HEAD + text.replace("SECONDS", "60"), PARCS_MODULES=modules) as process:
         workers = begin(process)

@@ -150,7 +150,7 @@ class World:
             self.handle(stimuli.WorkerConnected(rng.choice(sorted(self.started & self.alive.keys()))))
 
     def report(self, rng: random.Random) -> None:
-        """Have a launcher report anything of any worker."""
+        """Report anything of any worker from a launcher."""
         if self.links:
             slot, number = rng.choice(sorted(self.links)), rng.randrange(self.next)
             own = [worker for worker, launcher in self.alive.items() if launcher == slot]
@@ -375,7 +375,7 @@ def test_a_group_is_stopped_once_all_of_its_launchers_are_lost(launchers: int) -
         assert (stimuli.StopGroup(group) in actions) == (slot == launchers - 1)
 
 
-def test_a_launcher_whose_end_nobody_explains_is_stopped_before_its_workers_are_ended() -> None:
+def test_a_launcher_with_an_unexplained_end_is_stopped_before_its_workers_are_ended() -> None:
     state = JobState(60.0, 3)
     state.number("m", 1)
     group = WorkerGroup(WorkerSpec("m"), 0, 1, (Placement(0, 0, 1),))

@@ -13,7 +13,7 @@ from aioparcs.events import EventBus
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.supervisor import WorkerSupervisor
-from tests.support.jobs import Witness
+from tests.support.jobs import EventRecorder
 from tests.support.waiting import until
 
 
@@ -58,13 +58,13 @@ class SupervisedJob:
 
     def __init__(self, engine: Any, settings: Settings | None = None) -> None:
         settings = settings or Settings()
-        events = EventBus(Witness())
+        events = EventBus(EventRecorder())
         self.state = JobState(settings.start_timeout, 10)
         self.registry = JobRegistry("job", self.state, settings, events)
         self.supervisor = WorkerSupervisor(engine, self.registry, self.state, settings, events)
 
 
-async def test_the_ends_of_many_containers_take_time_in_proportion() -> None:
+async def test_the_ends_of_many_containers_take_linear_time() -> None:
     engine = Containers()
     job = SupervisedJob(engine)
     await job.supervisor.open()
@@ -95,8 +95,8 @@ async def test_no_deadline_is_lost_whatever_the_resolution_of_the_loops_timers()
 
 
 async def test_an_action_that_fails_keeps_no_other_from_being_carried_out() -> None:
-    told: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    contexts: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context["exception"]))
     job = SupervisedJob(Containers(3))
     await job.supervisor.open()
     first, second, third = await job.supervisor.place(WorkerSpec("m"), 3)
@@ -104,7 +104,7 @@ async def test_an_action_that_fails_keeps_no_other_from_being_carried_out() -> N
     broken[1] = None
     with pytest.raises(AttributeError, match="fail_start"):
         job.supervisor.handle(stimuli.EngineReported(LauncherState(0, "gone", "ended", 1)))
-    (other,) = told
+    (other,) = contexts
     assert "unsent_results" in str(other), "the second error, which is not raised, is reported"
     for worker in (first, third):
         with pytest.raises(StartError, match="ended before it called serve"):

@@ -9,7 +9,7 @@ import pytest
 
 from aioparcs import EncodeError, EndOfChannel, RemoteError, Runner, Task
 from aioparcs.channel import read_results
-from tests.support.jobs import Witness, job, module
+from tests.support.jobs import EventRecorder, job, module
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
@@ -67,7 +67,7 @@ async def test_coroutine_functions_run_at_once(t: Task) -> None:
 
 async def test_cancelling_a_running_coroutine_call_cancels_it_there(t: Task, tmp_path: Path) -> None:
     started, cancelled = tmp_path / "started", tmp_path / "cancelled"
-    call = asyncio.ensure_future(t.call("wait_and_tell", str(started), str(cancelled)))
+    call = asyncio.ensure_future(t.call("touch_if_cancelled", str(started), str(cancelled)))
     await until(started.exists)
     call.cancel()
     await until(cancelled.exists)
@@ -78,7 +78,7 @@ async def test_cancelling_a_running_coroutine_call_cancels_it_there(t: Task, tmp
 async def test_a_queued_call_that_is_cancelled_is_never_made(t: Task, tmp_path: Path) -> None:
     go = tmp_path / "go"
     computing = asyncio.ensure_future(t.call("wait_for", str(go)))
-    queued = asyncio.ensure_future(t.call("say", "never"))
+    queued = asyncio.ensure_future(t.call("print_text", "never"))
     assert await t.call("wait_coroutine", 0) == 0  # both of the others have arrived there
     queued.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -89,19 +89,19 @@ async def test_a_queued_call_that_is_cancelled_is_never_made(t: Task, tmp_path: 
 
 
 async def test_a_call_whose_cancellation_overtakes_it_is_never_made(tmp_path: Path) -> None:
-    witness, started, go = Witness(), tmp_path / "started", tmp_path / "go"
-    async with job(witness=witness) as runner, runner.start("functions") as t:
+    recorder, started, go = EventRecorder(), tmp_path / "started", tmp_path / "go"
+    async with job(recorder=recorder) as runner, runner.start("functions") as t:
         blocking = asyncio.ensure_future(t.call("block_loop", str(started), str(go)))
         await until(started.exists)  # its loop stands still: what is sent now arrives there at once, later
-        doomed = asyncio.ensure_future(t.call("say", "doomed"))
-        await asyncio.wait([doomed], timeout=0.01)
-        doomed.cancel()
-        await asyncio.wait([doomed])
+        unwanted = asyncio.ensure_future(t.call("print_text", "unwanted"))
+        await asyncio.wait([unwanted], timeout=0.01)
+        unwanted.cancel()
+        await asyncio.wait([unwanted])
         await until(lambda: not t.statistics().bytes_unsent)
         go.touch()
         await blocking
-        await t.call("say", "last")
-    assert witness.lines[0] == ["last"]
+        await t.call("print_text", "last")
+    assert recorder.lines[0] == ["last"]
 
 
 async def test_an_unknown_function_lists_those_that_there_are(t: Task) -> None:
@@ -111,7 +111,7 @@ async def test_an_unknown_function_lists_those_that_there_are(t: Task) -> None:
         await t.call("nope")
 
 
-async def test_a_function_that_a_pool_is_for_is_asked_for_by_its_name(t: Task) -> None:
+async def test_an_unknown_function_of_a_pool_is_a_lookup_error(t: Task) -> None:
     assert "add" not in await t.call("aioparcs.concurrency", 1, "add")  # those alone of which several may run at once
     unknown: list[Any] = ["nope", [], {"a": []}]
     for nothing in unknown:
@@ -127,7 +127,7 @@ async def test_a_function_that_a_pool_is_for_is_asked_for_by_its_name(t: Task) -
     [("KeyError", KeyError), ("ValueError", ValueError), ("StopIteration", RemoteError), ("SystemExit", RemoteError)],
 )
 @pytest.mark.parametrize("name", ["fail", "fail_coroutine"])
-async def test_what_a_function_raises_comes_back_and_it_goes_on(
+async def test_an_exception_of_a_function_is_raised_by_its_call(
     t: Task, name: str, kind: str, builtin: type[Exception]
 ) -> None:
     with pytest.raises(builtin) as caught:
@@ -155,7 +155,7 @@ async def test_values_that_have_no_form_on_the_wire(t: Task) -> None:
     with pytest.raises(EncodeError, match="object cannot be sent"):
         await t.call("add", object())
     with pytest.raises(RemoteError, match="object cannot be sent") as caught:
-        await t.call("thing")
+        await t.call("unserialisable")
     assert isinstance(caught.value, TypeError)
     assert await t.call("add", 1) == 2
 
@@ -177,13 +177,13 @@ async def test_calls_that_wait_when_the_worker_dies_fail(runner: Runner) -> None
 
 
 async def test_leaving_while_a_function_computes_kills_it(tmp_path: Path) -> None:
-    witness = Witness()
-    async with job(witness=witness, close_timeout=0.2) as runner, runner.start("functions") as t:
+    recorder = EventRecorder()
+    async with job(recorder=recorder, close_timeout=0.2) as runner, runner.start("functions") as t:
         call = asyncio.ensure_future(t.call("wait_for", str(tmp_path / "never")))
         assert await t.call("wait_coroutine", 0) == 0
     await asyncio.wait([call])
     assert call.exception() is not None
-    assert [event[0] for event in witness.events] == ["started", "connected", "ended"]
+    assert [event[0] for event in recorder.events] == ["started", "connected", "ended"]
 
 
 KINDS = """

@@ -17,32 +17,32 @@ from aioparcs.transport import dial as dial_only
 from aioparcs.wire import FrameType, encode_header
 
 SETTINGS = Settings(connect_timeout=5.0, close_timeout=5.0)
-HOMES = {
+RUNNERS = {
     "unix": RunnerEndpoint(Address("unix", "@runner"), "job", 0, bytes(32), None),
     "tcp": RunnerEndpoint(Address("tcp", "127.0.0.1", 1), "job", 0, bytes(32), None),
     "tls": RunnerEndpoint(Address("tcp", "127.0.0.1", 1, fingerprint="00"), "job", 0, bytes(32), None),
     "subnet": RunnerEndpoint(Address("tcp", "10.1.2.3", 1), "job", 0, bytes(32), None, "203.0.113.0/24,127.0.0.0/8"),
 }
-kinds = pytest.mark.parametrize("kind", HOMES)
+kinds = pytest.mark.parametrize("kind", RUNNERS)
 
 
 @asynccontextmanager
 async def two(kind: str = "unix") -> AsyncIterator[tuple[PeerEndpoint, PeerEndpoint]]:
-    doors = [PeerEndpoint(HOMES[kind], SETTINGS, worker) for worker in (3, 4)]
+    endpoints = [PeerEndpoint(RUNNERS[kind], SETTINGS, worker) for worker in (3, 4)]
     try:
-        yield doors[0], doors[1]
+        yield endpoints[0], endpoints[1]
     finally:
-        await asyncio.gather(*(endpoint.aclose() for endpoint in doors))
+        await asyncio.gather(*(endpoint.aclose() for endpoint in endpoints))
 
 
 async def dial(kind: str, address: Address, role: str, worker: int) -> Channel:
-    """Dial as somebody else does: whoever starts it has told it that this is its home."""
-    reader, writer, _ = await connect(HOMES[kind]._replace(address=address), role, worker, SETTINGS)
+    """Dial as another program of the job does: a child's runner endpoint has this address."""
+    reader, writer, _ = await connect(RUNNERS[kind]._replace(address=address), role, worker, SETTINGS)
     return Channel(reader, writer)
 
 
 @kinds
-async def test_two_meet(kind: str) -> None:
+async def test_two_endpoints_connect(kind: str) -> None:
     async with two(kind) as (here, there):
         address = await here.address()
         assert address == await here.address()
@@ -77,16 +77,16 @@ async def test_a_child_connects_to_the_start_that_expects_it_only(kind: str) -> 
             await dial(kind, address, Role.WORKER, 8)
         child = await dial(kind, address, Role.WORKER, 7)
         await handle.wait_connected()
-        home = handle.channel
-        assert home.peer == 7
+        parent = handle.channel
+        assert parent.peer == 7
         with pytest.raises(HandshakeError, match="unexpected worker 7"):
             await dial(kind, address, Role.WORKER, 7)
-        await home.send("work")
+        await parent.send("work")
         assert await child.recv() == "work"
-        await asyncio.gather(child.aclose(), home.aclose())
+        await asyncio.gather(child.aclose(), parent.aclose())
 
 
-async def test_a_child_that_ends_amid_its_handshake_is_not_counted_as_rejected(
+async def test_a_child_that_ends_in_its_handshake_is_not_counted_as_rejected(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with two() as (here, _):
@@ -130,7 +130,7 @@ async def test_connections_that_wait_for_accept_are_bounded(monkeypatch: pytest.
         assert len(callers) == 3
 
 
-async def test_closing_delivers_to_those_accepted_and_cuts_the_others_off() -> None:
+async def test_aclose_delivers_to_accepted_peers_and_aborts_the_others() -> None:
     async with two() as (here, there):
         address = await here.address()
         accepted, other = await there.connect(address), await there.connect(address)
@@ -149,7 +149,7 @@ async def test_closing_delivers_to_those_accepted_and_cuts_the_others_off() -> N
 
 
 @kinds
-async def test_cancelling_the_close_ends_all_at_once(kind: str) -> None:
+async def test_a_cancelled_aclose_aborts_all_peers(kind: str) -> None:
     async with two(kind) as (here, there):
         dialled, accepted = await asyncio.gather(there.connect(await here.address()), here.accept())
         while accepted.statistics().bytes_unsent < SETTINGS.send_queue:  # until the peer's queue is full, unread
@@ -164,13 +164,13 @@ async def test_cancelling_the_close_ends_all_at_once(kind: str) -> None:
 
 async def test_without_a_network_of_the_workers_a_peer_endpoint_has_no_address() -> None:
     for peers in ("", "203.0.113.0/24"):
-        endpoint = PeerEndpoint(HOMES["subnet"]._replace(peers=peers), SETTINGS, 0)
+        endpoint = PeerEndpoint(RUNNERS["subnet"]._replace(peers=peers), SETTINGS, 0)
         with pytest.raises(SettingError, match=r"run the runner inside the overlay .* SwarmEngine\(overlay=True\)"):
             await endpoint.address()
         await endpoint.aclose()
 
 
 async def test_a_peer_endpoint_that_is_never_used_closes_too() -> None:
-    endpoint = PeerEndpoint(HOMES["unix"], SETTINGS, 0)
+    endpoint = PeerEndpoint(RUNNERS["unix"], SETTINGS, 0)
     endpoint.abort()
     await endpoint.aclose()

@@ -16,7 +16,7 @@ from aioparcs.service import Service
 from aioparcs.settings import KIB, Settings
 from aioparcs.transport import dial
 from tests.support.engines import CommandEngine, Network
-from tests.support.jobs import MODULES, Witness, job
+from tests.support.jobs import MODULES, EventRecorder, job
 from tests.support.transports import enter, kinds, over_tcp
 from tests.support.waiting import until
 
@@ -33,9 +33,9 @@ async def addresses(tasks: list[Task]) -> list[Address]:
 
 
 async def connected(here: Task, there: Task) -> None:
-    """Have one worker dial another."""
+    """Connect one worker to another."""
     assert await ask(here, "dial", await ask(there, "where")) == there.worker
-    assert await ask(there, "take") == here.worker
+    assert await ask(there, "accept_peer") == here.worker
 
 
 @pytest.mark.slow
@@ -64,13 +64,13 @@ async def test_a_slow_last_stage_stalls_the_first_of_a_pipeline(kind: str) -> No
         runner.start_many("peers", 5) as (first, *relays, last),
     ):
         places = await addresses([*relays, last])
-        taking = asyncio.ensure_future(ask(last, "take"))
+        taking = asyncio.ensure_future(ask(last, "accept_peer"))
         for task, place in zip(relays, places[1:], strict=True):
             await task.send(["relay", place])
         await first.send(["produce", places[0], count, size])
         await taking
         counts: list[Any] = []
-        while counts[-20:].count(counts[-1] if counts else None) < 20:  # until nothing moves any more
+        while counts[-20:].count(counts[-1] if counts else None) < 20:  # until nothing moves
             counts.append(await asyncio.gather(*(ask(task, "count") for task in [first, *relays, last])))
         for sent, *held in counts[-1]:
             assert sent < count
@@ -91,9 +91,9 @@ async def test_two_that_dial_each_other_have_two_channels(kind: str) -> None:
         places = await addresses(tasks)
         others = zip(tasks, reversed(places), strict=True)
         assert await asyncio.gather(*(ask(task, "dial", place) for task, place in others)) == [1, 0]
-        await asyncio.gather(*(task.send(["say", f"from {task.worker}"]) for task in tasks))
-        assert await asyncio.gather(*(ask(task, "take") for task in tasks)) == [1, 0]
-        assert await asyncio.gather(*(ask(task, "hear") for task in tasks)) == ["from 1", "from 0"]
+        await asyncio.gather(*(task.send(["send_to_peer", f"from {task.worker}"]) for task in tasks))
+        assert await asyncio.gather(*(ask(task, "accept_peer") for task in tasks)) == [1, 0]
+        assert await asyncio.gather(*(ask(task, "recv_from_peer") for task in tasks)) == ["from 1", "from 0"]
 
 
 async def test_a_worker_may_dial_itself() -> None:
@@ -106,13 +106,13 @@ async def test_an_address_survives_any_number_of_workers() -> None:
         place = await ask(tasks[0], "where")
         for here, there in ((tasks[1], tasks[2]), (tasks[2], tasks[3])):
             await connected(here, there)
-            await here.send(["say", {"home": [place]}])
-            heard = await ask(there, "hear")
-            assert heard == {"home": [place]}
-            (place,) = heard["home"]
+            await here.send(["send_to_peer", {"home": [place]}])
+            received = await ask(there, "recv_from_peer")
+            assert received == {"home": [place]}
+            (place,) = received["home"]
         assert isinstance(place, Address)
         assert await ask(tasks[3], "dial", place) == tasks[0].worker
-        assert await ask(tasks[0], "take") == tasks[3].worker
+        assert await ask(tasks[0], "accept_peer") == tasks[3].worker
 
 
 # Ends
@@ -124,8 +124,8 @@ async def test_a_peers_last_message_arrives_and_then_the_end(kind: str) -> None:
     async with enter(kind) as runner, runner.start_many("peers", 2) as (here, there):
         await connected(here, there)
         await here.send(["leave", b"x" * (2 << 20)])
-        assert await ask(there, "hear") == b"x" * (2 << 20)
-        assert await ask(there, "hear") == ["EndOfChannel", "worker 0 has ended the channel"]
+        assert await ask(there, "recv_from_peer") == b"x" * (2 << 20)
+        assert await ask(there, "recv_from_peer") == ["EndOfChannel", "worker 0 has ended the channel"]
 
 
 @pytest.mark.slow
@@ -135,19 +135,19 @@ async def test_the_loss_of_a_peer_names_it(kind: str) -> None:
         here, there = await runner.start_many("peers", 2)
         await connected(here, there)
         await here.send(["die"])
-        error, text = await ask(there, "hear")
+        error, text = await ask(there, "recv_from_peer")
         assert error == "ConnectionLost"
         assert "worker 0" in text
         with pytest.raises(WorkerLost):
             await here.recv()
 
 
-async def test_a_program_that_fails_cuts_its_channels_off() -> None:
+async def test_a_failing_program_aborts_its_channels() -> None:
     async with job() as runner:
         here, there = await runner.start_many("peers", 2)
         await connected(here, there)
         await here.send(["fail"])
-        error, text = await ask(there, "hear")
+        error, text = await ask(there, "recv_from_peer")
         assert error == "ConnectionLost"
         assert "worker 0" in text
         with pytest.raises(RemoteError, match="failed"):
@@ -183,7 +183,7 @@ async def test_a_peer_with_the_address_of_another_is_refused() -> None:
     os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("tc"),
     reason="a network namespace needs root, ip and tc",
 )
-async def test_a_peer_on_a_host_that_is_cut_off_is_lost() -> None:
+async def test_a_peer_on_an_unreachable_host_is_lost() -> None:
     with Network() as network:
 
         class Both(CommandEngine):
@@ -198,13 +198,13 @@ async def test_a_peer_on_a_host_that_is_cut_off_is_lost() -> None:
             here, there = await runner.start("peers"), await runner.start("peers")
             await connected(here, there)
             assert (await ask(there, "where")).host == "10.213.7.2"
-            await here.send(["hear"])
+            await here.send(["recv_from_peer"])
             await asyncio.to_thread(network.cut)
             text = "the host of worker 1 was silent for 1 s (PARCS_LIVENESS)"
             assert await here.recv() == ["ConnectionLost", text]
 
 
-async def test_nothing_is_opened_before_it_is_needed() -> None:
+async def test_a_peer_endpoint_opens_no_descriptor_before_its_first_use() -> None:
     async with job() as runner, runner.start("peers") as task:
         before = await ask(task, "descriptors")
         await ask(task, "where")
@@ -215,7 +215,7 @@ async def test_nothing_is_opened_before_it_is_needed() -> None:
 # Unauthenticated connections
 
 
-class Open(LocalEngine):
+class ExposedEngine(LocalEngine):
     """The local engine, which shows its job: the address and the token."""
 
     job: Job
@@ -226,8 +226,8 @@ class Open(LocalEngine):
 
 
 async def test_each_unauthenticated_connection_to_a_peer_endpoint_has_one_line() -> None:
-    witness, engine = Witness(), Open([MODULES])
-    async with job(engine=engine, witness=witness) as runner, runner.start_many("peers", 2) as tasks:
+    recorder, engine = EventRecorder(), ExposedEngine([MODULES])
+    async with job(engine=engine, recorder=recorder) as runner, runner.start_many("peers", 2) as tasks:
         place, secret, name = await ask(tasks[0], "where"), engine.job.token, engine.job.id
         for count, (role, job_name, worker, token, reason) in enumerate(
             (
@@ -244,14 +244,14 @@ async def test_each_unauthenticated_connection_to_a_peer_endpoint_has_one_line()
             writer.close()
             await writer.wait_closed()
             line = f"refused a connection ({count} so far): {reason}"
-            await until(lambda line=line: line in witness.lines.get(0, ()))  # type: ignore[misc]  # mypy#6123
+            await until(lambda line=line: line in recorder.lines.get(0, ()))  # type: ignore[misc]  # mypy#6123
         reader, writer = await dial(place)
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
         await connected(tasks[1], tasks[0])
-        assert len(witness.lines[0]) == 5
+        assert len(recorder.lines[0]) == 5
 
 
 async def test_the_original_runner_has_no_peers() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aioparcs import EncodeError, EndOfChannel, RemoteError, Runner, Service, Settings, WorkerLost, serve
-from tests.support.jobs import Witness, execute, family, gone, job, module
+from tests.support.jobs import EventRecorder, execute, family, gone, job, module
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
@@ -47,11 +47,11 @@ async def test_rank_size_and_number() -> None:
 
 
 async def test_progress_reaches_the_observer() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start("talker") as t:
-        await t.send(["far", 3, 4])
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start("talker") as t:
+        await t.send(["report_progress", 3, 4])
         await t.recv()
-        await until(lambda: ("progress", "talker", 0, 3.0, 4.0) in witness.events)
+        await until(lambda: ("progress", "talker", 0, 3.0, 4.0) in recorder.events)
 
 
 async def test_calls_of_a_class_service_are_declined_and_it_goes_on() -> None:
@@ -66,8 +66,8 @@ async def test_calls_of_a_class_service_are_declined_and_it_goes_on() -> None:
 
 
 async def test_an_exception_is_the_builtin_too_with_its_traceback_and_place() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner:
         t = await runner.start("talker")
         await t.send(["fail", "ValueError", "bad thing"])
         with pytest.raises(ValueError, match="bad thing") as caught:
@@ -82,13 +82,13 @@ async def test_an_exception_is_the_builtin_too_with_its_traceback_and_place() ->
             with pytest.raises(RemoteError):
                 await again
         await t.shutdown()
-    assert "ValueError: bad thing" in witness.lines[0]
-    assert ("ended", "talker", 0, "ended with exit code 1") in witness.events
+    assert "ValueError: bad thing" in recorder.lines[0]
+    assert ("ended", "talker", 0, "ended with exit code 1") in recorder.events
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "kind, builtin", [("Quarrel", KeyError), ("OSError", OSError), ("StopIteration", RuntimeError)]
+    "kind, builtin", [("CustomKeyError", KeyError), ("OSError", OSError), ("StopIteration", RuntimeError)]
 )
 async def test_subclasses_are_their_builtin(kind: str, builtin: type[Exception]) -> None:
     async with job() as runner, runner.start("talker") as t:
@@ -99,7 +99,7 @@ async def test_subclasses_are_their_builtin(kind: str, builtin: type[Exception])
         assert kind in str(caught.value)
 
 
-async def test_the_cause_travels() -> None:
+async def test_the_cause_of_a_remote_error_is_kept() -> None:
     async with job() as runner, runner.start("talker") as t:
         await t.send(["fail_with_cause"])
         with pytest.raises(RuntimeError, match="because of the other") as caught:
@@ -122,24 +122,24 @@ async def test_an_unserialisable_message_names_its_place() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("code", [None, 0])
 async def test_sys_exit_without_an_error_is_a_clean_end(code: int | None) -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start("talker") as t:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start("talker") as t:
         await t.send(["leave", code])
         assert [message async for message in t] == ["leaving"]
-    assert ("ended", "talker", 0, None) in witness.events
+    assert ("ended", "talker", 0, None) in recorder.events
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code, number", [(3, 3), ("what is wrong", 1)])
 async def test_sys_exit_with_an_error_is_the_programs_failure(code: Any, number: int) -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start("talker") as t:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start("talker") as t:
         await t.send(["leave", code])
         assert await t.recv() == "leaving"
         with pytest.raises(RemoteError, match=f"SystemExit in worker talker:0: {code}"):
             await t.recv()
-    assert ("ended", "talker", 0, f"ended with exit code {number}") in witness.events
-    assert witness.lines.get(0, []) == ([code] if isinstance(code, str) else [])
+    assert ("ended", "talker", 0, f"ended with exit code {number}") in recorder.events
+    assert recorder.lines.get(0, []) == ([code] if isinstance(code, str) else [])
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ async def test_a_process_that_vanishes_is_a_loss_whatever_its_exit_code(code: in
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 async def test_a_killed_worker_is_named_with_its_signal(number: int) -> None:
     async with job() as runner, runner.start("talker") as t:
-        await t.send(["say", "one", "two"])
+        await t.send(["print_lines", "one", "two"])
         await t.recv()
         await t.send(["die", number])
         with pytest.raises(WorkerLost, match=signal.Signals(number).name) as caught:
@@ -165,7 +165,7 @@ async def test_a_killed_worker_is_named_with_its_signal(number: int) -> None:
         assert (caught.value.signal, caught.value.last_lines) == (number, ("one", "two"))
 
 
-async def test_half_a_message_never_surfaces() -> None:
+async def test_a_partial_message_is_never_received() -> None:
     async with job() as runner, runner.start("talker") as t:
         await t.send_all(["echo", "before"], ["die_in_mid_message"])
         assert await t.recv() == "before"
@@ -185,7 +185,7 @@ async def test_a_worker_that_ends_without_reading_everything_delivers_what_it_se
 
 
 @pytest.mark.slow
-async def test_a_service_may_leave_the_end_of_its_channel_alone(tmp_path: Path) -> None:
+async def test_a_service_may_ignore_the_end_of_its_channel(tmp_path: Path) -> None:
     text = """
 from aioparcs import Service, serve
 class Patient(Service):
@@ -193,12 +193,12 @@ class Patient(Service):
         while True: await self.send(await self.recv())
 serve(Patient)
 """
-    witness = Witness()
-    async with job(module(tmp_path, "patient", text), witness=witness) as runner, runner.start("patient") as t:
+    recorder = EventRecorder()
+    async with job(module(tmp_path, "patient", text), recorder=recorder) as runner, runner.start("patient") as t:
         await t.send(1)
         assert await t.recv() == 1
-    assert ("ended", "patient", 0, None) in witness.events
-    assert witness.lines == {}
+    assert ("ended", "patient", 0, None) in recorder.events
+    assert recorder.lines == {}
 
 
 # serve()
@@ -293,7 +293,7 @@ async def test_each_worker_has_its_copy_of_an_instance(tmp_path: Path, options: 
 
 
 @pytest.mark.slow
-def test_main_alone_says_what_it_is(tmp_path: Path) -> None:
+def test_a_service_run_alone_explains_itself(tmp_path: Path) -> None:
     text = "from aioparcs import serve\ndef f(): pass\nserve(f)"
     done = execute(module(tmp_path, "lonely", text) / "lonely" / "main.py")
     assert (done.returncode, done.stdout) == (2, "")
@@ -331,29 +331,29 @@ serve(Slow)
 
 
 async def test_sigterm_lets_the_service_clean_up(tmp_path: Path) -> None:
-    witness = Witness()
-    async with job(module(tmp_path, "slow", SLOW_TO_END), witness=witness, close_timeout=0.2) as runner:
+    recorder = EventRecorder()
+    async with job(module(tmp_path, "slow", SLOW_TO_END), recorder=recorder, close_timeout=0.2) as runner:
         t = await runner.start("slow")
         assert await t.recv() == "running"
         await t.shutdown()
-    assert witness.lines[0] == ["cleaned up"]
-    assert ("stopped", "slow", 0) in witness.events
+    assert recorder.lines[0] == ["cleaned up"]
+    assert ("stopped", "slow", 0) in recorder.events
 
 
 async def test_workers_of_a_runner_that_fails_clean_up_and_their_output_is_shown(tmp_path: Path) -> None:
-    witness = Witness()
+    recorder = EventRecorder()
     with suppress(KeyError):
-        async with job(module(tmp_path, "slow", SLOW_TO_END), witness=witness) as runner:
+        async with job(module(tmp_path, "slow", SLOW_TO_END), recorder=recorder) as runner:
             t = await runner.start("slow")
             assert await t.recv() == "running"
             raise KeyError
-    assert witness.lines[0] == ["cleaned up"]
-    assert ("stopped", "slow", 0) in witness.events
+    assert recorder.lines[0] == ["cleaned up"]
+    assert ("stopped", "slow", 0) in recorder.events
 
 
 async def test_a_worker_that_leaves_before_it_is_killed_has_not_failed() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner:
         t = await runner.start("talker")
         await t.send(["who"])
         _, _, _, pid, _ = await t.recv()
@@ -365,7 +365,7 @@ async def test_a_worker_that_leaves_before_it_is_killed_has_not_failed() -> None
         for process in others:
             process.resume()
         await killing
-    assert ("stopped", "talker", 0) in witness.events
+    assert ("stopped", "talker", 0) in recorder.events
 
 
 FRESH = """
@@ -383,10 +383,12 @@ async def test_modules_with_threads_before_serve_have_fresh_interpreters(tmp_pat
     module(tmp_path, "fresh", FRESH.format(options))
     async with job(tmp_path, start_timeout=30) as runner:
         async with runner.start_many("fresh", 2) as tasks:
-            (one, threads, told), (other, _, _) = await asyncio.gather(*(t.call("where") for t in tasks))
+            (one, threads, variables), (other, _, _) = await asyncio.gather(*(t.call("where") for t in tasks))
             assert one != other
             assert threads >= 2
-            assert told == ["PARCS_JOB", "PARCS_START_TIMEOUT"], "no address and no token is left in the environment"
+            assert variables == ["PARCS_JOB", "PARCS_START_TIMEOUT"], (
+                "no address and no token is left in the environment"
+            )
 
 
 def test_settings_reach_the_workers() -> None:
@@ -424,11 +426,11 @@ async def test_a_lost_connection_is_reported_without_the_systems_traceback(tmp_p
         lost.__cause__ = ConnectionResetError(104, "reset")
         raise """
     work += "ExceptionGroup('all', [lost])" if group else "ValueError('late') from lost"
-    witness = Witness()
-    async with job(module(tmp_path, "failing", FAILING.format(work=work)), witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(module(tmp_path, "failing", FAILING.format(work=work)), recorder=recorder) as runner:
         t = await runner.start("failing")
         with pytest.raises(RemoteError) as failed:
             await t.recv()
-    for text in "\n".join(witness.lines[0]), failed.value.traceback:
+    for text in "\n".join(recorder.lines[0]), failed.value.traceback:
         assert "ConnectionLost: worker 7 is gone" in text
         assert "ConnectionResetError" not in text

@@ -19,8 +19,8 @@ from aioparcs.engine import Job, WorkerGroup
 from aioparcs.local import LocalEngine
 from aioparcs.transport import dial
 from aioparcs.wire import FrameType
-from tests.support.engines import behind
-from tests.support.jobs import MODULES, Witness, family, gone, job, left, module, program
+from tests.support.engines import command_runner
+from tests.support.jobs import MODULES, EventRecorder, family, gone, job, left, module, program
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
@@ -37,7 +37,7 @@ def enter(kind: str, **settings: Any) -> AbstractAsyncContextManager[Runner]:
 
 @asynccontextmanager
 async def over_tcp(*, tls: bool, **settings: Any) -> AsyncIterator[Runner]:
-    async with behind(address=LOOPBACK, tls=tls, **settings) as (runner, _):
+    async with command_runner(address=LOOPBACK, tls=tls, **settings) as (runner, _):
         yield runner
 
 
@@ -60,45 +60,46 @@ def numbers(tree: list[Any]) -> list[int]:
 @pytest.mark.parametrize("kind", ["unix", "tls", "tcp", "tcp-tls"])
 async def test_a_tree_grows_to_any_depth(kind: str) -> None:
     async with enter(kind) as runner, runner.start("tree") as root:
-        tree = await ask(root, "grow", 3, 2)
+        tree = await ask(root, "start_tree", 3, 2)
         assert sorted(numbers(tree)) == list(range(15))
         assert [len(tree), len(tree[1]), len(tree[1][1]), len(tree[1][1][1])] == [3, 3, 3, 1]
 
 
-async def test_start_means_in_a_service_what_it_means_in_a_runner() -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start("tree") as root:
+async def test_start_works_in_a_service_as_in_a_runner() -> None:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start("tree") as root:
         rows = await ask(root, "begin", 3, "tree", {"env": {"X": "1"}, "per_container": 2, "memory": "200m"})
         assert rows == [[f"tree:{1 + rank}", rank, 3, "open"] for rank in range(3)]
-        assert await ask(root, "tell", 1, "who") == [2, 1, 3]
-        assert await ask(root, "shut", 1) == "gone"
+        assert await ask(root, "request_child", 1, "who") == [2, 1, 3]
+        assert await ask(root, "shut_down_child", 1) == "gone"
         assert await ask(root, "gather", 5) == [f"tree:{number}" for number in range(1, 9)]
-    assert ("started", "tree", range(1, 4)) in witness.events
-    assert {("connected", "tree", number) for number in range(9)} <= set(witness.events)
-    assert {("ended", "tree", number, None) for number in range(9)} <= set(witness.events)
+    assert ("started", "tree", range(1, 4)) in recorder.events
+    assert {("connected", "tree", number) for number in range(9)} <= set(recorder.events)
+    assert {("ended", "tree", number, None) for number in range(9)} <= set(recorder.events)
 
 
 async def test_an_unexpected_error_ends_the_starts_of_a_service_and_reaches_its_loop() -> None:
     async with job() as runner, runner.start("tree") as root:
         await ask(root, "gather", 1)
         async with asyncio.timeout(10):
-            told = await ask(root, "stumble")
-        assert told == (
-            "the connection to the runner has ended: LookupError: nobody foresaw it; [LookupError('nobody foresaw it')]"
+            outcome = await ask(root, "fail_in_handler")
+        assert outcome == (
+            "the connection to the runner has ended: LookupError: an unexpected error; "
+            "[LookupError('an unexpected error')]"
         )
 
 
 async def test_recv_any_of_a_service_yields_in_the_order_of_arrival() -> None:
     async with job() as runner, runner.start("tree") as root:
         await ask(root, "gather", 3)
-        assert len(set(await ask(root, "all_speak"))) == 3
+        assert len(set(await ask(root, "recv_from_all"))) == 3
 
 
-async def test_messages_go_past_a_runner_that_stands_still(tmp_path: Path) -> None:
+async def test_messages_of_a_tree_do_not_pass_through_the_runner(tmp_path: Path) -> None:
     done = tmp_path / "done"
     async with job() as runner, runner.start("tree") as root:
         await ask(root, "gather", 1)
-        await root.send(["converse", 100, str(done)])
+        await root.send(["exchange_messages", 100, str(done)])
         deadline = time.monotonic() + 20
         while not done.exists() and time.monotonic() < deadline:
             time.sleep(0.005)  # noqa: ASYNC251  # the runner's loop doesn't turn
@@ -109,7 +110,7 @@ async def test_messages_go_past_a_runner_that_stands_still(tmp_path: Path) -> No
 async def test_a_service_whose_workers_have_an_interpreter_each(tmp_path: Path) -> None:
     text = (MODULES / "tree" / "main.py").read_text().replace("serve(Node)", "serve(Node, fork=False)")
     async with job(module(tmp_path, "tree", text)) as runner, runner.start("tree") as root:
-        assert numbers(await ask(root, "grow", 2, 1)) == [0, 1, 2]
+        assert numbers(await ask(root, "start_tree", 2, 1)) == [0, 1, 2]
 
 
 FUNCTIONS = """
@@ -130,18 +131,18 @@ serve(square)
 
 async def test_a_pool_in_a_service_replaces_workers_that_die(tmp_path: Path) -> None:
     async with job(MODULES, module(tmp_path, "squares", FUNCTIONS)) as runner, runner.start("tree") as root:
-        assert await ask(root, "squares", "squares", 20) == [number * number for number in range(20)]
+        assert await ask(root, "map_squares", "squares", 20) == [number * number for number in range(20)]
 
 
 # What goes wrong
 
 
-async def test_errors_cross_generation_by_generation() -> None:
+async def test_errors_propagate_through_each_generation() -> None:
     async with job() as runner:
         root = await runner.start("tree")
-        await ask(root, "plant", 2)
+        await ask(root, "start_chain", 2)
         with pytest.raises(ValueError, match="as it was told") as failure:
-            await ask(root, "tell", 0, "tell", 0, "fail")
+            await ask(root, "request_child", 0, "request_child", 0, "fail")
         assert isinstance(failure.value, RemoteError)
         assert "worker tree:1" in failure.value.traceback
         assert "worker tree:2" in failure.value.traceback
@@ -150,9 +151,15 @@ async def test_errors_cross_generation_by_generation() -> None:
 async def test_a_worker_that_dies_is_lost_to_the_service_that_started_it() -> None:
     async with job() as runner, runner.start("tree") as root:
         await ask(root, "gather", 2)
-        os.kill(await ask(root, "tell", 0, "pid"), signal.SIGKILL)
-        assert await ask(root, "lose", 0) == ["tree:1", "was killed by SIGKILL", None, signal.SIGKILL, []]
-        assert await ask(root, "lose", 1, "leave", 5) == ["tree:2", "ended with exit code 5", 5, None, ["my last line"]]
+        os.kill(await ask(root, "request_child", 0, "pid"), signal.SIGKILL)
+        assert await ask(root, "wait_lost", 0) == ["tree:1", "was killed by SIGKILL", None, signal.SIGKILL, []]
+        assert await ask(root, "wait_lost", 1, "leave", 5) == [
+            "tree:2",
+            "ended with exit code 5",
+            5,
+            None,
+            ["my last line"],
+        ]
 
 
 async def test_a_start_that_fails_is_the_same_error_in_a_service_as_in_the_runner(tmp_path: Path) -> None:
@@ -162,31 +169,31 @@ async def test_a_start_that_fails_is_the_same_error_in_a_service_as_in_the_runne
             with pytest.raises(StartError) as failure:
                 await runner.start(name)
             error = failure.value
-            assert await ask(root, "attempt", name, {}) == [error.module, error.reason, list(error.last_lines)]
-        name, reason, lines = await ask(root, "attempt", "tree", {"gpus": 1})
+            assert await ask(root, "try_start", name, {}) == [error.module, error.reason, list(error.last_lines)]
+        name, reason, lines = await ask(root, "try_start", "tree", {"gpus": 1})
         assert (name, reason.partition(";")[0], lines) == ("tree", "gpus=1: the local engine assigns no GPUs", [])
-        assert await ask(root, "attempt", "tree", {}) is None
+        assert await ask(root, "try_start", "tree", {}) is None
 
 
 async def test_a_start_that_takes_too_long(tmp_path: Path) -> None:
     module(tmp_path, "slow", "import time\ntime.sleep(60)")
     async with job(MODULES, tmp_path, start_timeout=1.5) as runner, runner.start("tree") as root:
-        _, reason, _ = await ask(root, "attempt", "slow", {})
+        _, reason, _ = await ask(root, "try_start", "slow", {})
         assert reason.startswith("it was not connected within 1.5 s (PARCS_START_TIMEOUT)")
 
 
 async def test_a_start_that_is_cancelled_leaves_no_worker(tmp_path: Path) -> None:
-    witness = Witness()
+    recorder = EventRecorder()
     module(tmp_path, "slow", "import time\ntime.sleep(60)")
-    async with job(MODULES, tmp_path, witness=witness) as runner, runner.start("tree") as root:
-        assert await ask(root, "change_mind", "slow") == "cancelled"
-        await until(lambda: any(event[:2] in (("ended", "slow"), ("stopped", "slow")) for event in witness.events))
+    async with job(MODULES, tmp_path, recorder=recorder) as runner, runner.start("tree") as root:
+        assert await ask(root, "cancel_start", "slow") == "cancelled"
+        await until(lambda: any(event[:2] in (("ended", "slow"), ("stopped", "slow")) for event in recorder.events))
 
 
 async def test_a_first_start_that_is_cancelled_while_the_runner_is_dialled_spoils_no_later_one() -> None:
     async with job() as runner, runner.start("tree") as root:
-        assert await ask(root, "hesitate") is None
-        assert await ask(root, "tell", 0, "echo", "here") == "here"
+        assert await ask(root, "cancel_first_start") is None
+        assert await ask(root, "request_child", 0, "echo", "here") == "here"
 
 
 # What may be started
@@ -194,34 +201,34 @@ async def test_a_first_start_that_is_cancelled_while_the_runner_is_dialled_spoil
 
 async def test_a_tree_is_no_deeper_than_max_depth() -> None:
     async with job(max_depth=2) as runner, runner.start("tree") as root:
-        await ask(root, "plant", 1)
-        assert await ask(root, "tell", 0, "attempt", "tree", {}) == [
+        await ask(root, "start_chain", 1)
+        assert await ask(root, "request_child", 0, "try_start", "tree", {}) == [
             "tree", "it would be generation 3 of its job; the limit is 2 (PARCS_MAX_DEPTH)", []
         ]  # fmt: skip
 
 
 async def test_services_start_no_more_than_max_spawned() -> None:
     async with job(max_spawned=3) as runner, runner.start("tree") as root:
-        await ask(root, "plant", 2)
-        assert await ask(root, "attempt", "tree", {}) is None
-        _, reason, _ = await ask(root, "tell", 0, "attempt", "tree", {})
+        await ask(root, "start_chain", 2)
+        assert await ask(root, "try_start", "tree", {}) is None
+        _, reason, _ = await ask(root, "request_child", 0, "try_start", "tree", {})
         assert reason.startswith("services would have 4 workers at once; the limit is 3 (PARCS_MAX_SPAWNED)")
-        assert await ask(root, "shut", 1) == "gone"
-        assert await ask(root, "tell", 0, "attempt", "tree", {}) is None
+        assert await ask(root, "shut_down_child", 1) == "gone"
+        assert await ask(root, "request_child", 0, "try_start", "tree", {}) is None
         async with runner.start_many("tree", 5):
             pass  # the runner's own don't count
 
 
 async def test_any_number_of_starts_may_be_refused_at_once() -> None:
     async with job(max_spawned=2) as runner, runner.start("tree") as root:
-        reasons = await ask(root, "attempt_many", 500)
+        reasons = await ask(root, "try_start_many", 500)
         assert len(reasons) == 498
         assert all("the limit is 2" in reason for reason in reasons)
-        assert await ask(root, "tell", 1, "echo", "here") == "here"
+        assert await ask(root, "request_child", 1, "echo", "here") == "here"
 
 
 @pytest.mark.parametrize(
-    "options, asked, reason",
+    "options, module_name, reason",
     [
         ({}, "registry:5000/tree", "services start modules by their names; to allow this image, name it in "),
         (
@@ -237,15 +244,15 @@ async def test_any_number_of_starts_may_be_refused_at_once() -> None:
         ({"spawnable": ["a:b"]}, "a:b", "that is an image's name, and only the swarm engine runs images"),
     ],
 )
-async def test_services_start_what_their_runner_lets_them(options: Any, asked: str, reason: str) -> None:
+async def test_services_start_what_their_runner_lets_them(options: Any, module_name: str, reason: str) -> None:
     async with Runner(modules=[MODULES], **options) as runner, runner.start("tree") as root:
-        assert (await ask(root, "attempt", asked, {}))[1].startswith(reason)
+        assert (await ask(root, "try_start", module_name, {}))[1].startswith(reason)
 
 
 @pytest.mark.parametrize("options", [{"wire": "v1"}, {"swarm": {"mounts": ["/:/host"]}}])
-async def test_what_only_a_runner_may_choose(options: dict[str, Any]) -> None:
+async def test_options_that_only_a_runner_may_set_are_refused(options: dict[str, Any]) -> None:
     async with job() as runner, runner.start("tree") as root:
-        _, reason, _ = await ask(root, "attempt", "tree", options)
+        _, reason, _ = await ask(root, "try_start", "tree", options)
         assert reason.endswith("can only be set by its runner, not by a service")
 
 
@@ -271,15 +278,15 @@ ADDRESS = "tcp://127.0.0.1:1"
     ],
 )
 async def test_invalid_control_frames_of_a_service_end_its_own_workers_only(type: int, values: Any) -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start_many("tree", 2) as (root, other):
-        await asyncio.gather(ask(root, "plant", 1), ask(other, "plant", 1))
-        await ask(root, "post", type, codec.encode_inline(values)[0])
-        worker, reason, *_ = await ask(root, "lose", 0)
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start_many("tree", 2) as (root, other):
+        await asyncio.gather(ask(root, "start_chain", 1), ask(other, "start_chain", 1))
+        await ask(root, "send_frame", type, codec.encode_inline(values)[0])
+        worker, reason, *_ = await ask(root, "wait_lost", 0)
         assert (worker.partition(":")[0], reason.partition(":")[0]) == ("tree", "is lost")
-        assert (await ask(root, "attempt", "tree", {}))[1].endswith("the connection to it has ended")
-        assert await ask(other, "tell", 0, "echo", "here") == "here"
-        assert any("broke its connection" in note for note in witness.notes)
+        assert (await ask(root, "try_start", "tree", {}))[1].endswith("the connection to it has ended")
+        assert await ask(other, "request_child", 0, "echo", "here") == "here"
+        assert any("broke its connection" in note for note in recorder.notes)
 
 
 @pytest.mark.parametrize(
@@ -297,33 +304,33 @@ async def test_invalid_control_frames_of_a_service_end_its_own_workers_only(type
         ([{}, ADDRESS + "9" * 70_000], "its service's address has 70,017 characters; 1000 is the limit"),
     ],
 )
-async def test_a_runner_refuses_what_a_service_should_not_have_asked(values: list[Any], reason: str) -> None:
+async def test_a_runner_refuses_invalid_requests_of_a_service(values: list[Any], reason: str) -> None:
     async with job() as runner, runner.start("tree") as root:
-        await ask(root, "plant", 1)
-        assert (await ask(root, "demand", "tree", *values)).startswith(reason)
+        await ask(root, "start_chain", 1)
+        assert (await ask(root, "send_spawn", "tree", *values)).startswith(reason)
 
 
 async def test_a_runner_starts_no_folder_that_a_service_names() -> None:
     async with job() as runner, runner.start("tree") as root:
-        await ask(root, "plant", 1)
-        reason = await ask(root, "demand", str(MODULES / "tree"), {}, ADDRESS)
+        await ask(root, "start_chain", 1)
+        reason = await ask(root, "send_spawn", str(MODULES / "tree"), {}, ADDRESS)
         assert reason == "a path as a module's name can only be set by its runner, not by a service"
 
 
 async def test_a_service_ends_only_its_own_workers() -> None:
     async with job() as runner, runner.start_many("tree", 2) as (root, other):
-        await ask(root, "plant", 1)
-        await ask(other, "plant", 1)
+        await ask(root, "start_chain", 1)
+        await ask(other, "start_chain", 1)
         for worker in range(4):
             if worker not in (2, 3):
-                await ask(root, "post", KILL, codec.encode_inline([worker, signal.SIGKILL])[0])
-        assert await ask(root, "tell", 0, "echo", 1) == await ask(other, "tell", 0, "echo", 1) == 1
+                await ask(root, "send_frame", KILL, codec.encode_inline([worker, signal.SIGKILL])[0])
+        assert await ask(root, "request_child", 0, "echo", 1) == await ask(other, "request_child", 0, "echo", 1) == 1
 
 
-async def test_only_a_worker_that_lives_is_a_parent_and_only_once() -> None:
-    engine = Open([MODULES])
+async def test_only_a_live_worker_may_connect_as_a_parent_and_only_once() -> None:
+    engine = ExposedEngine([MODULES])
     async with job(engine=engine) as runner, runner.start("tree") as root:
-        await ask(root, "plant", 1)
+        await ask(root, "start_chain", 1)
         for number, reason in ((0, "parent 0 is already connected"), (7, "unexpected parent 7")):
             reader, writer = await dial(engine.job.address)
             hello = Hello.of(Role.PARENT, engine.job.id, number, Settings())
@@ -333,7 +340,7 @@ async def test_only_a_worker_that_lives_is_a_parent_and_only_once() -> None:
             await writer.wait_closed()
 
 
-class Open(LocalEngine):
+class ExposedEngine(LocalEngine):
     """The local engine, which tells what only its job should know, and which groups were released."""
 
     job: Job
@@ -352,43 +359,43 @@ class Open(LocalEngine):
 
 
 async def test_workers_may_finish_when_their_service_has_finished(tmp_path: Path) -> None:
-    witness, path = Witness(), tmp_path / "enough"
-    async with job(witness=witness) as runner, runner.start("tree") as root:
-        await ask(root, "plant", 1)
-        assert await ask(root, "tell", 0, "finish_later", str(path)) == "going on"
+    recorder, path = EventRecorder(), tmp_path / "enough"
+    async with job(recorder=recorder) as runner, runner.start("tree") as root:
+        await ask(root, "start_chain", 1)
+        assert await ask(root, "request_child", 0, "finish_later", str(path)) == "going on"
         await root.send_eof()  # its program ends, and waits for its worker
         path.touch()
-        await until(lambda: ("ended", "tree", 0, None) in witness.events)
-        assert ("ended", "tree", 1, None) in witness.events
+        await until(lambda: ("ended", "tree", 0, None) in recorder.events)
+        assert ("ended", "tree", 1, None) in recorder.events
 
 
 async def test_workers_that_go_on_are_ended_after_close_timeout() -> None:
-    witness = Witness()
-    async with job(witness=witness, close_timeout=1.0) as runner:
+    recorder = EventRecorder()
+    async with job(recorder=recorder, close_timeout=1.0) as runner:
         root = await runner.start("tree")
-        await ask(root, "plant", 1)
-        assert await ask(root, "tell", 0, "compute") == "computing"
+        await ask(root, "start_chain", 1)
+        assert await ask(root, "request_child", 0, "compute") == "computing"
         await root.send_eof()
-        await until(lambda: ("stopped", "tree", 1) in witness.events)
-        await until(lambda: ("ended", "tree", 0, None) in witness.events)
+        await until(lambda: ("stopped", "tree", 1) in recorder.events)
+        await until(lambda: ("ended", "tree", 0, None) in recorder.events)
 
 
-async def test_a_service_that_fails_takes_its_branch_with_it() -> None:
+async def test_a_failing_service_ends_its_branch() -> None:
     async with job() as runner:
         root = await runner.start("tree")
-        branch = processes(await ask(root, "plant", 3))
+        branch = processes(await ask(root, "start_chain", 3))
         with pytest.raises(ValueError, match="as it was told"):
             await ask(root, "fail")
         await gone(branch)
 
 
 @pytest.mark.parametrize("dies", [0, 1, 2])
-async def test_what_grows_from_a_worker_that_is_killed_is_killed(dies: int) -> None:
+async def test_the_branch_of_a_killed_worker_is_killed(dies: int) -> None:
     async with job() as runner:
         root, other = await runner.start_many("tree", 2)
-        pids = await ask(root, "plant", 3)
-        await ask(root, *["tell", 0] * 2, "tell", 0, "compute")  # the last one never looks up
-        await ask(other, "plant", 1)
+        pids = await ask(root, "start_chain", 3)
+        await ask(root, *["request_child", 0] * 2, "request_child", 0, "compute")  # the last one never looks up
+        await ask(other, "start_chain", 1)
         branch = processes(pids)
         branch[dies].kill()
         await gone(branch[dies:])
@@ -397,39 +404,39 @@ async def test_what_grows_from_a_worker_that_is_killed_is_killed(dies: int) -> N
             with pytest.raises(WorkerLost, match="was killed by SIGKILL"):
                 await root.recv()
         else:
-            answer = await ask(root, *["tell", 0] * (dies - 1), "lose", 0)
+            answer = await ask(root, *["request_child", 0] * (dies - 1), "wait_lost", 0)
             assert answer[1:4] == ["was killed by SIGKILL", None, signal.SIGKILL]
-        assert await ask(other, "tell", 0, "echo", 1) == 1
+        assert await ask(other, "request_child", 0, "echo", 1) == 1
 
 
 async def test_a_service_that_is_cut_off_from_its_runner_loses_its_workers() -> None:
     async with job() as runner, runner.start("tree") as root:
-        branch = processes(await ask(root, "plant", 2))[1:]
-        await ask(root, "cut")
+        branch = processes(await ask(root, "start_chain", 2))[1:]
+        await ask(root, "cut_connection")
         await gone(branch)
-        worker, reason, *_ = await ask(root, "lose", 0)
+        worker, reason, *_ = await ask(root, "wait_lost", 0)
         assert worker == "tree:1"
         assert reason.startswith("is lost: the connection to the runner has ended")
 
 
-async def test_the_end_of_a_runner_takes_all_at_any_depth() -> None:
+async def test_the_end_of_a_runner_ends_workers_at_any_depth() -> None:
     with suppress(KeyError):
         async with job() as runner:
             root = await runner.start("tree")
-            branch = processes(await ask(root, "plant", 3))
-            await ask(root, *["tell", 0] * 3, "compute")
+            branch = processes(await ask(root, "start_chain", 3))
+            await ask(root, *["request_child", 0] * 3, "compute")
             raise KeyError
     assert left(branch, 5) == []
 
 
-def test_a_runner_that_is_killed_takes_all_at_any_depth() -> None:
+def test_the_death_of_a_runner_ends_workers_at_any_depth() -> None:
     text = """
 import asyncio, time
 from aioparcs import run
 
 async def main(runner):
     root = await runner.start("tree")
-    await root.send(["plant", 3])
+    await root.send(["start_chain", 3])
     print(*await root.recv(), flush=True)
     await asyncio.sleep(60)
 
@@ -448,7 +455,7 @@ run(main)
 
 
 async def test_an_engine_releases_a_group_with_its_last_worker() -> None:
-    engine = Open([MODULES])
+    engine = ExposedEngine([MODULES])
     async with job(engine=engine) as runner:
         first = await runner.start_many("tree", 2)
         await first[0].shutdown()
@@ -456,28 +463,28 @@ async def test_an_engine_releases_a_group_with_its_last_worker() -> None:
         await first[1].kill()
         await until(lambda: [group.first for group in engine.released] == [0])
         async with runner.start("tree") as root:
-            await ask(root, "plant", 1)
-            await ask(root, "shut", 0)
+            await ask(root, "start_chain", 1)
+            await ask(root, "shut_down_child", 0)
             await until(lambda: [group.first for group in engine.released] == [0, 3])
             assert (engine.released[-1].spec.parent, engine.released[0].spec.parent) == (2, -1)
 
 
-async def test_launchers_that_failed_stay_to_be_looked_at_until_their_branch_or_the_job_ends(tmp_path: Path) -> None:
+async def test_failed_launchers_are_kept_until_their_branch_or_the_job_ends(tmp_path: Path) -> None:
     module(tmp_path, "broken", "raise SystemExit(3)")
-    engine = Open([MODULES, tmp_path])
+    engine = ExposedEngine([MODULES, tmp_path])
     async with job(engine=engine) as runner:
         with pytest.raises(StartError):
             await runner.start("broken")
         async with runner.start("tree") as root:
-            await ask(root, "attempt", "broken", {"env": {"X": "1"}})
+            await ask(root, "try_start", "broken", {"env": {"X": "1"}})
             await ask(root, "gather", 1)
-            await ask(root, "shut", 0)
+            await ask(root, "shut_down_child", 0)
             await until(lambda: [group.first for group in engine.released] == [3])
         await until(lambda: {group.first for group in engine.released} == {1, 2, 3})
 
 
 async def test_a_pool_keeps_its_launchers_for_replacements_until_it_ends(tmp_path: Path) -> None:
-    engine = Open([module(tmp_path, "squares", FUNCTIONS)])
+    engine = ExposedEngine([module(tmp_path, "squares", FUNCTIONS)])
     async with job(engine=engine) as runner:
         async with runner.pool("squares", 1) as pool:
             with pytest.raises(WorkerLost):
@@ -487,7 +494,7 @@ async def test_a_pool_keeps_its_launchers_for_replacements_until_it_ends(tmp_pat
         await until(lambda: len(engine.released) == 1)
 
 
-async def test_a_pool_replaces_workers_whatever_else_their_launcher_has_had_to_do(tmp_path: Path) -> None:
+async def test_a_pool_replaces_workers_of_a_launcher_that_serves_others_too(tmp_path: Path) -> None:
     async with job(module(tmp_path, "squares", FUNCTIONS)) as runner, runner.pool("squares", 1) as pool:
         async with runner.start("squares"):
             pass

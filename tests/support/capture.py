@@ -1,4 +1,4 @@
-"""What passes the wires of the cluster, as anybody who has a hand on one of them can see it."""
+"""A capture of the cluster's network, as anyone with access to it could make it."""
 
 import json
 import subprocess
@@ -58,7 +58,7 @@ def capture(marker: str) -> Iterator[Capture]:
         try:
             assert process.stdout.readline() == "listening\n"
             yield found
-            told, _ = process.communicate(timeout=30)
-            found.frames, found.size, found.seen = json.loads(told)
+            output, _ = process.communicate(timeout=30)
+            found.frames, found.size, found.seen = json.loads(output)
         finally:
             process.kill()

@@ -75,7 +75,7 @@ async def streams(kind: str) -> AsyncIterator[tuple[Streams, Streams]]:
 
 
 def _narrow(writer: asyncio.StreamWriter) -> None:
-    """Fix the kernel's buffers, which otherwise grow for as long as nobody reads."""
+    """Fix the kernel's buffers, which otherwise grow for as long as the peer doesn't read."""
     sock = writer.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL)
@@ -112,7 +112,7 @@ async def both(here: Channel, there: Channel) -> AsyncIterator[Pair]:
 
 
 async def waits(task: "asyncio.Task[Any]") -> None:
-    """Make sure that a task waits and goes on waiting: neither the loop nor a while of real time ends it."""
+    """Check that a task waits and goes on waiting, also after some real time."""
     await asyncio.wait([task], timeout=0.02)
     assert not task.done(), f"it doesn't wait: {task!r}"
 

@@ -62,10 +62,10 @@ def in_terminal(
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # EIO: nobody has the other end open any more
+    except OSError:  # EIO: no process has the other end open
         return b""
 
 
 def visible(written: str) -> str:
-    """Take the escape sequences out of what a terminal was sent."""
+    """Return a terminal's output without escape sequences."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)

@@ -10,14 +10,14 @@ from aioparcs import Runner, Task
 from aioparcs.engine import Job
 from aioparcs.local import LocalEngine
 from aioparcs.transport import dial
-from tests.support.jobs import MODULES, Witness, job
+from tests.support.jobs import MODULES, EventRecorder, job
 
-__all__ = ["Open", "Scene", "Streams", "check_echo", "dialled", "scene"]
+__all__ = ["ExposedEngine", "RunningJob", "Streams", "check_echo", "dialled", "running_job"]
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Open(LocalEngine):
+class ExposedEngine(LocalEngine):
     """The local engine, which shows its job: the address and the token."""
 
     job: Job
@@ -27,17 +27,17 @@ class Open(LocalEngine):
         await super().open(job)
 
 
-class Scene(NamedTuple):
+class RunningJob(NamedTuple):
     runner: Runner
     job: Job
-    witness: Witness
+    recorder: EventRecorder
 
 
 @asynccontextmanager
-async def scene(*modules: Path, **settings: Any) -> AsyncIterator[Scene]:
-    witness, engine = Witness(), Open(list(modules) or [MODULES])
-    async with job(witness=witness, engine=engine, **settings) as runner:
-        yield Scene(runner, engine.job, witness)
+async def running_job(*modules: Path, **settings: Any) -> AsyncIterator[RunningJob]:
+    recorder, engine = EventRecorder(), ExposedEngine(list(modules) or [MODULES])
+    async with job(recorder=recorder, engine=engine, **settings) as runner:
+        yield RunningJob(runner, engine.job, recorder)
 
 
 @asynccontextmanager

@@ -54,7 +54,7 @@ _EXAMPLES = [
 
 
 def written(text: str) -> str:
-    """Return the document with its generated parts made anew."""
+    """Return the document with its generated parts written again."""
     for name, make in _PARTS.items():
         text = re.sub(
             rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)",

@@ -19,9 +19,9 @@ from aioparcs.events import EventBus, LogLines, program_events
 from aioparcs.launcher import RunnerEndpoint, pass_token
 from aioparcs.local.process import Process
 from aioparcs.transport import Listener, listen
-from tests.support.jobs import ENVIRONMENT, MODULES, Witness
+from tests.support.jobs import ENVIRONMENT, MODULES, EventRecorder
 
-__all__ = ["CommandEngine", "Network", "behind"]
+__all__ = ["CommandEngine", "Network", "command_runner"]
 
 _LOOPBACK = Address("tcp", "127.0.0.1", 0)
 
@@ -50,11 +50,11 @@ class CommandEngine:
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         job, slot, token = self._job, len(self.processes), pass_token(self._job.token)
         folder = self._modules / spec.module
-        home = RunnerEndpoint(job.address, job.id, slot, job.token, None)
+        endpoint = RunnerEndpoint(job.address, job.id, slot, job.token, None)
         process = Process(
             [*self._command, sys.executable, str(folder / "main.py")],
             folder,
-            {**ENVIRONMENT, **job.settings.to_env(), **spec.env, **home.to_env(token)},
+            {**ENVIRONMENT, **job.settings.to_env(), **spec.env, **endpoint.to_env(token)},
             inherit=[token],
             keep=20,
             on_line=lambda line: job.events.publish(LogLines(time.monotonic(), spec.module, ((None, line),))),
@@ -96,17 +96,17 @@ class CommandEngine:
 
 
 @asynccontextmanager
-async def behind(
+async def command_runner(
     *command: str,
     address: Address = _LOOPBACK,
     modules: Path = MODULES,
-    witness: Witness | None = None,
+    recorder: EventRecorder | None = None,
     tls: bool = False,
     **settings: Any,
 ) -> AsyncIterator[tuple[Runner, CommandEngine]]:
     """Enter a runner whose launchers run behind a command."""
     engine = CommandEngine(*command, address=address, modules=modules)
-    token = program_events.set(EventBus(witness or Witness()))
+    token = program_events.set(EventBus(recorder or EventRecorder()))
     try:
         runner = Runner(engine=engine, settings=Settings(**settings), tls=tls)
     finally:
@@ -140,7 +140,7 @@ class Network:
         return self
 
     def cut(self) -> None:
-        """Have every packet vanish, both ways, without a word to either side."""
+        """Drop every packet silently, in both directions."""
         drop = ["root", "tbf", "rate", "8bit", "burst", "1", "limit", "1"]
         subprocess.run(["tc", "qdisc", "add", "dev", self._link, *drop], check=True)
         subprocess.run([*self.command, "tc", "qdisc", "add", "dev", "far", *drop], check=True)

@@ -33,7 +33,7 @@ from tests.support.waiting import PATIENCE, until
 __all__ = [
     "ENVIRONMENT",
     "MODULES",
-    "Witness",
+    "EventRecorder",
     "execute",
     "family",
     "gone",
@@ -48,7 +48,7 @@ MODULES = Path(__file__).parents[1] / "modules"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PARCS_", "LEADER_"))}
 
 
-class Witness:
+class EventRecorder:
     """
     A subscriber that remembers.
 
@@ -88,10 +88,14 @@ class Witness:
 
 @asynccontextmanager
 async def job(
-    *modules: Path, witness: Witness | None = None, tls: bool = False, engine: Engine | None = None, **settings: Any
+    *modules: Path,
+    recorder: EventRecorder | None = None,
+    tls: bool = False,
+    engine: Engine | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Runner]:
     """Enter a runner with the modules of the tests, or those in some folders, and some settings."""
-    token = program_events.set(EventBus(witness or Witness()))
+    token = program_events.set(EventBus(recorder or EventRecorder()))
     try:
         runner = Runner(modules=modules or [MODULES], settings=Settings(**settings), tls=tls, engine=engine)
     finally:

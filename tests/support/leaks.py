@@ -1,4 +1,4 @@
-"""What a test can leave behind: descriptors, children, asyncio tasks, orphaned processes. Linux only."""
+"""Leaks of a test: descriptors, children, asyncio tasks, orphaned processes. Linux only."""
 
 import asyncio
 import os

@@ -34,7 +34,7 @@ class Cluster(NamedTuple):
         leader_url: its leader, for ``LEADER_URL``.
         registry: the registry that all its nodes pull from, for ``PARCS_REGISTRY``.
         base: the image that modules are built from.
-        nodes: its nodes, for tests that cut and kill them; none if it is somebody else's.
+        nodes: its nodes, for tests that cut and kill them; none if it is not the test cluster.
     """
 
     leader_url: str
@@ -48,7 +48,7 @@ class Cluster(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many nodes it has, anybody's cluster."""
+        """Return how many nodes it has, also of a cluster that is not the test cluster."""
         return len(self.docker("node", "ls", "--quiet").split())
 
     def docker(self, *arguments: str, node: int | None = None) -> str:
@@ -61,11 +61,11 @@ class Cluster(NamedTuple):
 def ask(cluster: Cluster, question: Callable[[SwarmClient], Awaitable[T]]) -> T:
     """Ask the leader something."""
 
-    async def asked() -> T:
+    async def _ask() -> T:
         async with asyncio.timeout(PATIENCE), open_swarm(cluster.leader_url) as swarm:
             return await question(swarm)
 
-    return asyncio.run(asked())
+    return asyncio.run(_ask())
 
 
 def remains(cluster: Cluster, job: str) -> list[str]:

@@ -27,7 +27,7 @@ def memory(field: str, pid: int | str = "self") -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) * 1024
 
 
-async def told() -> None:
+async def wait_for_line() -> None:
     """Wait for a line on standard input, reading nothing else meanwhile."""
     assert await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
 
@@ -35,7 +35,7 @@ async def told() -> None:
 async def send_many(channel: Channel) -> None:
     constant = bytes(SIZE)
     buffer = bytearray(SIZE)
-    await told()
+    await wait_for_line()
     for i in range(COUNT):
         if i % 2:
             await channel.send(constant)
@@ -47,7 +47,7 @@ async def send_many(channel: Channel) -> None:
 async def recv_many(channel: Channel) -> None:
     for i in range(COUNT):
         if i == FIRST:
-            await told()
+            await wait_for_line()
         message = await channel.recv()
         stamp = bytes(8) if i % 2 else i.to_bytes(8)
         assert len(message) == SIZE
@@ -56,7 +56,7 @@ async def recv_many(channel: Channel) -> None:
 
 async def send_array(channel: Channel) -> None:
     array = np.ones(LARGE, "u1")
-    await told()
+    await wait_for_line()
     await channel.send(array)
 
 

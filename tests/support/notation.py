@@ -31,18 +31,18 @@ def load(name: str) -> list[Vector]:
 
 
 def each(vectors: list[Vector]) -> pytest.MarkDecorator:
-    """Have a test run once for each vector, under the vector's name."""
+    """Parametrize a test by vectors, under their names."""
     return pytest.mark.parametrize("vector", [pytest.param(vector, id=vector["name"]) for vector in vectors])
 
 
 def expand(text: str) -> bytes:
-    """Make the bytes of groups of hex digits, each perhaps with the number of times that it is repeated."""
+    """Return the bytes of groups of hex digits, each perhaps with the number of times that it is repeated."""
     groups = (group.partition("*") for group in text.split())
     return b"".join(bytes.fromhex(digits) * int(count or 1) for digits, _, count in groups)
 
 
 def value_of(noted: Any) -> Any:
-    """Make the value that a vector notes."""
+    """Return the value that a vector notes."""
     if isinstance(noted, list):
         return [value_of(value) for value in noted]
     if isinstance(noted, dict):
@@ -52,7 +52,7 @@ def value_of(noted: Any) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal in kind, in the sign of a zero and in the order of keys and of memory too."""
+    """Return whether two values are equal in kind, in the sign of a zero and in the order of keys and of memory too."""
     if type(one) is not type(other):
         return False
     if isinstance(one, np.ndarray | np.generic):

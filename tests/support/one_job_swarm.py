@@ -122,7 +122,7 @@ class OneJobSwarm:
 
 
 def service(word: str) -> dict[str, Any]:
-    """Make the specification of a service as it is submitted for the job ``j``; "" for no events."""
+    """Return the specification of a service as it is submitted for the job ``j``; "" for no events."""
     labels = {JOB: "j", ROLE: "runner", MODULE: "main"}
     container = {"Env": ["N=1", *([f"PARCS_EVENTS={word}"] if word else [])], "Labels": labels}
     return {"Name": "parcs-j_runner", "Labels": labels, "Mode": {"Replicated": {"Replicas": 1}},

@@ -47,16 +47,16 @@ class Connection:
             "agent": "reference",
             "limits": {"body": 1 << 20, "buffers": 1 << 30},
         }
-        mine = MAGIC + header(HELLO, pack(hello)) + pack(hello)
-        self.socket.sendall(mine)
+        own_hello = MAGIC + header(HELLO, pack(hello)) + pack(hello)
+        self.socket.sendall(own_hello)
         assert self.read(8) == MAGIC
         head = self.read(8)
         body = self.read(struct.unpack(">Q", head)[0] & 0xFFFF)
-        said = mine + MAGIC + head + body
-        proof = prove(token, role, said)
+        transcript = own_hello + MAGIC + head + body
+        proof = prove(token, role, transcript)
         self.send(AUTH, proof)
-        said += header(AUTH, proof) + proof
-        assert self.receive() == Frame(AUTH, prove(token, unpack(body)["role"], said), [])
+        transcript += header(AUTH, proof) + proof
+        assert self.receive() == Frame(AUTH, prove(token, unpack(body)["role"], transcript), [])
         assert self.receive() == Frame(WELCOME, b"", [])
 
     def send(self, type: int, body: bytes = b"", buffers: list[bytes] | None = None) -> None:
@@ -86,8 +86,8 @@ class Connection:
         self.socket.close()
 
 
-def prove(token: bytes, role: str, said: bytes) -> bytes:
-    return hmac.digest(token, role.encode() + hashlib.sha256(said).digest(), "sha256")
+def prove(token: bytes, role: str, transcript: bytes) -> bytes:
+    return hmac.digest(token, role.encode() + hashlib.sha256(transcript).digest(), "sha256")
 
 
 def header(type: int, body: bytes, buffers: list[bytes] | None = None) -> bytes:
@@ -98,7 +98,7 @@ def header(type: int, body: bytes, buffers: list[bytes] | None = None) -> bytes:
 
 
 def pack(value: Any) -> bytes:
-    """Encode with the longest form of everything: whoever reads it accepts any."""
+    """Encode with the longest form of everything: a reader accepts any."""
     if value is None or isinstance(value, bool):
         return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
     if isinstance(value, int):

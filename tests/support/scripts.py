@@ -77,7 +77,7 @@ class Script:
         self._display(Notice(self.clock.time, module, text))
 
     def work(self, state: PoolState, seconds: int, per_second: int) -> PoolState:
-        """Have a pool do so many items in a second for some seconds."""
+        """Complete so many items of a pool in each second, for some seconds."""
         self.pool(state)
         for _ in range(seconds * 10):
             self.clock.time = round(self.clock.time + 0.1, 1)

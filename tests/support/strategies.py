@@ -34,7 +34,7 @@ chunks = st.lists(st.sampled_from([1, 2, 3, 7, 8, 9, 100, 5000, 100_000]), min_s
 
 
 def stream_of(sent: list[Frame]) -> bytes:
-    """Make the stream that carries some frames."""
+    """Return the stream that carries some frames."""
     return b"".join(piece for frame in sent for piece in encode_frame(*frame))
 
 
@@ -114,7 +114,7 @@ _dtypes = _plain_dtypes | npst.array_dtypes(_plain_dtypes, max_size=3, allow_sub
 
 @st.composite
 def arrays(draw: st.DrawFn) -> Any:
-    """Make an array of any dtype, shape and layout, or a scalar, of any bits."""
+    """Draw an array of any dtype, shape and layout, or a scalar, of any bits."""
     dtype, shape = draw(_dtypes), draw(npst.array_shapes(min_dims=0, min_side=0, max_dims=4, max_side=4))
     size = dtype.itemsize * math.prod(shape)
     pattern = draw(st.binary(min_size=1, max_size=16)) if dtype.kind not in "U" and dtype.names is None else b"\0"

@@ -17,13 +17,13 @@ from aioparcs.events import EventBus, program_events
 from aioparcs.swarm import SwarmEngine
 from aioparcs.swarm.jobs.jobs import remove_job
 from tests.support.command import COMMAND, ENVIRONMENT, execute
-from tests.support.jobs import Witness
+from tests.support.jobs import EventRecorder
 from tests.support.live import PATIENCE, Cluster, ask
 
-__all__ = ["Container", "Scene", "Submitted", "build", "containers", "own", "scene", "submitted"]
+__all__ = ["Container", "RunningJob", "Submitted", "build", "containers", "own", "running_job", "submitted"]
 
 
-class Open(SwarmEngine):
+class ExposedEngine(SwarmEngine):
     """The swarm engine, which tells what only its job should know."""
 
     job: Job
@@ -33,10 +33,10 @@ class Open(SwarmEngine):
         await super().open(job)
 
 
-class Scene(NamedTuple):
+class RunningJob(NamedTuple):
     runner: Runner
     job: Job
-    witness: Witness
+    recorder: EventRecorder
 
 
 class Container(NamedTuple):
@@ -62,20 +62,20 @@ class Container(NamedTuple):
 
 
 @asynccontextmanager
-async def scene(leader: str | None = None, *, tls: bool = False, **engine: Any) -> AsyncIterator[Scene]:
+async def running_job(leader: str | None = None, *, tls: bool = False, **engine: Any) -> AsyncIterator[RunningJob]:
     """Enter a runner of the Swarm; None for the leader that the environment names."""
-    witness, swarm = Witness(), Open(leader, **engine)
-    token = program_events.set(EventBus(witness))
+    recorder, swarm = EventRecorder(), ExposedEngine(leader, **engine)
+    token = program_events.set(EventBus(recorder))
     try:
         runner = Runner(engine=swarm, settings=Settings(), tls=tls)
     finally:
         program_events.reset(token)
     async with runner:
-        yield Scene(runner, swarm.job, witness)
+        yield RunningJob(runner, swarm.job, recorder)
 
 
 def own(cluster: Cluster) -> Cluster:
-    """Let pass a Swarm of this machine, whose nodes can be looked into."""
+    """Return the test cluster of this machine; skip the test on any other Swarm."""
     if not cluster.nodes:
         pytest.skip("the Swarm is not of this machine")
     return cluster
@@ -143,14 +143,14 @@ def submitted(cluster: Cluster, folder: Path, path: str, *arguments: str, **env:
 
 
 def _name(process: "subprocess.Popen[str]") -> str:
-    said = ""
+    output = ""
     assert process.stderr
     with _patience(process):
         for line in process.stderr:
             if found := re.search(r" runs as job (\w+);", line):
                 return found[1]
-            said += line
-    raise AssertionError(f"nothing was submitted: {said}")
+            output += line
+    raise AssertionError(f"nothing was submitted: {output}")
 
 
 @contextmanager

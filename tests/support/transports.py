@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aioparcs import Address, Runner
-from tests.support.engines import behind
+from tests.support.engines import command_runner
 from tests.support.jobs import job
 
 __all__ = ["LOOPBACK", "enter", "kinds", "over_tcp"]
@@ -27,5 +27,5 @@ def enter(kind: str, **settings: Any) -> AbstractAsyncContextManager[Runner]:
 @asynccontextmanager
 async def over_tcp(*, tls: bool, **settings: Any) -> AsyncIterator[Runner]:
     """Enter a runner whose engine uses TCP on this machine, with or without TLS."""
-    async with behind(address=LOOPBACK, tls=tls, **settings) as (runner, _):
+    async with command_runner(address=LOOPBACK, tls=tls, **settings) as (runner, _):
         yield runner

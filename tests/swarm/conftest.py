@@ -20,7 +20,7 @@ from aioparcs.swarm import SwarmEngine
 from tests.cluster import Cluster as OwnCluster
 from tests.cluster import ClusterError, down, obstacle, up
 from tests.support.command import COMMAND, execute
-from tests.support.jobs import MODULES, Witness
+from tests.support.jobs import MODULES, EventRecorder
 from tests.support.live import NAMED, Cluster, left
 from tests.support.swarm_jobs import Job
 from tests.support.turns import Turns
@@ -89,7 +89,7 @@ def _takes_its_turn(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def renewed_node3(cluster: Cluster) -> Iterator[None]:
-    """Have the third node as new after a test that cuts it off."""
+    """Provide the third node as new after a test that cuts it off."""
     yield
     cluster.nodes[2].renew()
 
@@ -110,9 +110,9 @@ def job(cluster: Cluster, images: None, monkeypatch: pytest.MonkeyPatch) -> Job:
 
     @asynccontextmanager
     async def enter(
-        *, witness: Witness | None = None, overlay: bool | None = None, **settings: Any
+        *, recorder: EventRecorder | None = None, overlay: bool | None = None, **settings: Any
     ) -> AsyncIterator[Runner]:
-        token = program_events.set(EventBus(witness or Witness()))
+        token = program_events.set(EventBus(recorder or EventRecorder()))
         try:
             engine = SwarmEngine(cluster.leader_url, overlay=overlay)
             runner = Runner(engine=engine, modules=[MODULES], settings=Settings(**settings))

@@ -17,10 +17,10 @@ _ADDED = 60_000_000  # bytes that the image may have over its base
 
 @pytest.fixture
 def own(cluster: Cluster) -> OwnCluster:
-    """Give the cluster as its maker sees it."""
+    """Return the cluster with its nodes and folders."""
     found = OwnCluster.here()
     if not cluster.nodes or found is None:
-        pytest.skip("the Swarm that the environment names is somebody else's")
+        pytest.skip("the Swarm that the environment names is not the test cluster")
     return found
 
 
@@ -31,9 +31,9 @@ def _command(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def test_up_changes_nothing_that_is_up(own: OwnCluster) -> None:
     before = [namespaces.first_process(node.namespace) for node in own.nodes]
-    said: list[str] = []
-    assert up(len(own.nodes), said.append) == own
-    assert said == []
+    steps: list[str] = []
+    assert up(len(own.nodes), steps.append) == own
+    assert steps == []
     assert [namespaces.first_process(node.namespace) for node in own.nodes] == before
 
 
@@ -41,8 +41,8 @@ def test_status_names_the_nodes_and_what_to_set(own: OwnCluster) -> None:
     done = _command("status")
     assert done.returncode == 0
     assert f"export LEADER_URL={own.leader.url} PARCS_REGISTRY={own.registry.address}\n" in done.stdout
-    told = json.loads(_command("status", "--json").stdout)
-    assert [(node["name"], node["dockerd"], node["swarm"]) for node in told["nodes"]] == [
+    status = json.loads(_command("status", "--json").stdout)
+    assert [(node["name"], node["dockerd"], node["swarm"]) for node in status["nodes"]] == [
         (f"node{number}", "up", "ready") for number in range(1, len(own.nodes) + 1)
     ]
 

@@ -83,7 +83,7 @@ def test_the_proofs_can_be_made_without_this_package(vector: Vector) -> None:
 
 
 @each(_whole)
-def test_the_greetings_are_read_as_they_were_meant(vector: Vector) -> None:
+def test_the_hello_frames_of_the_vector_are_decoded(vector: Vector) -> None:
     for step, side in zip(vector["steps"][:2], ("dialler", "listener"), strict=True):
         data = bytes.fromhex(step["bytes"])
         assert data.startswith(MAGIC)
@@ -148,9 +148,7 @@ def test_a_proof_is_valid_for_the_same_token(token: bytes, transcript: bytes) ->
     "token, role, transcript",
     [(b"other", "worker", b"said"), (b"token", "runner", b"said"), (b"token", "worker", b"said otherwise")],
 )
-def test_a_proof_is_good_for_one_token_one_role_and_one_conversation(
-    token: bytes, role: str, transcript: bytes
-) -> None:
+def test_a_proof_is_valid_for_one_token_one_role_and_one_transcript(token: bytes, role: str, transcript: bytes) -> None:
     body = proof(b"token", "worker", b"said")
     assert verify(b"token", "worker", b"said", body)
     assert not verify(token, role, transcript, body)

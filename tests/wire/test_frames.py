@@ -41,13 +41,13 @@ async def test_a_ping_is_answered_with_its_body(kind: str) -> None:
         writer.write(frame(FrameType.PING) + frame(FrameType.PING, b"echo me") + message("after"))
         expected = frame(FrameType.PONG) + frame(FrameType.PONG, b"echo me")
         assert await reader.readexactly(len(expected)) == expected
-        writer.write(frame(FrameType.PONG, b"nobody asked"))
+        writer.write(frame(FrameType.PONG, b"unrequested"))
         assert await channel.recv() == "after"
         assert channel.statistics().bytes_unread == 0
 
 
 async def test_pings_to_a_program_that_only_sends_are_bounded(kind: str) -> None:
-    """Whoever doesn't read the answers to his pings gets only so many."""
+    """A peer that doesn't read the answers to its pings gets only so many."""
     settings = Settings(send_queue=64 * 1024)
     async with by_hand(kind, settings) as (channel, (_, writer)):
         flood = frame(FrameType.PING, b"x" * 10_000) * 10
@@ -76,7 +76,7 @@ async def test_pings_to_a_program_that_only_sends_are_bounded(kind: str) -> None
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", id="another protocol"),
     ],
 )
-async def test_what_breaks_the_wire_ends_the_channel(kind: str, stream: bytes) -> None:
+async def test_a_protocol_violation_ends_the_channel(kind: str, stream: bytes) -> None:
     async with by_hand(kind) as (channel, (reader, writer)):
         writer.write(message("before") + stream)
         assert await channel.recv() == "before"
@@ -98,7 +98,7 @@ async def test_a_frame_that_has_no_place_on_a_channel_ends_it(kind: str, type: i
                 await channel.recv()
 
 
-async def test_an_error_that_cannot_be_read_is_an_error_all_the_same(kind: str) -> None:
+async def test_an_unreadable_error_frame_is_still_an_error(kind: str) -> None:
     for body in (b"", b"\xc1", msgpack.packb("text"), msgpack.packb({"message": "no type"})):
         async with by_hand(kind) as (channel, (_, writer)):
             writer.write(frame(FrameType.ERROR, body))
@@ -106,7 +106,7 @@ async def test_an_error_that_cannot_be_read_is_an_error_all_the_same(kind: str) 
                 await channel.recv()
 
 
-async def test_what_comes_after_a_goodbye_or_an_error_is_ignored(kind: str) -> None:
+async def test_frames_after_a_goodbye_or_an_error_are_ignored(kind: str) -> None:
     async with by_hand(kind) as (channel, (reader, writer)):
         writer.write(
             message("last") + frame(FrameType.BYE) + frame(FrameType.PING) + frame(FrameType.RAW, b"", b"x" * 10)
@@ -145,7 +145,7 @@ async def test_results_and_cancellations_of_unknown_calls_are_ignored(kind: str)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 8, 20, 5000, 10_030])
-async def test_what_the_reader_holds_at_take_over_comes_first(kind: str, cut: int) -> None:
+async def test_bytes_in_the_reader_are_received_first(kind: str, cut: int) -> None:
     stream = message("one") + frame(FrameType.RAW, b"", b"r" * 10_000) + message("three")
     async with streams(kind) as (here, there):
         here[1].write(stream[:cut])
@@ -187,7 +187,7 @@ async def test_a_stream_that_has_ended_at_take_over(kind: str, goodbye: bytes) -
             await channel.aclose()
 
 
-async def test_what_the_writer_holds_at_take_over_goes_first(kind: str) -> None:
+async def test_bytes_in_the_writer_are_sent_first(kind: str) -> None:
     async with streams(kind) as (here, there):
         there[1].write(message("w" * (2 * MIB)))
         channel = Channel(*there)
@@ -200,7 +200,7 @@ async def test_what_the_writer_holds_at_take_over_goes_first(kind: str) -> None:
             await end.aclose()
 
 
-async def test_the_peers_limits_are_kept(kind: str) -> None:
+async def test_messages_beyond_the_peers_limits_are_refused(kind: str) -> None:
     async with streams(kind) as (here, there):
         channel = Channel(*there, peer_limits=(100, 10_000))
         for value in ("x" * 101, b"x" * 10_001, [b"x" * 9000, b"y" * 9000]):

@@ -41,7 +41,9 @@ def welcome(_: Hello) -> str | None:
     return None
 
 
-async def let_in(streams: Streams, token: bytes = TOKEN, timeout: float = 5, refusal_reason: Any = welcome) -> Hello:
+async def accept_peer(
+    streams: Streams, token: bytes = TOKEN, timeout: float = 5, refusal_reason: Any = welcome
+) -> Hello:
     """Accept, and close as a listener does after a refusal."""
     try:
         return await accept(*streams, hello(Role.RUNNER), token, timeout, refusal_reason)
@@ -50,7 +52,7 @@ async def let_in(streams: Streams, token: bytes = TOKEN, timeout: float = 5, ref
         raise
 
 
-async def come_in(streams: Streams, token: bytes = TOKEN, timeout: float = 5, **changes: Any) -> Hello:
+async def introduce_self(streams: Streams, token: bytes = TOKEN, timeout: float = 5, **changes: Any) -> Hello:
     """Introduce, and close as a dialler does that was refused."""
     try:
         return await introduce(*streams, hello(**changes), token, timeout)
@@ -59,25 +61,25 @@ async def come_in(streams: Streams, token: bytes = TOKEN, timeout: float = 5, **
         raise
 
 
-async def shake(kind: str, listening: dict[str, Any], dialling: dict[str, Any]) -> list[Any]:
+async def handshake(kind: str, listening: dict[str, Any], dialling: dict[str, Any]) -> list[Any]:
     async with streams(kind) as (here, there):
-        both = come_in(here, **dialling), let_in(there, **listening)
+        both = introduce_self(here, **dialling), accept_peer(there, **listening)
         return list(await asyncio.gather(*both, return_exceptions=True))
 
 
 @KINDS
 async def test_both_ends_learn_the_others_hello(kind: str) -> None:
-    told = {"worker": 7, "agent": "someone/1", "max_body": 1, "max_buffers": 2, "job": "another"}
-    runner, worker = await shake(kind, {}, told)
+    expected = {"worker": 7, "agent": "someone/1", "max_body": 1, "max_buffers": 2, "job": "another"}
+    runner, worker = await handshake(kind, {}, expected)
     assert (runner.role, runner.max_body) == (Role.RUNNER, 1000)
-    assert (worker.role, worker._asdict().items() >= told.items()) == (Role.WORKER, True)
+    assert (worker.role, worker._asdict().items() >= expected.items()) == (Role.WORKER, True)
 
 
 @KINDS
 async def test_a_channel_follows_without_losing_what_came_early(kind: str) -> None:
     async with streams(kind) as (here, there):
-        accepting = asyncio.ensure_future(let_in(there))
-        await come_in(here)
+        accepting = asyncio.ensure_future(accept_peer(there))
+        await introduce_self(here)
         first = Channel(*here)
         await first.send_all("early", b"x" * 100_000)
         await accepting
@@ -99,8 +101,8 @@ async def test_a_channel_follows_without_losing_what_came_early(kind: str) -> No
         pytest.param({}, {"worker": "three"}, "can't be read", id="not a HELLO"),
     ],
 )
-async def test_the_refused_one_reads_the_reason(kind: str, listening: Any, dialling: Any, reason: str) -> None:
-    dialler, listener = await shake(kind, listening, dialling)
+async def test_a_refused_peer_reads_the_reason(kind: str, listening: Any, dialling: Any, reason: str) -> None:
+    dialler, listener = await handshake(kind, listening, dialling)
     assert isinstance(listener, HandshakeError)
     assert reason in str(listener)
     assert isinstance(dialler, HandshakeError)
@@ -109,7 +111,7 @@ async def test_the_refused_one_reads_the_reason(kind: str, listening: Any, diall
 
 @KINDS
 @pytest.mark.parametrize(
-    "said, reason",
+    "sent, reason",
     [
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "not an aioparcs peer", id="HTTP"),
         pytest.param(b"SYN" + bytes(20), "not an aioparcs peer", id="version 1"),
@@ -128,33 +130,33 @@ async def test_the_refused_one_reads_the_reason(kind: str, listening: Any, diall
         ),
     ],
 )
-async def test_unauthenticated_peers_are_refused(kind: str, said: bytes, reason: str) -> None:
+async def test_unauthenticated_peers_are_refused(kind: str, sent: bytes, reason: str) -> None:
     async with streams(kind) as (here, there):
-        here[1].write(said)
+        here[1].write(sent)
         if here[1].can_write_eof():
             here[1].write_eof()
         else:
             here[1].close()
         with pytest.raises(HandshakeError, match=reason):
-            await let_in(there)
+            await accept_peer(there)
 
 
 @KINDS
 async def test_silence_ends_at_the_deadline(kind: str) -> None:
-    for operation in (let_in, come_in):
+    for operation in (accept_peer, introduce_self):
         async with streams(kind) as (_, there):
             with pytest.raises(HandshakeError, match="within"):
                 await operation(there, timeout=0.05)
     async with streams(kind) as (here, there):
         here[1].write(MAGIC + frame(FrameType.HELLO, hello().encode()))  # and then no AUTH
         with pytest.raises(HandshakeError, match="within"):
-            await let_in(there, timeout=0.05)
+            await accept_peer(there, timeout=0.05)
 
 
 @KINDS
-async def test_a_peer_that_talks_on_and_on_does_not_prolong_the_deadline(kind: str) -> None:
+async def test_a_peer_that_keeps_sending_does_not_extend_the_deadline(kind: str) -> None:
     async with streams(kind) as (here, there), asyncio.timeout(PATIENCE):
-        accepting = asyncio.ensure_future(let_in(there, timeout=0.1))
+        accepting = asyncio.ensure_future(accept_peer(there, timeout=0.1))
         for byte in MAGIC + frame(FrameType.HELLO, hello().encode()):
             here[1].write(bytes([byte]))
             await asyncio.wait([accepting], timeout=0.01)
@@ -166,10 +168,10 @@ async def test_a_peer_that_talks_on_and_on_does_not_prolong_the_deadline(kind: s
 
 @KINDS
 @pytest.mark.parametrize("role", [Role.RUNNER, Role.WORKER])
-async def test_an_echo_is_no_proof(kind: str, role: str) -> None:
+async def test_a_reflected_proof_is_refused(kind: str, role: str) -> None:
     """A listener without the token sends the dialler's own proof back, in the dialler's role or another."""
     async with streams(kind) as (here, there):
-        dialling = asyncio.ensure_future(come_in(here))
+        dialling = asyncio.ensure_future(introduce_self(here))
         reader, writer = there
         await reader.readexactly(len(MAGIC))
         await read_frame(reader)
@@ -181,28 +183,28 @@ async def test_an_echo_is_no_proof(kind: str, role: str) -> None:
 
 
 @KINDS
-async def test_a_recorded_dialler_is_no_proof(kind: str) -> None:
-    """What a worker once said, said again word for word: the listener's nonce is another one."""
-    said = MAGIC + frame(FrameType.HELLO, hello().encode())
+async def test_a_replayed_handshake_is_refused(kind: str) -> None:
+    """What a worker once sent, sent again word for word: the listener's nonce is another one."""
+    sent = MAGIC + frame(FrameType.HELLO, hello().encode())
     async with streams(kind) as (here, there):
-        accepting = asyncio.ensure_future(let_in(there))
-        here[1].write(said)
+        accepting = asyncio.ensure_future(accept_peer(there))
+        here[1].write(sent)
         await here[0].readexactly(len(MAGIC))
         _, body = await read_frame(here[0])
-        recorded = proof(TOKEN, Role.WORKER, said + MAGIC + frame(FrameType.HELLO, body))
+        recorded = proof(TOKEN, Role.WORKER, sent + MAGIC + frame(FrameType.HELLO, body))
         here[1].write(frame(FrameType.AUTH, recorded))
         await accepting
     async with streams(kind) as (here, there):
-        here[1].write(said + frame(FrameType.AUTH, recorded))
+        here[1].write(sent + frame(FrameType.AUTH, recorded))
         with pytest.raises(HandshakeError, match="token is another"):
-            await let_in(there)
+            await accept_peer(there)
 
 
 @KINDS
 @pytest.mark.parametrize("verdict", [b"\xc1", b"\x93\x01\x02\x03", b"\x01"])
-async def test_a_reason_that_cannot_be_read(kind: str, verdict: bytes) -> None:
+async def test_an_invalid_reject_frame_is_an_error(kind: str, verdict: bytes) -> None:
     async with streams(kind) as (here, there):
-        dialling = asyncio.ensure_future(come_in(here))
+        dialling = asyncio.ensure_future(introduce_self(here))
         there[1].write(MAGIC + frame(FrameType.REJECT, verdict))
         with pytest.raises(HandshakeError, match="can't be read"):
             await dialling
@@ -212,10 +214,10 @@ async def test_a_reason_that_cannot_be_read(kind: str, verdict: bytes) -> None:
 async def test_version_1_greets_and_is_answered(kind: str) -> None:
     async with streams(kind) as (here, there):
         await asyncio.gather(introduce_v1(*here, 5), accept_v1(*there, 5))
-    for said, operation in ((b"NAK", introduce_v1), (b"HEY", accept_v1)):
+    for sent, operation in ((b"NAK", introduce_v1), (b"HEY", accept_v1)):
         async with streams(kind) as (here, there):
-            there[1].write(said)
-            with pytest.raises(HandshakeError, match=said.decode()):
+            there[1].write(sent)
+            with pytest.raises(HandshakeError, match=sent.decode()):
                 await operation(*here, 5)
     async with streams(kind) as (here, there):
         there[1].write(b"A")
@@ -249,10 +251,10 @@ async def test_the_listener_goes_on_after_any_connection() -> None:
         unauthenticated[1][1].write(MAGIC + encode_header(FrameType.HELLO, 5000))
         unauthenticated[2][1].close()
         with pytest.raises(HandshakeError, match="refused: the job's token"):
-            await come_in(await dial(address), token=b"?" * 32)
+            await introduce_self(await dial(address), token=b"?" * 32)
         for number in range(3):
             ends = await dial(address)
-            await come_in(ends, worker=number)
+            await introduce_self(ends, worker=number)
             ends[1].close()
         await until(lambda: len(refused) == 5)
         assert welcomed == [0, 1, 2]
@@ -271,7 +273,7 @@ async def hanging_up(times: int) -> AsyncIterator[tuple[Address, list[int]]]:
             writer.transport.abort()
             return
         with suppress(HandshakeError):
-            await let_in((reader, writer))
+            await accept_peer((reader, writer))
         writer.close()
 
     async with listening(on_connect) as address:
@@ -290,7 +292,7 @@ async def test_a_listener_that_hangs_up_is_dialled_again() -> None:
         assert (runner.role, len(came)) == (Role.RUNNER, 3)
 
 
-async def test_a_listener_that_hangs_up_again_and_again_is_given_up() -> None:
+async def test_dialling_a_listener_that_always_hangs_up_fails() -> None:
     settings = Settings(connect_timeout=0.5)
     async with hanging_up(1000) as (address, came):
         with pytest.raises(HandshakeError, match="closed the connection during the handshake"):
@@ -300,14 +302,14 @@ async def test_a_listener_that_hangs_up_again_and_again_is_given_up() -> None:
         assert 4 <= len(came) < 20
 
 
-async def test_a_connection_that_breaks_amid_its_handshake_is_freed_without_the_collector() -> None:
+async def test_a_connection_broken_in_its_handshake_is_freed_without_gc() -> None:
     protocols: list[weakref.ref[asyncio.BaseProtocol]] = []
     ended = asyncio.Event()
 
     async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         protocols.append(weakref.ref(writer.transport.get_protocol()))
         with suppress(HandshakeError):
-            await let_in((reader, writer))
+            await accept_peer((reader, writer))
         writer.transport.abort()
         ended.set()
 
@@ -347,5 +349,5 @@ async def test_a_listener_that_refuses_is_not_dialled_again() -> None:
 
 @KINDS
 async def test_the_refusal_of_a_listener_is_printable(kind: str) -> None:
-    caught = await shake(kind, {"refusal_reason": lambda hello: "no\x1b[2J\n\x9b\u202e"}, {})
+    caught = await handshake(kind, {"refusal_reason": lambda hello: "no\x1b[2J\n\x9b\u202e"}, {})
     assert str(caught[0]) == "refused: no?[2J???"

@@ -58,7 +58,7 @@ async def receive_all(channel: Channel) -> None:
 @pytest.mark.slow
 @property_test
 @given(st.lists(st.tuples(st.sampled_from(FrameType), _bodies), min_size=1, max_size=6))
-def test_whatever_frames_come_only_documented_errors_do(sent: list[tuple[FrameType, bytes]]) -> None:
+def test_any_frames_raise_only_documented_errors(sent: list[tuple[FrameType, bytes]]) -> None:
     async def work() -> list[dict[str, Any]]:
         unhandled: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
@@ -83,14 +83,14 @@ def test_whatever_frames_come_only_documented_errors_do(sent: list[tuple[FrameTy
 
 @pytest.fixture
 async def raw() -> Any:
-    """Give a channel, and what writes any bytes to it."""
+    """Yield a channel, and a function that writes bytes to it."""
     async with streams("memory") as ((_, writer), ends):
         channel = Channel(*ends)
         async with both(channel, channel):
             yield channel, writer
 
 
-async def test_an_error_that_no_text_can_be_made_of_is_an_error_all_the_same(raw: Any) -> None:
+async def test_an_undecodable_error_frame_is_an_error(raw: Any) -> None:
     channel, writer = raw
     calling = asyncio.ensure_future(channel.call("f"))
     await asyncio.sleep(0)
@@ -110,7 +110,7 @@ async def test_a_call_without_a_proper_id_costs_no_message(raw: Any, call_id: An
 
 
 @pytest.mark.parametrize("answer", [[0, "yes", 1], [0.0, True, 1], [[0], True, 1], 5, [0, True]])
-async def test_an_answer_that_is_none_is_a_decode_error(raw: Any, answer: Any) -> None:
+async def test_an_invalid_result_frame_is_a_decode_error(raw: Any, answer: Any) -> None:
     channel, writer = raw
     results: list[Any] = []
     channel.calls.set_result_handler(lambda bodies: results.extend(bodies))
@@ -136,7 +136,7 @@ async def test_an_enormous_error_of_a_barrier_is_not_kept(raw: Any) -> None:
         await channel.barriers.wait()
 
 
-async def test_more_news_of_a_message_than_can_be_meant_end_the_channel(raw: Any) -> None:
+async def test_too_many_relay_notices_end_the_channel(raw: Any) -> None:
     channel, writer = raw
     with channel.relays.subscription(b"name"):
         writer.write(frame(FrameType.RELAY, [b"name", "at", None]) * 1001)
@@ -144,7 +144,7 @@ async def test_more_news_of_a_message_than_can_be_meant_end_the_channel(raw: Any
             await channel.recv()
 
 
-async def test_a_side_that_fetches_no_messages_is_sent_none(raw: Any) -> None:
+async def test_a_relayed_message_to_a_side_that_refuses_them_ends_the_channel(raw: Any) -> None:
     channel, writer = raw
     channel.relays.refuse()
     writer.write(frame(FrameType.RELAY, [b"name", "message", False, True, b"", [10]]))

@@ -100,7 +100,7 @@ def test_the_document_has_the_tables_of_the_records() -> None:
         (Spawned, [1, None, {"reason": "x"}], "the error of a SPAWNED frame cannot be a dict of 1"),
     ],
 )
-def test_nonsense_is_refused(record: Any, values: Any, what: str) -> None:
+def test_invalid_records_are_refused(record: Any, values: Any, what: str) -> None:
     with pytest.raises(ProtocolError, match=re.escape(what)):
         record.decode(msgpack.packb(values))
 
@@ -143,7 +143,7 @@ def test_text_that_is_no_unicode_is_sent_in_reasons_but_not_in_requests() -> Non
         Spawn(1, "x", 1, {"env": {"A": "\udcff"}}, "unix:@x").encode()
 
 
-def test_what_agent_and_fork_server_send_each_other() -> None:
+def test_messages_between_agent_and_fork_server_round_trip() -> None:
     for message in Start(4, 4, 0, 8, {}), Kill(4, 9), Started(4, 4711), Exited(4, 0, [], b"x" * 16_000):
         assert launcher.read_datagram(launcher.to_datagram(message)) == message
     for data in b"", b"\xff", launcher.to_datagram(Log([], 0)), bytes([FrameType.KILL]):

@@ -37,7 +37,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 def expect_failed_handshakes() -> None:
-    """Take what asyncio reports of them, in debug mode only."""
+    """Ignore asyncio's reports of failed handshakes, which it makes in debug mode."""
     loop = asyncio.get_running_loop()
     report = loop.get_exception_handler()
 
@@ -113,7 +113,7 @@ async def test_dialling_waits_for_a_listener_that_is_still_starting() -> None:
 
 
 async def test_dialling_without_a_listener_ends_at_the_deadline() -> None:
-    for address in (Address("tcp", "127.0.0.1", 1), Address("unix", "@aioparcs-nobody")):
+    for address in (Address("tcp", "127.0.0.1", 1), Address("unix", "@aioparcs-absent")):
         start = time.monotonic()
         with pytest.raises(ConnectionLost, match=r"can't connect to .* within 0\.3 s: .*refused"):
             await dial(address, timeout=0.3)
@@ -153,7 +153,7 @@ async def test_another_listeners_certificate_is_refused() -> None:
             await dial(first.address._replace(fingerprint=second.address.fingerprint))
 
 
-async def test_plain_and_tls_do_not_meet() -> None:
+async def test_plain_and_tls_peers_cannot_connect() -> None:
     expect_failed_handshakes()
     async with echoing(tls=True) as listener:
         try:
@@ -202,7 +202,7 @@ async def test_closing_a_listener_cancels_what_it_is_busy_with() -> None:
 
 
 async def test_a_listener_without_descriptors_reports_it_once_and_goes_on_when_there_are_some() -> None:
-    said: list[str] = []
+    messages: list[str] = []
     loop, before = asyncio.get_running_loop(), resource.getrlimit(resource.RLIMIT_NOFILE)
     report = loop.get_exception_handler()
     async with echoing(Address("unix", "@")) as listener:
@@ -211,7 +211,7 @@ async def test_a_listener_without_descriptors_reports_it_once_and_goes_on_when_t
             sock.connect("\0" + listener.address.host[1:])  # the loop doesn't turn: none is accepted yet
             sock.send(b"anyone?\n")
             sock.setblocking(False)
-        loop.set_exception_handler(lambda _, context: said.append(context["message"]))
+        loop.set_exception_handler(lambda _, context: messages.append(context["message"]))
         resource.setrlimit(resource.RLIMIT_NOFILE, (waiting[-1].fileno() + 1, before[1]))
         try:
             await asyncio.sleep(0.25)  # more than two tries
@@ -221,12 +221,12 @@ async def test_a_listener_without_descriptors_reports_it_once_and_goes_on_when_t
         assert [await loop.sock_recv(sock, 100) for sock in waiting] == [b"anyone?\n"] * 9
         for sock in waiting:
             sock.close()
-    (line,) = said
+    (line,) = messages
     assert line.startswith("no connection to unix:@aioparcs-")
     assert line.endswith("can be accepted until some are closed: Too many open files")
 
 
-async def test_tls_handshakes_that_stand_still_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stalled_tls_handshakes_are_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listeners, "_MOST_TLS", 3)
     monkeypatch.setattr(pending, "_GRACE", 0.0)
     expect_failed_handshakes()
@@ -239,7 +239,7 @@ async def test_tls_handshakes_that_stand_still_make_room(monkeypatch: pytest.Mon
             writer.close()
 
 
-async def test_of_tls_handshakes_that_have_just_begun_any_one_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_any_of_many_new_tls_handshakes_may_be_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listeners, "_MOST_TLS", 3)
     monkeypatch.setattr(pending, "_GRACE", 60.0)
     expect_failed_handshakes()
@@ -277,7 +277,7 @@ async def test_the_user_of_a_unix_connection_is_known(user: int, expected: bool)
         writer.close()
 
 
-async def test_keep_alive_sets_what_the_kernel_shall_do() -> None:
+async def test_keep_alive_sets_the_socket_options() -> None:
     async with echoing() as listener:
         reader, writer = await dial(listener.address)
         keep_alive(writer.transport, 30, user_timeout=True)

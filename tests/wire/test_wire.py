@@ -190,7 +190,7 @@ def test_mutated_streams_take_no_memory_beyond_the_limits(streams: list[bytes], 
         tracemalloc.stop()
 
 
-def test_what_a_header_announces_at_the_limit_is_accepted() -> None:
+def test_a_frame_of_exactly_the_limits_is_accepted() -> None:
     decoder = Decoder(100, 200)
     sent = [Frame(FrameType.MSG, bytes(100), (bytes(150), bytes(50))), Frame(FrameType.MSG, bytes(100))]
     decoder.feed(stream_of(sent))
@@ -254,16 +254,16 @@ def test_a_header_can_be_made_and_taken_apart() -> None:
 
 
 def test_the_kind_of_memory_is_known_for_a_raw_buffer_only() -> None:
-    asked: list[tuple[int, int]] = []
+    requests: list[tuple[int, int]] = []
 
     def allocate(type: int, size: int) -> bytearray:
-        asked.append((type, size))
+        requests.append((type, size))
         return bytearray(size)
 
     decoder = Decoder(BODY, BUFFERS, allocate=allocate)
     for frame in (Frame(FrameType.RAW, bytes(9000), (bytes(9001),)), Frame(FrameType.MSG, bytes(1), (bytes(9002),))):
         feed_all(decoder, chunked(stream_of([frame]), [100]))
-    assert asked == [(FrameType.MSG, 9000), (FrameType.RAW, 9001), (FrameType.MSG, 9002)]
+    assert requests == [(FrameType.MSG, 9000), (FrameType.RAW, 9001), (FrameType.MSG, 9002)]
 
 
 def _refuse_until(ready: list[bool]) -> Callable[[int], bool]:
@@ -272,7 +272,7 @@ def _refuse_until(ready: list[bool]) -> Callable[[int], bool]:
 
 @property_test
 @given(frames, st.lists(frames, max_size=3), chunks)
-def test_a_stalled_decoder_goes_on_where_it_was(first: Frame, rest: list[Frame], sizes: list[int]) -> None:
+def test_a_stalled_decoder_resumes(first: Frame, rest: list[Frame], sizes: list[int]) -> None:
     ready: list[bool] = []
     decoder = Decoder(BODY, BUFFERS, reserve=_refuse_until(ready))
     feed_all(decoder, chunked(stream_of([first, *rest]), sizes))
@@ -305,7 +305,7 @@ def test_a_buffer_can_move_at_any_point(before: int, size: int) -> None:
     assert bytes(aimed) == content[:before] + bytes(9000 - before)
 
 
-def test_nothing_moves_that_is_not_being_received() -> None:
+def test_only_a_buffer_that_is_being_received_can_move() -> None:
     decoder = Decoder(BODY, BUFFERS)
     decoder.move(bytearray(5), bytearray(5))
     stream = stream_of([Frame(FrameType.RAW, b"", (bytes(100),))])

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 PORT = 4444
 PAUSE = 0.5  # seconds between two tries, as in the original
-PATIENCE = 60.0  # the original tries for ever
+PATIENCE = 60.0  # the original tries forever
 LEADER = os.environ["LEADER_URL"]
 
 
@@ -53,7 +53,7 @@ def ask(method: str, path: str, body: Any = None) -> Any:
 
 
 def connect(name: str) -> socket.socket:
-    """Try until the name is known and somebody answers there."""
+    """Try until the name is known and its service answers."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

@@ -1,4 +1,4 @@
-"""How a measured pool talks with the harness, what it calls, and its clocks."""
+"""The protocol between a measured pool and the harness, the pool's functions, and its clocks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _CPU_CLOCK = 2  # Linux: ~pid << 3 | 2 is the clock of all threads of a process,
 
 
 def noop(number: int) -> int:
-    """Give the next number, so that every answer differs."""
+    """Return the next number, so that every answer differs."""
     return number + 1
 
 
 def pause(number: int) -> tuple[int, int]:
-    """Wait for 10 ms, and give the next number and the process that waited."""
+    """Wait for 10 ms, and return the next number and the process that waited."""
     time.sleep(0.010)
     return number + 1, os.getpid()
 
@@ -35,7 +35,7 @@ class Clock:
         self._start = time.perf_counter()
 
     def stop(self) -> str:
-        """Give the answer to the harness."""
+        """Print the measured times, as the answer to the harness."""
         seconds = time.perf_counter() - self._start
         return json.dumps([seconds, self._spent() - self._cpu])
 
@@ -45,7 +45,7 @@ class Clock:
 
 def check(answers: Iterable[int], count: int) -> None:
     """
-    See that every call was answered, once and rightly, in whatever order.
+    Check that every call was answered once and rightly, in any order.
 
     Raises:
         WrongMessage: one was not.
@@ -55,7 +55,7 @@ def check(answers: Iterable[int], count: int) -> None:
 
 def check_workers(pids: Iterable[int], workers: int) -> None:
     """
-    See that the workers are processes of their own.
+    Check that the workers are processes of their own.
 
     Raises:
         WrongMessage: they are not.
@@ -64,8 +64,8 @@ def check_workers(pids: Iterable[int], workers: int) -> None:
     expect(found == workers, f"{found} processes work, not {workers}")
 
 
-def play(modes: Mapping[str, Callable[[int], list[int]]]) -> None:
-    """Say that the workers are up, and do the rounds; each mode makes so many calls and gives their answers."""
+def run_rounds(modes: Mapping[str, Callable[[int], list[int]]]) -> None:
+    """Print that the workers are up, and run the rounds; each mode makes so many calls and returns their answers."""
     print("ready", flush=True)
     for line in sys.stdin:
         mode, count = line.split()

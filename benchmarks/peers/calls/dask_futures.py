@@ -4,7 +4,7 @@ Futures of Dask: ``client.map`` and ``client.gather`` with worker processes of o
 That is Dask's own way to call a function on many arguments, and the workers' kind that it advises for plain Python.
 https://docs.dask.org/en/stable/futures.html
 Dask says that a task costs it about a millisecond and that tiny ones are to be made larger, which is not a call by
-itself any more. ``map``'s ``batch_size`` submits the calls in groups, and is no faster here by 500, 2,000 or 5,000.
+itself. ``map``'s ``batch_size`` submits the calls in groups, and is no faster here by 500, 2,000 or 5,000.
 https://distributed.dask.org/en/latest/ and https://docs.dask.org/en/latest/best-practices.html
 """
 
@@ -35,7 +35,7 @@ def _main(workers: int) -> None:
             # Impure: else it would answer a second round from memory.
             return list(client.gather(client.map(control.noop, range(count), pure=False)))
 
-        control.play({"noop": noop})
+        control.run_rounds({"noop": noop})
 
 
 if __name__ == "__main__":

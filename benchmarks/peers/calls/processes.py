@@ -33,7 +33,7 @@ def _main(workers: int) -> None:
         while len(pids) < workers and time.monotonic() < deadline:
             pids |= {pid for _, pid in pool.imap_unordered(control.pause, range(10 * workers), chunksize=1)}
         control.check_workers(pids, workers)
-        control.play({"noop": noop, "chunks": chunks, "pause": pause})
+        control.run_rounds({"noop": noop, "chunks": chunks, "pause": pause})
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 Actors of Ray, many calls in flight to each.
 
 What Ray's documentation says on tiny tasks is to make them larger ("Over-parallelizing with too fine-grained tasks
-harms speedup"), which is not a call by itself any more. Of what it has for calls, all tried here with 20,000:
+harms speedup"), which is no longer a call by itself. Of what it has for calls, all tried here with 20,000:
 
 - Calls in flight to each actor, as many as a bound allows, with the next ones sent whenever ``ray.wait`` gives some:
   the fastest, and best of all with 128 for each actor (64 to 512 differ little). It is what stands below.
@@ -66,7 +66,7 @@ def _main(workers: int) -> None:
                 busy.update((actor.noop.remote(n), actor) for actor, n in zip(idle, numbers, strict=False))
             return answers
 
-        control.play({"noop": noop})
+        control.run_rounds({"noop": noop})
     finally:
         started = psutil.Process().children(recursive=True)
         ray.shutdown()

@@ -17,7 +17,7 @@ async def _sink(channel: Channel) -> None:
         await channel.send([large_answer(await channel.recv(), check) for _ in range(count)])
 
 
-async def _play(message: bytes | Array, channel: Channel, count: int, check: bool) -> float:
+async def _run_round(message: bytes | Array, channel: Channel, count: int, check: bool) -> float:
     await channel.send([count, check])
     await channel.recv()
     start = time.perf_counter()
@@ -35,7 +35,7 @@ def _serve(mode: str) -> None:
 
 def _drive(mode: str, port: int) -> None:
     array = large(BULK)
-    link.drive(port, partial(_play, array if mode == "array" else array.tobytes()))
+    link.drive(port, partial(_run_round, array if mode == "array" else array.tobytes()))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from aioparcs.transport import dial, listen
 from benchmarks.peers import control
 
 Sink = Callable[[Channel], Awaitable[None]]
-Play = Callable[[Channel, int, bool], Coroutine[None, None, float]]
+RunRound = Callable[[Channel, int, bool], Coroutine[None, None, float]]
 
 
 def serve(sink: Sink) -> None:
@@ -40,8 +40,8 @@ async def _serve(sink: Sink) -> None:
         await listener.aclose()
 
 
-def drive(port: int, play: Play) -> None:
-    """Connect, and ``play`` each round that the harness asks for."""
+def drive(port: int, run_round: RunRound) -> None:
+    """Connect, and run each round that the harness requests."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
 
         async def connect() -> Channel:
@@ -49,5 +49,5 @@ def drive(port: int, play: Play) -> None:
 
         channel = loop.run(connect())
         for count, check in control.rounds():
-            control.took(loop.run(play(channel, count, check)))
+            control.took(loop.run(run_round(channel, count, check)))
         loop.run(channel.aclose())

@@ -16,14 +16,14 @@ _WARM = 1000  # small messages before it, so that what any receiver needs is the
 
 
 def _peak() -> int:
-    """Give the most memory that this process has held, in bytes, since ``_forget_peak`` at the latest."""
+    """Return this process's peak memory, in bytes, since the last `_reset_peak`."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) * 1024
 
 
-def _forget_peak() -> None:
-    """Let the peak start again from what is held now; where that is not allowed it stays, and so hides some."""
+def _reset_peak() -> None:
+    """Reset the peak to the present memory; where that is not allowed it stays, and so hides some."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except PermissionError:
@@ -35,7 +35,7 @@ async def _sink(channel: Channel) -> None:
     for number in range(_WARM):
         control.expect(await channel.recv() == small(number), "a message differs")
     async for check in channel:
-        _forget_peak()
+        _reset_peak()
         before = _peak()
         await channel.send("go")
         array = await channel.recv()
@@ -43,7 +43,7 @@ async def _sink(channel: Channel) -> None:
         await channel.send([large_answer(array, check), extra / MIB])
 
 
-async def _play(message: Array, channel: Channel, count: int, check: bool) -> float:
+async def _run_round(message: Array, channel: Channel, count: int, check: bool) -> float:
     for number in range(_WARM):
         await channel.send(small(number))
     await channel.send(check)
@@ -59,7 +59,7 @@ def _serve(mode: str) -> None:
 
 
 def _drive(mode: str, port: int) -> None:
-    link.drive(port, partial(_play, large(LARGEST)))
+    link.drive(port, partial(_run_round, large(LARGEST)))
 
 
 if __name__ == "__main__":

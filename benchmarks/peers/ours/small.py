@@ -15,7 +15,7 @@ async def _echo(channel: Channel) -> None:
         await channel.send(message)
 
 
-async def _play_echo(channel: Channel, count: int, check: bool) -> float:
+async def _run_echo(channel: Channel, count: int, check: bool) -> float:
     if check:
         for number in range(count):
             await channel.send(small(number))
@@ -45,7 +45,7 @@ async def _sink(channel: Channel) -> None:
         await channel.send(total)
 
 
-async def _play_rate(channel: Channel, count: int, check: bool) -> float:
+async def _run_rate(channel: Channel, count: int, check: bool) -> float:
     await channel.send([count, check])
     await channel.recv()
     start = time.perf_counter()
@@ -62,7 +62,7 @@ def _serve(mode: str) -> None:
 
 
 def _drive(mode: str, port: int) -> None:
-    link.drive(port, _play_echo if mode == "echo" else _play_rate)
+    link.drive(port, _run_echo if mode == "echo" else _run_rate)
 
 
 if __name__ == "__main__":

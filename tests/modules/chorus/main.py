@@ -23,7 +23,7 @@ class Chorus(Service):
     async def echo(self, value: Any) -> None:
         await self.send(value)
 
-    async def meet(self, times: int, path: str = "") -> None:
+    async def wait_at_barriers(self, times: int, path: str = "") -> None:
         """Come to barriers; the file, if any, is told when this worker has come to each, and when it goes on."""
         for number in range(times):
             self.note(path, f"{number} came")
@@ -44,22 +44,22 @@ class Chorus(Service):
         while not Path(path).exists():  # noqa: ASYNC110, ASYNC240  # a file has no event
             await asyncio.sleep(0.005)
 
-    async def say(self, count: int, size: int) -> None:
+    async def send_many(self, count: int, size: int) -> None:
         for _ in range(count):
             await self.send(bytes(size))
 
-    async def take(self, count: int) -> None:
+    async def recv_many(self, count: int) -> None:
         """Receive so many messages, and tell what each of them is."""
         for _ in range(count):
             await self.send(digest(await self.recv()))
 
-    async def take_plain(self) -> None:
+    async def recv_one(self) -> None:
         await self.recv()
 
     async def nothing(self) -> None:
         """Do nothing."""
 
-    async def try_take(self, count: int) -> None:
+    async def try_recv_many(self, count: int) -> None:
         """Receive so many messages; one that can't be received is told by its error."""
         for _ in range(count):
             try:
@@ -67,12 +67,12 @@ class Chorus(Service):
             except ParcsError as error:
                 await self.send([type(error).__name__, str(error)])
 
-    async def take_into(self, size: int) -> None:
+    async def recv_into_buffer(self, size: int) -> None:
         buffer = bytearray(size)
         count = await self.recv_into(buffer)
         await self.send(digest(bytes(buffer[:count])))
 
-    async def give_up(self) -> None:
+    async def cancel_recv(self) -> None:
         """Begin to receive, think better of it, and try twice at once; then receive after all."""
         receiving = asyncio.ensure_future(self.recv())
         await asyncio.sleep(0)
@@ -91,7 +91,7 @@ class Chorus(Service):
         await self.send(os.getpid())
 
     async def peak(self) -> None:
-        """Tell the most memory that this process ever had, in bytes."""
+        """Send this process's peak memory, in bytes."""
         await self.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
 
     async def leave(self) -> None:

@@ -61,14 +61,14 @@ def leave(x: int) -> int:
 
 
 def wait_for(path: str) -> str:
-    """Compute until somebody makes the file."""
+    """Compute until the file exists."""
     while not Path(path).exists():
         time.sleep(0.002)
     return path
 
 
 def hold(folder: str, name: str) -> str:
-    """Leave a mark, and compute until somebody makes the file ``go``."""
+    """Leave a mark, and compute until the file ``go`` exists."""
     note(folder, name)
     wait_for(f"{folder}/go")
     return name
@@ -137,8 +137,8 @@ def big(x: Any) -> int:
     return len(x)
 
 
-async def rest(seconds: float) -> int:
-    """Tell how many of these run at once here."""
+async def count_concurrent(seconds: float) -> int:
+    """Return how many calls of this run at once in this process."""
     global RUNNING
     RUNNING += 1
     try:
@@ -148,7 +148,7 @@ async def rest(seconds: float) -> int:
         RUNNING -= 1
 
 
-async def wait_or_tell(started: str, cancelled: str) -> None:
+async def touch_if_cancelled(started: str, cancelled: str) -> None:
     try:
         Path(started).touch()  # noqa: ASYNC240  # quick
         await asyncio.sleep(60)
@@ -178,6 +178,6 @@ serve(
     refuse_coroutine,
     sleep,
     blob,
-    rest,
-    wait_or_tell,
+    count_concurrent,
+    touch_if_cancelled,
 )

@@ -24,7 +24,7 @@ def pid() -> int:
 
 
 def wait_for(path: str) -> str:
-    """Compute until somebody makes the file."""
+    """Compute until the file exists."""
     while not Path(path).exists():
         time.sleep(0.005)
     return threading.current_thread().name
@@ -44,7 +44,7 @@ async def wait_coroutine(seconds: float) -> float:
     return seconds
 
 
-async def wait_and_tell(started: str, cancelled: str) -> None:
+async def touch_if_cancelled(started: str, cancelled: str) -> None:
     try:
         await touch(started)
         await asyncio.sleep(60)
@@ -54,7 +54,7 @@ async def wait_and_tell(started: str, cancelled: str) -> None:
 
 
 async def cancel_itself() -> None:
-    raise asyncio.CancelledError("nobody asked for it")
+    raise asyncio.CancelledError("cancelled by itself")
 
 
 def fail(kind: str, *arguments: Any) -> None:
@@ -66,7 +66,7 @@ async def fail_coroutine(kind: str, *arguments: Any) -> None:
     fail(kind, *arguments)
 
 
-def thing() -> object:
+def unserialisable() -> object:
     return [1, object()]
 
 
@@ -74,7 +74,7 @@ def vanish(code: int) -> None:
     os._exit(code)
 
 
-def say(text: str) -> None:
+def print_text(text: str) -> None:
     print(text, file=sys.stderr)
 
 
@@ -85,12 +85,12 @@ serve(
     block_loop,
     touch,
     wait_coroutine,
-    wait_and_tell,
+    touch_if_cancelled,
     cancel_itself,
     fail,
     fail_coroutine,
-    thing,
-    say,
+    unserialisable,
+    print_text,
     vanish,
     keywords,
 )

@@ -22,7 +22,7 @@ class Peers(Service):
         await self.send(await self.listen())
 
     async def ring(self, onward: Address, laps: int) -> None:
-        """Have a number go round, each worker adding one; the first tells the sum."""
+        """Pass a number round the ring, each worker adding one; the first sends the sum."""
         after, before = await asyncio.gather(self.connect(onward), self.accept())
         count = 0
         for _ in range(laps):
@@ -55,7 +55,7 @@ class Peers(Service):
         self.working = asyncio.create_task(work())
 
     async def consume(self) -> None:
-        """Take all that comes, and tell whether it was in order."""
+        """Receive all messages, and send whether they were in order."""
         in_order, count = True, 0
         async for number, _ in self.channels[0]:
             in_order = in_order and number == count
@@ -84,14 +84,14 @@ class Peers(Service):
         except ParcsError as error:
             await self.send([type(error).__name__, str(error)])
 
-    async def take(self) -> None:
+    async def accept_peer(self) -> None:
         self.channels.append(await self.accept())
         await self.send(self.channels[-1].peer)
 
-    async def say(self, message: Any) -> None:
+    async def send_to_peer(self, message: Any) -> None:
         await self.channels[-1].send(message)
 
-    async def hear(self) -> None:
+    async def recv_from_peer(self) -> None:
         try:
             await self.send(await self.channels[-1].recv())
         except ParcsError as error:
@@ -107,8 +107,8 @@ class Peers(Service):
         raise ValueError("failed")
 
     async def leave(self, message: Any) -> None:
-        """Say something, and end at once."""
-        await self.say(message)
+        """Send a message, and end at once."""
+        await self.send_to_peer(message)
         raise SystemExit(0)
 
 

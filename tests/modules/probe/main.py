@@ -31,7 +31,7 @@ def run_orphan(seconds: float) -> int:
     return int(subprocess.check_output(["sh", "-c", f"sleep {seconds} >/dev/null & echo $!"]))
 
 
-def take(size: int) -> int:
+def allocate(size: int) -> int:
     return len(bytearray(size))
 
 
@@ -67,7 +67,7 @@ def limits() -> list[int]:
     return [resource.getrlimit(resource.RLIMIT_NOFILE)[0], resource.getrlimit(resource.RLIMIT_DATA)[0]]
 
 
-def say(lines: list[str]) -> None:
+def print_lines(lines: list[str]) -> None:
     print(*lines, sep="\n")
 
 
@@ -75,4 +75,4 @@ def environ() -> dict[str, Any]:
     return dict(os.environ)
 
 
-serve(who, spin, run_beside, run_orphan, take, cpus, burn, descriptors, limits, say, environ)
+serve(who, spin, run_beside, run_orphan, allocate, cpus, burn, descriptors, limits, print_lines, environ)

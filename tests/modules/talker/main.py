@@ -10,7 +10,7 @@ from typing import Any
 from aioparcs import Service, serve
 
 
-class Quarrel(KeyError):
+class CustomKeyError(KeyError):
     pass
 
 
@@ -31,12 +31,17 @@ class Talker(Service):
         count = await self.recv_into(buffer)
         await self.send([count, bytes(buffer[:count])])
 
-    async def far(self, done: float, total: float) -> None:
+    async def report_progress(self, done: float, total: float) -> None:
         self.progress(done, total)
-        await self.send("told")
+        await self.send("reported")
 
     async def fail(self, kind: str, *arguments: Any) -> None:
-        errors = {"ValueError": ValueError, "Quarrel": Quarrel, "StopIteration": StopIteration, "OSError": OSError}
+        errors = {
+            "ValueError": ValueError,
+            "CustomKeyError": CustomKeyError,
+            "StopIteration": StopIteration,
+            "OSError": OSError,
+        }
         raise errors[kind](*arguments)
 
     async def fail_with_cause(self) -> None:
@@ -66,9 +71,9 @@ class Talker(Service):
         await self.send("computing")
         time.sleep(seconds)  # noqa: ASYNC251  # on purpose: the loop stands still
 
-    async def say(self, *lines: str) -> None:
+    async def print_lines(self, *lines: str) -> None:
         print(*lines, sep="\n")
-        await self.send("said")
+        await self.send("printed")
 
     async def environment(self, name: str) -> None:
         await self.send(os.environ.get(name))

@@ -18,20 +18,20 @@ class Node(Service):
 
     # What grows
 
-    async def grow(self, depth: int, width: int) -> list[Any]:
-        """Have a tree below this worker, and tell the numbers of its workers, each with those below it."""
+    async def start_tree(self, depth: int, width: int) -> list[Any]:
+        """Start a tree below this worker, and return the numbers of its workers, each with those below it."""
         if not depth:
             return [self.worker]
         async with self.start_many("tree", width) as tasks:
-            await asyncio.gather(*(task.send(["grow", depth - 1, width]) for task in tasks))
+            await asyncio.gather(*(task.send(["start_tree", depth - 1, width]) for task in tasks))
             return [self.worker, *await asyncio.gather(*(task.recv() for task in tasks))]
 
-    async def plant(self, depth: int) -> list[int]:
-        """Have a chain below this worker that stays, and tell its processes."""
+    async def start_chain(self, depth: int) -> list[int]:
+        """Start a chain below this worker that stays, and return its process ids."""
         if not depth:
             return [os.getpid()]
         self.tasks.append(await self.start("tree"))
-        return [os.getpid(), *await self.tell(-1, "plant", depth - 1)]
+        return [os.getpid(), *await self.request_child(-1, "start_chain", depth - 1)]
 
     async def begin(self, count: int, module: str, options: dict[str, Any]) -> list[Any]:
         tasks = await self.start_many(module, count, **options)
@@ -42,7 +42,7 @@ class Node(Service):
         self.tasks += await asyncio.gather(*(self.start("tree") for _ in range(count)))
         return [task.name for task in self.tasks]
 
-    async def attempt(self, module: str, options: dict[str, Any]) -> Any:
+    async def try_start(self, module: str, options: dict[str, Any]) -> Any:
         """Start one, and tell why that failed."""
         try:
             self.tasks.append(await self.start(module, **options))
@@ -50,13 +50,13 @@ class Node(Service):
             return [error.module, error.reason, list(error.last_lines)]
         return None
 
-    async def attempt_many(self, count: int) -> list[str]:
+    async def try_start_many(self, count: int) -> list[str]:
         """Start many at once, and tell why some did not."""
         starts = await asyncio.gather(*(self.start("tree") for _ in range(count)), return_exceptions=True)
         self.tasks += [one for one in starts if not isinstance(one, BaseException)]
         return [one.reason for one in starts if isinstance(one, StartError)]
 
-    async def change_mind(self, module: str) -> str:
+    async def cancel_start(self, module: str) -> str:
         """Ask for one, and want none once it is certain that the runner knows."""
         starting = asyncio.ensure_future(self.start(module)._start())
         await self.start("tree")
@@ -64,8 +64,8 @@ class Node(Service):
         await asyncio.wait([starting])
         return "cancelled" if starting.cancelled() else "done"
 
-    async def hesitate(self) -> Any:
-        """Give up the first start when the runner has accepted the connection, before this side knows; start again."""
+    async def cancel_first_start(self) -> Any:
+        """Cancel the first start when the runner has accepted the connection, before this side knows; start again."""
         from aioparcs.service import spawn_client
 
         patched: Any = spawn_client
@@ -84,31 +84,31 @@ class Node(Service):
         await asyncio.wait([starting])
         patched.connect = connect
         known.set()
-        return await self.attempt("tree", {})
+        return await self.try_start("tree", {})
 
-    async def squares(self, module: str, count: int) -> list[Any]:
+    async def map_squares(self, module: str, count: int) -> list[Any]:
         async with self.pool(module, 2, retries=1) as pool:
             return await pool.map(range(count))
 
     # What it says to those it has started
 
-    async def tell(self, child: int, *words: Any) -> Any:
+    async def request_child(self, child: int, *words: Any) -> Any:
         await self.tasks[child].send(list(words))
         return await self.tasks[child].recv()
 
-    async def all_speak(self) -> list[Any]:
+    async def recv_from_all(self) -> list[Any]:
         for task in self.tasks:
             await task.send(["pid"])
             await task.send_eof()
         return [message async for _, message in self.recv_any(self.tasks)]
 
-    async def converse(self, rounds: int, path: str) -> None:
+    async def exchange_messages(self, rounds: int, path: str) -> None:
         for number in range(rounds):
-            assert await self.tell(0, "echo", number) == number
+            assert await self.request_child(0, "echo", number) == number
         Path(path).touch()  # noqa: ASYNC240  # quick
 
-    async def lose(self, child: int, *words: Any) -> list[Any]:
-        """Tell one something, if anything, and tell how it ended."""
+    async def wait_lost(self, child: int, *words: Any) -> list[Any]:
+        """Send a worker a message, if there is one, and return how it ended."""
         try:
             if words:
                 await self.tasks[child].send(list(words))
@@ -116,11 +116,11 @@ class Node(Service):
         except WorkerLost as error:
             return [error.worker, error.reason, error.exitcode, error.signal, list(error.last_lines)]
 
-    async def describe(self, child: int) -> list[Any]:
+    async def describe_child(self, child: int) -> list[Any]:
         task = self.tasks[child]
         return [task.name, task.node, task.state]
 
-    async def shut(self, child: int) -> str:
+    async def shut_down_child(self, child: int) -> str:
         await self.tasks[child].shutdown()
         return str(self.tasks[child].state)
 
@@ -147,40 +147,40 @@ class Node(Service):
         os._exit(code)
 
     async def finish_later(self, path: str) -> None:
-        """Go on until a file is there, also when whoever started this one has ended its channel."""
+        """Go on until a file is there, also when the parent has ended its channel."""
         await self.send("going on")
         while not Path(path).exists():  # noqa: ASYNC110, ASYNC240  # a test makes it
             await asyncio.sleep(0.01)
 
-    async def cut(self) -> None:
+    async def cut_connection(self) -> None:
         """Lose the connection on which the runner is asked for workers."""
         assert self._spawn_client
         assert self._spawn_client._link
         self._spawn_client._link.abort()
 
-    async def stumble(self) -> str:
-        """Fail at what the runner says next, as nobody foresaw, and tell how a start ends and what the loop is told."""
-        told: list[Any] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context.get("exception")))
+    async def fail_in_handler(self) -> str:
+        """Raise in the handler of the runner's next frame; return how a start ends, and the loop's errors."""
+        errors: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context.get("exception")))
 
         def fail(*_: Any) -> None:
-            raise LookupError("nobody foresaw it")
+            raise LookupError("an unexpected error")
 
         patched: Any = self._spawn_client
         patched._on_spawned = fail
         try:
             await self.start("tree")
         except StartError as error:
-            return f"{error.reason}; {told!r}"
+            return f"{error.reason}; {errors!r}"
         return "started"
 
-    async def post(self, type: int, body: bytes) -> None:
+    async def send_frame(self, type: int, body: bytes) -> None:
         """Send the runner anything on it."""
         assert self._spawn_client
         link = await self._spawn_client._open()
         link.post_frame(type, body)
 
-    async def demand(self, module: str, options: Any, address: str) -> str:
+    async def send_spawn(self, module: str, options: Any, address: str) -> str:
         """Ask the runner for what this package would not ask for, and tell why it refuses."""
         from aioparcs.service.spawn_client import _Request
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 PORT = 4444
 PAUSE = 0.5  # seconds between two tries, as in the original
-PATIENCE = 60.0  # the original tries for ever
+PATIENCE = 60.0  # the original tries forever
 
 
 class Connection:
@@ -40,7 +40,7 @@ class Connection:
 
 
 def start(leader: str, image: str, label: str) -> str:
-    """Have a Swarm service made, as the original does, and give its name, which Docker chooses."""
+    """Create a Swarm service, as the original does, and return its name, which Docker chooses."""
     spec = {
         "Labels": {label: ""},  # for who removes it
         "EndpointSpec": {"Mode": "dnsrr"},  # not the original's: virtual addresses need a kernel with IPVS

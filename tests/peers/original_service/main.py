@@ -21,10 +21,10 @@ def main() -> None:
     assert take(connection, 3) == b"SYN"
     connection.sendall(b"ACK")
     while True:
-        obey(connection, *recv(connection))
+        handle(connection, *recv(connection))
 
 
-def obey(connection: socket.socket, verb: str, *arguments: Any) -> None:
+def handle(connection: socket.socket, verb: str, *arguments: Any) -> None:
     if verb == "divisors":
         n, a, b = [recv(connection) for _ in range(3)]
         send(connection, [i for i in range(a, b) if n % i == 0])

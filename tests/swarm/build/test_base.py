@@ -24,9 +24,9 @@ WHEEL = f"aioparcs-{VERSION}-py3-none-any.whl"
 
 @pytest.fixture(scope="module")
 def wheels(cluster: Cluster) -> Path:
-    """Give the folder with wheels of all that aioparcs requires, for the Python of the cluster's base image."""
+    """Return a folder with wheels of all that aioparcs requires, for the Python of the cluster's base image."""
     if not cluster.nodes:
-        pytest.skip("the Swarm that the environment names is somebody else's")
+        pytest.skip("the Swarm that the environment names is not the test cluster")
     folder = REPOSITORY / "build/wheels"
     if not (folder / WHEEL).exists() or not list(folder.glob("msgpack-*.whl")):
         image.make_wheels()
@@ -77,8 +77,8 @@ def test_an_installation_of_the_wheel_makes_the_base_image_and_modules_run_on_it
     assert where.startswith(str(site)), "the tests' own checkout was imported"
 
     registry = f"{cluster.registry}/{os.path.basename(tmp_path)}".lower()
-    told = built(cluster, wheels, registry, [str(tmp_path / "venv/bin/aioparcs")])
-    assert told.startswith(f"base image: built and pushed {registry}/aioparcs/python:")
+    output = built(cluster, wheels, registry, [str(tmp_path / "venv/bin/aioparcs")])
+    assert output.startswith(f"base image: built and pushed {registry}/aioparcs/python:")
     base = f"{registry}/aioparcs/python:{VERSION}"
     program = (
         "import aioparcs, importlib.util, os; print(aioparcs.__version__, os.getuid(), importlib.util.find_spec('pip'))"

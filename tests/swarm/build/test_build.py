@@ -54,7 +54,7 @@ Build = Callable[..., Result]
 
 @pytest.fixture
 def module(cluster: Cluster, tmp_path: Path) -> Iterator[Module]:
-    """Make modules that no other test has; their images go when the test ends."""
+    """Return a function that writes modules of this test alone; remove their images when the test ends."""
     names: list[str] = []
 
     def make(**files: str) -> Path:
@@ -135,7 +135,7 @@ def published(cluster: Cluster, image: str) -> str | None:
 # What is built
 
 
-def test_the_example_is_built_and_pushed_and_then_left_alone(cluster: Cluster, build: Build) -> None:
+def test_an_unchanged_example_is_not_built_again(cluster: Cluster, build: Build) -> None:
     first = build("factor", "--modules", EXAMPLES, "--push")
     assert first.code == 0, first.stderr
     reference, digest = first.image["reference"], first.image["digest"]
@@ -161,7 +161,7 @@ def test_a_result_is_one_line_for_people(cluster: Cluster, module: Module) -> No
     )
 
 
-def test_all_that_docker_prints_is_shown_when_asked_for(build: Build, module: Module) -> None:
+def test_all_that_docker_prints_is_shown_with_verbose(build: Build, module: Module) -> None:
     folder = module()
     done = build(folder, "-v")
     assert f"{folder.name} | Step 1/8 : FROM " in done.stderr
@@ -173,7 +173,7 @@ def test_a_module_runs_in_its_folder_as_an_ordinary_user(cluster: Cluster, build
     assert output(cluster, image["reference"]) == "/parcs 1000 1000 ['data', 'main.py']\n"
 
 
-def test_a_change_makes_another_image_and_a_look_does_not(build: Build, module: Module) -> None:
+def test_changed_files_make_another_image_and_changed_times_do_not(build: Build, module: Module) -> None:
     folder = module()
     first = build(folder).image
     os.utime(folder / "main.py", (1, 1))
@@ -192,7 +192,7 @@ def test_another_base_makes_another_image(cluster: Cluster, build: Build, module
     assert build(folder, PARCS_BASE_IMAGE=cluster.base).image["reference"] == first["reference"]
 
 
-def test_one_more_tag(cluster: Cluster, build: Build, module: Module) -> None:
+def test_an_image_gets_an_additional_tag(cluster: Cluster, build: Build, module: Module) -> None:
     folder = module()
     image = build(folder, "--push").image
     done = build(folder, "--push", "--tag", "v1").image
@@ -201,7 +201,7 @@ def test_one_more_tag(cluster: Cluster, build: Build, module: Module) -> None:
     assert build(folder, "--push", "--tag", "v1").image["pushed"] is False
 
 
-def test_what_the_registry_has_is_not_built_again(cluster: Cluster, build: Build, module: Module) -> None:
+def test_an_image_in_the_registry_is_not_built_again(cluster: Cluster, build: Build, module: Module) -> None:
     folder = module()
     image = build(folder, "--push").image
     ask(cluster, lambda docker: docker.images.delete(image["reference"], force=True))
@@ -209,7 +209,7 @@ def test_what_the_registry_has_is_not_built_again(cluster: Cluster, build: Build
     assert build(folder, "--push", "--tag", "v1").image["pushed"] is True
 
 
-def test_what_dockerignore_names_is_not_in_the_image(cluster: Cluster, build: Build, module: Module) -> None:
+def test_files_in_dockerignore_are_not_in_the_image(cluster: Cluster, build: Build, module: Module) -> None:
     main = "import os; print(sorted(os.listdir()))"
     paths = dict.fromkeys(["a.log", "b.txt", ".git/HEAD", ".venv/bin/python", "__pycache__/x.pyc"], "")
     image = build(module(**{"main.py": main, ".dockerignore": "*.log\n!.git\n", **paths})).image
@@ -218,7 +218,7 @@ def test_what_dockerignore_names_is_not_in_the_image(cluster: Cluster, build: Bu
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder with the wheel of a package that nobody else has."""
+    """Build the wheel of a package that no index has, and return its folder."""
     folder = tmp_path_factory.mktemp("wheels")
     info = "parcelle-1.0.dist-info"
     with zipfile.ZipFile(folder / "parcelle-1.0-py3-none-any.whl", "w") as wheel:
@@ -255,7 +255,7 @@ def test_packages_are_installed_from_a_folder_of_wheels(
     assert output(cluster, reference, "python", "-c", find) == "\n"
 
 
-def test_a_package_that_is_not_there_shows_what_pip_said(build: Build, module: Module, wheels: Path) -> None:
+def test_a_missing_package_shows_pips_error(build: Build, module: Module, wheels: Path) -> None:
     done = build(module(**{"requirements.txt": "nowhere-at-all"}), PARCS_WHEELS=str(wheels))
     assert (done.code, done.images) == (1, [])
     assert "install.py" in done.stderr.splitlines()[0]
@@ -284,10 +284,10 @@ def test_a_base_image_need_not_know_the_user_of_modules(
 
 @pytest.fixture
 def base(cluster: Cluster) -> str:
-    """Give an image with Python and without a user 1000."""
+    """Return an image with Python and without a user 1000."""
     own = OwnCluster.here()
     if own is None or not cluster.nodes:
-        pytest.skip("the Swarm that the environment names is somebody else's")
+        pytest.skip("the Swarm that the environment names is not the test cluster")
     return own.base
 
 
@@ -317,7 +317,7 @@ def test_a_signal_ends_the_build(cluster: Cluster, module: Module, number: signa
         process.send_signal(number)
         assert process.wait(20) == code
         assert "Traceback" not in process.stderr.read()
-    while containers(cluster, word):  # Docker kills it by itself, once nobody listens
+    while containers(cluster, word):  # Docker kills it by itself, once no client listens
         assert time.monotonic() - begun < 20
         time.sleep(0.1)
     assert dangling(cluster, word) == []
@@ -330,13 +330,13 @@ def test_a_failed_build_lists_what_was_built_before(cluster: Cluster, build: Bui
     assert "step 2/3 `RUN false` ended with exit code 1" in done.stderr
 
 
-def test_a_dockerfile_that_makes_no_sense(cluster: Cluster, build: Build, module: Module) -> None:
+def test_an_invalid_dockerfile_is_an_error(cluster: Cluster, build: Build, module: Module) -> None:
     done = build(module(Dockerfile=f"FROM {cluster.base}\nRUNN false\n"))
     assert (done.code, len(done.stderr.splitlines())) == (1, 1)
     assert "unknown instruction: RUNN" in done.stderr
 
 
-def test_a_base_image_that_is_not_there(cluster: Cluster, build: Build, module: Module) -> None:
+def test_a_missing_base_image_is_an_error(cluster: Cluster, build: Build, module: Module) -> None:
     done = build(module(), "--base", f"{cluster.registry}/nothing:1")
     assert (done.code, len(done.stderr.splitlines())) == (1, 1)
     assert (
@@ -346,13 +346,13 @@ def test_a_base_image_that_is_not_there(cluster: Cluster, build: Build, module: 
 
 
 @pytest.mark.slow
-def test_the_leader_can_not_be_reached() -> None:
+def test_an_unreachable_leader_is_an_error() -> None:
     done = run("build", "factor", "--modules", EXAMPLES, LEADER_URL="tcp://127.0.0.1:1")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
     assert done.stderr.startswith("error: Docker at tcp://127.0.0.1:1: can't be reached: Connection refused; ")
 
 
-def test_a_registry_that_is_not_there(cluster: Cluster, build: Build, module: Module) -> None:
+def test_an_unreachable_registry_is_an_error(cluster: Cluster, build: Build, module: Module) -> None:
     host = cluster.registry.partition(":")[0]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

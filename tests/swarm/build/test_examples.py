@@ -40,30 +40,30 @@ def submit(cluster: Cluster, wheels: Path) -> Submit:
 
 
 def test_a_pool(submit: Submit) -> None:
-    told, _ = submit("pi", N=200_000, P=3)
+    output, _ = submit("pi", N=200_000, P=3)
     hits = 0
     for seed in range(4):
         throw = random.Random(seed).random
         hits += sum(math.hypot(throw(), throw()) < 1 for _ in range(50_000))
-    assert f"pi is about {4 * hits / 200_000:.6f}, " in told
+    assert f"pi is about {4 * hits / 200_000:.6f}, " in output
 
 
 def test_a_package_that_only_the_workers_have(submit: Submit) -> None:
-    told, _ = submit("qr_codes", N=20, P=3)
-    first, second, third = told.splitlines()
+    output, _ = submit("qr_codes", N=20, P=3)
+    first, second, third = output.splitlines()
     assert first.startswith("3 workers made 20 QR codes in ")
     assert second.startswith("20 are PNG files of ")
     assert third == "The runner itself could not make them"
 
 
 def test_a_tree_of_workers(submit: Submit) -> None:
-    told, _ = submit("tree", BRANCHES=2, LEAVES=2, N=1000, TOP=3)
+    output, _ = submit("tree", BRANCHES=2, LEAVES=2, N=1000, TOP=3)
     sources = [random.Random(seed) for seed in range(4)]
     numbers = sorted((source.random() for source in sources for _ in range(1000)), reverse=True)
-    assert f"The largest: {', '.join(f'{number:.9f}' for number in numbers[:3])}\n" in told
+    assert f"The largest: {', '.join(f'{number:.9f}' for number in numbers[:3])}\n" in output
 
 
 def test_workers_in_a_ring(submit: Submit) -> None:
-    told, said = submit("all_reduce", N=3000, WEIGHTS=10, P=3)
-    assert re.search(r"^Their largest difference from those of NumPy is \de-1\d$", told, re.M), told
-    assert re.search(r"placed on node\d \(1\), node\d \(1\), node\d \(1\)", said), said
+    output, log = submit("all_reduce", N=3000, WEIGHTS=10, P=3)
+    assert re.search(r"^Their largest difference from those of NumPy is \de-1\d$", output, re.M), output
+    assert re.search(r"placed on node\d \(1\), node\d \(1\), node\d \(1\)", log), log

@@ -1,4 +1,4 @@
-"""Which image a module's name stands for: one that was built from the folder that is here, or none."""
+"""The image that a module's name stands for: one that was built from the present folder, or none."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ run(main)
 
 @pytest.fixture
 def project(tmp_path: Path) -> tuple[Path, str]:
-    """Make a project with a runner and two services, whose names its program does not have; gives a service's name."""
+    """Write a project with a runner and two services that its program does not name; return a service's name."""
     name = f"s{secrets.token_hex(3)}"
     module(tmp_path, name, SERVICE.format(2))
     module(tmp_path, f"{name}b", SERVICE.format(3))

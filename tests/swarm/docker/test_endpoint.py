@@ -1,4 +1,4 @@
-"""Where the leader is looked for, and what is said when it can't be reached."""
+"""The address of the leader, and the errors when it can't be reached."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ def _nothing_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
-    """Make a Docker context as ``docker context create`` does, and give the folder of its certificates."""
+    """Return a function that creates a Docker context as ``docker context create`` does."""
 
     def make(name: str, host: str) -> Path:
         identity = sha256(name.encode()).hexdigest()
@@ -54,7 +54,9 @@ def certify(folder: Path) -> Path:
     return folder
 
 
-def test_the_nearest_name_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, context: Context) -> None:
+def test_leader_url_precedes_dockers_own_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, context: Context
+) -> None:
     context("lab", "ssh://root@lab")
     context("home", "tcp://home:2375")
     assert find_leader().url == LOCAL
@@ -163,13 +165,13 @@ async def test_a_server_that_is_not_docker_is_an_error() -> None:
 
 
 async def test_a_password_is_not_shown() -> None:
-    text = await refused("ssh://ada:secret@localhost")  # nobody is there, or it isn't known
+    text = await refused("ssh://ada:secret@localhost")  # no server is there, or its key isn't known
     assert "Docker at ssh://ada:***@localhost: " in text
     assert "secret" not in text
 
 
 @pytest.mark.parametrize("folder", ["", "/" + "x" * 256])
-def test_no_module_has_a_name_that_no_folder_can_have(tmp_path: Path, folder: str) -> None:
+def test_a_name_that_no_folder_can_have_is_no_module(tmp_path: Path, folder: str) -> None:
     leader: Any = None  # it is not asked
     with pytest.raises(StartError, match="there is no module of that name"):
         asyncio.run(Images(leader, [tmp_path]).find("x" * 256, folder))

@@ -18,7 +18,7 @@ from tests.support.command import COMMAND, execute
 from tests.support.docker_access import Certificates, sshd, tls_gate
 from tests.support.jobs import MODULES
 from tests.support.live import Cluster, left
-from tests.support.submitted import Scene, build, containers, own, scene
+from tests.support.submitted import RunningJob, build, containers, own, running_job
 
 pytestmark = pytest.mark.one_loop
 
@@ -32,7 +32,7 @@ def talker(cluster: Cluster) -> str:
 
 @pytest.fixture
 def machine(cluster: Cluster) -> str:
-    """Tell the address of this machine that the nodes can dial."""
+    """Return the address of this machine that the nodes can dial."""
     here = OwnCluster.here()
     assert here
     return here.machine
@@ -48,24 +48,24 @@ def _nothing_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def job_over(leader: str | None = None, **variables: str) -> AsyncIterator[Scene]:
+async def job_over(leader: str | None = None, **variables: str) -> AsyncIterator[RunningJob]:
     """Enter a runner whose leader some variables name; they hold no longer than it looks for it."""
     async with AsyncExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in variables.items():
                 patch.setenv(name, value)
-            there = await stack.enter_async_context(scene(leader))
+            there = await stack.enter_async_context(running_job(leader))
         yield there
 
 
 async def works(cluster: Cluster, talker: str, leader: str | None = None, **variables: str) -> list[str]:
     """Run a job over a leader; gives what was noted."""
-    async with job_over(leader, **variables) as (runner, job, witness):
+    async with job_over(leader, **variables) as (runner, job, recorder):
         tasks = await runner.start_many(talker, 2)
         await asyncio.gather(*(task.send(["echo", "here"]) for task in tasks))
         assert await asyncio.gather(*(task.recv() for task in tasks)) == ["here"] * 2
     assert await asyncio.to_thread(left, cluster, job.id) == []
-    return witness.notes
+    return recorder.notes
 
 
 # A leader that is open to all
@@ -111,14 +111,14 @@ async def test_a_leader_with_tls_by_a_context(cluster: Cluster, talker: str, mac
         assert await works(cluster, talker, DOCKER_CONTEXT="lab") == []
 
 
-# Runs in a worker's container: whoever it is asked to, it asks for the Swarm's services.
+# Runs in a worker's container: it requests the Swarm's services from each URL.
 ASK = """
 import json, ssl, sys, urllib.request
 context = ssl.create_default_context()
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 for url in sys.argv[1:]:
     try:
-        print("told", len(json.load(urllib.request.urlopen(f"{url}/services", timeout=10, context=context))))
+        print("services", len(json.load(urllib.request.urlopen(f"{url}/services", timeout=10, context=context))))
     except Exception as error:
         print("refused", str(error).replace("\\n", " "))
 """
@@ -162,7 +162,7 @@ async def test_a_leader_with_another_certificate_is_refused(
 
 @pytest.fixture
 def ssh(cluster: Cluster, machine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Give the address of the leader over ssh, for a user whose home is this process's."""
+    """Yield the address of the leader over ssh, for a user whose home is this process's."""
     with socket.socket() as free:
         free.bind((machine, 0))
         port = free.getsockname()[1]
@@ -176,7 +176,7 @@ async def test_a_leader_over_ssh(cluster: Cluster, talker: str, ssh: str) -> Non
 
 
 async def test_many_starts_at_once_over_ssh(cluster: Cluster, talker: str, ssh: str) -> None:
-    async with scene(ssh) as (runner, job, _):
+    async with running_job(ssh) as (runner, job, _):
         tasks = await asyncio.gather(*(runner.start(talker) for _ in range(20)))
         await asyncio.gather(*(task.send(["echo", "here"]) for task in tasks))
         assert await asyncio.gather(*(task.recv() for task in tasks)) == ["here"] * 20

@@ -56,7 +56,7 @@ def answers(address: str) -> bool:
 
 @contextmanager
 def trusted(address: str, certificate: Path) -> Iterator[None]:
-    """Have the Dockers of this machine's nodes trust a registry, as an administrator does: they look at every pull."""
+    """Add a registry's certificate to the nodes' Dockers, as an administrator does: they read it at every pull."""
     folder = Path("/etc/docker/certs.d") / address
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True)
@@ -131,9 +131,9 @@ def test_a_job_of_private_images(cluster: Cluster, private: Private, tmp_path: P
         assert kept == json.loads((private.configuration / "config.json").read_text())
         entry = kept["auths"][private.address]["auth"]
         for service in ask(cluster, lambda swarm: swarm.services(job.job)):
-            told = cluster.docker("service", "inspect", service["ID"])
-            assert entry not in told
-            assert PASSWORD not in told
+            description = cluster.docker("service", "inspect", service["ID"])
+            assert entry not in description
+            assert PASSWORD not in description
         assert entry not in runner.inspect()
         names = cluster.docker("secret", "ls", "--format", "{{.Name}}").split()
         assert {f"parcs-{job.job}_token", f"parcs-{job.job}_registries"} <= set(names)
@@ -160,7 +160,9 @@ ADA = {"auth": base64.b64encode(b"ada:with:colon").decode()}
 HUB = "https://index.docker.io/v1/"
 
 
-def test_only_the_registries_of_the_images_are_handed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_credentials_for_the_images_registries_are_passed_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     token = {"identitytoken": "token"}
     auths = {"r:5000": ADA, "other:5000": ADA, HUB: ADA, "cloud.example": token}
     configure(tmp_path, monkeypatch, auths=auths, HttpHeaders={"X": "y"})
@@ -178,7 +180,9 @@ esac
 """
 
 
-def test_what_a_helper_knows_is_written_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_credentials_of_a_helper_are_written_into_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     helper = tmp_path / "docker-credential-tested"
     helper.write_text(HELPER)
     helper.chmod(0o755)

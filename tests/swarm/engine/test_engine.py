@@ -9,7 +9,7 @@ import pytest
 from aioparcs import Runner, SettingError, StartError, Task
 from aioparcs.swarm.docker import client
 from aioparcs.swarm.docker.records import SwarmTask
-from tests.support.jobs import Witness
+from tests.support.jobs import EventRecorder
 from tests.support.live import Cluster, ask
 from tests.support.swarm_jobs import Job
 from tests.support.waiting import until
@@ -26,42 +26,42 @@ async def _services(cluster: Cluster, runner: Runner) -> list[Any]:
     return await asyncio.to_thread(ask, cluster, lambda swarm: swarm.services(runner.job))
 
 
-async def test_starts_one_after_another_cost_the_leader_the_same_however_many_there_were(
+async def test_the_leaders_work_for_a_start_does_not_grow_with_earlier_starts(
     cluster: Cluster, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[list[int]] = []
+    requests: list[list[int]] = []
     tasks = client.SwarmClient.tasks
 
     async def counted(swarm: client.SwarmClient, job: str | None = None) -> list[SwarmTask]:
         found = await tasks(swarm, job)
-        asked[-1].append(len(found))
+        requests[-1].append(len(found))
         return found
 
     monkeypatch.setattr(client.SwarmClient, "tasks", counted)
     async with job() as runner:
         for _ in range(12):
-            asked.append([])
+            requests.append([])
             async with runner.start("talker") as task:
                 await _who(task)
         services = await _services(cluster, runner)
-    first, last = asked[:6], asked[6:]
+    first, last = requests[:6], requests[6:]
     assert len(services) <= 2, "services of workers that have ended are removed"
     assert max(max(one, default=0) for one in last) <= 4, "an answer has no tasks of all workers that there ever were"
     assert sum(map(len, last)) <= 2 * sum(map(len, first)) + 6
 
 
 async def test_workers_are_spread_over_the_nodes_and_know_their_placement(cluster: Cluster, job: Job) -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start_many("talker", 6) as tasks:
-        told = [await _who(task) for task in tasks]
-        assert [[rank, size, worker] for rank, size, worker, *_ in told] == [[i, 6, i] for i in range(6)]
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start_many("talker", 6) as tasks:
+        answers = [await _who(task) for task in tasks]
+        assert [[rank, size, worker] for rank, size, worker, *_ in answers] == [[i, 6, i] for i in range(6)]
         await until(lambda: all(task.node for task in tasks))
         assert len({task.node for task in tasks}) == min(6, await asyncio.to_thread(lambda: cluster.size))
         assert re.fullmatch(r"talker:0 on node\d+", tasks[0].name)
         (service,) = await _services(cluster, runner)
         assert service["Spec"]["Name"] == f"parcs-{runner.job}_talker-0"
         assert "@sha256:" in service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
-    assert {event[0] for event in witness.events} == {"started", "placed", "connected", "ended"}
+    assert {event[0] for event in recorder.events} == {"started", "placed", "connected", "ended"}
 
 
 async def test_many_starts_at_once(cluster: Cluster, job: Job) -> None:
@@ -74,11 +74,11 @@ async def test_many_starts_at_once(cluster: Cluster, job: Job) -> None:
 
 async def test_workers_that_share_containers(cluster: Cluster, job: Job) -> None:
     async with job() as runner, runner.start_many("talker", 7, per_container=3) as tasks:
-        told = [await _who(task) for task in tasks]
-        assert [worker for _, _, worker, *_ in told] == list(range(7))
+        answers = [await _who(task) for task in tasks]
+        assert [worker for _, _, worker, *_ in answers] == list(range(7))
         (service,) = await _services(cluster, runner)
         assert service["Spec"]["Mode"]["Replicated"]["Replicas"] == 3
-        assert len({(task.node, launcher) for task, (*_, launcher) in zip(tasks, told, strict=True)}) <= 3
+        assert len({(task.node, launcher) for task, (*_, launcher) in zip(tasks, answers, strict=True)}) <= 3
 
 
 async def test_a_runner_outside_with_workers_on_the_overlay(cluster: Cluster, job: Job) -> None:
@@ -93,17 +93,17 @@ async def test_a_runner_outside_with_workers_on_the_overlay(cluster: Cluster, jo
 
 
 async def test_output_and_progress_arrive(job: Job) -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner, runner.start("talker") as task:
-        await task.send(["say", "one", "two"])
-        assert await task.recv() == "said"
-        await task.send(["far", 1.0, 4.0])
-        assert await task.recv() == "told"
-        await until(lambda: witness.lines.get(0) == ["one", "two"])
-        await until(lambda: ("progress", "talker", 0, 1.0, 4.0) in witness.events)
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner, runner.start("talker") as task:
+        await task.send(["print_lines", "one", "two"])
+        assert await task.recv() == "printed"
+        await task.send(["report_progress", 1.0, 4.0])
+        assert await task.recv() == "reported"
+        await until(lambda: recorder.lines.get(0) == ["one", "two"])
+        await until(lambda: ("progress", "talker", 0, 1.0, 4.0) in recorder.events)
 
 
-async def test_variables_are_what_they_are(job: Job) -> None:
+async def test_environment_variables_reach_workers_unchanged(job: Job) -> None:
     value = "{{.Task.ID}} {{ $HOME = 'x'"
     async with job() as runner, runner.start("talker", env={"GREETING": value}) as task:
         await task.send(["environment", "GREETING"])

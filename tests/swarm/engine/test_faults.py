@@ -1,4 +1,4 @@
-"""What the user is told when something on a real Swarm goes wrong, how soon, and that nothing of the job is left."""
+"""Faults on a real Swarm: their errors, how soon they are raised, and that nothing of the job is left."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.one_loop
 
 
-async def _takes(seconds: float, awaitable: Awaitable[Any]) -> Any:
+async def _wait_for(seconds: float, awaitable: Awaitable[Any]) -> Any:
     """Wait for something that must not take longer; the machine may be busy with containers."""
     return await asyncio.wait_for(awaitable, seconds)
 
@@ -42,9 +42,9 @@ async def _containers(cluster: Cluster, runner: Runner) -> list[tuple[int, str]]
 
 @pytest.fixture
 def nodes(cluster: Cluster) -> tuple[Node, ...]:
-    """Give the nodes, to be cut and killed."""
+    """Return the nodes, to be cut and killed."""
     if not cluster.nodes:
-        pytest.skip("the nodes of somebody else's Swarm are not to be cut")
+        pytest.skip("only nodes of the test cluster may be cut")
     return cluster.nodes
 
 
@@ -54,16 +54,16 @@ def nodes(cluster: Cluster) -> tuple[Node, ...]:
 async def test_no_such_image(cluster: Cluster, job: Job) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=r"there is no image .*/nowhere:1: manifest unknown.*check its name"):
-            await _takes(10, runner.start(f"{cluster.registry}/nowhere:1"))
+            await _wait_for(10, runner.start(f"{cluster.registry}/nowhere:1"))
         with pytest.raises(StartError, match=r"start an image by its reference, such as .*/nowhere:latest"):
-            await _takes(10, runner.start("nowhere"))
+            await _wait_for(10, runner.start("nowhere"))
 
 
 async def test_no_registry_to_take_modules_from(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     async with job() as runner:
         monkeypatch.delenv("PARCS_REGISTRY")
         with pytest.raises(StartError, match=r"name the registry .* in PARCS_REGISTRY"):
-            await _takes(10, runner.start("talker"))
+            await _wait_for(10, runner.start("talker"))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ async def test_no_suitable_node(job: Job, options: dict[str, Any], reason: str) 
     async with job(start_timeout=4) as runner:
         begun = time.monotonic()
         with pytest.raises(StartError, match=rf"within 4 s \(PARCS_START_TIMEOUT\): no suitable node \({reason}\)"):
-            await _takes(15, runner.start("talker", **options))
+            await _wait_for(15, runner.start("talker", **options))
         assert time.monotonic() - begun >= 4
 
 
@@ -86,7 +86,7 @@ async def test_a_pull_that_hangs(cluster: Cluster, nodes: tuple[Node, ...], job:
         address = f"{_machine()}:{silent.getsockname()[1]}"
         async with job(start_timeout=4) as runner:
             with pytest.raises(StartError, match=r"within 4 s \(PARCS_START_TIMEOUT\): its node is pulling the image"):
-                await _takes(15, runner.start(f"{address}/talker@sha256:{'0' * 64}"))
+                await _wait_for(15, runner.start(f"{address}/talker@sha256:{'0' * 64}"))
 
 
 def _machine() -> str:
@@ -98,7 +98,7 @@ def _machine() -> str:
 async def test_no_gpus(job: Job) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=r"gpus=1: no node of the Swarm offers GPUs; .*daemon\.json"):
-            await _takes(10, runner.start("talker", gpus=1))
+            await _wait_for(10, runner.start("talker", gpus=1))
 
 
 async def test_a_network_without_addresses(cluster: Cluster, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ async def test_a_network_without_addresses(cluster: Cluster, job: Job, monkeypat
     try:
         async with job(overlay=True) as runner:
             with pytest.raises(StartError, match=r"'parcs-tiny' has too few free addresses .* \(\d of 20\)"):
-                await _takes(10, runner.start_many("talker", 20))
+                await _wait_for(10, runner.start_many("talker", 20))
     finally:
         await asyncio.to_thread(cluster.docker, "network", "rm", "parcs-tiny")
 
@@ -117,29 +117,29 @@ async def test_no_network(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARCS_NETWORK", "nowhere")
     async with job(overlay=True) as runner:
         with pytest.raises(StartError, match="no network 'nowhere' on the Swarm; make it: aioparcs cluster init"):
-            await _takes(10, runner.start("talker"))
+            await _wait_for(10, runner.start("talker"))
 
 
 async def test_a_container_that_can_not_be_started(job: Job) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=r"refused its container: .*bind source path does not exist"):
-            await _takes(30, runner.start("talker", swarm={"mounts": ["/nowhere:/data"]}))
+            await _wait_for(30, runner.start("talker", swarm={"mounts": ["/nowhere:/data"]}))
 
 
-async def test_a_main_that_ends_before_it_serves(cluster: Cluster, job: Job) -> None:
+async def test_a_main_that_does_not_call_serve_is_an_error(cluster: Cluster, job: Job) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=r"ended with exit code 2 before it called serve") as failed:
-            await _takes(30, runner.start(cluster.base))  # the base image: it has no main.py
+            await _wait_for(30, runner.start(cluster.base))  # the base image: it has no main.py
         assert "main.py" in " ".join(failed.value.last_lines)
 
 
 # What fails while it works
 
 
-async def test_output_can_be_read_back_unless_somebody_wants_another_log_driver(cluster: Cluster, job: Job) -> None:
+async def test_output_can_be_read_back_unless_another_log_driver_is_set(cluster: Cluster, job: Job) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=r"nothing can be read back from the log driver 'none'"):
-            await _takes(30, runner.start(cluster.base, swarm={"log_driver": {"Name": "none"}}))
+            await _wait_for(30, runner.start(cluster.base, swarm={"log_driver": {"Name": "none"}}))
         await runner.start("talker")
         (talker,) = [
             one for one in await asyncio.to_thread(_services, cluster, runner.job) if "talker" in one["Spec"]["Name"]
@@ -160,7 +160,7 @@ async def test_a_node_that_is_drained(cluster: Cluster, nodes: tuple[Node, ...],
         try:
             await asyncio.to_thread(nodes[0].docker, "node", "update", "--availability", "drain", node.name)
             with pytest.raises(WorkerLost, match=r"SIGTERM: it was stopped from outside|its node is drained"):
-                await _takes(20, tasks[0].recv())
+                await _wait_for(20, tasks[0].recv())
         finally:
             await asyncio.to_thread(nodes[0].docker, "node", "update", "--availability", "active", node.name)
 
@@ -169,22 +169,22 @@ async def test_a_service_that_raises(job: Job) -> None:
     async with job() as runner, runner.start_many("talker", 2) as (first, second):
         await first.send(["fail", "ValueError", "bad"])
         with pytest.raises(ValueError, match="bad") as error:
-            await _takes(10, first.recv())
+            await _wait_for(10, first.recv())
         assert isinstance(error.value, RemoteError)
         assert 'File "/parcs/main.py"' in error.value.traceback
         await second.send(["echo", "the job goes on"])
-        assert await _takes(10, second.recv()) == "the job goes on"
+        assert await _wait_for(10, second.recv()) == "the job goes on"
 
 
 async def test_a_killed_container(cluster: Cluster, nodes: tuple[Node, ...], job: Job) -> None:
     async with job() as runner, runner.start("talker") as t:
-        await t.send(["say", "last words"])
-        assert await t.recv() == "said"
+        await t.send(["print_lines", "last words"])
+        assert await t.recv() == "message"
         ((node, container),) = await _containers(cluster, runner)
         reading = asyncio.ensure_future(t.recv())
         await asyncio.to_thread(cluster.docker, "kill", container, node=node)
         with pytest.raises(WorkerLost, match=r"talker:0 on node\d is lost: its launcher was killed by SIGKILL") as lost:
-            await _takes(5, reading)
+            await _wait_for(5, reading)
         assert lost.value.last_lines == ("last words",)
 
 
@@ -192,22 +192,22 @@ async def test_a_killed_worker_process(job: Job) -> None:
     async with job() as runner, runner.start("talker") as t:
         await t.send(["die", signal.SIGKILL])
         with pytest.raises(WorkerLost, match="was killed by SIGKILL") as lost:
-            await _takes(5, t.recv())
+            await _wait_for(5, t.recv())
         assert lost.value.signal == signal.SIGKILL
 
 
 async def test_a_worker_that_takes_more_memory_than_it_may(job: Job) -> None:
     async with job() as runner, runner.start("probe", memory="64m") as t:
-        assert await t.call("take", 1 << 20) == 1 << 20
+        assert await t.call("allocate", 1 << 20) == 1 << 20
         with pytest.raises(WorkerLost, match=r"was killed by SIGKILL(?s:.*)its container has no more memory"):
-            await _takes(30, t.call("take", 1 << 30))
+            await _wait_for(30, t.call("allocate", 1 << 30))
 
 
 async def test_workers_that_share_a_container_share_no_memory_limit(job: Job) -> None:
     async with job() as runner, runner.start_many("probe", 2, per_container=2, memory="96m") as (first, second):
         with pytest.raises(MemoryError):
-            await _takes(30, first.call("take", 150 << 20))
-        assert await _takes(10, second.call("take", 1 << 20)) == 1 << 20
+            await _wait_for(30, first.call("allocate", 150 << 20))
+        assert await _wait_for(10, second.call("allocate", 1 << 20)) == 1 << 20
 
 
 @pytest.mark.alone
@@ -221,12 +221,12 @@ async def test_a_node_that_is_cut_off(nodes: tuple[Node, ...], job: Job) -> None
         try:
             await asyncio.to_thread(nodes[2].cut)
             with pytest.raises(WorkerLost, match=r"on node3 is lost: its host was silent for 3 s"):
-                await _takes(10, reading)
+                await _wait_for(10, reading)
             for task in others:
                 await task.send(["echo", "here"])
-                assert await _takes(10, task.recv()) == "here"
+                assert await _wait_for(10, task.recv()) == "here"
         finally:
-            await asyncio.to_thread(nodes[2].mend)
+            await asyncio.to_thread(nodes[2].restore)
 
 
 @pytest.mark.alone
@@ -237,12 +237,12 @@ async def test_a_node_whose_docker_is_killed(nodes: tuple[Node, ...], job: Job) 
             await asyncio.to_thread(nodes[1].kill)
             for task in tasks:  # containers live on without their Docker, and so do their channels
                 await task.send(["echo", "here"])
-                assert await _takes(10, task.recv()) == "here"
+                assert await _wait_for(10, task.recv()) == "here"
         finally:
             await asyncio.to_thread(nodes[1].revive)
         (orphan,) = [task for task in tasks if task.node == "node2"]
         with pytest.raises(WorkerLost, match=r"on node2 (is lost|ended with exit code 143)"):  # the containers
-            await _takes(30, orphan.recv())
+            await _wait_for(30, orphan.recv())
 
 
 # What becomes of a job whose runner fails
@@ -341,15 +341,15 @@ async def test_a_leader_that_is_a_worker_node(nodes: tuple[Node, ...]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "leader, said", [("tcp://127.0.0.1:1", "Connection refused"), ("", "not an address of Docker")]
+    "leader, message", [("tcp://127.0.0.1:1", "Connection refused"), ("", "not an address of Docker")]
 )
-def test_a_program_says_it_in_one_line(leader: str, said: str, tmp_path: Path) -> None:
+def test_an_error_of_the_cluster_is_one_line(leader: str, message: str, tmp_path: Path) -> None:
     main = tmp_path / "main.py"
     main.write_text("from aioparcs import run\n\nasync def main(runner): ...\n\nrun(main)\n")
     variables = ENVIRONMENT | {"PARCS_ENGINE": "swarm", "LEADER_URL": leader or "nonsense"}
     done = subprocess.run([sys.executable, str(main)], env=variables, capture_output=True, text=True, timeout=30)
     assert done.returncode == (1 if leader else 2)
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -376,7 +376,7 @@ def test_run_on_swarm_returns_the_exit_code(cluster: Cluster, tmp_path: Path) ->
     assert "leaving" in done.stderr
 
 
-def test_run_on_swarm_need_not_wait(cluster: Cluster) -> None:
+def test_run_on_swarm_detach_returns_at_once(cluster: Cluster) -> None:
     arguments = ("run", str(EXAMPLES / "runner"), "--on", "swarm", "--detach", "-e", "N=90", "-e", "P=2")
     name = execute([*COMMAND, *arguments], None, **cluster.environment).stdout.strip()
     try:

@@ -97,7 +97,7 @@ class SwarmClient:
         return ask(self.cluster, listed)
 
     def logs(self, service: str) -> str:
-        """Give all that a service has printed, on either stream."""
+        """Return all that a service has printed, on either stream."""
         done = subprocess.run(
             ["docker", "-H", self.cluster.leader_url, "service", "logs", "--raw", service],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE, check=False,
@@ -219,8 +219,8 @@ PARTS = {
 
 async def main(runner):
     names = os.environ.get("PARTS", ",".join(PARTS)).split(",")
-    told = await asyncio.gather(*(part(runner, *order) for part, *order in map(PARTS.get, names)))
-    print(json.dumps(dict(zip(names, told))))
+    report = await asyncio.gather(*(part(runner, *order) for part, *order in map(PARTS.get, names)))
+    print(json.dumps(dict(zip(names, report))))
 
 run(main)
 """
@@ -228,24 +228,24 @@ run(main)
 
 @pytest.fixture(params=["original_service", "original_runner", "go"])
 def peer(request: pytest.FixtureRequest, images: Images) -> str:
-    """Give the image of each peer, built."""
+    """Return the image of each peer, built."""
     return str(request.getfixturevalue("go") if request.param == "go" else images[request.param])
 
 
 @pytest.mark.parametrize("peer", ["original_service", "go"], indirect=True)
 def test_a_runner_drives_original_services(swarm: SwarmClient, images: Images, peer: str) -> None:
-    told = json.loads(swarm.run(images["driver"], IMAGE=peer))
-    assert told["together"] == {"divisors": DIVISORS, "hosts": 4}
-    assert told["values"] == {"same": True, "leader": "OK"}
-    assert told["kill"] < 5
-    assert told["exit 0"] == "clean"
+    report = json.loads(swarm.run(images["driver"], IMAGE=peer))
+    assert report["together"] == {"divisors": DIVISORS, "hosts": 4}
+    assert report["values"] == {"same": True, "leader": "OK"}
+    assert report["kill"] < 5
+    assert report["exit 0"] == "clean"
     for name, how, code, line in [
         ("exit 7", "ended with exit code 7", 7, "last words"),
         ("half", "ended with exit code 3", 3, "half a message"),
         ("die", "was killed by SIGKILL", None, "last words"),
     ]:
-        said, exitcode, last_lines = told[name]
-        assert re.fullmatch(rf"worker {re.escape(peer)}:\d+ on \S+ {how}; its last lines:", said)
+        reason, exitcode, last_lines = report[name]
+        assert re.fullmatch(rf"worker {re.escape(peer)}:\d+ on \S+ {how}; its last lines:", reason)
         assert (exitcode, last_lines) == (code, [line])
     until(lambda: not swarm.workers(images))
 
@@ -285,9 +285,9 @@ def test_an_original_runner_drives_a_service(swarm: SwarmClient, images: Images,
 @contextmanager
 def typed(swarm: SwarmClient, images: Images, *arguments: str, **env: str) -> Iterator[str]:
     """
-    Make a runner's Swarm service; gives its name.
+    Create a runner's Swarm service, and return its name.
 
-    Docker's command line waits until the service has been up for five seconds: for ever, if it ends sooner.
+    Docker's command line waits until the service has been up for five seconds: forever, if it ends sooner.
     """
     name = f"runner-{swarm.mark}"
     named = json.dumps({"factor": f"{images['factor']}:latest"})  # there is no folder of that name in the container

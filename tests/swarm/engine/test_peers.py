@@ -9,7 +9,7 @@ import pytest
 from aioparcs import Address, RemoteError, Task, WorkerLost
 from tests.support.jobs import MODULES, module
 from tests.support.live import Cluster
-from tests.support.submitted import build, own, scene, submitted
+from tests.support.submitted import build, own, running_job, submitted
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
@@ -43,28 +43,28 @@ async def test_a_token_goes_round_a_ring_of_all_nodes_for_a_runner_outside(
     cluster: Cluster, peers: str, per_container: int
 ) -> None:
     count = 2 * per_container + 4
-    async with scene(cluster.leader_url, overlay=True) as (runner, _, witness):
+    async with running_job(cluster.leader_url, overlay=True) as (runner, _, recorder):
         tasks = await runner.start_many(peers, count, per_container=per_container)
         placed = 3 if per_container == 1 else 2
-        await until(lambda: len({event[-1] for event in witness.events if event[0] == "placed"}) >= placed)
+        await until(lambda: len({event[-1] for event in recorder.events if event[0] == "placed"}) >= placed)
         assert await ring(tasks, 5) == count * 5
 
 
-async def test_two_services_of_one_job_meet(cluster: Cluster, peers: str) -> None:
-    async with scene(cluster.leader_url, overlay=True) as (runner, _, _):
+async def test_two_services_of_one_job_connect(cluster: Cluster, peers: str) -> None:
+    async with running_job(cluster.leader_url, overlay=True) as (runner, _, _):
         here, there = await asyncio.gather(runner.start(peers), runner.start(peers))
         assert await ask(here, "dial", await ask(there, "where")) == there.worker
-        assert await ask(there, "take") == here.worker
-        await there.send(["say", "hello"])
-        assert await ask(here, "hear") == "hello"
+        assert await ask(there, "accept_peer") == here.worker
+        await there.send(["send_to_peer", "hello"])
+        assert await ask(here, "recv_from_peer") == "hello"
 
 
 async def test_a_killed_container_is_lost_to_its_peers(cluster: Cluster, peers: str) -> None:
-    async with scene(cluster.leader_url, overlay=True) as (runner, _, _):
+    async with running_job(cluster.leader_url, overlay=True) as (runner, _, _):
         here, there = await runner.start_many(peers, 2)
         assert await ask(here, "dial", await ask(there, "where")) == there.worker
         await there.send(["die"])
-        error, text = await ask(here, "hear")
+        error, text = await ask(here, "recv_from_peer")
         assert error == "ConnectionLost"
         assert f"worker {there.worker}" in text
         with pytest.raises(WorkerLost):
@@ -72,7 +72,7 @@ async def test_a_killed_container_is_lost_to_its_peers(cluster: Cluster, peers: 
 
 
 async def test_without_the_overlay_an_error_says_what_to_do(cluster: Cluster, peers: str) -> None:
-    async with scene(cluster.leader_url, overlay=False) as (runner, _, _):
+    async with running_job(cluster.leader_url, overlay=False) as (runner, _, _):
         task = await runner.start(peers)
         await task.send(["where"])
         with pytest.raises(RemoteError, match=r"run the runner inside the overlay .* SwarmEngine\(overlay=True\)"):
@@ -98,7 +98,7 @@ asyncio.run(main())
 """
 
 
-def test_a_runner_inside_the_overlay_has_workers_that_meet(cluster: Cluster, tmp_path: Path) -> None:
+def test_workers_of_a_runner_inside_the_overlay_connect(cluster: Cluster, tmp_path: Path) -> None:
     folder = module(tmp_path, "inside", INSIDE) / "inside"
     with submitted(own(cluster), folder, "tests-peers-inside", "--modules", str(MODULES)) as job:
         assert job.line()[0] == 12

@@ -20,7 +20,7 @@ from aioparcs.swarm.docker.records import SwarmNode
 from aioparcs.swarm.engine.placement import workers_per_container
 from aioparcs.swarm.engine.service_spec import LAUNCHER_MEMORY
 from tests.support.command import COMMAND, execute
-from tests.support.jobs import MODULES, Witness, module
+from tests.support.jobs import MODULES, EventRecorder, module
 from tests.support.live import Cluster, ask, left
 from tests.support.submitted import Container, containers, own
 from tests.support.swarm_jobs import Job
@@ -48,7 +48,7 @@ async def services(cluster: Cluster, runner: Runner) -> list[str]:
 
 @pytest.fixture
 def folder(cluster: Cluster, tmp_path: Path) -> Path:
-    """Give a folder that all containers may share: the nodes are of this machine."""
+    """Return a folder that all containers can mount: the nodes are on this machine."""
     own(cluster)
     tmp_path.chmod(0o777)
     return tmp_path
@@ -63,7 +63,7 @@ async def holding(runner: Runner, folder: Path, size: int, **options: Any) -> As
 
 
 def marks(folder: Path) -> dict[str, int]:
-    """Tell which calls have begun, and how often."""
+    """Return how often each call has begun."""
     return {path.name: len(path.read_text()) for path in folder.iterdir() if path.name != "go"}
 
 
@@ -96,7 +96,7 @@ async def test_every_worker_may_have_a_container_of_its_own_and_run_coroutines_a
     async with job() as runner, runner.pool("crunch", 4, per_container=1, concurrency=8) as pool:
         assert len(await running(cluster, runner)) == 4
         assert len(set(await pool.map(range(2000), function="host"))) == 4
-        assert max(await pool.map([0.05] * 64, function="rest")) == 8
+        assert max(await pool.map([0.05] * 64, function="count_concurrent")) == 8
 
 
 # What fails while it works
@@ -121,7 +121,7 @@ async def test_an_item_that_kills_its_worker_fails_alone_and_its_container_goes_
         assert (await running(cluster, runner), await services(cluster, runner)) == before
 
 
-async def test_a_poisonous_item_stops_after_its_retries(job: Job) -> None:
+async def test_an_item_that_always_kills_its_worker_fails_after_its_retries(job: Job) -> None:
     async with job() as runner, runner.pool("crunch", 4, function="die_at", retries=3) as pool:
         results = await pool.starmap([(i, 5) for i in range(100)], return_exceptions=True)
         assert isinstance(results.pop(5), WorkerLost)
@@ -130,7 +130,7 @@ async def test_a_poisonous_item_stops_after_its_retries(job: Job) -> None:
         assert await pool.submit(1, 0) == 1
 
 
-async def test_the_work_of_a_killed_container_is_done_by_others_and_it_is_replaced(
+async def test_calls_of_a_killed_container_are_repeated_and_it_is_replaced(
     cluster: Cluster, job: Job, folder: Path
 ) -> None:
     async with job() as runner, holding(runner, folder, 6, retries=1) as pool:
@@ -168,7 +168,7 @@ async def test_only_what_ran_on_a_node_that_is_cut_off_is_lost(cluster: Cluster,
             (folder / "go").touch()
             results = await calls
         finally:
-            await asyncio.to_thread(cluster.nodes[2].mend)
+            await asyncio.to_thread(cluster.nodes[2].restore)
     lost = {i: result for i, result in enumerate(results) if isinstance(result, WorkerLost)}
     assert len(lost) == 2
     for i, error in lost.items():
@@ -204,8 +204,8 @@ async def test_a_pool_works_on_without_the_docker_of_a_node_and_outlives_its_con
 
 
 async def test_resize_while_it_works_and_the_first_finder_wins(cluster: Cluster, job: Job, folder: Path) -> None:
-    witness = Witness()
-    async with job(witness=witness) as runner:
+    recorder = EventRecorder()
+    async with job(recorder=recorder) as runner:
         async with holding(runner, folder, 2, progress="finding") as pool:
             squares = pool.imap_unordered(range(1_000_000), function="square")
             for size in (6, 1, 3):
@@ -219,7 +219,7 @@ async def test_resize_while_it_works_and_the_first_finder_wins(cluster: Cluster,
                 break
         assert pool.size == 0
         await until(lambda: not containers(cluster, runner.job))
-    states: list[PoolState] = [event[1] for event in witness.events if event[0] == "pooled"]
+    states: list[PoolState] = [event[1] for event in recorder.events if event[0] == "pooled"]
     last = states[-1]
     assert (last.name, last.failed, last.running, last.workers, last.wanted) == ("finding", 0, 0, 0, 0)
     assert last.done > 1500
@@ -261,7 +261,7 @@ def test_a_pool_of_a_runner_that_is_on_the_swarm_itself(cluster: Cluster, images
 
 @pytest.fixture
 def nodes(cluster: Cluster) -> list[SwarmNode]:
-    """Give what the leader says of its nodes."""
+    """Return the leader's records of its nodes."""
     return ask(own(cluster), SwarmClient.nodes)
 
 
@@ -270,7 +270,7 @@ def shared(nodes: list[SwarmNode], count: int, **options: Any) -> int:
 
 
 def smaller(node: SwarmNode, share: float) -> SwarmNode:
-    """Give the record of a node that has less of everything."""
+    """Return the record of a node that has less of everything."""
     there = node["Description"]["Resources"]
     cpus, memory = int(there["NanoCPUs"] * share), int(there["MemoryBytes"] * share)
     return {**node, "Description": {"Resources": {"NanoCPUs": cpus, "MemoryBytes": memory}}}

@@ -1,4 +1,4 @@
-"""How far a pool is, seen from where `aioparcs run --on swarm` was typed."""
+"""The progress of a pool on the Swarm, as `aioparcs run --on swarm` shows it."""
 
 import json
 import re

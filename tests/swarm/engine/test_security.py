@@ -1,4 +1,4 @@
-"""What others on the cluster can learn of a job, or do to it: nothing."""
+"""The security of a job: other programs on the cluster learn nothing of it and can't disturb it."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ import pytest
 from aioparcs import Task
 from tests.support.jobs import MODULES, module
 from tests.support.live import Cluster, ask
-from tests.support.submitted import Container, Submitted, build, containers, own, scene, submitted
+from tests.support.submitted import Container, Submitted, build, containers, own, running_job, submitted
 
 pytestmark = pytest.mark.one_loop
 
@@ -38,21 +38,21 @@ def forms(token: bytes) -> list[bytes]:
     return [token, token.hex().encode(), token.hex().upper().encode(), base64.b64encode(token)]
 
 
-def all_that_docker_tells(cluster: Cluster, job: str) -> dict[str, str]:
+def docker_descriptions(cluster: Cluster, job: str) -> dict[str, str]:
     """Gather all that a job's services, tasks, secrets and containers are described as, and have printed."""
     mark = ("--filter", f"label=io.aioparcs.job={job}")
-    told = {}
+    described = {}
     for service in cluster.docker("service", "ls", "--quiet", *mark).split():
-        told[f"service {service}"] = cluster.docker("service", "inspect", service)
-        told[f"log of {service}"] = cluster.docker("service", "logs", "--details", service)
+        described[f"service {service}"] = cluster.docker("service", "inspect", service)
+        described[f"log of {service}"] = cluster.docker("service", "logs", "--details", service)
     tasks = ask(cluster, lambda swarm: swarm.tasks(job))
-    told |= {f"task {task['ID']}": cluster.docker("inspect", "--type", "task", task["ID"]) for task in tasks}
+    described |= {f"task {task['ID']}": cluster.docker("inspect", "--type", "task", task["ID"]) for task in tasks}
     for secret in cluster.docker("secret", "ls", "--quiet", *mark).split():
-        told[f"secret {secret}"] = cluster.docker("secret", "inspect", secret)
+        described[f"secret {secret}"] = cluster.docker("secret", "inspect", secret)
     for container in containers(cluster, job):
-        told[f"container {container.id}"] = container.inspect()
-        told[f"output of {container.id}"] = cluster.docker("logs", container.id, node=container.node)
-    return told
+        described[f"container {container.id}"] = container.inspect()
+        described[f"output of {container.id}"] = cluster.docker("logs", container.id, node=container.node)
+    return described
 
 
 def processes_that_show(words: list[bytes]) -> list[str]:
@@ -69,14 +69,14 @@ def processes_that_show(words: list[bytes]) -> list[str]:
 
 
 async def test_the_token_is_in_one_file_of_each_container_and_nowhere_else(cluster: Cluster, talker: str) -> None:
-    async with scene(cluster.leader_url) as (runner, job, _):
+    async with running_job(cluster.leader_url) as (runner, job, _):
         await asyncio.gather(*map(answers, await runner.start_many(talker, 4, per_container=2)))
         words = forms(job.token)
-        told = await asyncio.to_thread(all_that_docker_tells, cluster, job.id)
-        assert {name.partition(" ")[0] for name in told} == {
+        described = await asyncio.to_thread(docker_descriptions, cluster, job.id)
+        assert {name.partition(" ")[0] for name in described} == {
             "service", "log", "task", "secret", "container", "output"
         }  # fmt: skip
-        assert [name for name, text in told.items() if any(word in text.encode() for word in words)] == []
+        assert [name for name, text in described.items() if any(word in text.encode() for word in words)] == []
         assert await asyncio.to_thread(processes_that_show, words) == []
 
         there = await asyncio.to_thread(containers, cluster, job.id)
@@ -142,12 +142,12 @@ async def is_open(host, port, few):
 
 async def main(address, job, worker):
     runner = Address.parse(address)
-    told = [await claim(runner, job, role) for role in (Role.WORKER, Role.LAUNCHER)]
+    refusals = [await claim(runner, job, role) for role in (Role.WORKER, Role.LAUNCHER)]
     few = asyncio.Semaphore(200)
     ports = [*range(1, 10_000), *range(32_768, 61_000), runner.port]
     opened = await asyncio.gather(*(is_open(worker, port, few) for port in ports))
     print(json.dumps({
-        "told": told,
+        "refusals": refusals,
         "open": [port for port, found in zip(ports, opened) if found],
         "runner": await is_open(runner.host, runner.port, few),
     }))
@@ -188,10 +188,10 @@ def test_an_unauthenticated_container_on_the_overlay_gets_nothing_and_the_job_go
         echoing.job,
         address,
     )
-    told = json.loads(cluster.docker(*words, node=2 - worker.node // 2))
-    assert told["told"] == ["refused: the job's token is another one"] * 2
-    assert told["runner"], "it can tell an open port from others"
-    assert told["open"] == [], "a worker listens nowhere"
+    report = json.loads(cluster.docker(*words, node=2 - worker.node // 2))
+    assert report["refusals"] == ["refused: the job's token is another one"] * 2
+    assert report["runner"], "it can tell an open port from others"
+    assert report["open"] == [], "a worker listens nowhere"
     rejected = 0
     while rejected < 3:  # the third only connected, and hung up
         rejected, answer = echoing.line()

@@ -1,4 +1,4 @@
-"""What passes the wires between the nodes: messages to be read, and with TLS none."""
+"""The network between the nodes: messages are readable there without TLS, and not with it."""
 
 import asyncio
 import secrets
@@ -10,7 +10,7 @@ from tests.cluster.image import download
 from tests.support.capture import Capture, capture
 from tests.support.jobs import MODULES, module
 from tests.support.live import Cluster
-from tests.support.submitted import build, own, scene, submitted
+from tests.support.submitted import build, own, running_job, submitted
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
@@ -25,7 +25,7 @@ def talker(cluster: Cluster) -> str:
 
 @pytest.fixture
 def marker() -> str:
-    """Make a text that nothing else on the wires is like, and that nobody could pack tighter."""
+    """Return a random text, which is in no other message and can't be compressed."""
     return f"marker-{secrets.token_hex(24)}-"
 
 
@@ -40,10 +40,10 @@ async def test_a_runner_outside_the_overlay(
     cluster: Cluster, talker: str, marker: str, tls: bool, overlay: bool
 ) -> None:
     with capture(marker) as found:
-        async with scene(cluster.leader_url, tls=tls, overlay=overlay) as (runner, job, witness):
+        async with running_job(cluster.leader_url, tls=tls, overlay=overlay) as (runner, job, recorder):
             assert bool(job.address.fingerprint) == tls
             tasks = await runner.start_many(talker, 3)
-            await until(lambda: len({event[-1] for event in witness.events if event[0] == "placed"}) == 3)
+            await until(lambda: len({event[-1] for event in recorder.events if event[0] == "placed"}) == 3)
             await asyncio.gather(*(task.send(["echo", marker * COPIES]) for task in tasks))
             assert await asyncio.gather(*(task.recv() for task in tasks)) == [marker * COPIES] * 3
             assert runner.rejected_connections == 0

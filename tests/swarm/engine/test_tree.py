@@ -11,7 +11,7 @@ import pytest
 
 from aioparcs import Task, WorkerLost
 from tests.support.command import COMMAND, execute
-from tests.support.jobs import MODULES, Witness, module
+from tests.support.jobs import MODULES, EventRecorder, module
 from tests.support.live import Cluster, left
 from tests.support.submitted import containers, own, submitted
 from tests.support.swarm_jobs import Job
@@ -23,7 +23,7 @@ PATIENCE = 60.0  # seconds: Docker takes some to start a container, and to end o
 
 @pytest.fixture(scope="module")
 def images(cluster: Cluster) -> None:
-    """Have the modules that start each other as images in the registry."""
+    """Build images of the modules that start each other, and push them."""
     command = [*COMMAND, "build", "tree", "functions", "--modules", str(MODULES), "--push"]
     done = execute(command, None, **cluster.environment)
     assert done.returncode == 0, done.stderr
@@ -36,20 +36,20 @@ async def ask(task: Task, *request: Any) -> Any:
 
 async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not await asyncio.to_thread(condition):  # noqa: ASYNC110  # Docker tells nobody
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110  # Docker has no event for it
             await asyncio.sleep(0.2)
 
 
 async def places(root: Task, count: int) -> list[str]:
-    """Tell the nodes of those that a service has started; Docker is asked for them once in a while."""
+    """Return the nodes of the workers that a service has started; they are polled from Docker."""
     async with asyncio.timeout(PATIENCE):
-        while not all(nodes := [(await ask(root, "describe", child))[1] for child in range(count)]):  # noqa: ASYNC110
+        while not all(nodes := [(await ask(root, "describe_child", child))[1] for child in range(count)]):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
     return nodes
 
 
-def over(witness: Witness) -> set[int]:
-    return {event[2] for event in witness.events if event[0] in ("ended", "stopped")}
+def over(recorder: EventRecorder) -> set[int]:
+    return {event[2] for event in recorder.events if event[0] in ("ended", "stopped")}
 
 
 def services(cluster: Cluster, job: str) -> set[str]:
@@ -72,10 +72,10 @@ async def test_a_tree_across_nodes_is_shown_as_one_and_its_services_end_with_its
         root = await runner.start("tree")
         await ask(root, "begin", 3, "tree", {"env": {"X": "1"}})
         await ask(root, "begin", 2, "tree", {"per_container": 2})
-        await ask(root, "tell", 4, "plant", 1)
+        await ask(root, "request_child", 4, "start_chain", 1)
         nodes = {*await places(root, 5), root.node}
         assert len(nodes) == len(cluster.docker("node", "ls", "--quiet").split())
-        assert await ask(root, "tell", 1, "who") == [2, 1, 3]
+        assert await ask(root, "request_child", 1, "who") == [2, 1, 3]
 
         lines = (await asyncio.to_thread(ps, cluster, runner.job)).splitlines()
         assert lines[0].startswith(f"{runner.job}  running, ")
@@ -90,18 +90,18 @@ async def test_a_tree_across_nodes_is_shown_as_one_and_its_services_end_with_its
 
         assert services(cluster, runner.job) == {"tree-0", "tree-1", "tree-4", "tree-5"}
         for child in range(3):
-            assert await ask(root, "shut", child) == "gone"
+            assert await ask(root, "shut_down_child", child) == "gone"
         await until(lambda: services(cluster, runner.job) == {"tree-0", "tree-4", "tree-5"})
-        assert await ask(root, "shut", 4) == "gone"  # and its own worker with it
+        assert await ask(root, "shut_down_child", 4) == "gone"  # and its own worker with it
         await until(lambda: services(cluster, runner.job) == {"tree-0", "tree-4"})
-        assert await ask(root, "tell", 3, "echo", "here") == "here"
+        assert await ask(root, "request_child", 3, "echo", "here") == "here"
 
 
 async def test_a_branch_that_is_killed_leaves_nothing_while_the_job_goes_on(cluster: Cluster, job: Job) -> None:
     own(cluster)
     async with job(overlay=True) as runner:
         root, other = await asyncio.gather(runner.start("tree"), runner.start("tree"))
-        await asyncio.gather(ask(root, "plant", 2), ask(other, "plant", 1))
+        await asyncio.gather(ask(root, "start_chain", 2), ask(other, "start_chain", 1))
         first = next(
             one
             for one in await asyncio.to_thread(containers, cluster, runner.job)
@@ -116,33 +116,33 @@ async def test_a_branch_that_is_killed_leaves_nothing_while_the_job_goes_on(clus
         (found,) = json.loads(await asyncio.to_thread(ps, cluster, runner.job, "--json"))
         states = {one["workers"][0]: (one["state"], one["error"]) for one in found["workers"]}
         assert states[root.worker] == ("gone", "was killed by SIGKILL")
-        assert await ask(other, "tell", 0, "echo", "here") == "here"
+        assert await ask(other, "request_child", 0, "echo", "here") == "here"
 
 
 @pytest.mark.alone
 @pytest.mark.usefixtures("renewed_node3")
-async def test_a_node_that_is_cut_off_takes_with_it_what_grew_from_it(cluster: Cluster, job: Job) -> None:
-    nodes, witness = own(cluster).nodes, Witness()
+async def test_an_unreachable_node_ends_the_branches_of_its_workers(cluster: Cluster, job: Job) -> None:
+    nodes, recorder = own(cluster).nodes, EventRecorder()
     node, count = nodes[2], len(nodes)
-    async with job(overlay=True, liveness=3.0, witness=witness) as runner:
+    async with job(overlay=True, liveness=3.0, recorder=recorder) as runner:
         roots = await runner.start_many("tree", count)
         for root in roots:
             await ask(root, "begin", count, "tree", {})
         await until(lambda: {root.node for root in roots} == {one.name for one in nodes})
         far, near = sorted(roots, key=lambda root: root.node != "node3")[:2]
         child = (await places(near, count)).index("node3")
-        branch = [await ask(far, "tell", number, "who") for number in range(count)]
+        branch = [await ask(far, "request_child", number, "who") for number in range(count)]
         try:
             await asyncio.to_thread(node.cut)
-            worker, reason, *_ = await ask(near, "lose", child)
+            worker, reason, *_ = await ask(near, "wait_lost", child)
             assert worker.endswith(" on node3")
             assert reason == "is lost: its host was silent for 3 s (PARCS_LIVENESS)"
             with pytest.raises(WorkerLost, match="on node3 is lost"):
                 await far.recv()
-            await until(lambda: {worker for worker, *_ in branch} <= over(witness))
-            assert await ask(near, "tell", (child + 1) % count, "echo", "here") == "here"
+            await until(lambda: {worker for worker, *_ in branch} <= over(recorder))
+            assert await ask(near, "request_child", (child + 1) % count, "echo", "here") == "here"
         finally:
-            await asyncio.to_thread(node.mend)
+            await asyncio.to_thread(node.restore)
 
 
 INSIDE = """
@@ -151,7 +151,7 @@ from aioparcs import Runner
 
 async def main():
     async with Runner() as runner, runner.start("tree") as root:
-        await root.send(["plant", 2])
+        await root.send(["start_chain", 2])
         print(json.dumps(len(await root.recv())), flush=True)
         await asyncio.sleep(600)
 
@@ -179,21 +179,21 @@ def test_the_tree_of_a_runner_on_the_cluster_ends_with_it(cluster: Cluster, tmp_
 
 async def test_a_pool_in_a_service(job: Job) -> None:
     async with job(overlay=True) as runner, runner.start("tree") as root:
-        assert await ask(root, "squares", "functions", 5) == [1, 2, 3, 4, 5]
+        assert await ask(root, "map_squares", "functions", 5) == [1, 2, 3, 4, 5]
 
 
 async def test_without_the_overlay_network_a_service_cannot_start_services(job: Job) -> None:
     async with job(overlay=False) as runner, runner.start("tree") as root:
-        _, reason, _ = await ask(root, "attempt", "tree", {})
+        _, reason, _ = await ask(root, "try_start", "tree", {})
         assert "other workers can't reach this worker, which is not on their network" in reason
         assert "SwarmEngine(overlay=True)" in reason
 
 
 async def test_a_missing_image_is_the_same_error_in_a_service_as_in_the_runner(cluster: Cluster, job: Job) -> None:
     async with job(overlay=True) as runner, runner.start("tree") as root:
-        _, reason, _ = await ask(root, "attempt", "absent", {})
+        _, reason, _ = await ask(root, "try_start", "absent", {})
         assert f"start an image by its reference, such as {cluster.registry}/absent:latest" in reason
-        _, reason, _ = await ask(root, "attempt", "registry:5000/tree", {})
+        _, reason, _ = await ask(root, "try_start", "registry:5000/tree", {})
         assert reason.startswith("services start modules by their names")
 
 

@@ -46,7 +46,7 @@ def until(condition: Callable[[], T], seconds: float = 30.0) -> T:
 
 
 def shown(aioparcs: Aioparcs, job: str) -> dict[str, Any]:
-    """Give what `ps` says of one job, {} if it doesn't know it."""
+    """Return one job as `ps` shows it, {} if there is none."""
     done = aioparcs("ps", "--json")
     assert done.returncode == 0, done.stderr
     return next((one for one in json.loads(done.stdout) if one["job"] == job), {})
@@ -124,7 +124,9 @@ def test_a_job_is_shown_and_then_removed(cluster: Cluster, aioparcs: Aioparcs, e
 
 
 @pytest.mark.alone
-def test_what_a_killed_runner_leaves_is_swept(cluster: Cluster, aioparcs: Aioparcs, echo: str, tmp_path: Path) -> None:
+def test_remains_of_a_killed_runner_are_removed(
+    cluster: Cluster, aioparcs: Aioparcs, echo: str, tmp_path: Path
+) -> None:
     with outside(cluster, echo, tmp_path) as (job, runner):
         assert job not in aioparcs("rm", "--orphans").stdout
         assert remains(cluster, job), "a runner that lives keeps its job"
@@ -158,7 +160,7 @@ def test_a_container_without_output_and_one_that_is_not_there(
 
 @contextmanager
 def submitted(cluster: Cluster, program: str, *constraints: str) -> Iterator[str]:
-    """Have a program run on the cluster as the runner of a job."""
+    """Run a program on the cluster as the runner of a job."""
     job = secrets.token_hex(4)
     labels = {**job_labels(job), ROLE: "runner", MODULE: "main", DEADLINE: f"{time.time() + 60:.0f}"}
     image = os.environ.get("PARCS_BASE_IMAGE") or f"{cluster.registry}/aioparcs/python:{VERSION}"
@@ -273,7 +275,7 @@ def checks(done: "subprocess.CompletedProcess[str]") -> dict[str, dict[str, str]
     return {check["name"]: check for check in json.loads(done.stdout)}
 
 
-def test_a_fit_cluster_passes(cluster: Cluster, aioparcs: Aioparcs) -> None:
+def test_a_ready_cluster_passes_all_checks(cluster: Cluster, aioparcs: Aioparcs) -> None:
     done = aioparcs("doctor", "--json")
     assert done.returncode == 0, done.stdout
     found = checks(done)
@@ -293,7 +295,7 @@ def test_a_plain_leader_is_a_warning(cluster: Cluster, aioparcs: Aioparcs) -> No
     assert "LEADER_URL=ssh://USER@" in done.stdout
 
 
-def test_what_no_node_can_reach_has_failed(aioparcs: Aioparcs) -> None:
+def test_an_unreachable_advertised_address_fails_the_check(aioparcs: Aioparcs) -> None:
     done = aioparcs("doctor", "--json", PARCS_ADVERTISE="192.0.2.77")
     assert done.returncode == 1
     found = checks(done)
@@ -373,7 +375,7 @@ def test_a_network_that_is_not_fit_is_left_alone(cluster: Cluster, aioparcs: Aio
 
 
 @pytest.mark.parametrize("subnet", ["10.0.0.0/33", "x/20", "10.0.0.1/20", "fd00::/64"])
-def test_what_is_no_subnet_is_exit_2(aioparcs: Aioparcs, subnet: str) -> None:
+def test_an_invalid_subnet_is_exit_2(aioparcs: Aioparcs, subnet: str) -> None:
     done = aioparcs("cluster", "init", "--subnet", subnet, PARCS_NETWORK="parcs-never")
     assert (done.returncode, done.stdout) == (2, "")
     assert "is not a subnet such as 10.76.0.0/20" in done.stderr

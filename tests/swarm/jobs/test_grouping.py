@@ -8,7 +8,7 @@ import pytest
 from aioparcs import Task, WorkerLost
 from tests.support.jobs import MODULES
 from tests.support.live import Cluster, left
-from tests.support.submitted import build, containers, own, scene
+from tests.support.submitted import build, containers, own, running_job
 
 pytestmark = pytest.mark.one_loop
 
@@ -30,7 +30,7 @@ async def answers(task: Task) -> None:
 
 
 async def test_docker_shows_a_job_as_a_stack(cluster: Cluster, talker: str) -> None:
-    async with scene(cluster.leader_url) as (runner, job, _):
+    async with running_job(cluster.leader_url) as (runner, job, _):
         tasks = [*await runner.start_many(talker, 2), await runner.start(talker)]
         stack = f"parcs-{job.id}"
         stacks = await docker(cluster, "stack", "ls", "--format", "{{.Name}} {{.Services}}")
@@ -48,7 +48,7 @@ async def test_docker_shows_a_job_as_a_stack(cluster: Cluster, talker: str) -> N
 async def test_everything_of_a_job_has_the_label_of_its_stack_and_the_network_has_not(
     cluster: Cluster, talker: str
 ) -> None:
-    async with scene(cluster.leader_url, overlay=True) as (runner, job, _):
+    async with running_job(cluster.leader_url, overlay=True) as (runner, job, _):
         await runner.start_many(talker, 2)
         stack = f"parcs-{job.id}"
         ours = {STACK: stack, "io.aioparcs.job": job.id}
@@ -69,7 +69,7 @@ async def test_everything_of_a_job_has_the_label_of_its_stack_and_the_network_ha
 
 
 async def test_removing_the_stack_ends_the_job_and_reaches_the_runner(cluster: Cluster, talker: str) -> None:
-    async with scene(cluster.leader_url, overlay=True) as (runner, job, _):
+    async with running_job(cluster.leader_url, overlay=True) as (runner, job, _):
         tasks = [*await runner.start_many(talker, 2), await runner.start(talker)]
         await asyncio.gather(*map(answers, tasks))
         removed = await docker(cluster, "stack", "rm", f"parcs-{job.id}")
@@ -80,4 +80,4 @@ async def test_removing_the_stack_ends_the_job_and_reaches_the_runner(cluster: C
                 async with asyncio.timeout(20):
                     await task.recv()
     assert await asyncio.to_thread(left, cluster, job.id) == []
-    assert await docker(cluster, "network", "ls", "--quiet", "--filter", "name=parcs"), "it is everybody's"
+    assert await docker(cluster, "network", "ls", "--quiet", "--filter", "name=parcs"), "all jobs share it"

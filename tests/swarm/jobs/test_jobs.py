@@ -80,7 +80,7 @@ def test_the_state_of_a_job(shown: SwarmJob, state: str) -> None:
     assert shown.state(None) == state
 
 
-def test_a_dead_runner_makes_an_orphan_of_what_runs() -> None:
+def test_a_job_of_a_dead_runner_is_an_orphan() -> None:
     running = job([service()], task(1, "running", 0))
     assert (running.state(True), running.state(False)) == ("running", "orphan")
 
@@ -133,7 +133,7 @@ def test_a_job_of_a_runner_that_lives_is_never_left_over() -> None:
     assert left(job([service()], *ENDED), alive=True) == ([], 0)
 
 
-def test_a_job_of_a_dead_runner_is_left_over_whatever_runs() -> None:
+def test_a_job_of_a_dead_runner_is_left_over_although_containers_run() -> None:
     assert left(job([service()], task(1, "running", 0)), alive=False) == ([NAME], 1)
     assert left(job([]), alive=False) == ([], 1)
 
@@ -182,12 +182,12 @@ def test_this_process_lives_and_a_dead_one_does_not() -> None:
     assert is_alive(identity) is False
 
 
-def test_the_number_of_a_dead_process_may_be_anothers() -> None:
+def test_the_process_id_of_a_dead_process_may_be_reused() -> None:
     assert is_alive(f"{runner_identity().rpartition('/')[0]}/1") is False
 
 
 @pytest.mark.parametrize("identity", [ELSEWHERE, "", "host", "a/b/c", ELSEWHERE.replace("5234", "x")])
-def test_of_another_place_nothing_is_known(identity: str) -> None:
+def test_the_state_of_a_process_on_another_host_is_unknown(identity: str) -> None:
     assert is_alive(identity) is None
 
 
@@ -217,7 +217,7 @@ def test_the_subnet_is_the_first_that_overlaps_nothing() -> None:
         ({"IPAM": {"Config": None}}, "is too small: 0 addresses"),
     ],
 )
-def test_what_makes_a_network_unfit(differences: dict[str, Any], reason: str) -> None:
+def test_an_unfit_network_is_named_with_its_reason(differences: dict[str, Any], reason: str) -> None:
     assert unfit_reason(network(**differences), 4000).startswith(reason)
     assert bool(unfit_reason(network(**differences), 4000)) == bool(reason)
 
@@ -239,16 +239,16 @@ def test_a_log_keeps_the_carriage_returns_of_its_lines() -> None:
     assert lines[1].time - lines[0].time == 800_000_000
 
 
-def test_what_docker_says_of_a_log_is_no_line_of_it() -> None:
-    said = b"Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream"
-    lines, failure = parse_logs(frame(1, LATE) + frame(3, said))
+def test_dockers_own_messages_are_not_lines_of_a_log() -> None:
+    message = b"Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream"
+    lines, failure = parse_logs(frame(1, LATE) + frame(3, message))
     assert [line.text for line in lines] == ["10%\r20%"]
     assert failure == "rpc error: code = Unknown desc = warning: incomplete log stream"
 
 
-def test_the_reason_why_a_log_can_not_be_read_is_docker_s() -> None:
-    said = (
+def test_the_reason_of_an_unreadable_log_is_that_of_docker() -> None:
+    message = (
         b"Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream. "
         b"some logs could not be retrieved for the following reasons: node p1zx15mhejdv is not available"
     )
-    assert parse_logs(frame(3, said)) == ([], "node p1zx15mhejdv is not available")
+    assert parse_logs(frame(3, message)) == ([], "node p1zx15mhejdv is not available")
