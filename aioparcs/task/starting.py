@@ -76,6 +76,7 @@ class StartingMany:
         self._placed: list[WorkerHandle] = []
         self._tasks: dict[WorkerHandle, Task] = {}  # of those that are connected
         self._joining: asyncio.Task[None] | None = None
+        self._is_all_or_none = False
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
         return self._start().__await__()
@@ -115,27 +116,28 @@ class StartingMany:
                     yield error
                 elif self._min_workers is None:
                     raise error
-        finally:
-            await kill_all(awaited)  # no caller will get them
+        except BaseException:
+            # Those that no caller will get, all at once: the kill of each may wait for its launcher.
+            await kill_all(self._placed if self._is_all_or_none else awaited)
+            raise
 
     async def _start(self) -> list[Any]:
+        self._is_all_or_none = True
         arrivals = aiter(self)
         wanted, came = self._min_workers, 0
         tasks: list[Any] = []
-        try:
-            async for arrival in arrivals:
-                tasks.append(arrival)
-                came += isinstance(arrival, Task)
-                if wanted is not None and came >= wanted:
-                    self._joining = asyncio.ensure_future(self._join(arrivals, tasks))
-                    return tasks
-            if wanted is not None:
-                errors = [handle.start_error for handle in self._placed]
-                first = next((str(error.reason) for error in errors if error), "")
-                raise StartError(self._placed[0].module, f"only {came} of min_workers={wanted} started: {first}")
-        except BaseException:
+        async for arrival in arrivals:
+            tasks.append(arrival)
+            came += isinstance(arrival, Task)
+            if wanted is not None and came >= wanted:
+                self._is_all_or_none = False
+                self._joining = asyncio.ensure_future(self._join(arrivals, tasks))
+                return tasks
+        if wanted is not None:
+            errors = [handle.start_error for handle in self._placed]
+            first = next((str(error.reason) for error in errors if error), "")
             await kill_all(self._placed)
-            raise
+            raise StartError(self._placed[0].module, f"only {came} of min_workers={wanted} started: {first}")
         return [handle.start_error or self._tasks[handle] for handle in self._placed]
 
     @staticmethod

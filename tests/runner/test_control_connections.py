@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aioparcs import Address, Channel, ParcsError, Runner, Settings, StartError, Task, WorkerLost
+from aioparcs import Address, Channel, ParcsError, Runner, Settings, StartError, Task, WorkerLost, deadlines
 from aioparcs.auth import Hello, Role
 from aioparcs.channel import CONTROL_BODY, FrameConnection, accept, introduce
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
@@ -41,7 +41,7 @@ from aioparcs.wire import HEADER_SIZE, FrameType, decode_header
 from tests.support.channels import pair
 from tests.support.jobs import EventRecorder, job
 from tests.support.strategies import property_test
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
 
@@ -359,6 +359,30 @@ async def test_an_error_at_the_end_of_a_launchers_connection_reaches_the_loop() 
         await until(lambda: errors)
         loop.set_exception_handler(before)
     assert errors == ["LookupError('an unexpected error')"]
+
+
+async def test_cancelling_many_starts_kills_all_workers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "KILL_REPORT", 60.0)
+    async with harness() as here:
+        many = here.runner.start_many("any", 2)
+        starting = asyncio.ensure_future(many._start())
+        await until(lambda: here.engine.placements)
+        launcher = started(*await here.engine.connect(Role.LAUNCHER, 0))
+        channel = Channel(*await here.engine.connect(Role.WORKER, 0))
+        await until(lambda: many._tasks)
+        starting.cancel()
+        killed: set[int] = set()
+        async with asyncio.timeout(PATIENCE):
+            while killed != {0, 1}:  # the one that is connected doesn't wait for the end of the other
+                frame = await launcher.recv_frame()
+                if frame.type == KILL:
+                    killed.add(msgpack.unpackb(frame.body)[0])
+        for worker in killed:
+            launcher.post_frame(*packed(EXITED, worker, -9, [], b""))
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+        launcher.abort()
+        channel.abort()
 
 
 async def wait_for_goodbye(reader: asyncio.StreamReader) -> None:
