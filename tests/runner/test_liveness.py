@@ -101,6 +101,31 @@ async def test_an_unreachable_host_is_lost_after_liveness_and_its_workers_end(ne
         await gone(processes)  # no notice reaches them: they find out by themselves
 
 
+@pytest.mark.slow
+async def test_a_fork_server_that_is_stopped_is_lost_after_liveness_and_its_workers_end() -> None:
+    async with job(liveness=LIVENESS) as runner:
+        t = await runner.start("talker")
+        processes = family()
+        (fork_server,) = psutil.Process().children()
+        waiting = asyncio.ensure_future(t.recv())
+        fork_server.suspend()
+        with pytest.raises(WorkerLost, match="is lost: its launcher ended with exit code 1") as caught:
+            await asyncio.wait_for(waiting, PATIENCE)
+        line = "error: the fork server was stopped by a signal for 1 s (PARCS_LIVENESS)"
+        assert caught.value.last_lines == (line,)
+        await gone(processes)
+
+
+async def test_a_start_by_a_fork_server_that_is_stopped_names_it(tmp_path: Path) -> None:
+    async with job(start_timeout=2.0) as runner:
+        await runner.start("talker")
+        (fork_server,) = psutil.Process().children()
+        fork_server.suspend()
+        with pytest.raises(StartError, match="its launcher is connected; is its fork server stopped"):
+            await runner.start("talker")
+        fork_server.resume()
+
+
 # Slow
 
 

@@ -16,6 +16,7 @@ import socket
 
 from aioparcs import deadlines
 from aioparcs.auth import Role
+from aioparcs.background import BackgroundTasks
 from aioparcs.channel import FrameConnection, control_link
 from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel
 from aioparcs.launcher.agent.fork_client import ForkServerClient
@@ -59,6 +60,7 @@ class LauncherAgent:
         self._endpoint = endpoint
         self._settings = settings
         self._fork_server = ForkServerClient(fork_server)
+        self._background = BackgroundTasks()
         self._output = Output(asyncio.get_running_loop(), progress, settings.log_queue, settings.last_lines)
         self._alive = self._unreported = 0
         self._all_ended = asyncio.Event()
@@ -84,10 +86,12 @@ class LauncherAgent:
         keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
         self._link = control_link(reader, writer, self._settings)
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._fork_server, self._read_fork_server)
-        self._reporting = asyncio.create_task(self._report_news())
-        watching = asyncio.create_task(self._watch(writer.transport))
         try:
+            await self._background.open()
+            self._reporting = self._background.start(self._report_news)
+            self._background.start(self._watch, writer.transport)
+            self._background.start(self._watch_fork_server)
+            loop.add_reader(self._fork_server, self._read_fork_server)
             while True:
                 await self._handle(read_launcher_request(await self._link.recv_frame()))
         except EndOfChannel:
@@ -96,12 +100,8 @@ class LauncherAgent:
             if self._ending:
                 await self._ending
         finally:
-            tasks = [task for task in (watching, self._reporting, self._ending) if task]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._fork_server.aclose()
             loop.remove_reader(self._fork_server)
+            await self._background.aclose()
             self._output.close()
             self._link.abort()
 
@@ -110,6 +110,17 @@ class LauncherAgent:
         liveness = self._settings.liveness
         if await wait_silent(transport, liveness):
             self._link.abort(ConnectionLost(f"the runner's host was silent for {liveness:g} s (PARCS_LIVENESS)"))
+
+    async def _watch_fork_server(self) -> None:
+        """Abort the connection when the fork server is stopped: it starts no worker, and no end of one is reported."""
+        liveness, since = self._settings.liveness, 0.0
+        while True:
+            await asyncio.sleep(liveness / 4)
+            now = asyncio.get_running_loop().time()
+            since = (since or now) if self._fork_server.is_stopped else 0.0
+            if since and now - since >= liveness:
+                stopped = f"the fork server was stopped by a signal for {liveness:g} s (PARCS_LIVENESS)"
+                self._link.abort(ConnectionLost(stopped))
 
     async def _handle(self, request: LauncherRequest) -> None:
         match request:
@@ -120,7 +131,7 @@ class LauncherAgent:
             case Kill(worker=worker) if worker != ALL:
                 await self._fork_server.send(request)
             case _ if self._ending is None:
-                self._ending = asyncio.create_task(self._end_workers())
+                self._ending = self._background.start(self._end_workers)
 
     async def _start(self, start: Start) -> None:
         room = min(start.workers, max(0, _free_descriptors() - self._unreported))
@@ -171,7 +182,7 @@ class LauncherAgent:
             asyncio.get_running_loop().remove_reader(self._fork_server)
             self._all_ended.set()  # its workers end with it
             if self._ending is None:  # it was asked to end, and has no workers left
-                self._ending = asyncio.create_task(self._report_last())
+                self._ending = self._background.start(self._report_last)
 
     def _on_started(self, started: Started, descriptors: list[int]) -> None:
         self._unreported -= 1
@@ -201,7 +212,7 @@ class LauncherAgent:
         """Kill a worker whose output can't be read: something else took the descriptor that was free."""
         self._output.finish(Exited(worker, None, [too_few_files()]))
         self._rejected.add(worker)
-        self._fork_server.send_soon(Kill(worker, signal.SIGKILL))
+        self._background.start(self._fork_server.send, Kill(worker, signal.SIGKILL))
 
     def _report(self, message: Message) -> None:
         """Send the runner a report."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 from aioparcs.messages.launcher import DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram
 
@@ -14,7 +16,7 @@ __all__ = ["ForkServerClient"]
 
 class ForkServerClient:
     """
-    Requests to the fork server, and its reports.
+    Requests to the fork server, the parent of this process, and its reports.
 
     Args:
         sock: this end of the socket pair; messages keep their boundaries.
@@ -23,8 +25,17 @@ class ForkServerClient:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._sending = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._pid = os.getppid()
         sock.setblocking(False)
+
+    @property
+    def is_stopped(self) -> bool:
+        """True while it is stopped by a signal, such as SIGSTOP."""
+        try:
+            stat = Path(f"/proc/{self._pid}/stat").read_bytes()
+        except OSError:  # it has ended: `receive` is about to notice
+            return False
+        return stat.rpartition(b")")[2].split()[0] == b"T"
 
     def fileno(self) -> int:
         """Return the descriptor: it is readable when there is a report."""
@@ -35,12 +46,6 @@ class ForkServerClient:
         async with self._sending:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `receive` is about to notice
                 await asyncio.get_running_loop().sock_sendall(self._sock, to_datagram(request))
-
-    def send_soon(self, request: Start | Kill) -> None:
-        """Send a request without waiting for it."""
-        task = asyncio.create_task(self.send(request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def receive(self) -> Iterator[tuple[Started | Exited, list[int]]]:
         """
@@ -57,9 +62,3 @@ class ForkServerClient:
                 report = read_datagram(data)
                 if isinstance(report, Started | Exited):
                     yield report, descriptors
-
-    async def aclose(self) -> None:
-        """Send no more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -19,6 +19,7 @@ from aioparcs.runner.state.workers import Workers
 __all__ = ["JobState"]
 
 _UNSERVED = "its main.py ended without calling serve(...): add serve(NAME) at its end"
+_UNSTARTED = "its launcher is connected; is its fork server stopped (SIGSTOP), or its machine overloaded?"
 
 
 class JobState:
@@ -335,9 +336,10 @@ class JobState:
 
     def _expire(self, worker: WorkerRecord) -> Iterator[Action]:
         was_placed = worker.phase is WorkerPhase.PLACED
-        waits_for = self.launchers[worker.launcher].waits_for or "does its main.py call serve(...)?"
+        launcher = self.launchers[worker.launcher]
+        hint = _UNSTARTED if launcher.was_connected else launcher.waits_for or "does its main.py call serve(...)?"
         time = f"{self._workers.start_timeout:g} s (PARCS_START_TIMEOUT)"
-        yield from self._workers.fail_start(worker, f"it was not connected within {time}: {waits_for}")
+        yield from self._workers.fail_start(worker, f"it was not connected within {time}: {hint}")
         yield from self._workers.drop(worker) if was_placed else self._workers.kill(worker, signal.SIGKILL)
 
     def _was_connected(self, group: WorkerGroup) -> bool:
