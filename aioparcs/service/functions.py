@@ -62,7 +62,9 @@ class Functions:
         self._line: deque[Call] = deque()  # calls of coroutine functions that may not run yet
         self._concurrency = _AT_ONCE
         self._answering: set[int] = set()  # those of them that are done, but for the sending of their results
-        self._replies: set[asyncio.Task[None]] = set()  # answers to calls that were not run
+        # Answers to calls that were not run, which are rare. Neither these tasks nor those above are in a task group: a
+        # function that raises SystemExit would end all others with it, and a group costs each call.
+        self._replies: set[asyncio.Task[None]] = set()
         self._unwanted: set[int] = set()  # calls that are still on their way
         self._newest = -1
         self._has_returned = False  # calls, since others were begun

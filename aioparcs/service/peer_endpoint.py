@@ -55,6 +55,7 @@ class PeerEndpoint:
         self._given_up: deque[int] = deque(maxlen=_WAITING)
         self._dialled: asyncio.Queue[Channel] = asyncio.Queue()
         self._open: WeakSet[FrameConnection] = WeakSet()  # an open one is held by its transport
+        # Not in a task group: a watch outlives the task that opened its channel, and `abort` ends all without waiting.
         self._watching: set[asyncio.Task[None]] = set()
 
     @property

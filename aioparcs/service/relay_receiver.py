@@ -34,7 +34,9 @@ class RelayReceiver:
         self._relays = channel.relays
         self._endpoint = endpoint
         self._origin = origin
-        self._running: set[asyncio.Task[None]] = set()  # they end with the program, as all that it has left running
+        # They end with the program, as all it has left running. Not in a task group: a message begins in a callback
+        # of the connection, and a group that is there before the first one would cost every worker a task.
+        self._running: set[asyncio.Task[None]] = set()
         self._relays.set_receiver(self._begin)
 
     def _begin(self, relayed: RelayMessage) -> None:

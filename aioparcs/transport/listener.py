@@ -55,6 +55,7 @@ class Listener:
         self._on_connect = on_connect
         self._tls = tls
         self._loop = asyncio.get_running_loop()
+        # Not in a task group: a listener is open beyond any block, and `close` cancels them without waiting.
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepted: dict[asyncio.Task[None], socket.socket] = {}  # those whose task has not begun
         self._in_tls = PendingHandshakes[asyncio.Task[None]]()

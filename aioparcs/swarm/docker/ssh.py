@@ -22,7 +22,7 @@ class Tunnels(SSHConnector):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._tunnels: set[asyncio.Task[Any]] = set()
+        self._tunnels: set[asyncio.Task[Any]] = set()  # asyncio's server starts them, so they are in no task group
 
     async def _handle_docker_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -23,6 +23,7 @@ class JobServices:
         self._swarm = swarm
         self._ids: dict[int, str] = {}
         self._names: dict[int, str] = {}  # of all of them, also those whose start was cancelled
+        # Not in a task group, whose end cancels: Docker creates the service all the same, and `remove_all` has to know.
         self._requests: set[asyncio.Task[str]] = set()
         self._closed = False
 
