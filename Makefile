@@ -7,7 +7,7 @@ py   := $(VENV)/bin/python
 pip  := $(py) -m pip -qq --disable-pip-version-check --no-input install
 # Floors 0 to 4 of docs/architecture.md, of which 95 % of the branches are tested.
 FLOORS := aioparcs/errors.py,aioparcs/deadlines.py,aioparcs/settings.py,aioparcs/address.py,aioparcs/entry.py,aioparcs/ending.py,$\
-	aioparcs/wire.py,aioparcs/auth.py,aioparcs/codec/*,aioparcs/transport/*,aioparcs/channel/*,aioparcs/engine/*
+	aioparcs/wire/*,aioparcs/auth.py,aioparcs/codec/*,aioparcs/transport/*,aioparcs/channel/*,aioparcs/engine/*
 PICTURES := floyd_warshall/floyd_warshall.jpg mandelbrot/mandelbrot.png painting/painting.jpg pi/pi.png word_count/word_count.png
 
 .PHONY: help demo examples test test-fast test-all coverage check bench bench-swarm bench-broadcast bench-pool cluster cluster-down clean .venv

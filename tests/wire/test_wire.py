@@ -1,5 +1,5 @@
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aioparcs import ProtocolError, codec
 from aioparcs.settings import MAX_BUFFER_COUNT
-from aioparcs.wire import Decoder, Frame, FrameType, decode_header, encode_frame, encode_header, frame_of
+from aioparcs.wire import Decoder, Frame, FrameSink, FrameType, decode_header, encode_frame, encode_header, frame_of
 from tests.support.notation import Vector, each, expand, load, same, value_of
 from tests.support.strategies import chunked, chunks, frames, mutated, property_test, stream_of
 
@@ -17,7 +17,7 @@ _bad_streams = [vector for vector in load("invalid") if "stream" in vector]
 _streams = st.lists(frames, max_size=6).map(stream_of)
 
 
-class Memory:
+class Memory(FrameSink):
     """Counts what a decoder asks for; what isn't reserved may not be allocated."""
 
     def __init__(self) -> None:
@@ -31,13 +31,13 @@ class Memory:
         self._left = size
         return True
 
-    def allocate(self, _type: int, size: int) -> bytearray:
+    def allocate(self, type: int, size: int) -> bytearray:
         self._left -= size
         assert self._left >= 0
         return bytearray(size)
 
     def decoder(self, body: int = BODY, buffers: int = BUFFERS, version: int = 2) -> Decoder:
-        return Decoder(body, buffers, version=version, allocate=self.allocate, reserve=self.reserve)
+        return Decoder(body, buffers, version=version, sink=self)
 
 
 def plain(frame: Frame | bytes) -> tuple[int, bytes, list[bytes]]:
@@ -238,11 +238,12 @@ def test_a_limit_beyond_the_headers_length_admits_no_flag() -> None:
 def test_a_taken_frame_stays_out_of_the_frames() -> None:
     taken: list[Frame] = []
 
-    def take(frame: Frame) -> bool:
-        taken.append(frame)
-        return frame.type == FrameType.PING
+    class Taker(FrameSink):
+        def take(self, frame: Frame) -> bool:
+            taken.append(frame)
+            return frame.type == FrameType.PING
 
-    decoder = Decoder(BODY, BUFFERS, take=take)
+    decoder = Decoder(BODY, BUFFERS, sink=Taker())
     ping, call = Frame(FrameType.PING, b"1"), Frame(FrameType.CALL, b"2")
     decoder.feed(stream_of([ping, Frame(FrameType.MSG, b"m"), call]))
     assert taken == [ping, call]
@@ -256,30 +257,36 @@ def test_a_header_can_be_made_and_taken_apart() -> None:
 def test_the_kind_of_memory_is_known_for_a_raw_buffer_only() -> None:
     requests: list[tuple[int, int]] = []
 
-    def allocate(type: int, size: int) -> bytearray:
-        requests.append((type, size))
-        return bytearray(size)
+    class Allocator(FrameSink):
+        def allocate(self, type: int, size: int) -> bytearray:
+            requests.append((type, size))
+            return bytearray(size)
 
-    decoder = Decoder(BODY, BUFFERS, allocate=allocate)
+    decoder = Decoder(BODY, BUFFERS, sink=Allocator())
     for frame in (Frame(FrameType.RAW, bytes(9000), (bytes(9001),)), Frame(FrameType.MSG, bytes(1), (bytes(9002),))):
         feed_all(decoder, chunked(stream_of([frame]), [100]))
     assert requests == [(FrameType.MSG, 9000), (FrameType.RAW, 9001), (FrameType.MSG, 9002)]
 
 
-def _refuse_until(ready: list[bool]) -> Callable[[int], bool]:
-    return lambda _size: bool(ready)
+class Refuser(FrameSink):
+    """Refuses memory until it is ready."""
+
+    is_ready = False
+
+    def reserve(self, size: int) -> bool:
+        return self.is_ready
 
 
 @property_test
 @given(frames, st.lists(frames, max_size=3), chunks)
 def test_a_stalled_decoder_resumes(first: Frame, rest: list[Frame], sizes: list[int]) -> None:
-    ready: list[bool] = []
-    decoder = Decoder(BODY, BUFFERS, reserve=_refuse_until(ready))
+    refuser = Refuser()
+    decoder = Decoder(BODY, BUFFERS, sink=refuser)
     feed_all(decoder, chunked(stream_of([first, *rest]), sizes))
     plain_ones = [frame for frame in decoder.frames if type(frame) is bytes]
     assert len(plain_ones) == len(decoder.frames)  # nothing else passes without memory
     assert decoder.stalled == (len(decoder.frames) <= len(rest))
-    ready.append(True)
+    refuser.is_ready = True
     decoder.feed(b"")
     assert not decoder.stalled
     assert decoded(decoder) == [plain(frame) for frame in (first, *rest)]
@@ -293,7 +300,12 @@ def test_a_stalled_decoder_resumes(first: Frame, rest: list[Frame], sizes: list[
 def test_a_buffer_can_move_at_any_point(before: int, size: int) -> None:
     aimed = bytearray(9000)
     content = bytes(range(250)) * 36
-    decoder = Decoder(BODY, BUFFERS, allocate=lambda _type, _size: aimed)
+
+    class Aimed(FrameSink):
+        def allocate(self, type: int, size: int) -> bytearray:
+            return aimed
+
+    decoder = Decoder(BODY, BUFFERS, sink=Aimed())
     stream = stream_of([Frame(FrameType.RAW, b"", (content,))])
     head = len(stream) - 9000
     decoder.feed(stream[: head + before])

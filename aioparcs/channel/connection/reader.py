@@ -20,7 +20,7 @@ from aioparcs.channel.connection.protocols import BufferProtocol, ChunkProtocol,
 from aioparcs.channel.connection.router import FrameRouter
 from aioparcs.errors import ConnectionLost, ParcsError, ProtocolError
 from aioparcs.settings import Settings
-from aioparcs.wire import Decoder, Frame, FrameType
+from aioparcs.wire import Decoder, Frame, FrameSink, FrameType
 
 __all__ = ["FrameReader", "ReceiveTarget"]
 
@@ -40,7 +40,7 @@ class _Connection(Protocol):
     def connection_lost(self, error: Exception | None) -> None: ...
 
 
-class FrameReader:
+class FrameReader(FrameSink):
     """
     The transport's protocol: it decodes what arrives.
 
@@ -73,14 +73,7 @@ class FrameReader:
         self._transport = transport
         self._inbox = inbox
         self._outbox = outbox
-        self.decoder = Decoder(
-            settings.max_body,
-            settings.max_buffers,
-            version=version,
-            allocate=self.target.allocate,
-            reserve=self._reserve,
-            take=self._route,
-        )
+        self.decoder = Decoder(settings.max_body, settings.max_buffers, version=version, sink=self)
         self.decoder.frames = inbox.frames
         self.decoder.results = [] if version == 2 else None
         self._between = False  # in the middle of a frame
@@ -163,12 +156,6 @@ class FrameReader:
 
     # Memory
 
-    def _reserve(self, size: int) -> bool:
-        if size < LARGE:
-            return True
-        inbox = self._inbox
-        return inbox.memory.reserve(size, is_awaited=inbox.waiter is not None or inbox.closed is not None)
-
     def _wait_for_memory(self) -> None:
         """Pause reading until there is memory for the message that has begun."""
         self._inbox.alert = True
@@ -204,7 +191,19 @@ class FrameReader:
 
     # What the decoder calls
 
-    def _route(self, frame: Frame) -> bool:
+    def allocate(self, type: int, size: int) -> Any:
+        """Return the memory for a piece of a frame."""
+        return self.target.allocate(type, size)
+
+    def reserve(self, size: int) -> bool:
+        """Reserve memory for a frame if it is large; return False when there is none now."""
+        if size < LARGE:
+            return True
+        inbox = self._inbox
+        return inbox.memory.reserve(size, is_awaited=inbox.waiter is not None or inbox.closed is not None)
+
+    def take(self, frame: Frame) -> bool:
+        """Pass a frame to its handler; return False to leave it to the receiver."""
         if self.decoder.results:
             self._pass_results()  # what came first comes first
         return self.router.route(frame)

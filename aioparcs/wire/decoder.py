@@ -1,90 +1,21 @@
-"""
-Frames: bytes in, frames out, and back. No I/O, no clock; ``docs/wire.md`` is the specification.
-
-======  =======  ==============================================================
-bytes   field
-======  =======  ==============================================================
-0       type     a `FrameType`
-1       flags    1 BUFFERS; every other bit is reserved and a protocol error
-2-7     length   of the body, big-endian
-then             if BUFFERS: u32 count, count x u64 lengths
-then             the body, then the buffers
-======  =======  ==============================================================
-
-A message of version 1 (an 8-byte big-endian length, then JSON) is a frame of type 0 without flags, so one
-decoder reads both.
-"""
+"""The decoder: bytes of a stream become frames."""
 
 from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable
-from enum import IntEnum
-from typing import Any, NamedTuple
 
 from aioparcs.errors import ProtocolError
 from aioparcs.settings import MAX_BUFFER_COUNT
+from aioparcs.wire.frames import BUFFERS, HEADER_SIZE, LARGEST, Buffer, Frame, FrameType, unpack_head
 
-__all__ = [
-    "HEADER_SIZE",
-    "REVOKED",
-    "Decoder",
-    "Frame",
-    "FrameType",
-    "decode_header",
-    "encode_frame",
-    "encode_header",
-    "frame_of",
-    "pack_head",
-]
+__all__ = ["Decoder", "FrameSink"]
 
-HEADER_SIZE = 8
-BUFFERS = 1
-# The type of the error that answers a call which was given back before it began.
-REVOKED = "aioparcs.Recalled"
-_LENGTH = (1 << 48) - 1
 # A body that is incomplete and longer than this is gathered in memory of its own; a shorter one waits in the tail.
 _TAIL_LIMIT = 4096
-
-# One header as a 64-bit integer: type, flags and length are its high byte, the next one, and the rest.
-pack_head = struct.Struct(">Q").pack
-unpack_head = struct.Struct(">Q").unpack_from
 _unpack_count = struct.Struct(">I").unpack_from
 
 _make = tuple.__new__  # a named tuple without the detour through its own constructor
-Buffer = Any  # whatever supports the buffer protocol: typing can't say so before Python 3.12
-
-
-class FrameType(IntEnum):
-    """The type of a frame. Types from 16 on belong to control connections."""
-
-    JSON = 0
-    MSG = 1
-    RAW = 2
-    CALL = 3
-    RESULT = 4
-    CANCEL = 5
-    ERROR = 6
-    BYE = 7
-    PING = 8
-    PONG = 9
-    HELLO = 10
-    AUTH = 11
-    WELCOME = 12
-    REJECT = 13
-    RELAY = 14
-    BARRIER = 15
-    START = 16
-    STARTED = 17
-    EXITED = 18
-    KILL = 19
-    LOG = 20
-    PROGRESS = 21
-    SPAWN = 22
-    SPAWNED = 23
-
-
 _TYPES = frozenset(FrameType)
 _WITH_BUFFERS = frozenset({FrameType.MSG, FrameType.RAW, FrameType.CALL, FrameType.RESULT})
 _PLAIN_MSG = FrameType.MSG << 56
@@ -92,53 +23,20 @@ _CALL = FrameType.CALL
 _PLAIN_CALL, _PLAIN_RESULT = FrameType.CALL << 56, FrameType.RESULT << 56
 
 
-class Frame(NamedTuple):
-    """
-    One frame.
+class FrameSink:
+    """The owner of a `Decoder`, which decides about memory and takes frames; this one grants all, and takes none."""
 
-    Attributes:
-        type: a `FrameType` value.
-        body: the body, any bytes-like object.
-        buffers: the out-of-band buffers, in order.
-    """
+    def allocate(self, type: int, size: int) -> Buffer:
+        """Return memory for a piece of a frame of that type, to be filled."""
+        return bytearray(size)
 
-    type: int
-    body: Buffer
-    buffers: tuple[Buffer, ...] = ()
+    def reserve(self, size: int) -> bool:
+        """Reserve the bytes that a frame will take; False stalls the decoder, which tries again with the next feed."""
+        return True
 
-
-def encode_header(type: int, size: int) -> bytes:
-    """Return the 8 bytes before a body of ``size`` bytes that has no buffers."""
-    return pack_head(type << 56 | size)
-
-
-def decode_header(head: bytes) -> tuple[int, int, int]:
-    """Return type, flags and the body's size from the 8 bytes of a header, unchecked."""
-    value = unpack_head(head)[0]
-    return value >> 56, value >> 48 & 255, value & _LENGTH
-
-
-def encode_frame(type: int, body: Buffer = b"", buffers: tuple[Buffer, ...] = ()) -> list[Buffer]:
-    """
-    Return the pieces of a frame, to be written one after the other.
-
-    The first piece holds header, lengths and body; the buffers follow as flat memoryviews, uncopied.
-
-    Raises:
-        ValueError: more than `MAX_BUFFER_COUNT` buffers.
-    """
-    if not buffers:
-        return [pack_head(type << 56 | len(body)) + body]
-    if len(buffers) > MAX_BUFFER_COUNT:
-        raise ValueError(f"{len(buffers)} buffers in one frame; {MAX_BUFFER_COUNT} is the limit")
-    views = [memoryview(buffer).cast("B") for buffer in buffers]
-    sizes = struct.pack(f">I{len(views)}Q", len(views), *map(len, views))
-    return [pack_head(type << 56 | BUFFERS << 48 | len(body)) + sizes + body, *views]
-
-
-def frame_of(item: Frame | bytes) -> Frame:
-    """Return a `Frame` of what a `Decoder` appended."""
-    return item if isinstance(item, Frame) else Frame(FrameType.MSG, item)
+    def take(self, frame: Frame) -> bool:
+        """Receive a frame; False leaves it to the decoder's ``frames``. Small plain messages are not offered."""
+        return False
 
 
 class Decoder:
@@ -153,16 +51,13 @@ class Decoder:
         max_body: bytes that a body may have.
         max_buffers: bytes that the buffers of a frame may have together.
         version: 2, or 1 for the original wire, which has frames of type 0 only.
-        allocate: called with (frame type, size) for memory that is to be filled.
-        reserve: called with the bytes that a frame will take; False makes the decoder ``stalled``:
-            it keeps what it has and goes on with the next ``feed``.
-        take: called with each frame but small plain messages; True keeps it out of ``frames``.
+        sink: decides about memory, and takes frames.
 
     Attributes:
         frames: what was decoded and not yet taken.
         results: where the bodies of small RESULT frames without buffers are appended, None to have them taken like
-            others. Small CALL frames then aren't offered to ``take`` either.
-        stalled: True while ``reserve`` refuses the next frame.
+            others. Small CALL frames then aren't offered to the sink either.
+        stalled: True while the sink refuses memory for the next frame; what came of it is kept.
         view: where the next bytes of a large piece belong, or None between such pieces; then call `advance`.
     """
 
@@ -172,17 +67,13 @@ class Decoder:
         max_buffers: int,
         *,
         version: int = 2,
-        allocate: Callable[[int, int], Buffer] = lambda _type, size: bytearray(size),
-        reserve: Callable[[int], bool] = lambda _size: True,
-        take: Callable[[Frame], bool] = lambda _frame: False,
+        sink: FrameSink | None = None,
     ) -> None:
         self.frames: deque[Frame | bytes] = deque()
         self.results: list[bytes] | None = None
         self.stalled = False
         self._version = version
-        self._allocate = allocate
-        self._reserve = reserve
-        self._take = take
+        self._sink = sink or FrameSink()
         self._tail = b""
         self._parts: _Parts | None = None
         self.view: memoryview | None = None
@@ -190,7 +81,7 @@ class Decoder:
 
     def set_limits(self, max_body: int, max_buffers: int) -> None:
         """Change the limits, for frames whose header has not been read yet."""
-        self._max_body = max_body = min(max_body, _LENGTH)
+        self._max_body = max_body = min(max_body, LARGEST)
         self._max_buffers = max_buffers
         # One chained comparison in `feed` finds "a plain MSG frame within the limit"; version 1 has none.
         self._plain_max = _PLAIN_MSG | max_body if self._version == 2 else -1
@@ -219,13 +110,13 @@ class Decoder:
         while end - position >= HEADER_SIZE:
             head = unpack_head(data, position)[0]
             if _PLAIN_MSG <= head <= plain_max:
-                stop = position + HEADER_SIZE + (head & _LENGTH)
+                stop = position + HEADER_SIZE + (head & LARGEST)
                 if stop <= end:
                     append(data[position + HEADER_SIZE : stop])
                     position = stop
                     continue
             if results is not None and _PLAIN_CALL <= head <= result_max:
-                stop = position + HEADER_SIZE + (head & _LENGTH)
+                stop = position + HEADER_SIZE + (head & LARGEST)
                 if stop <= end and (head >= _PLAIN_RESULT or head <= call_max):
                     body = data[position + HEADER_SIZE : stop]
                     if head >= _PLAIN_RESULT:
@@ -261,7 +152,7 @@ class Decoder:
 
     def _begin(self, head: int, data: bytes, position: int) -> int:
         """Start the frame behind ``head``; return where to go on, or -1 when it takes more bytes to do so."""
-        type, flags, size = head >> 56, head >> 48 & 255, head & _LENGTH
+        type, flags, size = head >> 56, head >> 48 & 255, head & LARGEST
         self._check(type, flags, size)
         sizes: tuple[int, ...] = ()
         if flags & BUFFERS:
@@ -279,7 +170,7 @@ class Decoder:
             position += 4 + 8 * count
         elif len(data) - position < size <= _TAIL_LIMIT:
             return -1
-        if not self._reserve(size + sum(sizes)):
+        if not self._sink.reserve(size + sum(sizes)):
             self.stalled = True
             return -1
         self._parts = _Parts(type, [size, *sizes])
@@ -317,7 +208,7 @@ class Decoder:
                 continue
             # The body of a RAW frame describes its buffer, so it is never what `recv_into` asked for.
             type = parts.type if parts.done else FrameType.MSG
-            parts.current = self._allocate(type, size)
+            parts.current = self._sink.allocate(type, size)
             parts.done.append(parts.current)
             self.view = memoryview(parts.current).cast("B")[:size]
             self._parts_end = position
@@ -325,7 +216,7 @@ class Decoder:
         self._parts_end = position
         self._parts = None
         frame = Frame(parts.type, parts.done[0], tuple(parts.done[1:]))
-        if not self._take(frame):
+        if not self._sink.take(frame):
             self.frames.append(frame)
 
     def _copy(self, data: bytes, position: int) -> int:
