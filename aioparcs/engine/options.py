@@ -128,7 +128,10 @@ def _read_module(value: Any) -> tuple[str, str]:
 
     Raises:
         TypeError: it is neither a text nor a path, for example a function.
+        SettingError: the text is empty.
     """
+    if isinstance(value, str) and not value.strip():
+        raise SettingError(f"module={value!r}: the module's name is missing, a text such as 'factor'")
     if isinstance(value, os.PathLike):
         path = os.fsdecode(value)
     elif not isinstance(value, str):
@@ -235,9 +238,16 @@ def _read_wire(value: Any) -> str:
     return str(value)
 
 
-def _read_swarm(value: Any) -> Any:
-    """Return what only a Swarm has as it is: the swarm engine checks it."""
-    return value or {}
+def _read_swarm(value: Any) -> Mapping[str, Any]:
+    """
+    Return the options that only a Swarm has; the swarm engine checks each.
+
+    Raises:
+        SettingError: it is no mapping of names.
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise SettingError(f"swarm={value!r}: it must be a dict of options, with their names as its keys")
+    return value
 
 
 def _fits(text: Any) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from aioparcs.errors import StartError
@@ -16,12 +17,24 @@ __all__ = ["Starting", "StartingMany"]
 _Place = Callable[[], Coroutine[Any, Any, list[WorkerHandle]]]
 
 
-class Starting:
+class _Once:
+    """What is used once, as a coroutine is."""
+
+    _is_used = False
+
+    def _use(self) -> None:
+        """Raise a RuntimeError the second time."""
+        if self._is_used:
+            raise RuntimeError("what start() and start_many() return can be used only once; call them again")
+        self._is_used = True
+
+
+class Starting(_Once):
     """
     A worker that is being started.
 
     ``t = await runner.start(...)`` returns the connected task; ``async with runner.start(...) as t`` also ends it.
-    Cancelling the wait kills the worker.
+    Cancelling the wait kills the worker. It is used once, as a coroutine is.
     """
 
     def __init__(self, place: _Place, note: Note) -> None:
@@ -50,6 +63,7 @@ class Starting:
             await kill_all([self._task.handle])  # if it isn't gone yet
 
     async def _start(self) -> Task:
+        self._use()
         (handle,) = await self._place()
         try:
             await handle.wait_connected()
@@ -59,13 +73,13 @@ class Starting:
         return Task(handle)
 
 
-class StartingMany:
+class StartingMany(_Once):
     """
     Workers that are being started.
 
     ``await`` returns the list of connected tasks; ``async for t in`` yields each as it connects; ``async with`` returns
     the list and also ends them all. Cancelling the wait kills the workers; leaving the loop kills those that it
-    has not yielded.
+    has not yielded. It is used once, as a coroutine is.
     """
 
     def __init__(self, place: _Place, note: Note, *, min_workers: int | None, return_exceptions: bool) -> None:
@@ -98,7 +112,14 @@ class StartingMany:
             if self._joining:
                 await asyncio.gather(self._joining, return_exceptions=True)
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
+    async def __aiter__(self) -> AsyncGenerator[Any, None]:
+        self._use()
+        async with aclosing(self._arrive()) as arrivals:
+            async for arrival in arrivals:
+                yield arrival
+
+    async def _arrive(self) -> AsyncGenerator[Any, None]:
+        """Place the workers, and yield each as it connects."""
         self._placed = await self._place()
         arrivals: asyncio.Queue[WorkerHandle] = asyncio.Queue()
         for handle in self._placed:
@@ -122,8 +143,9 @@ class StartingMany:
             raise
 
     async def _start(self) -> list[Any]:
+        self._use()
         self._is_all_or_none = True
-        arrivals = aiter(self)
+        arrivals = self._arrive()
         wanted, came = self._min_workers, 0
         tasks: list[Any] = []
         async for arrival in arrivals:

@@ -307,6 +307,31 @@ def test_functions_and_other_values_are_no_modules(wrong: Any) -> None:
         assert advice in str(refused.value)
 
 
+@pytest.mark.parametrize("missing", ["", " "])
+def test_a_start_without_a_name_says_what_is_missing(missing: str) -> None:
+    runner = Runner()
+    for start in (runner.start, partial(runner.start_many, count=2), partial(runner.pool, size=2)):
+        with pytest.raises(SettingError, match=f"^module={missing!r}: the module's name is missing"):
+            start(missing)
+
+
+async def test_what_start_and_start_many_return_is_used_once() -> None:
+    async with job() as runner:
+        one, many = runner.start("talker"), runner.start_many("talker", 2)
+        tasks = [await one, *await many]
+        for starting in (one, many):
+            with pytest.raises(RuntimeError, match="can be used only once"):
+                await starting
+            with pytest.raises(RuntimeError, match="can be used only once"):
+                async with starting:
+                    pass
+        with pytest.raises(RuntimeError, match="can be used only once"):
+            await anext(aiter(many))
+        for t in tasks:
+            await t.send(["echo", 1])
+            assert await t.recv() == 1
+
+
 async def test_a_path_names_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module(tmp_path, "here", "from aioparcs import serve\ndef where():\n    return __file__\nserve(where)\n")
     monkeypatch.chdir(tmp_path)

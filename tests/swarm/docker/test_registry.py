@@ -195,5 +195,5 @@ def test_credentials_of_a_helper_are_written_into_the_configuration(
 @pytest.mark.filterwarnings("ignore:docker-credential-missing:UserWarning")
 def test_a_missing_credential_helper_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     configure(tmp_path, monkeypatch, credHelpers={"r:5000": "missing"})
-    with pytest.raises(SettingError, match=r"credentials in Docker's configuration can't be used: .*docker login\?"):
+    with pytest.raises(SettingError, match=r"credentials in Docker's configuration can't be used: .*run docker login"):
         configuration(["r:5000/a"])
