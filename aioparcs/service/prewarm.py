@@ -26,12 +26,6 @@ _Converse = Callable[[Awaitable[Connection], Program], Coroutine[Any, Any, int]]
 _TIMES = 5
 
 
-class _Echo(Service):
-    async def run(self) -> None:
-        async for message in self:
-            await self.send(message)
-
-
 def prewarm(settings: Settings, converse: Callable[[Awaitable[Connection], Program], Coroutine[Any, Any, int]]) -> None:
     """
     Run a loop, a channel and a service, and keep only what Python has learnt, and libuv's own pipe.
@@ -63,6 +57,7 @@ async def _play(settings: Settings, converse: _Converse) -> None:
 
 
 async def _echo(channel: Channel, place: WorkerContext, endpoint: PeerEndpoint) -> None:
-    service = _Echo()
+    service = Service()
     service._attach(channel, place, endpoint)
-    await service._live()
+    async for message in service:
+        await service.send(message)
