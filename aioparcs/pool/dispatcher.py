@@ -99,15 +99,13 @@ class Dispatcher:
 
     def close(self) -> None:
         """Send no more calls, and cancel all waits for results."""
-        self._perform(self._scheduler.close())
-        for client in self._scheduler.clients:
+        for client in self._stop():
             client.cancel()
 
     def fail(self, error: BaseException) -> None:
         """Raise an error in all coroutines that wait for results: there are no workers, and there will be none."""
         self.error = error
-        self._perform(self._scheduler.close())
-        for client in self._scheduler.clients:
+        for client in self._stop():
             client.fail(error)
 
     # Workers
@@ -128,7 +126,10 @@ class Dispatcher:
 
     def remove_worker(self, worker: PoolWorker, lost: WorkerLost) -> None:
         """Remove a worker that is gone; its calls are made again, or fail."""
-        self._perform(self._scheduler.lose(worker.id, lost, worker.read_unsent(), self._now()))
+        # Without an exit status its launcher is gone too, and with it the results that it had made and not sent.
+        has_status = lost.exitcode is not None or lost.signal is not None
+        unsent = worker.read_unsent() if has_status else None
+        self._perform(self._scheduler.lose(worker.id, lost, unsent, self._now()))
         self.workers.pop(worker.id, None)
 
     def clear(self) -> set[WorkerHandle]:
@@ -144,6 +145,12 @@ class Dispatcher:
             self._perform(self._scheduler.answered(worker.id, read_results(frames), self._now()))
 
     # Inside: actions
+
+    def _stop(self) -> list[Client]:
+        """Send no more calls; return the clients that wait for results."""
+        clients = self._scheduler.close()
+        self._perform([Wake(None)])
+        return clients
 
     def _perform(self, actions: list[Action]) -> None:
         self._actions += actions

@@ -55,7 +55,7 @@ class PoolOptions(NamedTuple):
             whole_number("retries", retries, 0),
             _check_setup(setup),
             whole_number("concurrency", concurrency, 1),
-            progress if isinstance(progress, str) else spec.module if progress else None,
+            _progress_name(progress, spec.module),
             optional_total(total),
         )
 
@@ -72,6 +72,15 @@ def _check_setup(setup: Any) -> Mapping[str, Any] | None:
     if setup is None or (isinstance(setup, Mapping) and all(isinstance(name, str) for name in setup)):
         return setup
     raise TypeError(f"setup={setup!r}: it must be a dict of arguments, with their names as its keys")
+
+
+def _progress_name(progress: Any, module: str) -> str | None:
+    """Return what a pool is called in reports, None for no reports; raise a TypeError for neither a bool nor a name."""
+    if isinstance(progress, str):
+        return progress
+    if not isinstance(progress, bool):
+        raise TypeError(f"progress={progress!r}: it must be True, False, or a name for the displays")
+    return module if progress else None
 
 
 def optional_total(total: SupportsIndex | None) -> int | None:

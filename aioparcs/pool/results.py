@@ -100,7 +100,12 @@ class _MapBase(ABC):
         self.wake()
 
     def cancel(self) -> None:
-        """Cancel the wait for results: no more items are taken, and results on their way are forgotten."""
+        """Cancel the wait for results, unless all of them are there."""
+        if not self.is_over:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Stop taking items, and forget the results that are there or on their way."""
         self._is_cancelled = True
         self._ready.clear()
         self._drop_expected()
@@ -114,7 +119,7 @@ class _MapBase(ABC):
     async def aclose(self) -> None:
         """Stop: no more items are taken, and results still on their way are forgotten when they come."""
         self._is_closed = True
-        self.cancel()
+        self._abandon()
         self._dispatcher.drop_client(self)
         await self._source.aclose()
 
@@ -168,10 +173,6 @@ class _MapBase(ABC):
         error, self._source.error = self._source.error, None
         return fresh(self._error) if self._error else error
 
-    def _check_not_cancelled(self) -> None:
-        if self._is_cancelled:
-            raise asyncio.CancelledError("the pool's block was left")
-
 
 class ResultIterator(_MapBase):
     """
@@ -217,7 +218,8 @@ class ResultIterator(_MapBase):
         while not self._has_result():
             if self._is_closed:
                 raise StopAsyncIteration
-            self._check_not_cancelled()
+            if self._is_cancelled:
+                raise RuntimeError("the pool's block was left before all results were taken; iterate inside it")
             if self.is_over:
                 raise self._last_error() or StopAsyncIteration
             await self._wait()
@@ -262,7 +264,8 @@ class MapCall(_MapBase):
         try:
             while not self._is_due():
                 await self._wait()
-            self._check_not_cancelled()
+            if self._is_cancelled:
+                raise asyncio.CancelledError("the pool's block was left")
             error = self._error_of_call or self._last_error()
             if error is not None:
                 raise error

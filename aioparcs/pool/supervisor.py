@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Protocol
 
@@ -121,10 +122,11 @@ class PoolSupervisor:
             opened.set_result(None)
             await asyncio.get_running_loop().create_future()
 
-    async def _guard(self, watch: Callable[[PoolWorker], Awaitable[None]], worker: PoolWorker) -> None:
-        """Watch a worker. An unexpected error ends the pool, but not the other tasks of the group."""
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """End the pool at an unexpected error in the block, but not the other tasks of the group."""
         try:
-            await watch(worker)
+            yield
         except Exception as error:
             self._fail(error)
 
@@ -192,8 +194,8 @@ class PoolSupervisor:
 
     def _join(self, workers: list[PoolWorker]) -> None:
         for worker in workers:
-            self._group.create_task(self._guard(self._watch_connection, worker))
-            self._group.create_task(self._guard(self._watch_exit, worker))
+            self._group.create_task(self._watch_connection(worker))
+            self._group.create_task(self._watch_exit(worker))
             self._dispatcher.add_worker(worker)
         self._has_warned = self._has_warned and self._dispatcher.size < self._replicas.wanted
         self._progress.report()
@@ -202,27 +204,30 @@ class PoolSupervisor:
 
     async def _watch_exit(self, worker: PoolWorker) -> None:
         """Wait for a worker's end, and replace it."""
-        lost = await worker.task.wait_exited()
-        self._tasks.discard(worker.task)
-        self._dispatcher.remove_worker(worker, lost or WorkerLost.from_exit(worker.task.name, 0))
-        self._progress.report()
-        await self._replace(worker.task)
+        with self._guard():
+            lost = await worker.task.wait_exited()
+            self._tasks.discard(worker.task)
+            self._dispatcher.remove_worker(worker, lost or WorkerLost.from_exit(worker.task.name, 0))
+            self._progress.report()
+            await self._replace(worker.task)
 
     async def _watch_connection(self, worker: PoolWorker) -> None:
         """Kill a worker that lives on without its connection: no call can reach it."""
         task = worker.task
-        try:
-            while True:
-                await task.channel.connection.recv_frame()  # discarded: only the end of the connection counts
-        except ParcsError as error:
-            if isinstance(error, ChannelClosed):
-                return  # by this side, which sees to the rest
-        try:
-            async with asyncio.timeout(deadlines.POOL_LOSS):
-                await task.wait_exited()
-        except TimeoutError:
-            await task.kill()
-            self._warn(f"{task.name} went on without its connection, and was killed")
+        with self._guard():
+            try:
+                while True:
+                    await task.channel.connection.recv_frame()  # discarded: only the end of the connection counts
+            except ParcsError as error:
+                if isinstance(error, ChannelClosed):
+                    return  # by this side, which sees to the rest
+            try:
+                async with asyncio.timeout(deadlines.POOL_LOSS):
+                    await task.wait_exited()
+            except TimeoutError:
+                worker.is_cut_off = True
+                await task.kill()
+                self._warn(f"{task.name} went on without its connection, and was killed")
 
     async def _replace(self, lost: WorkerHandle) -> None:
         """Start a worker in place of one that is gone; try until it is there, or none is missing."""
@@ -244,12 +249,18 @@ class PoolSupervisor:
         return [await self._provider.replace(self._options.spec, lost)]
 
     def _continue_degraded(self, error: ParcsError) -> None:
+        """Go on with fewer workers after one that did not start; with none the pool has failed."""
         size = self._dispatcher.size
-        if not self._has_warned:
+        if self._replicas.is_hopeless(size):
+            reason = error.reason if isinstance(error, StartError) else str(error)
+            lines = error.last_lines if isinstance(error, StartError | WorkerLost) else ()
+            failure = StartError(self._options.spec.module, f"no worker of the pool is left: {reason}", lines)
+            failure.__cause__ = error
+            self._warn(f"the pool has failed: {failure}")
+            self._fail(failure)
+        elif not self._has_warned:
             self._has_warned = True
             self._warn(f"the pool goes on with {size} of {self._replicas.wanted} workers: {error}")
-        if self._replicas.is_hopeless(size):
-            self._fail(error)
 
     def _warn(self, text: str) -> None:
         self._events.publish(Notice(monotonic(), self._options.spec.module, text, is_warning=True))
@@ -263,12 +274,13 @@ class PoolSupervisor:
     def _shrink(self) -> None:
         """Retire surplus workers, those with the least to do first; they finish what they run."""
         for worker in self._dispatcher.retire_surplus(self._replicas):
-            self._group.create_task(self._guard(self._finish, worker))
+            self._group.create_task(self._finish(worker))
         self._progress.report()
 
     async def _finish(self, worker: PoolWorker) -> None:
-        await worker.drained.wait()
-        await worker.task.shutdown()
+        with self._guard():
+            await worker.drained.wait()
+            await worker.task.shutdown()
 
     def _close(self) -> None:
         self._replicas.close()

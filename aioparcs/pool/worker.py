@@ -25,6 +25,7 @@ class PoolWorker:
     Attributes:
         id: its number.
         drained: set when it has no calls, and gets no more.
+        is_cut_off: to be set to True when it goes on without its connection, which may have lost results.
     """
 
     def __init__(self, task: WorkerHandle, concurrency: int, coroutines: frozenset[str]) -> None:
@@ -33,6 +34,7 @@ class PoolWorker:
         self.concurrency = concurrency
         self.coroutines = coroutines
         self.drained = asyncio.Event()
+        self.is_cut_off = False
         self._calls = task.channel.calls
 
     @property
@@ -61,12 +63,14 @@ class PoolWorker:
         """Cancel a call: it is revoked, or stopped if it can be; its answer comes in any case."""
         self._calls.cancel_call(call.call_id)
 
-    def read_unsent(self) -> list[Result]:
-        """Return the results that it had not sent when it ended, and that its launcher has passed on."""
+    def read_unsent(self) -> list[Result] | None:
+        """Return the results that it had not sent when it ended, from its launcher; None if they are not known."""
+        if self.is_cut_off:
+            return None
         limit = len(self.task.unsent_results)
         decoder = Decoder(limit, limit)
         try:
             decoder.feed(self.task.unsent_results)
         except ProtocolError:
-            return []  # damaged: which calls have results is not known
+            return None  # damaged
         return read_results([frame_of(frame) for frame in decoder.frames])

@@ -13,6 +13,7 @@ from aioparcs.pool.scheduler import (
     PendingCall,
     Pull,
     Replicas,
+    Result,
     Revoke,
     Scheduler,
     Settle,
@@ -115,10 +116,14 @@ class Model:
         self._perform(self.scheduler.answered(worker.state.id, results, self._now))
 
     def kill(self, worker: FakeWorker) -> None:
-        """Kill a worker. Its answers survive; some that were delivered come again."""
-        results = list(worker.answers)
-        results += [(call_id, True, 7) for call_id, call in worker.calls.items() if call not in self._owners][-3:]
-        self._deaths.update(worker.running)
+        """Kill a worker. Its answers survive, and some that were delivered come again; or all are lost with it."""
+        results: list[Result] | None = None
+        if self._random.random() < 0.8:
+            results = list(worker.answers)
+            results += [(call_id, True, 7) for call_id, call in worker.calls.items() if call not in self._owners][-3:]
+            self._deaths.update(worker.running)
+        else:
+            self._deaths.update({call for call, owner in self._owners.items() if owner == worker.state.id})
         for call in worker.calls.values():
             if self._owners.get(call) == worker.state.id:
                 del self._owners[call]

@@ -1,6 +1,18 @@
 """Single decisions of a pool's scheduler: shares of clients, calls behind a slow one, numbers of workers."""
 
-from aioparcs.pool.scheduler import Action, Assign, PendingCall, Pull, Replicas, Revoke, Scheduler, Step, WorkerState
+from aioparcs.errors import WorkerLost
+from aioparcs.pool.scheduler import (
+    Action,
+    Assign,
+    PendingCall,
+    Pull,
+    Replicas,
+    Revoke,
+    Scheduler,
+    Settle,
+    Step,
+    WorkerState,
+)
 from tests.pool.fakes import PLAIN, FakeClient
 
 NOW = 100.0
@@ -81,6 +93,17 @@ def test_calls_behind_a_slow_one_are_revoked_once() -> None:
     for seconds in (1, 2, 3):
         sender.perform(scheduler.tick(NOW + seconds))
     assert sender.revoked == sender.sent[0][1:]
+
+
+def test_a_worker_whose_results_are_not_known_may_have_begun_all_its_calls() -> None:
+    lost = WorkerLost("crunch:0", "is lost")
+    for unsent, failures in ((), 1), (None, 2):
+        scheduler = Scheduler(retries=0)
+        sender = Sender(scheduler)
+        sender.perform(scheduler.add_worker(WorkerState(0, concurrency=1), NOW))
+        sender.perform(scheduler.add_client(FakeClient(2, PLAIN), NOW))
+        settles = [action for action in scheduler.lose(0, lost, unsent, NOW) if isinstance(action, Settle)]
+        assert [call for settle in settles for call, _, _ in settle.failures] == sender.sent[0][:failures]
 
 
 def test_missing_workers_are_started_until_they_die_as_soon_as_they_are_up() -> None:

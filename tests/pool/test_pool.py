@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aioparcs import BusyError, EncodeError, RemoteError, Runner, StartError, WorkerLost
+from aioparcs import BusyError, EncodeError, RemoteError, Runner, SettingError, StartError, WorkerLost
 from aioparcs.engine import LauncherState, WorkerGroup
 from aioparcs.events import PoolState
 from aioparcs.local import LocalEngine
@@ -349,7 +349,7 @@ async def test_a_pool_that_can_start_no_worker_fails_all_calls(tmp_path: Path) -
             errors.append(caught.value)
         assert {str(error) for error in errors} == {str(errors[0])}
         assert len({id(error) for error in errors}) == 5, "each caller has an error of its own"
-    assert any("goes on with 0 of 1 workers" in note for note in recorder.notes)
+    assert any("the pool has failed: breaks did not start" in note for note in recorder.notes)
 
 
 async def test_a_pool_whose_module_does_not_start_is_not_entered(runner: Runner) -> None:
@@ -425,7 +425,7 @@ async def test_leaving_the_block_kills_running_calls_and_cancels_queued_ones(run
         before = family()
         running = [pool.submit(never) for _ in range(5)]
         waiting = asyncio.ensure_future(pool.map([never] * 3))
-        await until(lambda: pool._scheduler.running >= 2 and len(pool._scheduler.clients) == 2)
+        await until(lambda: pool._scheduler.running >= 2 and pool._scheduler._rotation.clients)
     assert all(future.cancelled() for future in running)
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -433,6 +433,21 @@ async def test_leaving_the_block_kills_running_calls_and_cancels_queued_ones(run
         pool.submit(never)
     assert pool.size == 0
     assert len(live(before)) == 2  # the launcher and its agent, which live as long as the job
+
+
+async def test_results_that_were_not_taken_are_gone_with_the_block(runner: Runner, tmp_path: Path) -> None:
+    async with runner.pool("crunch", 2) as pool:
+        taken, some, all_there = pool.imap([1, 2]), pool.imap(range(10_000)), pool.imap_unordered([3])
+        assert [await anext(taken), await anext(taken), await anext(some)] == [1, 4, 0]
+        waiting = asyncio.ensure_future(anext(pool.imap([str(tmp_path / "never")], function="wait_for")))
+        await until(lambda: pool._scheduler.running == 1)
+    assert [result async for result in taken] == []
+    assert [result async for result in all_there] == [9]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="the pool's block was left"):
+            await anext(some)
+    with pytest.raises(RuntimeError, match="the pool's block was left"):
+        await waiting
 
 
 async def test_the_first_finder_wins(runner: Runner, tmp_path: Path) -> None:
@@ -548,6 +563,17 @@ async def test_a_setup_that_is_no_dict_of_arguments_is_refused_when_the_pool_is_
 ) -> None:
     with pytest.raises(TypeError, match=re.escape(f"setup={setup!r}: it must be a dict of arguments")):
         runner.pool("crunch", 1, setup=setup)
+
+
+async def test_a_progress_that_is_no_name_and_a_swarm_that_is_no_dict_are_refused(runner: Runner) -> None:
+    wrong: Any
+    for wrong in (3, None, ["name"]):
+        with pytest.raises(TypeError, match=re.escape(f"progress={wrong!r}: it must be True, False, or a name")):
+            runner.pool("crunch", 1, progress=wrong)
+    for wrong in (3, "labels", ["labels"], {1: 2}):
+        for start in (lambda: runner.pool("crunch", 1, swarm=wrong), lambda: runner.start("crunch", swarm=wrong)):  # noqa: B023
+            with pytest.raises(SettingError, match=re.escape(f"swarm={wrong!r}: it must be a dict of options")):
+                start()
 
 
 async def test_functions_are_named_and_do_not_travel(runner: Runner) -> None:

@@ -156,6 +156,24 @@ async def test_nothing_is_left_of_workers_that_did_not_start(tmp_path: Path) -> 
         assert (pool.size, pool._replicas.wanted, len(pool._supervisor._tasks), workers()) == (1, 1, 1, 1)
 
 
+async def test_a_pool_whose_last_worker_can_not_be_replaced_says_why(tmp_path: Path) -> None:
+    recorder = EventRecorder()
+    async with (
+        job(module(tmp_path, "limited", LIMITED), recorder=recorder) as runner,
+        runner.pool("limited", 1, setup={"folder": str(tmp_path)}) as pool,
+    ):
+        (tmp_path / "full").touch()
+        await next(iter(pool._dispatcher.workers.values())).task.kill()
+        with pytest.raises(
+            StartError, match=r"^limited did not start: no worker of the pool is left: .*enough"
+        ) as caught:
+            await pool.map([1])
+        assert isinstance(caught.value.__cause__, ValueError)
+        with pytest.raises(StartError, match="there are enough"):
+            await pool.map([2])
+    assert not [note for note in recorder.notes if "goes on" in note]
+
+
 # Leaving
 
 
@@ -215,6 +233,28 @@ async def test_leaving_may_be_cancelled_at_any_step(runner: Runner, tmp_path: Pa
 
 
 # Replacing
+
+
+@pytest.mark.slow
+async def test_without_retries_nothing_runs_twice_when_the_launchers_agent_is_killed(
+    runner: Runner, tmp_path: Path
+) -> None:
+    async with runner.pool("crunch", 4) as pool:
+        workers = await pids(pool)
+        launcher = psutil.Process(min(workers)).parent()
+        assert launcher is not None
+        (agent,) = {process.pid for process in launcher.children()} - workers
+        names = [str(i) for i in range(4000)]
+        mapping = asyncio.ensure_future(
+            pool.starmap([(str(tmp_path), name) for name in names], function="note", return_exceptions=True)
+        )
+        await until(lambda: len(list(tmp_path.iterdir())) > 400)
+        kill({agent})
+        results = await mapping
+    assert any(isinstance(result, WorkerLost) for result in results)
+    assert all(result == name or isinstance(result, WorkerLost) for name, result in zip(names, results, strict=True))
+    marks = {path.read_text() for path in tmp_path.iterdir()}  # noqa: ASYNC240  # quick
+    assert marks <= {"x", ""}, "one call ran twice"  # one that is killed may not have written its mark
 
 
 async def test_a_refused_replacement_is_requested_again() -> None:

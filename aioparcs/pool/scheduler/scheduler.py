@@ -62,12 +62,6 @@ class Scheduler:
         """The number of workers that get calls."""
         return sum(worker.phase is _ACTIVE for worker in self.workers.values())
 
-    @property
-    def clients(self) -> list[Client]:
-        """The clients that may have more calls, or wait for results."""
-        calls = [*self._rotation.submitted, *self._queue, *self._calls_of_workers()]
-        return list(dict.fromkeys([*self._rotation.clients, *(call.client for call in calls)]))
-
     # Clients
 
     def add_client(self, client: Client, now: float) -> list[Action]:
@@ -108,12 +102,13 @@ class Scheduler:
         self._cancel(call)
         return self._flush()
 
-    def close(self) -> list[Action]:
-        """Assign no more calls."""
+    def close(self) -> list[Client]:
+        """Assign no more calls; return the clients that may have more, or wait for results."""
         self._is_closed = True
         self._rounds.clear()
         self._wake_at = None
-        return [Wake(None)]
+        calls = [*self._rotation.submitted, *self._queue, *self._calls_of_workers()]
+        return list(dict.fromkeys([*self._rotation.clients, *(call.client for call in calls)]))
 
     # Workers
 
@@ -170,22 +165,22 @@ class Scheduler:
             self._begin(state, now)
         return self._advance(now)
 
-    def lose(self, worker: int, lost: WorkerLost, unsent: Iterable[Result], now: float) -> list[Action]:
+    def lose(self, worker: int, lost: WorkerLost, unsent: Iterable[Result] | None, now: float) -> list[Action]:
         """
         Remove a worker that is gone, and make its calls again or fail them.
 
         Args:
             worker: its number.
             lost: why it is gone.
-            unsent: the results that it had not sent.
+            unsent: the results that it had not sent; None if these are not known, so that it may have begun any call.
             now: the time.
         """
         state = self.workers.pop(worker)
         self.unsaturated.pop(state, None)
         phase, state.phase = state.phase, _LOST
-        self._accept(state, unsent, now)
+        self._accept(state, unsent or (), now)
         self.idle_deaths += not state.calls and phase is not _RETIRING
-        self._redistribute(state, lost)
+        self._redistribute(state, lost, state.begun if unsent is not None else state.calls.values())
         if phase is _RETIRING:
             self._actions.append(Drained(worker))
         self._add_round()
@@ -244,9 +239,9 @@ class Scheduler:
             self.unsaturated[worker] = None
             self._wake_by(now)  # not now: a source of nothing but such calls must not keep the program from all else
 
-    def _redistribute(self, worker: WorkerState, lost: WorkerLost) -> None:
+    def _redistribute(self, worker: WorkerState, lost: WorkerLost, may_have_begun: Iterable[PendingCall]) -> None:
         """Queue the calls of a worker that is gone; fail those that workers may have begun too often."""
-        begun = dict.fromkeys(worker.begun)
+        begun = dict.fromkeys(may_have_begun)
         calls = list(worker.calls.values())
         worker.calls.clear()
         self.running -= len(calls)
