@@ -1,6 +1,15 @@
 """The two-way ordered message stream between two programs, and the handshake that opens it."""
 
-from aioparcs.channel.calls import CONCURRENCY, NO_FUNCTION, REVOKED, Call, ResultLog, ResultWriter, read_results
+from aioparcs.channel.calls import (
+    CONCURRENCY,
+    NO_FUNCTION,
+    REVOKED,
+    Call,
+    CallServer,
+    ResultLog,
+    ResultWriter,
+    read_results,
+)
 from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.connection import FrameConnection
 from aioparcs.channel.control import CONTROL_BODY, control_link
@@ -27,6 +36,7 @@ __all__ = [
     "REVOKED",
     "Acceptor",
     "Call",
+    "CallServer",
     "Channel",
     "Connection",
     "FrameConnection",

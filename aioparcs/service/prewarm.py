@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
 
 from aioparcs.auth import Hello, Role, new_nonce
 from aioparcs.channel import Channel
-from aioparcs.launcher import Connection, WorkerContext, adopt
+from aioparcs.launcher import RunnerEndpoint, WorkerContext, adopt
 from aioparcs.loop import new_loop
+from aioparcs.service.conversation import converse
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.service import Service
 from aioparcs.settings import Settings
 from aioparcs.transport import streams_of
 
-__all__ = ["Program", "prewarm"]
-
-# What a worker does with its channel, and its way to others, until it is done.
-Program = Callable[[Channel, WorkerContext, PeerEndpoint], Awaitable[None]]
-_Converse = Callable[[Awaitable[Connection], Program], Coroutine[Any, Any, int]]
+__all__ = ["prewarm"]
 
 # Python specialises what runs a few times. Five take 3.5 ms, and ten save each worker hardly more.
 _TIMES = 5
 
 
-def prewarm(settings: Settings, converse: Callable[[Awaitable[Connection], Program], Coroutine[Any, Any, int]]) -> None:
+def prewarm(runner: RunnerEndpoint, settings: Settings) -> None:
     """
     Run a loop, a channel and a service, and keep only what Python has learnt, and libuv's own pipe.
 
@@ -34,21 +29,22 @@ def prewarm(settings: Settings, converse: Callable[[Awaitable[Connection], Progr
     write it for itself, and have a copy of the page: 75 of them, and 0.3 ms, in each worker's start.
 
     Args:
+        runner: the runner's address, which is not dialled.
         settings: limits and deadlines.
-        converse: what a worker does with its connection and its program.
     """
     for _ in range(_TIMES):
         loop = new_loop()
         try:
-            loop.run_until_complete(_play(settings, converse))
+            loop.run_until_complete(_play(runner, settings))
         finally:
             loop.close()
 
 
-async def _play(settings: Settings, converse: _Converse) -> None:
+async def _play(runner: RunnerEndpoint, settings: Settings) -> None:
     ours, theirs = socket.socketpair()
     hello = Hello(Role.RUNNER, "", -1, new_nonce(), "", settings.max_body, settings.max_buffers)
-    running = asyncio.ensure_future(converse(adopt(theirs, hello), _echo))
+    endpoint, context = PeerEndpoint(runner, settings, -1), WorkerContext(-1, 0, 1, -1)
+    running = asyncio.ensure_future(converse(adopt(theirs, hello), endpoint, settings, context, _echo))
     here = Channel(*await streams_of(ours), settings=settings)
     await here.send(None)
     await here.recv()

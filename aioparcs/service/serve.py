@@ -8,28 +8,24 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from typing import Any, NamedTuple, NoReturn
 
-from aioparcs import codec
 from aioparcs.address import Address
 from aioparcs.auth import Role
-from aioparcs.channel import Channel, encode_error
 from aioparcs.entry import is_imported_by_multiprocessing, module_name
-from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ParcsError, SettingError
+from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
 from aioparcs.launcher import Connection, RunnerEndpoint, WorkerContext, adopt, connect, connect_now, launch
 from aioparcs.launcher.process.child import TERMINATED, run, set_handler, warm_up
 from aioparcs.launcher.process.exiting import Inherited, flush_output
 from aioparcs.loop import new_loop
+from aioparcs.service.conversation import Program, converse
 from aioparcs.service.original import serve_original
 from aioparcs.service.peer_endpoint import PeerEndpoint
-from aioparcs.service.prewarm import Program, prewarm
-from aioparcs.service.relay_receiver import RelayReceiver
+from aioparcs.service.prewarm import prewarm
 from aioparcs.service.targets import program_of, service_of
-from aioparcs.service.tracebacks import print_cancelled, print_exit
+from aioparcs.service.tracebacks import print_cancelled
 from aioparcs.settings import Settings
-from aioparcs.transport import keep_alive
-from aioparcs.wire import FrameType
 
 __all__ = ["serve"]
 
@@ -121,7 +117,7 @@ class _WorkerProgram(NamedTuple):
             settings, endpoint = self.settings, PeerEndpoint(self.runner, self.settings, context.worker)
             # In one expression: SIGTERM between its parts would leave coroutines that are never awaited.
             task = loop.create_task(
-                _converse(_connection(self.runner, settings, context), endpoint, settings, context, self.program)
+                converse(_connection(self.runner, settings, context), endpoint, settings, context, self.program)
             )
             code = loop.run_until_complete(task)
         except (ConnectionLost, HandshakeError) as error:
@@ -136,12 +132,7 @@ class _WorkerProgram(NamedTuple):
 
     def prewarm(self) -> None:
         """Run once what each forked worker will run."""
-
-        def converse(connection: Awaitable[Connection], program: Program) -> Coroutine[Any, Any, int]:
-            endpoint, context = PeerEndpoint(self.runner, self.settings, -1), WorkerContext(-1, 0, 1, -1)
-            return _converse(connection, endpoint, self.settings, context, program)
-
-        prewarm(self.settings, converse)
+        prewarm(self.runner, self.settings)
 
 
 def _connection(runner: RunnerEndpoint, settings: Settings, context: WorkerContext) -> Awaitable[Connection]:
@@ -160,60 +151,6 @@ async def _end_tasks() -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.get_running_loop().shutdown_asyncgens()
-
-
-async def _converse(
-    connection: Awaitable[Connection],
-    endpoint: PeerEndpoint,
-    settings: Settings,
-    context: WorkerContext,
-    program: Program,
-) -> int:
-    reader, writer, runner = await connection
-    keep_alive(writer.transport, settings.liveness, user_timeout=False)
-    channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
-    RelayReceiver(channel, endpoint, Address.parse(context.parent) if context.parent else endpoint.runner.address)
-    try:
-        await program(channel, context, endpoint)
-    except EndOfChannel:
-        pass  # the runner has ended the channel: that is a service's clean end too
-    except asyncio.CancelledError:
-        endpoint.abort()
-        channel.abort()
-        raise
-    except (Exception, SystemExit) as error:
-        return await _fail(error, channel, endpoint)
-    return await _finish(channel, endpoint)
-
-
-async def _finish(channel: Channel, endpoint: PeerEndpoint) -> int:
-    """Send what is still unsent, however long its readers take: without a runner the launcher kills this worker."""
-    if endpoint.is_open:
-        await asyncio.gather(channel.aclose(None), endpoint.aclose())
-    else:
-        await channel.aclose(None)
-    return 0
-
-
-async def _fail(error: Exception | SystemExit, channel: Channel, endpoint: PeerEndpoint) -> int:
-    if isinstance(error, ConnectionLost) and channel.statistics().state != "open":
-        endpoint.abort()
-        return 1  # its runner is gone, or has killed it: no one is left to send the error to
-    code = print_exit(error)
-    if not code:
-        return await _finish(channel, endpoint)
-    endpoint.abort()
-    await _send_error(channel, error)
-    return code
-
-
-async def _send_error(channel: Channel, error: BaseException) -> None:
-    """Send the runner the error, if it is still there."""
-    try:
-        await channel.connection.send_frame(FrameType.ERROR, codec.encode_inline(encode_error(error))[0])
-    except ParcsError:
-        return
-    await channel.aclose(None)
 
 
 def _leave(code: int, message: str = "") -> NoReturn:

@@ -10,9 +10,9 @@ from typing import Any
 from aioparcs.channel import Channel
 from aioparcs.entry import check_is_coroutine_function
 from aioparcs.launcher import WorkerContext
+from aioparcs.service.conversation import Program
 from aioparcs.service.functions import Functions
 from aioparcs.service.peer_endpoint import PeerEndpoint
-from aioparcs.service.prewarm import Program
 from aioparcs.service.service import Service
 from aioparcs.starter import Starter
 

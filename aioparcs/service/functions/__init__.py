@@ -1,0 +1,5 @@
+"""Calls of functions in a worker: plain ones in a thread, coroutine functions in the loop, and calls taken back."""
+
+from aioparcs.service.functions.functions import Functions
+
+__all__ = ["Functions"]

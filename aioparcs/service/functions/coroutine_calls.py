@@ -1,0 +1,110 @@
+"""The calls of coroutine functions, as tasks of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any
+
+from aioparcs.channel import Call, ResultWriter, encode_error
+from aioparcs.service.functions.plain_calls import PlainCalls
+from aioparcs.service.functions.replies import Replies
+from aioparcs.service.functions.waiting_calls import AT_ONCE, WaitingCalls
+from aioparcs.service.tracebacks import strip_internal_frames
+
+__all__ = ["CoroutineCalls"]
+
+
+class CoroutineCalls:
+    """
+    Runs coroutine functions, as many calls at once as the concurrency says.
+
+    Args:
+        functions: by name.
+        wrapped: the names of the plain functions among them that wrap coroutine functions.
+        plain: runs the wrappers in its thread.
+        waiting: the calls that have not begun; one that is not there is not run.
+        answers: sends the results.
+        replies: sends answers to calls that were not run.
+
+    Attributes:
+        running: the calls that run, by id.
+    """
+
+    def __init__(
+        self,
+        functions: Mapping[str, Callable[..., Any]],
+        wrapped: Collection[str],
+        plain: PlainCalls,
+        waiting: WaitingCalls,
+        answers: ResultWriter,
+        replies: Replies,
+    ) -> None:
+        self.running: dict[int, asyncio.Task[None]] = {}
+        self._functions = functions
+        self._wrapped = wrapped
+        self._plain = plain
+        self._waiting = waiting
+        self._answers = answers
+        self._replies = replies
+        self._line: deque[Call] = deque()  # calls that may not run yet
+        self._concurrency = AT_ONCE
+        self._answering: set[int] = set()  # those that are done, but for the sending of their results
+
+    def put(self, call: Call) -> None:
+        """Add a call, which is among the waiting ones; `advance` follows."""
+        self._line.append(call)
+
+    def limit(self, concurrency: int) -> None:
+        """Set how many calls run at once."""
+        self._concurrency = max(1, min(concurrency, AT_ONCE))
+
+    def advance(self) -> None:
+        """Start calls, as many as may run at once."""
+        while self._line and len(self.running) < self._concurrency:
+            call = self._line.popleft()
+            if self._waiting.calls.pop(call.id, None) is not None:
+                self.running[call.id] = task = asyncio.ensure_future(self._run(call))
+                task.add_done_callback(partial(self._done, call.id))
+
+    def cancel(self, call_id: int) -> bool:
+        """Cancel a call, unless its result is on its way; return False if it doesn't run."""
+        if call_id not in self.running:
+            return False
+        if call_id not in self._answering:
+            self.running[call_id].cancel()
+        return True
+
+    async def cancel_all(self) -> None:
+        """Cancel all calls, and wait for their ends."""
+        tasks = list(self.running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _done(self, call_id: int, task: asyncio.Task[None]) -> None:
+        del self.running[call_id]
+        if call_id in self._answering:
+            self._answering.discard(call_id)
+        else:  # it was cancelled before its first step, or raised what ends coroutines
+            error = asyncio.CancelledError("it has not begun") if task.cancelled() else task.exception()
+            error = error or AssertionError("it ended without an answer")
+            self._replies.send(call_id, False, encode_error(strip_internal_frames(error)))
+        self._waiting.notify()
+        self.advance()
+
+    async def _run(self, call: Call) -> None:
+        ok, value = True, None
+        try:
+            if call.name in self._wrapped:
+                value = await self._plain.call_wrapped(call)
+            else:
+                value = await self._functions[call.name](*call.args, **call.kwargs)
+        except GeneratorExit:
+            raise  # this coroutine may be the one that is closed
+        except BaseException as error:  # cancelled by its caller, or by itself, too
+            ok, value = False, encode_error(strip_internal_frames(error))
+        self._answering.add(call.id)
+        await self._answers.send(call.id, ok, value)

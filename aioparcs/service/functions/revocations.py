@@ -1,0 +1,60 @@
+"""The calls that their caller takes back."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aioparcs import codec
+from aioparcs.channel import REVOKED, CallServer, encode_error
+from aioparcs.service.functions.coroutine_calls import CoroutineCalls
+from aioparcs.service.functions.waiting_calls import WaitingCalls
+from aioparcs.wire import FrameType
+
+__all__ = ["Revocations"]
+
+
+class Revocations:
+    """
+    Cancels and revokes calls for their caller.
+
+    Args:
+        server: where the calls come from.
+        waiting: those that have not begun.
+        coroutines: those that run and can be cancelled.
+
+    Attributes:
+        unwanted: revoked calls that are still on their way.
+    """
+
+    def __init__(self, server: CallServer, waiting: WaitingCalls, coroutines: CoroutineCalls) -> None:
+        self.unwanted: set[int] = set()
+        self._server = server
+        self._waiting = waiting
+        self._coroutines = coroutines
+        self._newest = -1
+        self._has_revoked = False  # since other calls arrived
+        server.on_cancel = self._cancel
+        server.on_revoke = self._revoke
+
+    def note_arrival(self, newest: int) -> None:
+        """Note that calls have arrived, up to this one, and are about to begin."""
+        self._newest = newest
+        if self._has_revoked:
+            self._has_revoked = False
+            self._server.connection.outbox.flush()
+
+    def _cancel(self, call_id: int) -> None:
+        if not self._coroutines.cancel(call_id):
+            self._revoke(call_id)
+
+    def _revoke(self, call_id: int) -> None:
+        """Remove a call, and answer that it is revoked, unless it has begun, or has been answered."""
+        if self._waiting.calls.pop(call_id, None) is None:
+            if call_id <= self._newest:
+                return
+            self.unwanted.add(call_id)  # it is still on its way
+        self._waiting.notify()
+        # At once: when this process dies of a later call, its caller must know that this one had not begun.
+        error = encode_error(asyncio.CancelledError("it has not begun")) | {"type": REVOKED}
+        self._server.connection.post_frame(FrameType.RESULT, codec.encode_result(call_id, False, error)[0])
+        self._has_revoked = True
