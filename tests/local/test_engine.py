@@ -200,7 +200,7 @@ async def test_a_module_with_a_similar_name_is_proposed(tmp_path: Path) -> None:
 async def test_a_module_that_is_nowhere_lists_those_that_are_there(tmp_path: Path) -> None:
     for folders, others in (([tmp_path], "there are no modules"), ([MODULES, tmp_path], ", talker")):
         async with job(*folders) as runner:
-            for name in ("nowhere", "..", "", "."):
+            for name in ("nowhere", "..", "."):
                 with pytest.raises(StartError, match=re.escape(others)):
                     await runner.start(name)
 
