@@ -179,7 +179,7 @@ async def test_a_service_that_raises(job: Job) -> None:
 async def test_a_killed_container(cluster: Cluster, nodes: tuple[Node, ...], job: Job) -> None:
     async with job() as runner, runner.start("talker") as t:
         await t.send(["print_lines", "last words"])
-        assert await t.recv() == "message"
+        assert await t.recv() == "printed"
         ((node, container),) = await _containers(cluster, runner)
         reading = asyncio.ensure_future(t.recv())
         await asyncio.to_thread(cluster.docker, "kill", container, node=node)
