@@ -114,8 +114,8 @@ def phrases(path: Path, text: str) -> Iterator[tuple[int, str]]:
 def terms(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yield the line and the advice for each docstring or name that is not in the field's terms."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
-            word = re.findall(r"\w+", ast.get_docstring(node) or "")[0]
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
+            word = re.findall(r"\w+", text)[0]
             line = node.body[0].lineno
             if isinstance(node, ast.Module):
                 if word in OPENINGS:
