@@ -39,7 +39,8 @@ class Settings(NamedTuple):
         handshake_timeout: seconds for a handshake, dialling included on the listener's side.
         max_unauthenticated: connections that may be in their handshake at once, but never more than a quarter of the
             files that the process may have open.
-        connect_timeout: seconds for dialling, all tries together.
+        connect_timeout: seconds for dialling, all tries together; four times as many while the network has no route to
+            the host.
         start_timeout: seconds from the request for a worker until it is connected.
         liveness: seconds after which a silent launcher, or host, counts as lost.
         close_timeout: seconds that a graceful end may take before it becomes an abrupt one.

@@ -98,7 +98,7 @@ class PeerEndpoint:
 
         Args:
             address: what the peer's `address` has given.
-            timeout: seconds for dialling, ``connect_timeout`` by default.
+            timeout: seconds for dialling; by default ``connect_timeout``, and longer while the network has no route.
             role: what this worker comes as, an `auth.Role`.
 
         Raises:

@@ -152,7 +152,7 @@ class Service(Starter):
 
         Args:
             address: what `listen` returned there.
-            timeout: seconds to reach it, ``connect_timeout`` by default.
+            timeout: seconds to reach it; by default ``connect_timeout``, and longer while the network has no route.
 
         Raises:
             ConnectionLost: that worker is gone, or can't be reached from here.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import socket
@@ -24,7 +25,7 @@ _UNREACHABLE = "can't connect to {address} within {timeout:.3g} s: {reason}"
 
 
 async def dial(
-    address: Address, *, timeout: float = Settings().connect_timeout
+    address: Address, *, timeout: float = Settings().connect_timeout, no_route: float = 0.0
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """
     Connect, and try again while no listener is there yet.
@@ -34,32 +35,37 @@ async def dial(
     Args:
         address: where to; its fingerprint asks for TLS with exactly that certificate.
         timeout: seconds for all tries together.
+        no_route: seconds instead, if they are more, once the network has said that it has no route to the host.
 
     Raises:
         ConnectionLost: no listener answered in time.
         HandshakeError: the listener's certificate is another one.
     """
-    pause, last = FIRST_PAUSE, "no answer"
+    pause, last, extra = FIRST_PAUSE, "no answer", max(no_route - timeout, 0.0)
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout) as limit:
             while True:
                 try:
                     return await _connect(address)
                 except OSError as error:  # ssl.SSLError is one
                     last = _reason(error)
+                    if error.errno == errno.EHOSTUNREACH and extra:
+                        limit.reschedule((limit.when() or 0.0) + extra)
+                        timeout, extra = timeout + extra, 0.0
                 await asyncio.sleep(pause)  # back off: the listener may still be starting
                 pause = min(2 * pause, LONGEST_PAUSE)
     except TimeoutError:
         raise ConnectionLost(_UNREACHABLE.format(address=address, timeout=timeout, reason=last)) from None
 
 
-def dial_now(address: Address, *, timeout: float = Settings().connect_timeout) -> socket.socket:
+def dial_now(address: Address, *, timeout: float = Settings().connect_timeout, no_route: float = 0.0) -> socket.socket:
     """
     Connect as `dial` does, but without TLS and without an event loop.
 
     Args:
         address: where to.
         timeout: seconds for all tries together.
+        no_route: seconds instead, if they are more, once the network has said that it has no route to the host.
 
     Raises:
         ConnectionLost: no listener answered in time.
@@ -74,6 +80,8 @@ def dial_now(address: Address, *, timeout: float = Settings().connect_timeout) -
             return socket.create_connection((host, address.port), max(deadline - monotonic(), pause))
         except OSError as error:
             last = _reason(error)
+            if error.errno == errno.EHOSTUNREACH and no_route > timeout:
+                deadline, timeout = deadline + no_route - timeout, no_route
         if monotonic() + pause >= deadline:
             raise ConnectionLost(_UNREACHABLE.format(address=address, timeout=timeout, reason=last))
         sleep(pause)

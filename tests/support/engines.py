@@ -121,21 +121,24 @@ class Network:
 
     Attributes:
         address: where this end listens.
+        far: the other end's address.
         command: what runs a command there.
     """
 
     def __init__(self) -> None:
         self._name = f"aioparcs{os.getpid()}"
         self._link = f"ap{os.getpid()}"
-        self.address = Address("tcp", "10.213.7.1", 0)
+        network = f"10.214.{os.getpid() >> 6 & 255}"  # runs side by side have networks of their own
+        own = (os.getpid() & 63) * 4 + 1
+        self.address, self.far = Address("tcp", f"{network}.{own}", 0), f"{network}.{own + 1}"
         self.command = ("ip", "netns", "exec", self._name)
 
     def __enter__(self) -> "Network":
         _ip("netns", "add", self._name)
         _ip("link", "add", self._link, "type", "veth", "peer", "name", "far", "netns", self._name)
-        _ip("addr", "add", "10.213.7.1/30", "dev", self._link)
+        _ip("addr", "add", f"{self.address.host}/30", "dev", self._link)
         _ip("link", "set", self._link, "up")
-        for command in ("addr add 10.213.7.2/30 dev far", "link set far up", "link set lo up"):
+        for command in (f"addr add {self.far}/30 dev far", "link set far up", "link set lo up"):
             _ip("-n", self._name, *command.split())
         return self
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import gc
+import os
+import shutil
 import socket
 import struct
+import subprocess
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import pytest
 
-from aioparcs import Address, Channel, HandshakeError
+from aioparcs import Address, Channel, ConnectionLost, HandshakeError
 from aioparcs.auth import MAGIC, Hello, Role, new_nonce, proof
 from aioparcs.channel import accept, accept_v1, introduce, introduce_v1, reach, reach_now
 from aioparcs.settings import Settings
@@ -338,6 +341,53 @@ async def test_a_silent_listener_is_given_up_when_the_time_for_all_tries_is_over
             await reach(address, hello(), TOKEN, settings)
         with pytest.raises(HandshakeError, match=r"the listener didn't finish the handshake within 0\.[0-5]"):
             await asyncio.to_thread(reach_now, address, hello(), TOKEN, settings)
+
+
+@contextmanager
+def no_route() -> Iterator[tuple[Address, Callable[[], object]]]:
+    """Yield an address of this machine to which there is no route, and a function that gives it one."""
+    host = f"198.51.100.{1 + os.getpid() % 250}/32"  # TEST-NET-2 of RFC 5737
+    subprocess.run(["ip", "route", "add", "unreachable", host], check=True)
+    add = ["ip", "address", "add", host, "dev", "lo"]
+    try:
+        yield Address("tcp", host[:-3], 7001), lambda: subprocess.run(add, check=True)
+    finally:
+        subprocess.run(["ip", "route", "del", "unreachable", host], check=True)
+        subprocess.run(["ip", "address", "del", host, "dev", "lo"], capture_output=True)  # not there if the test failed
+
+
+@pytest.mark.slow
+@pytest.mark.one_loop
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="a route needs root and ip")
+async def test_a_host_without_a_route_is_dialled_longer() -> None:
+    settings = Settings(connect_timeout=0.5)
+
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await accept_peer((reader, writer))
+        writer.close()
+
+    async def reach_in_a_thread(address: Address) -> None:
+        sock, _ = await asyncio.to_thread(reach_now, address, hello(), TOKEN, settings)
+        sock.close()
+
+    async def reach_here(address: Address) -> None:
+        _, writer, _ = await reach(address, hello(), TOKEN, settings)
+        writer.close()
+
+    for dialled in (reach_here, reach_in_a_thread):
+        with no_route() as (address, add_route):
+            with pytest.raises(ConnectionLost, match=r"within 0\.3 s: No route to host"):  # given, it is kept
+                await reach(address, hello(), TOKEN, settings, 0.3)
+            async with asyncio.timeout(20):
+                with pytest.raises(ConnectionLost, match=r"within 2 s: No route to host"):
+                    await dialled(address)
+            dialling = asyncio.ensure_future(dialled(address))
+            await asyncio.wait([dialling], timeout=2 * settings.connect_timeout)
+            assert not dialling.done()
+            add_route()
+            listener = await listen(address, on_connect)
+            await dialling
+            await listener.aclose()
 
 
 async def test_a_listener_that_refuses_is_not_dialled_again() -> None:

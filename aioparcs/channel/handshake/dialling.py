@@ -14,6 +14,9 @@ from aioparcs.transport import FIRST_PAUSE, LONGEST_PAUSE, dial, dial_now
 
 __all__ = ["Connection", "reach", "reach_now"]
 
+# Times as long as the usual time for a connection.
+_NO_ROUTE = 4
+
 # A connection's two ends, and what the listener said of itself.
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter, Hello]
 
@@ -31,16 +34,22 @@ async def reach(
         hello: what to say of this program; each try has a nonce of its own.
         token: the job's token.
         settings: limits and deadlines.
-        timeout: seconds for all tries together, ``connect_timeout`` by default.
+        timeout: seconds for all tries together. By default ``connect_timeout``, and four times that once the network
+            has said that it has no route to the host: Docker announces all containers to all nodes every 30 s, and
+            after a network failure what was announced meanwhile is known only then.
 
     Raises:
         ConnectionLost: no listener answered in time.
         HandshakeError: the listener refused this program, or isn't who it should be.
     """
     left, pause = settings.connect_timeout if timeout is None else timeout, FIRST_PAUSE
-    deadline = monotonic() + left
+    no_route = _NO_ROUTE * settings.connect_timeout if timeout is None else left
+    began = monotonic()
+    deadline = began + left
     while True:
-        reader, writer = await dial(address, timeout=left)
+        reader, writer = await dial(address, timeout=left, no_route=no_route)
+        if monotonic() >= deadline:  # there was no route at first
+            deadline = began + no_route
         try:
             own = _handshake_timeout(settings, deadline)
             return reader, writer, await introduce(reader, writer, _renewed(hello), token, own)
@@ -60,9 +69,13 @@ def reach_now(address: Address, hello: Hello, token: bytes, settings: Settings) 
         The connection, and what the listener said of itself.
     """
     left, pause = settings.connect_timeout, FIRST_PAUSE
-    deadline = monotonic() + left
+    no_route = _NO_ROUTE * left
+    began = monotonic()
+    deadline = began + left
     while True:
-        sock = dial_now(address, timeout=left)
+        sock = dial_now(address, timeout=left, no_route=no_route)
+        if monotonic() >= deadline:  # there was no route at first
+            deadline = began + no_route
         try:
             return sock, introduce_now(sock, _renewed(hello), token, _handshake_timeout(settings, deadline))
         except BaseException as error:
