@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         WorkerLost,
     )
     from aioparcs.pool import Pool
+    from aioparcs.program import run
     from aioparcs.runner import Runner
-    from aioparcs.runner.program import run
     from aioparcs.service import Service
     from aioparcs.service.serve import serve
     from aioparcs.settings import Settings
@@ -65,7 +65,7 @@ _MODULES = {
     "WorkerLost": "aioparcs.errors",
     "Pool": "aioparcs.pool",
     "Runner": "aioparcs.runner",
-    "run": "aioparcs.runner",
+    "run": "aioparcs.program",
     "Service": "aioparcs.service",
     "serve": "aioparcs.service",
     "Settings": "aioparcs.settings",

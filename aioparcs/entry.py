@@ -36,6 +36,13 @@ def check_may_direct(what: str) -> None:
         RuntimeError: it is a child of multiprocessing, and imports its parent's ``main.py``.
     """
     if "PARCS_RUNNER" in os.environ:
+        module, _, name = os.environ.get("PARCS_TARGET", "").partition(":")
+        if name:
+            where = "async def main(runner)" if module == "__main__" else 'if __name__ == "__main__":'
+            raise SettingError(
+                f"a worker that looks for {name} runs the top level of {module}, which {what}: it would start the same "
+                f"job without end; write that below {where}"
+            )
         raise SettingError(
             f"{module_name()} is a runner: it {what}; a worker can only be a service, whose main.py calls serve()"
         )

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, SupportsIndex, TypedDict, TypeVar, Unpack, overload
 
 from aioparcs.errors import EndOfChannel, SettingError
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Starter"]
 
 _M = TypeVar("_M", bound=Callable[..., Any])
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class StartOptions(TypedDict, total=False):
@@ -34,6 +36,18 @@ class StartOptions(TypedDict, total=False):
     memory: int | str | None
     gpus: int | None
     swarm: Mapping[str, Any] | None
+
+
+class PoolArguments(StartOptions, total=False):
+    """The arguments of `Starter.pool` behind the first two."""
+
+    function: str | Callable[..., Any]
+    per_container: int | str
+    retries: int
+    setup: Mapping[str, Any] | None
+    concurrency: int
+    progress: bool | str
+    total: SupportsIndex | None
 
 
 def _takes_options(method: _M) -> _M:
@@ -53,6 +67,8 @@ def _takes_options(method: _M) -> _M:
 
 class Starter:
     """The base of a program that starts workers and talks with each of them."""
+
+    _is_service: ClassVar[bool] = False
 
     async def _start_workers(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """
@@ -76,7 +92,7 @@ class Starter:
     @_takes_options
     def start(
         self,
-        module: str | os.PathLike[str],
+        module: str | os.PathLike[str] | Callable[..., Any],
         *,
         wire: str | None = None,
         **options: Unpack[StartOptions],
@@ -87,8 +103,9 @@ class Starter:
         Any number of starts may run at once: ``asyncio.gather(*(runner.start("factor") for ...))``.
 
         Args:
-            module: the name of a folder with ``main.py``; on a Swarm it stands for the image of that name in
-                ``PARCS_REGISTRY``, and a name with ``/`` or ``:`` is an image itself. A path to the folder (a
+            module: a `Service` class, or a function, of this program, which workers find by its module and name, see
+                docs/functions.md. Or the name of a folder with ``main.py``; on a Swarm it stands for the image of that
+                name in ``PARCS_REGISTRY``, and a name with ``/`` or ``:`` is an image itself. A path to the folder (a
                 ``Path``, or a text such as ``"./factor"``, ``"/srv/factor"``, ``"~/factor"`` or ``"factor/"``) is
                 taken from the current folder; on a Swarm its last part is the name.
             wire: ``"v1"`` for a service of the original PARCS; only a runner starts those.
@@ -100,7 +117,7 @@ class Starter:
                 placement, ``mounts``, ``networks``, ``labels``; see docs/swarm.md. Only a runner may set these.
 
         Raises:
-            TypeError: the module is neither a name nor a path.
+            TypeError: the module is none of these, or a class or function that workers can't find; says what to do.
             SettingError: an option has an impossible value.
             StartError: (when awaited) the worker did not start; says why, and what to do.
         """
@@ -108,13 +125,14 @@ class Starter:
         from aioparcs.task import Starting
 
         _check_names("start", options)
+        _check_class(module)
         spec = WorkerSpec.make(module, wire=wire, **options)
         return Starting(lambda: self._start_workers(spec, 1), self._note)
 
     @_takes_options
     def start_many(
         self,
-        module: str | os.PathLike[str],
+        module: str | os.PathLike[str] | Callable[..., Any],
         count: SupportsIndex,
         *,
         min_workers: SupportsIndex | None = None,
@@ -143,7 +161,7 @@ class Starter:
         workers whose answers are no longer needed: ``await asyncio.gather(*(t.kill() for t in tasks))``.
 
         Raises:
-            TypeError: the module is neither a name nor a path, or a count is not a whole number.
+            TypeError: see `start`; or a count is not a whole number.
             ValueError: a count is too small, or ``min_workers`` is more than ``count``.
             SettingError: an option has an impossible value.
             StartError: (when awaited) a worker did not start; all the others are killed.
@@ -152,6 +170,7 @@ class Starter:
         from aioparcs.task import StartingMany
 
         _check_names("start_many", options)
+        _check_class(module)
         number = whole_number("count", count, 1)
         enough = None if min_workers is None else whole_number("min_workers", min_workers, 1, number)
         spec = WorkerSpec.make(module, wire=wire, per_container=per_container, **options)
@@ -166,13 +185,26 @@ class Starter:
             return_exceptions=return_exceptions,
         )
 
+    @overload
+    def pool(
+        self,
+        module: Callable[_P, Coroutine[Any, Any, _R]],
+        size: SupportsIndex,
+        **arguments: Unpack[PoolArguments],
+    ) -> Pool[_P, _R]: ...
+    @overload
+    def pool(
+        self, module: Callable[_P, _R], size: SupportsIndex, **arguments: Unpack[PoolArguments]
+    ) -> Pool[_P, _R]: ...
+    @overload
+    def pool(self, module: str | os.PathLike[str], size: SupportsIndex, **arguments: Unpack[PoolArguments]) -> Pool: ...
     @_takes_options
     def pool(
         self,
-        module: str | os.PathLike[str],
+        module: Any,
         size: SupportsIndex,
         *,
-        function: str = "",
+        function: str | Callable[..., Any] = "",
         per_container: int | str = "auto",
         retries: int = 0,
         setup: Mapping[str, Any] | None = None,
@@ -187,13 +219,14 @@ class Starter:
         Entering its block starts the workers, and waits until all of them are there.
 
         Args:
-            module: a module of functions; see `start` and `serve`.
+            module: a function of this program, which workers find by its module and name, see docs/functions.md; or
+                a module of functions, see `start` and `serve`.
             size: how many workers.
-            function: the function to call; by default the first that the module serves.
+            function: the function to call, if it is another one than that, or than the first that the module serves.
             per_container: see `start_many`; 1 isolates every worker.
             retries: how often a call is repeated if its worker dies: for functions that may run twice.
-            setup: keyword arguments of the module's function ``setup``, which each worker calls once, before all
-                other calls: for constants that all calls need.
+            setup: keyword arguments of the function ``setup`` in the same module, which each worker calls once, before
+                all other calls: for constants that all calls need.
             concurrency: how many calls of coroutine functions a worker runs at once.
             progress: whether displays show its progress; a string is its name there.
             total: how many calls there will be, for the progress: for calls that are submitted one by one, and for
@@ -201,6 +234,7 @@ class Starter:
             **options: ``env``, ``cpus`` and the others of `start`; for each of the workers.
 
         Raises:
+            TypeError: the module, or the function, is none of these; says what to do.
             SettingError: an option has an impossible value.
             ValueError: a number is too small.
             StartError: (on entering) a worker did not start; all the others are killed.
@@ -209,6 +243,11 @@ class Starter:
         from aioparcs.pool import Pool, PoolOptions
 
         _check_names("pool", options)
+        _check_class(module)
+        if isinstance(module, type):
+            raise TypeError(
+                f"{module.__name__} is a service, and a pool calls functions: runner.start({module.__name__})"
+            )
         spec = WorkerSpec.make(module, per_container=per_container, **options)
         pool_options = PoolOptions.make(
             spec,
@@ -268,3 +307,15 @@ def _check_names(method: str, options: StartOptions) -> None:
     for name in options:
         if name not in StartOptions.__annotations__:
             raise TypeError(f"Starter.{method}() got an unexpected keyword argument {name!r}")
+
+
+def _check_class(target: object) -> None:
+    """Raise a TypeError for a class that is no service, and for an instance in place of a class."""
+    kind = target if isinstance(target, type) else type(target)
+    if issubclass(kind, Starter):
+        if not kind._is_service:
+            raise TypeError(f"{kind.__name__} is a runner, not a service: run({kind.__name__})")
+        if kind is not target:
+            raise TypeError(f"start() takes the class, not an instance: start({kind.__name__})")
+    elif isinstance(target, type):
+        raise TypeError(f"{kind.__name__} is not a service: class {kind.__name__}(Service)")

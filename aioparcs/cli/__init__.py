@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -143,6 +144,8 @@ def run(
     if modules:
         os.environ["PARCS_MODULES"] = os.path.abspath(modules)
     os.environ.update(variables)
+    if variables:
+        os.environ["PARCS_PROGRAM_VARIABLES"] = json.dumps(list(variables))
     try:
         python = _interpreter(folder, detail)
         if python:

@@ -170,9 +170,18 @@ async def _submit(request: RunRequest) -> int:
 
 
 def _submission(request: RunRequest, settings: Settings, image: str, images: Mapping[str, str]) -> Submission:
-    """Return what is submitted: the runner's image, and those that the names of its modules stand for."""
+    """
+    Return what is submitted: the runner's image, and those that the names of its modules stand for.
+
+    Workers of the runner's own functions run that image too, with the variables that its user has given.
+    """
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    own = {"PARCS_IMAGES": json.dumps(images), EVENTS: secrets.token_hex(8)}
+    own = {
+        "PARCS_IMAGES": json.dumps(images),
+        "PARCS_PROGRAM_IMAGE": image,
+        "PARCS_PROGRAM_VARIABLES": json.dumps(list(request.variables)),
+        EVENTS: secrets.token_hex(8),
+    }
     return Submission(
         job=secrets.token_hex(4),
         module=request.runner.name if isinstance(request.runner, Path) else request.runner,

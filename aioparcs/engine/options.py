@@ -7,15 +7,17 @@ Services, runners and the local engine take what they need from the table; what 
 
 from __future__ import annotations
 
+import inspect
 import operator
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from aioparcs.errors import SettingError, StartError
+from aioparcs.qualname import QualifiedName, qualified_name
 from aioparcs.settings import parse_size
 
-__all__ = ["OPTIONS", "Option", "WorkerSpec", "check_for_service", "whole_number"]
+__all__ = ["OPTIONS", "Option", "WorkerSpec", "check_for_service", "read_target", "whole_number"]
 
 # More than any machine has, and less than what the kernel's and Docker's numbers can hold.
 _MOST_CPUS, _MOST_MEMORY, _MOST_GPUS = 1_000_000, 2**63 - 1, 1_000_000
@@ -28,7 +30,8 @@ class WorkerSpec(NamedTuple):
     The program of a worker, and the limits of what it may use.
 
     Attributes:
-        module: a module's name, or an image reference (with ``/`` or ``:``).
+        module: a module's name, or an image reference (with ``/`` or ``:``); for a function or a Service class of the
+            runner's own program its name there.
         env: what its environment has besides the engine's.
         cpus: CPUs that one worker may keep busy, None for any number.
         memory: bytes that one worker may use, None for any number.
@@ -39,6 +42,8 @@ class WorkerSpec(NamedTuple):
         swarm: what the swarm engine adds to Docker's own specification; other engines ignore it.
         parent: the number of the worker that starts it, -1 for the runner.
         folder: the module's folder, when its user has named that; "" when the engine finds the module by its name.
+        target: where the function or class is in the runner's own program, see `QualifiedName`; None for a module with
+            a folder or an image of its own.
     """
 
     module: str
@@ -51,6 +56,7 @@ class WorkerSpec(NamedTuple):
     swarm: Mapping[str, Any] = {}
     parent: int = -1
     folder: str = ""
+    target: str | None = None
 
     @property
     def limits(self) -> dict[str, float | int]:
@@ -61,7 +67,8 @@ class WorkerSpec(NamedTuple):
     def request(self) -> dict[str, Any]:
         """The options as a service sends them to its runner, which makes the same specification of them."""
         found = {name: value for name in _OF_SERVICES if (value := getattr(self, name)) is not None}
-        return {**found, "per_container": self.per_container or "auto"}
+        target = {} if self.target is None else {"target": self.target}
+        return {**found, "per_container": self.per_container or "auto", **target}
 
     @classmethod
     def make(cls, module: Any, *, parent: int = -1, **options: Any) -> WorkerSpec:
@@ -69,17 +76,24 @@ class WorkerSpec(NamedTuple):
         Return the specification for one of a user's arguments.
 
         Args:
-            module: a module's name, an image or a path.
+            module: a module's name, an image, a path, or a function or class.
             parent: the number of the worker that starts it, -1 for the runner.
             **options: options of the table; None is an option's default.
 
         Raises:
-            TypeError: the module is neither a name nor a path.
+            TypeError: the module is none of these, or workers can't find the function or class.
             SettingError: an option has an impossible value.
         """
-        name, folder = _read_module(module)
         values = {option: OPTIONS[option].read(value) for option, value in options.items() if value is not None}
-        return cls(name, parent=parent, folder=folder, **values)
+        if _is_target(module):
+            place = qualified_name(module)
+            name, folder, values["target"] = place.name, "", str(place)
+        else:
+            name, folder = _read_module(module)
+        spec = cls(name, parent=parent, folder=folder, **values)
+        if spec.target and spec.wire == "v1":
+            raise SettingError(f'wire="v1": {name} is no service of the original PARCS; start such a one by its module')
+        return spec
 
 
 class Option(NamedTuple):
@@ -122,12 +136,17 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
     return number
 
 
+def _is_target(value: Any) -> bool:
+    """Return True for a function or a class, or the coroutine of a function that was called by mistake."""
+    return callable(value) or inspect.iscoroutine(value)
+
+
 def _read_module(value: Any) -> tuple[str, str]:
     """
     Return a module's name, and the folder that it is in if the user wrote a path, else "".
 
     Raises:
-        TypeError: it is neither a text nor a path, for example a function.
+        TypeError: it is neither a text nor a path.
         SettingError: the text is empty.
     """
     if isinstance(value, str) and not value.strip():
@@ -135,7 +154,10 @@ def _read_module(value: Any) -> tuple[str, str]:
     if isinstance(value, os.PathLike):
         path = os.fsdecode(value)
     elif not isinstance(value, str):
-        raise TypeError(_not_a_module(value))
+        raise TypeError(
+            f"module={value!r}: it must be a function or a Service class, a module's name, a text such as 'factor', or "
+            "a path to its folder"
+        )
     elif value.startswith(_PATHS) or value.endswith("/"):
         path = value
     else:
@@ -144,15 +166,17 @@ def _read_module(value: Any) -> tuple[str, str]:
     return os.path.basename(folder) or folder, folder
 
 
-def _not_a_module(value: Any) -> str:
-    name = getattr(value, "__name__", None)
-    if not callable(value) or not isinstance(name, str):
-        return f"module={value!r}: it must be a module's name, a text such as 'factor', or a path to its folder"
-    name = "it" if name == "<lambda>" else name
-    return (
-        f"functions and classes are not sent to workers: put {name} into the main.py of a folder, with serve({name}) "
-        "at its end, and give the folder's name instead"
-    )
+def read_target(value: Any) -> str:
+    """
+    Return the place of a function or class, as a service sends it.
+
+    Raises:
+        SettingError: it is none.
+    """
+    try:
+        return str(QualifiedName.parse(value))
+    except (TypeError, AttributeError, ValueError):
+        raise SettingError(f"target={value!r:.200} is not MODULE:NAME") from None
 
 
 def _read_memory(value: Any) -> int:

@@ -6,7 +6,7 @@ from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, WorkerProgr
 from aioparcs.launcher.process.child import become_worker, die_with_parent
 from aioparcs.launcher.process.logs import show_logs
 from aioparcs.launcher.remains import PATIENCE, PAUSE, groups_of, kill_remains
-from aioparcs.launcher.sources import is_installed
+from aioparcs.launcher.sources import is_installed, is_own_module, loaded_files
 from aioparcs.launcher.startup import launch
 
 __all__ = [
@@ -25,8 +25,10 @@ __all__ = [
     "die_with_parent",
     "groups_of",
     "is_installed",
+    "is_own_module",
     "kill_remains",
     "launch",
+    "loaded_files",
     "pass_token",
     "show_logs",
 ]

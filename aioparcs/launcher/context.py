@@ -71,6 +71,9 @@ class RunnerEndpoint(NamedTuple):
         context: the worker that this process is to be, None for a launcher.
         peers: the comma-separated subnets in which workers reach each other; "" when they can't; None when they reach
             each other wherever they reach the runner.
+        target: the function or class of the runner's own program that is served, see `QualifiedName`; None for a module
+            with a folder of its own.
+        path: what ``sys.path`` is in a process that imports it, as JSON.
     """
 
     address: Address
@@ -79,6 +82,8 @@ class RunnerEndpoint(NamedTuple):
     token: bytes
     context: WorkerContext | None
     peers: str | None = None
+    target: str | None = None
+    path: str | None = None
 
     @classmethod
     def from_env(cls) -> RunnerEndpoint | None:
@@ -100,6 +105,8 @@ class RunnerEndpoint(NamedTuple):
                 _read_token(),
                 WorkerContext.decode(context) if context else None,
                 os.environ.pop("PARCS_PEERS", None),
+                os.environ.pop("PARCS_TARGET", None),
+                os.environ.pop("PARCS_PATH", None),
             )
         except (KeyError, ValueError, OSError) as error:
             raise SettingError(f"the environment that the engine should have set is incomplete: {error!r}") from error
@@ -114,9 +121,8 @@ class RunnerEndpoint(NamedTuple):
         }
         if self.context:
             variables["PARCS_PLACE"] = self.context.encode()
-        if self.peers is not None:
-            variables["PARCS_PEERS"] = self.peers
-        return variables
+        optional = {"PARCS_PEERS": self.peers, "PARCS_TARGET": self.target, "PARCS_PATH": self.path}
+        return variables | {name: value for name, value in optional.items() if value is not None}
 
 
 def pass_token(token: bytes) -> int:

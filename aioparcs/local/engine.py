@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from time import monotonic
@@ -21,8 +22,8 @@ from aioparcs.launcher import RunnerEndpoint, pass_token
 from aioparcs.local.environments import Environments
 from aioparcs.local.launchers import Launcher, Launchers
 from aioparcs.local.process import Process
-from aioparcs.local.sources import Marks, Sources, Tree
-from aioparcs.modules import find_module, module_folders
+from aioparcs.local.sources import Marks, Sources, Tree, loaded_marks
+from aioparcs.modules import Command, command_for, find_module, module_folders
 from aioparcs.transport import Listener, listen, os_reason
 
 __all__ = ["LocalEngine"]
@@ -68,16 +69,13 @@ class LocalEngine:
         Raises:
             StartError: there is no such module, its requirements can't be installed, or a limit can't be enforced.
         """
-        folder = find_module(spec.module, self._folders, spec.folder)
-        _check_limits(spec)
-        python = await self._environments.interpreter(folder, self._job.events)
-        marks = await self._trees.setdefault(folder, Tree(folder)).marks()
+        command, python, marks = await self._prepare(spec)
         if self._closed:
             raise StartError(spec.module, "its runner has ended")
         if spec.wire == "v1":
-            slot = self._start_v1(spec, folder, python, count)
+            slot = self._start_v1(spec, command, python, count)
         else:
-            slot = self._launcher(spec, folder, python, marks)
+            slot = self._launcher(spec, command, python, marks)
             self._launchers.occupy(slot, first)
         placement = Placement(slot, first, count, spec.limits)
         return WorkerGroup(spec, first, count, (placement,))
@@ -125,18 +123,34 @@ class LocalEngine:
         self._launchers.close()
         await asyncio.gather(*(process.wait(deadlines.LAUNCHER_EXIT) for process in self._processes.values()))
 
-    def _launcher(self, spec: WorkerSpec, folder: Path, python: str, marks: Marks) -> int:
+    async def _prepare(self, spec: WorkerSpec) -> tuple[Command, str, Marks | None]:
+        """
+        Return the command of a launcher, its interpreter, and the marks of the files of its module's folder.
+
+        Raises:
+            StartError: see `start`.
+        """
+        if spec.target is not None:
+            _check_limits(spec)
+            return command_for(spec.target), sys.executable, None
+        folder = find_module(spec.module, self._folders, spec.folder)
+        _check_limits(spec)
+        python = await self._environments.interpreter(folder, self._job.events)
+        marks = await self._trees.setdefault(folder, Tree(folder)).marks()
+        return Command((str(folder / "main.py"),), folder), python, marks
+
+    def _launcher(self, spec: WorkerSpec, command: Command, python: str, marks: Marks | None) -> int:
         """Return the slot of a launcher that runs the code as it is on disk; start one if there is none."""
-        key = (folder, tuple(sorted(spec.env.items())), python)
+        key = (command, tuple(sorted(spec.env.items())), python)
         slot = self._launchers.find(key, marks)
         if slot is not None:
             return slot
         try:
-            sources = Sources(marks)
+            sources = Sources(loaded_marks(), if_loaded=True) if marks is None else Sources(marks)
         except OSError as error:
             raise StartError(spec.module, f"can't start its launcher: {os_reason(error)}") from error
         try:
-            slot = self._spawn(spec, folder, python, sources.report)
+            slot = self._spawn(spec, command, python, sources.report)
         except BaseException:
             sources.close()
             raise
@@ -146,24 +160,24 @@ class LocalEngine:
             self._job.events.publish(Notice(monotonic(), spec.module, changed))
         return slot
 
-    def _start_v1(self, spec: WorkerSpec, folder: Path, python: str, count: int) -> int:
+    def _start_v1(self, spec: WorkerSpec, command: Command, python: str, count: int) -> int:
         if count > 1 or (self._v1 and not self._v1.exited.done()) or not _is_free(ORIGINAL_PORT):
             raise StartError(
                 spec.module,
                 f"the original wire needs port {ORIGINAL_PORT}, so on one machine one such worker can run at a time"
                 "; end the other one first",
             )
-        slot = self._spawn(spec, folder, python, None)
+        slot = self._spawn(spec, command, python, None)
         self._v1 = self._processes[slot]
         return slot
 
-    def _spawn(self, spec: WorkerSpec, folder: Path, python: str, report: int | None) -> int:
+    def _spawn(self, spec: WorkerSpec, command: Command, python: str, report: int | None) -> int:
         """
         Start a launcher, and return its slot.
 
         Args:
             spec: the workers' specification.
-            folder: the module.
+            command: the launcher's command.
             python: the interpreter.
             report: see `Sources`; None for a service of the original PARCS, which is no launcher.
         """
@@ -173,9 +187,9 @@ class LocalEngine:
         try:
             inherited, variables = _inheritance(endpoint, report) if report is not None else ([], {})
             process = Process(
-                [python, *_flags(), str(folder / "main.py")],
-                folder,
-                {**os.environ, **leader, **job.settings.to_env(), **spec.env, **variables},
+                [python, *_flags(), *command.arguments],
+                command.folder,
+                {**os.environ, **leader, **job.settings.to_env(), **spec.env, **dict(command.variables), **variables},
                 inherit=inherited,
                 keep=job.settings.last_lines,
                 on_line=lambda line: job.events.publish(LogLines(monotonic(), spec.module, ((None, line),))),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 from aioparcs.local.process import Process
 from aioparcs.local.sources import Marks, Sources
+from aioparcs.modules import Command
 
 __all__ = ["Key", "Launcher", "Launchers"]
 
 # Launchers without workers that are kept, each with all that its main.py has loaded, for the next ones to be forked.
 _MOST_IDLE = 8
 
-Key = tuple[Path, tuple[tuple[str, str], ...], str]
+Key = tuple[Command, tuple[tuple[str, str], ...], str]
 
 
 class Launcher:
@@ -21,7 +21,7 @@ class Launcher:
     One launcher.
 
     Args:
-        key: its module's folder, its environment and its interpreter.
+        key: its command, its environment and its interpreter.
         process: the process.
         sources: the code that it runs.
 
@@ -48,7 +48,7 @@ class Launchers:
         self._all[slot] = launcher
         self._current[launcher.key] = slot
 
-    def find(self, key: Key, marks: Marks) -> int | None:
+    def find(self, key: Key, marks: Marks | None) -> int | None:
         """Return the slot of the launcher to ask, or None if there is none that runs the code as its files are."""
         slot = self._current.pop(key, None)
         launcher = None if slot is None else self._all.get(slot)

@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Marks", "Sources", "Tree"]
+from aioparcs.launcher import loaded_files
+
+__all__ = ["Marks", "Sources", "Tree", "loaded_marks"]
 
 _Mark = tuple[int, int, int]  # when a file was modified, its size, and its inode
 Marks = dict[str, _Mark]
@@ -64,19 +66,26 @@ class Tree:
             return None  # it is gone, or isn't this user's to read
 
 
+def loaded_marks() -> Marks:
+    """Return the marks of all files of the user's that this process has loaded: its workers load some of them."""
+    return {file: mark for file in loaded_files() if (mark := _mark(file))}
+
+
 class Sources:
     """
     The Python code of one launcher: the module's folder, and the other files that `serve` reports as loaded.
 
     Args:
         marks: the marks of the files in the module's folder when it is started.
+        if_loaded: True for marks of files that it may load, and that count only if it does.
 
     Attributes:
         report: the descriptor that the launcher writes its report to; the launcher gets a copy.
     """
 
-    def __init__(self, marks: Marks) -> None:
+    def __init__(self, marks: Marks, *, if_loaded: bool = False) -> None:
         self._marks = marks
+        self._if_loaded = if_loaded
         self._elsewhere: dict[str, _Mark | None] = {}
         self.report = os.memfd_create("aioparcs-sources")
 
@@ -87,10 +96,18 @@ class Sources:
             self._read_report()
         return self.report >= 0
 
-    def have_changed(self, marks: Marks) -> bool:
-        """Return whether a launcher started now would load other code, given the marks of the folder's files."""
+    def have_changed(self, marks: Marks | None) -> bool:
+        """
+        Return whether a launcher started now would load other code.
+
+        Args:
+            marks: the marks of the files in the module's folder now; None where only what it has loaded counts.
+        """
         if not self.are_loading and any(_mark(file) != mark for file, mark in self._elsewhere.items()):
             return True
+        if self._if_loaded:
+            files = self._marks.keys() if self.are_loading else self._marks.keys() & self._elsewhere.keys()
+            return any(_mark(file) != self._marks[file] for file in files)
         return marks != self._marks
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from aioparcs.errors import StartError
 from aioparcs.launcher import is_installed
 
-__all__ = ["find_module", "find_modules", "module_folders"]
+__all__ = ["find_module", "find_modules", "module_folders", "running_program"]
 
 
 def module_folders() -> list[Path]:
@@ -26,14 +26,14 @@ def module_folders() -> list[Path]:
     named = os.environ.get("PARCS_MODULES")
     if named:
         return [Path(folder).resolve() for folder in named.split(os.pathsep)]
-    program = _program()
+    program = running_program()
     if program is None:
         return [Path.cwd(), Path.cwd().parent]
     folders = [program.parent, program.parent.parent]
     return folders[::-1] if program.name == "main.py" else folders
 
 
-def _program() -> Path | None:
+def running_program() -> Path | None:
     """Return the file of the user's own program, or None."""
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     if not main:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from aioparcs.engine import WorkerSpec, whole_number
+from aioparcs.qualname import qualified_name
 
-__all__ = ["PoolOptions", "function_name", "optional_total"]
+__all__ = ["PoolOptions", "optional_total"]
 
 
 class PoolOptions(NamedTuple):
@@ -17,7 +18,7 @@ class PoolOptions(NamedTuple):
     Attributes:
         spec: the specification of its workers.
         size: how many workers at first.
-        function: the name of the function that it calls, and that each worker must serve; "" for any.
+        function: the name of the function that it calls, and that each worker must serve; "" for the first one.
         retries: how often a call whose worker died is made again.
         setup: arguments of the function ``setup``, called in each worker before any other; None for no call.
         concurrency: how many calls a worker runs at once.
@@ -34,13 +35,22 @@ class PoolOptions(NamedTuple):
     name: str | None
     total: int | None
 
+    def function_name(self, function: str | Callable[..., Any]) -> str:
+        """
+        Return the name by which workers know a function that a call asks for; the pool's own one for "".
+
+        Raises:
+            TypeError: it is neither a function nor a name, or workers can't find it.
+        """
+        return self.function if function == "" else _name(function, self.spec)
+
     @classmethod
     def make(
         cls,
         spec: WorkerSpec,
         size: SupportsIndex,
         *,
-        function: str,
+        function: str | Callable[..., Any],
         retries: int,
         setup: Mapping[str, Any] | None,
         concurrency: int,
@@ -51,7 +61,7 @@ class PoolOptions(NamedTuple):
         return cls(
             spec,
             whole_number("size", size, 1),
-            function_name(function),
+            _name(function, spec),
             whole_number("retries", retries, 0),
             _check_setup(setup),
             whole_number("concurrency", concurrency, 1),
@@ -60,11 +70,24 @@ class PoolOptions(NamedTuple):
         )
 
 
-def function_name(function: Any) -> str:
-    """Return a function's name; raise a TypeError for anything but a string: functions are not sent."""
-    if not isinstance(function, str):
-        raise TypeError(f"function={function!r}: it must be the name of a function that the module serves")
-    return function
+def _name(function: Any, spec: WorkerSpec) -> str:
+    """
+    Return the name by which workers know a function.
+
+    Raises:
+        TypeError: it is neither a function nor a name, or workers can't find it.
+    """
+    if isinstance(function, str):
+        return function
+    if not callable(function):
+        raise TypeError(f"function={function!r}: it must be a function, or the name of one that the module serves")
+    if spec.target is None:
+        raise TypeError(
+            f"function={function!r}: it must be the name of a function that the module {spec.module} serves; functions "
+            "themselves are for pools that are made of one: runner.pool(FUNCTION, ...)"
+        )
+    name = str(qualified_name(function))
+    return "" if name == spec.target else name
 
 
 def _check_setup(setup: Any) -> Mapping[str, Any] | None:

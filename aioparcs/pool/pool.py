@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import operator
-from collections.abc import AsyncIterable, Iterable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 from weakref import WeakSet
@@ -12,18 +12,17 @@ from weakref import WeakSet
 from aioparcs.engine import whole_number
 from aioparcs.errors import fresh
 from aioparcs.events import EventBus
+from aioparcs.pool.calls import CallOptions, Items, P, PoolCalls
 from aioparcs.pool.dispatcher import Dispatcher
-from aioparcs.pool.options import PoolOptions, function_name, optional_total
+from aioparcs.pool.options import PoolOptions, optional_total
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.results import MapCall, MapOptions, ResultIterator
+from aioparcs.pool.results import MapCall, MapOptions, R, ResultIterator
 from aioparcs.pool.scheduler import Replicas, Scheduler
 from aioparcs.pool.source import Source
 from aioparcs.pool.submissions import Submissions
 from aioparcs.pool.supervisor import PoolSupervisor, WorkerProvider
 
 __all__ = ["Pool"]
-
-Items = Iterable[Any] | AsyncIterable[Any]
 
 
 class _Phase(Enum):
@@ -34,11 +33,11 @@ class _Phase(Enum):
     CLOSED = auto()
 
 
-class Pool:
+class Pool(PoolCalls[P, R]):
     """
-    Workers that answer calls of one module's functions; made by ``runner.pool(...)``, used in ``async with``::
+    Workers that answer calls of functions; made by ``runner.pool(...)``, used in ``async with``::
 
-        async with runner.pool("divisors", 8) as pool:
+        async with runner.pool(divisors, 8) as pool:
             parts = await pool.starmap((n, a, a + 1000) for a in range(1, n, 1000))
 
     Items come from iterables or async iterables. The pool takes an item only when a worker has room for it, and owns it
@@ -118,90 +117,6 @@ class Pool:
         finally:
             self._progress.close()
 
-    # Calls
-
-    async def map(
-        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
-    ) -> list[Any]:
-        """
-        Call the function with each item, and wait for all results.
-
-        Cancelling it takes no more items, takes back the calls that have not begun, and cancels coroutine functions;
-        plain functions that run go on, and their results are discarded.
-
-        Args:
-            items: an iterable, or an async one.
-            function: the name of the function; by default the pool's, which is the first that the module serves.
-            return_exceptions: put the exceptions of failed calls into the list.
-            total: how many items there are, for the progress; by default their length, if they have one.
-
-        Returns:
-            The results in the order of the items.
-
-        Raises:
-            RemoteError, WorkerLost, EncodeError, DecodeError: the error of the first failed call; the others are
-                cancelled.
-            StartError: no worker is left, and none can be started.
-        """
-        return await self._collect(self._prepare(items, function, False, return_exceptions, total))
-
-    async def starmap(
-        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
-    ) -> list[Any]:
-        """Call the function as `map` does, with items that are tuples of arguments."""
-        return await self._collect(self._prepare(items, function, True, return_exceptions, total))
-
-    def imap(
-        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
-    ) -> ResultIterator:
-        """
-        Call the function with each item, and yield the results one by one, in the order of the items.
-
-        Args:
-            items: see `map`.
-            function: see `map`.
-            return_exceptions: yield the exceptions of failed calls as results, instead of raising them.
-            total: see `map`.
-
-        Returns:
-            An async iterator.
-        """
-        return self._iterate(self._prepare(items, function, False, return_exceptions, total), in_order=True)
-
-    def istarmap(
-        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
-    ) -> ResultIterator:
-        """Call the function as `imap` does, with items that are tuples of arguments."""
-        return self._iterate(self._prepare(items, function, True, return_exceptions, total), in_order=True)
-
-    def imap_unordered(
-        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
-    ) -> ResultIterator:
-        """Call the function as `imap` does, and yield each result as soon as it is there."""
-        return self._iterate(self._prepare(items, function, False, return_exceptions, total), in_order=False)
-
-    def istarmap_unordered(
-        self, items: Items, *, function: str = "", return_exceptions: bool = False, total: SupportsIndex | None = None
-    ) -> ResultIterator:
-        """Call the function as `imap_unordered` does, with items that are tuples of arguments."""
-        return self._iterate(self._prepare(items, function, True, return_exceptions, total), in_order=False)
-
-    def submit(self, /, *args: Any, function: str = "", **kwargs: Any) -> asyncio.Future[Any]:
-        """
-        Submit one call, made as soon as a worker has room for it.
-
-        Args:
-            *args: the arguments of the call.
-            function: see `map`; an argument of this name must be given by its position.
-            **kwargs: the keyword arguments of the call.
-
-        Returns:
-            Its future. Cancelling that takes the call back, or cancels a coroutine function; a plain function that
-            has begun runs to its end, and its result is discarded.
-        """
-        self._check_open()
-        return self._submissions.add(function_name(function) or self._options.function, args, kwargs)
-
     async def resize(self, size: SupportsIndex) -> None:
         """
         Change the number of workers while others work; return when the new ones are there.
@@ -217,26 +132,37 @@ class Pool:
 
     # Inside
 
-    async def _collect(self, options: MapOptions) -> list[Any]:
-        collection = MapCall(options, self._dispatcher, self._progress)
+    async def _collect(self, options: CallOptions) -> list[Any]:
+        collection = MapCall(self._prepare(options), self._dispatcher, self._progress)
         self._dispatcher.add_client(collection)
         return await collection.collect()
 
-    def _iterate(self, options: MapOptions, *, in_order: bool) -> ResultIterator:
-        results = ResultIterator(options, self._dispatcher, self._progress, in_order=in_order)
+    def _iterate(self, options: CallOptions, *, in_order: bool) -> ResultIterator:
+        results: ResultIterator = ResultIterator(
+            self._prepare(options), self._dispatcher, self._progress, in_order=in_order
+        )
         self._dispatcher.add_client(results)
         return results
 
-    def _prepare(
-        self, items: Items, function: str, spread: bool, return_exceptions: bool, total: SupportsIndex | None
-    ) -> MapOptions:
+    def _submit(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> asyncio.Future[Any]:
         self._check_open()
-        name = function_name(function) or self._options.function
-        size = _length(items) if total is None else optional_total(total)
-        source = Source(items, self._dispatcher)
+        return self._submissions.add(self._name(function), args, kwargs)
+
+    def _prepare(self, options: CallOptions) -> MapOptions:
+        self._check_open()
+        name = self._name(options.function)
+        size = _length(options.items) if options.total is None else optional_total(options.total)
+        source = Source(options.items, self._dispatcher)
         self._sources.add(source)
         self._progress.expect(size)
-        return MapOptions(source, name, spread, return_exceptions, size)
+        return MapOptions(source, name, options.spread, options.return_exceptions, size)
+
+    def _name(self, function: Any) -> str:
+        """Return the name of the function that a call asks for; workers run several calls of a coroutine function."""
+        name = self._options.function_name(function)
+        if not isinstance(function, str) and inspect.iscoroutinefunction(function):
+            self._supervisor.coroutines.add(name)
+        return name
 
     def _check_open(self) -> None:
         if self._phase is not _Phase.OPEN:

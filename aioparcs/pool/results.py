@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Self
 
 from aioparcs.errors import BusyError, fresh
 from aioparcs.pool.dispatcher import Dispatcher
@@ -12,7 +12,16 @@ from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import Outcome, PendingCall, Supply, safe_repr
 from aioparcs.pool.source import Source
 
-__all__ = ["MapCall", "MapOptions", "ResultIterator"]
+if TYPE_CHECKING:  # with a default, which typing itself has from Python 3.13 on
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Any)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
+
+__all__ = ["MapCall", "MapOptions", "R", "ResultIterator"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 # Items for each worker that may be in flight, or done and not taken by the loop over the results.
@@ -174,7 +183,7 @@ class _MapBase(ABC):
         return fresh(self._error) if self._error else error
 
 
-class ResultIterator(_MapBase):
+class ResultIterator(_MapBase, Generic[R]):
     """
     The results of many calls, one by one: ``async for result in results``.
 
@@ -211,10 +220,10 @@ class ResultIterator(_MapBase):
         def __iter__(self) -> NoReturn:
             raise TypeError("results arrive one by one: use async for result in pool.imap(...)")
 
-    def __aiter__(self) -> ResultIterator:
+    def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> R:
         while not self._has_result():
             if self._is_closed:
                 raise StopAsyncIteration
@@ -225,7 +234,7 @@ class ResultIterator(_MapBase):
             await self._wait()
         ok, value = self._pop()
         if ok or self._options.return_exceptions:
-            return value
+            return value  # type: ignore[no-any-return]  # what a call returns is the caller's to say
         raise value
 
     def _most(self) -> int:

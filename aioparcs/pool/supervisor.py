@@ -52,6 +52,9 @@ class PoolSupervisor:
         dispatcher: sends them their calls.
         replicas: decides how many to start.
         progress: reports their number.
+
+    Attributes:
+        coroutines: the names of coroutine functions, of which a worker runs several calls at once.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class PoolSupervisor:
         self._dispatcher = dispatcher
         self._replicas = replicas
         self._progress = progress
+        self.coroutines: set[str] = set()
         self._tasks: set[WorkerHandle] = set()  # all that were started and are not known to be gone
         self._group: asyncio.TaskGroup
         self._supervision: asyncio.Task[None]
@@ -172,25 +176,26 @@ class PoolSupervisor:
 
     async def _prepare(self, task: WorkerHandle) -> PoolWorker:
         await task.wait_connected()
-        coroutines = await self._configure(task)
+        await self._configure(task)
         if self._options.setup is not None:
             try:
                 await Task(task).call(_SETUP, **self._options.setup)
             except RemoteError as error:
                 error.add_note(f"in {_SETUP}(), which the pool calls in each worker first")
                 raise
-        return PoolWorker(task, self._options.concurrency, coroutines)
+        return PoolWorker(task, self._options.concurrency, self.coroutines)
 
-    async def _configure(self, task: WorkerHandle) -> frozenset[str]:
-        """Set how many calls a worker runs at once; return the names of its functions that are coroutine functions."""
+    async def _configure(self, task: WorkerHandle) -> None:
+        """Set how many calls a worker runs at once; it answers with the names of its coroutine functions."""
         function = [self._options.function] if self._options.function else []  # which it must serve
         try:
             names = await Task(task).call(CONCURRENCY, self._options.concurrency, *function)
         except RemoteError as error:
             if error.type == NO_FUNCTION:
                 raise
-            return frozenset()  # a worker of another language, which need not know the question
-        return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
+            return  # a worker of another language, which need not know the question
+        if isinstance(names, list):
+            self.coroutines.update(name for name in names if isinstance(name, str))
 
     def _join(self, workers: list[PoolWorker]) -> None:
         for worker in workers:

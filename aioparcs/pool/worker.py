@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set
 
 from aioparcs.channel import read_results
 from aioparcs.errors import EncodeError, ProtocolError
@@ -28,7 +29,7 @@ class PoolWorker:
         is_cut_off: to be set to True when it goes on without its connection, which may have lost results.
     """
 
-    def __init__(self, task: WorkerHandle, concurrency: int, coroutines: frozenset[str]) -> None:
+    def __init__(self, task: WorkerHandle, concurrency: int, coroutines: Set[str]) -> None:
         self.id = task.worker
         self.task = task
         self.concurrency = concurrency

@@ -18,7 +18,7 @@ from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.display import auto_display, has_colors, sanitize, were_shown
-from aioparcs.entry import check_is_coroutine_function, check_may_direct, is_imported_by_multiprocessing
+from aioparcs.entry import check_is_coroutine_function, check_may_direct
 from aioparcs.errors import ParcsError, SettingError, StartError
 from aioparcs.events import ProgramEnding, program_events
 from aioparcs.launcher import show_logs
@@ -26,7 +26,7 @@ from aioparcs.loop import new_loop
 from aioparcs.runner.runner import Runner
 from aioparcs.starter import Starter
 
-__all__ = ["Stop", "explain", "run"]
+__all__ = ["Main", "Stop", "explain", "run_program"]
 
 Main = Callable[[Runner], Awaitable[Any]] | type[Runner]
 
@@ -37,27 +37,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BLOCKED = 0.2  # seconds without a turn of the loop after which user code that blocks it is interrupted
 
 
-def run(main: Main) -> None:
+def run_program(main: Main) -> None:
     """
-    Run a runner as a program; returns when it has succeeded and ends the process otherwise.
-
-    On a terminal it shows how far its workers and pools are, unless ``PARCS_PROGRESS`` is ``off``. Log records of
-    level INFO and above are shown, as those of workers are, unless the program configures logging itself.
-
-    Ctrl-C and SIGTERM cancel it, so that it ends gracefully and leaves nothing of its job; a second Ctrl-C ends it
-    at once. In another thread than the main one, which alone gets signals, it runs without that. In a child of
-    multiprocessing, which imports ``main.py`` for its functions, it does nothing and returns.
-
-    Args:
-        main: a coroutine function that takes the `Runner`, or a subclass of `Runner` with a ``run`` method.
+    Run a runner as a program, see `aioparcs.run`.
 
     Raises:
-        RuntimeError: an event loop runs here already, as in a notebook: enter a `Runner` there.
-        SystemExit: with 1 for an exception (printed, without this package's own frames), 2 for a setting with an
-            impossible value, 130 for Ctrl-C, 143 for SIGTERM.
+        RuntimeError: an event loop runs here already.
+        SystemExit: it has failed, or was stopped.
     """
-    if is_imported_by_multiprocessing():
-        return
     _check_no_loop()
     stop = Stop()
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from aioparcs.auth import Role
 from aioparcs.channel import Channel, FrameConnection, serve_relay
@@ -55,8 +55,8 @@ class Runner(Starter):
             was built from the current files of its folder, see docs/swarm.md.
         settings: limits and deadlines; from the environment by default.
         tls: encrypt every connection (needs the extra ``aioparcs[tls]``).
-        spawnable: the modules, or image references, that services may start; by default all modules with a bare
-            name, and ``()`` for none. See docs/tree.md.
+        spawnable: the modules, image references, functions and Service classes that services may start; by default
+            all but images, and ``()`` for none. See docs/tree.md.
 
     Attributes:
         made: how many runners this process has made.
@@ -71,7 +71,7 @@ class Runner(Starter):
         modules: Iterable[str | os.PathLike[str]] | os.PathLike[str] | None = None,
         settings: Settings | None = None,
         tls: bool = False,
-        spawnable: Iterable[str] | None = None,
+        spawnable: Iterable[str | Callable[..., Any]] | None = None,
     ) -> None:
         check_may_direct("makes a Runner")
         Runner.made += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from aioparcs import deadlines
 from aioparcs.address import Address
 from aioparcs.channel import FrameConnection, encode_error
 from aioparcs.engine import WorkerGroup, WorkerSpec
-from aioparcs.engine.options import OPTIONS, check_for_service
+from aioparcs.engine.options import OPTIONS, check_for_service, read_target
 from aioparcs.errors import EndOfChannel, ParcsError, ProtocolError, StartError
 from aioparcs.events import EventBus, Notice
 from aioparcs.messages.fields import HIGHEST, describe
@@ -24,6 +24,7 @@ from aioparcs.messages.spawn import (
     SpawnRequest,
     read_spawn_request,
 )
+from aioparcs.qualname import qualified_name
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.spawned import PendingSpawn, SpawnedWorker, SpawnSession
 from aioparcs.runner.state import JobState, stimuli
@@ -42,7 +43,7 @@ class SpawnPolicy(NamedTuple):
     The limits of what services may start.
 
     Attributes:
-        modules: the modules, or None for all that have a bare name.
+        modules: the modules, and the places of functions and classes, see `QualifiedName`; or None for all but images.
         depth: see `Settings.max_depth`.
         workers: see `Settings.max_spawned`.
     """
@@ -51,12 +52,12 @@ class SpawnPolicy(NamedTuple):
     depth: int
     workers: int
 
-    def check(self, module: str, count: int, depth: int, there: int) -> None:
+    def check(self, spec: WorkerSpec, count: int, depth: int, there: int) -> None:
         """
         Check a request against the limits.
 
         Args:
-            module: what a service wants to start.
+            spec: what a service wants to start.
             count: how many of it.
             depth: which generation they would be.
             there: how many live workers services have started.
@@ -71,14 +72,14 @@ class SpawnPolicy(NamedTuple):
                 f"services would have {there + count} workers at once; the limit is {self.workers} "
                 "(PARCS_MAX_SPAWNED): end some first, or start the runner with a higher limit"
             )
-        elif self.modules is not None and module not in self.modules:
+        elif self.modules is not None and (spec.target or spec.module) not in self.modules:
             named = ", ".join(sorted(self.modules)) or "no module"
             reason = f"its runner lets services start {named}: to allow this one, add it to Runner(spawnable=...)"
-        elif self.modules is None and ("/" in module or ":" in module):
+        elif self.modules is None and ("/" in spec.module or ":" in spec.module):
             reason = "services start modules by their names; to allow this image, name it in Runner(spawnable=...)"
         else:
             return
-        raise StartError(module, reason)
+        raise StartError(spec.module, reason)
 
 
 class SpawnServer:
@@ -181,15 +182,22 @@ class SpawnServer:
     async def _place(self, session: SpawnSession, spec: WorkerSpec, spawn: Spawn) -> WorkerGroup:
         parent = self._state.workers.get(session.worker)
         depth = parent.depth + 1 if parent else 1
-        self._policy.check(spec.module, spawn.workers, depth, self._state.spawned)
+        self._policy.check(spec, spawn.workers, depth, self._state.spawned)
         numbers = self._state.number(spec.module, spawn.workers, session.worker)
         workers = [SpawnedWorker(spec.module, number, session, spawn.id) for number in numbers]
         return await self._supervisor.begin(spec, workers)
 
 
-def spawn_policy(modules: Iterable[str] | None, settings: Settings) -> SpawnPolicy:
-    """Return the limits that a runner's arguments and settings define."""
-    return SpawnPolicy(None if modules is None else frozenset(modules), settings.max_depth, settings.max_spawned)
+def spawn_policy(modules: Iterable[str | Callable[..., Any]] | None, settings: Settings) -> SpawnPolicy:
+    """
+    Return the limits that a runner's arguments and settings define.
+
+    Raises:
+        TypeError: one is a function or class that workers can't find.
+    """
+    if modules is not None:
+        modules = frozenset(one if isinstance(one, str) else str(qualified_name(one)) for one in modules)
+    return SpawnPolicy(modules, settings.max_depth, settings.max_spawned)
 
 
 def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
@@ -202,6 +210,8 @@ def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
     """
     if len(module) > _LONGEST:
         raise StartError(module[:_LONGEST], f"its name has {len(module):,} characters; {_LONGEST} is the limit")
+    options = dict(options)
+    target = options.pop("target", None)
     for name, value in options.items():
         option = OPTIONS.get(name) if type(name) is str else None
         if option is None or not option.types:
@@ -211,6 +221,8 @@ def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
         if type(value) not in option.types or (type(value) in (int, float) and value > HIGHEST):
             raise StartError(module, f"{name}={describe(value)} is invalid")
     spec = WorkerSpec.make(module, parent=parent, **options)
+    if target is not None:
+        spec = spec._replace(target=read_target(target))
     check_for_service(spec)
     return spec
 

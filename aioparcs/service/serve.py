@@ -8,7 +8,7 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, NoReturn
 
 from aioparcs.address import Address
@@ -19,15 +19,17 @@ from aioparcs.launcher import Connection, RunnerEndpoint, WorkerContext, adopt, 
 from aioparcs.launcher.process.child import TERMINATED, run, set_handler, warm_up
 from aioparcs.launcher.process.exiting import Inherited, flush_output
 from aioparcs.loop import new_loop
+from aioparcs.qualname import MAIN, Finding, QualifiedName, set_finding
 from aioparcs.service.conversation import Program, converse
 from aioparcs.service.original import serve_original
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.prewarm import prewarm
-from aioparcs.service.targets import program_of, service_of
+from aioparcs.service.service import Service
+from aioparcs.service.targets import function_finder, program_of, service_of
 from aioparcs.service.tracebacks import print_cancelled
 from aioparcs.settings import Settings
 
-__all__ = ["serve"]
+__all__ = ["serve", "serve_named"]
 
 _USAGE = "this is a service: a runner starts it, with runner.start({module!r}); try: aioparcs run RUNNER"
 
@@ -58,11 +60,42 @@ def serve(*targets: Any, fork: bool = True) -> None:
         program, make = program_of(targets), service_of(targets)
     except TypeError as error:
         raise error.with_traceback(None) from None
+    _serve(program, make, fork=fork)
+
+
+def serve_named(target: str) -> NoReturn:
+    """
+    Serve a function or a service class of the runner's own program; ends the process.
+
+    Args:
+        target: where it is, see `QualifiedName`.
+    """
+    place = QualifiedName.parse(target)
+    set_finding(Finding.ALL if place.module == MAIN else Finding.MODULES)
+    try:
+        target_object = place.load()
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{place.module}.".startswith(f"{error.name}."):
+            raise
+        _leave(1, f"error: a worker finds no module {error.name}: it must be on the sys.path of its runner's program")
+    except AttributeError as error:
+        where = "main.py, above run(main)" if place.module == MAIN else place.module
+        _leave(1, f"error: a worker finds no {place.name} in {where}: {error}")
+    try:
+        program = program_of([target_object], function_finder(place))
+    except TypeError as error:
+        _leave(1, f"error: {error}")
+    _serve(program, None, fork=True)
+
+
+def _serve(program: Program, make: Callable[[], Service] | None, *, fork: bool) -> NoReturn:
     try:
         settings = Settings.from_env()
         runner = RunnerEndpoint.from_env()
     except SettingError as error:
         _leave(2, f"error: {error}")
+    if runner is not None and runner.target is None:
+        set_finding(Finding.NOTHING)
     if runner is not None and runner.context is not None:
         context = runner.context
         warm_up()

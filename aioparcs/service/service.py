@@ -52,6 +52,7 @@ class Service(Starter):
         size: how many were started together.
     """
 
+    _is_service = True
     worker: int
     rank: int
     size: int

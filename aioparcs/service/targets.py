@@ -9,21 +9,26 @@ from typing import Any
 
 from aioparcs.channel import Channel
 from aioparcs.entry import check_is_coroutine_function
-from aioparcs.launcher import WorkerContext
+from aioparcs.launcher import WorkerContext, is_own_module
+from aioparcs.qualname import QualifiedName
 from aioparcs.service.conversation import Program
-from aioparcs.service.functions import Functions
+from aioparcs.service.functions import Find, Functions
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.service import Service
 from aioparcs.starter import Starter
 
-__all__ = ["program_of", "service_of"]
+__all__ = ["function_finder", "program_of", "service_of"]
 
 _USAGE = "serve() takes one subclass of Service, or functions with different names"
 
 
-def program_of(targets: Sequence[Any]) -> Program:
+def program_of(targets: Sequence[Any], find: Find | None = None) -> Program:
     """
     Return a worker's program for the targets of `serve`.
+
+    Args:
+        targets: the targets.
+        find: see `Functions`.
 
     Raises:
         TypeError: it is neither a service nor functions; says what to write instead.
@@ -33,7 +38,7 @@ def program_of(targets: Sequence[Any]) -> Program:
         functions = _functions(targets)
 
         async def answer(channel: Channel, place: WorkerContext, _endpoint: PeerEndpoint) -> None:
-            await Functions(functions, channel, place.result_log).answer()
+            await Functions(functions, channel, place.result_log, find).answer()
 
         return answer
 
@@ -43,6 +48,28 @@ def program_of(targets: Sequence[Any]) -> Program:
         await service._live()
 
     return converse
+
+
+def function_finder(target: QualifiedName) -> Find:
+    """
+    Return what finds the functions that a runner calls by name, besides the one that its workers serve.
+
+    Those are the functions of the module that that is in, and of all of the program's own files. What is installed is
+    not among them: a connection can make a worker run the program's own code only.
+    """
+
+    def find(name: str) -> Callable[..., Any]:
+        place = QualifiedName.parse(name if ":" in name else f"{target.module}:{name}")
+        if place.module != target.module and not is_own_module(place.module):
+            raise LookupError(f"{place.module} is not one of the program's own files; start a pool of that function")
+        function = place.load()
+        if problem := _why_no_function(function):
+            raise LookupError(problem)
+        if (function.__module__, function.__qualname__) != place:  # what a file imports is not its own
+            raise LookupError(f"{place.name} is not a function of {place.module}")
+        return function  # type: ignore[no-any-return]  # what has no problem is callable
+
+    return find
 
 
 def service_of(targets: Sequence[Any]) -> Callable[[], Service] | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, overload
 
 from aioparcs.channel import Statistics
 from aioparcs.errors import EndOfChannel
+from aioparcs.qualname import qualified_name
 from aioparcs.task.handle import UNEXPLAINED, WorkerHandle
 
 __all__ = ["Task"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class Task:
@@ -99,8 +103,22 @@ class Task:
         except UNEXPLAINED as error:
             raise await self.handle.explain(error) from error.__cause__
 
-    async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """Call one of the worker's functions; see `Channel.call`."""
+    @overload
+    async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any: ...
+    @overload
+    async def call(
+        self, function: Callable[_P, Coroutine[Any, Any, _R]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R: ...
+    @overload
+    async def call(self, function: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+    async def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """
+        Call one of the worker's functions, given by its name or as a function of this program; see `Channel.call`.
+
+        Raises:
+            TypeError: the worker can't find the function; says what to do.
+        """
+        name = function if isinstance(function, str) else str(qualified_name(function))
         try:
             return await self._channel.call(name, *args, **kwargs)
         except UNEXPLAINED as error:

@@ -40,7 +40,12 @@ pytestmark = pytest.mark.usefixtures("original_port")  # a program of a page lis
 ROOT = Path(__file__).parents[2]
 README, TUTORIAL, SETTINGS = ROOT / "README.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / "settings.md"
 # Those whose programs run.
-PROGRAMS = [README, TUTORIAL, SETTINGS, *(ROOT / "docs" / name for name in ("peers.md", "pool.md", "tree.md"))]
+PROGRAMS = [
+    README,
+    TUTORIAL,
+    SETTINGS,
+    *(ROOT / "docs" / name for name in ("functions.md", "peers.md", "pool.md", "tree.md")),
+]
 ARCHITECTURE, GLOSSARY = ROOT / "docs" / "architecture.md", ROOT / "docs" / "glossary.md"
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
@@ -148,7 +153,12 @@ def _runs() -> dict[Path, list[Block]]:
         commands = "".join(block.text for block in blocks(document) if block.words == ("console",))
         run = set(re.findall(r"[\w.]+", commands))
         run |= {name for block in programs for name in re.findall(r'(?:start(?:_many)?|pool)\("(\w+)"', block.text)}
-        found[document] = [b for b in programs if not b.file or b.file.removesuffix("/main.py") in run]
+        imported = {f"/{name}.py" for block in programs for name in re.findall(r"(?m)^import (\w+)$", block.text)}
+        found[document] = [
+            b
+            for b in programs
+            if not b.file or b.file.removesuffix("/main.py") in run or b.file.endswith(tuple(imported))
+        ]
     return found
 
 
@@ -176,14 +186,10 @@ def test_the_examples_of_service_and_runner_work_together(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_the_example_of_pool_works(tmp_path: Path) -> None:
-    divisors = (
-        "from aioparcs import serve\ndef find(n, a, b): return [i for i in range(a, b) if not n % i]\nserve(find)"
-    )
-    (tmp_path / "divisors").mkdir()
-    (tmp_path / "divisors" / "main.py").write_text(divisors)
-    cell = "from aioparcs import Runner\nn = 3000\nasync with Runner() as runner:\n"
-    cell += textwrap.indent(example(Pool), "    ") + "    print(sum(parts, [])[-1])\n"
-    done = execute([sys.executable, "-c", CELL, cell], tmp_path)
+    head = "from aioparcs import run\nn = 3000\ndef divisors(n, a, b): return [i for i in range(a, b) if not n % i]\n"
+    body = textwrap.indent(f"{example(Pool)}print(sum(parts, [])[-1])\n", "    ")
+    (tmp_path / "main.py").write_text(f"{head}async def main(runner):\n{body}run(main)\n")
+    done = execute([sys.executable, "main.py"], tmp_path)
     assert done.stdout == "3000\n", done.stderr
 
 

@@ -576,13 +576,15 @@ async def test_a_progress_that_is_no_name_and_a_swarm_that_is_no_dict_are_refuse
                 start()
 
 
-async def test_functions_are_named_and_do_not_travel(runner: Runner) -> None:
-    wrong: Any = repr
-    with pytest.raises(TypeError, match="function=<built-in function repr>: it must be the name of a function"):
+async def test_functions_of_a_module_are_named_and_do_not_travel(runner: Runner) -> None:
+    wrong: Any = 3
+    with pytest.raises(TypeError, match="function=<built-in function repr>: it must be the name of a function that "):
+        runner.pool("crunch", 1, function=repr)
+    with pytest.raises(TypeError, match="function=3: it must be a function, or the name of one that the module serves"):
         runner.pool("crunch", 1, function=wrong)
     async with runner.pool("crunch", 1) as pool:
-        with pytest.raises(TypeError, match="it must be the name of a function"):
-            await pool.map([1], function=wrong)
+        with pytest.raises(TypeError, match="it must be the name of a function that the module crunch serves"):
+            await pool.map([1], function=repr)
         with pytest.raises(EncodeError, match=r"argument 0: .* cannot be sent; pass the name of one"):
             await pool.submit(repr, 1)
         with pytest.raises(EncodeError, match=r"argument b\.c\[1\]: object cannot be sent"):

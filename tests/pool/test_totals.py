@@ -88,7 +88,7 @@ async def test_a_wrong_length_is_corrected(runner: Runner, recorder: EventRecord
 async def test_invalid_items_do_not_change_the_total(runner: Runner, recorder: EventRecorder) -> None:
     async with runner.pool("functions", 1, function="add") as pool:
         with pytest.raises(TypeError, match="not iterable"):
-            await pool.map(7, total=100)  # type: ignore[arg-type]  # on purpose
+            await pool.map(7, total=100)  # type: ignore[call-overload]  # on purpose
         await pool.map([1])
     assert states(recorder)[-1].total == 1
 

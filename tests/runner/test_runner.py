@@ -290,21 +290,12 @@ def test_impossible_numbers_of_workers_for_a_container(value: Any) -> None:
         Runner(modules=[MODULES]).start_many("talker", 2, per_container=value)
 
 
-def double(n: int) -> int:
-    return 2 * n
-
-
-@pytest.mark.parametrize("wrong", [double, double(1), None, b"talker", len, Runner])
-def test_functions_and_other_values_are_no_modules(wrong: Any) -> None:
+@pytest.mark.parametrize("wrong", [2, None, b"talker"])
+def test_other_values_are_no_modules(wrong: Any) -> None:
     runner = Runner(modules=[MODULES])
     for starting in (runner.start, partial(runner.start_many, count=2), partial(runner.pool, size=2)):
-        with pytest.raises(TypeError) as refused:
+        with pytest.raises(TypeError, match=f"module={wrong!r}: it must be a function or a Service class, "):
             starting(wrong)
-        name = getattr(wrong, "__name__", "")
-        advice = (
-            f"put {name} into the main.py of a folder, with serve({name})" if name else f"module={wrong!r}: it must"
-        )
-        assert advice in str(refused.value)
 
 
 @pytest.mark.parametrize("missing", ["", " "])

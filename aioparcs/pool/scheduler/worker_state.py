@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from enum import Enum, auto
 from typing import Any
 
@@ -73,7 +73,7 @@ class WorkerState:
         "window",
     )
 
-    def __init__(self, id: int, concurrency: int, coroutines: frozenset[str] = frozenset()) -> None:
+    def __init__(self, id: int, concurrency: int, coroutines: Set[str] = frozenset()) -> None:
         self.id = id
         self.concurrency = concurrency
         self.phase = _ACTIVE

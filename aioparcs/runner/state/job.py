@@ -14,12 +14,10 @@ from aioparcs.runner.state.deadline_table import DeadlineTable
 from aioparcs.runner.state.records import LONGEST_LINE, LauncherPhase, LauncherRecord, WorkerPhase, WorkerRecord
 from aioparcs.runner.state.reservations import Reservation
 from aioparcs.runner.state.stimuli import Action, EngineReported, Stimulus
+from aioparcs.runner.state.unstarted import why_ended, why_late
 from aioparcs.runner.state.workers import Workers
 
 __all__ = ["JobState"]
-
-_UNSERVED = "its main.py ended without calling serve(...): add serve(NAME) at its end"
-_UNSTARTED = "its launcher is connected; is its fork server stopped (SIGSTOP), or its machine overloaded?"
 
 
 class JobState:
@@ -311,9 +309,7 @@ class JobState:
         assert launcher.end
         state, lines = launcher.end
         reason, code, name = state.reason, state.exitcode, self._workers.name(worker)
-        deed = "answered the runner" if launcher.is_original else "called serve(...)"
-        why = reason if state.state == "failed" else f"its main.py {reason} before it {deed}"
-        yield from self._workers.fail_start(worker, _UNSERVED if code == 0 and not launcher.is_original else why, lines)
+        yield from self._workers.fail_start(worker, why_ended(launcher), lines)
         if code is None:
             yield from self._workers.end(worker, WorkerLost(name, reason, last_lines=lines), cut=True)
         else:
@@ -337,7 +333,7 @@ class JobState:
     def _expire(self, worker: WorkerRecord) -> Iterator[Action]:
         was_placed = worker.phase is WorkerPhase.PLACED
         launcher = self.launchers[worker.launcher]
-        hint = _UNSTARTED if launcher.was_connected else launcher.waits_for or "does its main.py call serve(...)?"
+        hint = why_late(launcher)
         time = f"{self._workers.start_timeout:g} s (PARCS_START_TIMEOUT)"
         yield from self._workers.fail_start(worker, f"it was not connected within {time}: {hint}")
         yield from self._workers.drop(worker) if was_placed else self._workers.kill(worker, signal.SIGKILL)

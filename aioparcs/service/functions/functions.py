@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from aioparcs.service.functions.coroutine_calls import CoroutineCalls
 from aioparcs.service.functions.plain_calls import PlainCalls
 from aioparcs.service.functions.replies import Replies
 from aioparcs.service.functions.revocations import Revocations
+from aioparcs.service.functions.served import Find, ServedFunctions
 from aioparcs.service.functions.waiting_calls import WaitingCalls
 
 __all__ = ["Functions"]
@@ -34,23 +34,24 @@ class Functions:
         functions: by name; a call without a name is one of the first.
         channel: where the calls come from.
         result_log: see `ResultWriter`.
+        find: see `ServedFunctions`.
     """
 
     def __init__(
-        self, functions: dict[str, Callable[..., Any]], channel: Channel, result_log: ResultLog | None
+        self,
+        functions: dict[str, Callable[..., Any]],
+        channel: Channel,
+        result_log: ResultLog | None,
+        find: Find | None = None,
     ) -> None:
-        self._functions = {"": next(iter(functions.values())), **functions}
-        wrapped = {name for name, function in self._functions.items() if _wraps_coroutine(function)}
-        self._plain = {
-            name for name, function in self._functions.items() if not inspect.iscoroutinefunction(function)
-        } - wrapped
+        self._functions = served = ServedFunctions(functions, find)
         self._server = channel.call_server
         self._answers = ResultWriter(self._server, result_log)
         self._replies = Replies(self._answers)
         self._waiting = WaitingCalls()
-        self._plain_calls = PlainCalls(self._functions, self._waiting, self._answers)
+        self._plain_calls = PlainCalls(served.by_name, self._waiting, self._answers)
         self._coroutine_calls = CoroutineCalls(
-            self._functions, wrapped, self._plain_calls, self._waiting, self._answers, self._replies
+            served.by_name, served.wrapped, self._plain_calls, self._waiting, self._answers, self._replies
         )
         self._revocations = Revocations(self._server, self._waiting, self._coroutine_calls)
         self._loop = asyncio.get_running_loop()
@@ -77,7 +78,7 @@ class Functions:
             self._answers.close()
 
     def _begin(self, calls: list[Call]) -> None:
-        plain, waiting, put = self._plain, self._waiting.calls, self._plain_calls.put
+        plain, waiting, put = self._functions.plain, self._waiting.calls, self._plain_calls.put
         unwanted = self._revocations.unwanted
         self._revocations.note_arrival(calls[-1].id)
         for call in calls:
@@ -86,37 +87,41 @@ class Functions:
             elif call.name in plain:
                 waiting[call.id] = call
                 put(call)
-            elif call.name in self._functions:
+            elif call.name in self._functions.by_name:
                 waiting[call.id] = call
                 self._coroutine_calls.put(call)
             else:
-                self._refuse(call)
+                self._begin_unknown(call)
         self._coroutine_calls.advance()
         self._plain_calls.start()
 
-    def _refuse(self, call: Call) -> None:
-        """Answer a call of no function that is served here: the pool's question, or a mistake."""
-        if call.name != CONCURRENCY or not call.args or not isinstance(call.args[0], int):
-            self._replies.send(call.id, False, self._no_function(call.name))
+    def _begin_unknown(self, call: Call) -> None:
+        """Begin a call of a function that is not served yet, unless there is none; or answer the pool's question."""
+        if call.name == CONCURRENCY and call.args and isinstance(call.args[0], int):
+            self._configure(call)
             return
-        self._coroutine_calls.limit(call.args[0])
-        wanted = call.args[1] if len(call.args) > 1 else ""  # the function that a pool is for
-        if wanted in list(self._functions):  # a list, since a peer may send what has no hash
-            self._replies.send(call.id, True, [name for name in self._functions if name not in self._plain])
-        else:
-            self._replies.send(call.id, False, self._no_function(wanted) | {"type": NO_FUNCTION})
+        try:
+            self._functions.look_up(call.name)
+        except LookupError as error:
+            self._replies.send(call.id, False, encode_error(error))
+            return
+        self._waiting.calls[call.id] = call
+        calls = self._plain_calls if call.name in self._functions.plain else self._coroutine_calls
+        calls.put(call)
 
-    def _no_function(self, name: Any) -> dict[str, Any]:
-        names = ", ".join(filter(None, self._functions))
-        return encode_error(LookupError(f"no function {name!r} is served here; there are: {names}"))
+    def _configure(self, call: Call) -> None:
+        """Set how many calls run at once, and answer with the names of coroutine functions."""
+        functions = self._functions
+        self._coroutine_calls.limit(call.args[0])
+        try:
+            functions.look_up(call.args[1] if len(call.args) > 1 else "")  # the function that a pool is for
+        except LookupError as error:
+            self._replies.send(call.id, False, encode_error(error) | {"type": NO_FUNCTION})
+            return
+        self._replies.send(call.id, True, [name for name in functions.by_name if name not in functions.plain])
 
     def _flush_soon(self) -> None:
         """Flush, and again soon while calls wait, so that no result waits for long behind a slow call."""
         self._answers.flush()
         is_needed = self._waiting.calls or self._answers.are_waiting
         self._flushing = self._loop.call_later(_FLUSH, self._flush_soon) if is_needed else None
-
-
-def _wraps_coroutine(function: Callable[..., Any]) -> bool:
-    """Return True for a plain function that wraps a coroutine function, as those of most decorators do."""
-    return not inspect.iscoroutinefunction(function) and inspect.iscoroutinefunction(inspect.unwrap(function))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any
@@ -30,6 +30,7 @@ from aioparcs.swarm.engine.placement import (
     network_name,
     workers_per_container,
 )
+from aioparcs.swarm.engine.program import ContainerProgram, container_program
 from aioparcs.swarm.engine.service_spec import ServiceContext, check_options, service_spec
 from aioparcs.swarm.engine.services import JobServices
 from aioparcs.swarm.jobs.jobs import has_no_containers
@@ -113,7 +114,7 @@ class SwarmEngine:
                 spec = workers_per_container(spec, count, await self._swarm.nodes())
             containers = -(-count // spec.per_container)
             slot, self._launchers = self._launchers, self._launchers + containers
-            image = await self._images.find(spec.module, spec.folder)
+            image = await self._find_image(spec)
             context = await self._context(spec, image, slot, range(first, first + count))
             headers = await asyncio.to_thread(pull_auth_header, image)
             service = await self._services.create(slot, service_spec(spec, containers, context), headers)
@@ -207,6 +208,11 @@ class SwarmEngine:
         tasks = await self._swarm.reachable_tasks(self._job.id)
         return not any(task["Spec"]["ContainerSpec"]["Labels"].get(ROLE) == Role.WORKER for task in tasks)
 
+    def _find_image(self, spec: WorkerSpec) -> Coroutine[Any, Any, str]:
+        if spec.target is not None:
+            return self._images.find_program(spec.module)
+        return self._images.find(spec.module, spec.folder)
+
     async def _context(self, spec: WorkerSpec, image: str, slot: int, workers: range) -> ServiceContext:
         original = spec.wire == "v1"
         overlay = original or (self._advertised.overlay if self._overlay is None else self._overlay)
@@ -231,6 +237,7 @@ class SwarmEngine:
             runner_identity(),
             ",".join(subnets(self._network)) if overlay and self._network else "",
             await find_gpu_kind(self._swarm, spec) if spec.gpus else "",
+            ContainerProgram() if spec.target is None else container_program(spec.target),
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aioparcs.errors import ClusterError, SettingError, StartError
 from aioparcs.modules.images import image_name, registry_address
+from aioparcs.modules.program import program_folder
 from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.credentials import pull_auth_header
 from aioparcs.swarm.engine.source import source_tag
@@ -36,6 +37,28 @@ class Images:
         self._folders = folders
         self._named = read_images(os.environ)
         self._found: dict[tuple[str, str], asyncio.Future[str]] = {}
+
+    async def find_program(self, name: str) -> str:
+        """
+        Return the image of the running program, with its digest; see `find`.
+
+        Args:
+            name: the function or class that is started from it, for errors.
+
+        Raises:
+            StartError: the image isn't known, or there is none.
+        """
+        image = os.environ.get("PARCS_PROGRAM_IMAGE")
+        if not image:
+            folder = _module_at(program_folder() or "")
+            if folder is None:
+                raise StartError(
+                    name,
+                    "a Swarm runs images, and none of this program is known: name it in PARCS_PROGRAM_IMAGE, or run "
+                    "the program as the main.py of a folder, with aioparcs run FOLDER --on swarm",
+                )
+            return await self.find(folder.name, str(folder))
+        return await self.find(image if is_reference(image) else f"{image}:latest")
 
     async def find(self, module: str, folder: str = "") -> str:
         """

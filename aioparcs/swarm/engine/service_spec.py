@@ -14,6 +14,7 @@ from aioparcs.errors import SettingError
 from aioparcs.swarm.docker.labels import PARENT, WORKERS, Role, service_labels, stack
 from aioparcs.swarm.docker.records import Record, ServiceSpec
 from aioparcs.swarm.docker.service import LOG_DRIVER, build_container, build_service, escape_template, mount_secret
+from aioparcs.swarm.engine.program import ContainerProgram
 
 __all__ = [
     "LAUNCHER_MEMORY",
@@ -49,6 +50,7 @@ class ServiceContext(NamedTuple):
         runner: the identity of the runner's process, see `runner_identity`.
         peers: the comma-separated subnets in which its workers reach each other; "" if they don't.
         gpu_kind: what the cluster calls its GPUs.
+        program: what the containers run, and their variables, where the image is that of the runner's own program.
     """
 
     job: Job
@@ -62,6 +64,7 @@ class ServiceContext(NamedTuple):
     runner: str
     peers: str = ""
     gpu_kind: str = ""
+    program: ContainerProgram = ContainerProgram()
 
 
 def check_options(spec: WorkerSpec) -> None:
@@ -99,6 +102,7 @@ def service_spec(spec: WorkerSpec, containers: int, context: ServiceContext) -> 
     container = build_container(
         context.image,
         stop_grace=deadlines.CONTAINER_STOP,
+        command=context.program.command,
         init=context.secret is None,  # ours is a process 1 that reaps its children and heeds signals
         env=_environment(spec, context),
         mounts=_mounts(spec),
@@ -127,7 +131,8 @@ def _labels(spec: WorkerSpec, context: ServiceContext) -> dict[str, str]:
 
 def _environment(spec: WorkerSpec, context: ServiceContext) -> dict[str, str]:
     job = context.job
-    variables = {name: escape_template(value) for name, value in spec.env.items()}
+    own = dict(context.program.variables) | dict(spec.env)
+    variables = {name: escape_template(value) for name, value in own.items()}
     if context.secret is None:
         return {"LEADER_URL": context.leader, **variables}
     return {

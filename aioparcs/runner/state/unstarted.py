@@ -1,0 +1,67 @@
+"""The words of errors for a launcher that serves nothing: what its program has not done."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from aioparcs.qualname import MAIN, QualifiedName
+from aioparcs.runner.state.records import LauncherRecord
+
+__all__ = ["why_ended", "why_late"]
+
+_UNSTARTED = "its launcher is connected; is its fork server stopped (SIGSTOP), or its machine overloaded?"
+
+
+class _Duty(NamedTuple):
+    """
+    What makes a program a launcher.
+
+    Attributes:
+        program: the program.
+        deed: what it must have done.
+        otherwise: why it serves nothing although it has ended without an error; "" for the same words as with one.
+    """
+
+    program: str
+    deed: str
+    otherwise: str = ""
+
+
+_ANSWER = _Duty("its main.py", "answered the runner")
+_SERVE = _Duty(
+    "its main.py",
+    "called serve(...)",
+    "its main.py ended without calling serve(...): add serve(NAME) at its end",
+)
+_RUN = _Duty(
+    "its main.py",
+    "called run(...)",
+    "its main.py ended without calling run(...): it must do so in its launchers too",
+)
+
+
+def why_ended(launcher: LauncherRecord) -> str:
+    """Return why there are no workers of a launcher that has ended."""
+    assert launcher.end
+    state, duty = launcher.end.state, _duty(launcher)
+    if state.exitcode == 0 and duty.otherwise:
+        return duty.otherwise
+    return state.reason if state.state == "failed" else f"{duty.program} {state.reason} before it {duty.deed}"
+
+
+def why_late(launcher: LauncherRecord) -> str:
+    """Return what a launcher may still be waiting for, or what it may have forgotten."""
+    if launcher.was_connected:
+        return _UNSTARTED
+    duty = _duty(launcher)
+    return launcher.waits_for or f"has {duty.program} {duty.deed}?"
+
+
+def _duty(launcher: LauncherRecord) -> _Duty:
+    target = launcher.group.spec.target
+    if launcher.is_original:
+        return _ANSWER
+    if target is None:
+        return _SERVE
+    module = QualifiedName.parse(target).module
+    return _RUN if module == MAIN else _Duty("its launcher", f"had imported {module}")

@@ -1,0 +1,66 @@
+"""The functions that a worker serves, and those that it finds when they are first called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["Find", "ServedFunctions"]
+
+Find = Callable[[str], Callable[..., Any]]
+
+
+class ServedFunctions:
+    """
+    Functions by name, each of one of three kinds: plain, a plain one that wraps a coroutine function, or a coroutine
+    function.
+
+    Args:
+        functions: by name; a call without a name is one of the first.
+        find: returns a function of any other name, or raises an error; None where there are no others.
+
+    Attributes:
+        by_name: all of them.
+        plain: the names of the plain ones.
+        wrapped: the names of the plain ones that wrap coroutine functions.
+    """
+
+    def __init__(self, functions: Mapping[str, Callable[..., Any]], find: Find | None = None) -> None:
+        self.by_name: dict[str, Callable[..., Any]] = {}
+        self.plain: set[str] = set()
+        self.wrapped: set[str] = set()
+        self._find = find
+        for name, function in {"": next(iter(functions.values())), **functions}.items():
+            self._add(name, function)
+
+    def look_up(self, name: Any) -> None:
+        """
+        Find a function that is called for the first time, unless it is served already.
+
+        Raises:
+            LookupError: there is none of this name; says which there are.
+        """
+        if name in list(self.by_name):  # a list, since a peer may send what has no hash
+            return
+        problem = ""
+        try:
+            if self._find is not None and isinstance(name, str):
+                self._add(name, self._find(name))
+                return
+        except Exception as error:  # of any kind: finding it may import a module
+            problem = f" ({type(error).__name__}: {error})"
+        names = ", ".join(filter(None, self.by_name))
+        raise LookupError(f"no function {name!r} is served here{problem}; there are: {names}")
+
+    def _add(self, name: str, function: Callable[..., Any]) -> None:
+        self.by_name[name] = function
+        if _wraps_coroutine(function):
+            self.wrapped.add(name)
+        elif not inspect.iscoroutinefunction(function):
+            self.plain.add(name)
+
+
+def _wraps_coroutine(function: Callable[..., Any]) -> bool:
+    """Return True for a plain function that wraps a coroutine function, as those of most decorators do."""
+    return not inspect.iscoroutinefunction(function) and inspect.iscoroutinefunction(inspect.unwrap(function))

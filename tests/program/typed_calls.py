@@ -1,0 +1,70 @@
+"""The types that checkers find for calls: mypy reads this file in a test and in `make check`, and nothing runs it."""
+
+import asyncio
+from typing import Any, assert_type
+
+from aioparcs import Pool, Runner, Service, Task
+from aioparcs.pool import ResultIterator
+
+
+def divisors(n: int, a: int, b: int) -> list[int]:
+    return [i for i in range(a, b) if n % i == 0]
+
+
+async def fetch(url: str, *, tries: int = 3) -> bytes:
+    return url.encode() * tries
+
+
+class Counter(Service):
+    async def run(self) -> None: ...
+
+
+async def plain_functions(runner: Runner) -> None:
+    async with runner.pool(divisors, 8) as pool:
+        assert_type(await pool.map([1]), list[list[int]])
+        assert_type(await pool.starmap([(6, 1, 7)]), list[list[int]])
+        assert_type(pool.imap([1]), ResultIterator[list[int]])
+        assert_type([one async for one in pool.istarmap_unordered([(6, 1, 7)])], list[list[int]])
+        assert_type(pool.submit(6, 1, 7), asyncio.Future[list[int]])
+        assert_type(await pool.submit(6, a=1, b=7), list[int])
+        pool.submit(6, 1, "7")  # type: ignore[call-overload]  # it takes numbers
+        pool.submit(6, 1)  # type: ignore[call-overload]  # it takes three
+
+
+async def coroutine_functions(runner: Runner) -> None:
+    async with runner.pool(fetch, 8, retries=2, cpus=1) as pool:
+        assert_type(await pool.map(["a"]), list[bytes])
+        assert_type(await pool.submit("a", tries=1), bytes)
+        assert_type([one async for one in pool.imap_unordered(["a"])], list[bytes])
+
+
+async def other_functions(runner: Runner) -> None:
+    async with runner.pool(divisors, 8) as pool:
+        assert_type(await pool.map(["a"], function=fetch), list[bytes])
+        assert_type(await pool.starmap([(6, 1, 7)], function=divisors), list[list[int]])
+        assert_type(pool.imap(["a"], function=fetch, total=1), ResultIterator[bytes])
+        assert_type(await pool.map(["a"], function="fetch"), list[Any])
+        assert_type(await pool.submit("a", function=fetch), bytes)
+        assert_type(await pool.submit("a", function="fetch"), Any)
+        assert_type(await pool.map([1], return_exceptions=True), list[Any])
+
+
+async def modules(runner: Runner) -> None:
+    async with runner.pool("divisors", 8) as pool:
+        assert_type(pool, Pool[..., Any])
+        assert_type(await pool.map([1]), list[Any])
+        assert_type(await pool.submit(1, "two", three=3), Any)
+        assert_type(pool.imap([1]), ResultIterator[Any])
+
+
+def any_pool(pool: Pool) -> Pool[..., Any]:
+    return pool
+
+
+async def tasks(runner: Runner) -> None:
+    async with runner.start(Counter) as t, runner.start_many(Counter, 2):
+        assert_type(t, Task)
+        assert_type(await t.call(divisors, 6, 1, 7), list[int])
+        assert_type(await t.call(fetch, "a", tries=1), bytes)
+        assert_type(await t.call("divisors", 6, 1, 7), Any)
+        await t.call(divisors, 6)  # type: ignore[call-overload]  # it takes three
