@@ -22,7 +22,9 @@ demo: $(VENV)/.runtime ## find the divisors of a number on 8 workers of this mac
 
 examples: $(VENV)/.dev ## run the examples that draw, and renew their pictures
 	@for picture in $(PICTURES); do \
-		$(py) -m aioparcs run examples/$${picture%/*}/runner -e PICTURE=examples/$$picture || exit; \
+		folder=examples/$${picture%/*}; \
+		test -d $$folder/runner && folder=$$folder/runner; \
+		$(py) -m aioparcs run $$folder -e PICTURE=examples/$$picture || exit; \
 	done
 	@$(py) -m aioparcs run examples/qr_codes/runner -e N=1 -e FOLDER=examples/qr_codes
 

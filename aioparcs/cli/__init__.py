@@ -47,7 +47,7 @@ _EXAMPLES = """
 \b
 Examples:
   aioparcs new hello                   make a project that runs
-  aioparcs run hello/runner            run it on this machine
+  aioparcs run hello                   run it on this machine
   aioparcs run runner --modules examples -e N=111111111 -e P=8
   aioparcs build factor runner --push  make images for a Docker Swarm
   aioparcs ps                          show the jobs on a Docker Swarm
@@ -56,15 +56,15 @@ Examples:
 _RUN_EXAMPLES = """
 \b
 Examples:
-  aioparcs run hello/runner
+  aioparcs run hello
   aioparcs run runner --modules examples -e N=111111111 -e P=8
-  aioparcs run -q hello/runner > result.txt
-  aioparcs run hello/runner --on swarm
+  aioparcs run -q hello > result.txt
+  aioparcs run hello --on swarm
 """
 _NEW_EXAMPLE = """
 \b
 Example:
-  aioparcs new hello && aioparcs run hello/runner
+  aioparcs new hello && aioparcs run hello
 """
 _SHELLS = """
 \b
@@ -206,9 +206,9 @@ def _submit(module: str, modules: str | None, variables: dict[str, str], detail:
 @main.command(epilog=_NEW_EXAMPLE)
 @click.argument("name", type=click.Path())
 def new(name: str) -> None:
-    """Make a project: a runner and a service.
+    """Make a project: a program with a runner and a function for its workers.
 
-    They can run at once. An existing file or folder NAME is never overwritten.
+    It can run at once. An existing file or folder NAME is never overwritten.
     """
     problem = why_no_project(name)
     if problem:
@@ -219,8 +219,8 @@ def new(name: str) -> None:
         raise Usage(f"{name} already exists; choose another name") from None
     except OSError as error:
         raise Usage(f"can't create {name}: {error.strerror}") from None
-    click.echo(f"Created {name}: a runner and the service primes. Run it:")
-    click.echo(f"  {command_line('run', os.path.join(name, 'runner'))}")
+    click.echo(f"Created {name}: a program that counts primes on several workers. Run it:")
+    click.echo(f"  {command_line('run', name)}")
 
 
 @main.command(epilog=_SHELLS)

@@ -40,7 +40,7 @@ def project(tmp_path: Path) -> Project:
 def test_help_names_commands_examples_and_exit_codes() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for text in ("run", "new", "completion", "aioparcs run hello/runner", "130  ended by Ctrl-C", "143", "--version"):
+    for text in ("run", "new", "completion", "aioparcs run hello", "130  ended by Ctrl-C", "143", "--version"):
         assert text in done.stdout
 
 
@@ -55,14 +55,18 @@ def test_version() -> None:
     assert run("--version").stdout == f"aioparcs {aioparcs.__version__}\n"
 
 
+RUNNERS = "factorisation, matrix, pi, runner, tree, word_count"
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["nowhere"], "there is no module 'nowhere' in examples; found there: runner"),
+        (["nowhere"], f"there is no module 'nowhere' in examples; found there: {RUNNERS}"),
         (["Runer"], "there is no module 'Runer' in examples; did you mean runner?"),
         (
             ["factors"],
-            "there is no module 'factors' in examples; factor is a service, which a runner starts; found there: runner",
+            "there is no module 'factors' in examples; factor is a service, which a runner starts; "
+            f"found there: {RUNNERS}",
         ),
         (["runner", "N=1", "P=2"], "a runner takes no arguments (N=1 P=2); set variables for it: -e N=1 -e P=2"),
         (["runner", "90"], "a runner takes no arguments (90); set variables for it: -e NAME=VALUE"),
@@ -70,7 +74,7 @@ def test_version() -> None:
         (["runner", "-e", "=1"], "-e '=1' is not NAME=VALUE"),
         (["runner", "-q", "-v"], "use either -q or -v, not both"),
         (["./nowhere"], "there is no folder ./nowhere"),
-        (["x" * 256], f"there is no module '{'x' * 256}' in examples; found there: runner"),
+        (["x" * 256], f"there is no module '{'x' * 256}' in examples; found there: {RUNNERS}"),
         (["./" + "x" * 256], "there is no folder ./" + "x" * 256),
         (["./aioparcs"], "./aioparcs is not a module: it has no main.py"),
         (
@@ -111,10 +115,9 @@ def test_completion_prints_the_script_of_a_shell(shell: str) -> None:
 
 def test_completion_knows_the_modules() -> None:
     code = "from aioparcs.cli import main; main(prog_name='aioparcs')"
-    for command, offered in (
-        ("build", "plain,echo\nplain,factor\nplain,runner\nplain,sleeper\n"),
-        ("run", "plain,runner\n"),
-    ):
+    programs = ["factorisation", "matrix", "pi", "runner", "tree", "word_count"]
+    for command, modules in (("build", [*programs, "echo", "factor", "sleeper"]), ("run", programs)):
+        offered = "".join(f"plain,{name}\n" for name in sorted(modules))
         words = {"COMP_WORDS": f"aioparcs {command} --modules examples", "COMP_CWORD": "4"}
         done = execute([sys.executable, "-c", code], EXAMPLES.parent, _AIOPARCS_COMPLETE="bash_complete", **words)
         assert done.stdout == offered
@@ -127,7 +130,7 @@ def test_new_makes_a_project_that_runs_with_the_command_it_prints(tmp_path: Path
     made = run("new", "my project", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     command = shlex.split(made.stdout.splitlines()[-1])
-    assert command == [*COMMAND, "run", "my project/runner"]
+    assert command == [*COMMAND, "run", "my project"]
 
     done = execute(command, tmp_path)
     assert (done.returncode, done.stdout) == (0, "17984 primes below 200000\n"), done.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import EXAMPLES, run
-from tests.support.examples import Example
+from tests.support.examples import Example, runner_of
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def example(packages: str, tmp_path: Path) -> Example:
 
     def execute(name: str, **variables: object) -> "subprocess.CompletedProcess[str]":
         pairs = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
-        done = run("run", EXAMPLES / name / "runner", *pairs, cwd=tmp_path, XDG_CACHE_HOME=packages)
+        done = run("run", runner_of(EXAMPLES / name), *pairs, cwd=tmp_path, XDG_CACHE_HOME=packages)
         assert done.returncode == 0, done.stderr
         return done
 

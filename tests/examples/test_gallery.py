@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.command import EXAMPLES, run
 from tests.support.documents import blocks
-from tests.support.examples import DIRECTED, shape
+from tests.support.examples import DIRECTED, runner_of, shape
 
 PICTURES = sorted(path for path in EXAMPLES.glob("*/*") if path.suffix in (".png", ".jpg"))
 EACH = pytest.mark.parametrize("folder", DIRECTED, ids=lambda folder: folder.name)
@@ -29,9 +29,9 @@ def test_the_page_shows_what_happens(folder: Path, tmp_path: Path, packages: str
 @pytest.mark.slow
 @EACH
 def test_a_bad_number_is_one_clear_line(folder: Path) -> None:
-    main = (folder / "runner" / "main.py").read_text()
+    main = (runner_of(folder) / "main.py").read_text()
     for name in re.findall(r'positive\("(\w+)"', main)[-1:]:
-        done = run("run", folder / "runner", "-e", f"{name}=none")
+        done = run("run", runner_of(folder), "-e", f"{name}=none")
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == f"{name}='none' is not a positive whole number\n"
 
@@ -39,7 +39,7 @@ def test_a_bad_number_is_one_clear_line(folder: Path) -> None:
 @EACH
 def test_the_page_names_every_parameter(folder: Path) -> None:
     page = (folder / "README.md").read_text()
-    main = (folder / "runner" / "main.py").read_text()
+    main = (runner_of(folder) / "main.py").read_text()
     for name in re.findall(r'(?:positive\(|environ\.get\(|environ\[)"(\w+)"', main):
         assert f"-e {name}=" in page, name
 
@@ -49,13 +49,18 @@ def test_modules_of_examples_have_names_of_their_own() -> None:
     assert len(names) == len(set(names)), "on a Swarm they share a registry"
 
 
+def test_one_half_of_the_examples_are_one_program_and_the_other_half_have_modules_of_their_own() -> None:
+    one = [folder for folder in DIRECTED if runner_of(folder) == folder]
+    assert 0 < len(one) <= len(DIRECTED) - len(one)
+
+
 def test_the_gallery_has_all_examples_and_pictures() -> None:
     gallery = (EXAMPLES / "README.md").read_text()
     pages = [path.relative_to(EXAMPLES) for path in EXAMPLES.glob("*/README.md")]
     for path in [*pages, *(picture.relative_to(EXAMPLES) for picture in PICTURES)]:
         assert f"({path})" in gallery, path
     for folder in DIRECTED:
-        assert f"aioparcs run examples/{folder.name}/runner" in gallery, folder
+        assert re.search(rf"aioparcs run examples/{runner_of(folder).relative_to(EXAMPLES)}[ \n]", gallery), folder
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)

@@ -173,7 +173,7 @@ def test_the_words_of_a_folder(example: Example, tmp_path: Path) -> None:
 
 
 def test_a_folder_without_texts_is_reported(tmp_path: Path, packages: str) -> None:
-    done = run("run", EXAMPLES / "word_count" / "runner", "-e", f"FOLDER={tmp_path}", XDG_CACHE_HOME=packages)
+    done = run("run", EXAMPLES / "word_count", "-e", f"FOLDER={tmp_path}", XDG_CACHE_HOME=packages)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"there is no *.py in FOLDER={str(tmp_path)!r}\n")
 
 

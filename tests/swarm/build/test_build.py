@@ -371,7 +371,11 @@ def test_an_unreachable_registry_is_an_error(cluster: Cluster, build: Build, mod
         (["--push"], "pushing needs a registry: --registry HOST:PORT, or PARCS_REGISTRY in the environment"),
         (["--tag", "a b"], "'a b' is not a tag: at most 128 letters, digits and _ . -"),
         (["--registry", "https://a"], "registry 'https://a': leave out https://"),
-        (["nowhere"], "there is no module 'nowhere' in examples; found there: echo, factor, runner, sleeper"),
+        (
+            ["nowhere"],
+            "there is no module 'nowhere' in examples; found there: "
+            "echo, factor, factorisation, matrix, pi, runner, sleeper, tree, word_count",
+        ),
     ],
 )
 def test_bad_usage_is_an_error_before_anything_is_connected(arguments: list[str], message: str) -> None:

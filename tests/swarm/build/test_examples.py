@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.image import download
 from tests.support.command import COMMAND, EXAMPLES, execute
+from tests.support.examples import runner_of
 from tests.support.live import Cluster, left
 
 Submit = Callable[..., tuple[str, str]]
@@ -29,7 +30,7 @@ def submit(cluster: Cluster, wheels: Path) -> Submit:
 
     def run(name: str, **variables: object) -> tuple[str, str]:
         pairs = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
-        command = [*COMMAND, "run", str(EXAMPLES / name / "runner"), "--on", "swarm", *pairs]
+        command = [*COMMAND, "run", str(runner_of(EXAMPLES / name)), "--on", "swarm", *pairs]
         done = execute(command, None, **cluster.environment, PARCS_WHEELS=str(wheels))
         assert done.returncode == 0, done.stderr
         (job,) = re.findall(r"runs as job ([0-9a-f]{8})", done.stderr)
@@ -39,7 +40,7 @@ def submit(cluster: Cluster, wheels: Path) -> Submit:
     return run
 
 
-def test_a_pool(submit: Submit) -> None:
+def test_a_pool_of_a_function_in_the_runners_own_file(submit: Submit) -> None:
     output, _ = submit("pi", N=200_000, P=3)
     hits = 0
     for seed in range(4):
@@ -56,7 +57,7 @@ def test_a_package_that_only_the_workers_have(submit: Submit) -> None:
     assert third == "The runner itself could not make them"
 
 
-def test_a_tree_of_workers(submit: Submit) -> None:
+def test_a_tree_of_services_in_the_runners_own_file(submit: Submit) -> None:
     output, _ = submit("tree", BRANCHES=2, LEAVES=2, N=1000, TOP=3)
     sources = [random.Random(seed) for seed in range(4)]
     numbers = sorted((source.random() for source in sources for _ in range(1000)), reverse=True)

@@ -3,23 +3,19 @@
 from math import gcd
 from random import Random
 
-from aioparcs import serve
-
 BATCH = 256  # steps between two computations of a greatest common divisor
 
-n: int  # the number whose divisor is searched for
 
-
-def search(seed: int) -> int:
+def search(n: int, seed: int) -> int:
     """Search until a divisor other than 1 and n is found; each seed walks another way."""
     random = Random(seed)
     while True:
-        divisor = walk(random.randrange(n), random.randrange(1, n))
+        divisor = walk(n, random.randrange(n), random.randrange(1, n))
         if divisor < n:
             return divisor
 
 
-def walk(y: int, c: int) -> int:
+def walk(n: int, y: int, c: int) -> int:
     """Walk y -> y * y + c until two points are the same modulo some divisor of n, and give that divisor."""
     divisor = length = product = 1
     x = before = y
@@ -42,11 +38,3 @@ def walk(y: int, c: int) -> int:
             before = (before * before + c) % n
             divisor = gcd(abs(x - before), n)
     return divisor
-
-
-def setup(number: int) -> None:
-    global n
-    n = number
-
-
-serve(search, setup)

@@ -5,8 +5,9 @@ import sys
 import time
 from heapq import nlargest
 from itertools import chain
+from random import Random
 
-from aioparcs import Runner, gather, run, scatter
+from aioparcs import Runner, Service, gather, run, scatter
 
 
 def positive(name: str, default: int) -> int:
@@ -22,10 +23,28 @@ N = positive("N", 1_000_000)  # numbers at which a leaf looks
 TOP = positive("TOP", 5)  # numbers that are wanted
 
 
+class Leaf(Service):
+    """Looks at many numbers, and reports the largest."""
+
+    async def run(self) -> None:
+        seed = await self.recv()
+        random = Random(seed).random
+        await self.send(nlargest(TOP, (random() for _ in range(N))))
+
+
+class Branch(Service):
+    """Starts some leaves of its own, and reports the largest numbers of all of them."""
+
+    async def run(self) -> None:
+        async with self.start_many(Leaf, LEAVES) as tasks:
+            await scatter(tasks, [self.rank * LEAVES + task.rank for task in tasks])
+            found = await gather(tasks)
+        await self.send(nlargest(TOP, chain.from_iterable(found)))
+
+
 async def main(runner: Runner) -> None:
     begun = time.perf_counter()
-    async with runner.start_many("branch", BRANCHES) as tasks:
-        await scatter(tasks, [[LEAVES, N, TOP]] * BRANCHES)
+    async with runner.start_many(Branch, BRANCHES) as tasks:
         found = await gather(tasks)
     largest = nlargest(TOP, chain.from_iterable(found))
     total = BRANCHES * LEAVES * N

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from aioparcs import Runner, Task, run
+from aioparcs import Runner, Service, Task, run
 
 
 def positive(name: str, default: int) -> int:
@@ -24,6 +24,14 @@ P = positive("P", 4)  # workers
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
 
+class Multiplier(Service):
+    """A worker: multiplies the pairs of matrices that arrive, until its runner ends the channel."""
+
+    async def run(self) -> None:
+        async for rows, columns in self:
+            await self.send(rows @ columns)
+
+
 async def multiply(runner: Runner, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     result = np.empty((len(a), b.shape[1]))
     blocks = product(range(0, len(a), BLOCK), range(0, b.shape[1], BLOCK))
@@ -37,7 +45,7 @@ async def multiply(runner: Runner, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         at[task] = rows, columns
         return await task.send([a[rows], b[:, columns]])
 
-    async with runner.start_many("multiplier", P, env=ONE_THREAD) as tasks:
+    async with runner.start_many(Multiplier, P, env=ONE_THREAD) as tasks:
         for task in tasks:
             await give(task)
         async for task, block in runner.recv_any(tasks):

@@ -5,6 +5,8 @@ import sys
 import time
 from math import prod
 
+from rho import search
+
 from aioparcs import Runner, run
 
 
@@ -37,8 +39,8 @@ def is_prime(n: int) -> bool:
 async def divisor(runner: Runner, n: int) -> int:
     if n % 2 == 0:
         return 2
-    async with runner.pool("rho", P, setup={"number": n}) as pool:
-        async for found in pool.imap_unordered(range(P)):
+    async with runner.pool(search, P) as pool:
+        async for found in pool.istarmap_unordered((n, seed) for seed in range(P)):
             if n % found == 0:
                 break  # leaving the pool kills the workers that still search
     return found

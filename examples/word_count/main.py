@@ -1,6 +1,7 @@
 """Count the words of all the texts in a folder, and show which ones are the most frequent."""
 
 import os
+import re
 import sys
 import sysconfig
 from collections import Counter
@@ -23,23 +24,32 @@ TOP = positive("TOP", 12)  # words that are shown
 P = positive("P", 4)  # workers
 PICTURE = os.environ.get("PICTURE")  # the file for a picture, if one is wanted
 
-FILES = sorted(FOLDER.glob(PATTERN))
-if not FILES:
-    sys.exit(f"there is no {PATTERN} in FOLDER={str(FOLDER)!r}")
+
+def count(text: str) -> dict[str, int]:
+    """Count each word of a text, whatever its capitals; this runs in the workers."""
+    return dict(Counter(re.findall(r"[^\W\d_]+", text.lower())))
 
 
-def texts() -> Iterator[str]:
+def find_files() -> list[Path]:
+    files = sorted(FOLDER.glob(PATTERN))
+    if not files:
+        sys.exit(f"there is no {PATTERN} in FOLDER={str(FOLDER)!r}")
+    return files
+
+
+def texts(files: list[Path]) -> Iterator[str]:
     """Read the files, each when a worker is about to be free for it: memory holds a few at a time."""
-    for file in FILES:
+    for file in files:
         yield file.read_text(encoding="utf-8", errors="replace")
 
 
 async def main(runner: Runner) -> None:
+    files = find_files()
     words: Counter[str] = Counter()
-    async with runner.pool("words", P) as pool:
-        async for counts in pool.imap_unordered(texts()):
+    async with runner.pool(count, P) as pool:
+        async for counts in pool.imap_unordered(texts(files)):
             words.update(counts)
-    print(f"{len(FILES):,} files have {words.total():,} words, {len(words):,} different ones")
+    print(f"{len(files):,} files have {words.total():,} words, {len(words):,} different ones")
     most = sorted(words.items(), key=lambda item: (-item[1], item[0]))[:TOP]
     for word, number in most:
         print(f"{number:>9,}  {word:<12} {'█' * round(40 * number / most[0][1])}")

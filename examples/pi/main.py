@@ -3,6 +3,7 @@
 import os
 import sys
 from math import pi, sqrt
+from random import Random
 
 from aioparcs import Runner, run
 
@@ -20,10 +21,16 @@ PICTURE = os.environ.get("PICTURE")  # the file for a picture, if one is wanted
 HANDFUL = 50_000  # darts of one call
 
 
+def throw(seed: int) -> int:
+    """Throw darts at a square, always the same ones for a seed, and count those that hit the circle in it."""
+    random = Random(seed).random
+    return sum(random() ** 2 + random() ** 2 < 1 for _ in range(HANDFUL))
+
+
 async def main(runner: Runner) -> None:
     thrown = hits = 0
     estimates: list[tuple[int, float]] = []
-    async with runner.pool("darts", P, setup={"number": HANDFUL}) as pool:
+    async with runner.pool(throw, P) as pool:
         async for hit in pool.imap(range(-(-N // HANDFUL))):  # in order, so that each run shows the same
             thrown, hits = thrown + HANDFUL, hits + hit
             estimates.append((thrown, 4 * hits / thrown))
