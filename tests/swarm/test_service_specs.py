@@ -1,6 +1,7 @@
 """The Swarm services that aioparcs creates, as Docker gets them: of workers, of a runner, of the doctor's probe."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from aioparcs.engine import Job, WorkerSpec
 from aioparcs.events import EventBus
 from aioparcs.settings import Settings
 from aioparcs.swarm.doctor import probe
+from aioparcs.swarm.engine.program import ContainerProgram
 from aioparcs.swarm.engine.service_spec import ServiceContext, service_spec
 from aioparcs.swarm.jobs.submit import Submission
+from tests.support.command import COMMAND, execute
 
 SNAPSHOTS = json.loads(Path(__file__).with_name("service_specs.json").read_text())
 IDENTITY = "host/boot/1/2/3"
@@ -64,6 +67,48 @@ def test_workers_with_every_option() -> None:
     )
     both = context(networks=("network-id", "other-id"), peers="10.0.1.0/24", gpu_kind="NVIDIA-GPU")
     check("worker_options", service_spec(spec, 3, both))
+
+
+def test_workers_of_the_runners_own_program() -> None:
+    variables = {"PARCS_TARGET": "helper:negate", "N": "{{7}}", "PARCS_PATH": '["."]'}
+    program = ContainerProgram(("python", "-m", "aioparcs.service"), tuple(variables.items()))
+    spec = WorkerSpec("negate", env={"N": "8"}, target="helper:negate")
+    container = service_spec(spec, 2, context(program=program))["TaskTemplate"]["ContainerSpec"]
+    assert container["Command"] == ["python", "-m", "aioparcs.service"]
+    assert container["Env"][:3] == ["PARCS_TARGET=helper:negate", "N=8", 'PARCS_PATH=["."]']
+
+
+MAIN = """
+import os, sys
+sys.path += [os.path.join(os.path.dirname(__file__), "lib"), "/elsewhere"]
+from aioparcs import run
+from aioparcs.swarm.engine.program import container_program
+
+def divisors(n): pass
+
+async def main(runner):
+    for target in ("__main__:divisors", "helper:negate"):
+        command, variables = container_program(target)
+        print(command, dict(variables))
+
+run(main)
+"""
+
+
+@pytest.mark.slow
+def test_what_finds_functions_of_a_program_in_a_container(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    main = tmp_path / "main.py"
+    main.write_text(MAIN)
+    done = execute([*COMMAND, "run", str(tmp_path), "-e", "N=7"])
+    own, imported = done.stdout.splitlines()
+    assert own == "() {'PARCS_TARGET': '__main__:divisors', 'N': '7'}", done.stderr
+    program = "('python', '-m', 'aioparcs.service') "
+    assert imported == program + repr({"PARCS_TARGET": "helper:negate", "N": "7", "PARCS_PATH": '[".", "lib"]'})
+    done = execute([sys.executable, str(main), "--size", "3"])
+    assert done.stdout.splitlines()[0] == "('python', 'main.py', '--size', '3') {'PARCS_TARGET': '__main__:divisors'}"
+    done = execute([sys.executable, str(main)], PARCS_PROGRAM_VARIABLES="N")
+    assert done.stderr == "error: PARCS_PROGRAM_VARIABLES='N' is no JSON list of names\n"
 
 
 def test_a_service_of_the_original() -> None:
