@@ -3,6 +3,16 @@
 from aioparcs.pool.options import PoolOptions
 from aioparcs.pool.pool import Pool
 from aioparcs.pool.results import ResultIterator
+from aioparcs.pool.scheduler import Client, Outcome, PendingCall, Supply
 from aioparcs.pool.supervisor import WorkerProvider
 
-__all__ = ["Pool", "PoolOptions", "ResultIterator", "WorkerProvider"]
+__all__ = [
+    "Client",
+    "Outcome",
+    "PendingCall",
+    "Pool",
+    "PoolOptions",
+    "ResultIterator",
+    "Supply",
+    "WorkerProvider",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import operator
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 from weakref import WeakSet
@@ -17,7 +18,7 @@ from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.options import PoolOptions, optional_total
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.results import MapCall, MapOptions, R, ResultIterator
-from aioparcs.pool.scheduler import Replicas, Scheduler
+from aioparcs.pool.scheduler import Client, Replicas, Scheduler
 from aioparcs.pool.source import Source
 from aioparcs.pool.submissions import Submissions
 from aioparcs.pool.supervisor import PoolSupervisor, WorkerProvider
@@ -116,6 +117,20 @@ class Pool(PoolCalls[P, R]):
             raise
         finally:
             self._progress.close()
+
+    def add_client(self, client: Client) -> Callable[[], None]:
+        """
+        Add a source of calls, which take turns with those of the other methods: for other ways to call than these.
+
+        Args:
+            client: makes the calls and accepts their results; the pool does not keep it alive.
+
+        Returns:
+            A function to be called whenever the client has more calls.
+        """
+        self._check_open()
+        self._dispatcher.add_client(client)
+        return self._dispatcher.schedule
 
     async def resize(self, size: SupportsIndex) -> None:
         """
