@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aioparcs.codec import register
     from aioparcs.collectives import barrier, broadcast, gather, reduce, scatter
     from aioparcs.errors import (
+        BrokenPool,
         BuildError,
         BusyError,
         ChannelClosed,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         StartError,
         WorkerLost,
     )
+    from aioparcs.executor import Executor
     from aioparcs.pool import Pool
     from aioparcs.program import run
     from aioparcs.runner import Runner
@@ -48,6 +50,7 @@ _MODULES = {
     "gather": "aioparcs.collectives",
     "reduce": "aioparcs.collectives",
     "scatter": "aioparcs.collectives",
+    "BrokenPool": "aioparcs.errors",
     "BuildError": "aioparcs.errors",
     "BusyError": "aioparcs.errors",
     "ChannelClosed": "aioparcs.errors",
@@ -63,6 +66,7 @@ _MODULES = {
     "SettingError": "aioparcs.errors",
     "StartError": "aioparcs.errors",
     "WorkerLost": "aioparcs.errors",
+    "Executor": "aioparcs.executor",
     "Pool": "aioparcs.pool",
     "Runner": "aioparcs.runner",
     "run": "aioparcs.program",
@@ -74,6 +78,7 @@ _MODULES = {
 
 __all__ = [
     "Address",
+    "BrokenPool",
     "BuildError",
     "BusyError",
     "Channel",
@@ -83,6 +88,7 @@ __all__ = [
     "DecodeError",
     "EncodeError",
     "EndOfChannel",
+    "Executor",
     "HandshakeError",
     "ParcsError",
     "Pool",

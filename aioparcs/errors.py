@@ -17,6 +17,7 @@ All exceptions of aioparcs, in one tree.
     ├── StartError          a worker could not be started
     ├── BuildError          a module's image could not be built or pushed
     ├── ClusterError        the cluster can't be reached, or refuses
+    ├── BrokenPool          an executor's workers can't be started (also concurrent.futures' BrokenExecutor)
     └── SettingError        a setting or an option has an impossible value (also a ValueError)
 
 Exceptions hold data; ``__str__`` makes the sentence. Timeouts that you ask for with ``asyncio.timeout``
@@ -28,10 +29,12 @@ from __future__ import annotations
 import builtins
 import copy
 import signal as signals
+from concurrent import futures
 from functools import cache
 from typing import Any, TypeVar
 
 __all__ = [
+    "BrokenPool",
     "BuildError",
     "BusyError",
     "ChannelClosed",
@@ -274,6 +277,10 @@ class ClusterError(ParcsError):
 
     def __str__(self) -> str:
         return f"Docker at {self.url}: {self.reason}{f'; {self.advice}' if self.advice else ''}"
+
+
+class BrokenPool(ParcsError, futures.BrokenExecutor):
+    """An `Executor` has no workers, and will have none: its calls fail, and it takes no further ones."""
 
 
 class SettingError(ParcsError, ValueError):

@@ -9,7 +9,7 @@ from aioparcs.engine import Engine
 from aioparcs.errors import SettingError
 from aioparcs.local import LocalEngine
 
-__all__ = ["choose_engine"]
+__all__ = ["check_engine", "choose_engine"]
 
 
 def choose_engine(engine: Engine | str | None, folders: list[Path]) -> Engine:
@@ -31,6 +31,12 @@ def choose_engine(engine: Engine | str | None, folders: list[Path]) -> Engine:
         from aioparcs.swarm import SwarmEngine  # here: a runner without Docker doesn't wait for its libraries to load
 
         return SwarmEngine()
-    if isinstance(engine, str):
-        raise SettingError(f"there is no engine {engine!r} (PARCS_ENGINE): choose local or swarm")
+    check_engine(engine)
+    assert not isinstance(engine, str)
     return engine
+
+
+def check_engine(engine: Engine | str | None) -> None:
+    """Raise a SettingError for a name that no engine has."""
+    if isinstance(engine, str) and engine not in ("local", "swarm"):
+        raise SettingError(f"there is no engine {engine!r} (PARCS_ENGINE): choose local or swarm")

@@ -27,7 +27,7 @@ import click
 import pytest
 
 import aioparcs
-from aioparcs import ParcsError, Pool, Runner, Service, Settings, errors, register
+from aioparcs import Executor, ParcsError, Pool, Runner, Service, Settings, errors, register
 from aioparcs.cli import main as command_line
 from aioparcs.codec.types import named
 from aioparcs.modules.requirements import read_requirements
@@ -44,7 +44,7 @@ PROGRAMS = [
     README,
     TUTORIAL,
     SETTINGS,
-    *(ROOT / "docs" / name for name in ("functions.md", "peers.md", "pool.md", "tree.md")),
+    *(ROOT / "docs" / name for name in ("executor.md", "functions.md", "peers.md", "pool.md", "tree.md")),
 ]
 ARCHITECTURE, GLOSSARY = ROOT / "docs" / "architecture.md", ROOT / "docs" / "glossary.md"
 DOCUMENTS = [
@@ -152,7 +152,11 @@ def _runs() -> dict[Path, list[Block]]:
         programs = [block for block in blocks(document) if block.words[:1] == ("python",)]
         commands = "".join(block.text for block in blocks(document) if block.words == ("console",))
         run = set(re.findall(r"[\w.]+", commands))
-        run |= {name for block in programs for name in re.findall(r'(?:start(?:_many)?|pool)\("(\w+)"', block.text)}
+        run |= {
+            name
+            for block in programs
+            for name in re.findall(r'(?:(?:start(?:_many)?|pool)\(|module=)"(\w+)"', block.text)
+        }
         imported = {f"/{name}.py" for block in programs for name in re.findall(r"(?m)^import (\w+)$", block.text)}
         found[document] = [
             b
@@ -194,6 +198,14 @@ def test_the_example_of_pool_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_example_of_executor_works(tmp_path: Path) -> None:
+    (tmp_path / "numbers_.py").write_text("def divisors(n): return [i for i in range(1, n + 1) if not n % i]\n")
+    head = "from aioparcs import Executor\nfrom numbers_ import divisors\n"
+    done = execute([sys.executable, "-c", head + example(Executor)], tmp_path)
+    assert done.stdout == "[1, 2, 3, 5, 6, 9, 10, 15, 18, 30, 45, 90]\n", done.stderr
+
+
+@pytest.mark.slow
 async def test_the_example_of_register_works() -> None:
     names: dict[str, Any] = {"register": register, "dataclass": dataclass, "Fraction": Fraction, "__name__": __name__}
     named.clear()  # other tests have a Point of their own
@@ -210,7 +222,7 @@ async def test_the_example_of_register_works() -> None:
 @pytest.mark.slow
 def test_every_public_docstring_with_an_example_is_tested() -> None:
     examples = {name for name in aioparcs.__all__ if re.search(r"::\n\n    ", _docstring(name))}
-    assert examples == {"Pool", "Runner", "Service", "register"}
+    assert examples == {"Executor", "Pool", "Runner", "Service", "register"}
 
 
 def _docstring(name: str) -> str:
@@ -219,7 +231,7 @@ def _docstring(name: str) -> str:
 
 @pytest.mark.slow
 def test_the_documented_tree_of_errors_is_complete() -> None:
-    tree = re.findall(r"^ *([ │├└─]*)(\w+Error|\w+Closed|\w+Channel|\w+Lost)\b", str(errors.__doc__), re.M)
+    tree = re.findall(r"^ *([ │├└─]*)(\w+Error|\w+Closed|\w+Channel|\w+Lost|BrokenPool)\b", str(errors.__doc__), re.M)
     assert next(name for _, name in tree) == "ParcsError"
     assert {name for _, name in tree} == set(errors.__all__)
     for (_, above), (depth, name) in pairwise(tree):

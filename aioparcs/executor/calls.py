@@ -1,0 +1,148 @@
+"""The calls of an executor on their way through a pool, each with a future of `concurrent.futures`."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from aioparcs.errors import BrokenPool
+from aioparcs.pool import Outcome, PendingCall, Pool, Supply
+
+__all__ = ["CallQueue", "Submission", "broken"]
+
+
+# Calls that each worker may have: those cannot be cancelled, but quick ones need not wait for the wire.
+_MOST_SENT = 4
+
+
+class Submission(NamedTuple):
+    """
+    A call that was submitted.
+
+    Attributes:
+        future: gets its result.
+        function: the function's name.
+        args: the arguments.
+        kwargs: the keyword arguments.
+    """
+
+    future: Future[Any]
+    function: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+class CallQueue:
+    """
+    A client of a pool: calls in the order in which they were submitted.
+
+    A future is running from when its call is sent to a worker: from then on only the worker knows whether it has begun.
+    All methods are called in the event loop.
+
+    Args:
+        size: how many workers there are.
+        on_idle: called whenever the last call has its result.
+
+    Attributes:
+        error: why no further call will be made, or None.
+    """
+
+    def __init__(self, size: int, on_idle: Callable[[], object]) -> None:
+        self.error: BaseException | None = None
+        self._on_idle = on_idle
+        self._most_sent = size * _MOST_SENT
+        self._waiting: deque[Submission] = deque()
+        self._running: dict[PendingCall, Future[Any]] = {}
+        self._count = 0
+        self._schedule: Callable[[], object] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """True when all calls have their results."""
+        return not self._waiting and not self._running
+
+    def attach(self, pool: Pool) -> None:
+        """Start to make the calls, in a pool."""
+        self._schedule = pool.add_client(self)
+
+    def add(self, submissions: list[Submission]) -> None:
+        """Add calls."""
+        self._waiting += submissions
+        if self.error is not None:
+            self.fail(self.error)
+        elif self._schedule is not None:
+            self._schedule()
+
+    def cancel_waiting(self) -> None:
+        """Cancel the calls that no worker has."""
+        waiting, self._waiting = self._waiting, deque()
+        for submission in waiting:
+            submission.future.cancel()
+            submission.future.set_running_or_notify_cancel()  # wakes those who wait for several
+        self._check_idle()
+
+    # As a client of the pool
+
+    @property
+    def supply(self) -> Supply:
+        """Whether it has more calls."""
+        return Supply.MORE if self._waiting else Supply.EXHAUSTED
+
+    def take(self, most: int) -> list[PendingCall]:
+        """Return the next calls to make, and mark their futures as running."""
+        calls: list[PendingCall] = []
+        most = min(most, self._most_sent - len(self._running))
+        while self._waiting and len(calls) < most:
+            future, function, args, kwargs = self._waiting.popleft()
+            if future.set_running_or_notify_cancel():
+                call = PendingCall(self, self._count, function, args, kwargs)
+                self._running[call] = future
+                calls.append(call)
+            self._count += 1
+        self._check_idle()
+        return calls
+
+    def settle(self, outcomes: list[Outcome]) -> None:
+        """Set the results of futures, or the exceptions in their places."""
+        for call, ok, value in outcomes:
+            future = self._running.pop(call, None)
+            if future is None:
+                continue
+            if ok:
+                future.set_result(value)
+            else:
+                future.set_exception(value)
+        self._check_idle()
+
+    def cancel(self) -> None:
+        """Cancel the calls that no worker has, and fail the others: their workers are killed."""
+        self.cancel_waiting()
+        self._fail_running("its worker was killed, as the executor was asked to", None)
+
+    def fail(self, error: BaseException) -> None:
+        """Fail all calls: there are no workers, and there will be none."""
+        self.error = error
+        waiting, self._waiting = self._waiting, deque()
+        for submission in waiting:
+            if submission.future.set_running_or_notify_cancel():
+                submission.future.set_exception(broken(error))
+        self._fail_running(str(error), error)
+
+    def _fail_running(self, reason: str, error: BaseException | None) -> None:
+        running, self._running = self._running, {}
+        for future in running.values():
+            future.set_exception(broken(error, reason))
+        self._check_idle()
+
+    def _check_idle(self) -> None:
+        if self.is_idle:
+            self._on_idle()
+
+
+def broken(error: BaseException | None, reason: str = "") -> BrokenPool:
+    """Return the exception for a call that is not made, with its cause."""
+    exception = BrokenPool(reason or str(error))
+    exception.__cause__ = error
+    return exception
