@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import msgpack
 
 from aioparcs.errors import HandshakeError
+from aioparcs.settings import EXTENSIONS, FIRST_EXTENSIONS, Settings
 from aioparcs.settings import VERSION as RELEASE
-from aioparcs.settings import Settings
 
 __all__ = [
     "MAGIC",
@@ -72,6 +72,7 @@ class Hello(NamedTuple):
         max_buffers: bytes of buffers that this side accepts in one message.
         versions: the lowest and the highest version of the wire that this side speaks.
         relays: whether it takes messages that come another way, and passes them on.
+        extensions: the highest extension of values that this side decodes.
     """
 
     role: str
@@ -83,12 +84,14 @@ class Hello(NamedTuple):
     max_buffers: int
     versions: tuple[int, int] = (VERSION, VERSION)
     relays: bool = False
+    extensions: int = FIRST_EXTENSIONS
 
     @classmethod
     def of(cls, role: str, job: str, worker: int, settings: Settings) -> Hello:
         """Return the HELLO of this program, with a nonce of this connection's own."""
         agent, limits = f"aioparcs/{RELEASE}", (settings.max_body, settings.max_buffers)
-        return cls(role, job, worker, new_nonce(), agent, *limits, relays=role == Role.WORKER)
+        relays = role == Role.WORKER
+        return cls(role, job, worker, new_nonce(), agent, *limits, relays=relays, extensions=EXTENSIONS)
 
     def encode(self) -> bytes:
         """Return the body of the HELLO frame, a MessagePack map."""
@@ -102,6 +105,7 @@ class Hello(NamedTuple):
                 "agent": self.agent,
                 "limits": {"body": self.max_body, "buffers": self.max_buffers},
                 **({"relays": True} if self.relays else {}),
+                **({"extensions": self.extensions} if self.extensions != FIRST_EXTENSIONS else {}),
             }
         )
 
@@ -127,6 +131,7 @@ class Hello(NamedTuple):
                 _typed(limits["buffers"], int),
                 (_typed(low, int), _typed(high, int)),
                 values.get("relays") is True,
+                _typed(values.get("extensions", FIRST_EXTENSIONS), int),
             )
         except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
             raise HandshakeError("the peer's HELLO can't be read") from error

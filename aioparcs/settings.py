@@ -13,7 +13,16 @@ from typing import NamedTuple
 
 from aioparcs.errors import SettingError
 
-__all__ = ["MAX_BUFFER_COUNT", "VARIABLES", "VERSION", "Settings", "misspelt", "parse_size"]
+__all__ = [
+    "EXTENSIONS",
+    "FIRST_EXTENSIONS",
+    "MAX_BUFFER_COUNT",
+    "VARIABLES",
+    "VERSION",
+    "Settings",
+    "misspelt",
+    "parse_size",
+]
 
 # Said once: the package's metadata reads it from here.
 VERSION = "0.1.0"
@@ -23,6 +32,8 @@ MIB = 1 << 20
 GIB = 1 << 30
 # Buffers in one frame. Part of the wire format, so no setting: both sides must agree.
 MAX_BUFFER_COUNT = 4096
+# The highest extension of values that every peer knows, and the highest that this program knows; see docs/wire.md.
+FIRST_EXTENSIONS, EXTENSIONS = 5, 9
 
 
 class Settings(NamedTuple):

@@ -149,7 +149,7 @@ class Channel:
             else:
                 outbox.put(frame)
             return
-        raw, body, buffers = codec.encode(message)
+        raw, body, buffers = codec.encode(message, self.connection.extensions)
         await self.connection.sender.send_large(FrameType.RAW if raw else FrameType.MSG, body, buffers)
 
     async def send_all(self, *messages: Any) -> None:

@@ -1,38 +1,117 @@
-"""Exceptions as maps on the wire, {type, message, traceback, cause, builtin}, and back."""
+"""Exceptions as maps on the wire, {type, message, traceback, cause, builtin} and more, and back."""
 
 from __future__ import annotations
 
 import traceback
 from typing import Any
 
-from aioparcs.errors import RemoteError
+from aioparcs import codec
+from aioparcs.errors import EncodeError, ExceptionParts, RemoteError, builtin_base, origin_of, parts_of
 
 __all__ = ["decode_error", "decode_error_or_default", "encode_error"]
 
-# Characters of a traceback that travel; the end is the part that says what happened.
+# Characters of a traceback that travel; the end is the part that says what happened. Bytes of args and attributes.
 _LONGEST = 64 << 10
-# Causes of causes that travel; a cycle of them ends here too.
+# Causes of causes that travel; a cycle of them ends here too. So do groups within groups.
 _CAUSES = 16
+# Members of a group that travel, and notes.
+_MEMBERS, _NOTES = 64, 16
 
 
-def encode_error(error: BaseException, *, causes: int = _CAUSES) -> dict[str, Any]:
-    """Return the map that describes an exception to the peer; it can be encoded whatever the exception's class does."""
+def encode_error(error: BaseException, *, causes: int = _CAUSES, text: str | None = None) -> dict[str, Any]:
+    """
+    Return the map that describes an exception to the peer; it can be encoded whatever the exception's class does.
+
+    Args:
+        error: the exception.
+        causes: how many causes of causes go along.
+        text: its traceback, if it is not the usual one.
+    """
     kind = type(error)
     name = (
         kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
     )
-    # A traceback shows its causes already.
-    text = "" if causes < _CAUSES else "".join(traceback.format_exception(error))
+    type_name, message = origin_of(error) if isinstance(error, RemoteError) else (name, _text(error))
+    state, problem = _state(error, message)
     return {
-        "type": _clean(error.type if isinstance(error, RemoteError) else name),
-        "message": _clean(error.message if isinstance(error, RemoteError) else _text(error)),
-        "traceback": _clean(text),
-        "cause": encode_error(error.__cause__, causes=causes - 1) if error.__cause__ and causes else None,
-        "builtin": next(cls.__name__ for cls in kind.__mro__ if cls.__module__ == "builtins"),
+        "type": _clean(type_name),
+        "message": _clean(message),
+        "traceback": _clean(_traceback(error) if text is None else text),
+        # A traceback shows its causes already.
+        "cause": encode_error(error.__cause__, causes=causes - 1, text="") if error.__cause__ and causes else None,
+        "builtin": builtin_base(kind).__name__,
+        **_notes(error, problem),
+        **_members(error, causes),
+        **state,
     }
 
 
-def _text(error: BaseException) -> str:
+def _traceback(error: BaseException) -> str:
+    """Return an exception's traceback; that of a group without its members, which have their own."""
+    shown = traceback.TracebackException.from_exception(error)
+    if isinstance(error, BaseExceptionGroup):
+        shown.exceptions = None
+    return "".join(shown.format())
+
+
+def _notes(error: BaseException, problem: str) -> dict[str, Any]:
+    notes = getattr(error, "__notes__", None)
+    texts = [_clean(note) for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
+    texts = texts[-_NOTES:] + [problem] * bool(problem)
+    return {"notes": texts} if texts else {}
+
+
+def _members(error: BaseException, depth: int) -> dict[str, Any]:
+    if not isinstance(error, BaseExceptionGroup) or not depth:
+        return {}
+    members = [encode_error(member, causes=depth - 1) for member in error.exceptions[:_MEMBERS]]
+    rest = len(error.exceptions) - _MEMBERS
+    if rest > 0:
+        members.append(encode_error(Exception(f"{rest:,} more errors of the group, which are not shown")))
+    return {"members": members}
+
+
+def _state(error: BaseException, message: str) -> tuple[dict[str, Any], str]:
+    """Return the args and attributes of an exception, in bytes of their own; and what is wrong with them, or ""."""
+    entry = next((codec.registered[cls] for cls in type(error).__mro__ if cls in codec.registered), None)
+    name = {} if entry is None else {"registered": entry.name}
+    try:
+        if entry is not None and entry.encode != ExceptionParts.map_of:
+            return {**name, "state": _pack({"value": entry.encode(error)})}, ""
+        args, attributes = parts_of(error)
+        if args == (message,) and not attributes:
+            return name, ""
+        return {**name, "state": _pack_parts(args, attributes)}, ""
+    except Exception as failure:  # also one of the class itself
+        return name, f"its args and attributes can't be sent: {_clean(_text(failure))}"
+
+
+def _pack_parts(args: tuple[Any, ...], attributes: dict[str, Any]) -> bytes:
+    """Return the parts of an exception that can be sent, and texts in place of other args."""
+    try:
+        return _pack({"args": args, "attributes": attributes})
+    except EncodeError:
+        args = tuple(value if _can_be_sent(value) else _clean(_text(value)) for value in args)
+        attributes = {key: value for key, value in attributes.items() if _can_be_sent(value)}
+        return _pack({"args": args, "attributes": attributes})
+
+
+def _pack(values: Any) -> bytes:
+    body, buffers = codec.encode_inline(values)
+    if buffers or len(body) > _LONGEST:
+        raise EncodeError("$", f"more than {_LONGEST:,} bytes")
+    return body
+
+
+def _can_be_sent(value: Any) -> bool:
+    try:
+        _pack(value)
+    except EncodeError:
+        return False
+    return True
+
+
+def _text(error: Any) -> str:
     try:
         return str(error)
     except BaseException as failure:
@@ -54,11 +133,39 @@ def decode_error(values: Any) -> RemoteError:
 
 def decode_error_or_default(values: Any) -> RemoteError:
     """Return the `RemoteError` of an error map."""
-    cause = values.get("cause")
+    cause, members, message = values.get("cause"), values.get("members"), str(values["message"])
+    notes = list(map(str, values.get("notes") or ()))
+    original, parts = None, ExceptionParts((message,), {})
+    try:
+        original, parts = _original(values, parts)
+    except Exception as error:  # the peer's class may have attributes that are not known here
+        notes.append(f"its args and attributes can't be decoded here: {_clean(_text(error))}")
     return RemoteError.make(
         str(values["type"]),
-        str(values["message"]),
+        message,
         str(values.get("traceback") or ""),
         decode_error_or_default(cause) if cause else None,
         builtin=str(values.get("builtin") or ""),
+        original=original,
+        parts=parts,
+        notes=notes,
+        members=[decode_error_or_default(member) for member in members] if members else (),
     )
+
+
+def _original(
+    values: Any, parts: ExceptionParts
+) -> tuple[tuple[type[BaseException], ExceptionParts] | None, ExceptionParts]:
+    """Return the class of the peer's exception, if it is known here, and its parts."""
+    entry, state = codec.named.get(values.get("registered")), values.get("state")
+    is_known = entry is not None and issubclass(entry.cls, Exception)
+    if state is None:
+        return ((entry.cls, parts) if entry and is_known else None), parts
+    value = codec.decode(state)
+    if "value" not in value:
+        parts = ExceptionParts.from_map(value)
+        return ((entry.cls, parts) if entry and is_known else None), parts
+    if not entry or not is_known:
+        return None, parts
+    instance = entry.decode(value["value"])
+    return (type(instance), parts_of(instance)), parts

@@ -5,9 +5,10 @@ A value becomes a body and out-of-band buffers; ``docs/wire.md`` is the specific
 ever executed: no pickle, no object arrays.
 """
 
-from aioparcs.codec.decoder import allocate, decode, decode_checked, decode_json, decode_raw, extension
-from aioparcs.codec.encoder import encode, encode_call, encode_inline, encode_json, encode_plain, encode_result
-from aioparcs.codec.types import OUT_OF_BAND, Ext, register
+from aioparcs.codec.decoder import allocate, decode, decode_checked, decode_raw, extension
+from aioparcs.codec.encoder import encode, encode_call, encode_inline, encode_plain, encode_result
+from aioparcs.codec.json_messages import decode_json, encode_json
+from aioparcs.codec.types import OUT_OF_BAND, Ext, named, register, registered
 
 __all__ = [
     "OUT_OF_BAND",
@@ -24,5 +25,7 @@ __all__ = [
     "encode_plain",
     "encode_result",
     "extension",
+    "named",
     "register",
+    "registered",
 ]

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import sys
-from collections import Counter
 from typing import Any
 
 import msgpack
 
 from aioparcs.address import Address
-from aioparcs.codec import arrays
+from aioparcs.codec import arrays, natives, tables
 from aioparcs.codec.types import MAX_EXT_DEPTH, Ext, named
 from aioparcs.errors import DecodeError
 
-__all__ = ["allocate", "decode", "decode_checked", "decode_json", "decode_raw", "extension"]
+__all__ = ["allocate", "decode", "decode_checked", "decode_raw", "extension"]
 
 _ADDRESS = [str, str, int, int, str]
 _unpack = msgpack.unpackb
 # What the library may raise for a body that is not one MessagePack value that can be made here.
 _BAD_BODY = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
-# Keys of one map that may have one hash: looking a key up takes time by their number.
-_MOST_ALIKE = 64
+# Values of these may be keys of maps that were chosen to have one hash.
+_FOR_KEYS = frozenset({Ext.INTEGER, Ext.USER, Ext.TUPLE, Ext.PYTHON})
+# Bytes of a body up to which such keys are too few to matter.
+_SHORT = 512
 # Bytes from which on memory is the kernel's own, which costs nothing before something is written to it.
 _MAPPED = 1 << 20
 
@@ -68,7 +68,9 @@ def decode(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
 def decode_checked(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
     """Decode as `decode` does, slower: for bodies that the library alone fails to decode with `extension`."""
     try:
-        return _Hook(buffers, checked=True).unpack(body)
+        if len(body) <= _SHORT and not buffers:
+            return _short_extension.unpack(body)
+        return _Hook(buffers, refuse=_NO_CODES, pairs=_make_map if len(body) > _SHORT else None).unpack(body)
     except DecodeError:
         raise
     except _BAD_BODY as error:
@@ -91,22 +93,12 @@ def decode_raw(body: Any, buffer: Any) -> Any:
     return arrays.put_together(dtype, shape, order, buffer)
 
 
-def decode_json(body: Any) -> Any:
-    """
-    Return the value of a JSON frame.
-
-    Raises:
-        DecodeError: the body is not JSON.
-    """
-    try:
-        return json.loads(bytes(body))
-    except (ValueError, RecursionError) as error:
-        raise DecodeError(f"a message that is not JSON: {error}") from error
-
-
 def _reason(error: BaseException) -> str:
     # Not repr: the library's "extra data" holds the whole value, and a value from outside may not bear quoting.
     return str(error) or type(error).__name__
+
+
+_NO_CODES: frozenset[int] = frozenset()
 
 
 class _Hook:
@@ -114,42 +106,49 @@ class _Hook:
     The hook that returns the values of extensions.
 
     One for each message that has buffers and one for all others, whatever thread they are decoded in: so that one
-    never changes, and what is within an extension gets one of its own.
+    never changes, and what is within an extension gets another one.
 
     Keys that are extensions may be chosen to have one hash, and a map of many such takes time by the square of their
-    number. Looking at keys is slow, so it is done only for messages with integers beyond 64 bits or types of users,
-    which are decoded again for it.
+    number. Looking at keys is slow, so it is done only for long messages with extensions that may be keys, which are
+    decoded again for it.
 
     Args:
         buffers: the message's buffers.
-        checked: whether keys are looked at.
+        refuse: extensions with which a message needs a check.
+        pairs: makes the maps, or None.
     """
 
-    __slots__ = ("_checked", "_count", "_depth", "_unused")
+    __slots__ = ("_count", "_depth", "_pairs", "_refuse", "_unused", "_within")
 
-    def __init__(self, buffers: tuple[Any, ...] = (), *, checked: bool = False) -> None:
+    def __init__(self, buffers: tuple[Any, ...] = (), *, refuse: frozenset[int] = _FOR_KEYS, pairs: Any = None) -> None:
         self._unused = dict(enumerate(buffers))
         self._count = len(buffers)
-        self._checked = checked
+        self._refuse = refuse
+        self._pairs = pairs
         self._depth = 0
+        self._within: _Hook | None = None
 
     def unpack(self, body: Any) -> Any:
         """Return the value of a body, or of what is within an extension."""
-        pairs = _make_map if self._checked else None
-        return msgpack.unpackb(body, strict_map_key=False, timestamp=3, ext_hook=self, object_pairs_hook=pairs)
+        return _unpack(body, strict_map_key=False, timestamp=3, ext_hook=self, object_pairs_hook=self._pairs)
 
     def __call__(self, code: int, data: bytes) -> Any:
-        if not self._checked and (code == Ext.INTEGER or code == Ext.USER):
+        if code in self._refuse:
             raise _NeedsCheckError
         if code == Ext.INTEGER:
             return int.from_bytes(data, "big", signed=True)
         if self._depth >= MAX_EXT_DEPTH:
             raise DecodeError(f"extensions nested more than {MAX_EXT_DEPTH} deep")
-        return self._make(code, self._inner().unpack(data))
+        value = (self._within or self._inner()).unpack(data)
+        if code == Ext.TUPLE and type(value) is list:
+            return tuple(value)
+        return self._make(code, value)
 
     def _inner(self) -> _Hook:
-        inner = _Hook(checked=self._checked)
+        """Return the hook for what is within; two threads may make two, which are alike."""
+        inner = _Hook(refuse=self._refuse, pairs=self._pairs)
         inner._unused, inner._count, inner._depth = self._unused, self._count, self._depth + 1
+        self._within = inner
         return inner
 
     def _make(self, code: int, value: Any) -> Any:
@@ -157,6 +156,8 @@ class _Hook:
             return bytes(self._buffer(value))
         if code == Ext.ARRAY:
             dtype, shape, order, where = value
+            if order == "S" and self._refuse and not _is_safe_key(dtype):
+                raise _NeedsCheckError
             return arrays.put_together(dtype, shape, order, where if isinstance(where, bytes) else self._buffer(where))
         if code == Ext.ADDRESS:
             if [type(field) for field in value] != _ADDRESS:
@@ -164,6 +165,14 @@ class _Hook:
             return Address(*value)
         if code == Ext.USER:
             return self._make_user(*value)
+        if code == Ext.PYTHON:
+            kind, plain, *details = value
+            return natives.make(kind, plain, details)
+        if code == Ext.ROWS:
+            return _make_rows(value)
+        if code == Ext.TABLE:
+            kind, name, where = value
+            return tables.make_table(kind, name, where if isinstance(where, bytes) else self._buffer(where))
         raise DecodeError(f"unknown MessagePack extension {code}")
 
     def _buffer(self, index: Any) -> Any:
@@ -186,9 +195,21 @@ class _Hook:
 
 
 def _make_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    if len(pairs) > _MOST_ALIKE and max(Counter(hash(key) for key, _ in pairs).values()) > _MOST_ALIKE:
-        raise DecodeError(f"more than {_MOST_ALIKE} keys of a map have the same hash")
+    natives.check_hashes((key for key, _ in pairs), len(pairs))
     return dict(pairs)
 
 
+def _is_safe_key(dtype: Any) -> bool:
+    """Return True for the description of a scalar whose hash can't be chosen: not a complex or a structured one."""
+    return type(dtype) is str and dtype[1:2] in "biufSUMm"
+
+
+def _make_rows(rows: Any) -> list[Any]:
+    if type(rows) is not list or not _only_lists(map(type, rows)):
+        raise DecodeError("a list of tuples is a list of lists")
+    return list(map(tuple, rows))
+
+
+_only_lists = frozenset({list}).issuperset
 extension = _Hook()
+_short_extension = _Hook(refuse=_NO_CODES)

@@ -8,29 +8,31 @@ arrays out of band, and knows the place of whatever cannot be sent.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from types import NoneType
+from itertools import chain
 from typing import Any
 
 import msgpack
 
 from aioparcs.address import Address
-from aioparcs.codec import arrays
-from aioparcs.codec.scalars import no_form, scalar, scalars, timestamp
+from aioparcs.codec import arrays, tables
+from aioparcs.codec.moments import is_utc, timestamp
+from aioparcs.codec.natives import Form, form_of
+from aioparcs.codec.scalars import no_form, scalar, scalars
 from aioparcs.codec.types import MAX_DEPTH, MAX_EXT_DEPTH, OUT_OF_BAND, Ext, registered
 from aioparcs.errors import EncodeError
-from aioparcs.settings import MAX_BUFFER_COUNT
+from aioparcs.settings import EXTENSIONS, MAX_BUFFER_COUNT
 
-__all__ = ["encode", "encode_call", "encode_inline", "encode_json", "encode_plain", "encode_result"]
+__all__ = ["encode", "encode_call", "encode_inline", "encode_plain", "encode_result"]
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
-_KEYS = (str, int, bytes)
+_KEYS = (str, int, bytes)  # for a peer that knows no other
 _only_scalars = _SCALARS.issuperset
 _only_plain_keys = frozenset({str, int}).issuperset
+_only_tuples = frozenset({tuple}).issuperset
 # What the packer and the walk raise for a value that they can't take.
 _UNPACKABLE = (ValueError, OverflowError, MemoryError, RecursionError)
 
@@ -69,9 +71,13 @@ def encode_plain(value: Any) -> bytes | None:
         return None
 
 
-def encode(value: Any) -> tuple[bool, bytes, Buffers]:
+def encode(value: Any, extensions: int = EXTENSIONS) -> tuple[bool, bytes, Buffers]:
     """
     Encode a message of any value.
+
+    Args:
+        value: the message.
+        extensions: the highest extension that the peer knows; without ours a tuple is sent as a list.
 
     Returns:
         Whether it is a raw message (a large ``bytes`` or array by itself), the body, and the buffers.
@@ -90,10 +96,12 @@ def encode(value: Any) -> tuple[bool, bytes, Buffers]:
     elif arrays.is_array(value) and value.nbytes >= OUT_OF_BAND:
         dtype, shape, order, data = arrays.take_apart(value, "$")
         return True, _packer.pack([dtype, shape, order]), (data,)
-    return False, *encode_inline(value)
+    return False, *encode_inline(value, extensions)
 
 
-def encode_call(call_id: int, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[bytes, Buffers]:
+def encode_call(
+    call_id: int, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], extensions: int = EXTENSIONS
+) -> tuple[bytes, Buffers]:
     """
     Return the body and the buffers of a call; quick where all arguments are scalars.
 
@@ -105,10 +113,11 @@ def encode_call(call_id: int, name: str, args: Sequence[Any], kwargs: Mapping[st
             return _packer.pack((call_id, name, args, {})), ()
         except (TypeError, *_UNPACKABLE):  # the walk says where
             pass
-    return encode_inline([call_id, name, list(args), dict(kwargs)])  # whatever kinds these are: the values count
+    # Whatever kinds these are: the values count.
+    return encode_inline([call_id, name, list(args), dict(kwargs)], extensions)
 
 
-def encode_result(call_id: int, ok: bool, value: Any) -> tuple[bytes, Buffers]:
+def encode_result(call_id: int, ok: bool, value: Any, extensions: int = EXTENSIONS) -> tuple[bytes, Buffers]:
     """
     Return the body and the buffers of a result; quick for a scalar, or a list of scalars.
 
@@ -118,13 +127,15 @@ def encode_result(call_id: int, ok: bool, value: Any) -> tuple[bytes, Buffers]:
     kind = type(value)
     if kind in _SCALARS or ((kind is list or kind is tuple) and _only_scalars(map(type, value))):
         try:
+            if kind is tuple and extensions >= EXTENSIONS:
+                value = msgpack.ExtType(Ext.TUPLE, _packer.pack(value))
             return _packer.pack((call_id, ok, value)), ()
         except _UNPACKABLE:  # the walk says where
             pass
-    return encode_inline([call_id, ok, value])
+    return encode_inline([call_id, ok, value], extensions)
 
 
-def encode_inline(value: Any) -> tuple[bytes, Buffers]:
+def encode_inline(value: Any, extensions: int = EXTENSIONS) -> tuple[bytes, Buffers]:
     """
     Return the body and the buffers of any message that isn't raw.
 
@@ -132,11 +143,11 @@ def encode_inline(value: Any) -> tuple[bytes, Buffers]:
         EncodeError: as `encode`.
     """
     try:
-        return _pack_walk(_Walk(), value)
+        return _pack_walk(_Walk(extensions), value)
     except _UNPACKABLE:
         pass  # a list of scalars may hold invalid Unicode text, or an integer beyond 64 bits
     try:
-        return _pack_walk(_Walk(strict=True), value)
+        return _pack_walk(_Walk(extensions, strict=True), value)
     except _UNPACKABLE as error:  # it has no place to name, as when the stack is too deep
         raise EncodeError("$", f"can't be packed: {error}") from error
 
@@ -147,20 +158,6 @@ def _pack_walk(walk: _Walk, value: Any) -> tuple[bytes, Buffers]:
     except EncodeError as error:
         raise EncodeError(f"${error.place}", error.reason) from error.__cause__
     return _packer.pack(ready), tuple(walk.buffers)
-
-
-def encode_json(value: Any) -> bytes:
-    """
-    Return the body of a JSON frame.
-
-    Raises:
-        EncodeError: JSON can't hold the value; it names the place.
-    """
-    try:
-        return json.dumps(value).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        place, what = _find_no_json(value, "$", 0)
-        raise EncodeError(place, f"{what} cannot be sent as JSON, and this channel speaks version 1") from error
 
 
 def _flat(value: Any) -> memoryview:
@@ -178,9 +175,10 @@ class _Walk:
     Errors get their place on their way out, step by step: most walks never need it.
     """
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, extensions: int, *, strict: bool = False) -> None:
         self.buffers: list[Any] = []
         self._strict = strict
+        self._extended = extensions >= EXTENSIONS
         self._ext_depth = 0
 
     def value(self, value: Any, depth: int) -> Any:
@@ -195,17 +193,31 @@ class _Walk:
             return self._array(value)
         if kind is Address:
             return msgpack.ExtType(Ext.ADDRESS, _packer.pack(self._list(value, depth)))
-        if kind is dict or kind is OrderedDict:
+        if kind is dict:
             return self._dict(value, depth)
-        if kind is list or kind is tuple:
+        if kind is list:
             return self._list(value, depth)
+        if kind is tuple:
+            return self._tuple(value, depth) if self._extended else self._list(value, depth)
         if isinstance(value, bytes | bytearray | memoryview):
             return self._bytes(value)
-        if kind is datetime:
+        return self._rarer(value, kind, depth)
+
+    def _rarer(self, value: Any, kind: type, depth: int) -> Any:
+        if kind is datetime and (not self._extended or is_utc(value)):
             return timestamp(value)
+        if self._extended and (form := form_of(kind)):
+            return self._python(form, value, depth)
+        if kind is OrderedDict:
+            return self._dict(value, depth)
         for plain in (int, float, str):  # subclasses, IntEnum among them, travel as what they extend
             if isinstance(value, plain):
                 return self.value(plain.__str__(value) if plain is str else plain(value), depth)
+        if (array := tables.as_array(value)) is not None:
+            return self._array(array)
+        if self._extended and (table := tables.as_table(value)):
+            name = self.value(table.name, depth + 1)
+            return msgpack.ExtType(Ext.TABLE, _packer.pack([table.kind, name, self._placed(table.data)]))
         raise no_form(value)
 
     def _list(self, values: list[Any] | tuple[Any, ...], depth: int) -> Any:
@@ -213,6 +225,8 @@ class _Walk:
             if self._strict and _packs_not(values):
                 return scalars(values)
             return values if type(values) is list else list(values)
+        if self._extended and type(values[0]) is tuple and type(values) is list and self._are_rows(values):
+            return msgpack.ExtType(Ext.ROWS, _packer.pack(values))
         ready: list[Any] = []
         try:
             for value in values:
@@ -222,14 +236,45 @@ class _Walk:
             raise
         return ready
 
+    def _are_rows(self, values: list[Any]) -> bool:
+        """Return True for tuples of scalars: one extension for all takes a tenth of the time of one for each."""
+        if not _only_tuples(map(type, values)) or not _only_scalars(map(type, chain.from_iterable(values))):
+            return False
+        return not (self._strict and _packs_not(values))
+
+    def _tuple(self, values: tuple[Any, ...], depth: int) -> Any:
+        if _only_scalars(map(type, values)):
+            return msgpack.ExtType(Ext.TUPLE, _packer.pack(self._list(values, depth)))
+        self._enter("tuples")
+        ready = self._list(values, depth)
+        self._ext_depth -= 1
+        return msgpack.ExtType(Ext.TUPLE, _packer.pack(ready))
+
+    def _python(self, form: Form, value: Any, depth: int) -> Any:
+        """Return a value of one of Python's own types: its plain value, and what else belongs to it."""
+        self._enter(f"values of the type {form.kind}")
+        try:
+            plain, *details = form.take_apart(value)
+        except ValueError as error:
+            raise EncodeError("", f"a {form.kind} that can't be encoded: {error}") from error
+        ready = [form.kind, self.value(plain, depth + 1), *details]
+        self._ext_depth -= 1
+        return msgpack.ExtType(Ext.PYTHON, _packer.pack(ready))
+
+    def _enter(self, what: str) -> None:
+        """Go one extension deeper; the last level is for one that holds no other, such as an array."""
+        self._ext_depth += 1
+        if self._ext_depth >= MAX_EXT_DEPTH:
+            raise EncodeError("", f"{what} nested more than {MAX_EXT_DEPTH - 1} deep, or within itself")
+
     def _dict(self, values: dict[Any, Any], depth: int) -> dict[Any, Any]:
         plain = _only_plain_keys(map(type, values)) and _only_scalars(map(type, values.values()))
         if plain and not (self._strict and _packs_not(values)):
             return values if type(values) is dict else dict(values)
         ready: dict[Any, Any] = {}
         for key, value in values.items():
-            if not isinstance(key, _KEYS):
-                raise EncodeError("", f"a key is {key!r}; keys are str, int or bytes")
+            if not self._extended and not isinstance(key, _KEYS):
+                raise EncodeError("", f"a key is {key!r}; keys are str, int or bytes for a peer that knows no other")
             try:
                 name = key if isinstance(key, bytes) else self.value(key, depth + 1)
                 ready[name] = self.value(value, depth + 1)
@@ -247,11 +292,13 @@ class _Walk:
 
     def _array(self, value: Any) -> Any:
         dtype, shape, order, data = arrays.take_apart(value, "")
-        if len(data) < OUT_OF_BAND or len(self.buffers) >= MAX_BUFFER_COUNT:
-            where: Any = bytes(data)
-        else:
-            where = self._out_of_band(data)
-        return msgpack.ExtType(Ext.ARRAY, _packer.pack([dtype, shape, order, where]))
+        return msgpack.ExtType(Ext.ARRAY, _packer.pack([dtype, shape, order, self._placed(data)]))
+
+    def _placed(self, view: memoryview) -> bytes | int:
+        """Return bytes as they are, or the index of the buffer that holds them."""
+        if len(view) < OUT_OF_BAND or len(self.buffers) >= MAX_BUFFER_COUNT:
+            return bytes(view)
+        return self._out_of_band(view)
 
     def _out_of_band(self, view: Any) -> int:
         self.buffers.append(view)
@@ -259,9 +306,7 @@ class _Walk:
 
     def _user(self, value: Any, depth: int) -> Any:
         entry = registered[type(value)]
-        self._ext_depth += 1
-        if self._ext_depth >= MAX_EXT_DEPTH:  # the last level is for an array, or an address, within
-            raise EncodeError("", f"registered types nested more than {MAX_EXT_DEPTH - 1} deep, or within itself")
+        self._enter("registered types")
         try:
             plain = entry.encode(value)
         except Exception as error:
@@ -282,24 +327,3 @@ def _packs_not(scalars: Any) -> bool:
     except _UNPACKABLE:
         return True
     return False
-
-
-def _find_no_json(value: Any, place: str, depth: int) -> tuple[str, str]:
-    """Return the first place that JSON can't hold, and what is there; "" if there is none."""
-    if depth > MAX_DEPTH:
-        return place, "a value nested this deep"
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if not isinstance(key, str | int | float | NoneType):
-                return place, f"the key {key!r}"
-            place_inner, what = _find_no_json(inner, f"{place}.{key}", depth + 1)
-            if what:
-                return place_inner, what
-    elif isinstance(value, list | tuple):
-        for i, inner in enumerate(value):
-            place_inner, what = _find_no_json(inner, f"{place}[{i}]", depth + 1)
-            if what:
-                return place_inner, what
-    elif not isinstance(value, str | int | float | NoneType):
-        return place, type(value).__qualname__
-    return (place, "") if depth else ("$", type(value).__qualname__)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from enum import Enum
 from typing import Any
 
 import msgpack
@@ -12,14 +13,12 @@ import msgpack
 from aioparcs.codec.types import Ext
 from aioparcs.errors import EncodeError
 
-__all__ = ["no_form", "scalar", "scalars", "timestamp"]
+__all__ = ["no_form", "scalar", "scalars"]
 
 # What MessagePack has integers for.
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
-# Subclasses of these, Counter, NamedTuple and pandas.Timestamp among them, would silently lose what they add.
-_WOULD_CHANGE = {dict: "dict(value)", list: "list(value)", tuple: "list(value)", datetime: "a plain datetime"}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+# Subclasses of these, NamedTuple and pandas.Timestamp among them, would silently lose what they add.
+_WOULD_CHANGE = {dict: "dict(value)", list: "list(value)", tuple: "tuple(value)", datetime: "a plain datetime"}
 
 
 def scalar(value: Any) -> Any:
@@ -61,23 +60,12 @@ def no_form(value: Any) -> EncodeError:
         if isinstance(value, base):
             what = f"{name} would arrive as a plain {base.__name__}"
             return EncodeError("", f"{what}; send {plain_value}, or register its type with aioparcs.register")
+    if isinstance(value, Enum):
+        advice = "register its class with aioparcs.register in both programs, or send its value"
+        return EncodeError("", f"{name}.{value.name} cannot be sent; {advice}")
     advice = (
         "pass the name of one that the module serves, as text"
         if inspect.isroutine(value)
         else "convert it first, or register its type with aioparcs.register"
     )
     return EncodeError("", f"{name} cannot be sent; {advice}")
-
-
-def timestamp(value: datetime) -> Any:
-    """Return a moment as the packer takes it; raise EncodeError for one that would arrive as another."""
-    if value.utcoffset() is None:
-        raise EncodeError("", "a datetime without a time zone; give it one, such as datetime.timezone.utc")
-    # Not Timestamp.from_datetime: it goes through a float, which rounds far dates to the next second.
-    if not _FIRST <= value <= _LAST:
-        raise EncodeError("", "a datetime outside of the years 1 to 9999 in UTC")
-    if value.tzname() != "UTC":
-        what = f"a datetime in the zone {value.tzname()} would arrive in UTC"
-        raise EncodeError("", f"{what}; send value.astimezone(datetime.timezone.utc), and the zone beside it")
-    since: timedelta = value - _EPOCH
-    return msgpack.Timestamp(since.days * 86400 + since.seconds, since.microseconds * 1000)

@@ -40,7 +40,7 @@ async def broadcast(tasks: Sequence[Task], value: Any) -> None:
     Raises:
         WorkerLost, RemoteError, EndOfChannel, EncodeError: of the first worker that has not received it.
     """
-    raw, body, buffers = codec.encode(value)
+    raw, body, buffers = codec.encode(value, min((_channel(task).connection.extensions for task in tasks), default=0))
     message = _Message(FrameType.RAW if raw else FrameType.MSG, body, buffers)
     size = sum(map(len, buffers))
     for task in tasks:

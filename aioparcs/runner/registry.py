@@ -168,6 +168,7 @@ class JobRegistry:
     def _open(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
         limits = (peer.max_body, peer.max_buffers)
         channel = Channel(reader, writer, settings=self._settings, peer_limits=limits)
+        channel.connection.extensions = peer.extensions
         channel.relays.is_supported = peer.relays
         channel.relays.refuse()
         return channel

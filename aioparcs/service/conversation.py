@@ -46,6 +46,7 @@ async def converse(
     reader, writer, runner = await connection
     keep_alive(writer.transport, settings.liveness, user_timeout=False)
     channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
+    channel.connection.extensions = runner.extensions
     RelayReceiver(channel, endpoint, Address.parse(context.parent) if context.parent else endpoint.runner.address)
     try:
         await program(channel, context, endpoint)

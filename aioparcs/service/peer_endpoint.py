@@ -199,6 +199,7 @@ class PeerEndpoint:
         keep_alive(writer.transport, self.settings.liveness, user_timeout=False)
         limits = peer.max_body, peer.max_buffers
         channel = Channel(reader, writer, settings=self.settings, peer_limits=limits, peer=peer.worker)
+        channel.connection.extensions = peer.extensions
         channel.relays.is_supported = peer.relays
         channel.relays.refuse()
         self._open.add(channel.connection)

@@ -42,6 +42,7 @@ class CallClient:
     """
 
     def __init__(self, connection: FrameConnection) -> None:
+        self._connection = connection
         self._sender = connection.sender
         self._outbox = connection.outbox
         self._inbox = connection.inbox
@@ -78,7 +79,8 @@ class CallClient:
             EndOfChannel, ConnectionLost, ChannelClosed, EncodeError: see `Channel.send` and `Channel.recv`.
         """
         try:
-            body, buffers = codec.encode_call(call_id := next(self._call_ids), name, args, kwargs)
+            call_id, extensions = next(self._call_ids), self._connection.extensions
+            body, buffers = codec.encode_call(call_id, name, args, kwargs, extensions)
         except EncodeError as error:
             raise EncodeError(_in_arguments(error.place), error.reason) from None
         if self._outbox.blocked:
@@ -126,10 +128,11 @@ class CallClient:
         self._inbox.check()
         rejected: list[tuple[_Posted, EncodeError]] = []
         frames: list[bytes] = []
+        extensions = self._connection.extensions
         for call in calls:
             call.call_id = call_id = next(self._call_ids)
             try:
-                body, buffers = codec.encode_call(call_id, call.function, call.args, call.kwargs)
+                body, buffers = codec.encode_call(call_id, call.function, call.args, call.kwargs, extensions)
                 size = len(body)
                 if buffers or size > self._sender.max_body:
                     self._sender.check_size(size, sum(map(len, buffers)))

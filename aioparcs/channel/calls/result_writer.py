@@ -81,13 +81,13 @@ class ResultWriter:
             last: True when nothing else is about to be answered.
         """
         try:
-            body, buffers = codec.encode_result(call_id, ok, value)
+            body, buffers = codec.encode_result(call_id, ok, value, self._server.connection.extensions)
             size = len(body)
             if size >= _SMALL or buffers:
                 self._check_size(size, sum(map(len, buffers)))
         except EncodeError as error:
             ok, value = False, encode_error(_of_result(error))
-            body, buffers = codec.encode_result(call_id, ok, value)
+            body, buffers = codec.encode_result(call_id, ok, value, self._server.connection.extensions)
             size = len(body)
         if size < _SMALL and not buffers and self._result_log:
             frame = _HEADS[size] + body

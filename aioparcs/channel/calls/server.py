@@ -116,7 +116,7 @@ class CallServer:
         Raises:
             EncodeError: the value cannot be sent; nothing was sent.
         """
-        body, buffers = codec.encode_result(call_id, ok, value)
+        body, buffers = codec.encode_result(call_id, ok, value, self.connection.extensions)
         await self.connection.sender.send(FrameType.RESULT, body, buffers)
 
     def decline(self, call: Frame, type: str, message: str) -> None:

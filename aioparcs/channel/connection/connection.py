@@ -22,7 +22,7 @@ from aioparcs.channel.connection.sender import FrameSender
 from aioparcs.channel.connection.state import ConnectionState
 from aioparcs.channel.error_codec import decode_error
 from aioparcs.errors import ChannelClosed, ConnectionLost, DecodeError, EndOfChannel, ParcsError, RemoteError
-from aioparcs.settings import Settings
+from aioparcs.settings import EXTENSIONS, Settings
 from aioparcs.wire import Frame, FrameType
 
 __all__ = ["FrameConnection"]
@@ -50,6 +50,7 @@ class FrameConnection:
 
     Attributes:
         version, peer: the same.
+        extensions: the highest extension of values that the peer knows; what is built upon it may set it.
         opened: the loop's time when it began.
         state: how far it has come towards its end.
         inbox: what was received and not taken.
@@ -74,6 +75,7 @@ class FrameConnection:
         transport: asyncio.Transport = writer.transport  # type: ignore[assignment]  # it reads as well
         self.version = version
         self.peer = peer
+        self.extensions = EXTENSIONS
         self.opened = loop.time()
         self.state = ConnectionState.OPEN
         self._stream = reader, writer  # kept: when the writer is collected it closes the transport

@@ -26,12 +26,17 @@ stay the builtin ``TimeoutError``.
 
 from __future__ import annotations
 
-import builtins
 import copy
 import signal as signals
 from concurrent import futures
-from functools import cache
 from typing import Any, TypeVar
+
+from aioparcs.errors.parts import ExceptionParts as ExceptionParts
+from aioparcs.errors.parts import builtin_base as builtin_base
+from aioparcs.errors.remote import RemoteError
+from aioparcs.errors.remote import origin_of as origin_of
+from aioparcs.errors.remote import parts_of as parts_of
+from aioparcs.errors.root import ParcsError
 
 __all__ = [
     "BrokenPool",
@@ -53,10 +58,6 @@ __all__ = [
 ]
 
 _Error = TypeVar("_Error", bound=BaseException)
-
-
-class ParcsError(Exception):
-    """The root of every error that aioparcs raises by itself."""
 
 
 class ChannelClosed(ParcsError):
@@ -162,60 +163,6 @@ class DecodeError(ParcsError, ValueError):
     """A message arrived whole, but its value cannot be decoded here; the channel goes on."""
 
 
-class RemoteError(ParcsError):
-    """
-    The peer's program raised an exception.
-
-    What is raised is also an instance of the builtin exception that the peer raised, so that
-    ``except ValueError`` works across processes. ``str()`` is the exception alone; the peer's traceback is a note
-    (PEP 678), which Python, ``logging.exception`` and test runners print below it.
-
-    Attributes:
-        type: the name of the peer's exception class.
-        message: its text.
-        traceback: the peer's traceback as text, or "".
-        cause: the RemoteError that caused it, or None.
-        worker: where it was raised, ``module:number``, or "".
-    """
-
-    def __init__(
-        self, type: str, message: str, traceback: str = "", cause: RemoteError | None = None, worker: str = ""
-    ) -> None:
-        self.args = (type, message)
-        self.type = type
-        self.message = message
-        self.traceback = traceback
-        self.cause = cause
-        self.worker = worker
-
-    @staticmethod
-    def make(
-        type: str,
-        message: str,
-        traceback: str = "",
-        cause: RemoteError | None = None,
-        worker: str = "",
-        builtin: str = "",
-    ) -> RemoteError:
-        """Return the error that is also the builtin of that name (or of the name ``type``), when there is one."""
-        error = _remote_class(builtin or type)(type, message, traceback, cause, worker)
-        error.__cause__ = cause
-        if note := _without_message(traceback.rstrip(), message):
-            error.add_note(note)
-        if isinstance(error, SyntaxError):
-            error.msg = str(error)  # a traceback prints this in place of the text
-        return error
-
-    def __str__(self) -> str:
-        where = f" in worker {self.worker}" if self.worker else ""
-        return f"{self.type}{where}: {self.message}" if self.message else f"{self.type}{where}"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        builtin = self.__class__.__bases__[-1].__name__  # the builtin, or ParcsError, which is none
-        values = (self.type, self.message, self.traceback, self.cause, self.worker, builtin)
-        return RemoteError.make, values, {"__notes__": list(getattr(self, "__notes__", ()))}
-
-
 class StartError(ParcsError):
     """
     A worker could not be started.
@@ -314,26 +261,3 @@ def signal_name(number: int) -> str:
 def quote_lines(lines: tuple[str, ...]) -> str:
     """Return a program's last lines as the end of a sentence, each on a line of its own; "" if there are none."""
     return "".join(["; its last lines:", *(f"\n    {line}" for line in lines)]) if lines else ""
-
-
-# Classes that can't be raised freely: the first two end iterations, a group can't exist without members.
-_NOT_MIXED = (StopIteration, StopAsyncIteration, BaseExceptionGroup)
-
-
-def _remote_class(name: str) -> type[RemoteError]:
-    builtin = getattr(builtins, name, None)
-    if not isinstance(builtin, type) or not issubclass(builtin, Exception) or issubclass(builtin, _NOT_MIXED):
-        return RemoteError
-    return _mixed_with(name)
-
-
-@cache  # for names of builtins only: others come from outside, any number of them
-def _mixed_with(name: str) -> type[RemoteError]:
-    return type("RemoteError", (RemoteError, getattr(builtins, name)), {"__module__": __name__})
-
-
-def _without_message(traceback: str, message: str) -> str:
-    """Return a traceback without its last lines, the exception's class and message, where it ends in those."""
-    if not traceback.endswith(message):
-        return traceback
-    return traceback.removesuffix(message).rpartition("\n")[0]
