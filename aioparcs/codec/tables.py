@@ -86,9 +86,8 @@ def make_table(kind: Any, name: Any, data: Any) -> Any:
         arrow = _pyarrow()
         importlib.import_module(kind.partition(".")[0])
     except ImportError as error:
-        raise DecodeError(
-            f"a {kind} arrived, and it can't be made here: {error}; {_INSTALL} and its package"
-        ) from error
+        advice = f"{_INSTALL}, and {kind.partition('.')[0]}"
+        raise DecodeError(f"a {kind} arrived, and it can't be made here: {error}; {advice}") from error
     try:
         buffer = arrow.py_buffer(data)
         _check_messages(arrow, buffer)

@@ -64,7 +64,7 @@ def same(one: Any, other: Any) -> bool:
         return bool(one.tobytes() == other.tobytes())
     if isinstance(one, float):
         return struct.pack(">d", one) == struct.pack(">d", other)
-    if isinstance(one, list):
+    if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
         return same(list(one), list(other)) and same(list(one.values()), list(other.values()))
