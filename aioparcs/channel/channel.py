@@ -123,8 +123,8 @@ class Channel:
         mutable buffer is on its way delivers the message anyway, from a copy of what is unsent.
 
         Args:
-            message: None, bool, int, float, str, bytes, list, tuple, dict with str, int or bytes keys, aware
-                datetime, NumPy arrays and scalars, `Address`, registered types, nested at will.
+            message: values of Python's own types, NumPy arrays and scalars, `Address`, tables, registered types,
+                nested at will; ``docs/tutorial.md`` lists them.
 
         Raises:
             EncodeError: something in it cannot be sent, or it is larger than the peer accepts.

@@ -49,7 +49,7 @@ async def test_values_come_back_through_a_channel() -> None:
 
 async def test_values_come_back_from_calls_of_a_pool(runner: Runner) -> None:
     values = _some(natives, 100)
-    async with runner.pool("values:same", 2) as pool:
+    async with runner.pool("values", 2, function="same") as pool:
         assert equal(await pool.map(values), [(value,) for value in values])
         named = await pool.submit(value=values[-1])
         assert equal(named, {"value": values[-1]})
@@ -63,7 +63,7 @@ async def test_a_function_gets_what_was_sent(runner: Runner) -> None:
             "PosixPath",
             "complex",
         ]
-        assert await t.call("same", *_some(st.tuples(st.integers()), 5)) == tuple(_some(st.tuples(st.integers()), 5))
+        assert await t.call("same", 1, (2, 3)) == (1, (2, 3))
 
 
 async def test_exceptions_are_caught_as_their_own_classes(runner: Runner) -> None:
@@ -103,7 +103,7 @@ async def test_an_exception_of_a_final_class_is_the_cause(runner: Runner) -> Non
 
 async def test_groups_are_groups(runner: Runner) -> None:
     seen: list[Any] = []
-    async with runner.pool("values:fail_many", 1) as pool:
+    async with runner.pool("values", 1, function="fail_many") as pool:
         try:
             await pool.submit()
         except* HttpError as group:
@@ -121,6 +121,5 @@ async def test_notes_and_the_traceback_are_printed_once_below_the_exception(runn
             await t.call("fail", "ValueError", ["bad"], "a hint")
     printed = "".join(traceback.format_exception(caught.value))
     assert caught.value.__notes__[0] == "a hint"
-    assert printed.count("a hint") == 1
-    assert printed.count("fail") >= 1
-    assert printed.index("ValueError") < printed.index("a hint") < printed.rindex("Traceback")
+    assert printed.count("\na hint\n") == 1
+    assert printed.index("RemoteError: ValueError") < printed.index("\na hint\n") < printed.rindex("Traceback")

@@ -50,6 +50,12 @@ _EXAMPLES = [
     "arrays in a map: one inline, one behind the body",
     "address, TCP",
     "user's type",
+    "tuple",
+    "list of tuples of scalars: one extension for all",
+    "set",
+    "decimal number",
+    "moment in a zone",
+    "map with a tuple as its key",
 ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from aioparcs import Address, codec
+from aioparcs.codec.natives import make
 
 __all__ = ["Vector", "each", "expand", "load", "same", "value_of"]
 
@@ -101,5 +102,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "$time": lambda text: datetime.fromisoformat(text).astimezone(UTC),
     "$array": _array,
     "$address": lambda fields: Address(*fields),
+    "$tuple": lambda values: tuple(map(value_of, values)),
+    "$python": lambda parts: make(parts[0], value_of(parts[1]), parts[2:]),
     "$ratio": lambda text: Fraction(text),
 }
