@@ -1,4 +1,4 @@
-"""How values of registered classes are taken apart and made again, where the program doesn't say."""
+"""The functions that take values of registered classes apart and make them again, where the program names none."""
 
 from __future__ import annotations
 

@@ -43,7 +43,8 @@ class ExceptionParts(NamedTuple):
     def of(cls, error: BaseException) -> Self:
         """Return the parts of an exception; those of a group without its members."""
         base = builtin_base(type(error))
-        _, args, *state = base.__reduce__(error)  # type: ignore[misc]  # a tuple, for all exceptions
+        reduced: Any = base.__reduce__(error)  # a tuple, for all exceptions
+        _, args, *state = reduced
         attributes = dict(state[0] or {}) if state else {}
         attributes.pop("__notes__", None)
         if issubclass(base, AttributeError | NameError | ImportError):

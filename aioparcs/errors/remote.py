@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aioparcs.errors.parts import ExceptionParts, blank
 from aioparcs.errors.root import ParcsError
@@ -38,10 +38,13 @@ class RemoteError(ParcsError):
         worker: where it was raised, ``module:number``, or "".
     """
 
-    type: str
-    message: str
-    traceback: str
-    cause: BaseException | None
+    if TYPE_CHECKING:
+        message: str
+        traceback: str
+        cause: Any
+
+        @property
+        def type(self) -> str: ...
 
     def __init__(
         self, type: str, message: str, traceback: str = "", cause: BaseException | None = None, worker: str = ""
@@ -83,7 +86,7 @@ class RemoteError(ParcsError):
         """
         kind = _mixed_with(original[0]) if original else None
         if original and kind is None:
-            instance = original[1].make(original[0])
+            instance: BaseException = original[1].make(original[0])
             instance.__cause__, cause = cause, instance
         kind = kind or _builtin_class(builtin or type, is_group=bool(members))
         parts = original[1] if original else parts

@@ -59,6 +59,9 @@ class Zone(tzinfo):
     def utcoffset(self, when: datetime | None, /) -> timedelta:
         return timedelta(hours=1)
 
+    def dst(self, when: datetime | None, /) -> None:
+        return None
+
 
 class Tally(Counter[str]):
     pass

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from aioparcs import RemoteError, Runner
 from tests.support.channels import pair
