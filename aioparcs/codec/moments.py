@@ -21,7 +21,9 @@ _KEY = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,3}")
 def is_utc(value: datetime) -> bool:
     """Return True for a moment in UTC that arrives as such: its zone has no other name to keep."""
     zone = value.tzinfo
-    return zone is UTC or (zone is not None and not _has_form(zone) and value.tzname() == "UTC")
+    if zone is UTC:
+        return not value.fold  # which a timestamp has no room for
+    return zone is not None and not _has_form(zone) and value.tzname() == "UTC"
 
 
 def timestamp(value: datetime) -> Any:

@@ -43,17 +43,15 @@ class RemoteError(ParcsError):
         traceback: str
         cause: Any
 
-        @property
-        def type(self) -> str: ...
-
     def __init__(
         self, type: str, message: str, traceback: str = "", cause: BaseException | None = None, worker: str = ""
     ) -> None:
         self.args = (type, message)
         self._origin = (type, message)
         self._worker = worker
-        # Not assigned one by one: the message of a group can't be.
-        self.__dict__.update(type=type, message=message, traceback=traceback, cause=cause)
+        # Not assigned: the message of a group can't be.
+        self.type = type
+        self.__dict__.update(message=message, traceback=traceback, cause=cause)
 
     @staticmethod
     def make(
