@@ -69,8 +69,10 @@ def time_from(text: Any, zone: Any = "", name: Any = "", fold: Any = 0) -> time:
 def _details(zone: tzinfo | None, fold: int) -> list[Any]:
     key = name = ""
     if type(zone) is timezone:
-        own = zone.tzname(None)
-        name = own if own != timezone(zone.utcoffset(None)).tzname(None) else ""
+        own, offset = zone.tzname(None), zone.utcoffset(None)
+        if abs(offset) < timedelta(seconds=1) and offset:  # Python reads no such text back
+            raise EncodeError("", f"the time zone {own} cannot be sent: it is less than a second from UTC")
+        name = own if own != timezone(offset).tzname(None) else ""
     elif zone is not None:
         if not _has_form(zone):
             kind = f"{type(zone).__module__}.{type(zone).__qualname__}"

@@ -120,6 +120,7 @@ _places = [
     (Unknown, "$", "type cannot be sent"),
     ({"x": {Colour.RED: 2}}, "$.x[<Colour.RED: 1>]", "Colour.RED cannot be sent"),
     ([datetime(2024, 1, 1, tzinfo=Zone())], "$[0]", "is a tests.codec.test_encoder.Zone, which cannot be sent"),
+    ([datetime(2024, 1, 1, tzinfo=timezone(timedelta(microseconds=1)))], "$[0]", "less than a second from UTC"),
     ({"a": Tally("abca")}, "$.a", "Tally would arrive as a plain dict; send dict(value), or register"),
     (defaultdict(lambda: 1), "$", "which cannot be sent; send dict(value)"),
     ([{Colour.RED}], "$[0][0]", "Colour.RED cannot be sent"),

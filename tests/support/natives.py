@@ -16,11 +16,15 @@ from tests.support.registered import Colour, Level, Pair, Permission, Tree
 
 __all__ = ["equal", "natives"]
 
+# Python reads no offset of less than a second back from text.
+_offsets = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).filter(
+    lambda offset: not offset or abs(offset) >= timedelta(seconds=1)
+)
 _zones = (
     st.none()
     | st.timezones().filter(lambda zone: zone.key.isascii())
-    | st.builds(timezone, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)))
-    | st.builds(timezone, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)), st.text(max_size=5))
+    | st.builds(timezone, _offsets)
+    | st.builds(timezone, _offsets, st.text(min_size=1, max_size=5))
 )
 _names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
 _hashable: SearchStrategy[Any] = st.recursive(
