@@ -246,10 +246,10 @@ async def wrapped(tmp_path: Path) -> AsyncIterator[Task]:
 
 
 async def test_coroutine_functions_behind_plain_decorators_are_awaited(wrapped: Task) -> None:
-    assert await wrapped.call("double", 4) == [8, True]
+    assert await wrapped.call("double", 4) == (8, True)
     assert await wrapped.call("cached", 4) == 4
     assert await wrapped.call("made_sync", 4) == 4
-    assert await wrapped.call("returns_coroutine", 4) == [8, True]
+    assert await wrapped.call("returns_coroutine", 4) == (8, True)
     await asyncio.gather(*(wrapped.call("meet", 20) for _ in range(20)))  # any number at once
     for name in ("fail", "returns_failing"):
         for kind, builtin in (("KeyError", KeyError), ("StopIteration", RuntimeError)):
@@ -264,7 +264,7 @@ async def test_a_decorated_coroutine_function_is_cancelled_with_its_call(wrapped
     await until(path.exists)
     call.cancel()
     await until((tmp_path / "started.cancelled").exists)
-    assert await wrapped.call("double", 1) == [2, True]
+    assert await wrapped.call("double", 1) == (2, True)
 
 
 async def test_a_pool_runs_decorated_coroutine_functions_at_once(tmp_path: Path) -> None:
