@@ -26,7 +26,7 @@ async def runner() -> AsyncIterator[Runner]:
 
 
 def _some(values: Any, count: int) -> list[Any]:
-    """Take examples of a strategy: one job is for all of them."""
+    """Return examples of a strategy: one job is for all of them."""
     taken: list[Any] = []
 
     @property_test

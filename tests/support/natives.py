@@ -68,7 +68,7 @@ natives: SearchStrategy[Any] = st.recursive(
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal in kind, in their zones and in the order of keys too."""
+    """Return whether two values are equal in kind, in their zones and in the order of keys too."""
     if type(one) is not type(other):
         return False
     if isinstance(one, list | tuple):
