@@ -25,7 +25,7 @@ def encode_error(error: BaseException, *, causes: int = _CAUSES, text: str | Non
     Args:
         error: the exception.
         causes: how many causes of causes go along.
-        text: its traceback, if it is not the usual one.
+        text: its traceback, by default the whole one.
     """
     kind = type(error)
     name = (
@@ -36,18 +36,18 @@ def encode_error(error: BaseException, *, causes: int = _CAUSES, text: str | Non
     return {
         "type": _clean(type_name),
         "message": _clean(message),
-        "traceback": _clean(_traceback(error) if text is None else text),
+        "traceback": _clean("".join(traceback.format_exception(error)) if text is None else text),
         # A traceback shows its causes already.
         "cause": encode_error(error.__cause__, causes=causes - 1, text="") if error.__cause__ and causes else None,
         "builtin": builtin_base(kind).__name__,
         **_notes(error, problem),
-        **_members(error, causes),
+        **_members(error, causes, has_own=text is not None),
         **state,
     }
 
 
-def _traceback(error: BaseException) -> str:
-    """Return an exception's traceback; that of a group without its members, which have their own."""
+def _own_traceback(error: BaseException) -> str:
+    """Return the traceback of an exception, that of a group without its members."""
     shown = traceback.TracebackException.from_exception(error)
     if isinstance(error, BaseExceptionGroup):
         shown.exceptions = None
@@ -61,14 +61,16 @@ def _notes(error: BaseException, problem: str) -> dict[str, Any]:
     return {"notes": texts} if texts else {}
 
 
-def _members(error: BaseException, depth: int) -> dict[str, Any]:
+def _members(error: BaseException, depth: int, *, has_own: bool) -> dict[str, Any]:
+    """Return the members of a group; and its own traceback, if the whole one is in the map, which shows them too."""
     if not isinstance(error, BaseExceptionGroup) or not depth:
         return {}
-    members = [encode_error(member, causes=depth - 1) for member in error.exceptions[:_MEMBERS]]
+    some = error.exceptions[:_MEMBERS]
+    members = [encode_error(member, causes=depth - 1, text=_own_traceback(member)) for member in some]
     rest = len(error.exceptions) - _MEMBERS
     if rest > 0:
         members.append(encode_error(Exception(f"{rest:,} more errors of the group, which are not shown")))
-    return {"members": members}
+    return {"members": members} | ({} if has_own else {"own_traceback": _clean(_own_traceback(error))})
 
 
 def _state(error: BaseException, message: str) -> tuple[dict[str, Any], str]:
@@ -143,7 +145,7 @@ def decode_error_or_default(values: Any) -> RemoteError:
     return RemoteError.make(
         str(values["type"]),
         message,
-        str(values.get("traceback") or ""),
+        str(values.get("own_traceback") or values.get("traceback") or ""),
         decode_error_or_default(cause) if cause else None,
         builtin=str(values.get("builtin") or ""),
         original=original,

@@ -206,8 +206,6 @@ def _builtin_class(name: str, *, is_group: bool) -> type[RemoteError]:
 def _without_end(traceback: str, message: str, notes: Sequence[str]) -> str:
     """Return a traceback without its last lines, the exception's class, message and notes, where it ends in those."""
     text = traceback
-    for end in (*reversed(notes), message):
-        if not text.endswith(end):
-            return traceback
-        text = text.removesuffix(end).rstrip("\n") if end is not message else text.removesuffix(end)
-    return text.rpartition("\n")[0]
+    for note in reversed(notes):  # some may have been added where it was sent or received
+        text = text.removesuffix(note).rstrip("\n")
+    return text.removesuffix(message).rpartition("\n")[0] if text.endswith(message) else traceback

@@ -118,7 +118,8 @@ async def _run(main: Main) -> None:
 def explain(error: BaseException) -> None:
     """Print an exception without the frames of aioparcs and asyncio, and this package's own ones in one line."""
     _announce_end()
-    if isinstance(error, ParcsError):
+    # A group's members are printed below it, each with its notes.
+    if isinstance(error, ParcsError) and not isinstance(error, BaseExceptionGroup):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
         place = f" ({_short(Path(where[-1].filename))}:{where[-1].lineno})" if where else ""
         _print("\n".join((f"error{place}: {_without_shown_lines(error)}", *getattr(error, "__notes__", ()))))

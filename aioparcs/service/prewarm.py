@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from aioparcs.auth import Hello, Role, new_nonce
+from aioparcs.auth import Hello, Role
 from aioparcs.channel import Channel
 from aioparcs.launcher import RunnerEndpoint, WorkerContext, adopt
 from aioparcs.loop import new_loop
@@ -42,7 +42,7 @@ def prewarm(runner: RunnerEndpoint, settings: Settings) -> None:
 
 async def _play(runner: RunnerEndpoint, settings: Settings) -> None:
     ours, theirs = socket.socketpair()
-    hello = Hello(Role.RUNNER, "", -1, new_nonce(), "", settings.max_body, settings.max_buffers)
+    hello = Hello.of(Role.RUNNER, "", -1, settings)
     endpoint, context = PeerEndpoint(runner, settings, -1), WorkerContext(-1, 0, 1, -1)
     running = asyncio.ensure_future(converse(adopt(theirs, hello), endpoint, settings, context, _echo))
     here = Channel(*await streams_of(ours), settings=settings)

@@ -56,6 +56,7 @@ _EXAMPLES = [
     "decimal number",
     "moment in a zone",
     "map with a tuple as its key",
+    "table of polars, without rows",
 ]
 
 

@@ -65,6 +65,8 @@ def same(one: Any, other: Any) -> bool:
         return bool(one.tobytes() == other.tobytes())
     if isinstance(one, float):
         return struct.pack(">d", one) == struct.pack(">d", other)
+    if type(one).__module__.startswith("polars."):
+        return bool(one.equals(other)) and repr(one) == repr(other)
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
@@ -83,6 +85,14 @@ def _array(noted: dict[str, Any]) -> Any:
     if noted["order"] == "S":
         return flat[0]
     return flat.reshape(noted["shape"], order=noted["order"])
+
+
+def _table(noted: list[Any]) -> Any:
+    import polars  # which few tests need
+
+    kind, columns = noted
+    series = [polars.Series(name, values, getattr(polars, dtype)) for name, (dtype, values) in columns.items()]
+    return polars.DataFrame(series) if kind == "polars.DataFrame" else series[0]
 
 
 def _dtype(noted: Any) -> Any:
@@ -104,5 +114,6 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "$address": lambda fields: Address(*fields),
     "$tuple": lambda values: tuple(map(value_of, values)),
     "$python": lambda parts: make(parts[0], value_of(parts[1]), parts[2:]),
+    "$table": _table,
     "$ratio": lambda text: Fraction(text),
 }
