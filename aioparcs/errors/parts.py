@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any, NamedTuple, Self, TypeVar
 
 __all__ = ["ExceptionParts", "blank", "builtin_base"]
@@ -64,6 +65,10 @@ class ExceptionParts(NamedTuple):
         if not isinstance(args, tuple | list) or type(attributes) is not dict:
             raise TypeError("an exception is a map of args and attributes")
         return cls(tuple(args), attributes)
+
+    def without(self, names: Set[str]) -> Self:
+        """Return these parts without the attributes of some names."""
+        return self._replace(attributes={name: value for name, value in self.attributes.items() if name not in names})
 
     def make(self, cls: type[_Error]) -> _Error:
         """Return an exception of these parts; its ``__init__`` is not called, only that of the builtin."""

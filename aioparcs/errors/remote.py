@@ -14,7 +14,10 @@ __all__ = ["RemoteError", "origin_of", "parts_of"]
 # Classes that can't be raised freely: they end iterations.
 _NOT_MIXED = (StopIteration, StopAsyncIteration)
 # The entries of a RemoteError's dictionary that are not the peer's exception's own.
-_OWN = {"type", "message", "traceback", "cause", "_worker", "_origin"}
+_PRIVATE = {"_remote_worker", "_remote_origin"}
+_OWN = {"type", "message", "traceback", "cause", *_PRIVATE}
+# The class of the peer's exception, and the exception's parts.
+Original = tuple[type[BaseException], ExceptionParts]
 
 
 class RemoteError(ParcsError):
@@ -27,7 +30,8 @@ class RemoteError(ParcsError):
     traceback is a note (PEP 678), which Python, ``logging.exception`` and test runners print below it. A group is a
     group, of RemoteErrors.
 
-    An attribute of a registered class hides the one of these that has its name, but for ``worker``.
+    An attribute of a registered class hides the one of these that has its name, but for ``worker``; those of other
+    classes hide none.
 
     Attributes:
         type: the name of the peer's exception class.
@@ -39,6 +43,7 @@ class RemoteError(ParcsError):
     """
 
     if TYPE_CHECKING:
+        type: str
         message: str
         traceback: str
         cause: Any
@@ -47,11 +52,10 @@ class RemoteError(ParcsError):
         self, type: str, message: str, traceback: str = "", cause: BaseException | None = None, worker: str = ""
     ) -> None:
         self.args = (type, message)
-        self._origin = (type, message)
-        self._worker = worker
-        # Not assigned: the message of a group can't be.
-        self.type = type
-        self.__dict__.update(message=message, traceback=traceback, cause=cause)
+        self._remote_origin = (type, message)
+        self._remote_worker = worker
+        # Not assigned: the message of a group can't be, nor properties of a registered class.
+        self.__dict__.update(type=type, message=message, traceback=traceback, cause=cause)
 
     @staticmethod
     def make(
@@ -62,7 +66,7 @@ class RemoteError(ParcsError):
         worker: str = "",
         builtin: str = "",
         *,
-        original: tuple[type[BaseException], ExceptionParts] | None = None,
+        original: Original | None = None,
         parts: ExceptionParts | None = None,
         notes: Sequence[str] = (),
         members: Sequence[RemoteError] = (),
@@ -87,13 +91,13 @@ class RemoteError(ParcsError):
             instance: BaseException = original[1].make(original[0])
             instance.__cause__, cause = cause, instance
         kind = kind or _builtin_class(builtin or type, is_group=bool(members))
-        parts = original[1] if original else parts
+        parts = original[1] if original else parts and parts.without(_OWN)
         error = _bare(kind, parts, message, members)
         args = error.args
         RemoteError.__init__(error, type, message, traceback, cause, worker)
         if parts is not None:
             error.args = args
-            parts.set_attributes(error)
+            parts.without(_PRIVATE).set_attributes(error)
         error.__cause__ = cause
         for note in (*notes, _without_end(traceback.rstrip(), message, notes)):
             if note:
@@ -105,14 +109,14 @@ class RemoteError(ParcsError):
     @property
     def worker(self) -> str:
         """The worker where it was raised, ``module:number``, or ""."""
-        return self._worker
+        return self._remote_worker
 
     @worker.setter
     def worker(self, name: str) -> None:
-        self._worker = name
+        self._remote_worker = name
 
     def __str__(self) -> str:
-        type, message = self._origin
+        type, message = self._remote_origin
         where = f" in worker {self.worker}" if self.worker else ""
         return f"{type}{where}: {message}" if message else f"{type}{where}"
 
@@ -122,7 +126,7 @@ class RemoteError(ParcsError):
         base = None if kind is RemoteError else kind.__bases__[-1]
         attributes = ExceptionParts.of(self).attributes
         notes = list(getattr(self, "__notes__", ()))
-        return _again, (base, None if self.args == self._origin else args, members, attributes, notes)
+        return _again, (base, None if self.args == self._remote_origin else args, members, attributes, notes)
 
 
 RemoteError.__module__ = "aioparcs.errors"  # as it is imported, printed and pickled
@@ -130,18 +134,18 @@ RemoteError.__module__ = "aioparcs.errors"  # as it is imported, printed and pic
 
 def origin_of(error: RemoteError) -> tuple[str, str]:
     """Return the type and the message that an error was made with, whatever attributes hide them."""
-    return error._origin
+    return error._remote_origin
 
 
 def parts_of(error: BaseException) -> ExceptionParts:
     """Return the parts of an exception, of a `RemoteError` those of the peer's."""
     args, attributes = ExceptionParts.of(error)
     if isinstance(error, RemoteError):
-        hidden = dict(zip(("type", "message"), error._origin, strict=True))
+        hidden = dict(zip(("type", "message"), error._remote_origin, strict=True))
         attributes = {
             name: value for name, value in attributes.items() if name not in _OWN or hidden.get(name, value) != value
         }
-        args = error._origin[1:] if args == error._origin else args
+        args = error._remote_origin[1:] if args == error._remote_origin else args
     return ExceptionParts(args, attributes)
 
 
@@ -151,7 +155,7 @@ def _again(base: Any, args: Any, members: Any, attributes: dict[str, Any], notes
     parts = None if args is None else ExceptionParts(args, {})
     error = _bare(kind, parts, attributes["message"], members)
     if parts is None:
-        error.args = attributes["_origin"]
+        error.args = attributes["_remote_origin"]
     ExceptionParts((), attributes).set_attributes(error)
     cause = attributes["cause"]
     error.__cause__ = cause if isinstance(cause, BaseException) else None

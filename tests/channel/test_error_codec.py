@@ -1,20 +1,25 @@
-from typing import Any
+import copy
+import pickle
+import traceback
+from typing import Any, TypeVar
 
 import pytest
 
-from aioparcs import EncodeError, RemoteError, codec
+from aioparcs import EncodeError, RemoteError, codec, register
 from aioparcs.channel import decode_error_or_default, encode_error
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 def travelled(error: BaseException) -> RemoteError:
     return decode_error_or_default(codec.decode(codec.encode_inline(encode_error(error))[0]))
 
 
-def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
+def raised(error: _Error, cause: BaseException | None = None) -> _Error:
     try:
         raise error from cause
-    except BaseException as caught:
-        return caught
+    except BaseException:
+        return error
 
 
 class NoNumber(ValueError):
@@ -99,3 +104,96 @@ def test_an_error_map_may_lack_optional_keys(values: dict[str, Any]) -> None:
     error = decode_error_or_default(values)
     assert isinstance(error, ValueError)
     assert (error.message, error.traceback, error.cause) == (str(values["message"]), "", None)
+
+
+# State, notes and groups
+
+
+@register
+class Refused(Exception):
+    """A class whose attributes have the names of a RemoteError's."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = [message]
+        self.traceback = 5
+
+    @property
+    def type(self) -> str:
+        return "refusal"
+
+
+class Unknown(Exception):
+    def __init__(self, status: Any) -> None:
+        super().__init__(status, "more")
+        self.message = {"not": "text"}
+        self.status = status
+        self._worker = "its own"
+
+
+def test_args_and_attributes_of_a_class_that_is_not_registered_arrive() -> None:
+    error: Any = travelled(Unknown((404, {1})))
+    assert type(error).__mro__[:2] == RemoteError.__mro__[:2]
+    assert (error.args, error.status, error._worker) == (((404, {1}), "more"), (404, {1}), "its own")
+    assert (error.message, error.worker) == ("((404, {1}), 'more')", "")
+
+
+def test_attributes_of_a_registered_class_hide_those_of_a_remote_error() -> None:
+    error: Any = travelled(Refused("no"))
+    for one in (error, pickle.loads(pickle.dumps(error)), copy.copy(error), travelled(error)):
+        assert isinstance(one, Refused)
+        assert (one.message, one.type) == (["no"], "refusal")
+        assert str(one) == "tests.channel.test_error_codec.Refused: no"
+
+
+def test_what_cannot_be_sent_is_text_among_args_and_missing_among_attributes() -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            return "an odd thing"
+
+    error: Any = travelled(Unknown(Odd()))
+    assert error.args == ("an odd thing", "more")
+    assert not hasattr(error, "status")
+    long = travelled(ValueError(b"x" * 70_000, 1))
+    assert long.args[1] == 1
+    assert len(long.args[0]) < 70_000
+
+
+def test_an_error_whose_state_cannot_be_decoded_says_so_once() -> None:
+    values = encode_error(raised(ValueError("bad"))) | {"notes": ["a hint"], "state": b"\x92"}
+    error = decode_error_or_default(values)
+    assert isinstance(error, ValueError)
+    assert error.args == ("bad",)
+    hint, problem, where = error.__notes__
+    assert (hint, problem.partition(":")[0]) == ("a hint", "its args and attributes can't be decoded here")
+    assert "ValueError: bad" not in where
+
+
+def test_a_note_is_no_part_of_the_traceback() -> None:
+    error = raised(ValueError("bad"))
+    error.add_note("a hint\nof two lines")
+    hint, where = travelled(error).__notes__
+    assert hint == "a hint\nof two lines"
+    assert where.startswith("Traceback")
+    assert "hint" not in where
+
+
+def test_a_group_has_its_members_once_and_its_whole_traceback_for_older_peers() -> None:
+    inner = raised(ExceptionGroup("inner", [raised(KeyError("k"))]))
+    group = raised(ExceptionGroup("outer", [raised(ValueError("bad")), inner]))
+    values = encode_error(group)
+    assert values["traceback"] == "".join(traceback.format_exception(group))
+    error = decode_error_or_default(values)
+    assert isinstance(error, ExceptionGroup)
+    assert isinstance(error.exceptions[1].exceptions[0], KeyError)
+    printed = "".join(traceback.format_exception(error))
+    for text in ("ValueError: bad", "KeyError: 'k'", "ExceptionGroup: inner", "ExceptionGroup: outer"):
+        assert printed.count(text) == 1
+    assert printed.count("Traceback (most recent call last)") == 4
+
+
+def test_a_large_group_says_how_many_it_leaves_out() -> None:
+    error = travelled(ExceptionGroup("many", [ValueError(number) for number in range(70)]))
+    assert isinstance(error, ExceptionGroup)
+    assert len(error.exceptions) == 65
+    assert str(error.exceptions[-1]) == "Exception: 6 more errors of the group, which are not shown"

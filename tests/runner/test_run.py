@@ -81,6 +81,24 @@ def test_a_remote_error_has_the_tracebacks_of_both_programs(tmp_path: Path) -> N
     assert set(re.findall(r'File "(.*)", line', err)) == {f"{Path(__file__).parents[1]}/modules/functions/main.py"}
 
 
+def test_a_remote_group_has_the_traceback_of_each_member_once(tmp_path: Path) -> None:
+    body = "t = await runner.start('values'); await t.call('fail_many')"
+    code, _, err = run(tmp_path, body)
+    assert code == 1
+    for text in (
+        "ExceptionGroup in worker values:0: several",
+        "ValueError: bad",
+        "status 404",
+        "ExceptionGroup: x",
+        "[Errno 2] n",
+    ):
+        assert err.count(text) == 1, err
+    assert set(re.findall(r'File "(.*)", line', err)) == {
+        str(tmp_path / "main.py"),
+        f"{Path(__file__).parents[1]}/modules/values/main.py",
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_a_users_exception_shows_the_users_frames_only(tmp_path: Path, loop: str) -> None:
