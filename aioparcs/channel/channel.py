@@ -22,7 +22,7 @@ __all__ = ["Channel", "Statistics"]
 
 _DEFAULT = -1.0
 _unpack = msgpack.unpackb
-_extension = codec.extension
+_extension, _short_extension = codec.extension, codec.short_extension
 _header = wire.encode_header
 _pack_head = wire.pack_head
 # The headers of the smallest messages, made once: a look-up is half the price of packing one.
@@ -307,11 +307,13 @@ class Channel:
         if type(item) is not bytes:
             return await self._recv_frame(item)  # type: ignore[arg-type]  # not bytes, so it is a Frame
         self._received += 1
-        inbox.taken += wire.HEADER_SIZE + len(item)
+        size = len(item)
+        inbox.taken += wire.HEADER_SIZE + size
         if inbox.paused:
             inbox.resume()
         try:  # the first half of `codec.decode` once more: the call costs a fiftieth of what receiving does
-            return _unpack(item, strict_map_key=False, timestamp=3, ext_hook=_extension)
+            hook = _extension if size > codec.SHORT else _short_extension
+            return _unpack(item, strict_map_key=False, timestamp=3, ext_hook=hook)
         except Exception:
             pass
         return codec.decode_checked(item)

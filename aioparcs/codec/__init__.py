@@ -5,13 +5,14 @@ A value becomes a body and out-of-band buffers; ``docs/wire.md`` is the specific
 ever executed: no pickle, no object arrays.
 """
 
-from aioparcs.codec.decoder import allocate, decode, decode_checked, decode_raw, extension
+from aioparcs.codec.decoder import SHORT, allocate, decode, decode_checked, decode_raw, extension, short_extension
 from aioparcs.codec.encoder import encode, encode_call, encode_inline, encode_plain, encode_result
 from aioparcs.codec.json_messages import decode_json, encode_json
 from aioparcs.codec.types import OUT_OF_BAND, Ext, named, register, registered
 
 __all__ = [
     "OUT_OF_BAND",
+    "SHORT",
     "Ext",
     "allocate",
     "decode",
@@ -28,4 +29,5 @@ __all__ = [
     "named",
     "register",
     "registered",
+    "short_extension",
 ]

@@ -13,7 +13,7 @@ from aioparcs.codec import arrays, natives, tables
 from aioparcs.codec.types import MAX_EXT_DEPTH, Ext, named
 from aioparcs.errors import DecodeError
 
-__all__ = ["allocate", "decode", "decode_checked", "decode_raw", "extension"]
+__all__ = ["SHORT", "allocate", "decode", "decode_checked", "decode_raw", "extension", "short_extension"]
 
 _ADDRESS = [str, str, int, int, str]
 _unpack = msgpack.unpackb
@@ -21,8 +21,11 @@ _unpack = msgpack.unpackb
 _BAD_BODY = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
 # Values of these may be keys of maps that were chosen to have one hash.
 _FOR_KEYS = frozenset({Ext.INTEGER, Ext.USER, Ext.TUPLE, Ext.PYTHON})
+_NO_CODES: frozenset[int] = frozenset()
 # Bytes of a body up to which such keys are too few to matter.
-_SHORT = 512
+SHORT = 512
+# Plain integers: an attribute of an enum takes a fifth of the time of a whole tuple.
+_INTEGER, _TUPLE = int(Ext.INTEGER), int(Ext.TUPLE)
 # Bytes from which on memory is the kernel's own, which costs nothing before something is written to it.
 _MAPPED = 1 << 20
 
@@ -59,7 +62,8 @@ def decode(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
     try:
         if buffers:
             return _Hook(buffers).unpack(body)
-        return _unpack(body, strict_map_key=False, timestamp=3, ext_hook=extension)
+        hook = extension if len(body) > SHORT else short_extension
+        return _unpack(body, strict_map_key=False, timestamp=3, ext_hook=hook)
     except Exception:  # what needs a check gets one, and what is wrong raises again
         pass
     return decode_checked(body, buffers)
@@ -68,9 +72,12 @@ def decode(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
 def decode_checked(body: Any, buffers: tuple[Any, ...] = ()) -> Any:
     """Decode as `decode` does, slower: for bodies that the library alone fails to decode with `extension`."""
     try:
-        if len(body) <= _SHORT and not buffers:
-            return _short_extension.unpack(body)
-        return _Hook(buffers, refuse=_NO_CODES, pairs=_make_map if len(body) > _SHORT else None).unpack(body)
+        if len(body) > SHORT:
+            try:
+                return _Hook(buffers, refuse=_NO_CODES, strict=True).unpack(body)
+            except ValueError:  # a map has other keys than text and bytes, whose hashes no one can choose
+                return _Hook(buffers, refuse=_NO_CODES, pairs=_make_map).unpack(body)
+        return _Hook(buffers, refuse=_NO_CODES).unpack(body)
     except DecodeError:
         raise
     except _BAD_BODY as error:
@@ -98,9 +105,6 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-_NO_CODES: frozenset[int] = frozenset()
-
-
 class _Hook:
     """
     The hook that returns the values of extensions.
@@ -109,44 +113,53 @@ class _Hook:
     never changes, and what is within an extension gets another one.
 
     Keys that are extensions may be chosen to have one hash, and a map of many such takes time by the square of their
-    number. Looking at keys is slow, so it is done only for long messages with extensions that may be keys, which are
-    decoded again for it.
+    number. So long messages with extensions that may be keys are decoded again, by a strict hook. Looking at keys is
+    slow: only messages that a strict hook fails to decode are decoded once more for it.
 
     Args:
         buffers: the message's buffers.
         refuse: extensions with which a message needs a check.
+        strict: whether only text and bytes may be keys.
         pairs: makes the maps, or None.
     """
 
-    __slots__ = ("_count", "_depth", "_pairs", "_refuse", "_unused", "_within")
+    __slots__ = ("_count", "_depth", "_pairs", "_refuse", "_strict", "_unused", "_within")
 
-    def __init__(self, buffers: tuple[Any, ...] = (), *, refuse: frozenset[int] = _FOR_KEYS, pairs: Any = None) -> None:
+    def __init__(
+        self,
+        buffers: tuple[Any, ...] = (),
+        *,
+        refuse: frozenset[int] = _FOR_KEYS,
+        strict: bool = False,
+        pairs: Any = None,
+    ) -> None:
         self._unused = dict(enumerate(buffers))
         self._count = len(buffers)
         self._refuse = refuse
+        self._strict = strict
         self._pairs = pairs
         self._depth = 0
         self._within: _Hook | None = None
 
     def unpack(self, body: Any) -> Any:
         """Return the value of a body, or of what is within an extension."""
-        return _unpack(body, strict_map_key=False, timestamp=3, ext_hook=self, object_pairs_hook=self._pairs)
+        return _unpack(body, strict_map_key=self._strict, timestamp=3, ext_hook=self, object_pairs_hook=self._pairs)
 
     def __call__(self, code: int, data: bytes) -> Any:
         if code in self._refuse:
             raise _NeedsCheckError
-        if code == Ext.INTEGER:
+        if code == _INTEGER:
             return int.from_bytes(data, "big", signed=True)
         if self._depth >= MAX_EXT_DEPTH:
             raise DecodeError(f"extensions nested more than {MAX_EXT_DEPTH} deep")
         value = (self._within or self._inner()).unpack(data)
-        if code == Ext.TUPLE and type(value) is list:
+        if code == _TUPLE and type(value) is list:
             return tuple(value)
         return self._make(code, value)
 
     def _inner(self) -> _Hook:
         """Return the hook for what is within; two threads may make two, which are alike."""
-        inner = _Hook(refuse=self._refuse, pairs=self._pairs)
+        inner = _Hook(refuse=self._refuse, strict=self._strict, pairs=self._pairs)
         inner._unused, inner._count, inner._depth = self._unused, self._count, self._depth + 1
         self._within = inner
         return inner
@@ -212,4 +225,4 @@ def _make_rows(rows: Any) -> list[Any]:
 
 _only_lists = frozenset({list}).issuperset
 extension = _Hook()
-_short_extension = _Hook(refuse=_NO_CODES)
+short_extension = _Hook(refuse=_NO_CODES)

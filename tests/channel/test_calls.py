@@ -264,15 +264,18 @@ def attempts() -> Iterator[list[str]]:
         sys.setprofile(None)
 
 
-async def test_a_body_that_needs_a_check_is_decoded_once_without_it_and_once_with_it(kind: str) -> None:
+@pytest.mark.parametrize("text, count", [("", 1), ("x" * 600, 2)], ids=["short", "long"])
+async def test_a_long_body_that_needs_a_check_is_decoded_once_without_it_and_once_with_it(
+    kind: str, text: str, count: int
+) -> None:
     async with pair(kind) as (here, there), asyncio.TaskGroup() as group:
         group.create_task(serve(there))
         with attempts() as seen:
-            assert await here.call("f", 2**70) == [2**70, {}]
-        assert len(seen) == 2 * 2  # the call and its result
+            assert await here.call("f", 2**70, text) == [2**70, text, {}]
+        assert len(seen) == 2 * count  # the call and its result
         await here.aclose()
     async with pair(kind) as (here, there):
-        await here.send([2**70])
+        await here.send([2**70, text])
         with attempts() as seen:
-            assert await there.recv() == [2**70]
-        assert len(seen) == 2
+            assert await there.recv() == [2**70, text]
+        assert len(seen) == count
