@@ -14,7 +14,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aioparcs import Address, Channel, ParcsError, Runner, Settings, StartError, Task, WorkerLost, deadlines
+from aioparcs import (
+    Address,
+    Channel,
+    EncodeError,
+    ParcsError,
+    Runner,
+    Settings,
+    StartError,
+    Task,
+    WorkerLost,
+    broadcast,
+    deadlines,
+)
 from aioparcs.auth import Hello, Role
 from aioparcs.channel import CONTROL_BODY, FrameConnection, accept, introduce
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
@@ -36,6 +48,7 @@ from aioparcs.messages.launcher import (
 from aioparcs.runner.state.stimuli import Action, EndWorker
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.relay_receiver import RelayReceiver
+from aioparcs.settings import FIRST_EXTENSIONS
 from aioparcs.transport import dial, listen
 from aioparcs.wire import HEADER_SIZE, FrameType, decode_header
 from tests.support.channels import pair
@@ -122,10 +135,10 @@ class AbsentEngine(LocalEngine):
     async def aclose(self) -> None: ...
 
     async def connect(
-        self, role: str, number: int, timeout: float = 10
+        self, role: str, number: int, timeout: float = 10, **changes: Any
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await dial(self.job.address, timeout=timeout)
-        hello = Hello.of(role, self.job.id, number, Settings())
+        hello = Hello.of(role, self.job.id, number, Settings())._replace(**changes)
         try:
             await introduce(reader, writer, hello, self.job.token, 10)
         except HandshakeError:
@@ -189,15 +202,15 @@ class Harness(NamedTuple):
     recorder: EventRecorder
     members: list[Member]
 
-    async def member(self) -> Member:
-        """Start one more worker, and connect as its launcher and as itself."""
+    async def member(self, **changes: Any) -> Member:
+        """Start one more worker, and connect as its launcher and as itself, with changes to its HELLO."""
         placements = self.engine.placements
         before = len(placements)  # a SPAWN that makes sense has started some, too
         starting = asyncio.ensure_future(self.runner.start("any")._start())
         await until(lambda: len(placements) > before)
         slot, worker, *_ = placements[before]
         launcher = started(*await self.engine.connect(Role.LAUNCHER, slot))
-        channel = Channel(*await self.engine.connect(Role.WORKER, worker))
+        channel = Channel(*await self.engine.connect(Role.WORKER, worker, **changes))
         parent = started(*await self.engine.connect(Role.PARENT, worker))
         self.members.append(Member(await starting, launcher, parent, channel))
         return self.members[-1]
@@ -599,3 +612,22 @@ async def test_last_lines_are_few(lines: list[str]) -> None:
         lost = await one.task.handle.wait_exited()
         assert lost
         assert (len(lost.last_lines), max(map(len, lost.last_lines)) <= 8192) == (4, True)
+
+
+# Workers of an older aioparcs
+
+
+async def test_a_worker_that_knows_the_first_extensions_only_gets_no_others() -> None:
+    async with harness() as here:
+        task, _, _, channel = await here.member(extensions=FIRST_EXTENSIONS)
+        await task.send((1, [(2, 3)]))
+        assert await channel.recv() == [1, [[2, 3]]]
+        with pytest.raises(EncodeError, match=r"\$\.a: set cannot be sent"):
+            await task.send({"a": {1}})
+        calling = asyncio.ensure_future(task.call("f", (1, (2,))))
+        call = await channel.call_server.recv_call()
+        assert call.args == [[1, [2]]]
+        await channel.call_server.send_result(call.id, True, None)
+        await calling
+        await broadcast([task], [(4, 5)])
+        assert await channel.recv() == [[4, 5]]

@@ -20,6 +20,7 @@ from aioparcs.auth import (
     proof,
     verify,
 )
+from aioparcs.settings import FIRST_EXTENSIONS
 from aioparcs.wire import Decoder, FrameType, decode_header, encode_header
 from tests.support.notation import Vector, each, expand, load
 from tests.support.strategies import mutated, property_test
@@ -39,6 +40,8 @@ _hellos = st.builds(
     st.integers(1, 2**48),
     st.integers(1, 2**63),
     st.tuples(st.integers(1, VERSION), st.integers(VERSION, 99)),
+    relays=st.booleans(),
+    extensions=st.integers(0, 99),
 )
 
 
@@ -95,7 +98,8 @@ def test_the_hello_frames_of_the_vector_are_decoded(vector: Vector) -> None:
 
 @each(_read)
 def test_a_hello_is_read(vector: Vector) -> None:
-    assert Hello.decode(expand(vector["hello"])).role == Role.WORKER
+    hello = Hello.decode(expand(vector["hello"]))
+    assert (hello.role, hello.extensions) == (Role.WORKER, vector.get("extensions", FIRST_EXTENSIONS))
 
 
 @each(_refused)
