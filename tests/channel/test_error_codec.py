@@ -116,7 +116,7 @@ class Refused(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = [message]
-        self.traceback = 5
+        self.traceback = self._remote_origin = 5
 
     @property
     def type(self) -> str:
@@ -129,6 +129,7 @@ class Unknown(Exception):
         self.message = {"not": "text"}
         self.status = status
         self._worker = "its own"
+        self._remote_origin = self._remote_worker = 5
 
 
 def test_args_and_attributes_of_a_class_that_is_not_registered_arrive() -> None:
