@@ -12,6 +12,8 @@ __all__ = ["decode_error", "decode_error_or_default", "encode_error"]
 
 # Characters of a traceback that travel; the end is the part that says what happened. Bytes of args and attributes.
 _LONGEST = 64 << 10
+# Characters of the text that stands for an argument which can't be sent.
+_TEXT = 1 << 10
 # Causes of causes that travel; a cycle of them ends here too. So do groups within groups.
 _CAUSES = 16
 # Members of a group that travel, and notes.
@@ -93,7 +95,7 @@ def _pack_parts(args: tuple[Any, ...], attributes: dict[str, Any]) -> bytes:
     try:
         return _pack({"args": args, "attributes": attributes})
     except EncodeError:
-        args = tuple(value if _can_be_sent(value) else _clean(_text(value)) for value in args)
+        args = tuple(value if _can_be_sent(value) else _clean(_text(value))[-_TEXT:] for value in args)
         attributes = {key: value for key, value in attributes.items() if _can_be_sent(value)}
         return _pack({"args": args, "attributes": attributes})
 
