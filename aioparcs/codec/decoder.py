@@ -24,8 +24,6 @@ _FOR_KEYS = frozenset({Ext.INTEGER, Ext.USER, Ext.TUPLE, Ext.PYTHON})
 _NO_CODES: frozenset[int] = frozenset()
 # Bytes of a body up to which such keys are too few to matter.
 SHORT = 512
-# Plain integers: an attribute of an enum takes a fifth of the time of a whole tuple.
-_INTEGER, _TUPLE = int(Ext.INTEGER), int(Ext.TUPLE)
 # Bytes from which on memory is the kernel's own, which costs nothing before something is written to it.
 _MAPPED = 1 << 20
 
@@ -148,14 +146,14 @@ class _Hook:
     def __call__(self, code: int, data: bytes) -> Any:
         if code in self._refuse:
             raise _NeedsCheckError
-        if code == _INTEGER:
+        if code == Ext.INTEGER:
             return int.from_bytes(data, "big", signed=True)
         if self._depth >= MAX_EXT_DEPTH:
             raise DecodeError(f"extensions nested more than {MAX_EXT_DEPTH} deep")
         value = (self._within or self._inner()).unpack(data)
-        if code == _TUPLE and type(value) is list:
+        if code == Ext.TUPLE and type(value) is list:
             return tuple(value)
-        return self._make(code, value)
+        return _make_rows(value) if code == Ext.ROWS else self._make(code, value)
 
     def _inner(self) -> _Hook:
         """Return the hook for what is within; two threads may make two, which are alike."""
@@ -181,8 +179,6 @@ class _Hook:
         if code == Ext.PYTHON:
             kind, plain, *details = value
             return natives.make(kind, plain, details)
-        if code == Ext.ROWS:
-            return _make_rows(value)
         if code == Ext.TABLE:
             kind, name, where = value
             return tables.make_table(kind, name, where if isinstance(where, bytes) else self._buffer(where))

@@ -33,7 +33,8 @@ _KEYS = (str, int, bytes)  # for a peer that knows no other
 _only_scalars = _SCALARS.issuperset
 _only_plain_keys = frozenset({str, int}).issuperset
 _only_tuples = frozenset({tuple}).issuperset
-_TUPLE = int(Ext.TUPLE)  # an attribute of an enum takes a tenth of the time of a small tuple
+# An extension, without the checks of a call of the class, which take most of its time.
+_extension = msgpack.ExtType._make
 # What the packer and the walk raise for a value that they can't take.
 _UNPACKABLE = (ValueError, OverflowError, MemoryError, RecursionError)
 
@@ -129,7 +130,7 @@ def encode_result(call_id: int, ok: bool, value: Any, extensions: int = EXTENSIO
     if kind in _SCALARS or ((kind is list or kind is tuple) and _only_scalars(map(type, value))):
         try:
             if kind is tuple and extensions >= EXTENSIONS:
-                value = msgpack.ExtType(_TUPLE, _packer.pack(value))
+                value = _extension((Ext.TUPLE, _packer.pack(value)))
             return _packer.pack((call_id, ok, value)), ()
         except _UNPACKABLE:  # the walk says where
             pass
@@ -199,7 +200,7 @@ class _Walk:
         if arrays.is_array(value):
             return self._array(value)
         if kind is Address:
-            return msgpack.ExtType(Ext.ADDRESS, _packer.pack(self._list(value, depth)))
+            return _extension((Ext.ADDRESS, _packer.pack(self._list(value, depth))))
         if isinstance(value, bytes | bytearray | memoryview):
             return self._bytes(value)
         return self._rarer(value, kind, depth)
@@ -218,7 +219,7 @@ class _Walk:
             return self._array(array)
         if self._extended and (table := tables.as_table(value)):
             name = self.value(table.name, depth + 1)
-            return msgpack.ExtType(Ext.TABLE, _packer.pack([table.kind, name, self._placed(table.data)]))
+            return _extension((Ext.TABLE, _packer.pack([table.kind, name, self._placed(table.data)])))
         raise no_form(value)
 
     def _list(self, values: list[Any] | tuple[Any, ...], depth: int) -> Any:
@@ -227,7 +228,7 @@ class _Walk:
                 return scalars(values)
             return values if type(values) is list else list(values)
         if self._extended and type(values[0]) is tuple and type(values) is list and self._are_rows(values):
-            return msgpack.ExtType(Ext.ROWS, _packer.pack(values))
+            return _extension((Ext.ROWS, _packer.pack(values)))
         ready: list[Any] = []
         try:
             for value in values:
@@ -245,11 +246,11 @@ class _Walk:
 
     def _tuple(self, values: tuple[Any, ...], depth: int) -> Any:
         if _only_scalars(map(type, values)):
-            return msgpack.ExtType(_TUPLE, _packer.pack(self._list(values, depth) if self._strict else values))
+            return _extension((Ext.TUPLE, _packer.pack(self._list(values, depth) if self._strict else values)))
         self._enter("tuples")
         ready = self._list(values, depth)
         self._ext_depth -= 1
-        return msgpack.ExtType(_TUPLE, _packer.pack(ready))
+        return _extension((Ext.TUPLE, _packer.pack(ready)))
 
     def _python(self, form: Form, value: Any, depth: int) -> Any:
         """Return a value of one of Python's own types: its plain value, and what else belongs to it."""
@@ -260,7 +261,7 @@ class _Walk:
             raise EncodeError("", f"a {form.kind} that can't be encoded: {error}") from error
         ready = [form.kind, self.value(plain, depth + 1), *details]
         self._ext_depth -= 1
-        return msgpack.ExtType(Ext.PYTHON, _packer.pack(ready))
+        return _extension((Ext.PYTHON, _packer.pack(ready)))
 
     def _enter(self, what: str) -> None:
         """Go one extension deeper; the last level is for one that holds no other, such as an array."""
@@ -289,11 +290,11 @@ class _Walk:
         view = _flat(value)
         if len(view) < OUT_OF_BAND or len(self.buffers) >= MAX_BUFFER_COUNT:
             return value if type(value) is bytes else bytes(view)
-        return msgpack.ExtType(Ext.BYTES, _packer.pack(self._out_of_band(view)))
+        return _extension((Ext.BYTES, _packer.pack(self._out_of_band(view))))
 
     def _array(self, value: Any) -> Any:
         dtype, shape, order, data = arrays.take_apart(value, "")
-        return msgpack.ExtType(Ext.ARRAY, _packer.pack([dtype, shape, order, self._placed(data)]))
+        return _extension((Ext.ARRAY, _packer.pack([dtype, shape, order, self._placed(data)])))
 
     def _placed(self, view: memoryview) -> bytes | int:
         """Return bytes as they are, or the index of the buffer that holds them."""
@@ -318,7 +319,7 @@ class _Walk:
             error.place = f"<{entry.name}>{error.place}"
             raise
         self._ext_depth -= 1
-        return msgpack.ExtType(Ext.USER, _packer.pack([entry.name, ready]))
+        return _extension((Ext.USER, _packer.pack([entry.name, ready])))
 
 
 def _packs_not(scalars: Any) -> bool:

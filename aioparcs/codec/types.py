@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from aioparcs.codec.classes import functions_of
 
@@ -27,18 +26,22 @@ MAX_DEPTH = 256
 MAX_EXT_DEPTH = 32
 
 
-class Ext(IntEnum):
-    """The MessagePack extension codes; -1 is the standard timestamp."""
+class Ext:
+    """
+    The MessagePack extension codes; -1 is the standard timestamp.
 
-    INTEGER = 1
-    ARRAY = 2
-    BYTES = 3
-    ADDRESS = 4
-    USER = 5
-    TUPLE = 6
-    ROWS = 7
-    PYTHON = 8
-    TABLE = 9
+    Plain integers: to compare members of an enum takes as long as to decode a tuple.
+    """
+
+    INTEGER: Final = 1
+    ARRAY: Final = 2
+    BYTES: Final = 3
+    ADDRESS: Final = 4
+    USER: Final = 5
+    TUPLE: Final = 6
+    ROWS: Final = 7
+    PYTHON: Final = 8
+    TABLE: Final = 9
 
 
 class UserType(NamedTuple):
