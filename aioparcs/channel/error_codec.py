@@ -6,7 +6,7 @@ import traceback
 from typing import Any
 
 from aioparcs import codec
-from aioparcs.errors import EncodeError, ExceptionParts, RemoteError, builtin_base, origin_of, parts_of
+from aioparcs.errors import EncodeError, ExceptionParts, RemoteError, builtin_base, notes_of, origin_of, parts_of
 
 __all__ = ["decode_error", "decode_error_or_default", "encode_error"]
 
@@ -38,7 +38,7 @@ def encode_error(error: BaseException, *, causes: int = _CAUSES, text: str | Non
     return {
         "type": _clean(type_name),
         "message": _clean(message),
-        "traceback": _clean("".join(traceback.format_exception(error)) if text is None else text),
+        "traceback": _clean(_traceback(error) if text is None else text),
         # A traceback shows its causes already.
         "cause": encode_error(error.__cause__, causes=causes - 1, text="") if error.__cause__ and causes else None,
         "builtin": builtin_base(kind).__name__,
@@ -48,18 +48,20 @@ def encode_error(error: BaseException, *, causes: int = _CAUSES, text: str | Non
     }
 
 
-def _own_traceback(error: BaseException) -> str:
-    """Return the traceback of an exception, that of a group without its members."""
+def _traceback(error: BaseException, *, has_members: bool = True) -> str:
+    """Return the traceback of an exception; that of a group without its members, if they have their own."""
     shown = traceback.TracebackException.from_exception(error)
-    if isinstance(error, BaseExceptionGroup):
+    remote, others = notes_of(error)
+    if remote:  # what the peer's traceback ends with, as that of any other error: the notes that travel beside it
+        shown.__notes__ = [*remote, *others]
+    if isinstance(error, BaseExceptionGroup) and not has_members:
         shown.exceptions = None
     return "".join(shown.format())
 
 
 def _notes(error: BaseException, problem: str) -> dict[str, Any]:
-    notes = getattr(error, "__notes__", None)
-    texts = [_clean(note) for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
-    texts = texts[-_NOTES:] + [problem] * bool(problem)
+    _, notes = notes_of(error)  # the other one is in the traceback
+    texts = list(map(_clean, notes[-_NOTES:])) + [problem] * bool(problem)
     return {"notes": texts} if texts else {}
 
 
@@ -68,11 +70,11 @@ def _members(error: BaseException, depth: int, *, has_own: bool) -> dict[str, An
     if not isinstance(error, BaseExceptionGroup) or not depth:
         return {}
     some = error.exceptions[:_MEMBERS]
-    members = [encode_error(member, causes=depth - 1, text=_own_traceback(member)) for member in some]
+    members = [encode_error(member, causes=depth - 1, text=_traceback(member, has_members=False)) for member in some]
     rest = len(error.exceptions) - _MEMBERS
     if rest > 0:
         members.append(encode_error(Exception(f"{rest:,} more errors of the group, which are not shown")))
-    return {"members": members} | ({} if has_own else {"own_traceback": _clean(_own_traceback(error))})
+    return {"members": members} | ({} if has_own else {"own_traceback": _clean(_traceback(error, has_members=False))})
 
 
 def _state(error: BaseException, message: str) -> tuple[dict[str, Any], str]:
@@ -147,13 +149,14 @@ def decode_error_or_default(values: Any) -> RemoteError:
     return RemoteError.make(
         str(values["type"]),
         message,
-        str(values.get("own_traceback") or values.get("traceback") or ""),
+        str(values.get("traceback") or ""),
         decode_error_or_default(cause) if cause else None,
         builtin=str(values.get("builtin") or ""),
         original=original,
         parts=parts,
         notes=notes,
         members=[decode_error_or_default(member) for member in members] if members else (),
+        own_traceback=str(values.get("own_traceback") or ""),
     )
 
 

@@ -88,37 +88,27 @@ def register(
     travels by its name, one of a `Flag` by its value. An exception travels with its ``args`` and attributes. For other
     classes pass two functions::
 
-        >>> import enum
-        >>> from dataclasses import dataclass
-        >>> from fractions import Fraction
-        >>> from aioparcs import register
+        @register
+        @dataclass
+        class Point:
+            x: float
+            y: float
 
-        >>> @register
-        ... @dataclass
-        ... class Point:
-        ...     x: float
-        ...     y: float
+        @register
+        class Colour(Enum):
+            RED = 1
 
-        >>> @register
-        ... class Colour(enum.Enum):
-        ...     RED = 1
+        @register
+        class HttpError(Exception):
+            def __init__(self, status):
+                super().__init__(f"status {status}")
+                self.status = status
 
-        >>> _ = register(Fraction, encode=lambda f: [f.numerator, f.denominator], decode=lambda v: Fraction(*v))
+        register(Fraction, encode=lambda f: [f.numerator, f.denominator], decode=lambda v: Fraction(*v))
 
     An exception of a registered class that a service raises is raised in the runner as a `RemoteError` that is also
-    an instance of that class, or of the nearest one that is registered::
-
-        >>> @register
-        ... class HttpError(Exception):
-        ...     def __init__(self, status):
-        ...         super().__init__(f"status {status}")
-        ...         self.status = status
-
-        >>> async def fetch(task):
-        ...     try:
-        ...         return await task.call("fetch", "https://example.org")
-        ...     except HttpError as error:
-        ...         return error.status
+    an instance of that class, or of the nearest one that is registered: ``except HttpError as error`` catches it, and
+    ``error.status`` is there.
 
     Args:
         cls: the class; exactly this one, not its subclasses.

@@ -34,6 +34,7 @@ from typing import Any, TypeVar
 from aioparcs.errors.parts import ExceptionParts as ExceptionParts
 from aioparcs.errors.parts import builtin_base as builtin_base
 from aioparcs.errors.remote import RemoteError
+from aioparcs.errors.remote import notes_of as notes_of
 from aioparcs.errors.remote import origin_of as origin_of
 from aioparcs.errors.remote import parts_of as parts_of
 from aioparcs.errors.root import ParcsError

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from aioparcs.errors.parts import ExceptionParts, blank
 from aioparcs.errors.root import ParcsError
 
-__all__ = ["RemoteError", "origin_of", "parts_of"]
+__all__ = ["RemoteError", "notes_of", "origin_of", "parts_of"]
 
 # Classes that can't be raised freely: they end iterations.
 _NOT_MIXED = (StopIteration, StopAsyncIteration)
 # The entries of a RemoteError's dictionary that are not the peer's exception's own.
-_PRIVATE = {"_remote_worker", "_remote_origin"}
+_PRIVATE = {"_remote_worker", "_remote_origin", "_remote_note"}
 _OWN = {"type", "message", "traceback", "cause", *_PRIVATE}
 # The class of the peer's exception, and the exception's parts.
 Original = tuple[type[BaseException], ExceptionParts]
@@ -54,6 +54,7 @@ class RemoteError(ParcsError):
         self.args = (type, message)
         self._remote_origin = (type, message)
         self._remote_worker = worker
+        self._remote_note = ""
         # Not assigned: the message of a group can't be, nor properties of a registered class.
         self.__dict__.update(type=type, message=message, traceback=traceback, cause=cause)
 
@@ -70,6 +71,7 @@ class RemoteError(ParcsError):
         parts: ExceptionParts | None = None,
         notes: Sequence[str] = (),
         members: Sequence[RemoteError] = (),
+        own_traceback: str = "",
     ) -> RemoteError:
         """
         Return the error that is also the exception of the peer, as far as there can be one.
@@ -85,6 +87,7 @@ class RemoteError(ParcsError):
             parts: the parts of the exception, where its class is not known here.
             notes: the exception's notes.
             members: the exceptions of a group.
+            own_traceback: the part of ``traceback`` that is to be printed, if it is not all.
         """
         kind = _mixed_with(original[0]) if original else None
         if original and kind is None:
@@ -99,9 +102,9 @@ class RemoteError(ParcsError):
             error.args = args
             parts.without(_PRIVATE).set_attributes(error)
         error.__cause__ = cause
-        for note in (*notes, _without_end(traceback.rstrip(), message, notes)):
-            if note:
-                error.add_note(note)
+        error._remote_note = _without_end((own_traceback or traceback).rstrip(), message, notes)
+        for note in filter(None, (*notes, error._remote_note)):
+            error.add_note(note)
         if isinstance(error, SyntaxError):
             error.msg = str(error)  # a traceback prints this in place of the text
         return error
@@ -135,6 +138,14 @@ RemoteError.__module__ = "aioparcs.errors"  # as it is imported, printed and pic
 def origin_of(error: RemoteError) -> tuple[str, str]:
     """Return the type and the message that an error was made with, whatever attributes hide them."""
     return error._remote_origin
+
+
+def notes_of(error: BaseException) -> tuple[list[str], list[str]]:
+    """Return the note of a `RemoteError` that is the peer's traceback, if it has one; and all others."""
+    values = getattr(error, "__notes__", None)
+    notes = [note for note in values if isinstance(note, str)] if isinstance(values, list) else []
+    place = error._remote_note if isinstance(error, RemoteError) else ""
+    return [note for note in notes if note == place], [note for note in notes if note != place]
 
 
 def parts_of(error: BaseException) -> ExceptionParts:
@@ -209,7 +220,6 @@ def _builtin_class(name: str, *, is_group: bool) -> type[RemoteError]:
 
 def _without_end(traceback: str, message: str, notes: Sequence[str]) -> str:
     """Return a traceback without its last lines, the exception's class, message and notes, where it ends in those."""
-    text = traceback
     for note in reversed(notes):  # some may have been added where it was sent or received
-        text = text.removesuffix(note).rstrip("\n")
-    return text.removesuffix(message).rpartition("\n")[0] if text.endswith(message) else traceback
+        traceback = traceback.removesuffix(note).rstrip("\n")
+    return traceback.removesuffix(message).rpartition("\n")[0] if traceback.endswith(message) else traceback

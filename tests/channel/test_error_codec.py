@@ -198,3 +198,16 @@ def test_a_large_group_says_how_many_it_leaves_out() -> None:
     assert isinstance(error, ExceptionGroup)
     assert len(error.exceptions) == 65
     assert str(error.exceptions[-1]) == "Exception: 6 more errors of the group, which are not shown"
+
+
+def test_an_error_that_is_passed_on_has_each_traceback_and_note_once() -> None:
+    first = raised(ValueError("bad"))
+    first.add_note("a hint")
+    second = travelled(first)
+    second.worker = "tree:2"
+    second.add_note("item 3")
+    third = travelled(raised(second))
+    assert third.__notes__[:2] == ["a hint", "item 3"]
+    for text in (third.traceback, "".join(traceback.format_exception(third))):
+        assert text.count("ValueError in worker tree:2: bad") == text.count("a hint") == text.count("item 3") == 1
+        assert text.count("Traceback (most recent call last)") == 2

@@ -18,6 +18,7 @@ import sys
 import textwrap
 import tomllib
 from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
@@ -207,14 +208,17 @@ def test_the_example_of_executor_works(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_the_example_of_register_works() -> None:
-    names: dict[str, Any] = {"register": register, "dataclass": dataclass, "Fraction": Fraction, "__name__": __name__}
+    used = {"register": register, "dataclass": dataclass, "Enum": Enum, "Fraction": Fraction}
+    names: dict[str, Any] = {**used, "__name__": __name__}
     named.clear()  # other tests have a Point of their own
     exec(example(register), names)
     here, there, _ = memory_channel_pair()
     async with here, there:
-        for value in (names["Point"](1.0, 2.0), Fraction(1, 3)):
+        for value in (names["Point"](1.0, 2.0), names["Colour"].RED, Fraction(1, 3)):
             await here.send(value)
             assert await there.recv() == value
+        await here.send(names["HttpError"](404))
+        assert (await there.recv()).status == 404
         await here.send_eof()
         await there.send_eof()
 
