@@ -19,7 +19,7 @@ from typing import Any
 from aioparcs import deadlines
 from aioparcs.display import auto_display, has_colors, sanitize, were_shown
 from aioparcs.entry import check_is_coroutine_function, check_may_direct
-from aioparcs.errors import ParcsError, SettingError, StartError
+from aioparcs.errors import ParcsError, SettingError, StartError, notes_of
 from aioparcs.events import ProgramEnding, program_events
 from aioparcs.launcher import show_logs
 from aioparcs.loop import new_loop
@@ -122,7 +122,7 @@ def explain(error: BaseException) -> None:
     if isinstance(error, ParcsError) and not isinstance(error, BaseExceptionGroup):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
         place = f" ({_short(Path(where[-1].filename))}:{where[-1].lineno})" if where else ""
-        _print("\n".join((f"error{place}: {_without_shown_lines(error)}", *getattr(error, "__notes__", ()))))
+        _print(f"error{place}: {_without_shown_lines(error)}")
         return
     report = traceback.TracebackException.from_exception(error)
     _prune(report)
@@ -152,10 +152,14 @@ def _print(text: str) -> None:
 
 
 def _without_shown_lines(error: ParcsError) -> str:
-    """Return an error's text, without the last lines of a failed start if those were just shown."""
+    """Return an error's text and notes, without the last lines of a failed start, or a traceback, that were shown."""
+    text, notes = str(error), getattr(error, "__notes__", [])
+    remote, others = notes_of(error)
     if isinstance(error, StartError) and error.last_lines and were_shown(error.last_lines):
-        return f"{StartError(error.module, error.reason)}; its last lines are above"
-    return str(error)
+        text = f"{StartError(error.module, error.reason)}; its last lines are above"
+    elif remote and were_shown(tuple(remote[0].split("\n"))):  # by its worker, which it has ended
+        text, notes = f"{text}; its traceback is above", others
+    return "\n".join((text, *notes))
 
 
 def _short(path: Path) -> str:

@@ -225,6 +225,18 @@ def test_a_main_may_do_without_run(project: Project) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "called\n", "")
 
 
+def test_a_traceback_that_a_worker_has_printed_is_not_printed_again(project: Project) -> None:
+    service = "from aioparcs import Service, serve\nclass Failing(Service):\n    async def run(self):\n"
+    project(f"{service}        raise ValueError('no')\nserve(Failing)\n", "failing")
+    main = (
+        "from aioparcs import run\nasync def main(runner):\n    t = await runner.start('failing')\n    await t.recv()\n"
+    )
+    done = run("run", project(f"{main}run(main)\n"))
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == done.stderr.count("raise ValueError") == 1, done.stderr
+    assert "ValueError in worker failing:0: no" in done.stderr
+
+
 def test_a_main_that_cannot_be_compiled(project: Project) -> None:
     done = run("run", project("def ("))
     assert done.returncode == 1
