@@ -29,7 +29,7 @@ from __future__ import annotations
 import copy
 import signal as signals
 from concurrent import futures
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aioparcs.errors.parts import ExceptionParts as ExceptionParts
 from aioparcs.errors.parts import builtin_base as builtin_base
