@@ -13,7 +13,7 @@ from click.shell_completion import get_completion_class
 
 from aioparcs import __version__
 from aioparcs.cli.build import build, image
-from aioparcs.cli.command import Commands
+from aioparcs.cli.command import Commands, ProgramCommand
 from aioparcs.cli.doctor import cluster, doctor
 from aioparcs.cli.environment import enter, interpreter, needs_another
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
@@ -60,6 +60,7 @@ Examples:
   aioparcs run runner --modules examples -e N=111111111 -e P=8
   aioparcs run -q hello > result.txt
   aioparcs run hello --on swarm
+  aioparcs run hello -- --verbose x    what follows -- is the program's: sys.argv
 """
 _NEW_EXAMPLE = """
 \b
@@ -96,12 +97,13 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
 
 
 @main.command(
+    cls=ProgramCommand,
     short_help="Run a runner with its workers.",
     epilog=_RUN_EXAMPLES + _EXIT_CODES,
     context_settings={"allow_extra_args": True},
 )
 @click.pass_context
-@click.argument("module", shell_complete=runners_there)
+@click.argument("module", metavar="MODULE", shell_complete=runners_there)
 @click.option("-e", "--env", "variables", metavar="K=V", multiple=True, callback=_variables,
               help="Set an environment variable for the runner; may be repeated.")  # fmt: skip
 @click.option("--modules", metavar="DIR", type=click.Path(exists=True, file_okay=False),
@@ -131,13 +133,14 @@ def run(
     The runner's output goes to stdout, everything about the run goes to stderr.
     """
     _refuse_arguments(context.args)
+    arguments = ProgramCommand.program_arguments(context)
     if quiet and verbose:
         raise Usage("use either -q or -v, not both")
     if detach and where != "swarm":
         raise Usage("--detach needs --on swarm")
     detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
     if where == "swarm":
-        sys.exit(_submit(module, modules, variables, detail, detach))
+        sys.exit(_submit(module, modules, variables, arguments, detail, detach))
     if where == "local":
         os.environ["PARCS_ENGINE"] = "local"
     folder = find(module, roots(modules), runner=True)
@@ -151,7 +154,7 @@ def run(
         if python:
             enter(python)
         with terminable(), open_display(detail, _event_log()):
-            code = execute(folder)
+            code = execute(folder, arguments)
     except KeyboardInterrupt:  # between two lines of ours
         code = EX_INTERRUPTED
     sys.exit(code)
@@ -180,14 +183,16 @@ def _interpreter(folder: Path, detail: Detail) -> str | None:
 
 
 def _refuse_arguments(arguments: list[str]) -> None:
-    """Raise a `Usage` for arguments after the module: a runner's input are variables."""
+    """Raise a `Usage` for arguments after the module without ``--`` before them: they may be meant as variables."""
     if arguments:
+        given = " ".join(arguments)
         pairs = [f"-e {pair}" for pair in arguments if pair.partition("=")[1]]
-        how = " ".join(pairs) if len(pairs) == len(arguments) else "-e NAME=VALUE"
-        raise Usage(f"a runner takes no arguments ({' '.join(arguments)}); set variables for it: {how}")
+        how = f"set variables by {' '.join(pairs)}" if len(pairs) == len(arguments) else f"write -- {given}"
+        raise Usage(f"the runner's own arguments come after --, and variables after -e ({given}): {how}")
 
 
-def _submit(module: str, modules: str | None, variables: dict[str, str], detail: Detail, detach: bool) -> int:
+def _submit(module: str, modules: str | None, variables: dict[str, str], arguments: tuple[str, ...], detail: Detail,
+            detach: bool) -> int:  # fmt: skip
     from aioparcs.cli.submit import RunRequest, submit  # Docker's libraries take longer to load than the rest together
 
     for line in misspelt(os.environ):  # the runner, which sees those of -e alone, would not say so
@@ -196,7 +201,7 @@ def _submit(module: str, modules: str | None, variables: dict[str, str], detail:
     runner = module if is_image else find(module, roots(modules), runner=True)
     folders = roots(modules) if modules or isinstance(runner, str) else [runner.parent]
     try:
-        return submit(RunRequest(runner, folders, variables, detail, detach))
+        return submit(RunRequest(runner, folders, variables, arguments, detail, detach))
     except SettingError as error:
         raise Usage(str(error)) from None
     except ParcsError as error:

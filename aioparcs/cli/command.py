@@ -15,7 +15,7 @@ from aioparcs.cli.execute import EX_INTERRUPTED, terminable
 from aioparcs.cli.modules import Usage
 from aioparcs.errors import ParcsError, SettingError
 
-__all__ = ["EXIT_CODES", "Commands", "reported", "run_command"]
+__all__ = ["EXIT_CODES", "Commands", "ProgramCommand", "reported", "run_command"]
 
 T = TypeVar("T")
 
@@ -47,6 +47,24 @@ class Commands(click.Group):
             sys.exit(error.exit_code)
         except click.Abort:
             sys.exit(1)
+
+
+class ProgramCommand(click.Command):
+    """A command that runs a program, which gets the arguments after ``--``."""
+
+    _KEY = "aioparcs.arguments"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command's own arguments; keep the program's as they are."""
+        end = args.index("--") if "--" in args else len(args)
+        ctx.meta[self._KEY] = tuple(args[end + 1 :])
+        return super().parse_args(ctx, args[:end])
+
+    @classmethod
+    def program_arguments(cls, ctx: click.Context) -> tuple[str, ...]:
+        """Return the arguments of the program."""
+        arguments: tuple[str, ...] = ctx.meta[cls._KEY]
+        return arguments
 
 
 def run_command(question: Coroutine[Any, Any, T]) -> T:

@@ -6,7 +6,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,14 +21,14 @@ EX_INTERRUPTED = 128 + signal.SIGINT
 EX_TERMINATED = 128 + signal.SIGTERM
 
 
-def execute(folder: Path) -> int:
+def execute(folder: Path, arguments: Iterable[str] = ()) -> int:
     """
-    Run ``main.py`` of a folder and return the exit code that it ends with.
+    Run ``main.py`` of a folder, with arguments in ``sys.argv``, and return the exit code that it ends with.
 
     Its exception is printed to stderr, without the frames of this package; so is an error if it made no runner.
     """
     path = os.fspath(folder / "main.py")
-    sys.argv[:] = [path]
+    sys.argv[:] = [path, *arguments]
     if not sys.flags.safe_path:  # `python -P main.py` would leave sys.path alone
         sys.path[0] = os.fspath(folder)
     before = Runner.made

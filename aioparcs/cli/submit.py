@@ -48,6 +48,7 @@ class RunRequest(NamedTuple):
         runner: the runner's folder, or an image.
         folders: the folders that hold its services' folders.
         variables: its environment.
+        arguments: its arguments, for ``sys.argv``.
         detail: how much is printed.
         detach: don't wait for its end.
     """
@@ -55,6 +56,7 @@ class RunRequest(NamedTuple):
     runner: Path | str
     folders: list[Path]
     variables: Mapping[str, str]
+    arguments: tuple[str, ...]
     detail: Detail
     detach: bool
 
@@ -187,10 +189,14 @@ def _submission(request: RunRequest, settings: Settings, image: str, images: Map
         module=request.runner.name if isinstance(request.runner, Path) else request.runner,
         image=image,
         variables={**passed, **settings.to_env(), **request.variables, **own},
-        arguments=("python", "-m", "aioparcs", "run", ".", *_FLAGS[request.detail]),
+        arguments=("python", "-m", "aioparcs", "run", ".", *_FLAGS[request.detail], *_program(request)),
         deadline=time.time() + settings.start_timeout,
         images=_may_start(images),
     )
+
+
+def _program(request: RunRequest) -> list[str]:
+    return ["--", *request.arguments] if request.arguments else []
 
 
 async def _sweep(swarm: SwarmClient, request: RunRequest) -> None:

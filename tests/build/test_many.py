@@ -118,7 +118,7 @@ async def test_other_packages_and_foreign_images_are_not_waited_for(
 
 
 def request(runner: Path) -> RunRequest:
-    return RunRequest(runner, [runner.parent], {}, Detail.NORMAL, detach=False)
+    return RunRequest(runner, [runner.parent], {}, (), Detail.NORMAL, detach=False)
 
 
 class Swarm:

@@ -68,8 +68,15 @@ RUNNERS = "factorisation, matrix, pi, runner, tree, word_count"
             "there is no module 'factors' in examples; factor is a service, which a runner starts; "
             f"found there: {RUNNERS}",
         ),
-        (["runner", "N=1", "P=2"], "a runner takes no arguments (N=1 P=2); set variables for it: -e N=1 -e P=2"),
-        (["runner", "90"], "a runner takes no arguments (90); set variables for it: -e NAME=VALUE"),
+        (
+            ["runner", "N=1", "P=2"],
+            "the runner's own arguments come after --, and variables after -e (N=1 P=2): "
+            "set variables by -e N=1 -e P=2",
+        ),
+        (
+            ["runner", "90"],
+            "the runner's own arguments come after --, and variables after -e (90): write -- 90",
+        ),
         (["runner", "-e", "N"], "-e 'N' is not NAME=VALUE"),
         (["runner", "-e", "=1"], "-e '=1' is not NAME=VALUE"),
         (["runner", "-q", "-v"], "use either -q or -v, not both"),
@@ -154,6 +161,25 @@ def test_new_refuses_invalid_project_names(tmp_path: Path, name: str) -> None:
 
 
 # The runner's program runs as python would run it
+
+
+def test_arguments_behind_two_dashes_are_the_programs_whatever_they_look_like(project: Project) -> None:
+    text = (
+        "import os, sys\nfrom aioparcs import run\n"
+        "async def main(runner): print(sys.argv[1:], os.environ['N'])\nrun(main)"
+    )
+    theirs = ("--verbose", "x", "-e", "N=2", "--", "", "--help", "-q")
+    done = run("run", project(text), "-e", "N=1", "--", *theirs)
+    assert (done.returncode, done.stdout) == (0, f"{list(theirs)} 1\n"), done.stderr
+
+
+def test_workers_of_the_programs_own_functions_have_its_arguments(project: Project) -> None:
+    text = (
+        "import sys\nfrom aioparcs import run\ndef f(n): return sys.argv[n]\n"
+        "async def main(runner):\n    async with runner.pool(f, 1) as pool: print(await pool.map([1, 2]))\nrun(main)"
+    )
+    done = run("run", project(text), "--", "--scale", "3")
+    assert (done.returncode, done.stdout) == (0, "['--scale', '3']\n"), done.stderr
 
 
 def test_main_has_the_globals_and_arguments_of_a_python_script(project: Project) -> None:

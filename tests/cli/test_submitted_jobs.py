@@ -186,3 +186,13 @@ async def test_a_submitted_runner_that_has_no_node_yet_has_no_progress(folder: P
         swarm.submit(service(WORD))
         done = await aioparcs(swarm, "ps", "--json")
         assert [(job["state"], job["progress"]) for job in json.loads(done.stdout)] == [("starting", None)]
+
+
+async def test_a_submitted_runner_gets_the_arguments_behind_two_dashes(tmp_path: Path) -> None:
+    module(
+        tmp_path, "main", "import sys\nfrom aioparcs import run\nasync def main(r): print(sys.argv[1:])\nrun(main)\n"
+    )
+    async with one_job_swarm(tmp_path / "main") as swarm:
+        theirs = ("--verbose", "{{.Node.ID}}", "", "--")
+        done = await aioparcs(swarm, "run", "-q", "r:5000/main", "--on", "swarm", "--", *theirs)
+        assert (done.returncode, done.stdout) == (0, f"{list(theirs)}\n"), done.stderr

@@ -301,6 +301,7 @@ def test_every_command_exists(document: Path) -> None:
         if program == "make":
             assert {word for word in words if "=" not in word} <= targets, command
         if program == "aioparcs" and words:
+            words = words[: words.index("--")] if "--" in words else words
             named = command_line.commands[words[0]]
             parameters = named.commands[words[1]].params if isinstance(named, click.Group) else named.params
             options = {option for parameter in parameters for option in parameter.opts}

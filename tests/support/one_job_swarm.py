@@ -25,7 +25,7 @@ class OneJobSwarm:
 
     Args:
         folder: the runner's folder, whatever image is submitted.
-        arguments: what ``aioparcs run`` gets besides.
+        arguments: what ``aioparcs run`` gets before what the service's own command has behind ``run .``.
 
     Attributes:
         url: the leader's address.
@@ -39,7 +39,8 @@ class OneJobSwarm:
         self.code: int | None = None
         self.is_full = False
         self.log_failure = ""
-        self._command = [*COMMAND, "run", str(folder), *arguments]
+        self._folder = folder
+        self._arguments = arguments
         self._service: dict[str, Any] | None = None
         self._log: list[tuple[int, bytes, bool]] = []
         self._process: asyncio.subprocess.Process | None = None
@@ -74,8 +75,11 @@ class OneJobSwarm:
         self._service = {"ID": "s", "CreatedAt": CREATED, "Spec": spec}
         if self.is_full:
             return
-        variables = dict(one.split("=", 1) for one in spec["TaskTemplate"]["ContainerSpec"]["Env"])
-        self._running = asyncio.create_task(self._run(variables.get("PARCS_EVENTS", "")))
+        container = spec["TaskTemplate"]["ContainerSpec"]
+        variables = dict(one.split("=", 1) for one in container["Env"])
+        self._running = asyncio.create_task(
+            self._run(container.get("Command", [])[5:], variables.get("PARCS_EVENTS", ""))
+        )
 
     async def remove(self) -> None:
         """End the runner as Docker does, and remove its service."""
@@ -85,9 +89,10 @@ class OneJobSwarm:
         if self._running:
             await self._running
 
-    async def _run(self, word: str) -> None:
+    async def _run(self, arguments: Sequence[str], word: str) -> None:
+        command = [*COMMAND, "run", str(self._folder), *self._arguments, *arguments]
         self._process = process = await asyncio.create_subprocess_exec(
-            *self._command, env=ENVIRONMENT | {"PARCS_EVENTS": word}, stdin=asyncio.subprocess.DEVNULL,
+            *command, env=ENVIRONMENT | {"PARCS_EVENTS": word}, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=1 << 20,
         )  # fmt: skip
         assert process.stdout
