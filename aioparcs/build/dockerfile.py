@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from aioparcs.errors import BuildError
+from aioparcs.modules.includes import INCLUDED, read_includes
 from aioparcs.modules.requirements import Requirements, read_requirements
 from aioparcs.swarm.engine.source import IGNORE, Context, Packed, module_files
 
@@ -63,7 +64,7 @@ def module_context(folder: Path, base: str, wheels: Path | None) -> tuple[Contex
     Return the context of the build of a module's folder, and the images that it begins with.
 
     A folder with a ``Dockerfile`` is sent as it is. For any other a Dockerfile is written, into the context only:
-    ``base``, what the module requires, and the folder in ``/parcs``.
+    ``base``, what the module requires, and the folder in ``/parcs``. Shared packages are sent with both.
 
     Args:
         folder: the module.
@@ -72,18 +73,20 @@ def module_context(folder: Path, base: str, wheels: Path | None) -> tuple[Contex
 
     Raises:
         BuildError: what it requires can't be read.
-        StartError: the same, of its metadata.
+        StartError: the same, of its metadata and its shared packages.
         OSError: a file can't be read.
     """
     context, found = Context(), module_files(folder)
-    if (folder / DOCKERFILE).is_file():
-        context.add_source(found)
+    top = "" if (folder / DOCKERFILE).is_file() else f"{MODULE}/"
+    if read_includes(folder):
+        context.add(f"{top}{INCLUDED}", b"")
+    context.add_source(found, top)
+    if not top:
         if (folder / IGNORE).is_file() and IGNORE not in found:
             context.add(IGNORE, folder / IGNORE)  # Docker reads it once more, and leaves out what it names
         return context, tuple(bases((folder / DOCKERFILE).read_text(encoding="utf-8-sig")))
     if "main.py" not in found:
         raise BuildError(folder.name, "", f"its {IGNORE} leaves out main.py")
-    context.add_source(found, f"{MODULE}/")
     needed = read_requirements(folder, python=None)
     if needed.names:
         _add_packages(context, folder, needed, wheels)

@@ -149,12 +149,13 @@ def run(
     os.environ.update(variables)
     if variables:
         os.environ["PARCS_PROGRAM_VARIABLES"] = json.dumps(list(variables))
+    includes = _includes(folder)
     try:
         python = _interpreter(folder, detail)
         if python:
             enter(python)
         with terminable(), open_display(detail, _event_log()):
-            code = execute(folder, arguments)
+            code = execute(folder, arguments, includes)
     except KeyboardInterrupt:  # between two lines of ours
         code = EX_INTERRUPTED
     sys.exit(code)
@@ -180,6 +181,20 @@ def _interpreter(folder: Path, detail: Detail) -> str | None:
             return interpreter(folder, events)
     except StartError as error:
         raise click.ClickException(f"{error.module}: {error.reason}{quote_lines(error.last_lines)}") from None
+
+
+def _includes(folder: Path) -> list[str]:
+    """Return the folder where a runner finds the packages that it shares with other modules, if it shares any."""
+    from aioparcs.modules.includes import read_includes
+
+    try:
+        if not read_includes(folder):
+            return []  # without loading the local engine
+        from aioparcs.local.includes import include_folder
+
+        return [include_folder(folder)]
+    except StartError as error:
+        raise click.ClickException(f"{error.module}: {error.reason}") from None
 
 
 def _refuse_arguments(arguments: list[str]) -> None:

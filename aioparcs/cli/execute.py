@@ -21,19 +21,25 @@ EX_INTERRUPTED = 128 + signal.SIGINT
 EX_TERMINATED = 128 + signal.SIGTERM
 
 
-def execute(folder: Path, arguments: Iterable[str] = ()) -> int:
+def execute(folder: Path, arguments: Iterable[str] = (), path: Iterable[str] = ()) -> int:
     """
-    Run ``main.py`` of a folder, with arguments in ``sys.argv``, and return the exit code that it ends with.
+    Run ``main.py`` of a folder and return the exit code that it ends with.
 
     Its exception is printed to stderr, without the frames of this package; so is an error if it made no runner.
+
+    Args:
+        folder: its module.
+        arguments: its arguments, for ``sys.argv``.
+        path: folders where it finds packages besides its own, for ``sys.path``.
     """
-    path = os.fspath(folder / "main.py")
-    sys.argv[:] = [path, *arguments]
+    file = os.fspath(folder / "main.py")
+    sys.argv[:] = [file, *arguments]
     if not sys.flags.safe_path:  # `python -P main.py` would leave sys.path alone
         sys.path[0] = os.fspath(folder)
+    sys.path[1 - sys.flags.safe_path : 1 - sys.flags.safe_path] = path
     before = Runner.made
     try:
-        runpy.run_path(path, run_name="__main__")
+        runpy.run_path(file, run_name="__main__")
     except SystemExit as end:
         return _exit_code(end.code)
     except KeyboardInterrupt:

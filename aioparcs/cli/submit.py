@@ -18,7 +18,7 @@ import click
 from aioparcs.build import start_builds
 from aioparcs.cli.job_log import print_log
 from aioparcs.display import Detail
-from aioparcs.errors import BuildError, ClusterError
+from aioparcs.errors import BuildError, ClusterError, StartError
 from aioparcs.modules import find_modules
 from aioparcs.modules.images import registry_address
 from aioparcs.runner import Stop
@@ -216,6 +216,8 @@ async def _build(swarm: SwarmClient, request: RunRequest) -> tuple[str, dict[str
         named = modules_named(request.runner, request.folders, request.variables)
     except (OSError, UnicodeDecodeError) as error:
         raise BuildError(request.runner.name, "", f"a folder can't be read: {error}") from error
+    except StartError as error:
+        raise BuildError(error.module, "", error.reason) from error
     folders = list(dict.fromkeys([request.runner, *named.values()]))
     images = await _build_all(swarm, request, folders)
     return images[request.runner], {name: images[folder] for name, folder in named.items()}

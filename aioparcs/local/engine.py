@@ -20,10 +20,11 @@ from aioparcs.errors import StartError, signal_name
 from aioparcs.events import LogLines, Notice
 from aioparcs.launcher import RunnerEndpoint, pass_token
 from aioparcs.local.environments import Environments
+from aioparcs.local.includes import include_variables
 from aioparcs.local.launchers import Launcher, Launchers
 from aioparcs.local.process import Process
 from aioparcs.local.sources import Marks, Sources, Tree, loaded_marks
-from aioparcs.modules import Command, command_for, find_module, module_folders
+from aioparcs.modules import Command, command_for, find_module, module_folders, program_folder
 from aioparcs.transport import Listener, listen, os_reason
 
 __all__ = ["LocalEngine"]
@@ -132,12 +133,12 @@ class LocalEngine:
         """
         if spec.target is not None:
             _check_limits(spec)
-            return command_for(spec.target), sys.executable, None
+            return _with_includes(command_for(spec.target), program_folder(), spec), sys.executable, None
         folder = find_module(spec.module, self._folders, spec.folder)
         _check_limits(spec)
         python = await self._environments.interpreter(folder, self._job.events)
         marks = await self._trees.setdefault(folder, Tree(folder)).marks()
-        return Command((str(folder / "main.py"),), folder), python, marks
+        return _with_includes(Command((str(folder / "main.py"),), folder), folder, spec), python, marks
 
     def _launcher(self, spec: WorkerSpec, command: Command, python: str, marks: Marks | None) -> int:
         """Return the slot of a launcher that runs the code as it is on disk; start one if there is none."""
@@ -199,6 +200,19 @@ class LocalEngine:
         self._processes[slot] = process
         self._next_slot += 1
         return slot
+
+
+def _with_includes(command: Command, folder: str | Path | None, spec: WorkerSpec) -> Command:
+    """
+    Return a launcher's command, with the variables by which it finds the packages that its module shares.
+
+    Raises:
+        StartError: one of these can't be found.
+    """
+    if folder is None:  # a program without a file, such as a notebook
+        return command
+    variables = include_variables(Path(folder), spec.env)
+    return command._replace(variables=(*command.variables, *variables.items()))
 
 
 def _inheritance(endpoint: RunnerEndpoint, report: int) -> tuple[list[int], dict[str, str]]:

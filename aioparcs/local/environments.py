@@ -25,6 +25,7 @@ from time import monotonic
 from aioparcs.ending import in_full
 from aioparcs.errors import StartError
 from aioparcs.events import EventBus, Notice
+from aioparcs.local.cache import cache_folder
 from aioparcs.local.process import Process
 from aioparcs.modules.requirements import Requirements, read_requirements
 from aioparcs.settings import VERSION
@@ -62,7 +63,7 @@ class Environments:
         if not needed.names:
             return sys.executable
         key = "\n".join([sys.version, sys.prefix, VERSION, needed.content])
-        prefix = _cache(folder.name) / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:16]
+        prefix = cache_folder(folder.name) / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:16]
         try:
             if not _is_whole(prefix):
                 await self._provide(folder, prefix, needed, events)
@@ -163,15 +164,6 @@ def _read_value(module: str, name: str, text: str) -> str:
         return str(ast.literal_eval(text))
     except (ValueError, SyntaxError):
         raise StartError(module, f"pip's setting {name} can't be read: {text:.100}") from None
-
-
-def _cache(module: str) -> Path:
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aioparcs"
-    except RuntimeError:
-        raise StartError(
-            module, "this user has no home directory to make its environment in: name a folder in XDG_CACHE_HOME"
-        ) from None
 
 
 def _is_whole(prefix: Path) -> bool:

@@ -45,7 +45,7 @@ PROGRAMS = [
     README,
     TUTORIAL,
     SETTINGS,
-    *(ROOT / "docs" / name for name in ("executor.md", "functions.md", "peers.md", "pool.md", "tree.md")),
+    *(ROOT / "docs" / name for name in ("executor.md", "files.md", "functions.md", "peers.md", "pool.md", "tree.md")),
 ]
 ARCHITECTURE, GLOSSARY = ROOT / "docs" / "architecture.md", ROOT / "docs" / "glossary.md"
 DOCUMENTS = [
@@ -107,7 +107,7 @@ class Reader:
 def shell(command: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     python = shlex.quote(sys.executable)
     command = re.sub(r"^python\b", python, re.sub(r"^aioparcs\b", f"{python} -m aioparcs", command))
-    return execute(["sh", "-c", command], folder)
+    return execute(["sh", "-c", command], folder, XDG_CACHE_HOME=str(folder / ".cache"))
 
 
 STEPS = [

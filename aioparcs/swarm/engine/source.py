@@ -18,6 +18,8 @@ from typing import IO, NamedTuple
 
 from docker.utils.build import PatternMatcher, exclude_paths
 
+from aioparcs.modules.includes import read_includes
+
 __all__ = ["HASH_DIGITS", "IGNORE", "Context", "Packed", "module_files", "source_tag"]
 
 IGNORE = ".dockerignore"
@@ -30,10 +32,12 @@ def module_files(folder: Path) -> dict[str, Path]:
     """
     Return the files and folders that a module's image gets, by their names in it: all but what `IGNORE` names.
 
-    A link that leads out of the folder stands for what it leads to: in the image it would lead nowhere.
+    A link that leads out of the folder stands for what it leads to: in the image it would lead nowhere. The packages
+    that the module shares with others, see `read_includes`, come beside its ``main.py``.
 
     Raises:
         OSError: the folder can't be read, or a link leads to a folder that it is in.
+        StartError: a shared package can't go along.
     """
     ignored: list[str] = []
     if (folder / IGNORE).is_file():
@@ -46,6 +50,10 @@ def module_files(folder: Path) -> dict[str, Path]:
     for name in sorted(exclude_paths(folder, [*ignored, *NEVER])):
         if name != IGNORE or not _is_ignored(matcher, name):
             found.update(_expand_link(name, root / name, (root,), matcher))
+    for name, path in read_includes(folder).items():
+        if not _is_ignored(matcher, name):
+            path = Path(os.path.realpath(path))
+            found.update(_expand_link(name, path, (root, path), matcher))
     return found
 
 
@@ -55,6 +63,7 @@ def source_tag(folder: Path) -> str:
 
     Raises:
         OSError: the folder can't be read.
+        StartError: a shared package can't go along.
     """
     context = Context()
     context.add_source(module_files(folder))
