@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,10 @@ from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.jobs import logs, ps, rm
 from aioparcs.cli.modules import Usage, find, roots, runners_there
 from aioparcs.cli.template import command_line, copy_to, why_no_project
+from aioparcs.cli.transfer.runner import check_there, run_with_files
 from aioparcs.display import Detail, open_display
 from aioparcs.errors import ParcsError, SettingError, StartError, quote_lines
+from aioparcs.files.names import FileNames
 from aioparcs.settings import misspelt
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ Examples:
   aioparcs run runner --modules examples -e N=111111111 -e P=8
   aioparcs run -q hello > result.txt
   aioparcs run hello --on swarm
+  aioparcs run hello --on swarm --send data --fetch out
   aioparcs run hello -- --verbose x    what follows -- is the program's: sys.argv
 """
 _NEW_EXAMPLE = """
@@ -112,6 +116,12 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
 @click.option("--on", "where", type=click.Choice(["local", "swarm"]),
               help="local: on this machine. swarm: build images of changed modules, and run all on the Swarm.  "
                    "[default: the runner here, its workers where PARCS_ENGINE or LEADER_URL say]")  # fmt: skip
+@click.option("--send", metavar="PATH", multiple=True, type=click.Path(),
+              help="A file or folder in the current folder that the runner reads. On a Swarm it is sent along; "
+                   "may be repeated.")  # fmt: skip
+@click.option("--fetch", metavar="PATH", multiple=True, type=click.Path(),
+              help="A file or folder that the runner writes. From a Swarm it is fetched into the current folder; "
+                   "may be repeated.")  # fmt: skip
 @click.option("--detach", is_flag=True, help="With --on swarm: print the job's name and don't wait for its end.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only failures, warnings and what the runner itself prints.")
 @click.option("-v", "--verbose", is_flag=True, help="Show also when each worker starts, connects and ends.")
@@ -121,6 +131,8 @@ def run(
     variables: dict[str, str],
     modules: str | None,
     where: str | None,
+    send: tuple[str, ...],
+    fetch: tuple[str, ...],
     detach: bool,
     quiet: bool,
     verbose: bool,
@@ -129,18 +141,19 @@ def run(
 
     MODULE is a runner: the name of a folder under --modules, or the path of any folder with a main.py.
     The runner looks for its services under --modules too, or else beside its own folder.
-    Relative paths in a runner start from the current folder, or on a Swarm from the runner's own folder.
+    Relative paths in a runner start from the current folder, or on a Swarm from the runner's own folder, where it
+    finds what --send names, and writes what --fetch names.
     The runner's output goes to stdout, everything about the run goes to stderr.
     """
     _refuse_arguments(context.args)
     arguments = ProgramCommand.program_arguments(context)
     if quiet and verbose:
         raise Usage("use either -q or -v, not both")
-    if detach and where != "swarm":
-        raise Usage("--detach needs --on swarm")
+    _check_detach(detach, where, fetch)
     detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
+    files = _files(send, fetch)
     if where == "swarm":
-        sys.exit(_submit(module, modules, variables, arguments, detail, detach))
+        sys.exit(_submit(module, modules, variables, arguments, detail, detach, files))
     if where == "local":
         os.environ["PARCS_ENGINE"] = "local"
     folder = find(module, roots(modules), runner=True)
@@ -151,14 +164,20 @@ def run(
         os.environ["PARCS_PROGRAM_VARIABLES"] = json.dumps(list(variables))
     includes = _includes(folder)
     try:
-        python = _interpreter(folder, detail)
-        if python:
+        if python := _interpreter(folder, detail):
             enter(python)
         with terminable(), open_display(detail, _event_log()):
-            code = execute(folder, arguments, includes)
+            code = run_with_files(files, partial(execute, folder, arguments, includes))
     except KeyboardInterrupt:  # between two lines of ours
         code = EX_INTERRUPTED
     sys.exit(code)
+
+
+def _check_detach(detach: bool, where: str | None, fetch: tuple[str, ...]) -> None:
+    if detach and where != "swarm":
+        raise Usage("--detach needs --on swarm")
+    if detach and fetch:
+        raise Usage("--fetch waits for the runner's end; use it without --detach")
 
 
 def _event_log() -> EventLog | None:
@@ -206,8 +225,17 @@ def _refuse_arguments(arguments: list[str]) -> None:
         raise Usage(f"the runner's own arguments come after --, and variables after -e ({given}): {how}")
 
 
+def _files(send: tuple[str, ...], fetch: tuple[str, ...]) -> FileNames:
+    try:
+        names = FileNames.make(send, fetch)
+    except SettingError as error:
+        raise Usage(str(error)) from None
+    check_there(names)
+    return names
+
+
 def _submit(module: str, modules: str | None, variables: dict[str, str], arguments: tuple[str, ...], detail: Detail,
-            detach: bool) -> int:  # fmt: skip
+            detach: bool, files: FileNames) -> int:  # fmt: skip
     from aioparcs.cli.submit import RunRequest, submit  # Docker's libraries take longer to load than the rest together
 
     for line in misspelt(os.environ):  # the runner, which sees those of -e alone, would not say so
@@ -216,7 +244,7 @@ def _submit(module: str, modules: str | None, variables: dict[str, str], argumen
     runner = module if is_image else find(module, roots(modules), runner=True)
     folders = roots(modules) if modules or isinstance(runner, str) else [runner.parent]
     try:
-        return submit(RunRequest(runner, folders, variables, arguments, detail, detach))
+        return submit(RunRequest(runner, folders, variables, arguments, detail, detach, files))
     except SettingError as error:
         raise Usage(str(error)) from None
     except ParcsError as error:

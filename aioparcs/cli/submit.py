@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,10 @@ import click
 
 from aioparcs.build import start_builds
 from aioparcs.cli.job_log import print_log
+from aioparcs.cli.transfer.submitter import Transfer, check_names
 from aioparcs.display import Detail
 from aioparcs.errors import BuildError, ClusterError, StartError
+from aioparcs.files.names import FileNames
 from aioparcs.modules import find_modules
 from aioparcs.modules.images import registry_address
 from aioparcs.runner import Stop
@@ -51,6 +54,7 @@ class RunRequest(NamedTuple):
         arguments: its arguments, for ``sys.argv``.
         detail: how much is printed.
         detach: don't wait for its end.
+        files: the files that it is sent, and those that are fetched from it.
     """
 
     runner: Path | str
@@ -59,6 +63,7 @@ class RunRequest(NamedTuple):
     arguments: tuple[str, ...]
     detail: Detail
     detach: bool
+    files: FileNames = FileNames()
 
 
 def submit(request: RunRequest) -> int:
@@ -141,19 +146,20 @@ def _texts(folder: Path) -> set[str]:
 
 
 async def _submit(request: RunRequest) -> int:
-    settings = Settings.from_env()
+    settings, job = Settings.from_env(), secrets.token_hex(4)
     async with open_swarm() as swarm:
         await _sweep(swarm, request)
         given = read_images(request.variables)
         image, built = await _build(swarm, request)
-        submission = _submission(request, settings, image, built | given)
-        job, goes_on = submission.job, False
-        hint = f"follow it with aioparcs logs -f {job}, remove it with aioparcs rm {job}"
+        note = None if request.detail is Detail.QUIET else partial(_echo, request)
+        transfer, goes_on = Transfer(swarm, job, request.files, note), False
         try:
+            files = await transfer.send(image)
+            submission = _submission(request, settings, job, image, built | given)._replace(files=files)
             service = await RunnerService.submit(swarm, submission)
             if request.detach:
                 click.echo(job)
-                _echo(request, f"submitted; {hint}")
+                _echo(request, f"submitted; {_hint(job)}")
                 goes_on = True
                 return 0
             _echo(request, f"runs as job {job}; its containers: docker stack ps {stack(job)}")
@@ -163,15 +169,16 @@ async def _submit(request: RunRequest) -> int:
                 await print_log(service.lines(), submission.variables[EVENTS], request.detail, live=True)
             except ClusterError as error:
                 goes_on = True
-                _echo(request, f"lost contact with it ({error.reason}); {hint}")
+                hints = "; ".join(filter(None, [_hint(job), transfer.way_to_files()]))
+                _echo(request, f"lost contact with it ({error.reason}); {hints}")
                 return 1
-            return service.exitcode
+            return await transfer.fetch(service.exitcode)
         finally:
             if not goes_on:
-                await _clean_up(swarm, job, request)
+                await _clean_up(swarm, job, request, files=not transfer.has_kept)
 
 
-def _submission(request: RunRequest, settings: Settings, image: str, images: Mapping[str, str]) -> Submission:
+def _submission(request: RunRequest, settings: Settings, job: str, image: str, images: Mapping[str, str]) -> Submission:
     """
     Return what is submitted: the runner's image, and those that the names of its modules stand for.
 
@@ -183,20 +190,22 @@ def _submission(request: RunRequest, settings: Settings, image: str, images: Map
         "PARCS_PROGRAM_IMAGE": image,
         "PARCS_PROGRAM_VARIABLES": json.dumps(list(request.variables)),
         EVENTS: secrets.token_hex(8),
+        **({"PARCS_FILES": "1"} if any(request.files) else {}),
     }
+    command = ("python", "-m", "aioparcs", "run", ".", *_FLAGS[request.detail], *request.files.options)
     return Submission(
-        job=secrets.token_hex(4),
+        job=job,
         module=request.runner.name if isinstance(request.runner, Path) else request.runner,
         image=image,
         variables={**passed, **settings.to_env(), **request.variables, **own},
-        arguments=("python", "-m", "aioparcs", "run", ".", *_FLAGS[request.detail], *_program(request)),
+        arguments=(*command, *(["--", *request.arguments] if request.arguments else [])),
         deadline=time.time() + settings.start_timeout,
         images=_may_start(images),
     )
 
 
-def _program(request: RunRequest) -> list[str]:
-    return ["--", *request.arguments] if request.arguments else []
+def _hint(job: str) -> str:
+    return f"follow it with aioparcs logs -f {job}, remove it with aioparcs rm {job}"
 
 
 async def _sweep(swarm: SwarmClient, request: RunRequest) -> None:
@@ -213,6 +222,7 @@ async def _build(swarm: SwarmClient, request: RunRequest) -> tuple[str, dict[str
     if isinstance(request.runner, str):
         return request.runner, {}
     try:
+        check_names(request.runner, request.files)
         named = modules_named(request.runner, request.folders, request.variables)
     except (OSError, UnicodeDecodeError) as error:
         raise BuildError(request.runner.name, "", f"a folder can't be read: {error}") from error
@@ -247,10 +257,10 @@ def _may_start(images: Mapping[str, str]) -> tuple[str, ...]:
     return (*images.values(), *([f"{registry}/any"] if registry else []))
 
 
-async def _clean_up(swarm: SwarmClient, job: str, request: RunRequest) -> None:
-    """Remove all of the job; a failure is printed, and doesn't change the exit code."""
+async def _clean_up(swarm: SwarmClient, job: str, request: RunRequest, *, files: bool) -> None:
+    """Remove all of the job, its files only if wanted; a failure is printed, and doesn't change the exit code."""
     try:
-        await remove_job(swarm, job)
+        await remove_job(swarm, job, files=files)
     except ClusterError as error:
         _echo(request, f"{error}; remove the job with aioparcs rm {job}")
 

@@ -19,6 +19,7 @@ from aioparcs.engine import Engine, Job, WorkerSpec
 from aioparcs.entry import check_may_direct
 from aioparcs.events import EventBus, Notice, program_events
 from aioparcs.modules import module_folders
+from aioparcs.qualname import START_FOLDER
 from aioparcs.runner.engines import choose_engine
 from aioparcs.runner.registry import Incoming, JobRegistry
 from aioparcs.runner.spawn_server import SpawnServer, spawn_policy
@@ -100,6 +101,15 @@ class Runner(Starter):
     def job(self) -> str:
         """The job's name."""
         return self._registry.job
+
+    @property
+    def files(self) -> Path:
+        """
+        The folder in which the program was started, where it finds what ``aioparcs run --send`` names.
+
+        Workers on a Swarm have no such folder: send them the content, see docs/files.md.
+        """
+        return Path(START_FOLDER)
 
     @property
     def rejected_connections(self) -> int:

@@ -13,9 +13,11 @@ from aiohttp import web
 
 from aioparcs.swarm.docker.labels import JOB, MODULE, ROLE
 from tests.support.command import COMMAND, ENVIRONMENT
+from tests.support.file_volume import FileVolume
 
 __all__ = ["OneJobSwarm", "one_job_swarm", "service"]
 
+NODE = "p1zx15mhejdv"
 CREATED = "2026-11-25T23:02:22.04972993Z"
 
 
@@ -32,6 +34,8 @@ class OneJobSwarm:
         code: the runner's exit code, None while it runs.
         is_full: whether the Swarm has no node for the runner.
         log_failure: why Docker can't read the runner's output, "" if it can.
+        availability: whether the leader's node takes containers.
+        files: the volume with the runner's files.
     """
 
     def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
@@ -39,6 +43,8 @@ class OneJobSwarm:
         self.code: int | None = None
         self.is_full = False
         self.log_failure = ""
+        self.availability = "active"
+        self.files = FileVolume(folder)
         self._folder = folder
         self._arguments = arguments
         self._service: dict[str, Any] | None = None
@@ -46,9 +52,11 @@ class OneJobSwarm:
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[None] | None = None
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a request to Docker's Engine API."""
         path = re.sub(r"^/v[\d.]+", "", request.path)
+        if (about_files := await self.files.answer(request, path)) is not None:
+            return about_files
         if path == "/tasks/t/logs":
             return web.Response(body=self._logs(float(request.query["since"]), request.query["tail"]))
         if path == "/services/create":
@@ -60,13 +68,12 @@ class OneJobSwarm:
             "/services/s": {},
             "/networks": [{"Id": "n", "Name": "parcs"}],
             "/networks/parcs": {"Id": "n", "Name": "parcs"},
-            "/containers/json": [],
             "/version": {"ApiVersion": "1.44"},
-            "/info": {"Name": "node1", "Swarm": {"ControlAvailable": True}},
+            "/info": {"Name": "node1", "Swarm": {"ControlAvailable": True, "NodeID": NODE}},
             "/services": [self._service] if self._service else [],
             "/tasks": [self._task()] if self._service else [],
             "/secrets": [],
-            "/nodes": [{"ID": "p1zx15mhejdv", "Description": {"Hostname": "node1"}}],
+            "/nodes": [{"ID": NODE, "Description": {"Hostname": "node1"}, "Spec": {"Availability": self.availability}}],
         }
         return web.json_response(answers[path])
 
@@ -77,9 +84,8 @@ class OneJobSwarm:
             return
         container = spec["TaskTemplate"]["ContainerSpec"]
         variables = dict(one.split("=", 1) for one in container["Env"])
-        self._running = asyncio.create_task(
-            self._run(container.get("Command", [])[5:], variables.get("PARCS_EVENTS", ""))
-        )
+        own = {name: variables[name] for name in ("PARCS_EVENTS", "PARCS_FILES") if name in variables}
+        self._running = asyncio.create_task(self._run(container.get("Command", [])[5:], own))
 
     async def remove(self) -> None:
         """End the runner as Docker does, and remove its service."""
@@ -89,10 +95,11 @@ class OneJobSwarm:
         if self._running:
             await self._running
 
-    async def _run(self, arguments: Sequence[str], word: str) -> None:
-        command = [*COMMAND, "run", str(self._folder), *self._arguments, *arguments]
+    async def _run(self, arguments: Sequence[str], variables: dict[str, str]) -> None:
+        files = self.files.folder  # in the place of the image's folder
+        command = [*COMMAND, "run", str(files or self._folder), *self._arguments, *arguments]
         self._process = process = await asyncio.create_subprocess_exec(
-            *command, env=ENVIRONMENT | {"PARCS_EVENTS": word}, stdin=asyncio.subprocess.DEVNULL,
+            *command, cwd=files, env=ENVIRONMENT | variables, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=1 << 20,
         )  # fmt: skip
         assert process.stdout
@@ -140,7 +147,7 @@ async def one_job_swarm(folder: Path, *arguments: str) -> AsyncIterator[OneJobSw
     swarm = OneJobSwarm(folder, arguments)
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", swarm.answer)
-    server = web.AppRunner(application)
+    server = web.AppRunner(application, lingering_time=0)  # Docker, too, reads no more of a request that it refuses
     await server.setup()
     site = web.TCPSite(server, "127.0.0.1", 0)
     await site.start()
@@ -149,4 +156,6 @@ async def one_job_swarm(folder: Path, *arguments: str) -> AsyncIterator[OneJobSw
         yield swarm
     finally:
         await swarm.remove()
+        swarm.files.holder = None
+        swarm.files.remove()
         await server.cleanup()

@@ -23,6 +23,7 @@ from aioparcs.swarm.docker.logs import LogLine, parse_logs
 from aioparcs.swarm.docker.networks import NetworkClient
 from aioparcs.swarm.docker.records import Record, ServiceSpec, SwarmNode, SwarmSecret, SwarmService, SwarmTask
 from aioparcs.swarm.docker.task_state import is_ready
+from aioparcs.swarm.docker.volumes import VolumeClient
 
 __all__ = ["SwarmClient", "open_swarm", "wait_until"]
 
@@ -48,6 +49,7 @@ class SwarmClient:
         leader: where it is.
         images: what is asked about images.
         networks: what is asked about networks.
+        volumes: what is done with volumes of its own node.
     """
 
     def __init__(self, docker: aiodocker.Docker, leader: DockerEndpoint) -> None:
@@ -55,6 +57,7 @@ class SwarmClient:
         self.leader = leader
         self.images = ImageClient(docker, leader)
         self.networks = NetworkClient(docker, leader)
+        self.volumes = VolumeClient(docker, leader)
         self._changes = asyncio.Semaphore(_AT_ONCE_SSH if leader.url.startswith("ssh:") else _AT_ONCE)
 
     # The cluster

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
 from aiodocker import Docker, DockerError
 
-from aioparcs.swarm.docker.endpoint import DockerEndpoint, cluster_errors
+from aioparcs.errors import ClusterError
+from aioparcs.swarm.docker.endpoint import STREAM, DockerEndpoint, cluster_errors
 
 __all__ = ["ImageClient", "inspect_image", "registry_digest"]
 
@@ -64,3 +66,37 @@ class ImageClient:
         """Return whether the leader itself has an image."""
         with cluster_errors(self._leader):
             return await inspect_image(self._docker, image) is not None
+
+    async def working_folder(self, image: str, headers: Mapping[str, str]) -> str:
+        """
+        Return the folder that an image's program runs in, after pulling the image.
+
+        Nodes pull before they start a container: what the leader has under a tag may be older than what that will be.
+
+        Raises:
+            ClusterError: it can't be pulled, and the leader has none of that name.
+        """
+        with cluster_errors(self._leader):
+            found = await inspect_image(self._docker, image)
+            if found is None or "@" not in image:
+                try:
+                    await self._pull(image, headers)
+                except (ClusterError, DockerError):
+                    if found is None:
+                        raise
+                found = await self._docker.images.inspect(image)
+        return str(found["Config"].get("WorkingDir") or "/")
+
+    async def _pull(self, image: str, headers: Mapping[str, str]) -> None:
+        """Pull an image; Docker reports an error in the last line of its answer, which has the status of a success."""
+        params = {"fromImage": image}
+        if "@" not in image and ":" not in image.rpartition("/")[2]:
+            params["tag"] = "latest"
+        last = b""
+        async with self._docker._query(
+            "images/create", "POST", params=params, headers=headers, timeout=STREAM
+        ) as answer:
+            async for chunk in answer.content.iter_any():
+                last = (last + chunk).rstrip().rpartition(b"\n")[2]
+        if error := json.loads(last or b"{}").get("error"):
+            raise ClusterError(self._leader.shown, f"{image} can't be pulled: {error}")

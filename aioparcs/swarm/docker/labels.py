@@ -8,6 +8,7 @@ from enum import StrEnum
 
 __all__ = [
     "DEADLINE",
+    "FILES",
     "JOB",
     "MODULE",
     "PARENT",
@@ -35,6 +36,9 @@ PARENT = "io.aioparcs.parent"
 DEADLINE = "io.aioparcs.deadline"
 # The runner's process: host, boot, process id and its start, so that its host can tell whether it lives.
 RUNNER = "io.aioparcs.runner"
+# The job whose runner's files are in a volume, and in the container through which they are read. Not `JOB`: these are
+# no service's, task's or secret's, and end with the job only if they were fetched.
+FILES = "io.aioparcs.files"
 
 
 class Role(StrEnum):

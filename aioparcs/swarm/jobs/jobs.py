@@ -13,6 +13,7 @@ from aioparcs.swarm.docker.client import SwarmClient, wait_until
 from aioparcs.swarm.docker.labels import JOB, ROLE, Role, stack
 from aioparcs.swarm.docker.records import SwarmSecret, SwarmService, SwarmTask
 from aioparcs.swarm.docker.task_state import node_names
+from aioparcs.swarm.jobs.files import find_holders, job_of_holder, remove_files
 from aioparcs.swarm.jobs.orphans import is_alive, leftover
 from aioparcs.swarm.jobs.view import SwarmJob, job_of, labels_of, view
 
@@ -26,12 +27,13 @@ async def find_jobs(swarm: SwarmClient) -> list[SwarmJob]:
     Raises:
         ClusterError: the leader can't be asked.
     """
-    services, tasks, secrets, nodes = await asyncio.gather(
-        swarm.services(), swarm.tasks(), swarm.secrets(), swarm.nodes()
+    services, tasks, secrets, nodes, holders = await asyncio.gather(
+        swarm.services(), swarm.tasks(), swarm.secrets(), swarm.nodes(), find_holders(swarm)
     )
     names = node_names(nodes)
     records: list[SwarmService | SwarmSecret] = [*services, *secrets]
     jobs = {labels_of(record)[JOB] for record in records} | set(map(job_of, tasks)) - {""}
+    jobs |= set(map(job_of_holder, holders))
     of = {service["ID"]: labels_of(service)[JOB] for service in services}
     found = [
         view(
@@ -40,18 +42,24 @@ async def find_jobs(swarm: SwarmClient) -> list[SwarmJob]:
             [task for task in tasks if of.get(task["ServiceID"], job_of(task)) == job],
             [secret for secret in secrets if labels_of(secret)[JOB] == job],
             names,
+            [holder for holder in holders if job_of_holder(holder) == job],
         )
         for job in jobs
     ]
     return sorted(found, key=lambda job: (job.since, job.name))
 
 
-async def remove_job(swarm: SwarmClient, job: str) -> list[str]:
+async def remove_job(swarm: SwarmClient, job: str, *, files: bool = True) -> list[str]:
     """
-    Remove a job, its Swarm services, containers and secrets; return the names of the services and secrets.
+    Remove a job, its Swarm services, containers and secrets; return the names of the services, secrets and volumes.
 
     Its runner, if it was submitted to the cluster, is stopped first, and ends its workers by itself. What is gone
     already is fine. Cancelling it leaves what has not been removed yet.
+
+    Args:
+        swarm: the leader.
+        job: the job's name.
+        files: whether its runner's files are removed, too.
 
     Raises:
         ClusterError: the leader can't be asked, or containers have not ended after a minute.
@@ -80,7 +88,8 @@ async def remove_job(swarm: SwarmClient, job: str) -> list[str]:
         raise ClusterError(swarm.leader.shown, reason, "end its runner first")
     await wait_idle(swarm, job)
     await wait_until(lambda: has_no_containers(swarm, job), deadlines.CONTAINERS_REMOVED)
-    return [record["Spec"]["Name"] for record in (*services, *secrets)]
+    volumes = await remove_files(swarm, job) if files else []
+    return [*(record["Spec"]["Name"] for record in (*services, *secrets)), *volumes]
 
 
 async def wait_idle(swarm: SwarmClient, job: str) -> None:
@@ -124,10 +133,12 @@ async def sweep(swarm: SwarmClient) -> list[str]:
     """
     swept = []
     for job in await find_jobs(swarm):
-        services, secrets = leftover(job, is_alive(job.identity), time.time())
+        services, secrets, files = leftover(job, is_alive(job.identity), time.time())
         await _remove_services(swarm, services)
         await _remove_secrets(swarm, secrets)
-        if services or secrets:
+        if files:
+            await remove_files(swarm, job.name)
+        if services or secrets or files:
             swept.append(job.name)
     return swept
 

@@ -30,17 +30,19 @@ class Leftover(NamedTuple):
     Attributes:
         services: Swarm services.
         secrets: secrets.
+        files: whether the runner's files are no longer needed, too.
     """
 
     services: tuple[SwarmService, ...] = ()
     secrets: tuple[SwarmSecret, ...] = ()
+    files: bool = False
 
 
 def leftover(job: SwarmJob, alive: bool | None, now: float) -> Leftover:
     """
     Return the parts of a job that are no longer needed; none as long as that is not certain.
 
-    A runner that was submitted to the cluster stays when it has ended: its log is what it was run for.
+    A runner that was submitted to the cluster stays when it has ended, with its files: its log is what it was run for.
 
     Args:
         job: the job.
@@ -49,11 +51,13 @@ def leftover(job: SwarmJob, alive: bool | None, now: float) -> Leftover:
     """
     if job.runner_service:
         return Leftover(job.worker_services, job.secrets) if job.runner_is_over else Leftover()
+    unfetched = bool(job.files) and not job.has_kept_files
     if alive is not None:
-        return Leftover() if alive else Leftover(job.services, job.secrets)
+        return Leftover() if alive else Leftover(job.services, job.secrets, unfetched)
     if not all(map(is_over, job.tasks)) or any(_deadline(service) > now for service in job.services):
         return Leftover()
-    return Leftover(job.services, tuple(secret for secret in job.secrets if now - created(secret) > _IDLE))
+    secrets = tuple(secret for secret in job.secrets if now - created(secret) > _IDLE)
+    return Leftover(job.services, secrets, unfetched and now - job.since > _IDLE)
 
 
 def is_alive(identity: str) -> bool | None:

@@ -14,10 +14,11 @@ from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.credentials import configuration, pull_auth_header
 from aioparcs.swarm.docker.labels import Role, job_labels, service_labels, stack
 from aioparcs.swarm.docker.logs import LogLine
-from aioparcs.swarm.docker.records import ServiceSpec, SwarmTask
+from aioparcs.swarm.docker.records import Mount, ServiceSpec, SwarmTask
 from aioparcs.swarm.docker.service import build_container, build_service, escape_template, mount_secret
 from aioparcs.swarm.docker.task_state import launcher_state, newest
 from aioparcs.swarm.engine.placement import network_name
+from aioparcs.swarm.jobs.files import FileVolume
 from aioparcs.swarm.jobs.follow import container_lines
 
 __all__ = ["RunnerService", "Submission"]
@@ -40,6 +41,7 @@ class Submission(NamedTuple):
         arguments: the command of its container; the image's own if empty.
         deadline: when it should run, in seconds since 1970.
         images: images that the job may start: it gets the credentials for their registries that are known here.
+        files: the volume with its files, None if it has only those of its image.
     """
 
     job: str
@@ -49,6 +51,7 @@ class Submission(NamedTuple):
     arguments: tuple[str, ...]
     deadline: float
     images: tuple[str, ...] = ()
+    files: FileVolume | None = None
 
     def spec(self, network: str, socket: str, registries: tuple[str, str] | None = None) -> ServiceSpec:
         """
@@ -68,6 +71,11 @@ class Submission(NamedTuple):
             "PARCS_ENGINE": "swarm",
             "LEADER_URL": f"unix://{_SOCKET}",
         }
+        mounts: list[Mount] = [{"Type": "bind", "Source": socket, "Target": _SOCKET}]
+        constraints = ["node.role==manager"]
+        if self.files:
+            mounts.append({"Type": "volume", "Source": self.files.name, "Target": self.files.folder})
+            constraints.append(f"node.id=={self.files.node}")
         container = build_container(
             self.image,
             stop_grace=deadlines.RUNNER_STOP,
@@ -75,7 +83,7 @@ class Submission(NamedTuple):
             command=self.arguments,
             user="0",
             env={name: escape_template(value) for name, value in variables.items()},
-            mounts=[{"Type": "bind", "Source": socket, "Target": _SOCKET}],
+            mounts=mounts,
             secret=mount_secret(registries, f"{_CONFIGURATION}/config.json", 0o400) if registries else None,
         )
         return build_service(
@@ -84,7 +92,7 @@ class Submission(NamedTuple):
             container,
             [network],
             replicas=1,
-            placement={"Constraints": ["node.role==manager"]},
+            placement={"Constraints": constraints},
         )
 
 

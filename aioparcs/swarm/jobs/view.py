@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from aioparcs.engine import LauncherState
 from aioparcs.swarm.docker.labels import JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, Role
-from aioparcs.swarm.docker.records import SwarmSecret, SwarmService, SwarmTask
+from aioparcs.swarm.docker.records import Record, SwarmSecret, SwarmService, SwarmTask
 from aioparcs.swarm.docker.task_state import is_over, launcher_state, newest
 
 EVENTS = "PARCS_EVENTS"  # the variable of a runner that names the word
+KEPT = "_kept"  # the end of the name of a container with files that stay when their job is gone
 
-__all__ = ["EVENTS", "Container", "SwarmJob", "created", "job_of", "labels_of", "view"]
+__all__ = ["EVENTS", "KEPT", "Container", "SwarmJob", "created", "job_of", "labels_of", "view"]
 
 
 class Container(NamedTuple):
@@ -57,6 +58,7 @@ class SwarmJob(NamedTuple):
         runner: the runner's own container, if it was submitted to the cluster.
         identity: the identity of the runner's process (see `runner_identity`), "" if unknown.
         since: when it began, in seconds since 1970.
+        files: the containers on the leader's node that hold its runner's files.
     """
 
     name: str
@@ -68,6 +70,7 @@ class SwarmJob(NamedTuple):
     runner: Container | None
     identity: str
     since: float
+    files: tuple[Record, ...] = ()
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -120,6 +123,11 @@ class SwarmJob(NamedTuple):
         """True if the runner was submitted to the cluster and has ended there."""
         return self.runner is not None and self.runner.state in ("failed", "gone")
 
+    @property
+    def has_kept_files(self) -> bool:
+        """True if its runner's files stay until they are removed by its name: they could not be fetched."""
+        return any(str(name).endswith(KEPT) for one in self.files for name in one["Names"])
+
     def state(self, alive: bool | None) -> str:
         """
         Return its state in a word, see docs/commands.md.
@@ -129,8 +137,12 @@ class SwarmJob(NamedTuple):
         """
         if self.runner_service:
             return _runner_state(self.runner)
+        if self.has_kept_files and not self.services:
+            return "kept"
         if alive is False:
             return "orphan"
+        if self.files and not self.services:
+            return "sending"
         states = {one.state for one in self.containers}
         if "running" in states:
             return "running"
@@ -142,7 +154,7 @@ class SwarmJob(NamedTuple):
 
 
 def view(name: str, services: Iterable[SwarmService], tasks: Iterable[SwarmTask], secrets: Iterable[SwarmSecret],
-         nodes: Mapping[str, str]) -> SwarmJob:  # fmt: skip
+         nodes: Mapping[str, str], files: Iterable[Record] = ()) -> SwarmJob:  # fmt: skip
     """
     Return a job, put together from Docker's records.
 
@@ -152,8 +164,9 @@ def view(name: str, services: Iterable[SwarmService], tasks: Iterable[SwarmTask]
         tasks: its tasks.
         secrets: its secrets.
         nodes: names of nodes by their IDs.
+        files: the containers that hold its runner's files.
     """
-    services, tasks, secrets = tuple(services), tuple(tasks), tuple(secrets)
+    services, tasks, secrets, files = tuple(services), tuple(tasks), tuple(secrets), tuple(files)
     containers: list[Container] = []
     runner, requested = None, 0
     for service in services:
@@ -165,11 +178,12 @@ def view(name: str, services: Iterable[SwarmService], tasks: Iterable[SwarmTask]
         containers += found
         requested += (service["Spec"]["Mode"].get("Replicated") or {}).get("Replicas", len(found))
     records: list[SwarmService | SwarmSecret] = [*services, *secrets]
-    described = (labels_of(record).get(RUNNER, "") for record in records)
-    begun = min([*map(created, records), *map(created, tasks)], default=0.0)
+    described = (labels.get(RUNNER, "") for labels in (*map(labels_of, records), *(one["Labels"] for one in files)))
+    times = [*map(created, records), *map(created, tasks), *(float(one["Created"]) for one in files)]
     containers.sort()
     identity = next(filter(None, described), "")
-    return SwarmJob(name, services, tasks, secrets, tuple(containers), requested, runner, identity, begun)
+    return SwarmJob(name, services, tasks, secrets, tuple(containers), requested, runner, identity,
+                    min(times, default=0.0), files)  # fmt: skip
 
 
 def labels_of(record: SwarmService | SwarmSecret) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aioparcs import SettingError
-from aioparcs.swarm.docker.labels import DEADLINE, JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, runner_identity
+from aioparcs.swarm.docker.labels import DEADLINE, FILES, JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, runner_identity
 from aioparcs.swarm.docker.logs import parse_logs
 from aioparcs.swarm.engine.overlay import choose_subnet, unfit_reason
 from aioparcs.swarm.jobs.orphans import is_alive, leftover
@@ -50,8 +50,8 @@ def secret() -> Any:
     return {"ID": "s", "CreatedAt": CREATED, "Spec": {"Name": "parcs-j_token", "Labels": {JOB: "j", RUNNER: ELSEWHERE}}}
 
 
-def job(services: list[Any], *tasks: Any, secrets: bool = True) -> SwarmJob:
-    return view("j", services, tasks, [secret()] if secrets else [], NODES)
+def job(services: list[Any], *tasks: Any, secrets: bool = True, files: tuple[Any, ...] = ()) -> SwarmJob:
+    return view("j", services, tasks, [secret()] if secrets else [], NODES, files)
 
 
 RUNNER_SERVICE = service("parcs-j_runner", 1, "runner", module="main")
@@ -117,7 +117,41 @@ def test_a_job_shows_its_tree_of_workers() -> None:
     ]  # fmt: skip
 
 
+def holder(name: str = "parcs-j_files", age: float = 3600.0) -> dict[str, Any]:
+    labels = {FILES: "j", RUNNER: ELSEWHERE}
+    return {"Id": "h", "Names": [f"/{name}"], "Labels": labels, "Created": int(NOW - age)}
+
+
+def test_the_state_of_a_job_that_has_files() -> None:
+    sending, kept = (job([], secrets=False, files=(holder(name),)) for name in ("parcs-j_files", "parcs-j_kept"))
+    assert (sending.state(True), sending.state(None), sending.state(False)) == ("sending", "sending", "orphan")
+    assert (kept.state(True), kept.state(None), kept.state(False)) == ("kept", "kept", "kept")
+    assert (sending.identity, sending.since) == (ELSEWHERE, NOW - 3600)
+    submitted = job([RUNNER_SERVICE], task(1, "running", 0, "parcs-j_runner"), files=(holder(),))
+    assert submitted.state(None) == "running"
+
+
 # What is left over
+
+
+@pytest.mark.parametrize(
+    "name, age, alive, is_left",
+    [
+        ("parcs-j_files", 3600, False, True),
+        ("parcs-j_files", 3600, True, False),
+        ("parcs-j_files", 3600, None, False),
+        ("parcs-j_files", 25 * 3600, None, True),
+        ("parcs-j_kept", 25 * 3600, False, False),
+        ("parcs-j_kept", 25 * 3600, None, False),
+    ],
+)
+def test_files_are_left_over_when_what_sent_them_is_gone(
+    name: str, age: float, alive: bool | None, is_left: bool
+) -> None:
+    files = (holder(name, age),)
+    assert leftover(job([], secrets=False, files=files), alive, NOW).files is is_left
+    submitted = job([RUNNER_SERVICE], task(1, "complete", 0, "parcs-j_runner"), files=files)
+    assert not leftover(submitted, alive, NOW).files
 
 
 def left(shown: SwarmJob, alive: bool | None = None, now: float = NOW) -> tuple[list[str], int]:
