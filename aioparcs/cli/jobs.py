@@ -103,8 +103,8 @@ async def _ps(name: str | None, as_json: bool) -> None:
     from aioparcs.swarm.jobs.jobs import find_jobs, sweep
 
     async with _swarm() as swarm:
-        for name in await sweep(swarm):
-            click.echo(f"removed what was left of job {name}", err=True)
+        for orphan in await sweep(swarm):
+            click.echo(f"removed what was left of job {orphan}", err=True)
         jobs = await find_jobs(swarm) if name is None else await _named(swarm, [name])
         progress = await asyncio.gather(*(_progress(swarm, job) for job in jobs)) if as_json else []
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)

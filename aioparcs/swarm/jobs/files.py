@@ -77,10 +77,19 @@ class JobFiles:
                 swarm.leader.shown, f"{image} has no folder for files", "name one: WORKDIR in its Dockerfile"
             )
         files = cls(swarm, job, FileVolume(f"{stack(job)}_files", folder, node))
-        labels = {FILES: job, RUNNER: runner_identity()}
-        await swarm.volumes.create(files.volume.name, labels)
-        await swarm.volumes.create_holder(files.holder, image, files.volume.name, folder, labels)
+        creating = asyncio.ensure_future(files._create(image))
+        try:
+            await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            # Docker goes on all the same, and a caller that now removes the job must find what is created.
+            await asyncio.gather(creating, return_exceptions=True)
+            raise
         return files
+
+    async def _create(self, image: str) -> None:
+        labels = {FILES: self._job, RUNNER: runner_identity()}
+        await self._swarm.volumes.create(self.volume.name, labels)
+        await self._swarm.volumes.create_holder(self.holder, image, self.volume.name, self.volume.folder, labels)
 
     async def write(self, tar: Iterator[bytes]) -> None:
         """
