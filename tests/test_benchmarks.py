@@ -9,6 +9,7 @@ from benchmarks.harness import ProgramFailed
 from benchmarks.pools import PoolMode, take_turns
 
 
+@pytest.mark.slow
 def test_calls_are_compared_with_those_of_every_peer_that_is_installed() -> None:
     steps: list[tuple[int, int]] = []
     results = calls.measure(2, lambda done, total: steps.append((done, total)), calls=200)
@@ -26,6 +27,7 @@ def test_calls_are_compared_with_those_of_every_peer_that_is_installed() -> None
     ]
 
 
+@pytest.mark.slow
 def test_the_makespan_is_compared_with_the_ideal_one() -> None:
     results = makespan.measure(1, lambda done, total: None)
     ratios = {measured.key: measured.median for measured in results.ratios}

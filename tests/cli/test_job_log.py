@@ -98,6 +98,7 @@ def test_a_quiet_runner_prints_little_and_shows_its_progress(
     assert progress["over"]
 
 
+@pytest.mark.slow
 def test_a_runner_writes_events_only_on_request(tmp_path: Path) -> None:
     module(tmp_path, "odd", ODD)
     done = run("run", module(tmp_path, "pooling", POOLING) / "pooling")
@@ -116,6 +117,7 @@ run(main)
 """
 
 
+@pytest.mark.slow
 def test_the_processes_of_a_runner_do_not_write_events(tmp_path: Path) -> None:
     done = run("run", module(tmp_path, "asking", ASKING) / "asking", PARCS_EVENTS=WORD)
     assert done.stdout == "None\n"
@@ -164,6 +166,7 @@ def on_a_terminal(tmp_path: Path, lines: list[LogLine], word: str = WORD, detail
     return written
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_the_live_display_of_a_job_elsewhere(tmp_path: Path) -> None:
     written = on_a_terminal(tmp_path, submitted(tmp_path))
     text = visible(written)
@@ -179,6 +182,7 @@ def test_a_terminal_shows_the_live_display_of_a_job_elsewhere(tmp_path: Path) ->
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
 
 
+@pytest.mark.slow
 def test_a_quiet_terminal_has_no_display(tmp_path: Path) -> None:
     text = on_a_terminal(tmp_path, submitted(tmp_path, "-q"), detail=Detail.QUIET)
     assert text == "5\nfind the odd ones: 5 of 10 items failed\nthe end\n"

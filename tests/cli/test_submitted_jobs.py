@@ -65,6 +65,7 @@ async def half(swarm: OneJobSwarm) -> Any:
     return known
 
 
+@pytest.mark.slow
 async def test_ps_shows_the_progress_of_a_job_and_logs_its_text(folder: Path, tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with one_job_swarm(folder, "-e", f"GO={go}") as swarm:
@@ -87,6 +88,7 @@ async def test_ps_shows_the_progress_of_a_job_and_logs_its_text(folder: Path, tm
         assert (await progress(swarm))["over"]
 
 
+@pytest.mark.slow
 async def test_logs_follow_a_job_on_a_terminal_by_the_live_display(folder: Path, tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with one_job_swarm(folder, "-e", f"GO={go}") as swarm:
@@ -104,6 +106,7 @@ async def test_logs_follow_a_job_on_a_terminal_by_the_live_display(folder: Path,
         assert "\x1e" not in text
 
 
+@pytest.mark.slow
 async def test_a_job_without_events_has_no_progress_and_all_its_text(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'go'}") as swarm:
@@ -114,6 +117,7 @@ async def test_a_job_without_events_has_no_progress_and_all_its_text(folder: Pat
         assert await progress(swarm) is None
 
 
+@pytest.mark.slow
 async def test_output_that_docker_can_not_read_is_an_error_that_names_the_node(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'go'}") as swarm:
@@ -130,6 +134,7 @@ async def test_output_that_docker_can_not_read_is_an_error_that_names_the_node(f
         )
 
 
+@pytest.mark.slow
 async def test_a_submitted_runner_is_shown_by_the_live_display(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'go'}") as swarm:
@@ -147,6 +152,7 @@ async def test_a_submitted_runner_is_shown_by_the_live_display(folder: Path, tmp
         assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
 
 
+@pytest.mark.slow
 async def test_a_submitted_runner_is_shown_in_lines_where_there_is_no_terminal(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'go'}") as swarm:
@@ -157,6 +163,7 @@ async def test_a_submitted_runner_is_shown_in_lines_where_there_is_no_terminal(f
         assert re.fullmatch(r"2 workers, \d+\.\d s", lines[-1])
 
 
+@pytest.mark.slow
 async def test_a_submitted_runner_that_is_stopped_leaves_the_terminal_as_it_was(folder: Path, tmp_path: Path) -> None:
     async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'never'}") as swarm:
         arguments = ("run", "r:5000/main", "--on", "swarm")
@@ -170,6 +177,7 @@ async def test_a_submitted_runner_that_is_stopped_leaves_the_terminal_as_it_was(
         assert (await aioparcs(swarm, "ps")).stdout.startswith("no jobs on ")
 
 
+@pytest.mark.slow
 async def test_a_submitted_runner_without_a_node_fails_after_start_timeout(folder: Path) -> None:
     async with one_job_swarm(folder) as swarm:
         swarm.is_full = True
@@ -180,6 +188,7 @@ async def test_a_submitted_runner_without_a_node_fails_after_start_timeout(folde
         assert "the runner did not start within 5 s (PARCS_START_TIMEOUT): no suitable node" in error
 
 
+@pytest.mark.slow
 async def test_a_submitted_runner_that_has_no_node_yet_has_no_progress(folder: Path) -> None:
     async with one_job_swarm(folder) as swarm:
         swarm.is_full = True

@@ -103,6 +103,7 @@ SCALARS = st.none() | st.integers() | st.floats() | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner))
 
 
+@pytest.mark.slow
 @given(st.text() | VALUES.map(json.dumps))
 def test_anything_else_is_no_event(line: str) -> None:
     assert from_json(line) is None

@@ -85,6 +85,7 @@ def test_a_log_without_events_is_read_as_it_is() -> None:
     assert list(read((line(1, ONE), True), ("\x1e 1", False), word="")) == [(line(1, ONE), True), ("\x1e 1", False)]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.text().filter(lambda text: "\n" not in text), st.booleans()), max_size=8))
 def test_any_text_comes_through_unchanged(texts: list[tuple[str, bool]]) -> None:
     log: list[tuple[str, bool]] = []

@@ -128,6 +128,7 @@ def _step(model: Model, random: Random) -> None:
         model.resize(random.randrange(1, 5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_long_histories(part: int) -> None:
     for seed in range(part, _STEPS // _HISTORY, 4):

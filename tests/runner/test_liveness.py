@@ -116,6 +116,7 @@ async def test_a_fork_server_that_is_stopped_is_lost_after_liveness_and_its_work
         await gone(processes)
 
 
+@pytest.mark.slow
 async def test_a_start_by_a_fork_server_that_is_stopped_names_it(tmp_path: Path) -> None:
     async with job(start_timeout=2.0) as runner:
         await runner.start("talker")

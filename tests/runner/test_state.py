@@ -320,6 +320,7 @@ OPERATIONS: list[Callable[[World, random.Random], None]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_long_random_histories(seed: int) -> None:
     rng = random.Random(seed)
