@@ -135,7 +135,7 @@ async def test_a_workers_logging_is_as_it_configures_it(
     async with job(module(tmp_path, "logging_", text), recorder=recorder) as runner:
         async with runner.start("logging_") as t:
             await t.call("setup")
-            assert await t.call("log") == list(state)
+            assert await t.call("log") == state
     assert recorder.lines.get(0, []) == lines
 
 
