@@ -12,6 +12,9 @@ CONTROL_CLOSE = 0.5
 WORKER_CLEANUP = 1.0
 """From SIGTERM, which a worker may use to clean up, to SIGKILL."""
 
+TEARDOWN = 5.0
+"""For a worker's function ``teardown``, and the call that still runs before it, from the end of its channel."""
+
 WORKER_THREADS = 1.0
 """For a worker's own threads to end after its program."""
 
@@ -25,7 +28,8 @@ LAST_REPORT = 1.5
 """For the launcher's agent to report to the runner that no worker is left, before its fork server ends."""
 
 EXIT_FUNCTIONS = 2
-"""For the exit functions of a module's main.py when its launcher ends; a whole number, for the kernel's alarm."""
+"""For the exit functions of a worker and the closing of its files, and for those of a module's main.py when its
+launcher ends; a whole number, for the kernel's alarm."""
 
 CONTAINER_STOP = 3
 """From Docker's SIGTERM for a container of workers to its SIGKILL; a whole number, for Docker."""

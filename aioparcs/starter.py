@@ -226,7 +226,8 @@ class Starter:
             per_container: see `start_many`; 1 isolates every worker.
             retries: how often a call is repeated if its worker dies: for functions that may run twice.
             setup: keyword arguments of the function ``setup`` in the same module, which each worker calls once, before
-                all other calls: for constants that all calls need.
+                all other calls: for constants that all calls need. The function ``teardown`` there is its counterpart,
+                called at the end of each worker.
             concurrency: how many calls of coroutine functions a worker runs at once.
             progress: whether displays show its progress; a string is its name there.
             total: how many calls there will be, for the progress: for calls that are submitted one by one, and for

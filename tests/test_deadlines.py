@@ -17,8 +17,11 @@ from aioparcs.deadlines import (
     RUNNER_END,
     RUNNER_STOP,
     SECOND_SIGNAL,
+    TEARDOWN,
     WORKER_CLEANUP,
+    WORKER_THREADS,
 )
+from aioparcs.settings import Settings
 
 ORDER = {
     "a worker cleans up and its end is reported before Docker kills its container": (
@@ -34,6 +37,10 @@ ORDER = {
     "a submitted runner that is stopped leaves the containers their time": (CONTAINER_STOP, RUNNER_STOP),
     "who removes a job waits longer than Docker does for its runner": (RUNNER_STOP, RUNNER_END),
     "containers are waited for longer than Docker takes to kill them": (CONTAINER_STOP, CONTAINERS_STOP),
+    "a worker has its clean end before the one who waits for it kills it": (
+        TEARDOWN + WORKER_THREADS + EXIT_FUNCTIONS,
+        Settings().close_timeout,
+    ),
     "a second signal leaves time to close control connections": (CONTROL_CLOSE, SECOND_SIGNAL),
 }
 

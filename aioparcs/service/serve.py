@@ -46,7 +46,8 @@ def serve(*targets: Any, fork: bool = True) -> None:
     Args:
         *targets: one subclass of `Service`, or an instance of one, of which each worker has a copy; or plain and
             coroutine functions, which `Task.call` and a `Pool` call by name: by default the first one. A pool calls
-            a function named ``setup`` before all others.
+            a function named ``setup`` before all others; a worker calls one named ``teardown``, without arguments, at
+            its clean end, if ``setup`` has returned or there is none.
         fork: False to give each worker its own interpreter, for modules that start threads or open connections
             before this line.
 

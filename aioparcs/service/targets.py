@@ -36,6 +36,8 @@ def program_of(targets: Sequence[Any], find: Find | None = None) -> Program:
     make = service_of(targets)
     if make is None:
         functions = _functions(targets)
+        if find is None:
+            _check_teardown(functions.get("teardown"))
 
         async def answer(channel: Channel, place: WorkerContext, _endpoint: PeerEndpoint) -> None:
             await Functions(functions, channel, place.result_log, find).answer()
@@ -130,3 +132,15 @@ def _why_no_function(target: Any) -> str | None:
             "return a list, or send item by item from a Service"
         )
     return None
+
+
+def _check_teardown(function: Callable[..., Any] | None) -> None:
+    """Raise a TypeError for a function ``teardown`` that takes arguments: a worker's end has none to give."""
+    if function is None:
+        return
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        raise TypeError(f"{_USAGE}: teardown is called at the end of each worker, and takes no arguments") from None
+    except ValueError:  # it has no signature to check
+        pass

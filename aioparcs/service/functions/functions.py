@@ -13,6 +13,7 @@ from aioparcs.service.functions.plain_calls import PlainCalls
 from aioparcs.service.functions.replies import Replies
 from aioparcs.service.functions.revocations import Revocations
 from aioparcs.service.functions.served import Find, ServedFunctions
+from aioparcs.service.functions.teardown import Teardown
 from aioparcs.service.functions.waiting_calls import WaitingCalls
 
 __all__ = ["Functions"]
@@ -45,6 +46,7 @@ class Functions:
         find: Find | None = None,
     ) -> None:
         self._functions = served = ServedFunctions(functions, find)
+        self._teardown = Teardown(served)
         self._server = channel.call_server
         self._answers = ResultWriter(self._server, result_log)
         self._replies = Replies(self._answers)
@@ -58,7 +60,7 @@ class Functions:
         self._flushing: asyncio.TimerHandle | None = None
 
     async def answer(self) -> None:
-        """Run the calls and send their results; returns when the runner has ended the channel."""
+        """Run the calls and send their results, until the runner has ended the channel; then call ``teardown``."""
         running = self._coroutine_calls.running
         try:
             while True:
@@ -67,7 +69,9 @@ class Functions:
                 if self._flushing is None and (self._waiting.calls or self._answers.are_waiting):
                     self._flush_soon()
         except EndOfChannel:
-            return
+            self._waiting.calls.clear()
+            await self._coroutine_calls.cancel_all()
+            await self._teardown.run(self._plain_calls)
         finally:
             self._waiting.calls.clear()
             self._plain_calls.end()

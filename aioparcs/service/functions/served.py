@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import wraps
 from typing import Any
 
-__all__ = ["Find", "ServedFunctions"]
+__all__ = ["TEARDOWN", "Find", "ServedFunctions"]
 
 Find = Callable[[str], Callable[..., Any]]
+_SETUP, TEARDOWN = "setup", "teardown"
 
 
 class ServedFunctions:
@@ -31,6 +34,7 @@ class ServedFunctions:
         self.plain: set[str] = set()
         self.wrapped: set[str] = set()
         self._find = find
+        self._is_set_up = False
         for name, function in {"": next(iter(functions.values())), **functions}.items():
             self._add(name, function)
 
@@ -53,12 +57,50 @@ class ServedFunctions:
         names = ", ".join(filter(None, self.by_name))
         raise LookupError(f"no function {name!r} is served here{problem}; there are: {names}")
 
+    def find_teardown(self) -> Callable[..., Any] | None:
+        """
+        Return ``teardown`` if it is to be called at the end of this worker.
+
+        It is if ``setup`` has returned, or if there is none: otherwise there is nothing to undo. Where functions are
+        found by name only the first counts: most of them are not there for workers, and may be called so by chance.
+
+        Raises:
+            LookupError: the module has something of this name that is no function of its own.
+        """
+        if not self._is_set_up and (self._find is not None or _SETUP in self.by_name):
+            return None
+        if self._find is not None and TEARDOWN not in self.by_name:
+            with suppress(AttributeError):  # there is none
+                self._add(TEARDOWN, self._find(TEARDOWN))
+        return self.by_name.get(TEARDOWN)
+
     def _add(self, name: str, function: Callable[..., Any]) -> None:
+        if name == _SETUP:
+            function = self._recorded(function)
         self.by_name[name] = function
         if _wraps_coroutine(function):
             self.wrapped.add(name)
         elif not inspect.iscoroutinefunction(function):
             self.plain.add(name)
+
+    def _recorded(self, setup: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of the same kind that also records that ``setup`` has returned."""
+        if inspect.iscoroutinefunction(setup):
+
+            @wraps(setup)
+            async def run(*args: Any, **kwargs: Any) -> Any:
+                value = await setup(*args, **kwargs)
+                self._is_set_up = True
+                return value
+        else:
+
+            @wraps(setup)
+            def run(*args: Any, **kwargs: Any) -> Any:
+                value = setup(*args, **kwargs)
+                self._is_set_up = True
+                return value
+
+        return run
 
 
 def _wraps_coroutine(function: Callable[..., Any]) -> bool:
