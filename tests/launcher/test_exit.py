@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import os
+import re
 import shelve
 import zipfile
 from collections.abc import Iterator
@@ -116,6 +117,36 @@ async def test_all_clean_ends_write_buffered_files(tmp_path: Path, end: str, cod
         assert error is None
         (line,) = recorder.lines[0]
         assert line.startswith("warning: threads (saving) still ran 1 s after the service had ended, ")
+
+
+OVERTIME = """
+import atexit, os, threading, time
+from aioparcs import deadlines, serve
+deadlines.EXIT_FUNCTIONS = 0.1
+kept = []
+def f(path):
+    file = open(path, "w")
+    file.write("written")
+    kept.append(file)
+    atexit.register(lambda: {wait})
+serve(f)
+"""
+
+
+@pytest.mark.parametrize("wait", ["time.sleep(60)", "threading.Lock().acquire() and threading.Event().wait()"])
+async def test_the_time_of_exit_functions_is_limited_and_files_are_written_all_the_same(
+    tmp_path: Path, wait: str
+) -> None:
+    recorder = EventRecorder()
+    overtime = module(tmp_path, "overtime", OVERTIME.format(wait=wait))
+    async with job(overtime, recorder=recorder, close_timeout=60.0) as runner, asyncio.timeout(PATIENCE):
+        async with runner.start("overtime") as t:
+            await t.call("f", str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "written"
+    assert [event[-1] for event in recorder.events if event[0] == "ended"] == [None]
+    place = "main.py:10" if wait.startswith("time") else r"threading.py:\d+"
+    (line,) = recorder.lines[0]
+    assert re.fullmatch(rf"warning: the exit functions \(atexit\) and files of a worker \({place}\) were not .*", line)
 
 
 SHARING = """

@@ -127,7 +127,7 @@ def run(program: WorkerProgram, context: WorkerContext, inheritance: Inherited) 
         interrupted = True
     except BaseException:
         sys.excepthook(*sys.exc_info())
-    clean_up(inheritance, 0 if code == TERMINATED else deadlines.WORKER_THREADS)
+    clean_up(inheritance, 0 if code == TERMINATED else deadlines.WORKER_THREADS, code)
     _libc.fflush(None)  # what libraries printed without Python
     if interrupted:  # as Python does it, but without a traceback, whose frames are not the user's
         set_handler(signal.SIGINT, _signal.SIG_DFL)

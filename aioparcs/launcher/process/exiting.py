@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # see `child`
 import atexit
 import contextlib
 import gc
 import inspect
 import io
 import logging
+import os
+import signal
 import sys
 import threading
 import traceback
 import weakref
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
+
+from aioparcs import deadlines
 
 # Plain types: the abstract classes of io would remember each class that they are asked about.
 _FILE, _TEXT = io.IOBase.__bases__[0], io.TextIOBase.__bases__[0]
@@ -57,19 +64,51 @@ def clear_inherited_cleanup() -> None:
         atexit.register(util._exit_function)
 
 
-def clean_up(inheritance: Inherited, grace: float) -> None:
+def clean_up(inheritance: Inherited, grace: float, code: int) -> None:
     """
     Clean up as Python does at its end, without touching what is shared: memory that is only freed would be copied.
+
+    Exit functions that take too long end with the process, whose files are written all the same.
 
     Args:
         inheritance: what was there when the worker began.
         grace: seconds that its own threads get to end.
+        code: the exit code of a process that is ended here.
     """
     _join_threads(inheritance.threads, grace)
+
+    def end(_number: int, frame: FrameType | None) -> None:
+        _set_alarm(_signal.SIG_DFL, 1)  # by the kernel, if the files can't be written either
+        _report_overtime(frame)
+        _write_files(inheritance)
+        os._exit(code)
+
+    # No thread: a signal interrupts what waits in this one, which is where exit functions run.
+    _set_alarm(end, deadlines.EXIT_FUNCTIONS)
     try:
         atexit._run_exitfuncs()
     except BaseException:
         traceback.print_exc()
+    _write_files(inheritance)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _set_alarm(handler: Any, seconds: float) -> None:
+    _signal.signal(_signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _report_overtime(frame: FrameType | None) -> None:
+    place = f" ({Path(frame.f_code.co_filename).name}:{frame.f_lineno})" if frame else ""
+    print(
+        f"warning: the exit functions (atexit) and files of a worker{place} were not done {deadlines.EXIT_FUNCTIONS} s "
+        "after its service had ended, and end with it: move longer work into the service",
+        file=sys.stderr,
+    )
+
+
+def _write_files(inheritance: Inherited) -> None:
+    """Write what is still in the buffers of files, and close those that the worker has opened."""
     _flush(filter(None, (file() for file in inheritance.files)))
     for file in sorted(_closable(), key=_turn):
         _close(file)
