@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from aioparcs.pool import Pool
     from aioparcs.program import run
     from aioparcs.runner import Runner
-    from aioparcs.service import Service
+    from aioparcs.service import Service, worker_rng
     from aioparcs.service.serve import serve
     from aioparcs.settings import Settings
     from aioparcs.task import Task
@@ -72,6 +72,7 @@ _MODULES = {
     "run": "aioparcs.program",
     "Service": "aioparcs.service",
     "serve": "aioparcs.service",
+    "worker_rng": "aioparcs.service",
     "Settings": "aioparcs.settings",
     "Task": "aioparcs.task",
 }
@@ -110,6 +111,7 @@ __all__ = [
     "run",
     "scatter",
     "serve",
+    "worker_rng",
 ]
 
 

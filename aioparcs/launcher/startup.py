@@ -110,7 +110,7 @@ def _warn_of_shared() -> None:
     if names := shared_generators():
         _warn(
             f"main.py made random generators before serve() ({', '.join(names)}), so all workers draw the same "
-            "numbers from them; make them in setup() or in the service, with a seed for each worker"
+            "numbers from them; make them in setup() or in the service: aioparcs.worker_rng(SEED) is each worker's own"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from time import monotonic
 from typing import Protocol
 
@@ -77,6 +78,7 @@ class PoolSupervisor:
         self._group: asyncio.TaskGroup
         self._supervision: asyncio.Task[None]
         self._resizing = asyncio.Lock()
+        self._numbers = count()  # of its workers, in the order of their starts
         self._has_warned = False  # that there are too few
 
     async def open(self) -> None:
@@ -96,8 +98,7 @@ class PoolSupervisor:
             StartError: a worker did not start; none of the new ones stays.
             RemoteError: a worker's ``setup`` failed, or it serves no such function; none of the new ones stays.
         """
-        error = await self._group.create_task(self._try_resize(size))
-        if error is not None:
+        if (error := await self._group.create_task(self._try_resize(size))) is not None:
             raise error
 
     async def aclose(self) -> None:
@@ -163,7 +164,7 @@ class PoolSupervisor:
             tasks += await placing
             self._tasks.update(tasks)
             async with asyncio.TaskGroup() as group:
-                preparations = [group.create_task(self._prepare(task)) for task in tasks]
+                preparations = [group.create_task(self._prepare(task, next(self._numbers))) for task in tasks]
             return [preparation.result() for preparation in preparations]
         except BaseException as error:
             for task in tasks:
@@ -174,9 +175,9 @@ class PoolSupervisor:
         finally:
             self._replicas.starting -= count
 
-    async def _prepare(self, task: WorkerHandle) -> PoolWorker:
+    async def _prepare(self, task: WorkerHandle, number: int) -> PoolWorker:
         await task.wait_connected()
-        await self._configure(task)
+        await self._configure(task, number)
         if self._options.setup is not None:
             try:
                 await Task(task).call(_SETUP, **self._options.setup)
@@ -185,11 +186,10 @@ class PoolSupervisor:
                 raise
         return PoolWorker(task, self._options.concurrency, self.coroutines)
 
-    async def _configure(self, task: WorkerHandle) -> None:
-        """Set how many calls a worker runs at once; it answers with the names of its coroutine functions."""
-        function = [self._options.function] if self._options.function else []  # which it must serve
+    async def _configure(self, task: WorkerHandle, number: int) -> None:
+        """Set how many calls a worker runs at once, and its number; it answers with its coroutine functions' names."""
         try:
-            names = await Task(task).call(CONCURRENCY, self._options.concurrency, *function)
+            names = await Task(task).call(CONCURRENCY, self._options.concurrency, self._options.function, number)
         except RemoteError as error:
             if error.type == NO_FUNCTION:
                 raise

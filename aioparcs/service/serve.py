@@ -24,6 +24,7 @@ from aioparcs.service.conversation import Program, converse
 from aioparcs.service.original import serve_original
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.prewarm import prewarm
+from aioparcs.service.random_streams import set_rank
 from aioparcs.service.service import Service
 from aioparcs.service.targets import function_finder, program_of, service_of
 from aioparcs.service.tracebacks import print_cancelled
@@ -131,6 +132,7 @@ class _WorkerProgram(NamedTuple):
         # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't
         # need, and 200 workers would pay for 200 times.
         loop = new_loop()
+        set_rank(context.rank)
         task: asyncio.Task[int] | None = None
         stopped = 0
 

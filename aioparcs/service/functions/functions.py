@@ -15,6 +15,7 @@ from aioparcs.service.functions.revocations import Revocations
 from aioparcs.service.functions.served import Find, ServedFunctions
 from aioparcs.service.functions.teardown import Teardown
 from aioparcs.service.functions.waiting_calls import WaitingCalls
+from aioparcs.service.random_streams import set_rank
 
 __all__ = ["Functions"]
 
@@ -114,9 +115,11 @@ class Functions:
         calls.put(call)
 
     def _configure(self, call: Call) -> None:
-        """Set how many calls run at once, and answer with the names of coroutine functions."""
+        """Set how many calls run at once, and this worker's number; answer with the names of coroutine functions."""
         functions = self._functions
         self._coroutine_calls.limit(call.args[0])
+        if len(call.args) > 2 and isinstance(call.args[2], int):
+            set_rank(max(0, call.args[2]))
         try:
             functions.look_up(call.args[1] if len(call.args) > 1 else "")  # the function that a pool is for
         except LookupError as error:
