@@ -16,6 +16,7 @@ from rich.text import Text
 
 from aioparcs.display.text import sanitize
 from aioparcs.events import guarded
+from aioparcs.terminal_lock import TerminalLock
 
 __all__ = ["Terminal"]
 
@@ -28,7 +29,8 @@ class Terminal:
     Draws something at the foot of a terminal, ten times a second, while lines are printed above it.
 
     Nothing is drawn before `draw`; what is printed until then is written at once. Afterwards lines are
-    collected and written with the next drawing, so that thousands a second cost no more than a few.
+    collected and written with the next drawing, so that thousands a second cost no more than a few. Nothing is written
+    while a debugger has the terminal.
 
     Args:
         console: where to draw; its file must be the terminal itself.
@@ -38,8 +40,10 @@ class Terminal:
     def __init__(self, console: Console, foot: RenderableType) -> None:
         self._console = console
         self._streams: list[_RedirectedStream] = []
-        self._live = Live(_Foot(foot, self._streams), console=console, auto_refresh=False,
-                          redirect_stdout=False, redirect_stderr=False)  # fmt: skip
+        self._foot = _Foot(foot, self._streams)
+        self._live = self._new_live()
+        self._turn = _lock(console.file)
+        self._is_interrupted = False  # a debugger has written below the foot
         self._waiting: list[str] = []
         self._left_out = 0
         self._lock = threading.Lock()
@@ -100,27 +104,57 @@ class Terminal:
                 guarded(self._show)
             finally:
                 guarded(self._live.stop)  # a second Ctrl-C, here, must not leave the cursor hidden
+        if self._turn:
+            self._turn.close()
+            self._turn = None
 
     def _keep_drawing(self) -> None:
         while not self._ended.wait(PERIOD):
             guarded(self._show)
 
     def _show(self) -> None:
+        """Draw, unless a debugger has the terminal; the last drawing comes when there are no workers left."""
         with self._lock:
-            count = len(self._waiting)  # more may be appended meanwhile
-            text = "".join(self._waiting[:count])
-            del self._waiting[:count]
-            if self._left_out:
-                text += f"(lines left out because the terminal is too slow: {self._left_out})\n"
-                self._left_out = 0
-            if not text:
-                self._live.refresh()
+            has_turn = not self._turn or self._turn.try_acquire()
+            if not (has_turn or self._ended.is_set()):
+                self._is_interrupted = True
                 return
             try:
-                self._console.print(_Raw(text), crop=False, end="")  # draws the foot beneath it too
-            except Exception:  # of the foot: nothing was written
-                self._console.file.write(text)
-                raise
+                if self._is_interrupted:
+                    self._begin_below()
+                self._write()
+            finally:
+                if self._turn and has_turn:
+                    self._turn.release()
+
+    def _write(self) -> None:
+        """Write the lines that wait, and the foot beneath them."""
+        count = len(self._waiting)  # more may be appended meanwhile
+        text = "".join(self._waiting[:count])
+        del self._waiting[:count]
+        if self._left_out:
+            text += f"(lines left out because the terminal is too slow: {self._left_out})\n"
+            self._left_out = 0
+        if not text:
+            self._live.refresh()
+            return
+        try:
+            self._console.print(_Raw(text), crop=False, end="")  # draws the foot beneath it too
+        except Exception:  # of the foot: nothing was written
+            self._console.file.write(text)
+            raise
+
+    def _new_live(self) -> Live:
+        return Live(self._foot, console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+
+    def _begin_below(self) -> None:
+        """Leave the foot where it is, and begin another one where the cursor is, in place of a prompt."""
+        self._is_interrupted = False
+        self._console.pop_render_hook()
+        self._console.clear_live()
+        self._console.file.write("\r\x1b[K")
+        self._live = self._new_live()
+        self._live.start()
 
     def _redirected(self, stream: TextIO) -> TextIO:
         redirected = _RedirectedStream(stream, self)
@@ -181,6 +215,14 @@ class _Raw:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Segment(self._text)
+
+
+def _lock(file: Any) -> TerminalLock | None:
+    """Return the lock of a terminal; None for a file that is no terminal, or has no name here."""
+    try:
+        return TerminalLock(os.ttyname(file.fileno()))
+    except (OSError, ValueError):
+        return None
 
 
 def _same_terminal(one: Any, other: Any) -> bool:

@@ -52,6 +52,10 @@ class WorkerContext(NamedTuple):
 class WorkerProgram(Protocol):
     """The program of a launcher's workers."""
 
+    @property
+    def name(self) -> str:
+        """What its workers are called, before their numbers."""
+
     def run(self, context: WorkerContext) -> int:
         """Run a worker's program in its process, and return the exit code."""
 

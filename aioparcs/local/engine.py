@@ -223,7 +223,15 @@ def _inheritance(endpoint: RunnerEndpoint, report: int) -> tuple[list[int], dict
     except OSError:
         os.close(token)
         raise
-    return [token, copy], {**endpoint.to_env(token), "PARCS_SOURCES_FD": str(copy)}
+    return [token, copy], {**endpoint.to_env(token), "PARCS_SOURCES_FD": str(copy), **_terminal()}
+
+
+def _terminal() -> dict[str, str]:
+    """Return the variable by which workers find this program's terminal, for their debugger, if it has one."""
+    try:
+        return {"PARCS_TERMINAL": f"{os.ttyname(0)} {os.getpid()}"} if os.isatty(2) else {}
+    except OSError:
+        return {}
 
 
 def _check_limits(spec: WorkerSpec) -> None:

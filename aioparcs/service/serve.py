@@ -127,6 +127,12 @@ class _WorkerProgram(NamedTuple):
     settings: Settings
     program: Program
 
+    @property
+    def name(self) -> str:
+        """Return what its workers are called, before their numbers."""
+        target = self.runner.target
+        return QualifiedName.parse(target).name if target else module_name()
+
     def run(self, context: WorkerContext) -> int:
         """Run a worker; return the exit code."""
         # Not asyncio.Runner: what it adds, Ctrl-C and closing the loop, a worker that ends with its process doesn't

@@ -26,6 +26,7 @@ from aioparcs.launcher.fork_server import ForkServer
 from aioparcs.launcher.context import RunnerEndpoint
 home = RunnerEndpoint(Address.parse("tcp://127.0.0.1:1"), "job", 0, b"", None)
 class Waiting:
+    name = "waiting"
     def run(self, context): return signal.pause() or 0
 control = socket.socket(fileno=int(sys.argv[1]))
 fork_server = ForkServer(home, control, 1, Waiting(), inherited_state(), fork=True)

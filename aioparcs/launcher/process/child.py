@@ -15,6 +15,7 @@ from typing import Any
 from aioparcs import deadlines
 from aioparcs.auth import proof
 from aioparcs.launcher.context import WorkerContext, WorkerProgram
+from aioparcs.launcher.process.breakpoints import set_breakpoint_hook
 from aioparcs.launcher.process.exiting import Inherited, clean_up, clear_inherited_cleanup
 from aioparcs.launcher.process.limits import apply_limits
 from aioparcs.launcher.process.logs import show_logs
@@ -118,6 +119,7 @@ def run(program: WorkerProgram, context: WorkerContext, inheritance: Inherited) 
     if numpy_random is not None:
         numpy_random.seed(int.from_bytes(os.urandom(4), "big"))
     track_only_own()
+    set_breakpoint_hook(f"{program.name}:{context.worker}")
     code, interrupted = 1, False
     try:
         code = program.run(context)
