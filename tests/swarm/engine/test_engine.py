@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from aioparcs import Runner, SettingError, StartError, Task
 from aioparcs.swarm.docker import client
 from aioparcs.swarm.docker.records import SwarmTask
-from tests.support.jobs import EventRecorder
+from tests.support.jobs import EventRecorder, module
 from tests.support.live import Cluster, ask
+from tests.support.submitted import build, own, running_job
 from tests.support.swarm_jobs import Job
 from tests.support.waiting import until
 
@@ -154,3 +156,52 @@ async def test_enough_workers_to_begin_with(job: Job) -> None:
 async def test_an_image_by_its_name(cluster: Cluster, job: Job) -> None:
     async with job() as runner, runner.start(f"{cluster.registry}/talker:latest") as task:
         assert await _who(task)
+
+
+ENDING = """
+import atexit, os
+from pathlib import Path
+from aioparcs import serve
+def setup(folder):
+    global name, file
+    name = f"{folder}/{os.uname().nodename}-{os.getpid()}"
+    file = open(f"{name}.open", "w")
+    file.write("written")
+    atexit.register(lambda: Path(f"{name}.atexit").write_text("ran"))
+def square(n):
+    breakpoint()
+    return n * n
+def teardown():
+    Path(f"{name}.teardown").write_text("ran")
+    raise RuntimeError("too late to matter")
+serve(square, setup, teardown)
+"""
+
+
+@pytest.fixture(scope="module")
+def ending(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = module(tmp_path_factory.mktemp("modules"), "ending", ENDING) / "ending"
+    return build(own(cluster), folder, "tests-ending")
+
+
+@pytest.mark.parametrize("per_container", [1, 3])
+async def test_workers_in_containers_tear_down_and_run_their_exit_functions(
+    cluster: Cluster, ending: str, tmp_path: Path, per_container: int
+) -> None:
+    tmp_path.chmod(0o777)  # noqa: ASYNC240  # quick
+    options: dict[str, Any] = {
+        "per_container": per_container,
+        "setup": {"folder": "/shared"},
+        "swarm": {"mounts": [f"{tmp_path}:/shared"]},
+    }
+    async with running_job(cluster.leader_url) as (runner, _, recorder), runner.pool(ending, 3, **options) as pool:
+        assert await pool.map(range(100)) == [n * n for n in range(100)]
+        await pool.resize(2)
+    files = sorted((path.suffix, path.read_text()) for path in tmp_path.iterdir())  # noqa: ASYNC240  # quick
+    assert files == [(".atexit", "ran")] * 3 + [(".open", "written")] * 3 + [(".teardown", "ran")] * 3
+    printed = [line for lines in recorder.lines.values() for line in lines]
+    assert printed.count("RuntimeError: too late to matter") == 3
+    assert {line for line in printed if "breakpoint()" in line} == {
+        "warning: breakpoint() at main.py:12 does nothing: its runner has no terminal (only a runner with the local "
+        "engine, started from one, does); debugpy can attach to a worker anywhere"
+    }
