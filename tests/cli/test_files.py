@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import re
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -202,7 +204,9 @@ async def test_a_node_without_room_is_an_error_and_nothing_is_left(runner: Path,
         done = await submit(swarm, folder, *FILES)
         assert (done.returncode, done.stdout) == (1, "")
         assert "sending stopped after " in done.stderr
-        assert "no space left on device; see whether that node's disk is full\n" in done.stderr
+        # The kernel drops Docker's answer if Docker closes the connection while more is sent.
+        reason = "(write /x: no space left on device|Docker has closed the connection)"
+        assert re.search(f"{reason}; see whether that node's disk is full\n", done.stderr), done.stderr
         assert swarm.files.is_gone
 
 
@@ -306,7 +310,7 @@ async def test_ctrl_c_while_outputs_are_fetched_leaves_nothing(runner: Path, fol
 
 async def test_a_full_disk_here_leaves_the_outputs_on_the_cluster(runner: Path, folder: Path) -> None:
     async with one_job_swarm(runner) as swarm:
-        script = f"ulimit -f 4000 && exec {' '.join(COMMAND)} run r:5000/main --on swarm {' '.join(FILES)}"
+        script = f"ulimit -f 4000 && exec {shlex.join([*COMMAND, 'run', 'r:5000/main', '--on', 'swarm', *FILES])}"
         done = await asyncio.to_thread(execute, ["bash", "-c", script], folder, LEADER_URL=swarm.url)
         assert done.returncode == 1
         assert f"error: --fetch: {folder}/out/sub/b.bin: File too large; its files are on" in done.stderr
@@ -340,7 +344,8 @@ async def test_files_of_the_runners_own_are_not_hidden(tmp_path: Path, folder: P
 
 async def test_a_terminal_shows_the_progress_of_files(runner: Path, folder: Path) -> None:
     async with one_job_swarm(runner) as swarm:
-        script = f"cd {folder} && exec {' '.join(COMMAND)} run r:5000/main --on swarm {' '.join(FILES)}"
+        words = shlex.join([*COMMAND, "run", "r:5000/main", "--on", "swarm", *FILES])
+        script = f"cd {shlex.quote(str(folder))} && exec {words}"
         code, written = await asyncio.to_thread(in_terminal, command=["sh", "-c", script], LEADER_URL=swarm.url)
         text = visible(written)
         assert code == 0, text

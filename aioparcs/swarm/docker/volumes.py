@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -106,9 +107,11 @@ class VolumeClient:
                 async with self._docker._query(f"containers/{holder}/archive", "PUT", params={"path": folder},
                                                headers=headers, data=chunks(), timeout=STREAM) as response:  # fmt: skip
                     await response.read()
-        except ClusterError:
+        except ClusterError as error:
             if failures:
                 raise failures[0] from None
+            if _was_reset(error):  # its answer, such as that it has no room, is lost if it comes meanwhile
+                raise ClusterError(self._leader.shown, "Docker has closed the connection", "") from error
             raise
 
     @asynccontextmanager
@@ -133,3 +136,13 @@ class VolumeClient:
     async def _change(self, path: str, method: str, **params: str) -> None:
         async with self._docker._query(path, method, params=params) as response:
             await response.read()
+
+
+def _was_reset(error: BaseException | None) -> bool:
+    """Return True if an error, or one of its causes, is a connection that the other end has closed."""
+    while error:
+        broken = isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE)
+        if broken or isinstance(error, aiohttp.ServerDisconnectedError):
+            return True
+        error = error.__cause__ or error.__context__  # aiodocker names no cause
+    return False
