@@ -66,8 +66,8 @@ class PoolWorker:
 
     def read_unsent(self) -> list[Result] | None:
         """Return the results that it had not sent when it ended, from its launcher; None if they are not known."""
-        if self.is_cut_off:
-            return None
+        if self.is_cut_off or self.task.channel.connection.reader.is_cut:
+            return None  # its connection may have lost results that it had sent
         limit = len(self.task.unsent_results)
         decoder = Decoder(limit, limit)
         try:

@@ -1,8 +1,12 @@
 """Pools whose workers are started, retired and lost at the same time: none is left, and no call waits forever."""
 
 import asyncio
+import os
+import select
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import psutil
@@ -13,9 +17,11 @@ from aioparcs.engine import WorkerSpec
 from aioparcs.events import PoolState
 from aioparcs.pool import Pool
 from aioparcs.pool.scheduler import WorkerPhase
+from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import WorkerHandle
+from aioparcs.wire import HEADER_SIZE, FrameType
 from tests.support.jobs import EventRecorder, family, job, live, module
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
 
@@ -255,6 +261,55 @@ async def test_without_retries_nothing_runs_twice_when_the_launchers_agent_is_ki
     assert all(result == name or isinstance(result, WorkerLost) for name, result in zip(names, results, strict=True))
     marks = {path.read_text() for path in tmp_path.iterdir()}  # noqa: ASYNC240  # quick
     assert marks <= {"x", ""}, "one call ran twice"  # one that is killed may not have written its mark
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_results_that_a_dying_worker_had_sent_count_also_when_a_write_to_it_fails_first(
+    tls: bool, tmp_path: Path
+) -> None:
+    folder, names = str(tmp_path), ["first", "second", "third"]
+    async with job(tls=tls) as runner, runner.pool("crunch", 1) as pool:
+        (worker,) = pool._dispatcher.workers.values()
+        (state,) = pool._dispatcher._scheduler.workers.values()
+        (pid,) = await pids(pool)
+        running = [asyncio.ensure_future(pool.submit(folder, "first", function="hold"))]
+        running += [asyncio.ensure_future(pool.submit(folder, name, function="note")) for name in names[1:]]
+        outbox = worker.task.channel.connection.outbox
+        await until(lambda: len(state.calls) == 3 and outbox.empty and (tmp_path / "first").exists())
+        finish_and_die(worker, pid, tmp_path)  # while the loop waits, so that it reads nothing
+        assert await asyncio.gather(*running) == names
+    marks = {path.name: path.read_text() for path in tmp_path.iterdir()}  # noqa: ASYNC240  # quick
+    assert marks == {"go": "", **dict.fromkeys(names, "x")}
+
+
+def finish_and_die(worker: PoolWorker, pid: int, folder: Path) -> None:
+    """Allow a worker to finish three calls and to send the results, kill it, and write to it."""
+    connection = worker.task.channel.connection
+    tls = connection.transport.get_extra_info("sslcontext") is not None
+    (folder / "go").touch()
+    with socket.socket(fileno=os.dup(connection.transport.get_extra_info("socket").fileno())) as ours:
+        deadline = monotonic() + PATIENCE
+        while count_sent(ours, tls=tls) < 3:
+            assert monotonic() < deadline
+        kill({pid})
+        watched = select.poll()
+        watched.register(ours, 0)  # for the hang-up
+        assert watched.poll(1000 * PATIENCE)
+    connection.post_frame(FrameType.PING)
+    assert connection.transport.is_closing() != tls, "over TLS nothing is written to a peer that has hung up"
+
+
+def count_sent(sock: socket.socket, *, tls: bool) -> int:
+    """Return how many frames, or records of TLS, a socket holds."""
+    try:
+        held = sock.recv(1 << 16, socket.MSG_PEEK)
+    except BlockingIOError:
+        return 0
+    count = at = 0
+    while at < len(held):
+        at += 5 + int.from_bytes(held[at + 3 : at + 5]) if tls else HEADER_SIZE + int.from_bytes(held[at + 2 : at + 8])
+        count += 1
+    return count
 
 
 async def test_a_refused_replacement_is_requested_again() -> None:

@@ -206,5 +206,7 @@ async def test_an_offset_before_the_beginning_is_refused(offset: Any) -> None:
 def test_results_of_a_damaged_record_are_not_known() -> None:
     worker = object.__new__(PoolWorker)
     worker.is_cut_off = False
-    worker.task = SimpleNamespace(unsent_results=b"\xff" * 40)  # type: ignore[assignment]  # all that is read
+    channel = SimpleNamespace(connection=SimpleNamespace(reader=SimpleNamespace(is_cut=False)))
+    task = SimpleNamespace(unsent_results=b"\xff" * 40, channel=channel)
+    worker.task = task  # type: ignore[assignment]  # all that is read
     assert worker.read_unsent() is None

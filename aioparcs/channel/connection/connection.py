@@ -192,8 +192,15 @@ class FrameConnection:
             f"{connection} broke: {str(error) or type(error).__name__}" if error else f"{connection} was closed"
         )
         lost.__cause__ = error
+        self._end_sending(lost)  # first: receivers run while the rest is read, and are not to write
+        try:
+            if isinstance(error, OSError) and self.inbox.end is None:
+                self.reader.read_rest(error)
+        finally:
+            self._settle_lost(lost)
+
+    def _settle_lost(self, lost: ConnectionLost) -> None:
         self._end_receiving(lost)
-        self._end_sending(lost)
         self.state = ConnectionState.CLOSED
         self.outbox.drop()
         self.inbox.memory.close()

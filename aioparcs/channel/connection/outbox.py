@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +26,7 @@ BATCH = 64 << 10
 _COPY, _BURST = 64 << 10, 4 << 20
 # Seconds after which a connection that has been written to counts as idle again.
 _QUIET = 0.001
+_HANG_UP = select.POLLHUP | getattr(select, "POLLRDHUP", 0)  # the latter, the end of a TCP peer, is Linux's
 
 
 class Sending:
@@ -55,6 +58,8 @@ class SocketWriter:
     Attributes:
         transport: the same.
         fd: the socket's descriptor, -1 where the transport is no plain socket, or is lost.
+        is_local: True for a Unix socket, also under TLS.
+        through: writes to the transport.
         is_amid: True while a large piece is partly written, and only this says so.
     """
 
@@ -65,19 +70,30 @@ class SocketWriter:
         # TLS and memory transports have no socket that may be written to behind their back. A TLS transport with
         # a high-water mark of 0 pauses when it holds nothing at all, and then nothing makes it resume.
         plain = transport.get_extra_info("sslcontext") is None
-        sock = transport.get_extra_info("socket") if plain else None
+        sock = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=0 if plain else 1)
-        self.fd = -1 if sock is None else sock.fileno()
+        self.fd = -1 if sock is None or not plain else sock.fileno()
+        self.is_local = sock is not None and sock.family == socket.AF_UNIX
+        self.through: Callable[[Any], object] = transport.write
+        if not plain and sock is not None:
+            self.through = self._write_unless_hung_up
+            self._hang_up = select.poll()
+            self._hang_up.register(sock.fileno(), _HANG_UP)
 
     def share(self, lock: threading.Lock) -> Callable[[Any], object]:
         """Write to the transport only: another thread writes to the socket too. Returns what writes under a lock."""
-        self._is_shared, write = True, self.transport.write
+        self._is_shared, write = True, self.through
 
         def write_alone(data: Any) -> None:
             with lock:
                 write(data)
 
         return write_alone
+
+    def _write_unless_hung_up(self, data: Any) -> None:
+        """Write to TLS, whose failed writes close the socket with what the peer had sent; reading meets its end."""
+        if self.transport.is_closing() or not self._hang_up.poll(0):
+            self.transport.write(data)
 
     def write(self, view: memoryview) -> int:
         """Write, if the transport holds nothing; return the count of bytes that the kernel took."""
@@ -135,12 +151,12 @@ class Outbox:
         self.blocked = False
         self.frames = 0
         self.written = 0
-        self.write: Callable[[Any], object] = transport.write
         self.on_room: Callable[[], object]
         self._limit = limit
         self._pieces: deque[bytes | Sending] = deque()
         self._cork = _Cork(loop)
         self._socket = SocketWriter(transport)
+        self.write = self._socket.through
         self._drained: asyncio.Future[None] | None = None
         self._paused = transport.get_write_buffer_size() > 0  # what the handshake has left there
         self.idle = self.clear = not self._paused
@@ -164,6 +180,11 @@ class Outbox:
     def fd(self) -> int:
         """The socket's descriptor, -1 where there is none to write to."""
         return self._socket.fd
+
+    @property
+    def is_local(self) -> bool:
+        """True for a Unix socket, also under TLS."""
+        return self._socket.is_local
 
     def share(self, lock: threading.Lock) -> None:
         """Write under a lock from now on, and only through the transport: another thread writes to the socket too."""

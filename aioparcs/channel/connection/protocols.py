@@ -1,14 +1,18 @@
-"""The asyncio protocols of a connection: a transport's change from streams to frames, and what a reader still holds."""
+"""The asyncio protocols of a connection: a transport's change from streams to frames, and what is still undecoded."""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
+import sys
+import termios
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from aioparcs.channel.connection.outbox import Outbox
 
-__all__ = ["BufferProtocol", "ChunkProtocol", "bind", "drain_reader"]
+__all__ = ["BufferProtocol", "ChunkProtocol", "bind", "drain_reader", "drain_socket"]
 
 
 class ChunkProtocol(asyncio.Protocol):
@@ -36,6 +40,32 @@ def drain_reader(reader: asyncio.StreamReader) -> tuple[bytes, bool]:
     """Return what a reader holds, without waiting, and whether its stream has ended."""
     buffered = _step(reader, 1 << 30)
     return buffered or b"", buffered == b"" or (buffered is not None and _step(reader, 1) == b"")
+
+
+def drain_socket(transport: asyncio.Transport) -> tuple[bytes, bool]:
+    """
+    Return what the socket of a broken transport holds, without waiting, and whether that is all that the peer sent.
+
+    A transport calls `connection_lost` before it closes its socket. One with TLS has closed it by then.
+    """
+    is_plain = transport.get_extra_info("sslcontext") is None
+    sock = transport.get_extra_info("socket") if is_plain else None
+    if sock is None:
+        return b"", False
+    fd, held = sock.fileno(), bytearray()
+    try:
+        # The kernel's count bounds it: a peer that has only ended reading may go on sending.
+        count = int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+        while len(held) <= count:
+            chunk = os.read(fd, count + 1 - len(held))
+            if not chunk:
+                return bytes(held), True
+            held += chunk
+    except BlockingIOError:
+        pass
+    except OSError:  # a reset, which comes behind the bytes that have arrived
+        return bytes(held), True
+    return bytes(held), False
 
 
 def _step(reader: asyncio.StreamReader, size: int) -> bytes | None:

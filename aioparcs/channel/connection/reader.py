@@ -16,7 +16,7 @@ from aioparcs import codec, wire
 from aioparcs.channel.connection.inbox import Inbox
 from aioparcs.channel.connection.memory import LARGE, RECEIVING
 from aioparcs.channel.connection.outbox import Outbox
-from aioparcs.channel.connection.protocols import BufferProtocol, ChunkProtocol, bind
+from aioparcs.channel.connection.protocols import BufferProtocol, ChunkProtocol, bind, drain_socket
 from aioparcs.channel.connection.router import FrameRouter
 from aioparcs.errors import ConnectionLost, ParcsError, ProtocolError
 from aioparcs.settings import Settings
@@ -56,6 +56,7 @@ class FrameReader(FrameSink):
         router: the handlers of all other frames.
         decoder: the decoder.
         target: the memory that the next raw message is received into.
+        is_cut: True when the connection broke before all that the peer had sent was read.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class FrameReader(FrameSink):
     ) -> None:
         self.router = FrameRouter(inbox)
         self.target = ReceiveTarget(inbox)
+        self.is_cut = False
         self._connection = connection
         self._transport = transport
         self._inbox = inbox
@@ -130,15 +132,25 @@ class FrameReader(FrameSink):
         if inbox.waiter is not None and inbox.frames:
             inbox.waiter.wake()
 
+    def read_rest(self, error: OSError) -> None:
+        """Decode what the peer had sent before the connection broke: after a failed write a transport reads no more."""
+        held, is_all = drain_socket(self._transport)
+        # Of a Unix socket only reading meets a reset, behind all that was sent; that holds under TLS, too.
+        is_all = is_all or (self._outbox.is_local and isinstance(error, ConnectionResetError))
+        self.is_cut = not is_all
+        if held:
+            self.data_received(held)
+        self.is_cut |= self.decoder.stalled
+
     def _feed(self, data: bytes) -> None:
         decoder = self.decoder
         try:
             decoder.feed(data)
         except ProtocolError as error:
-            self._connection.fail(error)
+            self._fail(error)
             return
         except MemoryError:
-            self._connection.fail(ConnectionLost("a message arrived that this process has no memory for"))
+            self._fail(ConnectionLost("a message arrived that this process has no memory for"))
             return
         if decoder.results:
             self._pass_results()
@@ -147,6 +159,10 @@ class FrameReader(FrameSink):
             self._wait_for_memory()
         if decoder.view is not None:
             self._fill()
+
+    def _fail(self, error: ParcsError) -> None:
+        self.is_cut = True
+        self._connection.fail(error)
 
     def _fill(self) -> None:
         """Receive the rest of a large piece straight into its memory."""
