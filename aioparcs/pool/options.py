@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from aioparcs.engine import WorkerSpec, whole_number
-from aioparcs.qualname import qualified_name
+from aioparcs.launcher import is_own_module
+from aioparcs.qualname import MAIN, QualifiedName, qualified_name
 
 __all__ = ["PoolOptions", "optional_total"]
 
@@ -86,8 +87,30 @@ def _name(function: Any, spec: WorkerSpec) -> str:
             f"function={function!r}: it must be the name of a function that the module {spec.module} serves; functions "
             "themselves are for pools that are made of one: runner.pool(FUNCTION, ...)"
         )
-    name = str(qualified_name(function))
-    return "" if name == spec.target else name
+    place = qualified_name(function)
+    if str(place) == spec.target:
+        return ""
+    if problem := _why_not_served(place, QualifiedName.parse(spec.target)):
+        raise TypeError(problem)
+    return str(place)
+
+
+def _why_not_served(place: QualifiedName, target: QualifiedName) -> str:
+    """Return why workers that serve one function don't serve another one of the program, "" if they do."""
+    if place.module == target.module:
+        return ""
+    if place.module == MAIN:
+        return (
+            f"{place.name} is in the program itself, and the workers of this pool only import {target.module}: make a "
+            f"pool of it, runner.pool({place.name}, ...), which may also call functions of the program's other files"
+        )
+    if not is_own_module(place.module):
+        name = f"{place.module}.{place.name}"
+        return (
+            f"{name} is not in one of the program's own files, whose functions the workers of this pool call: make a "
+            f"pool of it, runner.pool({name}, ...)"
+        )
+    return ""
 
 
 def _check_setup(setup: Any) -> Mapping[str, Any] | None:

@@ -10,7 +10,7 @@ from typing import Any
 from aioparcs.channel import Channel
 from aioparcs.entry import check_is_coroutine_function
 from aioparcs.launcher import WorkerContext, is_own_module
-from aioparcs.qualname import QualifiedName
+from aioparcs.qualname import MAIN, QualifiedName
 from aioparcs.service.conversation import Program
 from aioparcs.service.functions import Find, Functions
 from aioparcs.service.peer_endpoint import PeerEndpoint
@@ -63,6 +63,8 @@ def function_finder(target: QualifiedName) -> Find:
     def find(name: str) -> Callable[..., Any]:
         place = QualifiedName.parse(name if ":" in name else f"{target.module}:{name}")
         if place.module != target.module and not is_own_module(place.module):
+            if place.module == MAIN:
+                raise LookupError("the program itself is not run here; start a pool of that function")
             raise LookupError(f"{place.module} is not one of the program's own files; start a pool of that function")
         function = place.load()
         if problem := _why_no_function(function):

@@ -33,8 +33,43 @@ async def test_functions_of_other_files_are_imported_when_they_are_called() -> N
     async with job() as runner, runner.pool(square, 1) as pool:
         with pytest.raises(RemoteError, match="TypeError"):
             await pool.submit(1, function=waiting.until)  # found, and called
-        with pytest.raises(LookupError, match=r"subprocess is not one of the program's own files; start a pool of"):
-            await pool.submit(["true"], function=subprocess.check_output)
+        with pytest.raises(RemoteError, match=r"subprocess is not one of the program's own files; start a") as caught:
+            await pool.submit(["true"], function="subprocess:check_output")
+        assert isinstance(caught.value, LookupError)
+        assert str(caught.value).count("LookupError") == 1
+        assert "File" not in caught.value.traceback
+
+
+async def test_functions_that_the_workers_of_a_pool_cannot_find_are_refused_at_once() -> None:
+    async with job() as runner, runner.pool(square, 1) as pool:
+        sentence = (
+            r"^subprocess\.check_output is not in one of the program's own files, whose functions the workers of this "
+            r"pool call: make a pool of it, runner\.pool\(subprocess\.check_output, \.\.\.\)$"
+        )
+        with pytest.raises(TypeError, match=sentence):
+            pool.submit(["true"], function=subprocess.check_output)
+        with pytest.raises(TypeError, match=sentence):
+            await pool.map([["true"]], function=subprocess.check_output)
+        with pytest.raises(TypeError, match=sentence):
+            runner.pool(square, 1, function=subprocess.check_output)
+        with pytest.raises(LookupError, match=r"\(the program itself is not run here; start a pool of that function\)"):
+            await pool.submit(1, function="__main__:mine")
+
+
+def test_a_function_of_the_program_beside_a_pool_of_a_modules_function(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("def double(x):\n    return 2 * x\n")
+    (tmp_path / "main.py").write_text(
+        "import helper\nfrom aioparcs import run\n\ndef mine(x):\n    return -x\n\nasync def main(runner):\n"
+        "    async with runner.pool(helper.double, 1) as pool:\n        try:\n"
+        "            await pool.map([0], function=mine)\n        except TypeError as error:\n            print(error)\n"
+        "    async with runner.pool(mine, 1) as pool:\n"
+        "        print(await pool.map([1]), await pool.map([1], function=helper.double))\n\nrun(main)\n"
+    )
+    done = execute(tmp_path / "main.py", tmp_path)
+    assert done.stdout == (
+        "mine is in the program itself, and the workers of this pool only import helper: make a pool of it, "
+        "runner.pool(mine, ...), which may also call functions of the program's other files\n[-1] [2]\n"
+    ), done.stderr
 
 
 async def test_to_refuse_a_function_imports_no_installed_package() -> None:

@@ -16,6 +16,7 @@ from aioparcs.service.functions.served import Find, ServedFunctions
 from aioparcs.service.functions.teardown import Teardown
 from aioparcs.service.functions.waiting_calls import WaitingCalls
 from aioparcs.service.random_streams import set_rank
+from aioparcs.service.tracebacks import strip_internal_frames
 
 __all__ = ["Functions"]
 
@@ -108,7 +109,7 @@ class Functions:
         try:
             self._functions.look_up(call.name)
         except LookupError as error:
-            self._replies.send(call.id, False, encode_error(error))
+            self._replies.send(call.id, False, encode_error(strip_internal_frames(error)))
             return
         self._waiting.calls[call.id] = call
         calls = self._plain_calls if call.name in self._functions.plain else self._coroutine_calls
@@ -123,7 +124,7 @@ class Functions:
         try:
             functions.look_up(call.args[1] if len(call.args) > 1 else "")  # the function that a pool is for
         except LookupError as error:
-            self._replies.send(call.id, False, encode_error(error) | {"type": NO_FUNCTION})
+            self._replies.send(call.id, False, encode_error(strip_internal_frames(error)) | {"type": NO_FUNCTION})
             return
         self._replies.send(call.id, True, [name for name in functions.by_name if name not in functions.plain])
 

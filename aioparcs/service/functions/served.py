@@ -53,7 +53,7 @@ class ServedFunctions:
                 self._add(name, self._find(name))
                 return
         except Exception as error:  # of any kind: finding it may import a module
-            problem = f" ({type(error).__name__}: {error})"
+            problem = f" ({error})" if type(error) is LookupError else f" ({type(error).__name__}: {error})"
         names = ", ".join(filter(None, self.by_name))
         raise LookupError(f"no function {name!r} is served here{problem}; there are: {names}")
 
