@@ -154,9 +154,14 @@ async def test_wrong_arguments_are_the_callers_error(t: Task) -> None:
 async def test_values_that_have_no_form_on_the_wire(t: Task) -> None:
     with pytest.raises(EncodeError, match="object cannot be sent"):
         await t.call("add", object())
-    with pytest.raises(RemoteError, match="object cannot be sent") as caught:
+    with pytest.raises(RemoteError) as caught:
         await t.call("unserialisable")
     assert isinstance(caught.value, TypeError)
+    assert caught.value.message.startswith("the result of unserialisable can't be sent: result[1]: object cannot")
+    with pytest.raises(
+        RemoteError, match=r"the result of unserialisable_later can't be sent: result\[0\]\.a: object cannot be sent; "
+    ):
+        await t.call("unserialisable_later")
     assert await t.call("add", 1) == 2
 
 

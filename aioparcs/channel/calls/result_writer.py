@@ -60,17 +60,17 @@ class ResultWriter:
                 os.close(self._fd)
             self._fd = -1
 
-    async def send(self, call_id: int, ok: bool, value: Any) -> None:
-        """Send a result from the event loop; ignore a caller that is gone."""
+    async def send(self, call_id: int, ok: bool, value: Any, name: str = "") -> None:
+        """Send a result from the event loop, see `send_now`; ignore a caller that is gone."""
         try:
             try:
                 await self._server.send_result(call_id, ok, value)
             except EncodeError as error:
-                await self._server.send_result(call_id, False, encode_error(_of_result(error)))
+                await self._server.send_result(call_id, False, encode_error(_of_result(error, name)))
         except ParcsError:
             pass
 
-    def send_now(self, call_id: int, ok: bool, value: Any, *, last: bool) -> None:
+    def send_now(self, call_id: int, ok: bool, value: Any, name: str, *, last: bool) -> None:
         """
         Send a result from the thread; ignore a caller that is gone.
 
@@ -78,6 +78,7 @@ class ResultWriter:
             call_id: the call.
             ok: True with the returned value, False with an error map.
             value: the one or the other.
+            name: the function's name, for the error of a value that can't be sent.
             last: True when nothing else is about to be answered.
         """
         try:
@@ -86,7 +87,7 @@ class ResultWriter:
             if size >= _SMALL or buffers:
                 self._check_size(size, sum(map(len, buffers)))
         except EncodeError as error:
-            ok, value = False, encode_error(_of_result(error))
+            ok, value = False, encode_error(_of_result(error, name))
             body, buffers = codec.encode_result(call_id, ok, value, self._server.connection.extensions)
             size = len(body)
         if size < _SMALL and not buffers and self._result_log:
@@ -95,7 +96,7 @@ class ResultWriter:
                 if self._result_log.add(frame):
                     self._postpone(frame, last)
                     return
-        self._send_alone(call_id, ok, value, wire.encode_frame(FrameType.RESULT, body, buffers))
+        self._send_alone(call_id, ok, value, name, wire.encode_frame(FrameType.RESULT, body, buffers))
 
     def _postpone(self, frame: bytes, last: bool) -> None:
         """Add a result to those that wait to be sent together, unless there is a reason to send it now."""
@@ -134,14 +135,14 @@ class ResultWriter:
         self._draining = None
         self.flush()
 
-    def _send_alone(self, call_id: int, ok: bool, value: Any, pieces: list[Any]) -> None:
+    def _send_alone(self, call_id: int, ok: bool, value: Any, name: str, pieces: list[Any]) -> None:
         with self._lock:
             self._flush()
             if self._fd >= 0 and self._outbox.empty and not self._unsent:
                 for count, piece in enumerate(pieces):
                     self._write(piece, not count)
                 return
-        asyncio.run_coroutine_threadsafe(self._deliver(call_id, ok, value), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._deliver(call_id, ok, value, name), self._loop).result()
 
     def _write(self, piece: Any, frames: int) -> None:
         """Write all of it, however long the peer takes to read: half a frame would end the channel."""
@@ -160,15 +161,17 @@ class ResultWriter:
         except OSError:
             pass  # the connection is lost; the loop meets the same error, and reports it
 
-    async def _deliver(self, call_id: int, ok: bool, value: Any) -> None:
+    async def _deliver(self, call_id: int, ok: bool, value: Any, name: str) -> None:
         """Send a result after the unwritten bytes of the loop, or where only the loop can write, as with TLS."""
         await self._outbox.drain()
         self.flush()
-        await self.send(call_id, ok, value)
+        await self.send(call_id, ok, value, name)
         await self._outbox.drain()
 
 
-def _of_result(error: EncodeError) -> EncodeError:
+def _of_result(error: EncodeError, name: str) -> EncodeError:
     """Return what a caller is to know of a result that can't be sent: its place in the result, without our frames."""
-    place = "$" + error.place.removeprefix("$[2]").removeprefix("$")
-    return EncodeError(place, f"the result can't be sent: {error.reason}")
+    place = error.place.removeprefix("$").removeprefix("[2]")
+    return EncodeError(
+        f"the result of {name} can't be sent", f"result{place}: {error.reason}" if place else error.reason
+    )

@@ -107,4 +107,4 @@ class CoroutineCalls:
         except BaseException as error:  # cancelled by its caller, or by itself, too
             ok, value = False, encode_error(strip_internal_frames(error))
         self._answering.add(call.id)
-        await self._answers.send(call.id, ok, value)
+        await self._answers.send(call.id, ok, value, self._functions[call.name].__name__)

@@ -83,10 +83,11 @@ class PlainCalls:
         pop, functions, send = waiting.calls.pop, self._functions, self._answers.send_now
         while (call := get()) is not None:
             if pop(call.id, None) is not None:
-                ok, value = _attempt(functions[call.name], call)
+                function = functions[call.name]
+                ok, value = _attempt(function, call)
                 if ok and hasattr(type(value), "__await__"):
                     ok, value = self._wait_for(value)
-                send(call.id, ok, value, last=nothing_waits())
+                send(call.id, ok, value, function.__name__, last=nothing_waits())
                 if waiting.is_full:
                     self._loop.call_soon_threadsafe(waiting.notify)
             else:

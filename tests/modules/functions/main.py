@@ -70,6 +70,10 @@ def unserialisable() -> object:
     return [1, object()]
 
 
+async def unserialisable_later() -> object:
+    return [{"a": object()}]
+
+
 def vanish(code: int) -> None:
     os._exit(code)
 
@@ -90,6 +94,7 @@ serve(
     fail,
     fail_coroutine,
     unserialisable,
+    unserialisable_later,
     print_text,
     vanish,
     keywords,
