@@ -83,7 +83,7 @@ class WorkerLost(ConnectionLost):
         exitcode: its exit code, or None.
         signal: the number of the signal that ended it, or None.
         last_lines: the last lines that it printed, oldest first.
-        item: what a pool's worker was working on, such as ``item 3: (17,)``, or "".
+        item: what a pool's worker was working on, such as ``item 3: (17)``, or "".
     """
 
     def __init__(

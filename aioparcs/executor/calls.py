@@ -47,15 +47,16 @@ class CallQueue:
 
     Attributes:
         error: why no further call will be made, or None.
+        why_killed: the end of the sentence about a call whose worker was killed.
     """
 
     def __init__(self, size: int, on_idle: Callable[[], object]) -> None:
         self.error: BaseException | None = None
+        self.why_killed = ""
         self._on_idle = on_idle
         self._most_sent = size * _MOST_SENT
         self._waiting: deque[Submission] = deque()
         self._running: dict[PendingCall, Future[Any]] = {}
-        self._count = 0
         self._schedule: Callable[[], object] | None = None
 
     @property
@@ -97,10 +98,9 @@ class CallQueue:
         while self._waiting and len(calls) < most:
             future, function, args, kwargs = self._waiting.popleft()
             if future.set_running_or_notify_cancel():
-                call = PendingCall(self, self._count, function, args, kwargs)
+                call = PendingCall(self, -1, function, args, kwargs)
                 self._running[call] = future
                 calls.append(call)
-            self._count += 1
         self._check_idle()
         return calls
 
@@ -119,7 +119,7 @@ class CallQueue:
     def cancel(self) -> None:
         """Cancel the calls that no worker has, and fail the others: their workers are killed."""
         self.cancel_waiting()
-        self._fail_running("its worker was killed, as the executor was asked to", None)
+        self._fail_running(f"its worker was killed{self.why_killed}", None)
 
     def fail(self, error: BaseException) -> None:
         """Fail all calls: there are no workers, and there will be none."""

@@ -18,7 +18,7 @@ from aioparcs.engine import Engine
 from aioparcs.entry import check_may_direct
 from aioparcs.executor.calls import Submission, broken
 from aioparcs.executor.plan import Plan
-from aioparcs.executor.thread import LoopThread, check_not_exiting
+from aioparcs.executor.thread import INTERRUPTED, KILLED, LoopThread, check_not_exiting
 from aioparcs.starter import StartOptions
 
 __all__ = ["Executor"]
@@ -188,8 +188,7 @@ class Executor(futures.Executor):
 
         The futures of calls that were running get a `BrokenPool`.
         """
-        if thread := self._close():
-            thread.kill()
+        self._kill(KILLED)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -197,10 +196,10 @@ class Executor(futures.Executor):
         """Shut down and wait; after Ctrl-C, kill the workers, which don't get that signal."""
         try:
             if kind is not None and issubclass(kind, KeyboardInterrupt):
-                self.kill_workers()
+                self._kill(INTERRUPTED)
             self.shutdown()
         except KeyboardInterrupt:
-            self.kill_workers()
+            self._kill(INTERRUPTED)
             self.shutdown()
             raise
 
@@ -214,6 +213,10 @@ class Executor(futures.Executor):
         weakref.finalize(self, thread.end).atexit = False
         self._thread = thread
         return thread
+
+    def _kill(self, why: str) -> None:
+        if thread := self._close():
+            thread.kill(why)
 
     def _close(self) -> LoopThread | None:
         """Accept no more calls; return the thread, or None if this process has none."""

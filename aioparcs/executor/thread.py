@@ -19,7 +19,10 @@ from aioparcs.executor.workers import Workers
 from aioparcs.loop import new_loop
 from aioparcs.runner import Runner
 
-__all__ = ["LoopThread", "check_not_exiting"]
+__all__ = ["INTERRUPTED", "KILLED", "LoopThread", "check_not_exiting"]
+
+# Why workers are killed, as the end of "its worker was killed".
+INTERRUPTED, KILLED = " after Ctrl-C (KeyboardInterrupt)", " by kill_workers()"
 
 _threads: WeakSet[LoopThread] = WeakSet()
 _lock = threading.Lock()  # held while a thread is added, and while the interpreter's exit looks for them
@@ -48,7 +51,7 @@ class LoopThread:
         self._is_notified = False
         self._loop = new_loop()
         self._over = asyncio.Event()
-        self._is_killed = False
+        self._why_killed = ""
         self._runner: Runner | None = None
         self._workers: dict[str, Workers] = {}
         # No daemon: the interpreter would not wait for it, and cut it off in the middle of ending the workers.
@@ -86,9 +89,9 @@ class LoopThread:
         """End the workers and the thread once all calls have their results."""
         self._call_soon(self._over.set)
 
-    def kill(self) -> None:
-        """End the workers and the thread now."""
-        self._call_soon(self._kill)
+    def kill(self, why: str) -> None:
+        """End the workers and the thread now, for one of the reasons above."""
+        self._call_soon(partial(self._kill, why))
 
     def join(self) -> None:
         """Wait until the thread has ended, and no worker is left."""
@@ -119,8 +122,8 @@ class LoopThread:
             await self._over.wait()
             self._read_inbox()
             for workers in self._workers.values():
-                if self._is_killed:
-                    workers.kill()
+                if self._why_killed:
+                    workers.kill(self._why_killed)
                 else:
                     workers.close()
             for workers in self._workers.values():
@@ -154,11 +157,11 @@ class LoopThread:
         for workers in self._workers.values():
             workers.calls.cancel_waiting()
 
-    def _kill(self) -> None:
-        self._is_killed = True
+    def _kill(self, why: str) -> None:
+        self._why_killed = self._why_killed or why
         self._over.set()
         for workers in self._workers.values():
-            workers.kill()
+            workers.kill(self._why_killed)
 
 
 def check_not_exiting() -> None:
@@ -174,13 +177,13 @@ def _finish_all() -> None:
         _is_exiting = True
         threads = [thread for thread in _threads if thread.pid == os.getpid()]
     for thread in threads:
-        thread.kill() if _was_interrupted() else thread.end()
+        thread.kill(INTERRUPTED) if _was_interrupted() else thread.end()
     try:
         for thread in threads:
             thread.join()
     except KeyboardInterrupt:
         for thread in threads:
-            thread.kill()
+            thread.kill(INTERRUPTED)
         for thread in threads:
             thread.join()
         raise

@@ -42,8 +42,9 @@ class Workers:
         self._is_closing = True
         self._end_if_idle()
 
-    def kill(self) -> None:
-        """Cancel the calls that no worker has, and kill the workers that run the others."""
+    def kill(self, why: str) -> None:
+        """Cancel the calls that no worker has, and kill the workers that run the others; `why` ends their errors."""
+        self.calls.why_killed = why
         self._task.cancel()
 
     async def wait(self) -> None:

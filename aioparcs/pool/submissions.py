@@ -28,12 +28,10 @@ class Submissions:
         self._dispatcher = dispatcher
         self._progress = progress
         self._futures: dict[PendingCall, asyncio.Future[Any]] = {}
-        self._count = 0
 
     def add(self, function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> asyncio.Future[Any]:
         """Add a call, and return its future."""
-        call = PendingCall(self, self._count, function, args, kwargs)
-        self._count += 1
+        call = PendingCall(self, -1, function, args, kwargs)
         future = self._futures[call] = asyncio.get_running_loop().create_future()
         future.add_done_callback(partial(self._discard, call))
         self._progress.expect(1)

@@ -64,6 +64,7 @@ def test_an_exception_of_the_function_arrives(executor: Executor) -> None:
     assert "3 is odd" in str(error)
     with pytest.raises(ValueError, match="3 is odd"):
         future.result()
+    assert error.__notes__[-1] == "call of refuse_odd: (3)"
 
 
 def test_what_cannot_be_sent_is_an_error_of_that_call(executor: Executor) -> None:

@@ -79,7 +79,7 @@ def test_killed_workers_fail_their_calls(tmp_path: Path) -> None:
     calls = [executor.submit("mark_and_wait_for", str(tmp_path / "begun"), "/nothing") for _ in range(20)]
     wait_for_file(tmp_path / "begun")
     executor.kill_workers()
-    with pytest.raises(BrokenPool, match="was killed"):
+    with pytest.raises(BrokenPool, match=r"^its worker was killed by kill_workers\(\)$"):
         calls[0].result()
     executor.shutdown()
     assert not family()
@@ -165,6 +165,16 @@ def test_ctrl_c_ends_a_program_without_a_block(tmp_path: Path) -> None:
 def test_ctrl_c_ends_the_wait_at_the_end_of_the_block(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     _interrupt(f"{MAKE}with executor:\n    executor.submit('mark_and_wait_for', {str(begun)!r}, '/nothing')", begun)
+
+
+def test_the_call_that_ctrl_c_has_ended_says_so() -> None:
+    text = f"{MAKE}from aioparcs import BrokenPool\ntry:\n    with executor:\n"
+    text += "        executor.submit('square', 2).result()\n        call = executor.submit('wait_for', '/nothing')\n"
+    text += "        while not call.running(): pass\n        raise KeyboardInterrupt\n"
+    text += "except KeyboardInterrupt:\n    print(call.exception())"
+    with program(text) as process:
+        output, errors = process.communicate(timeout=60)
+    assert output == "its worker was killed after Ctrl-C (KeyboardInterrupt)\n", errors
 
 
 def test_ctrl_c_ends_the_wait_at_the_exit(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class PendingCall:
 
     Attributes:
         client: the client that requested it.
-        index: its place among the client's.
+        index: the number of its item, -1 for a call that was submitted by itself.
         function: the function's name.
         args: its arguments.
         kwargs: its keyword arguments.
@@ -98,7 +98,9 @@ class PendingCall:
     def __str__(self) -> str:
         given = [safe_repr(arg) for arg in self.args]
         given += [f"{name}={safe_repr(value)}" for name, value in self.kwargs.items()]
-        return f"item {self.index}: ({', '.join(given)})"
+        function = self.function.rpartition(":")[2]
+        what = f"item {self.index}" if self.index >= 0 else f"call of {function}" if function else "call"
+        return f"{what}: ({', '.join(given)})"
 
 
 # A call, whether it succeeded, and its result or the error.
