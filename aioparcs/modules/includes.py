@@ -7,6 +7,7 @@ They stand in the list ``include`` of an ``aioparcs.toml`` beside ``main.py``, o
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Mapping
@@ -56,13 +57,19 @@ def _read_list(folder: Path) -> tuple[str, list[str]]:
     file, table = (_FILE, own) if own is not None else (_PROJECT, project)
     if table is None:
         return file, []
-    if not isinstance(table, dict) or not table.keys() <= {_KEY}:
-        wrong = ", ".join(sorted(table.keys() - {_KEY})) if isinstance(table, dict) else repr(table)
-        raise StartError(folder.name, f"{wrong} in its {file}: the only key is {_KEY}, a list of paths")
+    if not isinstance(table, dict):
+        raise StartError(folder.name, f"{table!r} in its {file}: the only key is {_KEY}, a list of paths")
+    if unknown := sorted(table.keys() - {_KEY}):
+        raise StartError(folder.name, f"{file}: {_unknown_key(unknown[0])}")
     entries = table.get(_KEY, [])
     if not isinstance(entries, list) or not all(isinstance(entry, str) and entry.strip() for entry in entries):
-        raise StartError(folder.name, f'{_KEY} in its {file} is not a list of paths such as ["../shared"]')
+        raise StartError(folder.name, f'{_KEY} in its {file} is not a list of paths such as ["../units"]')
     return file, entries
+
+
+def _unknown_key(key: str) -> str:
+    advice = f"did you mean {_KEY!r}?" if difflib.get_close_matches(key, [_KEY]) else f"the only key is {_KEY!r}"
+    return f"unknown key {key!r}; {advice}"
 
 
 def _read_toml(folder: Path, name: str) -> dict[str, Any] | None:
@@ -91,10 +98,20 @@ def _problem(folder: Path, path: Path, others: Mapping[str, Path]) -> str:
         return f"the module itself is in {path}; name the packages in there"
     if not path.is_dir() and path.suffix != ".py":
         return "it is neither a package's folder nor a .py file; a symbolic link beside main.py takes other files along"
+    if inner := _packages_inside(path):
+        paths = ", ".join(os.path.relpath(one, folder) for one in inner)
+        return f"it has packages, and is none itself; list {paths}"
     name = path.name.removesuffix(".py")
     if not name.isidentifier():
         return f"no program can import {name!r}; rename it"
     return _conflict(folder, path, name, others)
+
+
+def _packages_inside(path: Path) -> list[Path]:
+    """Return the packages in a folder that has nothing else to import, such as ``src``; none for what is a package."""
+    if not path.is_dir() or any(path.glob("*.py")):
+        return []
+    return sorted(one.parent for one in path.glob("*/__init__.py"))
 
 
 def _conflict(folder: Path, path: Path, name: str, others: Mapping[str, Path]) -> str:

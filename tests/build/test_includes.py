@@ -112,7 +112,15 @@ def test_a_module_without_a_list_shares_nothing(write: Write) -> None:
             {"factor/aioparcs.toml": 'include = ["../shared", "../deep/shared"]', "deep/shared/x.py": ""},
             "include '../deep/shared' .*: it and .*/shared would both be imported as shared; rename one",
         ),
-        ({"factor/aioparcs.toml": 'inlcude = ["../shared"]'}, "inlcude in its aioparcs.toml: the only key is include"),
+        (
+            {"factor/aioparcs.toml": 'inlcude = ["../shared"]'},
+            "aioparcs.toml: unknown key 'inlcude'; did you mean 'include'.$",
+        ),
+        ({"factor/aioparcs.toml": "paths = []"}, "aioparcs.toml: unknown key 'paths'; the only key is 'include'$"),
+        (
+            {"factor/aioparcs.toml": 'include = ["../src"]', "src/units/__init__.py": "", "src/b/__init__.py": ""},
+            "include '../src' in its aioparcs.toml: it has packages, and is none itself; list ../src/b, ../src/units$",
+        ),
         ({"factor/aioparcs.toml": 'include = "../shared"'}, "include in its aioparcs.toml is not a list of paths"),
         ({"factor/aioparcs.toml": "include = ["}, "aioparcs.toml can't be read: "),
         ({"factor/pyproject.toml": "[tool]\naioparcs = 3"}, "3 in its pyproject.toml: the only key is include"),
