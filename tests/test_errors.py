@@ -74,7 +74,7 @@ def test_a_remote_error_is_the_builtin_too(name: str) -> None:
 def test_a_remote_error_prints_pickles_and_copies(name: str) -> None:
     error = remote(name)
     assert f": {name} in worker factor:3: a message" in "".join(traceback.format_exception(error))
-    assert repr(error) == f"RemoteError({name!r}, 'a message')"
+    assert repr(error) == f"RemoteError('{name}: a message')"
     for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert type(other).__bases__ == type(error).__bases__
         assert vars(other) == vars(error)

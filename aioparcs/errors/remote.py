@@ -123,6 +123,11 @@ class RemoteError(ParcsError):
         where = f" in worker {self.worker}" if self.worker else ""
         return f"{type}{where}: {message}" if message else f"{type}{where}"
 
+    def __repr__(self) -> str:
+        type, message = self._remote_origin
+        text = f"{type}: {message}" if message else type
+        return f"RemoteError({text!r})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         args, members = ExceptionParts.of(self).args, getattr(self, "exceptions", ())
         kind = self.__class__
