@@ -11,7 +11,16 @@ from importlib import import_module
 from types import MethodType
 from typing import Any, NamedTuple
 
-__all__ = ["MAIN", "START_FOLDER", "Finding", "QualifiedName", "finding", "qualified_name", "set_finding"]
+__all__ = [
+    "MAIN",
+    "START_FOLDER",
+    "Finding",
+    "QualifiedName",
+    "finding",
+    "program_file",
+    "qualified_name",
+    "set_finding",
+]
 
 MAIN = "__main__"
 _MULTIPROCESSING = "__mp_main__"  # as which a child of multiprocessing imports its parent's program
@@ -48,6 +57,11 @@ def set_finding(finding: Finding) -> None:
     """Set what a worker can find of this process's program."""
     global _finding
     _finding = finding
+
+
+def program_file() -> str:
+    """Return the name of the file of this process's program, for messages; ``main.py`` if that has no file."""
+    return os.path.basename(getattr(sys.modules[MAIN], "__file__", None) or "main.py")
 
 
 class QualifiedName(NamedTuple):
@@ -158,8 +172,8 @@ def _why_not_in_main(name: str) -> str:
             "it into a module, a .py file, and import it from there"
         )
     return (
-        f"{name} is in a program that doesn't end in run(main), which a worker can't run to find it: move it into a "
-        "module, a .py file beside the program, and import it from there"
+        f"{name} is in the program itself, and workers import modules only, unless the program ends in run(main): "
+        "move it into a module, a .py file beside the program, and import it from there"
     )
 
 

@@ -19,7 +19,7 @@ from aioparcs.launcher import Connection, RunnerEndpoint, WorkerContext, adopt, 
 from aioparcs.launcher.process.child import TERMINATED, run, set_handler, warm_up
 from aioparcs.launcher.process.exiting import Inherited, flush_output
 from aioparcs.loop import new_loop
-from aioparcs.qualname import MAIN, Finding, QualifiedName, set_finding
+from aioparcs.qualname import MAIN, Finding, QualifiedName, program_file, set_finding
 from aioparcs.service.conversation import Program, converse
 from aioparcs.service.original import serve_original
 from aioparcs.service.peer_endpoint import PeerEndpoint
@@ -81,7 +81,7 @@ def serve_named(target: str) -> NoReturn:
             raise
         _leave(1, f"error: a worker finds no module {error.name}: it must be on the sys.path of its runner's program")
     except AttributeError as error:
-        where = "main.py, above run(main)" if place.module == MAIN else place.module
+        where = f"{program_file()}, above run(main)" if place.module == MAIN else place.module
         _leave(1, f"error: a worker finds no {place.name} in {where}: {error}")
     try:
         program = program_of([target_object], function_finder(place))

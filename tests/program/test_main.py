@@ -394,3 +394,11 @@ def test_errors_of_workers_say_what_to_do(tmp_path: Path, head: str, body: str, 
     done = execute(write(tmp_path, body, head=head, end=end))
     assert done.returncode == 1
     assert message in re.sub(r"\s*\n\s*\|?", "\n", done.stderr), done.stderr
+
+
+def test_a_program_of_another_name_is_named(tmp_path: Path) -> None:
+    main = write(
+        tmp_path, "await runner.start(divisors)", head='import os\nif "PARCS_RUNNER" in os.environ: os._exit(1)'
+    )
+    done = execute(main.rename(main.with_name("primes.py")))
+    assert "divisors did not start: its primes.py ended with exit code 1 before it called run(...)" in done.stderr

@@ -159,7 +159,7 @@ def test_functions_in_a_main_that_workers_cannot_run(tmp_path: Path) -> None:
     sentence = "move it into a module, a .py file{}, and import it from there\n"
     (tmp_path / "main.py").write_text(IN_MAIN)
     done = execute(tmp_path / "main.py")
-    first = "double is in a program that doesn't end in run(main), which a worker can't run to find it: "
+    first = "double is in the program itself, and workers import modules only, unless the program ends in run(main): "
     assert done.stdout == 2 * (first + sentence.format(" beside the program")), done.stderr
     done = execute(IN_MAIN)
     first = "double is in a notebook, at the interactive prompt or in python -c, where a worker can't find it: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from aioparcs.qualname import MAIN, QualifiedName
+from aioparcs.qualname import MAIN, QualifiedName, program_file
 from aioparcs.runner.state.records import LauncherRecord
 
 __all__ = ["why_ended", "why_late"]
@@ -33,11 +33,6 @@ _SERVE = _Duty(
     "called serve(...)",
     "its main.py ended without calling serve(...): add serve(NAME) at its end",
 )
-_RUN = _Duty(
-    "its main.py",
-    "called run(...)",
-    "its main.py ended without calling run(...): it must do so in its launchers too",
-)
 
 
 def why_ended(launcher: LauncherRecord) -> str:
@@ -64,4 +59,11 @@ def _duty(launcher: LauncherRecord) -> _Duty:
     if target is None:
         return _SERVE
     module = QualifiedName.parse(target).module
-    return _RUN if module == MAIN else _Duty("its launcher", f"had imported {module}")
+    return _run_duty() if module == MAIN else _Duty("its launcher", f"had imported {module}")
+
+
+def _run_duty() -> _Duty:
+    """Return what a launcher of this program must have done; its file may have any name."""
+    program = f"its {program_file()}"
+    otherwise = f"{program} ended without calling run(...): it must do so in its launchers too"
+    return _Duty(program, "called run(...)", otherwise)
