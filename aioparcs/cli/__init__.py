@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -109,7 +110,7 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
 @click.pass_context
 @click.argument("module", metavar="MODULE", shell_complete=runners_there)
 @click.option("-e", "--env", "variables", metavar="K=V", multiple=True, callback=_variables,
-              help="Set an environment variable for the runner; may be repeated.")  # fmt: skip
+              help="Set an environment variable for the runner and its workers; may be repeated.")  # fmt: skip
 @click.option("--modules", metavar="DIR", type=click.Path(exists=True, file_okay=False),
               help="The folder that holds the modules.  [default: $PARCS_MODULES, else the current folder "
                    "and the one above it]")  # fmt: skip
@@ -219,8 +220,8 @@ def _includes(folder: Path) -> list[str]:
 def _refuse_arguments(arguments: list[str]) -> None:
     """Raise a `Usage` for arguments after the module without ``--`` before them: they may be meant as variables."""
     if arguments:
-        given = " ".join(arguments)
-        pairs = [f"-e {pair}" for pair in arguments if pair.partition("=")[1]]
+        given = shlex.join(arguments)
+        pairs = [f"-e {shlex.quote(pair)}" for pair in arguments if pair.partition("=")[1]]
         how = f"set variables by {' '.join(pairs)}" if len(pairs) == len(arguments) else f"write -- {given}"
         raise Usage(f"the runner's own arguments come after --, and variables after -e ({given}): {how}")
 

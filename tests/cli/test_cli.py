@@ -77,6 +77,10 @@ RUNNERS = "factorisation, matrix, pi, runner, tree, word_count"
             ["runner", "90"],
             "the runner's own arguments come after --, and variables after -e (90): write -- 90",
         ),
+        (
+            ["runner", "3 km"],
+            "the runner's own arguments come after --, and variables after -e ('3 km'): write -- '3 km'",
+        ),
         (["runner", "-e", "N"], "-e 'N' is not NAME=VALUE"),
         (["runner", "-e", "=1"], "-e '=1' is not NAME=VALUE"),
         (["runner", "-q", "-v"], "use either -q or -v, not both"),
