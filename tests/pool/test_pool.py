@@ -534,7 +534,10 @@ async def test_resize_while_it_works(runner: Runner) -> None:
             if step == 1:
                 await until(lambda: len(pool._dispatcher.workers) == 1)
         await results.aclose()
-        assert len(set(await pool.map(range(2000), function="pid"))) == 3
+        pids: set[int] = set()
+        while len(pids) < 3:  # two may have answered all quick calls before the third gets one
+            pids |= set(await pool.map(range(2000), function="pid"))
+        assert len(pool._dispatcher.workers) == len(pids) == 3
 
 
 async def test_workers_that_leave_finish_what_they_run(runner: Runner, tmp_path: Path) -> None:
