@@ -44,16 +44,22 @@ def take_apart(value: Any, place: str) -> tuple[Any, list[int], str, memoryview]
     Return dtype, shape, order ("C", "F", or "S" for a scalar) and the flat bytes, uncopied where they can be.
 
     Raises:
-        EncodeError: object arrays, masked arrays and other subclasses have no form.
+        EncodeError: object arrays, masked arrays and other subclasses have no form, and some parts would be lost.
     """
     numpy = sys.modules["numpy"]
     if isinstance(value, numpy.generic):
+        if isinstance(value, (str, bytes)) and value[-1:] in ("\0", b"\0"):
+            kind = "str" if isinstance(value, str) else "bytes"
+            raise EncodeError(place, f"a NumPy {kind} scalar that ends in NUL, which NumPy drops; send {kind}(value)")
         array, order = numpy.asarray(value), _SCALAR
     elif type(value) in (numpy.ndarray, numpy.memmap):
         array, order = value, "F" if value.flags.fnc else "C"
     else:
         raise EncodeError(place, f"an array of class {type(value).__qualname__}; send numpy.asarray() of it")
     dtype = array.dtype
+    if _has_metadata(dtype):
+        advice = "send array.astype() of it with a dtype that has none"
+        raise EncodeError(place, f"an array of dtype {dtype} with metadata, which would be lost; {advice}")
     if dtype.hasobject or dtype.kind not in _KINDS or not _is_plain(numpy, dtype):
         raise EncodeError(place, f"an array of dtype {dtype} cannot be sent")
     shape = list(value.shape)
@@ -111,6 +117,15 @@ def put_together(dtype: Any, shape: Any, order: Any, data: Any) -> Any:
         return array[()] if order == _SCALAR else array
     except Exception as error:  # NumPy raises many kinds for a bad description; quoting it could fail as well
         raise DecodeError(f"an array that cannot be decoded: {str(error) or type(error).__name__}") from error
+
+
+def _has_metadata(dtype: Any) -> bool:
+    """Return True for a dtype that has metadata, or one of whose fields has; NumPy's comparisons ignore it."""
+    if dtype.metadata:
+        return True
+    if dtype.subdtype:
+        return _has_metadata(dtype.base)
+    return bool(dtype.names) and any(_has_metadata(field) for field, *_ in dtype.fields.values())
 
 
 def _is_plain(numpy: Any, dtype: Any) -> bool:

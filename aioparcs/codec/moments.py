@@ -73,6 +73,7 @@ def _details(zone: tzinfo | None, fold: int) -> list[Any]:
         if abs(offset) < timedelta(seconds=1) and offset:  # Python reads no such text back
             raise EncodeError("", f"the time zone {own} cannot be sent: it is less than a second from UTC")
         name = own if own != timezone(offset).tzname(None) else ""
+        _check_name(own)
     elif zone is not None:
         if not _has_form(zone):
             kind = f"{type(zone).__module__}.{type(zone).__qualname__}"
@@ -80,6 +81,16 @@ def _details(zone: tzinfo | None, fold: int) -> list[Any]:
             raise EncodeError("", f"the time zone {zone} is a {kind}, which cannot be sent; {advice}")
         key = zone.key  # type: ignore[attr-defined]  # it is a ZoneInfo
     return [key, name, fold] if key or name or fold else []
+
+
+def _check_name(name: str) -> None:
+    """Raise EncodeError for the name of a fixed offset that would arrive as another."""
+    if not name:  # which says that there is none of its own
+        raise EncodeError("", "a time zone whose name is empty; give it a name, or leave it out for the usual one")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise EncodeError("", f"a time zone whose name is invalid Unicode text: {error}") from None
 
 
 def _has_form(zone: tzinfo) -> bool:

@@ -59,6 +59,30 @@ def test_an_empty_field_of_a_dtype_is_kept() -> None:
     assert (received.shape, received.dtype) == ((3,), np.dtype("S0"))
 
 
+_NOTED = np.dtype("i4", metadata={"unit": "m"})
+
+
+@pytest.mark.parametrize(
+    "value, reason",
+    [
+        (np.str_("a\0"), r"NumPy str scalar that ends in NUL, which NumPy drops; send str\(value\)"),
+        (np.bytes_(b"\0"), r"NumPy bytes scalar that ends in NUL, which NumPy drops; send bytes\(value\)"),
+        (np.zeros(2, _NOTED), r"dtype int32 with metadata, which would be lost; send array.astype\(\)"),
+        (np.zeros(2, [("a", "i1"), ("b", [("c", (_NOTED, (2,)))])]), "with metadata, which would be lost"),
+        (np.zeros(5000, _NOTED), "with metadata, which would be lost"),
+    ],
+)
+def test_what_numpy_would_drop_is_refused(value: Any, reason: str) -> None:
+    with pytest.raises(EncodeError, match=rf"^\$\.a\[1\]: .*{reason}"):
+        codec.encode({"a": [0, value]})
+
+
+def test_a_scalar_keeps_a_nul_within_it() -> None:
+    for value in (np.str_("a\0b"), np.bytes_(b"\0b"), np.str_("")):
+        received = codec.decode(codec.encode_inline(value)[0])
+        assert (type(received), received) == (type(value), value)
+
+
 def test_a_memmap_travels_as_an_array(tmp_path: Any) -> None:
     file = np.memmap(tmp_path / "data", "i4", "w+", shape=(3, 2))
     file[:] = 7

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioparcs import DecodeError, codec
+from aioparcs import DecodeError, EncodeError, codec
 from aioparcs.codec import Ext
 from tests.support.natives import equal, natives
 from tests.support.registered import Colour, Level, Pair, Permission, Tree
@@ -104,6 +104,14 @@ def test_zones_are_kept_by_name_and_offset() -> None:
     assert back(datetime(2024, 7, 1, tzinfo=PARIS)).tzinfo is PARIS
     assert back(datetime(2024, 7, 1, tzinfo=INDIA)).tzname() == "IST"
     assert back(datetime(2024, 7, 1)).tzinfo is None
+
+
+@pytest.mark.parametrize("name, reason", [("", "whose name is empty; give it"), ("a\ud800", "is invalid Unicode")])
+def test_a_zone_whose_name_cannot_travel_is_refused_with_its_place(name: str, reason: str) -> None:
+    zone = timezone(timedelta(hours=1), name)
+    for value in (datetime(2024, 7, 1, tzinfo=zone), time(1, tzinfo=zone)):
+        with pytest.raises(EncodeError, match=rf"^\$\.a\[1\]: a time zone .*{reason}"):
+            codec.encode({"a": [0, value]})
 
 
 def test_a_moment_counts_where_zones_have_changed_their_clocks() -> None:
