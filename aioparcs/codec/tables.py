@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from aioparcs.codec import frames
 from aioparcs.errors import DecodeError, EncodeError
 
 __all__ = ["Table", "as_array", "as_table", "make_table"]
@@ -168,22 +169,45 @@ class _Kind(NamedTuple):
 
 
 def _series(table: Any, name: Any) -> Any:
-    column = table.to_pandas().iloc[:, 0]
+    column = frames.from_arrow(table).iloc[:, 0]
     column.name = name
     return column
 
 
+def _polars_to_arrow(frame: Any) -> Any:
+    for name, kind in frame.schema.items():
+        _check_polars(name, kind)
+    return frame.to_arrow()
+
+
+def _check_polars(name: str, kind: Any) -> None:
+    """Raise ValueError for a dtype that arrives as another one, or not at all."""
+    polars = sys.modules["polars"]
+    if kind == polars.Object:
+        raise ValueError(
+            f"its column {name!r} holds Python objects (dtype Object), which can't be sent; convert it first"
+        )
+    if isinstance(kind, polars.Array) and 0 in kind.shape:
+        raise ValueError(f"its column {name!r} is of dtype {kind}, without any element; send it as a list, or drop it")
+    inner = getattr(kind, "inner", None)
+    for part in [field.dtype for field in getattr(kind, "fields", ())] if inner is None else [inner]:
+        _check_polars(name, part)
+
+
 def _polars(table: Any) -> Any:
-    return sys.modules["polars"].from_arrow(table, rechunk=False)
+    names = table.column_names
+    if "" in names:  # which polars would call column_0
+        table = table.rename_columns([str(position) for position in range(len(names))])
+    frame = sys.modules["polars"].from_arrow(table, rechunk=False)
+    frame.columns = names
+    return frame
 
 
 _KINDS = {
-    "pandas.DataFrame": _Kind(
-        lambda arrow, value: arrow.Table.from_pandas(value), lambda table, name: table.to_pandas()
-    ),
-    "pandas.Series": _Kind(lambda arrow, value: arrow.Table.from_pandas(value.to_frame("value")), _series),
-    "polars.DataFrame": _Kind(lambda arrow, value: value.to_arrow(), lambda table, name: _polars(table)),
+    "pandas.DataFrame": _Kind(frames.to_arrow, lambda table, name: frames.from_arrow(table)),
+    "pandas.Series": _Kind(lambda arrow, value: frames.to_arrow(arrow, value.to_frame("value")), _series),
+    "polars.DataFrame": _Kind(lambda arrow, value: _polars_to_arrow(value), lambda table, name: _polars(table)),
     "polars.Series": _Kind(
-        lambda arrow, value: value.to_frame().to_arrow(), lambda table, name: _polars(table).to_series(0)
+        lambda arrow, value: _polars_to_arrow(value.to_frame()), lambda table, name: _polars(table).to_series(0)
     ),
 }
