@@ -41,7 +41,7 @@ def to_arrow(arrow: Any, frame: Any) -> Any:
         table = table.replace_schema_metadata({**table.schema.metadata, _DETAILS: json.dumps(details)})
     if not _is_simple(frame):
         _check_kinds(frame, table)
-        _check_index(frame, table)
+        _check_index(frame)
     return table
 
 
@@ -152,6 +152,8 @@ def _suspect(frame: Any, error: Exception) -> str:
     for position, kind in enumerate(frame.dtypes):
         if fails(pandas.DataFrame({"a": frame.iloc[:0, position].array})):
             return f"its column {frame.columns[position]!r} of dtype {kind} can't be read back; convert it first"
+    if fails(pandas.DataFrame(index=frame.index[:0])):
+        return _index_advice(frame)
     return f"it can't be read back from Arrow ({error}); convert what is unusual first, such as by reset_index()"
 
 
@@ -163,18 +165,22 @@ def _label_advice(frame: Any) -> str:
     )
 
 
-def _check_index(frame: Any, table: Any) -> None:
+def _check_index(frame: Any) -> None:
     """Raise ValueError for an index that changes on the way back."""
-    index = frame.index
-    if type(index) is sys.modules["pandas"].RangeIndex:
+    pandas, index = sys.modules["pandas"], frame.index
+    if type(index) is pandas.RangeIndex:
         return
     whole = any(level.dtype == "object" for level in getattr(index, "levels", [index]))
-    part = table.select(range(frame.shape[1], table.num_columns)).slice(0, None if whole else 0)
-    back = part.to_pandas().index
+    part = pandas.DataFrame(index=index if whole else index[:0])
+    back = sys.modules["pyarrow"].Table.from_pandas(part).to_pandas().index
     same = _same_labels(back, index) if whole else type(back) is type(index) and _same_kinds(back, index)
     if not same:
-        what = f"its index, {type(index).__name__} of dtype {index.dtype}, would arrive changed"
-        raise ValueError(f"{what}; convert it, or send frame.reset_index()")
+        raise ValueError(_index_advice(frame))
+
+
+def _index_advice(frame: Any) -> str:
+    what = f"its index, {type(frame.index).__name__} of dtype {frame.index.dtype}, would arrive changed"
+    return f"{what}; convert it, or send frame.reset_index()"
 
 
 def _same_labels(one: Any, other: Any) -> bool:

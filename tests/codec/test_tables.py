@@ -163,6 +163,9 @@ _frames: dict[str, Any] = {
     "spans": pandas.DataFrame({"a": [1, 2, 3]}, index=pandas.timedelta_range("1s", periods=3)),
     "periods": pandas.DataFrame({"a": [1]}, index=pandas.period_range("2024", periods=1, freq="M")),
     "categories": pandas.DataFrame({"a": [1]}, index=pandas.CategoricalIndex(["a"], ["b", "a"])),
+    "levels of both": pandas.DataFrame(
+        [[1, 2]], pandas.Index(["k"], name="n"), pandas.MultiIndex.from_tuples([("v", "sum"), ("v", "mean")])
+    ),
     "two levels": pandas.DataFrame({"a": [1]}, index=pandas.MultiIndex.from_tuples([(1, "a")], names=["x", None])),
     "days": pandas.DataFrame({"a": [1]}, index=[DAY]),
     "range": pandas.DataFrame({"a": [1, 2]}, index=pandas.RangeIndex(4, 0, -2, name="i")),
@@ -224,6 +227,7 @@ _other_frames: list[tuple[Any, str]] = [
     (pandas.Series([1], index=pandas.RangeIndex(1, name=("a", "b"))), "name of its index, .* name it by a text"),
     (pandas.Series([1], index=pandas.Index([1], dtype=object)), "its index, .* would arrive changed; convert it, or"),
     (pandas.Series([1], index=pandas.Index([(1, 2)], tupleize_cols=False)), "its index, .* frame.reset_index"),
+    (pandas.Series([1], index=pandas.CategoricalIndex(pandas.interval_range(0, 1))), "its index, .* frame.reset_index"),
     (
         pandas.DataFrame({"a": [1]}).set_flags(allows_duplicate_labels=False),
         "allows_duplicate_labels=False would be lost",
