@@ -107,7 +107,7 @@ _kept: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("values", _kept, ids=repr)
+@pytest.mark.parametrize("values", _kept)
 def test_objects_of_a_pandas_column_arrive_as_what_they_are(values: Any) -> None:
     series = pandas.Series(values, dtype=object)
     frame = pandas.DataFrame({"n": range(len(values)), "o": series}, index=series.index + 5)
@@ -136,7 +136,7 @@ _changed: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("values", _changed, ids=repr)
+@pytest.mark.parametrize("values", _changed)
 def test_objects_of_a_pandas_column_that_would_change_are_refused(values: Any) -> None:
     frame = pandas.DataFrame({"c": pandas.Series(values, dtype=object)})
     with pytest.raises(
@@ -255,7 +255,7 @@ _other_frames: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("value, reason", _other_frames, ids=repr)
+@pytest.mark.parametrize("value, reason", _other_frames)
 def test_a_pandas_table_that_would_arrive_changed_is_refused(value: Any, reason: str) -> None:
     with pytest.raises(EncodeError, match=rf"(?s)^\$\[1\]: a pandas.* cannot be sent: .*{reason}"):
         codec.encode([0, value])
@@ -289,7 +289,7 @@ _no_polars: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("value, reason", _no_polars, ids=repr)
+@pytest.mark.parametrize("value, reason", _no_polars)
 def test_a_polars_table_that_would_not_arrive_is_refused(value: Any, reason: str) -> None:
     with pytest.raises(EncodeError, match=rf"^\$\.a: a polars.* cannot be sent: its {reason}"):
         codec.encode({"a": value})
