@@ -23,7 +23,7 @@ from aioparcs.codec.moments import is_utc, timestamp
 from aioparcs.codec.natives import Form, form_of
 from aioparcs.codec.scalars import no_form, scalar, scalars
 from aioparcs.codec.types import MAX_DEPTH, MAX_EXT_DEPTH, OUT_OF_BAND, Ext, registered
-from aioparcs.errors import EncodeError
+from aioparcs.errors import EncodeError, describe, repr_of, text_of
 from aioparcs.settings import EXTENSIONS, MAX_BUFFER_COUNT
 
 __all__ = ["encode", "encode_call", "encode_inline", "encode_plain", "encode_result"]
@@ -37,6 +37,8 @@ _only_tuples = frozenset({tuple}).issuperset
 _extension = msgpack.ExtType._make
 # What the packer and the walk raise for a value that they can't take.
 _UNPACKABLE = (ValueError, OverflowError, MemoryError, RecursionError)
+# Of these, what is raised anywhere where the stack is too deep or the memory full: the place says nothing.
+_NO_PLACE = (MemoryError, RecursionError)
 
 Buffers = tuple[Any, ...]
 
@@ -59,17 +61,17 @@ _packer = _ThreadPacker()
 def encode_plain(value: Any) -> bytes | None:
     """Return the body of the commonest messages, scalars and flat containers of scalars; None for all others."""
     kind = type(value)
-    if kind is list:
-        if not _only_scalars(map(type, value)):
-            return None
-    elif kind is dict:
-        if not _only_scalars(map(type, value.values())) or not _only_plain_keys(map(type, value)):
-            return None
-    elif kind not in _SCALARS:
-        return None
     try:
+        if kind is list:
+            if not _only_scalars(map(type, value)):
+                return None
+        elif kind is dict:
+            if not _only_scalars(map(type, value.values())) or not _only_plain_keys(map(type, value)):
+                return None
+        elif kind not in _SCALARS:
+            return None
         return _packer.pack(value)
-    except _UNPACKABLE:  # an integer beyond 64 bits, or invalid Unicode: the walk finds it
+    except Exception:  # an integer beyond 64 bits, invalid Unicode, a class without a hash: the walk finds it
         return None
 
 
@@ -90,15 +92,25 @@ def encode(value: Any, extensions: int = EXTENSIONS) -> tuple[bool, bytes, Buffe
     body = encode_plain(value)
     if body is not None:
         return False, body, ()
+    try:
+        raw = _encode_raw(value)
+    except BaseException as error:
+        failure = _located(error, "$")
+        raise failure from failure.__cause__
+    return (True, *raw) if raw else (False, *encode_inline(value, extensions))
+
+
+def _encode_raw(value: Any) -> tuple[bytes, Buffers] | None:
+    """Return the body and the buffer of a raw message; None if the value is to be sent as any other."""
     kind = type(value)
     if kind is bytes or kind is bytearray or kind is memoryview:
         view = _flat(value)
         if len(view) >= OUT_OF_BAND:
-            return True, b"", (view,)
+            return b"", (view,)
     elif arrays.is_array(value) and value.nbytes >= OUT_OF_BAND:
-        dtype, shape, order, data = arrays.take_apart(value, "$")
-        return True, _packer.pack([dtype, shape, order]), (data,)
-    return False, *encode_inline(value, extensions)
+        dtype, shape, order, data = arrays.take_apart(value, "")
+        return _packer.pack([dtype, shape, order]), (data,)
+    return None
 
 
 def encode_call(
@@ -110,11 +122,11 @@ def encode_call(
     Raises:
         EncodeError: as `encode`.
     """
-    if not kwargs and _only_scalars(map(type, args)):
-        try:
+    try:
+        if not kwargs and _only_scalars(map(type, args)):
             return _packer.pack((call_id, name, args, {})), ()
-        except (TypeError, *_UNPACKABLE):  # the walk says where
-            pass
+    except Exception:  # the walk says where
+        pass
     # Whatever kinds these are: the values count.
     return encode_inline([call_id, name, list(args), dict(kwargs)], extensions)
 
@@ -127,13 +139,13 @@ def encode_result(call_id: int, ok: bool, value: Any, extensions: int = EXTENSIO
         EncodeError: as `encode`.
     """
     kind = type(value)
-    if kind in _SCALARS or ((kind is list or kind is tuple) and _only_scalars(map(type, value))):
-        try:
+    try:
+        if kind in _SCALARS or ((kind is list or kind is tuple) and _only_scalars(map(type, value))):
             if kind is tuple and extensions >= EXTENSIONS:
                 value = _extension((Ext.TUPLE, _packer.pack(value)))
             return _packer.pack((call_id, ok, value)), ()
-        except _UNPACKABLE:  # the walk says where
-            pass
+    except Exception:  # the walk says where
+        pass
     return encode_inline([call_id, ok, value], extensions)
 
 
@@ -151,15 +163,40 @@ def encode_inline(value: Any, extensions: int = EXTENSIONS) -> tuple[bytes, Buff
     try:
         return _pack_walk(_Walk(extensions, strict=True), value)
     except _UNPACKABLE as error:  # it has no place to name, as when the stack is too deep
-        raise EncodeError("$", f"can't be packed: {error}") from error
+        raise EncodeError("$", f"can't be packed: {describe(error)}") from error
 
 
 def _pack_walk(walk: _Walk, value: Any) -> tuple[bytes, Buffers]:
     try:
-        ready = walk.value(value, 0)
-    except EncodeError as error:
-        raise EncodeError(f"${error.place}", error.reason) from error.__cause__
-    return _packer.pack(ready), tuple(walk.buffers)
+        return _packer.pack(walk.value(value, 0)), tuple(walk.buffers)
+    except BaseException as error:
+        failure = walk.located(error, "$")
+        raise failure from failure.__cause__
+
+
+def _located(error: BaseException, step: str, passed: tuple[type[BaseException], ...] = ()) -> BaseException:
+    """
+    Return an error with one step more of its place.
+
+    What a value's own code has raised becomes an EncodeError, also a panic of polars, which is no Exception: it is a
+    fault of that value, and no reason to end the program. What is to pass, and what ends programs, is returned itself.
+    """
+    if isinstance(error, EncodeError):
+        error.place = step + error.place
+        error.args = (error.place, error.reason)
+        return error
+    if isinstance(error, (KeyboardInterrupt, SystemExit, *passed)):
+        return error
+    failure = EncodeError(step, f"can't be encoded: {describe(error)}")
+    failure.__cause__ = error
+    return failure
+
+
+def _step(key: Any) -> str:
+    """Return the step to a key's value, or to the key itself; its own code may raise."""
+    if type(key) is str and key.isidentifier():
+        return f".{key}"
+    return f"[{repr_of(key)}]"
 
 
 def _flat(value: Any) -> memoryview:
@@ -182,6 +219,10 @@ class _Walk:
         self._strict = strict
         self._extended = extensions >= EXTENSIONS
         self._ext_depth = 0
+
+    def located(self, error: BaseException, step: str) -> BaseException:
+        """Return an error with one step more of its place, or as it is if the strict walk is to find the place."""
+        return _located(error, step, _NO_PLACE if self._strict else _UNPACKABLE)
 
     def value(self, value: Any, depth: int) -> Any:
         kind = type(value)
@@ -233,9 +274,9 @@ class _Walk:
         try:
             for value in values:
                 ready.append(self.value(value, depth + 1))  # its length is the place of an error
-        except EncodeError as error:
-            error.place = f"[{len(ready)}]{error.place}"
-            raise
+        except BaseException as error:
+            failure = self.located(error, f"[{len(ready)}]")
+            raise failure from failure.__cause__
         return ready
 
     def _are_rows(self, values: list[Any]) -> bool:
@@ -258,7 +299,7 @@ class _Walk:
         try:
             plain, *details = form.take_apart(value)
         except ValueError as error:
-            raise EncodeError("", f"a {form.kind} that can't be encoded: {error}") from error
+            raise EncodeError("", f"a {form.kind} that can't be encoded: {text_of(error)}") from error
         ready = [form.kind, self.value(plain, depth + 1), *details]
         self._ext_depth -= 1
         return _extension((Ext.PYTHON, _packer.pack(ready)))
@@ -276,14 +317,14 @@ class _Walk:
         ready: dict[Any, Any] = {}
         for key, value in values.items():
             if not self._extended and not isinstance(key, _KEYS):
-                raise EncodeError("", f"a key is {key!r}; keys are str, int or bytes for a peer that knows no other")
+                which = repr_of(key)
+                raise EncodeError("", f"a key is {which}; keys are str, int or bytes for a peer that knows no other")
             try:
                 name = key if isinstance(key, bytes) else self.value(key, depth + 1)
                 ready[name] = self.value(value, depth + 1)
-            except EncodeError as error:
-                step = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
-                error.place = step + error.place
-                raise
+            except BaseException as error:
+                failure = self.located(error, _step(key))
+                raise failure from failure.__cause__
         return ready
 
     def _bytes(self, value: Any) -> Any:
@@ -312,12 +353,12 @@ class _Walk:
         try:
             plain = entry.encode(value)
         except Exception as error:
-            raise EncodeError("", f"{entry.name} can't be encoded: {error!r}") from error
+            raise EncodeError("", f"{entry.name} can't be encoded: {describe(error)}") from error
         try:
             ready = self.value(plain, depth + 1)
-        except EncodeError as error:
-            error.place = f"<{entry.name}>{error.place}"
-            raise
+        except BaseException as error:
+            failure = self.located(error, f"<{entry.name}>")
+            raise failure from failure.__cause__
         self._ext_depth -= 1
         return _extension((Ext.USER, _packer.pack([entry.name, ready])))
 

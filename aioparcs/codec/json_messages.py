@@ -7,7 +7,7 @@ from types import NoneType
 from typing import Any
 
 from aioparcs.codec.types import MAX_DEPTH
-from aioparcs.errors import DecodeError, EncodeError
+from aioparcs.errors import DecodeError, EncodeError, describe, repr_of
 
 __all__ = ["decode_json", "encode_json"]
 
@@ -21,8 +21,8 @@ def encode_json(value: Any) -> bytes:
     """
     try:
         return json.dumps(value).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        place, what = _find_no_json(value, "$", 0)
+    except Exception as error:  # also one of a value's own code
+        place, what = _place_of_no_json(value, error)
         raise EncodeError(place, f"{what} cannot be sent as JSON, and this channel speaks version 1") from error
 
 
@@ -39,6 +39,13 @@ def decode_json(body: Any) -> Any:
         raise DecodeError(f"a message that is not JSON: {error}") from error
 
 
+def _place_of_no_json(value: Any, error: Exception) -> tuple[str, str]:
+    try:
+        return _find_no_json(value, "$", 0)
+    except Exception:
+        return "$", f"a value that raises {describe(error)}"
+
+
 def _find_no_json(value: Any, place: str, depth: int) -> tuple[str, str]:
     """Return the first place that JSON can't hold, and what is there; "" if there is none."""
     if depth > MAX_DEPTH:
@@ -46,7 +53,7 @@ def _find_no_json(value: Any, place: str, depth: int) -> tuple[str, str]:
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str | int | float | NoneType):
-                return place, f"the key {key!r}"
+                return place, f"the key {repr_of(key)}"
             place_inner, what = _find_no_json(inner, f"{place}.{key}", depth + 1)
             if what:
                 return place_inner, what

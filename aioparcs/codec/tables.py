@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from aioparcs.codec import frames
-from aioparcs.errors import DecodeError, EncodeError
+from aioparcs.errors import DecodeError, EncodeError, text_of
 
 __all__ = ["Table", "as_array", "as_table", "make_table"]
 
@@ -70,8 +70,10 @@ def as_table(value: Any) -> Table | None:
         with arrow.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
         return Table(kind, name, memoryview(sink.getvalue()))
-    except Exception as error:
-        raise EncodeError("", f"a {kind} that cannot be sent: {error}") from error
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # polars' panics are no Exceptions
+        raise EncodeError("", f"a {kind} that cannot be sent: {text_of(error)}") from error
 
 
 def make_table(kind: Any, name: Any, data: Any) -> Any:

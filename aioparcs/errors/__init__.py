@@ -38,6 +38,9 @@ from aioparcs.errors.remote import notes_of as notes_of
 from aioparcs.errors.remote import origin_of as origin_of
 from aioparcs.errors.remote import parts_of as parts_of
 from aioparcs.errors.root import ParcsError
+from aioparcs.errors.text import describe as describe
+from aioparcs.errors.text import repr_of as repr_of
+from aioparcs.errors.text import text_of as text_of
 
 __all__ = [
     "BrokenPool",

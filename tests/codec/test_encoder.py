@@ -134,7 +134,7 @@ _places = [
     (Address("tcp", NO_UNICODE), "$[1]", "invalid Unicode text"),
     ([Box(NO_UNICODE)], "$[0]<Box>", "invalid Unicode text"),
     ([Box({"a": [deque()]})], "$[0]<Box>.a[0]", "deque cannot be sent"),
-    ({"a": Broken()}, "$.a", "Broken can't be encoded: KeyError('nothing here')"),
+    ({"a": Broken()}, "$.a", "Broken can't be encoded: KeyError: 'nothing here'"),
     ({"a": np.array([None])}, "$.a", "an array of dtype object cannot be sent"),
     ([np.array([(1, None)], [("a", "i4"), ("b", "O")])], "$[0]", "cannot be sent"),
     ([_MASKED], "$[0]", "an array of class MaskedArray; send numpy.asarray() of it"),

@@ -82,7 +82,7 @@ class CallClient:
             call_id, extensions = next(self._call_ids), self._connection.extensions
             body, buffers = codec.encode_call(call_id, name, args, kwargs, extensions)
         except EncodeError as error:
-            raise EncodeError(_in_arguments(error.place), error.reason) from None
+            raise _of_arguments(error) from error.__cause__
         if self._outbox.blocked:
             await self._sender.wait_for_room()
         self._inbox.check()
@@ -136,8 +136,8 @@ class CallClient:
                 size = len(body)
                 if buffers or size > self._sender.max_body:
                     self._sender.check_size(size, sum(map(len, buffers)))
-            except Exception as error:  # also one of the values themselves, such as a dead weak reference's
-                rejected.append((call, _rejection(error)))
+            except EncodeError as error:
+                rejected.append((call, _of_arguments(error)))
                 continue
             if buffers:
                 self._memory.retry()
@@ -181,15 +181,9 @@ class CallClient:
                 future.set_result(None)
 
 
-def _rejection(error: Exception) -> EncodeError:
-    """Return why a call can't be sent, as its caller knows it."""
-    if isinstance(error, EncodeError):
-        return EncodeError(_in_arguments(error.place), error.reason)
-    rejection = EncodeError("the arguments", f"{type(error).__name__}: {error}")
-    rejection.__cause__ = error
+def _of_arguments(error: EncodeError) -> EncodeError:
+    """Return why a call can't be sent, with the place in it as its caller knows it."""
+    place = re.sub(r"^\$\[[23]\]\[?([^\].]*)\]?", r"argument \1", error.place).replace("argument .", "argument ")
+    rejection = EncodeError(place, error.reason)
+    rejection.__cause__ = error.__cause__
     return rejection
-
-
-def _in_arguments(place: str) -> str:
-    """Return a place in a CALL as its caller knows it."""
-    return re.sub(r"^\$\[[23]\]\[?([^\].]*)\]?", r"argument \1", place).replace("argument .", "argument ")
