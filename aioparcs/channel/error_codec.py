@@ -3,130 +3,219 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Literal
 
 from aioparcs import codec
-from aioparcs.errors import EncodeError, ExceptionParts, RemoteError, builtin_base, notes_of, origin_of, parts_of
+from aioparcs.errors import (
+    EncodeError,
+    ExceptionParts,
+    RemoteError,
+    builtin_base,
+    describe,
+    notes_of,
+    origin_of,
+    own,
+    parts_of,
+    text_of,
+)
 
 __all__ = ["decode_error", "decode_error_or_default", "encode_error"]
 
-# Characters of a traceback that travel; the end is the part that says what happened. Bytes of args and attributes.
+# Bytes of a text that travels; the end is the part that says what happened. Bytes of args and attributes.
 _LONGEST = 64 << 10
+# Bytes of a whole map, with those of causes and members. With fewer left than the second, no more of these go along.
+_TOTAL, _LEAST = 1 << 20, 4 << 10
+# Bytes of a map beside its texts, and the shortest that a text is cut to.
+_FRAME, _SHORTEST = 200, 256
 # Characters of the text that stands for an argument which can't be sent.
 _TEXT = 1 << 10
 # Causes of causes that travel; a cycle of them ends here too. So do groups within groups.
 _CAUSES = 16
 # Members of a group that travel, and notes.
 _MEMBERS, _NOTES = 64, 16
+_Role = Literal["whole", "cause", "member"]
 
 
-def encode_error(error: BaseException, *, causes: int = _CAUSES, text: str | None = None) -> dict[str, Any]:
+def encode_error(error: BaseException) -> dict[str, Any]:
     """
-    Return the map that describes an exception to the peer; it can be encoded whatever the exception's class does.
+    Return the map that describes an exception to the peer.
+
+    It can be encoded whatever the exception's class does and however large the exception is: what raises is left out,
+    what is too large is cut, and the map says so.
+    """
+    return _encode(error, _Room(), _CAUSES, "whole")
+
+
+class _Room:
+    """The bytes that are left for an error's map: a text gets at most a quarter of them, so that others fit too."""
+
+    def __init__(self) -> None:
+        self.left = _TOTAL
+
+    @property
+    def limit(self) -> int:
+        """How many bytes the next text may have."""
+        return min(_LONGEST, max(_SHORTEST, self.left // 4))
+
+    @property
+    def is_used_up(self) -> bool:
+        """True when no further exception is to go along."""
+        return self.left < _LEAST
+
+    def text(self, text: str) -> str:
+        """Return a text, or its end if it is too long, with invalid Unicode, as of a file's odd name, replaced."""
+        limit = self.limit
+        data = text[-limit:].encode(errors="backslashreplace")
+        is_cut = len(text) > limit or len(data) > limit
+        data = data[-limit:]
+        self.left -= len(data)
+        return f"[the end of a longer text] {data.decode(errors='ignore')}" if is_cut else data.decode()
+
+    def texts(self, **texts: str) -> dict[str, Any]:
+        """Return the beginning of a map, with texts."""
+        self.left -= _FRAME
+        return {name: self.text(text) for name, text in texts.items()}
+
+    def packed(self, values: Any) -> bytes:
+        """Return values in bytes of their own; raise EncodeError for values that can't be sent, or are too large."""
+        body, buffers = codec.encode_inline(values)
+        if buffers or len(body) > self.limit:
+            raise EncodeError("$", f"more than {self.limit:,} bytes")
+        return body
+
+
+def _encode(error: BaseException, room: _Room, depth: int, role: _Role) -> dict[str, Any]:
+    """
+    Return the map of an exception.
 
     Args:
         error: the exception.
-        causes: how many causes of causes go along.
-        text: its traceback, by default the whole one.
+        room: how large it may be.
+        depth: how many causes of causes, or groups within groups, go along.
+        role: what it is: a cause is in the traceback of what it has caused, and a member of a group has its own part.
     """
+    try:
+        return _map_of(error, room, depth, role)
+    except BaseException as failure:  # its class has a metaclass with code of its own
+        name = type.__dict__["__name__"].__get__(type(error))
+        note = f"it can't be described: {text_of(failure)}"
+        return room.texts(type=name, message="", traceback="") | {"notes": [room.text(note)]}
+
+
+def _map_of(error: BaseException, room: _Room, depth: int, role: _Role) -> dict[str, Any]:
     kind = type(error)
-    name = (
-        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-    )
-    type_name, message = origin_of(error) if isinstance(error, RemoteError) else (name, _text(error))
-    state, problem = _state(error, message)
-    return {
-        "type": _clean(type_name),
-        "message": _clean(message),
-        "traceback": _clean(_traceback(error) if text is None else text),
-        # A traceback shows its causes already.
-        "cause": encode_error(error.__cause__, causes=causes - 1, text="") if error.__cause__ and causes else None,
-        "builtin": builtin_base(kind).__name__,
-        **_notes(error, problem),
-        **_members(error, causes, has_own=text is not None),
-        **state,
-    }
+    type_name, message = origin_of(error) or (_name(kind), text_of(error))
+    shown = "" if role == "cause" else _traceback(error, has_members=role == "whole")
+    values = room.texts(type=type_name, message=message, traceback=shown, builtin=builtin_base(kind).__name__)
+    state, problems = _state(error, message, room)
+    notes = _notes(error, room)
+    cause = own(error, "__cause__")
+    values["cause"] = None
+    if cause is not None and depth:
+        if room.is_used_up:
+            problems.append("its cause is not shown: the error is too large")
+        else:
+            values["cause"] = _encode(cause, room, depth - 1, "cause")
+    if notes or problems:
+        values["notes"] = notes + list(map(room.text, problems))
+    return values | _members(error, room, depth, role) | state
+
+
+def _name(kind: type) -> str:
+    module: Any = kind.__module__  # a class may have set any
+    is_plain = not isinstance(module, str) or module in ("builtins", "__main__")
+    return kind.__qualname__ if is_plain else f"{module}.{kind.__qualname__}"
 
 
 def _traceback(error: BaseException, *, has_members: bool = True) -> str:
     """Return the traceback of an exception; that of a group without its members, if they have their own."""
-    shown = traceback.TracebackException.from_exception(error)
-    remote, others = notes_of(error)
-    if remote:  # what the peer's traceback ends with, as that of any other error: the notes that travel beside it
-        shown.__notes__ = [*remote, *others]
-    if isinstance(error, BaseExceptionGroup) and not has_members:
-        shown.exceptions = None
-    return "".join(shown.format())
-
-
-def _notes(error: BaseException, problem: str) -> dict[str, Any]:
-    _, notes = notes_of(error)  # the other one is in the traceback
-    texts = list(map(_clean, notes[-_NOTES:])) + [problem] * bool(problem)
-    return {"notes": texts} if texts else {}
-
-
-def _members(error: BaseException, depth: int, *, has_own: bool) -> dict[str, Any]:
-    """Return the members of a group; and its own traceback, if the whole one is in the map, which shows them too."""
-    if not isinstance(error, BaseExceptionGroup) or not depth:
-        return {}
-    some = error.exceptions[:_MEMBERS]
-    members = [encode_error(member, causes=depth - 1, text=_traceback(member, has_members=False)) for member in some]
-    rest = len(error.exceptions) - _MEMBERS
-    if rest > 0:
-        members.append(encode_error(Exception(f"{rest:,} more errors of the group, which are not shown")))
-    return {"members": members} | ({} if has_own else {"own_traceback": _clean(_traceback(error, has_members=False))})
-
-
-def _state(error: BaseException, message: str) -> tuple[dict[str, Any], str]:
-    """Return the args and attributes of an exception, in bytes of their own; and what is wrong with them, or ""."""
-    entry = next((codec.registered[cls] for cls in type(error).__mro__ if cls in codec.registered), None)
-    name = {} if entry is None else {"registered": entry.name}
     try:
+        shown = traceback.TracebackException.from_exception(error)
+        remote, others = notes_of(error)
+        if remote:  # what the peer's traceback ends with, as that of any other error: the notes that travel beside it
+            shown.__notes__ = [*remote, *others]
+        if not has_members:
+            shown.exceptions = None
+        return _end(shown.format())
+    except BaseException as failure:  # as of a SyntaxError whose text is none
+        frames = traceback.format_tb(own(error, "__traceback__"))
+        head = f"[this traceback is not complete: to print the exception raised {describe(failure)}]\n"
+        last = f"{_name(type(error))}: {text_of(error)}\n"
+        return _end([head, "Traceback (most recent call last):\n", *frames, last])
+
+
+def _end(pieces: Iterable[str]) -> str:
+    """Return the end of a text, long enough to see that it is cut; the whole one may be gigabytes."""
+    end, size = deque[str](), 0
+    for piece in pieces:
+        end.append(piece)
+        size += len(piece)
+        while size - len(end[0]) > _LONGEST:
+            size -= len(end.popleft())
+    return "".join(end)
+
+
+def _notes(error: BaseException, room: _Room) -> list[str]:
+    _, notes = notes_of(error)  # the other one is in the traceback
+    rest = len(notes) - _NOTES
+    head = [f"{rest:,} more notes, which are not shown"] if rest > 0 else []
+    return head + list(map(room.text, notes[-_NOTES:]))
+
+
+def _members(error: BaseException, room: _Room, depth: int, role: _Role) -> dict[str, Any]:
+    """Return the members of a group; and its own traceback, if the whole one is in the map, which shows them too."""
+    if not issubclass(type(error), BaseExceptionGroup) or not depth:
+        return {}
+    values = {"own_traceback": room.text(_traceback(error, has_members=False))} if role == "whole" else {}
+    members, every = list[Any](), own(error, "exceptions")
+    for member in every[:_MEMBERS]:
+        if room.is_used_up:
+            break
+        members.append(_encode(member, room, depth - 1, "member"))
+    if rest := len(every) - len(members):
+        message = f"{rest:,} more errors of the group, which are not shown"
+        members.append(room.texts(type="Exception", message=message, traceback=""))
+    return values | {"members": members}
+
+
+def _state(error: BaseException, message: str, room: _Room) -> tuple[dict[str, Any], list[str]]:
+    """Return the args and attributes of an exception, in bytes of their own; and what is wrong with them, if it is."""
+    name: dict[str, Any] = {}
+    try:
+        entry = next((codec.registered[cls] for cls in type(error).__mro__ if cls in codec.registered), None)
+        if entry is not None:
+            name = {"registered": entry.name}
         if entry is not None and entry.encode != ExceptionParts.map_of:
-            return {**name, "state": _pack({"value": entry.encode(error)})}, ""
-        args, attributes = parts_of(error)
-        if args == (message,) and not attributes:
-            return name, ""
-        return {**name, "state": _pack_parts(args, attributes)}, ""
-    except Exception as failure:  # also one of the class itself
-        return name, f"its args and attributes can't be sent: {_clean(_text(failure))}"
+            state = room.packed({"value": entry.encode(error)})
+        else:
+            args, attributes = parts_of(error)
+            if args == (message,) and not attributes:
+                return name, []
+            state = _pack_parts(args, attributes, room)
+    except BaseException as failure:  # also one of the class itself
+        return name, [f"its args and attributes can't be sent: {describe(failure)}"]
+    room.left -= len(state)
+    return {**name, "state": state}, []
 
 
-def _pack_parts(args: tuple[Any, ...], attributes: dict[str, Any]) -> bytes:
+def _pack_parts(args: tuple[Any, ...], attributes: dict[str, Any], room: _Room) -> bytes:
     """Return the parts of an exception that can be sent, and texts in place of other args."""
     try:
-        return _pack({"args": args, "attributes": attributes})
+        return room.packed({"args": args, "attributes": attributes})
     except EncodeError:
-        args = tuple(value if _can_be_sent(value) else _clean(_text(value))[-_TEXT:] for value in args)
-        attributes = {key: value for key, value in attributes.items() if _can_be_sent(value)}
-        return _pack({"args": args, "attributes": attributes})
+        args = tuple(value if _can_be_sent(value, room) else _Room().text(text_of(value)[-_TEXT:]) for value in args)
+        attributes = {key: value for key, value in attributes.items() if _can_be_sent(value, room)}
+        return room.packed({"args": args, "attributes": attributes})
 
 
-def _pack(values: Any) -> bytes:
-    body, buffers = codec.encode_inline(values)
-    if buffers or len(body) > _LONGEST:
-        raise EncodeError("$", f"more than {_LONGEST:,} bytes")
-    return body
-
-
-def _can_be_sent(value: Any) -> bool:
+def _can_be_sent(value: Any, room: _Room) -> bool:
     try:
-        _pack(value)
+        room.packed(value)
     except EncodeError:
         return False
     return True
-
-
-def _text(error: Any) -> str:
-    try:
-        return str(error)
-    except BaseException as failure:
-        return f"str() of it raised {type(failure).__name__}"
-
-
-def _clean(text: str) -> str:
-    """Shorten a text, and replace invalid Unicode, such as odd bytes of a file's name."""
-    return text[-_LONGEST:].encode(errors="backslashreplace").decode()
 
 
 def decode_error(values: Any) -> RemoteError:
@@ -145,7 +234,7 @@ def decode_error_or_default(values: Any) -> RemoteError:
     try:
         original, parts = _original(values, parts)
     except Exception as error:  # the peer's class may have attributes that are not known here
-        notes.append(f"its args and attributes can't be decoded here: {_clean(_text(error))}")
+        notes.append(f"its args and attributes can't be decoded here: {describe(error)}")
     return RemoteError.make(
         str(values["type"]),
         message,

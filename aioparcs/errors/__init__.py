@@ -33,6 +33,7 @@ from typing import TypeVar
 
 from aioparcs.errors.parts import ExceptionParts as ExceptionParts
 from aioparcs.errors.parts import builtin_base as builtin_base
+from aioparcs.errors.parts import own as own
 from aioparcs.errors.remote import RemoteError
 from aioparcs.errors.remote import notes_of as notes_of
 from aioparcs.errors.remote import origin_of as origin_of

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Set
 from typing import Any, NamedTuple, Self, TypeVar
 
-__all__ = ["ExceptionParts", "blank", "builtin_base"]
+__all__ = ["ExceptionParts", "blank", "builtin_base", "own"]
 
 _Error = TypeVar("_Error", bound=BaseException)
 # Attributes that are no entries of an exception's dictionary.
@@ -16,7 +17,14 @@ _FOR_SUGGESTIONS = {"name", "obj", "args", "name_from"}
 
 def builtin_base(cls: type[BaseException]) -> type[BaseException]:
     """Return the builtin exception that a class is, or extends."""
-    return next(base for base in cls.__mro__ if base.__module__ == "builtins")
+    every: dict[str, type[BaseException]] = vars(builtins)
+    return next(every[base.__name__] for base in cls.__mro__ if every.get(base.__name__) is base)
+
+
+def own(error: BaseException, name: str) -> Any:
+    """Return what Python itself keeps in an exception under a name; its class may have another attribute of it."""
+    kind = BaseExceptionGroup if name == "exceptions" else BaseException
+    return vars(kind)[name].__get__(error)
 
 
 def blank(cls: type[_Error], *args: Any) -> _Error:

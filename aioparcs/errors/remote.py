@@ -140,16 +140,21 @@ class RemoteError(ParcsError):
 RemoteError.__module__ = "aioparcs.errors"  # as it is imported, printed and pickled
 
 
-def origin_of(error: RemoteError) -> tuple[str, str]:
-    """Return the type and the message that an error was made with, whatever attributes hide them."""
-    return error._remote_origin
+def origin_of(error: BaseException) -> tuple[str, str] | None:
+    """Return the type and the message that a `RemoteError` was made with, whatever attributes hide them."""
+    one: Any = error
+    return one._remote_origin if issubclass(type(one), RemoteError) else None
 
 
 def notes_of(error: BaseException) -> tuple[list[str], list[str]]:
     """Return the note of a `RemoteError` that is the peer's traceback, if it has one; and all others."""
-    values = getattr(error, "__notes__", None)
-    notes = [note for note in values if isinstance(note, str)] if isinstance(values, list) else []
-    place = error._remote_note if isinstance(error, RemoteError) else ""
+    try:
+        values = getattr(error, "__notes__", None)
+    except Exception:  # a class may have code of its own there
+        values = None
+    notes = [str.__str__(note) for note in values if issubclass(type(note), str)] if type(values) is list else []
+    one: Any = error
+    place = one._remote_note if issubclass(type(one), RemoteError) else ""
     return [note for note in notes if note == place], [note for note in notes if note != place]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from aioparcs.errors import ConnectionLost, ParcsError
+from aioparcs.errors import ConnectionLost, ParcsError, own
 
 __all__ = ["print_cancelled", "print_exit", "strip_internal_frames"]
 
@@ -24,19 +24,22 @@ def strip_internal_frames(error: _Error) -> _Error:
 
     A lost connection is shown without the system's own error: what its peer's end has caused is not the cause.
 
+    None of the exception's own code is run: it may raise.
+
     Returns:
         The same exception.
     """
-    first = error.__traceback__
+    first = own(error, "__traceback__")
     while first is not None and _is_internal(first):
         first = first.tb_next
     frame = last = first
     while frame is not None:
         last, frame = frame if not _is_internal(frame) else last, frame.tb_next
-    if last is not None and isinstance(error, ParcsError):
+    if last is not None and issubclass(type(error), ParcsError):
         last.tb_next = None
     _cut_chains(error)
-    return error.with_traceback(first)
+    BaseException.with_traceback(error, first)
+    return error
 
 
 def print_exit(error: BaseException) -> int:
@@ -76,11 +79,11 @@ def _cut_chains(error: BaseException) -> None:
         if id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, ConnectionLost):
+        if issubclass(type(one), ConnectionLost):
             one.__cause__ = None  # which also has the context not printed
             continue
-        left += filter(None, (one.__cause__, one.__context__))
-        left += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        left += [other for name in ("__cause__", "__context__") if (other := own(one, name)) is not None]
+        left += own(one, "exceptions") if issubclass(type(one), BaseExceptionGroup) else ()
 
 
 def _is_internal(frame: TracebackType) -> bool:

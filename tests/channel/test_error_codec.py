@@ -1,6 +1,8 @@
 import copy
 import pickle
+import re
 import traceback
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
@@ -211,3 +213,182 @@ def test_an_error_that_is_passed_on_has_each_traceback_and_note_once() -> None:
     for text in (third.traceback, "".join(traceback.format_exception(third))):
         assert text.count("ValueError in worker tree:2: bad") == text.count("a hint") == text.count("item 3") == 1
         assert text.count("Traceback (most recent call last)") == 2
+
+
+# Exceptions whose own code raises
+
+_NO_TEXT: Any = ("f.py", 3, 5, b"bytes text")  # a SyntaxError that Python can't print
+
+
+class RaisingNotes(Exception):
+    __notes__ = property(lambda self: 1 / 0)
+
+
+class RaisingCause(Exception):
+    __cause__ = property(lambda self: 1 / 0)
+
+
+class RaisingClass(Exception):
+    __class__ = property(lambda self: 1 / 0)
+
+
+class RaisingAttributes(Exception):
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+class RaisingMembers(ExceptionGroup[Exception]):
+    exceptions = property(lambda self: 1 / 0)
+
+
+class OddText(str):
+    def __getitem__(self, index: Any) -> Any:
+        raise RuntimeError("no characters")
+
+
+class OddlyTexted(Exception):
+    def __str__(self) -> str:
+        return OddText("odd")
+
+
+class Moduleless(Exception):
+    __module__ = None  # type: ignore[assignment]  # as above
+
+
+class Builtin(Exception):
+    def __reduce__(self) -> Any:
+        raise RuntimeError("no reduction")
+
+
+Builtin.__module__ = "builtins"
+
+
+class RaisingMeta(type):
+    def __getattribute__(cls, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+class OfRaisingMeta(Exception, metaclass=RaisingMeta):
+    pass
+
+
+class Recursive(Exception):
+    def __str__(self) -> str:
+        return str(self)
+
+
+class Leaving(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+# Made by the test: pytest inspects what parametrizes it.
+_RAISING: dict[str, Callable[[], Exception]] = {
+    "RaisingNotes": lambda: RaisingNotes("bad"),
+    "RaisingCause": lambda: RaisingCause("bad"),
+    "RaisingClass": lambda: RaisingClass("bad"),
+    "RaisingAttributes": lambda: RaisingAttributes("bad"),
+    "RaisingMembers": lambda: RaisingMembers("bad", [ValueError("a member")]),
+    "OddlyTexted": lambda: OddlyTexted("bad"),
+    "Moduleless": lambda: Moduleless("bad"),
+    "Builtin": lambda: Builtin("bad"),
+    "OfRaisingMeta": lambda: OfRaisingMeta("bad"),
+    "Recursive": lambda: Recursive("bad"),
+    "Leaving": lambda: Leaving("bad"),
+    "SyntaxError": lambda: SyntaxError("bad", _NO_TEXT),
+}
+
+
+@pytest.mark.parametrize("name", _RAISING)
+def test_an_exception_whose_own_code_raises_arrives(name: str) -> None:
+    error = raised(_RAISING[name]())
+    arrived = travelled(error)
+    assert arrived.type.rpartition(".")[2] == name
+    assert name == "OfRaisingMeta" or "test_error_codec.py" in arrived.traceback
+    group: Any = travelled(ExceptionGroup("g", [ValueError("first"), error]))
+    assert [member.type.rpartition(".")[2] for member in group.exceptions] == ["ValueError", name]
+
+
+def test_a_traceback_that_python_cannot_print_has_its_frames() -> None:
+    error = travelled(raised(SyntaxError("bad", _NO_TEXT)))
+    assert isinstance(error, SyntaxError)
+    assert error.traceback.startswith("[this traceback is not complete: to print the exception raised ")
+    assert "in raised\n" in error.traceback
+    assert error.traceback.endswith("SyntaxError: bad (f.py, line 3)\n")
+
+
+def test_the_members_of_a_group_are_those_that_python_knows() -> None:
+    arrived = travelled(RaisingMembers("bad", [ValueError("a member")]))
+    assert isinstance(arrived, ExceptionGroup)
+    assert str(arrived.exceptions[0]) == "ValueError: a member"
+
+
+class Falsy(Exception):
+    def __len__(self) -> int:
+        return 0
+
+
+def test_a_cause_may_be_false() -> None:
+    error = travelled(raised(ValueError("outer"), Falsy("inner")))
+    assert error.cause is not None
+    assert error.cause.message == "inner"
+
+
+# Large exceptions
+
+
+def _noted(size: int) -> ValueError:
+    error = ValueError("v" * size)
+    for number in range(16):
+        error.add_note(f"{number}" + "n" * size)
+    return error
+
+
+def _group(depth: int, width: int, leaf: Exception) -> Exception:
+    return leaf if not depth else ExceptionGroup("g", [_group(depth - 1, width, leaf)] * width)
+
+
+def _size(error: BaseException) -> int:
+    return len(codec.encode_inline(encode_error(error))[0])
+
+
+_LARGE = [_group(3, 6, _noted(60_000)), _group(3, 16, ValueError("small")), _noted(10**6), ValueError("\udce9" * 10**6)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", _LARGE, ids=["tree of large ones", "tree of small ones", "notes", "escapes"])
+def test_an_error_has_a_limit_in_all(error: Exception) -> None:
+    assert _size(error) < 1_200_000
+    arrived: Any = travelled(error)
+    while isinstance(arrived, ExceptionGroup):
+        assert re.search(r"^Exception: [\d,]+ more errors", str(arrived.exceptions[-1])) or len(arrived.exceptions) in (
+            6,
+            16,
+        )
+        arrived = arrived.exceptions[0]
+    assert isinstance(arrived, ValueError)
+
+
+def test_an_error_names_causes_that_have_no_room() -> None:
+    error: Exception = _noted(60_000)
+    for _ in range(8):
+        outer = _noted(60_000)
+        outer.__cause__ = error
+        error = outer
+    arrived: Any = travelled(error)
+    while arrived.cause is not None:
+        arrived = arrived.cause
+    assert "its cause is not shown: the error is too large" in arrived.__notes__
+
+
+def test_a_text_that_is_cut_says_so() -> None:
+    error = travelled(raised(ValueError("x" * 100_000 + "the end")))
+    assert error.message.startswith("[the end of a longer text] xxx")
+    assert error.traceback.startswith("[the end of a longer text] xxx")
+
+
+def test_notes_that_are_left_out_are_counted() -> None:
+    error = ValueError("bad")
+    for number in range(20):
+        error.add_note(str(number))
+    assert travelled(error).__notes__[:2] == ["4 more notes, which are not shown", "4"]

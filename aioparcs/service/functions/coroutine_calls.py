@@ -86,11 +86,13 @@ class CoroutineCalls:
 
     def _done(self, call_id: int, task: asyncio.Task[None]) -> None:
         del self.running[call_id]
+        error = asyncio.CancelledError("it has not begun") if task.cancelled() else task.exception()
         if call_id in self._answering:
             self._answering.discard(call_id)
-        else:  # it was cancelled before its first step, or raised what ends coroutines
-            error = asyncio.CancelledError("it has not begun") if task.cancelled() else task.exception()
-            error = error or AssertionError("it ended without an answer")
+            error = None if task.cancelled() else error  # its result may be on its way
+        elif error is None:
+            error = AssertionError("it ended without an answer")
+        if error is not None:  # it was cancelled before its first step, or raised what ends coroutines
             self._replies.send(call_id, False, encode_error(strip_internal_frames(error)))
         self._waiting.notify()
         self.advance()

@@ -75,8 +75,10 @@ class PlainCalls:
         try:
             self._run()
         except BaseException:
-            traceback.print_exc()
-            os._exit(1)
+            try:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
 
     def _run(self) -> None:
         get, nothing_waits, waiting = self._queue.get, self._queue.empty, self._waiting
@@ -84,8 +86,8 @@ class PlainCalls:
         while (call := get()) is not None:
             if pop(call.id, None) is not None:
                 function = functions[call.name]
-                ok, value = _attempt(function, call)
-                if ok and hasattr(type(value), "__await__"):
+                ok, value, is_awaitable = _attempt(function, call)
+                if is_awaitable:
                     ok, value = self._wait_for(value)
                 send(call.id, ok, value, function.__name__, last=nothing_waits())
                 if waiting.is_full:
@@ -108,12 +110,13 @@ class PlainCalls:
         return asyncio.run_coroutine_threadsafe(result(), self._loop).result()
 
 
-def _attempt(function: Callable[..., Any], call: Call) -> tuple[bool, Any]:
-    """Call a plain function; return what it raises as a value, for its caller."""
+def _attempt(function: Callable[..., Any], call: Call) -> tuple[bool, Any, bool]:
+    """Call a plain function; return what it raises as a value, for its caller; and whether the value is awaitable."""
     try:
-        return True, function(*call.args, **call.kwargs)
+        value = function(*call.args, **call.kwargs)
+        return True, value, hasattr(type(value), "__await__")
     except BaseException as error:
-        return False, encode_error(strip_internal_frames(error))
+        return False, encode_error(strip_internal_frames(error)), False
 
 
 def _begin_wrapped(function: Callable[..., Any], call: Call) -> tuple[Any, BaseException | None]:
