@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any, NamedTuple
 
 from aioparcs.errors import BrokenPool
@@ -81,7 +81,7 @@ class CallQueue:
         waiting, self._waiting = self._waiting, deque()
         for submission in waiting:
             submission.future.cancel()
-            submission.future.set_running_or_notify_cancel()  # wakes those who wait for several
+            _begin(submission.future)  # wakes those who wait for several
         self._check_idle()
 
     # As a client of the pool
@@ -97,7 +97,7 @@ class CallQueue:
         most = min(most, self._most_sent - len(self._running))
         while self._waiting and len(calls) < most:
             future, function, args, kwargs = self._waiting.popleft()
-            if future.set_running_or_notify_cancel():
+            if _begin(future):
                 call = PendingCall(self, -1, function, args, kwargs)
                 self._running[call] = future
                 calls.append(call)
@@ -108,12 +108,8 @@ class CallQueue:
         """Set the results of futures, or the exceptions in their places."""
         for call, ok, value in outcomes:
             future = self._running.pop(call, None)
-            if future is None:
-                continue
-            if ok:
-                future.set_result(value)
-            else:
-                future.set_exception(value)
+            if future is not None:
+                _end(future, ok, value)
         self._check_idle()
 
     def cancel(self) -> None:
@@ -126,19 +122,40 @@ class CallQueue:
         self.error = error
         waiting, self._waiting = self._waiting, deque()
         for submission in waiting:
-            if submission.future.set_running_or_notify_cancel():
-                submission.future.set_exception(broken(error))
+            if _begin(submission.future):
+                _end(submission.future, False, broken(error))
         self._fail_running(str(error), error)
 
     def _fail_running(self, reason: str, error: BaseException | None) -> None:
         running, self._running = self._running, {}
         for future in running.values():
-            future.set_exception(broken(error, reason))
+            _end(future, False, broken(error, reason))
         self._check_idle()
 
     def _check_idle(self) -> None:
         if self.is_idle:
             self._on_idle()
+
+
+def _begin(future: Future[Any]) -> bool:
+    """Mark a future as running; return False if it was cancelled, or if the program has set its result itself."""
+    if future.done() and not future.cancelled():
+        return False
+    try:
+        return future.set_running_or_notify_cancel()
+    except RuntimeError:  # the program has set it just now
+        return False
+
+
+def _end(future: Future[Any], ok: bool, value: Any) -> None:
+    """Set the result of a future, or its exception; keep one that the program has set itself."""
+    try:
+        if ok:
+            future.set_result(value)
+        else:
+            future.set_exception(value)
+    except InvalidStateError:
+        pass  # no reason for the other calls to have none
 
 
 def broken(error: BaseException | None, reason: str = "") -> BrokenPool:

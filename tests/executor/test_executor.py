@@ -56,6 +56,26 @@ def test_submit_takes_the_function_by_its_position(executor: Executor) -> None:
         executor.submit()  # type: ignore[call-overload]
 
 
+def test_a_result_that_the_program_has_set_itself_costs_no_other_call(tmp_path: Path) -> None:
+    with Executor(1, module=CRUNCH) as executor:
+        before = executor.submit("wait_for", str(tmp_path / "go"))
+        futures = [executor.submit("square", x) for x in range(20)]
+        futures[10].set_result("mine")
+        (tmp_path / "go").touch()
+        before.result()
+        assert [future.result() for future in futures] == [
+            *(x * x for x in range(10)),
+            "mine",
+            *(x * x for x in range(11, 20)),
+        ]
+        running = executor.submit("wait_for", str(tmp_path / "next"))
+        wait_until(running.running)
+        running.set_result("mine")
+        (tmp_path / "next").touch()
+        assert executor.submit("square", 3).result() == 9
+        assert running.result() == "mine"
+
+
 def test_an_exception_of_the_function_arrives(executor: Executor) -> None:
     future = executor.submit("refuse_odd", 3)
     error = future.exception()
