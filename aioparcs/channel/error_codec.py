@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Literal
 
 from aioparcs import codec
@@ -108,11 +109,11 @@ def _map_of(error: BaseException, room: _Room, depth: int, role: _Role) -> dict[
     kind = type(error)
     type_name, message = origin_of(error) or (_name(kind), text_of(error))
     shown = "" if role == "cause" else _traceback(error, has_members=role == "whole")
-    values = room.texts(type=type_name, message=message, traceback=shown, builtin=builtin_base(kind).__name__)
+    values = room.texts(type=type_name, message=message, traceback=shown)
+    values |= {"cause": None, "builtin": builtin_base(kind).__name__}
     state, problems = _state(error, message, room)
     notes = _notes(error, room)
     cause = own(error, "__cause__")
-    values["cause"] = None
     if cause is not None and depth:
         if room.is_used_up:
             problems.append("its cause is not shown: the error is too large")
@@ -191,7 +192,7 @@ def _state(error: BaseException, message: str, room: _Room) -> tuple[dict[str, A
             state = room.packed({"value": entry.encode(error)})
         else:
             args, attributes = parts_of(error)
-            if args == (message,) and not attributes:
+            if not attributes and list(map(type, args)) == [str] and args[0] == message:
                 return name, []
             state = _pack_parts(args, attributes, room)
     except BaseException as failure:  # also one of the class itself
@@ -235,18 +236,24 @@ def decode_error_or_default(values: Any) -> RemoteError:
         original, parts = _original(values, parts)
     except Exception as error:  # the peer's class may have attributes that are not known here
         notes.append(f"its args and attributes can't be decoded here: {describe(error)}")
-    return RemoteError.make(
+    make = partial(
+        RemoteError.make,
         str(values["type"]),
         message,
         str(values.get("traceback") or ""),
         decode_error_or_default(cause) if cause else None,
         builtin=str(values.get("builtin") or ""),
-        original=original,
         parts=parts,
-        notes=notes,
         members=[decode_error_or_default(member) for member in members] if members else (),
         own_traceback=str(values.get("own_traceback") or ""),
     )
+    try:
+        return make(original=original, notes=notes)
+    except Exception as error:
+        if original is None:
+            raise
+        notes.append(f"it can't be made here as {original[0].__qualname__}: {describe(error)}")
+        return make(notes=notes)
 
 
 def _original(

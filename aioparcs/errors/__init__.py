@@ -33,11 +33,15 @@ from typing import TypeVar
 
 from aioparcs.errors.parts import ExceptionParts as ExceptionParts
 from aioparcs.errors.parts import builtin_base as builtin_base
+from aioparcs.errors.parts import entries_of as entries_of
 from aioparcs.errors.parts import own as own
+from aioparcs.errors.parts import set_own as set_own
 from aioparcs.errors.remote import RemoteError
+from aioparcs.errors.remote import add_note as add_note
 from aioparcs.errors.remote import notes_of as notes_of
 from aioparcs.errors.remote import origin_of as origin_of
 from aioparcs.errors.remote import parts_of as parts_of
+from aioparcs.errors.remote import set_worker as set_worker
 from aioparcs.errors.root import ParcsError
 from aioparcs.errors.text import describe as describe
 from aioparcs.errors.text import repr_of as repr_of
@@ -249,9 +253,10 @@ def fresh(error: _Error) -> _Error:
     if not isinstance(error, ParcsError):
         return error.with_traceback(None)
     other = copy.copy(error)
-    if hasattr(error, "__notes__"):
-        other.__notes__ = list(error.__notes__)
-    other.__cause__, other.__suppress_context__ = error.__cause__, error.__suppress_context__
+    if notes := entries_of(error).get("__notes__"):
+        entries_of(other)["__notes__"] = list(notes)
+    for name in ("__cause__", "__suppress_context__"):  # in this order: the one sets the other
+        set_own(other, name, own(error, name))
     return other
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Set
+from types import MemberDescriptorType
 from typing import Any, NamedTuple, Self, TypeVar
 
-__all__ = ["ExceptionParts", "blank", "builtin_base", "own"]
+__all__ = ["ExceptionParts", "blank", "builtin_base", "entries_of", "own", "set_own"]
 
 _Error = TypeVar("_Error", bound=BaseException)
 # Attributes that are no entries of an exception's dictionary.
@@ -25,6 +26,24 @@ def own(error: BaseException, name: str) -> Any:
     """Return what Python itself keeps in an exception under a name; its class may have another attribute of it."""
     kind = BaseExceptionGroup if name == "exceptions" else BaseException
     return vars(kind)[name].__get__(error)
+
+
+def set_own(error: BaseException, name: str, value: Any) -> None:
+    """Set what Python itself keeps in an exception under a name; see `own`."""
+    vars(BaseException)[name].__set__(error, value)
+
+
+def entries_of(error: BaseException) -> dict[str, Any]:
+    """Return the dictionary of an exception, which takes attributes also where its class refuses to have them set."""
+    entries: dict[str, Any] = own(error, "__dict__")
+    return entries
+
+
+def _slots_of(cls: type[BaseException]) -> dict[str, MemberDescriptorType]:
+    """Return the ``__slots__`` of an exception class and those that it extends, up to the builtin one."""
+    above = cls.__mro__[: cls.__mro__.index(builtin_base(cls))]
+    every = [vars(base).items() for base in reversed(above) if "__slots__" in vars(base)]
+    return {name: slot for items in every for name, slot in items if isinstance(slot, MemberDescriptorType)}
 
 
 def blank(cls: type[_Error], *args: Any) -> _Error:
@@ -56,6 +75,11 @@ class ExceptionParts(NamedTuple):
         _, args, *state = reduced
         attributes = dict(state[0] or {}) if state else {}
         attributes.pop("__notes__", None)
+        for name, slot in _slots_of(type(error)).items():
+            try:
+                attributes[name] = slot.__get__(error)
+            except AttributeError:
+                pass  # it was not set
         if issubclass(base, AttributeError | NameError | ImportError):
             unwanted = _FOR_SUGGESTIONS - (_SLOTS if issubclass(base, ImportError) else set())
             attributes = {name: value for name, value in attributes.items() if name not in unwanted}
@@ -93,10 +117,13 @@ class ExceptionParts(NamedTuple):
 
     def set_attributes(self, error: BaseException) -> None:
         """Set the attributes of an exception; none that Python gives a meaning."""
+        entries, slots = entries_of(error), _slots_of(type(error))
+        if issubclass(type(error), ImportError):
+            slots |= {name: vars(ImportError)[name] for name in _SLOTS}
         for name, value in self.attributes.items():
             if type(name) is not str or name.startswith("__"):
                 continue
-            if name in _SLOTS and isinstance(error, ImportError):
-                setattr(error, name, value)
+            if name in slots:
+                slots[name].__set__(error, value)
             else:
-                error.__dict__[name] = value
+                entries[name] = value

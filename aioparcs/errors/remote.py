@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
-from aioparcs.errors.parts import ExceptionParts, blank
+from aioparcs.errors.parts import ExceptionParts, blank, builtin_base, entries_of, own, set_own
 from aioparcs.errors.root import ParcsError
 
-__all__ = ["RemoteError", "notes_of", "origin_of", "parts_of"]
+__all__ = ["RemoteError", "add_note", "notes_of", "origin_of", "parts_of", "set_worker"]
 
 # Classes that can't be raised freely: they end iterations.
 _NOT_MIXED = (StopIteration, StopAsyncIteration)
 # The entries of a RemoteError's dictionary that are not the peer's exception's own.
-_PRIVATE = {"_remote_worker", "_remote_origin", "_remote_note"}
-_OWN = {"type", "message", "traceback", "cause", *_PRIVATE}
+_PRIVATE = {"_remote_worker", "_remote_own", "_remote_note"}
+_PUBLIC = ("type", "message", "traceback", "cause")
+_OWN = {*_PUBLIC, "worker", *_PRIVATE}
 # The class of the peer's exception, and the exception's parts.
 Original = tuple[type[BaseException], ExceptionParts]
+
+
+class _Worker:
+    """The attribute ``worker``: one that the peer's exception itself has is found before it, as an entry or a slot."""
+
+    def __get__(self, error: Any, owner: object) -> Any:
+        return self if error is None else entries_of(error)["_remote_worker"]
 
 
 class RemoteError(ParcsError):
@@ -30,8 +39,8 @@ class RemoteError(ParcsError):
     traceback is a note (PEP 678), which Python, ``logging.exception`` and test runners print below it. A group is a
     group, of RemoteErrors.
 
-    An attribute of a registered class hides the one of these that has its name, but for ``worker``; those of other
-    classes hide none.
+    An attribute of a registered class, or of its instances, hides the one of these that has its name; those of other
+    classes hide none. ``str()`` and the notes say all that is hidden.
 
     Attributes:
         type: the name of the peer's exception class.
@@ -47,16 +56,19 @@ class RemoteError(ParcsError):
         message: str
         traceback: str
         cause: Any
+        worker: str
+    else:
+        worker = _Worker()
 
     def __init__(
         self, type: str, message: str, traceback: str = "", cause: BaseException | None = None, worker: str = ""
     ) -> None:
-        self.args = (type, message)
-        self._remote_origin = (type, message)
-        self._remote_worker = worker
-        self._remote_note = ""
-        # Not assigned: the message of a group can't be, nor properties of a registered class.
-        self.__dict__.update(type=type, message=message, traceback=traceback, cause=cause)
+        # Not assigned: the message of a group can't be, nor properties of a registered class; others refuse any.
+        set_own(self, "args", (type, message))
+        values = dict(zip(_PUBLIC, (type, message, traceback, cause), strict=True))
+        entries_of(self).update(_remote_own=values, _remote_worker=worker, _remote_note="")
+        bases = builtins.type(self).__mro__
+        entries_of(self).update({name: values[name] for name in _PUBLIC if not any(name in vars(b) for b in bases)})
 
     @staticmethod
     def make(
@@ -92,35 +104,28 @@ class RemoteError(ParcsError):
         kind = _mixed_with(original[0]) if original else None
         if original and kind is None:
             instance: BaseException = original[1].make(original[0])
-            instance.__cause__, cause = cause, instance
+            set_own(instance, "__cause__", cause)
+            cause = instance
         kind = kind or _builtin_class(builtin or type, is_group=bool(members))
         parts = original[1] if original else parts and parts.without(_OWN)
         error = _bare(kind, parts, message, members)
-        args = error.args
+        args = own(error, "args")
         RemoteError.__init__(error, type, message, traceback, cause, worker)
         if parts is not None:
-            error.args = args
+            set_own(error, "args", args)
             parts.without(_PRIVATE).set_attributes(error)
-        error.__cause__ = cause
-        error._remote_note = _without_end((own_traceback or traceback).rstrip(), message, notes)
-        for note in filter(None, (*notes, error._remote_note)):
-            error.add_note(note)
-        if isinstance(error, SyntaxError):
-            error.msg = str(error)  # a traceback prints this in place of the text
+        set_own(error, "__cause__", cause)
+        place = _without_end((own_traceback or traceback).rstrip(), message, notes)
+        entries_of(error)["_remote_note"] = place
+        for note in filter(None, (*notes, place)):
+            add_note(error, note)
+        _set_text(error)
         return error
 
-    @property
-    def worker(self) -> str:
-        """The worker where it was raised, ``module:number``, or ""."""
-        return self._remote_worker
-
-    @worker.setter
-    def worker(self, name: str) -> None:
-        self._remote_worker = name
-
     def __str__(self) -> str:
-        type, message = self._remote_origin
-        where = f" in worker {self.worker}" if self.worker else ""
+        entries = entries_of(self)  # not its attributes: the peer's class may have others of these names
+        type, message = entries["_remote_own"]["type"], entries["_remote_own"]["message"]
+        where = f" in worker {entries['_remote_worker']}" if entries["_remote_worker"] else ""
         return f"{type}{where}: {message}" if message else f"{type}{where}"
 
     def __repr__(self) -> str:
@@ -129,12 +134,12 @@ class RemoteError(ParcsError):
         return f"RemoteError({text!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        args, members = ExceptionParts.of(self).args, getattr(self, "exceptions", ())
-        kind = self.__class__
+        kind = type(self)
+        args, attributes = ExceptionParts.of(self)
+        members = own(self, "exceptions") if issubclass(kind, BaseExceptionGroup) else ()
         base = None if kind is RemoteError else kind.__bases__[-1]
-        attributes = ExceptionParts.of(self).attributes
-        notes = list(getattr(self, "__notes__", ()))
-        return _again, (base, None if self.args == self._remote_origin else args, members, attributes, notes)
+        notes = list(entries_of(self).get("__notes__", ()))
+        return _again, (base, None if _has_own_args(self) else args, members, attributes, notes)
 
 
 RemoteError.__module__ = "aioparcs.errors"  # as it is imported, printed and pickled
@@ -142,8 +147,18 @@ RemoteError.__module__ = "aioparcs.errors"  # as it is imported, printed and pic
 
 def origin_of(error: BaseException) -> tuple[str, str] | None:
     """Return the type and the message that a `RemoteError` was made with, whatever attributes hide them."""
-    one: Any = error
-    return one._remote_origin if issubclass(type(one), RemoteError) else None
+    return _origin(error) if issubclass(type(error), RemoteError) else None
+
+
+def set_worker(error: RemoteError, worker: str) -> None:
+    """Set where an error was raised, unless it is known; an attribute ``worker`` of the peer's own class stays."""
+    entries = entries_of(error)
+    entries["_remote_worker"] = entries["_remote_worker"] or worker
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a note to an exception, also to one whose class refuses to have attributes set."""
+    entries_of(error).setdefault("__notes__", []).append(note)
 
 
 def notes_of(error: BaseException) -> tuple[list[str], list[str]]:
@@ -153,38 +168,56 @@ def notes_of(error: BaseException) -> tuple[list[str], list[str]]:
     except Exception:  # a class may have code of its own there
         values = None
     notes = [str.__str__(note) for note in values if issubclass(type(note), str)] if type(values) is list else []
-    one: Any = error
-    place = one._remote_note if issubclass(type(one), RemoteError) else ""
+    place = entries_of(error)["_remote_note"] if issubclass(type(error), RemoteError) else ""
     return [note for note in notes if note == place], [note for note in notes if note != place]
 
 
 def parts_of(error: BaseException) -> ExceptionParts:
     """Return the parts of an exception, of a `RemoteError` those of the peer's."""
     args, attributes = ExceptionParts.of(error)
-    if isinstance(error, RemoteError):
-        hidden = dict(zip(("type", "message"), error._remote_origin, strict=True))
+    if issubclass(type(error), RemoteError):
+        ours = entries_of(error)["_remote_own"] | dict.fromkeys(_PRIVATE)
         attributes = {
-            name: value for name, value in attributes.items() if name not in _OWN or hidden.get(name, value) != value
+            name: value
+            for name, value in attributes.items()
+            if name not in _PRIVATE and not (name in ours and ours[name] is value)
         }
-        args = error._remote_origin[1:] if args == error._remote_origin else args
+        args = args[1:] if _has_own_args(error) else args
     return ExceptionParts(args, attributes)
+
+
+def _origin(error: BaseException) -> tuple[str, str]:
+    values = entries_of(error)["_remote_own"]
+    return values["type"], values["message"]
+
+
+def _has_own_args(error: BaseException) -> bool:
+    """Return True if the args of a `RemoteError` are its type and message: the peer's are not known."""
+    args, origin = own(error, "args"), _origin(error)
+    return len(args) == len(origin) and all(map(is_, args, origin))
 
 
 def _again(base: Any, args: Any, members: Any, attributes: dict[str, Any], notes: list[str]) -> RemoteError:
     """Return the error that was pickled or copied."""
     kind = RemoteError if base is None else _mixed_with(base) or RemoteError
     parts = None if args is None else ExceptionParts(args, {})
-    error = _bare(kind, parts, attributes["message"], members)
+    values = attributes["_remote_own"]
+    error = _bare(kind, parts, values["message"], members)
     if parts is None:
-        error.args = attributes["_remote_origin"]
+        set_own(error, "args", (values["type"], values["message"]))
     ExceptionParts((), attributes).set_attributes(error)
-    cause = attributes["cause"]
-    error.__cause__ = cause if isinstance(cause, BaseException) else None
+    cause = values["cause"]
+    set_own(error, "__cause__", cause if isinstance(cause, BaseException) else None)
     if notes:
-        error.__notes__ = notes
-    if isinstance(error, SyntaxError):
-        error.msg = str(error)
+        entries_of(error)["__notes__"] = notes
+    _set_text(error)
     return error
+
+
+def _set_text(error: RemoteError) -> None:
+    """Set the text of a SyntaxError, which a traceback prints in place of ``str()``."""
+    if issubclass(type(error), SyntaxError):
+        vars(SyntaxError)["msg"].__set__(error, RemoteError.__str__(error))
 
 
 def _bare(
@@ -209,7 +242,9 @@ def _mixed_with(base: type[BaseException]) -> type[RemoteError] | None:
     """Return the class that is both a RemoteError and another one; None if there can be none."""
     if base not in _mixed:
         try:
-            kind = type("RemoteError", (RemoteError, base), {"__module__": "aioparcs.errors"})
+            inner = base.__mro__[: base.__mro__.index(builtin_base(base))]
+            hiding = next((vars(cls)["worker"] for cls in inner if "worker" in vars(cls)), RemoteError.worker)
+            kind = type("RemoteError", (RemoteError, base), {"__module__": "aioparcs.errors", "worker": hiding})
         except Exception:  # their layouts or metaclasses differ, or the class allows no other below it
             kind = None
         _mixed[base] = kind

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from aioparcs.channel import read_results
-from aioparcs.errors import ParcsError, WorkerLost
+from aioparcs.errors import ParcsError, RemoteError, WorkerLost, add_note, set_worker
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import (
     Action,
@@ -208,10 +208,10 @@ class Dispatcher:
         self._progress.settled(len(outcomes), len(failures))
 
     def _annotate(self, worker: int, call: PendingCall, error: Any) -> None:
-        if worker >= 0:
-            error.worker = self.workers[worker].task.name
+        if worker >= 0 and isinstance(error, RemoteError):
+            set_worker(error, self.workers[worker].task.name)
         if not isinstance(error, WorkerLost):  # which names its item
-            error.add_note(str(call))
+            add_note(error, str(call))
 
     def _wake(self, action: Wake) -> None:
         if self._timer:

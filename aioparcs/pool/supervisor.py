@@ -12,7 +12,7 @@ from typing import Protocol
 from aioparcs import deadlines
 from aioparcs.channel import CONCURRENCY, NO_FUNCTION
 from aioparcs.engine import WorkerSpec
-from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost
+from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost, add_note
 from aioparcs.events import EventBus, Notice
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.options import PoolOptions
@@ -182,7 +182,7 @@ class PoolSupervisor:
             try:
                 await Task(task).call(_SETUP, **self._options.setup)
             except RemoteError as error:
-                error.add_note(f"in {_SETUP}(), which the pool calls in each worker first")
+                add_note(error, f"in {_SETUP}(), which the pool calls in each worker first")
                 raise
         return PoolWorker(task, self._options.concurrency, self.coroutines)
 

@@ -9,7 +9,16 @@ from typing import Protocol
 
 from aioparcs import deadlines
 from aioparcs.channel import Channel
-from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError, RemoteError, StartError, WorkerLost, fresh
+from aioparcs.errors import (
+    ConnectionLost,
+    EndOfChannel,
+    ParcsError,
+    RemoteError,
+    StartError,
+    WorkerLost,
+    fresh,
+    set_worker,
+)
 from aioparcs.settings import Settings
 
 __all__ = ["UNEXPLAINED", "WorkerHandle", "WorkerOwner"]
@@ -200,7 +209,7 @@ class WorkerHandle:
     async def explain(self, error: ParcsError) -> ParcsError:
         """Return an error that says more than the channel's: the worker's name, and the launcher's report."""
         if isinstance(error, RemoteError):
-            error.worker = error.worker or self.name
+            set_worker(error, self.name)
             return error
         # Version 1 has no goodbye: there the end of the stream may be a clean end or the worker's death.
         is_goodbye = isinstance(error, EndOfChannel) and self.channel.connection.version > 1

@@ -9,6 +9,7 @@ import pytest
 
 from aioparcs import EncodeError, RemoteError, codec, register
 from aioparcs.channel import decode_error_or_default, encode_error
+from aioparcs.errors import set_worker
 
 _Error = TypeVar("_Error", bound=BaseException)
 
@@ -118,7 +119,7 @@ class Refused(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = [message]
-        self.traceback = self._remote_origin = 5
+        self.traceback = self._remote_own = 5
 
     @property
     def type(self) -> str:
@@ -131,7 +132,7 @@ class Unknown(Exception):
         self.message = {"not": "text"}
         self.status = status
         self._worker = "its own"
-        self._remote_origin = self._remote_worker = 5
+        self._remote_own = self._remote_worker = 5
 
 
 def test_args_and_attributes_of_a_class_that_is_not_registered_arrive() -> None:
@@ -206,7 +207,7 @@ def test_an_error_that_is_passed_on_has_each_traceback_and_note_once() -> None:
     first = raised(ValueError("bad"))
     first.add_note("a hint")
     second = travelled(first)
-    second.worker = "tree:2"
+    set_worker(second, "tree:2")
     second.add_note("item 3")
     third = travelled(raised(second))
     assert third.__notes__[:2] == ["a hint", "item 3"]
@@ -252,7 +253,7 @@ class OddlyTexted(Exception):
 
 
 class Moduleless(Exception):
-    __module__ = None  # type: ignore[assignment]  # as above
+    __module__ = None  # type: ignore[assignment]  # it is what such a class does
 
 
 class Builtin(Exception):
@@ -332,6 +333,131 @@ def test_a_cause_may_be_false() -> None:
     error = travelled(raised(ValueError("outer"), Falsy("inner")))
     assert error.cause is not None
     assert error.cause.message == "inner"
+
+
+# Registered classes with code or attributes of their own
+
+
+@register
+class Frozen(Exception):
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        vars(self)["code"] = code
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name} is frozen")
+
+
+@register
+class OfArgs(Exception):
+    args = property(lambda self: ("its own",))
+
+
+@register
+class Refusing(Exception):
+    def __new__(cls, *args: Any) -> Any:
+        return super().__new__(cls, *args)
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]  # it is what such a class does
+        raise RuntimeError("no entries")
+
+
+class Slotted(Exception):
+    __slots__ = ("_code", "never_set", "type")
+
+    def __init__(self, code: int) -> None:
+        super().__init__("slotted")
+        self._code, self.type = code, "of a slot"
+
+
+@register
+class MoreSlotted(Slotted):
+    __slots__ = ("__hidden",)
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.__hidden = code + 1
+
+    @property
+    def codes(self) -> tuple[int, int]:
+        return self._code, self.__hidden
+
+
+@register
+class Unbuildable(UnicodeDecodeError):
+    """One that no class may extend, and that is not made from any args."""
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("it is final")
+
+
+def _copies(error: Any) -> list[Any]:
+    return [error, pickle.loads(pickle.dumps(error)), copy.copy(error), travelled(error)]
+
+
+@pytest.mark.parametrize("make", [lambda: Frozen(3), lambda: OfArgs(3), lambda: Refusing(3)])
+def test_a_registered_class_may_refuse_to_have_attributes_set(make: Callable[[], Exception]) -> None:
+    for error in _copies(travelled(raised(make(), KeyError("inner")))):
+        set_worker(error, "w:1")
+        assert isinstance(error, Frozen | OfArgs | Refusing)
+        assert str(error).endswith("in worker w:1: 3") or isinstance(error, OfArgs)
+        assert isinstance(error.__cause__, KeyError)
+        assert "test_error_codec.py" in "".join(traceback.format_exception(error))
+    frozen: Any = travelled(Frozen(3))
+    assert (frozen.code, frozen.args) == (3, (3,))
+    with pytest.raises(AttributeError, match="frozen"):
+        frozen.other = 1
+
+
+def test_a_registered_exception_that_cannot_be_made_keeps_all_else() -> None:
+    lost = Unbuildable("utf-8", b"x", 0, 1, "bad")
+    lost.args = ("other args",)
+    error = travelled(raised(lost, KeyError("inner")))
+    assert error.type == "tests.channel.test_error_codec.Unbuildable"
+    assert isinstance(error.__cause__, KeyError)
+    assert "test_error_codec.py" in error.traceback
+    assert error.__notes__[0].startswith("it can't be made here as Unbuildable: TypeError")
+
+
+def test_slots_are_attributes() -> None:
+    for error in _copies(travelled(MoreSlotted(3))):
+        assert isinstance(error, MoreSlotted)
+        assert (error.codes, error.type, hasattr(error, "never_set")) == ((3, 4), "of a slot", False)
+    other: Any = travelled(Slotted(3))  # which is not registered
+    assert (other._code, other.type) == (3, "tests.channel.test_error_codec.Slotted")
+
+
+@register
+class Named(Exception):
+    type = "of the class"
+
+    def __init__(self) -> None:
+        super().__init__("text")
+        self.traceback = self.cause = self.worker = self.message = "its own"
+
+
+@register
+class NamedByClass(Exception):
+    worker = property(lambda self: "of the class")
+    traceback = cause = message = type = "of the class"
+
+
+def test_own_attributes_hide_all_those_of_a_remote_error() -> None:
+    for made, others in ((Named(), "its own"), (NamedByClass("text"), "of the class")):
+        first: Any = travelled(raised(made, KeyError("inner")))
+        set_worker(first, "w:1")
+        for error in _copies(first):
+            assert error.type == "of the class"
+            assert {error.traceback, error.cause, error.worker, error.message} == {others}
+            assert str(error).endswith(f"{type(made).__name__} in worker w:1: text") or error is not first
+            assert isinstance(error.__cause__, KeyError)
+
+
+def test_attributes_of_other_classes_hide_none() -> None:
+    error: Any = travelled(Unknown(404))
+    set_worker(error, "w:1")
+    assert (error.message, error.worker, error.cause) == ("(404, 'more')", "w:1", None)
 
 
 # Large exceptions

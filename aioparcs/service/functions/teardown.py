@@ -11,6 +11,7 @@ from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.channel import Call
+from aioparcs.errors import add_note
 from aioparcs.service.functions.plain_calls import PlainCalls
 from aioparcs.service.functions.served import TEARDOWN, ServedFunctions
 from aioparcs.service.tracebacks import strip_internal_frames
@@ -63,7 +64,7 @@ async def _attempt(teardown: Callable[..., Any], plain_calls: PlainCalls) -> Non
     except (asyncio.CancelledError, GeneratorExit):
         raise
     except BaseException as error:
-        error.add_note(f"in {TEARDOWN}(), which this worker has called at its end; nothing else has failed")
+        add_note(error, f"in {TEARDOWN}(), which this worker has called at its end; nothing else has failed")
         traceback.print_exception(strip_internal_frames(error))
 
 
