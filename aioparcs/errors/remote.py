@@ -129,7 +129,8 @@ class RemoteError(ParcsError):
         return f"{type}{where}: {message}" if message else f"{type}{where}"
 
     def __repr__(self) -> str:
-        type, message = self._remote_origin
+        origin = entries_of(self)["_remote_own"]
+        type, message = origin["type"], origin["message"]
         text = f"{type}: {message}" if message else type
         return f"RemoteError({text!r})"
 
