@@ -277,16 +277,22 @@ async def test_outputs_whose_connection_is_lost_stay(runner: Path, folder: Path)
         assert swarm.files.holder
 
 
+async def interrupted(swarm: OneJobSwarm, folder: Path) -> Any:
+    """Submit, and send SIGINT in the middle of the files."""
+    submitting = asyncio.create_task(submit(swarm, folder, *FILES))
+    async with asyncio.timeout(PATIENCE):
+        await swarm.files.half_read.wait()
+    (command,) = (process for process in family() if "r:5000/main" in process.cmdline())
+    command.send_signal(signal.SIGINT)
+    done = await submitting
+    swarm.files.resume.set()
+    return done
+
+
 async def test_ctrl_c_while_files_are_sent_leaves_nothing(runner: Path, folder: Path) -> None:
     async with one_job_swarm(runner) as swarm:
         swarm.files.is_held = True
-        submitting = asyncio.create_task(submit(swarm, folder, *FILES))
-        async with asyncio.timeout(PATIENCE):
-            await swarm.files.half_read.wait()
-        (command,) = (process for process in family() if "r:5000/main" in process.cmdline())
-        command.send_signal(signal.SIGINT)
-        done = await submitting
-        swarm.files.resume.set()
+        done = await interrupted(swarm, folder)
         assert (done.returncode, done.stdout) == (130, ""), done.stderr
         assert "Traceback" not in done.stderr
         assert swarm.files.is_gone
@@ -295,13 +301,7 @@ async def test_ctrl_c_while_files_are_sent_leaves_nothing(runner: Path, folder: 
 async def test_ctrl_c_while_outputs_are_fetched_leaves_nothing(runner: Path, folder: Path) -> None:
     async with one_job_swarm(runner) as swarm:
         swarm.files.is_cut = True
-        submitting = asyncio.create_task(submit(swarm, folder, *FILES))
-        async with asyncio.timeout(PATIENCE):
-            await swarm.files.half_read.wait()
-        (command,) = (process for process in family() if "r:5000/main" in process.cmdline())
-        command.send_signal(signal.SIGINT)
-        done = await submitting
-        swarm.files.resume.set()
+        done = await interrupted(swarm, folder)
         assert done.returncode == 130, done.stderr
         assert "Traceback" not in done.stderr
         assert swarm.files.is_gone
