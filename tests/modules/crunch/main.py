@@ -40,6 +40,11 @@ def host(_: Any = None) -> str:
     return os.uname().nodename
 
 
+def process(_: Any = None) -> tuple[str, int]:
+    """Return what tells this process from those of all other containers, which may have the same id."""
+    return os.uname().nodename, os.getpid()
+
+
 def refuse_odd(x: int) -> int:
     if x % 2:
         raise ValueError(f"{x} is odd")
@@ -164,6 +169,7 @@ serve(
     add,
     pid,
     host,
+    process,
     refuse_odd,
     die_at,
     leave,
