@@ -68,12 +68,7 @@ class Process:
                 os.close(descriptor)
         assert self._process.stdout is not None
         self._pipe = self._process.stdout
-        try:
-            self._end = os.pidfd_open(self._process.pid)
-        except OSError:
-            self._process.kill()
-            self._process.communicate()
-            raise
+        self._end = _pidfd_or_kill(self._process)
         os.set_blocking(self._pipe.fileno(), False)
         self._loop.add_reader(self._pipe, self._read)
         self._loop.add_reader(self._end, self._reap)
@@ -138,6 +133,16 @@ class Process:
     def _set_exited(self) -> None:
         """Read the exit code, as the last step: until then no other process can get the number of its session."""
         self.exited.set_result(self._process.wait())
+
+
+def _pidfd_or_kill(process: subprocess.Popen[bytes]) -> int:
+    """Return a descriptor that becomes readable when the process ends; kill the process if there can't be one."""
+    try:
+        return os.pidfd_open(process.pid)
+    except OSError:
+        process.kill()
+        process.communicate()
+        raise
 
 
 def _ended_well(pid: int) -> bool:
