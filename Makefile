@@ -10,6 +10,9 @@ FLOORS := aioparcs/errors/*,aioparcs/deadlines.py,aioparcs/settings.py,aioparcs/
 	aioparcs/wire/*,aioparcs/auth.py,aioparcs/codec/*,aioparcs/transport/*,aioparcs/channel/*,aioparcs/engine/*
 PICTURES := floyd_warshall/floyd_warshall.jpg mandelbrot/mandelbrot.png painting/painting.jpg pi/pi.png word_count/word_count.png
 
+# The tests start thousands of processes: each starts in two thirds of the time if it finds its bytecode compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo examples test test-fast test-all coverage check bench bench-swarm bench-broadcast bench-pool cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
