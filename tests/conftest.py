@@ -61,6 +61,7 @@ def _leaves_nothing() -> Iterator[list[str]]:
     before = Snapshot.take()
     yield problems
     gc.collect()  # what only the collector closes was leaked all the same: its ResourceWarning is an error
+    gc.freeze()  # what is still there, such as a library that the test has imported, is not looked through again
     problems += before.leaks()
     if problems:
         pytest.fail("the test left behind:\n  " + "\n  ".join(problems), pytrace=False)
