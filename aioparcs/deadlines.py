@@ -15,6 +15,9 @@ WORKER_CLEANUP = 1.0
 TEARDOWN = 5.0
 """For a worker's function ``teardown``, and the call that still runs before it, from the end of its channel."""
 
+CALL_CLEANUP = 1.0
+"""For a coroutine function to clean up when it is cancelled at its time limit; then its worker is killed."""
+
 WORKER_THREADS = 1.0
 """For a worker's own threads to end after its program."""
 

@@ -2,6 +2,8 @@
 
 from aioparcs.channel.calls import (
     CONCURRENCY,
+    LIMITED,
+    MEMORY,
     NO_FUNCTION,
     REVOKED,
     Call,
@@ -9,11 +11,12 @@ from aioparcs.channel.calls import (
     ResultLog,
     ResultWriter,
     read_results,
+    read_unsent,
 )
 from aioparcs.channel.channel import Channel, Statistics
 from aioparcs.channel.connection import FrameConnection
 from aioparcs.channel.control import CONTROL_BODY, control_link
-from aioparcs.channel.error_codec import decode_error_or_default, encode_error
+from aioparcs.channel.error_codec import LimitPassed, decode_error_or_default, encode_error, encode_timeout
 from aioparcs.channel.handshake import (
     Acceptor,
     Connection,
@@ -31,6 +34,8 @@ from aioparcs.channel.relay_message import RelayMessage
 __all__ = [
     "CONCURRENCY",
     "CONTROL_BODY",
+    "LIMITED",
+    "MEMORY",
     "NO_FUNCTION",
     "RELAYS",
     "REVOKED",
@@ -40,6 +45,7 @@ __all__ = [
     "Channel",
     "Connection",
     "FrameConnection",
+    "LimitPassed",
     "RelayBuffer",
     "RelayMessage",
     "ResultLog",
@@ -50,6 +56,7 @@ __all__ = [
     "control_link",
     "decode_error_or_default",
     "encode_error",
+    "encode_timeout",
     "fetch",
     "introduce",
     "introduce_now",
@@ -57,5 +64,6 @@ __all__ = [
     "reach",
     "reach_now",
     "read_results",
+    "read_unsent",
     "serve_relay",
 ]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from aioparcs import codec
 from aioparcs.errors import (
+    CallTimeout,
     EncodeError,
     ExceptionParts,
     RemoteError,
@@ -22,7 +23,14 @@ from aioparcs.errors import (
     text_of,
 )
 
-__all__ = ["decode_error", "decode_error_or_default", "encode_error"]
+__all__ = [
+    "LimitPassed",
+    "decode_call_error",
+    "decode_error",
+    "decode_error_or_default",
+    "encode_error",
+    "encode_timeout",
+]
 
 # Bytes of a text that travels; the end is the part that says what happened. Bytes of args and attributes.
 _LONGEST = 64 << 10
@@ -37,6 +45,17 @@ _CAUSES = 16
 # Members of a group that travel, and notes.
 _MEMBERS, _NOTES = 64, 16
 _Role = Literal["whole", "cause", "member"]
+# The type of the error that answers a call which has passed its time limit.
+_TIMED_OUT = "aioparcs.CallTimeout"
+
+
+class LimitPassed(Exception):
+    """A worker has stopped a call at its time limit; its caller gets a `CallTimeout`."""
+
+    def __init__(self, limit: float, stack: str) -> None:
+        super().__init__(limit, stack)
+        self.limit = limit
+        self.stack = stack
 
 
 def encode_error(error: BaseException) -> dict[str, Any]:
@@ -46,6 +65,8 @@ def encode_error(error: BaseException) -> dict[str, Any]:
     It can be encoded whatever the exception's class does and however large the exception is: what raises is left out,
     what is too large is cut, and the map says so.
     """
+    if type(error) is LimitPassed:
+        return encode_timeout(error.limit, error.stack, ended_worker=False)
     return _encode(error, _Room(), _CAUSES, "whole")
 
 
@@ -128,6 +149,13 @@ def _name(kind: type) -> str:
     module: Any = kind.__module__  # a class may have set any
     is_plain = not isinstance(module, str) or module in ("builtins", "__main__")
     return kind.__qualname__ if is_plain else f"{module}.{kind.__qualname__}"
+
+
+def encode_timeout(limit: float, stack: str, *, ended_worker: bool) -> dict[str, Any]:
+    """Return the map that describes a call which has passed its time limit."""
+    message = f"not done within its time limit of {limit:g} s"
+    error = _Room().texts(type=_TIMED_OUT, message=message, traceback=stack)
+    return {**error, "cause": None, "builtin": "TimeoutError", "limit": limit, "ended": ended_worker}
 
 
 def _traceback(error: BaseException, *, has_members: bool = True) -> str:
@@ -217,6 +245,17 @@ def _can_be_sent(value: Any, room: _Room) -> bool:
     except EncodeError:
         return False
     return True
+
+
+def decode_call_error(values: Any) -> RemoteError | CallTimeout:
+    """Return the error of a call: a `CallTimeout`, or the `RemoteError` of what should be an error map."""
+    try:
+        if values["type"] == _TIMED_OUT:
+            stack = str(values.get("traceback") or "")
+            return CallTimeout(float(values["limit"]), stack, ended_worker=values.get("ended") is True)
+    except Exception:
+        pass
+    return decode_error(values)
 
 
 def decode_error(values: Any) -> RemoteError:

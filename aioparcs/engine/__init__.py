@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from aioparcs.address import Address
-from aioparcs.engine.options import WorkerSpec, whole_number
+from aioparcs.engine.numbers import memory_size, optional_time_limit, time_limit, whole_number
+from aioparcs.engine.options import WorkerSpec
 from aioparcs.events import EventBus
 from aioparcs.settings import Settings
 from aioparcs.transport import Listener
@@ -24,6 +25,9 @@ __all__ = [
     "Placement",
     "WorkerGroup",
     "WorkerSpec",
+    "memory_size",
+    "optional_time_limit",
+    "time_limit",
     "whole_number",
 ]
 

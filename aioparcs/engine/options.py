@@ -8,19 +8,18 @@ Services, runners and the local engine take what they need from the table; what 
 from __future__ import annotations
 
 import inspect
-import operator
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from aioparcs.engine.numbers import memory_size, whole_number
 from aioparcs.errors import SettingError, StartError
 from aioparcs.qualname import QualifiedName, qualified_name
-from aioparcs.settings import parse_size
 
-__all__ = ["OPTIONS", "Option", "WorkerSpec", "check_for_service", "read_target", "whole_number"]
+__all__ = ["OPTIONS", "Option", "WorkerSpec", "check_for_service", "read_target"]
 
-# More than any machine has, and less than what the kernel's and Docker's numbers can hold.
-_MOST_CPUS, _MOST_MEMORY, _MOST_GPUS = 1_000_000, 2**63 - 1, 1_000_000
+# More than any machine has, and less than what Docker's numbers can hold.
+_MOST_CPUS, _MOST_GPUS = 1_000_000, 1_000_000
 # The beginnings and ends of a folder's path, as opposed to a module's name or an image reference.
 _PATHS = ("./", "../", "/", "~")
 
@@ -117,25 +116,6 @@ class Option(NamedTuple):
     label: str = ""
 
 
-def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """
-    Return a user's number as an int; NumPy's integers are accepted too.
-
-    Raises:
-        TypeError: it is not an integer.
-        ValueError: it is too small, or too large.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}={value!r}: it must be a whole number, at least {least}") from None
-    if number < least:
-        raise ValueError(f"{name}={value!r}: it must be a whole number, at least {least}")
-    if most is not None and number > most:
-        raise ValueError(f"{name}={value!r}: it must be at most {most}")
-    return number
-
-
 def _is_target(value: Any) -> bool:
     """Return True for a function or a class, or the coroutine of a function that was called by mistake."""
     return callable(value) or inspect.iscoroutine(value)
@@ -180,19 +160,8 @@ def read_target(value: Any) -> str:
 
 
 def _read_memory(value: Any) -> int:
-    """
-    Return a size of memory in bytes.
-
-    Raises:
-        SettingError: it is none.
-    """
-    try:
-        size = parse_size(value) if isinstance(value, str) else operator.index(value)
-    except (TypeError, ValueError, OverflowError):
-        size = 0
-    if not 0 < size <= _MOST_MEMORY:
-        raise SettingError(f"memory={value!r} is not a size in bytes, such as 536870912 or '512m'")
-    return size
+    """Return what each worker may use, in bytes; see `memory_size`."""
+    return memory_size("memory", value)
 
 
 def _read_cpus(value: Any) -> float:

@@ -14,6 +14,7 @@ All exceptions of aioparcs, in one tree.
     ├── EncodeError         a value cannot be sent (also a TypeError)
     ├── DecodeError         a message arrived whole, but its value cannot be decoded here
     ├── RemoteError         the peer's program raised (also the builtin that it raised)
+    ├── CallTimeout         a call has passed its time limit (also a TimeoutError)
     ├── StartError          a worker could not be started
     ├── BuildError          a module's image could not be built or pushed
     ├── ClusterError        the cluster can't be reached, or refuses
@@ -21,7 +22,7 @@ All exceptions of aioparcs, in one tree.
     └── SettingError        a setting or an option has an impossible value (also a ValueError)
 
 Exceptions hold data; ``__str__`` makes the sentence. Timeouts that you ask for with ``asyncio.timeout``
-stay the builtin ``TimeoutError``.
+are the builtin ``TimeoutError`` and nothing more.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ __all__ = [
     "BrokenPool",
     "BuildError",
     "BusyError",
+    "CallTimeout",
     "ChannelClosed",
     "ClusterError",
     "ConnectionLost",
@@ -107,8 +109,7 @@ class WorkerLost(ConnectionLost):
         super().__init__(worker, reason)
         self.worker = worker
         self.reason = reason
-        self.exitcode = exitcode
-        self.signal = signal
+        self.exitcode, self.signal = exitcode, signal
         self.last_lines = last_lines
         self.item = item
 
@@ -128,14 +129,9 @@ class WorkerLost(ConnectionLost):
 
     def at(self, item: str) -> WorkerLost:
         """Return an error that also names what the worker was working on."""
-        return WorkerLost(
-            self.worker,
-            self.reason,
-            exitcode=self.exitcode,
-            signal=self.signal,
-            last_lines=self.last_lines,
-            item=item,
-        )
+        other = fresh(self)
+        other.item = item
+        return other
 
 
 class BusyError(ParcsError):
@@ -170,6 +166,28 @@ class EncodeError(ParcsError, TypeError):
 
 class DecodeError(ParcsError, ValueError):
     """A message arrived whole, but its value cannot be decoded here; the channel goes on."""
+
+
+class CallTimeout(ParcsError, TimeoutError):
+    """
+    A call was not done within its time limit, and was stopped: a plain function together with its worker.
+
+    Attributes:
+        limit, ended_worker: seconds, from when it began in its worker; whether that has ended with it.
+        stack: where it was, as ``faulthandler`` writes it, the most recent call first; "" if that is not known.
+        worker, node, item: where it ran, and what a pool's worker was working on, such as ``item 3: (17)``; or "".
+    """
+
+    def __init__(self, limit: float, stack: str = "", *, ended_worker: bool = False) -> None:
+        self.args = (limit, stack)
+        self.limit, self.stack, self.ended_worker = limit, stack, ended_worker
+        self.worker = self.node = self.item = ""
+        if stack:
+            self.add_note(f"its stack, the most recent call first:\n{stack.rstrip()}")
+
+    def __str__(self) -> str:
+        where = f" in worker {self.worker}" if self.worker else ""
+        return f"{self.item or 'the call'} was not done within its time limit of {self.limit:g} s{where}"
 
 
 class StartError(ParcsError):

@@ -23,6 +23,7 @@ class WorkerContext(NamedTuple):
         size: how many were started together.
         progress: the descriptor that its progress is written to.
         parent: where the service that started it listens, "" if the runner did.
+        records: the descriptor of the records of calls with a time limit, -1 for none.
         result_log: where it writes down what its launcher should know when it is gone; None for a fresh interpreter.
     """
 
@@ -31,11 +32,12 @@ class WorkerContext(NamedTuple):
     size: int
     progress: int
     parent: str = ""
+    records: int = -1
     result_log: ResultLog | None = None
 
     def encode(self) -> str:
         """Return the text from which `decode` makes this place in a process that inherits the descriptor."""
-        return f"{self.worker},{self.rank},{self.size},{self.progress},{self.parent}"
+        return f"{self.worker},{self.rank},{self.size},{self.progress},{self.records},{self.parent}"
 
     @classmethod
     def decode(cls, text: str) -> Self:
@@ -45,8 +47,8 @@ class WorkerContext(NamedTuple):
         Raises:
             ValueError: it holds none.
         """
-        worker, rank, size, progress, parent = text.split(",", 4)
-        return cls(int(worker), int(rank), int(size), int(progress), parent)
+        worker, rank, size, progress, records, parent = text.split(",", 5)
+        return cls(int(worker), int(rank), int(size), int(progress), parent, int(records))
 
 
 class WorkerProgram(Protocol):

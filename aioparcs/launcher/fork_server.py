@@ -15,14 +15,16 @@ import signal
 import socket
 import struct
 import sys
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from aioparcs import deadlines
-from aioparcs.channel import ResultLog
+from aioparcs import codec, deadlines
+from aioparcs.channel import ResultLog, encode_timeout
 from aioparcs.errors import signal_name
 from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, WorkerProgram, pass_token
 from aioparcs.launcher.fork_safety import fork_without_warning
+from aioparcs.launcher.process.call_records import make_records, read_stopped
 from aioparcs.launcher.process.child import (
     adopt_orphans,
     become_worker,
@@ -35,10 +37,12 @@ from aioparcs.launcher.process.exiting import Inherited, flush_output
 from aioparcs.launcher.process.limits import limits_refusal_reason, too_few_files
 from aioparcs.launcher.reaper import ProcessReaper
 from aioparcs.messages.launcher import ALL, DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram
+from aioparcs.wire import FrameType, encode_frame
 
 __all__ = ["ForkServer"]
 
 _DESCRIPTOR = struct.Struct("=i")
+_PACKAGE = str(Path(__file__).parents[1]) + "/"
 
 
 class ForkServer:
@@ -71,6 +75,7 @@ class ForkServer:
         self._inheritance = inheritance
         self._fork = fork
         self._children = ProcessReaper()
+        self._records = make_records()
         self._result_logs: dict[int, ResultLog | None] = {}  # by worker
         self._agent_pid = 0
         self._exit_code: int | None = None
@@ -141,7 +146,8 @@ class ForkServer:
             if self._terminated:
                 problem = "its launcher is being ended by SIGTERM"
             if problem is None:
-                context = WorkerContext(worker, worker - start.base, start.size, self._progress, parent, result_log)
+                rank, size = worker - start.base, start.size
+                context = WorkerContext(worker, rank, size, self._progress, parent, self._records, result_log)
                 try:
                     self._spawn(context, start.limits)
                     continue
@@ -199,7 +205,7 @@ class ForkServer:
     def _exec_fresh(self, context: WorkerContext) -> None:
         """Replace this process by a fresh interpreter that runs the same command."""
         descriptor = pass_token(self._endpoint.token)
-        for inherited in (descriptor, context.progress):
+        for inherited in (descriptor, context.progress, context.records):
             os.set_inheritable(inherited, True)
         os.environ.update(self._endpoint._replace(context=context).to_env(descriptor))
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
@@ -212,8 +218,7 @@ class ForkServer:
                 pass
         for pid, worker, code in self._children.reap():
             if worker is not None:
-                result_log = self._result_logs.pop(worker, None)
-                self._report(Exited(worker, code, [], result_log.read() if result_log else b""))
+                self._report(self._exited(worker, code))
             elif pid == self._agent_pid:
                 self._agent_pid = 0
                 self._children.kill_all(signal.SIGKILL)
@@ -221,6 +226,18 @@ class ForkServer:
                     self._exit_code = code if code >= 0 else 1
                 if code < 0:
                     print(f"error: the launcher's agent was killed by {signal_name(-code)}", file=sys.stderr)
+
+    def _exited(self, worker: int, code: int) -> Exited:
+        """Return the report of a worker's end, with the results that it had, and the error of a call that ended it."""
+        result_log = self._result_logs.pop(worker, None)
+        results = result_log.read() if result_log else b""
+        stopped = read_stopped(self._records, worker, _PACKAGE)
+        if stopped is None:
+            return Exited(worker, code, [], results)
+        error = encode_timeout(stopped.limit, stopped.stack, ended_worker=True)
+        body, _ = codec.encode_result(stopped.call_id, False, error)
+        results += b"".join(encode_frame(FrameType.RESULT, body))
+        return Exited(worker, code, [f"a call was not done within its time limit of {stopped.limit:g} s"], results)
 
     def _await_agent(self, poll: select.poll) -> None:
         """Wait until the agent, if it is still there, has sent the runner its last reports; then kill it."""

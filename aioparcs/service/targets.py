@@ -13,6 +13,7 @@ from aioparcs.launcher import WorkerContext, is_own_module
 from aioparcs.qualname import MAIN, QualifiedName
 from aioparcs.service.conversation import Program
 from aioparcs.service.functions import Find, Functions
+from aioparcs.service.functions.limits import CallLimits
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.service import Service
 from aioparcs.starter import Starter
@@ -40,7 +41,8 @@ def program_of(targets: Sequence[Any], find: Find | None = None) -> Program:
             _check_teardown(functions.get("teardown"))
 
         async def answer(channel: Channel, place: WorkerContext, _endpoint: PeerEndpoint) -> None:
-            await Functions(functions, channel, place.result_log, find).answer()
+            limits = CallLimits(place.records, place.worker)
+            await Functions(functions, channel, place.result_log, limits, find).answer()
 
         return answer
 

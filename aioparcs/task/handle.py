@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from aioparcs import deadlines
-from aioparcs.channel import Channel
+from aioparcs.channel import Channel, read_unsent
 from aioparcs.errors import (
+    CallTimeout,
     ConnectionLost,
     EndOfChannel,
     ParcsError,
@@ -205,6 +206,18 @@ class WorkerHandle:
         if self.is_connected:
             await self.channel.connection.wait_ended(deadlines.LAUNCHER_EXPLANATION)
         return lost
+
+    def locate(self, error: CallTimeout) -> CallTimeout:
+        """Return an error that also says where its call ran."""
+        error.worker, error.node = self.name, self.node
+        return error
+
+    def timed_out(self, call_id: int) -> CallTimeout | None:
+        """Return the error of a call with which the worker has ended at its time limit, None if it ended otherwise."""
+        for other, _, error in read_unsent(self.unsent_results) or ():
+            if other == call_id and isinstance(error, CallTimeout):
+                return self.locate(error)
+        return None
 
     async def explain(self, error: ParcsError) -> ParcsError:
         """Return an error that says more than the channel's: the worker's name, and the launcher's report."""

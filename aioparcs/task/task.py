@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, overload
 
-from aioparcs.channel import Statistics
-from aioparcs.errors import EndOfChannel
+from aioparcs.channel import LIMITED, Statistics
+from aioparcs.engine import time_limit
+from aioparcs.errors import CallTimeout, EndOfChannel
 from aioparcs.qualname import qualified_name
 from aioparcs.task.handle import UNEXPLAINED, WorkerHandle
 
@@ -118,11 +119,45 @@ class Task:
         Raises:
             TypeError: the worker can't find the function; says what to do.
         """
-        name = function if isinstance(function, str) else str(qualified_name(function))
         try:
-            return await self._channel.call(name, *args, **kwargs)
+            return await self._channel.call(_name(function), *args, **kwargs)
         except UNEXPLAINED as error:
             raise await self.handle.explain(error) from error.__cause__
+
+    @overload
+    async def call_within(self, timeout: float, name: str, /, *args: Any, **kwargs: Any) -> Any: ...
+    @overload
+    async def call_within(
+        self, timeout: float, function: Callable[_P, Coroutine[Any, Any, _R]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R: ...
+    @overload
+    async def call_within(
+        self, timeout: float, function: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R: ...
+    async def call_within(self, timeout: float, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """
+        Call one of the worker's functions as `call` does, for a limited time.
+
+        Args:
+            timeout: seconds that it may take, from when it begins in the worker. A coroutine function is cancelled
+                then, a plain one ends with its worker.
+            function: see `call`.
+            *args: its arguments.
+            **kwargs: its keyword arguments.
+
+        Raises:
+            TypeError: the worker can't find the function; says what to do.
+            CallTimeout: it took longer.
+        """
+        calls = self._channel.calls
+        call_id, limited = calls.new_id(), (time_limit(timeout), _name(function), list(args), kwargs)
+        try:
+            return await calls.call_as(call_id, LIMITED, limited, {})
+        except CallTimeout as error:
+            raise self.handle.locate(error) from None
+        except UNEXPLAINED as error:
+            explained = await self.handle.explain(error)
+            raise self.handle.timed_out(call_id) or explained from error.__cause__
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
@@ -172,3 +207,8 @@ class Task:
             await self.shutdown()
         else:
             await self.kill()
+
+
+def _name(function: Any) -> str:
+    """Return the name by which a worker knows a function."""
+    return function if isinstance(function, str) else str(qualified_name(function))

@@ -18,6 +18,7 @@ decoder reads both.
 from aioparcs.wire.decoder import Decoder, FrameSink
 from aioparcs.wire.frames import (
     HEADER_SIZE,
+    LIMITED,
     REVOKED,
     Frame,
     FrameType,
@@ -31,6 +32,7 @@ from aioparcs.wire.frames import (
 
 __all__ = [
     "HEADER_SIZE",
+    "LIMITED",
     "REVOKED",
     "Decoder",
     "Frame",

@@ -12,6 +12,7 @@ __all__ = [
     "BUFFERS",
     "HEADER_SIZE",
     "LARGEST",
+    "LIMITED",
     "REVOKED",
     "Buffer",
     "Frame",
@@ -28,6 +29,8 @@ HEADER_SIZE = 8
 BUFFERS = 1
 # The type of the error that answers a call which was given back before it began.
 REVOKED = "aioparcs.Recalled"
+# A function that every worker of this package serves: it calls another one, for a limited time.
+LIMITED = "aioparcs.limited"
 # The largest length that a header can hold.
 LARGEST = (1 << 48) - 1
 

@@ -235,7 +235,8 @@ def _docstring(name: str) -> str:
 
 @pytest.mark.slow
 def test_the_documented_tree_of_errors_is_complete() -> None:
-    tree = re.findall(r"^ *([ │├└─]*)(\w+Error|\w+Closed|\w+Channel|\w+Lost|BrokenPool)\b", str(errors.__doc__), re.M)
+    names = r"\w+Error|\w+Closed|\w+Channel|\w+Lost|\w+Timeout|BrokenPool"
+    tree = re.findall(rf"^ *([ │├└─]*)({names})\b", str(errors.__doc__), re.M)
     assert next(name for _, name in tree) == "ParcsError"
     assert {name for _, name in tree} == set(errors.__all__)
     for (_, above), (depth, name) in pairwise(tree):

@@ -3,11 +3,13 @@
 from aioparcs.channel.calls.client import CallClient, OutgoingCall
 from aioparcs.channel.calls.result_log import ResultLog
 from aioparcs.channel.calls.result_writer import ResultWriter
-from aioparcs.channel.calls.results import read_results
-from aioparcs.channel.calls.server import CONCURRENCY, NO_FUNCTION, REVOKED, Call, CallServer
+from aioparcs.channel.calls.results import read_results, read_unsent
+from aioparcs.channel.calls.server import CONCURRENCY, LIMITED, MEMORY, NO_FUNCTION, REVOKED, Call, CallServer
 
 __all__ = [
     "CONCURRENCY",
+    "LIMITED",
+    "MEMORY",
     "NO_FUNCTION",
     "REVOKED",
     "Call",
@@ -17,4 +19,5 @@ __all__ = [
     "ResultLog",
     "ResultWriter",
     "read_results",
+    "read_unsent",
 ]

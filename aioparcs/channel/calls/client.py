@@ -14,7 +14,7 @@ from aioparcs import codec, wire
 from aioparcs.channel.calls.results import call_id_of, read_results
 from aioparcs.channel.connection import FrameConnection
 from aioparcs.errors import EncodeError
-from aioparcs.wire import Frame, FrameType
+from aioparcs.wire import LIMITED, Frame, FrameType
 
 __all__ = ["CallClient", "OutgoingCall"]
 
@@ -78,11 +78,18 @@ class CallClient:
             RemoteError: the function raised; also the builtin exception that it was.
             EndOfChannel, ConnectionLost, ChannelClosed, EncodeError: see `Channel.send` and `Channel.recv`.
         """
+        return await self.call_as(self.new_id(), name, args, kwargs)
+
+    def new_id(self) -> int:
+        """Return the id of the next call."""
+        return next(self._call_ids)
+
+    async def call_as(self, call_id: int, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call one of the peer's functions as `call` does, with the latest id of `new_id`."""
         try:
-            call_id, extensions = next(self._call_ids), self._connection.extensions
-            body, buffers = codec.encode_call(call_id, name, args, kwargs, extensions)
+            body, buffers = codec.encode_call(call_id, name, args, kwargs, self._connection.extensions)
         except EncodeError as error:
-            raise _of_arguments(error) from error.__cause__
+            raise _of_arguments(error, name) from error.__cause__
         if self._outbox.blocked:
             await self._sender.wait_for_room()
         self._inbox.check()
@@ -137,7 +144,7 @@ class CallClient:
                 if buffers or size > self._sender.max_body:
                     self._sender.check_size(size, sum(map(len, buffers)))
             except EncodeError as error:
-                rejected.append((call, _of_arguments(error)))
+                rejected.append((call, _of_arguments(error, call.function)))
                 continue
             if buffers:
                 self._memory.retry()
@@ -181,9 +188,10 @@ class CallClient:
                 future.set_result(None)
 
 
-def _of_arguments(error: EncodeError) -> EncodeError:
+def _of_arguments(error: EncodeError, name: str) -> EncodeError:
     """Return why a call can't be sent, with the place in it as its caller knows it."""
-    place = re.sub(r"^\$\[[23]\]\[?([^\].]*)\]?", r"argument \1", error.place).replace("argument .", "argument ")
+    place = error.place.replace("$[2]", "$", 1) if name == LIMITED else error.place  # in the call within that call
+    place = re.sub(r"^\$\[[23]\]\[?([^\].]*)\]?", r"argument \1", place).replace("argument .", "argument ")
     rejection = EncodeError(place, error.reason)
     rejection.__cause__ = error.__cause__
     return rejection

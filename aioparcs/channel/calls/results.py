@@ -8,11 +8,11 @@ from typing import Any
 import msgpack
 
 from aioparcs import codec
-from aioparcs.channel.error_codec import decode_error
-from aioparcs.errors import DecodeError
-from aioparcs.wire import Frame
+from aioparcs.channel.error_codec import decode_call_error
+from aioparcs.errors import DecodeError, ProtocolError
+from aioparcs.wire import Decoder, Frame, frame_of
 
-__all__ = ["call_id_of", "read_results"]
+__all__ = ["call_id_of", "read_results", "read_unsent"]
 
 
 def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]]:
@@ -32,8 +32,18 @@ def read_results(results: Sequence[Frame | bytes]) -> list[tuple[int, bool, Any]
             reason = str(error) if isinstance(error, DecodeError) else "the peer's answer to a call is malformed"
             read.append((call_id_of(body), False, DecodeError(reason)))
         else:
-            read.append((call_id, True, value) if ok else (call_id, False, decode_error(value)))
+            read.append((call_id, True, value) if ok else (call_id, False, decode_call_error(value)))
     return read
+
+
+def read_unsent(frames: bytes) -> list[tuple[int, bool, Any]] | None:
+    """Return the results that a worker had not sent when it ended, as `read_results` does; None if they are damaged."""
+    decoder = Decoder(len(frames), len(frames))
+    try:
+        decoder.feed(frames)
+    except ProtocolError:
+        return None
+    return read_results([frame_of(frame) for frame in decoder.frames])
 
 
 def call_id_of(body: Any) -> int:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
-from aioparcs.channel import Call, ResultWriter, encode_error
+from aioparcs.channel import LIMITED, Call, ResultWriter, encode_error
+from aioparcs.service.functions.limits import CallLimits, name_of
 from aioparcs.service.functions.plain_calls import PlainCalls
 from aioparcs.service.functions.replies import Replies
 from aioparcs.service.functions.waiting_calls import AT_ONCE, WaitingCalls
@@ -28,6 +29,7 @@ class CoroutineCalls:
         waiting: the calls that have not begun; one that is not there is not run.
         answers: sends the results.
         replies: sends answers to calls that were not run.
+        limits: keeps the time limits of calls.
 
     Attributes:
         running: the calls that run, by id.
@@ -41,6 +43,7 @@ class CoroutineCalls:
         waiting: WaitingCalls,
         answers: ResultWriter,
         replies: Replies,
+        limits: CallLimits,
     ) -> None:
         self.running: dict[int, asyncio.Task[None]] = {}
         self._functions = functions
@@ -49,6 +52,7 @@ class CoroutineCalls:
         self._waiting = waiting
         self._answers = answers
         self._replies = replies
+        self._limits = limits
         self._line: deque[Call] = deque()  # calls that may not run yet
         self._concurrency = AT_ONCE
         self._answering: set[int] = set()  # those that are done, but for the sending of their results
@@ -97,11 +101,18 @@ class CoroutineCalls:
         self._waiting.notify()
         self.advance()
 
+    async def _run_limited(self, call: Call, limit: float) -> Any:
+        if call.name in self._wrapped:
+            return await self._plain.call_wrapped_within(call, limit)
+        return await self._limits.run(call.id, limit, self._functions[call.name](*call.args, **call.kwargs))
+
     async def _run(self, call: Call) -> None:
         ok, value = True, None
         try:
             if call.name in self._wrapped:
                 value = await self._plain.call_wrapped(call)
+            elif call.name == LIMITED:
+                value = await self._run_limited(*call.args)
             else:
                 value = await self._functions[call.name](*call.args, **call.kwargs)
         except GeneratorExit:
@@ -109,4 +120,4 @@ class CoroutineCalls:
         except BaseException as error:  # cancelled by its caller, or by itself, too
             ok, value = False, encode_error(strip_internal_frames(error))
         self._answering.add(call.id)
-        await self._answers.send(call.id, ok, value, self._functions[call.name].__name__)
+        await self._answers.send(call.id, ok, value, name_of(call, self._functions))

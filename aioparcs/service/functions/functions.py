@@ -6,9 +6,20 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from aioparcs.channel import CONCURRENCY, NO_FUNCTION, Call, Channel, ResultLog, ResultWriter, encode_error
+from aioparcs.channel import (
+    CONCURRENCY,
+    LIMITED,
+    MEMORY,
+    NO_FUNCTION,
+    Call,
+    Channel,
+    ResultLog,
+    ResultWriter,
+    encode_error,
+)
 from aioparcs.errors import EndOfChannel
 from aioparcs.service.functions.coroutine_calls import CoroutineCalls
+from aioparcs.service.functions.limits import CallLimits, read_limited
 from aioparcs.service.functions.plain_calls import PlainCalls
 from aioparcs.service.functions.replies import Replies
 from aioparcs.service.functions.revocations import Revocations
@@ -37,6 +48,7 @@ class Functions:
         functions: by name; a call without a name is one of the first.
         channel: where the calls come from.
         result_log: see `ResultWriter`.
+        limits: keeps the time limits of calls.
         find: see `ServedFunctions`.
     """
 
@@ -45,6 +57,7 @@ class Functions:
         functions: dict[str, Callable[..., Any]],
         channel: Channel,
         result_log: ResultLog | None,
+        limits: CallLimits,
         find: Find | None = None,
     ) -> None:
         self._functions = served = ServedFunctions(functions, find)
@@ -53,9 +66,9 @@ class Functions:
         self._answers = ResultWriter(self._server, result_log)
         self._replies = Replies(self._answers)
         self._waiting = WaitingCalls()
-        self._plain_calls = PlainCalls(served.by_name, self._waiting, self._answers)
+        self._plain_calls = PlainCalls(served.by_name, self._waiting, self._answers, limits)
         self._coroutine_calls = CoroutineCalls(
-            served.by_name, served.wrapped, self._plain_calls, self._waiting, self._answers, self._replies
+            served.by_name, served.wrapped, self._plain_calls, self._waiting, self._answers, self._replies, limits
         )
         self._revocations = Revocations(self._server, self._waiting, self._coroutine_calls)
         self._loop = asyncio.get_running_loop()
@@ -102,17 +115,39 @@ class Functions:
         self._plain_calls.start()
 
     def _begin_unknown(self, call: Call) -> None:
-        """Begin a call of a function that is not served yet, unless there is none; or answer the pool's question."""
-        if call.name == CONCURRENCY and call.args and isinstance(call.args[0], int):
+        """Begin a call of a function that every worker serves, or of one that is not served yet."""
+        if call.name == LIMITED:
+            self._begin_limited(call)
+        elif call.name == MEMORY:
+            self._waiting.calls[call.id] = call
+            self._plain_calls.put(call)
+        elif call.name == CONCURRENCY and call.args and isinstance(call.args[0], int):
             self._configure(call)
+        else:
+            self._queue(call, call.name)
+
+    def _begin_limited(self, call: Call) -> None:
+        """Queue a call of a function that may run for a limited time; a call without arguments asks for support."""
+        if not call.args:
+            self._replies.send(call.id, True, None)
             return
         try:
-            self._functions.look_up(call.name)
+            limited, limit = read_limited(call)
+        except (TypeError, ValueError):
+            error = TypeError(f"{LIMITED} takes a number of seconds, a function's name, a list and a map")
+            self._replies.send(call.id, False, encode_error(error))
+            return
+        self._queue(Call(call.id, LIMITED, [limited, limit], {}), limited.name)
+
+    def _queue(self, call: Call, name: Any) -> None:
+        """Queue a call that runs a function of this name, or refuse it if there is none."""
+        try:
+            self._functions.look_up(name)
         except LookupError as error:
             self._replies.send(call.id, False, encode_error(strip_internal_frames(error)))
             return
         self._waiting.calls[call.id] = call
-        calls = self._plain_calls if call.name in self._functions.plain else self._coroutine_calls
+        calls = self._plain_calls if name in self._functions.plain else self._coroutine_calls
         calls.put(call)
 
     def _configure(self, call: Call) -> None:

@@ -9,14 +9,19 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any
 
-from aioparcs.channel import Call, ResultWriter, encode_error
+from aioparcs.channel import LIMITED, MEMORY, Call, ResultWriter, encode_error
 from aioparcs.launcher.process.exiting import OUR_THREADS
+from aioparcs.service.functions.limits import CallLimits, name_of, resident_memory
 from aioparcs.service.functions.waiting_calls import WaitingCalls
 from aioparcs.service.tracebacks import strip_internal_frames
 
 __all__ = ["PlainCalls"]
+
+# A function that this file alone calls: the first part of a limited call of a wrapper.
+_LIMITED_START = f"{LIMITED}.start"
 
 
 class PlainCalls:
@@ -27,15 +32,26 @@ class PlainCalls:
         functions: by name.
         waiting: the calls that have not begun; one that is not there is not run.
         answers: sends the results.
+        limits: keeps the time limits of calls.
 
     Attributes:
         put: adds a call, which is among the waiting ones; `start` follows.
     """
 
     def __init__(
-        self, functions: Mapping[str, Callable[..., Any]], waiting: WaitingCalls, answers: ResultWriter
+        self,
+        functions: Mapping[str, Callable[..., Any]],
+        waiting: WaitingCalls,
+        answers: ResultWriter,
+        limits: CallLimits,
     ) -> None:
         self._functions = functions
+        self._own: dict[str, Callable[..., Any]] = {
+            LIMITED: self._run_limited,
+            _LIMITED_START: self._start_limited,
+            MEMORY: resident_memory,
+        }
+        self._limits = limits
         self._waiting = waiting
         self._answers = answers
         self._loop = asyncio.get_running_loop()
@@ -57,6 +73,17 @@ class PlainCalls:
 
     async def call_wrapped(self, call: Call) -> Any:
         """Call a plain function that wraps a coroutine function in the thread, and await here what it returns."""
+        value = await self._start_wrapped(call)
+        return await value if hasattr(type(value), "__await__") else value
+
+    async def call_wrapped_within(self, call: Call, limit: float) -> Any:
+        """Call one as `call_wrapped` does, for a limited time; the process ends if the thread takes longer."""
+        value, passed = await self._start_wrapped(Call(call.id, _LIMITED_START, [call, limit], {}))
+        if not hasattr(type(value), "__await__"):
+            return value
+        return await self._limits.run(call.id, limit, value, passed)
+
+    async def _start_wrapped(self, call: Call) -> Any:
         begun = self._begun[call.id] = self._loop.create_future()
         self._queue.put(call)
         self.start()
@@ -66,7 +93,7 @@ class PlainCalls:
             self._begun.pop(call.id, None)
         if error is not None:
             raise error
-        return await value if hasattr(type(value), "__await__") else value
+        return value
 
     # In the thread
 
@@ -82,21 +109,39 @@ class PlainCalls:
 
     def _run(self) -> None:
         get, nothing_waits, waiting = self._queue.get, self._queue.empty, self._waiting
-        pop, functions, send = waiting.calls.pop, self._functions, self._answers.send_now
+        pop, functions, own, send = waiting.calls.pop, self._functions, self._own, self._answers.send_now
         while (call := get()) is not None:
+            try:
+                function = functions[call.name]  # nearly always; a try costs that nothing
+                name = function.__name__
+            except KeyError:
+                function, name = own[call.name], name_of(call, functions)
             if pop(call.id, None) is not None:
-                function = functions[call.name]
                 ok, value, is_awaitable = _attempt(function, call)
                 if is_awaitable:
                     ok, value = self._wait_for(value)
-                send(call.id, ok, value, function.__name__, last=nothing_waits())
+                send(call.id, ok, value, name, last=nothing_waits())
                 if waiting.is_full:
                     self._loop.call_soon_threadsafe(waiting.notify)
             else:
                 if (begun := self._begun.pop(call.id, None)) is not None:
-                    self._loop.call_soon_threadsafe(_settle, begun, *_begin_wrapped(functions[call.name], call))
+                    self._loop.call_soon_threadsafe(_settle, begun, *_begin_wrapped(function, call))
                 if nothing_waits():
                     self._answers.flush()  # what was thought to be followed by this one
+
+    def _run_limited(self, call: Call, limit: float) -> Any:
+        value, passed = self._start_limited(call, limit)
+        if not hasattr(type(value), "__await__"):
+            return value
+        running = self._limits.run(call.id, limit, value, passed)
+        return asyncio.run_coroutine_threadsafe(running, self._loop).result()
+
+    def _start_limited(self, call: Call, limit: float) -> tuple[Any, float]:
+        """Call a function; return what it returns, and how many seconds of its limit are over."""
+        began = monotonic()
+        with self._limits.watch(call.id, limit):
+            value = self._functions[call.name](*call.args, **call.kwargs)
+        return value, monotonic() - began
 
     def _wait_for(self, awaitable: Awaitable[Any]) -> tuple[bool, Any]:
         """Run in the loop what a plain function has returned to be awaited, and wait for it in the thread."""
