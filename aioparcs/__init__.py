@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         WorkerLost,
     )
     from aioparcs.executor import Executor
-    from aioparcs.pool import Pool
+    from aioparcs.pool import Pool, Retry
     from aioparcs.program import run
     from aioparcs.runner import Runner
     from aioparcs.service import Service, worker_rng
@@ -70,6 +70,7 @@ _MODULES = {
     "WorkerLost": "aioparcs.errors",
     "Executor": "aioparcs.executor",
     "Pool": "aioparcs.pool",
+    "Retry": "aioparcs.pool",
     "Runner": "aioparcs.runner",
     "run": "aioparcs.program",
     "Service": "aioparcs.service",
@@ -98,6 +99,7 @@ __all__ = [
     "Pool",
     "ProtocolError",
     "RemoteError",
+    "Retry",
     "Runner",
     "Service",
     "SettingError",

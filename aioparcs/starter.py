@@ -18,7 +18,7 @@ from aioparcs.errors import EndOfChannel, SettingError
 if TYPE_CHECKING:
     from aioparcs.engine import WorkerSpec
     from aioparcs.events import EventBus
-    from aioparcs.pool import Pool, WorkerProvider
+    from aioparcs.pool import Pool, Retry, WorkerProvider
     from aioparcs.task import Starting, StartingMany, Task, WorkerHandle
 
 __all__ = ["Starter"]
@@ -43,7 +43,10 @@ class PoolArguments(StartOptions, total=False):
 
     function: str | Callable[..., Any]
     per_container: int | str
-    retries: int
+    retries: SupportsIndex | Retry
+    timeout: float | None
+    max_calls: SupportsIndex | None
+    max_memory: int | str | None
     setup: Mapping[str, Any] | None
     concurrency: int
     progress: bool | str
@@ -206,7 +209,10 @@ class Starter:
         *,
         function: str | Callable[..., Any] = "",
         per_container: int | str = "auto",
-        retries: int = 0,
+        retries: SupportsIndex | Retry = 0,
+        timeout: float | None = None,
+        max_calls: SupportsIndex | None = None,
+        max_memory: int | str | None = None,
         setup: Mapping[str, Any] | None = None,
         concurrency: int = 1,
         progress: bool | str = True,
@@ -224,7 +230,13 @@ class Starter:
             size: how many workers.
             function: the function to call, if it is another one than that, or than the first that the module serves.
             per_container: see `start_many`; 1 isolates every worker.
-            retries: how often a call is repeated if its worker dies: for functions that may run twice.
+            retries: how often a call is repeated if its worker dies: for functions that may run twice. A `Retry`
+                repeats calls after other errors, too, and waits before.
+            timeout: seconds that each call may take, from when it begins in its worker; then it fails with
+                `CallTimeout`. A coroutine function is cancelled, a plain one ends with its worker.
+            max_calls: how many calls a worker gets at the most; then another one takes its place.
+            max_memory: how much memory a worker may have between two calls, in bytes, or as text such as ``"512m"``;
+                then another one takes its place.
             setup: keyword arguments of the function ``setup`` in the same module, which each worker calls once, before
                 all other calls: for constants that all calls need. The function ``teardown`` there is its counterpart,
                 called at the end of each worker.
@@ -241,7 +253,7 @@ class Starter:
             StartError: (on entering) a worker did not start; all the others are killed.
         """
         from aioparcs.engine import WorkerSpec
-        from aioparcs.pool import Pool, PoolOptions
+        from aioparcs.pool import Pool, PoolOptions, Recycling
 
         _check_names("pool", options)
         _check_class(module)
@@ -255,6 +267,8 @@ class Starter:
             size,
             function=function,
             retries=retries,
+            timeout=timeout,
+            recycling=Recycling.make(max_calls, max_memory),
             setup=setup,
             concurrency=concurrency,
             progress=progress,

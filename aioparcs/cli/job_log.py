@@ -115,10 +115,10 @@ def _described(view: JobView, last: Snapshot) -> dict[str, Any]:
         for one in view.modules
     ]  # fmt: skip
     pools = [
-        {"pool": pool.state.name, "done": pool.state.done, "failed": pool.state.failed, "total": pool.state.total,
-         "running": pool.state.running, "workers": pool.state.workers, "wanted": pool.state.wanted,
-         "over": pool.ended is not None, "rate": round(pool.items_per_second(last.time), 3),
-         "left": _seconds(pool.seconds_left(last.time))}
+        {"pool": pool.state.name, "done": pool.state.done, "failed": pool.state.failed,
+         "retried": pool.state.repeats, "total": pool.state.total, "running": pool.state.running,
+         "workers": pool.state.workers, "wanted": pool.state.wanted, "over": pool.ended is not None,
+         "rate": round(pool.items_per_second(last.time), 3), "left": _seconds(pool.seconds_left(last.time))}
         for pool in view.pools.listed
     ]  # fmt: skip
     return {

@@ -106,8 +106,9 @@ class Pool:
 
     @property
     def failures(self) -> str:
-        """The items that have failed, ``3 failed``; "" if none has."""
-        return f"{self.state.failed:,} failed" if self.state.failed else ""
+        """The items that have failed, and the tries before that: ``3 failed, 5 retried``; "" if none has."""
+        counts = ((self.state.failed, "failed"), (self.state.repeats, "retried"))
+        return ", ".join(f"{count:,} {what}" for count, what in counts if count)
 
     def line(self, now: float) -> str:
         """Return its whole line: ``divisors: 5,000 of 20,000 items, 1,234/s, 12 s left, 8 workers, 3 failed``."""

@@ -42,6 +42,7 @@ class PoolState(NamedTuple):
         running: items that are with workers.
         workers: workers that are up.
         wanted: workers that there should be; 0 when the pool is over.
+        repeats: how often calls that had failed were made again.
     """
 
     id: int
@@ -52,6 +53,7 @@ class PoolState(NamedTuple):
     running: int
     workers: int
     wanted: int
+    repeats: int = 0
 
 
 class PoolRecord(NamedTuple):

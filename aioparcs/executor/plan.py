@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from aioparcs.engine import Engine, WorkerSpec
 from aioparcs.launcher import is_own_module
-from aioparcs.pool import Pool, PoolOptions
+from aioparcs.pool import Pool, PoolOptions, Recycling
 from aioparcs.qualname import MAIN, qualified_name
 from aioparcs.runner import Runner
 from aioparcs.runner.engines import check_engine
@@ -68,6 +68,8 @@ class Plan(NamedTuple):
             self.size,
             function="",
             retries=self.retries,
+            timeout=None,
+            recycling=Recycling(),
             setup=self.setup,
             concurrency=1,
             progress=False,

@@ -2,8 +2,9 @@
 
 from aioparcs.pool.options import PoolOptions
 from aioparcs.pool.pool import Pool
+from aioparcs.pool.recycling import Recycling
 from aioparcs.pool.results import ResultIterator
-from aioparcs.pool.scheduler import Client, Outcome, PendingCall, Supply
+from aioparcs.pool.scheduler import Client, Outcome, PendingCall, Retry, Supply
 from aioparcs.pool.supervisor import WorkerProvider
 
 __all__ = [
@@ -12,7 +13,9 @@ __all__ = [
     "PendingCall",
     "Pool",
     "PoolOptions",
+    "Recycling",
     "ResultIterator",
+    "Retry",
     "Supply",
     "WorkerProvider",
 ]

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from aioparcs.channel import read_results
-from aioparcs.errors import ParcsError, RemoteError, WorkerLost, add_note, set_worker
+from aioparcs.errors import CallTimeout, ParcsError, RemoteError, WorkerLost, add_note, set_worker
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import (
     Action,
@@ -16,8 +16,10 @@ from aioparcs.pool.scheduler import (
     Cancel,
     Client,
     Drained,
+    Expire,
     PendingCall,
     Pull,
+    Repeat,
     Replicas,
     Revoke,
     Scheduler,
@@ -59,16 +61,23 @@ class Dispatcher:
             Pull: self._pull,
             Assign: self._assign,
             Settle: self._settle,
+            Repeat: self._repeat,
             Wake: self._wake,
             Revoke: self._revoke,
             Cancel: self._cancel,
             Drained: self._drained,
+            Expire: self._expire,
         }
 
     @property
     def size(self) -> int:
         """The number of workers that get calls."""
         return self._scheduler.size
+
+    @property
+    def lasting(self) -> int:
+        """The number of those that no other is about to replace."""
+        return self.size - sum(state.is_expiring for state in self._scheduler.workers.values() if state.is_active)
 
     @property
     def idle_deaths(self) -> int:
@@ -114,7 +123,7 @@ class Dispatcher:
         """Add a worker that is ready for calls."""
         self.workers[worker.id] = worker
         worker.task.channel.calls.set_result_handler(partial(self._answered, worker))
-        state = WorkerState(worker.id, worker.concurrency, worker.coroutines)
+        state = WorkerState(worker.id, worker.concurrency, worker.coroutines, worker.max_calls)
         self._perform(self._scheduler.add_worker(state, self._now()))
 
     def retire_surplus(self, replicas: Replicas) -> list[PoolWorker]:
@@ -123,6 +132,18 @@ class Dispatcher:
         for worker in surplus:
             self._perform(self._scheduler.retire(worker))
         return [self.workers[worker] for worker in surplus]
+
+    def expire(self, worker: PoolWorker) -> None:
+        """Set ``expired`` of a worker that is to be replaced."""
+        if worker.id in self.workers:
+            self._perform(self._scheduler.expire(worker.id))
+
+    def retire(self, worker: PoolWorker) -> bool:
+        """Send a worker no more calls; ``drained`` is set when it has none. Return False if it is gone already."""
+        if worker.id not in self.workers:
+            return False
+        self._perform(self._scheduler.retire(worker.id))
+        return True
 
     def remove_worker(self, worker: PoolWorker, lost: WorkerLost) -> None:
         """Remove a worker that is gone; its calls are made again, or fail."""
@@ -200,6 +221,14 @@ class Dispatcher:
             self._scheduler.workers[number].is_writable = False
         self._actions += self._scheduler.sent(number, calls, rejected, self._now())
 
+    def _expire(self, action: Expire) -> None:
+        self.workers[action.worker].expired.set()
+
+    def _repeat(self, action: Repeat) -> None:
+        worker, call, error = action
+        self._annotate(worker, call, error)
+        self._progress.repeated()
+
     def _settle(self, action: Settle) -> None:
         worker, client, outcomes, failures = action
         for call, _, error in failures:
@@ -208,10 +237,14 @@ class Dispatcher:
         self._progress.settled(len(outcomes), len(failures))
 
     def _annotate(self, worker: int, call: PendingCall, error: Any) -> None:
+        if isinstance(error, WorkerLost):  # which names both
+            return
+        if isinstance(error, CallTimeout):
+            self.workers[worker].task.locate(error).item = str(call)
+            return
         if worker >= 0 and isinstance(error, RemoteError):
             set_worker(error, self.workers[worker].task.name)
-        if not isinstance(error, WorkerLost):  # which names its item
-            add_note(error, str(call))
+        add_note(error, str(call))
 
     def _wake(self, action: Wake) -> None:
         if self._timer:

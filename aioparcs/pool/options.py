@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self, SupportsIndex
 
-from aioparcs.engine import WorkerSpec, whole_number
+from aioparcs.engine import WorkerSpec, optional_time_limit, whole_number
 from aioparcs.launcher import is_own_module
+from aioparcs.pool.recycling import Recycling
+from aioparcs.pool.scheduler import Retry
 from aioparcs.qualname import MAIN, QualifiedName, qualified_name
 
 __all__ = ["PoolOptions", "optional_total"]
@@ -20,7 +22,9 @@ class PoolOptions(NamedTuple):
         spec: the specification of its workers.
         size: how many workers at first.
         function: the name of the function that it calls, and that each worker must serve; "" for the first one.
-        retries: how often a call whose worker died is made again.
+        retry: when a call that has failed is made again.
+        timeout: seconds that each call may take in its worker, None for any time.
+        recycling: when workers are replaced that are well.
         setup: arguments of the function ``setup``, called in each worker before any other; None for no call.
         concurrency: how many calls a worker runs at once.
         name: what it is called in reports of its progress, None for no reports.
@@ -30,7 +34,9 @@ class PoolOptions(NamedTuple):
     spec: WorkerSpec
     size: int
     function: str
-    retries: int
+    retry: Retry
+    timeout: float | None
+    recycling: Recycling
     setup: Mapping[str, Any] | None
     concurrency: int
     name: str | None
@@ -52,7 +58,9 @@ class PoolOptions(NamedTuple):
         size: SupportsIndex,
         *,
         function: str | Callable[..., Any],
-        retries: int,
+        retries: SupportsIndex | Retry,
+        timeout: float | None,
+        recycling: Recycling,
         setup: Mapping[str, Any] | None,
         concurrency: int,
         progress: bool | str,
@@ -63,7 +71,9 @@ class PoolOptions(NamedTuple):
             spec,
             whole_number("size", size, 1),
             _name(function, spec),
-            whole_number("retries", retries, 0),
+            retries if isinstance(retries, Retry) else Retry(whole_number("retries", retries, 0)),
+            optional_time_limit(timeout),
+            recycling,
             _check_setup(setup),
             whole_number("concurrency", concurrency, 1),
             _progress_name(progress, spec.module),

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 from weakref import WeakSet
 
-from aioparcs.engine import whole_number
+from aioparcs.engine import time_limit, whole_number
 from aioparcs.errors import fresh
 from aioparcs.events import EventBus
 from aioparcs.pool.calls import CallOptions, Items, P, PoolCalls
@@ -46,8 +46,8 @@ class Pool(PoolCalls[P, R]):
     its queue, so that it never waits; calls that wait behind a slow one go to other workers.
 
     A call that fails raises in its place: `RemoteError` for an exception of the function, `WorkerLost` if the worker
-    died. A worker that dies is replaced. Other workers run the calls that it had not begun, and the call that it ran is
-    repeated up to ``retries`` times.
+    died, `CallTimeout` if it took longer than ``timeout``. A worker that dies is replaced. Other workers run the calls
+    that it had not begun, and the call that it ran is repeated up to ``retries`` times.
 
     Leaving the block cancels all pending calls, and kills the workers whose functions still run. So a ``break`` out of
     `imap_unordered` ends a search with its first result.
@@ -58,7 +58,7 @@ class Pool(PoolCalls[P, R]):
         self._events = events
         self._options = options
         self._phase = _Phase.NEW
-        self._scheduler = Scheduler(options.retries)
+        self._scheduler = Scheduler(options.retry)
         self._replicas = Replicas()
         name = options.spec.module if options.name is None else options.name
         reports = None if options.name is None else events
@@ -159,25 +159,29 @@ class Pool(PoolCalls[P, R]):
         self._dispatcher.add_client(results)
         return results
 
-    def _submit(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> asyncio.Future[Any]:
-        self._check_open()
-        return self._submissions.add(self._name(function), args, kwargs)
+    def _submit(
+        self, timeout: float | None, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> asyncio.Future[Any]:
+        name, limit = self._resolve(function, timeout)
+        return self._submissions.add(name, args, kwargs, limit)
 
     def _prepare(self, options: CallOptions) -> MapOptions:
-        self._check_open()
-        name = self._name(options.function)
-        size = _length(options.items) if options.total is None else optional_total(options.total)
-        source = Source(options.items, self._dispatcher)
+        items, function, spread, return_exceptions, timeout, total = options
+        name, limit = self._resolve(function, timeout)
+        size = _length(items) if total is None else optional_total(total)
+        source = Source(items, self._dispatcher)
         self._sources.add(source)
         self._progress.expect(size)
-        return MapOptions(source, name, options.spread, options.return_exceptions, size)
+        return MapOptions(source, name, spread, return_exceptions, size, limit)
 
-    def _name(self, function: Any) -> str:
-        """Return the name of the function that a call asks for; workers run several calls of a coroutine function."""
+    def _resolve(self, function: Any, timeout: float | None) -> tuple[str, float | None]:
+        """Return the name of the function that a call asks for, and its time limit; the pool's if it asks for none."""
+        self._check_open()
+        limit = self._options.timeout if timeout is None else time_limit(timeout)
         name = self._options.function_name(function)
         if not isinstance(function, str) and inspect.iscoroutinefunction(function):
-            self._supervisor.coroutines.add(name)
-        return name
+            self._supervisor.coroutines.add(name)  # of which workers run several calls
+        return name, limit
 
     def _check_open(self) -> None:
         if self._phase is not _Phase.OPEN:

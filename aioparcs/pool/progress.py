@@ -43,7 +43,7 @@ class Progress:
         self._planned = planned
         self._scheduler = scheduler
         self._replicas = replicas
-        self._failures = self._expected = 0
+        self._failures = self._expected = self._repeats = 0
         self._is_expected_known = True
         self._due: asyncio.TimerHandle | None = None
         self._is_over = False
@@ -77,6 +77,11 @@ class Progress:
         self._failures += failures
         self.report_soon()
 
+    def repeated(self) -> None:
+        """Count a call that has failed and is made again."""
+        self._repeats += 1
+        self.report_soon()
+
     def report_soon(self) -> None:
         """Report within a tenth of a second."""
         if self._due is None and self._events and not self._is_over:
@@ -107,5 +112,6 @@ class Progress:
             self._send(self._events, 0, 0, 0)
 
     def _send(self, events: EventBus, running: int, workers: int, wanted: int) -> None:
-        state = PoolState(self.id, self.name, self.done, self._failures, self.total, running, workers, wanted)
+        counts = (self.done, self._failures, self.total, running)
+        state = PoolState(self.id, self.name, *counts, workers, wanted, self._repeats)
         events.publish(PoolProgress(monotonic(), state))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Self
 from aioparcs.errors import BusyError, fresh
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.scheduler import Outcome, PendingCall, Supply, safe_repr
+from aioparcs.pool.scheduler import LimitedCall, Outcome, PendingCall, Supply, safe_repr
 from aioparcs.pool.source import Source
 
 if TYPE_CHECKING:  # with a default, which typing itself has from Python 3.13 on
@@ -38,6 +38,7 @@ class MapOptions(NamedTuple):
         spread: True when an item is a tuple of arguments, False when it is the one argument.
         return_exceptions: return the exceptions of failed calls as results.
         size: how many items there are, None if that is not known.
+        limit: seconds that each call may take in its worker, None for any time.
     """
 
     source: Source
@@ -45,6 +46,7 @@ class MapOptions(NamedTuple):
     spread: bool
     return_exceptions: bool
     size: int | None
+    limit: float | None
 
 
 class _MapBase(ABC):
@@ -88,14 +90,13 @@ class _MapBase(ABC):
         if self._is_cancelled or self._error:
             return []
         items = self._source.pull(most)
-        index, function = self._taken, self._options.function
+        index = self._taken
         self._taken += len(items)
         if len(items) < most and self.is_over:
             self.wake()
-        if self._options.spread:
-            calls = [PendingCall(self, i, function, item, _NO_KEYWORDS) for i, item in enumerate(items, index)]
-            return calls if all(isinstance(item, list | tuple) for item in items) else self._sort_out(calls)
-        return [PendingCall(self, i, function, (item,), _NO_KEYWORDS) for i, item in enumerate(items, index)]
+        if self._options.spread and not all(isinstance(item, list | tuple) for item in items):
+            return self._sort_out(index, items)
+        return self._make_calls(index, items)
 
     def settle(self, outcomes: list[Outcome]) -> None:
         """Accept results, or the exceptions in their places, and wake the coroutine that waits for them."""
@@ -142,18 +143,30 @@ class _MapBase(ABC):
             self._progress.drop_expected(self._expected - self._settled)
             self._expected = None
 
-    def _sort_out(self, calls: list[PendingCall]) -> list[PendingCall]:
-        """Return the calls whose item is a tuple, and fail the others."""
+    def _sort_out(self, index: int, items: list[Any]) -> list[PendingCall]:
+        """Return the calls for the items that are tuples, and fail the others."""
         good: list[PendingCall] = []
         bad: list[Outcome] = []
-        for call in calls:
-            if isinstance(call.args, list | tuple):
-                good.append(call)
+        for i, item in enumerate(items, index):
+            if isinstance(item, list | tuple):
+                good += self._make_calls(i, [item])
                 continue
-            error = TypeError(f"item {call.index} must be a tuple of arguments, not {safe_repr(call.args)}")
-            bad.append((call, False, error))
+            error = TypeError(f"item {i} must be a tuple of arguments, not {safe_repr(item)}")
+            bad.append((PendingCall(self, i, self._options.function, (), _NO_KEYWORDS), False, error))
         self.settle(bad)
         return good
+
+    def _make_calls(self, index: int, items: list[Any]) -> list[PendingCall]:
+        """Return the calls for some items, of which the first has this place among all."""
+        _, function, spread, _, _, limit = self._options
+        if limit is not None:
+            return [
+                LimitedCall(self, i, function, item if spread else (item,), _NO_KEYWORDS, limit)
+                for i, item in enumerate(items, index)
+            ]
+        if spread:
+            return [PendingCall(self, i, function, item, _NO_KEYWORDS) for i, item in enumerate(items, index)]
+        return [PendingCall(self, i, function, (item,), _NO_KEYWORDS) for i, item in enumerate(items, index)]
 
     @abstractmethod
     def _is_due(self) -> bool:

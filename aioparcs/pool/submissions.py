@@ -10,7 +10,7 @@ from typing import Any
 from aioparcs.errors import fresh
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.scheduler import Outcome, PendingCall, Supply
+from aioparcs.pool.scheduler import LimitedCall, Outcome, PendingCall, Supply
 
 __all__ = ["Submissions"]
 
@@ -29,9 +29,15 @@ class Submissions:
         self._progress = progress
         self._futures: dict[PendingCall, asyncio.Future[Any]] = {}
 
-    def add(self, function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> asyncio.Future[Any]:
-        """Add a call, and return its future."""
-        call = PendingCall(self, -1, function, args, kwargs)
+    def add(
+        self, function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: float | None
+    ) -> asyncio.Future[Any]:
+        """Add a call, which may take so many seconds, and return its future."""
+        call = (
+            PendingCall(self, -1, function, args, kwargs)
+            if limit is None
+            else LimitedCall(self, -1, function, args, kwargs, limit)
+        )
         future = self._futures[call] = asyncio.get_running_loop().create_future()
         future.add_done_callback(partial(self._discard, call))
         self._progress.expect(1)

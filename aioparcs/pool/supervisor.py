@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from time import monotonic
 from typing import Protocol
 
 from aioparcs import deadlines
-from aioparcs.channel import CONCURRENCY, NO_FUNCTION
+from aioparcs.channel import CONCURRENCY, LIMITED, MEMORY, NO_FUNCTION
 from aioparcs.engine import WorkerSpec
 from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost, add_note
 from aioparcs.events import EventBus, Notice
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.options import PoolOptions
 from aioparcs.pool.progress import Progress
+from aioparcs.pool.recycling import Recycling, has_outgrown
 from aioparcs.pool.scheduler import Replicas, Step
 from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import Task, WorkerHandle
@@ -184,7 +185,8 @@ class PoolSupervisor:
             except RemoteError as error:
                 add_note(error, f"in {_SETUP}(), which the pool calls in each worker first")
                 raise
-        return PoolWorker(task, self._options.concurrency, self.coroutines)
+        await self._check_limits(task)
+        return PoolWorker(task, self._options.concurrency, self.coroutines, self._options.recycling.max_calls)
 
     async def _configure(self, task: WorkerHandle, number: int) -> None:
         """Set how many calls a worker runs at once, and its number; it answers with its coroutine functions' names."""
@@ -197,10 +199,30 @@ class PoolSupervisor:
         if isinstance(names, list):
             self.coroutines.update(name for name in names if isinstance(name, str))
 
+    async def _check_limits(self, task: WorkerHandle) -> None:
+        """Raise an error if a worker can't keep the limits of this pool: one of another language may not know them."""
+        module, memory = self._options.spec.module, self._options.recycling.max_memory
+        for option, value, function in (("timeout", self._options.timeout, LIMITED), ("max_memory", memory, MEMORY)):
+            if value is None:
+                continue
+            try:
+                answer = await Task(task).call(function)
+            except RemoteError as error:
+                reason = f"{option}={value!r}: {task.name} doesn't know {function}; {error.type}: {error.message}"
+                raise StartError(module, reason) from None
+            if function == MEMORY and answer > value:
+                reason = f"max_memory={value:,}: {task.name} has {answer:,} bytes before its first call; set it higher"
+                raise StartError(module, reason)
+
     def _join(self, workers: list[PoolWorker]) -> None:
+        recycling = self._options.recycling
         for worker in workers:
             self._group.create_task(self._watch_connection(worker))
             self._group.create_task(self._watch_exit(worker))
+            if recycling != Recycling():
+                self._group.create_task(self._recycle(worker))
+            if recycling.max_memory is not None:
+                self._group.create_task(self._watch_memory(worker, recycling.max_memory))
             self._dispatcher.add_worker(worker)
         self._has_warned = self._has_warned and self._dispatcher.size < self._replicas.wanted
         self._progress.report()
@@ -214,6 +236,7 @@ class PoolSupervisor:
             self._tasks.discard(worker.task)
             self._dispatcher.remove_worker(worker, lost or WorkerLost.from_exit(worker.task.name, 0))
             self._progress.report()
+            worker.expired.set()  # so that nothing waits for that
             await self._replace(worker.task)
 
     async def _watch_connection(self, worker: PoolWorker) -> None:
@@ -237,7 +260,7 @@ class PoolSupervisor:
     async def _replace(self, lost: WorkerHandle) -> None:
         """Start a worker in place of one that is gone; try until it is there, or none is missing."""
         pause = _FIRST_PAUSE
-        while (step := self._replicas.next_step(self._dispatcher.size, self._dispatcher.idle_deaths)) is Step.START:
+        while (step := self._next_step()) is Step.START:
             try:
                 self._join(await self._start(self._place_successor(lost), 1))
                 self._shrink()
@@ -249,6 +272,30 @@ class PoolSupervisor:
         if step is Step.GIVE_UP:
             reason = f"{self._dispatcher.idle_deaths} of its workers have died while idle"
             self._fail(StartError(self._options.spec.module, reason))
+
+    def _next_step(self) -> Step:
+        return self._replicas.next_step(self._dispatcher.lasting, self._dispatcher.idle_deaths)
+
+    async def _recycle(self, worker: PoolWorker) -> None:
+        """Start another worker in place of one that has had its calls, or its memory; then end that."""
+        await worker.expired.wait()
+        if worker.id not in self._dispatcher.workers:
+            return  # it has died before
+        with self._guard():
+            if self._next_step() is Step.START:
+                with suppress(ParcsError):  # there may be no room for one more: then it starts when this one is gone
+                    self._join(await self._start(self._place_successor(worker.task), 1))
+            if self._dispatcher.retire(worker):
+                self._shrink()
+                await self._finish(worker)
+            else:  # it has died meanwhile
+                await self._replace(worker.task)
+
+    async def _watch_memory(self, worker: PoolWorker, most: int) -> None:
+        """Wait until a worker has more memory than it may have, and expire it."""
+        with self._guard():
+            if await has_outgrown(worker, most):
+                self._dispatcher.expire(worker)
 
     async def _place_successor(self, lost: WorkerHandle) -> list[WorkerHandle]:
         return [await self._provider.replace(self._options.spec, lost)]
@@ -293,10 +340,7 @@ class PoolSupervisor:
         self._supervision.cancel()
 
     async def _end(self, task: WorkerHandle, *, graceful: bool) -> None:
-        if graceful and task.is_connected:
-            await task.shutdown()
-        else:
-            await task.kill()
+        await (task.shutdown() if graceful and task.is_connected else task.kill())
 
 
 def _first(error: BaseException) -> BaseException:

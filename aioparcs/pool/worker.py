@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Set
 
-from aioparcs.channel import read_results
-from aioparcs.errors import EncodeError, ProtocolError
+from aioparcs.channel import read_unsent
+from aioparcs.errors import EncodeError
 from aioparcs.pool.scheduler import PendingCall, Result
 from aioparcs.task import WorkerHandle
-from aioparcs.wire import Decoder, frame_of
 
 __all__ = ["PoolWorker"]
 
@@ -22,20 +21,26 @@ class PoolWorker:
         task: the worker.
         concurrency: how many calls it runs at once.
         coroutines: the names of functions of which it runs several at once.
+        max_calls: how many calls it gets at the most, None for any number.
 
     Attributes:
         id: its number.
+        expired: set when another worker is to take its place.
         drained: set when it has no calls, and gets no more.
         is_cut_off: to be set to True when it goes on without its connection, which may have lost results.
+        posted: how many calls it was sent.
     """
 
-    def __init__(self, task: WorkerHandle, concurrency: int, coroutines: Set[str]) -> None:
+    def __init__(self, task: WorkerHandle, concurrency: int, coroutines: Set[str], max_calls: int | None) -> None:
         self.id = task.worker
         self.task = task
         self.concurrency = concurrency
         self.coroutines = coroutines
+        self.max_calls = max_calls
+        self.expired = asyncio.Event()
         self.drained = asyncio.Event()
         self.is_cut_off = False
+        self.posted = 0
         self._calls = task.channel.calls
 
     @property
@@ -53,6 +58,7 @@ class PoolWorker:
         Raises:
             ParcsError: the worker's connection has ended, and none was sent; the reason is about to be known.
         """
+        self.posted += len(calls)
         return self._calls.post_calls(calls)
 
     def revoke(self, calls: list[PendingCall]) -> None:
@@ -68,10 +74,4 @@ class PoolWorker:
         """Return the results that it had not sent when it ended, from its launcher; None if they are not known."""
         if self.is_cut_off or self.task.channel.connection.reader.is_cut:
             return None  # its connection may have lost results that it had sent
-        limit = len(self.task.unsent_results)
-        decoder = Decoder(limit, limit)
-        try:
-            decoder.feed(self.task.unsent_results)
-        except ProtocolError:
-            return None  # damaged
-        return read_results([frame_of(frame) for frame in decoder.frames])
+        return read_unsent(self.task.unsent_results)

@@ -134,8 +134,8 @@ def test_the_progress_of_a_job_is_read_from_its_log(tmp_path: Path) -> None:
     assert json.loads(json.dumps(progress)) == progress
     (pool,) = progress.pop("pools")
     assert pool.pop("rate") > 0
-    assert pool == {"pool": "find the odd ones", "done": 10, "failed": 5, "total": 10, "running": 0, "workers": 0,
-                    "wanted": 0, "over": True, "left": None}  # fmt: skip
+    assert pool == {"pool": "find the odd ones", "done": 10, "failed": 5, "retried": 0, "total": 10, "running": 0,
+                    "workers": 0, "wanted": 0, "over": True, "left": None}  # fmt: skip
     assert progress.pop("elapsed") > 0
     odd = {"module": "odd", "workers": 2, "connected": 0, "finished": 2, "failed": 0, "stopped": 0, "fraction": None,
            "left": None, "nodes": {}}  # fmt: skip

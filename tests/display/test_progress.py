@@ -92,14 +92,14 @@ def test_a_log_has_a_line_for_each_quarter_of_a_pool_and_for_its_end(capsys: pyt
     display = Plain()
     state = display.work(DIVISORS, 4, 1000)
     state = display.work(state._replace(failed=3), 6, 1000)
-    state = display.work(state, 10, 1000)
+    state = display.work(state._replace(repeats=4), 10, 1000)
     display.pool(state._replace(workers=0, wanted=0))
     display.display.close()
     assert capsys.readouterr().err.splitlines() == [
         "divisors: 5,000 of 20,000 items, 1,000/s, 15 s left, 8 workers, 3 failed",
         "divisors: 10,000 of 20,000 items, 1,000/s, 10 s left, 8 workers, 3 failed",
-        "divisors: 15,000 of 20,000 items, 1,000/s, 5 s left, 8 workers, 3 failed",
-        "divisors: 20,000 of 20,000 items in 20.0 s, 1,000/s, 8 workers, 3 failed",
+        "divisors: 15,000 of 20,000 items, 1,000/s, 5 s left, 8 workers, 3 failed, 4 retried",
+        "divisors: 20,000 of 20,000 items in 20.0 s, 1,000/s, 8 workers, 3 failed, 4 retried",
     ]
 
 

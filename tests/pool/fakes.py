@@ -1,8 +1,9 @@
 """Clients of a pool's scheduler, and workers that are no processes."""
 
 from collections import deque
+from collections.abc import Callable
 
-from aioparcs.errors import RemoteError
+from aioparcs.errors import CallTimeout, RemoteError
 from aioparcs.pool.scheduler import Action, Assign, Cancel, Outcome, PendingCall, Result, Supply, WorkerState
 from aioparcs.wire import REVOKED
 
@@ -65,17 +66,24 @@ class FakeClient:
 
 
 class FakeWorker:
-    """A worker process: requests on their way to it, calls that wait and run in it, answers on their way from it."""
+    """
+    A worker process: requests on their way to it, calls that wait and run in it, answers on their way from it.
 
-    def __init__(self, state: WorkerState) -> None:
+    Args:
+        state: what the scheduler knows of it.
+        on_begin: called with each call that it begins.
+    """
+
+    def __init__(self, state: WorkerState, on_begin: Callable[[PendingCall], None]) -> None:
         self.state = state
+        self.on_begin = on_begin
         self.requests: deque[tuple[type[Action], PendingCall]] = deque()
         self.waiting: deque[PendingCall] = deque()
         self.running: list[PendingCall] = []
         self.answers: deque[Result] = deque()
         self.calls: dict[int, PendingCall] = {}  # that it was sent
         self.is_connected = True
-        self.is_drained = False
+        self.is_drained = self.is_expired = False
 
     def receive(self) -> None:
         """Handle the next request, and begin what may run."""
@@ -99,6 +107,7 @@ class FakeWorker:
                 room[call.function] -= 1
                 self.waiting.remove(call)
                 self.running.append(call)
+                self.on_begin(call)
             elif not any(room.values()):
                 break
 
@@ -107,6 +116,13 @@ class FakeWorker:
         self.running.remove(call)
         self.answers.append((call.call_id, ok, 7 if ok else RemoteError("ValueError", "no")))
         self._begin()
+
+    def time_out(self, call: PendingCall, *, ends_worker: bool) -> None:
+        """Stop a call that has passed its limit; the caller kills the worker if that is to end with it."""
+        self.running.remove(call)
+        self.answers.append((call.call_id, False, CallTimeout(1.0, ended_worker=ends_worker)))
+        if not ends_worker:
+            self._begin()
 
     def work(self, requests: int, finished: int) -> None:
         """Handle some requests, and finish some calls, not always the eldest first."""

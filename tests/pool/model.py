@@ -10,10 +10,13 @@ from aioparcs.pool.scheduler import (
     Assign,
     Cancel,
     Drained,
+    Expire,
     PendingCall,
     Pull,
+    Repeat,
     Replicas,
     Result,
+    Retry,
     Revoke,
     Scheduler,
     Settle,
@@ -38,19 +41,22 @@ class Model:
         nested: the part of pulls in which the client submits a call.
     """
 
-    def __init__(self, retries: int, seed: int) -> None:
+    def __init__(self, retries: int | Retry, seed: int) -> None:
         self.workers: dict[int, FakeWorker] = {}
         self.clients: list[FakeClient] = []
         self.ticks = 0
         self.nested = 0.02
-        self.scheduler = Scheduler(retries)
-        self._retries = retries
         self._random = Random(seed)
+        self._retry = retries if isinstance(retries, Retry) else Retry(retries)
+        self.scheduler = Scheduler(self._retry, self._random.random)
         self._submitter = FakeClient(0, "")
         self._now = 100.0
         self._wake_at: float | None = None
         self._owners: dict[PendingCall, int] = {}  # the worker that each call was sent to
-        self._deaths: Counter[PendingCall] = Counter()  # of workers that ran each call
+        self._begins: Counter[PendingCall] = Counter()  # how often each call has begun in a worker
+        self._begun: Counter[int] = Counter()  # how many calls each worker has begun
+        self._repeats: Counter[PendingCall] = Counter()  # how often each call was said to be made again
+        self._settled: list[PendingCall] = []  # by the event that is handled
         self._started = self._sent = 0
         self._actions: deque[Action] = deque()
         self._is_performing = False
@@ -60,12 +66,32 @@ class Model:
         """The calls that clients wait for."""
         return [call for client in (self._submitter, *self.clients) for call in client.unsettled]
 
+    @property
+    def expiring(self) -> list[FakeWorker]:
+        """The workers whose successors are to be started."""
+        return [
+            worker for worker in self.workers.values() if worker.is_expired and worker.state.phase is WorkerPhase.ACTIVE
+        ]
+
+    @property
+    def running(self) -> list[tuple[FakeWorker, PendingCall]]:
+        """The calls that run, and where."""
+        return [(worker, call) for worker in self.workers.values() for call in worker.running]
+
     # Events
 
-    def add_worker(self, concurrency: int) -> None:
-        """Add a worker."""
-        state = WorkerState(self._started, concurrency, frozenset({COROUTINE}))
-        self.workers[self._started] = FakeWorker(state)
+    def add_worker(self, concurrency: int, max_calls: int | None = None) -> None:
+        """Add a worker, which gets no more than so many calls."""
+        state = WorkerState(self._started, concurrency, frozenset({COROUTINE}), max_calls)
+        number = self._started
+
+        def on_begin(call: PendingCall) -> None:
+            self._begins[call] += 1
+            self._begun[number] += 1
+            assert self._begins[call] <= 1 + self._retry.times, "it runs too often"
+            assert max_calls is None or self._begun[number] <= max_calls, "the worker has had its calls"
+
+        self.workers[number] = FakeWorker(state, on_begin)
         self._started += 1
         self._perform(self.scheduler.add_worker(state, self._now))
 
@@ -75,6 +101,17 @@ class Model:
         replicas.resize(wanted)
         for worker in replicas.surplus(self.scheduler.workers.values()):
             self._perform(self.scheduler.retire(worker))
+
+    def outgrow(self, worker: FakeWorker) -> None:
+        """Report that a worker has more memory than it may have."""
+        self._perform(self.scheduler.expire(worker.state.id))
+        assert worker.is_expired or worker.state.phase is not WorkerPhase.ACTIVE
+
+    def succeed(self, worker: FakeWorker, concurrency: int) -> None:
+        """Add the worker that takes the place of one that expires, and retire that."""
+        self.add_worker(concurrency)
+        self._perform(self.scheduler.retire(worker.state.id))
+        assert worker.state.phase is not WorkerPhase.ACTIVE
 
     def submit(self, function: str) -> None:
         """Submit a call."""
@@ -115,21 +152,32 @@ class Model:
         worker.state.is_writable = True
         self._perform(self.scheduler.answered(worker.state.id, results, self._now))
 
-    def kill(self, worker: FakeWorker) -> None:
+    def kill(self, worker: FakeWorker, *, is_reported: bool = False) -> None:
         """Kill a worker. Its answers survive, and some that were delivered come again; or all are lost with it."""
         results: list[Result] | None = None
-        if self._random.random() < 0.8:
+        if is_reported or self._random.random() < 0.8:
             results = list(worker.answers)
             results += [(call_id, True, 7) for call_id, call in worker.calls.items() if call not in self._owners][-3:]
-            self._deaths.update(worker.running)
-        else:
-            self._deaths.update({call for call, owner in self._owners.items() if owner == worker.state.id})
         for call in worker.calls.values():
             if self._owners.get(call) == worker.state.id:
                 del self._owners[call]
         lost = WorkerLost.from_exit(f"worker {worker.state.id}", -9)
         self._perform(self.scheduler.lose(worker.state.id, lost, results, self._now))
         del self.workers[worker.state.id]
+
+    def time_out(self, worker: FakeWorker, call: PendingCall) -> None:
+        """Stop a call that has passed its limit; a plain function ends with its worker, where no other has begun."""
+        ends_worker = call.function == PLAIN or self._random.random() < 0.3  # or blocks the event loop
+        worker.time_out(call, ends_worker=ends_worker)
+        if ends_worker and call.function != PLAIN:
+            self.kill(worker, is_reported=True)
+        elif ends_worker:
+            unbegun = [other for other in worker.calls.values() if other.function == PLAIN and other is not call]
+            unbegun = [other for other in unbegun if self._owners.get(other) == worker.state.id]
+            answered = {call_id for call_id, _, _ in worker.answers}
+            self._settled.clear()
+            self.kill(worker, is_reported=True)
+            assert not [other for other in unbegun if other in self._settled and other.call_id not in answered]
 
     def pass_time(self, seconds: float) -> None:
         """Advance the time, with the ticks that are due; connections become writable meanwhile."""
@@ -187,7 +235,20 @@ class Model:
                 assert all(call.client is client for call, _, _ in outcomes)
                 assert [outcome for outcome in outcomes if not outcome[1]] == failures
                 assert not any(call in self._owners for call, _, _ in outcomes), "a worker still has it"
+                assert not any(
+                    self._repeats[call] < self._retry.times and self._retry.covers(error) for call, _, error in failures
+                ), "it may be made again"
+                assert all(len(getattr(error, "__notes__", ())) == self._repeats[call] for call, _, error in failures)
+                self._settled += [call for call, _, _ in outcomes]
                 client.settle(outcomes)
+            case Repeat(worker, call, error):
+                self._repeats[call] += 1
+                assert self._repeats[call] <= self._retry.times
+                assert self._retry.covers(error)
+                assert call not in self._owners
+            case Expire(worker):
+                assert not self.workers[worker].is_expired, "once is enough"
+                self.workers[worker].is_expired = True
             case Drained(worker):
                 self.workers[worker].is_drained = True
             case Wake(when):
@@ -198,13 +259,12 @@ class Model:
         assert calls
         assert state.phase is WorkerPhase.ACTIVE
         assert state.is_writable
-        assert len(state.calls) + len(calls) <= state.window
+        assert len(calls) <= state.window - len(state.calls)
         client: Any
         for call in calls:
             client = call.client
             assert call not in self._owners, "another worker has it"
             assert call in client.unsettled, "it was cancelled, or settled"
-            assert self._deaths[call] <= self._retries, "workers have died of it"
         if not worker.is_connected:
             self._actions += self.scheduler.disconnected(state.id, calls, self._now)
             return
@@ -239,17 +299,27 @@ class Model:
             assert (state in self.scheduler.unsaturated) <= (state.phase is WorkerPhase.ACTIVE)
             is_drained = state.phase is WorkerPhase.RETIRING and not state.calls
             assert self.workers[state.id].is_drained == is_drained
+            assert self.workers[state.id].is_expired == state.is_expiring
+            assert state.rest is None or len(state.calls) <= state.rest
+            assert state.rest != len(state.calls) or state.is_expiring, "its successor is to be started"
         is_retrying = self._wake_at is not None and self._wake_at <= self._now
         if not is_retrying and any(
             state.phase is WorkerPhase.ACTIVE and state.is_writable and len(state.calls) < state.window
             for state in states.values()
         ):
-            assert all(call in self._owners for call in self.unsettled), "a worker has room, and a call waits"
+            waiting = [call for call in self.unsettled if call not in self._owners and not self._pauses(call)]
+            assert not waiting, "a worker has room, and a call waits"
             assert not any(client.left for client in self.clients), "a worker has room, and a client has calls"
+
+    def _pauses(self, call: PendingCall) -> bool:
+        """Return True for a call that may be in the pause before its next try."""
+        return bool((self._retry.backoff or self._retry.jitter) and self._repeats[call] and self._wake_at is not None)
 
     def check_end(self) -> None:
         """Work everything off, and check that every call was settled."""
         for _ in range(10_000):
+            for worker in self.expiring:
+                self.succeed(worker, 1)
             if not any(worker.state.phase is WorkerPhase.ACTIVE for worker in self.workers.values()):
                 self.add_worker(1)
             self.work_off()

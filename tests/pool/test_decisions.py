@@ -7,6 +7,7 @@ from aioparcs.pool.scheduler import (
     PendingCall,
     Pull,
     Replicas,
+    Retry,
     Revoke,
     Scheduler,
     Settle,
@@ -43,7 +44,7 @@ class Sender:
 
 
 def test_clients_have_equal_shares_of_a_workers_room() -> None:
-    scheduler = Scheduler(retries=0)
+    scheduler = Scheduler(Retry(0))
     sender = Sender(scheduler)
     clients = [FakeClient(100, PLAIN) for _ in range(3)]
     for client in clients:
@@ -53,7 +54,7 @@ def test_clients_have_equal_shares_of_a_workers_room() -> None:
 
 
 def test_unused_shares_of_clients_go_to_others() -> None:
-    scheduler = Scheduler(retries=0)
+    scheduler = Scheduler(Retry(0))
     sender = Sender(scheduler)
     clients = [FakeClient(1, PLAIN), FakeClient(100, PLAIN)]
     for client in clients:
@@ -63,7 +64,7 @@ def test_unused_shares_of_clients_go_to_others() -> None:
 
 
 def test_calls_are_assigned_to_workers_round_robin() -> None:
-    scheduler = Scheduler(retries=0)
+    scheduler = Scheduler(Retry(0))
     sender = Sender(scheduler)
     for worker in range(3):
         sender.perform(scheduler.add_worker(WorkerState(worker, concurrency=1), NOW))
@@ -72,7 +73,7 @@ def test_calls_are_assigned_to_workers_round_robin() -> None:
 
 
 def test_a_call_behind_another_is_revoked_for_an_idle_worker() -> None:
-    scheduler = Scheduler(retries=0)
+    scheduler = Scheduler(Retry(0))
     sender = Sender(scheduler)
     sender.perform(scheduler.add_worker(WorkerState(0, concurrency=1), NOW))
     sender.perform(scheduler.add_client(FakeClient(2, PLAIN), NOW))
@@ -86,7 +87,7 @@ def test_a_call_behind_another_is_revoked_for_an_idle_worker() -> None:
 
 
 def test_calls_behind_a_slow_one_are_revoked_once() -> None:
-    scheduler = Scheduler(retries=0)
+    scheduler = Scheduler(Retry(0))
     sender = Sender(scheduler)
     sender.perform(scheduler.add_worker(WorkerState(0, concurrency=1), NOW))
     sender.perform(scheduler.add_client(FakeClient(2, PLAIN), NOW))
@@ -98,7 +99,7 @@ def test_calls_behind_a_slow_one_are_revoked_once() -> None:
 def test_a_worker_whose_results_are_not_known_may_have_begun_all_its_calls() -> None:
     lost = WorkerLost("crunch:0", "is lost")
     for unsent, failures in ((), 1), (None, 2):
-        scheduler = Scheduler(retries=0)
+        scheduler = Scheduler(Retry(0))
         sender = Sender(scheduler)
         sender.perform(scheduler.add_worker(WorkerState(0, concurrency=1), NOW))
         sender.perform(scheduler.add_client(FakeClient(2, PLAIN), NOW))
@@ -121,7 +122,7 @@ def test_missing_workers_are_started_until_they_die_as_soon_as_they_are_up() -> 
 
 
 def test_the_least_loaded_workers_are_retired_first() -> None:
-    scheduler = Scheduler(retries=0)
+    scheduler = Scheduler(Retry(0))
     sender = Sender(scheduler)
     for worker in range(3):
         sender.perform(scheduler.add_worker(WorkerState(worker, concurrency=1), NOW))

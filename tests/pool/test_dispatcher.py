@@ -9,7 +9,7 @@ import pytest
 from aioparcs import EncodeError, Runner
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.scheduler import PendingCall, Replicas, Scheduler, Settle
+from aioparcs.pool.scheduler import PendingCall, Replicas, Retry, Scheduler, Settle
 from tests.pool.fakes import PLAIN, FakeClient
 from tests.support.waiting import until
 
@@ -29,7 +29,7 @@ class InterruptedWorker:
         posted: the calls that it was sent.
     """
 
-    concurrency, coroutines, is_writable = 1, frozenset[str](), True
+    concurrency, coroutines, is_writable, max_calls = 1, frozenset[str](), True, None
 
     def __init__(self, id: int, *, is_interrupted: bool) -> None:
         self.id = id
@@ -70,7 +70,7 @@ class RecordingClient(FakeClient):
 
 
 def _dispatcher() -> Dispatcher:
-    scheduler = Scheduler(retries=0)
+    scheduler = Scheduler(Retry(0))
     return Dispatcher(scheduler, Progress(None, "test", None, scheduler, Replicas()))
 
 

@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from aioparcs.pool.scheduler import Supply
+from aioparcs.errors import CallTimeout
+from aioparcs.pool.scheduler import Retry, Supply
 from tests.pool.fakes import COROUTINE, PLAIN
 from tests.pool.model import Model
 from tests.support.strategies import property_test
@@ -20,6 +21,9 @@ _HISTORY = 2_000
 
 _functions = st.sampled_from([PLAIN, COROUTINE])
 _picks = st.integers(0, 1 << 16)
+_errors = st.sampled_from([(), (CallTimeout,), ("ValueError",), (CallTimeout, "ValueError")])
+_retries = st.builds(Retry, st.integers(0, 2), _errors, st.sampled_from([0.0, 0.01, 1.0]), st.sampled_from([0.0, 0.01]))
+_max_calls = st.sampled_from([None, None, 1, 3, 40])
 
 
 class Histories(RuleBasedStateMachine):
@@ -27,18 +31,33 @@ class Histories(RuleBasedStateMachine):
 
     model: Model
 
-    @initialize(retries=st.integers(0, 2), seed=_picks, concurrency=st.integers(1, 3))
-    def begin(self, retries: int, seed: int, concurrency: int) -> None:
+    @initialize(retries=_retries, seed=_picks, concurrency=st.integers(1, 3), max_calls=_max_calls)
+    def begin(self, retries: Retry, seed: int, concurrency: int, max_calls: int | None) -> None:
         self.model = Model(retries, seed)
-        self.model.add_worker(concurrency)
+        self.model.add_worker(concurrency, max_calls)
 
     def _pick(self, things: Any, pick: int) -> Any:
         things = list(things)
         return things[pick % len(things)]
 
-    @rule(concurrency=st.integers(1, 3))
-    def add_worker(self, concurrency: int) -> None:
-        self.model.add_worker(concurrency)
+    @rule(concurrency=st.integers(1, 3), max_calls=_max_calls)
+    def add_worker(self, concurrency: int, max_calls: int | None) -> None:
+        self.model.add_worker(concurrency, max_calls)
+
+    @precondition(lambda self: self.model.workers)
+    @rule(pick=_picks)
+    def outgrow(self, pick: int) -> None:
+        self.model.outgrow(self._pick(self.model.workers.values(), pick))
+
+    @precondition(lambda self: self.model.expiring)
+    @rule(pick=_picks, concurrency=st.integers(1, 3))
+    def succeed(self, pick: int, concurrency: int) -> None:
+        self.model.succeed(self._pick(self.model.expiring, pick), concurrency)
+
+    @precondition(lambda self: self.model.running)
+    @rule(pick=_picks)
+    def time_out(self, pick: int) -> None:
+        self.model.time_out(*self._pick(self.model.running, pick))
 
     @rule(wanted=st.integers(1, 4))
     def resize(self, wanted: int) -> None:
@@ -102,7 +121,7 @@ def _step(model: Model, random: Random) -> None:
     """Do one random thing; mostly calls go on."""
     function = random.choice([PLAIN, COROUTINE])
     worker = random.choice(list(model.workers.values())) if model.workers else None
-    match random.choices(range(9), [60, 12, 6, 3, 4, 1, 2, 1, 12])[0]:
+    match random.choices(range(12), [60, 12, 6, 3, 4, 1, 2, 1, 2, 1, 2, 12])[0]:
         case 0 if worker:
             worker.work(random.randrange(20), random.randrange(9))
             model.deliver(worker, random.randrange(9))
@@ -120,10 +139,16 @@ def _step(model: Model, random: Random) -> None:
             model.kill(worker)
         case 7 if worker:
             worker.is_connected = False
+        case 8 if running := model.running:
+            model.time_out(*random.choice(running))
+        case 9 if worker:
+            model.outgrow(worker)
+        case 10 if expiring := model.expiring:
+            model.succeed(random.choice(expiring), random.randrange(1, 4))
         case _:
             model.pass_time(random.choice([0.0001, 0.003, 0.03]))
     if len(model.workers) < random.randrange(6):
-        model.add_worker(random.randrange(1, 4))
+        model.add_worker(random.randrange(1, 4), random.choice([None, None, 1, 3, 40]))
     elif random.random() < 0.01:
         model.resize(random.randrange(1, 5))
 
@@ -133,7 +158,8 @@ def _step(model: Model, random: Random) -> None:
 def test_long_histories(part: int) -> None:
     for seed in range(part, _STEPS // _HISTORY, 4):
         random = Random(seed)
-        model = Model(random.randrange(3), seed)
+        on: Any = random.choice([(), (CallTimeout,), ("ValueError",)])
+        model = Model(Retry(random.randrange(3), on, random.choice([0, 0.01, 1]), random.choice([0, 0.01])), seed)
         for _ in range(_HISTORY):
             _step(model, random)
         model.check_end()

@@ -145,8 +145,53 @@ async with runner.pool(meet, 1, concurrency=2) as pool:
     print(await pool.map(range(2)))
 async with runner.pool(divisors, 1, concurrency=2) as pool:
     print(await pool.map(range(2), function=meet))
+async with runner.pool(divisors, 1, concurrency=2, timeout=60) as pool:
+    print(await pool.map(range(2), function=meet))
 """
-    assert output(write(tmp_path, body, head=head)) == "[2, 2]\n[2, 2]\n"
+    assert output(write(tmp_path, body, head=head)) == "[2, 2]\n[2, 2]\n[2, 2]\n"
+
+
+def test_functions_that_are_found_at_their_first_call_keep_its_time_limit(tmp_path: Path) -> None:
+    head = """
+import functools, time
+
+def sleep(seconds):
+    time.sleep(seconds)
+    return seconds
+
+async def later(seconds):
+    await asyncio.sleep(seconds)
+    return seconds
+
+def logged(function):
+    @functools.wraps(function)
+    def call(*args):
+        return function(*args)
+    return call
+
+@logged
+async def decorated(seconds):
+    return await later(seconds)
+
+async def limit(call):
+    try:
+        return await call
+    except CallTimeout as error:
+        return error.ended_worker
+"""
+    body = """
+for function in (sleep, later, decorated):
+    async with runner.pool(divisors, 1) as pool:
+        print(await pool.map([0], function=function, timeout=60), await pool.submit_within(60, 0, function=function))
+        print(await limit(pool.submit_within(0.2, 600, function=function)), await pool.submit(12, 1, 5))
+    async with runner.start(divisors) as t:
+        print(await t.call_within(60, function, 0), await limit(t.call_within(0.2, function, 600)))
+"""
+    assert output(write(tmp_path, body, head=head)).splitlines() == [
+        *("[0] 0", "True [1, 2, 3, 4]", "0 True"),
+        *("[0] 0", "False [1, 2, 3, 4]", "0 False"),
+        *("[0] 0", "False [1, 2, 3, 4]", "0 False"),
+    ]
 
 
 SERVICES = """

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, assert_type
 
-from aioparcs import Pool, Runner, Service, Task
+from aioparcs import Pool, Retry, Runner, Service, Task
 from aioparcs.pool import ResultIterator
 
 
@@ -38,6 +38,15 @@ async def coroutine_functions(runner: Runner) -> None:
         assert_type([one async for one in pool.imap_unordered(["a"])], list[bytes])
 
 
+async def limits(runner: Runner) -> None:
+    async with runner.pool(divisors, 8, timeout=1.0, retries=Retry(2), max_calls=9, max_memory="1g") as pool:
+        assert_type(await pool.starmap([(6, 1, 7)], timeout=1.0), list[list[int]])
+        assert_type(pool.imap(["a"], function=fetch, timeout=1), ResultIterator[bytes])
+        assert_type(await pool.submit_within(1.0, 6, 1, 7), list[int])
+        assert_type(await pool.submit_within(1.0, "a", function=fetch), bytes)
+        pool.submit_within(1.0, 6, 1)  # type: ignore[call-overload]  # it takes three
+
+
 async def other_functions(runner: Runner) -> None:
     async with runner.pool(divisors, 8) as pool:
         assert_type(await pool.map(["a"], function=fetch), list[bytes])
@@ -67,4 +76,6 @@ async def tasks(runner: Runner) -> None:
         assert_type(await t.call(divisors, 6, 1, 7), list[int])
         assert_type(await t.call(fetch, "a", tries=1), bytes)
         assert_type(await t.call("divisors", 6, 1, 7), Any)
+        assert_type(await t.call_within(1.0, divisors, 6, 1, 7), list[int])
+        assert_type(await t.call_within(1.0, "divisors", 6, 1, 7), Any)
         await t.call(divisors, 6)  # type: ignore[call-overload]  # it takes three

@@ -4,9 +4,19 @@ The decisions of a pool: which worker gets which call, and how many workers to s
 Nothing here does input or output, or reads a clock: a `Dispatcher` and a `PoolSupervisor` perform what is decided.
 """
 
-from aioparcs.pool.scheduler.actions import Action, Assign, Cancel, Drained, Pull, Revoke, Settle, Wake
-from aioparcs.pool.scheduler.call import CallPhase, Client, Outcome, PendingCall, Supply, safe_repr, take_queued
+from aioparcs.pool.scheduler.actions import Action, Assign, Cancel, Drained, Expire, Pull, Repeat, Revoke, Settle, Wake
+from aioparcs.pool.scheduler.call import (
+    CallPhase,
+    Client,
+    LimitedCall,
+    Outcome,
+    PendingCall,
+    Supply,
+    safe_repr,
+    take_queued,
+)
 from aioparcs.pool.scheduler.replicas import Replicas, Step
+from aioparcs.pool.scheduler.retry import Retry
 from aioparcs.pool.scheduler.scheduler import Scheduler
 from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState
 
@@ -17,11 +27,15 @@ __all__ = [
     "Cancel",
     "Client",
     "Drained",
+    "Expire",
+    "LimitedCall",
     "Outcome",
     "PendingCall",
     "Pull",
+    "Repeat",
     "Replicas",
     "Result",
+    "Retry",
     "Revoke",
     "Scheduler",
     "Settle",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from aioparcs.pool.scheduler.call import Client, Outcome, PendingCall
 
-__all__ = ["Action", "Assign", "Cancel", "Drained", "Pull", "Revoke", "Settle", "Wake"]
+__all__ = ["Action", "Assign", "Cancel", "Drained", "Expire", "Pull", "Repeat", "Revoke", "Settle", "Wake"]
 
 
 class Pull(NamedTuple):
@@ -52,10 +52,24 @@ class Drained(NamedTuple):
     worker: int
 
 
+class Repeat(NamedTuple):
+    """Count a call that has failed in a worker, and is to be made again."""
+
+    worker: int
+    call: PendingCall
+    error: BaseException
+
+
+class Expire(NamedTuple):
+    """Start a worker in place of one that has had its calls, or its memory, and retire it then."""
+
+    worker: int
+
+
 class Wake(NamedTuple):
     """Report `Scheduler.tick` at a time, in place of the one before; None for never."""
 
     when: float | None
 
 
-Action = Pull | Assign | Revoke | Cancel | Settle | Drained | Wake
+Action = Pull | Assign | Revoke | Cancel | Settle | Repeat | Drained | Expire | Wake

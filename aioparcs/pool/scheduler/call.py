@@ -8,7 +8,9 @@ from enum import Enum, auto
 from reprlib import Repr
 from typing import Any, Protocol
 
-__all__ = ["CallPhase", "Client", "Outcome", "PendingCall", "Supply", "safe_repr", "take_queued"]
+from aioparcs.wire import LIMITED
+
+__all__ = ["CallPhase", "Client", "LimitedCall", "Outcome", "PendingCall", "Supply", "safe_repr", "take_queued"]
 
 # An item as an error shows it: enough to recognize it, whatever its size.
 _short = Repr()
@@ -96,11 +98,50 @@ class PendingCall:
         self.phase = _QUEUED
 
     def __str__(self) -> str:
-        given = [safe_repr(arg) for arg in self.args]
-        given += [f"{name}={safe_repr(value)}" for name, value in self.kwargs.items()]
-        function = self.function.rpartition(":")[2]
-        what = f"item {self.index}" if self.index >= 0 else f"call of {function}" if function else "call"
-        return f"{what}: ({', '.join(given)})"
+        return _text(self.index, self.served, self.args, self.kwargs)
+
+    @property
+    def served(self) -> str:
+        """The name of the function that runs in the worker."""
+        return self.function
+
+
+class LimitedCall(PendingCall):
+    """
+    A call with a time limit: on the wire, a call of the worker's own function that keeps the limit.
+
+    Args:
+        limit: seconds from when it begins in the worker.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        client: Client,
+        index: int,
+        function: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        limit: float,
+    ) -> None:
+        super().__init__(client, index, LIMITED, (limit, function, list(args), dict(kwargs)), {})
+
+    def __str__(self) -> str:
+        return _text(self.index, self.served, self.args[2], self.args[3])
+
+    @property
+    def served(self) -> str:
+        """The name of the function that runs in the worker."""
+        return str(self.args[1])
+
+
+def _text(index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    given = [safe_repr(arg) for arg in args]
+    given += [f"{name}={safe_repr(value)}" for name, value in kwargs.items()]
+    name = function.rpartition(":")[2]
+    what = f"item {index}" if index >= 0 else f"call of {name}" if name else "call"
+    return f"{what}: ({', '.join(given)})"
 
 
 # A call, whether it succeeded, and its result or the error.

@@ -62,7 +62,7 @@ class Replicas:
         Return what to do now.
 
         Args:
-            size: how many workers are up.
+            size: how many workers are up, but for those that others are to replace.
             idle_deaths: how many have died without a call since the last result.
         """
         if self._is_stopped or size + self.starting >= self.wanted:
@@ -75,6 +75,6 @@ class Replicas:
 
     def surplus(self, workers: Iterable[WorkerState]) -> list[int]:
         """Return the workers to retire so that only the wanted ones get calls: those with the least to do."""
-        active = [worker for worker in workers if worker.phase is WorkerPhase.ACTIVE]
+        active = [worker for worker in workers if worker.phase is WorkerPhase.ACTIVE and not worker.is_expiring]
         active.sort(key=lambda worker: len(worker.calls))
         return [worker.id for worker in active[: max(0, len(active) - self.wanted)]]

@@ -7,15 +7,17 @@ order, which a `Dispatcher` performs.
 
 from __future__ import annotations
 
+import random
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from aioparcs.errors import EncodeError, ParcsError, WorkerLost
-from aioparcs.pool.scheduler.actions import Action, Assign, Cancel, Drained, Revoke, Settle, Wake
+from aioparcs.pool.scheduler.actions import Action, Assign, Cancel, Drained, Repeat, Revoke, Settle, Wake
 from aioparcs.pool.scheduler.call import CallPhase, Client, PendingCall, Supply, take_queued
+from aioparcs.pool.scheduler.retry import Retry
+from aioparcs.pool.scheduler.returns import ReturnedCalls
 from aioparcs.pool.scheduler.rounds import Rotation, Round, rooms_of
-from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, stuck_calls
+from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, is_fatal, stuck_calls
 
 __all__ = ["Scheduler"]
 
@@ -32,7 +34,8 @@ class Scheduler:
     Assigns each worker of a pool as many calls as keep it busy, and revokes those of one that is slow.
 
     Args:
-        retries: how often a call whose worker died may be made again.
+        retry: when a call that has failed is made again.
+        chance: returns a random number, 0 to 1.
 
     Attributes:
         workers: the workers that are up, by number.
@@ -41,15 +44,14 @@ class Scheduler:
         idle_deaths: how many workers have died without a call since the last result.
     """
 
-    def __init__(self, retries: int) -> None:
+    def __init__(self, retry: Retry, chance: Callable[[], float] = random.random) -> None:
         self.workers: dict[int, WorkerState] = {}
         self.unsaturated: dict[WorkerState, None] = {}
         self.running = 0
         self.idle_deaths = 0
-        self._retries = retries
-        self._losses: WeakKeyDictionary[PendingCall, int] = WeakKeyDictionary()  # workers that have died of a call
         self._rotation = Rotation()
-        self._queue: deque[PendingCall] = deque()  # calls to be made again, or by others
+        self._returned = ReturnedCalls(retry, chance)
+        self._queue = self._returned.queue
         self._rounds: deque[WorkerState | None] = deque()  # due ones: for one worker, or for all that are unsaturated
         self._round: Round | None = None
         self._unsent = 0  # assignments that were not reported
@@ -72,7 +74,7 @@ class Scheduler:
     def drop_client(self, client: Client) -> list[Action]:
         """Remove a client: no more of its calls are made, and those that workers have are cancelled."""
         self._rotation.remove(client)
-        for call in [*self._queue, *self._calls_of_workers()]:
+        for call in [*self._returned, *self._calls_of_workers()]:
             if call.client is client:
                 self._cancel(call)
         return self._flush()
@@ -107,7 +109,7 @@ class Scheduler:
         self._is_closed = True
         self._rounds.clear()
         self._wake_at = None
-        calls = [*self._rotation.submitted, *self._queue, *self._calls_of_workers()]
+        calls = [*self._rotation.submitted, *self._returned, *self._calls_of_workers()]
         return list(dict.fromkeys([*self._rotation.clients, *(call.client for call in calls)]))
 
     # Workers
@@ -129,6 +131,11 @@ class Scheduler:
             self._check_drained(state)
         return self._flush()
 
+    def expire(self, worker: int) -> list[Action]:
+        """Request another worker in place of one, which gets calls until it is retired."""
+        self._actions += self.workers[worker].expire()
+        return self._flush()
+
     def sent(
         self, worker: int, calls: list[PendingCall], rejected: Sequence[tuple[PendingCall, EncodeError]], now: float
     ) -> list[Action]:
@@ -141,6 +148,8 @@ class Scheduler:
             self._reject(state, rejected, now)
         if self._wake_at is None and self.running:
             self._wake_by(now + _PERIOD)
+        if state.rest is not None and state.is_due:
+            self._actions += state.expire()
         return self._advance(now)
 
     def disconnected(self, worker: int, calls: list[PendingCall], now: float) -> list[Action]:
@@ -149,7 +158,7 @@ class Scheduler:
         self._unsent -= 1
         state.phase = _DISCONNECTED
         self.unsaturated.pop(state, None)
-        self._queue.extendleft(reversed(calls))
+        self._returned.put_first(calls)
         self._add_round()
         return self._advance(now)
 
@@ -165,7 +174,7 @@ class Scheduler:
             self._begin(state, now)
         return self._advance(now)
 
-    def lose(self, worker: int, lost: WorkerLost, unsent: Iterable[Result] | None, now: float) -> list[Action]:
+    def lose(self, worker: int, lost: WorkerLost, unsent: Sequence[Result] | None, now: float) -> list[Action]:
         """
         Remove a worker that is gone, and make its calls again or fail them.
 
@@ -178,9 +187,16 @@ class Scheduler:
         state = self.workers.pop(worker)
         self.unsaturated.pop(state, None)
         phase, state.phase = state.phase, _LOST
-        self._accept(state, unsent or (), now)
-        self.idle_deaths += not state.calls and phase is not _RETIRING
-        self._redistribute(state, lost, state.begun if unsent is not None else state.calls.values())
+        fatal = [result for result in unsent or () if is_fatal(result)]
+        self._accept(state, [result for result in unsent or () if not is_fatal(result)], now)
+        begun = state.begun if unsent is not None else list(state.calls.values())
+        self.idle_deaths += not begun and phase is not _RETIRING
+        self._accept(state, fatal, now)  # not before: no other call has begun in place of this one
+        self.running -= len(state.calls)
+        repeats, failures = self._returned.put_back(state, begun, lost, now)
+        self._repeat(repeats)
+        for call, error in failures:
+            self._fail(call, error)
         if phase is _RETIRING:
             self._actions.append(Drained(worker))
         self._add_round()
@@ -191,8 +207,11 @@ class Scheduler:
         self._wake_at = None
         for worker, calls in stuck_calls(self.workers.values(), self.unsaturated, now):
             self._revoke(worker, calls)
+        if self._returned.release(now):
+            self._add_round()
         if self.running:
             self._wake_by(now + _PERIOD)
+        self._wake_by(self._returned.next_due)
         if self.unsaturated and (self._queue or self._rotation.ready) and self._round is None:
             self._begin(None, now, is_poll=True)
         return self._advance(now)
@@ -201,17 +220,26 @@ class Scheduler:
 
     def _accept(self, worker: WorkerState, results: Iterable[Result], now: float) -> None:
         before = len(worker.calls)
-        settles, returned = worker.take_results(results)
+        settles, returned, has_failures = worker.take_results(results)
         answered = before - len(worker.calls)
         self.running -= answered
         if answered > len(returned):  # these say nothing about how long calls take
             worker.measure(answered - len(returned), now)
         if settles:
             self.idle_deaths = 0
+            if has_failures:
+                settles, repeats = self._returned.sift(settles, now)
+                self._repeat(repeats)
             self._actions += settles
         if returned:
             for call in returned:
-                self._requeue(call)
+                self._returned.put_last(call)
+            self._add_round()
+
+    def _repeat(self, repeats: list[Repeat]) -> None:
+        if repeats:
+            self._actions += repeats
+            self._wake_by(self._returned.next_due)
             self._add_round()
 
     def _fail(self, call: PendingCall, error: ParcsError) -> None:
@@ -225,11 +253,6 @@ class Scheduler:
         for worker in self.workers.values():
             yield from worker.calls.values()
 
-    def _requeue(self, call: PendingCall) -> None:
-        if call.phase is not _CANCELLED:
-            call.phase = _QUEUED
-            self._queue.append(call)
-
     def _reject(self, worker: WorkerState, rejected: Sequence[tuple[PendingCall, EncodeError]], now: float) -> None:
         self.running -= len(rejected)
         for call, error in rejected:
@@ -238,25 +261,6 @@ class Scheduler:
         if worker.phase is _ACTIVE and len(worker.calls) < worker.window:
             self.unsaturated[worker] = None
             self._wake_by(now)  # not now: a source of nothing but such calls must not keep the program from all else
-
-    def _redistribute(self, worker: WorkerState, lost: WorkerLost, may_have_begun: Iterable[PendingCall]) -> None:
-        """Queue the calls of a worker that is gone; fail those that workers may have begun too often."""
-        begun = dict.fromkeys(may_have_begun)
-        calls = list(worker.calls.values())
-        worker.calls.clear()
-        self.running -= len(calls)
-        waiting = [call for call in calls if call not in begun and call.phase is not _CANCELLED]
-        for call in waiting:
-            call.phase = _QUEUED
-        self._queue.extendleft(reversed(waiting))
-        for call in begun:
-            if call.phase is _CANCELLED:
-                continue
-            self._losses[call] = losses = self._losses.get(call, 0) + 1
-            if losses <= self._retries:
-                self._requeue(call)
-            else:
-                self._fail(call, lost.at(str(call)))
 
     def _check_drained(self, worker: WorkerState) -> None:
         if worker.phase is _RETIRING and not worker.calls:
@@ -277,9 +281,9 @@ class Scheduler:
         if calls:
             self._actions.append(Revoke(worker.id, calls))
 
-    def _wake_by(self, when: float) -> None:
-        """Request a `tick` at a time, unless one is due sooner."""
-        if self._wake_at is None or self._wake_at > when:
+    def _wake_by(self, when: float | None) -> None:
+        """Request a `tick` at a time, unless one is due sooner; None for no time."""
+        if when is not None and (self._wake_at is None or self._wake_at > when):
             self._wake_at = when
             self._actions.append(Wake(when))
 

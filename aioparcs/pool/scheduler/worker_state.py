@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Set
 from enum import Enum, auto
 from typing import Any
 
-from aioparcs.pool.scheduler.actions import Settle
+from aioparcs.errors import CallTimeout
+from aioparcs.pool.scheduler.actions import Expire, Settle
 from aioparcs.pool.scheduler.call import CallPhase, PendingCall
 from aioparcs.wire import REVOKED
 
-__all__ = ["Result", "WorkerPhase", "WorkerState", "stuck_calls"]
+__all__ = ["Result", "WorkerPhase", "WorkerState", "is_fatal", "stuck_calls"]
 
 # Seconds of work that a worker should have in front of it, so that it never waits for the wire, nor for this program
 # while that is busy; and how many calls that may be.
@@ -21,6 +22,8 @@ _KEPT = 0.8
 _SLOW_FACTOR, _SLOW = 4.0, 0.02
 # Seconds that a call may wait for its worker before another one that has nothing to do may have it.
 _STALE = 0.002
+# Seconds of work before a worker has had all its calls, and the share of these, that its successor gets to start.
+_LEAD, _LEAD_SHARE = 0.5, 0.1
 
 # A call's id, whether it succeeded, and its result or the error.
 Result = tuple[int, bool, Any]
@@ -53,31 +56,42 @@ class WorkerState:
         id: the worker's number.
         concurrency: how many calls it runs at once.
         coroutines: the names of functions of which it runs several at once; may be set later.
+        max_calls: how many calls it gets in all, None for any number.
 
     Attributes:
         phase: whether it gets calls.
+        is_expiring: whether another worker is about to take its place; until then it gets calls.
         window: how many calls it should have.
+        rest: how many calls it may still have, with those that it has; None for any number.
         calls: the calls that were sent and not answered, by id.
         is_writable: to be set to False while what was sent to it waits for room.
     """
 
     __slots__ = (
+        "_lead",
         "_pace",
         "_since",
         "calls",
         "concurrency",
         "coroutines",
         "id",
+        "is_expiring",
         "is_writable",
         "phase",
+        "rest",
         "window",
     )
 
-    def __init__(self, id: int, concurrency: int, coroutines: Set[str] = frozenset()) -> None:
+    def __init__(
+        self, id: int, concurrency: int, coroutines: Set[str] = frozenset(), max_calls: int | None = None
+    ) -> None:
         self.id = id
         self.concurrency = concurrency
         self.phase = _ACTIVE
-        self.window = concurrency + 1
+        self.is_expiring = False
+        self.rest = max_calls
+        self._lead = 0 if max_calls is None else int(max_calls * _LEAD_SHARE)
+        self.window = concurrency + 1 if max_calls is None else min(concurrency + 1, max_calls)
         self.calls: dict[int, PendingCall] = {}
         self.is_writable = True
         self.coroutines = coroutines
@@ -85,9 +99,22 @@ class WorkerState:
         self._since = 0.0  # of the last answer, or of the first call
 
     @property
+    def is_active(self) -> bool:
+        """True when it gets calls."""
+        return self.phase is _ACTIVE
+
+    @property
     def is_idle(self) -> bool:
         """True when it has less to do than it could."""
         return len(self.calls) < self.concurrency and self.phase is _ACTIVE
+
+    @property
+    def is_due(self) -> bool:
+        """True when it has had almost all of its calls: the rest is what it runs until its successor is there."""
+        if self.rest is None:
+            return False
+        left = self.rest - len(self.calls)
+        return left <= self._lead and left * self._pace <= _LEAD
 
     @property
     def begun(self) -> list[PendingCall]:
@@ -99,7 +126,7 @@ class WorkerState:
         plain: list[PendingCall] = []
         others: list[PendingCall] = []
         for call in self.calls.values():
-            some, most = (others, self.concurrency) if call.function in self.coroutines else (plain, 1)
+            some, most = (others, self.concurrency) if call.served in self.coroutines else (plain, 1)
             if len(some) < most:
                 some.append(call)
         return plain + others
@@ -130,12 +157,25 @@ class WorkerState:
             call.worker = number
             own[call.call_id] = call
 
-    def take_results(self, results: Iterable[Result]) -> tuple[list[Settle], list[PendingCall]]:
-        """Remove the calls that it has answered; return what to settle, and the calls that it returned unbegun."""
+    def expire(self) -> list[Expire]:
+        """Return the request for another worker in its place; nothing if that was made, or if it gets no calls."""
+        if self.is_expiring or self.phase is not _ACTIVE:
+            return []
+        self.is_expiring = True
+        return [Expire(self.id)]
+
+    def take_results(self, results: Iterable[Result]) -> tuple[list[Settle], list[PendingCall], bool]:
+        """
+        Remove the calls that it has answered.
+
+        Returns:
+            What to settle, the calls that it returned unbegun, and whether a call has failed.
+        """
         calls = self.calls
         returned: list[PendingCall] = []
         settles: list[Settle] = []
         settle: Settle | None = None
+        has_failures = False
         for call_id, ok, value in results:
             call = calls.pop(call_id, None)
             if call is None:
@@ -154,12 +194,13 @@ class WorkerState:
             settle.outcomes.append(outcome)
             if not ok:
                 settle.failures.append(outcome)
-        return settles, returned
+                has_failures = True
+        return settles, returned, has_failures
 
     def stop_prefetch(self, now: float) -> None:
         """Limit it to the calls that it can run at once, until it answers again."""
         self._pace = max(self._pace, self.age(now))
-        self.window = self.concurrency
+        self.window = min(self.window, self.concurrency)
 
     def measure(self, count: int, now: float) -> None:
         """Renew its pace, and the number of calls that it should have, after it has answered some."""
@@ -168,6 +209,14 @@ class WorkerState:
         self._pace = sample + _KEPT**count * (self._pace - sample) if self._pace else sample
         ahead = _MOST if self._pace * _MOST <= _AHEAD else int(_AHEAD / self._pace)
         self.window = self.concurrency + max(1, ahead)
+        if self.rest is not None:
+            self.rest -= count
+            self.window = min(self.window, self.rest)
+
+
+def is_fatal(result: Result) -> bool:
+    """Return True for the error of the call that its worker has ended with."""
+    return isinstance(result[2], CallTimeout) and result[2].ended_worker
 
 
 def stuck_calls(

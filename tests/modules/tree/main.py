@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aioparcs import Service, StartError, WorkerLost, codec, serve
+from aioparcs import CallTimeout, Service, StartError, WorkerLost, codec, serve
 from aioparcs.wire import FrameType
 
 
@@ -89,6 +89,12 @@ class Node(Service):
     async def map_squares(self, module: str, count: int) -> list[Any]:
         async with self.pool(module, 2, retries=1) as pool:
             return await pool.map(range(count))
+
+    async def map_within(self, module: str, timeout: float, seconds: list[float]) -> list[Any]:
+        """Hold the interpreter for so many seconds; return the results, with the texts of what passed the limit."""
+        async with self.pool(module, 2, function="hold", timeout=timeout, max_calls=5) as pool:
+            results = await pool.map(seconds, return_exceptions=True)
+            return [f"{one}: {one.stack}" if isinstance(one, CallTimeout) else one for one in results]
 
     # What it says to those it has started
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aioparcs import Runner, WorkerLost
+from aioparcs import CallTimeout, Runner, WorkerLost
 from aioparcs.engine import WorkerSpec
 from aioparcs.events import PoolState
 from aioparcs.pool import Pool
@@ -29,6 +29,7 @@ from tests.support.waiting import until as until_true
 pytestmark = pytest.mark.one_loop
 
 PATIENCE = 60.0  # seconds: Docker takes some to start a container, and to end one
+HANGING = 600.0  # seconds of a call that passes its time limit
 SHARED = "/shared"  # where containers have the folder of a test
 
 
@@ -207,6 +208,63 @@ async def test_a_pool_works_on_without_the_docker_of_a_node_and_outlives_its_con
         (folder / "go").touch()
         assert await calls == names
         assert await pool.map(range(100), function="square") == [i * i for i in range(100)]
+
+
+# Limits of calls and workers
+
+
+async def test_a_call_at_its_time_limit_costs_its_worker_and_no_container(cluster: Cluster, job: Job) -> None:
+    own(cluster)
+    async with job() as runner, runner.pool("limited", 6, function="hold", timeout=2.0) as pool:
+        before = await running(cluster, runner), await services(cluster, runner)
+        results = await pool.map([*[0.0] * 20, HANGING, *[0.0] * 20], return_exceptions=True)
+        error = results.pop(20)
+        assert results == [0.0] * 40
+        assert isinstance(error, CallTimeout)
+        assert isinstance(error, TimeoutError)
+        assert re.fullmatch(r"limited:\d on node\d", error.worker)
+        assert (error.item, error.node) == (f"item 20: ({HANGING})", error.worker[-5:])
+        assert "in hold" in error.stack.splitlines()[0]
+        assert f"within its time limit of 2 s in worker {error.worker}" in str(error)
+
+        await until(lambda: pool.size == 6)
+        assert await pool.map([0.0] * 100) == [0.0] * 100
+        assert (await running(cluster, runner), await services(cluster, runner)) == before
+
+
+async def test_a_worker_with_too_much_memory_is_replaced_in_its_container(cluster: Cluster, job: Job) -> None:
+    own(cluster)
+    async with job() as runner, runner.pool("limited", 1, function="pid", max_memory="200m") as pool:
+        before = await running(cluster, runner)
+        pid = await pool.submit()
+        assert await pool.submit(300 << 20, function="grow") == pid
+        async with asyncio.timeout(PATIENCE):
+            while await pool.submit() == pid:
+                pass
+        assert pool.size == 1
+        assert await running(cluster, runner) == before
+
+
+async def test_workers_are_replaced_after_their_calls_in_their_containers(cluster: Cluster, job: Job) -> None:
+    own(cluster)
+    async with job() as runner, runner.pool("limited", 3, function="ident", max_calls=10) as pool:
+        before = await running(cluster, runner)
+        assert await pool.map(range(200)) == list(range(200))
+        assert await running(cluster, runner) == before
+
+
+async def test_a_task_keeps_the_time_limit_of_a_call(job: Job) -> None:
+    async with job() as runner, runner.start("limited") as task:
+        with pytest.raises(CallTimeout, match=r"the call was not done .* of 1 s in worker limited:0 on node\d"):
+            await task.call_within(1.0, "wait", HANGING)
+        assert await task.call("ident", 7) == 7
+        with pytest.raises(CallTimeout) as caught:
+            await task.call_within(1.0, "hold", HANGING)
+        assert "in hold" in caught.value.stack
+        assert caught.value.node == task.node
+        with pytest.raises(WorkerLost, match="a call was not done within its time limit of 1 s"):
+            await task.recv()
+        await task.kill()
 
 
 # Its size, its end, and who looks on

@@ -24,7 +24,7 @@ PATIENCE = 60.0  # seconds: Docker takes some to start a container, and to end o
 @pytest.fixture(scope="module")
 def images(cluster: Cluster) -> None:
     """Build images of the modules that start each other, and push them."""
-    command = [*COMMAND, "build", "tree", "functions", "--modules", str(MODULES), "--push"]
+    command = [*COMMAND, "build", "tree", "functions", "limited", "--modules", str(MODULES), "--push"]
     done = execute(command, None, **cluster.environment)
     assert done.returncode == 0, done.stderr
 
@@ -180,6 +180,15 @@ def test_the_tree_of_a_runner_on_the_cluster_ends_with_it(cluster: Cluster, tmp_
 async def test_a_pool_in_a_service(job: Job) -> None:
     async with job(overlay=True) as runner, runner.start("tree") as root:
         assert await ask(root, "map_squares", "functions", 5) == [1, 2, 3, 4, 5]
+
+
+async def test_a_pool_in_a_service_keeps_its_limits(job: Job) -> None:
+    async with job(overlay=True) as runner, runner.start("tree") as root:
+        results = await ask(root, "map_within", "limited", 1.0, [*[0.0] * 6, 600.0, *[0.0] * 6])
+        late = results.pop(6)
+        assert late.startswith("item 6: (600.0) was not done within its time limit of 1 s in worker limited:")
+        assert "in hold" in late
+        assert results == [0.0] * 12
 
 
 async def test_without_the_overlay_network_a_service_cannot_start_services(job: Job) -> None:

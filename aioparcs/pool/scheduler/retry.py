@@ -1,0 +1,81 @@
+"""The policy for calls that have failed: how often each is made again, after which errors, and when."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+from aioparcs.errors import WorkerLost, origin_of
+
+__all__ = ["Retry"]
+
+# Seconds between two tries of a call, at the most.
+_LONGEST = 120.0
+_DOUBLINGS = 64
+
+
+@dataclass(frozen=True)
+class Retry:
+    """
+    The policy for calls that fail: ``runner.pool(..., retries=Retry(3, on=(OSError,), backoff=0.5))``.
+
+    A call whose worker died is always made again; ``on`` adds others. The error of the last try names those before it
+    in its notes.
+
+    Args:
+        times: how often a call is made again, at the most.
+        on: the errors after which it is, besides `WorkerLost`: classes, such as ``OSError`` or ``CallTimeout``, and for
+            exceptions that only the worker's module has the names of their classes, such as ``"BadPage"``.
+        backoff: seconds until the second try; twice as many until each further one, at most two minutes.
+        jitter: up to so many seconds more, at random, so that many calls don't come back at the same time.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: a number is negative, or infinite.
+    """
+
+    times: int
+    on: tuple[type[BaseException] | str, ...] | type[BaseException] | str = ()
+    backoff: float = 0.0
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        try:
+            times = operator.index(self.times)
+        except TypeError:
+            raise TypeError(f"retries={self.times!r}: it must be a whole number, at least 0, or a Retry") from None
+        if times < 0:
+            raise ValueError(f"retries={self.times!r}: it must be a whole number, at least 0")
+        on: tuple[Any, ...] = (self.on,) if isinstance(self.on, str | type) else tuple(self.on)
+        for kind in on:
+            if not isinstance(kind, str) and not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise TypeError(f"on={kind!r}: it must be a class of exceptions, or the name of one")
+        for name, seconds in (("backoff", self.backoff), ("jitter", self.jitter)):
+            if not 0 <= seconds < math.inf:
+                raise ValueError(f"{name}={seconds!r}: it must be a number of seconds, 0 or more")
+        object.__setattr__(self, "times", times)
+        object.__setattr__(self, "on", on)
+
+    def covers(self, error: BaseException) -> bool:
+        """Return True for an error after which a call is made again."""
+        assert isinstance(self.on, tuple)
+        classes = tuple(kind for kind in self.on if isinstance(kind, type))
+        if isinstance(error, (WorkerLost, *classes)):
+            return True
+        origin = origin_of(error)
+        if origin is None:  # no exception of the worker's program
+            return False
+        name, _ = origin  # with its module, unless that is the worker's main.py
+        return name in self.on or name.rpartition(".")[2] in self.on
+
+    def pause(self, tries: int, chance: float) -> float:
+        """
+        Return the seconds until a call is made again.
+
+        Args:
+            tries: how often it was made.
+            chance: a random number, 0 to 1.
+        """
+        return min(self.backoff * 2.0 ** min(tries - 1, _DOUBLINGS), _LONGEST) + self.jitter * chance
