@@ -92,9 +92,10 @@ class CallLimits:
                 async with timeout:
                     return await awaitable
         except TimeoutError as error:
-            if not timeout.expired() or not isinstance(error.__cause__, asyncio.CancelledError):
+            cancelled = error.__cause__ or error.__context__  # Python 3.11.2 names no cause
+            if not timeout.expired() or not isinstance(cancelled, asyncio.CancelledError):
                 raise  # its own
-            frames = traceback.extract_tb(error.__cause__.__traceback__)
+            frames = traceback.extract_tb(cancelled.__traceback__)
             stack = _format((frame.filename, frame.lineno or 0, frame.name) for frame in frames)
         finally:
             ending.cancel()
