@@ -112,9 +112,17 @@ def pid(_: Any = None) -> int:
     return os.getpid()
 
 
+def opaque() -> list[object]:
+    return [object()]
+
+
+async def opaque_later() -> list[object]:
+    return [object()]
+
+
 def grow(size: int) -> int:
     KEPT.append(os.urandom(1) * size)
     return os.getpid()
 
 
-serve(ident, sleep, spin, hold, wait, go_on, block, wrapped, later, mark, fail_first, pid, grow)
+serve(ident, sleep, spin, hold, wait, go_on, block, wrapped, later, mark, fail_first, pid, opaque, opaque_later, grow)

@@ -95,7 +95,7 @@ async def test_each_way_to_call_has_its_own_limit(runner: Runner) -> None:
             await pool.map([5.0], timeout=0.2)
         with pytest.raises(CallTimeout):
             await pool.starmap([(5.0,)], timeout=0.2)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=r"call of sleep: \(5\.0\) was not done within its time limit of 0\.2 s"):
             await pool.submit_within(0.2, 5.0)
         assert await pool.submit_within(LONG, 7, timeout=8, function="ident") == [7, 8]
         assert await pool.submit(7, timeout=8, function="ident") == [7, 8]
@@ -123,6 +123,8 @@ async def test_a_task_keeps_the_limit_of_a_call(runner: Runner) -> None:
         assert await task.call_within(LONG, "ident", 7, timeout=8) == [7, 8]
         with pytest.raises(EncodeError, match="argument 1: "):
             await task.call_within(LONG, "ident", 7, object())
+        with pytest.raises(EncodeError, match="argument timeout: "):
+            await task.call_within(LONG, "ident", 7, timeout=object())
         with pytest.raises(
             CallTimeout, match=r"the call was not done within its time limit of 0.2 s in worker limited"
         ):
@@ -137,6 +139,13 @@ async def test_a_task_keeps_the_limit_of_a_call(runner: Runner) -> None:
         with pytest.raises(WorkerLost, match="a call was not done within its time limit of 0"):
             await task.recv()
         await task.kill()
+
+
+@pytest.mark.parametrize("function", ["opaque", "opaque_later"])
+async def test_a_result_that_can_not_be_sent_is_that_of_the_function_itself(runner: Runner, function: str) -> None:
+    async with runner.pool("limited", 1, function=function, timeout=LONG) as pool:
+        with pytest.raises(TypeError, match=rf"the result of {function} can't be sent: result\[0\]: object cannot"):
+            await pool.submit()
 
 
 async def test_a_worker_that_dies_before_the_limit_is_lost(runner: Runner, tmp_path: Path) -> None:
