@@ -6,11 +6,12 @@ ever executed: no pickle, no object arrays.
 """
 
 from aioparcs.codec.decoder import SHORT, allocate, decode, decode_checked, decode_raw, extension, short_extension
-from aioparcs.codec.encoder import encode, encode_call, encode_inline, encode_plain, encode_result
+from aioparcs.codec.encoder import digest, encode, encode_call, encode_inline, encode_plain, encode_result
 from aioparcs.codec.json_messages import decode_json, encode_json
-from aioparcs.codec.types import OUT_OF_BAND, Ext, named, register, registered
+from aioparcs.codec.types import DIGEST, OUT_OF_BAND, Ext, named, register, registered
 
 __all__ = [
+    "DIGEST",
     "OUT_OF_BAND",
     "SHORT",
     "Ext",
@@ -19,6 +20,7 @@ __all__ = [
     "decode_checked",
     "decode_json",
     "decode_raw",
+    "digest",
     "encode",
     "encode_call",
     "encode_inline",

@@ -9,15 +9,16 @@ arrays out of band, and knows the place of whatever cannot be sent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from aioparcs.codec import arrays
-from aioparcs.codec.types import OUT_OF_BAND, Ext
-from aioparcs.codec.walk import SCALARS, UNPACKABLE, Walk, extension, flat, located_error, packer
+from aioparcs.codec.types import DIGEST, OUT_OF_BAND, Ext
+from aioparcs.codec.walk import SCALARS, UNPACKABLE, DigestWalk, Walk, extension, flat, located_error, packer
 from aioparcs.errors import EncodeError, describe
 from aioparcs.settings import EXTENSIONS
 
-__all__ = ["encode", "encode_call", "encode_inline", "encode_plain", "encode_result"]
+__all__ = ["digest", "encode", "encode_call", "encode_inline", "encode_plain", "encode_result"]
 
 _only_scalars = SCALARS.issuperset
 _only_plain_keys = frozenset({str, int}).issuperset
@@ -123,12 +124,32 @@ def encode_inline(value: Any, extensions: int = EXTENSIONS) -> tuple[bytes, Buff
     Raises:
         EncodeError: as `encode`.
     """
+    return _encode_walking(Walk, value, extensions)
+
+
+def digest(value: Any) -> bytes:
+    """
+    Return a digest of a value as it is sent, the same in each process.
+
+    Values that are sent alike have one digest; besides, members of sets have no order. Items of dictionaries have, and
+    numbers of different types are different values: 1, 1.0 and True.
+
+    Raises:
+        EncodeError: as `encode`.
+    """
+    body = encode_plain(value)
+    if body is None:
+        body, _ = _encode_walking(DigestWalk, value, EXTENSIONS)
+    return blake2b(body, digest_size=DIGEST).digest()
+
+
+def _encode_walking(kind: type[Walk], value: Any, extensions: int) -> tuple[bytes, Buffers]:
     try:
-        return _pack_walk(Walk(extensions), value)
+        return _pack_walk(kind(extensions), value)
     except UNPACKABLE:
         pass  # a list of scalars may hold invalid Unicode text, or an integer beyond 64 bits
     try:
-        return _pack_walk(Walk(extensions, strict=True), value)
+        return _pack_walk(kind(extensions, strict=True), value)
     except UNPACKABLE as error:  # it has no place to name, as when the stack is too deep
         raise EncodeError("$", f"can't be packed: {describe(error)}") from error
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from aioparcs.codec.moments import moment_from, moment_parts, time_from, time_parts
 from aioparcs.errors import DecodeError, EncodeError
 
-__all__ = ["Form", "check_hashes", "form_of", "make"]
+__all__ = ["SETS", "Form", "check_hashes", "form_of", "make"]
 
 # Keys of one map, or members of one set, that may have one hash: looking one up takes time by their number.
 _MOST_ALIKE = 64
@@ -25,6 +25,10 @@ _MOST_ALIKE = 64
 _FACTORIES: dict[str, Callable[[], Any]] = {
     kind.__name__: kind for kind in (bool, bytes, complex, dict, float, frozenset, int, list, set, str, tuple)
 }
+
+
+SETS = frozenset({"set", "frozenset"})
+"""The kinds whose members are in no order."""
 
 
 class Form(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar, overload
 from aioparcs.codec.classes import functions_of
 
 __all__ = [
+    "DIGEST",
     "MAX_DEPTH",
     "MAX_EXT_DEPTH",
     "OUT_OF_BAND",
@@ -20,6 +21,8 @@ __all__ = [
 
 # Bytes and arrays from this size on travel as buffers behind the body.
 OUT_OF_BAND = 8192
+# Bytes of a digest of a value.
+DIGEST = 16
 # Containers within containers; a cycle ends here too.
 MAX_DEPTH = 256
 # Extensions within extensions: each level takes about 40 KiB of the C stack in the MessagePack library.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from datetime import datetime
+from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
@@ -13,13 +14,13 @@ import msgpack
 from aioparcs.address import Address
 from aioparcs.codec import arrays, tables
 from aioparcs.codec.moments import is_utc, timestamp
-from aioparcs.codec.natives import Form, form_of
+from aioparcs.codec.natives import SETS, Form, form_of
 from aioparcs.codec.scalars import no_form, scalar, scalars
-from aioparcs.codec.types import MAX_DEPTH, MAX_EXT_DEPTH, OUT_OF_BAND, Ext, registered
+from aioparcs.codec.types import DIGEST, MAX_DEPTH, MAX_EXT_DEPTH, OUT_OF_BAND, Ext, registered
 from aioparcs.errors import EncodeError, describe, repr_of, text_of
 from aioparcs.settings import EXTENSIONS, MAX_BUFFER_COUNT
 
-__all__ = ["SCALARS", "UNPACKABLE", "Walk", "extension", "flat", "located_error", "packer"]
+__all__ = ["SCALARS", "UNPACKABLE", "DigestWalk", "Walk", "extension", "flat", "located_error", "packer"]
 
 SCALARS = frozenset({type(None), bool, int, float, str})
 _KEYS = (str, int, bytes)  # for a peer that knows no other
@@ -177,9 +178,13 @@ class Walk:
             plain, *details = form.take_apart(value)
         except ValueError as error:
             raise EncodeError("", f"a {form.kind} that can't be encoded: {text_of(error)}") from error
-        ready = [form.kind, self.value(plain, depth + 1), *details]
+        ready = [form.kind, self._plain(form.kind, plain, depth + 1), *details]
         self._ext_depth -= 1
         return extension((Ext.PYTHON, packer.pack(ready)))
+
+    def _plain(self, _kind: str, plain: Any, depth: int) -> Any:
+        """Return the plain value of one of Python's own types, ready for the packer."""
+        return self.value(plain, depth)
 
     def _enter(self, what: str) -> None:
         """Go one extension deeper; the last level is for one that holds no other, such as an array."""
@@ -214,13 +219,14 @@ class Walk:
         dtype, shape, order, data = arrays.take_apart(value, "")
         return extension((Ext.ARRAY, packer.pack([dtype, shape, order, self._placed(data)])))
 
-    def _placed(self, view: memoryview) -> bytes | int:
+    def _placed(self, view: memoryview) -> Any:
         """Return bytes as they are, or the index of the buffer that holds them."""
         if len(view) < OUT_OF_BAND or len(self.buffers) >= MAX_BUFFER_COUNT:
             return bytes(view)
         return self._out_of_band(view)
 
-    def _out_of_band(self, view: Any) -> int:
+    def _out_of_band(self, view: Any) -> Any:
+        """Return the index of a new buffer."""
         self.buffers.append(view)
         return len(self.buffers) - 1
 
@@ -238,6 +244,17 @@ class Walk:
             raise failure from failure.__cause__
         self._ext_depth -= 1
         return extension((Ext.USER, packer.pack([entry.name, ready])))
+
+
+class DigestWalk(Walk):
+    """A walk for the digest of a value: sets are in a canonical order, and large buffers are their digests."""
+
+    def _plain(self, kind: str, plain: Any, depth: int) -> Any:
+        ready = super()._plain(kind, plain, depth)
+        return sorted(ready, key=packer.pack) if kind in SETS else ready
+
+    def _out_of_band(self, view: Any) -> Any:
+        return blake2b(view, digest_size=DIGEST).digest()
 
 
 def _packs_not(scalars: Any) -> bool:
