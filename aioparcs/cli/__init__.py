@@ -20,6 +20,7 @@ from aioparcs.cli.doctor import cluster, doctor
 from aioparcs.cli.environment import enter, interpreter, needs_another
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.jobs import logs, ps, rm
+from aioparcs.cli.journal import journal
 from aioparcs.cli.modules import Usage, find, roots, runners_there
 from aioparcs.cli.template import command_line, copy_to, why_no_project
 from aioparcs.cli.transfer.runner import check_there, run_with_files
@@ -87,7 +88,7 @@ def main() -> None:
     """Run parallel programs: a runner, and workers with a channel to it."""
 
 
-for command in (build, image, ps, logs, rm, doctor, cluster):
+for command in (build, image, ps, logs, rm, doctor, cluster, journal):
     main.add_command(command)
 
 

@@ -18,6 +18,7 @@ All exceptions of aioparcs, in one tree.
     ├── StartError          a worker could not be started
     ├── BuildError          a module's image could not be built or pushed
     ├── ClusterError        the cluster can't be reached, or refuses
+    ├── JournalError        a pool's journal can't be read or written
     ├── BrokenPool          an executor's workers can't be started (also concurrent.futures' BrokenExecutor)
     └── SettingError        a setting or an option has an impossible value (also a ValueError)
 
@@ -60,6 +61,7 @@ __all__ = [
     "EncodeError",
     "EndOfChannel",
     "HandshakeError",
+    "JournalError",
     "ParcsError",
     "ProtocolError",
     "RemoteError",
@@ -251,6 +253,24 @@ class ClusterError(ParcsError):
 
     def __str__(self) -> str:
         return f"Docker at {self.url}: {self.reason}{f'; {self.advice}' if self.advice else ''}"
+
+
+class JournalError(ParcsError):
+    """
+    A journal can't be read or written, or is none; what it holds is left as it is.
+
+    Attributes:
+        path: the file.
+        reason: what happened and what to do about it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"journal {self.path}: {self.reason}"
 
 
 class BrokenPool(ParcsError, futures.BrokenExecutor):

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 from abc import abstractmethod
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, SupportsIndex, TypedDict, TypeVar, Unpack, overload
+from collections.abc import AsyncIterable, Iterable
+from typing import Any, Literal, NamedTuple, SupportsIndex, TypedDict, TypeVar, Unpack, overload
 
 from aioparcs.pool.results import R, ResultIterator
+from aioparcs.pool.submit_calls import Async, Limit, P, Plain, SubmitCalls
 
-if TYPE_CHECKING:  # with a default, so that a plain `Pool` is one of any calls
-    from typing_extensions import ParamSpec
-
-    P = ParamSpec("P", default=...)
-else:
-    from typing import ParamSpec
-
-    P = ParamSpec("P")
-
-__all__ = ["CallOptions", "P", "PoolCalls"]
+__all__ = ["CallOptions", "Items", "P", "PoolCalls"]
 
 T = TypeVar("T")
 Items = Iterable[Any] | AsyncIterable[Any]
-Limit = float | None
 Total = SupportsIndex | None
+Journal = str | os.PathLike[str] | None
 No = Literal[False]
-Plain = Callable[..., T]
-Async = Callable[..., Coroutine[Any, Any, T]]
 
 
 class MapArguments(TypedDict, total=False):
@@ -34,6 +24,7 @@ class MapArguments(TypedDict, total=False):
 
     timeout: Limit
     total: Total
+    journal: Journal
 
 
 class CallOptions(NamedTuple):
@@ -47,6 +38,7 @@ class CallOptions(NamedTuple):
         return_exceptions: return the exceptions of failed calls as results.
         timeout: seconds that each call may take in its worker, None for the pool's limit.
         total: how many items there are, None for their length, if they have one.
+        journal: the file that keeps the results, None for none.
     """
 
     items: Items
@@ -55,9 +47,10 @@ class CallOptions(NamedTuple):
     return_exceptions: bool
     timeout: Limit
     total: Total
+    journal: Journal
 
 
-class PoolCalls(Generic[P, R]):
+class PoolCalls(SubmitCalls[P, R]):
     """The methods of a pool that call functions; ``P`` are the parameters of its function, and ``R`` is its result."""
 
     @abstractmethod
@@ -65,11 +58,6 @@ class PoolCalls(Generic[P, R]):
 
     @abstractmethod
     def _iterate(self, options: CallOptions, *, in_order: bool) -> ResultIterator: ...
-
-    @abstractmethod
-    def _submit(
-        self, timeout: Limit, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> asyncio.Future[Any]: ...
 
     # Each method: for the pool's own function, for one by its name, for another one, and for results among which there
     # may be exceptions.
@@ -100,6 +88,7 @@ class PoolCalls(Generic[P, R]):
         return_exceptions: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        journal: Journal = None,
     ) -> Any:
         """
         Call the function with each item, and wait for all results.
@@ -113,6 +102,8 @@ class PoolCalls(Generic[P, R]):
             return_exceptions: put the exceptions of failed calls into the list.
             timeout: seconds that each call may take in its worker; by default the pool's ``timeout``.
             total: how many items there are, for the progress; by default their length, if they have one.
+            journal: a file that keeps the results, so that a run that was killed goes on where it was: items whose
+                results are there aren't called again; see docs/journal.md.
 
         Returns:
             The results in the order of the items.
@@ -122,8 +113,9 @@ class PoolCalls(Generic[P, R]):
             RemoteError, WorkerLost, CallTimeout, EncodeError, DecodeError: the error of the first failed call; the
                 others are cancelled.
             StartError: no worker is left, and none can be started.
+            JournalError: the journal can't be read or written, is none, or another run has it open.
         """
-        options = CallOptions(items, function, False, return_exceptions, timeout, total)
+        options = CallOptions(items, function, False, return_exceptions, timeout, total, journal)
         return await self._collect(options)
 
     @overload
@@ -154,9 +146,10 @@ class PoolCalls(Generic[P, R]):
         return_exceptions: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        journal: Journal = None,
     ) -> Any:
         """Call the function as `map` does, with items that are tuples of arguments."""
-        options = CallOptions(items, function, True, return_exceptions, timeout, total)
+        options = CallOptions(items, function, True, return_exceptions, timeout, total, journal)
         return await self._collect(options)
 
     @overload
@@ -187,6 +180,7 @@ class PoolCalls(Generic[P, R]):
         return_exceptions: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        journal: Journal = None,
     ) -> Any:
         """
         Call the function with each item, and yield the results one by one, in the order of the items.
@@ -197,11 +191,12 @@ class PoolCalls(Generic[P, R]):
             return_exceptions: yield the exceptions of failed calls as results, instead of raising them.
             timeout: see `map`.
             total: see `map`.
+            journal: see `map`.
 
         Returns:
             An async iterator.
         """
-        options = CallOptions(items, function, False, return_exceptions, timeout, total)
+        options = CallOptions(items, function, False, return_exceptions, timeout, total, journal)
         return self._iterate(options, in_order=True)
 
     @overload
@@ -232,9 +227,10 @@ class PoolCalls(Generic[P, R]):
         return_exceptions: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        journal: Journal = None,
     ) -> Any:
         """Call the function as `imap` does, with items that are tuples of arguments."""
-        options = CallOptions(items, function, True, return_exceptions, timeout, total)
+        options = CallOptions(items, function, True, return_exceptions, timeout, total, journal)
         return self._iterate(options, in_order=True)
 
     @overload
@@ -265,9 +261,10 @@ class PoolCalls(Generic[P, R]):
         return_exceptions: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        journal: Journal = None,
     ) -> Any:
         """Call the function as `imap` does, and yield each result as soon as it is there."""
-        options = CallOptions(items, function, False, return_exceptions, timeout, total)
+        options = CallOptions(items, function, False, return_exceptions, timeout, total, journal)
         return self._iterate(options, in_order=False)
 
     @overload
@@ -298,51 +295,8 @@ class PoolCalls(Generic[P, R]):
         return_exceptions: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        journal: Journal = None,
     ) -> Any:
         """Call the function as `imap_unordered` does, with items that are tuples of arguments."""
-        options = CallOptions(items, function, True, return_exceptions, timeout, total)
+        options = CallOptions(items, function, True, return_exceptions, timeout, total, journal)
         return self._iterate(options, in_order=False)
-
-    @overload
-    def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]: ...
-    @overload
-    def submit(self, /, *args: Any, function: str, **kwargs: Any) -> asyncio.Future[Any]: ...
-    @overload
-    def submit(self, /, *args: Any, function: Async[T], **kwargs: Any) -> asyncio.Future[T]: ...
-    @overload
-    def submit(self, /, *args: Any, function: Plain[T], **kwargs: Any) -> asyncio.Future[T]: ...
-    def submit(self, /, *args: Any, function: Any = "", **kwargs: Any) -> Any:
-        """
-        Submit one call, made as soon as a worker has room for it.
-
-        Args:
-            *args: the arguments of the call.
-            function: see `map`; an argument of this name must be given by its position.
-            **kwargs: the keyword arguments of the call.
-
-        Returns:
-            Its future. Cancelling that takes the call back, or cancels a coroutine function; a plain function that
-            has begun runs to its end, and its result is discarded.
-        """
-        return self._submit(None, function, args, kwargs)
-
-    @overload
-    def submit_within(self, timeout: float, /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]: ...
-    @overload
-    def submit_within(self, timeout: float, /, *args: Any, function: str, **kwargs: Any) -> asyncio.Future[Any]: ...
-    @overload
-    def submit_within(self, timeout: float, /, *args: Any, function: Async[T], **kwargs: Any) -> asyncio.Future[T]: ...
-    @overload
-    def submit_within(self, timeout: float, /, *args: Any, function: Plain[T], **kwargs: Any) -> asyncio.Future[T]: ...
-    def submit_within(self, timeout: float, /, *args: Any, function: Any = "", **kwargs: Any) -> Any:
-        """
-        Submit one call as `submit` does, with a time limit of its own.
-
-        Args:
-            timeout: seconds that the call may take in its worker. By its position only, so that the function may have
-                an argument of this name.
-            *args: see `submit`.
-            function: see `submit`.
-            **kwargs: see `submit`.
-        """
-        return self._submit(timeout, function, args, kwargs)

@@ -15,6 +15,7 @@ from aioparcs.errors import fresh
 from aioparcs.events import EventBus
 from aioparcs.pool.calls import CallOptions, Items, P, PoolCalls
 from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.journaled import JournaledIterator, JournaledMap, Journals
 from aioparcs.pool.options import PoolOptions, optional_total
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.results import MapCall, MapOptions, R, ResultIterator
@@ -67,6 +68,7 @@ class Pool(PoolCalls[P, R]):
         self._dispatcher: Dispatcher
         self._supervisor: PoolSupervisor
         self._submissions: Submissions
+        self._journals: Journals
 
     def __repr__(self) -> str:
         return f"<Pool {self._progress.name}: {self.size} workers, {self._progress.done} done>"
@@ -90,6 +92,7 @@ class Pool(PoolCalls[P, R]):
         self._phase = _Phase.OPEN
         self._dispatcher = Dispatcher(self._scheduler, self._progress)
         self._submissions = Submissions(self._dispatcher, self._progress)
+        self._journals = Journals(self._dispatcher, self._options)
         self._supervisor = PoolSupervisor(
             self._provider, self._events, self._options, self._dispatcher, self._replicas, self._progress
         )
@@ -117,6 +120,7 @@ class Pool(PoolCalls[P, R]):
             raise
         finally:
             self._progress.close()
+            await self._journals.aclose()
 
     def add_client(self, client: Client) -> Callable[[], None]:
         """
@@ -148,14 +152,23 @@ class Pool(PoolCalls[P, R]):
     # Inside
 
     async def _collect(self, options: CallOptions) -> list[Any]:
-        collection = MapCall(self._prepare(options), self._dispatcher, self._progress)
+        prepared = self._prepare(options)
+        if options.journal is None:
+            collection = MapCall(prepared, self._dispatcher, self._progress)
+        else:
+            collection = journaled = JournaledMap(prepared, self._dispatcher, self._progress)
+            journaled.open(self._journals.open(options.journal, prepared.function))
         self._dispatcher.add_client(collection)
         return await collection.collect()
 
     def _iterate(self, options: CallOptions, *, in_order: bool) -> ResultIterator:
-        results: ResultIterator = ResultIterator(
-            self._prepare(options), self._dispatcher, self._progress, in_order=in_order
-        )
+        prepared = self._prepare(options)
+        results: ResultIterator
+        if options.journal is None:
+            results = ResultIterator(prepared, self._dispatcher, self._progress, in_order=in_order)
+        else:
+            results = journaled = JournaledIterator(prepared, self._dispatcher, self._progress, in_order=in_order)
+            journaled.open(self._journals.open(options.journal, prepared.function))
         self._dispatcher.add_client(results)
         return results
 
@@ -166,7 +179,7 @@ class Pool(PoolCalls[P, R]):
         return self._submissions.add(name, args, kwargs, limit)
 
     def _prepare(self, options: CallOptions) -> MapOptions:
-        items, function, spread, return_exceptions, timeout, total = options
+        items, function, spread, return_exceptions, timeout, total, _ = options
         name, limit = self._resolve(function, timeout)
         size = _length(items) if total is None else optional_total(total)
         source = Source(items, self._dispatcher)

@@ -21,7 +21,7 @@ else:
 
     R = TypeVar("R")
 
-__all__ = ["MapCall", "MapOptions", "R", "ResultIterator"]
+__all__ = ["MapBase", "MapCall", "MapOptions", "R", "ResultIterator"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 # Items for each worker that may be in flight, or done and not taken by the loop over the results.
@@ -49,7 +49,7 @@ class MapOptions(NamedTuple):
     limit: float | None
 
 
-class _MapBase(ABC):
+class MapBase(ABC):
     """
     The calls for the items of a source, and the coroutine that waits for their results.
 
@@ -196,7 +196,7 @@ class _MapBase(ABC):
         return fresh(self._error) if self._error else error
 
 
-class ResultIterator(_MapBase, Generic[R]):
+class ResultIterator(MapBase, Generic[R]):
     """
     The results of many calls, one by one: ``async for result in results``.
 
@@ -269,7 +269,7 @@ class ResultIterator(_MapBase, Generic[R]):
         return outcome
 
 
-class MapCall(_MapBase):
+class MapCall(MapBase):
     """The results of many calls, all together."""
 
     @property

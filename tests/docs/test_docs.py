@@ -45,7 +45,10 @@ PROGRAMS = [
     README,
     TUTORIAL,
     SETTINGS,
-    *(ROOT / "docs" / name for name in ("executor.md", "files.md", "functions.md", "peers.md", "pool.md", "tree.md")),
+    *(
+        ROOT / "docs" / name
+        for name in ("executor.md", "files.md", "functions.md", "journal.md", "peers.md", "pool.md", "tree.md")
+    ),
 ]
 ARCHITECTURE, GLOSSARY = ROOT / "docs" / "architecture.md", ROOT / "docs" / "glossary.md"
 DOCUMENTS = [

@@ -1,6 +1,7 @@
 """The types that checkers find for calls: mypy reads this file in a test and in `make check`, and nothing runs it."""
 
 import asyncio
+from pathlib import Path
 from typing import Any, assert_type
 
 from aioparcs import Pool, Retry, Runner, Service, Task
@@ -45,6 +46,14 @@ async def limits(runner: Runner) -> None:
         assert_type(await pool.submit_within(1.0, 6, 1, 7), list[int])
         assert_type(await pool.submit_within(1.0, "a", function=fetch), bytes)
         pool.submit_within(1.0, 6, 1)  # type: ignore[call-overload]  # it takes three
+
+
+async def journals(runner: Runner) -> None:
+    async with runner.pool(divisors, 8) as pool:
+        assert_type(await pool.starmap([(6, 1, 7)], journal="run.journal"), list[list[int]])
+        assert_type(pool.imap(["a"], function=fetch, journal=Path("run.journal")), ResultIterator[bytes])
+        assert_type(await pool.map([1], journal="run.journal", return_exceptions=True), list[Any])
+        pool.imap([1], journal=1)  # type: ignore[call-overload]  # it takes the name of a file
 
 
 async def other_functions(runner: Runner) -> None:

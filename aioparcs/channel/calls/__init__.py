@@ -4,7 +4,7 @@ from aioparcs.channel.calls.client import CallClient, OutgoingCall
 from aioparcs.channel.calls.result_log import ResultLog
 from aioparcs.channel.calls.result_writer import ResultWriter
 from aioparcs.channel.calls.results import read_results, read_unsent
-from aioparcs.channel.calls.server import CONCURRENCY, LIMITED, MEMORY, NO_FUNCTION, REVOKED, Call, CallServer
+from aioparcs.channel.calls.server import CONCURRENCY, LIMITED, MEMORY, NO_FUNCTION, REVOKED, VERSION, Call, CallServer
 
 __all__ = [
     "CONCURRENCY",
@@ -12,6 +12,7 @@ __all__ = [
     "MEMORY",
     "NO_FUNCTION",
     "REVOKED",
+    "VERSION",
     "Call",
     "CallClient",
     "CallServer",

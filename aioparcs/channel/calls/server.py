@@ -13,13 +13,15 @@ from aioparcs.channel.connection import FrameConnection
 from aioparcs.errors import ProtocolError
 from aioparcs.wire import LIMITED, REVOKED, Frame, FrameType
 
-__all__ = ["CONCURRENCY", "LIMITED", "MEMORY", "NO_FUNCTION", "REVOKED", "Call", "CallServer"]
+__all__ = ["CONCURRENCY", "LIMITED", "MEMORY", "NO_FUNCTION", "REVOKED", "VERSION", "Call", "CallServer"]
 
 # A function that every worker of this package serves: it sets how many of the channel's calls run at once. The type of
 # the error that answers it where the function is missing that its second argument names.
 CONCURRENCY, NO_FUNCTION = "aioparcs.concurrency", "aioparcs.NoFunction"
 # Another one: it returns how much memory the worker has, between two calls of plain functions.
 MEMORY = "aioparcs.memory"
+# And another: it returns what a function is, for journals.
+VERSION = "aioparcs.version"
 _REVOCATION = 0x92  # the head of a list of two: the id, and true
 _SMALL = 1 << 16
 # Answers that a peer may leave unread, once its queue here is full.

@@ -105,6 +105,11 @@ class PendingCall:
         """The name of the function that runs in the worker."""
         return self.function
 
+    @property
+    def given(self) -> Sequence[Any]:
+        """The arguments of that function, without keyword arguments."""
+        return self.args
+
 
 class LimitedCall(PendingCall):
     """
@@ -134,6 +139,11 @@ class LimitedCall(PendingCall):
     def served(self) -> str:
         """The name of the function that runs in the worker."""
         return str(self.args[1])
+
+    @property
+    def given(self) -> Sequence[Any]:
+        """The arguments of that function, without keyword arguments."""
+        return self.args[2]  # type: ignore[no-any-return]  # a list, see above
 
 
 def _text(index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:

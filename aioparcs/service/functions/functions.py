@@ -11,6 +11,7 @@ from aioparcs.channel import (
     LIMITED,
     MEMORY,
     NO_FUNCTION,
+    VERSION,
     Call,
     Channel,
     ResultLog,
@@ -25,6 +26,7 @@ from aioparcs.service.functions.replies import Replies
 from aioparcs.service.functions.revocations import Revocations
 from aioparcs.service.functions.served import Find, ServedFunctions
 from aioparcs.service.functions.teardown import Teardown
+from aioparcs.service.functions.versions import describe_function
 from aioparcs.service.functions.waiting_calls import WaitingCalls
 from aioparcs.service.random_streams import set_rank
 from aioparcs.service.tracebacks import strip_internal_frames
@@ -123,6 +125,8 @@ class Functions:
             self._plain_calls.put(call)
         elif call.name == CONCURRENCY and call.args and isinstance(call.args[0], int):
             self._configure(call)
+        elif call.name == VERSION and call.args:
+            self._send_version(call)
         else:
             self._queue(call, call.name)
 
@@ -156,12 +160,28 @@ class Functions:
         self._coroutine_calls.limit(call.args[0])
         if len(call.args) > 2 and isinstance(call.args[2], int):
             set_rank(max(0, call.args[2]))
+        if self._is_served(call, call.args[1] if len(call.args) > 1 else ""):  # the function that a pool is for
+            self._replies.send(call.id, True, [name for name in functions.by_name if name not in functions.plain])
+
+    def _send_version(self, call: Call) -> None:
+        """Answer with what a function is, as this worker has loaded it."""
+        if not self._is_served(call, call.args[0]):
+            return
         try:
-            functions.look_up(call.args[1] if len(call.args) > 1 else "")  # the function that a pool is for
+            answer = describe_function(self._functions.by_name[call.args[0]])
+        except Exception as error:
+            self._replies.send(call.id, False, encode_error(strip_internal_frames(error)))
+        else:
+            self._replies.send(call.id, True, answer)
+
+    def _is_served(self, call: Call, name: Any) -> bool:
+        """Return True for the name of a function that is served; answer a call that asks for another one."""
+        try:
+            self._functions.look_up(name)
         except LookupError as error:
             self._replies.send(call.id, False, encode_error(strip_internal_frames(error)) | {"type": NO_FUNCTION})
-            return
-        self._replies.send(call.id, True, [name for name in functions.by_name if name not in functions.plain])
+            return False
+        return True
 
     def _flush_soon(self) -> None:
         """Flush, and again soon while calls wait, so that no result waits for long behind a slow call."""

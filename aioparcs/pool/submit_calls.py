@@ -1,0 +1,81 @@
+"""The calls of a pool that are submitted one by one, with the types of their results."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from aioparcs.pool.results import R
+
+if TYPE_CHECKING:  # with a default, so that a plain `Pool` is one of any calls
+    from typing_extensions import ParamSpec
+
+    P = ParamSpec("P", default=...)
+else:
+    from typing import ParamSpec
+
+    P = ParamSpec("P")
+
+__all__ = ["Async", "Limit", "P", "Plain", "SubmitCalls"]
+
+T = TypeVar("T")
+Limit = float | None
+Plain = Callable[..., T]
+Async = Callable[..., Coroutine[Any, Any, T]]
+
+
+class SubmitCalls(Generic[P, R]):
+    """The methods of a pool for one call; ``P`` are the parameters of its function, and ``R`` is its result."""
+
+    @abstractmethod
+    def _submit(
+        self, timeout: Limit, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> asyncio.Future[Any]: ...
+
+    # Each method: for the pool's own function, for one by its name, and for another one.
+
+    @overload
+    def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]: ...
+    @overload
+    def submit(self, /, *args: Any, function: str, **kwargs: Any) -> asyncio.Future[Any]: ...
+    @overload
+    def submit(self, /, *args: Any, function: Async[T], **kwargs: Any) -> asyncio.Future[T]: ...
+    @overload
+    def submit(self, /, *args: Any, function: Plain[T], **kwargs: Any) -> asyncio.Future[T]: ...
+    def submit(self, /, *args: Any, function: Any = "", **kwargs: Any) -> Any:
+        """
+        Submit one call, made as soon as a worker has room for it.
+
+        Args:
+            *args: the arguments of the call.
+            function: see `map`; an argument of this name must be given by its position.
+            **kwargs: the keyword arguments of the call.
+
+        Returns:
+            Its future. Cancelling that takes the call back, or cancels a coroutine function; a plain function that
+            has begun runs to its end, and its result is discarded.
+        """
+        return self._submit(None, function, args, kwargs)
+
+    @overload
+    def submit_within(self, timeout: float, /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]: ...
+    @overload
+    def submit_within(self, timeout: float, /, *args: Any, function: str, **kwargs: Any) -> asyncio.Future[Any]: ...
+    @overload
+    def submit_within(self, timeout: float, /, *args: Any, function: Async[T], **kwargs: Any) -> asyncio.Future[T]: ...
+    @overload
+    def submit_within(self, timeout: float, /, *args: Any, function: Plain[T], **kwargs: Any) -> asyncio.Future[T]: ...
+    def submit_within(self, timeout: float, /, *args: Any, function: Any = "", **kwargs: Any) -> Any:
+        """
+        Submit one call as `submit` does, with a time limit of its own.
+
+        Args:
+            timeout: seconds that the call may take in its worker. By its position only, so that the function may have
+                an argument of this name.
+            *args: see `submit`.
+            function: see `submit`.
+            **kwargs: see `submit`.
+        """
+        return self._submit(timeout, function, args, kwargs)
