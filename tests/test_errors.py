@@ -183,7 +183,7 @@ def test_a_signal_without_a_name_has_its_number() -> None:
 
 def test_a_fresh_error_has_all_but_the_traceback_and_later_notes_of_the_one_that_is_kept() -> None:
     cause = RemoteError.make("KeyError", "'n'")
-    lost = WorkerLost("factor:3", "was killed", exitcode=None, signal=9, last_lines=("x",), item="item 3")
+    lost = WorkerLost("factor:3", "was killed", exitcode=None, signal=9, last_lines=("x",), call="item 3")
     start = StartError("factor", "no such module", ("a", "b"))
     for kept in (lost, start, EncodeError("$", "no"), RemoteError.make("ValueError", "no n", "T\n", cause), cause):
         kept.add_note("of the first")

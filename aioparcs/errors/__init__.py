@@ -33,6 +33,7 @@ import signal as signals
 from concurrent import futures
 from typing import TypeVar
 
+from aioparcs.errors.item import set_item as set_item
 from aioparcs.errors.parts import ExceptionParts as ExceptionParts
 from aioparcs.errors.parts import builtin_base as builtin_base
 from aioparcs.errors.parts import entries_of as entries_of
@@ -95,7 +96,8 @@ class WorkerLost(ConnectionLost):
         exitcode: its exit code, or None.
         signal: the number of the signal that ended it, or None.
         last_lines: the last lines that it printed, oldest first.
-        item: what a pool's worker was working on, such as ``item 3: (17)``, or "".
+        call: what a pool's worker was working on, such as ``item 3: (17)``, or "".
+        index, item: see `ParcsError`.
     """
 
     def __init__(
@@ -106,14 +108,14 @@ class WorkerLost(ConnectionLost):
         exitcode: int | None = None,
         signal: int | None = None,
         last_lines: tuple[str, ...] = (),
-        item: str = "",
+        call: str = "",
     ) -> None:
         super().__init__(worker, reason)
         self.worker = worker
         self.reason = reason
         self.exitcode, self.signal = exitcode, signal
         self.last_lines = last_lines
-        self.item = item
+        self.call = call
 
     @classmethod
     def from_exit(cls, worker: str, code: int, last_lines: tuple[str, ...] = ()) -> WorkerLost:
@@ -126,13 +128,13 @@ class WorkerLost(ConnectionLost):
         return cls(worker, f"ended with exit code {code}{stopped}", exitcode=code, last_lines=last_lines)
 
     def __str__(self) -> str:
-        item = f", at {self.item}" if self.item else ""
-        return f"worker {self.worker} {self.reason}{item}{quote_lines(self.last_lines)}"
+        call = f", at {self.call}" if self.call else ""
+        return f"worker {self.worker} {self.reason}{call}{quote_lines(self.last_lines)}"
 
-    def at(self, item: str) -> WorkerLost:
+    def at(self, call: str) -> WorkerLost:
         """Return an error that also names what the worker was working on."""
         other = fresh(self)
-        other.item = item
+        other.call = call
         return other
 
 
@@ -177,19 +179,20 @@ class CallTimeout(ParcsError, TimeoutError):
     Attributes:
         limit, ended_worker: seconds, from when it began in its worker; whether that has ended with it.
         stack: where it was, as ``faulthandler`` writes it, the most recent call first; "" if that is not known.
-        worker, node, item: where it ran, and what a pool's worker was working on, such as ``item 3: (17)``; or "".
+        worker, node, call: where it ran, and what a pool's worker was working on, such as ``item 3: (17)``; or "".
+        index, item: see `ParcsError`.
     """
 
     def __init__(self, limit: float, stack: str = "", *, ended_worker: bool = False) -> None:
         self.args = (limit, stack)
         self.limit, self.stack, self.ended_worker = limit, stack, ended_worker
-        self.worker = self.node = self.item = ""
+        self.worker = self.node = self.call = ""
         if stack:
             self.add_note(f"its stack, the most recent call first:\n{stack.rstrip()}")
 
     def __str__(self) -> str:
         where = f" in worker {self.worker}" if self.worker else ""
-        return f"{self.item or 'the call'} was not done within its time limit of {self.limit:g} s{where}"
+        return f"{self.call or 'the call'} was not done within its time limit of {self.limit:g} s{where}"
 
 
 class StartError(ParcsError):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
+from aioparcs.errors.item import ITEM_ENTRIES, Hideable
 from aioparcs.errors.parts import ExceptionParts, blank, builtin_base, entries_of, own, set_own
 from aioparcs.errors.root import ParcsError
 
@@ -15,18 +16,13 @@ __all__ = ["RemoteError", "add_note", "notes_of", "origin_of", "parts_of", "set_
 # Classes that can't be raised freely: they end iterations.
 _NOT_MIXED = (StopIteration, StopAsyncIteration)
 # The entries of a RemoteError's dictionary that are not the peer's exception's own.
-_PRIVATE = {"_remote_worker", "_remote_own", "_remote_note"}
+_PRIVATE = {"_remote_worker", "_remote_own", "_remote_note", *ITEM_ENTRIES}
 _PUBLIC = ("type", "message", "traceback", "cause")
-_OWN = {*_PUBLIC, "worker", *_PRIVATE}
+# The attributes that those of the peer's exception itself hide.
+_HIDEABLE = ("worker", "index", "item")
+_OWN = {*_PUBLIC, *_HIDEABLE, *_PRIVATE}
 # The class of the peer's exception, and the exception's parts.
 Original = tuple[type[BaseException], ExceptionParts]
-
-
-class _Worker:
-    """The attribute ``worker``: one that the peer's exception itself has is found before it, as an entry or a slot."""
-
-    def __get__(self, error: Any, owner: object) -> Any:
-        return self if error is None else entries_of(error)["_remote_worker"]
 
 
 class RemoteError(ParcsError):
@@ -49,6 +45,7 @@ class RemoteError(ParcsError):
         cause: the RemoteError that caused it, or None. If no class can be both a RemoteError and the peer's, it is
             an instance of the peer's class.
         worker: where it was raised, ``module:number``, or "".
+        index, item: see `ParcsError`.
     """
 
     if TYPE_CHECKING:
@@ -58,7 +55,7 @@ class RemoteError(ParcsError):
         cause: Any
         worker: str
     else:
-        worker = _Worker()
+        worker = Hideable("_remote_worker")
 
     def __init__(
         self, type: str, message: str, traceback: str = "", cause: BaseException | None = None, worker: str = ""
@@ -176,6 +173,8 @@ def notes_of(error: BaseException) -> tuple[list[str], list[str]]:
 def parts_of(error: BaseException) -> ExceptionParts:
     """Return the parts of an exception, of a `RemoteError` those of the peer's."""
     args, attributes = ExceptionParts.of(error)
+    for name in ITEM_ENTRIES:
+        attributes.pop(name, None)
     if issubclass(type(error), RemoteError):
         ours = entries_of(error)["_remote_own"] | dict.fromkeys(_PRIVATE)
         attributes = {
@@ -244,8 +243,8 @@ def _mixed_with(base: type[BaseException]) -> type[RemoteError] | None:
     if base not in _mixed:
         try:
             inner = base.__mro__[: base.__mro__.index(builtin_base(base))]
-            hiding = next((vars(cls)["worker"] for cls in inner if "worker" in vars(cls)), RemoteError.worker)
-            kind = type("RemoteError", (RemoteError, base), {"__module__": "aioparcs.errors", "worker": hiding})
+            hiding = {name: vars(cls)[name] for cls in reversed(inner) for name in _HIDEABLE if name in vars(cls)}
+            kind = type("RemoteError", (RemoteError, base), {"__module__": "aioparcs.errors", **hiding})
         except Exception:  # their layouts or metaclasses differ, or the class allows no other below it
             kind = None
         _mixed[base] = kind

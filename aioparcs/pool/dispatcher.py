@@ -240,7 +240,7 @@ class Dispatcher:
         if isinstance(error, WorkerLost):  # which names both
             return
         if isinstance(error, CallTimeout):
-            self.workers[worker].task.locate(error).item = str(call)
+            self.workers[worker].task.locate(error).call = str(call)
             return
         if worker >= 0 and isinstance(error, RemoteError):
             set_worker(error, self.workers[worker].task.name)

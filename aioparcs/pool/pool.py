@@ -15,10 +15,10 @@ from aioparcs.errors import fresh
 from aioparcs.events import EventBus
 from aioparcs.pool.calls import CallOptions, Items, P, PoolCalls
 from aioparcs.pool.dispatcher import Dispatcher
-from aioparcs.pool.journaled import JournaledIterator, JournaledMap, Journals
+from aioparcs.pool.journaled import JournaledIterator, JournaledKeyedIterator, JournaledMap, Journals
 from aioparcs.pool.options import PoolOptions, optional_total
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.results import MapCall, MapOptions, R, ResultIterator
+from aioparcs.pool.results import KeyedIterator, MapCall, MapOptions, R, ResultIterator
 from aioparcs.pool.scheduler import Client, Replicas, Scheduler
 from aioparcs.pool.source import Source
 from aioparcs.pool.submissions import Submissions
@@ -161,13 +161,16 @@ class Pool(PoolCalls[P, R]):
         self._dispatcher.add_client(collection)
         return await collection.collect()
 
-    def _iterate(self, options: CallOptions, *, in_order: bool) -> ResultIterator:
+    def _iterate(self, options: CallOptions, *, in_order: bool = True, keyed: bool = False) -> ResultIterator[Any]:
         prepared = self._prepare(options)
-        results: ResultIterator
+        results: ResultIterator[Any]
         if options.journal is None:
-            results = ResultIterator(prepared, self._dispatcher, self._progress, in_order=in_order)
+            kind: type[ResultIterator[Any]] = KeyedIterator if keyed else ResultIterator
+            results = kind(prepared, self._dispatcher, self._progress, in_order=in_order)
         else:
-            results = journaled = JournaledIterator(prepared, self._dispatcher, self._progress, in_order=in_order)
+            journaled: JournaledIterator[Any] | JournaledKeyedIterator[Any]
+            journaling = JournaledKeyedIterator if keyed else JournaledIterator
+            results = journaled = journaling(prepared, self._dispatcher, self._progress, in_order=in_order)
             journaled.open(self._journals.open(options.journal, prepared.function))
         self._dispatcher.add_client(results)
         return results

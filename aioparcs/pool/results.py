@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Self
 
-from aioparcs.errors import BusyError, fresh
+from aioparcs.errors import BusyError, EncodeError, fresh, set_item
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import LimitedCall, Outcome, PendingCall, Supply, safe_repr
@@ -21,7 +21,7 @@ else:
 
     R = TypeVar("R")
 
-__all__ = ["MapBase", "MapCall", "MapOptions", "R", "ResultIterator"]
+__all__ = ["KeyedIterator", "MapBase", "MapCall", "MapOptions", "R", "ResultIterator"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 # Items for each worker that may be in flight, or done and not taken by the loop over the results.
@@ -35,7 +35,7 @@ class MapOptions(NamedTuple):
     Attributes:
         source: where the items come from.
         function: the name of the function to call.
-        spread: True when an item is a tuple of arguments, False when it is the one argument.
+        spread: True when an item is a tuple or a dict of arguments, False when it is the one argument.
         return_exceptions: return the exceptions of failed calls as results.
         size: how many items there are, None if that is not known.
         limit: seconds that each call may take in its worker, None for any time.
@@ -105,9 +105,16 @@ class MapBase(ABC):
             ready = self._ready
             for call, ok, value in outcomes:
                 ready[call.index] = (ok, value)
-                if not ok and self._failure is None:
-                    self._failure = value
+                if not ok:
+                    self._fail_call(call, value)
         self.wake()
+
+    def _fail_call(self, call: PendingCall, error: BaseException) -> None:
+        args, kwargs = call.arguments
+        item = kwargs if kwargs is not _NO_KEYWORDS else args if self._options.spread else args[0]
+        set_item(error, call.index, item)
+        if self._failure is None:
+            self._failure = error
 
     def cancel(self) -> None:
         """Cancel the wait for results, unless all of them are there."""
@@ -144,17 +151,26 @@ class MapBase(ABC):
             self._expected = None
 
     def _sort_out(self, index: int, items: list[Any]) -> list[PendingCall]:
-        """Return the calls for the items that are tuples, and fail the others."""
+        """Return the calls for the items that are arguments, and fail the others."""
         good: list[PendingCall] = []
         bad: list[Outcome] = []
         for i, item in enumerate(items, index):
             if isinstance(item, list | tuple):
                 good += self._make_calls(i, [item])
-                continue
-            error = TypeError(f"item {i} must be a tuple of arguments, not {safe_repr(item)}")
-            bad.append((PendingCall(self, i, self._options.function, (), _NO_KEYWORDS), False, error))
+            elif isinstance(item, dict) and all(isinstance(name, str) for name in item):
+                good.append(self._make_keyword_call(i, item))
+            else:
+                reason = f"must be a tuple of arguments, or a dict of keyword arguments, not {safe_repr(item)}"
+                call = PendingCall(self, i, self._options.function, item, _NO_KEYWORDS)
+                bad.append((call, False, EncodeError(f"item {i}", reason)))
         self.settle(bad)
         return good
+
+    def _make_keyword_call(self, index: int, kwargs: dict[str, Any]) -> PendingCall:
+        function, limit = self._options.function, self._options.limit
+        if limit is None:
+            return PendingCall(self, index, function, (), kwargs)
+        return LimitedCall(self, index, function, (), kwargs, limit)
 
     def _make_calls(self, index: int, items: list[Any]) -> list[PendingCall]:
         """Return the calls for some items, of which the first has this place among all."""
@@ -267,6 +283,15 @@ class ResultIterator(MapBase, Generic[R]):
             self._is_held_up = False
             self._dispatcher.schedule()
         return outcome
+
+
+class KeyedIterator(ResultIterator[tuple[int, R]]):
+    """The results of many calls as they come, each with the index of its item: ``(index, result)``."""
+
+    def _pop(self) -> tuple[bool, Any]:
+        index = next(iter(self._ready))
+        ok, value = super()._pop()
+        return ok, (index, value) if ok or self._options.return_exceptions else value
 
 
 class MapCall(MapBase):

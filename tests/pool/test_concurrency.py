@@ -85,7 +85,7 @@ async def test_items_that_cannot_be_sent_do_not_block_their_worker(runner: Runne
 @pytest.mark.parametrize("items", [range(3), ["ab"], [None]])
 async def test_starmap_refuses_items_that_are_no_tuples(runner: Runner, items: Any) -> None:
     async with runner.pool("crunch", 1, function="add") as pool:
-        with pytest.raises(TypeError, match="item 0 must be a tuple of arguments, not"):
+        with pytest.raises(TypeError, match="item 0: must be a tuple of arguments, or a dict of"):
             await pool.starmap(items)
         assert await pool.starmap([(1, 2)]) == [3]
 

@@ -242,7 +242,7 @@ async def test_a_worker_killed_by_an_item_fails_that_item_only(runner: Runner) -
         results = await pool.starmap([(i, 13) for i in range(200)], return_exceptions=True)
         lost = results[13]
         assert isinstance(lost, WorkerLost)
-        assert lost.item == "item 13: (13, 13)"
+        assert lost.call == "item 13: (13, 13)"
         assert lost.signal == signal.SIGKILL
         assert "was killed by SIGKILL, at item 13: (13, 13); its last lines:\n    13 is my end" in str(lost)
         assert results[:13] + results[14:] == [i for i in range(200) if i != 13]

@@ -181,7 +181,8 @@ async def test_istarmap_spreads_the_items(runner: Runner) -> None:
         pairs = [(i, i) for i in range(50)]
         assert [result async for result in pool.istarmap(pairs)] == [2 * i for i in range(50)]
         assert sorted([result async for result in pool.istarmap_unordered(pairs)]) == [2 * i for i in range(50)]
-        results = [result async for result in pool.istarmap([(1, 2), 3], return_exceptions=True)]
+        items: list[Any] = [(1, 2), 3]
+        results = [result async for result in pool.istarmap(items, return_exceptions=True)]
         assert results[0] == 3
         assert "must be a tuple of arguments" in str(results[1])
 

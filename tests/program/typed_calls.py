@@ -2,9 +2,9 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, TypedDict, assert_type
 
-from aioparcs import Pool, Retry, Runner, Service, Task
+from aioparcs import CallTimeout, EncodeError, Pool, RemoteError, Retry, Runner, Service, Task, WorkerLost
 from aioparcs.pool import ResultIterator
 
 
@@ -65,6 +65,35 @@ async def other_functions(runner: Runner) -> None:
         assert_type(await pool.submit("a", function=fetch), bytes)
         assert_type(await pool.submit("a", function="fetch"), Any)
         assert_type(await pool.map([1], return_exceptions=True), list[Any])
+
+
+async def keyed(runner: Runner) -> None:
+    async with runner.pool(divisors, 8) as pool:
+        assert_type(pool.imap_unordered([1], keyed=True), ResultIterator[tuple[int, list[int]]])
+        assert_type(pool.istarmap_unordered([(6, 1, 7)], keyed=True, total=1), ResultIterator[tuple[int, list[int]]])
+        assert_type(pool.imap_unordered(["a"], keyed=True, function=fetch), ResultIterator[tuple[int, bytes]])
+        assert_type(pool.imap_unordered([1], keyed=True, function="fetch"), ResultIterator[tuple[int, Any]])
+        assert_type(pool.imap_unordered([1], keyed=True, return_exceptions=True), ResultIterator[tuple[int, Any]])
+        pool.imap([1], keyed=True)  # type: ignore[call-overload]  # those come in the order of their items
+
+
+class Named(TypedDict):
+    n: int
+    a: int
+    b: int
+
+
+async def arguments(runner: Runner) -> None:
+    async with runner.pool(divisors, 8) as pool:
+        assert_type(await pool.starmap([{"n": 6, "a": 1, "b": 7}]), list[list[int]])
+        assert_type(await pool.starmap([Named(n=6, a=1, b=7)]), list[list[int]])
+        assert_type(await pool.starmap([[6, 1, 7]]), list[list[int]])
+        await pool.starmap([6])  # type: ignore[list-item]  # it is no arguments
+
+
+def items_of_errors(error: RemoteError | WorkerLost | CallTimeout | EncodeError) -> None:
+    assert_type(error.index, int | None)
+    assert_type(error.item, Any)
 
 
 async def modules(runner: Runner) -> None:

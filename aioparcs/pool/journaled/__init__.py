@@ -1,6 +1,6 @@
 """Calls of a pool whose results a journal keeps."""
 
-from aioparcs.pool.journaled.calls import JournaledIterator, JournaledMap
+from aioparcs.pool.journaled.calls import JournaledIterator, JournaledKeyedIterator, JournaledMap
 from aioparcs.pool.journaled.journals import FunctionJournal, Journals
 
-__all__ = ["FunctionJournal", "JournaledIterator", "JournaledMap", "Journals"]
+__all__ = ["FunctionJournal", "JournaledIterator", "JournaledKeyedIterator", "JournaledMap", "Journals"]

@@ -12,10 +12,10 @@ from aioparcs import codec
 from aioparcs.errors import EncodeError, JournalError, add_note, fresh
 from aioparcs.journal import KEY_SIZE, Entry
 from aioparcs.pool.journaled.journals import FunctionJournal
-from aioparcs.pool.results import MapBase, MapCall, R, ResultIterator
+from aioparcs.pool.results import KeyedIterator, MapBase, MapCall, R, ResultIterator
 from aioparcs.pool.scheduler import Outcome, PendingCall, Supply
 
-__all__ = ["JournaledIterator", "JournaledMap"]
+__all__ = ["JournaledIterator", "JournaledKeyedIterator", "JournaledMap"]
 
 # Items that are looked up before other things get their turn.
 _AT_ONCE = 256
@@ -98,7 +98,8 @@ class _Journaled(MapBase):
     def _key(self, call: PendingCall) -> bytes | None:
         """Return the key of the next call; None for one that can't be sent, and fails."""
         try:
-            digest = codec.digest(list(call.given))
+            args, kwargs = call.arguments
+            digest = codec.digest({"args": list(args), "kwargs": dict(kwargs)} if kwargs else list(args))
         except EncodeError:
             return None
         count = self._counts[digest] = self._counts.get(digest, 0) + 1
@@ -126,3 +127,7 @@ class JournaledMap(_Journaled, MapCall):
 
 class JournaledIterator(_Journaled, ResultIterator[R]):
     """The results of many calls, one by one."""
+
+
+class JournaledKeyedIterator(_Journaled, KeyedIterator[R]):
+    """The results of many calls as they come, each with the index of its item."""

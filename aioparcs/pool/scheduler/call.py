@@ -98,7 +98,7 @@ class PendingCall:
         self.phase = _QUEUED
 
     def __str__(self) -> str:
-        return _text(self.index, self.served, self.args, self.kwargs)
+        return _text(self.index, self.served, *self.arguments)
 
     @property
     def served(self) -> str:
@@ -106,9 +106,9 @@ class PendingCall:
         return self.function
 
     @property
-    def given(self) -> Sequence[Any]:
-        """The arguments of that function, without keyword arguments."""
-        return self.args
+    def arguments(self) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """The arguments of that function, as they were given."""
+        return self.args, self.kwargs
 
 
 class LimitedCall(PendingCall):
@@ -119,7 +119,7 @@ class LimitedCall(PendingCall):
         limit: seconds from when it begins in the worker.
     """
 
-    __slots__ = ()
+    __slots__ = ("_arguments",)
 
     def __init__(
         self,
@@ -131,9 +131,7 @@ class LimitedCall(PendingCall):
         limit: float,
     ) -> None:
         super().__init__(client, index, LIMITED, (limit, function, list(args), dict(kwargs)), {})
-
-    def __str__(self) -> str:
-        return _text(self.index, self.served, self.args[2], self.args[3])
+        self._arguments = args, kwargs
 
     @property
     def served(self) -> str:
@@ -141,9 +139,9 @@ class LimitedCall(PendingCall):
         return str(self.args[1])
 
     @property
-    def given(self) -> Sequence[Any]:
-        """The arguments of that function, without keyword arguments."""
-        return self.args[2]  # type: ignore[no-any-return]  # a list, see above
+    def arguments(self) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """The arguments of that function, as they were given."""
+        return self._arguments
 
 
 def _text(index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:

@@ -45,7 +45,7 @@ async def test_a_call_that_takes_too_long_is_stopped_wherever_it_is(runner: Runn
         assert results == [0.0, 0.0, 0.0 if function == "wrapped" else 0.01]
         assert isinstance(error, CallTimeout)
         assert isinstance(error, TimeoutError)
-        assert (error.limit, error.item) == (0.4, "item 1: (60.0)")
+        assert (error.limit, error.call) == (0.4, "item 1: (60.0)")
         assert error.worker.startswith("limited:")
         assert frame in error.stack.splitlines()[0]
         assert "aioparcs/" not in error.stack
@@ -99,8 +99,9 @@ async def test_each_way_to_call_has_its_own_limit(runner: Runner) -> None:
             await pool.submit_within(0.2, 5.0)
         assert await pool.submit_within(LONG, 7, timeout=8, function="ident") == [7, 8]
         assert await pool.submit(7, timeout=8, function="ident") == [7, 8]
-        results = await pool.starmap([(1.0,), 2], timeout=LONG, return_exceptions=True)
-        assert (results[0], type(results[1])) == (1.0, TypeError)
+        items: list[Any] = [(1.0,), 2]
+        results = await pool.starmap(items, timeout=LONG, return_exceptions=True)
+        assert (results[0], type(results[1])) == (1.0, EncodeError)
 
 
 async def test_a_coroutine_function_beside_one_that_ignores_it_is_lost_or_repeated(runner: Runner) -> None:
@@ -174,7 +175,7 @@ class Boss(Service):
             for function in ("hold", "wait"):
                 results = await pool.map([0.0, 60.0, *[0.0] * 20], function=function, return_exceptions=True)
                 late = results.pop(1)
-                await self.send([isinstance(late, CallTimeout), late.item, late.stack, results])
+                await self.send([isinstance(late, CallTimeout), late.call, late.stack, results])
 
 
 serve(Boss)

@@ -119,7 +119,7 @@ async def test_an_item_that_kills_its_worker_fails_alone_and_its_container_goes_
         results = await pool.starmap([(i, 13) for i in range(500)], function="die_at", return_exceptions=True)
         lost = results[13]
         assert isinstance(lost, WorkerLost)
-        assert (lost.item, lost.signal, lost.last_lines) == ("item 13: (13, 13)", signal.SIGKILL, ("13 is my end",))
+        assert (lost.call, lost.signal, lost.last_lines) == ("item 13: (13, 13)", signal.SIGKILL, ("13 is my end",))
         assert re.fullmatch(r"crunch:\d on node\d", lost.worker)
         assert str(lost).startswith(f"worker {lost.worker} was killed by SIGKILL, at item 13: (13, 13); its last lines")
         assert results[:13] + results[14:] == [i for i in range(500) if i != 13]
@@ -185,7 +185,7 @@ async def test_only_what_ran_on_a_node_that_is_cut_off_is_lost(cluster: Cluster,
         assert i < count
         assert re.fullmatch(r"crunch:\d on node3", error.worker)
         assert error.reason == "is lost: its host was silent for 3 s (PARCS_LIVENESS)"
-        assert error.item == f"item {i}: ('{SHARED}', '{i}')"
+        assert error.call == f"item {i}: ('{SHARED}', '{i}')"
     assert [result for i, result in enumerate(results) if i not in lost] == [str(i) for i in range(60) if i not in lost]
     assert (len(marks(folder)), set(marks(folder).values())) == (60, {1})
 
@@ -223,7 +223,7 @@ async def test_a_call_at_its_time_limit_costs_its_worker_and_no_container(cluste
         assert isinstance(error, CallTimeout)
         assert isinstance(error, TimeoutError)
         assert re.fullmatch(r"limited:\d on node\d", error.worker)
-        assert (error.item, error.node) == (f"item 20: ({HANGING})", error.worker[-5:])
+        assert (error.call, error.node) == (f"item 20: ({HANGING})", error.worker[-5:])
         assert "in hold" in error.stack.splitlines()[0]
         assert f"within its time limit of 2 s in worker {error.worker}" in str(error)
 
@@ -303,7 +303,7 @@ async def main(runner):
         print(json.dumps([len(hosts), await pool.map(range(5), function="scale")]))
         results = await pool.starmap([(i, 3) for i in range(50)], function="die_at", return_exceptions=True)
         (lost,) = [result for result in results if isinstance(result, WorkerLost)]
-        print(json.dumps([lost.worker, lost.item, lost.last_lines]))
+        print(json.dumps([lost.worker, lost.call, lost.last_lines]))
 
 run(main)
 """

@@ -1,40 +1,18 @@
-"""The calls of a pool that are submitted one by one, with the types of their results."""
+"""The methods of a pool for single calls."""
 
 from __future__ import annotations
 
 import asyncio
-from abc import abstractmethod
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import Any, Generic, overload
 
+from aioparcs.pool.calls.options import Async, CallBase, P, Plain, T
 from aioparcs.pool.results import R
 
-if TYPE_CHECKING:  # with a default, so that a plain `Pool` is one of any calls
-    from typing_extensions import ParamSpec
-
-    P = ParamSpec("P", default=...)
-else:
-    from typing import ParamSpec
-
-    P = ParamSpec("P")
-
-__all__ = ["Async", "Limit", "P", "Plain", "SubmitCalls"]
-
-T = TypeVar("T")
-Limit = float | None
-Plain = Callable[..., T]
-Async = Callable[..., Coroutine[Any, Any, T]]
+__all__ = ["SubmitMethods"]
 
 
-class SubmitCalls(Generic[P, R]):
-    """The methods of a pool for one call; ``P`` are the parameters of its function, and ``R`` is its result."""
-
-    @abstractmethod
-    def _submit(
-        self, timeout: Limit, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> asyncio.Future[Any]: ...
-
-    # Each method: for the pool's own function, for one by its name, and for another one.
+class SubmitMethods(CallBase, Generic[P, R]):
+    """The methods for single calls; ``P`` are the parameters of the pool's own function, and ``R`` is its result."""
 
     @overload
     def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]: ...
