@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from enum import Enum, auto
 from importlib import import_module
 from types import MethodType
@@ -17,12 +17,16 @@ __all__ = [
     "Finding",
     "QualifiedName",
     "finding",
+    "function_names",
+    "missing_function",
     "program_file",
     "qualified_name",
     "set_finding",
 ]
 
 MAIN = "__main__"
+# Functions that a message names, if there are more.
+_MOST_NAMES = 30
 _MULTIPROCESSING = "__mp_main__"  # as which a child of multiprocessing imports its parent's program
 
 
@@ -124,6 +128,45 @@ def qualified_name(target: Callable[..., Any]) -> QualifiedName:
     if problem:
         raise TypeError(problem)
     return QualifiedName(module, name)
+
+
+def function_names(module: str) -> list[str]:
+    """Return the names of the functions of a loaded module, with those in its classes, such as ``Tools.convert``."""
+    return list(_names_in(sys.modules[module], module, ""))
+
+
+def _names_in(place: Any, module: str, prefix: str) -> Iterator[str]:
+    for name, value in list(vars(place).items()):
+        full = f"{prefix}{name}"
+        try:
+            is_own = (value.__module__, value.__qualname__) == (module, full)
+        except Exception:  # it has no such attributes, or code of its own instead
+            continue
+        if not is_own:
+            continue  # what it imports is not its own
+        if isinstance(value, type):
+            yield from _names_in(value, module, f"{full}.")
+        elif not (name.startswith("__") and name.endswith("__")):
+            yield full
+
+
+def missing_function(name: object, place: str, names: Collection[str], problem: str = "") -> LookupError:
+    """
+    Return the error for a function that is not there.
+
+    Args:
+        name: what was requested.
+        place: where it is not there.
+        names: the functions that are there.
+        problem: why it isn't, or "".
+    """
+    from difflib import get_close_matches  # most programs need it never
+
+    near = get_close_matches(name, names, 1) if isinstance(name, str) else []
+    hint = f"; did you mean {near[0]!r}? There are: " if near else "; there are: "
+    some = [*names][:_MOST_NAMES]
+    rest = f" and {len(names) - len(some)} more" if len(names) > len(some) else ""
+    return LookupError(f"no function {name!r} is served {place}{problem}{hint}{', '.join(some)}{rest}")
 
 
 def _why_not_callable(target: Any) -> str | None:

@@ -23,6 +23,7 @@ from aioparcs.pool.scheduler import Client, Replicas, Scheduler
 from aioparcs.pool.source import Source
 from aioparcs.pool.submissions import Submissions
 from aioparcs.pool.supervisor import PoolSupervisor, WorkerProvider
+from aioparcs.qualname import missing_function
 
 __all__ = ["Pool"]
 
@@ -195,9 +196,17 @@ class Pool(PoolCalls[P, R]):
         self._check_open()
         limit = self._options.timeout if timeout is None else time_limit(timeout)
         name = self._options.function_name(function)
-        if not isinstance(function, str) and inspect.iscoroutinefunction(function):
-            self._supervisor.coroutines.add(name)  # of which workers run several calls
+        if not isinstance(function, str):
+            if inspect.iscoroutinefunction(function):
+                self._supervisor.coroutines.add(name)  # of which workers run several calls
+        elif name not in self._supervisor.functions:
+            self._check_served(name)
         return name, limit
+
+    def _check_served(self, name: str) -> None:
+        """Raise a LookupError for a name that no worker knows; what is in another module only workers can find."""
+        if name and ":" not in name and (names := self._supervisor.functions):
+            raise missing_function(name, f"by {self._options.spec.module}", sorted(names))
 
     def _check_open(self) -> None:
         if self._phase is not _Phase.OPEN:

@@ -57,6 +57,7 @@ class PoolSupervisor:
 
     Attributes:
         coroutines: the names of coroutine functions, of which a worker runs several calls at once.
+        functions: the names of all functions of its workers' module, empty if they are not known.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class PoolSupervisor:
         self._replicas = replicas
         self._progress = progress
         self.coroutines: set[str] = set()
+        self.functions: set[str] = set()
         self._tasks: set[WorkerHandle] = set()  # all that were started and are not known to be gone
         self._group: asyncio.TaskGroup
         self._supervision: asyncio.Task[None]
@@ -189,15 +191,18 @@ class PoolSupervisor:
         return PoolWorker(task, self._options.concurrency, self.coroutines, self._options.recycling.max_calls)
 
     async def _configure(self, task: WorkerHandle, number: int) -> None:
-        """Set how many calls a worker runs at once, and its number; it answers with its coroutine functions' names."""
+        """Set how many calls a worker runs at once, and its number; it answers with the names of its functions."""
+        options = self._options
         try:
-            names = await Task(task).call(CONCURRENCY, self._options.concurrency, self._options.function, number)
+            answer = await Task(task).call(CONCURRENCY, options.concurrency, options.function, number, True)
         except RemoteError as error:
             if error.type == NO_FUNCTION:
                 raise
             return  # a worker of another language, which need not know the question
-        if isinstance(names, list):
-            self.coroutines.update(name for name in names if isinstance(name, str))
+        names = answer if isinstance(answer, dict) else {"coroutines": answer}
+        for known, key in ((self.coroutines, "coroutines"), (self.functions, "functions")):
+            if isinstance(names.get(key), list):
+                known.update(name for name in names[key] if isinstance(name, str))
 
     async def _check_limits(self, task: WorkerHandle) -> None:
         """Raise an error if a worker can't keep the limits of this pool: one of another language may not know them."""

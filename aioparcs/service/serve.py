@@ -26,7 +26,7 @@ from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.prewarm import prewarm
 from aioparcs.service.random_streams import set_rank
 from aioparcs.service.service import Service
-from aioparcs.service.targets import function_finder, program_of, service_of
+from aioparcs.service.targets import FunctionFinder, program_of, service_of
 from aioparcs.service.tracebacks import print_cancelled
 from aioparcs.settings import Settings
 
@@ -84,7 +84,7 @@ def serve_named(target: str) -> NoReturn:
         where = f"{program_file()}, above run(main)" if place.module == MAIN else place.module
         _leave(1, f"error: a worker finds no {place.name} in {where}: {error}")
     try:
-        program = program_of([target_object], function_finder(place))
+        program = program_of([target_object], FunctionFinder(place))
     except TypeError as error:
         _leave(1, f"error: {error}")
     _serve(program, None, fork=True)

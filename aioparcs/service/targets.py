@@ -10,7 +10,7 @@ from typing import Any
 from aioparcs.channel import Channel
 from aioparcs.entry import check_is_coroutine_function
 from aioparcs.launcher import WorkerContext, is_own_module
-from aioparcs.qualname import MAIN, QualifiedName
+from aioparcs.qualname import MAIN, QualifiedName, function_names
 from aioparcs.service.conversation import Program
 from aioparcs.service.functions import Find, Functions
 from aioparcs.service.functions.limits import CallLimits
@@ -18,7 +18,7 @@ from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.service import Service
 from aioparcs.starter import Starter
 
-__all__ = ["function_finder", "program_of", "service_of"]
+__all__ = ["FunctionFinder", "program_of", "service_of"]
 
 _USAGE = "serve() takes one subclass of Service, or functions with different names"
 
@@ -54,17 +54,29 @@ def program_of(targets: Sequence[Any], find: Find | None = None) -> Program:
     return converse
 
 
-def function_finder(target: QualifiedName) -> Find:
+class FunctionFinder:
     """
-    Return what finds the functions that a runner calls by name, besides the one that its workers serve.
+    Finds the functions that a runner calls by name, besides the one that its workers serve.
 
     Those are the functions of the module that that is in, and of all of the program's own files. What is installed is
     not among them: a connection can make a worker run the program's own code only.
+
+    Args:
+        target: where the function is that the workers serve.
     """
 
-    def find(name: str) -> Callable[..., Any]:
-        place = QualifiedName.parse(name if ":" in name else f"{target.module}:{name}")
-        if place.module != target.module and not is_own_module(place.module):
+    def __init__(self, target: QualifiedName) -> None:
+        self._module = target.module
+
+    def __call__(self, name: str) -> Callable[..., Any]:
+        """
+        Return the function of a name.
+
+        Raises:
+            LookupError: it is none of those. Finding it may raise any other exception.
+        """
+        place = QualifiedName.parse(name if ":" in name else f"{self._module}:{name}")
+        if place.module != self._module and not is_own_module(place.module):
             if place.module == MAIN:
                 raise LookupError("the program itself is not run here; start a pool of that function")
             raise LookupError(f"{place.module} is not one of the program's own files; start a pool of that function")
@@ -75,7 +87,9 @@ def function_finder(target: QualifiedName) -> Find:
             raise LookupError(f"{place.name} is not a function of {place.module}")
         return function  # type: ignore[no-any-return]  # what has no problem is callable
 
-    return find
+    def names(self) -> list[str]:
+        """Return the names of the functions in the module of the one that the workers serve."""
+        return function_names(self._module)
 
 
 def service_of(targets: Sequence[Any]) -> Callable[[], Service] | None:

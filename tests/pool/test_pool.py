@@ -128,7 +128,9 @@ async def test_a_setup_that_fails_keeps_the_block_from_being_entered(runner: Run
 
 
 async def test_a_function_that_is_not_served_keeps_the_block_from_being_entered(runner: Runner) -> None:
-    with pytest.raises(LookupError, match="no function 'sqare' is served here; there are: square, ") as caught:
+    with pytest.raises(
+        LookupError, match=r"no function 'sqare' is served here; did you mean 'square'\? There are: square, "
+    ) as caught:
         async with runner.pool("crunch", 3, function="sqare", setup={"factor": -1}):
             raise AssertionError("entered")
     assert not hasattr(caught.value, "__notes__") or not any("setup()" in note for note in caught.value.__notes__)

@@ -423,8 +423,13 @@ def test_a_folder_with_a_main_that_python_runs(tmp_path: Path) -> None:
         ),
         (
             "",
-            "async with runner.pool(divisors, 1) as pool:\n    await pool.map([1], function='nope')",
+            "async with runner.pool(divisors, 1, function='nope') as pool:\n    await pool.map([1])",
             "no function 'nope' is served here (AttributeError: module '__main__' has no attribute 'nope'); there are:",
+        ),
+        (
+            "",
+            "async with runner.pool(divisors, 1) as pool:\n    pool.imap([1], function='divisor')",
+            "no function 'divisor' is served by divisors; did you mean 'divisors'? There are: divisors, ",
         ),
         (
             "class Odd(Service):\n    def run(self): pass",

@@ -112,7 +112,11 @@ async def test_an_unknown_function_lists_those_that_there_are(t: Task) -> None:
 
 
 async def test_an_unknown_function_of_a_pool_is_a_lookup_error(t: Task) -> None:
-    assert "add" not in await t.call("aioparcs.concurrency", 1, "add")  # those alone of which several may run at once
+    coroutines = await t.call("aioparcs.concurrency", 1, "add")  # those alone of which several may run at once
+    assert "add" not in coroutines
+    names = await t.call("aioparcs.concurrency", 1, "add", 0, True)
+    assert names["coroutines"] == coroutines
+    assert {"add", *coroutines} <= {*names["functions"]}
     unknown: list[Any] = ["nope", [], {"a": []}]
     for nothing in unknown:
         with pytest.raises(LookupError, match=r"no function .* is served here; there are: add, ") as caught:

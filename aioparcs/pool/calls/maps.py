@@ -77,6 +77,7 @@ class MapMethods(CallBase, Generic[R]):
 
         Raises:
             TypeError: the function is none that workers can find; says what to do.
+            LookupError: (at once) the module has no function of this name; says which there are.
             RemoteError, WorkerLost, CallTimeout, EncodeError, DecodeError: the error of the first failed call; the
                 others are cancelled.
             StartError: no worker is left, and none can be started.

@@ -155,13 +155,16 @@ class Functions:
         calls.put(call)
 
     def _configure(self, call: Call) -> None:
-        """Set how many calls run at once, and this worker's number; answer with the names of coroutine functions."""
+        """Set how many calls run at once, and this worker's number; answer with the names of functions."""
         functions = self._functions
         self._coroutine_calls.limit(call.args[0])
         if len(call.args) > 2 and isinstance(call.args[2], int):
             set_rank(max(0, call.args[2]))
         if self._is_served(call, call.args[1] if len(call.args) > 1 else ""):  # the function that a pool is for
-            self._replies.send(call.id, True, [name for name in functions.by_name if name not in functions.plain])
+            coroutines = [name for name in functions.by_name if name not in functions.plain]
+            has_all = len(call.args) > 3 and call.args[3] is True
+            names = {"coroutines": coroutines, "functions": functions.names} if has_all else coroutines
+            self._replies.send(call.id, True, names)
 
     def _send_version(self, call: Call) -> None:
         """Answer with what a function is, as this worker has loaded it."""

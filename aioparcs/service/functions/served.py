@@ -6,12 +6,23 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol
+
+from aioparcs.qualname import missing_function
 
 __all__ = ["TEARDOWN", "Find", "ServedFunctions"]
 
-Find = Callable[[str], Callable[..., Any]]
 _SETUP, TEARDOWN = "setup", "teardown"
+
+
+class Find(Protocol):
+    """What finds the functions of the runner's own program."""
+
+    def __call__(self, name: str) -> Callable[..., Any]:
+        """Return the function of this name, or raise an error."""
+
+    def names(self) -> list[str]:
+        """Return the names of those that need no module before their name."""
 
 
 class ServedFunctions:
@@ -38,6 +49,12 @@ class ServedFunctions:
         for name, function in {"": next(iter(functions.values())), **functions}.items():
             self._add(name, function)
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all of them, also of those that were not found yet, but of none in another module."""
+        found = self._find.names() if self._find is not None else []
+        return list(dict.fromkeys(filter(None, [*self.by_name, *found])))
+
     def look_up(self, name: Any) -> None:
         """
         Find a function that is called for the first time, unless it is served already.
@@ -54,8 +71,7 @@ class ServedFunctions:
                 return
         except Exception as error:  # of any kind: finding it may import a module
             problem = f" ({error})" if type(error) is LookupError else f" ({type(error).__name__}: {error})"
-        names = ", ".join(filter(None, self.by_name))
-        raise LookupError(f"no function {name!r} is served here{problem}; there are: {names}")
+        raise missing_function(name, "here", self.names, problem)
 
     def find_teardown(self) -> Callable[..., Any] | None:
         """
