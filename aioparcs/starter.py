@@ -192,20 +192,22 @@ class Starter:
     def pool(
         self,
         module: Callable[_P, Coroutine[Any, Any, _R]],
-        size: SupportsIndex,
+        size: SupportsIndex | None = None,
         **arguments: Unpack[PoolArguments],
     ) -> Pool[_P, _R]: ...
     @overload
     def pool(
-        self, module: Callable[_P, _R], size: SupportsIndex, **arguments: Unpack[PoolArguments]
+        self, module: Callable[_P, _R], size: SupportsIndex | None = None, **arguments: Unpack[PoolArguments]
     ) -> Pool[_P, _R]: ...
     @overload
-    def pool(self, module: str | os.PathLike[str], size: SupportsIndex, **arguments: Unpack[PoolArguments]) -> Pool: ...
+    def pool(
+        self, module: str | os.PathLike[str], size: SupportsIndex | None = None, **arguments: Unpack[PoolArguments]
+    ) -> Pool: ...
     @_takes_options
     def pool(
         self,
         module: Any,
-        size: SupportsIndex,
+        size: SupportsIndex | None = None,
         *,
         function: str | Callable[..., Any] = "",
         per_container: int | str = "auto",
@@ -227,7 +229,8 @@ class Starter:
         Args:
             module: a function of this program, which workers find by its module and name, see docs/functions.md; or
                 a module of functions, see `start` and `serve`.
-            size: how many workers.
+            size: how many workers; by default one for each CPU that this program may use, on a Swarm one for each
+                of the nodes' CPUs, or as many as these are enough for with ``cpus=``. A service on a Swarm must choose.
             function: the function to call, if it is another one than that, or than the first that the module serves.
             per_container: see `start_many`; 1 isolates every worker.
             retries: how often a call is repeated if its worker dies: for functions that may run twice. A `Retry`

@@ -115,6 +115,14 @@ class Engine(Protocol):
     async def open(self, job: Job) -> None:
         """Begin a job."""
 
+    async def default_size(self, spec: WorkerSpec) -> int:
+        """
+        Return how many workers a pool has whose user has not chosen: as many as there are CPUs for.
+
+        Raises:
+            StartError: that can't be known.
+        """
+
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         """
         Start ``count`` workers, numbered from ``first``; returns before they run.

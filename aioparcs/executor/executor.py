@@ -14,6 +14,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, ParamSpec, SupportsIndex, TypeVar, Unpack, overload
 
+from aioparcs.cpus import usable_cpus
 from aioparcs.engine import Engine
 from aioparcs.entry import check_may_direct
 from aioparcs.executor.calls import Submission, broken
@@ -65,7 +66,7 @@ class Executor(futures.Executor):
         setup: Mapping[str, Any] | None = None,
         **options: Unpack[StartOptions],
     ) -> None:
-        size = len(os.sched_getaffinity(0)) if max_workers is None else operator.index(max_workers)
+        size = usable_cpus() if max_workers is None else operator.index(max_workers)
         if size <= 0:
             raise ValueError(f"max_workers must be greater than 0, not {size}")
         self._plan = Plan(size, module, engine, retries, setup, options)

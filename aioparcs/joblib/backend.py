@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-import joblib
 from joblib.parallel import AutoBatchingMixin, FallbackToBackend, ParallelBackendBase, SequentialBackend
 
+from aioparcs.cpus import usable_cpus
 from aioparcs.executor import Executor
 from aioparcs.joblib.batches import pack_batch, run_batch
 
@@ -29,12 +30,16 @@ class AioparcsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
     _workers = 0
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        """Return the number of workers; negative numbers count from the CPUs of this machine."""
+        """Return the number of workers; negative numbers count from the CPUs that this program may use."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if n_jobs is None:
             return 1
-        return n_jobs if n_jobs > 0 else max(joblib.cpu_count() + 1 + n_jobs, 1)
+        if n_jobs > 0:
+            return n_jobs
+        most = os.environ.get("LOKY_MAX_CPU_COUNT")  # joblib's own limit, see joblib.cpu_count()
+        cpus = min(usable_cpus(), int(most)) if most else usable_cpus()
+        return max(cpus + 1 + n_jobs, 1)
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
         """Start an executor of so many workers, unless there is one; return the number."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.address import ORIGINAL_PORT, Address
+from aioparcs.cpus import usable_cpus
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.engine.options import OPTIONS
 from aioparcs.errors import StartError, signal_name
@@ -62,6 +63,10 @@ class LocalEngine:
     async def open(self, job: Job) -> None:
         """Store the job whose workers are to be started."""
         self._job = job
+
+    async def default_size(self, spec: WorkerSpec) -> int:
+        """Return how many workers there are CPUs for, at least 1."""
+        return max(1, int(usable_cpus() / (spec.cpus or 1)))
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         """

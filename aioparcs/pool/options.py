@@ -20,7 +20,7 @@ class PoolOptions(NamedTuple):
 
     Attributes:
         spec: the specification of its workers.
-        size: how many workers at first.
+        size: how many workers at first, None for as many as there are CPUs for.
         function: the name of the function that it calls, and that each worker must serve; "" for the first one.
         retry: when a call that has failed is made again.
         timeout: seconds that each call may take in its worker, None for any time.
@@ -32,7 +32,7 @@ class PoolOptions(NamedTuple):
     """
 
     spec: WorkerSpec
-    size: int
+    size: int | None
     function: str
     retry: Retry
     timeout: float | None
@@ -55,7 +55,7 @@ class PoolOptions(NamedTuple):
     def make(
         cls,
         spec: WorkerSpec,
-        size: SupportsIndex,
+        size: SupportsIndex | None,
         *,
         function: str | Callable[..., Any],
         retries: SupportsIndex | Retry,
@@ -69,7 +69,7 @@ class PoolOptions(NamedTuple):
         """Return the options that a user has given; raise an error for one that is impossible."""
         return cls(
             spec,
-            whole_number("size", size, 1),
+            None if size is None else whole_number("size", size, 1),
             _name(function, spec),
             retries if isinstance(retries, Retry) else Retry(whole_number("retries", retries, 0)),
             optional_time_limit(timeout),

@@ -99,7 +99,8 @@ class Pool(PoolCalls[P, R]):
         )
         try:
             await self._supervisor.open()
-            await self._supervisor.resize(self._options.size)
+            size = self._options.size or await self._provider.default_size(self._options.spec)
+            await self._supervisor.resize(size)
         except BaseException:
             await self._leave()
             raise

@@ -33,6 +33,9 @@ _SETUP = "setup"
 class WorkerProvider(Protocol):
     """A starter of workers: a runner, or a service."""
 
+    async def default_size(self, spec: WorkerSpec) -> int:
+        """Return the size of a pool whose user has chosen none; raise a StartError if that can't be known."""
+
     async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """Place workers; return before they are connected."""
 

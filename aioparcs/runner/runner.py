@@ -169,7 +169,7 @@ class Runner(Starter):
         return await self._supervisor.place(spec, count)
 
     def _worker_provider(self) -> tuple[RunnerWorkers, EventBus]:
-        return RunnerWorkers(self._supervisor, self._state), self._events
+        return RunnerWorkers(self._supervisor, self._state, self._engine), self._events
 
 
 _warned: set[str] = set()  # lines that this process has shown: it may make many runners

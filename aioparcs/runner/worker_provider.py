@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aioparcs.engine import WorkerSpec
+from aioparcs.engine import Engine, WorkerSpec
 from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.supervisor import WorkerSupervisor
 from aioparcs.task import WorkerHandle
@@ -17,13 +17,19 @@ class RunnerWorkers:
     Args:
         supervisor: places them.
         state: the job's state.
+        engine: has CPUs for them.
     """
 
-    def __init__(self, supervisor: WorkerSupervisor, state: JobState) -> None:
+    def __init__(self, supervisor: WorkerSupervisor, state: JobState, engine: Engine) -> None:
         self._supervisor = supervisor
+        self._engine = engine
         self._state = state
         self._reservations: dict[int, int] = {}  # by worker
         self._retained: set[int] = set()
+
+    async def default_size(self, spec: WorkerSpec) -> int:
+        """Return the size of a pool whose user has chosen none; see `Engine.default_size`."""
+        return await self._engine.default_size(spec)
 
     async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """Place workers; see `WorkerSupervisor.place`."""

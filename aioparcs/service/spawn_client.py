@@ -10,6 +10,7 @@ from typing import NamedTuple
 from aioparcs import deadlines
 from aioparcs.auth import Role
 from aioparcs.channel import CONTROL_BODY, FrameConnection, control_link
+from aioparcs.cpus import usable_cpus
 from aioparcs.engine import WorkerSpec
 from aioparcs.engine.options import check_for_service
 from aioparcs.errors import (
@@ -70,6 +71,18 @@ class SpawnClient:
         self._link: FrameConnection | None = None
         self._opening: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
+
+    async def default_size(self, spec: WorkerSpec) -> int:
+        """
+        Return the size of a pool whose user has chosen none: as many as this machine has CPUs for.
+
+        Raises:
+            StartError: the workers are not on this machine.
+        """
+        if self._endpoint.runner.address.scheme != "unix":
+            reason = "a service doesn't know how many CPUs the cluster has: give its pool a size"
+            raise StartError(spec.module, reason)
+        return max(1, int(usable_cpus() / (spec.cpus or 1)))
 
     async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """

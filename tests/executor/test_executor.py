@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from aioparcs import BrokenPool, EncodeError, Executor, RemoteError, SettingError, StartError, WorkerLost
+from aioparcs.cpus import usable_cpus
 from tests.executor.conftest import CRUNCH
 from tests.support.jobs import MODULES, module
 from tests.support.waiting import PATIENCE
@@ -321,7 +322,7 @@ def test_impossible_options_are_refused_when_the_executor_is_made() -> None:
 
 
 def test_there_is_a_worker_for_each_cpu() -> None:
-    assert Executor(module=CRUNCH)._max_workers == len(os.sched_getaffinity(0))
+    assert Executor(module=CRUNCH)._max_workers == usable_cpus()
 
 
 # Executors that break

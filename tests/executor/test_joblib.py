@@ -11,6 +11,7 @@ from joblib import Parallel, delayed, parallel_config
 
 import aioparcs.joblib
 from aioparcs import RemoteError
+from aioparcs.cpus import usable_cpus
 from tests.executor.work import double, pid
 from tests.support.jobs import execute, family
 from tests.support.waiting import PATIENCE
@@ -95,12 +96,10 @@ def test_one_job_needs_no_worker() -> None:
 
 @pytest.mark.parametrize("n_jobs, workers", [(3, 3), (None, 1), (-1, None), (-1000, 1)])
 def test_the_number_of_workers(n_jobs: int | None, workers: int | None) -> None:
-    import joblib
-
     from aioparcs.joblib.backend import AioparcsBackend
 
     backend = AioparcsBackend()
-    assert backend.effective_n_jobs(n_jobs) == (workers or joblib.cpu_count())
+    assert backend.effective_n_jobs(n_jobs) == (workers or usable_cpus())
     with pytest.raises(ValueError, match="n_jobs == 0"):
         backend.effective_n_jobs(0)
 

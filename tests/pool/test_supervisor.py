@@ -53,6 +53,9 @@ class GatedProvider:
         self._provider = pool._supervisor._provider
         pool._supervisor._provider = self
 
+    async def default_size(self, spec: WorkerSpec) -> int:
+        return await self._provider.default_size(spec)
+
     async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         await self._wait()
         self._refuse(spec)

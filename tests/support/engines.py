@@ -47,6 +47,9 @@ class CommandEngine:
     async def open(self, job: Job) -> None:
         self._job = job
 
+    async def default_size(self, spec: WorkerSpec) -> int:
+        return 1
+
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         job, slot, token = self._job, len(self.processes), pass_token(self._job.token)
         folder = self._modules / spec.module

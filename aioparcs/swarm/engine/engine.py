@@ -28,6 +28,7 @@ from aioparcs.swarm.engine.placement import (
     find_gpu_kind,
     find_networks,
     network_name,
+    workers_for_cpus,
     workers_per_container,
 )
 from aioparcs.swarm.engine.program import ContainerProgram, container_program
@@ -97,6 +98,20 @@ class SwarmEngine:
         self._monitor = TaskMonitor(self._swarm, job.id, job.events)
         name, labels = _token_name(job.id), {**job_labels(job.id), RUNNER: runner_identity()}
         self._secret = await self._swarm.create_secret(name, job.token.hex(), labels), name
+
+    async def default_size(self, spec: WorkerSpec) -> int:
+        """
+        Return how many workers there are CPUs for on the nodes that take tasks, at least 1.
+
+        Raises:
+            StartError: the leader can't be reached.
+        """
+        if self._monitor is None:  # outside of the runner's block, where no worker can be started
+            return 1
+        try:
+            return workers_for_cpus(spec, await self._swarm.nodes())
+        except ClusterError as error:
+            raise StartError(spec.module, str(error)) from error
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         """

@@ -13,7 +13,14 @@ from aioparcs.swarm.docker.task_state import takes_tasks
 from aioparcs.swarm.engine.advertise import free_addresses
 from aioparcs.swarm.engine.service_spec import LAUNCHER_MEMORY
 
-__all__ = ["check_free_addresses", "find_gpu_kind", "find_networks", "network_name", "workers_per_container"]
+__all__ = [
+    "check_free_addresses",
+    "find_gpu_kind",
+    "find_networks",
+    "network_name",
+    "workers_for_cpus",
+    "workers_per_container",
+]
 
 
 def network_name() -> str:
@@ -61,6 +68,12 @@ def workers_per_container(spec: WorkerSpec, count: int, nodes: Iterable[SwarmNod
     if spec.memory is not None:
         sizes += [int((one["MemoryBytes"] - LAUNCHER_MEMORY) / spec.memory) for one in resources]
     return spec._replace(per_container=1 if spec.gpus else max(min(sizes), 1))
+
+
+def workers_for_cpus(spec: WorkerSpec, nodes: Iterable[SwarmNode]) -> int:
+    """Return how many workers there are CPUs for on the nodes that are ready, at least 1."""
+    cpus = [node["Description"]["Resources"]["NanoCPUs"] / 1e9 for node in nodes if takes_tasks(node)]
+    return max(1, sum(int(number / (spec.cpus or 1)) for number in cpus))
 
 
 async def check_free_addresses(swarm: SwarmClient, spec: WorkerSpec, network: SwarmNetwork, containers: int) -> None:
