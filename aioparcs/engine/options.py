@@ -60,7 +60,7 @@ class WorkerSpec(NamedTuple):
     @property
     def limits(self) -> dict[str, float | int]:
         """The limits that a launcher sets on each worker."""
-        return {name: value for name in _LIMITS if (value := getattr(self, name)) is not None}
+        return {name: value for name in _LIMITS if (value := getattr(self, name))}
 
     @property
     def request(self) -> dict[str, Any]:
@@ -104,7 +104,6 @@ class Option(NamedTuple):
         read: returns the value of the field for a user's argument, or raises a `SettingError`.
         types: the types that it may have in a service's request; none for an option that only a runner may choose.
         is_limit: whether launchers limit each worker to it.
-        not_local: the reason why the local engine refuses it; "" where it keeps or ignores it.
         label: how messages name it, ``name=`` unless something else is given.
     """
 
@@ -112,7 +111,6 @@ class Option(NamedTuple):
     read: Callable[[Any], Any]
     types: tuple[type, ...] = ()
     is_limit: bool = False
-    not_local: str = ""
     label: str = ""
 
 
@@ -258,14 +256,13 @@ def _setting(name: str, value: Any, least: int, most: int | None) -> int:
         raise SettingError(str(error)) from None
 
 
-_NO_GPUS = "the local engine assigns no GPUs; without gpus=, workers see all GPUs"
 OPTIONS: Mapping[str, Option] = {
     option.name: option
     for option in (
         Option("env", _read_env, (dict,)),
         Option("cpus", _read_cpus, (int, float), is_limit=True),
         Option("memory", _read_memory, (int, str), is_limit=True),
-        Option("gpus", _read_gpus, (int,), not_local=_NO_GPUS),
+        Option("gpus", _read_gpus, (int,), is_limit=True),
         Option("per_container", _read_per_container, (int, str)),
         Option("wire", _read_wire, label='wire="v1"'),
         Option("swarm", _read_swarm),

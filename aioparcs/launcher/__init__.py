@@ -4,6 +4,7 @@ from aioparcs.launcher.agent import PROGRESS, Lines
 from aioparcs.launcher.connect import Connection, adopt, connect, connect_now
 from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, WorkerProgram, pass_token
 from aioparcs.launcher.process.child import become_worker, die_with_parent
+from aioparcs.launcher.process.gpus import gpus_refusal_reason, visible_gpus
 from aioparcs.launcher.process.logs import show_logs
 from aioparcs.launcher.remains import PATIENCE, PAUSE, groups_of, kill_remains
 from aioparcs.launcher.sources import is_installed, is_own_module, loaded_files
@@ -23,6 +24,7 @@ __all__ = [
     "connect",
     "connect_now",
     "die_with_parent",
+    "gpus_refusal_reason",
     "groups_of",
     "is_installed",
     "is_own_module",
@@ -31,4 +33,5 @@ __all__ = [
     "loaded_files",
     "pass_token",
     "show_logs",
+    "visible_gpus",
 ]

@@ -34,6 +34,7 @@ from aioparcs.launcher.process.child import (
     unblock_signals,
 )
 from aioparcs.launcher.process.exiting import Inherited, flush_output
+from aioparcs.launcher.process.gpus import ReservedGPUs
 from aioparcs.launcher.process.limits import limits_refusal_reason, too_few_files
 from aioparcs.launcher.reaper import ProcessReaper
 from aioparcs.messages.launcher import ALL, DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram
@@ -172,9 +173,11 @@ class ForkServer:
         try:
             block_signals()
             try:
-                pid = os.fork() if self._fork else fork_without_warning()
-                if pid == 0:
-                    self._run_worker(context, limits, parent, writing)
+                with ReservedGPUs(limits.get("gpus", 0)) as gpus:
+                    pid = os.fork() if self._fork else fork_without_warning()
+                    if pid == 0:
+                        gpus.use(executes=not self._fork)
+                        self._run_worker(context, limits, parent, writing)
             finally:
                 unblock_signals()
             self._children.add(pid, context.worker)
@@ -264,6 +267,8 @@ class ForkServer:
 
 def _process_error_reason(error: Exception) -> str:
     """Return the reason why a worker's process can't be made, with the limit that was hit, and what to do."""
+    if isinstance(error, LookupError):  # GPUs that are not free
+        return str(error)
     if not isinstance(error, OSError):
         return f"can't make a process for it: {error!r}"
     text = f"can't make a process for it: {error.strerror}"

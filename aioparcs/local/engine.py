@@ -16,10 +16,9 @@ from aioparcs import deadlines
 from aioparcs.address import ORIGINAL_PORT, Address
 from aioparcs.cpus import usable_cpus
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
-from aioparcs.engine.options import OPTIONS
 from aioparcs.errors import StartError, signal_name
 from aioparcs.events import LogLines, Notice
-from aioparcs.launcher import RunnerEndpoint, pass_token
+from aioparcs.launcher import RunnerEndpoint, gpus_refusal_reason, pass_token, visible_gpus
 from aioparcs.local.environments import Environments
 from aioparcs.local.includes import include_variables
 from aioparcs.local.launchers import Launcher, Launchers
@@ -65,8 +64,11 @@ class LocalEngine:
         self._job = job
 
     async def default_size(self, spec: WorkerSpec) -> int:
-        """Return how many workers there are CPUs for, at least 1."""
-        return max(1, int(usable_cpus() / (spec.cpus or 1)))
+        """Return how many workers there are CPUs and GPUs for, at least 1."""
+        sizes = [int(usable_cpus() / (spec.cpus or 1))]
+        if spec.gpus:
+            sizes.append(len(visible_gpus({**os.environ, **spec.env})) // spec.gpus)
+        return max(1, min(sizes))
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         """
@@ -75,7 +77,7 @@ class LocalEngine:
         Raises:
             StartError: there is no such module, its requirements can't be installed, or a limit can't be enforced.
         """
-        command, python, marks = await self._prepare(spec)
+        command, python, marks = await self._prepare(spec, count)
         if self._closed:
             raise StartError(spec.module, "its runner has ended")
         if spec.wire == "v1":
@@ -129,7 +131,7 @@ class LocalEngine:
         self._launchers.close()
         await asyncio.gather(*(process.wait(deadlines.LAUNCHER_EXIT) for process in self._processes.values()))
 
-    async def _prepare(self, spec: WorkerSpec) -> tuple[Command, str, Marks | None]:
+    async def _prepare(self, spec: WorkerSpec, count: int) -> tuple[Command, str, Marks | None]:
         """
         Return the command of a launcher, its interpreter, and the marks of the files of its module's folder.
 
@@ -137,10 +139,10 @@ class LocalEngine:
             StartError: see `start`.
         """
         if spec.target is not None:
-            _check_limits(spec)
+            _check_limits(spec, count)
             return _with_includes(command_for(spec.target), program_folder(), spec), sys.executable, None
         folder = find_module(spec.module, self._folders, spec.folder)
-        _check_limits(spec)
+        _check_limits(spec, count)
         python = await self._environments.interpreter(folder, self._job.events)
         marks = await self._trees.setdefault(folder, Tree(folder)).marks()
         return _with_includes(Command((str(folder / "main.py"),), folder), folder, spec), python, marks
@@ -239,17 +241,16 @@ def _terminal() -> dict[str, str]:
         return {}
 
 
-def _check_limits(spec: WorkerSpec) -> None:
-    """Raise a StartError for limits that Linux doesn't enforce for an ordinary user."""
+def _check_limits(spec: WorkerSpec, count: int) -> None:
+    """Raise a StartError for limits that Linux doesn't enforce for an ordinary user, and for GPUs that aren't there."""
     available = len(os.sched_getaffinity(0))
     if spec.cpus is not None and (spec.cpus != int(spec.cpus) or spec.cpus > available):
         raise StartError(
             spec.module,
             f"cpus={spec.cpus:g}: the local engine assigns whole CPUs, and this program may use {available}",
         )
-    for name, option in OPTIONS.items():
-        if option.not_local and (value := getattr(spec, name)):
-            raise StartError(spec.module, f"{name}={value}: {option.not_local}")
+    if spec.gpus and (reason := gpus_refusal_reason(spec.gpus, count, {**os.environ, **spec.env})):
+        raise StartError(spec.module, reason)
 
 
 def _flags() -> list[str]:

@@ -62,7 +62,7 @@ class _Limits(NamedTuple):
     name: str = "map"
 
     def read(self, value: Any) -> dict[str, float]:
-        types: dict[str, FieldType] = {"cpus": Real(), "memory": Integer(1, HIGHEST)}
+        types: dict[str, FieldType] = {"cpus": Real(), "memory": Integer(1, HIGHEST), "gpus": Integer(1, HIGHEST)}
         if type(value) is not dict or not value.keys() <= types.keys():
             raise ValueError
         return {name: types[name].read(limit) for name, limit in value.items()}
@@ -77,7 +77,7 @@ class Start(NamedTuple):
         workers: how many.
         base: the number of the first of those started together; a worker's rank is its number minus this.
         size: how many are started together.
-        limits: the limits of each worker: ``cpus`` (whole ones) and ``memory`` (bytes), or neither.
+        limits: the limits of each worker, if there are any: ``cpus`` (whole ones), ``memory`` (bytes), ``gpus``.
         parent: the address of the service that they dial, None for the runner.
     """
 

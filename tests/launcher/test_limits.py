@@ -98,7 +98,7 @@ async def test_less_memory_than_the_launcher_holds_is_refused(tmp_path: Path) ->
     [
         ({"cpus": 0.5}, "cpus=0.5: the local engine assigns whole CPUs"),
         ({"cpus": 4096}, f"cpus=4096: the local engine assigns whole CPUs, and this program may use {CPUS}"),
-        ({"gpus": 1}, "gpus=1: the local engine assigns no GPUs"),
+        ({"gpus": 1_000_000}, "gpus=1000000: a worker needs 1000000, and this program sees "),
     ],
 )
 async def test_limits_that_cannot_be_enforced_are_refused_before_the_start(

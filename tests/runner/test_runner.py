@@ -349,7 +349,7 @@ async def test_a_path_names_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("registry/image:1", {}, "only the swarm engine runs images"),
         ("talker", {"cpus": 0.5}, "the local engine assigns whole CPUs"),
         ("talker", {"cpus": 999_999}, "this program may use"),
-        ("talker", {"gpus": 1}, "assigns no GPUs"),
+        ("talker", {"gpus": 999_999}, "this program sees"),
     ],
 )
 async def test_an_impossible_start_fails_at_once_with_its_reason(

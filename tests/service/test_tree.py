@@ -170,8 +170,8 @@ async def test_a_start_that_fails_is_the_same_error_in_a_service_as_in_the_runne
                 await runner.start(name)
             error = failure.value
             assert await ask(root, "try_start", name, {}) == [error.module, error.reason, list(error.last_lines)]
-        name, reason, lines = await ask(root, "try_start", "tree", {"gpus": 1})
-        assert (name, reason.partition(";")[0], lines) == ("tree", "gpus=1: the local engine assigns no GPUs", [])
+        name, reason, lines = await ask(root, "try_start", "tree", {"gpus": 1000})
+        assert (name, reason.partition(", ")[0], lines) == ("tree", "gpus=1000: a worker needs 1000", [])
         assert await ask(root, "try_start", "tree", {}) is None
 
 

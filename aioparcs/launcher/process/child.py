@@ -86,7 +86,7 @@ def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: i
     Args:
         parent: the process id of the launcher.
         output: the descriptor that standard output and standard error go to.
-        limits: ``cpus`` (whole ones) and ``memory`` (bytes), or neither.
+        limits: ``cpus`` (whole ones) and ``memory`` (bytes), if there are any.
         worker: the worker's number; it spreads limited workers over the CPUs.
     """
     os.setpgid(0, 0)
