@@ -104,7 +104,7 @@ VARIABLES = frozenset(name.upper() for name in Settings._fields) | {
     *("MODULES", "ENGINE", "PROGRESS", "NETWORK", "ADVERTISE", "REGISTRY", "BASE_IMAGE", "WHEELS"),
     *("RUN", "IMAGES", "ENVIRONMENT", "EVENTS", "FILES", "PROGRAM_IMAGE", "PROGRAM_VARIABLES"),
     *("RUNNER", "JOB", "SLOT", "FIRST_SLOT", "PLACE", "PEERS", "TOKEN_FD", "TOKEN_FILE", "SOURCES_FD"),
-    *("TARGET", "PATH", "TERMINAL"),
+    *("TARGET", "PATH", "TERMINAL", "THREADS"),
 }
 
 

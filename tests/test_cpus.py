@@ -1,4 +1,4 @@
-"""How many CPUs a process may use: its affinity, the quotas of its cgroups, and Python's own setting."""
+"""The number of CPUs that a process may use: its affinity, the quotas of its cgroups, and Python's own setting."""
 
 import os
 import subprocess

@@ -41,6 +41,8 @@ class WorkerSpec(NamedTuple):
         swarm: what the swarm engine adds to Docker's own specification; other engines ignore it.
         parent: the number of the worker that starts it, -1 for the runner.
         folder: the module's folder, when its user has named that; "" when the engine finds the module by its name.
+        together: how many workers share the CPUs with this one and are started before or after it, as in a pool; 0 for
+            those of the same request.
         target: where the function or class is in the runner's own program, see `QualifiedName`; None for a module with
             a folder or an image of its own.
     """
@@ -55,6 +57,7 @@ class WorkerSpec(NamedTuple):
     swarm: Mapping[str, Any] = {}
     parent: int = -1
     folder: str = ""
+    together: int = 0
     target: str | None = None
 
     @property
@@ -66,8 +69,8 @@ class WorkerSpec(NamedTuple):
     def request(self) -> dict[str, Any]:
         """The options as a service sends them to its runner, which makes the same specification of them."""
         found = {name: value for name in _OF_SERVICES if (value := getattr(self, name)) is not None}
-        target = {} if self.target is None else {"target": self.target}
-        return {**found, "per_container": self.per_container or "auto", **target}
+        own = {name: value for name in ("target", "together") if (value := getattr(self, name))}
+        return {**found, "per_container": self.per_container or "auto", **own}
 
     @classmethod
     def make(cls, module: Any, *, parent: int = -1, **options: Any) -> WorkerSpec:

@@ -16,12 +16,13 @@ from aioparcs import deadlines
 from aioparcs.address import ORIGINAL_PORT, Address
 from aioparcs.cpus import usable_cpus
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
+from aioparcs.engine.threads import thread_share, thread_variables
 from aioparcs.errors import StartError, signal_name
 from aioparcs.events import LogLines, Notice
 from aioparcs.launcher import RunnerEndpoint, gpus_refusal_reason, pass_token, visible_gpus
 from aioparcs.local.environments import Environments
 from aioparcs.local.includes import include_variables
-from aioparcs.local.launchers import Launcher, Launchers
+from aioparcs.local.launchers import Key, Launcher, Launchers
 from aioparcs.local.process import Process
 from aioparcs.local.sources import Marks, Sources, Tree, loaded_marks
 from aioparcs.modules import Command, command_for, find_module, module_folders, program_folder
@@ -83,7 +84,8 @@ class LocalEngine:
         if spec.wire == "v1":
             slot = self._start_v1(spec, command, python, count)
         else:
-            slot = self._launcher(spec, command, python, marks)
+            cpus = spec.cpus or usable_cpus() / (spec.together or count)
+            slot = self._launcher(spec, command, python, marks, cpus)
             self._launchers.occupy(slot, first)
         placement = Placement(slot, first, count, spec.limits)
         return WorkerGroup(spec, first, count, (placement,))
@@ -147,9 +149,12 @@ class LocalEngine:
         marks = await self._trees.setdefault(folder, Tree(folder)).marks()
         return _with_includes(Command((str(folder / "main.py"),), folder), folder, spec), python, marks
 
-    def _launcher(self, spec: WorkerSpec, command: Command, python: str, marks: Marks | None) -> int:
+    def _launcher(self, spec: WorkerSpec, command: Command, python: str, marks: Marks | None, cpus: float) -> int:
         """Return the slot of a launcher that runs the code as it is on disk; start one if there is none."""
-        key = (command, tuple(sorted(spec.env.items())), python)
+        environ = {**os.environ, **spec.env}
+        key = Key(command, tuple(sorted(spec.env.items())), python, thread_share(cpus, environ))
+        key = self._launchers.similar(key)
+        threads = thread_variables(key.threads, environ)
         slot = self._launchers.find(key, marks)
         if slot is not None:
             return slot
@@ -158,6 +163,7 @@ class LocalEngine:
         except OSError as error:
             raise StartError(spec.module, f"can't start its launcher: {os_reason(error)}") from error
         try:
+            command = command._replace(variables=(*command.variables, *threads.items()))
             slot = self._spawn(spec, command, python, sources.report)
         except BaseException:
             sources.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import NamedTuple
 
 from aioparcs.local.process import Process
 from aioparcs.local.sources import Marks, Sources
@@ -13,7 +14,22 @@ __all__ = ["Key", "Launcher", "Launchers"]
 # Launchers without workers that are kept, each with all that its main.py has loaded, for the next ones to be forked.
 _MOST_IDLE = 8
 
-Key = tuple[Command, tuple[tuple[str, str], ...], str]
+
+class Key(NamedTuple):
+    """
+    What launchers differ in.
+
+    Attributes:
+        command: the command.
+        env: the variables of its environment that the user has chosen.
+        python: the interpreter.
+        threads: how many threads libraries use that it loads, 0 if that is not set.
+    """
+
+    command: Command
+    env: tuple[tuple[str, str], ...]
+    python: str
+    threads: int
 
 
 class Launcher:
@@ -21,7 +37,7 @@ class Launcher:
     One launcher.
 
     Args:
-        key: its command, its environment and its interpreter.
+        key: what it was started with.
         process: the process.
         sources: the code that it runs.
 
@@ -47,6 +63,11 @@ class Launchers:
         """Add a new launcher, which gets requests for workers from now on."""
         self._all[slot] = launcher
         self._current[launcher.key] = slot
+
+    def similar(self, key: Key) -> Key:
+        """Return the key of a launcher that differs only in that its libraries use fewer threads, if there is one."""
+        others = [other for other in self._current if other[:3] == key[:3] and min(1, key.threads) <= other.threads]
+        return max((other for other in others if other.threads <= key.threads), default=key)
 
     def find(self, key: Key, marks: Marks | None) -> int | None:
         """Return the slot of the launcher to ask, or None if there is none that runs the code as its files are."""

@@ -51,6 +51,10 @@ class PoolOptions(NamedTuple):
         """
         return self.function if function == "" else _name(function, self.spec)
 
+    def shared_by(self, size: int) -> Self:
+        """Return these options for a pool of this size: its workers share the CPUs, also those that join it later."""
+        return self._replace(spec=self.spec._replace(together=size))
+
     @classmethod
     def make(
         cls,

@@ -90,16 +90,21 @@ class Pool(PoolCalls[P, R]):
     async def __aenter__(self) -> Self:
         if self._phase is not _Phase.NEW:
             raise RuntimeError("a pool can be entered only once; create another one")
+        size = self._options.size or await self._provider.default_size(self._options.spec)
         self._phase = _Phase.OPEN
         self._dispatcher = Dispatcher(self._scheduler, self._progress)
         self._submissions = Submissions(self._dispatcher, self._progress)
         self._journals = Journals(self._dispatcher, self._options)
         self._supervisor = PoolSupervisor(
-            self._provider, self._events, self._options, self._dispatcher, self._replicas, self._progress
+            self._provider,
+            self._events,
+            self._options.shared_by(size),
+            self._dispatcher,
+            self._replicas,
+            self._progress,
         )
         try:
             await self._supervisor.open()
-            size = self._options.size or await self._provider.default_size(self._options.spec)
             await self._supervisor.resize(size)
         except BaseException:
             await self._leave()

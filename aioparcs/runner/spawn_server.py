@@ -211,7 +211,7 @@ def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
     if len(module) > _LONGEST:
         raise StartError(module[:_LONGEST], f"its name has {len(module):,} characters; {_LONGEST} is the limit")
     options = dict(options)
-    target = options.pop("target", None)
+    target, together = options.pop("target", None), options.pop("together", 0)
     for name, value in options.items():
         option = OPTIONS.get(name) if type(name) is str else None
         if option is None or not option.types:
@@ -223,6 +223,8 @@ def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:
     spec = WorkerSpec.make(module, parent=parent, **options)
     if target is not None:
         spec = spec._replace(target=read_target(target))
+    if isinstance(together, int) and 0 < together <= HIGHEST:
+        spec = spec._replace(together=together)
     check_for_service(spec)
     return spec
 

@@ -47,7 +47,7 @@ def gpus_refusal_reason(each: int, workers: int, environ: Mapping[str, str]) -> 
 
 class ReservedGPUs:
     """
-    GPUs that no other worker has, until `close`, or until the end of a process that has forked from this one to use them.
+    GPUs that no other worker has, until `close`, or the end of a process that has forked from this one to use them.
 
     Args:
         count: how many.

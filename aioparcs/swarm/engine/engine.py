@@ -28,6 +28,7 @@ from aioparcs.swarm.engine.placement import (
     find_gpu_kind,
     find_networks,
     network_name,
+    with_threads,
     workers_for_cpus,
     workers_per_container,
 )
@@ -125,12 +126,15 @@ class SwarmEngine:
         """
         check_options(spec)
         try:
+            nodes = await self._swarm.nodes()
             if not spec.per_container:
-                spec = workers_per_container(spec, count, await self._swarm.nodes())
+                spec = workers_per_container(spec, count, nodes)
             containers = -(-count // spec.per_container)
             slot, self._launchers = self._launchers, self._launchers + containers
             image = await self._find_image(spec)
             context = await self._context(spec, image, slot, range(first, first + count))
+            if spec.wire != "v1":
+                spec = with_threads(spec, count, nodes, dict(context.program.variables))
             headers = await asyncio.to_thread(pull_auth_header, image)
             service = await self._services.create(slot, service_spec(spec, containers, context), headers)
         except ClusterError as error:

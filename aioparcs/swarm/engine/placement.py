@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from aioparcs.engine import WorkerSpec
+from aioparcs.engine.threads import thread_share, thread_variables
 from aioparcs.errors import StartError
 from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.records import SwarmNetwork, SwarmNode
@@ -18,6 +19,7 @@ __all__ = [
     "find_gpu_kind",
     "find_networks",
     "network_name",
+    "with_threads",
     "workers_for_cpus",
     "workers_per_container",
 ]
@@ -74,6 +76,25 @@ def workers_for_cpus(spec: WorkerSpec, nodes: Iterable[SwarmNode]) -> int:
     """Return how many workers there are CPUs for on the nodes that are ready, at least 1."""
     cpus = [node["Description"]["Resources"]["NanoCPUs"] / 1e9 for node in nodes if takes_tasks(node)]
     return max(1, sum(int(number / (spec.cpus or 1)) for number in cpus))
+
+
+def with_threads(spec: WorkerSpec, count: int, nodes: Iterable[SwarmNode], variables: Mapping[str, str]) -> WorkerSpec:
+    """
+    Return the specification with the variables of `thread_variables`.
+
+    Without ``cpus`` a worker's share is that on the smallest node that is ready, if all nodes get equally many workers.
+
+    Args:
+        spec: what is started.
+        count: how many workers.
+        nodes: the nodes of the Swarm.
+        variables: what their environment has besides.
+    """
+    cpus = [node["Description"]["Resources"]["NanoCPUs"] / 1e9 for node in nodes if takes_tasks(node)]
+    on_each = -(-max(spec.together, count) // max(len(cpus), 1))
+    share = spec.cpus or min(cpus, default=1.0) / on_each
+    environ = {**variables, **spec.env}
+    return spec._replace(env={**thread_variables(thread_share(share, environ), environ), **spec.env})
 
 
 async def check_free_addresses(swarm: SwarmClient, spec: WorkerSpec, network: SwarmNetwork, containers: int) -> None:

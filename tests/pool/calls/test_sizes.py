@@ -76,7 +76,7 @@ def node(cpus: float, availability: str = "active") -> SwarmNode:
     return {"ID": "1", "Spec": spec, "Status": {"State": "ready"}, "Description": {"Resources": resources}}
 
 
-@pytest.mark.parametrize("cpus, size", [(None, 7), (1, 7), (2, 3), (3, 1), (0.5, 14), (64, 1)])
+@pytest.mark.parametrize("cpus, size", [(None, 7), (1, 7), (2, 3), (3, 2), (0.5, 14), (64, 1)])
 def test_on_a_swarm_the_cpus_of_the_nodes_that_take_tasks_count(cpus: float | None, size: int) -> None:
     nodes = [node(4), node(3), node(16, "drain")]
     assert workers_for_cpus(WorkerSpec("crunch", cpus=cpus), nodes) == size

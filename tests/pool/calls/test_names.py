@@ -25,7 +25,7 @@ NAMES = ["imap", "istarmap", "imap_unordered", "istarmap_unordered", "submit", "
 
 
 class Items:
-    """Items that nobody takes."""
+    """Items that may not be taken."""
 
     def __iter__(self) -> Iterator[Any]:
         raise AssertionError("an item was taken")
