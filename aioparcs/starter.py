@@ -18,7 +18,7 @@ from aioparcs.errors import EndOfChannel, SettingError
 if TYPE_CHECKING:
     from aioparcs.engine import WorkerSpec
     from aioparcs.events import EventBus
-    from aioparcs.pool import Pool, Retry, WorkerProvider
+    from aioparcs.pool import Pool, Retry, Size, WorkerProvider
     from aioparcs.task import Starting, StartingMany, Task, WorkerHandle
 
 __all__ = ["Starter"]
@@ -43,6 +43,7 @@ class PoolArguments(StartOptions, total=False):
 
     function: str | Callable[..., Any]
     per_container: int | str
+    idle: float
     retries: SupportsIndex | Retry
     timeout: float | None
     max_calls: SupportsIndex | None
@@ -192,25 +193,26 @@ class Starter:
     def pool(
         self,
         module: Callable[_P, Coroutine[Any, Any, _R]],
-        size: SupportsIndex | None = None,
+        size: Size | None = None,
         **arguments: Unpack[PoolArguments],
     ) -> Pool[_P, _R]: ...
     @overload
     def pool(
-        self, module: Callable[_P, _R], size: SupportsIndex | None = None, **arguments: Unpack[PoolArguments]
+        self, module: Callable[_P, _R], size: Size | None = None, **arguments: Unpack[PoolArguments]
     ) -> Pool[_P, _R]: ...
     @overload
     def pool(
-        self, module: str | os.PathLike[str], size: SupportsIndex | None = None, **arguments: Unpack[PoolArguments]
+        self, module: str | os.PathLike[str], size: Size | None = None, **arguments: Unpack[PoolArguments]
     ) -> Pool: ...
     @_takes_options
     def pool(
         self,
         module: Any,
-        size: SupportsIndex | None = None,
+        size: Size | None = None,
         *,
         function: str | Callable[..., Any] = "",
         per_container: int | str = "auto",
+        idle: float = 30.0,
         retries: SupportsIndex | Retry = 0,
         timeout: float | None = None,
         max_calls: SupportsIndex | None = None,
@@ -231,8 +233,11 @@ class Starter:
                 a module of functions, see `start` and `serve`.
             size: how many workers; by default one for each CPU that this program may use, on a Swarm one for each
                 of the nodes' CPUs, or as many as these are enough for with ``cpus=``. A service on a Swarm must choose.
+                Or a pair, the least and the most: then the pool begins with the least, grows while calls wait and no
+                worker is idle, and shrinks when workers have nothing to do; the least may be 0.
             function: the function to call, if it is another one than that, or than the first that the module serves.
             per_container: see `start_many`; 1 isolates every worker.
+            idle: seconds that a worker of such an elastic pool must have been without a call before it is ended.
             retries: how often a call is repeated if its worker dies: for functions that may run twice. A `Retry`
                 repeats calls after other errors, too, and waits before.
             timeout: seconds that each call may take, from when it begins in its worker; then it fails with
@@ -268,6 +273,7 @@ class Starter:
         pool_options = PoolOptions.make(
             spec,
             size,
+            idle=idle,
             function=function,
             retries=retries,
             timeout=timeout,

@@ -37,7 +37,7 @@ class Pool:
         """Record a report."""
         self.state = state
         self._peak = max(self._peak, state.workers)
-        self.ended = None if state.wanted else now
+        self.ended = now if state.is_over else None
         if self.is_idle or not (state.done or state.workers):
             self._rate = RateEstimator(now, state.done)  # time that it waits for workers or items doesn't count
         else:
@@ -169,7 +169,7 @@ class Pools:
         pool = self._working.get(state.id)
         if pool is not None:
             pool.update(state, now)
-        elif state.wanted or (state.done and all(one.state.id != state.id for one in self._over)):
+        elif not state.is_over or (state.done and all(one.state.id != state.id for one in self._over)):
             pool = self._working[state.id] = Pool(state, now)
         else:
             return None

@@ -41,8 +41,9 @@ class PoolState(NamedTuple):
         total: how many items there are, None while that is unknown.
         running: items that are with workers.
         workers: workers that are up.
-        wanted: workers that there should be; 0 when the pool is over.
+        wanted: workers that there should be.
         repeats: how often calls that had failed were made again.
+        is_open: True while the pool is not over though no worker is wanted: an elastic one may need none for now.
     """
 
     id: int
@@ -54,6 +55,12 @@ class PoolState(NamedTuple):
     workers: int
     wanted: int
     repeats: int = 0
+    is_open: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """True when the pool has ended."""
+        return not self.wanted and not self.is_open
 
 
 class PoolRecord(NamedTuple):

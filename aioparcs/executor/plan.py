@@ -66,6 +66,7 @@ class Plan(NamedTuple):
         PoolOptions.make(
             WorkerSpec.make("functions" if self.module is None else self.module, **self.options),
             self.size,
+            idle=0.0,
             function="",
             retries=self.retries,
             timeout=None,

@@ -1,11 +1,11 @@
 """The pool, which spreads calls of functions over workers: `Pool`."""
 
-from aioparcs.pool.options import PoolOptions
+from aioparcs.pool.options import PoolOptions, Size
 from aioparcs.pool.pool import Pool
 from aioparcs.pool.recycling import Recycling
 from aioparcs.pool.results import ResultIterator
 from aioparcs.pool.scheduler import Client, Outcome, PendingCall, Retry, Supply
-from aioparcs.pool.supervisor import WorkerProvider
+from aioparcs.pool.supervision import WorkerProvider
 
 __all__ = [
     "Client",
@@ -16,6 +16,7 @@ __all__ = [
     "Recycling",
     "ResultIterator",
     "Retry",
+    "Size",
     "Supply",
     "WorkerProvider",
 ]

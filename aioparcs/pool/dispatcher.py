@@ -13,10 +13,12 @@ from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import (
     Action,
     Assign,
+    Autoscaler,
     Cancel,
     Client,
     Drained,
     Expire,
+    Load,
     PendingCall,
     Pull,
     Repeat,
@@ -80,6 +82,11 @@ class Dispatcher:
         return self.size - sum(state.is_expiring for state in self._scheduler.workers.values() if state.is_active)
 
     @property
+    def load(self) -> Load:
+        """What there is to do."""
+        return self._scheduler.load
+
+    @property
     def idle_deaths(self) -> int:
         """The number of workers that have died without a call since the last result."""
         return self._scheduler.idle_deaths
@@ -129,9 +136,11 @@ class Dispatcher:
     def retire_surplus(self, replicas: Replicas) -> list[PoolWorker]:
         """Send calls to the wanted workers only; return the others, whose ``drained`` is set when they have none."""
         surplus = replicas.surplus(self._scheduler.workers.values())
-        for worker in surplus:
-            self._perform(self._scheduler.retire(worker))
-        return [self.workers[worker] for worker in surplus]
+        return self._retire(surplus)
+
+    def retire_idle(self, autoscaler: Autoscaler, wanted: int) -> list[PoolWorker]:
+        """Send no calls to workers that have had none for long; return them, as `retire_surplus` does."""
+        return self._retire(autoscaler.surplus(self._scheduler.workers.values(), wanted, self._now()))
 
     def expire(self, worker: PoolWorker) -> None:
         """Set ``expired`` of a worker that is to be replaced."""
@@ -159,6 +168,11 @@ class Dispatcher:
         self._scheduler.workers.clear()
         self.workers.clear()
         return busy
+
+    def _retire(self, numbers: list[int]) -> list[PoolWorker]:
+        for number in numbers:
+            self._perform(self._scheduler.retire(number))
+        return [self.workers[number] for number in numbers]
 
     def _answered(self, worker: PoolWorker, frames: Sequence[Frame | bytes]) -> None:
         if state := self._scheduler.workers.get(worker.id):  # or its loss was reported: what it had went to others

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from aioparcs.engine import WorkerSpec, optional_time_limit, whole_number
 from aioparcs.launcher import is_own_module
 from aioparcs.pool.recycling import Recycling
-from aioparcs.pool.scheduler import Retry
+from aioparcs.pool.scheduler import Bounds, Retry
 from aioparcs.qualname import MAIN, QualifiedName, qualified_name
 
-__all__ = ["PoolOptions", "optional_total"]
+__all__ = ["PoolOptions", "Size", "optional_total", "size_bounds"]
+
+Size = SupportsIndex | tuple[SupportsIndex, SupportsIndex]
 
 
 class PoolOptions(NamedTuple):
@@ -20,7 +23,8 @@ class PoolOptions(NamedTuple):
 
     Attributes:
         spec: the specification of its workers.
-        size: how many workers at first, None for as many as there are CPUs for.
+        bounds: how many workers it may have; at first the least; None for as many as there are CPUs for.
+        idle: seconds without a call after which a pool of an elastic size releases a worker.
         function: the name of the function that it calls, and that each worker must serve; "" for the first one.
         retry: when a call that has failed is made again.
         timeout: seconds that each call may take in its worker, None for any time.
@@ -32,7 +36,8 @@ class PoolOptions(NamedTuple):
     """
 
     spec: WorkerSpec
-    size: int | None
+    bounds: Bounds | None
+    idle: float
     function: str
     retry: Retry
     timeout: float | None
@@ -59,8 +64,9 @@ class PoolOptions(NamedTuple):
     def make(
         cls,
         spec: WorkerSpec,
-        size: SupportsIndex | None,
+        size: Size | None,
         *,
+        idle: float,
         function: str | Callable[..., Any],
         retries: SupportsIndex | Retry,
         timeout: float | None,
@@ -73,7 +79,8 @@ class PoolOptions(NamedTuple):
         """Return the options that a user has given; raise an error for one that is impossible."""
         return cls(
             spec,
-            None if size is None else whole_number("size", size, 1),
+            None if size is None else size_bounds(size),
+            _idle_time(idle),
             _name(function, spec),
             retries if isinstance(retries, Retry) else Retry(whole_number("retries", retries, 0)),
             optional_time_limit(timeout),
@@ -83,6 +90,30 @@ class PoolOptions(NamedTuple):
             _progress_name(progress, spec.module),
             optional_total(total),
         )
+
+
+def size_bounds(size: Any) -> Bounds:
+    """
+    Return the bounds of a pool's size, which is a number or a pair.
+
+    Raises:
+        TypeError: it is neither, or not of whole numbers.
+        ValueError: a number is too small, or the second of a pair is less than the first.
+    """
+    if not isinstance(size, tuple | list):
+        number = whole_number("size", size, 1)
+        return Bounds(number, number)
+    if len(size) != 2:
+        raise TypeError(f"size={size!r}: it must be a number of workers, or a pair of the least and the most")
+    least = whole_number("size[0]", size[0], 0)
+    return Bounds(least, whole_number("size[1]", size[1], max(1, least)))
+
+
+def _idle_time(idle: Any) -> float:
+    """Return the seconds after which a worker without a call is released."""
+    if not isinstance(idle, int | float) or not 0 <= idle < math.inf:
+        raise ValueError(f"idle={idle!r}: it must be a number of seconds, 0 or more")
+    return idle
 
 
 def _name(function: Any, spec: WorkerSpec) -> str:

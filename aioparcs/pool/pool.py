@@ -7,22 +7,22 @@ import inspect
 import operator
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 from weakref import WeakSet
 
-from aioparcs.engine import time_limit, whole_number
+from aioparcs.engine import time_limit
 from aioparcs.errors import fresh
 from aioparcs.events import EventBus
 from aioparcs.pool.calls import CallOptions, Items, P, PoolCalls
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.journaled import JournaledIterator, JournaledKeyedIterator, JournaledMap, Journals
-from aioparcs.pool.options import PoolOptions, optional_total
+from aioparcs.pool.options import PoolOptions, Size, optional_total, size_bounds
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.results import KeyedIterator, MapCall, MapOptions, R, ResultIterator
-from aioparcs.pool.scheduler import Client, Replicas, Scheduler
+from aioparcs.pool.scheduler import Bounds, Client, Replicas, Scheduler
 from aioparcs.pool.source import Source
 from aioparcs.pool.submissions import Submissions
-from aioparcs.pool.supervisor import PoolSupervisor, WorkerProvider
+from aioparcs.pool.supervision import PoolSupervisor, WorkerProvider
 from aioparcs.qualname import missing_function
 
 __all__ = ["Pool"]
@@ -76,7 +76,7 @@ class Pool(PoolCalls[P, R]):
 
     @property
     def size(self) -> int:
-        """The number of workers that are up."""
+        """The number of workers that are up; of a pool of an elastic size it changes."""
         return self._scheduler.size if self._phase is _Phase.OPEN else 0
 
     if not TYPE_CHECKING:  # type checkers find this by themselves
@@ -90,7 +90,10 @@ class Pool(PoolCalls[P, R]):
     async def __aenter__(self) -> Self:
         if self._phase is not _Phase.NEW:
             raise RuntimeError("a pool can be entered only once; create another one")
-        size = self._options.size or await self._provider.default_size(self._options.spec)
+        bounds = self._options.bounds
+        if bounds is None:
+            size = await self._provider.default_size(self._options.spec)
+            bounds = Bounds(size, size)
         self._phase = _Phase.OPEN
         self._dispatcher = Dispatcher(self._scheduler, self._progress)
         self._submissions = Submissions(self._dispatcher, self._progress)
@@ -98,14 +101,14 @@ class Pool(PoolCalls[P, R]):
         self._supervisor = PoolSupervisor(
             self._provider,
             self._events,
-            self._options.shared_by(size),
+            self._options.shared_by(bounds.most),
             self._dispatcher,
             self._replicas,
             self._progress,
         )
         try:
             await self._supervisor.open()
-            await self._supervisor.resize(size)
+            await self._supervisor.resize(bounds)
         except BaseException:
             await self._leave()
             raise
@@ -143,18 +146,22 @@ class Pool(PoolCalls[P, R]):
         self._dispatcher.add_client(client)
         return self._dispatcher.schedule
 
-    async def resize(self, size: SupportsIndex) -> None:
+    async def resize(self, size: Size) -> None:
         """
         Change the number of workers while others work; return when the new ones are there.
+
+        With a number the size is fixed from then on. With a pair, the least and the most, it is elastic: workers are
+        started up to the least, and those beyond the most are ended.
 
         Surplus workers first finish the call that they run. Sizes that are requested at the same time are reached one
         after the other. Cancelling it kills those that were on their way; so does leaving the block, which cancels it.
 
         Raises:
-            StartError: a new worker did not start; the pool goes on with those that it has.
+            StartError: a new worker did not start; the pool goes on with those that it has, and its size as it was.
+            TypeError, ValueError: the size is impossible.
         """
         self._check_open()
-        await self._supervisor.resize(whole_number("size", size, 1))
+        await self._supervisor.resize(size_bounds(size))
 
     # Inside
 

@@ -113,5 +113,5 @@ class Progress:
 
     def _send(self, events: EventBus, running: int, workers: int, wanted: int) -> None:
         counts = (self.done, self._failures, self.total, running)
-        state = PoolState(self.id, self.name, *counts, workers, wanted, self._repeats)
+        state = PoolState(self.id, self.name, *counts, workers, wanted, self._repeats, not (wanted or self._is_over))
         events.publish(PoolProgress(monotonic(), state))

@@ -83,7 +83,7 @@ class MapBase(ABC):
         """Whether it has more calls."""
         if self._source.is_over or self._is_cancelled or self._error:
             return Supply.OVER if self.is_over else Supply.EXHAUSTED
-        return Supply.MORE
+        return Supply.EXHAUSTED if self._source.is_waiting else Supply.MORE
 
     def take(self, most: int) -> list[PendingCall]:
         """Return the next calls to make, as many as are available now."""
@@ -232,6 +232,12 @@ class ResultIterator(MapBase, Generic[R]):
         self._in_order = in_order
         self._given = 0
         self._is_held_up = False
+
+    @property
+    def supply(self) -> Supply:
+        """Whether it has more calls; none while results wait to be taken."""
+        supply = super().supply
+        return Supply.EXHAUSTED if supply is Supply.MORE and self._is_held_up else supply
 
     def take(self, most: int) -> list[PendingCall]:
         """Return the next calls to make, as many as are available now."""

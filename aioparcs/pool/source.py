@@ -43,6 +43,11 @@ class Source:
         """True when no further item will come."""
         return self._has_ended and not self._buffer
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while an async iterable has no item; the dispatcher pulls when there is one."""
+        return self._feeding is not None and self._wanted.is_set() and not self._buffer
+
     def pull(self, most: int) -> list[Any]:
         """Return the next items, as many as are available now."""
         items: list[Any] = []

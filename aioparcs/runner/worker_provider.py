@@ -44,6 +44,13 @@ class RunnerWorkers:
         self._retain([successor])
         return successor
 
+    def discard(self, task: WorkerHandle) -> None:
+        """Forget a worker that gets no replacement; release its launchers unless others of its start need them."""
+        reservation = self._reservations.pop(task.worker, None)
+        if reservation is not None and reservation not in self._reservations.values():
+            self._retained.discard(reservation)
+            self._supervisor.handle(stimuli.ReservationReleased(reservation))
+
     def release(self) -> None:
         """Release all launchers, each once its workers have ended."""
         for reservation in self._retained:

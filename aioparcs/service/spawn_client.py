@@ -120,6 +120,9 @@ class SpawnClient:
         """Start a worker in place of one that is gone; see `place`."""
         return (await self.place(spec, 1))[0]
 
+    def discard(self, task: WorkerHandle) -> None:
+        """Release what was kept for a worker's replacement; see `release`."""
+
     def release(self) -> None:
         """Release what was kept for replacements: nothing, since the runner keeps nothing for a service."""
 

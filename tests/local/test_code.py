@@ -168,7 +168,7 @@ async def test_ended_workers_are_removed_from_all_tables() -> None:
                     (worker,) = pool._dispatcher.workers.values()
                     await worker.task.kill()
                     await pool.submit(1, function="add")
-                assert len(pool._supervisor._provider._reservations) == 1  # type: ignore[attr-defined]  # the runner's
+                assert len(pool._supervisor._startup.provider._reservations) == 1  # type: ignore[attr-defined]  # the runner's
             await until(lambda: not runner._state.workers)
 
         await use(10)

@@ -30,7 +30,7 @@ LAUNCHER = 2  # processes of a launcher, which live as long as the job: itself a
 
 @pytest.fixture(autouse=True)
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioparcs.pool.supervisor._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("aioparcs.pool.supervision.supervisor._FIRST_PAUSE", 0.01)
 
 
 class GatedProvider:
@@ -50,8 +50,8 @@ class GatedProvider:
         self.is_open.set()
         self.waiting = 0
         self.placed = asyncio.Event()
-        self._provider = pool._supervisor._provider
-        pool._supervisor._provider = self
+        self._provider = pool._supervisor._startup.provider
+        pool._supervisor._startup.provider = self
 
     async def default_size(self, spec: WorkerSpec) -> int:
         return await self._provider.default_size(spec)

@@ -5,6 +5,7 @@ Nothing here does input or output, or reads a clock: a `Dispatcher` and a `PoolS
 """
 
 from aioparcs.pool.scheduler.actions import Action, Assign, Cancel, Drained, Expire, Pull, Repeat, Revoke, Settle, Wake
+from aioparcs.pool.scheduler.autoscaler import Autoscaler, Bounds, Load
 from aioparcs.pool.scheduler.call import (
     CallPhase,
     Client,
@@ -23,12 +24,15 @@ from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerStat
 __all__ = [
     "Action",
     "Assign",
+    "Autoscaler",
+    "Bounds",
     "CallPhase",
     "Cancel",
     "Client",
     "Drained",
     "Expire",
     "LimitedCall",
+    "Load",
     "Outcome",
     "PendingCall",
     "Pull",

@@ -9,13 +9,14 @@ from operator import itemgetter
 from weakref import ref
 
 from aioparcs.pool.scheduler.actions import Pull
-from aioparcs.pool.scheduler.call import Client, PendingCall, Supply, take_queued
+from aioparcs.pool.scheduler.call import CallPhase, Client, PendingCall, Supply, take_queued
 from aioparcs.pool.scheduler.worker_state import WorkerState
 
 __all__ = ["Rotation", "Round", "rooms_of"]
 
 _load = itemgetter(0)
 _new = tuple.__new__  # a named tuple without the detour through its own constructor
+_CANCELLED = CallPhase.CANCELLED
 _MORE, _, _OVER = Supply  # members of an Enum are slow to look up
 
 
@@ -44,6 +45,12 @@ class Rotation:
         """The clients that may have more calls, or wait for results."""
         references = [*self.ready, *self._exhausted, self.pulled]
         return [client for one in references if isinstance(one, ref) and (client := one()) is not None]
+
+    def count_waiting(self, queue: Iterable[PendingCall]) -> int | None:
+        """Return how many calls wait here or in a queue; None if clients have more, an unknown number."""
+        if any(isinstance(one, ref) for one in self.ready):
+            return None
+        return sum(call.phase is not _CANCELLED for call in (*queue, *self.submitted))
 
     def add(self, client: Client) -> None:
         """Add a client."""

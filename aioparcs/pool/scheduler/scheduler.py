@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from aioparcs.errors import EncodeError, ParcsError, WorkerLost
 from aioparcs.pool.scheduler.actions import Action, Assign, Cancel, Drained, Repeat, Revoke, Settle, Wake
+from aioparcs.pool.scheduler.autoscaler import Load, load_of
 from aioparcs.pool.scheduler.call import CallPhase, Client, PendingCall, Supply, take_queued
 from aioparcs.pool.scheduler.retry import Retry
 from aioparcs.pool.scheduler.returns import ReturnedCalls
 from aioparcs.pool.scheduler.rounds import Rotation, Round, rooms_of
-from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, is_fatal, stuck_calls
+from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, calls_of, is_fatal, stuck_calls
 
 __all__ = ["Scheduler"]
 
 # Seconds between two looks for calls that wait behind a slow one; and to the first after an event that leaves room.
 _PERIOD, _SOON = 0.02, 0.001
 
-_QUEUED, _SENT, _REVOKING, _SETTLED, _CANCELLED = CallPhase  # members of an Enum are slow to look up
+_, _SENT, _REVOKING, _SETTLED, _CANCELLED = CallPhase  # members of an Enum are slow to look up
 _new = tuple.__new__  # a named tuple without the detour through its own constructor
 _ACTIVE, _RETIRING, _DISCONNECTED, _LOST = WorkerPhase
 
@@ -64,6 +65,11 @@ class Scheduler:
         """The number of workers that get calls."""
         return sum(worker.phase is _ACTIVE for worker in self.workers.values())
 
+    @property
+    def load(self) -> Load:
+        """What its workers have to do."""
+        return load_of(self.workers.values(), self._rotation.count_waiting(self._queue))
+
     # Clients
 
     def add_client(self, client: Client, now: float) -> list[Action]:
@@ -74,7 +80,7 @@ class Scheduler:
     def drop_client(self, client: Client) -> list[Action]:
         """Remove a client: no more of its calls are made, and those that workers have are cancelled."""
         self._rotation.remove(client)
-        for call in [*self._returned, *self._calls_of_workers()]:
+        for call in [*self._returned, *calls_of(self.workers.values())]:
             if call.client is client:
                 self._cancel(call)
         return self._flush()
@@ -109,7 +115,7 @@ class Scheduler:
         self._is_closed = True
         self._rounds.clear()
         self._wake_at = None
-        calls = [*self._rotation.submitted, *self._returned, *self._calls_of_workers()]
+        calls = [*self._rotation.submitted, *self._returned, *calls_of(self.workers.values())]
         return list(dict.fromkeys([*self._rotation.clients, *(call.client for call in calls)]))
 
     # Workers
@@ -117,6 +123,7 @@ class Scheduler:
     def add_worker(self, worker: WorkerState, now: float) -> list[Action]:
         """Add a worker."""
         self.workers[worker.id] = worker
+        worker.join(now)
         self.unsaturated[worker] = None
         self._add_round()
         return self._advance(now)
@@ -245,13 +252,8 @@ class Scheduler:
     def _fail(self, call: PendingCall, error: ParcsError) -> None:
         """Settle a call that no worker has answered."""
         call.phase = _SETTLED
-        outcome = (call, False, error)
         self.idle_deaths = 0
-        self._actions.append(Settle(-1, call.client, [outcome], [outcome]))
-
-    def _calls_of_workers(self) -> Iterator[PendingCall]:
-        for worker in self.workers.values():
-            yield from worker.calls.values()
+        self._actions.append(Settle(-1, call.client, [(call, False, error)], [(call, False, error)]))
 
     def _reject(self, worker: WorkerState, rejected: Sequence[tuple[PendingCall, EncodeError]], now: float) -> None:
         self.running -= len(rejected)
@@ -306,8 +308,7 @@ class Scheduler:
                 break
             else:
                 self._finish(current, now)
-        actions, self._actions = self._actions, []
-        return actions
+        return self._flush()
 
     def _begin(self, worker: WorkerState | None, now: float, *, is_poll: bool = False) -> None:
         if self._is_closed:

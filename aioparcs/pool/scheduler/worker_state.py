@@ -11,7 +11,7 @@ from aioparcs.pool.scheduler.actions import Expire, Settle
 from aioparcs.pool.scheduler.call import CallPhase, PendingCall
 from aioparcs.wire import REVOKED
 
-__all__ = ["Result", "WorkerPhase", "WorkerState", "is_fatal", "stuck_calls"]
+__all__ = ["Result", "WorkerPhase", "WorkerState", "calls_of", "is_fatal", "stuck_calls"]
 
 # Seconds of work that a worker should have in front of it, so that it never waits for the wire, nor for this program
 # while that is busy; and how many calls that may be.
@@ -96,7 +96,7 @@ class WorkerState:
         self.is_writable = True
         self.coroutines = coroutines
         self._pace = 0.0  # seconds between two answers, on average
-        self._since = 0.0  # of the last answer, or of the first call
+        self._since = 0.0  # of the last answer, or of the first call, or of the beginning
 
     @property
     def is_active(self) -> bool:
@@ -139,6 +139,10 @@ class WorkerState:
         begun = set(self.begun)
         return [call for call in self.calls.values() if call.phase is _SENT and call not in begun]
 
+    def idle_time(self, now: float) -> float:
+        """Return the seconds since its last answer, or since `join`; 0 if it has calls."""
+        return 0.0 if self.calls else now - self._since
+
     def age(self, now: float) -> float:
         """Return the seconds since its last answer, or its first call; 0 if it has no calls."""
         return now - self._since if self.calls else 0.0
@@ -146,6 +150,10 @@ class WorkerState:
     def is_slow(self, now: float) -> bool:
         """Return True when what it runs is a slow call, and those behind it should not wait for it."""
         return self.age(now) > _SLOW + _SLOW_FACTOR * self._pace
+
+    def join(self, now: float) -> None:
+        """Record that it is ready for calls."""
+        self._since = now
 
     def add(self, calls: Iterable[PendingCall], now: float) -> None:
         """Add calls that were sent to it."""
@@ -212,6 +220,12 @@ class WorkerState:
         if self.rest is not None:
             self.rest -= count
             self.window = min(self.window, self.rest)
+
+
+def calls_of(workers: Iterable[WorkerState]) -> Iterator[PendingCall]:
+    """Yield the calls of workers."""
+    for worker in workers:
+        yield from worker.calls.values()
 
 
 def is_fatal(result: Result) -> bool:

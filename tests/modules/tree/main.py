@@ -90,6 +90,20 @@ class Node(Service):
         async with self.pool(module, 2, retries=1) as pool:
             return await pool.map(range(count))
 
+    async def scale(self, module: str, folder: str) -> list[int]:
+        """Return the sizes of an elastic pool: without work, with a lot of it, and when that is done."""
+        async with self.pool(module, (0, 3), function="hold", idle=0.05) as pool:
+            sizes = [pool.size]
+            calls = asyncio.ensure_future(pool.starmap([(folder, str(i)) for i in range(10)]))
+            while pool.size < 3:  # noqa: ASYNC110  # no event says it
+                await asyncio.sleep(0.01)
+            sizes.append(pool.size)
+            (Path(folder) / "go").touch()
+            await calls
+            while pool.size:  # noqa: ASYNC110  # no event says it
+                await asyncio.sleep(0.01)
+            return [*sizes, pool.size]
+
     async def map_within(self, module: str, timeout: float, seconds: list[float]) -> list[Any]:
         """Hold the interpreter for so many seconds; return the results, with the texts of what passed the limit."""
         async with self.pool(module, 2, function="hold", timeout=timeout, max_calls=5) as pool:

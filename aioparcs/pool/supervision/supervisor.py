@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from time import monotonic
-from typing import Protocol
 
 from aioparcs import deadlines
-from aioparcs.channel import CONCURRENCY, LIMITED, MEMORY, NO_FUNCTION
-from aioparcs.engine import WorkerSpec
-from aioparcs.errors import ChannelClosed, ParcsError, RemoteError, StartError, WorkerLost, add_note
+from aioparcs.errors import ChannelClosed, ParcsError, StartError, WorkerLost
 from aioparcs.events import EventBus, Notice
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.options import PoolOptions
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.recycling import Recycling, has_outgrown
-from aioparcs.pool.scheduler import Replicas, Step
+from aioparcs.pool.scheduler import Autoscaler, Bounds, Replicas, Step
+from aioparcs.pool.supervision.scaling import Scaling
+from aioparcs.pool.supervision.startup import WorkerProvider, WorkerStartup
 from aioparcs.pool.worker import PoolWorker
-from aioparcs.task import Task, WorkerHandle
+from aioparcs.task import WorkerHandle
 
-__all__ = ["PoolSupervisor", "WorkerProvider"]
+__all__ = ["PoolSupervisor"]
 
 # Seconds before the second try to replace a worker, and the most before any: each pause is twice the one before.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-# The function that a pool calls in each worker before any other.
-_SETUP = "setup"
-
-
-class WorkerProvider(Protocol):
-    """A starter of workers: a runner, or a service."""
-
-    async def default_size(self, spec: WorkerSpec) -> int:
-        """Return the size of a pool whose user has chosen none; raise a StartError if that can't be known."""
-
-    async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
-        """Place workers; return before they are connected."""
-
-    async def replace(self, spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
-        """Place a worker in place of one that is gone; return before it is connected."""
-
-    def release(self) -> None:
-        """Release what was kept for replacements."""
 
 
 class PoolSupervisor:
@@ -57,10 +37,6 @@ class PoolSupervisor:
         dispatcher: sends them their calls.
         replicas: decides how many to start.
         progress: reports their number.
-
-    Attributes:
-        coroutines: the names of coroutine functions, of which a worker runs several calls at once.
-        functions: the names of all functions of its workers' module, empty if they are not known.
     """
 
     def __init__(
@@ -72,20 +48,28 @@ class PoolSupervisor:
         replicas: Replicas,
         progress: Progress,
     ) -> None:
-        self._provider = provider
         self._events = events
         self._options = options
         self._dispatcher = dispatcher
         self._replicas = replicas
         self._progress = progress
-        self.coroutines: set[str] = set()
-        self.functions: set[str] = set()
-        self._tasks: set[WorkerHandle] = set()  # all that were started and are not known to be gone
+        self._startup = WorkerStartup(provider, options, replicas)
+        self._tasks = self._startup.tasks
+        autoscaler = Autoscaler(Bounds(0, 0), options.idle)  # until `resize` sets them
+        self._scaling = Scaling(autoscaler, self._startup, dispatcher, replicas, progress, self)
         self._group: asyncio.TaskGroup
         self._supervision: asyncio.Task[None]
-        self._resizing = asyncio.Lock()
-        self._numbers = count()  # of its workers, in the order of their starts
         self._has_warned = False  # that there are too few
+
+    @property
+    def coroutines(self) -> set[str]:
+        """The names of coroutine functions, of which a worker runs several calls at once."""
+        return self._startup.coroutines
+
+    @property
+    def functions(self) -> set[str]:
+        """The names of all functions of its workers' module, empty if they are not known."""
+        return self._startup.functions
 
     async def open(self) -> None:
         """Begin; `aclose` or `abort` follows."""
@@ -93,7 +77,7 @@ class PoolSupervisor:
         self._supervision = asyncio.create_task(self._supervise(opened))
         await opened
 
-    async def resize(self, size: int) -> None:
+    async def resize(self, bounds: Bounds) -> None:
         """
         Start workers, and wait until all of them are at work, or retire some, which first finish what they run.
 
@@ -104,7 +88,7 @@ class PoolSupervisor:
             StartError: a worker did not start; none of the new ones stays.
             RemoteError: a worker's ``setup`` failed, or it serves no such function; none of the new ones stays.
         """
-        if (error := await self._group.create_task(self._try_resize(size))) is not None:
+        if (error := await self._group.create_task(self._try_resize(bounds))) is not None:
             raise error
 
     async def aclose(self) -> None:
@@ -117,7 +101,7 @@ class PoolSupervisor:
         await asyncio.gather(self._supervision, return_exceptions=True)
         busy = self._dispatcher.clear()
         await asyncio.gather(*(self._end(task, graceful=task not in busy) for task in self._tasks))
-        self._provider.release()
+        self._startup.provider.release()
 
     def abort(self) -> None:
         """End all workers at once, and wait for nothing."""
@@ -125,12 +109,13 @@ class PoolSupervisor:
         self._dispatcher.clear()
         for task in self._tasks:
             task.abort()
-        self._provider.release()
+        self._startup.provider.release()
 
     async def _supervise(self, opened: asyncio.Future[None]) -> None:
         """Run all tasks until `_close`."""
         async with asyncio.TaskGroup() as self._group:
             opened.set_result(None)
+            self._group.create_task(self._scale())
             await asyncio.get_running_loop().create_future()
 
     @contextmanager
@@ -143,86 +128,20 @@ class PoolSupervisor:
 
     # Inside: starting
 
-    async def _try_resize(self, size: int) -> Exception | None:
+    async def _try_resize(self, bounds: Bounds) -> Exception | None:
         """Resize the pool; return what went wrong, which is the caller's and no failure of this task."""
         try:
-            async with self._resizing:
-                await self._resize(size)
+            await self._scaling.resize(bounds)
         except Exception as error:
             return error
         return None
 
-    async def _resize(self, size: int) -> None:
-        more = self._replicas.resize(size)
-        try:
-            if more:
-                self._join(await self._start(self._provider.place(self._options.spec, more), more))
-        except BaseException:
-            self._replicas.withdraw(more)
-            raise
-        self._shrink()
+    async def _scale(self) -> None:
+        with self._guard():
+            await self._scaling.run()
 
-    async def _start(self, placing: Awaitable[list[WorkerHandle]], count: int) -> list[PoolWorker]:
-        """Start workers, and wait until all of them are ready for calls; if one fails, none of them stays."""
-        self._replicas.starting += count
-        tasks: list[WorkerHandle] = []
-        try:
-            tasks += await placing
-            self._tasks.update(tasks)
-            async with asyncio.TaskGroup() as group:
-                preparations = [group.create_task(self._prepare(task, next(self._numbers))) for task in tasks]
-            return [preparation.result() for preparation in preparations]
-        except BaseException as error:
-            for task in tasks:
-                task.abort()
-            await asyncio.gather(*(task.kill() for task in tasks))
-            self._tasks.difference_update(tasks)
-            raise _first(error) from None
-        finally:
-            self._replicas.starting -= count
-
-    async def _prepare(self, task: WorkerHandle, number: int) -> PoolWorker:
-        await task.wait_connected()
-        await self._configure(task, number)
-        if self._options.setup is not None:
-            try:
-                await Task(task).call(_SETUP, **self._options.setup)
-            except RemoteError as error:
-                add_note(error, f"in {_SETUP}(), which the pool calls in each worker first")
-                raise
-        await self._check_limits(task)
-        return PoolWorker(task, self._options.concurrency, self.coroutines, self._options.recycling.max_calls)
-
-    async def _configure(self, task: WorkerHandle, number: int) -> None:
-        """Set how many calls a worker runs at once, and its number; it answers with the names of its functions."""
-        options = self._options
-        try:
-            answer = await Task(task).call(CONCURRENCY, options.concurrency, options.function, number, True)
-        except RemoteError as error:
-            if error.type == NO_FUNCTION:
-                raise
-            return  # a worker of another language, which need not know the question
-        names = answer if isinstance(answer, dict) else {"coroutines": answer}
-        for known, key in ((self.coroutines, "coroutines"), (self.functions, "functions")):
-            if isinstance(names.get(key), list):
-                known.update(name for name in names[key] if isinstance(name, str))
-
-    async def _check_limits(self, task: WorkerHandle) -> None:
-        """Raise an error if a worker can't keep the limits of this pool: one of another language may not know them."""
-        module, memory = self._options.spec.module, self._options.recycling.max_memory
-        for option, value, function in (("timeout", self._options.timeout, LIMITED), ("max_memory", memory, MEMORY)):
-            if value is None:
-                continue
-            try:
-                answer = await Task(task).call(function)
-            except RemoteError as error:
-                reason = f"{option}={value!r}: {task.name} doesn't know {function}; {error.type}: {error.message}"
-                raise StartError(module, reason) from None
-            if function == MEMORY and answer > value:
-                reason = f"max_memory={value:,}: {task.name} has {answer:,} bytes before its first call; set it higher"
-                raise StartError(module, reason)
-
-    def _join(self, workers: list[PoolWorker]) -> None:
+    def join(self, workers: list[PoolWorker]) -> None:
+        """Send calls to workers that are ready for them, and watch over these."""
         recycling = self._options.recycling
         for worker in workers:
             self._group.create_task(self._watch_connection(worker))
@@ -232,7 +151,8 @@ class PoolSupervisor:
             if recycling.max_memory is not None:
                 self._group.create_task(self._watch_memory(worker, recycling.max_memory))
             self._dispatcher.add_worker(worker)
-        self._has_warned = self._has_warned and self._dispatcher.size < self._replicas.wanted
+        is_complete = self._dispatcher.size >= self._replicas.wanted and not self._scaling.is_limited
+        self._has_warned = self._has_warned and not is_complete
         self._progress.report()
 
     # Inside: replacing
@@ -270,13 +190,14 @@ class PoolSupervisor:
         pause = _FIRST_PAUSE
         while (step := self._next_step()) is Step.START:
             try:
-                self._join(await self._start(self._place_successor(lost), 1))
+                self.join(await self._startup.start_successor(lost))
                 self._shrink()
                 return
             except ParcsError as error:
-                self._continue_degraded(error)
+                self.continue_degraded(error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+        self._startup.provider.discard(lost)
         if step is Step.GIVE_UP:
             reason = f"{self._dispatcher.idle_deaths} of its workers have died while idle"
             self._fail(StartError(self._options.spec.module, reason))
@@ -292,7 +213,7 @@ class PoolSupervisor:
         with self._guard():
             if self._next_step() is Step.START:
                 with suppress(ParcsError):  # there may be no room for one more: then it starts when this one is gone
-                    self._join(await self._start(self._place_successor(worker.task), 1))
+                    self.join(await self._startup.start_successor(worker.task))
             if self._dispatcher.retire(worker):
                 self._shrink()
                 await self._finish(worker)
@@ -305,10 +226,7 @@ class PoolSupervisor:
             if await has_outgrown(worker, most):
                 self._dispatcher.expire(worker)
 
-    async def _place_successor(self, lost: WorkerHandle) -> list[WorkerHandle]:
-        return [await self._provider.replace(self._options.spec, lost)]
-
-    def _continue_degraded(self, error: ParcsError) -> None:
+    def continue_degraded(self, error: ParcsError) -> None:
         """Go on with fewer workers after one that did not start; with none the pool has failed."""
         size = self._dispatcher.size
         if self._replicas.is_hopeless(size):
@@ -331,11 +249,15 @@ class PoolSupervisor:
 
     # Inside: ending
 
-    def _shrink(self) -> None:
-        """Retire surplus workers, those with the least to do first; they finish what they run."""
-        for worker in self._dispatcher.retire_surplus(self._replicas):
+    def leave(self, workers: list[PoolWorker]) -> None:
+        """End workers that get no more calls; they finish what they run."""
+        for worker in workers:
             self._group.create_task(self._finish(worker))
         self._progress.report()
+
+    def _shrink(self) -> None:
+        """Retire surplus workers, those with the least to do first."""
+        self.leave(self._dispatcher.retire_surplus(self._replicas))
 
     async def _finish(self, worker: PoolWorker) -> None:
         with self._guard():
@@ -349,10 +271,3 @@ class PoolSupervisor:
 
     async def _end(self, task: WorkerHandle, *, graceful: bool) -> None:
         await (task.shutdown() if graceful and task.is_connected else task.kill())
-
-
-def _first(error: BaseException) -> BaseException:
-    """Return the first of a group of errors: they are alike."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
