@@ -46,9 +46,12 @@ class CallQueue:
         on_idle: called whenever the last call has its result.
 
     Attributes:
+        priority: of its calls in the pool.
         error: why no further call will be made, or None.
         why_killed: the end of the sentence about a call whose worker was killed.
     """
+
+    priority = 0
 
     def __init__(self, size: int, on_idle: Callable[[], object]) -> None:
         self.error: BaseException | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self, SupportsIndex
 
@@ -12,7 +13,7 @@ from aioparcs.pool.recycling import Recycling
 from aioparcs.pool.scheduler import Bounds, Retry
 from aioparcs.qualname import MAIN, QualifiedName, qualified_name
 
-__all__ = ["PoolOptions", "Size", "optional_total", "size_bounds"]
+__all__ = ["PoolOptions", "Size", "optional_total", "size_bounds", "whole_priority"]
 
 Size = SupportsIndex | tuple[SupportsIndex, SupportsIndex]
 
@@ -172,6 +173,14 @@ def _progress_name(progress: Any, module: str) -> str | None:
     if not isinstance(progress, bool):
         raise TypeError(f"progress={progress!r}: it must be True, False, or a name for the displays")
     return module if progress else None
+
+
+def whole_priority(priority: Any) -> int:
+    """Return a priority; raise a TypeError for anything but a whole number."""
+    try:
+        return operator.index(priority)
+    except TypeError:
+        raise TypeError(f"priority={priority!r}: it must be a whole number; a higher one comes first") from None
 
 
 def optional_total(total: SupportsIndex | None) -> int | None:

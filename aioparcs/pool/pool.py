@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NoReturn, Self
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from aioparcs.engine import time_limit
 from aioparcs.errors import fresh
@@ -16,7 +16,7 @@ from aioparcs.events import EventBus
 from aioparcs.pool.calls import CallOptions, Items, P, PoolCalls
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.journaled import JournaledIterator, JournaledKeyedIterator, JournaledMap, Journals
-from aioparcs.pool.options import PoolOptions, Size, optional_total, size_bounds
+from aioparcs.pool.options import PoolOptions, Size, optional_total, size_bounds, whole_priority
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.results import KeyedIterator, MapCall, MapOptions, R, ResultIterator
 from aioparcs.pool.scheduler import Bounds, Client, Replicas, Scheduler
@@ -69,6 +69,7 @@ class Pool(PoolCalls[P, R]):
         self._dispatcher: Dispatcher
         self._supervisor: PoolSupervisor
         self._submissions: Submissions
+        self._prioritized: WeakValueDictionary[int, Submissions] = WeakValueDictionary()  # others, by priority
         self._journals: Journals
 
     def __repr__(self) -> str:
@@ -96,7 +97,7 @@ class Pool(PoolCalls[P, R]):
             bounds = Bounds(size, size)
         self._phase = _Phase.OPEN
         self._dispatcher = Dispatcher(self._scheduler, self._progress)
-        self._submissions = Submissions(self._dispatcher, self._progress)
+        self._submissions = Submissions(self._dispatcher, self._progress, 0)
         self._journals = Journals(self._dispatcher, self._options)
         self._supervisor = PoolSupervisor(
             self._provider,
@@ -190,19 +191,26 @@ class Pool(PoolCalls[P, R]):
         return results
 
     def _submit(
-        self, timeout: float | None, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, timeout: float | None, priority: int, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> asyncio.Future[Any]:
         name, limit = self._resolve(function, timeout)
-        return self._submissions.add(name, args, kwargs, limit)
+        submissions = self._submissions if priority == 0 else self._submissions_of(whole_priority(priority))
+        return submissions.add(name, args, kwargs, limit)
+
+    def _submissions_of(self, priority: int) -> Submissions:
+        submissions = self._prioritized.get(priority)
+        if submissions is None:
+            submissions = self._prioritized[priority] = Submissions(self._dispatcher, self._progress, priority)
+        return submissions
 
     def _prepare(self, options: CallOptions) -> MapOptions:
-        items, function, spread, return_exceptions, timeout, total, _ = options
+        items, function, spread, return_exceptions, timeout, total, priority, _ = options
         name, limit = self._resolve(function, timeout)
         size = _length(items) if total is None else optional_total(total)
         source = Source(items, self._dispatcher)
         self._sources.add(source)
         self._progress.expect(size)
-        return MapOptions(source, name, spread, return_exceptions, size, limit)
+        return MapOptions(source, name, spread, return_exceptions, size, limit, whole_priority(priority))
 
     def _resolve(self, function: Any, timeout: float | None) -> tuple[str, float | None]:
         """Return the name of the function that a call asks for, and its time limit; the pool's if it asks for none."""

@@ -39,6 +39,7 @@ class MapOptions(NamedTuple):
         return_exceptions: return the exceptions of failed calls as results.
         size: how many items there are, None if that is not known.
         limit: seconds that each call may take in its worker, None for any time.
+        priority: that of the calls.
     """
 
     source: Source
@@ -47,6 +48,7 @@ class MapOptions(NamedTuple):
     return_exceptions: bool
     size: int | None
     limit: float | None
+    priority: int
 
 
 class MapBase(ABC):
@@ -57,9 +59,13 @@ class MapBase(ABC):
         options: what is done with each item.
         dispatcher: makes the calls.
         progress: counts those that are expected.
+
+    Attributes:
+        priority: that of the calls.
     """
 
     def __init__(self, options: MapOptions, dispatcher: Dispatcher, progress: Progress) -> None:
+        self.priority = options.priority
         self._options = options
         self._dispatcher = dispatcher
         self._progress = progress
@@ -174,7 +180,7 @@ class MapBase(ABC):
 
     def _make_calls(self, index: int, items: list[Any]) -> list[PendingCall]:
         """Return the calls for some items, of which the first has this place among all."""
-        _, function, spread, _, _, limit = self._options
+        _, function, spread, _, _, limit, _ = self._options
         if limit is not None:
             return [
                 LimitedCall(self, i, function, item if spread else (item,), _NO_KEYWORDS, limit)

@@ -17,14 +17,19 @@ __all__ = ["Submissions"]
 
 class Submissions:
     """
-    Calls in the order in which they were submitted, and their futures.
+    Calls of one priority in the order in which they were submitted, and their futures.
 
     Args:
         dispatcher: makes the calls.
         progress: counts those that are cancelled.
+        priority: that of the calls.
+
+    Attributes:
+        priority: that of the calls.
     """
 
-    def __init__(self, dispatcher: Dispatcher, progress: Progress) -> None:
+    def __init__(self, dispatcher: Dispatcher, progress: Progress, priority: int) -> None:
+        self.priority = priority
         self._dispatcher = dispatcher
         self._progress = progress
         self._futures: dict[PendingCall, asyncio.Future[Any]] = {}

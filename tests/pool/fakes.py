@@ -21,9 +21,18 @@ class FakeClient:
         function: the function of its calls.
         unsendable: every so many-th call can't be sent; 0 for none.
         pending: its supply when it has no calls left, and waits for results.
+        priority: that of its calls.
     """
 
-    def __init__(self, left: int, function: str, unsendable: int = 0, pending: Supply = Supply.EXHAUSTED) -> None:
+    def __init__(
+        self,
+        left: int,
+        function: str,
+        unsendable: int = 0,
+        pending: Supply = Supply.EXHAUSTED,
+        priority: int = 0,
+    ) -> None:
+        self.priority = priority
         self.left = left
         self.function = function
         self.unsendable = unsendable

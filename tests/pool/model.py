@@ -49,7 +49,7 @@ class Model:
         self._random = Random(seed)
         self._retry = retries if isinstance(retries, Retry) else Retry(retries)
         self.scheduler = Scheduler(self._retry, self._random.random)
-        self._submitter = FakeClient(0, "")
+        self._submitters = {0: FakeClient(0, "")}  # by priority
         self._now = 100.0
         self._wake_at: float | None = None
         self._owners: dict[PendingCall, int] = {}  # the worker that each call was sent to
@@ -64,7 +64,7 @@ class Model:
     @property
     def unsettled(self) -> list[PendingCall]:
         """The calls that clients wait for."""
-        return [call for client in (self._submitter, *self.clients) for call in client.unsettled]
+        return [call for client in (*self._submitters.values(), *self.clients) for call in client.unsettled]
 
     @property
     def expiring(self) -> list[FakeWorker]:
@@ -113,13 +113,21 @@ class Model:
         self._perform(self.scheduler.retire(worker.state.id))
         assert worker.state.phase is not WorkerPhase.ACTIVE
 
-    def submit(self, function: str) -> None:
+    def submit(self, function: str, priority: int = 0) -> None:
         """Submit a call."""
-        self._perform(self.scheduler.submit(self._submitter.make(function), self._now))
+        submitter = self._submitters.setdefault(priority, FakeClient(0, "", priority=priority))
+        self._perform(self.scheduler.submit(submitter.make(function), self._now))
 
-    def add_client(self, calls: int, function: str, unsendable: int = 0, pending: Supply = Supply.EXHAUSTED) -> None:
+    def add_client(
+        self,
+        calls: int,
+        function: str,
+        unsendable: int = 0,
+        pending: Supply = Supply.EXHAUSTED,
+        priority: int = 0,
+    ) -> None:
         """Add a client with some calls."""
-        client = FakeClient(calls, function, unsendable, pending)
+        client = FakeClient(calls, function, unsendable, pending, priority)
         self.clients.append(client)
         self._perform(self.scheduler.add_client(client, self._now))
 

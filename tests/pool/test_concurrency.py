@@ -171,7 +171,7 @@ async def test_abandoned_results_are_dropped(runner: Runner) -> None:
                 break
         await until(lambda: pool._scheduler.running == 0)
         gc.collect()
-        assert not pool._scheduler._rotation.clients
+        assert not pool._scheduler._rotations.usual.clients
         assert await pool.map([1, 2]) == [1, 4]
 
 

@@ -1,5 +1,7 @@
 """Single decisions of a pool's scheduler: shares of clients, calls behind a slow one, numbers of workers."""
 
+from typing import Any
+
 from aioparcs.errors import WorkerLost
 from aioparcs.pool.scheduler import (
     Action,
@@ -14,6 +16,7 @@ from aioparcs.pool.scheduler import (
     Step,
     WorkerState,
 )
+from aioparcs.pool.scheduler.rotation import Rotations
 from tests.pool.fakes import PLAIN, FakeClient
 
 NOW = 100.0
@@ -130,3 +133,76 @@ def test_the_least_loaded_workers_are_retired_first() -> None:
     replicas = Replicas()
     replicas.resize(2)
     assert replicas.surplus(scheduler.workers.values()) == [2]
+
+
+# Priorities
+
+
+def order(scheduler: Scheduler, sender: Sender) -> list[FakeClient]:
+    """Return the clients whose calls a worker gets, one after the other."""
+    worker = WorkerState(0, concurrency=1)
+    sender.perform(scheduler.add_worker(worker, NOW))
+    found = 0
+    while len(calls := sender.sent.get(0, [])) > found:
+        call = calls[found]
+        found += 1
+        sender.perform(scheduler.answered(0, [(call.call_id, True, None)], NOW + found))
+    clients: list[Any] = [call.client for call in sender.sent[0]]
+    return clients
+
+
+def test_calls_of_a_higher_priority_are_made_first() -> None:
+    scheduler = Scheduler(Retry(0))
+    sender = Sender(scheduler)
+    low, usual, high = (FakeClient(3, PLAIN, priority=priority) for priority in (-1, 0, 7))
+    submitter = FakeClient(0, PLAIN, priority=3)
+    for client in (low, usual, high):
+        sender.perform(scheduler.add_client(client, NOW))
+    for _ in range(2):
+        sender.perform(scheduler.submit(submitter.make(PLAIN), NOW))
+    assert order(scheduler, sender) == [high] * 3 + [submitter] * 2 + [usual] * 3 + [low] * 3
+
+
+def test_one_round_takes_calls_of_several_priorities() -> None:
+    scheduler = Scheduler(Retry(0))
+    sender = Sender(scheduler)
+    clients = [FakeClient(count, PLAIN, priority=priority) for count, priority in ((9, 1), (2, 3), (9, 2), (1, 3))]
+    for client in clients:
+        sender.perform(scheduler.add_client(client, NOW))
+    sender.perform(scheduler.add_worker(WorkerState(0, concurrency=6), NOW))
+    assert [sum(call.client is client for call in sender.sent[0]) for client in clients] == [0, 2, 4, 1]
+
+
+def test_clients_of_the_same_priority_take_turns() -> None:
+    scheduler = Scheduler(Retry(0))
+    sender = Sender(scheduler)
+    clients = [FakeClient(3, PLAIN, priority=5), FakeClient(3, PLAIN, priority=5)]
+    for client in clients:
+        sender.perform(scheduler.add_client(client, NOW))
+    one, other = clients
+    assert order(scheduler, sender) == [one, other, one, other, one, other]
+
+
+def test_calls_that_come_back_keep_their_priority() -> None:
+    scheduler = Scheduler(Retry(1))
+    sender = Sender(scheduler)
+    low, high = FakeClient(2, PLAIN), FakeClient(3, PLAIN, priority=1)
+    sender.perform(scheduler.add_worker(WorkerState(1, concurrency=1), NOW))
+    sender.perform(scheduler.add_client(low, NOW))
+    assert len(sender.sent[1]) == 2
+    sender.perform(scheduler.add_client(high, NOW))
+    sender.perform(scheduler.lose(1, WorkerLost("crunch:1", "is lost"), (), NOW))
+    assert order(scheduler, sender) == [high] * 3 + [low] * 2
+    assert sender.sent[0][3:] == sender.sent[1][::-1], "first the one that had not begun"
+
+
+def test_priorities_that_are_no_longer_used_are_forgotten() -> None:
+    rotations = Rotations()
+    waiting = FakeClient(1, PLAIN, priority=-7)
+    rotations.of(waiting).add(waiting)
+    for priority in range(1000):
+        rotations.of(FakeClient(1, PLAIN, priority=priority))
+    assert len(list(rotations)) < 100
+    assert [rotation.priority for rotation in rotations if rotation.has_calls] == [-7]
+    assert rotations.first.priority == -7
+    assert rotations.of(FakeClient(1, PLAIN)) is rotations.usual

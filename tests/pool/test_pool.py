@@ -427,7 +427,7 @@ async def test_leaving_the_block_kills_running_calls_and_cancels_queued_ones(run
         before = family()
         running = [pool.submit(never) for _ in range(5)]
         waiting = asyncio.ensure_future(pool.map([never] * 3))
-        await until(lambda: pool._scheduler.running >= 2 and pool._scheduler._rotation.clients)
+        await until(lambda: pool._scheduler.running >= 2 and pool._scheduler._rotations.usual.clients)
     assert all(future.cancelled() for future in running)
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -20,6 +20,7 @@ _STEPS = int(os.environ.get("SCHEDULER_STEPS", 150_000))
 _HISTORY = 2_000
 
 _functions = st.sampled_from([PLAIN, COROUTINE])
+_priorities = st.one_of(st.just(0), st.integers(-50, 50))
 _picks = st.integers(0, 1 << 16)
 _errors = st.sampled_from([(), (CallTimeout,), ("ValueError",), (CallTimeout, "ValueError")])
 _retries = st.builds(Retry, st.integers(0, 2), _errors, st.sampled_from([0.0, 0.01, 1.0]), st.sampled_from([0.0, 0.01]))
@@ -63,13 +64,15 @@ class Histories(RuleBasedStateMachine):
     def resize(self, wanted: int) -> None:
         self.model.resize(wanted)
 
-    @rule(function=_functions)
-    def submit(self, function: str) -> None:
-        self.model.submit(function)
+    @rule(function=_functions, priority=_priorities)
+    def submit(self, function: str, priority: int) -> None:
+        self.model.submit(function, priority)
 
-    @rule(calls=st.integers(0, 300), function=_functions, unsendable=st.sampled_from([0, 0, 1, 3]))
-    def add_client(self, calls: int, function: str, unsendable: int) -> None:
-        self.model.add_client(calls, function, unsendable)
+    @rule(
+        calls=st.integers(0, 300), function=_functions, unsendable=st.sampled_from([0, 0, 1, 3]), priority=_priorities
+    )
+    def add_client(self, calls: int, function: str, unsendable: int, priority: int) -> None:
+        self.model.add_client(calls, function, unsendable, priority=priority)
 
     @precondition(lambda self: self.model.clients)
     @rule(pick=_picks, calls=st.integers(1, 5))
@@ -126,9 +129,11 @@ def _step(model: Model, random: Random) -> None:
             worker.work(random.randrange(20), random.randrange(9))
             model.deliver(worker, random.randrange(9))
         case 1:
-            model.submit(function)
+            model.submit(function, random.choice([0, 0, random.randrange(-50, 50)]))
         case 2 if len(model.unsettled) < 200:
-            model.add_client(random.randrange(60), function, random.choice([0, 0, 0, 1, 5]))
+            model.add_client(
+                random.randrange(60), function, random.choice([0, 0, 0, 1, 5]), priority=random.randrange(2)
+            )
         case 3 if model.clients:
             model.refill(random.choice(model.clients), random.randrange(1, 5))
         case 4 if unsettled := model.unsettled:

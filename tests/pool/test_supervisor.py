@@ -68,6 +68,9 @@ class GatedProvider:
         await self._wait()
         return await self._provider.replace(spec, task)
 
+    def discard(self, task: WorkerHandle) -> None:
+        self._provider.discard(task)
+
     def release(self) -> None:
         self._provider.release()
 

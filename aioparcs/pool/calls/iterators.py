@@ -58,6 +58,7 @@ class IteratorMethods(CallBase, Generic[R]):
         return_exceptions: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        priority: int = 0,
         journal: Journal = None,
     ) -> Any:
         """
@@ -69,12 +70,13 @@ class IteratorMethods(CallBase, Generic[R]):
             return_exceptions: yield the exceptions of failed calls as results, instead of raising them.
             timeout: see `map`.
             total: see `map`.
+            priority: see `map`.
             journal: see `map`.
 
         Returns:
             An async iterator.
         """
-        options = CallOptions(items, function, False, return_exceptions, timeout, total, journal)
+        options = CallOptions(items, function, False, return_exceptions, timeout, total, priority, journal)
         return self._iterate(options)
 
     @overload
@@ -105,10 +107,11 @@ class IteratorMethods(CallBase, Generic[R]):
         return_exceptions: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        priority: int = 0,
         journal: Journal = None,
     ) -> Any:
         """Call the function as `imap` does, with items that are its arguments, see `starmap`."""
-        options = CallOptions(items, function, True, return_exceptions, timeout, total, journal)
+        options = CallOptions(items, function, True, return_exceptions, timeout, total, priority, journal)
         return self._iterate(options)
 
     @overload
@@ -178,6 +181,7 @@ class IteratorMethods(CallBase, Generic[R]):
         keyed: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        priority: int = 0,
         journal: Journal = None,
     ) -> Any:
         """
@@ -191,9 +195,10 @@ class IteratorMethods(CallBase, Generic[R]):
                 that is raised has it as its ``index``.
             timeout: see `map`.
             total: see `map`.
+            priority: see `map`.
             journal: see `map`.
         """
-        options = CallOptions(items, function, False, return_exceptions, timeout, total, journal)
+        options = CallOptions(items, function, False, return_exceptions, timeout, total, priority, journal)
         return self._iterate(options, in_order=False, keyed=keyed)
 
     @overload
@@ -263,8 +268,9 @@ class IteratorMethods(CallBase, Generic[R]):
         keyed: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        priority: int = 0,
         journal: Journal = None,
     ) -> Any:
         """Call the function as `imap_unordered` does, with items that are its arguments, see `starmap`."""
-        options = CallOptions(items, function, True, return_exceptions, timeout, total, journal)
+        options = CallOptions(items, function, True, return_exceptions, timeout, total, priority, journal)
         return self._iterate(options, in_order=False, keyed=keyed)

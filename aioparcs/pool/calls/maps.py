@@ -55,6 +55,7 @@ class MapMethods(CallBase, Generic[R]):
         return_exceptions: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        priority: int = 0,
         journal: Journal = None,
     ) -> Any:
         """
@@ -69,6 +70,8 @@ class MapMethods(CallBase, Generic[R]):
             return_exceptions: put the exceptions of failed calls into the list.
             timeout: seconds that each call may take in its worker; by default the pool's ``timeout``.
             total: how many items there are, for the progress; by default their length, if they have one.
+            priority: calls of a higher one are made before all others that no worker has; calls of the same one take
+                turns.
             journal: a file that keeps the results, so that a run that was killed goes on where it was: items whose
                 results are there aren't called again; see docs/journal.md.
 
@@ -83,7 +86,7 @@ class MapMethods(CallBase, Generic[R]):
             StartError: no worker is left, and none can be started.
             JournalError: the journal can't be read or written, is none, or another run has it open.
         """
-        options = CallOptions(items, function, False, return_exceptions, timeout, total, journal)
+        options = CallOptions(items, function, False, return_exceptions, timeout, total, priority, journal)
         return await self._collect(options)
 
     @overload
@@ -114,6 +117,7 @@ class MapMethods(CallBase, Generic[R]):
         return_exceptions: bool = False,
         timeout: Limit = None,
         total: Total = None,
+        priority: int = 0,
         journal: Journal = None,
     ) -> Any:
         """
@@ -125,10 +129,11 @@ class MapMethods(CallBase, Generic[R]):
             return_exceptions: see `map`.
             timeout: see `map`.
             total: see `map`.
+            priority: see `map`.
             journal: see `map`.
 
         Raises:
             EncodeError: an item is neither, which is a `TypeError`; for all others see `map`.
         """
-        options = CallOptions(items, function, True, return_exceptions, timeout, total, journal)
+        options = CallOptions(items, function, True, return_exceptions, timeout, total, priority, journal)
         return await self._collect(options)

@@ -54,6 +54,7 @@ class MapArguments(TypedDict, total=False):
 
     timeout: Limit
     total: Total
+    priority: int
     journal: Journal
 
 
@@ -68,6 +69,7 @@ class CallOptions(NamedTuple):
         return_exceptions: return the exceptions of failed calls as results.
         timeout: seconds that each call may take in its worker, None for the pool's limit.
         total: how many items there are, None for their length, if they have one.
+        priority: that of the calls.
         journal: the file that keeps the results, None for none.
     """
 
@@ -77,6 +79,7 @@ class CallOptions(NamedTuple):
     return_exceptions: bool
     timeout: Limit
     total: Total
+    priority: int
     journal: Journal
 
 
@@ -91,5 +94,5 @@ class CallBase(ABC):
 
     @abstractmethod
     def _submit(
-        self, timeout: Limit, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, timeout: Limit, priority: int, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> asyncio.Future[Any]: ...

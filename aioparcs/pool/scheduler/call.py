@@ -34,6 +34,10 @@ class Client(Protocol):
     """A source of calls, and the receiver of their results."""
 
     @property
+    def priority(self) -> int:
+        """That of its calls, which never changes: those of a higher one are made first."""
+
+    @property
     def supply(self) -> Supply:
         """Whether it has more calls."""
 

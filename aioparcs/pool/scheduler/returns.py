@@ -12,6 +12,7 @@ from aioparcs.errors import WorkerLost, add_note, text_of
 from aioparcs.pool.scheduler.actions import Repeat, Settle
 from aioparcs.pool.scheduler.call import CallPhase, PendingCall
 from aioparcs.pool.scheduler.retry import Retry
+from aioparcs.pool.scheduler.rotation import Rotations
 from aioparcs.pool.scheduler.worker_state import WorkerState
 
 __all__ = ["ReturnedCalls"]
@@ -28,13 +29,11 @@ class ReturnedCalls:
     Args:
         retry: when a call that has failed is made again.
         chance: returns a random number, 0 to 1.
-
-    Attributes:
-        queue: those that may be made now, the next one first.
+        rotations: get those that may be made now, before their other calls.
     """
 
-    def __init__(self, retry: Retry, chance: Callable[[], float]) -> None:
-        self.queue: deque[PendingCall] = deque()
+    def __init__(self, retry: Retry, chance: Callable[[], float], rotations: Rotations) -> None:
+        self._rotations = rotations
         self._retry = retry
         self._chance = chance
         self._errors: WeakKeyDictionary[PendingCall, list[BaseException]] = WeakKeyDictionary()  # one for each try
@@ -42,7 +41,8 @@ class ReturnedCalls:
         self._count = itertools.count()  # the order of those that are due at the same time
 
     def __iter__(self) -> Iterator[PendingCall]:
-        yield from self.queue
+        for rotation in self._rotations:
+            yield from rotation.returned
         yield from (call for _, _, call in self._paused)
 
     @property
@@ -52,16 +52,15 @@ class ReturnedCalls:
 
     def put_first(self, calls: Iterable[PendingCall]) -> None:
         """Queue calls that were never begun before all others."""
-        waiting = [call for call in calls if call.phase is not _CANCELLED]
-        for call in waiting:
+        for call in reversed([call for call in calls if call.phase is not _CANCELLED]):
             call.phase = _QUEUED
-        self.queue.extendleft(reversed(waiting))
+            self._queue_of(call).appendleft(call)
 
     def put_last(self, call: PendingCall) -> None:
         """Queue a call that was never begun behind all others, unless it was cancelled."""
         if call.phase is not _CANCELLED:
             call.phase = _QUEUED
-            self.queue.append(call)
+            self._queue_of(call).append(call)
 
     def sift(self, settles: list[Settle], now: float) -> tuple[list[Settle], list[Repeat]]:
         """Queue calls that have failed and are made again; return what is left to settle, and those calls."""
@@ -89,7 +88,7 @@ class ReturnedCalls:
         if pause:
             heapq.heappush(self._paused, (now + pause, next(self._count), call))
         else:
-            self.queue.append(call)
+            self._queue_of(call).append(call)
         return True
 
     def put_back(
@@ -113,7 +112,10 @@ class ReturnedCalls:
 
     def release(self, now: float) -> bool:
         """Queue the calls whose pause is over; return True if there are some."""
-        paused, before = self._paused, len(self.queue)
+        paused, before = self._paused, len(self._paused)
         while paused and paused[0][0] <= now:
             self.put_last(heapq.heappop(paused)[2])
-        return len(self.queue) > before
+        return len(paused) < before
+
+    def _queue_of(self, call: PendingCall) -> deque[PendingCall]:
+        return self._rotations.of(call.client).returned

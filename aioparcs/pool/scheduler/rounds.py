@@ -2,143 +2,84 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from itertools import cycle
 from operator import itemgetter
-from weakref import ref
 
 from aioparcs.pool.scheduler.actions import Pull
-from aioparcs.pool.scheduler.call import CallPhase, Client, PendingCall, Supply, take_queued
+from aioparcs.pool.scheduler.call import PendingCall, take_queued
+from aioparcs.pool.scheduler.rotation import Rotation, Rotations
 from aioparcs.pool.scheduler.worker_state import WorkerState
 
-__all__ = ["Rotation", "Round", "rooms_of"]
+__all__ = ["Round", "rooms_of"]
 
 _load = itemgetter(0)
 _new = tuple.__new__  # a named tuple without the detour through its own constructor
-_CANCELLED = CallPhase.CANCELLED
-_MORE, _, _OVER = Supply  # members of an Enum are slow to look up
-
-
-class Rotation:
-    """
-    The clients of a pool, in the order in which their calls are taken, and a queue of submitted calls among them.
-
-    Weakly: no calls are made for results that are no longer referenced.
-
-    Attributes:
-        ready: clients that may have more calls, and the queue if it has some.
-        submitted: the queue of submitted calls.
-        pulled: the client that is pulled from, None for none.
-    """
-
-    __slots__ = ("_exhausted", "pulled", "ready", "submitted")
-
-    def __init__(self) -> None:
-        self.ready: deque[ref[Client] | deque[PendingCall]] = deque()
-        self.submitted: deque[PendingCall] = deque()
-        self.pulled: ref[Client] | None = None
-        self._exhausted: deque[ref[Client]] = deque()  # those that had no more calls when they were pulled from
-
-    @property
-    def clients(self) -> list[Client]:
-        """The clients that may have more calls, or wait for results."""
-        references = [*self.ready, *self._exhausted, self.pulled]
-        return [client for one in references if isinstance(one, ref) and (client := one()) is not None]
-
-    def count_waiting(self, queue: Iterable[PendingCall]) -> int | None:
-        """Return how many calls wait here or in a queue; None if clients have more, an unknown number."""
-        if any(isinstance(one, ref) for one in self.ready):
-            return None
-        return sum(call.phase is not _CANCELLED for call in (*queue, *self.submitted))
-
-    def add(self, client: Client) -> None:
-        """Add a client."""
-        self.ready.append(ref(client))
-
-    def remove(self, client: Client) -> None:
-        """Remove a client, if it is still there."""
-        reference = ref(client)
-        if reference in self.ready:
-            self.ready.remove(reference)
-        if reference in self._exhausted:
-            self._exhausted.remove(reference)
-
-    def submit(self, call: PendingCall) -> None:
-        """Add a call to the queue."""
-        if not self.submitted:
-            self.ready.append(self.submitted)
-        self.submitted.append(call)
-
-    def take_submitted(self, most: int) -> list[PendingCall]:
-        """Return the first calls of the queue, whose turn it is."""
-        self.ready.popleft()
-        calls = take_queued(self.submitted, most)
-        if self.submitted:
-            self.ready.append(self.submitted)
-        return calls
-
-    def refill(self) -> None:
-        """Put the clients that had no more calls back into the turn: they may have some now."""
-        if self._exhausted:
-            self.ready += self._exhausted
-            self._exhausted.clear()
-
-    def begin_pull(self) -> Client | None:
-        """Return the client whose turn it is; it is out of the turn until `end_pull`."""
-        reference = self.ready.popleft()
-        assert isinstance(reference, ref)
-        client = reference()
-        self.pulled = None if client is None else reference
-        return client
-
-    def end_pull(self, supply: Supply) -> None:
-        """Put the client that was pulled from back into the turn, according to what it has left."""
-        if self.pulled is not None and supply is not _OVER:
-            (self.ready if supply is _MORE else self._exhausted).append(self.pulled)
-        self.pulled = None
 
 
 class Round:
     """
-    Calls that are collected for some workers.
+    Calls that are collected for some workers, those of the highest priority first.
 
     Args:
+        rotations: has the calls of all priorities.
+        rotation: has those of the highest one.
         rooms: the workers, and how many calls each has room for.
-        wanted: the sum of their rooms.
-        calls: calls that come first, no more than are wanted.
-        clients: how many clients may have more.
+        wanted: how many calls, at most the sum of their rooms.
         is_poll: True when nothing but a `Scheduler.tick` has begun it: if it finds no calls, the next may come late.
+
+    Attributes:
+        rooms: the workers, and how many calls each has room for.
+        calls: the calls that were collected.
+        is_poll: see there.
+        rotation: that whose clients are pulled from.
     """
 
-    __slots__ = ("_has_more", "_left", "_missing", "_share", "calls", "is_poll", "rooms")
+    __slots__ = ("_has_more", "_left", "_missing", "_rotations", "_share", "calls", "is_poll", "rooms", "rotation")
 
     def __init__(
-        self, rooms: dict[WorkerState, int], wanted: int, calls: list[PendingCall], clients: int, is_poll: bool
+        self, rotations: Rotations, rotation: Rotation, rooms: dict[WorkerState, int], wanted: int, is_poll: bool
     ) -> None:
         self.rooms = rooms
-        self.calls = calls
         self.is_poll = is_poll
-        self._missing = wanted - len(calls)
-        self._left = clients  # those that were not pulled from in this pass
+        self.rotation = rotation
+        self.calls = take_queued(rotation.returned, wanted) if rotation.returned else []
+        self._rotations = rotations
+        self._missing = wanted - len(self.calls)
+        self._left = len(rotation.ready)  # clients that were not pulled from in this pass
         self._has_more = False  # True when one of those that were gave all that it was asked for
         self._share = 0  # how many calls the one that is pulled from is asked for
 
-    def next_pull(self, rotation: Rotation) -> Pull | None:
+    def next_pull(self) -> Pull | None:
         """Return what to pull, an equal share of the missing calls from each client; None when that was done."""
-        ready = rotation.ready
-        while self._missing > 0 and ready:
-            if not self._left:
-                if not self._has_more:
+        while self._missing > 0:
+            ready = self.rotation.ready
+            if not ready or not (self._left or self._has_more):
+                if not self._go_on():
                     return None
+                continue
+            if not self._left:
                 self._left, self._has_more = len(ready), False  # again: some had fewer than their share, others more
             self._share = -(-self._missing // self._left)
             self._left -= 1
-            if ready[0] is rotation.submitted:
-                self.add(rotation.take_submitted(self._share))
-            elif (client := rotation.begin_pull()) is not None:
+            if ready[0] is self.rotation.submitted:
+                self.add(self.rotation.take_submitted(self._share))
+            elif (client := self.rotation.begin_pull()) is not None:
                 return _new(Pull, (client, self._share))
         return None
+
+    def _go_on(self) -> bool:
+        """Go on with the calls of a lower priority; False if there are none."""
+        rotation = self._rotations.below(self.rotation)
+        if rotation is None:
+            return False
+        self.rotation = rotation
+        self._left, self._has_more = len(rotation.ready), False
+        if rotation.returned:
+            calls = take_queued(rotation.returned, self._missing)
+            self.calls = self.calls + calls
+            self._missing -= len(calls)
+        return True
 
     def add(self, calls: list[PendingCall]) -> bool:
         """Add calls that were taken; return True when none is missing."""

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from aioparcs.errors import EncodeError, ParcsError, WorkerLost
 from aioparcs.pool.scheduler.actions import Action, Assign, Cancel, Drained, Repeat, Revoke, Settle, Wake
 from aioparcs.pool.scheduler.autoscaler import Load, load_of
-from aioparcs.pool.scheduler.call import CallPhase, Client, PendingCall, Supply, take_queued
+from aioparcs.pool.scheduler.call import CallPhase, Client, PendingCall, Supply
 from aioparcs.pool.scheduler.retry import Retry
 from aioparcs.pool.scheduler.returns import ReturnedCalls
-from aioparcs.pool.scheduler.rounds import Rotation, Round, rooms_of
+from aioparcs.pool.scheduler.rotation import Rotations
+from aioparcs.pool.scheduler.rounds import Round, rooms_of
 from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, calls_of, is_fatal, stuck_calls
 
 __all__ = ["Scheduler"]
@@ -50,9 +51,8 @@ class Scheduler:
         self.unsaturated: dict[WorkerState, None] = {}
         self.running = 0
         self.idle_deaths = 0
-        self._rotation = Rotation()
-        self._returned = ReturnedCalls(retry, chance)
-        self._queue = self._returned.queue
+        self._rotations = Rotations()
+        self._returned = ReturnedCalls(retry, chance, self._rotations)
         self._rounds: deque[WorkerState | None] = deque()  # due ones: for one worker, or for all that are unsaturated
         self._round: Round | None = None
         self._unsent = 0  # assignments that were not reported
@@ -68,18 +68,18 @@ class Scheduler:
     @property
     def load(self) -> Load:
         """What its workers have to do."""
-        return load_of(self.workers.values(), self._rotation.count_waiting(self._queue))
+        return load_of(self.workers.values(), self._rotations.waiting)
 
     # Clients
 
     def add_client(self, client: Client, now: float) -> list[Action]:
         """Add a client, whose calls are made in turn with those of others."""
-        self._rotation.add(client)
+        self._rotations.of(client).add(client)
         return self.schedule(now)
 
     def drop_client(self, client: Client) -> list[Action]:
         """Remove a client: no more of its calls are made, and those that workers have are cancelled."""
-        self._rotation.remove(client)
+        self._rotations.of(client).remove(client)
         for call in [*self._returned, *calls_of(self.workers.values())]:
             if call.client is client:
                 self._cancel(call)
@@ -87,12 +87,12 @@ class Scheduler:
 
     def submit(self, call: PendingCall, now: float) -> list[Action]:
         """Queue a call, which takes turns with those of clients."""
-        self._rotation.submit(call)
+        self._rotations.of(call.client).submit(call)
         return self.schedule(now)
 
     def schedule(self, now: float) -> list[Action]:
         """Assign calls to the workers that have room, to each in turn: clients may have new ones."""
-        self._rotation.refill()
+        self._rotations.refill()
         self._add_round()
         return self._advance(now) if self._rounds else []
 
@@ -100,7 +100,7 @@ class Scheduler:
         """Accept the calls of the client that was to be pulled from, and whether it has more."""
         current = self._round
         assert current is not None
-        self._rotation.end_pull(supply)
+        current.rotation.end_pull(supply)
         if current.add(calls):
             self._finish(current, now)
         return self._advance(now)
@@ -115,8 +115,10 @@ class Scheduler:
         self._is_closed = True
         self._rounds.clear()
         self._wake_at = None
-        calls = [*self._rotation.submitted, *self._returned, *calls_of(self.workers.values())]
-        return list(dict.fromkeys([*self._rotation.clients, *(call.client for call in calls)]))
+        clients = [client for rotation in self._rotations for client in rotation.clients]
+        calls = [call for rotation in self._rotations for call in rotation.submitted]
+        calls += [*self._returned, *calls_of(self.workers.values())]
+        return list(dict.fromkeys([*clients, *(call.client for call in calls)]))
 
     # Workers
 
@@ -219,7 +221,7 @@ class Scheduler:
         if self.running:
             self._wake_by(now + _PERIOD)
         self._wake_by(self._returned.next_due)
-        if self.unsaturated and (self._queue or self._rotation.ready) and self._round is None:
+        if self.unsaturated and self._rotations.first.has_calls and self._round is None:
             self._begin(None, now, is_poll=True)
         return self._advance(now)
 
@@ -299,11 +301,11 @@ class Scheduler:
     def _advance(self, now: float) -> list[Action]:
         """Go on with the round, and begin those that are due, until something must be done first."""
         while (current := self._round) is not None or self._rounds:
-            if self._unsent or self._rotation.pulled is not None:
+            if self._unsent or (current is not None and current.rotation.pulled is not None):
                 break
             if current is None:
                 self._begin(self._rounds.popleft(), now)
-            elif (pull := current.next_pull(self._rotation)) is not None:
+            elif (pull := current.next_pull()) is not None:
                 self._actions.append(pull)
                 break
             else:
@@ -316,7 +318,7 @@ class Scheduler:
         if worker is None:
             rooms = rooms_of(self.unsaturated)
             wanted = sum(rooms.values())
-            self._rotation.refill()
+            self._rotations.refill()
         else:
             wanted = worker.window - len(worker.calls)
             if wanted <= 0 or worker.phase is not _ACTIVE:
@@ -325,10 +327,9 @@ class Scheduler:
             if not worker.is_writable:
                 return
             rooms = {worker: wanted}
-        clients = len(self._rotation.ready)
-        if wanted and (clients or self._queue):
-            calls = take_queued(self._queue, wanted) if self._queue else []
-            self._round = Round(rooms, wanted, calls, clients, is_poll)
+        rotation = self._rotations.first
+        if wanted and (rotation.ready or rotation.returned):
+            self._round = Round(self._rotations, rotation, rooms, wanted, is_poll)
         elif not self.running or (is_poll and all(worker.is_writable for worker in self.unsaturated)):
             return  # answers make room
         elif worker is None or len(worker.calls) < worker.concurrency:

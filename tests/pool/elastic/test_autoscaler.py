@@ -176,7 +176,7 @@ class Sizes(RuleBasedStateMachine):
             assert len(self.up) <= self.replicas.wanted
 
     def teardown(self) -> None:
-        """Let it rest: nothing but the least is left; let it work: it reaches the most."""
+        """Check that nothing but the least is left without work, and that much work reaches the most."""
         if not hasattr(self, "bounds"):
             return
         self._add(self.replicas.wanted - len(self.up))
