@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from aioparcs.pool.scheduler.call import Client, Outcome, PendingCall
 
-__all__ = ["Action", "Assign", "Cancel", "Drained", "Expire", "Pull", "Repeat", "Revoke", "Settle", "Wake"]
+__all__ = ["Action", "Agenda", "Assign", "Cancel", "Drained", "Expire", "Pull", "Repeat", "Revoke", "Settle", "Wake"]
 
 
 class Pull(NamedTuple):
@@ -73,3 +73,30 @@ class Wake(NamedTuple):
 
 
 Action = Pull | Assign | Revoke | Cancel | Settle | Repeat | Drained | Expire | Wake
+
+
+class Agenda:
+    """
+    The actions that are to be performed next.
+
+    Attributes:
+        actions: the actions, in their order.
+        wake_at: when the next `Scheduler.tick` is due, None for never.
+    """
+
+    __slots__ = ("actions", "wake_at")
+
+    def __init__(self) -> None:
+        self.actions: list[Action] = []
+        self.wake_at: float | None = None
+
+    def wake_by(self, when: float | None) -> None:
+        """Request a `Scheduler.tick` at a time, unless one is due sooner; None for no time."""
+        if when is not None and (self.wake_at is None or self.wake_at > when):
+            self.wake_at = when
+            self.actions.append(Wake(when))
+
+    def flush(self) -> list[Action]:
+        """Return the actions, and begin with none."""
+        actions, self.actions = self.actions, []
+        return actions

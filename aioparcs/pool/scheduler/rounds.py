@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from itertools import cycle
 from operator import itemgetter
 
-from aioparcs.pool.scheduler.actions import Pull
-from aioparcs.pool.scheduler.call import PendingCall, take_queued
+from aioparcs.pool.scheduler.actions import Agenda, Assign, Pull
+from aioparcs.pool.scheduler.call import PendingCall, Supply, take_queued
 from aioparcs.pool.scheduler.rotation import Rotation, Rotations
-from aioparcs.pool.scheduler.worker_state import WorkerState
+from aioparcs.pool.scheduler.worker_state import WorkerPhase, WorkerState
 
-__all__ = ["Round", "rooms_of"]
+__all__ = ["Round", "Rounds", "rooms_of"]
+
+# Seconds to the first look for calls that wait behind a slow one, after an event that leaves room.
+_SOON = 0.001
 
 _load = itemgetter(0)
+_ACTIVE = WorkerPhase.ACTIVE  # members of an Enum are slow to look up
 _new = tuple.__new__  # a named tuple without the detour through its own constructor
 
 
@@ -116,3 +121,107 @@ def rooms_of(workers: Iterable[WorkerState]) -> dict[WorkerState, int]:
             loads.append((load, worker.window - load, worker))
     loads.sort(key=_load)  # so that a call that was revoked does not go where it came from
     return {worker: room for _, room, worker in loads}
+
+
+class Rounds:
+    """
+    Assigns calls to the workers that have room, one round after the other.
+
+    Args:
+        agenda: gets the actions.
+        rotations: has the calls.
+
+    Attributes:
+        unsaturated: the workers that have room for more calls.
+        running: how many calls are with workers.
+        unsent: how many assignments were not reported.
+        is_closed: to be set to True when no more calls shall be assigned.
+        current: the round that calls are collected for, None for none.
+    """
+
+    def __init__(self, agenda: Agenda, rotations: Rotations) -> None:
+        self.unsaturated: dict[WorkerState, None] = {}
+        self.running = 0
+        self.unsent = 0
+        self.is_closed = False
+        self.current: Round | None = None
+        self._due: deque[WorkerState | None] = deque()  # for one worker, or for all that are unsaturated
+        self._agenda = agenda
+        self._rotations = rotations
+
+    def add(self) -> None:
+        """Add a round for all workers that have room, unless it would do nothing."""
+        if (self.unsaturated or self.current is not None) and None not in self._due and not self.is_closed:
+            self._due.append(None)
+
+    def add_for(self, worker: WorkerState, now: float) -> None:
+        """Add a round for a worker that has answered, or begin it if no other is due."""
+        if self._due or self.current is not None:
+            self._due.append(worker)
+        else:
+            self._begin(worker, now)
+
+    def poll(self, now: float) -> None:
+        """Begin a round for all workers that have room, because of nothing but the time."""
+        if self.unsaturated and self.current is None and self._rotations.first.has_calls:
+            self._begin(None, now, is_poll=True)
+
+    def pulled(self, calls: list[PendingCall], supply: Supply, now: float) -> None:
+        """Accept the calls of the client that was to be pulled from, and whether it has more."""
+        current = self.current
+        assert current is not None
+        current.rotation.end_pull(supply)
+        if current.add(calls):
+            self._finish(current, now)
+
+    def advance(self, now: float) -> None:
+        """Go on with the round, and begin those that are due, until something must be done first."""
+        while (current := self.current) is not None or self._due:
+            if self.unsent or (current is not None and current.rotation.pulled is not None):
+                break
+            if current is None:
+                self._begin(self._due.popleft(), now)
+            elif (pull := current.next_pull()) is not None:
+                self._agenda.actions.append(pull)
+                break
+            else:
+                self._finish(current, now)
+
+    def close(self) -> None:
+        """Assign no more calls."""
+        self.is_closed = True
+        self._due.clear()
+
+    def _begin(self, worker: WorkerState | None, now: float, *, is_poll: bool = False) -> None:
+        if self.is_closed:
+            return
+        if worker is None:
+            rooms = rooms_of(self.unsaturated)
+            wanted = sum(rooms.values())
+            self._rotations.refill()
+        else:
+            wanted = worker.window - len(worker.calls)
+            if wanted <= 0 or worker.phase is not _ACTIVE:
+                return
+            self.unsaturated[worker] = None
+            if not worker.is_writable:
+                return
+            rooms = {worker: wanted}
+        rotation = self._rotations.first
+        if wanted and (rotation.ready or rotation.returned):
+            self.current = Round(self._rotations, rotation, rooms, wanted, is_poll)
+        elif not self.running or (is_poll and all(worker.is_writable for worker in self.unsaturated)):
+            return  # answers make room
+        elif worker is None or len(worker.calls) < worker.concurrency:
+            self._agenda.wake_by(now + _SOON)
+
+    def _finish(self, current: Round, now: float) -> None:
+        """Assign the calls that were collected; look soon for others to give to those who have room for more."""
+        self.current = None
+        for worker, share in current.shares():
+            self.unsent += 1
+            self._agenda.actions.append(_new(Assign, (worker.id, share)))
+            if len(share) == current.rooms[worker]:
+                self.unsaturated.pop(worker, None)
+        if self.unsaturated and (current.calls or (self.running and not current.is_poll)):
+            self._agenda.wake_by(now + _SOON)
