@@ -46,6 +46,7 @@ class PoolArguments(StartOptions, total=False):
     idle: float
     retries: SupportsIndex | Retry
     timeout: float | None
+    rate: float | str | None
     max_calls: SupportsIndex | None
     max_memory: int | str | None
     setup: Mapping[str, Any] | None
@@ -215,6 +216,7 @@ class Starter:
         idle: float = 30.0,
         retries: SupportsIndex | Retry = 0,
         timeout: float | None = None,
+        rate: float | str | None = None,
         max_calls: SupportsIndex | None = None,
         max_memory: int | str | None = None,
         setup: Mapping[str, Any] | None = None,
@@ -242,6 +244,8 @@ class Starter:
                 repeats calls after other errors, too, and waits before.
             timeout: seconds that each call may take, from when it begins in its worker; then it fails with
                 `CallTimeout`. A coroutine function is cancelled, a plain one ends with its worker.
+            rate: how many calls may begin in a time, over all workers and evenly spaced: ``"100/s"``, ``"5000/m"``,
+                ``"10/h"``, or a number for each second.
             max_calls: how many calls a worker gets at the most; then another one takes its place.
             max_memory: how much memory a worker may have between two calls, in bytes, or as text such as ``"512m"``;
                 then another one takes its place.
@@ -277,6 +281,7 @@ class Starter:
             function=function,
             retries=retries,
             timeout=timeout,
+            rate=rate,
             recycling=Recycling.make(max_calls, max_memory),
             setup=setup,
             concurrency=concurrency,

@@ -70,6 +70,7 @@ class Plan(NamedTuple):
             function="",
             retries=self.retries,
             timeout=None,
+            rate=None,
             recycling=Recycling(),
             setup=self.setup,
             concurrency=1,

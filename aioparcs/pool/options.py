@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 from aioparcs.engine import WorkerSpec, optional_time_limit, whole_number
 from aioparcs.launcher import is_own_module
 from aioparcs.pool.recycling import Recycling
-from aioparcs.pool.scheduler import Bounds, Retry
+from aioparcs.pool.scheduler import Bounds, Retry, read_rate
 from aioparcs.qualname import MAIN, QualifiedName, qualified_name
 
 __all__ = ["PoolOptions", "Size", "optional_total", "size_bounds", "whole_priority"]
@@ -29,6 +29,7 @@ class PoolOptions(NamedTuple):
         function: the name of the function that it calls, and that each worker must serve; "" for the first one.
         retry: when a call that has failed is made again.
         timeout: seconds that each call may take in its worker, None for any time.
+        rate: how many calls may begin each second, None for any number.
         recycling: when workers are replaced that are well.
         setup: arguments of the function ``setup``, called in each worker before any other; None for no call.
         concurrency: how many calls a worker runs at once.
@@ -42,6 +43,7 @@ class PoolOptions(NamedTuple):
     function: str
     retry: Retry
     timeout: float | None
+    rate: float | None
     recycling: Recycling
     setup: Mapping[str, Any] | None
     concurrency: int
@@ -71,6 +73,7 @@ class PoolOptions(NamedTuple):
         function: str | Callable[..., Any],
         retries: SupportsIndex | Retry,
         timeout: float | None,
+        rate: float | str | None,
         recycling: Recycling,
         setup: Mapping[str, Any] | None,
         concurrency: int,
@@ -85,6 +88,7 @@ class PoolOptions(NamedTuple):
             _name(function, spec),
             retries if isinstance(retries, Retry) else Retry(whole_number("retries", retries, 0)),
             optional_time_limit(timeout),
+            None if rate is None else read_rate(rate),
             recycling,
             _check_setup(setup),
             whole_number("concurrency", concurrency, 1),

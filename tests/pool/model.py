@@ -41,14 +41,16 @@ class Model:
         nested: the part of pulls in which the client submits a call.
     """
 
-    def __init__(self, retries: int | Retry, seed: int) -> None:
+    def __init__(self, retries: int | Retry, seed: int, rate: float | None = None) -> None:
         self.workers: dict[int, FakeWorker] = {}
         self.clients: list[FakeClient] = []
         self.ticks = 0
         self.nested = 0.02
         self._random = Random(seed)
         self._retry = retries if isinstance(retries, Retry) else Retry(retries)
-        self.scheduler = Scheduler(self._retry, self._random.random)
+        self.scheduler = Scheduler(self._retry, rate, self._random.random)
+        self._rate = rate
+        self._sent_at: list[float] = []  # when each call was sent
         self._submitters = {0: FakeClient(0, "")}  # by priority
         self._now = 100.0
         self._wake_at: float | None = None
@@ -267,6 +269,8 @@ class Model:
         assert calls
         assert state.phase is WorkerPhase.ACTIVE
         assert state.is_writable
+        self._check_rate(len(calls))
+        assert self._rate is None or len(state.calls) + len(calls) <= state.concurrency, "it can't begin at once"
         assert len(calls) <= state.window - len(state.calls)
         client: Any
         for call in calls:
@@ -311,13 +315,34 @@ class Model:
             assert state.rest is None or len(state.calls) <= state.rest
             assert state.rest != len(state.calls) or state.is_expiring, "its successor is to be started"
         is_retrying = self._wake_at is not None and self._wake_at <= self._now
-        if not is_retrying and any(
-            state.phase is WorkerPhase.ACTIVE and state.is_writable and len(state.calls) < state.window
-            for state in states.values()
+        if (
+            not is_retrying
+            and not self._is_paced()
+            and any(
+                state.phase is WorkerPhase.ACTIVE and state.is_writable and len(state.calls) < state.window
+                for state in states.values()
+            )
         ):
             waiting = [call for call in self.unsettled if call not in self._owners and not self._pauses(call)]
             assert not waiting, "a worker has room, and a call waits"
             assert not any(client.left for client in self.clients), "a worker has room, and a client has calls"
+
+    def _is_paced(self) -> bool:
+        """Return True while no call may be sent because of the rate; check that it's looked at again when one may."""
+        bucket = self.scheduler._rounds._bucket
+        if bucket is None or bucket.available(self._now):
+            return False
+        assert self._wake_at is not None or not self.unsettled
+        return True
+
+    def _check_rate(self, count: int) -> None:
+        """Check that in no time more calls were sent than the rate allows, and those of 20 ms."""
+        if self._rate is None:
+            return
+        self._sent_at += [self._now] * count
+        burst = max(1, int(self._rate * 0.02))
+        for more, begun in enumerate(reversed(self._sent_at[-100:]), 1):
+            assert more <= burst + (self._now - begun) * self._rate + 0.001
 
     def _pauses(self, call: PendingCall) -> bool:
         """Return True for a call that may be in the pause before its next try."""

@@ -24,6 +24,7 @@ _priorities = st.one_of(st.just(0), st.integers(-50, 50))
 _picks = st.integers(0, 1 << 16)
 _errors = st.sampled_from([(), (CallTimeout,), ("ValueError",), (CallTimeout, "ValueError")])
 _retries = st.builds(Retry, st.integers(0, 2), _errors, st.sampled_from([0.0, 0.01, 1.0]), st.sampled_from([0.0, 0.01]))
+_rates = st.sampled_from([None, None, 5.0, 300.0])
 _max_calls = st.sampled_from([None, None, 1, 3, 40])
 
 
@@ -32,9 +33,9 @@ class Histories(RuleBasedStateMachine):
 
     model: Model
 
-    @initialize(retries=_retries, seed=_picks, concurrency=st.integers(1, 3), max_calls=_max_calls)
-    def begin(self, retries: Retry, seed: int, concurrency: int, max_calls: int | None) -> None:
-        self.model = Model(retries, seed)
+    @initialize(retries=_retries, seed=_picks, concurrency=st.integers(1, 3), max_calls=_max_calls, rate=_rates)
+    def begin(self, retries: Retry, seed: int, concurrency: int, max_calls: int | None, rate: float | None) -> None:
+        self.model = Model(retries, seed, rate)
         self.model.add_worker(concurrency, max_calls)
 
     def _pick(self, things: Any, pick: int) -> Any:
@@ -164,7 +165,8 @@ def test_long_histories(part: int) -> None:
     for seed in range(part, _STEPS // _HISTORY, 4):
         random = Random(seed)
         on: Any = random.choice([(), (CallTimeout,), ("ValueError",)])
-        model = Model(Retry(random.randrange(3), on, random.choice([0, 0.01, 1]), random.choice([0, 0.01])), seed)
+        retry = Retry(random.randrange(3), on, random.choice([0, 0.01, 1]), random.choice([0, 0.01]))
+        model = Model(retry, seed, random.choice([None, None, 1000.0]))
         for _ in range(_HISTORY):
             _step(model, random)
         model.check_end()

@@ -16,6 +16,7 @@ from aioparcs.pool.scheduler.call import (
     safe_repr,
     take_queued,
 )
+from aioparcs.pool.scheduler.rate import read_rate
 from aioparcs.pool.scheduler.replicas import Replicas, Step
 from aioparcs.pool.scheduler.retry import Retry
 from aioparcs.pool.scheduler.scheduler import Scheduler
@@ -48,6 +49,7 @@ __all__ = [
     "Wake",
     "WorkerPhase",
     "WorkerState",
+    "read_rate",
     "safe_repr",
     "take_queued",
 ]

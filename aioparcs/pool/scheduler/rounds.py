@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from aioparcs.pool.scheduler.actions import Agenda, Assign, Pull
 from aioparcs.pool.scheduler.call import PendingCall, Supply, take_queued
+from aioparcs.pool.scheduler.rate import TokenBucket
 from aioparcs.pool.scheduler.rotation import Rotation, Rotations
 from aioparcs.pool.scheduler.worker_state import WorkerPhase, WorkerState
 
@@ -130,6 +131,7 @@ class Rounds:
     Args:
         agenda: gets the actions.
         rotations: has the calls.
+        bucket: says how many may begin, None for any number.
 
     Attributes:
         unsaturated: the workers that have room for more calls.
@@ -139,7 +141,7 @@ class Rounds:
         current: the round that calls are collected for, None for none.
     """
 
-    def __init__(self, agenda: Agenda, rotations: Rotations) -> None:
+    def __init__(self, agenda: Agenda, rotations: Rotations, bucket: TokenBucket | None) -> None:
         self.unsaturated: dict[WorkerState, None] = {}
         self.running = 0
         self.unsent = 0
@@ -148,6 +150,7 @@ class Rounds:
         self._due: deque[WorkerState | None] = deque()  # for one worker, or for all that are unsaturated
         self._agenda = agenda
         self._rotations = rotations
+        self._bucket = bucket
 
     def add(self) -> None:
         """Add a round for all workers that have room, unless it would do nothing."""
@@ -208,6 +211,13 @@ class Rounds:
                 return
             rooms = {worker: wanted}
         rotation = self._rotations.first
+        if self._bucket is not None and wanted:
+            tokens = self._bucket.available(now)
+            if not tokens:
+                if rotation.has_calls:
+                    self._agenda.wake_by(self._bucket.next)
+                return
+            wanted = min(wanted, tokens)
         if wanted and (rotation.ready or rotation.returned):
             self.current = Round(self._rotations, rotation, rooms, wanted, is_poll)
         elif not self.running or (is_poll and all(worker.is_writable for worker in self.unsaturated)):
@@ -218,6 +228,8 @@ class Rounds:
     def _finish(self, current: Round, now: float) -> None:
         """Assign the calls that were collected; look soon for others to give to those who have room for more."""
         self.current = None
+        if self._bucket is not None and current.calls:
+            self._bucket.take(len(current.calls), now)
         for worker, share in current.shares():
             self.unsent += 1
             self._agenda.actions.append(_new(Assign, (worker.id, share)))

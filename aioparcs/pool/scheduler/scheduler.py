@@ -14,6 +14,7 @@ from aioparcs.errors import EncodeError, ParcsError, WorkerLost
 from aioparcs.pool.scheduler.actions import Action, Agenda, Cancel, Drained, Repeat, Revoke, Settle
 from aioparcs.pool.scheduler.autoscaler import Load, load_of
 from aioparcs.pool.scheduler.call import CallPhase, Client, PendingCall, Supply
+from aioparcs.pool.scheduler.rate import TokenBucket
 from aioparcs.pool.scheduler.retry import Retry
 from aioparcs.pool.scheduler.returns import ReturnedCalls
 from aioparcs.pool.scheduler.rotation import Rotations
@@ -36,6 +37,7 @@ class Scheduler:
 
     Args:
         retry: when a call that has failed is made again.
+        rate: how many calls may begin each second, None for any number.
         chance: returns a random number, 0 to 1.
 
     Attributes:
@@ -44,12 +46,13 @@ class Scheduler:
         idle_deaths: how many workers have died without a call since the last result.
     """
 
-    def __init__(self, retry: Retry, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, retry: Retry, rate: float | None = None, chance: Callable[[], float] = random.random) -> None:
         self.workers: dict[int, WorkerState] = {}
         self.idle_deaths = 0
         self._agenda = Agenda()
         self._rotations = Rotations()
-        self._rounds = Rounds(self._agenda, self._rotations)
+        self._is_paced = rate is not None
+        self._rounds = Rounds(self._agenda, self._rotations, None if rate is None else TokenBucket(rate))
         self.unsaturated = self._rounds.unsaturated
         self._returned = ReturnedCalls(retry, chance, self._rotations)
 
@@ -118,7 +121,7 @@ class Scheduler:
     def add_worker(self, worker: WorkerState, now: float) -> list[Action]:
         """Add a worker."""
         self.workers[worker.id] = worker
-        worker.join(now)
+        worker.join(now, prefetches=not self._is_paced)
         self.unsaturated[worker] = None
         self._rounds.add()
         return self._advance(now)

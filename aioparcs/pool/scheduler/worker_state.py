@@ -68,7 +68,9 @@ class WorkerState:
     """
 
     __slots__ = (
+        "_is_limited",
         "_lead",
+        "_most",
         "_pace",
         "_since",
         "calls",
@@ -96,6 +98,8 @@ class WorkerState:
         self.is_writable = True
         self.coroutines = coroutines
         self._pace = 0.0  # seconds between two answers, on average
+        self._most: int | None = None  # calls at once
+        self._is_limited = max_calls is not None
         self._since = 0.0  # of the last answer, or of the first call, or of the beginning
 
     @property
@@ -151,9 +155,11 @@ class WorkerState:
         """Return True when what it runs is a slow call, and those behind it should not wait for it."""
         return self.age(now) > _SLOW + _SLOW_FACTOR * self._pace
 
-    def join(self, now: float) -> None:
-        """Record that it is ready for calls."""
+    def join(self, now: float, *, prefetches: bool = True) -> None:
+        """Record that it is ready for calls; unless it prefetches, it gets none that it can't begin at once."""
         self._since = now
+        self._most = self.concurrency if not prefetches else None
+        self._limit()
 
     def add(self, calls: Iterable[PendingCall], now: float) -> None:
         """Add calls that were sent to it."""
@@ -217,9 +223,16 @@ class WorkerState:
         self._pace = sample + _KEPT**count * (self._pace - sample) if self._pace else sample
         ahead = _MOST if self._pace * _MOST <= _AHEAD else int(_AHEAD / self._pace)
         self.window = self.concurrency + max(1, ahead)
-        if self.rest is not None:
-            self.rest -= count
-            self.window = min(self.window, self.rest)
+        if self._is_limited:
+            if self.rest is not None:
+                self.rest -= count
+            self._limit()
+
+    def _limit(self) -> None:
+        """Limit the number of calls that it should have to those that it may have."""
+        limits = [limit for limit in (self.rest, self._most) if limit is not None]
+        self._is_limited = bool(limits)
+        self.window = min([self.window, *limits])
 
 
 def calls_of(workers: Iterable[WorkerState]) -> Iterator[PendingCall]:
