@@ -47,6 +47,7 @@ class PoolArguments(StartOptions, total=False):
     retries: SupportsIndex | Retry
     timeout: float | None
     rate: float | str | None
+    hedge: float | None
     max_calls: SupportsIndex | None
     max_memory: int | str | None
     setup: Mapping[str, Any] | None
@@ -217,6 +218,7 @@ class Starter:
         retries: SupportsIndex | Retry = 0,
         timeout: float | None = None,
         rate: float | str | None = None,
+        hedge: float | None = None,
         max_calls: SupportsIndex | None = None,
         max_memory: int | str | None = None,
         setup: Mapping[str, Any] | None = None,
@@ -246,6 +248,8 @@ class Starter:
                 `CallTimeout`. A coroutine function is cancelled, a plain one ends with its worker.
             rate: how many calls may begin in a time, over all workers and evenly spaced: ``"100/s"``, ``"5000/m"``,
                 ``"10/h"``, or a number for each second.
+            hedge: for functions that may run twice: a call that takes longer than so many times the median of those
+                that have finished is given to an idle worker, too, and the first answer counts; see docs/pool.md.
             max_calls: how many calls a worker gets at the most; then another one takes its place.
             max_memory: how much memory a worker may have between two calls, in bytes, or as text such as ``"512m"``;
                 then another one takes its place.
@@ -282,6 +286,7 @@ class Starter:
             retries=retries,
             timeout=timeout,
             rate=rate,
+            hedge=hedge,
             recycling=Recycling.make(max_calls, max_memory),
             setup=setup,
             concurrency=concurrency,

@@ -71,6 +71,7 @@ class Plan(NamedTuple):
             retries=self.retries,
             timeout=None,
             rate=None,
+            hedge=None,
             recycling=Recycling(),
             setup=self.setup,
             concurrency=1,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 from aioparcs.engine import WorkerSpec, optional_time_limit, whole_number
 from aioparcs.launcher import is_own_module
 from aioparcs.pool.recycling import Recycling
-from aioparcs.pool.scheduler import Bounds, Retry, read_rate
+from aioparcs.pool.scheduler import Bounds, Retry, read_hedge, read_rate
 from aioparcs.qualname import MAIN, QualifiedName, qualified_name
 
 __all__ = ["PoolOptions", "Size", "optional_total", "size_bounds", "whole_priority"]
@@ -30,6 +30,7 @@ class PoolOptions(NamedTuple):
         retry: when a call that has failed is made again.
         timeout: seconds that each call may take in its worker, None for any time.
         rate: how many calls may begin each second, None for any number.
+        hedge: how many times the median a call may take before a second worker gets it, too; None for any time.
         recycling: when workers are replaced that are well.
         setup: arguments of the function ``setup``, called in each worker before any other; None for no call.
         concurrency: how many calls a worker runs at once.
@@ -44,6 +45,7 @@ class PoolOptions(NamedTuple):
     retry: Retry
     timeout: float | None
     rate: float | None
+    hedge: float | None
     recycling: Recycling
     setup: Mapping[str, Any] | None
     concurrency: int
@@ -74,6 +76,7 @@ class PoolOptions(NamedTuple):
         retries: SupportsIndex | Retry,
         timeout: float | None,
         rate: float | str | None,
+        hedge: float | None,
         recycling: Recycling,
         setup: Mapping[str, Any] | None,
         concurrency: int,
@@ -89,6 +92,7 @@ class PoolOptions(NamedTuple):
             retries if isinstance(retries, Retry) else Retry(whole_number("retries", retries, 0)),
             optional_time_limit(timeout),
             None if rate is None else read_rate(rate),
+            None if hedge is None else read_hedge(hedge),
             recycling,
             _check_setup(setup),
             whole_number("concurrency", concurrency, 1),

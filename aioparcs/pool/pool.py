@@ -60,7 +60,7 @@ class Pool(PoolCalls[P, R]):
         self._events = events
         self._options = options
         self._phase = _Phase.NEW
-        self._scheduler = Scheduler(options.retry, options.rate)
+        self._scheduler = Scheduler(options.retry, options.rate, options.hedge)
         self._replicas = Replicas()
         name = options.spec.module if options.name is None else options.name
         reports = None if options.name is None else events

@@ -133,6 +133,14 @@ class FakeWorker:
         if not ends_worker:
             self._begin()
 
+    def substitute(self, call_id: int, call: PendingCall) -> PendingCall:
+        """Put a call in place of the one with the same id, and return that."""
+        old, self.calls[call_id] = self.calls[call_id], call
+        self.requests = deque((kind, call if one is old else one) for kind, one in self.requests)
+        self.waiting = deque(call if one is old else one for one in self.waiting)
+        self.running = [call if one is old else one for one in self.running]
+        return old
+
     def work(self, requests: int, finished: int) -> None:
         """Handle some requests, and finish some calls, not always the eldest first."""
         for _ in range(min(requests, len(self.requests))):

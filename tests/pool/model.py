@@ -41,15 +41,16 @@ class Model:
         nested: the part of pulls in which the client submits a call.
     """
 
-    def __init__(self, retries: int | Retry, seed: int, rate: float | None = None) -> None:
+    def __init__(self, retries: int | Retry, seed: int, rate: float | None = None, hedge: float | None = None) -> None:
         self.workers: dict[int, FakeWorker] = {}
         self.clients: list[FakeClient] = []
         self.ticks = 0
         self.nested = 0.02
         self._random = Random(seed)
         self._retry = retries if isinstance(retries, Retry) else Retry(retries)
-        self.scheduler = Scheduler(self._retry, rate, self._random.random)
+        self.scheduler = Scheduler(self._retry, rate, hedge, self._random.random)
         self._rate = rate
+        self._hedging = self.scheduler._hedging
         self._sent_at: list[float] = []  # when each call was sent
         self._submitters = {0: FakeClient(0, "")}  # by priority
         self._now = 100.0
@@ -90,7 +91,7 @@ class Model:
         def on_begin(call: PendingCall) -> None:
             self._begins[call] += 1
             self._begun[number] += 1
-            assert self._begins[call] <= 1 + self._retry.times, "it runs too often"
+            assert self._hedging or self._begins[call] <= 1 + self._retry.times, "it runs too often"
             assert max_calls is None or self._begun[number] <= max_calls, "the worker has had its calls"
 
         self.workers[number] = FakeWorker(state, on_begin)
@@ -222,6 +223,7 @@ class Model:
             return
         self._is_performing = True
         while self._actions:
+            self._substitute()
             self._do(self._actions.popleft())
         self._is_performing = False
         self.check()
@@ -270,12 +272,15 @@ class Model:
         assert state.phase is WorkerPhase.ACTIVE
         assert state.is_writable
         self._check_rate(len(calls))
-        assert self._rate is None or len(state.calls) + len(calls) <= state.concurrency, "it can't begin at once"
+        assert self.scheduler._prefetches or len(state.calls) + len(calls) <= state.concurrency, (
+            "it can't begin at once"
+        )
         assert len(calls) <= state.window - len(state.calls)
         client: Any
         for call in calls:
             client = call.client
             assert call not in self._owners, "another worker has it"
+            call = self._hedging._originals.get(call, call) if self._hedging else call
             assert call in client.unsettled, "it was cancelled, or settled"
         if not worker.is_connected:
             self._actions += self.scheduler.disconnected(state.id, calls, self._now)
@@ -298,11 +303,23 @@ class Model:
         assert self._owners[call] == worker, "another worker has it"
         self.workers[worker].requests.append((kind, call))
 
+    def _substitute(self) -> None:
+        """Accept that the scheduler has put one of two calls in place of the other, with the same id."""
+        for state in self.scheduler.workers.values() if self._hedging else ():
+            worker = self.workers[state.id]
+            for call_id, call in state.calls.items():
+                if worker.calls[call_id] is not call:
+                    old = worker.substitute(call_id, call)
+                    if self._owners.get(old) == state.id:
+                        del self._owners[old]
+                    self._owners[call] = state.id
+
     # What holds at any time
 
     def check(self) -> None:
         """Check what holds whenever all actions were performed."""
         states = self.scheduler.workers
+        self._substitute()
         assert {call: state.id for state in states.values() for call in state.calls.values()} == self._owners
         assert self.scheduler.running == len(self._owners)
         assert self._wake_at is not None or not self._owners, "nothing looks for slow calls"

@@ -16,6 +16,7 @@ from aioparcs.pool.scheduler.call import (
     safe_repr,
     take_queued,
 )
+from aioparcs.pool.scheduler.hedging import read_hedge
 from aioparcs.pool.scheduler.rate import read_rate
 from aioparcs.pool.scheduler.replicas import Replicas, Step
 from aioparcs.pool.scheduler.retry import Retry
@@ -49,6 +50,7 @@ __all__ = [
     "Wake",
     "WorkerPhase",
     "WorkerState",
+    "read_hedge",
     "read_rate",
     "safe_repr",
     "take_queued",

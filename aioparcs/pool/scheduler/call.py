@@ -114,6 +114,12 @@ class PendingCall:
         """The arguments of that function, as they were given."""
         return self.args, self.kwargs
 
+    def copy(self) -> PendingCall:
+        """Return another call that does the same."""
+        copy = object.__new__(type(self))
+        PendingCall.__init__(copy, self.client, self.index, self.function, self.args, self.kwargs)
+        return copy
+
 
 class LimitedCall(PendingCall):
     """

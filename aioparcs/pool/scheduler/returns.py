@@ -101,7 +101,7 @@ class ReturnedCalls:
         worker.calls.clear()
         self.put_first(call for call in held.values() if call not in begun)
         for call in begun:
-            if call.phase is _CANCELLED or call.call_id not in held:
+            if call.phase is _CANCELLED or held.get(call.call_id) is not call:
                 continue
             error = lost.at(str(call))
             if self.try_again(call, error, now):

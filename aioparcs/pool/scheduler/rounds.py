@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from aioparcs.pool.scheduler.actions import Agenda, Assign, Pull
 from aioparcs.pool.scheduler.call import PendingCall, Supply, take_queued
+from aioparcs.pool.scheduler.hedging import Hedging
 from aioparcs.pool.scheduler.rate import TokenBucket
 from aioparcs.pool.scheduler.rotation import Rotation, Rotations
 from aioparcs.pool.scheduler.worker_state import WorkerPhase, WorkerState
@@ -168,6 +169,22 @@ class Rounds:
         """Begin a round for all workers that have room, because of nothing but the time."""
         if self.unsaturated and self.current is None and self._rotations.first.has_calls:
             self._begin(None, now, is_poll=True)
+
+    def assign_copies(self, hedging: Hedging, workers: Iterable[WorkerState], now: float) -> None:
+        """Assign copies of calls that take long to workers that have nothing to do, while nothing else waits."""
+        idle = [worker for worker in self.unsaturated if worker.is_idle and worker.is_writable]
+        if not idle or self.current is not None or self.unsent or self.is_closed or self._rotations.first.has_calls:
+            return
+        tokens = len(idle) if self._bucket is None else self._bucket.available(now)
+        for call in hedging.stragglers(workers, now)[:tokens]:
+            worker = next((worker for worker in idle if worker.id != call.worker), None)
+            if worker is None:
+                continue
+            idle.remove(worker)
+            if self._bucket is not None:
+                self._bucket.take(1, now)
+            self.unsent += 1
+            self._agenda.actions.append(Assign(worker.id, [hedging.copy(call)]))
 
     def pulled(self, calls: list[PendingCall], supply: Supply, now: float) -> None:
         """Accept the calls of the client that was to be pulled from, and whether it has more."""

@@ -14,6 +14,7 @@ from aioparcs.errors import EncodeError, ParcsError, WorkerLost
 from aioparcs.pool.scheduler.actions import Action, Agenda, Cancel, Drained, Repeat, Revoke, Settle
 from aioparcs.pool.scheduler.autoscaler import Load, load_of
 from aioparcs.pool.scheduler.call import CallPhase, Client, PendingCall, Supply
+from aioparcs.pool.scheduler.hedging import Hedging
 from aioparcs.pool.scheduler.rate import TokenBucket
 from aioparcs.pool.scheduler.retry import Retry
 from aioparcs.pool.scheduler.returns import ReturnedCalls
@@ -38,6 +39,7 @@ class Scheduler:
     Args:
         retry: when a call that has failed is made again.
         rate: how many calls may begin each second, None for any number.
+        hedge: how many times the median a call may take before a second worker gets it, None for any time.
         chance: returns a random number, 0 to 1.
 
     Attributes:
@@ -46,12 +48,19 @@ class Scheduler:
         idle_deaths: how many workers have died without a call since the last result.
     """
 
-    def __init__(self, retry: Retry, rate: float | None = None, chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        retry: Retry,
+        rate: float | None = None,
+        hedge: float | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self.workers: dict[int, WorkerState] = {}
         self.idle_deaths = 0
         self._agenda = Agenda()
         self._rotations = Rotations()
-        self._is_paced = rate is not None
+        self._prefetches = rate is None and hedge is None  # else calls are to begin when they are sent
+        self._hedging = None if hedge is None else Hedging(hedge)
         self._rounds = Rounds(self._agenda, self._rotations, None if rate is None else TokenBucket(rate))
         self.unsaturated = self._rounds.unsaturated
         self._returned = ReturnedCalls(retry, chance, self._rotations)
@@ -121,7 +130,7 @@ class Scheduler:
     def add_worker(self, worker: WorkerState, now: float) -> list[Action]:
         """Add a worker."""
         self.workers[worker.id] = worker
-        worker.join(now, prefetches=not self._is_paced)
+        worker.join(now, prefetches=self._prefetches)
         self.unsaturated[worker] = None
         self._rounds.add()
         return self._advance(now)
@@ -151,7 +160,9 @@ class Scheduler:
         self._rounds.running += len(calls)
         if rejected:
             self._reject(state, rejected, now)
-        if self._agenda.wake_at is None and self.running:
+        if self._hedging is not None:
+            self._hedging.begin(calls, now)
+        if self._agenda.wake_at is None and self._rounds.running:
             self._agenda.wake_by(now + _PERIOD)
         if state.rest is not None and state.is_due:
             self._agenda.actions += state.expire()
@@ -163,7 +174,7 @@ class Scheduler:
         self._rounds.unsent -= 1
         state.phase = _DISCONNECTED
         self.unsaturated.pop(state, None)
-        self._returned.put_first(calls)
+        self._returned.put_first(call for call in calls if not self._withdraw(call))
         self._rounds.add()
         return self._advance(now)
 
@@ -196,6 +207,9 @@ class Scheduler:
         self.idle_deaths += not begun and phase is not _RETIRING
         self._accept(state, fatal, now)  # not before: no other call has begun in place of this one
         self._rounds.running -= len(state.calls)
+        for call_id, call in list(state.calls.items()):
+            if self._withdraw(call):
+                del state.calls[call_id]
         repeats, failures = self._returned.put_back(state, begun, lost, now)
         self._repeat(repeats)
         for call, error in failures:
@@ -216,6 +230,8 @@ class Scheduler:
             self._agenda.wake_by(now + _PERIOD)
         self._agenda.wake_by(self._returned.next_due)
         self._rounds.poll(now)
+        if self._hedging is not None:
+            self._rounds.assign_copies(self._hedging, self.workers.values(), now)
         return self._advance(now)
 
     # Inside
@@ -235,13 +251,16 @@ class Scheduler:
             worker.measure(answered - len(returned), now)
         if settles:
             self.idle_deaths = 0
+            if self._hedging is not None:
+                self._agenda.actions += self._hedging.settle(settles, self.workers, now)
             if has_failures:
                 settles, repeats = self._returned.sift(settles, now)
                 self._repeat(repeats)
             self._agenda.actions += settles
         if returned:
             for call in returned:
-                self._returned.put_last(call)
+                if not self._withdraw(call):
+                    self._returned.put_last(call)
             self._rounds.add()
 
     def _repeat(self, repeats: list[Repeat]) -> None:
@@ -260,12 +279,12 @@ class Scheduler:
         self._rounds.running -= len(rejected)
         for call, error in rejected:
             del worker.calls[call.call_id]
-            self._fail(call, error)
+            if not self._withdraw(call):
+                self._fail(call, error)
         if worker.phase is _ACTIVE and len(worker.calls) < worker.window:
             self.unsaturated[worker] = None
-            self._agenda.wake_by(
-                now
-            )  # not now: a source of nothing but such calls must not keep the program from all else
+            # Not now: a source of nothing but such calls must not keep the program from all else.
+            self._agenda.wake_by(now)
 
     def _check_drained(self, worker: WorkerState) -> None:
         if worker.phase is _RETIRING and not worker.calls:
@@ -274,11 +293,17 @@ class Scheduler:
     # Inside: revoking
 
     def _cancel(self, call: PendingCall) -> None:
+        if self._hedging is not None and (other := self._hedging.part(call)) is not None:
+            self._cancel(other)
         phase = call.phase
         if phase is _SENT or phase is _REVOKING:
             self._agenda.actions.append(Cancel(call.worker, call))
         if phase is not _SETTLED:
             call.phase = _CANCELLED
+
+    def _withdraw(self, call: PendingCall) -> bool:
+        """Drop a call that is with no worker now if another one has its copy; False if there is none."""
+        return self._hedging is not None and self._hedging.withdraw(call, self.workers)
 
     def _revoke(self, worker: WorkerState, calls: list[PendingCall]) -> None:
         for call in calls:
