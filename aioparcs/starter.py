@@ -237,8 +237,7 @@ class Starter:
                 a module of functions, see `start` and `serve`.
             size: how many workers; by default one for each CPU that this program may use, on a Swarm one for each
                 of the nodes' CPUs, or as many as these are enough for with ``cpus=``. A service on a Swarm must choose.
-                Or a pair, the least and the most: then the pool begins with the least, grows while calls wait and no
-                worker is idle, and shrinks when workers have nothing to do; the least may be 0.
+                A pair is the least and the most: it grows while calls wait, and shrinks without work; see docs/pool.md.
             function: the function to call, if it is another one than that, or than the first that the module serves.
             per_container: see `start_many`; 1 isolates every worker.
             idle: seconds that a worker of such an elastic pool must have been without a call before it is ended.
@@ -246,10 +245,8 @@ class Starter:
                 repeats calls after other errors, too, and waits before.
             timeout: seconds that each call may take, from when it begins in its worker; then it fails with
                 `CallTimeout`. A coroutine function is cancelled, a plain one ends with its worker.
-            rate: how many calls may begin in a time, over all workers and evenly spaced: ``"100/s"``, ``"5000/m"``,
-                ``"10/h"``, or a number for each second.
-            hedge: for functions that may run twice: a call that takes longer than so many times the median of those
-                that have finished is given to an idle worker, too, and the first answer counts; see docs/pool.md.
+            rate: how many calls may begin each second, evenly spaced, or ``"100/s"``, ``"5000/m"``, ``"10/h"``.
+            hedge: for functions that may run twice: after so many times the median an idle worker gets a call, too.
             max_calls: how many calls a worker gets at the most; then another one takes its place.
             max_memory: how much memory a worker may have between two calls, in bytes, or as text such as ``"512m"``;
                 then another one takes its place.
@@ -264,8 +261,7 @@ class Starter:
 
         Raises:
             TypeError: the module, or the function, is none of these; says what to do.
-            SettingError: an option has an impossible value.
-            ValueError: a number is too small.
+            SettingError, ValueError: an option has an impossible value.
             StartError: (on entering) a worker did not start; all the others are killed.
         """
         from aioparcs.engine import WorkerSpec
@@ -293,8 +289,7 @@ class Starter:
             progress=progress,
             total=total,
         )
-        provider, events = self._worker_provider()
-        return Pool(provider, events, pool_options)
+        return Pool(*self._worker_provider(), pool_options)
 
     async def recv_any(self, tasks: Iterable[Task]) -> AsyncGenerator[tuple[Task, Any], None]:
         """

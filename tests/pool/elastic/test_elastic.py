@@ -50,6 +50,9 @@ class Rooms:
         self._provider = pool._supervisor._startup.provider
         pool._supervisor._startup.provider = self
 
+    async def default_size(self, spec: WorkerSpec) -> int:
+        return await self._provider.default_size(spec)
+
     async def place(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         if count > self.room:
             self.refused.append(count)
