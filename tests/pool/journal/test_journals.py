@@ -48,6 +48,23 @@ async def test_what_is_done_is_not_called_again(runner: Runner, calls: str, jour
     assert summarize(str(journal)).functions[0].results == 1000
 
 
+async def test_keyword_arguments_are_arguments(runner: Runner, calls: str, journal: Path) -> None:
+    items: list[Any] = [{"folder": calls, "name": "a"}, {"folder": calls, "name": "b"}, (calls, "a"), (calls, "b")]
+    for _ in range(2):
+        async with runner.pool("work", 1) as pool:
+            assert await pool.starmap(items, journal=journal) == [1, 1, 2, 2]
+            assert await pool.starmap(items, journal=journal, timeout=60) == [1, 1, 2, 2]
+
+
+async def test_results_with_their_items_come_back(runner: Runner, calls: str, journal: Path) -> None:
+    items = [(calls, n) for n in range(20)]
+    for _ in range(2):
+        async with runner.pool("work", 2, function="scale") as pool:
+            results = pool.istarmap_unordered(items, keyed=True, journal=journal)
+            assert sorted([pair async for pair in results]) == [(n, n) for n in range(20)]
+    assert counts(calls) == once(range(20))
+
+
 async def test_a_time_limit_is_no_part_of_a_call(runner: Runner, calls: str, journal: Path) -> None:
     items = [(calls, n) for n in range(9)]
     async with runner.pool("work", 1, function="scale") as pool:
