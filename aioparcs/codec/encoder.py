@@ -99,9 +99,9 @@ def encode_call(
     return encode_inline([call_id, name, list(args), dict(kwargs)], extensions)
 
 
-def encode_result(call_id: int, ok: bool, value: Any, extensions: int = EXTENSIONS) -> tuple[bytes, Buffers]:
+def encode_result(call_id: int, ok: bool | None, value: Any, extensions: int = EXTENSIONS) -> tuple[bytes, Buffers]:
     """
-    Return the body and the buffers of a result; quick for a scalar, or a list of scalars.
+    Return the body and the buffers of a result, with None of an item of a stream; quick for scalars, and lists of them.
 
     Raises:
         EncodeError: as `encode`.

@@ -14,6 +14,7 @@ __all__ = [
     "LARGEST",
     "LIMITED",
     "REVOKED",
+    "STREAM",
     "Buffer",
     "Frame",
     "FrameType",
@@ -31,6 +32,8 @@ BUFFERS = 1
 REVOKED = "aioparcs.Recalled"
 # A function that every worker of this package serves: it calls another one, for a limited time.
 LIMITED = "aioparcs.limited"
+# Another one: it calls a function for the items of a generator.
+STREAM = "aioparcs.stream"
 # The largest length that a header can hold.
 LARGEST = (1 << 48) - 1
 
@@ -42,7 +45,7 @@ Buffer = Any  # whatever supports the buffer protocol: typing can't say so befor
 
 
 class FrameType(IntEnum):
-    """The type of a frame. Types from 16 on belong to control connections."""
+    """The type of a frame. Types 16 to 23 belong to control connections."""
 
     JSON = 0
     MSG = 1
@@ -68,6 +71,7 @@ class FrameType(IntEnum):
     PROGRESS = 21
     SPAWN = 22
     SPAWNED = 23
+    CREDIT = 24
 
 
 class Frame(NamedTuple):

@@ -4,7 +4,18 @@ from aioparcs.channel.calls.client import CallClient, OutgoingCall
 from aioparcs.channel.calls.result_log import ResultLog
 from aioparcs.channel.calls.result_writer import ResultWriter
 from aioparcs.channel.calls.results import read_results, read_unsent
-from aioparcs.channel.calls.server import CONCURRENCY, LIMITED, MEMORY, NO_FUNCTION, REVOKED, VERSION, Call, CallServer
+from aioparcs.channel.calls.server import (
+    CONCURRENCY,
+    LIMITED,
+    MEMORY,
+    NO_FUNCTION,
+    REVOKED,
+    STREAM,
+    VERSION,
+    Call,
+    CallServer,
+)
+from aioparcs.channel.calls.streams import CallStream
 
 __all__ = [
     "CONCURRENCY",
@@ -12,10 +23,12 @@ __all__ = [
     "MEMORY",
     "NO_FUNCTION",
     "REVOKED",
+    "STREAM",
     "VERSION",
     "Call",
     "CallClient",
     "CallServer",
+    "CallStream",
     "OutgoingCall",
     "ResultLog",
     "ResultWriter",

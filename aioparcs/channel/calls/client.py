@@ -12,9 +12,10 @@ import msgpack
 
 from aioparcs import codec, wire
 from aioparcs.channel.calls.results import call_id_of, read_results
+from aioparcs.channel.calls.streams import CallStream
 from aioparcs.channel.connection import FrameConnection
 from aioparcs.errors import EncodeError
-from aioparcs.wire import LIMITED, Frame, FrameType
+from aioparcs.wire import LIMITED, STREAM, Frame, FrameType
 
 __all__ = ["CallClient", "OutgoingCall"]
 
@@ -47,7 +48,7 @@ class CallClient:
         self._outbox = connection.outbox
         self._inbox = connection.inbox
         self._memory = connection.inbox.memory
-        self._pending: dict[int, asyncio.Future[Frame | None]] = {}
+        self._pending: dict[int, asyncio.Future[Frame | None] | CallStream] = {}
         self._result_handler: Callable[[Sequence[Frame | bytes]], object] | None = None
         self._call_ids = itertools.count()
         self._memory.expected = self._pending
@@ -111,6 +112,41 @@ class CallClient:
         if ok:
             return value
         raise value
+
+    def open_stream(
+        self,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        limit: float | None,
+        on_end: Callable[[CallStream], object] = lambda _stream: None,
+    ) -> CallStream:
+        """
+        Call one of the peer's functions for the items of a generator, without waiting for room.
+
+        Args:
+            name: the function's name.
+            args: its arguments. Mutable buffers in them belong to the channel until the first item is there.
+            kwargs: its keyword arguments.
+            limit: seconds that each item may take, None for any time.
+            on_end: called once, when nothing more of it will come.
+
+        Raises:
+            EncodeError: the arguments can't be sent.
+            EndOfChannel, ConnectionLost, ChannelClosed: see `call`.
+        """
+
+        def end(stream: CallStream) -> None:
+            del self._pending[stream.call_id]
+            on_end(stream)
+
+        stream = CallStream(self._connection, name, args, kwargs, limit, end)
+        for _, error in self.post_calls([stream]):
+            raise error
+        stream.args = ()
+        self._pending[stream.call_id] = stream
+        self._memory.retry()
+        return stream
 
     def set_result_handler(self, handler: Callable[[Sequence[Frame | bytes]], object]) -> None:
         """Pass the results of posted calls to ``handler``: RESULT frames, small ones as the bodies alone."""
@@ -183,14 +219,16 @@ class CallClient:
 
     def _handle_end(self, _ended: asyncio.Future[None]) -> None:
         """Wake all callers: no more results will come."""
-        for future in self._pending.values():
+        for future in list(self._pending.values()):  # a stream that ends removes itself
             if not future.done():
                 future.set_result(None)
 
 
 def _of_arguments(error: EncodeError, name: str) -> EncodeError:
     """Return why a call can't be sent, with the place in it as its caller knows it."""
-    place = error.place.replace("$[2]", "$", 1) if name == LIMITED else error.place  # in the call within that call
+    place = (
+        error.place.replace("$[2]", "$", 1) if name in (LIMITED, STREAM) else error.place
+    )  # in the call within that call
     place = re.sub(r"^\$\[[23]\]\[?([^\].]*)\]?", r"argument \1", place).replace("argument .", "argument ")
     rejection = EncodeError(place, error.reason)
     rejection.__cause__ = error.__cause__

@@ -60,7 +60,7 @@ class ResultWriter:
                 os.close(self._fd)
             self._fd = -1
 
-    async def send(self, call_id: int, ok: bool, value: Any, name: str = "") -> None:
+    async def send(self, call_id: int, ok: bool | None, value: Any, name: str = "") -> None:
         """Send a result from the event loop, see `send_now`; ignore a caller that is gone."""
         try:
             try:
@@ -97,6 +97,37 @@ class ResultWriter:
                     self._postpone(frame, last)
                     return
         self._send_alone(call_id, ok, value, name, wire.encode_frame(FrameType.RESULT, body, buffers))
+
+    def send_item(self, call_id: int, value: Any, name: str) -> int:
+        """
+        Send an item of a stream of that function from the thread; ignore a caller that is gone.
+
+        Returns:
+            Its size.
+
+        Raises:
+            EncodeError: it can't be sent.
+        """
+        body, buffers = self._encode_item(call_id, value, name)
+        self._send_alone(call_id, None, value, "", wire.encode_frame(FrameType.RESULT, body, buffers))
+        return len(body) + sum(map(len, buffers))
+
+    async def send_item_soon(self, call_id: int, value: Any, name: str) -> int:
+        """Send an item of a stream from the event loop; see `send_item`."""
+        body, buffers = self._encode_item(call_id, value, name)
+        try:
+            await self._server.connection.sender.send(FrameType.RESULT, body, buffers)
+        except ParcsError:
+            pass
+        return len(body) + sum(map(len, buffers))
+
+    def _encode_item(self, call_id: int, value: Any, name: str) -> tuple[bytes, tuple[Any, ...]]:
+        try:
+            body, buffers = codec.encode_result(call_id, None, value, self._server.connection.extensions)
+            self._check_size(len(body), sum(map(len, buffers)))
+        except EncodeError as error:
+            raise _of_result(error, name, "an item") from None
+        return body, buffers
 
     def _postpone(self, frame: bytes, last: bool) -> None:
         """Add a result to those that wait to be sent together, unless there is a reason to send it now."""
@@ -135,7 +166,7 @@ class ResultWriter:
         self._draining = None
         self.flush()
 
-    def _send_alone(self, call_id: int, ok: bool, value: Any, name: str, pieces: list[Any]) -> None:
+    def _send_alone(self, call_id: int, ok: bool | None, value: Any, name: str, pieces: list[Any]) -> None:
         with self._lock:
             self._flush()
             if self._fd >= 0 and self._outbox.empty and not self._unsent:
@@ -161,7 +192,7 @@ class ResultWriter:
         except OSError:
             pass  # the connection is lost; the loop meets the same error, and reports it
 
-    async def _deliver(self, call_id: int, ok: bool, value: Any, name: str) -> None:
+    async def _deliver(self, call_id: int, ok: bool | None, value: Any, name: str) -> None:
         """Send a result after the unwritten bytes of the loop, or where only the loop can write, as with TLS."""
         await self._outbox.drain()
         self.flush()
@@ -169,9 +200,8 @@ class ResultWriter:
         await self._outbox.drain()
 
 
-def _of_result(error: EncodeError, name: str) -> EncodeError:
+def _of_result(error: EncodeError, name: str, what: str = "the result") -> EncodeError:
     """Return what a caller is to know of a result that can't be sent: its place in the result, without our frames."""
     place = error.place.removeprefix("$").removeprefix("[2]")
-    return EncodeError(
-        f"the result of {name} can't be sent", f"result{place}: {error.reason}" if place else error.reason
-    )
+    kind = what.partition(" ")[2]
+    return EncodeError(f"{what} of {name} can't be sent", f"{kind}{place}: {error.reason}" if place else error.reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,9 +12,9 @@ from aioparcs import codec, wire
 from aioparcs.channel.calls.results import call_id_of
 from aioparcs.channel.connection import FrameConnection
 from aioparcs.errors import ProtocolError
-from aioparcs.wire import LIMITED, REVOKED, Frame, FrameType
+from aioparcs.wire import LIMITED, REVOKED, STREAM, Frame, FrameType
 
-__all__ = ["CONCURRENCY", "LIMITED", "MEMORY", "NO_FUNCTION", "REVOKED", "VERSION", "Call", "CallServer"]
+__all__ = ["CONCURRENCY", "LIMITED", "MEMORY", "NO_FUNCTION", "REVOKED", "STREAM", "VERSION", "Call", "CallServer"]
 
 # A function that every worker of this package serves: it sets how many of the channel's calls run at once. The type of
 # the error that answers it where the function is missing that its second argument names.
@@ -26,6 +27,8 @@ _REVOCATION = 0x92  # the head of a list of two: the id, and true
 _SMALL = 1 << 16
 # Answers that a peer may leave unread, once its queue here is full.
 _MOST_DECLINED = 10_000
+# Cancellations that are kept until there is a handler for them.
+_EARLY = 1024
 _CALL = FrameType.CALL
 _new = tuple.__new__  # a named tuple without the detour through its own constructor
 _NO_MESSAGES = "a message came to a program that only answers calls: use call() instead of send()"
@@ -51,14 +54,18 @@ class CallServer:
         connection: the same.
         on_cancel: called with the id of a call that the peer has cancelled, or None.
         on_revoke: called with the id of a call that the peer revokes unless it has begun, or None.
+        on_credit: called with the id of a stream, and how many of its items the peer has taken, or None.
     """
 
     def __init__(self, connection: FrameConnection) -> None:
         self.connection = connection
         self.on_cancel: Callable[[int], object] | None = None
         self.on_revoke: Callable[[int], object] | None = None
+        self.on_credit: Callable[[int, int], object] | None = None
+        self._early: deque[Frame] = deque(maxlen=_EARLY)
         self._declined = 0  # calls that were answered while the peer read nothing
         connection.add_handler(FrameType.CANCEL, self._handle_cancel)
+        connection.add_handler(FrameType.CREDIT, self._handle_credit)
 
     async def recv_call(self) -> Call:
         """Receive the next call that the peer has requested; see `recv_calls`."""
@@ -108,13 +115,13 @@ class CallServer:
         inbox.resume()
         return calls
 
-    async def send_result(self, call_id: int, ok: bool, value: Any) -> None:
+    async def send_result(self, call_id: int, ok: bool | None, value: Any) -> None:
         """
         Send the result of a call.
 
         Args:
             call_id: the call's ``id``.
-            ok: True with the returned value, False with an error map.
+            ok: True with the returned value, False with an error map, None with an item of a stream.
             value: the one or the other.
 
         Raises:
@@ -132,8 +139,24 @@ class CallServer:
         answer = [call_id_of(call.body), False, {"type": type, "message": message}]
         self.connection.post_frame(FrameType.RESULT, msgpack.packb(answer))
 
+    def handle_early(self) -> None:
+        """Handle the cancellations that came before their handlers were set, as while a worker's program starts."""
+        while self._early:
+            self._handle_cancel(self._early.popleft())
+
     def _handle_cancel(self, frame: Frame) -> None:
         is_revoked = len(frame.body) and frame.body[0] == _REVOCATION
         handler = self.on_revoke if is_revoked else self.on_cancel
         if handler:
             handler(call_id_of(frame.body))
+        else:
+            self._early.append(frame)
+
+    def _handle_credit(self, frame: Frame) -> None:
+        try:
+            call_id, taken = msgpack.unpackb(frame.body)
+        except Exception:
+            self.connection.fail(ProtocolError("a CREDIT is [id, how many items were taken]"))
+            return
+        if self.on_credit and type(call_id) is int and type(taken) is int:
+            self.on_credit(call_id, taken)
