@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from aioparcs.service import Service, worker_rng
     from aioparcs.service.serve import serve
     from aioparcs.settings import Settings
-    from aioparcs.task import Task
+    from aioparcs.task import Stream, Task
 
 _MODULES = {
     "Address": "aioparcs.address",
@@ -79,6 +79,7 @@ _MODULES = {
     "serve": "aioparcs.service",
     "worker_rng": "aioparcs.service",
     "Settings": "aioparcs.settings",
+    "Stream": "aioparcs.task",
     "Task": "aioparcs.task",
 }
 
@@ -108,6 +109,7 @@ __all__ = [
     "SettingError",
     "Settings",
     "StartError",
+    "Stream",
     "Task",
     "WorkerLost",
     "__version__",

@@ -16,7 +16,8 @@ TEARDOWN = 5.0
 """For a worker's function ``teardown``, and the call that still runs before it, from the end of its channel."""
 
 CALL_CLEANUP = 1.0
-"""For a coroutine function to clean up when it is cancelled at its time limit; then its worker is killed."""
+"""For a coroutine function to clean up when it is cancelled at its time limit; then its worker is killed. And for a
+generator that is closed before its end; then its reader, its pool, or the end of its worker goes on without it."""
 
 WORKER_THREADS = 1.0
 """For a worker's own threads to end after its program."""

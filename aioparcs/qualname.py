@@ -18,9 +18,11 @@ __all__ = [
     "QualifiedName",
     "finding",
     "function_names",
+    "is_generator_function",
     "missing_function",
     "program_file",
     "qualified_name",
+    "refuse_generator_function",
     "set_finding",
 ]
 
@@ -169,15 +171,29 @@ def missing_function(name: object, place: str, names: Collection[str], problem: 
     return LookupError(f"no function {name!r} is served {place}{problem}{hint}{', '.join(some)}{rest}")
 
 
+def is_generator_function(function: Any) -> bool:
+    """Return True for a generator function, or an async one."""
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
+def refuse_generator_function(function: Any) -> None:
+    """
+    Check that a call of a function has one result.
+
+    Raises:
+        TypeError: it is a generator function; says what to do.
+    """
+    if is_generator_function(function):
+        raise TypeError(
+            f"{function.__name__} is a generator function, and a call has one result: pool.stream(...) or "
+            "task.stream(...) gives its items as they come; or return a list"
+        )
+
+
 def _why_not_callable(target: Any) -> str | None:
     if inspect.iscoroutine(target):
         target.close()
         return f"{target.__name__}() calls the function; pass the function itself: {target.__name__}"
-    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
-        return (
-            f"{target.__name__} is a generator function, and a call has one result: "
-            "return a list, or send item by item from a Service"
-        )
     return None
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from aioparcs.deadlines import (
+    CALL_CLEANUP,
     CONTAINER_STOP,
     CONTAINERS_STOP,
     CONTROL_CLOSE,
@@ -38,7 +39,7 @@ ORDER = {
     "who removes a job waits longer than Docker does for its runner": (RUNNER_STOP, RUNNER_END),
     "containers are waited for longer than Docker takes to kill them": (CONTAINER_STOP, CONTAINERS_STOP),
     "a worker has its clean end before the one who waits for it kills it": (
-        TEARDOWN + WORKER_THREADS + EXIT_FUNCTIONS,
+        CALL_CLEANUP + TEARDOWN + WORKER_THREADS + EXIT_FUNCTIONS,
         Settings().close_timeout,
     ),
     "a second signal leaves time to close control connections": (CONTROL_CLOSE, SECOND_SIGNAL),

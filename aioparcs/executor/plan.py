@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from aioparcs.engine import Engine, WorkerSpec
 from aioparcs.launcher import is_own_module
 from aioparcs.pool import Pool, PoolOptions, Recycling
-from aioparcs.qualname import MAIN, qualified_name
+from aioparcs.qualname import MAIN, qualified_name, refuse_generator_function
 from aioparcs.runner import Runner
 from aioparcs.runner.engines import check_engine
 from aioparcs.starter import StartOptions
@@ -94,6 +94,7 @@ class Plan(NamedTuple):
             raise TypeError(f'fn={function!r}: to call by names, give the module: Executor(..., module="divisors")')
         if isinstance(function, type):
             raise TypeError(f"fn={function!r}: it is a class; write a function, def NAME(...), that calls it")
+        refuse_generator_function(function)
         name = qualified_name(function)
         is_shared = name.module != MAIN and is_own_module(name.module)  # each worker finds the program's own files
         return Place("" if is_shared else name.module, function, str(name))

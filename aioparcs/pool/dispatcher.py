@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from aioparcs.channel import read_results
+from aioparcs.channel import CallStream, read_results
 from aioparcs.errors import CallTimeout, ParcsError, RemoteError, WorkerLost, add_note, set_worker
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import (
@@ -47,11 +47,13 @@ class Dispatcher:
     Attributes:
         workers: the workers that are up, by number.
         error: why there are no workers and will be none, or None.
+        on_workers: called when a worker is there, or when it is sure that there will be none.
     """
 
     def __init__(self, scheduler: Scheduler, progress: Progress) -> None:
         self.workers: dict[int, PoolWorker] = {}
         self.error: BaseException | None = None
+        self.on_workers: Callable[[], object] = lambda: None
         self._scheduler = scheduler
         self._progress = progress
         self._loop = asyncio.get_running_loop()
@@ -123,6 +125,7 @@ class Dispatcher:
         self.error = error
         for client in self._stop():
             client.fail(error)
+        self.on_workers()
 
     # Workers
 
@@ -132,6 +135,33 @@ class Dispatcher:
         worker.task.channel.calls.set_result_handler(partial(self._answered, worker))
         state = WorkerState(worker.id, worker.concurrency, worker.coroutines, worker.max_calls)
         self._perform(self._scheduler.add_worker(state, self._now()))
+        self.on_workers()
+
+    def least_busy(self) -> list[PoolWorker]:
+        """Return the workers that may get a stream, those with the least to do first."""
+        states = [state for state in self._scheduler.workers.values() if state.has_room_for_stream]
+        states.sort(key=lambda state: state.streams + len(state.calls))
+        return [self.workers[state.id] for state in states]
+
+    def open_stream(
+        self, worker: PoolWorker, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], limit: float | None
+    ) -> CallStream:
+        """
+        Call a function of a worker for its items, beside its calls.
+
+        Raises:
+            EncodeError: its arguments can't be sent.
+            ParcsError: the worker's connection has ended.
+        """
+        stream = worker.open_stream(name, args, kwargs, limit, partial(self._end_stream, worker))
+        self._scheduler.idle_deaths = 0
+        self._perform([*self._scheduler.workers[worker.id].add_stream()])
+        return stream
+
+    def _end_stream(self, worker: PoolWorker, stream: CallStream) -> None:
+        worker.end_stream(stream)
+        if state := self._scheduler.workers.get(worker.id):
+            state.streams -= 1
 
     def retire_surplus(self, replicas: Replicas) -> list[PoolWorker]:
         """Send calls to the wanted workers only; return the others, whose ``drained`` is set when they have none."""
@@ -164,7 +194,9 @@ class Dispatcher:
 
     def clear(self) -> set[WorkerHandle]:
         """Forget all workers; return those that run calls."""
-        busy = {self.workers[state.id].task for state in self._scheduler.workers.values() if state.calls}
+        busy = {
+            self.workers[state.id].task for state in self._scheduler.workers.values() if state.calls or state.streams
+        }
         self._scheduler.workers.clear()
         self.workers.clear()
         return busy

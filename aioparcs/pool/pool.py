@@ -21,9 +21,11 @@ from aioparcs.pool.progress import Progress
 from aioparcs.pool.results import KeyedIterator, MapCall, MapOptions, R, ResultIterator
 from aioparcs.pool.scheduler import Bounds, Client, Replicas, Scheduler
 from aioparcs.pool.source import Source
+from aioparcs.pool.streams import Merge, MergedStream, StreamCall, StreamMethods, StreamOptions, Streams
 from aioparcs.pool.submissions import Submissions
 from aioparcs.pool.supervision import PoolSupervisor, WorkerProvider
-from aioparcs.qualname import missing_function
+from aioparcs.qualname import missing_function, refuse_generator_function
+from aioparcs.task import Stream
 
 __all__ = ["Pool"]
 
@@ -36,7 +38,7 @@ class _Phase(Enum):
     CLOSED = auto()
 
 
-class Pool(PoolCalls[P, R]):
+class Pool(PoolCalls[P, R], StreamMethods[P, R]):
     """
     Workers that answer calls of functions; made by ``runner.pool(...)``, used in ``async with``::
 
@@ -71,6 +73,7 @@ class Pool(PoolCalls[P, R]):
         self._submissions: Submissions
         self._prioritized: WeakValueDictionary[int, Submissions] = WeakValueDictionary()  # others, by priority
         self._journals: Journals
+        self._streams: Streams
 
     def __repr__(self) -> str:
         return f"<Pool {self._progress.name}: {self.size} workers, {self._progress.done} done>"
@@ -99,6 +102,7 @@ class Pool(PoolCalls[P, R]):
         self._dispatcher = Dispatcher(self._scheduler, self._progress)
         self._submissions = Submissions(self._dispatcher, self._progress, 0)
         self._journals = Journals(self._dispatcher, self._options)
+        self._streams = Streams(self._dispatcher, self._options.retry, self._progress)
         self._supervisor = PoolSupervisor(
             self._provider,
             self._events,
@@ -125,6 +129,7 @@ class Pool(PoolCalls[P, R]):
         for source in self._sources:
             source.stop()
         try:
+            await self._streams.aclose()
             await asyncio.gather(self._supervisor.aclose(), *(source.aclose() for source in self._sources))
         except BaseException:
             self._supervisor.abort()
@@ -193,6 +198,7 @@ class Pool(PoolCalls[P, R]):
     def _submit(
         self, timeout: float | None, priority: int, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> asyncio.Future[Any]:
+        refuse_generator_function(function)
         name, limit = self._resolve(function, timeout)
         submissions = self._submissions if priority == 0 else self._submissions_of(whole_priority(priority))
         return submissions.add(name, args, kwargs, limit)
@@ -203,8 +209,21 @@ class Pool(PoolCalls[P, R]):
             submissions = self._prioritized[priority] = Submissions(self._dispatcher, self._progress, priority)
         return submissions
 
+    def _stream(
+        self, timeout: float | None, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Stream[Any]:
+        return self._streams.open(StreamCall(*self._resolve(function, timeout), args, kwargs))
+
+    def _stream_map(
+        self, items: Items, function: Any, spread: bool, return_exceptions: bool, timeout: float | None
+    ) -> Stream[Any]:
+        name, limit = self._resolve(function, timeout)
+        merge = Merge(items, StreamOptions(name, limit, spread, self._options.concurrency), self._streams)
+        return MergedStream(merge, return_exceptions=return_exceptions)
+
     def _prepare(self, options: CallOptions) -> MapOptions:
         items, function, spread, return_exceptions, timeout, total, priority, _ = options
+        refuse_generator_function(function)
         name, limit = self._resolve(function, timeout)
         size = _length(items) if total is None else optional_total(total)
         source = Source(items, self._dispatcher)

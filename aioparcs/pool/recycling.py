@@ -43,7 +43,7 @@ async def has_outgrown(worker: PoolWorker, max_memory: int) -> bool:
     calls = -1
     while worker.task.state != "gone":
         await asyncio.sleep(_PERIOD)
-        if calls == worker.posted:
+        if calls == worker.posted and not worker.streams:
             continue
         calls = worker.posted
         try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Set
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any
 
-from aioparcs.channel import read_unsent
+from aioparcs.channel import CallStream, read_unsent
 from aioparcs.errors import EncodeError
 from aioparcs.pool.scheduler import PendingCall, Result
 from aioparcs.task import WorkerHandle
@@ -29,6 +30,7 @@ class PoolWorker:
         drained: set when it has no calls, and gets no more.
         is_cut_off: to be set to True when it goes on without its connection, which may have lost results.
         posted: how many calls it was sent.
+        streams: those that run in it.
     """
 
     def __init__(self, task: WorkerHandle, concurrency: int, coroutines: Set[str], max_calls: int | None) -> None:
@@ -41,7 +43,10 @@ class PoolWorker:
         self.drained = asyncio.Event()
         self.is_cut_off = False
         self.posted = 0
+        self.streams: set[CallStream] = set()
         self._calls = task.channel.calls
+        self._is_quiet = asyncio.Event()  # no stream runs in it
+        self._is_quiet.set()
 
     @property
     def is_writable(self) -> bool:
@@ -69,6 +74,38 @@ class PoolWorker:
     def cancel(self, call: PendingCall) -> None:
         """Cancel a call: it is revoked, or stopped if it can be; its answer comes in any case."""
         self._calls.cancel_call(call.call_id)
+
+    def open_stream(
+        self,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        limit: float | None,
+        on_end: Callable[[CallStream], object],
+    ) -> CallStream:
+        """
+        Call a function for its items; `end_stream` is due when there are no more.
+
+        Raises:
+            EncodeError: its arguments can't be sent.
+            ParcsError: the worker's connection has ended.
+        """
+        stream = self._calls.open_stream(name, args, kwargs, limit, on_end)
+        self.posted += 1
+        self.streams.add(stream)
+        self._is_quiet.clear()
+        return stream
+
+    async def wait_drained(self) -> None:
+        """Wait until it has neither calls nor streams, and gets no more."""
+        await self.drained.wait()
+        await self._is_quiet.wait()
+
+    def end_stream(self, stream: CallStream) -> None:
+        """Note that a stream has ended."""
+        self.streams.discard(stream)
+        if not self.streams:
+            self._is_quiet.set()
 
     def read_unsent(self) -> list[Result] | None:
         """Return the results that it had not sent when it ended, from its launcher; None if they are not known."""

@@ -144,11 +144,6 @@ def _why_no_function(target: Any) -> str | None:
         return f"{target!r} is not a function"
     if not isinstance(getattr(target, "__name__", None), str):
         return f"{target!r} has no name to be called by: define a function, def NAME(...), that calls it"
-    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
-        return (
-            f"{target.__name__} is a generator function, and a call has one result: "
-            "return a list, or send item by item from a Service"
-        )
     return None
 
 

@@ -4,6 +4,18 @@ from aioparcs.task.ending import finish_all
 from aioparcs.task.files import check_file_limit
 from aioparcs.task.handle import UNEXPLAINED, WorkerHandle
 from aioparcs.task.starting import Starting, StartingMany
+from aioparcs.task.stream import END_ERRORS, Stream, explain_end
 from aioparcs.task.task import Task
 
-__all__ = ["UNEXPLAINED", "Starting", "StartingMany", "Task", "WorkerHandle", "check_file_limit", "finish_all"]
+__all__ = [
+    "END_ERRORS",
+    "UNEXPLAINED",
+    "Starting",
+    "StartingMany",
+    "Stream",
+    "Task",
+    "WorkerHandle",
+    "check_file_limit",
+    "explain_end",
+    "finish_all",
+]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, TypeVar, overload
 
 from aioparcs.channel import LIMITED, Statistics
 from aioparcs.engine import time_limit
 from aioparcs.errors import CallTimeout, EndOfChannel
-from aioparcs.qualname import qualified_name
+from aioparcs.qualname import qualified_name, refuse_generator_function
 from aioparcs.task.handle import UNEXPLAINED, WorkerHandle
+from aioparcs.task.stream import Stream
 
 __all__ = ["Task"]
 
@@ -119,6 +120,7 @@ class Task:
         Raises:
             TypeError: the worker can't find the function; says what to do.
         """
+        refuse_generator_function(function)
         try:
             return await self._channel.call(_name(function), *args, **kwargs)
         except UNEXPLAINED as error:
@@ -149,6 +151,7 @@ class Task:
             TypeError: the worker can't find the function; says what to do.
             CallTimeout: it took longer.
         """
+        refuse_generator_function(function)
         calls = self._channel.calls
         call_id, limited = calls.new_id(), (time_limit(timeout), _name(function), list(args), kwargs)
         try:
@@ -158,6 +161,54 @@ class Task:
         except UNEXPLAINED as error:
             explained = await self.handle.explain(error)
             raise self.handle.timed_out(call_id) or explained from error.__cause__
+
+    @overload
+    def stream(self, name: str, /, *args: Any, **kwargs: Any) -> Stream[Any]: ...
+    @overload
+    def stream(
+        self, function: Callable[_P, AsyncIterable[_R]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Stream[_R]: ...
+    @overload
+    def stream(self, function: Callable[_P, Iterable[_R]], /, *args: _P.args, **kwargs: _P.kwargs) -> Stream[_R]: ...
+    def stream(self, function: Any, /, *args: Any, **kwargs: Any) -> Stream[Any]:
+        """
+        Call one of the worker's generator functions, and return its items as they come; see `Stream`.
+
+        Args:
+            function: its name, or a function of this program: a generator function, an async one, or any that returns
+                an iterable or an async iterable.
+            *args: its arguments; arrays and bytearrays in them must not be changed before the first item is there.
+            **kwargs: its keyword arguments.
+
+        Raises:
+            TypeError: the worker can't find the function; says what to do.
+            ChannelClosed: this end of the worker's channel is closed.
+        """
+        return Stream.open(self.handle, _name(function), args, kwargs)
+
+    @overload
+    def stream_within(self, timeout: float, name: str, /, *args: Any, **kwargs: Any) -> Stream[Any]: ...
+    @overload
+    def stream_within(
+        self, timeout: float, function: Callable[_P, AsyncIterable[_R]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Stream[_R]: ...
+    @overload
+    def stream_within(
+        self, timeout: float, function: Callable[_P, Iterable[_R]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Stream[_R]: ...
+    def stream_within(self, timeout: float, function: Any, /, *args: Any, **kwargs: Any) -> Stream[Any]:
+        """
+        Call a generator function as `stream` does, with a limited time for each item.
+
+        Args:
+            timeout: seconds from when the generator is to go on to when its next item is there; the time in which it
+                waits for its reader doesn't count. An async generator is cancelled then, a plain one ends with its
+                worker, and the reader gets a `CallTimeout`.
+            function: see `stream`.
+            *args: see `stream`.
+            **kwargs: see `stream`.
+        """
+        return Stream.open(self.handle, _name(function), args, kwargs, time_limit(timeout))
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self

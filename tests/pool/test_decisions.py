@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aioparcs.errors import WorkerLost
+from aioparcs.errors import RemoteError, WorkerLost
 from aioparcs.pool.scheduler import (
     Action,
     Assign,
@@ -17,6 +17,7 @@ from aioparcs.pool.scheduler import (
     WorkerState,
 )
 from aioparcs.pool.scheduler.rotation import Rotations
+from aioparcs.wire import REVOKED
 from tests.pool.fakes import PLAIN, FakeClient
 
 NOW = 100.0
@@ -206,3 +207,26 @@ def test_priorities_that_are_no_longer_used_are_forgotten() -> None:
     assert [rotation.priority for rotation in rotations if rotation.has_calls] == [-7]
     assert rotations.first.priority == -7
     assert rotations.of(FakeClient(1, PLAIN)) is rotations.usual
+
+
+def test_a_call_behind_a_stream_goes_to_a_worker_without_one() -> None:
+    scheduler = Scheduler(Retry(0))
+    sender = Sender(scheduler)
+    busy = WorkerState(0, concurrency=1)
+    sender.perform(scheduler.add_worker(busy, NOW))
+    assert busy.add_stream() == []
+    assert not busy.is_idle
+    sender.perform(scheduler.add_client(FakeClient(1, PLAIN), NOW))
+    (call,) = sender.sent.pop(0)
+    sender.perform(scheduler.add_worker(WorkerState(1, concurrency=1), NOW))
+    sender.perform(scheduler.tick(NOW + 1))
+    assert sender.revoked == [call], "it has perhaps not begun, although it is the first"
+    sender.perform(scheduler.answered(0, [(call.call_id, False, RemoteError.make(REVOKED, ""))], NOW + 1))
+    assert sender.sent == {1: [call]}
+
+
+def test_a_stream_counts_as_a_call_of_its_worker() -> None:
+    worker = WorkerState(0, concurrency=1, max_calls=2)
+    requests = [(worker.has_room_for_stream, len(worker.add_stream())) for _ in range(2)]
+    assert requests == [(True, 0), (True, 1)], "another worker is to take its place"
+    assert (worker.has_room_for_stream, worker.window) == (False, 0)

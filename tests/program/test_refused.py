@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,6 @@ def double(x: int) -> int:
 
 async def later(x: int) -> int:
     return x
-
-
-def items(x: int) -> Iterator[int]:
-    yield x
-
-
-async def aitems(x: int) -> AsyncIterator[int]:
-    yield x
 
 
 class Tools:
@@ -79,8 +71,6 @@ HAS_NO_NAME = "has no name by which a worker could find it: write "
             "is not what a worker finds under its name, Tools.bound in tests.program.test_refused: pass the",
         ),
         (first_shadowed, "is not what a worker finds under its name, shadowed in tests.program.test_refused"),
-        (items, "items is a generator function, and a call has one result: return a list, or send item by item from a"),
-        (aitems, "aitems is a generator function"),
         (Tools, "Tools is not a service: class Tools(Service)"),
         (Other, "Other is a runner, not a service: run(Other)"),
         (Worker(), "start() takes the class, not an instance: start(Worker)"),

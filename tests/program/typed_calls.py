@@ -1,10 +1,11 @@
 """The types that checkers find for calls: mypy reads this file in a test and in `make check`, and nothing runs it."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any, TypedDict, assert_type
 
-from aioparcs import CallTimeout, EncodeError, Pool, RemoteError, Retry, Runner, Service, Task, WorkerLost
+from aioparcs import CallTimeout, EncodeError, Pool, RemoteError, Retry, Runner, Service, Stream, Task, WorkerLost
 from aioparcs.pool import ResultIterator
 
 
@@ -14,6 +15,14 @@ def divisors(n: int, a: int, b: int) -> list[int]:
 
 async def fetch(url: str, *, tries: int = 3) -> bytes:
     return url.encode() * tries
+
+
+def lines(path: str) -> Iterator[str]:
+    yield path
+
+
+async def pages(site: str, *, most: int = 3) -> AsyncGenerator[bytes, None]:
+    yield site.encode() * most
 
 
 class Counter(Service):
@@ -37,6 +46,27 @@ async def coroutine_functions(runner: Runner) -> None:
         assert_type(await pool.map(["a"]), list[bytes])
         assert_type(await pool.submit("a", tries=1), bytes)
         assert_type([one async for one in pool.imap_unordered(["a"])], list[bytes])
+
+
+async def generator_functions(runner: Runner) -> None:
+    async with runner.pool(lines, 8) as pool:
+        assert_type(pool.stream("a"), Stream[str])
+        assert_type([line async for line in pool.stream("a")], list[str])
+        assert_type(pool.stream_within(1.0, "a"), Stream[str])
+        assert_type(pool.stream("a", most=1, function=pages), Stream[bytes])
+        assert_type(pool.stream_within(1.0, 6, 1, 7, function=divisors), Stream[int])
+        assert_type(pool.stream("a", function="pages"), Stream[Any])
+        pool.stream(1)  # type: ignore[call-overload]  # it takes a text
+        assert_type(pool.stream_map(["a"]), Stream[str])
+        assert_type(pool.stream_starmap([("a",)], function=pages, timeout=1.0), Stream[bytes])
+        assert_type(pool.stream_map(["a"], function="pages"), Stream[Any])
+        assert_type(pool.stream_map(["a"], return_exceptions=True), Stream[Any])
+    async with runner.pool(pages, 8) as others:
+        assert_type(others.stream("a", most=1), Stream[bytes])
+        assert_type(others.stream("a", function=lines), Stream[str])
+        others.stream("a", least=1)  # type: ignore[call-overload]  # it has no such argument
+    async with runner.pool(fetch, 8) as plain:
+        assert_type(plain.stream("a"), Stream[int])  # bytes are iterable
 
 
 async def limits(runner: Runner) -> None:
@@ -102,6 +132,8 @@ async def modules(runner: Runner) -> None:
         assert_type(await pool.map([1]), list[Any])
         assert_type(await pool.submit(1, "two", three=3), Any)
         assert_type(pool.imap([1]), ResultIterator[Any])
+        assert_type(pool.stream(1, "two", three=3), Stream[Any])
+        assert_type(pool.stream_map([1]), Stream[Any])
 
 
 def any_pool(pool: Pool) -> Pool[..., Any]:
@@ -116,4 +148,9 @@ async def tasks(runner: Runner) -> None:
         assert_type(await t.call("divisors", 6, 1, 7), Any)
         assert_type(await t.call_within(1.0, divisors, 6, 1, 7), list[int])
         assert_type(await t.call_within(1.0, "divisors", 6, 1, 7), Any)
+        assert_type(t.stream(lines, "a"), Stream[str])
+        assert_type(t.stream(pages, "a", most=1), Stream[bytes])
+        assert_type(t.stream("pages", "a"), Stream[Any])
+        assert_type(t.stream_within(1.0, pages, "a"), Stream[bytes])
+        t.stream(lines, 1)  # type: ignore[call-overload]  # it takes a text
         await t.call(divisors, 6)  # type: ignore[call-overload]  # it takes three

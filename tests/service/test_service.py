@@ -232,14 +232,6 @@ class Directing(Runner):
     pass
 
 
-def generator() -> Any:
-    yield 1
-
-
-async def async_generator() -> Any:
-    yield 1
-
-
 @pytest.mark.parametrize(
     "target, message",
     [
@@ -248,11 +240,6 @@ async def async_generator() -> Any:
         (Yielding, r"Yielding\.run is a generator function, because it contains yield: write async def run\(self\)"),
         (NoService, r"NoService is not a service: class NoService\(Service\)$"),
         (Directing, r"Directing is a runner: run\(Directing\)$"),
-        (
-            generator,
-            "generator is a generator function, and a call has one result: return a list, or send item by item",
-        ),
-        (async_generator, "async_generator is a generator function"),
         (
             partial(max, 1),
             r"functools\.partial\(.*\) has no name to be called by: define a function, def NAME\(\.\.\.\)",

@@ -13,13 +13,14 @@ from aioparcs.pool.scheduler.call import (
     Outcome,
     PendingCall,
     Supply,
+    call_text,
     safe_repr,
     take_queued,
 )
 from aioparcs.pool.scheduler.hedging import read_hedge
 from aioparcs.pool.scheduler.rate import read_rate
 from aioparcs.pool.scheduler.replicas import Replicas, Step
-from aioparcs.pool.scheduler.retry import Retry
+from aioparcs.pool.scheduler.retry import Retry, note_tries
 from aioparcs.pool.scheduler.scheduler import Scheduler
 from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState
 
@@ -50,6 +51,8 @@ __all__ = [
     "Wake",
     "WorkerPhase",
     "WorkerState",
+    "call_text",
+    "note_tries",
     "read_hedge",
     "read_rate",
     "safe_repr",

@@ -10,7 +10,17 @@ from typing import Any, Protocol
 
 from aioparcs.wire import LIMITED
 
-__all__ = ["CallPhase", "Client", "LimitedCall", "Outcome", "PendingCall", "Supply", "safe_repr", "take_queued"]
+__all__ = [
+    "CallPhase",
+    "Client",
+    "LimitedCall",
+    "Outcome",
+    "PendingCall",
+    "Supply",
+    "call_text",
+    "safe_repr",
+    "take_queued",
+]
 
 # An item as an error shows it: enough to recognize it, whatever its size.
 _short = Repr()
@@ -102,7 +112,7 @@ class PendingCall:
         self.phase = _QUEUED
 
     def __str__(self) -> str:
-        return _text(self.index, self.served, *self.arguments)
+        return call_text(self.index, self.served, *self.arguments)
 
     @property
     def served(self) -> str:
@@ -154,7 +164,8 @@ class LimitedCall(PendingCall):
         return self._arguments
 
 
-def _text(index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+def call_text(index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Return what errors say of a call: the number of its item, or its function, and its arguments."""
     given = [safe_repr(arg) for arg in args]
     given += [f"{name}={safe_repr(value)}" for name, value in kwargs.items()]
     name = function.rpartition(":")[2]

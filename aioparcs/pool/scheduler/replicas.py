@@ -76,5 +76,5 @@ class Replicas:
     def surplus(self, workers: Iterable[WorkerState]) -> list[int]:
         """Return the workers to retire so that only the wanted ones get calls: those with the least to do."""
         active = [worker for worker in workers if worker.phase is WorkerPhase.ACTIVE and not worker.is_expiring]
-        active.sort(key=lambda worker: len(worker.calls))
+        active.sort(key=lambda worker: len(worker.calls) + worker.streams)
         return [worker.id for worker in active[: max(0, len(active) - self.wanted)]]

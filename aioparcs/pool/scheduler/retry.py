@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from aioparcs.errors import WorkerLost, origin_of
+from aioparcs.errors import WorkerLost, add_note, origin_of, text_of
 
-__all__ = ["Retry"]
+__all__ = ["Retry", "note_tries"]
 
 # Seconds between two tries of a call, at the most.
 _LONGEST = 120.0
 _DOUBLINGS = 64
+# Characters of an earlier try's error that the last one's notes have.
+_NOTE = 200
 
 
 @dataclass(frozen=True)
@@ -79,3 +82,10 @@ class Retry:
             chance: a random number, 0 to 1.
         """
         return min(self.backoff * 2.0 ** min(tries - 1, _DOUBLINGS), _LONGEST) + self.jitter * chance
+
+
+def note_tries(error: BaseException, earlier: Iterable[BaseException]) -> None:
+    """Add notes to the error of a call's last try that say how those before it have failed."""
+    for number, one in enumerate(earlier, 1):
+        text = text_of(one).partition("\n")[0]
+        add_note(error, f"try {number}: {text[:_NOTE]}")

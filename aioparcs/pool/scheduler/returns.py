@@ -8,18 +8,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from weakref import WeakKeyDictionary
 
-from aioparcs.errors import WorkerLost, add_note, text_of
+from aioparcs.errors import WorkerLost
 from aioparcs.pool.scheduler.actions import Repeat, Settle
 from aioparcs.pool.scheduler.call import CallPhase, PendingCall
-from aioparcs.pool.scheduler.retry import Retry
+from aioparcs.pool.scheduler.retry import Retry, note_tries
 from aioparcs.pool.scheduler.rotation import Rotations
 from aioparcs.pool.scheduler.worker_state import WorkerState
 
 __all__ = ["ReturnedCalls"]
 
 _QUEUED, _CANCELLED = CallPhase.QUEUED, CallPhase.CANCELLED  # members of an Enum are slow to look up
-# Characters of an earlier try's error that the last one's notes have.
-_LONGEST = 200
 
 
 class ReturnedCalls:
@@ -78,9 +76,7 @@ class ReturnedCalls:
         retry, errors = self._retry, self._errors.get(call, [])
         if len(errors) >= retry.times or not retry.covers(error):
             self._errors.pop(call, None)
-            for number, earlier in enumerate(errors, 1):
-                text = text_of(earlier).partition("\n")[0]
-                add_note(error, f"try {number}: {text[:_LONGEST]}")
+            note_tries(error, errors)
             return False
         self._errors[call] = [*errors, error]
         call.phase = _QUEUED

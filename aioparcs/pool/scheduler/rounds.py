@@ -120,7 +120,7 @@ def rooms_of(workers: Iterable[WorkerState]) -> dict[WorkerState, int]:
     for worker in workers:
         load = len(worker.calls)
         if worker.is_writable and load < worker.window:
-            loads.append((load, worker.window - load, worker))
+            loads.append((load + worker.streams, worker.window - load, worker))
     loads.sort(key=_load)  # so that a call that was revoked does not go where it came from
     return {worker: room for _, room, worker in loads}
 

@@ -64,6 +64,7 @@ class WorkerState:
         window: how many calls it should have.
         rest: how many calls it may still have, with those that it has; None for any number.
         calls: the calls that were sent and not answered, by id.
+        streams: how many streams it has, which take no room, but turns with its calls.
         is_writable: to be set to False while what was sent to it waits for room.
     """
 
@@ -81,6 +82,7 @@ class WorkerState:
         "is_writable",
         "phase",
         "rest",
+        "streams",
         "window",
     )
 
@@ -95,6 +97,7 @@ class WorkerState:
         self._lead = 0 if max_calls is None else int(max_calls * _LEAD_SHARE)
         self.window = concurrency + 1 if max_calls is None else min(concurrency + 1, max_calls)
         self.calls: dict[int, PendingCall] = {}
+        self.streams = 0
         self.is_writable = True
         self.coroutines = coroutines
         self._pace = 0.0  # seconds between two answers, on average
@@ -108,9 +111,14 @@ class WorkerState:
         return self.phase is _ACTIVE
 
     @property
+    def has_room_for_stream(self) -> bool:
+        """True when it gets calls, and has not had as many as it may have."""
+        return self.phase is _ACTIVE and (self.rest is None or self.rest > len(self.calls))
+
+    @property
     def is_idle(self) -> bool:
         """True when it has less to do than it could."""
-        return len(self.calls) < self.concurrency and self.phase is _ACTIVE
+        return len(self.calls) < self.concurrency and self.phase is _ACTIVE and not self.streams
 
     @property
     def is_due(self) -> bool:
@@ -137,15 +145,15 @@ class WorkerState:
 
     @property
     def waiting(self) -> list[PendingCall]:
-        """The calls that it has not begun, and that should still be its own."""
-        if len(self.calls) < 2:
+        """The calls that it has not begun, and that should still be its own; any, if it may be busy with a stream."""
+        if len(self.calls) < 2 and not self.streams:
             return []
-        begun = set(self.begun)
+        begun = set() if self.streams else set(self.begun)
         return [call for call in self.calls.values() if call.phase is _SENT and call not in begun]
 
     def idle_time(self, now: float) -> float:
         """Return the seconds since its last answer, or since `join`; 0 if it has calls."""
-        return 0.0 if self.calls else now - self._since
+        return 0.0 if self.calls or self.streams else now - self._since
 
     def age(self, now: float) -> float:
         """Return the seconds since its last answer, or its first call; 0 if it has no calls."""
@@ -170,6 +178,15 @@ class WorkerState:
             call.phase = _SENT
             call.worker = number
             own[call.call_id] = call
+
+    def add_stream(self) -> list[Expire]:
+        """Count a stream that it got, also as one of its calls; return the request for another worker if it is due."""
+        self.streams += 1
+        if self.rest is None:
+            return []
+        self.rest -= 1
+        self.window = min(self.window, self.rest)
+        return self.expire() if self.is_due else []
 
     def expire(self) -> list[Expire]:
         """Return the request for another worker in its place; nothing if that was made, or if it gets no calls."""

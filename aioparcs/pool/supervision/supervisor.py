@@ -261,7 +261,7 @@ class PoolSupervisor:
 
     async def _finish(self, worker: PoolWorker) -> None:
         with self._guard():
-            await worker.drained.wait()
+            await worker.wait_drained()
             # The end of the pool cancels this, and waits for all ends by itself: a cancelled one would be a kill.
             await asyncio.shield(worker.task.shutdown())
 

@@ -11,6 +11,7 @@ from aioparcs.channel import (
     LIMITED,
     MEMORY,
     NO_FUNCTION,
+    STREAM,
     VERSION,
     Call,
     Channel,
@@ -25,6 +26,7 @@ from aioparcs.service.functions.plain_calls import PlainCalls
 from aioparcs.service.functions.replies import Replies
 from aioparcs.service.functions.revocations import Revocations
 from aioparcs.service.functions.served import Find, ServedFunctions
+from aioparcs.service.functions.streams import StreamCalls
 from aioparcs.service.functions.teardown import Teardown
 from aioparcs.service.functions.versions import describe_function
 from aioparcs.service.functions.waiting_calls import WaitingCalls
@@ -72,7 +74,9 @@ class Functions:
         self._coroutine_calls = CoroutineCalls(
             served.by_name, served.wrapped, self._plain_calls, self._waiting, self._answers, self._replies, limits
         )
-        self._revocations = Revocations(self._server, self._waiting, self._coroutine_calls)
+        self._streams = StreamCalls(served, self._plain_calls, self._answers, self._replies, limits)
+        self._server.on_credit = self._streams.credit
+        self._revocations = Revocations(self._server, self._waiting, self._coroutine_calls, self._streams)
         self._loop = asyncio.get_running_loop()
         self._flushing: asyncio.TimerHandle | None = None
 
@@ -87,10 +91,12 @@ class Functions:
                     self._flush_soon()
         except EndOfChannel:
             self._waiting.calls.clear()
+            await self._streams.cancel_all()
             await self._coroutine_calls.cancel_all()
             await self._teardown.run(self._plain_calls)
         finally:
             self._waiting.calls.clear()
+            await self._streams.cancel_all()
             self._plain_calls.end()
             if self._flushing:
                 self._flushing.cancel()
@@ -120,6 +126,8 @@ class Functions:
         """Begin a call of a function that every worker serves, or of one that is not served yet."""
         if call.name == LIMITED:
             self._begin_limited(call)
+        elif call.name == STREAM:
+            self._streams.begin(call)
         elif call.name == MEMORY:
             self._waiting.calls[call.id] = call
             self._plain_calls.put(call)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import os
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from queue import SimpleQueue
 from time import monotonic
 from typing import Any
@@ -22,6 +24,8 @@ __all__ = ["PlainCalls"]
 
 # A function that this file alone calls: the first part of a limited call of a wrapper.
 _LIMITED_START = f"{LIMITED}.start"
+# Another one: it calls what its argument is.
+_RUN = "aioparcs.run"
 
 
 class PlainCalls:
@@ -50,6 +54,7 @@ class PlainCalls:
             LIMITED: self._run_limited,
             _LIMITED_START: self._start_limited,
             MEMORY: resident_memory,
+            _RUN: _run,
         }
         self._limits = limits
         self._waiting = waiting
@@ -58,6 +63,7 @@ class PlainCalls:
         self._queue: SimpleQueue[Call | None] = SimpleQueue()
         self.put = self._queue.put  # for each call: not through a method of this class
         self._thread: threading.Thread | None = None
+        self._run_ids = itertools.count(-2, -1)  # no calls of a peer, nor that of `Teardown`
         self._begun: dict[int, asyncio.Future[Any]] = {}  # calls of wrapped functions: what the wrappers return
 
     def start(self) -> None:
@@ -82,6 +88,15 @@ class PlainCalls:
         if not hasattr(type(value), "__await__"):
             return value
         return await self._limits.run(call.id, limit, value, passed)
+
+    @property
+    def is_wanted(self) -> bool:
+        """True when calls wait for the thread."""
+        return not self._queue.empty()
+
+    async def run(self, function: Callable[[], Any]) -> Any:
+        """Call something in the thread, when it is its turn; cancelling this stops only what has not begun."""
+        return await self._start_wrapped(Call(next(self._run_ids), _RUN, [function], {}))
 
     async def _start_wrapped(self, call: Call) -> Any:
         begun = self._begun[call.id] = self._loop.create_future()
@@ -125,7 +140,9 @@ class PlainCalls:
                     self._loop.call_soon_threadsafe(waiting.notify)
             else:
                 if (begun := self._begun.pop(call.id, None)) is not None:
-                    self._loop.call_soon_threadsafe(_settle, begun, *_begin_wrapped(function, call))
+                    outcome = _begin_wrapped(function, call)
+                    with suppress(RuntimeError):  # the loop is closed, and this process about to end
+                        self._loop.call_soon_threadsafe(_settle, begun, *outcome)
                 if nothing_waits():
                     self._answers.flush()  # what was thought to be followed by this one
 
@@ -153,6 +170,10 @@ class PlainCalls:
                 return False, encode_error(strip_internal_frames(error))
 
         return asyncio.run_coroutine_threadsafe(result(), self._loop).result()
+
+
+def _run(function: Callable[[], Any]) -> Any:
+    return function()
 
 
 def _attempt(function: Callable[..., Any], call: Call) -> tuple[bool, Any, bool]:

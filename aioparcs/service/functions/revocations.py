@@ -7,6 +7,7 @@ import asyncio
 from aioparcs import codec
 from aioparcs.channel import REVOKED, CallServer, encode_error
 from aioparcs.service.functions.coroutine_calls import CoroutineCalls
+from aioparcs.service.functions.streams import StreamCalls
 from aioparcs.service.functions.waiting_calls import WaitingCalls
 from aioparcs.wire import FrameType
 
@@ -21,20 +22,25 @@ class Revocations:
         server: where the calls come from.
         waiting: those that have not begun.
         coroutines: those that run and can be cancelled.
+        streams: those that yield items.
 
     Attributes:
         unwanted: revoked calls that are still on their way.
     """
 
-    def __init__(self, server: CallServer, waiting: WaitingCalls, coroutines: CoroutineCalls) -> None:
+    def __init__(
+        self, server: CallServer, waiting: WaitingCalls, coroutines: CoroutineCalls, streams: StreamCalls
+    ) -> None:
         self.unwanted: set[int] = set()
         self._server = server
         self._waiting = waiting
         self._coroutines = coroutines
+        self._streams = streams
         self._newest = -1
         self._has_revoked = False  # since other calls arrived
         server.on_cancel = self._cancel
         server.on_revoke = self._revoke
+        server.handle_early()
 
     def note_arrival(self, newest: int) -> None:
         """Note that calls have arrived, up to this one, and are about to begin."""
@@ -44,7 +50,7 @@ class Revocations:
             self._server.connection.outbox.flush()
 
     def _cancel(self, call_id: int) -> None:
-        if not self._coroutines.cancel(call_id):
+        if not self._coroutines.cancel(call_id) and not self._streams.cancel(call_id):
             self._revoke(call_id)
 
     def _revoke(self, call_id: int) -> None:

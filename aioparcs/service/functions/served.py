@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any, Protocol
 
-from aioparcs.qualname import missing_function
+from aioparcs.qualname import is_generator_function, missing_function, refuse_generator_function
 
 __all__ = ["TEARDOWN", "Find", "ServedFunctions"]
 
@@ -27,8 +27,8 @@ class Find(Protocol):
 
 class ServedFunctions:
     """
-    Functions by name, each of one of three kinds: plain, a plain one that wraps a coroutine function, or a coroutine
-    function.
+    Functions by name, each of one of four kinds: plain, a plain one that wraps a coroutine function, a coroutine
+    function, or a generator function, which is in place as a coroutine function that raises what to do instead.
 
     Args:
         functions: by name; a call without a name is one of the first.
@@ -44,6 +44,7 @@ class ServedFunctions:
         self.by_name: dict[str, Callable[..., Any]] = {}
         self.plain: set[str] = set()
         self.wrapped: set[str] = set()
+        self._generators: dict[str, Callable[..., Any]] = {}
         self._find = find
         self._is_set_up = False
         for name, function in {"": next(iter(functions.values())), **functions}.items():
@@ -73,6 +74,10 @@ class ServedFunctions:
             problem = f" ({error})" if type(error) is LookupError else f" ({type(error).__name__}: {error})"
         raise missing_function(name, "here", self.names, problem)
 
+    def streamed(self, name: str) -> Callable[..., Any]:
+        """Return a function that is called for a stream."""
+        return self._generators.get(name) or self.by_name[name]
+
     def find_teardown(self) -> Callable[..., Any] | None:
         """
         Return ``teardown`` if it is to be called at the end of this worker.
@@ -91,7 +96,10 @@ class ServedFunctions:
         return self.by_name.get(TEARDOWN)
 
     def _add(self, name: str, function: Callable[..., Any]) -> None:
-        if name == _SETUP:
+        if is_generator_function(function):
+            self._generators[name] = function
+            function = _refusal(function)
+        elif name == _SETUP:
             function = self._recorded(function)
         self.by_name[name] = function
         if _wraps_coroutine(function):
@@ -122,3 +130,13 @@ class ServedFunctions:
 def _wraps_coroutine(function: Callable[..., Any]) -> bool:
     """Return True for a plain function that wraps a coroutine function, as those of most decorators do."""
     return not inspect.iscoroutinefunction(function) and inspect.iscoroutinefunction(inspect.unwrap(function))
+
+
+def _refusal(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a coroutine function that says how a generator function is called."""
+
+    async def refuse(*_args: Any, **_kwargs: Any) -> None:
+        refuse_generator_function(function)
+
+    refuse.__name__ = function.__name__
+    return refuse

@@ -1,0 +1,131 @@
+"""The streams of a pool, and which of its workers each goes to."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, Protocol
+from weakref import WeakSet, ref
+
+from aioparcs import deadlines
+from aioparcs.errors import EncodeError, ParcsError, add_note, fresh
+from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.progress import Progress
+from aioparcs.pool.scheduler import Retry, note_tries
+from aioparcs.pool.streams.stream import PoolStream, StreamCall
+
+__all__ = ["Streams"]
+
+
+class _Merge(Protocol):
+    """Several streams that are read as one."""
+
+    def cut_off(self, error: BaseException) -> None:
+        """End it, with an error for its reader, unless all of its items are there."""
+
+    async def wait_ended(self) -> None:
+        """Wait until all generators have ended: none takes longer than cleaning up may."""
+
+
+class Streams:
+    """
+    Places each stream in the worker that has the least to do, or keeps it until there is one.
+
+    Args:
+        dispatcher: knows the workers, and what they do.
+        retry: when one that has failed before its first item is tried again.
+        progress: counts them as calls.
+        chance: returns a random number, 0 to 1.
+
+    Attributes:
+        merges: what reads several of them, and ends with the pool's block.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        retry: Retry,
+        progress: Progress,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._retry = retry
+        self._progress = progress
+        self._chance = chance
+        self.merges: WeakSet[_Merge] = WeakSet()
+        self._open: WeakSet[PoolStream[Any]] = WeakSet()
+        self._waiting: list[ref[PoolStream[Any]]] = []
+        dispatcher.on_workers = self._place_waiting
+
+    @property
+    def size(self) -> int:
+        """The number of workers, at least 1."""
+        return max(1, self._dispatcher.size)
+
+    @property
+    def has_failed(self) -> bool:
+        """True when there are no workers, and there will be none."""
+        return self._dispatcher.error is not None
+
+    def open(self, call: StreamCall) -> PoolStream[Any]:
+        """Return a stream, which begins as soon as there is a worker."""
+        stream: PoolStream[Any] = PoolStream(self, call)
+        self._progress.expect(1)
+        self._open.add(stream)
+        self.place(stream)
+        return stream
+
+    def place(self, stream: PoolStream[Any]) -> None:
+        """Send a stream to the worker that has the least to do, now or as soon as there is one."""
+        if self._dispatcher.error is not None:
+            stream.fail(fresh(self._dispatcher.error))
+            return
+        call = stream.call
+        for worker in self._dispatcher.least_busy():
+            try:
+                source = self._dispatcher.open_stream(worker, call.function, call.args, call.kwargs, call.limit)
+            except EncodeError as error:
+                add_note(error, str(call))
+                stream.fail(error)
+                return
+            except ParcsError:  # its connection has ended: another one is about to come
+                continue
+            stream.begin(source, worker)
+            return
+        self._waiting.append(ref(stream))
+
+    def next_try(self, failures: list[ParcsError]) -> float | None:
+        """Return how many seconds to wait for before another try after these failures, None if there is none."""
+        *earlier, error = failures
+        if len(earlier) >= self._retry.times or not self._retry.covers(error):
+            note_tries(error, earlier)
+            return None
+        self._progress.repeated()
+        return self._retry.pause(len(failures), self._chance())
+
+    def count(self, outcome: bool | None) -> None:
+        """Count a stream as done, as failed, or with None as cancelled."""
+        if outcome is None:
+            self._progress.cancelled(1)
+        else:
+            self._progress.settled(1, not outcome)
+
+    async def aclose(self) -> None:
+        """End all generators, and wait until they have ended, but no longer than cleaning up may take."""
+        self._waiting.clear()
+        readers: list[_Merge | PoolStream[Any]] = [*self.merges, *self._open]
+        for one in readers:
+            left = RuntimeError("the pool's block was left before all items were taken; iterate inside it")
+            one.cut_off(left)
+        sources = [source for worker in self._dispatcher.workers.values() for source in worker.streams]
+        for source in sources:
+            source.cancel()
+        ends = [source.wait_ended(deadlines.CALL_CLEANUP) for source in sources]
+        await asyncio.gather(*ends, *(merge.wait_ended() for merge in self.merges))
+
+    def _place_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for reference in waiting:
+            if (stream := reference()) is not None:
+                self.place(stream)
