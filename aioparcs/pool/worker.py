@@ -27,6 +27,7 @@ class PoolWorker:
     Attributes:
         id: its number.
         expired: set when another worker is to take its place.
+        has_successor: to be set to True when another worker has taken its place, or is about to.
         drained: set when it has no calls, and gets no more.
         is_cut_off: to be set to True when it goes on without its connection, which may have lost results.
         posted: how many calls it was sent.
@@ -40,6 +41,7 @@ class PoolWorker:
         self.coroutines = coroutines
         self.max_calls = max_calls
         self.expired = asyncio.Event()
+        self.has_successor = False
         self.drained = asyncio.Event()
         self.is_cut_off = False
         self.posted = 0

@@ -6,6 +6,7 @@ from aioparcs.errors import RemoteError, WorkerLost
 from aioparcs.pool.scheduler import (
     Action,
     Assign,
+    Expire,
     PendingCall,
     Pull,
     Replicas,
@@ -30,6 +31,7 @@ class Sender:
         self.scheduler = scheduler
         self.sent: dict[int, list[PendingCall]] = {}
         self.revoked: list[PendingCall] = []
+        self.expired: list[int] = []
         self._count = 0
 
     def perform(self, actions: list[Action]) -> None:
@@ -45,6 +47,8 @@ class Sender:
                     self.perform(self.scheduler.sent(worker, calls, [], NOW))
                 case Revoke(_, calls):
                     self.revoked += calls
+                case Expire(worker):
+                    self.expired.append(worker)
 
 
 def test_clients_have_equal_shares_of_a_workers_room() -> None:
@@ -55,6 +59,15 @@ def test_clients_have_equal_shares_of_a_workers_room() -> None:
         sender.perform(scheduler.add_client(client, NOW))
     sender.perform(scheduler.add_worker(WorkerState(0, concurrency=5), NOW))
     assert [sum(call.client is client for call in sender.sent[0]) for client in clients] == [2, 2, 2]
+
+
+def test_a_worker_expires_when_a_tenth_of_its_calls_is_left() -> None:
+    for sent, expired in [(8, []), (9, [0]), (10, [0])]:
+        scheduler = Scheduler(Retry(0))
+        sender, client = Sender(scheduler), FakeClient(100, PLAIN)
+        sender.perform(scheduler.add_client(client, NOW))
+        sender.perform(scheduler.add_worker(WorkerState(0, concurrency=sent - 1, max_calls=10), NOW))
+        assert (len(sender.sent[0]), sender.expired) == (sent, expired)
 
 
 def test_unused_shares_of_clients_go_to_others() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from time import monotonic
 
 from aioparcs import deadlines
@@ -165,7 +165,7 @@ class PoolSupervisor:
             self._dispatcher.remove_worker(worker, lost or WorkerLost.from_exit(worker.task.name, 0))
             self._progress.report()
             worker.expired.set()  # so that nothing waits for that
-            await self._replace(worker.task)
+            await self._replace(worker)
 
     async def _watch_connection(self, worker: PoolWorker) -> None:
         """Kill a worker that lives on without its connection: no call can reach it."""
@@ -185,9 +185,11 @@ class PoolSupervisor:
                 await task.kill()
                 self._warn(f"{task.name} went on without its connection, and was killed")
 
-    async def _replace(self, lost: WorkerHandle) -> None:
+    async def _replace(self, worker: PoolWorker) -> None:
         """Start a worker in place of one that is gone; try until it is there, or none is missing."""
-        pause = _FIRST_PAUSE
+        if worker.has_successor:
+            return  # a second one would need a launcher of its own; what else is missing is replaced elsewhere
+        lost, pause = worker.task, _FIRST_PAUSE
         while (step := self._next_step()) is Step.START:
             try:
                 self.join(await self._startup.start_successor(lost))
@@ -212,13 +214,16 @@ class PoolSupervisor:
             return  # it has died before
         with self._guard():
             if self._next_step() is Step.START:
-                with suppress(ParcsError):  # there may be no room for one more: then it starts when this one is gone
+                worker.has_successor = True
+                try:
                     self.join(await self._startup.start_successor(worker.task))
+                except ParcsError:  # there may be no room for one more: then it starts when this one is gone
+                    worker.has_successor = False
             if self._dispatcher.retire(worker):
                 self._shrink()
                 await self._finish(worker)
             else:  # it has died meanwhile
-                await self._replace(worker.task)
+                await self._replace(worker)
 
     async def _watch_memory(self, worker: PoolWorker, most: int) -> None:
         """Wait until a worker has more memory than it may have, and expire it."""
