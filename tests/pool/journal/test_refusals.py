@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aioparcs import EncodeError, JournalError, RemoteError, Runner, StartError
+from aioparcs import EncodeError, JournalError, Runner, StartError
 from aioparcs.journal import summarize
 from aioparcs.pool import ResultIterator
 from tests.pool.journal.work import counts, once
@@ -87,13 +87,13 @@ async def test_items_that_cannot_be_sent_fail_at_their_places(runner: Runner, ca
     async with runner.pool("work", 1, function="scale") as pool:
         for _ in range(2):
             results = await pool.starmap(items, journal=journal, return_exceptions=True)
-            assert [type(result) for result in results] == [int, EncodeError, TypeError, int]
+            assert [type(result) for result in results] == [int, EncodeError, EncodeError, int]
     assert counts(calls) == once(range(2))
 
 
 async def test_a_function_that_is_not_served_is_named(runner: Runner, journal: Path) -> None:
     async with runner.pool("crunch", 1) as pool:
-        with pytest.raises(RemoteError, match="no function 'squaer' is served here"):
+        with pytest.raises(LookupError, match="no function 'squaer' is served by crunch"):
             await pool.map([1], function="squaer", journal=journal)
 
 
