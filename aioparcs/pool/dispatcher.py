@@ -47,12 +47,14 @@ class Dispatcher:
     Attributes:
         workers: the workers that are up, by number.
         error: why there are no workers and will be none, or None.
+        waiting_streams: to be set: how many streams no worker has.
         on_workers: called when a worker is there, or when it is sure that there will be none.
     """
 
     def __init__(self, scheduler: Scheduler, progress: Progress) -> None:
         self.workers: dict[int, PoolWorker] = {}
         self.error: BaseException | None = None
+        self.waiting_streams = 0
         self.on_workers: Callable[[], object] = lambda: None
         self._scheduler = scheduler
         self._progress = progress
@@ -86,7 +88,8 @@ class Dispatcher:
     @property
     def load(self) -> Load:
         """What there is to do."""
-        return self._scheduler.load
+        load = self._scheduler.load
+        return load if load.waiting is None else load._replace(waiting=load.waiting + self.waiting_streams)
 
     @property
     def idle_deaths(self) -> int:
@@ -161,7 +164,7 @@ class Dispatcher:
     def _end_stream(self, worker: PoolWorker, stream: CallStream) -> None:
         worker.end_stream(stream)
         if state := self._scheduler.workers.get(worker.id):
-            state.streams -= 1
+            state.remove_stream(self._now())
 
     def retire_surplus(self, replicas: Replicas) -> list[PoolWorker]:
         """Send calls to the wanted workers only; return the others, whose ``drained`` is set when they have none."""

@@ -188,6 +188,12 @@ class WorkerState:
         self.window = min(self.window, self.rest)
         return self.expire() if self.is_due else []
 
+    def remove_stream(self, now: float) -> None:
+        """Record that a stream has ended."""
+        self.streams -= 1
+        if not self.calls:
+            self._since = now
+
     def expire(self) -> list[Expire]:
         """Return the request for another worker in its place; nothing if that was made, or if it gets no calls."""
         if self.is_expiring or self.phase is not _ACTIVE:

@@ -93,7 +93,7 @@ class Streams:
                 continue
             stream.begin(source, worker)
             return
-        self._waiting.append(ref(stream))
+        self._keep_waiting([*self._waiting, ref(stream)])
 
     def next_try(self, failures: list[ParcsError]) -> float | None:
         """Return how many seconds to wait for before another try after these failures, None if there is none."""
@@ -113,7 +113,7 @@ class Streams:
 
     async def aclose(self) -> None:
         """End all generators, and wait until they have ended, but no longer than cleaning up may take."""
-        self._waiting.clear()
+        self._keep_waiting([])
         readers: list[_Merge | PoolStream[Any]] = [*self.merges, *self._open]
         for one in readers:
             left = RuntimeError("the pool's block was left before all items were taken; iterate inside it")
@@ -125,7 +125,13 @@ class Streams:
         await asyncio.gather(*ends, *(merge.wait_ended() for merge in self.merges))
 
     def _place_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting = self._waiting
+        self._keep_waiting([])
         for reference in waiting:
             if (stream := reference()) is not None:
                 self.place(stream)
+
+    def _keep_waiting(self, streams: list[ref[PoolStream[Any]]]) -> None:
+        """Keep streams until there is a worker for them, which an elastic pool then starts."""
+        self._waiting = streams
+        self._dispatcher.waiting_streams = len(streams)

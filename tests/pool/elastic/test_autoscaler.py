@@ -196,3 +196,11 @@ class Sizes(RuleBasedStateMachine):
 
 TestSizes: Any = Sizes.TestCase
 TestSizes.settings = settings(property_test, max_examples=100, stateful_step_count=40)
+
+
+def test_a_worker_is_idle_from_the_end_of_its_last_stream_on() -> None:
+    (worker,) = workers(1, 0.0)
+    worker.add_stream()
+    assert worker.idle_time(40.0) == 0.0
+    worker.remove_stream(40.0)
+    assert worker.idle_time(50.0) == 10.0

@@ -301,3 +301,10 @@ async def test_an_impossible_size_is_refused(runner: Runner, options: dict[str, 
             with pytest.raises((TypeError, ValueError), match=message):
                 await pool.resize(options["size"])
             assert pool.size == 1
+
+
+async def test_a_pool_without_workers_starts_some_for_streams_and_releases_them(runner: Runner) -> None:
+    async with runner.pool("streams", (0, 2), idle=0.05) as pool:
+        for _ in range(2):
+            assert [item async for item in pool.stream(5, function="count")] == [0, 1, 2, 3, 4]
+            await until(lambda: pool.size == 0)
