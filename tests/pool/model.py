@@ -29,6 +29,9 @@ from tests.pool.fakes import COROUTINE, PLAIN, FakeClient, FakeWorker
 
 __all__ = ["Model"]
 
+# Seconds by which rounding may put a call earlier than when it is looked at: then the next look finds it.
+_MOMENT = 1e-6
+
 
 class Model:
     """
@@ -334,11 +337,11 @@ class Model:
         is_retrying = self._wake_at is not None and self._wake_at <= self._now
         if (
             not is_retrying
-            and not self._is_paced()
             and any(
                 state.phase is WorkerPhase.ACTIVE and state.is_writable and len(state.calls) < state.window
                 for state in states.values()
             )
+            and not self._is_paced()
         ):
             waiting = [call for call in self.unsettled if call not in self._owners and not self._pauses(call)]
             assert not waiting, "a worker has room, and a call waits"
@@ -347,7 +350,7 @@ class Model:
     def _is_paced(self) -> bool:
         """Return True while no call may be sent because of the rate; check that it's looked at again when one may."""
         bucket = self.scheduler._rounds._bucket
-        if bucket is None or bucket.available(self._now):
+        if bucket is None or bucket.available(self._now - _MOMENT):
             return False
         assert self._wake_at is not None or not self.unsettled
         return True
