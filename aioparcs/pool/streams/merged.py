@@ -162,9 +162,10 @@ class Merge:
                 self._start()  # there may be more workers by now
                 await self._read(*begun)
                 if len(self._tasks) > self._streams.size * self._options.concurrency:
+                    self._tasks.discard(asyncio.current_task())  # at once, so that not all of them leave
                     return
         finally:
-            if len(self._tasks) == 1:
+            if self._tasks <= {asyncio.current_task()}:
                 await self._items.aclose()
 
     async def _next_call(self) -> tuple[StreamCall, Any] | None:
