@@ -1,4 +1,4 @@
-"""Sharing the tests out to processes: two of them take the tests of the one cluster, all take the others."""
+"""Sharing the tests out to processes: one of them takes the tests of the one cluster, all take the others."""
 
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
@@ -7,14 +7,12 @@ __all__ = ["ClusterScheduling"]
 
 class ClusterScheduling(LoadScopeScheduling):  # type: ignore[misc]  # as above
     """
-    Hands the cluster's tests to two processes, each half in its order, and each other test to whichever is free.
+    Hands the cluster's tests to one process, in their order, and each other test to whichever process is free.
 
-    The tests of the engine take about as long as all others on the cluster, and in both halves a process waits for
-    containers most of the time. ``--dist loadgroup`` could do the same, but pytest-xdist 3.8 writes groups to an
-    attribute that pytest 9.2 doesn't read.
+    In two processes they end a few minutes sooner, but a job of one that is just submitted removes the orphans that a
+    test of the other wants to find, and both share the sessions of one SSH server. ``--dist loadgroup`` would do the
+    same, but pytest-xdist 3.8 writes groups to an attribute that pytest 9.2 doesn't read.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("tests/swarm/engine/"):
-            return "cluster: engine"
         return "cluster" if nodeid.startswith("tests/swarm/") else nodeid

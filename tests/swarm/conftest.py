@@ -6,7 +6,6 @@ Tests that use the fixture ``cluster`` have the marker of that name.
 
 import asyncio
 import faulthandler
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,7 +22,6 @@ from tests.support.command import COMMAND, execute
 from tests.support.jobs import MODULES, EventRecorder
 from tests.support.live import NAMED, Cluster, left
 from tests.support.swarm_jobs import Job
-from tests.support.turns import Turns
 
 _TIMEOUT = 400.0  # seconds for a test on the cluster: the first one brings it up, on a new machine from nothing
 _NO_SWARM = "no Swarm to test with"
@@ -38,13 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def turns(tmp_path_factory: pytest.TempPathFactory) -> Turns:
-    """Return the turns that the processes of this test run take on the cluster."""
-    return Turns(tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def cluster(turns: Turns) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     """Yield the Swarm that the environment names, or one that is up for the time of all tests."""
     if "LEADER_URL" in NAMED and "PARCS_REGISTRY" in NAMED:
         registry = NAMED["PARCS_REGISTRY"]
@@ -56,40 +48,23 @@ def cluster(turns: Turns) -> Iterator[Cluster]:
     reason = obstacle()
     if reason:
         pytest.skip(f"{_NO_SWARM}: {reason}")
+    was_there = OwnCluster.here() is not None
     # It would end the whole run in the middle: from nothing this may take longer, and has deadlines of its own.
     faulthandler.cancel_dump_traceback_later()
-    used = turns.use()
     try:
-        try:
-            with turns.users():
-                if OwnCluster.here() is None:
-                    turns.brought_up.touch()
-                own = up(3, lambda step: None)
-        except ClusterError as error:
-            pytest.skip(f"{_NO_SWARM}: {error}")
-        yield Cluster(own.leader.url, own.registry.address, own.image, own.nodes)
-    finally:
-        with turns.users():
-            if turns.brought_up.exists() and turns.is_last(used):
-                down()
-        os.close(used)
-
-
-@pytest.fixture(autouse=True)
-def _takes_its_turn(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Keep tests that need the cluster for themselves apart from those of other processes."""
-    if "cluster" not in request.fixturenames:
-        yield
-        return
-    turns: Turns = request.getfixturevalue("turns")
-    request.getfixturevalue("cluster")  # before the turn: bringing it up needs none
-    with turns.turn(alone=request.node.get_closest_marker("alone") is not None):
-        yield
+        own = up(3, lambda step: None)
+    except ClusterError as error:
+        if not was_there:
+            down()
+        pytest.skip(f"{_NO_SWARM}: {error}")
+    yield Cluster(own.leader.url, own.registry.address, own.image, own.nodes)
+    if not was_there:
+        down()
 
 
 @pytest.fixture
 def renewed_node3(cluster: Cluster) -> Iterator[None]:
-    """Provide the third node as new after a test that cuts it off."""
+    """Restart Docker on the third node after a test that cuts it off."""
     yield
     cluster.nodes[2].renew()
 
