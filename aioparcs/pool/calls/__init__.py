@@ -6,11 +6,11 @@ from typing import Generic
 
 from aioparcs.pool.calls.iterators import IteratorMethods
 from aioparcs.pool.calls.maps import MapMethods
-from aioparcs.pool.calls.options import CallOptions, Items, P
+from aioparcs.pool.calls.options import CallOptions, Items, Limit, No, P, T
 from aioparcs.pool.calls.submits import SubmitMethods
 from aioparcs.pool.results import R
 
-__all__ = ["CallOptions", "Items", "P", "PoolCalls"]
+__all__ = ["CallOptions", "Items", "Limit", "No", "P", "PoolCalls", "T"]
 
 
 class PoolCalls(MapMethods[R], IteratorMethods[R], SubmitMethods[P, R], Generic[P, R]):

@@ -29,7 +29,7 @@ class StreamOptions(NamedTuple):
     Attributes:
         function: the name of the function to call.
         limit: seconds that each item of a generator may take, None for any time.
-        spread: True when an item is a tuple of arguments, False when it is the one argument.
+        spread: True when an item is a tuple of arguments, or a dict of keyword arguments.
         concurrency: how many generators a worker runs at once.
     """
 

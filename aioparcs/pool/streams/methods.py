@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+from typing import TYPE_CHECKING, Any, Generic, overload
 
+from aioparcs.pool.calls import Items, Limit, No, P, T
 from aioparcs.task import Stream
 
-if TYPE_CHECKING:  # with a default, as that of `PoolCalls`
-    from typing_extensions import ParamSpec, TypeVar
+if TYPE_CHECKING:  # with a default, as that of `P`
+    from typing_extensions import TypeVar
 
-    P = ParamSpec("P", default=...)
     R_co = TypeVar("R_co", covariant=True, default=Any)
 else:
-    from typing import ParamSpec, TypeVar
+    from typing import TypeVar
 
-    P = ParamSpec("P")
     R_co = TypeVar("R_co", covariant=True)
 
 __all__ = ["StreamMethods"]
 
-T = TypeVar("T")
-Limit = float | None
-No = Literal[False]
-Items = Iterable[Any] | AsyncIterable[Any]
 Async = Callable[..., AsyncIterable[T]]
 Plain = Callable[..., Iterable[T]]
 
