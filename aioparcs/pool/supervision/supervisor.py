@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.errors import ChannelClosed, ParcsError, StartError, WorkerLost
@@ -59,6 +60,7 @@ class PoolSupervisor:
         self._scaling = Scaling(autoscaler, self._startup, dispatcher, replicas, progress, self)
         self._group: asyncio.TaskGroup
         self._supervision: asyncio.Task[None]
+        self._is_closing = False
         self._has_warned = False  # that there are too few
 
     @property
@@ -118,6 +120,13 @@ class PoolSupervisor:
             self._group.create_task(self._scale())
             await asyncio.get_running_loop().create_future()
 
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task that ends with the pool; while the pool ends, start nothing: `aclose` sees to all workers."""
+        if self._is_closing:
+            work.close()
+        else:
+            self._group.create_task(work)
+
     @contextmanager
     def _guard(self) -> Iterator[None]:
         """End the pool at an unexpected error in the block, but not the other tasks of the group."""
@@ -144,12 +153,12 @@ class PoolSupervisor:
         """Send calls to workers that are ready for them, and watch over these."""
         recycling = self._options.recycling
         for worker in workers:
-            self._group.create_task(self._watch_connection(worker))
-            self._group.create_task(self._watch_exit(worker))
+            self._spawn(self._watch_connection(worker))
+            self._spawn(self._watch_exit(worker))
             if recycling != Recycling():
-                self._group.create_task(self._recycle(worker))
+                self._spawn(self._recycle(worker))
             if recycling.max_memory is not None:
-                self._group.create_task(self._watch_memory(worker, recycling.max_memory))
+                self._spawn(self._watch_memory(worker, recycling.max_memory))
             self._dispatcher.add_worker(worker)
         is_complete = self._dispatcher.size >= self._replicas.wanted and not self._scaling.is_limited
         self._has_warned = self._has_warned and not is_complete
@@ -257,7 +266,7 @@ class PoolSupervisor:
     def leave(self, workers: list[PoolWorker]) -> None:
         """End workers that get no more calls; they finish what they run."""
         for worker in workers:
-            self._group.create_task(self._finish(worker))
+            self._spawn(self._finish(worker))
         self._progress.report()
 
     def _shrink(self) -> None:
@@ -271,6 +280,7 @@ class PoolSupervisor:
             await asyncio.shield(worker.task.shutdown())
 
     def _close(self) -> None:
+        self._is_closing = True
         self._replicas.close()
         self._supervision.cancel()
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from aioparcs import Runner, StartError
 from aioparcs.engine import WorkerSpec
 from aioparcs.pool import Pool
+from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import WorkerHandle
 from tests.support.jobs import EventRecorder, family, job, live, module
 from tests.support.waiting import until
@@ -308,3 +310,26 @@ async def test_a_pool_without_workers_starts_some_for_streams_and_releases_them(
         for _ in range(2):
             assert [item async for item in pool.stream(5, function="count")] == [0, 1, 2, 3, 4]
             await until(lambda: pool.size == 0)
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_pool_is_left_at_the_moment_at_which_it_has_grown(runner: Runner, steps: int) -> None:
+    """Its tasks are being cancelled when the new worker is to be watched: that starts no other task."""
+    ready = asyncio.Event()
+    async with runner.pool("crunch", (0, 1)) as pool:
+        startup = pool._supervisor._startup
+        prepare = startup._prepare
+
+        async def prepare_late(task: WorkerHandle, number: int) -> PoolWorker:
+            worker = await prepare(task, number)
+            ready.set()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            return worker
+
+        startup._prepare = prepare_late  # type: ignore[method-assign]  # the real one, and a pause behind it
+        call = pool.submit(3)
+        await ready.wait()
+    with suppress(asyncio.CancelledError):  # unless the worker was quicker
+        assert await call == 9
+    await until(lambda: not workers())
