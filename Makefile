@@ -13,7 +13,7 @@ PICTURES := floyd_warshall/floyd_warshall.jpg mandelbrot/mandelbrot.png painting
 # The tests start thousands of processes: each starts in two thirds of the time if it finds its bytecode compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo examples test test-fast test-all coverage check bench bench-swarm bench-broadcast bench-pool cluster cluster-down clean .venv
+.PHONY: help demo examples test test-fast test-deep test-all coverage check bench bench-swarm bench-broadcast bench-pool cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -37,6 +37,9 @@ test: $(VENV)/.dev ## run the tests
 
 test-fast: $(VENV)/.dev ## run the tests that are quick and need no cluster
 	@$(py) -m pytest -n $$(($$(nproc) + 1)) -m 'not cluster and not slow' --one-loop
+
+test-deep: $(VENV)/.dev ## run random histories of the schedulers, and runs that are killed, for a quarter of an hour
+	@TEST_DEEP=1 $(py) -m pytest -n $$(($$(nproc) + 1)) -m deep
 
 coverage: $(VENV)/.dev ## measure the branch coverage of the tests that need no cluster
 	@rm -rf build/coverage

@@ -1,6 +1,5 @@
 """The scheduler of pools on random histories: no process, no clock; `model` says what must hold."""
 
-import os
 from random import Random
 from typing import Any
 
@@ -13,10 +12,10 @@ from aioparcs.errors import CallTimeout
 from aioparcs.pool.scheduler import Retry, Supply
 from tests.pool.fakes import COROUTINE, PLAIN
 from tests.pool.model import Model
+from tests.support.deep import deep, repeats
 from tests.support.strategies import property_test
 
-# Steps of the long histories; more by SCHEDULER_STEPS=10000000 in the environment.
-_STEPS = int(os.environ.get("SCHEDULER_STEPS", 150_000))
+_STEPS = repeats(24_000, 1_000_000)  # of the long histories
 _HISTORY = 2_000
 
 _functions = st.sampled_from([PLAIN, COROUTINE])
@@ -117,8 +116,8 @@ class Histories(RuleBasedStateMachine):
             self.model.check_end()
 
 
-TestHistories = Histories.TestCase
-TestHistories.settings = settings(property_test, max_examples=80, stateful_step_count=40)
+TestHistories: Any = deep(Histories.TestCase)
+TestHistories.settings = settings(property_test, max_examples=repeats(25, 1000), stateful_step_count=40)
 
 
 def _step(model: Model, random: Random) -> None:
@@ -159,7 +158,9 @@ def _step(model: Model, random: Random) -> None:
         model.resize(random.randrange(1, 5))
 
 
+@deep
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("part", range(4))
 def test_long_histories(part: int) -> None:
     for seed in range(part, _STEPS // _HISTORY, 4):

@@ -14,6 +14,7 @@ from aioparcs.engine import LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.messages.launcher import ALL, Exited, Kill, Log, LogLine, Progress, Start
 from aioparcs.runner.state import JobState, LauncherPhase, WorkerPhase, stimuli
 from aioparcs.runner.state.stimuli import Action, Stimulus
+from tests.support.deep import deep, repeats
 from tests.support.strategies import property_test
 
 ENDED = (LauncherPhase.LOST, LauncherPhase.GONE, LauncherPhase.FAILED)
@@ -320,12 +321,14 @@ OPERATIONS: list[Callable[[World, random.Random], None]] = [
 ]
 
 
+@deep
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", range(5))
 def test_long_random_histories(seed: int) -> None:
     rng = random.Random(seed)
     steps = 0
-    while steps < 50_000:
+    while steps < repeats(10_000, 200_000):
         world = World()
         for _ in range(rng.choice([20, 100, 500])):
             if len(world.state.workers) < 25 or rng.random() < 0.3:
@@ -358,8 +361,13 @@ class Histories(RuleBasedStateMachine):
         self.world.finish()
 
 
+@deep
+@pytest.mark.timeout(1200)
 def test_short_histories() -> None:
-    run_state_machine_as_test(Histories, settings=settings(property_test, max_examples=100, stateful_step_count=50))
+    examples = repeats(30, 1000)
+    run_state_machine_as_test(
+        Histories, settings=settings(property_test, max_examples=examples, stateful_step_count=50)
+    )
 
 
 @pytest.mark.parametrize("launchers", [1, 2])

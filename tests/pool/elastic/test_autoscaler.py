@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from aioparcs.pool.scheduler import Autoscaler, Bounds, Load, PendingCall, Replicas, WorkerState
 from tests.pool.fakes import PLAIN, FakeClient
+from tests.support.deep import deep, repeats
 from tests.support.strategies import property_test
 
 IDLE = 30.0
@@ -194,8 +195,8 @@ class Sizes(RuleBasedStateMachine):
         assert len(self.up) == self.bounds.most
 
 
-TestSizes: Any = Sizes.TestCase
-TestSizes.settings = settings(property_test, max_examples=100, stateful_step_count=40)
+TestSizes: Any = deep(Sizes.TestCase)
+TestSizes.settings = settings(property_test, max_examples=repeats(50, 2000), stateful_step_count=40)
 
 
 def test_a_worker_is_idle_from_the_end_of_its_last_stream_on() -> None:

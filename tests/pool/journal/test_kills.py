@@ -13,6 +13,7 @@ import pytest
 from aioparcs import codec
 from aioparcs.journal.records import ResultHead
 from aioparcs.journal.scan import HEADER, check_header, scan
+from tests.support.deep import deep, repeats
 from tests.support.jobs import ENVIRONMENT
 
 PROGRAM = """
@@ -107,17 +108,12 @@ def _kill_after_growth(process: "subprocess.Popen[bytes]", journal: Path, growth
     process.send_signal(signal.SIGKILL)
 
 
-@pytest.mark.parametrize(
-    "seed, kills, items",
-    [
-        pytest.param(0, 3, 500, id="3 times"),
-        *(
-            pytest.param(seed, 50, 6000, id=f"50 times, {seed}", marks=[pytest.mark.slow, pytest.mark.timeout(390)])
-            for seed in range(1, 5)
-        ),
-    ],
-)
-def test_a_killed_run_loses_nothing_and_makes_no_call_twice(tmp_path: Path, seed: int, kills: int, items: int) -> None:
+@deep
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", range(repeats(1, 4)))
+def test_a_killed_run_loses_nothing_and_makes_no_call_twice(tmp_path: Path, seed: int) -> None:
+    kills, items = repeats(15, 50), repeats(1800, 6000)
     chance = random.Random(seed)
     runs = Run(tmp_path, items)
     journal = tmp_path / "run.journal"
