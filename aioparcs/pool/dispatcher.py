@@ -303,5 +303,6 @@ class Dispatcher:
     def _tick(self) -> None:
         self._timer = None
         for state in self._scheduler.workers.values():
-            state.is_writable = self.workers[state.id].is_writable
+            worker = self.workers[state.id]
+            state.is_writable, state.node = worker.is_writable, worker.task.node
         self._perform(self._scheduler.tick(self._now()))

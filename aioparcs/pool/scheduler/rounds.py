@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import cycle
 from operator import itemgetter
 
@@ -170,16 +170,23 @@ class Rounds:
         if self.unsaturated and self.current is None and self._rotations.first.has_calls:
             self._begin(None, now, is_poll=True)
 
-    def assign_copies(self, hedging: Hedging, workers: Iterable[WorkerState], now: float) -> None:
-        """Assign copies of calls that take long to workers that have nothing to do, while nothing else waits."""
+    def assign_copies(self, hedging: Hedging, workers: Collection[WorkerState], now: float) -> None:
+        """
+        Assign copies of calls that take long to workers that have nothing to do, while nothing else waits.
+
+        Those on another node come first: what delays the call may be its node.
+        """
         idle = [worker for worker in self.unsaturated if worker.is_idle and worker.is_writable]
         if not idle or self.current is not None or self.unsent or self.is_closed or self._rotations.first.has_calls:
             return
         tokens = len(idle) if self._bucket is None else self._bucket.available(now)
-        for call in hedging.stragglers(workers, now)[:tokens]:
-            worker = next((worker for worker in idle if worker.id != call.worker), None)
-            if worker is None:
+        stragglers = hedging.stragglers(workers, now)[:tokens]
+        nodes = {worker.id: worker.node for worker in workers} if stragglers else {}
+        for call in stragglers:
+            others = [worker for worker in idle if worker.id != call.worker]
+            if not others:
                 continue
+            worker = next((other for other in others if other.node != nodes[call.worker]), others[0])
             idle.remove(worker)
             if self._bucket is not None:
                 self._bucket.take(1, now)

@@ -66,6 +66,7 @@ class WorkerState:
         calls: the calls that were sent and not answered, by id.
         streams: how many streams it has, which take no room, but turns with its calls.
         is_writable: to be set to False while what was sent to it waits for room.
+        node: to be set to the machine that it runs on, "" if there is only one or it isn't known.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class WorkerState:
         "id",
         "is_expiring",
         "is_writable",
+        "node",
         "phase",
         "rest",
         "streams",
@@ -99,6 +101,7 @@ class WorkerState:
         self.calls: dict[int, PendingCall] = {}
         self.streams = 0
         self.is_writable = True
+        self.node = ""
         self.coroutines = coroutines
         self._pace = 0.0  # seconds between two answers, on average
         self._most: int | None = None  # calls at once

@@ -11,7 +11,7 @@ import pytest
 from aioparcs import CallTimeout, Retry, Runner, WorkerLost
 from aioparcs.events import PoolState
 from aioparcs.pool import Pool
-from aioparcs.pool.scheduler import PendingCall, WorkerState
+from aioparcs.pool.scheduler import Assign, PendingCall, Pull, Scheduler, WorkerState
 from aioparcs.pool.scheduler.hedging import Hedging
 from tests.pool.fakes import PLAIN, FakeClient
 from tests.support.jobs import EventRecorder, job, module
@@ -65,6 +65,34 @@ def test_only_the_last_calls_count() -> None:
     assert hedging.stragglers([worker], 100.0) == []
     finish(hedging, [1.0] * 100)
     assert hedging.stragglers([worker], 100.0) == calls
+
+
+@pytest.mark.parametrize(
+    "nodes, number",
+    [(["a", "a", "b"], 2), (["a", "b", "a"], 1), (["a", "a", "a"], 1), (["", "", ""], 1), (["a"], None)],
+    ids=range(5),
+)
+def test_a_worker_on_another_node_comes_first(nodes: list[str], number: int | None) -> None:
+    scheduler = Scheduler(Retry(0), hedge=2.0)
+    client = FakeClient(1, PLAIN)
+    actions = scheduler.add_client(client, 0.0)
+    for worker, node in enumerate(nodes):
+        state = WorkerState(worker, concurrency=1)
+        state.node = node
+        actions += scheduler.add_worker(state, 0.0)
+    assigned: list[Assign] = []
+    for action in actions:  # grows meanwhile
+        if isinstance(action, Pull):
+            actions += scheduler.pulled(client.take(action.most), client.supply, 0.0)
+        elif isinstance(action, Assign):
+            assigned.append(action)
+            action.calls[0].call_id = 0
+            actions += scheduler.sent(action.worker, action.calls, (), 0.0)
+    assert scheduler._hedging is not None
+    finish(scheduler._hedging, [1.0] * 5)
+    assert [action.worker for action in assigned] == [0]
+    copies = [action for action in scheduler.tick(3.0) if isinstance(action, Assign)]
+    assert [action.worker for action in copies] == ([] if number is None else [number])
 
 
 @pytest.mark.parametrize("hedge", [0, 0.5, -1, float("nan"), float("inf"), "2x", []], ids=range(7))
