@@ -14,13 +14,9 @@ import click
 from click.shell_completion import get_completion_class
 
 from aioparcs import __version__
-from aioparcs.cli.build import build, image
 from aioparcs.cli.command import Commands, ProgramCommand
-from aioparcs.cli.doctor import cluster, doctor
 from aioparcs.cli.environment import enter, interpreter, needs_another
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
-from aioparcs.cli.jobs import logs, ps, rm
-from aioparcs.cli.journal import journal
 from aioparcs.cli.modules import Usage, find, roots, runners_there
 from aioparcs.cli.template import command_line, copy_to, why_no_project
 from aioparcs.cli.transfer.runner import check_there, run_with_files
@@ -88,8 +84,16 @@ def main() -> None:
     """Run parallel programs: a runner, and workers with a channel to it."""
 
 
-for command in (build, image, ps, logs, rm, doctor, cluster, journal):
-    main.add_command(command)
+main.modules = {
+    "build": "aioparcs.cli.build",
+    "image": "aioparcs.cli.build",
+    "ps": "aioparcs.cli.jobs",
+    "logs": "aioparcs.cli.jobs",
+    "rm": "aioparcs.cli.jobs",
+    "doctor": "aioparcs.cli.doctor",
+    "cluster": "aioparcs.cli.doctor",
+    "journal": "aioparcs.cli.journal",
+}
 
 
 def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:

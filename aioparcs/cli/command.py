@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
@@ -33,7 +35,25 @@ Exit codes:
 
 
 class Commands(click.Group):
-    """Prints ``error: ...`` as a runner does, where click by itself would print ``Error: ...``."""
+    """
+    Loads a command when it is used, and prints ``error: ...`` as a runner does, where click would print ``Error: ...``.
+
+    Attributes:
+        modules: the modules of commands that are not added, by the names of both.
+    """
+
+    modules: Mapping[str, str] = MappingProxyType({})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted([*super().list_commands(ctx), *self.modules])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; None if there is none of that name."""
+        if cmd_name not in self.modules:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(self.modules[cmd_name]), cmd_name)
+        return command
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command line, and end the process."""

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -60,6 +59,8 @@ def _are_here(requirements: Iterable[str]) -> bool:
 
 
 def _is_here(requirement: Any, text: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, version  # few runners have requirements
+
     try:
         needed = requirement(text)
         if needed.marker and not needed.marker.evaluate():
