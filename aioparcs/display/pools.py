@@ -116,7 +116,7 @@ class Pool:
         noun = "item" if (state.total or state.done) == 1 else "items"
         first = f"{self.items} {noun}" + (f" in {self.took}" if self.ended is not None else "")
         return f"{origin(state.name, None)}: " + ", ".join(
-            filter(None, (first, self.rate(now), self.left(now), self.workers, self.failures))
+            filter(None, (first, self.rate(now), self.left(now), self.workers, self.failures, state.waits))
         )
 
 

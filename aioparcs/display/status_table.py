@@ -12,7 +12,7 @@ from rich.text import Text
 from aioparcs.display.base import Display
 from aioparcs.display.job_view import describe_end
 from aioparcs.display.pools import Pool, counted
-from aioparcs.display.text import origin
+from aioparcs.display.text import origin, sanitize
 from aioparcs.events import ModuleState
 
 __all__ = ["StatusTable"]
@@ -67,6 +67,10 @@ class StatusTable:
         rows += [self._of_pool(pool, alone=len(shown) == 1) for pool in shown]
         if rows:
             yield _fitted(rows, options.max_width)
+        for pool in shown:
+            if pool.state.waits and pool.ended is None:
+                text = f"{origin(pool.state.name, None)}: {sanitize(pool.state.waits, color=False)}"
+                yield Text(text, style="yellow", no_wrap=True, overflow="ellipsis")
         if pools.unlisted:
             yield Text(f"{counted(pools.unlisted, 'more pool')}", style="dim")
         # The row of a single module says the rest.

@@ -44,6 +44,7 @@ class PoolState(NamedTuple):
         wanted: workers that there should be.
         repeats: how often calls that had failed were made again.
         is_open: True while the pool is not over though no worker is wanted: an elastic one may need none for now.
+        waits: what it waits for, as text for people; "" for nothing.
     """
 
     id: int
@@ -56,6 +57,7 @@ class PoolState(NamedTuple):
     wanted: int
     repeats: int = 0
     is_open: bool = False
+    waits: str = ""
 
     @property
     def is_over(self) -> bool:

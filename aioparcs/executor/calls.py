@@ -94,6 +94,11 @@ class CallQueue:
         """Whether it has more calls."""
         return Supply.MORE if self._waiting else Supply.EXHAUSTED
 
+    @property
+    def waits(self) -> str:
+        """Return "": nothing is known of the program that submits calls."""
+        return ""
+
     def take(self, most: int) -> list[PendingCall]:
         """Return the next calls to make, and mark their futures as running."""
         calls: list[PendingCall] = []

@@ -11,8 +11,8 @@ from aioparcs.pool.scheduler import Replicas, Scheduler
 
 __all__ = ["Progress"]
 
-# Seconds between two reports.
-_PERIOD = 0.1
+# Seconds between two reports, and between two while no call is with a worker.
+_PERIOD, _IDLE_PERIOD = 0.1, 1.0
 _ids = itertools.count()
 
 
@@ -46,6 +46,7 @@ class Progress:
         self._failures = self._expected = self._repeats = 0
         self._is_expected_known = True
         self._due: asyncio.TimerHandle | None = None
+        self._is_idle = False  # the next report is that of a pool which only waits
         self._is_over = False
 
     @property
@@ -84,8 +85,8 @@ class Progress:
 
     def report_soon(self) -> None:
         """Report within a tenth of a second."""
-        if self._due is None and self._events and not self._is_over:
-            self._due = asyncio.get_running_loop().call_later(_PERIOD, self.report)
+        if (self._due is None or self._is_idle) and self._events and not self._is_over:
+            self._report_in(_PERIOD)
 
     def report(self) -> None:
         """Report now."""
@@ -94,9 +95,19 @@ class Progress:
             self._due = None
         if self._events and not self._is_over:
             running = self._scheduler.running
-            self._send(self._events, running, self._scheduler.size, self._replicas.wanted)
+            waits = self._scheduler.waits(asyncio.get_running_loop().time())
+            self._send(self._events, running, self._scheduler.size, self._replicas.wanted, waits)
             if running:
                 self.report_soon()  # people also need to see that no results come
+            elif self.total is None or self.done < self.total:  # and what it waits for
+                self._report_in(_IDLE_PERIOD)
+                self._is_idle = True
+
+    def _report_in(self, seconds: float) -> None:
+        if self._due is not None:
+            self._due.cancel()
+        self._due = asyncio.get_running_loop().call_later(seconds, self.report)
+        self._is_idle = False
 
     def stop(self) -> None:
         """Report now, then no more until `close`: calls that leaving the pool cancels are no news."""
@@ -111,7 +122,8 @@ class Progress:
         if self._events:
             self._send(self._events, 0, 0, 0)
 
-    def _send(self, events: EventBus, running: int, workers: int, wanted: int) -> None:
+    def _send(self, events: EventBus, running: int, workers: int, wanted: int, waits: str = "") -> None:
         counts = (self.done, self._failures, self.total, running)
-        state = PoolState(self.id, self.name, *counts, workers, wanted, self._repeats, not (wanted or self._is_over))
+        is_open = not (wanted or self._is_over)
+        state = PoolState(self.id, self.name, *counts, workers, wanted, self._repeats, is_open, waits)
         events.publish(PoolProgress(monotonic(), state))

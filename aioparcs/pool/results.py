@@ -91,6 +91,11 @@ class MapBase(ABC):
             return Supply.OVER if self.is_over else Supply.EXHAUSTED
         return Supply.EXHAUSTED if self._source.is_waiting else Supply.MORE
 
+    @property
+    def waits(self) -> str:
+        """What it waits for until it has more calls, as text for people; "" for nothing."""
+        return "waits for items of its iterable" if self._source.is_waiting else ""
+
     def take(self, most: int) -> list[PendingCall]:
         """Return the next calls to make, as many as are available now."""
         if self._is_cancelled or self._error:
@@ -244,6 +249,11 @@ class ResultIterator(MapBase, Generic[R]):
         """Whether it has more calls; none while results wait to be taken."""
         supply = super().supply
         return Supply.EXHAUSTED if supply is Supply.MORE and self._is_held_up else supply
+
+    @property
+    def waits(self) -> str:
+        """What it waits for until it has more calls, as text for people; "" for nothing."""
+        return "waits for its results to be taken" if self._is_held_up and self._ready else super().waits
 
     def take(self, most: int) -> list[PendingCall]:
         """Return the next calls to make, as many as are available now."""

@@ -54,6 +54,11 @@ class Submissions:
         """Whether it has more calls: it submits them itself."""
         return Supply.OVER
 
+    @property
+    def waits(self) -> str:
+        """Return "": nothing is known of the program that submits calls."""
+        return ""
+
     def take(self, most: int) -> list[PendingCall]:
         """Return none: calls are submitted one by one."""
         return []

@@ -236,3 +236,12 @@ def test_a_pool_that_is_left_early_ends_well(tmp_path: Path) -> None:
     assert re.search(r"^searching: 1 of 1 items? in [^,]+, [\d.,]+/\w+, 2 workers$", done.stderr, re.M)
     assert "searching: 2 workers ended\n" in done.stderr
     assert re.search(r"^2 workers, \d+\.\d s$", done.stderr, re.M)
+
+
+def test_what_a_pool_waits_for_is_a_line_of_its_own(live_display: Live) -> None:
+    start(live_display, "trial", 0, 1)
+    live_display.pool(SEARCH._replace(done=5, waits="waits for \x1b[31mits rate limit"))
+    assert live_display.lines(100)[-2] == "hyperparameter search (digits): waits for its rate limit"
+    assert live_display.lines(40)[-2] == "hyperparameter search (digits): waits f…"
+    live_display.pool(SEARCH._replace(done=60, running=0, workers=0, wanted=0))
+    assert not any("waits" in line for line in live_display.lines(100))

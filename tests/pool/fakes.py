@@ -33,6 +33,7 @@ class FakeClient:
         priority: int = 0,
     ) -> None:
         self.priority = priority
+        self.waits = ""
         self.left = left
         self.function = function
         self.unsendable = unsendable

@@ -349,7 +349,7 @@ class Model:
 
     def _is_paced(self) -> bool:
         """Return True while no call may be sent because of the rate; check that it's looked at again when one may."""
-        bucket = self.scheduler._rounds._bucket
+        bucket = self.scheduler._rounds.bucket
         if bucket is None or bucket.available(self._now - _MOMENT):
             return False
         assert self._wake_at is not None or not self.unsettled

@@ -51,6 +51,10 @@ class Client(Protocol):
     def supply(self) -> Supply:
         """Whether it has more calls."""
 
+    @property
+    def waits(self) -> str:
+        """What it waits for until it has more calls, as text for people; "" for nothing."""
+
     def take(self, most: int) -> list[PendingCall]:
         """Return the next calls to make, as many as are available now."""
 

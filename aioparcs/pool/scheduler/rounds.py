@@ -135,6 +135,7 @@ class Rounds:
         bucket: says how many may begin, None for any number.
 
     Attributes:
+        bucket: the same.
         unsaturated: the workers that have room for more calls.
         running: how many calls are with workers.
         unsent: how many assignments were not reported.
@@ -151,7 +152,7 @@ class Rounds:
         self._due: deque[WorkerState | None] = deque()  # for one worker, or for all that are unsaturated
         self._agenda = agenda
         self._rotations = rotations
-        self._bucket = bucket
+        self.bucket = bucket
 
     def add(self) -> None:
         """Add a round for all workers that have room, unless it would do nothing."""
@@ -179,7 +180,7 @@ class Rounds:
         idle = [worker for worker in self.unsaturated if worker.is_idle and worker.is_writable]
         if not idle or self.current is not None or self.unsent or self.is_closed or self._rotations.first.has_calls:
             return
-        tokens = len(idle) if self._bucket is None else self._bucket.available(now)
+        tokens = len(idle) if self.bucket is None else self.bucket.available(now)
         stragglers = hedging.stragglers(workers, now)[:tokens]
         nodes = {worker.id: worker.node for worker in workers} if stragglers else {}
         for call in stragglers:
@@ -188,8 +189,8 @@ class Rounds:
                 continue
             worker = next((other for other in others if other.node != nodes[call.worker]), others[0])
             idle.remove(worker)
-            if self._bucket is not None:
-                self._bucket.take(1, now)
+            if self.bucket is not None:
+                self.bucket.take(1, now)
             self.unsent += 1
             self._agenda.actions.append(Assign(worker.id, [hedging.copy(call)]))
 
@@ -235,11 +236,11 @@ class Rounds:
                 return
             rooms = {worker: wanted}
         rotation = self._rotations.first
-        if self._bucket is not None and wanted:
-            tokens = self._bucket.available(now)
+        if self.bucket is not None and wanted:
+            tokens = self.bucket.available(now)
             if not tokens:
                 if rotation.has_calls:
-                    self._agenda.wake_by(self._bucket.next)
+                    self._agenda.wake_by(self.bucket.next)
                 return
             wanted = min(wanted, tokens)
         if wanted and (rotation.ready or rotation.returned):
@@ -252,8 +253,8 @@ class Rounds:
     def _finish(self, current: Round, now: float) -> None:
         """Assign the calls that were collected; look soon for others to give to those who have room for more."""
         self.current = None
-        if self._bucket is not None and current.calls:
-            self._bucket.take(len(current.calls), now)
+        if self.bucket is not None and current.calls:
+            self.bucket.take(len(current.calls), now)
         for worker, share in current.shares():
             self.unsent += 1
             self._agenda.actions.append(_new(Assign, (worker.id, share)))

@@ -20,6 +20,7 @@ from aioparcs.pool.scheduler.retry import Retry
 from aioparcs.pool.scheduler.returns import ReturnedCalls
 from aioparcs.pool.scheduler.rotation import Rotations
 from aioparcs.pool.scheduler.rounds import Rounds
+from aioparcs.pool.scheduler.waits import waits
 from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, calls_of, is_fatal, stuck_calls
 
 __all__ = ["Scheduler"]
@@ -79,6 +80,10 @@ class Scheduler:
     def load(self) -> Load:
         """What its workers have to do."""
         return load_of(self.workers.values(), self._rotations.waiting)
+
+    def waits(self, now: float) -> str:
+        """Return what the pool waits for, as text for people; "" for nothing."""
+        return waits(self.workers.values(), self._rotations, self._rounds.bucket, self._returned.next_due, now)
 
     # Clients
 
