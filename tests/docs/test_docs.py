@@ -308,7 +308,8 @@ def test_every_command_exists(document: Path) -> None:
             assert {word for word in words if "=" not in word} <= targets, command
         if program == "aioparcs" and words:
             words = words[: words.index("--")] if "--" in words else words
-            named = command_line.commands[words[0]]
+            named = command_line.get_command(click.Context(command_line), words[0])
+            assert named, command
             parameters = named.commands[words[1]].params if isinstance(named, click.Group) else named.params
             options = {option for parameter in parameters for option in parameter.opts}
             assert {word for word in words[1:] if word.startswith("-")} <= options, command
