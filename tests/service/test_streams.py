@@ -10,7 +10,7 @@ import pytest
 
 from aioparcs import BusyError, CallTimeout, EncodeError, RemoteError, Runner, Stream, Task, WorkerLost
 from tests.support.jobs import MODULES, EventRecorder, job, module
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -124,6 +124,15 @@ async def test_large_items_are_few_ahead(t: Task, tmp_path: Path) -> None:
     items = [item async for item in stream]
     assert [int(item[0]) for item in items] == list(range(50))
     assert {len(item) for item in items} == {size}
+
+
+@pytest.mark.slow
+async def test_large_items_that_are_taken_before_their_sender_goes_on(t: Task, tmp_path: Path) -> None:
+    busy = asyncio.ensure_future(_take(t.stream("abusy"), []))  # the thread of the other one waits for its turns
+    async with asyncio.timeout(PATIENCE):
+        items = [int(item[0]) async for item in t.stream("blobs", 100, 5 << 20, str(tmp_path / "state"))]
+    assert items == list(range(100))
+    busy.cancel()
 
 
 async def test_streams_and_calls_share_a_worker(t: Task, tmp_path: Path) -> None:

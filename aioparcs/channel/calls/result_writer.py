@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from time import monotonic
 from typing import Any
@@ -98,28 +99,31 @@ class ResultWriter:
                     return
         self._send_alone(call_id, ok, value, name, wire.encode_frame(FrameType.RESULT, body, buffers))
 
-    def send_item(self, call_id: int, value: Any, name: str) -> int:
+    def send_item(self, call_id: int, value: Any, name: str, on_size: Callable[[int], object]) -> None:
         """
         Send an item of a stream of that function from the thread; ignore a caller that is gone.
 
-        Returns:
-            Its size.
+        Args:
+            call_id: the stream's call.
+            value: the item.
+            name: the function's name, for the error of an item that can't be sent.
+            on_size: called with its size before it is sent: once it is, the caller may have taken it at any time.
 
         Raises:
             EncodeError: it can't be sent.
         """
         body, buffers = self._encode_item(call_id, value, name)
+        on_size(len(body) + sum(map(len, buffers)))
         self._send_alone(call_id, None, value, "", wire.encode_frame(FrameType.RESULT, body, buffers))
-        return len(body) + sum(map(len, buffers))
 
-    async def send_item_soon(self, call_id: int, value: Any, name: str) -> int:
+    async def send_item_soon(self, call_id: int, value: Any, name: str, on_size: Callable[[int], object]) -> None:
         """Send an item of a stream from the event loop; see `send_item`."""
         body, buffers = self._encode_item(call_id, value, name)
+        on_size(len(body) + sum(map(len, buffers)))
         try:
             await self._server.connection.sender.send(FrameType.RESULT, body, buffers)
         except ParcsError:
             pass
-        return len(body) + sum(map(len, buffers))
 
     def _encode_item(self, call_id: int, value: Any, name: str) -> tuple[bytes, tuple[Any, ...]]:
         try:

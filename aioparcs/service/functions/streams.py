@@ -52,7 +52,7 @@ class _Request(NamedTuple):
 
 class _Credit:
     """
-    The room that a caller has: the thread or the loop adds items that were sent, the loop those that were taken.
+    The room that a caller has: the thread or the loop adds items before they are sent, the loop those that were taken.
 
     Args:
         items: how many may be on their way, or there and not taken.
@@ -73,7 +73,7 @@ class _Credit:
         return len(self._sizes) < self._items and self._sent - self._taken < self._bytes
 
     def add(self, size: int) -> None:
-        """Note that an item was sent."""
+        """Note that an item is about to be sent."""
         self._sizes.append(size)
         self._sent += size
 
@@ -132,7 +132,7 @@ class _Stream:
                 except StopAsyncIteration:
                     return
                 self._check_cancelled()
-                self.credit.add(await self._answers.send_item_soon(self._request.call_id, item, self._name))
+                await self._answers.send_item_soon(self._request.call_id, item, self._name, self.credit.add)
         except BaseException as error:
             failure = error
         if (aclose := getattr(iterator, "aclose", None)) is not None:
@@ -160,7 +160,7 @@ class _Stream:
                 item = next(iterator, _END)
             if item is _END or self.is_cancelled:
                 return item is _END
-            self.credit.add(self._answers.send_item(self._request.call_id, item, self._name))
+            self._answers.send_item(self._request.call_id, item, self._name, self.credit.add)
             if self._plain.is_wanted and monotonic() > until:
                 break
         return False

@@ -99,6 +99,16 @@ async def aslow(n: int, pause: float, at: int) -> AsyncIterator[int]:
         yield i
 
 
+async def abusy() -> AsyncIterator[None]:
+    """Keep the interpreter from the other thread, for 2 ms in each turn of the event loop."""
+    while True:
+        until = time.perf_counter() + 0.002
+        while time.perf_counter() < until:
+            pass
+        await asyncio.sleep(0)
+        yield None
+
+
 def die(n: int) -> Iterator[int]:
     yield from range(n)
     os._exit(7)
@@ -165,6 +175,7 @@ serve(
     blobs,
     slow,
     aslow,
+    abusy,
     die,
     die_first,
     opaque,
