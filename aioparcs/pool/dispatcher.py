@@ -47,15 +47,15 @@ class Dispatcher:
     Attributes:
         workers: the workers that are up, by number.
         error: why there are no workers and will be none, or None.
-        waiting_streams: to be set: how many streams no worker has.
-        on_workers: called when a worker is there, or when it is sure that there will be none.
+        waiting_streams: to be set: returns how many workers more streams would keep busy, None for an unknown number.
+        on_workers: each is called when a worker is there, or when it is sure that there will be none.
     """
 
     def __init__(self, scheduler: Scheduler, progress: Progress) -> None:
         self.workers: dict[int, PoolWorker] = {}
         self.error: BaseException | None = None
-        self.waiting_streams = 0
-        self.on_workers: Callable[[], object] = lambda: None
+        self.waiting_streams: Callable[[], int | None] = lambda: 0
+        self.on_workers: list[Callable[[], object]] = []
         self._scheduler = scheduler
         self._progress = progress
         self._loop = asyncio.get_running_loop()
@@ -88,8 +88,10 @@ class Dispatcher:
     @property
     def load(self) -> Load:
         """What there is to do."""
-        load = self._scheduler.load
-        return load if load.waiting is None else load._replace(waiting=load.waiting + self.waiting_streams)
+        load, streams = self._scheduler.load, self.waiting_streams()
+        if load.waiting is None or streams is None:
+            return load._replace(waiting=None)
+        return load._replace(waiting=load.waiting + streams)
 
     @property
     def idle_deaths(self) -> int:
@@ -128,7 +130,7 @@ class Dispatcher:
         self.error = error
         for client in self._stop():
             client.fail(error)
-        self.on_workers()
+        self._notify()
 
     # Workers
 
@@ -138,7 +140,7 @@ class Dispatcher:
         worker.task.channel.calls.set_result_handler(partial(self._answered, worker))
         state = WorkerState(worker.id, worker.concurrency, worker.coroutines, worker.max_calls)
         self._perform(self._scheduler.add_worker(state, self._now()))
-        self.on_workers()
+        self._notify()
 
     def least_busy(self) -> list[PoolWorker]:
         """Return the workers that may get a stream, those with the least to do first."""
@@ -203,6 +205,11 @@ class Dispatcher:
         self._scheduler.workers.clear()
         self.workers.clear()
         return busy
+
+    def _notify(self) -> None:
+        """Call what waits for workers."""
+        for notice in list(self.on_workers):
+            notice()
 
     def _retire(self, numbers: list[int]) -> list[PoolWorker]:
         for number in numbers:

@@ -13,14 +13,13 @@ from aioparcs.errors import JournalError, ParcsError, RemoteError, fresh
 from aioparcs.journal import SIZE, Journal
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.options import PoolOptions
+from aioparcs.pool.worker import PoolWorker
 from aioparcs.qualname import MAIN, QualifiedName
 from aioparcs.task import Task
 
 __all__ = ["FunctionJournal", "Journals"]
 
 _SETUP = "setup"
-# Seconds until other workers are there to be asked.
-_PAUSE = 0.05
 
 
 class FunctionJournal(NamedTuple):
@@ -115,21 +114,32 @@ class Journals:
 
     async def _ask(self, path: str, function: str) -> tuple[str, bytes]:
         """Ask a worker what a function is; another one if it dies of something meanwhile."""
-        while True:
-            for worker in list(self._dispatcher.workers.values()):
-                try:
-                    module, name, version = await Task(worker.task).call(VERSION, function)
-                except RemoteError as error:
-                    if error.type == NO_FUNCTION:
-                        raise
-                    reason = f"{worker.task.name} can't tell which version of {function or 'its function'} it has"
-                    raise JournalError(path, f"{reason}; {error.type}: {error.message}") from None
-                except ParcsError:  # it is gone
-                    continue
-                spec = self._options.spec
-                if module == MAIN and spec.target is None:  # the program of a folder
-                    module = spec.module
-                return str(QualifiedName(module, name)), version
-            if self._dispatcher.error is not None:
-                raise fresh(self._dispatcher.error)
-            await asyncio.sleep(_PAUSE)  # the pool replaces them, or fails
+        news = asyncio.Event()  # another worker is there, or the pool has failed
+        self._dispatcher.on_workers.append(news.set)
+        try:
+            while True:
+                news.clear()
+                for worker in list(self._dispatcher.workers.values()):
+                    if (answer := await self._ask_worker(worker, path, function)) is not None:
+                        return answer
+                if self._dispatcher.error is not None:
+                    raise fresh(self._dispatcher.error)
+                await news.wait()
+        finally:
+            self._dispatcher.on_workers.remove(news.set)
+
+    async def _ask_worker(self, worker: PoolWorker, path: str, function: str) -> tuple[str, bytes] | None:
+        """Ask one worker what a function is; return None if it is gone."""
+        try:
+            module, name, version = await Task(worker.task).call(VERSION, function)
+        except RemoteError as error:
+            if error.type == NO_FUNCTION:
+                raise
+            reason = f"{worker.task.name} can't tell which version of {function or 'its function'} it has"
+            raise JournalError(path, f"{reason}; {error.type}: {error.message}") from None
+        except ParcsError:
+            return None
+        spec = self._options.spec
+        if module == MAIN and spec.target is None:  # the program of a folder
+            module = spec.module
+        return str(QualifiedName(module, name)), version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
@@ -94,15 +95,24 @@ class Merge:
         self._index = -1
         self._outcomes: deque[tuple[bool, Any]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reading = 0  # generators
         self._is_waiting = self._is_over = False
         self._news, self._room = asyncio.Event(), asyncio.Event()
         streams.merges.add(self)
-        self._start()
+        self.extend()
 
     @property
     def is_running(self) -> bool:
         """True until it is cancelled, or its pool has failed."""
         return not self._is_over
+
+    @property
+    def waiting(self) -> int | None:
+        """How many workers more there is work for, None for an unknown number."""
+        if self._is_over or len(self._outcomes) >= _AHEAD or self._reading < len(self._tasks):
+            return 0  # its reader is the slow one, or an async iterable
+        left = self._items.left
+        return None if left is None else -(-left // self._options.concurrency)
 
     async def next(self) -> tuple[bool, Any] | None:
         """Return the next item, or what a generator has raised; None at the end. Cancelling it loses none."""
@@ -140,15 +150,15 @@ class Merge:
         """Wait until all generators have ended: none takes longer than cleaning up may."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # Inside
-
-    def _start(self) -> None:
-        """Start as many generators as the workers run calls."""
+    def extend(self) -> None:
+        """Start as many generators as the workers run calls: there may be more workers by now."""
         most = self._streams.size * self._options.concurrency
         while len(self._tasks) < most and not self._is_over and not self._items.is_over:
             task = asyncio.ensure_future(self._run())
             self._tasks.add(task)
             task.add_done_callback(self._done)
+
+    # Inside
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -159,7 +169,7 @@ class Merge:
         """Run one generator after the other."""
         try:
             while (begun := await self._next_call()) is not None:
-                self._start()  # there may be more workers by now
+                self.extend()
                 await self._read(*begun)
                 if len(self._tasks) > self._streams.size * self._options.concurrency:
                     self._tasks.discard(asyncio.current_task())  # at once, so that not all of them leave
@@ -197,13 +207,17 @@ class Merge:
         return None
 
     async def _read(self, call: StreamCall, item: Any) -> None:
-        async with self._streams.open(call) as stream:
-            try:
-                async for value in stream:
-                    await self._put(True, value)
-            except Exception as error:
-                self._is_over = self._is_over or self._streams.has_failed
-                await self._fail(error, call.item, item)
+        self._reading += 1
+        try:
+            async with self._streams.open(call) as stream:
+                try:
+                    async for value in stream:
+                        await self._put(True, value)
+                except Exception as error:
+                    self._is_over = self._is_over or self._streams.has_failed
+                    await self._fail(error, call.item, item)
+        finally:
+            self._reading -= 1
 
     async def _fail(self, error: Exception, index: int, item: Any) -> None:
         set_item(error, index, item)
@@ -225,6 +239,17 @@ class _Items:
         self._source: Iterator[Any] | AsyncIterator[Any]
         self._source = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
         self._lock = asyncio.Lock()
+
+    @property
+    def left(self) -> int | None:
+        """How many are left, None for an unknown number."""
+        if self.is_over:
+            return 0
+        try:
+            left = operator.length_hint(self._source, -1)
+        except Exception:  # of its own code
+            return None
+        return None if left < 0 else left
 
     async def next(self) -> Any:
         """Return the next item; raise StopAsyncIteration, or what the iterable raises, at its end."""

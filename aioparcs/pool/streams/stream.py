@@ -103,6 +103,11 @@ class PoolStream(Stream[T_co]):
 
     # What the owner calls
 
+    @property
+    def is_closed(self) -> bool:
+        """True when it has ended, or its reader has: it needs no worker."""
+        return self._is_closed
+
     def begin(self, source: CallStream, worker: PoolWorker) -> None:
         """Read the items from a worker that was called."""
         self._source, self._worker = source, worker

@@ -21,6 +21,13 @@ __all__ = ["Streams"]
 class _Merge(Protocol):
     """Several streams that are read as one."""
 
+    @property
+    def waiting(self) -> int | None:
+        """How many workers more there is work for, None for an unknown number."""
+
+    def extend(self) -> None:
+        """Start as many generators as the workers run calls: there may be more workers by now."""
+
     def cut_off(self, error: BaseException) -> None:
         """End it, with an error for its reader, unless all of its items are there."""
 
@@ -56,7 +63,8 @@ class Streams:
         self.merges: WeakSet[_Merge] = WeakSet()
         self._open: WeakSet[PoolStream[Any]] = WeakSet()
         self._waiting: list[ref[PoolStream[Any]]] = []
-        dispatcher.on_workers = self._place_waiting
+        dispatcher.waiting_streams = self._count_waiting
+        dispatcher.on_workers.append(self._place_waiting)
 
     @property
     def size(self) -> int:
@@ -78,22 +86,7 @@ class Streams:
 
     def place(self, stream: PoolStream[Any]) -> None:
         """Send a stream to the worker that has the least to do, now or as soon as there is one."""
-        if self._dispatcher.error is not None:
-            stream.fail(fresh(self._dispatcher.error))
-            return
-        call = stream.call
-        for worker in self._dispatcher.least_busy():
-            try:
-                source = self._dispatcher.open_stream(worker, call.function, call.args, call.kwargs, call.limit)
-            except EncodeError as error:
-                add_note(error, str(call))
-                stream.fail(error)
-                return
-            except ParcsError:  # its connection has ended: another one is about to come
-                continue
-            stream.begin(source, worker)
-            return
-        self._keep_waiting([*self._waiting, ref(stream)])
+        self._begin(ref(stream))
 
     def next_try(self, failures: list[ParcsError]) -> float | None:
         """Return how many seconds to wait for before another try after these failures, None if there is none."""
@@ -113,7 +106,7 @@ class Streams:
 
     async def aclose(self) -> None:
         """End all generators, and wait until they have ended, but no longer than cleaning up may take."""
-        self._keep_waiting([])
+        self._waiting.clear()
         readers: list[_Merge | PoolStream[Any]] = [*self.merges, *self._open]
         for one in readers:
             left = RuntimeError("the pool's block was left before all items were taken; iterate inside it")
@@ -124,14 +117,43 @@ class Streams:
         ends = [source.wait_ended(deadlines.CALL_CLEANUP) for source in sources]
         await asyncio.gather(*ends, *(merge.wait_ended() for merge in self.merges))
 
+    def _begin(self, reference: ref[PoolStream[Any]]) -> None:
+        """Send a stream to a worker now, or keep it until there is one."""
+        stream = reference()
+        if stream is None or stream.is_closed:
+            return
+        if self._dispatcher.error is not None:
+            stream.fail(fresh(self._dispatcher.error))
+            return
+        call = stream.call
+        for worker in self._dispatcher.least_busy():
+            try:
+                source = self._dispatcher.open_stream(worker, call.function, call.args, call.kwargs, call.limit)
+            except EncodeError as error:
+                add_note(error, str(call))
+                stream.fail(error)
+                return
+            except ParcsError:  # its connection has ended: another one is about to come
+                continue
+            stream.begin(source, worker)
+            return
+        self._waiting.append(reference)
+
     def _place_waiting(self) -> None:
-        waiting = self._waiting
-        self._keep_waiting([])
+        waiting, self._waiting = self._waiting, []
         for reference in waiting:
             if (stream := reference()) is not None:
                 self.place(stream)
+        for merge in list(self.merges):
+            merge.extend()
 
-    def _keep_waiting(self, streams: list[ref[PoolStream[Any]]]) -> None:
-        """Keep streams until there is a worker for them, which an elastic pool then starts."""
-        self._waiting = streams
-        self._dispatcher.waiting_streams = len(streams)
+    def _count_waiting(self) -> int | None:
+        """Return how many workers more there is work for, None for an unknown number."""
+        streams = [(reference, reference()) for reference in self._waiting]
+        self._waiting = [reference for reference, stream in streams if stream is not None and not stream.is_closed]
+        total = len(self._waiting)
+        for merge in self.merges:
+            if (more := merge.waiting) is None:
+                return None
+            total += more
+        return total

@@ -1,6 +1,7 @@
 """Pools of an elastic size, on processes: they grow while calls wait, shrink without work, and lose no call."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -333,3 +334,39 @@ async def test_a_pool_is_left_at_the_moment_at_which_it_has_grown(runner: Runner
     with suppress(asyncio.CancelledError):  # unless the worker was quicker
         assert await call == 9
     await until(lambda: not workers())
+
+
+async def test_a_stream_that_was_closed_before_there_is_a_worker_never_begins(runner: Runner, tmp_path: Path) -> None:
+    async with runner.pool("streams", (0, 2), function="forever") as pool:
+        for way in ("aclose", "drop"):
+            stream = pool.stream(str(tmp_path / way))
+            if way == "aclose":
+                await stream.aclose()
+        kept = stream = pool.stream(str(tmp_path / "timeout"))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(stream), 0.0)
+        await stream.aclose()
+        assert pool._dispatcher.load.waiting == 0
+        assert await pool.submit(function="pid") > 0
+        assert os.listdir(tmp_path) == []
+        assert [worker.streams for worker in pool._dispatcher.workers.values()] == [set()]
+        assert [item async for item in kept] == []
+
+
+async def test_a_pool_grows_with_the_items_of_a_merged_stream(runner: Runner, tmp_path: Path) -> None:
+    paths = [tmp_path / str(i) for i in range(7)]
+    async with runner.pool("streams", (0, 5), function="forever", idle=0.05) as pool:
+        async with pool.stream_map(map(str, paths)) as merged:
+            async for _ in merged:
+                if all(path.exists() for path in paths[:5]):
+                    break
+            assert pool.size == 5
+            await until(lambda: pool._dispatcher.load.waiting == 0)  # its reader is the slow one
+        await until(lambda: pool.size == 0)
+        for path in paths[:5]:
+            path.unlink()
+        async with pool.stream_map([str(path) for path in paths[:3]]) as merged:
+            async for _ in merged:
+                if all(path.exists() for path in paths[:3]):
+                    break
+            assert pool.size == 3, "no more than there are items"
