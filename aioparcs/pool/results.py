@@ -6,10 +6,10 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Self
 
-from aioparcs.errors import BusyError, EncodeError, fresh, set_item
+from aioparcs.errors import BusyError, fresh, set_item
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.scheduler import LimitedCall, Outcome, PendingCall, Supply, safe_repr
+from aioparcs.pool.scheduler import LimitedCall, Outcome, PendingCall, Supply, not_arguments
 from aioparcs.pool.source import Source
 
 if TYPE_CHECKING:  # with a default, which typing itself has from Python 3.13 on
@@ -171,9 +171,8 @@ class MapBase(ABC):
             elif isinstance(item, dict) and all(isinstance(name, str) for name in item):
                 good.append(self._make_keyword_call(i, item))
             else:
-                reason = f"must be a tuple of arguments, or a dict of keyword arguments, not {safe_repr(item)}"
                 call = PendingCall(self, i, self._options.function, item, _NO_KEYWORDS)
-                bad.append((call, False, EncodeError(f"item {i}", reason)))
+                bad.append((call, False, not_arguments(i, item)))
         self.settle(bad)
         return good
 

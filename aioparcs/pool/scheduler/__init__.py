@@ -14,7 +14,7 @@ from aioparcs.pool.scheduler.call import (
     PendingCall,
     Supply,
     call_text,
-    safe_repr,
+    not_arguments,
     take_queued,
 )
 from aioparcs.pool.scheduler.hedging import read_hedge
@@ -52,9 +52,9 @@ __all__ = [
     "WorkerPhase",
     "WorkerState",
     "call_text",
+    "not_arguments",
     "note_tries",
     "read_hedge",
     "read_rate",
-    "safe_repr",
     "take_queued",
 ]

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from reprlib import Repr
 from typing import Any, Protocol
 
+from aioparcs.errors import EncodeError
 from aioparcs.wire import LIMITED
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "PendingCall",
     "Supply",
     "call_text",
+    "not_arguments",
     "safe_repr",
     "take_queued",
 ]
@@ -157,6 +159,13 @@ class LimitedCall(PendingCall):
         super().__init__(client, index, LIMITED, (limit, function, list(args), dict(kwargs)), {})
         self._arguments = args, kwargs
 
+    def copy(self) -> LimitedCall:
+        """Return another call that does the same."""
+        copy = super().copy()
+        assert isinstance(copy, LimitedCall)
+        copy._arguments = self._arguments
+        return copy
+
     @property
     def served(self) -> str:
         """The name of the function that runs in the worker."""
@@ -175,6 +184,13 @@ def call_text(index: int, function: str, args: Sequence[Any], kwargs: Mapping[st
     name = function.rpartition(":")[2]
     what = f"item {index}" if index >= 0 else f"call of {name}" if name else "call"
     return f"{what}: ({', '.join(given)})"
+
+
+def not_arguments(index: int, item: Any) -> EncodeError:
+    """Return the error of an item that is to be the arguments of a call, and can't be."""
+    return EncodeError(
+        f"item {index}", f"must be a tuple of arguments, or a dict of keyword arguments, not {safe_repr(item)}"
+    )
 
 
 # A call, whether it succeeded, and its result or the error.

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from typing import Any, NamedTuple, TypeVar
 
 from aioparcs.errors import BusyError, set_item
-from aioparcs.pool.scheduler import safe_repr
+from aioparcs.pool.scheduler import not_arguments
 from aioparcs.pool.streams.stream import StreamCall
 from aioparcs.pool.streams.streams import Streams
 from aioparcs.task import Stream
@@ -96,6 +96,7 @@ class Merge:
         self._outcomes: deque[tuple[bool, Any]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading = 0  # generators
+        self._error: Exception | None = None  # of the items: raised behind those of the generators
         self._is_waiting = self._is_over = False
         self._news, self._room = asyncio.Event(), asyncio.Event()
         streams.merges.add(self)
@@ -115,11 +116,18 @@ class Merge:
         return None if left is None else -(-left // self._options.concurrency)
 
     async def next(self) -> tuple[bool, Any] | None:
-        """Return the next item, or what a generator has raised; None at the end. Cancelling it loses none."""
+        """
+        Return the next item, or what a generator has raised; None at the end.
+
+        Cancelling it loses none. Raises what the iterable of the items has raised, behind all others, and once.
+        """
         if self._is_waiting:
             raise BusyError("another coroutine is waiting for the next item of this stream")
         while not self._outcomes:
             if not self._tasks:
+                error, self._error = self._error, None
+                if error is not None:
+                    raise error
                 return None
             self._news.clear()
             self._is_waiting = True
@@ -134,7 +142,7 @@ class Merge:
 
     def cancel(self) -> None:
         """End all generators, and forget their items."""
-        self._is_over = True
+        self._is_over, self._error = True, None
         self._outcomes.clear()
         for task in self._tasks:
             task.cancel()
@@ -186,13 +194,12 @@ class Merge:
             except StopAsyncIteration:
                 return None
             except Exception as error:
-                await self._put(False, error)
+                self._error = error
                 return None
             self._index += 1
             if (call := self._call_for(item)) is not None:
                 return call, item
-            reason = f"must be a tuple of arguments, or a dict of keyword arguments, not {safe_repr(item)}"
-            await self._fail(TypeError(f"item {self._index} {reason}"), self._index, item)
+            await self._fail(not_arguments(self._index, item), self._index, item)
         return None
 
     def _call_for(self, item: Any) -> StreamCall | None:
