@@ -148,6 +148,10 @@ class Dispatcher:
         states.sort(key=lambda state: state.streams + len(state.calls))
         return [self.workers[state.id] for state in states]
 
+    def reserve(self) -> float:
+        """Return how many seconds to wait for before a stream may begin, which counts as a call."""
+        return self._scheduler.reserve(self._now()) - self._now()
+
     def open_stream(
         self, worker: PoolWorker, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], limit: float | None
     ) -> CallStream:

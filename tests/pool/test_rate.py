@@ -86,3 +86,19 @@ async def test_calls_that_are_made_again_count_again(runner: Runner, tmp_path: A
         names = [str(i) for i in range(5)]
         assert await pool.starmap([(str(tmp_path), name) for name in names], function="note_and_die_once") == names
         assert time.monotonic() - begun >= 9 / 50
+
+
+async def test_streams_begin_no_oftener(runner: Runner) -> None:
+    async with runner.pool("streams", 2, function="count", rate=50) as pool:
+        begun = time.monotonic()
+        streams = [pool.stream(3) for _ in range(5)]
+        calls = [pool.submit(function="pid") for _ in range(5)]
+        assert [[item async for item in stream] for stream in streams] == [[0, 1, 2]] * 5
+        assert all([await call for call in calls])
+        assert [item async for item in pool.stream_map([1] * 10)] == [0] * 10
+        assert time.monotonic() - begun >= 19 / 50, "they are evenly spaced"
+        closed = [pool.stream(3) for _ in range(3)]
+        for stream in closed:
+            await stream.aclose()
+        assert await pool.submit(function="pid") > 0
+        assert not any(worker.streams for worker in pool._dispatcher.workers.values())

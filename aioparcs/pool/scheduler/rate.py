@@ -66,3 +66,9 @@ class TokenBucket:
     def take(self, count: int, now: float) -> None:
         """Record that calls begin."""
         self._next = max(self._next, now - (self._burst - 1) * self._interval) + count * self._interval
+
+    def reserve(self, now: float) -> float:
+        """Record that a call begins as soon as it may, and return when that is."""
+        begin = max(now, self._next)
+        self.take(1, begin)
+        return begin

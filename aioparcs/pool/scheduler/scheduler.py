@@ -116,6 +116,11 @@ class Scheduler:
         self._rounds.pulled(calls, supply, now)
         return self._advance(now)
 
+    def reserve(self, now: float) -> float:
+        """Return when a stream may begin, which counts as a call."""
+        bucket = self._rounds.bucket
+        return now if bucket is None else bucket.reserve(now)
+
     def cancel(self, call: PendingCall) -> list[Action]:
         """Discard a call's result: it is not made if it has not begun, and stopped if it can be."""
         self._cancel(call)

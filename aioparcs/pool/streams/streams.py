@@ -85,8 +85,13 @@ class Streams:
         return stream
 
     def place(self, stream: PoolStream[Any]) -> None:
-        """Send a stream to the worker that has the least to do, now or as soon as there is one."""
-        self._begin(ref(stream))
+        """Send a stream to the worker that has the least to do: as soon as there is one, and the rate allows it."""
+        can_begin = not stream.is_closed and self._dispatcher.error is None and self._dispatcher.least_busy()
+        pause = self._dispatcher.reserve() if can_begin else 0.0
+        if pause > 0:
+            asyncio.get_running_loop().call_later(pause, self._begin, ref(stream))
+        else:
+            self._begin(ref(stream))
 
     def next_try(self, failures: list[ParcsError]) -> float | None:
         """Return how many seconds to wait for before another try after these failures, None if there is none."""
