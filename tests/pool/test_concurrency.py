@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aioparcs import EncodeError, RemoteError, Runner, WorkerLost
+from aioparcs import EncodeError, Pool, RemoteError, Runner, WorkerLost
 from tests.support.jobs import job
 from tests.support.waiting import until
 
@@ -206,3 +208,28 @@ async def test_a_result_is_sent_while_the_next_call_never_ends(runner: Runner, t
         quick, endless = pool.submit(1, function="add"), pool.submit(str(tmp_path / "never"), function="wait_for")
         assert await asyncio.wait_for(quick, 20) == 2
         assert not endless.done()
+
+
+async def test_calls_of_a_worker_that_is_stopped_from_outside_are_lost_and_made_again(
+    runner: Runner, tmp_path: Path
+) -> None:
+    started, cancelled = tmp_path / "started", tmp_path / "cancelled"
+
+    async def stop_worker(pool: Pool) -> None:
+        await until(started.exists)
+        started.unlink()
+        os.kill(await pool.submit(function="pid"), signal.SIGTERM)
+
+    async with runner.pool("crunch", 1, function="touch_if_cancelled", concurrency=2) as pool:
+        call = pool.submit(str(started), str(cancelled))
+        await stop_worker(pool)
+        with pytest.raises(WorkerLost, match="SIGTERM"):
+            await call
+        assert cancelled.exists()
+    async with runner.pool("crunch", 1, function="touch_if_cancelled", concurrency=2, retries=1) as pool:
+        call = pool.submit(str(started), str(cancelled))
+        for _ in range(2):
+            await stop_worker(pool)
+        with pytest.raises(WorkerLost) as caught:
+            await call
+        assert [note[:6] for note in caught.value.__notes__] == ["try 1:"]

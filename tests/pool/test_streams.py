@@ -116,6 +116,18 @@ async def test_a_lost_worker_is_an_error_and_never_a_second_try_behind_an_item(r
         assert await pool.submit(function="pid") != pid
 
 
+@pytest.mark.parametrize("function", ["forever", "aforever"])
+async def test_a_worker_that_is_stopped_from_outside_is_lost(runner: Runner, tmp_path: Path, function: str) -> None:
+    path = tmp_path / "state"
+    async with runner.pool("streams", 1, function=function) as pool:
+        stream = pool.stream(str(path))
+        await anext(stream)
+        os.kill(await pool.submit(function="pid"), signal.SIGTERM)
+        with pytest.raises(WorkerLost, match="SIGTERM: it was stopped from outside"):
+            await _read(stream)
+        assert _has_ended(path)
+
+
 async def test_a_stream_is_tried_again_before_its_first_item(runner: Runner, tmp_path: Path) -> None:
     async with runner.pool("streams", 1, function="die_first", retries=Retry(2, backoff=0.01)) as pool:
         assert await _read(pool.stream(str(tmp_path), 2, 5)) == list(range(5))

@@ -33,6 +33,7 @@ class CoroutineCalls:
 
     Attributes:
         running: the calls that run, by id.
+        is_ending: to be set to True when calls that are cancelled are not to be answered.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class CoroutineCalls:
         limits: CallLimits,
     ) -> None:
         self.running: dict[int, asyncio.Task[None]] = {}
+        self.is_ending = False
         self._functions = functions
         self._wrapped = wrapped
         self._plain = plain
@@ -96,7 +98,9 @@ class CoroutineCalls:
             error = None if task.cancelled() else error  # its result may be on its way
         elif error is None:
             error = AssertionError("it ended without an answer")
-        if error is not None:  # it was cancelled before its first step, or raised what ends coroutines
+        if error is not None and not (
+            self.is_ending and task.cancelled()
+        ):  # it was cancelled before its first step, or raised what ends coroutines
             self._replies.send(call_id, False, encode_error(strip_internal_frames(error)))
         self._waiting.notify()
         self.advance()
@@ -118,6 +122,8 @@ class CoroutineCalls:
         except GeneratorExit:
             raise  # this coroutine may be the one that is closed
         except BaseException as error:  # cancelled by its caller, or by itself, too
+            if self.is_ending and isinstance(error, asyncio.CancelledError):
+                raise
             ok, value = False, encode_error(strip_internal_frames(error))
         self._answering.add(call.id)
         await self._answers.send(call.id, ok, value, name_of(call, self._functions))

@@ -89,6 +89,10 @@ class Functions:
                 # The thread may have begun the last of these calls, and keep the results of those before it.
                 if self._flushing is None and (self._waiting.calls or self._answers.are_waiting):
                     self._flush_soon()
+        except asyncio.CancelledError:
+            # This process is about to end, as by SIGTERM: callers learn that, and not that their calls were cancelled.
+            self._coroutine_calls.is_ending = self._streams.is_ending = True
+            raise
         except EndOfChannel:
             self._waiting.calls.clear()
             await self._streams.cancel_all()

@@ -208,6 +208,9 @@ class StreamCalls:
         answers: sends items and ends.
         replies: sends answers to calls that were not run.
         limits: keeps the time limits of items.
+
+    Attributes:
+        is_ending: to be set to True when generators that are cancelled are not to be answered for.
     """
 
     def __init__(
@@ -225,6 +228,7 @@ class StreamCalls:
         self._limits = limits
         self._running: dict[int, tuple[_Stream, asyncio.Task[None]]] = {}
         self._is_over = False
+        self.is_ending = False
 
     def begin(self, call: Call) -> None:
         """Begin a stream; a call without arguments asks for support."""
@@ -277,6 +281,8 @@ class StreamCalls:
         except GeneratorExit:
             raise  # this coroutine may be the one that is closed
         except BaseException as error:  # cancelled by its caller, or by itself, too
+            if self.is_ending and isinstance(error, asyncio.CancelledError):
+                raise
             ok, value = False, encode_error(strip_internal_frames(error))
         stream.is_cancelled = True  # it can no longer be: its end is on its way
         await self._answers.send(call_id, ok, value)
@@ -284,5 +290,7 @@ class StreamCalls:
     def _done(self, call_id: int, task: asyncio.Task[None]) -> None:
         del self._running[call_id]
         error = asyncio.CancelledError("it has not begun") if task.cancelled() else task.exception()
-        if error is not None:  # it was cancelled before its first step, or raised what ends coroutines
+        if error is not None and not (
+            self.is_ending and task.cancelled()
+        ):  # it was cancelled before its first step, or raised what ends coroutines
             self._replies.send(call_id, False, encode_error(strip_internal_frames(error)))
