@@ -10,10 +10,13 @@ from typing import Any, NamedTuple, TypeVar
 from aioparcs.errors import DecodeError, JournalError, fresh
 from aioparcs.journal.file import Entry, JournalFile
 
-__all__ = ["SYNC_PERIOD", "Journal"]
+__all__ = ["PATIENCE", "SYNC_PERIOD", "Journal"]
 
 SYNC_PERIOD = 1.0
 """Seconds that a result waits, at most, until the disk is asked to have it."""
+
+PATIENCE = 10.0
+"""Seconds after which a disk that has not answered is reported; the program goes on waiting for it."""
 
 T = TypeVar("T")
 # A result that was read, or the error in its place.
@@ -43,10 +46,12 @@ class Journal:
 
     Args:
         path: the file's name.
+        warn: called with a sentence for the user when the disk doesn't answer.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, warn: Callable[[str], object]) -> None:
         self.path = path
+        self._warn = warn
         self._opened: JournalFile | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="aioparcs-journal")
         self._requests: list[_Reading | _Writing] = []
@@ -174,7 +179,13 @@ class Journal:
                 self._error = error
 
     async def _run(self, work: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        loop = asyncio.get_running_loop()
+        text = f"journal {self.path}: its disk has not answered for {PATIENCE:g} s; the pool waits for it"
+        warning = loop.call_later(PATIENCE, self._warn, text)
+        try:
+            return await loop.run_in_executor(self._thread, work, *args)
+        finally:
+            warning.cancel()
 
     # In the thread
 

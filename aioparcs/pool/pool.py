@@ -101,7 +101,7 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
         self._phase = _Phase.OPEN
         self._dispatcher = Dispatcher(self._scheduler, self._progress)
         self._submissions = Submissions(self._dispatcher, self._progress, 0)
-        self._journals = Journals(self._dispatcher, self._options)
+        self._journals = Journals(self._dispatcher, self._options, self._events)
         self._streams = Streams(self._dispatcher, self._options.retry, self._progress)
         self._supervisor = PoolSupervisor(
             self._provider,

@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def journal(path: Path) -> AsyncIterator[Journal]:
     """Yield a journal that is open, with one function."""
-    journal = Journal(str(path))
+    journal = Journal(str(path), print)
     await journal.open()
     assert await journal.add_function("f", b"1") == 0
     yield journal
@@ -104,7 +104,7 @@ async def test_what_was_requested_is_written_before_the_end(journal: Journal, pa
 
 
 async def test_a_cancelled_opening_leaves_nothing_open(path: Path) -> None:
-    journal = Journal(str(path))
+    journal = Journal(str(path), print)
     opening = asyncio.ensure_future(journal.open())
     await asyncio.sleep(0)
     opening.cancel()

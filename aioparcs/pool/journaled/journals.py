@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from hashlib import blake2b
+from time import monotonic
 from typing import Any, NamedTuple
 
 from aioparcs import codec
 from aioparcs.channel import NO_FUNCTION, VERSION
 from aioparcs.errors import JournalError, ParcsError, RemoteError, fresh
+from aioparcs.events import EventBus, Notice
 from aioparcs.journal import SIZE, Journal
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.options import PoolOptions
@@ -36,9 +38,11 @@ class Journals:
     Args:
         dispatcher: knows the workers, which know the versions of functions.
         options: the pool's.
+        events: gets a warning when a disk doesn't answer.
     """
 
-    def __init__(self, dispatcher: Dispatcher, options: PoolOptions) -> None:
+    def __init__(self, dispatcher: Dispatcher, options: PoolOptions, events: EventBus) -> None:
+        self._events = events
         self._dispatcher = dispatcher
         self._options = options
         self._journals: dict[str, asyncio.Task[Journal]] = {}  # by path
@@ -92,7 +96,7 @@ class Journals:
         return FunctionJournal(journal.result(), await journal.result().add_function(name, version))
 
     async def _open_file(self, path: str) -> Journal:
-        journal = Journal(path)
+        journal = Journal(path, self._warn)
         self._left.append(journal)
         try:
             await journal.open()
@@ -101,6 +105,9 @@ class Journals:
             await journal.aclose()
             raise
         return journal
+
+    def _warn(self, text: str) -> None:
+        self._events.publish(Notice(monotonic(), self._options.spec.module, text, is_warning=True))
 
     async def _describe(self, path: str, function: str) -> tuple[str, bytes]:
         """Return the name of a function, and its version; the constants of ``setup`` are a part of what it is."""

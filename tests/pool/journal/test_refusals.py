@@ -1,6 +1,9 @@
 """Journals that can't be used, or can't be written: errors that say so, and what is kept."""
 
+import asyncio
 import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +12,10 @@ import pytest
 from aioparcs import EncodeError, JournalError, Runner, StartError
 from aioparcs.journal import summarize
 from aioparcs.pool import ResultIterator
-from tests.pool.journal.work import counts, once
+from tests.pool.journal.work import WORK, counts, once
 from tests.support import reference_service
-from tests.support.jobs import job, module
+from tests.support.jobs import EventRecorder, job, module
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
 
@@ -40,6 +44,38 @@ async def test_one_run_at_a_time(runner: Runner, calls: str, journal: Path) -> N
         assert await other.starmap(items) == [2, 2, 2]
     async with runner.pool("work", 1) as pool:
         assert await pool.starmap(items, journal=journal) == [1, 1, 1]
+
+
+LEASE = """
+import fcntl, os, signal, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+signal.signal(signal.SIGIO, lambda *_: print("asked", flush=True))
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("leased", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_disk_that_does_not_answer_is_reported(
+    tmp_path: Path, calls: str, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioparcs.journal.journal.PATIENCE", 0.05)
+    recorder = EventRecorder()
+    command = (sys.executable, "-c", LEASE, str(journal))
+    async with job(module(tmp_path, "work", WORK), recorder=recorder) as runner, runner.pool("work", 1) as pool:
+        # While another process has a lease on a file, opening it waits in the kernel, as for a disk.
+        other = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert await other.stdout.readline() == b"leased\n"
+        mapping = asyncio.ensure_future(pool.starmap([(calls, 1)], journal=journal))
+        assert await other.stdout.readline() == b"asked\n"
+        await until(lambda: recorder.notes)
+        assert recorder.notes == [f"journal {journal}: its disk has not answered for 0.05 s; the pool waits for it"]
+        assert await pool.submit(calls, 2) == 1, "other calls go on"
+        other.stdin.close()
+        assert await mapping == [1]
+        assert await other.wait() == 0
 
 
 async def test_a_file_that_is_no_journal_is_left_alone(runner: Runner, calls: str, tmp_path: Path) -> None:
