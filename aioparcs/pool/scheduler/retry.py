@@ -40,7 +40,7 @@ class Retry:
     """
 
     times: int
-    on: tuple[type[BaseException] | str, ...] | type[BaseException] | str = ()
+    on: Iterable[type[BaseException] | str] | type[BaseException] | str = ()
     backoff: float = 0.0
     jitter: float = 0.0
 
@@ -51,12 +51,14 @@ class Retry:
             raise TypeError(f"retries={self.times!r}: it must be a whole number, at least 0, or a Retry") from None
         if times < 0:
             raise ValueError(f"retries={self.times!r}: it must be a whole number, at least 0")
-        on: tuple[Any, ...] = (self.on,) if isinstance(self.on, str | type) else tuple(self.on)
+        given: Any = self.on
+        on = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str | type) else (given,)
         for kind in on:
             if not isinstance(kind, str) and not (isinstance(kind, type) and issubclass(kind, BaseException)):
                 raise TypeError(f"on={kind!r}: it must be a class of exceptions, or the name of one")
-        for name, seconds in (("backoff", self.backoff), ("jitter", self.jitter)):
-            if not 0 <= seconds < math.inf:
+        pauses: dict[str, Any] = {"backoff": self.backoff, "jitter": self.jitter}
+        for name, seconds in pauses.items():
+            if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
                 raise ValueError(f"{name}={seconds!r}: it must be a number of seconds, 0 or more")
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "on", on)

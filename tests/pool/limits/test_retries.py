@@ -25,7 +25,7 @@ def _calls(folder: Path) -> int:
     "kind, retry",
     [
         ("OSError", Retry(2, on=(OSError,))),
-        ("ConnectionError", Retry(2, on=(ValueError, OSError))),
+        ("ConnectionError", Retry(2, on=[ValueError, OSError])),
         ("Refused", Retry(2, on="Refused")),
         ("Refused", Retry(2, on=RemoteError)),
         ("exit", Retry(2, on=ValueError)),
@@ -114,17 +114,19 @@ def test_pauses_double_up_to_two_minutes() -> None:
 
 
 @pytest.mark.parametrize(
-    "values, error",
+    "values, error, name",
     [
-        ((-1,), ValueError),
-        ((1.5,), TypeError),
-        ((1, (7,)), TypeError),
-        ((1, int), TypeError),
-        ((1, (), -0.1), ValueError),
-        ((1, (), float("inf")), ValueError),
-        ((1, (), 0.0, float("nan")), ValueError),
+        ((-1,), ValueError, "retries"),
+        ((1.5,), TypeError, "retries"),
+        ((1, (7,)), TypeError, "on"),
+        ((1, 7), TypeError, "on"),
+        ((1, int), TypeError, "on"),
+        ((1, (), -0.1), ValueError, "backoff"),
+        ((1, (), "1"), ValueError, "backoff"),
+        ((1, (), float("inf")), ValueError, "backoff"),
+        ((1, (), 0.0, float("nan")), ValueError, "jitter"),
     ],
 )
-def test_an_impossible_policy_is_refused(values: tuple[Any, ...], error: type[Exception]) -> None:
-    with pytest.raises(error):
+def test_an_impossible_policy_is_refused(values: tuple[Any, ...], error: type[Exception], name: str) -> None:
+    with pytest.raises(error, match=f"^{name}=.*: it must be "):
         Retry(*values)
