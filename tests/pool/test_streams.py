@@ -6,13 +6,14 @@ import itertools
 import os
 import signal
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from aioparcs import CallTimeout, EncodeError, Retry, Runner, Stream, WorkerLost
+from aioparcs import BusyError, CallTimeout, EncodeError, Retry, Runner, Stream, WorkerLost
 from tests.support.waiting import until
 
 
@@ -136,6 +137,22 @@ async def test_a_stream_is_tried_again_before_its_first_item(runner: Runner, tmp
         assert [note[:6] for note in caught.value.__notes__] == ["try 1:", "try 2:"]
         assert len(os.listdir(tmp_path)) == 6
         assert await _read(pool.stream(3, function="count")) == [0, 1, 2]
+
+
+async def test_a_stream_that_is_tried_again_has_one_reader(runner: Runner, tmp_path: Path) -> None:
+    async with runner.pool("streams", 1, function="die_first", retries=Retry(1, backoff=0.2)) as pool:
+        stream = pool.stream(str(tmp_path), 1, 5)
+        reading = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        refused = 0
+        while not reading.done():
+            with suppress(BusyError):
+                await anext(stream)
+            refused += 1
+            await asyncio.sleep(0.01)
+        assert [await reading, *await _read(stream)] == list(range(5))
+        assert refused > 10, "in the pause, too"
+        assert len(os.listdir(tmp_path)) == 2
 
 
 async def test_streams_that_die_again_and_again_are_no_idle_deaths(runner: Runner) -> None:

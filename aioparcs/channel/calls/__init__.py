@@ -15,13 +15,14 @@ from aioparcs.channel.calls.server import (
     Call,
     CallServer,
 )
-from aioparcs.channel.calls.streams import CallStream
+from aioparcs.channel.calls.streams import ONE_READER, CallStream
 
 __all__ = [
     "CONCURRENCY",
     "LIMITED",
     "MEMORY",
     "NO_FUNCTION",
+    "ONE_READER",
     "REVOKED",
     "STREAM",
     "VERSION",

@@ -15,8 +15,10 @@ from aioparcs.channel.connection import FrameConnection
 from aioparcs.errors import BusyError, DecodeError, fresh
 from aioparcs.wire import STREAM, Frame, FrameType
 
-__all__ = ["CallStream"]
+__all__ = ["ONE_READER", "CallStream"]
 
+ONE_READER = "another coroutine is waiting for the next item of this stream"
+"""The message of the BusyError for a second reader."""
 # Items, and bytes of them, that may be on their way, or here and not taken.
 _ITEMS, _BYTES = 64, 4 << 20
 
@@ -78,7 +80,7 @@ class CallStream:
             BusyError: another coroutine is waiting for the next item.
         """
         if self._waiter is not None:
-            raise BusyError("another coroutine is waiting for the next item of this stream")
+            raise BusyError(ONE_READER)
         while not self._items:
             if self.has_ended or self._is_closed:
                 raise self._error or StopAsyncIteration

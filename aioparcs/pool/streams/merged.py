@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
+from aioparcs.channel import ONE_READER
 from aioparcs.errors import BusyError, set_item
 from aioparcs.pool.scheduler import not_arguments
 from aioparcs.pool.streams.stream import StreamCall
@@ -122,7 +123,7 @@ class Merge:
         Cancelling it loses none. Raises what the iterable of the items has raised, behind all others, and once.
         """
         if self._is_waiting:
-            raise BusyError("another coroutine is waiting for the next item of this stream")
+            raise BusyError(ONE_READER)
         while not self._outcomes:
             if not self._tasks:
                 error, self._error = self._error, None

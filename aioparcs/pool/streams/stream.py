@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from aioparcs.channel import CallStream
+from aioparcs.channel import ONE_READER, CallStream
 from aioparcs.errors import (
+    BusyError,
     CallTimeout,
     ConnectionLost,
     EndOfChannel,
@@ -74,6 +76,7 @@ class PoolStream(Stream[T_co]):
         self._failure: BaseException | None = None  # raised once
         self._is_counted = False
         self._is_cut_off = False
+        self._is_busy = False
         self._news = asyncio.Event()  # it was placed, or never will be
 
     async def __anext__(self) -> T_co:
@@ -84,7 +87,8 @@ class PoolStream(Stream[T_co]):
             if self._is_closed:
                 raise StopAsyncIteration
             if self._source is None:
-                await self._wait_placed()
+                with self._alone():
+                    await self._wait_placed()
                 continue
             try:
                 return await self._source.take()  # type: ignore[no-any-return]  # as in `Stream`
@@ -94,7 +98,8 @@ class PoolStream(Stream[T_co]):
                     raise
             except END_ERRORS as error:
                 if not self._is_cut_off:
-                    await self._end_try(error)
+                    with self._alone():
+                        await self._end_try(error)
 
     def __del__(self) -> None:
         super().__del__()
@@ -126,6 +131,17 @@ class PoolStream(Stream[T_co]):
             self._cancel()
 
     # Inside
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a second reader: both would have it placed."""
+        if self._is_busy:
+            raise BusyError(ONE_READER)
+        self._is_busy = True
+        try:
+            yield
+        finally:
+            self._is_busy = False
 
     async def _wait_placed(self) -> None:
         """Wait for a worker; behind a pause after a failure."""
