@@ -65,14 +65,21 @@ def live_on_terminal(detail: Detail, clock: Clock | None = None) -> Iterator[Liv
         yield display
 
 
-def default_display() -> Console:
+def default_display() -> Subscriber:
     """
-    Return the display of a runner that has no other.
+    Return the display of a runner that has no other: a table in a notebook, lines elsewhere.
 
     Raises:
         SettingError: ``PARCS_PROGRESS`` has an impossible value.
     """
-    return Console(progress=_is_progress_wanted())
+    if not _is_progress_wanted():
+        return Console(progress=False)
+    if "IPython" in sys.modules:
+        from aioparcs.display.notebook import notebook_display
+
+        if display := notebook_display():
+            return display
+    return Console(progress=True)
 
 
 @contextmanager

@@ -116,6 +116,27 @@ class Runner(Starter):
         """The number of connections that were refused so far."""
         return self._registry.rejected_connections
 
+    @classmethod
+    async def open(cls, **options: Any) -> Self:
+        """
+        Return a runner that has been entered, for programs in which no block can hold it, such as a notebook's cells::
+
+            runner = await Runner.open()
+            ...
+            await runner.close()
+
+        Args:
+            options: those of the class.
+
+        Raises:
+            ParcsError: the engine can't be reached.
+        """
+        return await cls(**options).__aenter__()
+
+    async def close(self) -> None:
+        """Leave a runner that was entered by `open`, as leaving its block normally does."""
+        await self.__aexit__(None)
+
     async def __aenter__(self) -> Self:
         if self._listener:
             raise RuntimeError("a runner can be entered only once; create another one")

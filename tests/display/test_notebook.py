@@ -1,0 +1,95 @@
+"""The display of notebooks: what each cell has started, in a real kernel."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command import execute
+
+pytestmark = pytest.mark.slow
+
+# In a process of its own: what a kernel's client leaves to the garbage collector is no affair of these tests. It prints
+# the outputs of each cell, and the HTML of all renewals.
+RUN = """
+import json, nbformat, sys
+from nbclient import NotebookClient
+
+class Client(NotebookClient):
+    def process_message(self, message, cell, index):
+        data = message["content"].get("data", {})
+        if "text/html" in data:
+            renewals.setdefault(index, []).append(data["text/html"])
+        return super().process_message(message, cell, index)
+
+renewals = {}
+cells = [nbformat.v4.new_code_cell(source) for source in json.loads(sys.argv[1])]
+notebook = nbformat.v4.new_notebook(cells=cells)
+Client(notebook, timeout=60).execute()
+print(json.dumps([[cell.outputs, renewals.get(index, [])] for index, cell in enumerate(notebook.cells)]))
+"""
+FUNCTIONS = """
+import time
+
+
+def square(n):
+    time.sleep(0.02)
+    return n * n
+"""
+OPEN = "from aioparcs import Runner\nimport functions\nrunner = await Runner.open()"
+POOL = """async with runner.pool(functions.square, 2, progress="<b>squares</b>") as pool:
+    print(sum(await pool.map(range(60))))"""
+
+
+def run(folder: Path, *cells: str, **variables: str) -> list[tuple[list[dict[str, Any]], list[str]]]:
+    """Run the cells of a notebook; return the outputs of each, and the HTML of its display each time it changed."""
+    (folder / "functions.py").write_text(FUNCTIONS)
+    places = {"IPYTHONDIR": str(folder), "JUPYTER_RUNTIME_DIR": str(folder)}
+    done = execute([sys.executable, "-c", RUN, json.dumps(cells)], folder, **places, **variables)
+    assert done.returncode == 0, done.stderr
+    return [(outputs, html) for outputs, html in json.loads(done.stdout)]
+
+
+def tables(outputs: list[dict[str, Any]]) -> list[str]:
+    return [output["data"]["text/plain"] for output in outputs if output["output_type"] == "display_data"]
+
+
+def test_each_cell_shows_what_it_has_started_while_it_runs(tmp_path: Path) -> None:
+    opened, first, second, closed = run(tmp_path, OPEN, POOL, POOL, "await runner.close()")
+    assert opened == closed == ([], [])
+    for outputs, html in (first, second):
+        (table,) = tables(outputs)
+        lines = table.split("\n")
+        assert lines[-1].startswith("<b>squares</b>: 60 of 60 items in ")
+        assert lines[-1].endswith("/s, 2 workers")
+        assert len(html) >= 4, "it is renewed while the cell runs"
+        assert 'max="60"' in html[-2]
+        assert "&lt;b&gt;squares&lt;/b&gt;" in html[-1], "names are text"
+        assert "<b>" not in "".join(html)
+        assert {output.get("name") for output in outputs} == {None, "stdout"}
+
+
+def test_a_pool_over_several_cells_is_below_its_first_one(tmp_path: Path) -> None:
+    enter = "pool = await runner.pool(functions.square, 1).__aenter__()\nprint(await pool.map([3]))"
+    use, leave = "print(await pool.map(range(30)))", "await pool.__aexit__()\nawait runner.close()"
+    _, first, second, third = run(tmp_path, OPEN, enter, use, leave)
+    (table,) = tables(first[0])
+    assert "square: " in table  # nbclient ignores what comes for a cell that no longer runs; front ends don't
+    assert tables(second[0]) == tables(third[0]) == []
+
+
+def test_a_failing_worker_and_its_output(tmp_path: Path) -> None:
+    cell = """async with runner.start_many(functions.square, 2) as tasks:
+    print(await tasks[0].call(functions.square, 3))
+    await tasks[1].kill()"""
+    _, (outputs, html), _ = run(tmp_path, OPEN, cell, "await runner.close()")
+    assert "2 workers ended" in tables(outputs)[0]
+    assert "2 workers connected" in "".join(html)
+
+
+def test_it_may_be_off(tmp_path: Path) -> None:
+    _, (outputs, html), _ = run(tmp_path, OPEN, POOL, "await runner.close()", PARCS_PROGRESS="off")
+    assert html == []
+    assert [output["text"] for output in outputs] == ["70210\n"]
