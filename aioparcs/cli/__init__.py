@@ -128,6 +128,8 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
 @click.option("--fetch", metavar="PATH", multiple=True, type=click.Path(),
               help="A file or folder that the runner writes. From a Swarm it is fetched into the current folder; "
                    "may be repeated.")  # fmt: skip
+@click.option("--record", metavar="FILE", type=click.Path(dir_okay=False),
+              help="Record what all workers do, for aioparcs report.  [default: $PARCS_RECORD]")  # fmt: skip
 @click.option("--detach", is_flag=True, help="With --on swarm: print the job's name and don't wait for its end.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only failures, warnings and what the runner itself prints.")
 @click.option("-v", "--verbose", is_flag=True, help="Show also when each worker starts, connects and ends.")
@@ -139,6 +141,7 @@ def run(
     where: str | None,
     send: tuple[str, ...],
     fetch: tuple[str, ...],
+    record: str | None,
     detach: bool,
     quiet: bool,
     verbose: bool,
@@ -172,7 +175,8 @@ def run(
     try:
         if python := _interpreter(folder, detail):
             enter(python)
-        with terminable(), open_display(detail, _event_log()):
+        record = record or os.environ.pop("PARCS_RECORD", "")
+        with terminable(), open_display(detail, _event_log(), record):
             code = run_with_files(files, partial(execute, folder, arguments, includes))
     except KeyboardInterrupt:  # between two lines of ours
         code = EX_INTERRUPTED

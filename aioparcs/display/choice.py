@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from aioparcs.display.base import Clock, Detail
 from aioparcs.display.plain import Console, PlainDisplay
 from aioparcs.errors import SettingError
 from aioparcs.events import EventBus, Subscriber, guarded, program_events
+from aioparcs.recording import recorded
 
 if TYPE_CHECKING:
     from aioparcs.display.live import LiveDisplay
@@ -21,35 +22,43 @@ __all__ = ["auto_display", "default_display", "live_on_terminal", "open_display"
 
 
 @contextmanager
-def open_display(detail: Detail, log: EventLog | None = None) -> Iterator[EventBus]:
+def open_display(detail: Detail, log: EventLog | None = None, record: str = "") -> Iterator[EventBus]:
     """
     Show the runs of the block by the display that fits stderr: provide its bus, which is the program's there.
 
     Args:
         detail: how much is shown.
         log: gets the progress, for a display elsewhere.
+        record: the file that all events are recorded in, "" for none.
+
+    Raises:
+        SettingError: that file can't be written.
     """
     with _display(detail, log) as display:
         events = EventBus(display)
-        with _shown(events):
+        with recorded(events, record), _shown(events):
             yield events
 
 
 @contextmanager
 def auto_display() -> Iterator[None]:
     """
-    Show the jobs of the block live on a terminal, unless the program has a display already.
+    Show the jobs of the block live on a terminal, and record them, unless the program has a display already.
 
     Elsewhere a runner prints its few lines itself, see `default_display`.
 
     Raises:
-        SettingError: ``PARCS_PROGRESS`` has an impossible value.
+        SettingError: ``PARCS_PROGRESS`` has an impossible value, or the file of ``PARCS_RECORD`` can't be written.
     """
-    if program_events.get() or not _is_progress_wanted():
+    if program_events.get():
         yield
         return
-    with live_on_terminal(Detail.NORMAL) as display, _shown(EventBus(display) if display else None):
-        yield
+    detail = Detail.NORMAL if _is_progress_wanted() else Detail.QUIET
+    with live_on_terminal(detail) as display:
+        record = os.environ.pop("PARCS_RECORD", "")  # not for child processes, which would write the same file
+        events = EventBus(display or default_display()) if display or record else None
+        with recorded(events, record) if events else nullcontext(), _shown(events):
+            yield
 
 
 @contextmanager

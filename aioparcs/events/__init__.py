@@ -6,6 +6,8 @@ Programs that write no log of events don't load `codec` and `log`.
 
 from aioparcs.events.bus import EventBus, Subscriber, guarded, program_events
 from aioparcs.events.records import (
+    CallSpan,
+    CallSpans,
     Event,
     LogLines,
     ModuleState,
@@ -14,6 +16,7 @@ from aioparcs.events.records import (
     PoolRecord,
     PoolState,
     ProgramEnding,
+    ProgramStarted,
     Snapshot,
     StatusLine,
     WorkerConnected,
@@ -25,6 +28,8 @@ from aioparcs.events.records import (
 )
 
 __all__ = [
+    "CallSpan",
+    "CallSpans",
     "Event",
     "EventBus",
     "LogLines",
@@ -34,6 +39,7 @@ __all__ = [
     "PoolRecord",
     "PoolState",
     "ProgramEnding",
+    "ProgramStarted",
     "Snapshot",
     "StatusLine",
     "Subscriber",

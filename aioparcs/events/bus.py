@@ -21,14 +21,19 @@ class EventBus:
 
     Subscribers are called in the event loop, so each call is quick. An exception of a subscriber is reported in one
     line, and affects neither the program nor the other subscribers.
+
+    Attributes:
+        wants_calls: whether a subscriber wants `CallSpans`, which take time to make.
     """
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self._subscribers = list(subscribers)
+        self.wants_calls = False
 
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """Pass all later events to a subscriber, too."""
+    def subscribe(self, subscriber: Subscriber, *, calls: bool = False) -> None:
+        """Pass all later events to a subscriber, too; it may want those of pools that begin later to have calls."""
         self._subscribers.append(subscriber)
+        self.wants_calls = self.wants_calls or calls
 
     def publish(self, event: Event) -> None:
         """Pass an event to all subscribers."""

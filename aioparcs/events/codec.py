@@ -13,11 +13,13 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from aioparcs.events.records import (
+    CallSpans,
     Event,
     LogLines,
     Notice,
     PoolProgress,
     ProgramEnding,
+    ProgramStarted,
     Snapshot,
     StatusLine,
     WorkerConnected,
@@ -34,10 +36,12 @@ _VERSION = 1
 _KINDS = {
     kind.__name__: kind
     for kind in (
+        CallSpans,
         LogLines,
         Notice,
         PoolProgress,
         ProgramEnding,
+        ProgramStarted,
         Snapshot,
         StatusLine,
         WorkerConnected,

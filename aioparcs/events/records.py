@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = [
+    "CallSpan",
+    "CallSpans",
     "Event",
     "LogLines",
     "ModuleState",
@@ -18,6 +20,7 @@ __all__ = [
     "PoolRecord",
     "PoolState",
     "ProgramEnding",
+    "ProgramStarted",
     "Snapshot",
     "StatusLine",
     "WorkerConnected",
@@ -63,6 +66,31 @@ class PoolState(NamedTuple):
     def is_over(self) -> bool:
         """True when the pool has ended."""
         return not self.wanted and not self.is_open
+
+
+class CallSpan(NamedTuple):
+    """
+    What a worker did from one time to another: one call of a function, or many short ones, one after the other.
+
+    Attributes:
+        worker: its number.
+        function: the function's name, "" for that of a module with only one.
+        begin: when the first of the calls began, as the program's clock has it.
+        end: when the last of them had its result.
+        calls: how many calls they were.
+        failed: how many of these have failed.
+        call: which call it was, if it is one, and not a short one that succeeded; else "".
+        error: why it failed, if it is one call that did; else "".
+    """
+
+    worker: int
+    function: str
+    begin: float
+    end: float
+    calls: int
+    failed: int
+    call: str
+    error: str
 
 
 class PoolRecord(NamedTuple):
@@ -132,6 +160,22 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgramStarted(Event):
+    """
+    The program begins.
+
+    Attributes:
+        date: when, in seconds since 1970, UTC.
+        program: its name: its file, and the folder of that.
+        versions: of what it runs on, by name.
+    """
+
+    date: float
+    program: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkersRequested(Event):
     """Workers of a module were requested."""
 
@@ -191,6 +235,20 @@ class PoolProgress(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CallSpans(Event):
+    """
+    Calls that workers of a pool have answered, published only where a subscriber wants them.
+
+    Attributes:
+        pool: the pool's number in its program.
+        spans: what the workers did; short calls are merged, so that these are few.
+    """
+
+    pool: int
+    spans: tuple[CallSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogLines(Event):
     """Lines that workers, or their launcher (None), have printed."""
 
@@ -209,7 +267,14 @@ class Notice(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProgramEnding(Event):
-    """The program is about to print how it ended: what displays hold back comes first."""
+    """
+    The program is about to print how it ended: what displays hold back comes first.
+
+    Attributes:
+        error: why it ends, "" if that is no error.
+    """
+
+    error: str
 
 
 @dataclass(frozen=True, slots=True)

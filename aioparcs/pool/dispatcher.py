@@ -29,6 +29,7 @@ from aioparcs.pool.scheduler import (
     Wake,
     WorkerState,
 )
+from aioparcs.pool.trace import CallTrace
 from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import WorkerHandle
 from aioparcs.wire import Frame
@@ -43,6 +44,7 @@ class Dispatcher:
     Args:
         scheduler: decides.
         progress: counts the calls that are settled.
+        trace: collects when workers did which calls, None if no subscriber wants that.
 
     Attributes:
         workers: the workers that are up, by number.
@@ -51,13 +53,14 @@ class Dispatcher:
         on_workers: each is called when a worker is there, or when it is sure that there will be none.
     """
 
-    def __init__(self, scheduler: Scheduler, progress: Progress) -> None:
+    def __init__(self, scheduler: Scheduler, progress: Progress, trace: CallTrace | None = None) -> None:
         self.workers: dict[int, PoolWorker] = {}
         self.error: BaseException | None = None
         self.waiting_streams: Callable[[], int | None] = lambda: 0
         self.on_workers: list[Callable[[], object]] = []
         self._scheduler = scheduler
         self._progress = progress
+        self._trace = trace
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         self._timer: asyncio.TimerHandle | None = None
@@ -198,6 +201,8 @@ class Dispatcher:
         # Without an exit status its launcher is gone too, and with it the results that it had made and not sent.
         has_status = lost.exitcode is not None or lost.signal is not None
         unsent = worker.read_unsent() if has_status else None
+        if self._trace and (state := self._scheduler.workers.get(worker.id)) and state.calls:
+            self._trace.lost(worker.id, state.since, self._now(), state.begun, str(lost))
         self._perform(self._scheduler.lose(worker.id, lost, unsent, self._now()))
         self.workers.pop(worker.id, None)
 
@@ -223,7 +228,11 @@ class Dispatcher:
     def _answered(self, worker: PoolWorker, frames: Sequence[Frame | bytes]) -> None:
         if state := self._scheduler.workers.get(worker.id):  # or its loss was reported: what it had went to others
             state.is_writable = worker.is_writable
-            self._perform(self._scheduler.answered(worker.id, read_results(frames), self._now()))
+            begin, now = state.since, self._now()
+            actions = self._scheduler.answered(worker.id, read_results(frames), now)
+            if self._trace:
+                self._trace.answered(worker.id, begin, now, actions)
+            self._perform(actions)
 
     # Inside: actions
 
@@ -277,6 +286,8 @@ class Dispatcher:
                 return
             worker.task.abort()  # some of the calls may be on their way to it: others make them
             raise
+        if self._trace and worker.concurrency > 1:
+            self._trace.sent(calls, self._now())
         if not worker.is_writable:
             self._scheduler.workers[number].is_writable = False
         self._actions += self._scheduler.sent(number, calls, rejected, self._now())

@@ -24,6 +24,7 @@ from aioparcs.pool.source import Source
 from aioparcs.pool.streams import Merge, MergedStream, StreamCall, StreamMethods, StreamOptions, Streams
 from aioparcs.pool.submissions import Submissions
 from aioparcs.pool.supervision import PoolSupervisor, WorkerProvider
+from aioparcs.pool.trace import CallTrace
 from aioparcs.qualname import missing_function, refuse_generator_function
 from aioparcs.task import Stream
 
@@ -68,6 +69,7 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
         reports = None if options.name is None else events
         self._progress = Progress(reports, name, options.total, self._scheduler, self._replicas)
         self._sources: WeakSet[Source] = WeakSet()
+        self._trace: CallTrace | None = None
         self._dispatcher: Dispatcher
         self._supervisor: PoolSupervisor
         self._submissions: Submissions
@@ -99,7 +101,8 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             size = await self._provider.default_size(self._options.spec)
             bounds = Bounds(size, size)
         self._phase = _Phase.OPEN
-        self._dispatcher = Dispatcher(self._scheduler, self._progress)
+        self._trace = CallTrace(self._events, self._progress.id) if self._events.wants_calls else None
+        self._dispatcher = Dispatcher(self._scheduler, self._progress, self._trace)
         self._submissions = Submissions(self._dispatcher, self._progress, 0)
         self._journals = Journals(self._dispatcher, self._options, self._events)
         self._streams = Streams(self._dispatcher, self._options.retry, self._progress)
@@ -135,6 +138,8 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             self._supervisor.abort()
             raise
         finally:
+            if self._trace:
+                self._trace.publish()
             self._progress.close()
             await self._journals.aclose()
 

@@ -19,7 +19,7 @@ from typing import Any
 from aioparcs import deadlines
 from aioparcs.display import auto_display, has_colors, sanitize, were_shown
 from aioparcs.entry import check_is_coroutine_function, check_may_direct
-from aioparcs.errors import ParcsError, SettingError, StartError, notes_of
+from aioparcs.errors import ParcsError, SettingError, StartError, describe, notes_of
 from aioparcs.events import ProgramEnding, program_events
 from aioparcs.launcher import show_logs
 from aioparcs.loop import new_loop
@@ -54,7 +54,7 @@ def run_program(main: Main) -> None:
         with auto_display(), asyncio.Runner(loop_factory=new_loop) as loop_runner:
             loop_runner.run(stop.guard(_run(main)))
     except SettingError as error:
-        _announce_end()
+        _announce_end(f"error: {error}")
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
@@ -62,8 +62,9 @@ def run_program(main: Main) -> None:
             explain(error)
             sys.exit(1)
         number = stop.signal or signal.SIGINT
-        _announce_end()
-        print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
+        reason = f"stopped by {signal.Signals(number).name}"
+        _announce_end(reason)
+        print(reason, file=sys.stderr)
         sys.exit(128 + number)
     except Exception as error:
         explain(error)
@@ -117,7 +118,7 @@ async def _run(main: Main) -> None:
 
 def explain(error: BaseException) -> None:
     """Print an exception without the frames of aioparcs and asyncio, and this package's own ones in one line."""
-    _announce_end()
+    _announce_end(describe(error))
     # A group's members are printed below it, each with its notes.
     if isinstance(error, ParcsError) and not isinstance(error, BaseExceptionGroup):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
@@ -129,10 +130,10 @@ def explain(error: BaseException) -> None:
     _print("".join((*report.format(), *_hints(error))).removesuffix("\n"))
 
 
-def _announce_end() -> None:
+def _announce_end(error: str) -> None:
     """Publish that the program ends: displays print their last lines before the program prints its error."""
     if events := program_events.get():
-        events.publish(ProgramEnding(monotonic()))
+        events.publish(ProgramEnding(monotonic(), error))
 
 
 def _hints(error: BaseException) -> Iterator[str]:

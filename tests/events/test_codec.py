@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioparcs.events import (
+    CallSpan,
+    CallSpans,
     Event,
     LogLines,
     ModuleState,
@@ -17,6 +19,7 @@ from aioparcs.events import (
     PoolRecord,
     PoolState,
     ProgramEnding,
+    ProgramStarted,
     Snapshot,
     StatusLine,
     WorkerConnected,
@@ -42,7 +45,9 @@ EVENTS = [
     PoolProgress(2.5, POOL),
     LogLines(2.5, "factor", ((0, "one\n\x1b[31m é \u2028"), (None, "two"))),
     Notice(3.0, "swarm", "trying again", True),
-    ProgramEnding(3.0),
+    ProgramEnding(3.0, "ValueError: no"),
+    ProgramStarted(3.0, 1.7e9, "job/main.py", {"Python": "3.11"}),
+    CallSpans(3.5, 0, (CallSpan(3, "f", 1.0, 2.5, 7, 1, "", ""), CallSpan(4, "", 1.0, 2.5, 1, 1, "item 1: (3)", "no"))),
     SNAPSHOT,
     StatusLine(4.0, "factor: 8 of 8 connected"),
 ]

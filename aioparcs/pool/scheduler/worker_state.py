@@ -154,6 +154,11 @@ class WorkerState:
         begun = set() if self.streams else set(self.begun)
         return [call for call in self.calls.values() if call.phase is _SENT and call not in begun]
 
+    @property
+    def since(self) -> float:
+        """When it answered last, or got its first call since; when it joined, if it has had none."""
+        return self._since
+
     def idle_time(self, now: float) -> float:
         """Return the seconds since its last answer, or since `join`; 0 if it has calls."""
         return 0.0 if self.calls or self.streams else now - self._since

@@ -1,0 +1,121 @@
+"""The recorder: a subscriber that writes all events of a program into a file, a line of JSON for each."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, time
+from typing import TextIO
+
+from aioparcs.errors import SettingError, describe
+from aioparcs.events import Event, EventBus, ProgramEnding, ProgramStarted
+from aioparcs.events.codec import to_json
+from aioparcs.settings import VERSION
+
+__all__ = ["Recorder", "recorded"]
+
+# A recording is complete up to the last second, whatever ends its program; more often only if it grows fast.
+_PERIOD, _MOST = 1.0, 1 << 16  # seconds, characters
+
+
+class Recorder:
+    """
+    Writes events into a file.
+
+    A file that can no longer be written, as when a disk is full, ends the recording with one line on standard error,
+    and nothing else.
+
+    Args:
+        file: the file, which `close` closes.
+        path: its name, for that line.
+    """
+
+    def __init__(self, file: TextIO, path: Path) -> None:
+        self._file: TextIO | None = file
+        self._path = path
+        self._lines: list[str] = []
+        self._size = 0
+        self._written = 0.0  # when lines were last written
+        self._is_ended = False
+
+    def __call__(self, event: Event) -> None:
+        """Write an event, within a second."""
+        if self._file is None:
+            return
+        line = to_json(event)
+        self._lines.append(line)
+        self._size += len(line)
+        is_ending = isinstance(event, ProgramEnding)
+        self._is_ended = self._is_ended or is_ending
+        if is_ending or self._size >= _MOST or event.time >= self._written + _PERIOD:
+            self._write(event.time)
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        if not self._is_ended:
+            self(ProgramEnding(monotonic(), ""))
+        self._write(0.0)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _write(self, now: float) -> None:
+        lines, self._lines, self._size, self._written = self._lines, [], 0, now
+        if self._file is None or not lines:
+            return
+        try:
+            self._file.write("\n".join((*lines, "")))
+            self._file.flush()
+        except OSError as error:
+            file, self._file = self._file, None
+            print(f"the recording {self._path} has ended early, the job goes on: {describe(error)}", file=sys.stderr)
+            _close(file)
+
+
+@contextmanager
+def recorded(events: EventBus, path: str) -> Iterator[None]:
+    """
+    Record the events of a bus while the block runs.
+
+    Args:
+        events: the bus.
+        path: the file, whose content is replaced; "" for no recording.
+
+    Raises:
+        SettingError: it can't be written.
+    """
+    if not path:
+        yield
+        return
+    try:
+        file = open(path, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # the recorder closes it
+    except OSError as error:
+        raise SettingError(f"{path} can't be written: {describe(error)}") from None
+    recorder = Recorder(file, Path(path))
+    recorder(_begin())
+    events.subscribe(recorder, calls=True)
+    try:
+        yield
+    finally:
+        recorder.close()
+
+
+def _begin() -> ProgramStarted:
+    program = Path(sys.argv[0]).absolute()
+    name = f"{program.parent.name}/{program.name}" if program.name == "main.py" else program.name
+    versions = {
+        "aioparcs": VERSION,
+        "Python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "CPUs": str(os.cpu_count() or 1),
+    }
+    return ProgramStarted(monotonic(), time(), name, versions)
+
+
+def _close(file: TextIO) -> None:
+    with suppress(OSError):  # it writes again what it could not
+        file.close()
