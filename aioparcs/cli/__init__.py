@@ -160,9 +160,13 @@ def run(
         raise Usage("use either -q or -v, not both")
     _check_detach(detach, where, fetch)
     detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
-    files = _files(send, fetch)
+    record = record or variables.pop("PARCS_RECORD", "") or os.environ.get("PARCS_RECORD", "")
     if where == "swarm":
-        sys.exit(_submit(module, modules, variables, arguments, detail, detach, files))
+        if record and detach:
+            raise Usage("--record fetches the recording at the runner's end; use it without --detach")
+        files = _files(send, fetch, record)
+        sys.exit(_submit(module, modules, variables, arguments, detail, detach, files, record))
+    files = _files(send, fetch)
     if where == "local":
         os.environ["PARCS_ENGINE"] = "local"
     folder = find(module, roots(modules), runner=True)
@@ -175,12 +179,20 @@ def run(
     try:
         if python := _interpreter(folder, detail):
             enter(python)
-        record = record or os.environ.pop("PARCS_RECORD", "")
-        with terminable(), open_display(detail, _event_log(), record):
-            code = run_with_files(files, partial(execute, folder, arguments, includes))
+        with terminable():
+            code = run_with_files(files, partial(_run, folder, arguments, includes, detail, record))
     except KeyboardInterrupt:  # between two lines of ours
         code = EX_INTERRUPTED
+    except SettingError as error:
+        raise Usage(str(error)) from None
     sys.exit(code)
+
+
+def _run(folder: Path, arguments: tuple[str, ...], includes: list[str], detail: Detail, record: str) -> int:
+    """Run a runner and return its exit code; the recording is whole before files to fetch are listed."""
+    os.environ.pop("PARCS_RECORD", None)  # not for child processes, which would write the same file
+    with open_display(detail, _event_log(), record, f"{folder.resolve().name}/main.py"):
+        return execute(folder, arguments, includes)
 
 
 def _check_detach(detach: bool, where: str | None, fetch: tuple[str, ...]) -> None:
@@ -235,9 +247,9 @@ def _refuse_arguments(arguments: list[str]) -> None:
         raise Usage(f"the runner's own arguments come after --, and variables after -e ({given}): {how}")
 
 
-def _files(send: tuple[str, ...], fetch: tuple[str, ...]) -> FileNames:
+def _files(send: tuple[str, ...], fetch: tuple[str, ...], record: str = "") -> FileNames:
     try:
-        names = FileNames.make(send, fetch)
+        names = FileNames.make(send, fetch, record)
     except SettingError as error:
         raise Usage(str(error)) from None
     check_there(names)
@@ -245,7 +257,7 @@ def _files(send: tuple[str, ...], fetch: tuple[str, ...]) -> FileNames:
 
 
 def _submit(module: str, modules: str | None, variables: dict[str, str], arguments: tuple[str, ...], detail: Detail,
-            detach: bool, files: FileNames) -> int:  # fmt: skip
+            detach: bool, files: FileNames, record: str) -> int:  # fmt: skip
     from aioparcs.cli.submit import RunRequest, submit  # Docker's libraries take longer to load than the rest together
 
     for line in misspelt(os.environ):  # the runner, which sees those of -e alone, would not say so
@@ -254,7 +266,8 @@ def _submit(module: str, modules: str | None, variables: dict[str, str], argumen
     runner = module if is_image else find(module, roots(modules), runner=True)
     folders = roots(modules) if modules or isinstance(runner, str) else [runner.parent]
     try:
-        return submit(RunRequest(runner, folders, variables, arguments, detail, detach, files))
+        recording = os.path.relpath(record) if record else ""
+        return submit(RunRequest(runner, folders, variables, arguments, detail, detach, files, recording))
     except SettingError as error:
         raise Usage(str(error)) from None
     except ParcsError as error:

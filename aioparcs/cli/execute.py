@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from aioparcs.errors import SettingError
-from aioparcs.runner import Runner, explain
+from aioparcs.errors import SettingError, describe
+from aioparcs.runner import Runner, announce_end, explain
 
 __all__ = ["EX_INTERRUPTED", "EX_TERMINATED", "EX_USAGE", "execute", "terminable"]
 
@@ -45,6 +45,7 @@ def execute(folder: Path, arguments: Iterable[str] = (), path: Iterable[str] = (
     except KeyboardInterrupt:
         return EX_INTERRUPTED
     except Exception as error:
+        announce_end(describe(error))
         explain(error)
         return EX_USAGE if isinstance(error, SettingError) else 1
     if Runner.made == before:

@@ -55,6 +55,7 @@ class RunRequest(NamedTuple):
         detail: how much is printed.
         detach: don't wait for its end.
         files: the files that it is sent, and those that are fetched from it.
+        record: one of the latter, which it records itself in; "" for none.
     """
 
     runner: Path | str
@@ -64,6 +65,7 @@ class RunRequest(NamedTuple):
     detail: Detail
     detach: bool
     files: FileNames = FileNames()
+    record: str = ""
 
 
 def submit(request: RunRequest) -> int:
@@ -192,7 +194,8 @@ def _submission(request: RunRequest, settings: Settings, job: str, image: str, i
         EVENTS: secrets.token_hex(8),
         **({"PARCS_FILES": "1"} if any(request.files) else {}),
     }
-    command = ("python", "-m", "aioparcs", "run", ".", *_FLAGS[request.detail], *request.files.options)
+    recording = (f"--record={request.record}",) if request.record else ()
+    command = ("python", "-m", "aioparcs", "run", ".", *_FLAGS[request.detail], *request.files.options, *recording)
     return Submission(
         job=job,
         module=request.runner.name if isinstance(request.runner, Path) else request.runner,

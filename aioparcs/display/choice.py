@@ -22,7 +22,9 @@ __all__ = ["auto_display", "default_display", "live_on_terminal", "open_display"
 
 
 @contextmanager
-def open_display(detail: Detail, log: EventLog | None = None, record: str = "") -> Iterator[EventBus]:
+def open_display(
+    detail: Detail, log: EventLog | None = None, record: str = "", program: str = ""
+) -> Iterator[EventBus]:
     """
     Show the runs of the block by the display that fits stderr: provide its bus, which is the program's there.
 
@@ -30,13 +32,14 @@ def open_display(detail: Detail, log: EventLog | None = None, record: str = "") 
         detail: how much is shown.
         log: gets the progress, for a display elsewhere.
         record: the file that all events are recorded in, "" for none.
+        program: what the recording calls the program.
 
     Raises:
         SettingError: that file can't be written.
     """
     with _display(detail, log) as display:
         events = EventBus(display)
-        with recorded(events, record), _shown(events):
+        with recorded(events, record, program), _shown(events):
             yield events
 
 

@@ -77,9 +77,12 @@ class CallSpan(NamedTuple):
         function: the function's name, "" for that of a module with only one.
         begin: when the first of the calls began, as the program's clock has it.
         end: when the last of them had its result.
+        busy: the seconds that they took together; fewer than between the two if it had nothing to do in between, and
+            more if it ran several at once.
         calls: how many calls they were.
         failed: how many of these have failed.
-        call: which call it was, if it is one, and not a short one that succeeded; else "".
+        call: which call it was, if it is one, and not a short one that succeeded; the first and the last of them if
+            they are long ones whose results came together; else "".
         error: why it failed, if it is one call that did; else "".
     """
 
@@ -87,6 +90,7 @@ class CallSpan(NamedTuple):
     function: str
     begin: float
     end: float
+    busy: float
     calls: int
     failed: int
     call: str

@@ -24,14 +24,15 @@ class FileNames(NamedTuple):
     fetch: tuple[str, ...] = ()
 
     @classmethod
-    def make(cls, send: Iterable[str], fetch: Iterable[str]) -> FileNames:
+    def make(cls, send: Iterable[str], fetch: Iterable[str], record: str = "") -> FileNames:
         """
-        Return the names for a user's paths.
+        Return the names for a user's paths; what ``--record`` gives is fetched too.
 
         Raises:
             SettingError: a path is not inside of the current folder.
         """
-        return cls(_names("--send", send), _names("--fetch", fetch))
+        recording = _names("--record", [record] if record else [])
+        return cls(_names("--send", send), tuple(dict.fromkeys((*_names("--fetch", fetch), *recording))))
 
     @property
     def options(self) -> list[str]:

@@ -28,6 +28,7 @@ from aioparcs.pool.scheduler import (
     Settle,
     Wake,
     WorkerState,
+    call_text,
 )
 from aioparcs.pool.trace import CallTrace
 from aioparcs.pool.worker import PoolWorker
@@ -165,13 +166,19 @@ class Dispatcher:
             EncodeError: its arguments can't be sent.
             ParcsError: the worker's connection has ended.
         """
-        stream = worker.open_stream(name, args, kwargs, limit, partial(self._end_stream, worker))
+        text = partial(call_text, -1, name, args, kwargs)
+        end = partial(self._end_stream, worker, name, self._now(), text)
+        stream = worker.open_stream(name, args, kwargs, limit, end)
         self._scheduler.idle_deaths = 0
         self._perform([*self._scheduler.workers[worker.id].add_stream()])
         return stream
 
-    def _end_stream(self, worker: PoolWorker, stream: CallStream) -> None:
+    def _end_stream(
+        self, worker: PoolWorker, name: str, begin: float, text: Callable[[], str], stream: CallStream
+    ) -> None:
         worker.end_stream(stream)
+        if self._trace:
+            self._trace.ended(worker.id, name, begin, self._now(), stream.error, text)
         if state := self._scheduler.workers.get(worker.id):
             state.remove_stream(self._now())
 
@@ -201,9 +208,11 @@ class Dispatcher:
         # Without an exit status its launcher is gone too, and with it the results that it had made and not sent.
         has_status = lost.exitcode is not None or lost.signal is not None
         unsent = worker.read_unsent() if has_status else None
-        if self._trace and (state := self._scheduler.workers.get(worker.id)) and state.calls:
-            self._trace.lost(worker.id, state.since, self._now(), state.begun, str(lost))
-        self._perform(self._scheduler.lose(worker.id, lost, unsent, self._now()))
+        begin, now = self._scheduler.workers[worker.id].since, self._now()
+        actions = self._scheduler.lose(worker.id, lost, unsent, now)
+        if self._trace:
+            self._trace.answered(worker.id, begin, now, actions)
+        self._perform(actions)
         self.workers.pop(worker.id, None)
 
     def clear(self) -> set[WorkerHandle]:
@@ -287,7 +296,7 @@ class Dispatcher:
             worker.task.abort()  # some of the calls may be on their way to it: others make them
             raise
         if self._trace and worker.concurrency > 1:
-            self._trace.sent(calls, self._now())
+            self._trace.sent((call for call in calls if call.served in worker.coroutines), self._now())
         if not worker.is_writable:
             self._scheduler.workers[number].is_writable = False
         self._actions += self._scheduler.sent(number, calls, rejected, self._now())

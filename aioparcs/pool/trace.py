@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 
+from aioparcs.errors import ParcsError, describe
 from aioparcs.events import CallSpan, CallSpans, EventBus
 from aioparcs.pool.scheduler import Action, Outcome, PendingCall, Repeat, Settle
 
 __all__ = ["CallTrace"]
 
-# Seconds below which a call is a short one: it is merged with those before it, and not listed by itself.
+# Seconds below which a call is a short one, at the least: it is merged with those before it, and not listed by itself.
 _SHORT = 0.01
-# Seconds between two events, at the least; and the spans in a second, beyond which events become rarer.
+# Seconds between two events, at the least; and the spans in a second, beyond which events become rarer and more calls
+# count as short.
 _PERIOD, _MOST = 0.25, 800
 # Failed calls of one event that are listed by themselves; and the characters of what is listed.
 _FAILURES, _LONGEST = 20, 200
+# Spans in one event.
+_LARGEST = 500
 
 
 class CallTrace:
@@ -37,19 +41,21 @@ class CallTrace:
         self._spans: list[CallSpan] = []
         self._merging: dict[int, CallSpan] = {}  # by worker: the span of short calls that may grow
         self._published = 0  # spans in the last event
+        self._last = monotonic()  # when that was
+        self._short = _SHORT
         self._notes_sent = False
         self._failures = 0
         self._due: asyncio.TimerHandle | None = None
 
     def sent(self, calls: Iterable[PendingCall], now: float) -> None:
-        """Note when calls were sent to a worker that runs several at once."""
+        """Note when calls were sent to a worker that runs several of them at once."""
         self._notes_sent = True
         for call in calls:
             call.sent = now
 
     def answered(self, worker: int, begin: float, now: float, actions: Iterable[Action]) -> None:
         """
-        Note the results of a worker.
+        Note the results of a worker, or those that it will not have since it is gone.
 
         Args:
             worker: its number.
@@ -68,12 +74,16 @@ class CallTrace:
                 self._add(worker, begin, end, outcomes)
             begin = end
 
-    def lost(self, worker: int, begin: float, now: float, calls: Iterable[PendingCall], reason: str) -> None:
-        """Note that a worker has died with calls."""
-        for call in calls:
-            self._append(
-                CallSpan(worker, call.served, getattr(call, "sent", begin), now, 1, 1, _text(call), reason[:_LONGEST])
-            )
+    def ended(
+        self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
+    ) -> None:
+        """Note a stream that has ended, which counts as one call from its begin on; its text is that of its call."""
+        span = CallSpan(worker, function, begin, now, round(now - begin, 6), 1, int(error is not None), "", "")
+        if now - begin >= self._short or self._is_listed(error is None):
+            self._list(span, text(), error)
+        else:
+            self._merge(span)
+        self._schedule()
 
     def publish(self) -> None:
         """Publish what is there."""
@@ -81,29 +91,51 @@ class CallTrace:
             self._due.cancel()
             self._due = None
         self._failures = 0
-        spans = (*self._spans, *self._merging.values())
-        self._spans, self._published = [], len(spans)
+        spans, now = (*self._spans, *self._merging.values()), monotonic()
+        is_flood = len(self._spans) > _MOST * (now - self._last)
+        self._short = self._short * 2 if is_flood else max(_SHORT, self._short / 2)
+        self._spans, self._published, self._last = [], len(spans), now
         self._merging.clear()
-        if spans:
-            self._events.publish(CallSpans(monotonic(), self._pool, spans))
+        for first in range(0, len(spans), _LARGEST):
+            self._events.publish(CallSpans(now, self._pool, spans[first : first + _LARGEST]))
 
     def _add(self, worker: int, begin: float, end: float, outcomes: list[Outcome]) -> None:
-        """Add calls that a worker has answered one after the other."""
+        """Add calls that a worker has answered one after the other, or one of those that it runs at once."""
         call, is_done, value = outcomes[0]
-        if len(outcomes) == 1 and (end - begin >= _SHORT or self._is_listed(is_done)):
-            error = "" if is_done else f"{type(value).__name__}: {value}"[:_LONGEST]
-            self._append(CallSpan(worker, call.served, begin, end, 1, int(not is_done), _text(call), error))
-            return
         failed = sum(not is_done for _, is_done, _ in outcomes)
-        before = self._merging.get(worker)
-        if before is not None and before.function == call.served and begin - before.end < _SHORT:
-            calls = before.calls + len(outcomes)
-            self._merging[worker] = before._replace(end=end, calls=calls, failed=before.failed + failed)
+        span = CallSpan(worker, call.served, begin, end, round(end - begin, 6), len(outcomes), failed, "", "")
+        if len(outcomes) == 1 and (end - begin >= self._short or self._is_listed(is_done)):
+            self._list(span, str(call), None if is_done else value)
+        elif end - begin >= self._short * len(outcomes):  # they came together: any of them may have been the long one
+            self._list(span, f"{call} to {outcomes[-1][0]}", None)
         else:
-            if before is not None:
-                self._append(before)
-            self._merging[worker] = CallSpan(worker, call.served, begin, end, len(outcomes), failed, "", "")
-            self._schedule()
+            self._merge(span)
+        self._schedule()
+
+    def _list(self, span: CallSpan, text: str, error: BaseException | None) -> None:
+        """Add a span of one call, with its text."""
+        self._end_merging(span.worker)
+        reason = "" if error is None else str(error) if isinstance(error, ParcsError) else describe(error)
+        self._spans.append(span._replace(call=text[:_LONGEST], error=reason[:_LONGEST]))
+
+    def _merge(self, span: CallSpan) -> None:
+        """Add a span to the one before it if the two are close."""
+        before = self._merging.get(span.worker)
+        if before is not None and before.function == span.function and span.begin - before.end < _SHORT:
+            self._merging[span.worker] = before._replace(
+                begin=min(before.begin, span.begin),
+                end=span.end,
+                busy=before.busy + span.busy,
+                calls=before.calls + span.calls,
+                failed=before.failed + span.failed,
+            )
+            return
+        self._end_merging(span.worker)
+        self._merging[span.worker] = span
+
+    def _end_merging(self, worker: int) -> None:
+        if (before := self._merging.pop(worker, None)) is not None:
+            self._spans.append(before)
 
     def _take_sent(self, worker: int, outcomes: list[Outcome], now: float) -> list[Outcome]:
         """Add the calls that were noted when they were sent, and return the others."""
@@ -121,15 +153,7 @@ class CallTrace:
         self._failures += not is_done
         return not is_done and self._failures <= _FAILURES
 
-    def _append(self, span: CallSpan) -> None:
-        self._spans.append(span)
-        self._schedule()
-
     def _schedule(self) -> None:
         if self._due is None:
             period = max(_PERIOD, self._published / _MOST)
             self._due = asyncio.get_running_loop().call_later(period, self.publish)
-
-
-def _text(call: PendingCall) -> str:
-    return str(call)[:_LONGEST]

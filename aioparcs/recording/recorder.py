@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 from time import monotonic, time
 from typing import TextIO
 
-from aioparcs.errors import SettingError, describe
+from aioparcs.errors import SettingError
 from aioparcs.events import Event, EventBus, ProgramEnding, ProgramStarted
 from aioparcs.events.codec import to_json
 from aioparcs.settings import VERSION
+from aioparcs.transport import os_reason
 
 __all__ = ["Recorder", "recorded"]
 
@@ -41,6 +43,7 @@ class Recorder:
         self._size = 0
         self._written = 0.0  # when lines were last written
         self._is_ended = False
+        self._is_due = False  # whether a timer writes what is left
 
     def __call__(self, event: Event) -> None:
         """Write an event, within a second."""
@@ -53,6 +56,8 @@ class Recorder:
         self._is_ended = self._is_ended or is_ending
         if is_ending or self._size >= _MOST or event.time >= self._written + _PERIOD:
             self._write(event.time)
+        elif not self._is_due:
+            self._schedule()
 
     def close(self) -> None:
         """Write what is left, and close the file."""
@@ -63,8 +68,20 @@ class Recorder:
             self._file.close()
             self._file = None
 
+    def _schedule(self) -> None:
+        """Write what is there within a second, whether or not there are other events."""
+        try:
+            asyncio.get_running_loop().call_later(_PERIOD, self._write_due)
+            self._is_due = True
+        except RuntimeError:  # none runs
+            self._write(monotonic())
+
+    def _write_due(self) -> None:
+        self._is_due = False
+        self._write(monotonic())
+
     def _write(self, now: float) -> None:
-        lines, self._lines, self._size, self._written = self._lines, [], 0, now
+        lines, self._lines, self._size, self._written, self._is_due = self._lines, [], 0, now, False
         if self._file is None or not lines:
             return
         try:
@@ -72,18 +89,19 @@ class Recorder:
             self._file.flush()
         except OSError as error:
             file, self._file = self._file, None
-            print(f"the recording {self._path} has ended early, the job goes on: {describe(error)}", file=sys.stderr)
+            print(f"the recording {self._path} has ended early, the job goes on: {os_reason(error)}", file=sys.stderr)
             _close(file)
 
 
 @contextmanager
-def recorded(events: EventBus, path: str) -> Iterator[None]:
+def recorded(events: EventBus, path: str, program: str = "") -> Iterator[None]:
     """
     Record the events of a bus while the block runs.
 
     Args:
         events: the bus.
         path: the file, whose content is replaced; "" for no recording.
+        program: the program's name; by default that of its file.
 
     Raises:
         SettingError: it can't be written.
@@ -94,9 +112,9 @@ def recorded(events: EventBus, path: str) -> Iterator[None]:
     try:
         file = open(path, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # the recorder closes it
     except OSError as error:
-        raise SettingError(f"{path} can't be written: {describe(error)}") from None
+        raise SettingError(f"{path} can't be written: {os_reason(error)}") from None
     recorder = Recorder(file, Path(path))
-    recorder(_begin())
+    recorder(_begin(program or _program()))
     events.subscribe(recorder, calls=True)
     try:
         yield
@@ -104,16 +122,19 @@ def recorded(events: EventBus, path: str) -> Iterator[None]:
         recorder.close()
 
 
-def _begin() -> ProgramStarted:
-    program = Path(sys.argv[0]).absolute()
-    name = f"{program.parent.name}/{program.name}" if program.name == "main.py" else program.name
+def _program() -> str:
+    file = Path(sys.argv[0]).absolute()
+    return f"{file.parent.name}/{file.name}" if file.name == "main.py" else file.name
+
+
+def _begin(program: str) -> ProgramStarted:
     versions = {
         "aioparcs": VERSION,
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "CPUs": str(os.cpu_count() or 1),
     }
-    return ProgramStarted(monotonic(), time(), name, versions)
+    return ProgramStarted(monotonic(), time(), program, versions)
 
 
 def _close(file: TextIO) -> None:

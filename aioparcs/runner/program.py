@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -26,7 +26,7 @@ from aioparcs.loop import new_loop
 from aioparcs.runner.runner import Runner
 from aioparcs.starter import Starter
 
-__all__ = ["Main", "Stop", "explain", "run_program"]
+__all__ = ["Main", "Stop", "announce_end", "explain", "run_program"]
 
 Main = Callable[[Runner], Awaitable[Any]] | type[Runner]
 
@@ -48,27 +48,46 @@ def run_program(main: Main) -> None:
     _check_no_loop()
     stop = Stop()
     try:
-        check_may_direct("calls run()")
-        _check(main)
-        show_logs()
-        with auto_display(), asyncio.Runner(loop_factory=new_loop) as loop_runner:
-            loop_runner.run(stop.guard(_run(main)))
+        with auto_display(), _announced(stop):
+            check_may_direct("calls run()")
+            _check(main)
+            show_logs()
+            with asyncio.Runner(loop_factory=new_loop) as loop_runner:
+                loop_runner.run(stop.guard(_run(main)))
     except SettingError as error:
-        _announce_end(f"error: {error}")
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
         if stop.signal is None and not isinstance(error, KeyboardInterrupt):
             explain(error)
             sys.exit(1)
-        number = stop.signal or signal.SIGINT
-        reason = f"stopped by {signal.Signals(number).name}"
-        _announce_end(reason)
-        print(reason, file=sys.stderr)
-        sys.exit(128 + number)
+        print(f"stopped by {_signal(stop).name}", file=sys.stderr)
+        sys.exit(128 + _signal(stop))
     except Exception as error:
         explain(error)
         sys.exit(1)
+
+
+def _signal(stop: Stop) -> signal.Signals:
+    return signal.Signals(stop.signal or signal.SIGINT)
+
+
+@contextmanager
+def _announced(stop: Stop) -> Iterator[None]:
+    """Publish that the program ends if it does so in the block with an error, while it has its display."""
+    try:
+        yield
+    except (asyncio.CancelledError, KeyboardInterrupt) as error:
+        is_stopped = stop.signal is not None or isinstance(error, KeyboardInterrupt)
+        announce_end(f"stopped by {_signal(stop).name}" if is_stopped else describe(error))
+        raise
+    except SystemExit as end:
+        if end.code:
+            announce_end(end.code if isinstance(end.code, str) else f"exit code {end.code}")
+        raise
+    except BaseException as error:
+        announce_end(str(error) if isinstance(error, ParcsError) else describe(error))
+        raise
 
 
 def _check_no_loop() -> None:
@@ -118,7 +137,6 @@ async def _run(main: Main) -> None:
 
 def explain(error: BaseException) -> None:
     """Print an exception without the frames of aioparcs and asyncio, and this package's own ones in one line."""
-    _announce_end(describe(error))
     # A group's members are printed below it, each with its notes.
     if isinstance(error, ParcsError) and not isinstance(error, BaseExceptionGroup):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]
@@ -130,7 +148,7 @@ def explain(error: BaseException) -> None:
     _print("".join((*report.format(), *_hints(error))).removesuffix("\n"))
 
 
-def _announce_end(error: str) -> None:
+def announce_end(error: str) -> None:
     """Publish that the program ends: displays print their last lines before the program prints its error."""
     if events := program_events.get():
         events.publish(ProgramEnding(monotonic(), error))

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from aioparcs.events import ProgramEnding
+from aioparcs.recording import read_recording
 from tests.support.command import COMMAND, execute, in_terminal, run, visible
 from tests.support.jobs import family, module
 from tests.support.one_job_swarm import OneJobSwarm, one_job_swarm
@@ -353,3 +355,31 @@ async def test_a_terminal_shows_the_progress_of_files(runner: Path, folder: Path
         assert "fetching " in text
         assert text.rstrip().endswith("runner: fetched 3 files, 6.0 MB")
         assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is hidden"
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+async def test_the_recording_of_a_submitted_runner_is_fetched(runner: Path, folder: Path, how: str) -> None:
+    arguments, env = (["--record", "out/run.jsonl"], {}) if how == "option" else ([], {"PARCS_RECORD": "out/run.jsonl"})
+    (folder / "out").mkdir()
+    async with one_job_swarm(runner) as swarm:
+        command = [*COMMAND, "run", "r:5000/main", "--on", "swarm", "--send", "data", *arguments]
+        done = await asyncio.to_thread(execute, command, folder, LEADER_URL=swarm.url, **env)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.splitlines()[-1].startswith("runner: fetched 1 file, ")
+    recording = read_recording(folder / "out/run.jsonl")
+    assert isinstance(recording.events[-1], ProgramEnding)
+    assert recording.skipped == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, reason",
+    [
+        (["--record", "../run.jsonl"], "--record ../run.jsonl is not in the current folder"),
+        (["--record", "x", "--detach"], "--record fetches the recording at the runner's end; use it without --detach"),
+    ],
+)
+def test_a_recording_that_cannot_be_fetched_is_refused(
+    runner: Path, folder: Path, arguments: list[str], reason: str
+) -> None:
+    done = run("run", runner, "--on", "swarm", *arguments, cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {reason}\n")

@@ -47,7 +47,11 @@ EVENTS = [
     Notice(3.0, "swarm", "trying again", True),
     ProgramEnding(3.0, "ValueError: no"),
     ProgramStarted(3.0, 1.7e9, "job/main.py", {"Python": "3.11"}),
-    CallSpans(3.5, 0, (CallSpan(3, "f", 1.0, 2.5, 7, 1, "", ""), CallSpan(4, "", 1.0, 2.5, 1, 1, "item 1: (3)", "no"))),
+    CallSpans(
+        3.5,
+        0,
+        (CallSpan(3, "f", 1.0, 2.5, 0.5, 7, 1, "", ""), CallSpan(4, "", 1.0, 2.5, 1.5, 1, 1, "item 1: (3)", "no")),
+    ),
     SNAPSHOT,
     StatusLine(4.0, "factor: 8 of 8 connected"),
 ]

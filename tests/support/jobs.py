@@ -20,6 +20,7 @@ from aioparcs.events import (
     LogLines,
     Notice,
     PoolProgress,
+    Subscriber,
     WorkerConnected,
     WorkerExited,
     WorkerProgress,
@@ -89,13 +90,17 @@ class EventRecorder:
 @asynccontextmanager
 async def job(
     *modules: Path,
-    recorder: EventRecorder | None = None,
+    recorder: Subscriber | None = None,
+    calls: Subscriber | None = None,
     tls: bool = False,
     engine: Engine | None = None,
     **settings: Any,
 ) -> AsyncIterator[Runner]:
-    """Enter a runner with the modules of the tests, or those in some folders, and some settings."""
-    token = program_events.set(EventBus(recorder or EventRecorder()))
+    """Enter a runner with the modules of the tests, or those in some folders, settings, and a recorder of calls."""
+    events = EventBus(recorder or EventRecorder())
+    if calls:
+        events.subscribe(calls, calls=True)
+    token = program_events.set(events)
     try:
         runner = Runner(modules=modules or [MODULES], settings=Settings(**settings), tls=tls, engine=engine)
     finally:

@@ -66,6 +66,11 @@ class CallStream:
         self._waiter: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] = connection.inbox.loop.create_future()
 
+    @property
+    def error(self) -> BaseException | None:
+        """What it has ended with; None for its regular end, and if it was cancelled."""
+        return self._error
+
     async def take(self) -> Any:
         """
         Return the next item.

@@ -101,7 +101,7 @@ class PendingCall:
         phase: where it is on its way.
         worker: the number of the worker that it was sent to; unset before.
         call_id: its id on the channel that it was sent over; unset before.
-        sent: when it was sent to a worker that runs several calls at once, if that is traced; else unset.
+        sent: when it was sent to a worker that runs several of its kind at once, if that is traced; else unset.
     """
 
     __slots__ = ("__weakref__", "args", "call_id", "client", "function", "index", "kwargs", "phase", "sent", "worker")
