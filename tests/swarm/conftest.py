@@ -6,7 +6,8 @@ Tests that use the fixture ``cluster`` have the marker of that name.
 
 import asyncio
 import faulthandler
-from collections.abc import AsyncIterator, Iterator
+import os
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.support.command import COMMAND, execute
 from tests.support.jobs import MODULES, EventRecorder
 from tests.support.live import NAMED, Cluster, left
 from tests.support.swarm_jobs import Job
+from tests.support.turns import Turns
 
 _TIMEOUT = 400.0  # seconds for a test on the cluster: the first one brings it up, on a new machine from nothing
 _NO_SWARM = "no Swarm to test with"
@@ -35,8 +37,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(_TIMEOUT))
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around all fixtures, and before pytest-timeout begins to count
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Keep a test that needs the cluster for itself apart from those of another process."""
+    if "cluster" not in getattr(item, "fixturenames", ()):
+        return (yield)
+    factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]  # as fixtures get it
+    with Turns(factory.getbasetemp()).turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Yield the Swarm that the environment names, or one that is up for the time of all tests."""
     if "LEADER_URL" in NAMED and "PARCS_REGISTRY" in NAMED:
         registry = NAMED["PARCS_REGISTRY"]
@@ -48,18 +60,24 @@ def cluster() -> Iterator[Cluster]:
     reason = obstacle()
     if reason:
         pytest.skip(f"{_NO_SWARM}: {reason}")
-    was_there = OwnCluster.here() is not None
     # It would end the whole run in the middle: from nothing this may take longer, and has deadlines of its own.
     faulthandler.cancel_dump_traceback_later()
+    turns = Turns(tmp_path_factory.getbasetemp())
+    used = turns.use()
     try:
-        own = up(3, lambda step: None)
-    except ClusterError as error:
-        if not was_there:
-            down()
-        pytest.skip(f"{_NO_SWARM}: {error}")
-    yield Cluster(own.leader.url, own.registry.address, own.image, own.nodes)
-    if not was_there:
-        down()
+        try:
+            with turns.users():
+                if OwnCluster.here() is None:
+                    turns.brought_up.touch()
+                own = up(3, lambda step: None)
+        except ClusterError as error:
+            pytest.skip(f"{_NO_SWARM}: {error}")
+        yield Cluster(own.leader.url, own.registry.address, own.image, own.nodes)
+    finally:
+        with turns.users():
+            if turns.brought_up.exists() and turns.is_last(used):
+                down()
+        os.close(used)
 
 
 @pytest.fixture

@@ -153,6 +153,7 @@ def _services(cluster: Cluster, job: str) -> list[Any]:
     return ask(cluster, lambda swarm: swarm.services(job))
 
 
+@pytest.mark.alone
 async def test_a_node_that_is_drained(cluster: Cluster, nodes: tuple[Node, ...], job: Job) -> None:
     async with job() as runner, runner.start_many("talker", 2, swarm={"constraints": ["node.role==worker"]}) as tasks:
         node = next(node for node in nodes if node.name == tasks[0].node)
@@ -209,6 +210,7 @@ async def test_workers_that_share_a_container_share_no_memory_limit(job: Job) ->
         assert await _wait_for(10, second.call("allocate", 1 << 20)) == 1 << 20
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("renewed_node3")
 async def test_a_node_that_is_cut_off(nodes: tuple[Node, ...], job: Job) -> None:
     async with job(liveness=3.0) as runner, runner.start_many("talker", len(nodes)) as tasks:
@@ -227,6 +229,7 @@ async def test_a_node_that_is_cut_off(nodes: tuple[Node, ...], job: Job) -> None
             await asyncio.to_thread(nodes[2].restore)
 
 
+@pytest.mark.alone
 async def test_a_node_whose_docker_is_killed(nodes: tuple[Node, ...], job: Job) -> None:
     async with job() as runner, runner.start_many("talker", len(nodes)) as tasks:
         await until(lambda: len({task.node for task in tasks}) == len(nodes))
@@ -276,6 +279,7 @@ def _name(process: "subprocess.Popen[str]") -> str:
     return name
 
 
+@pytest.mark.alone
 def test_a_runner_that_is_killed(cluster: Cluster, images: None) -> None:
     with _program(cluster, RUNNER) as process:
         name = _name(process)

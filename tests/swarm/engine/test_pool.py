@@ -157,6 +157,7 @@ async def test_calls_of_a_killed_container_are_repeated_and_it_is_replaced(
         assert {one.id for one in others} < {one.id for one in await running(cluster, runner)}
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("renewed_node3")
 async def test_only_what_ran_on_a_node_that_is_cut_off_is_lost(cluster: Cluster, job: Job, folder: Path) -> None:
     is_lost, count = asyncio.Event(), 2 * len(cluster.nodes)
@@ -189,6 +190,7 @@ async def test_only_what_ran_on_a_node_that_is_cut_off_is_lost(cluster: Cluster,
     assert (len(marks(folder)), set(marks(folder).values())) == (60, {1})
 
 
+@pytest.mark.alone
 async def test_a_pool_works_on_without_the_docker_of_a_node_and_outlives_its_containers(
     cluster: Cluster, job: Job, folder: Path
 ) -> None:
@@ -361,6 +363,7 @@ def test_the_smallest_node_has_room_for_a_container(nodes: list[SwarmNode]) -> N
     assert shared(mixed, 12, cpus=cpus / 4, memory=memory // 4) == 1
 
 
+@pytest.mark.alone
 def test_nodes_that_take_no_containers_are_not_counted(cluster: Cluster, nodes: list[SwarmNode]) -> None:
     drained = nodes[1]["ID"]
     try:

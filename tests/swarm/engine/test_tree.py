@@ -119,6 +119,7 @@ async def test_a_branch_that_is_killed_leaves_nothing_while_the_job_goes_on(clus
         assert await ask(other, "request_child", 0, "echo", "here") == "here"
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("renewed_node3")
 async def test_an_unreachable_node_ends_the_branches_of_its_workers(cluster: Cluster, job: Job) -> None:
     nodes, recorder = own(cluster).nodes, EventRecorder()

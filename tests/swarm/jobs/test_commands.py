@@ -123,6 +123,7 @@ def test_a_job_is_shown_and_then_removed(cluster: Cluster, aioparcs: Aioparcs, e
         assert remains(cluster, job) == []
 
 
+@pytest.mark.alone
 def test_remains_of_a_killed_runner_are_removed(
     cluster: Cluster, aioparcs: Aioparcs, echo: str, tmp_path: Path
 ) -> None:
