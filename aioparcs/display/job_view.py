@@ -23,6 +23,7 @@ from aioparcs.events import (
     WorkersPlaced,
     WorkersRequested,
     WorkerStopped,
+    WorkersWaiting,
 )
 
 __all__ = ["JobView", "ModuleCounts", "describe_end"]
@@ -83,6 +84,7 @@ class ModuleCounts:
         self._up: set[int] = set()
         self._places: dict[int, str] = {}  # worker: its node
         self._gone: list[int] = []  # workers that have ended since others were last requested
+        self._waits = ""
         self._before = (0, 0)  # how many had ended, and had been connected, when workers were last requested
 
     @property
@@ -98,7 +100,13 @@ class ModuleCounts:
             self._shares.reports,
             self.fraction,
             dict(self.nodes),
+            self.waits,
         )
+
+    @property
+    def waits(self) -> str:
+        """What workers wait for that take long to start, as text for people; "" for nothing."""
+        return self._waits if len(self._up) < self.requested - self.ended else ""
 
     @property
     def ended(self) -> int:
@@ -132,6 +140,7 @@ class ModuleCounts:
         self.nodes = +self.nodes
         self._gone.clear()
         self.requested += number
+        self._waits = ""
         self._before = self.ended, self.connected - len(self._up)
 
     def place(self, workers: range, node: str) -> None:
@@ -139,6 +148,10 @@ class ModuleCounts:
         self.placed += len(workers)
         self.nodes[node] += len(workers)
         self._places.update(dict.fromkeys(workers, node))
+
+    def wait(self, workers: int, reason: str) -> None:
+        """Record what some workers wait for."""
+        self._waits = f"{counted(workers, 'worker')} {'waits' if workers == 1 else 'wait'}: {reason}"
 
     def connect(self, worker: int) -> None:
         """Record that a worker has connected."""
@@ -206,6 +219,8 @@ class JobView:
                 self.of(event.module).request(len(event.workers))
             case WorkersPlaced():
                 self.of(event.module).place(event.workers, event.node)
+            case WorkersWaiting():
+                self.of(event.module).wait(event.workers, event.reason)
             case WorkerConnected():
                 self.of(event.module).connect(event.worker)
             case WorkerExited():

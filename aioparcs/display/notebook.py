@@ -145,7 +145,8 @@ def _module_text(state: ModuleState) -> str:
         return describe_end(state)
     of = "" if state.up == state.present else f"{state.up:,} of "
     failed = f", {state.failed:,} failed" if state.failed else ""
-    return f"{of}{counted(state.present, 'worker')} connected{failed}"
+    waits = f", {state.waits}" if state.waits else ""
+    return f"{of}{counted(state.present, 'worker')} connected{failed}{waits}"
 
 
 def _pool_row(pool: Pool, now: float) -> str:

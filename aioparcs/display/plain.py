@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Console", "PlainDisplay"]
 
 PERIOD = 0.25  # seconds between two looks at the counts
+_LONG_START = 10.0  # seconds without another worker after which it is worth a line what they wait for
 
 
 class Console:
@@ -150,6 +151,7 @@ class _PrintedCounts:
         self._numbers = {"requested": 0, "placed": 0, "connected": 0, "ended": 0}
         self._times = {"placed": 0.0, "connected": 0.0, "ended": 0.0}
         self._throttle = LineThrottle(now)
+        self._waits = ""
 
     def news(self, count: ModuleCounts, now: float, last: bool, left: str) -> Iterator[str]:
         requested, expected = count.requested, count.expected
@@ -165,6 +167,9 @@ class _PrintedCounts:
         if self._is_news("connected", count.connected, count.arrived == expected or last, now):
             yield f"{count.arrived} of {expected} connected"
         state = count.state
+        if state.waits != self._waits and now - self._times["connected"] > _LONG_START:
+            self._waits = state.waits
+            yield from filter(None, [state.waits])
         if state.reports and state.present and self._throttle.come(now, state.fraction):
             yield f"{100 * state.fraction:.0f} %" + (f", {left}" if left else "")
         if self._is_news("ended", state.ended, not state.present or last, now):

@@ -67,9 +67,11 @@ class StatusTable:
         rows += [self._of_pool(pool, alone=len(shown) == 1) for pool in shown]
         if rows:
             yield _fitted(rows, options.max_width)
-        for pool in shown:
-            if pool.state.waits and pool.ended is None:
-                text = f"{origin(pool.state.name, None)}: {sanitize(pool.state.waits, color=False)}"
+        waiting = [(state.module, state.waits) for state in modules]
+        waiting += [(pool.state.name, pool.state.waits) for pool in shown if pool.ended is None]
+        for name, waits in waiting:
+            if waits:
+                text = f"{origin(name, None)}: {sanitize(waits, color=False)}"
                 yield Text(text, style="yellow", no_wrap=True, overflow="ellipsis")
         if pools.unlisted:
             yield Text(f"{counted(pools.unlisted, 'more pool')}", style="dim")

@@ -25,6 +25,7 @@ from aioparcs.events.records import (
     WorkersPlaced,
     WorkersRequested,
     WorkerStopped,
+    WorkersWaiting,
 )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "WorkerStopped",
     "WorkersPlaced",
     "WorkersRequested",
+    "WorkersWaiting",
     "guarded",
     "program_events",
 ]

@@ -28,6 +28,7 @@ from aioparcs.events.records import (
     WorkersPlaced,
     WorkersRequested,
     WorkerStopped,
+    WorkersWaiting,
 )
 
 __all__ = ["from_json", "to_json"]
@@ -49,6 +50,7 @@ _KINDS = {
         WorkerProgress,
         WorkersPlaced,
         WorkersRequested,
+        WorkersWaiting,
         WorkerStopped,
     )
 }
@@ -106,7 +108,8 @@ def _typed(kind: Any, value: Any) -> Any:
         (other,) = (one for one in get_args(kind) if one is not NoneType)
         return None if value is None else _typed(other, value)
     if hasattr(kind, "_fields"):
-        return kind(*(_typed(field, value[name]) for name, field in _fields(kind).items()))
+        values = {**kind._field_defaults, **_checked(dict, value)}  # of an older version, which had fewer fields
+        return kind(*(_typed(field, values[name]) for name, field in _fields(kind).items()))
     if get_origin(kind) is tuple:
         return _tuple(get_args(kind), _checked(list, value))
     if get_origin(kind) is dict:

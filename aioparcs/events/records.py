@@ -29,6 +29,7 @@ __all__ = [
     "WorkerStopped",
     "WorkersPlaced",
     "WorkersRequested",
+    "WorkersWaiting",
 ]
 
 
@@ -128,6 +129,7 @@ class ModuleState(NamedTuple):
         reports: whether any worker has reported its progress.
         fraction: the share of the work that is done, 0 to 1; each worker counts alike.
         nodes: how many workers each node has, by its name.
+        waits: what workers wait for that take long to start, as text for people; "" for nothing.
     """
 
     module: str
@@ -139,6 +141,7 @@ class ModuleState(NamedTuple):
     reports: bool
     fraction: float
     nodes: dict[str, int]
+    waits: str = ""
 
     @property
     def ended(self) -> int:
@@ -194,6 +197,15 @@ class WorkersPlaced(Event):
     module: str
     workers: range
     node: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersWaiting(Event):
+    """Most of the workers of a module that take long to start wait for the same; it is reported again if it changes."""
+
+    module: str
+    workers: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from aioparcs.events import (
     WorkerConnected,
     WorkerProgress,
     WorkersPlaced,
+    WorkersWaiting,
 )
 from aioparcs.messages.launcher import Log
 from aioparcs.runner.registry import JobRegistry
@@ -32,6 +33,8 @@ def report(action: Action, registry: JobRegistry, events: EventBus) -> None:
             events.publish(WorkersPlaced(monotonic(), module, range(numbers[0], numbers[-1] + 1), node))
         case stimuli.ShowProgress(module, progress):
             events.publish(WorkerProgress(monotonic(), module, *progress))
+        case stimuli.ShowWaits(module, count, reason):
+            events.publish(WorkersWaiting(monotonic(), module, count, reason))
         case stimuli.ShowLog(module, log):
             _show_log(module, log, events)
 

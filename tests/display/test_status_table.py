@@ -245,3 +245,27 @@ def test_what_a_pool_waits_for_is_a_line_of_its_own(live_display: Live) -> None:
     assert live_display.lines(40)[-2] == "hyperparameter search (digits): waits f…"
     live_display.pool(SEARCH._replace(done=60, running=0, workers=0, wanted=0))
     assert not any("waits" in line for line in live_display.lines(100))
+
+
+def test_what_workers_wait_for_is_shown_until_they_are_there(live_display: Live) -> None:
+    live_display.request("trial", range(3))
+    live_display.wait("trial", 2, "its node is pulling \x1b[31mthe image")
+    assert live_display.lines(100)[-2] == "trial: 2 workers wait: its node is pulling the image"
+    live_display.wait("trial", 1, "Docker has found no node for it")
+    assert live_display.lines(100)[-2] == "trial: 1 worker waits: Docker has found no node for it"
+    live_display.connect("trial", 0, 1, 2)
+    assert not any("wait" in line for line in live_display.lines(100))
+
+
+def test_a_log_says_once_what_workers_wait_for(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = Plain()
+    plain.request("trial", range(3))
+    plain.wait("trial", 2, "its node is pulling the image")
+    plain.display.flush()
+    assert "wait" not in capsys.readouterr().err, "it is too soon"
+    plain.clock.time = 10.5
+    plain.display.flush()
+    plain.display.flush()
+    plain.display.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.count("trial: 2 workers wait: its node is pulling the image") == 1

@@ -73,6 +73,8 @@ class World:
                 del self.alive[number]  # once, and not before it was placed
                 assert is_stopped or lost is None or error == lost.reason
                 assert number in self.connected | self.failed or lost is None
+            case stimuli.ShowWaits(_, count):
+                assert 0 < count <= len(self.alive.keys() - self.connected - self.failed)
             case stimuli.SetNode(_, numbers):
                 assert set(numbers) <= self.alive.keys()
             case stimuli.ReleaseGroup(group):

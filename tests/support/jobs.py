@@ -27,6 +27,7 @@ from aioparcs.events import (
     WorkersPlaced,
     WorkersRequested,
     WorkerStopped,
+    WorkersWaiting,
     program_events,
 )
 from tests.support.waiting import PATIENCE, until
@@ -70,6 +71,8 @@ class EventRecorder:
                 self.events.append(("started", event.module, event.workers))
             case WorkersPlaced():
                 self.events.append(("placed", event.module, event.workers, event.node))
+            case WorkersWaiting():
+                self.events.append(("waiting", event.module, event.workers, event.reason))
             case WorkerConnected():
                 self.events.append(("connected", event.module, event.worker))
             case WorkerExited():

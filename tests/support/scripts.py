@@ -20,6 +20,7 @@ from aioparcs.events import (
     WorkersPlaced,
     WorkersRequested,
     WorkerStopped,
+    WorkersWaiting,
 )
 
 __all__ = ["Live", "Plain", "Script", "StillClock", "live"]
@@ -56,6 +57,9 @@ class Script:
 
     def place(self, module: str, workers: range, node: str) -> None:
         self._display(WorkersPlaced(self.clock.time, module, workers, node))
+
+    def wait(self, module: str, workers: int, reason: str) -> None:
+        self._display(WorkersWaiting(self.clock.time, module, workers, reason))
 
     def connect(self, module: str, *workers: int) -> None:
         for worker in workers:

@@ -15,6 +15,7 @@ from aioparcs.runner.state.records import LONGEST_LINE, LauncherPhase, LauncherR
 from aioparcs.runner.state.reservations import Reservation
 from aioparcs.runner.state.stimuli import Action, EngineReported, Stimulus
 from aioparcs.runner.state.unstarted import why_ended, why_late
+from aioparcs.runner.state.waits import StartWaits
 from aioparcs.runner.state.workers import Workers
 
 __all__ = ["JobState"]
@@ -40,6 +41,7 @@ class JobState:
         self.launchers = self._workers.launchers
         self.reservations = self._workers.reservations
         self._last_lines = last_lines
+        self._waits = StartWaits()
         self._unexplained = DeadlineTable()  # for the engine's word on a connection's end, by launcher
 
     @property
@@ -75,7 +77,8 @@ class JobState:
     def next_deadline(self) -> float | None:
         """The time of the next `DeadlineReached`, None for none."""
         tables = self._workers.starting, self._unexplained
-        return min((table.earliest for table in tables if table), default=None)
+        deadlines = [table.earliest for table in tables if table]
+        return min([*deadlines, self._waits.due] if self._waits.due is not None else deadlines, default=None)
 
     def unconnected_groups(self) -> list[WorkerGroup]:
         """Return the groups none of whose launchers was ever connected."""
@@ -123,6 +126,7 @@ class JobState:
     # Placing
 
     def _place(self, group: WorkerGroup, now: float) -> Iterator[Action]:
+        self._waits.begin(now)
         reservation = self.reservations.add(group)
         is_new = any(placement.launcher not in self.launchers for placement in group.placements)
         for placement in group.placements:
@@ -155,6 +159,7 @@ class JobState:
         worker, launcher = self.workers[placed.worker], self.launchers[placed.launcher]
         reservation = self.reservations.get(placed.reservation)
         assert reservation  # see `can_replace`
+        self._waits.begin(now)
         self._workers.add(worker, launcher, reservation, now)
         limits = next(dict(one.limits) for one in reservation.group.placements if one.launcher == launcher.slot)
         start = Start(worker.number, 1, worker.number - placed.rank, placed.size, limits)
@@ -329,6 +334,8 @@ class JobState:
         for slot in self._unexplained.overdue(now):
             yield from self._workers.stop_lost(self.launchers[slot])
             yield from self._lose(self.launchers[slot])
+        starting = (self.workers[number] for number in self._workers.starting)
+        yield from self._waits.look(((worker.module, self.launchers[worker.launcher]) for worker in starting), now)
 
     def _expire(self, worker: WorkerRecord) -> Iterator[Action]:
         was_placed = worker.phase is WorkerPhase.PLACED

@@ -36,6 +36,7 @@ __all__ = [
     "SetNode",
     "ShowLog",
     "ShowProgress",
+    "ShowWaits",
     "StartFailed",
     "StartRequested",
     "Stimulus",
@@ -216,6 +217,14 @@ class ShowLog(NamedTuple):
     log: Log
 
 
+class ShowWaits(NamedTuple):
+    """Report what workers of a module wait for that are starting."""
+
+    module: str
+    workers: int
+    reason: str
+
+
 class FailStart(NamedTuple):
     """Fail a worker's start, as `StartError` says."""
 
@@ -291,6 +300,7 @@ Action = (
     | SetNode
     | ShowProgress
     | ShowLog
+    | ShowWaits
     | FailStart
     | EndWorker
     | CloseSession

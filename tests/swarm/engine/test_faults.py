@@ -18,7 +18,7 @@ from aioparcs.swarm import SwarmEngine
 from tests.cluster import Cluster as OwnCluster
 from tests.cluster import Node
 from tests.support.command import COMMAND, EXAMPLES, execute
-from tests.support.jobs import ENVIRONMENT, MODULES
+from tests.support.jobs import ENVIRONMENT, MODULES, EventRecorder
 from tests.support.live import Cluster, ask, left
 from tests.support.swarm_jobs import Job
 from tests.support.waiting import until
@@ -74,11 +74,13 @@ async def test_no_registry_to_take_modules_from(job: Job, monkeypatch: pytest.Mo
     ],
 )
 async def test_no_suitable_node(job: Job, options: dict[str, Any], reason: str) -> None:
-    async with job(start_timeout=4) as runner:
+    recorder = EventRecorder()
+    async with job(start_timeout=4, recorder=recorder) as runner:
         begun = time.monotonic()
         with pytest.raises(StartError, match=rf"within 4 s \(PARCS_START_TIMEOUT\): no suitable node \({reason}\)"):
             await _wait_for(15, runner.start("talker", **options))
         assert time.monotonic() - begun >= 4
+    assert ("waiting", "talker", 1, f"no suitable node ({reason})") in recorder.events
 
 
 async def test_a_pull_that_hangs(cluster: Cluster, nodes: tuple[Node, ...], job: Job) -> None:
