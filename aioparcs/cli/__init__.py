@@ -62,6 +62,7 @@ Examples:
   aioparcs run -q hello > result.txt
   aioparcs run hello --on swarm
   aioparcs run hello --on swarm --send data --fetch out
+  aioparcs run hello --on swarm --fetch out --detach    ... and later: aioparcs fetch JOB
   aioparcs run hello -- --verbose x    what follows -- is the program's: sys.argv
 """
 _NEW_EXAMPLE = """
@@ -89,6 +90,7 @@ main.modules = {
     "image": "aioparcs.cli.build",
     "ps": "aioparcs.cli.jobs",
     "logs": "aioparcs.cli.jobs",
+    "fetch": "aioparcs.cli.fetch",
     "rm": "aioparcs.cli.jobs",
     "doctor": "aioparcs.cli.doctor",
     "cluster": "aioparcs.cli.doctor",
@@ -126,8 +128,8 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
               help="A file or folder in the current folder that the runner reads. On a Swarm it is sent along; "
                    "may be repeated.")  # fmt: skip
 @click.option("--fetch", metavar="PATH", multiple=True, type=click.Path(),
-              help="A file or folder that the runner writes. From a Swarm it is fetched into the current folder; "
-                   "may be repeated.")  # fmt: skip
+              help="A file or folder that the runner writes. From a Swarm it is fetched into the current folder, with "
+                   "--detach by `aioparcs fetch`; may be repeated.")  # fmt: skip
 @click.option("--record", metavar="FILE", type=click.Path(dir_okay=False),
               help="Record what all workers do, for aioparcs report.  [default: $PARCS_RECORD]")  # fmt: skip
 @click.option("--detach", is_flag=True, help="With --on swarm: print the job's name and don't wait for its end.")
@@ -158,7 +160,8 @@ def run(
     arguments = ProgramCommand.program_arguments(context)
     if quiet and verbose:
         raise Usage("use either -q or -v, not both")
-    _check_detach(detach, where, fetch)
+    if detach and where != "swarm":
+        raise Usage("--detach needs --on swarm")
     detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
     record = record or variables.pop("PARCS_RECORD", "") or os.environ.get("PARCS_RECORD", "")
     if where == "swarm":
@@ -193,13 +196,6 @@ def _run(folder: Path, arguments: tuple[str, ...], includes: list[str], detail: 
     os.environ.pop("PARCS_RECORD", None)  # not for child processes, which would write the same file
     with open_display(detail, _event_log(), record, f"{folder.resolve().name}/main.py"):
         return execute(folder, arguments, includes)
-
-
-def _check_detach(detach: bool, where: str | None, fetch: tuple[str, ...]) -> None:
-    if detach and where != "swarm":
-        raise Usage("--detach needs --on swarm")
-    if detach and fetch:
-        raise Usage("--fetch waits for the runner's end; use it without --detach")
 
 
 def _event_log() -> EventLog | None:

@@ -1,4 +1,4 @@
-"""The commands about jobs on the cluster: ``aioparcs ps``, ``aioparcs logs``, ``aioparcs rm``."""
+"""The commands about jobs on the cluster: ``aioparcs ps``, ``aioparcs logs``, ``aioparcs rm``; and finding jobs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rich.tree import Tree
 from aioparcs.cli.command import EXIT_CODES, run_command
 from aioparcs.cli.job_log import print_log, read_progress
 from aioparcs.cli.modules import Usage
-from aioparcs.display import Detail
+from aioparcs.display import Detail, sanitize
 from aioparcs.errors import ClusterError
 
 # Docker's libraries take longer to load than the rest together; help, completion and local runs do without. So this
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aioparcs.swarm.docker.client import SwarmClient
     from aioparcs.swarm.jobs.view import Container, SwarmJob
 
-__all__ = ["logs", "ps", "rm"]
+__all__ = ["logs", "named_jobs", "open_leader", "ps", "rm"]
 
 _PS_EXAMPLES = """
 \b
@@ -102,10 +102,10 @@ def rm(jobs: tuple[str, ...], orphans: bool) -> None:
 async def _ps(name: str | None, as_json: bool) -> None:
     from aioparcs.swarm.jobs.jobs import find_jobs, sweep
 
-    async with _swarm() as swarm:
+    async with open_leader() as swarm:
         for orphan in await sweep(swarm):
             click.echo(f"removed what was left of job {orphan}", err=True)
-        jobs = await find_jobs(swarm) if name is None else await _named(swarm, [name])
+        jobs = await find_jobs(swarm) if name is None else await named_jobs(swarm, [name])
         progress = await asyncio.gather(*(_progress(swarm, job) for job in jobs)) if as_json else []
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     if as_json:
@@ -121,12 +121,12 @@ async def _ps(name: str | None, as_json: bool) -> None:
 
 def _table(jobs: Iterable[SwarmJob]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("JOB", "MODULES", "WORKERS", "NODES", "STATE", "AGE", "RUNNER"):
+    for title in ("JOB", "MODULES", "WORKERS", "NODES", "STATE", "AGE", "RUNNER", "FILES"):
         table.add_column(title, overflow="fold", justify="right" if title in ("WORKERS", "AGE") else "left")
     for job in jobs:
-        state = _state(job)
+        state, files = _state(job), Text(sanitize(", ".join(job.fetch), color=False))
         table.add_row(job.name, ", ".join(job.modules), f"{job.running}/{job.requested}", ", ".join(job.nodes), state,
-                      _age(time.time() - job.since), _runner(job))  # fmt: skip
+                      _age(time.time() - job.since), _runner(job), files)  # fmt: skip
     return table
 
 
@@ -166,6 +166,7 @@ def _described(job: SwarmJob) -> dict[str, Any]:
         "nodes": list(job.nodes),
         "age": round(max(0.0, time.time() - job.since), 1),
         "runner": _runner(job),
+        "fetch": list(job.fetch),
         "workers": workers,
     }
 
@@ -214,8 +215,8 @@ async def _logs(name: str, follow: bool, number: int | None) -> None:
     from aioparcs.swarm.jobs.follow import container_lines
     from aioparcs.swarm.jobs.jobs import find_jobs
 
-    async with _swarm() as swarm:
-        (job,) = await _named(swarm, [name])
+    async with open_leader() as swarm:
+        (job,) = await named_jobs(swarm, [name])
         service, slot = _printer(job, number)
         word = job.events_word if number is None else ""
         lines = container_lines(swarm, name, service, slot, follow=follow)
@@ -249,8 +250,8 @@ async def _rm(names: Iterable[str]) -> None:
     from aioparcs.swarm.jobs.jobs import remove_job
     from aioparcs.swarm.jobs.orphans import is_alive
 
-    async with _swarm() as swarm:
-        for job in await _named(swarm, names):
+    async with open_leader() as swarm:
+        for job in await named_jobs(swarm, names):
             removed = await remove_job(swarm, job.name)
             click.echo(f"removed job {job.name}: {', '.join(removed) or 'its last containers'}")
             if not job.runner_service and is_alive(job.identity):
@@ -260,7 +261,7 @@ async def _rm(names: Iterable[str]) -> None:
 async def _remove_orphans() -> None:
     from aioparcs.swarm.jobs.jobs import sweep, wait_idle
 
-    async with _swarm() as swarm:
+    async with open_leader() as swarm:
         swept = await sweep(swarm)
         for name in swept:
             await wait_idle(swarm, name)
@@ -269,7 +270,7 @@ async def _remove_orphans() -> None:
             click.echo(f"no orphans on {swarm.leader.shown}")
 
 
-async def _named(swarm: SwarmClient, names: Iterable[str]) -> list[SwarmJob]:
+async def named_jobs(swarm: SwarmClient, names: Iterable[str]) -> list[SwarmJob]:
     """Return jobs by their names; raise a `Usage` if one is missing, before anything is done to another."""
     from aioparcs.swarm.jobs.jobs import find_jobs
 
@@ -282,7 +283,8 @@ async def _named(swarm: SwarmClient, names: Iterable[str]) -> list[SwarmJob]:
 
 
 @asynccontextmanager
-async def _swarm() -> AsyncIterator[SwarmClient]:
+async def open_leader() -> AsyncIterator[SwarmClient]:
+    """Open the Swarm's leader, as `open_swarm` does; Docker's libraries are loaded only now."""
     from aioparcs.swarm.docker.client import open_swarm
 
     async with open_swarm() as swarm:

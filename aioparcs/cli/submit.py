@@ -161,7 +161,7 @@ async def _submit(request: RunRequest) -> int:
             service = await RunnerService.submit(swarm, submission)
             if request.detach:
                 click.echo(job)
-                _echo(request, f"submitted; {_hint(job)}")
+                _echo(request, f"submitted; {_hint(job, request.files)}")
                 goes_on = True
                 return 0
             _echo(request, f"runs as job {job}; its containers: docker stack ps {stack(job)}")
@@ -171,8 +171,7 @@ async def _submit(request: RunRequest) -> int:
                 await print_log(service.lines(), submission.variables[EVENTS], request.detail, live=True)
             except ClusterError as error:
                 goes_on = True
-                hints = "; ".join(filter(None, [_hint(job), transfer.way_to_files()]))
-                _echo(request, f"lost contact with it ({error.reason}); {hints}")
+                _echo(request, f"lost contact with it ({error.reason}); {_hint(job, request.files)}")
                 return 1
             return await transfer.fetch(service.exitcode)
         finally:
@@ -207,8 +206,9 @@ def _submission(request: RunRequest, settings: Settings, job: str, image: str, i
     )
 
 
-def _hint(job: str) -> str:
-    return f"follow it with aioparcs logs -f {job}, remove it with aioparcs rm {job}"
+def _hint(job: str, files: FileNames) -> str:
+    fetch = f"fetch its files with aioparcs fetch {job}, " if files.fetch else ""
+    return f"follow it with aioparcs logs -f {job}, {fetch}remove it with aioparcs rm {job}"
 
 
 async def _sweep(swarm: SwarmClient, request: RunRequest) -> None:

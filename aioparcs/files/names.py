@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aioparcs.errors import SettingError
 
-__all__ = ["FileNames"]
+__all__ = ["FileNames", "names_in_folder"]
 
 
 class FileNames(NamedTuple):
@@ -31,8 +31,9 @@ class FileNames(NamedTuple):
         Raises:
             SettingError: a path is not inside of the current folder.
         """
-        recording = _names("--record", [record] if record else [])
-        return cls(_names("--send", send), tuple(dict.fromkeys((*_names("--fetch", fetch), *recording))))
+        recording = names_in_folder([record] if record else [], "--record")
+        fetched = (*names_in_folder(fetch, "--fetch"), *recording)
+        return cls(names_in_folder(send, "--send"), tuple(dict.fromkeys(fetched)))
 
     @property
     def options(self) -> list[str]:
@@ -40,17 +41,28 @@ class FileNames(NamedTuple):
         return [*(f"--send={name}" for name in self.send), *(f"--fetch={name}" for name in self.fetch)]
 
 
-def _names(option: str, paths: Iterable[str]) -> tuple[str, ...]:
+def names_in_folder(paths: Iterable[str], option: str = "") -> tuple[str, ...]:
+    """
+    Return the names of files and folders in the current folder, each once.
+
+    Args:
+        paths: what a user has written.
+        option: the option that has them, for errors; "" for arguments.
+
+    Raises:
+        SettingError: a path is not inside of the current folder.
+    """
     return tuple(dict.fromkeys(_name(option, path) for path in paths))
 
 
 def _name(option: str, path: str) -> str:
+    given = f"{option} {path}".lstrip()
     if not path or "\0" in path:
-        raise SettingError(f"{option} {path!r} is not a path")
+        raise SettingError(f"{option} {path!r} is not a path".lstrip())
     name = os.path.relpath(os.path.abspath(path))
     if name == os.curdir:
-        raise SettingError(f"{option} {path} is the current folder; name files and folders in it")
+        raise SettingError(f"{given} is the current folder; name files and folders in it")
     if name == os.pardir or name.startswith(os.pardir + os.sep):
         advice = "; make a symbolic link to it here" if option == "--send" else ""
-        raise SettingError(f"{option} {path} is not in the current folder{advice}")
+        raise SettingError(f"{given} is not in the current folder{advice}")
     return name

@@ -44,7 +44,7 @@ def test_help_names_commands_examples_and_exit_codes() -> None:
         assert text in done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "new", "completion", "ps", "logs", "rm", "doctor"])
+@pytest.mark.parametrize("command", ["run", "new", "completion", "ps", "logs", "fetch", "rm", "doctor"])
 def test_each_command_has_help_with_an_example(command: str) -> None:
     done = run(command, "-h")
     assert done.returncode == 0

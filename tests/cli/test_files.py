@@ -117,13 +117,6 @@ def test_what_the_runner_has_not_written_is_an_error(runner: Path, folder: Path)
     assert run("run", runner, "--fetch", "result.txt", "--", "fail", cwd=folder).returncode == 3
 
 
-def test_fetching_waits_for_the_end(runner: Path, folder: Path) -> None:
-    done = run("run", runner, "--on", "swarm", "--detach", "--fetch", "x", cwd=folder)
-    assert (done.returncode, done.stderr) == (
-        2, "error: --fetch waits for the runner's end; use it without --detach\n"
-    )  # fmt: skip
-
-
 # On a Swarm
 
 
@@ -232,8 +225,7 @@ async def test_outputs_that_can_not_be_written_here_stay_until_they_are_removed(
         job = name.removeprefix("/parcs-").removesuffix("_kept")
         assert done.stderr.splitlines()[-1] == (
             f"error: --fetch: {folder}/out is a file, and a folder of that name was fetched; rename one; "
-            f"its files are on the leader's node: docker cp parcs-{job}_kept:/parcs/out out; "
-            f"docker cp parcs-{job}_kept:/parcs/one.txt one.txt; aioparcs rm {job} removes them"
+            f"they stay on the cluster: aioparcs fetch {job} fetches them, aioparcs rm {job} removes them"
         )
         assert sorted(os.listdir(folder)) == ["data", "out"], "something was moved"
         listed = await asyncio.to_thread(run, "ps", LEADER_URL=swarm.url)
@@ -315,7 +307,7 @@ async def test_a_full_disk_here_leaves_the_outputs_on_the_cluster(runner: Path, 
         script = f"ulimit -f 4000 && exec {shlex.join([*COMMAND, 'run', 'r:5000/main', '--on', 'swarm', *FILES])}"
         done = await asyncio.to_thread(execute, ["bash", "-c", script], folder, LEADER_URL=swarm.url)
         assert done.returncode == 1
-        assert f"error: --fetch: {folder}/out/sub/b.bin: File too large; its files are on" in done.stderr
+        assert f"error: --fetch: {folder}/out/sub/b.bin: File too large; they stay on" in done.stderr
         assert os.listdir(folder) == ["data"]
         assert swarm.files.holder
 

@@ -96,7 +96,10 @@ class FileVolume:
         """Create the holder: Docker fills an empty volume with the files of the image, even if it is never started."""
         assert self.folder
         shutil.copytree(self._image, self.folder, dirs_exist_ok=True)
-        self.holder = {"Id": "h", "Names": [f"/{name}"], "Labels": spec["Labels"], "Created": int(time.time())}
+        (mount,) = spec["HostConfig"]["Mounts"]
+        mounts = [{"Type": "volume", "Name": mount["Source"], "Destination": mount["Target"]}]
+        self.holder = {"Id": "h", "Names": [f"/{name}"], "Labels": spec["Labels"], "Created": int(time.time()),
+                       "Mounts": mounts}  # fmt: skip
         return web.json_response({"Id": "h"}, status=201)
 
     async def _write(self, request: web.Request) -> web.Response:

@@ -125,6 +125,8 @@ class OneJobSwarm:
     def _task(self) -> dict[str, Any]:
         state = "running" if self.code is None else "failed" if self.code else "complete"
         status: dict[str, Any] = {"State": state, "ContainerStatus": {"ContainerID": "c", "ExitCode": self.code or 0}}
+        if self.code:
+            status["Err"] = f"task: non-zero exit ({self.code if self.code > 0 else 128 - self.code})"
         if self.is_full:
             state, status = "pending", {"State": "pending", "Err": "no suitable node"}
         assert self._service

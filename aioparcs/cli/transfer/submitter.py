@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import aiohttp
 import click
 
+from aioparcs.cli.transfer.fetching import fetch_files
 from aioparcs.cli.transfer.progress import counted, show_progress
 from aioparcs.cli.transfer.runner import describe
 from aioparcs.errors import ClusterError, SettingError
-from aioparcs.files.listing import SENT, WRITTEN, FileRecord, find_files, read_listing
+from aioparcs.files.listing import SENT, find_files
 from aioparcs.files.names import FileNames
-from aioparcs.files.receiving import ReceivedFiles
 from aioparcs.files.sending import OutgoingFiles
 from aioparcs.swarm import SwarmClient
 from aioparcs.swarm.engine.source import module_files
@@ -60,7 +57,7 @@ class Transfer:
         """
         if not any(self._names):
             return None
-        self._files = await JobFiles.create(self._swarm, self._job, image)
+        self._files = await JobFiles.create(self._swarm, self._job, image, self._names.fetch)
         try:
             await self._send(self._files)
         except OSError as error:
@@ -79,7 +76,7 @@ class Transfer:
         if self._files is None or not self._names.fetch:
             return code
         try:
-            missing = await self._fetch(self._files)
+            missing = await fetch_files(self._files, self._names.fetch, self._note if self._shown else None)
         except (OSError, ClusterError) as error:
             reason = describe(error) if isinstance(error, OSError) else str(error)
             click.echo(f"error: --fetch: {reason}; {await self._keep(self._files)}", err=True)
@@ -87,14 +84,6 @@ class Transfer:
         for name in missing:
             click.echo(f"error: --fetch {name}: the runner has not written it", err=True)
         return code or min(len(missing), 1)
-
-    def way_to_files(self) -> str:
-        """Return how to get files that are on the cluster, "" if there are none to get."""
-        if self._files is None or not self._names.fetch:
-            return ""
-        place = f"{self._files.holder}:{self._files.volume.folder}"
-        copies = "; ".join(f"docker cp {place}/{name} {name}" for name in self._names.fetch)
-        return f"its files are on the leader's node: {copies}"
 
     async def _send(self, files: JobFiles) -> None:
         found = await asyncio.to_thread(find_files, self._folder, self._names.send)
@@ -120,42 +109,16 @@ class Transfer:
         places = {place for name in self._names.fetch for place in (Path(name), *Path(name).parents)}
         return {str(place) for place in places - {Path()} if (self._folder / place).is_dir()}
 
-    async def _fetch(self, files: JobFiles) -> list[str]:
-        """Fetch what there is of the outputs; return the names of those that are missing."""
-        with ReceivedFiles(self._folder) as received:
-            listing = await self._listing(files)
-            total = None if listing is None else sum(record.size for record in listing.values())
-            with show_progress("fetching", total, shown=self._shown) as update:
-                missing = [name for name in self._names.fetch if not await _receive(files, name, received, update)]
-            if listing is not None:
-                received.check(listing)
-            await asyncio.to_thread(received.publish)
-        done = counted(len(received.files), received.size)
-        if listing is None:
-            click.echo(
-                f"runner: it ended without listing its files; fetched what is there, unchecked: {done}", err=True
-            )
-        elif received.files:
-            self._note(f"fetched {done}")
-        if received.left_out:
-            self._note(f"left out, neither files nor links inside what is fetched: {', '.join(received.left_out)}")
-        return missing
-
-    async def _listing(self, files: JobFiles) -> dict[str, FileRecord] | None:
-        """Return the runner's listing of its outputs; None if it was killed before it made one."""
-        with ReceivedFiles(self._folder) as received:
-            if not await _receive(files, WRITTEN, received, lambda done: None):
-                return None
-            return read_listing(received.content(WRITTEN))
-
     async def _keep(self, files: JobFiles) -> str:
         """Keep the files on the cluster; return how to get and remove them."""
         self.has_kept = True
         try:
             await files.keep()
         except ClusterError:
-            return f"{self.way_to_files()}, before the next command removes them"
-        return f"{self.way_to_files()}; aioparcs rm {self._job} removes them"
+            return f"aioparcs fetch {self._job} fetches them, until another command removes them"
+        return (
+            f"they stay on the cluster: aioparcs fetch {self._job} fetches them, aioparcs rm {self._job} removes them"
+        )
 
 
 def check_names(runner: Path, names: FileNames) -> None:
@@ -171,54 +134,3 @@ def check_names(runner: Path, names: FileNames) -> None:
     for name in names.send:
         if name in own and not os.path.samefile(own[name], name):
             raise SettingError(f"--send {name}: the runner has another {name} in its own folder; rename one")
-
-
-async def _receive(files: JobFiles, name: str, received: ReceivedFiles, update: Callable[[int], None]) -> bool:
-    """Receive one file or folder; return False if it is not there."""
-    async with files.read(name) as content:
-        if content is None:
-            return False
-        stream = _BlockingStream(content, lambda: update(received.size))
-        work = asyncio.ensure_future(asyncio.to_thread(received.extract, name, stream))
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            stream.cancel()
-            await asyncio.wait([work])
-            work.exception()  # it was stopped
-            raise
-    return True
-
-
-class _BlockingStream(io.RawIOBase):
-    """The content of a response, to be read by a thread."""
-
-    def __init__(self, content: aiohttp.StreamReader, on_read: Callable[[], None]) -> None:
-        super().__init__()
-        self._content = content
-        self._on_read = on_read
-        self._loop = asyncio.get_running_loop()
-        self._reading: asyncio.Task[bytes] | None = None
-        self._cancelled = False
-
-    def read(self, size: int = -1, /) -> bytes:
-        self._on_read()
-        try:
-            return asyncio.run_coroutine_threadsafe(self._read(size), self._loop).result()
-        except concurrent.futures.CancelledError:
-            raise OSError("stopped") from None
-
-    def cancel(self) -> None:
-        """End the read that is under way, and all later ones."""
-        self._cancelled = True
-        if self._reading:
-            self._reading.cancel()
-
-    async def _read(self, size: int) -> bytes:
-        if self._cancelled:
-            raise OSError("stopped")
-        self._reading = asyncio.current_task()
-        try:
-            return await self._content.read(size)
-        finally:
-            self._reading = None

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 __all__ = [
     "DEADLINE",
+    "FETCH",
     "FILES",
     "JOB",
     "MODULE",
@@ -39,6 +40,8 @@ RUNNER = "io.aioparcs.runner"
 # The job whose runner's files are in a volume, and in the container through which they are read. Not `JOB`: these are
 # no service's, task's or secret's, and end with the job only if they were fetched.
 FILES = "io.aioparcs.files"
+# The names of those that its user wants back, a list as JSON: on the same container.
+FETCH = "io.aioparcs.fetch"
 
 
 class Role(StrEnum):

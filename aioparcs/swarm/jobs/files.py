@@ -9,7 +9,8 @@ never started holds the volume: what the runner has written is still there when 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from aioparcs import deadlines
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.docker.client import SwarmClient, wait_until
 from aioparcs.swarm.docker.credentials import pull_auth_header
-from aioparcs.swarm.docker.labels import FILES, RUNNER, runner_identity, stack
+from aioparcs.swarm.docker.labels import FETCH, FILES, RUNNER, runner_identity, stack
 from aioparcs.swarm.docker.records import Record
 from aioparcs.swarm.docker.task_state import node_names
 from aioparcs.swarm.jobs.view import KEPT
@@ -63,9 +64,15 @@ class JobFiles:
         self.holder = volume.name
 
     @classmethod
-    async def create(cls, swarm: SwarmClient, job: str, image: str) -> JobFiles:
+    async def create(cls, swarm: SwarmClient, job: str, image: str, fetch: Iterable[str] = ()) -> JobFiles:
         """
         Create the volume, with the files of the runner's image. If this fails, the caller removes the job.
+
+        Args:
+            swarm: the leader.
+            job: the job's name.
+            image: the runner's image.
+            fetch: the names of the files to fetch, for `SwarmJob.fetch`.
 
         Raises:
             ClusterError: the leader's node takes no containers, the image has no folder for files, or Docker refuses.
@@ -77,7 +84,7 @@ class JobFiles:
                 swarm.leader.shown, f"{image} has no folder for files", "name one: WORKDIR in its Dockerfile"
             )
         files = cls(swarm, job, FileVolume(f"{stack(job)}_files", folder, node))
-        creating = asyncio.ensure_future(files._create(image))
+        creating = asyncio.ensure_future(files._create(image, json.dumps(list(fetch))))
         try:
             await asyncio.shield(creating)
         except asyncio.CancelledError:
@@ -86,8 +93,17 @@ class JobFiles:
             raise
         return files
 
-    async def _create(self, image: str) -> None:
-        labels = {FILES: self._job, RUNNER: runner_identity()}
+    @classmethod
+    def of_holder(cls, swarm: SwarmClient, holder: Record) -> JobFiles:
+        """Return the files that a container holds, which `find_holders` has found."""
+        mount = next(mount for mount in holder["Mounts"] if mount["Type"] == "volume")
+        job = job_of_holder(holder)
+        files = cls(swarm, job, FileVolume(mount["Name"], mount["Destination"], ""))
+        files.holder = holder["Id"]
+        return files
+
+    async def _create(self, image: str, fetch: str) -> None:
+        labels = {FILES: self._job, FETCH: fetch, RUNNER: runner_identity()}
         await self._swarm.volumes.create(self.volume.name, labels)
         await self._swarm.volumes.create_holder(self.holder, image, self.volume.name, self.volume.folder, labels)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from aioparcs.engine import LauncherState
-from aioparcs.swarm.docker.labels import JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, Role
+from aioparcs.swarm.docker.labels import FETCH, JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, Role
 from aioparcs.swarm.docker.records import Record, SwarmSecret, SwarmService, SwarmTask
 from aioparcs.swarm.docker.task_state import is_over, launcher_state, newest
 
@@ -127,6 +128,19 @@ class SwarmJob(NamedTuple):
     def has_kept_files(self) -> bool:
         """True if its runner's files stay until they are removed by its name: they could not be fetched."""
         return any(str(name).endswith(KEPT) for one in self.files for name in one["Names"])
+
+    @property
+    def fetch(self) -> tuple[str, ...]:
+        """The names of its runner's files that its user wants back, as far as they are on the leader's node."""
+        return tuple(name for one in self.files for name in json.loads(one["Labels"].get(FETCH, "[]")))
+
+    @property
+    def has_files_elsewhere(self) -> bool:
+        """True if its runner's files are on the node of another leader."""
+        if self.files or not self.runner_service:
+            return False
+        mounts = self.runner_service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Mounts") or ()
+        return any(mount.get("Type") == "volume" for mount in mounts)
 
     def state(self, alive: bool | None) -> str:
         """

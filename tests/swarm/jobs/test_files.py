@@ -87,6 +87,10 @@ def submit(cluster: Cluster, folder: Path, *arguments: str) -> tuple[int, list[s
     return process.returncode, output.splitlines(), errors
 
 
+def aioparcs(cluster: Cluster, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return execute([*COMMAND, *arguments], folder, **environment(cluster))
+
+
 def left(cluster: Cluster) -> list[str]:
     """Name the volumes and containers with files of jobs."""
     label = ("--filter", "label=io.aioparcs.files")
@@ -148,16 +152,43 @@ def test_outputs_that_can_not_be_written_here_stay_until_they_are_removed(cluste
     code, _, errors = submit(cluster, folder, *FILES)
     last = errors.splitlines()[-1]
     assert (code, f"{folder}/out is a file" in last) == (1, True), errors
-    container = last.partition("docker cp ")[2].partition(":")[0]
-    job = container.removeprefix("parcs-").removesuffix("_kept")
+    job = last.split()[-3]
     try:
-        cluster.docker("cp", f"{container}:/parcs/out", str(folder / "copied"), node=0)
-        assert (folder / "copied/twice").stat().st_size == 2 * SIZE
-        shown = execute([*COMMAND, "ps"], None, **environment(cluster))
+        shown = aioparcs(cluster, folder, "ps")
         assert "kept" in next(line for line in shown.stdout.splitlines() if line.startswith(job))
+        (folder / "out").unlink()
+        fetched = aioparcs(cluster, folder, "fetch", job)
+        assert fetched.returncode == 0, fetched.stderr
+        assert (folder / "out/twice").stat().st_size == 2 * SIZE
     finally:
-        removed = execute([*COMMAND, "rm", job], None, **environment(cluster))
+        removed = aioparcs(cluster, folder, "rm", job)
     assert (removed.returncode, removed.stdout) == (0, f"removed job {job}: parcs-{job}_files\n"), removed.stderr
+    assert left(cluster) == []
+
+
+def test_outputs_of_a_detached_runner_are_fetched_later(cluster: Cluster, folder: Path) -> None:
+    code, lines, errors = submit(cluster, folder, *FILES, "--detach")
+    assert (code, len(lines)) == (0, 1), errors
+    (job,) = lines
+    try:
+        done = aioparcs(cluster, folder, "fetch", "--wait", job)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == [
+            "fetched 1 file, 67.1 MB",
+            "left out, neither files nor links inside what is fetched: out/away",
+            f"aioparcs rm {job} removes them from the cluster",
+        ]
+        big = (folder / "data/deep/big").read_bytes()
+        assert (folder / "out/twice").read_bytes() == big * 2
+        shown = aioparcs(cluster, folder, "ps")
+        (row,) = (line for line in shown.stdout.splitlines() if line.startswith(job))
+        assert (row.split()[-1], "done" in row) == ("out", True)
+        one = aioparcs(cluster, folder, "fetch", job, "out/twice", "main.py")
+        assert (one.returncode, one.stderr) == (0, ""), "it stays, and so does the rest of the runner's folder"
+        assert (folder / "main.py").read_text() == RUNNER
+    finally:
+        removed = aioparcs(cluster, folder, "rm", job)
+    assert removed.returncode == 0, removed.stderr
     assert left(cluster) == []
 
 
