@@ -224,12 +224,30 @@ def _open_locked(path: str) -> int:
                 return fd
             os.close(fd)  # it was removed, or replaced, before it was locked
         except BlockingIOError:
+            holder = _holder(fd)
             os.close(fd)
-            reason = "another run is writing it, or another pool of this one; wait for its end, or name another file"
-            raise JournalError(path, reason) from None
+            who = "another pool of this program" if holder == os.getpid() else f"another run{_process(holder)}"
+            raise JournalError(path, f"{who} is writing it; wait for its end, or name another file") from None
         except BaseException:
             os.close(fd)
             raise
+
+
+def _holder(fd: int) -> int | None:
+    """Return the process that has locked a file, None if the kernel doesn't say."""
+    info = os.fstat(fd)
+    place = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}:{info.st_ino}"
+    try:
+        with open("/proc/locks") as file:
+            locks = [line.split() for line in file]
+        return next((int(lock[4]) for lock in locks if lock[1] == "FLOCK" and lock[5] == place), None)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _process(pid: int | None) -> str:
+    """Return how a sentence names a process of which only the number is known, if that is one."""
+    return f", process {pid}," if pid is not None and pid > 0 else ""
 
 
 def _is_same(fd: int, path: str) -> bool:

@@ -3,6 +3,8 @@
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from aioparcs.journal.file import Entry, JournalFile
 from aioparcs.journal.records import KEY_SIZE
 from aioparcs.journal.scan import HEADER
 from aioparcs.journal.summary import summarize
+from tests.support.waiting import PATIENCE
 
 VALUES = [7, "seven", None, {"a": [1, (2, 3)]}, list(range(5))]
 
@@ -167,9 +170,24 @@ def test_one_run_at_a_time(path: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(path)
     with opened(path):
         for other in (path, tmp_path / "link"):
-            with pytest.raises(JournalError, match="another run is writing it"):
+            with pytest.raises(JournalError, match="another pool of this program is writing it"):
                 JournalFile(str(other))
         assert len(summarize(str(path)).functions) == 2  # anyone may read it
+    with opened(path):
+        pass
+
+
+def test_the_process_that_has_it_is_named(path: Path) -> None:
+    code = (
+        "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"\n"
+        with pytest.raises(JournalError, match=f"another run, process {other.pid}, is writing it; wait for its end"):
+            JournalFile(str(path))
+        other.communicate(timeout=PATIENCE)
     with opened(path):
         pass
 

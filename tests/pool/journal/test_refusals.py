@@ -35,11 +35,11 @@ async def test_one_run_at_a_time(runner: Runner, calls: str, journal: Path) -> N
     items = [(calls, n) for n in range(3)]
     async with runner.pool("work", 1) as pool, runner.pool("work", 1) as other:
         await pool.starmap(items, journal=journal)
-        with pytest.raises(JournalError, match="another run is writing it, or another pool of this one"):
+        with pytest.raises(JournalError, match="another pool of this program is writing it; wait for its end"):
             await other.starmap(items, journal=journal)
         results = other.istarmap(items, journal=journal)
         for _ in range(2):
-            with pytest.raises(JournalError, match="another run is writing it"):
+            with pytest.raises(JournalError, match="another pool of this program"):
                 await anext(results)
         assert await other.starmap(items) == [2, 2, 2]
     async with runner.pool("work", 1) as pool:
