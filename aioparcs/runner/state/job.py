@@ -78,7 +78,9 @@ class JobState:
         """The time of the next `DeadlineReached`, None for none."""
         tables = self._workers.starting, self._unexplained
         deadlines = [table.earliest for table in tables if table]
-        return min([*deadlines, self._waits.due] if self._waits.due is not None else deadlines, default=None)
+        if self._workers.starting:
+            deadlines.append(self._waits.due)
+        return min(deadlines, default=None)
 
     def unconnected_groups(self) -> list[WorkerGroup]:
         """Return the groups none of whose launchers was ever connected."""
@@ -126,7 +128,8 @@ class JobState:
     # Placing
 
     def _place(self, group: WorkerGroup, now: float) -> Iterator[Action]:
-        self._waits.begin(now)
+        if not self._workers.starting:
+            self._waits.begin(now)
         reservation = self.reservations.add(group)
         is_new = any(placement.launcher not in self.launchers for placement in group.placements)
         for placement in group.placements:
@@ -159,7 +162,8 @@ class JobState:
         worker, launcher = self.workers[placed.worker], self.launchers[placed.launcher]
         reservation = self.reservations.get(placed.reservation)
         assert reservation  # see `can_replace`
-        self._waits.begin(now)
+        if not self._workers.starting:
+            self._waits.begin(now)
         self._workers.add(worker, launcher, reservation, now)
         limits = next(dict(one.limits) for one in reservation.group.placements if one.launcher == launcher.slot)
         start = Start(worker.number, 1, worker.number - placed.rank, placed.size, limits)

@@ -20,18 +20,17 @@ class StartWaits:
     Reports, for each module, what most of its workers wait for that are starting.
 
     Attributes:
-        due: when the next look is due, None for never.
+        due: when the next look is due, if there are such workers.
     """
 
     def __init__(self) -> None:
-        self.due: float | None = None
+        self.due = 0.0
         self._shown: dict[str, tuple[int, str]] = {}
 
     def begin(self, now: float) -> None:
-        """Record that workers are starting."""
-        if self.due is None:
-            self.due = now + _PATIENCE
-            self._shown.clear()
+        """Record that workers are starting, and that there were none."""
+        self.due = now + _PATIENCE
+        self._shown.clear()
 
     def look(self, starting: Iterable[tuple[str, LauncherRecord]], now: float) -> Iterator[ShowWaits]:
         """
@@ -41,7 +40,7 @@ class StartWaits:
             starting: the module and the launcher of each worker that is starting.
             now: the time.
         """
-        if self.due is None or now < self.due:
+        if now < self.due:
             return
         reasons: dict[str, Counter[str]] = {}
         for module, launcher in starting:
@@ -51,4 +50,4 @@ class StartWaits:
             if self._shown.get(module) != (count, reason):
                 self._shown[module] = count, reason
                 yield ShowWaits(module, count, reason)
-        self.due = now + _PERIOD if reasons else None
+        self.due = now + _PERIOD
