@@ -71,7 +71,10 @@ def test_events_before_the_end_are_printed_before_its_reason(project: Project, e
     lines = [line for line in done.stderr.splitlines() if line != "stopping"]
     assert done.returncode == code
     assert lines[:2] == ["factor: starting 1 worker", "factor: 1 of 1 connected"]
-    assert lines.index(next(line for line in lines if line.startswith(first))) in (2, 3)
+    reason = lines.index(next(line for line in lines if line.startswith(first)))
+    assert reason >= 2
+    # On a busy machine also that it waits for the end of its worker.
+    assert all(line.startswith(("factor: ", "runner: ")) for line in lines[:reason]), "the summary comes after it"
     assert done.stderr.count("factor: starting 1 worker") == 1
 
 
