@@ -73,6 +73,7 @@ class Hello(NamedTuple):
         versions: the lowest and the highest version of the wire that this side speaks.
         relays: whether it takes messages that come another way, and passes them on.
         extensions: the highest extension of values that this side decodes.
+        files: whether it is a launcher that takes files.
     """
 
     role: str
@@ -85,13 +86,15 @@ class Hello(NamedTuple):
     versions: tuple[int, int] = (VERSION, VERSION)
     relays: bool = False
     extensions: int = FIRST_EXTENSIONS
+    files: bool = False
 
     @classmethod
     def of(cls, role: str, job: str, worker: int, settings: Settings) -> Hello:
         """Return the HELLO of this program, with a nonce of this connection's own."""
         agent, limits = f"aioparcs/{RELEASE}", (settings.max_body, settings.max_buffers)
-        relays = role == Role.WORKER
-        return cls(role, job, worker, new_nonce(), agent, *limits, relays=relays, extensions=EXTENSIONS)
+        relays, files = role == Role.WORKER, role == Role.LAUNCHER
+        nonce = new_nonce()
+        return cls(role, job, worker, nonce, agent, *limits, relays=relays, extensions=EXTENSIONS, files=files)
 
     def encode(self) -> bytes:
         """Return the body of the HELLO frame, a MessagePack map."""
@@ -106,6 +109,7 @@ class Hello(NamedTuple):
                 "limits": {"body": self.max_body, "buffers": self.max_buffers},
                 **({"relays": True} if self.relays else {}),
                 **({"extensions": self.extensions} if self.extensions != FIRST_EXTENSIONS else {}),
+                **({"files": True} if self.files else {}),
             }
         )
 
@@ -132,6 +136,7 @@ class Hello(NamedTuple):
                 (_typed(low, int), _typed(high, int)),
                 values.get("relays") is True,
                 _typed(values.get("extensions", FIRST_EXTENSIONS), int),
+                values.get("files") is True,
             )
         except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
             raise HandshakeError("the peer's HELLO can't be read") from error

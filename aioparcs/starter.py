@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, SupportsIndex, TypedDict, TypeVar, Unpack, overload
 
@@ -35,6 +35,7 @@ class StartOptions(TypedDict, total=False):
     cpus: float | None
     memory: int | str | None
     gpus: int | None
+    files: Sequence[str | os.PathLike[str]] | None
     swarm: Mapping[str, Any] | None
 
 
@@ -119,8 +120,8 @@ class Starter:
             cpus: CPUs that it may keep busy; whole ones on the local engine.
             memory: bytes that it may use, also as text such as ``"512m"``.
             gpus: GPUs that it gets.
-            swarm: options that only a Swarm has, and other engines ignore: ``constraints`` and ``preferences`` of
-                placement, ``mounts``, ``networks``, ``labels``; see docs/swarm.md. Only a runner may set these.
+            files: a list of files and folders in `Runner.files` that its own folder has, too; see docs/files.md.
+            swarm: options that only a Swarm has, see docs/swarm.md. Only a runner may set these, and ``files``.
 
         Raises:
             TypeError: the module is none of these, or a class or function that workers can't find; says what to do.
@@ -248,8 +249,7 @@ class Starter:
             rate: how many calls may begin each second, evenly spaced, or ``"100/s"``, ``"5000/m"``, ``"10/h"``.
             hedge: for functions that may run twice: after so many times the median an idle worker gets a call, too.
             max_calls: how many calls a worker gets at the most; then another one takes its place.
-            max_memory: how much memory a worker may have between two calls, in bytes, or as text such as ``"512m"``;
-                then another one takes its place.
+            max_memory: the most memory that it may have between two calls, in bytes or as ``"512m"``; the same then.
             setup: keyword arguments of the function ``setup`` in the same module, which each worker calls once, before
                 all other calls: for constants that all calls need. The function ``teardown`` there is its counterpart,
                 called at the end of each worker.

@@ -11,9 +11,9 @@ import click
 from aioparcs.cli.command import EXIT_CODES, run_command
 from aioparcs.cli.jobs import named_jobs, open_leader
 from aioparcs.cli.modules import Usage
-from aioparcs.cli.transfer.runner import describe
 from aioparcs.errors import ClusterError
 from aioparcs.files.names import names_in_folder
+from aioparcs.files.reasons import describe
 
 if TYPE_CHECKING:  # Docker's libraries take longer to load than the rest together
     from aioparcs.swarm.docker.client import SwarmClient

@@ -58,12 +58,15 @@ class WorkerGroup(NamedTuple):
         first: the number of the first of them; numbers are the job's.
         size: how many.
         placements: where they are.
+        needs_files: whether their launchers, which are this group's alone, are sent the files of the specification;
+            False if they find them where they run.
     """
 
     spec: WorkerSpec
     first: int
     size: int
     placements: tuple[Placement, ...]
+    needs_files: bool = False
 
 
 class LauncherState(NamedTuple):

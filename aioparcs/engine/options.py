@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from aioparcs.engine.numbers import memory_size, whole_number
 from aioparcs.errors import SettingError, StartError
-from aioparcs.qualname import QualifiedName, qualified_name
+from aioparcs.files.names import names_in_folder
+from aioparcs.qualname import START_FOLDER, QualifiedName, qualified_name
 
 __all__ = ["OPTIONS", "Option", "WorkerSpec", "check_for_service", "read_target"]
 
@@ -45,6 +46,7 @@ class WorkerSpec(NamedTuple):
             those of the same request.
         target: where the function or class is in the runner's own program, see `QualifiedName`; None for a module with
             a folder or an image of its own.
+        files: the names of files and folders in the runner's folder that its current folder has, too.
     """
 
     module: str
@@ -59,6 +61,7 @@ class WorkerSpec(NamedTuple):
     folder: str = ""
     together: int = 0
     target: str | None = None
+    files: tuple[str, ...] = ()
 
     @property
     def limits(self) -> dict[str, float | int]:
@@ -93,6 +96,8 @@ class WorkerSpec(NamedTuple):
         else:
             name, folder = _read_module(module)
         spec = cls(name, parent=parent, folder=folder, **values)
+        if spec.files and spec.wire == "v1":
+            raise SettingError("files=: a service of the original PARCS has no launcher that could take them")
         if spec.target and spec.wire == "v1":
             raise SettingError(f'wire="v1": {name} is no service of the original PARCS; start such a one by its module')
         return spec
@@ -244,6 +249,18 @@ def _read_swarm(value: Any) -> Mapping[str, Any]:
     return value
 
 
+def _read_files(value: Any) -> tuple[str, ...]:
+    """
+    Return the names of files and folders.
+
+    Raises:
+        SettingError: it is no list of paths, or one is not inside of the folder where the program was started.
+    """
+    if not isinstance(value, list | tuple) or not all(isinstance(path, str | os.PathLike) for path in value):
+        raise SettingError(f"files={value!r}: it must be a list of files and folders, such as ['data']")
+    return names_in_folder(map(os.fsdecode, value), "files:", START_FOLDER)
+
+
 def _fits(text: Any) -> bool:
     """Return True for text that an environment can hold."""
     try:
@@ -268,6 +285,7 @@ OPTIONS: Mapping[str, Option] = {
         Option("gpus", _read_gpus, (int,), is_limit=True),
         Option("per_container", _read_per_container, (int, str)),
         Option("wire", _read_wire, label='wire="v1"'),
+        Option("files", _read_files),
         Option("swarm", _read_swarm),
     )
 }

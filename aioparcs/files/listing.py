@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-__all__ = ["SENT", "WRITTEN", "FileRecord", "Listing", "find_files", "list_files", "read_listing", "write_listing"]
+__all__ = ["SENT", "WRITTEN", "FileRecord", "Listing", "find_files", "list_files", "read_listing", "record_file",
+           "write_listing"]  # fmt: skip
 
 SENT, WRITTEN = ".aioparcs-sent", ".aioparcs-written"
-"""The files in a submitted runner's folder that list what it was sent, and what it has written."""
+"""The files that list what a submitted runner or a worker's launcher was sent, and what such a runner has written."""
 
 _BLOCK = 1 << 20
 
@@ -63,7 +64,7 @@ def list_files(folder: Path, names: Iterable[str]) -> dict[str, FileRecord]:
     for name in names:
         path = folder / name
         if path.is_file() and not path.is_symlink():
-            found[name] = _record(path)
+            found[name] = record_file(path)
         elif path.is_dir() and not path.is_symlink():
             found |= list_files(folder, [f"{name}/{child}" for child in sorted(os.listdir(path))])
     return found
@@ -108,7 +109,13 @@ def _find(found: dict[str, Path], name: str, path: Path, ancestors: tuple[str, .
         raise OSError(f"{name} is neither a file nor a folder")
 
 
-def _record(path: Path) -> FileRecord:
+def record_file(path: Path) -> FileRecord:
+    """
+    Return the size and the hash of a file.
+
+    Raises:
+        OSError: it can't be read.
+    """
     hashed, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while block := file.read(_BLOCK):

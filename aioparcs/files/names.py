@@ -41,28 +41,30 @@ class FileNames(NamedTuple):
         return [*(f"--send={name}" for name in self.send), *(f"--fetch={name}" for name in self.fetch)]
 
 
-def names_in_folder(paths: Iterable[str], option: str = "") -> tuple[str, ...]:
+def names_in_folder(paths: Iterable[str], option: str = "", folder: str = "") -> tuple[str, ...]:
     """
-    Return the names of files and folders in the current folder, each once.
+    Return the names of files and folders in a folder, each once.
 
     Args:
         paths: what a user has written.
         option: the option that has them, for errors; "" for arguments.
+        folder: the folder that they are in, by default the current one.
 
     Raises:
-        SettingError: a path is not inside of the current folder.
+        SettingError: a path is not inside of that folder.
     """
-    return tuple(dict.fromkeys(_name(option, path) for path in paths))
+    folder = folder or os.getcwd()
+    return tuple(dict.fromkeys(_name(option, path, folder) for path in paths))
 
 
-def _name(option: str, path: str) -> str:
+def _name(option: str, path: str, folder: str) -> str:
     given = f"{option} {path}".lstrip()
     if not path or "\0" in path:
         raise SettingError(f"{option} {path!r} is not a path".lstrip())
-    name = os.path.relpath(os.path.abspath(path))
+    name = os.path.relpath(os.path.join(folder, path), folder)
     if name == os.curdir:
         raise SettingError(f"{given} is the current folder; name files and folders in it")
     if name == os.pardir or name.startswith(os.pardir + os.sep):
-        advice = "; make a symbolic link to it here" if option == "--send" else ""
+        advice = "; make a symbolic link to it here" if option in ("--send", "files:") else ""
         raise SettingError(f"{given} is not in the current folder{advice}")
     return name

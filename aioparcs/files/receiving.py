@@ -7,6 +7,8 @@ import io
 import os
 import shutil
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 from types import TracebackType
@@ -30,11 +32,15 @@ class ReceivedFiles:
         files: those that have arrived, by their names in the folder.
         left_out: the names of what is no file, folder or link inside of what is fetched.
         size: the bytes that have arrived.
+        how: how they have come, for errors.
     """
+
+    how = "fetched"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._staging = Path(mkdtemp(prefix=".aioparcs-", dir=folder))
+        with _about(folder):
+            self._staging = Path(mkdtemp(prefix=".aioparcs-", dir=folder))
         self._folders: list[str] = []
         self._links: list[str] = []
         self.files: dict[str, FileRecord] = {}
@@ -72,9 +78,15 @@ class ReceivedFiles:
         """Return the content of a file that has arrived."""
         return (self._staging / name).read_bytes()
 
-    def check(self, listing: Listing) -> None:
+    def check(
+        self, listing: Listing, reason: str = "changed after its runner had ended, or was damaged on its way"
+    ) -> None:
         """
         Compare what has arrived with a listing of what was there.
+
+        Args:
+            listing: the listing.
+            reason: what is said of a file that is another one.
 
         Raises:
             OSError: a file is missing, or is another one.
@@ -83,7 +95,7 @@ class ReceivedFiles:
             if name not in self.files:
                 raise OSError(f"{name} was listed and has not arrived")
             if self.files[name] != record:
-                raise OSError(f"{name} changed after its runner had ended, or was damaged on its way")
+                raise OSError(f"{name} {reason}")
 
     def publish(self) -> None:
         """
@@ -96,19 +108,20 @@ class ReceivedFiles:
             self._check_place(self._folder / name)
         for name in self._folders:
             if (place := self._folder / name).exists() and not place.is_dir():
-                raise OSError(f"{place} is a file, and a folder of that name was fetched; rename one")
+                raise OSError(f"{place} is a file, and a folder of that name was {self.how}; rename one")
         for name in self._folders:
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         for name in (*self.files, *self._links):
-            (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(self._staging / name, self._folder / name)
+            with _about(place := self._folder / name):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self._staging / name, place)
 
     def _check_place(self, place: Path) -> None:
         if place.is_dir() and not place.is_symlink():
-            raise OSError(f"{place} is a folder, and a file of that name was fetched; rename one")
+            raise OSError(f"{place} is a folder, and a file of that name was {self.how}; rename one")
         for parent in place.parents:
             if parent.exists() and not parent.is_dir():
-                raise OSError(f"{parent} is a file, and a folder of that name was fetched; rename one")
+                raise OSError(f"{parent} is a file, and a folder of that name was {self.how}; rename one")
 
     def _extract(self, tar: tarfile.TarFile, member: tarfile.TarInfo, inner: str, above: PurePosixPath) -> None:
         name = str(above / inner)
@@ -120,12 +133,8 @@ class ReceivedFiles:
             place.mkdir(exist_ok=True)
             self._folders.append(name)
         elif member.isreg():
-            try:
+            with _about(self._folder / name):  # a disk that is full names no file
                 self.files[name] = self._write(tar, member, place)
-            except OSError as error:
-                if error.errno:  # a disk that is full names no file
-                    error.filename = str(self._folder / name)
-                raise
         elif member.islnk() and (other := str(above / member.linkname)) in self.files:
             shutil.copy2(self._staging / other, place)
             self.files[name] = self.files[other]
@@ -147,6 +156,17 @@ class ReceivedFiles:
         place.chmod(member.mode & 0o777)
         os.utime(place, (member.mtime, member.mtime))
         return FileRecord(member.size, hashed.hexdigest())
+
+
+@contextmanager
+def _about(place: Path) -> Iterator[None]:
+    """Name a file or folder in the system's errors in the block, in place of one that is only temporary."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:
+            error.filename, error.filename2 = str(place), None
+        raise
 
 
 def _checked(inner: str, name: str) -> PurePosixPath:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from aioparcs.local.launchers import Key, Launcher, Launchers
 from aioparcs.local.process import Process
 from aioparcs.local.sources import Marks, Sources, Tree, loaded_marks
 from aioparcs.modules import Command, command_for, find_module, module_folders, program_folder
+from aioparcs.qualname import START_FOLDER
 from aioparcs.transport import Listener, listen, os_reason
 
 __all__ = ["LocalEngine"]
@@ -145,6 +147,7 @@ class LocalEngine:
             return _with_includes(command_for(spec.target), program_folder(), spec), sys.executable, None
         folder = find_module(spec.module, self._folders, spec.folder)
         _check_limits(spec, count)
+        _check_files(spec, folder)
         python = await self._environments.interpreter(folder, self._job.events)
         marks = await self._trees.setdefault(folder, Tree(folder)).marks()
         return _with_includes(Command((str(folder / "main.py"),), folder), folder, spec), python, marks
@@ -213,6 +216,21 @@ class LocalEngine:
         self._processes[slot] = process
         self._next_slot += 1
         return slot
+
+
+def _check_files(spec: WorkerSpec, folder: Path) -> None:
+    """
+    Check that a module has the files that its workers shall have: these run in its own folder, not in the runner's.
+
+    Raises:
+        StartError: it has not.
+    """
+    for name in spec.files:
+        if not (folder / name).exists():
+            there = os.path.join(START_FOLDER, name)
+            link = shlex.join(["ln", "-s", os.path.relpath(there, (folder / name).parent), str(folder / name)])
+            reason = f"files=: its workers run in {folder} here, which has no {name}; make a link to it: {link}"
+            raise StartError(spec.module, reason)
 
 
 def _with_includes(command: Command, folder: str | Path | None, spec: WorkerSpec) -> Command:

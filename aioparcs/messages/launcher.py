@@ -9,6 +9,7 @@ from aioparcs.messages.fields import (
     Bounded,
     Count,
     FieldType,
+    Instance,
     Integer,
     Items,
     Message,
@@ -26,9 +27,13 @@ from aioparcs.wire import Frame, FrameType
 __all__ = [
     "ALL",
     "DATAGRAM_SIZE",
+    "FILES_WINDOW",
+    "LONGEST_PIECE",
     "REPORTS",
     "REQUESTS",
     "Exited",
+    "Files",
+    "FilesTaken",
     "Kill",
     "LauncherReport",
     "LauncherRequest",
@@ -50,10 +55,13 @@ ALL = -1
 _MOST = 1 << 16
 # Bytes that one message between agent and fork server may have.
 DATAGRAM_SIZE = 64 << 10
+# Bytes of files that one message may have, and how many of these messages may wait in a launcher.
+LONGEST_PIECE, FILES_WINDOW = 256 << 10, 8
 # A request has to fit into one of those.
 _ADDRESS = Bounded("text of at most 1000 characters", str, 1000)
 # What a worker had made when it ended; launchers of this package keep 16 KiB.
 _RESULTS = Bounded("bytes, at most 256 KiB", bytes, 256 << 10)
+_PIECE = Bounded("bytes, at most 256 KiB", bytes, LONGEST_PIECE)
 
 
 class _Limits(NamedTuple):
@@ -161,6 +169,44 @@ class Kill(NamedTuple):
         return unpack(cls, "KILL", body)
 
 
+class Files(NamedTuple):
+    """
+    A piece of the files that the launcher shall have before it starts a worker.
+
+    Attributes:
+        piece: the next bytes of a tar; none at its end.
+    """
+
+    piece: Annotated[bytes, _PIECE]
+
+    def encode(self) -> tuple[FrameType, bytes]:
+        return FrameType.FILES, pack(self)
+
+    @classmethod
+    def decode(cls, body: Any) -> Self:
+        return unpack(cls, "FILES", body)
+
+
+class FilesTaken(NamedTuple):
+    """
+    The report on files.
+
+    Attributes:
+        pieces: how many messages were taken so far; the last one counts when all files are in their places.
+        problem: why the launcher can't have them; None as long as it can.
+    """
+
+    pieces: Count
+    problem: Annotated[str | None, Nullable(Instance("text", str))] = None
+
+    def encode(self) -> tuple[FrameType, bytes]:
+        return FrameType.FILES, pack(self)
+
+    @classmethod
+    def decode(cls, body: Any) -> Self:
+        return unpack(cls, "FILES", body)
+
+
 class LogLine(NamedTuple):
     """A line that a worker printed, without its end."""
 
@@ -221,16 +267,22 @@ class Progress(NamedTuple):
         return unpack(cls, "PROGRESS", body)
 
 
-LauncherRequest = Start | Kill | LogReceived
-LauncherReport = Started | Exited | Log | Progress
+LauncherRequest = Start | Kill | LogReceived | Files
+LauncherReport = Started | Exited | Log | Progress | FilesTaken
 
 # The messages of each side, by the types of their frames.
-REQUESTS: dict[int, Any] = {FrameType.START: Start, FrameType.KILL: Kill, FrameType.LOG: LogReceived}
+REQUESTS: dict[int, Any] = {
+    FrameType.START: Start,
+    FrameType.KILL: Kill,
+    FrameType.LOG: LogReceived,
+    FrameType.FILES: Files,
+}
 REPORTS: dict[int, Any] = {
     FrameType.STARTED: Started,
     FrameType.EXITED: Exited,
     FrameType.LOG: Log,
     FrameType.PROGRESS: Progress,
+    FrameType.FILES: FilesTaken,
 }
 # What the agent and the fork server send each other.
 _DATAGRAMS: dict[int, Any] = {

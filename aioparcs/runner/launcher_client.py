@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 
 from aioparcs import deadlines
 from aioparcs.channel import FrameConnection
 from aioparcs.errors import ConnectionLost, ParcsError
-from aioparcs.messages.launcher import Kill, LauncherReport, LogReceived, Start, read_launcher_report
+from aioparcs.messages.launcher import (
+    FILES_WINDOW,
+    Files,
+    FilesTaken,
+    Kill,
+    LauncherReport,
+    LogReceived,
+    Start,
+    read_launcher_report,
+)
 from aioparcs.wire import FrameType
 
 __all__ = ["LauncherClient"]
 
 # Pings in the time that a silent launcher gets.
 _PINGS = 4
+# Characters of a launcher's reason that people are shown.
+_LONGEST_PROBLEM = 8 << 10
 
 
 class LauncherClient:
@@ -25,13 +37,18 @@ class LauncherClient:
         slot: the launcher's number.
         connection: the connection.
         liveness: seconds without a byte after which its host counts as lost.
+        takes_files: whether it can be sent files.
 
     Attributes:
         is_silent: True once its host counts as lost.
     """
 
-    def __init__(self, slot: int, connection: FrameConnection, liveness: float) -> None:
+    def __init__(self, slot: int, connection: FrameConnection, liveness: float, *, takes_files: bool = False) -> None:
         self.slot = slot
+        self.takes_files = takes_files
+        self._taken = FilesTaken(0)
+        self._changed = asyncio.Event()
+        self._end: ParcsError | None = None
         self.is_silent = False
         self._connection = connection
         self._liveness = liveness
@@ -54,7 +71,61 @@ class LauncherClient:
             ConnectionLost: the connection broke, or its host is silent.
             ProtocolError: it has sent what it may not.
         """
-        return read_launcher_report(await self._connection.recv_frame())
+        try:
+            return read_launcher_report(await self._connection.recv_frame())
+        except ParcsError as error:
+            self._end = error
+            self._changed.set()
+            raise
+
+    async def send_files(self, pieces: Iterator[bytes], patience: float) -> None:
+        """
+        Send files, and wait until they are in their places; a thread makes the pieces.
+
+        Args:
+            pieces: the pieces of their tar.
+            patience: seconds after which a launcher that takes no piece is given up.
+
+        Raises:
+            OSError: making a piece has failed, or the launcher can't have them.
+            ParcsError: the connection has ended.
+        """
+        sent = 0
+        while piece := await asyncio.to_thread(next, pieces, b""):
+            await self._wait_taken(sent + 1 - FILES_WINDOW, patience)
+            await self._connection.send_frame(*Files(piece).encode())
+            sent += 1
+        await self._wait_taken(sent + 1 - FILES_WINDOW, patience)
+        await self._connection.send_frame(*Files(b"").encode())
+        await self._wait_taken(sent + 1, patience)
+
+    def handle_taken(self, taken: FilesTaken) -> None:
+        """Handle the launcher's report on files."""
+        self._taken = taken
+        self._changed.set()
+
+    async def _wait_taken(self, pieces: int, patience: float) -> None:
+        """Wait until the launcher has taken so many pieces in all."""
+        while not self._end:
+            taken = self._taken
+            if taken.problem is not None:
+                raise OSError(taken.problem[:_LONGEST_PROBLEM])
+            if taken.pieces >= pieces:
+                return
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(patience):
+                    await self._changed.wait()
+            except TimeoutError:
+                raise OSError(f"its launcher took no piece of them for {patience:g} s (PARCS_START_TIMEOUT)") from None
+        raise self._end
+
+    async def wait_served(self, serving: asyncio.Task[None]) -> None:
+        """Wait until the task that serves it has ended, or no byte came for as long as the end of a worker takes."""
+        before = -1
+        while not serving.done() and self.bytes_received != before:
+            before = self.bytes_received
+            await asyncio.wait([serving], timeout=deadlines.KILL_REPORT)
 
     async def acknowledge(self) -> None:
         """Ask for the next batch of lines when there is room: nothing piles up for a launcher that doesn't read."""

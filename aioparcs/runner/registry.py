@@ -30,11 +30,13 @@ class Incoming(NamedTuple):
         role: what its peer is, an `auth.Role`: a launcher and a parent have a control connection, others a channel.
         number: the launcher's slot, or the worker's number.
         connection: the connection.
+        takes_files: whether it is a launcher that can be sent files.
     """
 
     role: str
     number: int
     connection: FrameConnection | Channel
+    takes_files: bool = False
 
 
 class JobRegistry:
@@ -98,7 +100,7 @@ class JobRegistry:
             return None
         if peer.role in (Role.LAUNCHER, Role.PARENT):
             keep_alive(writer.transport, self._settings.liveness, user_timeout=peer.role == Role.LAUNCHER)
-            return Incoming(peer.role, peer.worker, control_link(reader, writer, self._settings))
+            return Incoming(peer.role, peer.worker, control_link(reader, writer, self._settings), peer.files)
         if peer.role == Role.WORKER:
             # No user timeout: it would end the connection of a worker that reads slowly.
             keep_alive(writer.transport, self._settings.liveness, user_timeout=False)

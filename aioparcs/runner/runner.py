@@ -107,7 +107,7 @@ class Runner(Starter):
         """
         The folder in which the program was started, where it finds what ``aioparcs run --send`` names.
 
-        Workers on a Swarm have no such folder: send them the content, see docs/files.md.
+        Workers on a Swarm have a folder of their own: ``files=`` of `start` names what they find in it, too.
         """
         return Path(START_FOLDER)
 
@@ -164,8 +164,8 @@ class Runner(Starter):
                 await serve_relay(channel, self._settings.handshake_timeout)
             case Incoming(_, number, Channel() as channel):
                 self._supervisor.connect_worker(number, channel)
-            case Incoming(Role.LAUNCHER, slot, FrameConnection() as connection):
-                self._supervisor.connect_launcher(slot, connection)
+            case Incoming(Role.LAUNCHER, slot, FrameConnection() as connection, takes_files):
+                self._supervisor.connect_launcher(slot, connection, takes_files=takes_files)
             case Incoming(_, number, FrameConnection() as connection):
                 self._spawn_server.connect(number, connection)
 

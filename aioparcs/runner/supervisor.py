@@ -6,18 +6,21 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import TypeVarTuple
 
-from aioparcs import deadlines
 from aioparcs.background import BackgroundTasks, report_unexpected
-from aioparcs.channel import Channel, FrameConnection, introduce_v1
+from aioparcs.channel import Channel, FrameConnection
 from aioparcs.engine import Engine, WorkerGroup, WorkerSpec
-from aioparcs.errors import ConnectionLost, HandshakeError, ParcsError, ProtocolError, StartError
+from aioparcs.errors import ParcsError, ProtocolError, StartError
 from aioparcs.events import EventBus, Notice, WorkerExited, WorkersRequested, WorkerStopped
-from aioparcs.messages.launcher import Log, Started
+from aioparcs.messages.launcher import FilesTaken, Log, Started
+from aioparcs.qualname import START_FOLDER
 from aioparcs.runner.deadline_timer import DeadlineTimer
+from aioparcs.runner.file_sender import FileSender
 from aioparcs.runner.launcher_client import LauncherClient
+from aioparcs.runner.original import dial_v1
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.reports import report
 from aioparcs.runner.spawned import SpawnedWorker
@@ -25,7 +28,7 @@ from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.state.stimuli import Action, Stimulus
 from aioparcs.settings import Settings
 from aioparcs.task import WorkerHandle, check_file_limit, finish_all
-from aioparcs.transport import dial, raise_file_limit
+from aioparcs.transport import raise_file_limit
 
 __all__ = ["WorkerSupervisor"]
 
@@ -56,6 +59,7 @@ class WorkerSupervisor:
         self._is_closed = False
         self._timer = DeadlineTimer(partial(self.handle, stimuli.DeadlineReached()))
         self._background = BackgroundTasks()
+        self._files = FileSender(Path(START_FOLDER), settings.start_timeout)
         self._serving: dict[LauncherClient, asyncio.Task[None]] = {}
 
     async def open(self) -> None:
@@ -75,7 +79,7 @@ class WorkerSupervisor:
         self.handle(stimuli.JobEnding())
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.close_timeout):
-                await asyncio.gather(*(self._wait_served(*one) for one in self._serving.items()))
+                await asyncio.gather(*(client.wait_served(serving) for client, serving in self._serving.items()))
         silent = {client.slot for client, serving in self._serving.items() if not serving.done()}
         records = [record for slot, record in self._state.launchers.items() if slot in silent]
         # Beside their farewell, and before the engine waits for their end: a stopped process makes neither.
@@ -119,7 +123,7 @@ class WorkerSupervisor:
                 task.launcher = placement.launcher
         self.handle(stimuli.StartRequested(group, None))
         if spec.wire == "v1":
-            dialling = self.own(self._dial_v1, tasks[0])
+            dialling = self.own(dial_v1, self._engine, self._settings, tasks[0], self.handle)
             tasks[0].on_start_done(lambda _: dialling.cancel())  # it may have ended before it answered
         return tasks
 
@@ -133,6 +137,7 @@ class WorkerSupervisor:
         first, count = workers[0].worker, len(workers)
         numbers = range(first, first + count)
         try:
+            files = await self._files.check(spec)
             group = await self._engine.start(spec, first, count)
             if self._state.is_ending:  # by now
                 await self._engine.stop(group)
@@ -142,6 +147,9 @@ class WorkerSupervisor:
             raise
         self._registry.workers.update(zip(numbers, workers, strict=True))
         self._events.publish(WorkersRequested(monotonic(), spec.module, numbers))
+        if group.needs_files:
+            count = len(group.placements)
+            self._note(spec.module, f"sends {files} to {count} container{'s' * (count > 1)}")
         self.handle(stimuli.GroupPlaced(group))
         return group
 
@@ -173,29 +181,11 @@ class WorkerSupervisor:
         """Ask a worker's launcher to end it by a signal."""
         self.handle(stimuli.KillRequested(task.worker, number))
 
-    async def _dial_v1(self, task: WorkerHandle) -> None:
-        try:
-            address = await self._engine.address(task.launcher)
-            reader, writer = await dial(address, timeout=self._settings.start_timeout)
-            try:
-                await introduce_v1(reader, writer, self._settings.handshake_timeout)
-            except BaseException:
-                writer.transport.abort()
-                raise
-        except (ConnectionLost, HandshakeError) as error:
-            self.handle(stimuli.StartFailed(task.worker, str(error)))
-            return
-        except StartError as error:
-            self.handle(stimuli.StartFailed(task.worker, error.reason))
-            return
-        task.connect(Channel(reader, writer, settings=self._settings, version=1))
-        self.handle(stimuli.WorkerConnected(task.worker))
-
     # Launchers
 
-    def connect_launcher(self, slot: int, connection: FrameConnection) -> None:
+    def connect_launcher(self, slot: int, connection: FrameConnection, *, takes_files: bool) -> None:
         """Serve the control connection of a launcher until it ends."""
-        client = LauncherClient(slot, connection, self._settings.liveness)
+        client = LauncherClient(slot, connection, self._settings.liveness, takes_files=takes_files)
         self._registry.launchers[slot] = client
         self._serving[client] = self.own(self._serve, client)
         self.handle(stimuli.LauncherConnected(slot))
@@ -220,7 +210,9 @@ class WorkerSupervisor:
         try:
             while True:
                 message = await client.recv()
-                if not isinstance(message, Started):  # else the worker's own connection is the news
+                if isinstance(message, FilesTaken):
+                    client.handle_taken(message)
+                elif not isinstance(message, Started):  # else the worker's own connection is the news
                     self.handle(stimuli.LauncherReported(client.slot, message))
                 if isinstance(message, Log):
                     await client.acknowledge()
@@ -234,13 +226,15 @@ class WorkerSupervisor:
             report_unexpected(error)
             return stimuli.LauncherUnreachable(client.slot, f"{lost}: {type(error).__name__}: {error}")
 
-    @staticmethod
-    async def _wait_served(client: LauncherClient, serving: asyncio.Task[None]) -> None:
-        """Wait until a launcher has made its last report, or no byte came for as long as the end of a worker takes."""
-        before = -1
-        while not serving.done() and client.bytes_received != before:
-            before = client.bytes_received
-            await asyncio.wait([serving], timeout=deadlines.KILL_REPORT)
+    async def _send_files(self, client: LauncherClient, spec: WorkerSpec) -> None:
+        """Send a launcher the files of its workers; one that can't have them counts as lost."""
+        with suppress(ParcsError):  # the end of the connection, which is reported by itself
+            problem = await self._files.send(client, spec)
+            if not problem:
+                self.handle(stimuli.FilesSent(client.slot))
+            elif record := self._state.launchers.get(client.slot):
+                node = f" on {record.node}" if record.node else ""
+                self.handle(stimuli.LauncherUnreachable(client.slot, f"did not get its files{node}: {problem}"))
 
     async def _close(self, client: LauncherClient) -> None:
         """End a launcher's connection."""
@@ -308,6 +302,8 @@ class WorkerSupervisor:
         match action:
             case stimuli.SendRequest(slot, request) if slot in launchers:
                 launchers[slot].send(request)
+            case stimuli.SendFiles(slot, spec) if slot in launchers:
+                self.own(self._send_files, launchers[slot], spec)
             case stimuli.FailStart(number, reason, last_lines):
                 self._registry.workers[number].fail_start(reason, last_lines)
             case stimuli.EndWorker():

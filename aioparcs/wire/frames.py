@@ -45,7 +45,7 @@ Buffer = Any  # whatever supports the buffer protocol: typing can't say so befor
 
 
 class FrameType(IntEnum):
-    """The type of a frame. Types 16 to 23 belong to control connections."""
+    """The type of a frame. Types 16 to 23, and 25, belong to control connections."""
 
     JSON = 0
     MSG = 1
@@ -72,6 +72,7 @@ class FrameType(IntEnum):
     SPAWN = 22
     SPAWNED = 23
     CREDIT = 24
+    FILES = 25
 
 
 class Frame(NamedTuple):

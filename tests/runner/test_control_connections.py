@@ -1,12 +1,15 @@
 """Control connections: whatever comes on one, nothing but that connection is lost, and its peer is told why."""
 
 import asyncio
+import io
 import itertools
 import os
 import signal
 import socket
+import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgpack
@@ -60,6 +63,7 @@ pytestmark = pytest.mark.one_loop
 
 START, STARTED, EXITED, KILL = FrameType.START, FrameType.STARTED, FrameType.EXITED, FrameType.KILL
 LOG, PROGRESS, SPAWN, SPAWNED = FrameType.LOG, FrameType.PROGRESS, FrameType.SPAWN, FrameType.SPAWNED
+FILES = FrameType.FILES
 ADDRESS = "tcp://127.0.0.1:1"
 
 # What may come: anything, and what is almost right.
@@ -70,6 +74,7 @@ VALID: dict[FrameType, list[Any]] = {
     KILL: [0, 9],
     LOG: [[[0, "a line"]], 0],
     PROGRESS: [0, 1.0, 2.0],
+    FILES: [1, None],
     SPAWN: [5, "x", 1, {"env": {"A": "b"}, "memory": "1g"}, ADDRESS],
     SPAWNED: [5],
 }
@@ -116,6 +121,7 @@ class AbsentEngine(LocalEngine):
     """An engine whose launchers never run: the test connects in their place, each with one worker."""
 
     job: Job
+    needs_files = False
 
     async def open(self, job: Job) -> None:
         self.job = job
@@ -123,7 +129,7 @@ class AbsentEngine(LocalEngine):
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         self.placements.append(Placement(len(self.placements), first, count))
-        return WorkerGroup(spec, first, count, (self.placements[-1],))
+        return WorkerGroup(spec, first, count, (self.placements[-1],), self.needs_files)
 
     async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
         await asyncio.Event().wait()
@@ -631,3 +637,64 @@ async def test_a_worker_that_knows_the_first_extensions_only_gets_no_others() ->
         await calling
         await broadcast([task], [(4, 5)])
         assert await channel.recv() == [[4, 5]]
+
+
+# Files
+
+
+@asynccontextmanager
+async def starting_with_files(**changes: Any) -> AsyncIterator[tuple[FrameConnection, asyncio.Future[Task]]]:
+    """Start a worker that needs a file, and connect as its launcher, with changes to its HELLO."""
+    async with harness(start_timeout=5.0) as here:
+        here.engine.needs_files = True
+        starting = asyncio.ensure_future(here.runner.start("any", files=["setup.cfg"])._start())
+        await until(lambda: here.engine.placements)
+        launcher = started(*await here.engine.connect(Role.LAUNCHER, 0, **changes))
+        yield launcher, starting
+        launcher.abort()
+
+
+async def test_a_launcher_of_an_earlier_version_is_sent_no_files() -> None:
+    async with starting_with_files(files=False) as (launcher, starting):
+        reason = "did not get its files: its launcher is of an earlier aioparcs, which takes no files; build its image"
+        with pytest.raises(StartError, match=reason):
+            await starting
+        with pytest.raises((ConnectionLost, EndOfChannel)):
+            await launcher.recv_frame()
+
+
+async def test_a_launcher_that_takes_no_files_is_sent_no_more_and_a_worker_begins_behind_them() -> None:
+    async with starting_with_files() as (launcher, starting):
+        pieces: list[bytes] = []
+        while not pieces or pieces[-1]:
+            frame = await launcher.recv_frame()
+            assert frame.type == FILES
+            pieces += msgpack.unpackb(frame.body)
+        await launcher.send_frame(*packed(FILES, len(pieces) - 1))
+        assert not starting.done()
+        await launcher.send_frame(*packed(FILES, len(pieces)))
+        assert (await launcher.recv_frame()).type == START
+        launcher.abort()
+        with pytest.raises(StartError):
+            await starting
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
+        assert tar.getnames() == ["setup.cfg", ".aioparcs-sent"]
+
+
+async def test_a_launchers_reason_for_taking_no_files_is_that_of_the_start() -> None:
+    async with starting_with_files() as (launcher, starting):
+        await launcher.send_frame(*packed(FILES, 0, "no room for them"))
+        with pytest.raises(StartError, match="it did not get its files: no room for them"):
+            await starting
+
+
+async def test_a_runner_that_sends_more_files_than_a_launcher_has_room_for_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with forking() as (running, link, _), asyncio.timeout(PATIENCE):
+        for _ in range(100):
+            link.post_frame(*packed(FILES, b"x"))
+        with pytest.raises(ProtocolError, match="a runner sends at most 8 pieces of files ahead"):
+            await running
+    assert os.listdir(tmp_path) == []

@@ -23,6 +23,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "gpus": (1, 1),
     "per_container": ("auto", 0),
     "wire": ("v1", "v1"),
+    "files": (["data", "./data/", Path("b")], ("data", "b")),
     "swarm": ({"labels": {}}, {"labels": {}}),
 }
 

@@ -43,6 +43,7 @@ class World:
         self.links: set[int] = set()  # launchers with a connection
         self.gone: set[int] = set()  # launchers whose end the engine has reported
         self.watched: set[int] = set()
+        self.receiving: set[int] = set()  # launchers that are being sent files
         self.slots = 0
 
     def handle(self, stimulus: Stimulus) -> list[Action]:
@@ -53,8 +54,11 @@ class World:
 
     def check(self, action: Action) -> None:
         match action:
-            case stimuli.SendRequest(slot, Start() as start):
+            case stimuli.SendFiles(slot):
                 assert slot in self.links
+                self.receiving.add(slot)
+            case stimuli.SendRequest(slot, Start() as start):
+                assert slot in self.links - self.receiving
                 numbers = set(range(start.first, start.first + start.workers))
                 assert not numbers & self.started
                 self.started |= numbers
@@ -111,7 +115,12 @@ class World:
             return
         numbers, parent = self.requested.pop(rng.randrange(len(self.requested)))
         wire = "v1" if parent < 0 and len(numbers) == 1 and rng.random() < 0.1 else "v2"
-        known = [s for s in self.state.launchers if s not in self.gone and not self.state.launchers[s].is_original]
+        needs_files = wire == "v2" and rng.random() < 0.3  # then its launchers are its own
+        known = [
+            slot
+            for slot, one in self.state.launchers.items()
+            if not (needs_files or slot in self.gone or one.is_original or one.group.needs_files)
+        ]
         placements: list[Placement] = []
         first = numbers.start
         while first < numbers.stop:
@@ -123,7 +132,8 @@ class World:
                 slot, self.slots = self.slots, self.slots + 1
             placements.append(Placement(slot, first, size))
             first += size
-        group = WorkerGroup(WorkerSpec("m", parent=parent, wire=wire), numbers.start, len(numbers), tuple(placements))
+        spec = WorkerSpec("m", parent=parent, wire=wire)
+        group = WorkerGroup(spec, numbers.start, len(numbers), tuple(placements), needs_files)
         self.groups[group.first] = group
         self.alive |= {number: p.launcher for p in placements for number in range(p.first, p.first + p.size)}
         self.handle(stimuli.GroupPlaced(group))
@@ -147,6 +157,16 @@ class World:
             slot = rng.choice(slots)
             self.links.add(slot)
             self.handle(stimuli.LauncherConnected(slot))
+
+    def send_files(self, rng: random.Random) -> None:
+        """Report that a launcher has its files, perhaps one that is lost."""
+        if self.receiving:
+            slot = rng.choice(sorted(self.receiving))
+            self.receiving.discard(slot)
+            before = len(self.started)
+            actions = self.handle(stimuli.FilesSent(slot))
+            assert actions == [] or slot in self.links
+            assert len(self.started) == before or not self.state.is_ending
 
     def connect_worker(self, rng: random.Random) -> None:
         if self.started & self.alive.keys():
@@ -198,7 +218,7 @@ class World:
             number = rng.choice(list(self.state.workers))
             worker = self.state.workers[number]
             launcher = self.state.launchers.get(worker.launcher)
-            waits = launcher is not None and launcher.phase is LauncherPhase.STARTING and not launcher.is_original
+            waits = launcher is not None and launcher.is_waiting and not launcher.is_original
             self.handle(stimuli.KillRequested(number, rng.choice([signal.SIGTERM, signal.SIGKILL])))
             if waits and worker.phase not in BEFORE_START:
                 assert number not in self.alive, "what has no launcher yet ends at once"
@@ -260,7 +280,8 @@ class World:
                 self.check_worker(number)
         for slot, launcher in state.launchers.items():
             assert launcher.has_connection == (slot in self.links)
-            assert launcher.requests == [] or not launcher.was_connected
+            assert launcher.requests == [] or not launcher.was_connected or launcher.group.needs_files
+            assert launcher.requests == [] or launcher.phase is not LauncherPhase.CONNECTED
             assert set(launcher.workers) == {number for number, other in self.alive.items() if other == slot}
         if not state.is_ending:
             assert len(state.reservations) == len(self.groups)
@@ -269,7 +290,8 @@ class World:
         worker = self.state.workers[number]
         launcher = self.state.launchers[worker.launcher]
         waits = worker.phase in (WorkerPhase.PLACED, WorkerPhase.STARTING)
-        assert waits == (number in self.state._workers.starting)
+        has_deadline = number in self.state._workers.starting
+        assert waits == has_deadline or (waits and launcher.group.needs_files and launcher.was_connected)
         if worker.phase is not WorkerPhase.PLACED:
             assert launcher.phase not in ENDED, "a worker whose launcher has ended has ended"
         if worker.parent >= 0:
@@ -305,7 +327,7 @@ class World:
             assert len(self.groups) <= 16  # whose launchers have failed
 
 
-OFTEN = [World.place, World.connect_launcher, World.connect_worker, World.expect, World.report]
+OFTEN = [World.place, World.connect_launcher, World.send_files, World.connect_worker, World.expect, World.report]
 OPERATIONS: list[Callable[[World, random.Random], None]] = [
     *OFTEN,
     *OFTEN,
@@ -398,3 +420,35 @@ def test_a_launcher_with_an_unexplained_end_is_stopped_before_its_workers_are_en
     assert deadline is not None
     actions = state.handle(stimuli.DeadlineReached(), deadline)
     assert [type(action) for action in actions[:2]] == [stimuli.StopGroup, stimuli.FailStart]
+
+
+def test_workers_begin_when_their_launcher_has_its_files_and_have_their_time_then() -> None:
+    state = JobState(60.0, 3)
+    state.number("m", 2)
+    group = WorkerGroup(WorkerSpec("m", files=("data",)), 0, 2, (Placement(0, 0, 2),), needs_files=True)
+    state.handle(stimuli.GroupPlaced(group), 0.0)
+    state.handle(stimuli.StartRequested(group, None), 0.0)
+    assert state.handle(stimuli.LauncherConnected(0), 10.0) == [stimuli.SendFiles(0, group.spec)]
+    assert not state._workers.starting
+    ended = state.handle(stimuli.KillRequested(1, signal.SIGKILL), 20.0)
+    assert [type(action) for action in ended[:2]] == [stimuli.FailStart, stimuli.EndWorker]
+    assert not state.can_replace(0, 0)
+    actions = state.handle(stimuli.FilesSent(0), 100.0)
+    assert [action.request for action in actions if isinstance(action, stimuli.SendRequest)] == [
+        Start(0, 2, 0, 2, {}), Kill(1, signal.SIGKILL)
+    ]  # fmt: skip
+    assert [*state._workers.starting.values()] == [160.0]
+    assert state.can_replace(0, 0)
+
+
+def test_a_job_that_ends_starts_no_worker_without_its_files() -> None:
+    state = JobState(60.0, 3)
+    state.number("m", 2)
+    group = WorkerGroup(WorkerSpec("m", files=("data",)), 0, 2, (Placement(0, 0, 1), Placement(1, 1, 1)), True)
+    state.handle(stimuli.GroupPlaced(group), 0.0)
+    state.handle(stimuli.StartRequested(group, None), 0.0)
+    state.handle(stimuli.LauncherConnected(0), 0.0)
+    end = Kill(ALL, signal.SIGTERM)
+    assert state.handle(stimuli.JobEnding(), 0.0) == [stimuli.SendRequest(0, end)]
+    assert state.handle(stimuli.FilesSent(0), 0.0) == []
+    assert state.handle(stimuli.LauncherConnected(1), 0.0) == [stimuli.SendRequest(1, end)]

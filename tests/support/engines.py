@@ -32,9 +32,12 @@ class CommandEngine:
 
     Attributes:
         processes: the launchers' processes, by slot.
+        folder: where each has a folder of its own, named by its slot, and is sent files; None for that of its module.
     """
 
-    def __init__(self, *command: str, address: Address = _LOOPBACK, modules: Path = MODULES) -> None:
+    def __init__(self, *command: str, address: Address = _LOOPBACK, modules: Path = MODULES,
+                 folder: Path | None = None) -> None:  # fmt: skip
+        self.folder = folder
         self.processes: list[Process] = []
         self._command = command
         self._address = address
@@ -52,10 +55,12 @@ class CommandEngine:
 
     async def start(self, spec: WorkerSpec, first: int, count: int) -> WorkerGroup:
         job, slot, token = self._job, len(self.processes), pass_token(self._job.token)
-        folder = self._modules / spec.module
+        module = self._modules / spec.module
+        folder = self.folder / str(slot) if self.folder else module
+        folder.mkdir(parents=True, exist_ok=True)
         endpoint = RunnerEndpoint(job.address, job.id, slot, job.token, None)
         process = Process(
-            [*self._command, sys.executable, str(folder / "main.py")],
+            [*self._command, sys.executable, str(module / "main.py")],
             folder,
             {**ENVIRONMENT, **job.settings.to_env(), **spec.env, **endpoint.to_env(token)},
             inherit=[token],
@@ -63,7 +68,8 @@ class CommandEngine:
             on_line=lambda line: job.events.publish(LogLines(time.monotonic(), spec.module, ((None, line),))),
         )
         self.processes.append(process)
-        return WorkerGroup(spec, first, count, (Placement(slot, first, count),))
+        needs_files = bool(self.folder and spec.files)
+        return WorkerGroup(spec, first, count, (Placement(slot, first, count),), needs_files)
 
     async def states(self, group: WorkerGroup) -> AsyncIterator[LauncherState]:
         (placement,) = group.placements
@@ -105,10 +111,11 @@ async def command_runner(
     modules: Path = MODULES,
     recorder: EventRecorder | None = None,
     tls: bool = False,
+    folder: Path | None = None,
     **settings: Any,
 ) -> AsyncIterator[tuple[Runner, CommandEngine]]:
     """Enter a runner whose launchers run behind a command."""
-    engine = CommandEngine(*command, address=address, modules=modules)
+    engine = CommandEngine(*command, address=address, modules=modules, folder=folder)
     token = program_events.set(EventBus(recorder or EventRecorder()))
     try:
         runner = Runner(engine=engine, settings=Settings(**settings), tls=tls)

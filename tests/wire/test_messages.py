@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from aioparcs.errors import EncodeError, ProtocolError, WorkerLost
 from aioparcs.messages import fields, launcher, spawn
-from aioparcs.messages.launcher import Exited, Kill, Log, LogLine, LogReceived, Progress, Start, Started
+from aioparcs.messages.launcher import (
+    Exited,
+    Files,
+    FilesTaken,
+    Kill,
+    Log,
+    LogLine,
+    LogReceived,
+    Progress,
+    Start,
+    Started,
+)
 from aioparcs.messages.spawn import (
     ChildConnected,
     ChildExited,
@@ -40,6 +51,10 @@ EXAMPLES: list[Any] = [
     Log([LogLine(4, "a line"), LogLine(5, "π")], 3),
     LogReceived(),
     Progress(4, 1, 2.5),
+    Files(b""),
+    Files(b"\0" * launcher.LONGEST_PIECE),
+    FilesTaken(12),
+    FilesTaken(12, "no room"),
     Spawn(1, "x", 3, {"env": {"A": "b"}, "memory": "1g"}, "unix:@x"),
     Spawned(1, 7, None),
     SpawnExpected(1),

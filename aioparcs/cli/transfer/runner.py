@@ -10,9 +10,9 @@ from pathlib import Path
 from aioparcs.cli.modules import Usage
 from aioparcs.files.listing import SENT, WRITTEN, find_files, list_files, read_listing, write_listing
 from aioparcs.files.names import FileNames
-from aioparcs.transport import os_reason
+from aioparcs.files.reasons import describe
 
-__all__ = ["check_there", "describe", "run_with_files"]
+__all__ = ["check_there", "run_with_files"]
 
 
 def run_with_files(names: FileNames, program: Callable[[], int]) -> int:
@@ -45,13 +45,6 @@ def check_there(names: FileNames) -> None:
             find_files(Path.cwd(), [name])
         except OSError as error:
             raise Usage(f"--send {name}: {describe(error)}") from None
-
-
-def describe(error: OSError) -> str:
-    """Return what an error says, with the file that it is about."""
-    if error.errno is None:
-        return str(error)
-    return f"{error.filename}: {os_reason(error)}" if error.filename else os_reason(error)
 
 
 def _run_submitted(folder: Path, names: FileNames, program: Callable[[], int]) -> int:

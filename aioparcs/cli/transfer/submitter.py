@@ -11,10 +11,10 @@ import click
 
 from aioparcs.cli.transfer.fetching import fetch_files
 from aioparcs.cli.transfer.progress import counted, show_progress
-from aioparcs.cli.transfer.runner import describe
 from aioparcs.errors import ClusterError, SettingError
 from aioparcs.files.listing import SENT, find_files
 from aioparcs.files.names import FileNames
+from aioparcs.files.reasons import describe
 from aioparcs.files.sending import OutgoingFiles
 from aioparcs.swarm import SwarmClient
 from aioparcs.swarm.engine.source import module_files

@@ -19,6 +19,7 @@ from aioparcs.auth import Role
 from aioparcs.background import BackgroundTasks
 from aioparcs.channel import FrameConnection, control_link
 from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel
+from aioparcs.launcher.agent.file_receiver import FileReceiver
 from aioparcs.launcher.agent.fork_client import ForkServerClient
 from aioparcs.launcher.agent.memory import OUT_OF_MEMORY, count_oom_kills
 from aioparcs.launcher.agent.output import Output
@@ -29,6 +30,7 @@ from aioparcs.messages.fields import Message
 from aioparcs.messages.launcher import (
     ALL,
     Exited,
+    Files,
     Kill,
     LauncherRequest,
     LogReceived,
@@ -61,6 +63,7 @@ class LauncherAgent:
         self._settings = settings
         self._fork_server = ForkServerClient(fork_server)
         self._background = BackgroundTasks()
+        self._files = FileReceiver(self._report)
         self._output = Output(asyncio.get_running_loop(), progress, settings.log_queue, settings.last_lines)
         self._alive = self._unreported = 0
         self._all_ended = asyncio.Event()
@@ -102,6 +105,7 @@ class LauncherAgent:
         finally:
             loop.remove_reader(self._fork_server)
             await self._background.aclose()
+            await self._files.aclose()
             self._output.close()
             self._link.abort()
 
@@ -126,6 +130,8 @@ class LauncherAgent:
         match request:
             case LogReceived():
                 self._acknowledged.set()
+            case Files(piece):
+                self._files.add(piece)
             case Start():
                 await self._start(request)
             case Kill(worker=worker) if worker != ALL:

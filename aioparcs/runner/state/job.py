@@ -111,6 +111,7 @@ class JobState:
                 return self._on_launcher(self.launchers.get(state.launcher), stimulus, now)
             case (
                 stimuli.LauncherConnected(slot)
+                | stimuli.FilesSent(slot)
                 | stimuli.LauncherReported(slot)
                 | stimuli.ConnectionEnded(slot)
                 | stimuli.LauncherUnreachable(slot)
@@ -188,7 +189,7 @@ class JobState:
                 pass  # it has ended
             case stimuli.WorkerConnected() if worker.phase is WorkerPhase.STARTING:
                 worker.phase = WorkerPhase.CONNECTED
-                del self._workers.starting[worker.number]
+                self._workers.starting.pop(worker.number, None)
                 yield stimuli.ReportConnected(worker.module, worker.number)
             case stimuli.StartFailed(reason=reason) if worker.phase is WorkerPhase.STARTING:
                 yield from self._workers.fail_start(worker, reason)
@@ -216,9 +217,9 @@ class JobState:
             case _ if launcher is None:
                 pass  # it was removed
             case stimuli.LauncherConnected() if launcher.phase is LauncherPhase.STARTING:
-                launcher.phase = LauncherPhase.CONNECTED
-                yield from (stimuli.SendRequest(launcher.slot, request) for request in launcher.requests)
-                launcher.requests.clear()
+                yield from self._workers.connect(launcher, now)
+            case stimuli.FilesSent() if launcher.phase is LauncherPhase.RECEIVING and not self.is_ending:
+                yield from self._workers.start_waiting(launcher, now)
             case stimuli.LauncherReported(report=report) if launcher.has_connection:
                 yield from self._on_report(launcher, report)
             case stimuli.ConnectionEnded(reason=reason):
@@ -241,7 +242,7 @@ class JobState:
             yield stimuli.ShowLog(launcher.group.spec.module, report)
             return
         worker = launcher.workers.get(report.worker)
-        if worker is None or worker.phase is WorkerPhase.PLACED:
+        if worker is None or worker.phase is WorkerPhase.PLACED or launcher.is_waiting:
             return  # it counts as lost already, or is none of this launcher's
         if isinstance(report, Progress):
             yield stimuli.ShowProgress(worker.module, report)
@@ -261,7 +262,7 @@ class JobState:
         yield from self._workers.end(worker, lost if exited.code else None, results=exited.results)
 
     def _on_connection_ended(self, launcher: LauncherRecord, reason: str, now: float) -> Iterator[Action]:
-        if launcher.phase is LauncherPhase.CONNECTED and launcher.started:
+        if launcher.has_connection and launcher.phase is not LauncherPhase.EXITED and launcher.started:
             launcher.phase = LauncherPhase.DISCONNECTED
             launcher.loss = f"is lost with its launcher: {reason}", ()
             self._unexplained[launcher.slot] = now + deadlines.ENGINE_EXPLANATION

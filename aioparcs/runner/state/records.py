@@ -30,6 +30,7 @@ class LauncherPhase(Enum):
     """The phases of a launcher."""
 
     STARTING = auto()  # it is not connected yet
+    RECEIVING = auto()  # it is connected, and gets the files of its workers
     CONNECTED = auto()
     EXITED = auto()  # the engine has reported its end; its last frames are on their way
     DISCONNECTED = auto()  # its connection has ended; the engine may yet report why
@@ -87,7 +88,8 @@ class LauncherRecord:
         node: the machine that it is on, "" if it isn't known.
         waits_for: what its start waits for, as the engine has it, or "".
         workers: its workers that have not ended.
-        requests: what waits for its connection.
+        requests: what waits for its connection, and for the end of its files.
+        has_begun: True once these were sent; before that none of its workers has begun.
         end: the engine's report of its end.
         loss: why its workers are lost, with their last lines, in EXITED, DISCONNECTED, LOST and GONE.
     """
@@ -100,6 +102,7 @@ class LauncherRecord:
     waits_for: str = ""
     workers: dict[int, WorkerRecord] = field(default_factory=dict)
     requests: list[Start | Kill] = field(default_factory=list)
+    has_begun: bool = False
     end: EngineReported | None = None
     loss: tuple[str, tuple[str, ...]] | None = None
 
@@ -111,7 +114,12 @@ class LauncherRecord:
     @property
     def has_connection(self) -> bool:
         """True while frames may come from it."""
-        return self.phase in (LauncherPhase.CONNECTED, LauncherPhase.EXITED)
+        return self.phase in (LauncherPhase.RECEIVING, LauncherPhase.CONNECTED, LauncherPhase.EXITED)
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while it may yet be sent its first requests."""
+        return not self.has_begun and (self.phase is LauncherPhase.STARTING or self.has_connection)
 
     @property
     def is_original(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from aioparcs.engine import LauncherState, WorkerGroup
+from aioparcs.engine import LauncherState, WorkerGroup, WorkerSpec
 from aioparcs.errors import WorkerLost
 from aioparcs.messages.launcher import Exited, Kill, Log, Progress, Start
 
@@ -18,6 +18,7 @@ __all__ = [
     "EndWorker",
     "EngineReported",
     "FailStart",
+    "FilesSent",
     "GroupPlaced",
     "GroupRefused",
     "JobEnding",
@@ -32,6 +33,7 @@ __all__ = [
     "ReplacementPlaced",
     "ReportConnected",
     "ReservationReleased",
+    "SendFiles",
     "SendRequest",
     "SetNode",
     "ShowLog",
@@ -86,6 +88,12 @@ class ReservationReleased(NamedTuple):
 
 class LauncherConnected(NamedTuple):
     """A launcher's control connection is there."""
+
+    launcher: int
+
+
+class FilesSent(NamedTuple):
+    """A launcher has the files of its workers."""
 
     launcher: int
 
@@ -165,6 +173,7 @@ Stimulus = (
     | ReplacementPlaced
     | ReservationReleased
     | LauncherConnected
+    | FilesSent
     | LauncherReported
     | ConnectionEnded
     | LauncherUnreachable
@@ -186,6 +195,13 @@ class SendRequest(NamedTuple):
 
     launcher: int
     request: Start | Kill
+
+
+class SendFiles(NamedTuple):
+    """Send a launcher the files of its workers; `FilesSent` follows, or the launcher's end."""
+
+    launcher: int
+    spec: WorkerSpec
 
 
 class ReportConnected(NamedTuple):
@@ -296,6 +312,7 @@ class RemoveLauncher(NamedTuple):
 
 Action = (
     SendRequest
+    | SendFiles
     | ReportConnected
     | SetNode
     | ShowProgress

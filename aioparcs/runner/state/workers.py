@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from aioparcs.engine import WorkerGroup
 from aioparcs.errors import WorkerLost
-from aioparcs.messages.launcher import Kill, Start
+from aioparcs.messages.launcher import ALL, Kill, Start
 from aioparcs.runner.state import stimuli
 from aioparcs.runner.state.deadline_table import DeadlineTable
 from aioparcs.runner.state.records import LauncherPhase, LauncherRecord, WorkerPhase, WorkerRecord
@@ -74,18 +74,40 @@ class Workers:
         self.starting[worker.number] = now + self.start_timeout
 
     def send(self, launcher: LauncherRecord, request: Start | Kill) -> Iterator[Action]:
-        """Send a launcher a request, now or when it is connected."""
-        if launcher.phase is LauncherPhase.STARTING:
+        """Send a launcher a request, now or when it is connected and has its files; the end of all is never late."""
+        is_end = isinstance(request, Kill) and request.worker == ALL
+        if launcher.phase is LauncherPhase.STARTING or (launcher.is_waiting and not is_end):
             launcher.requests.append(request)
         elif launcher.has_connection:
             yield stimuli.SendRequest(launcher.slot, request)
+
+    def connect(self, launcher: LauncherRecord, now: float) -> Iterator[Action]:
+        """Add a launcher's connection: it gets its workers' files first, which may take longer than their start may."""
+        launcher.phase = LauncherPhase.RECEIVING
+        if not launcher.group.needs_files:
+            yield from self.start_waiting(launcher, now)
+        elif self.is_ending:
+            yield stimuli.SendRequest(launcher.slot, Kill(ALL, signal.SIGTERM))
+        else:
+            for number in launcher.workers:
+                self.starting.pop(number, None)
+            yield stimuli.SendFiles(launcher.slot, launcher.group.spec)
+
+    def start_waiting(self, launcher: LauncherRecord, now: float) -> Iterator[Action]:
+        """Send a launcher that is connected, and has the files of its workers, what has waited for that."""
+        launcher.phase, launcher.has_begun = LauncherPhase.CONNECTED, True
+        for worker in launcher.workers.values():
+            if worker.phase in (WorkerPhase.PLACED, WorkerPhase.STARTING) and worker.number not in self.starting:
+                self.starting[worker.number] = now + self.start_timeout
+        yield from (stimuli.SendRequest(launcher.slot, request) for request in launcher.requests)
+        launcher.requests.clear()
 
     def fail_start(self, worker: WorkerRecord, reason: str, last_lines: tuple[str, ...] = ()) -> Iterator[Action]:
         """Fail a worker's start, unless it is connected or has failed before."""
         if worker.phase in (WorkerPhase.PLACED, WorkerPhase.STARTING):
             worker.phase = WorkerPhase.FAILED
             worker.start_error = reason
-            del self.starting[worker.number]
+            self.starting.pop(worker.number, None)
             yield stimuli.FailStart(worker.number, reason, last_lines)
 
     def kill(self, worker: WorkerRecord, number: int) -> Iterator[Action]:
@@ -99,7 +121,7 @@ class Workers:
             yield stimuli.StopGroup(launcher.group)
             return
         yield from self.send(launcher, Kill(worker.number, number))
-        if launcher.phase is LauncherPhase.STARTING:  # that waits behind the request for the worker
+        if launcher.is_waiting:  # that waits behind the request for the worker
             yield from self.fail_start(worker, f"it {_UNBEGUN}")
             yield from self.end(worker, WorkerLost(self.name(worker), _UNBEGUN))
 

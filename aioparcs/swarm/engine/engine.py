@@ -139,7 +139,8 @@ class SwarmEngine:
             service = await self._services.create(slot, service_spec(spec, containers, context), headers)
         except ClusterError as error:
             raise StartError(spec.module, str(error)) from error
-        group = WorkerGroup(spec, first, count, tuple(_placements(spec, slot, first, count)))
+        placements = tuple(_placements(spec, slot, first, count))
+        group = WorkerGroup(spec, first, count, placements, needs_files=bool(spec.files))
         assert self._monitor
         self._monitor.add(service, group)
         return group
