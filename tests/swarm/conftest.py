@@ -90,7 +90,7 @@ def renewed_node3(cluster: Cluster) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def images(cluster: Cluster) -> None:
     """Build the modules of the tests as images, and push them to the registry."""
-    modules = ("talker", "probe", "printer", "crunch", "limited")
+    modules = ("talker", "probe", "printer", "crunch", "limited", "streams")
     command = [*COMMAND, "build", *modules, "--modules", str(MODULES), "--push"]
     done = execute(command, None, **cluster.environment)
     assert done.returncode == 0, done.stderr

@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from aioparcs import serve
+from aioparcs.cpus import usable_cpus
 
 FACTOR = 1
 RUNNING = 0
+
+
+def now(_: Any = None) -> float:
+    return time.time()
+
+
+def threads(_: Any = None) -> tuple[str | None, int]:
+    """Return how many threads libraries may have, and how many CPUs this process."""
+    return os.environ.get("OMP_NUM_THREADS"), usable_cpus()
 
 
 def square(x: int) -> int:
@@ -89,6 +99,15 @@ def note(folder: str, name: str) -> str:
     with open(Path(folder) / name, "a") as file:
         file.write("x")
     return name
+
+
+def stuck_once(folder: str, name: str) -> str:
+    """Compute until the file ``go`` exists, if this is the first call for ``stuck``; return the host."""
+    mark = Path(folder) / name
+    if name == "stuck" and not mark.exists():
+        mark.write_text(host())
+        wait_for(f"{folder}/go")
+    return host()
 
 
 def note_and_die_once(folder: str, name: str) -> str:
@@ -177,7 +196,10 @@ serve(
     mark_and_wait_for,
     hold,
     note,
+    stuck_once,
     note_and_die_once,
+    now,
+    threads,
     big,
     repeat,
     refuse,

@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from aioparcs import serve
 
 
@@ -79,6 +77,8 @@ async def afail(n: int) -> AsyncIterator[int]:
 
 
 def blobs(n: int, size: int, path: str) -> Iterator[Any]:
+    import numpy as np  # an image of this module needs none
+
     for i in range(n):
         _write(path, str(i))
         yield np.full(size, i % 256, np.uint8)

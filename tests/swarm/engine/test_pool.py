@@ -4,14 +4,13 @@ import asyncio
 import json
 import re
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aioparcs import CallTimeout, Runner, WorkerLost
+from aioparcs import CallTimeout, WorkerLost
 from aioparcs.engine import WorkerSpec
 from aioparcs.events import PoolState
 from aioparcs.pool import Pool
@@ -22,29 +21,12 @@ from aioparcs.swarm.engine.service_spec import LAUNCHER_MEMORY
 from tests.support.command import COMMAND, execute
 from tests.support.jobs import MODULES, EventRecorder, module
 from tests.support.live import Cluster, ask, left
-from tests.support.submitted import Container, containers, own
-from tests.support.swarm_jobs import Job
-from tests.support.waiting import until as until_true
+from tests.support.submitted import containers, own
+from tests.support.swarm_jobs import PATIENCE, SHARED, Job, holding, kill, marks, running, services, until
 
 pytestmark = pytest.mark.one_loop
 
-PATIENCE = 60.0  # seconds: Docker takes some to start a container, and to end one
 HANGING = 600.0  # seconds of a call that passes its time limit
-SHARED = "/shared"  # where containers have the folder of a test
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    await until_true(condition, PATIENCE)
-
-
-async def running(cluster: Cluster, runner: Runner) -> list[Container]:
-    return await asyncio.to_thread(containers, cluster, runner.job)
-
-
-async def services(cluster: Cluster, runner: Runner) -> list[str]:
-    """Name the job's Swarm services."""
-    mark = ("--filter", f"label=io.aioparcs.job={runner.job}")
-    return (await asyncio.to_thread(cluster.docker, "service", "ls", "--format", "{{.Name}}", *mark)).split()
 
 
 async def processes(pool: Pool) -> set[tuple[str, int]]:
@@ -53,27 +35,6 @@ async def processes(pool: Pool) -> set[tuple[str, int]]:
     while len(found) < pool.size:
         found |= set(await pool.map(range(2000), function="process"))
     return found
-
-
-@pytest.fixture
-def folder(cluster: Cluster, tmp_path: Path) -> Path:
-    """Return a folder that all containers can mount: the nodes are on this machine."""
-    own(cluster)
-    tmp_path.chmod(0o777)
-    return tmp_path
-
-
-@asynccontextmanager
-async def holding(runner: Runner, folder: Path, size: int, **options: Any) -> AsyncIterator[Pool]:
-    """Enter a pool whose functions see the folder."""
-    mounts = {"mounts": [f"{folder}:{SHARED}"]}
-    async with asyncio.timeout(PATIENCE), runner.pool("crunch", size, function="hold", swarm=mounts, **options) as pool:
-        yield pool
-
-
-def marks(folder: Path) -> dict[str, int]:
-    """Return how often each call has begun."""
-    return {path.name: len(path.read_text()) for path in folder.iterdir() if path.name != "go"}
 
 
 # Where workers are, and what a pool gives
@@ -147,7 +108,7 @@ async def test_calls_of_a_killed_container_are_repeated_and_it_is_replaced(
         calls = asyncio.ensure_future(pool.starmap([(SHARED, str(i)) for i in range(60)]))
         await until(lambda: len(marks(folder)) == 6)
         killed, *others = await running(cluster, runner)
-        await asyncio.to_thread(cluster.docker, "kill", killed.id, node=killed.node)
+        await kill(killed)
         await until(lambda: pool.size < 6)
         (folder / "go").touch()
         assert await calls == [str(i) for i in range(60)]
@@ -186,6 +147,7 @@ async def test_only_what_ran_on_a_node_that_is_cut_off_is_lost(cluster: Cluster,
         assert re.fullmatch(r"crunch:\d on node3", error.worker)
         assert error.reason == "is lost: its host was silent for 3 s (PARCS_LIVENESS)"
         assert error.call == f"item {i}: ('{SHARED}', '{i}')"
+        assert (error.index, error.item) == (i, (SHARED, str(i)))
     assert [result for i, result in enumerate(results) if i not in lost] == [str(i) for i in range(60) if i not in lost]
     assert (len(marks(folder)), set(marks(folder).values())) == (60, {1})
 
@@ -224,6 +186,7 @@ async def test_a_call_at_its_time_limit_costs_its_worker_and_no_container(cluste
         assert isinstance(error, TimeoutError)
         assert re.fullmatch(r"limited:\d on node\d", error.worker)
         assert (error.call, error.node) == (f"item 20: ({HANGING})", error.worker[-5:])
+        assert (error.index, error.item) == (20, HANGING)
         assert "in hold" in error.stack.splitlines()[0]
         assert f"within its time limit of 2 s in worker {error.worker}" in str(error)
 
