@@ -53,7 +53,10 @@ class NotebookDisplay:
 
     def __call__(self, event: Event) -> None:
         """Show an event: text at once, numbers within a quarter of a second."""
-        self._console(event)
+        if self._tables:
+            self._tables[-1].context.run(self._console, event)
+        else:
+            self._console(event)
         pool = self._view.apply(event)
         if self._is_urgent(event, pool):
             self._renew()
@@ -103,6 +106,7 @@ class _Table:
         cell: the number of the cell.
         modules: the counts of the modules that it was the last one to start workers of, by name.
         pools: its pools, by number.
+        context: what IPython finds the cell by: events come from tasks that began in others, too.
     """
 
     def __init__(self, cell: int, show: Callable[..., Any]) -> None:
@@ -111,7 +115,7 @@ class _Table:
         self.pools: dict[int, Pool] = {}
         self._show = show
         self._handle: Any = None
-        self._context = copy_context()  # in which IPython finds the cell: events come from tasks of others, too
+        self.context = copy_context()
         self._shown = ""
 
     def renew(self, now: float) -> None:
@@ -127,7 +131,7 @@ class _Table:
         if self._handle is None:
             self._handle = self._show(bundle, raw=True, display_id=True, metadata=_METADATA)
         else:
-            self._context.run(self._handle.update, bundle, raw=True, metadata=_METADATA)
+            self.context.run(self._handle.update, bundle, raw=True, metadata=_METADATA)
 
 
 def _module_row(state: ModuleState) -> str:

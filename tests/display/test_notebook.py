@@ -37,6 +37,11 @@ import time
 def square(n):
     time.sleep(0.02)
     return n * n
+
+
+def tell(n):
+    print("got", n)
+    return n
 """
 OPEN = "from aioparcs import Runner\nimport functions\nrunner = await Runner.open()"
 POOL = """async with runner.pool(functions.square, 2, progress="<b>squares</b>") as pool:
@@ -87,6 +92,17 @@ def test_a_failing_worker_and_its_output(tmp_path: Path) -> None:
     _, (outputs, html), _ = run(tmp_path, OPEN, cell, "await runner.close()")
     assert "2 workers ended" in tables(outputs)[0]
     assert "2 workers connected" in "".join(html)
+
+
+def test_what_workers_print_is_below_the_cell_that_has_started_them(tmp_path: Path) -> None:
+    cell = """async with runner.pool(functions.tell, 1) as pool:
+    print(await pool.map([7]))
+    await runner.start(functions.square)"""
+    opened, (outputs, _), (later, _), _ = run(tmp_path, OPEN, cell, cell, "await runner.close()")
+    for number, found in enumerate((outputs, later)):
+        printed = "".join(output["text"] for output in found if output.get("name") == "stderr")
+        assert printed.startswith(f"tell:{2 * number} | got 7\n")
+    assert opened == ([], [])
 
 
 def test_it_may_be_off(tmp_path: Path) -> None:
