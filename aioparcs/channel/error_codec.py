@@ -21,6 +21,7 @@ from aioparcs.errors import (
     own,
     parts_of,
     text_of,
+    type_name,
 )
 
 __all__ = [
@@ -128,9 +129,9 @@ def _encode(error: BaseException, room: _Room, depth: int, role: _Role) -> dict[
 
 def _map_of(error: BaseException, room: _Room, depth: int, role: _Role) -> dict[str, Any]:
     kind = type(error)
-    type_name, message = origin_of(error) or (_name(kind), text_of(error))
+    name, message = origin_of(error) or (type_name(kind), text_of(error))
     shown = "" if role == "cause" else _traceback(error, has_members=role == "whole")
-    values = room.texts(type=type_name, message=message, traceback=shown)
+    values = room.texts(type=name, message=message, traceback=shown)
     values |= {"cause": None, "builtin": builtin_base(kind).__name__}
     state, problems = _state(error, message, room)
     notes = _notes(error, room)
@@ -143,12 +144,6 @@ def _map_of(error: BaseException, room: _Room, depth: int, role: _Role) -> dict[
     if notes or problems:
         values["notes"] = notes + list(map(room.text, problems))
     return values | _members(error, room, depth, role) | state
-
-
-def _name(kind: type) -> str:
-    module: Any = kind.__module__  # a class may have set any
-    is_plain = not isinstance(module, str) or module in ("builtins", "__main__")
-    return kind.__qualname__ if is_plain else f"{module}.{kind.__qualname__}"
 
 
 def encode_timeout(limit: float, stack: str, *, ended_worker: bool) -> dict[str, Any]:
@@ -171,7 +166,7 @@ def _traceback(error: BaseException, *, has_members: bool = True) -> str:
     except BaseException as failure:  # as of a SyntaxError whose text is none
         frames = traceback.format_tb(own(error, "__traceback__"))
         head = f"[this traceback is not complete: to print the exception raised {describe(failure)}]\n"
-        last = f"{_name(type(error))}: {text_of(error)}\n"
+        last = f"{type_name(type(error))}: {text_of(error)}\n"
         return _end([head, "Traceback (most recent call last):\n", *frames, last])
 
 

@@ -45,6 +45,7 @@ from aioparcs.errors.remote import notes_of as notes_of
 from aioparcs.errors.remote import origin_of as origin_of
 from aioparcs.errors.remote import parts_of as parts_of
 from aioparcs.errors.remote import set_worker as set_worker
+from aioparcs.errors.remote import type_name as type_name
 from aioparcs.errors.root import ParcsError
 from aioparcs.errors.text import describe as describe
 from aioparcs.errors.text import repr_of as repr_of

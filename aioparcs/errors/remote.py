@@ -11,7 +11,7 @@ from aioparcs.errors.item import ITEM_ENTRIES, Hideable
 from aioparcs.errors.parts import ExceptionParts, blank, builtin_base, entries_of, own, set_own
 from aioparcs.errors.root import ParcsError
 
-__all__ = ["RemoteError", "add_note", "notes_of", "origin_of", "parts_of", "set_worker"]
+__all__ = ["RemoteError", "add_note", "notes_of", "origin_of", "parts_of", "set_worker", "type_name"]
 
 # Classes that can't be raised freely: they end iterations.
 _NOT_MIXED = (StopIteration, StopAsyncIteration)
@@ -146,6 +146,13 @@ RemoteError.__module__ = "aioparcs.errors"  # as it is imported, printed and pic
 def origin_of(error: BaseException) -> tuple[str, str] | None:
     """Return the type and the message that a `RemoteError` was made with, whatever attributes hide them."""
     return _origin(error) if issubclass(type(error), RemoteError) else None
+
+
+def type_name(kind: type[BaseException]) -> str:
+    """Return the name that a peer gets for a class: with its module, unless that is the program or Python's own."""
+    module: Any = kind.__module__  # a class may have set any
+    is_plain = not isinstance(module, str) or module in ("builtins", "__main__")
+    return kind.__qualname__ if is_plain else f"{module}.{kind.__qualname__}"
 
 
 def set_worker(error: RemoteError, worker: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from aioparcs.errors import WorkerLost, add_note, origin_of, text_of
+from aioparcs.errors import WorkerLost, add_note, origin_of, text_of, type_name
 
 __all__ = ["Retry", "note_tries"]
 
@@ -30,7 +30,8 @@ class Retry:
     Args:
         times: how often a call is made again, at the most.
         on: the errors after which it is, besides `WorkerLost`: classes, such as ``OSError`` or ``CallTimeout``, and for
-            exceptions that only the worker's module has the names of their classes, such as ``"BadPage"``.
+            exceptions that only the worker's module has the names of their classes, such as ``"BadPage"``. A class of
+            the program's own covers its subclasses only if they are registered.
         backoff: seconds until the second try; twice as many until each further one, at most two minutes.
         jitter: up to so many seconds more, at random, so that many calls don't come back at the same time.
 
@@ -66,14 +67,14 @@ class Retry:
     def covers(self, error: BaseException) -> bool:
         """Return True for an error after which a call is made again."""
         assert isinstance(self.on, tuple)
-        classes = tuple(kind for kind in self.on if isinstance(kind, type))
+        classes = [kind for kind in self.on if isinstance(kind, type)]
         if isinstance(error, (WorkerLost, *classes)):
             return True
         origin = origin_of(error)
         if origin is None:  # no exception of the worker's program
             return False
         name, _ = origin  # with its module, unless that is the worker's main.py
-        return name in self.on or name.rpartition(".")[2] in self.on
+        return name in (*self.on, *map(type_name, classes)) or name.rpartition(".")[2] in self.on
 
     def pause(self, tries: int, chance: float) -> float:
         """

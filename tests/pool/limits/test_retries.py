@@ -13,6 +13,9 @@ from tests.support.jobs import EventRecorder, job
 pytestmark = [pytest.mark.one_loop]
 
 LATER = 3600.0
+# What the workers' own main.py has, and a program that is the same file: one that is not registered.
+OF_PROGRAM = type("Refused", (Exception,), {"__module__": "__main__"})
+OF_OTHER = type("Refused", (Exception,), {"__module__": "other"})
 
 
 def _calls(folder: Path) -> int:
@@ -28,6 +31,7 @@ def _calls(folder: Path) -> int:
         ("ConnectionError", Retry(2, on=[ValueError, OSError])),
         ("Refused", Retry(2, on="Refused")),
         ("Refused", Retry(2, on=RemoteError)),
+        ("Refused", Retry(2, on=OF_PROGRAM)),
         ("exit", Retry(2, on=ValueError)),
         ("exit", 2),
         ("timeout", Retry(2, on=CallTimeout)),
@@ -48,6 +52,7 @@ async def test_a_call_is_made_again_after_the_errors_of_the_policy(
     [
         ("OSError", 2, OSError),
         ("Refused", Retry(2, on=(OSError, "refused")), RemoteError),
+        ("Refused", Retry(2, on=OF_OTHER), RemoteError),
         ("timeout", Retry(2), CallTimeout),
         ("OSError", Retry(0, on=OSError), OSError),
     ],
