@@ -64,7 +64,7 @@ def no_form(value: Any) -> EncodeError:
         advice = "register its class with aioparcs.register in both programs, or send its value"
         return EncodeError("", f"{name}.{value.name} cannot be sent; {advice}")
     advice = (
-        "pass the name of one that the module serves, as text"
+        "send its name, as text; to have a pool call it: pool.submit(..., function=f)"
         if inspect.isroutine(value)
         else "convert it first, or register its type with aioparcs.register"
     )

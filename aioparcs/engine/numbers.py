@@ -59,7 +59,7 @@ def time_limit(timeout: Any) -> float:
         ValueError: it is not above 0, or infinite.
     """
     try:
-        limit = float(timeout)
+        limit = float("no number" if isinstance(timeout, str | bytes) else timeout)
     except (TypeError, ValueError):
         raise TypeError(f"timeout={timeout!r}: it must be a number of seconds") from None
     if not 0 < limit < math.inf:

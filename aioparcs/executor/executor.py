@@ -53,6 +53,7 @@ class Executor(futures.Executor):
 
     Raises:
         SettingError: an option has an impossible value.
+        TypeError: a number is not whole.
         ValueError: a number is too small.
     """
 
@@ -66,7 +67,10 @@ class Executor(futures.Executor):
         setup: Mapping[str, Any] | None = None,
         **options: Unpack[StartOptions],
     ) -> None:
-        size = usable_cpus() if max_workers is None else operator.index(max_workers)
+        try:
+            size = usable_cpus() if max_workers is None else operator.index(max_workers)
+        except TypeError:
+            raise TypeError(f"max_workers={max_workers!r}: it must be a whole number, at least 1") from None
         if size <= 0:
             raise ValueError(f"max_workers must be greater than 0, not {size}")
         self._plan = Plan(size, module, engine, retries, setup, options)

@@ -81,11 +81,13 @@ def find_module(name: str, folders: list[Path], folder: str = "") -> Path:
         if name not in ("", ".", "..") and os.path.isfile(parent / name / "main.py"):  # also too long a name
             return parent / name
     found = find_modules(folders)
+    own = getattr(sys.modules.get("__main__"), name, None)
     similar = difflib.get_close_matches(name, found, 1)
     raise StartError(
         name,
         f"there is no module of that name (a folder with main.py) in {' or '.join(map(str, folders))}; "
         + (f"did you mean {similar[0]}? " if similar else "")
         + (f"there are: {', '.join(sorted(found))}" if found else "there are no modules")
+        + (f"; for the program's own {name} pass it as it is, without quotes" if callable(own) else "")
         + "; PARCS_MODULES or Runner(modules=[...]) name other folders",
     )

@@ -90,6 +90,8 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
         def __enter__(self) -> NoReturn:
             raise TypeError("a pool waits for its workers: async with runner.pool(...) as pool")
 
+        __await__ = __enter__
+
         def __exit__(self, *_: object) -> None:
             """Do nothing: Python looks this method up before it calls ``__enter__``."""
 
@@ -258,6 +260,17 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             raise RuntimeError("calls are made inside the pool's block: async with runner.pool(...) as pool")
         if self._dispatcher.error:
             raise fresh(self._dispatcher.error)
+
+
+def _name_methods() -> None:
+    """Name the methods as users know them: Python's own errors and warnings say ``Pool.map``, whatever class has it."""
+    for kind in (*PoolCalls.__mro__, StreamMethods):
+        for name, method in vars(kind).items():
+            if kind.__module__.startswith(__package__) and inspect.isfunction(method):
+                method.__qualname__ = f"{Pool.__name__}.{name}"
+
+
+_name_methods()
 
 
 def _length(items: Items) -> int | None:

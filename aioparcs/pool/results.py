@@ -270,6 +270,9 @@ class ResultIterator(MapBase, Generic[R]):
         def __iter__(self) -> NoReturn:
             raise TypeError("results arrive one by one: use async for result in pool.imap(...)")
 
+        def __await__(self) -> NoReturn:
+            raise TypeError("results arrive one by one: use async for result in pool.imap(...), or await pool.map(...)")
+
     def __aiter__(self) -> Self:
         return self
 

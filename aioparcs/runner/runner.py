@@ -59,6 +59,10 @@ class Runner(Starter):
         spawnable: the modules, image references, functions and Service classes that services may start; by default
             all but images, and ``()`` for none. See docs/tree.md.
 
+    Raises:
+        SettingError: an argument, or a variable in the environment, has an impossible value.
+        TypeError: ``settings`` is not a `Settings`.
+
     Attributes:
         made: how many runners this process has made.
     """
@@ -75,6 +79,8 @@ class Runner(Starter):
         spawnable: Iterable[str | Callable[..., Any]] | None = None,
     ) -> None:
         check_may_direct("makes a Runner")
+        if not isinstance(settings, Settings | None):
+            raise TypeError(f"settings={settings!r}: it must be a Settings, such as Settings(start_timeout=300)")
         Runner.made += 1
         self._settings = settings or Settings.from_env()
         if isinstance(modules, str | os.PathLike):  # not its characters

@@ -58,6 +58,8 @@ class Stream(Generic[T_co]):
         def __iter__(self) -> NoReturn:
             raise TypeError("items arrive one by one: use async for item in pool.stream(...)")
 
+        __await__ = __iter__
+
     def __aiter__(self) -> Self:
         return self
 

@@ -590,7 +590,7 @@ async def test_functions_of_a_module_are_named_and_do_not_travel(runner: Runner)
     async with runner.pool("crunch", 1) as pool:
         with pytest.raises(TypeError, match="it must be the name of a function that the module crunch serves"):
             await pool.map([1], function=repr)
-        with pytest.raises(EncodeError, match=r"argument 0: .* cannot be sent; pass the name of one"):
+        with pytest.raises(EncodeError, match=r"argument 0: .* cannot be sent; send its name, as text"):
             await pool.submit(repr, 1)
         with pytest.raises(EncodeError, match=r"argument b\.c\[1\]: object cannot be sent"):
             await pool.submit(1, b={"c": [1, object()]}, function="add")
@@ -696,3 +696,16 @@ async def test_a_replacement_worker_is_on_the_same_node() -> None:
     placed = [worker for event in recorder.events if event[0] == "placed" for worker in event[2]]
     assert len(started) == 3
     assert sorted(placed) == sorted(started)
+
+
+async def test_a_pool_and_results_that_are_awaited_by_mistake(runner: Runner) -> None:
+    with pytest.raises(TypeError, match=r"a pool waits for its workers: async with runner\.pool"):
+        await runner.pool("functions", 1)  # type: ignore[misc]  # on purpose
+    async with runner.pool("functions", 1) as pool:
+        with pytest.raises(TypeError, match=r"use async for .* or await pool\.map\(\.\.\.\)"):
+            await pool.imap([1])  # type: ignore[misc]  # on purpose
+        with pytest.raises(TypeError, match=r"Pool\.map\(\) takes 2 positional arguments but 3 were given"):
+            await pool.map(len, [1])  # type: ignore[call-overload]  # on purpose
+        with pytest.raises(TypeError, match=r"to have a pool call it: pool\.submit\(\.\.\., function=f\)"):
+            await pool.submit(len, [1])
+        assert await pool.map([2]) == [3]

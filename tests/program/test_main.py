@@ -432,6 +432,11 @@ def test_a_folder_with_a_main_that_python_runs(tmp_path: Path) -> None:
             "no function 'divisor' is served by divisors; did you mean 'divisors'? There are: divisors, ",
         ),
         (
+            "",
+            "async with runner.pool('divisors', 1): pass",
+            "; for the program's own divisors pass it as it is, without quotes",
+        ),
+        (
             "class Odd(Service):\n    def run(self): pass",
             "await runner.start(Odd)",
             "error: Odd.run is a plain function: write async def run(self), with await before self.recv()",

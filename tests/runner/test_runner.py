@@ -376,6 +376,11 @@ serve(limits)
 # The runner's own life
 
 
+async def test_settings_of_another_type_are_refused() -> None:
+    with pytest.raises(TypeError, match="it must be a Settings, such as"):
+        Runner(settings={"start_timeout": 1.0})  # type: ignore[arg-type]  # on purpose
+
+
 async def test_a_runner_that_is_not_entered_starts_nothing() -> None:
     runner = Runner(modules=[MODULES], settings=Settings())
     for attempt in (runner.start("talker"), runner.start_many("talker", 2)):

@@ -165,6 +165,8 @@ async def test_what_is_no_stream(t: Task) -> None:
         await anext(t.stream("count", object()))
     with pytest.raises(TypeError, match="use async for"):
         iter(t.stream("count", 1))  # type: ignore[call-overload]  # on purpose
+    with pytest.raises(TypeError, match="use async for"):
+        await t.stream("count", 1)  # type: ignore[misc]  # on purpose
 
 
 async def test_an_item_that_cannot_be_sent_ends_the_stream(t: Task) -> None:

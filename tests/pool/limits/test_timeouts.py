@@ -161,7 +161,7 @@ async def test_a_worker_that_dies_before_the_limit_is_lost(runner: Runner, tmp_p
             await call
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "soon"])
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "soon", "5"])
 async def test_an_impossible_limit_is_refused(runner: Runner, timeout: float) -> None:
     with pytest.raises((TypeError, ValueError), match="timeout="):
         runner.pool("limited", 1, timeout=timeout)
