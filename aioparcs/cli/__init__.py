@@ -95,6 +95,7 @@ main.modules = {
     "doctor": "aioparcs.cli.doctor",
     "cluster": "aioparcs.cli.doctor",
     "journal": "aioparcs.cli.journal",
+    "report": "aioparcs.cli.report",
 }
 
 

@@ -8,7 +8,8 @@ their names. Ranges are lists of two numbers. Readers ignore kinds and versions 
 from __future__ import annotations
 
 import json
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -104,6 +105,8 @@ def _typed(kind: Any, value: Any) -> Any:
     Raises:
         ValueError, TypeError, KeyError: it is none.
     """
+    if check := _CHECKS.get(kind):
+        return check(value)
     if isinstance(kind, UnionType):
         (other,) = (one for one in get_args(kind) if one is not NoneType)
         return None if value is None else _typed(other, value)
@@ -118,10 +121,6 @@ def _typed(kind: Any, value: Any) -> Any:
     if kind is range:
         first, end = value
         return range(_typed(int, first), _typed(int, end))
-    if kind is float:
-        return _number(value)
-    if kind is int and not 0 <= _checked(int, value) <= _LARGEST:
-        raise ValueError(value)
     return _checked(kind, value)
 
 
@@ -137,7 +136,22 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _LARGEST:
+        raise ValueError(value)
+    return value
+
+
 def _checked(kind: type, value: Any) -> Any:
     if type(value) is not kind:
         raise ValueError(value)
     return value
+
+
+# A recording has millions of these.
+_CHECKS: dict[Any, Callable[[Any], Any]] = {
+    bool: partial(_checked, bool),
+    float: _number,
+    int: _count,
+    str: partial(_checked, str),
+}

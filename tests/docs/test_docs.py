@@ -45,7 +45,16 @@ PROGRAMS = [
     SETTINGS,
     *(
         ROOT / "docs" / name
-        for name in ("executor.md", "files.md", "functions.md", "journal.md", "peers.md", "pool.md", "tree.md")
+        for name in (
+            "executor.md",
+            "files.md",
+            "functions.md",
+            "journal.md",
+            "peers.md",
+            "pool.md",
+            "recording.md",
+            "tree.md",
+        )
     ),
 ]
 ARCHITECTURE, GLOSSARY = ROOT / "docs" / "architecture.md", ROOT / "docs" / "glossary.md"

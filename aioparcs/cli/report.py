@@ -1,0 +1,84 @@
+"""The commands ``aioparcs report`` and ``aioparcs diff``: what a recording shows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aioparcs.cli.command import reported
+from aioparcs.cli.modules import Usage
+
+if TYPE_CHECKING:
+    from aioparcs.recording import Recording
+
+__all__ = ["read", "report", "write_text"]
+
+_EXAMPLES = """
+\b
+Examples:
+  aioparcs run hello --record run.jsonl
+  aioparcs report run.jsonl            write run.html
+  aioparcs report run.jsonl -o -       write it to standard output
+\b
+Exit codes:
+    0  done
+    1  the file can't be read or is no recording, or the page can't be written
+    2  the command line is wrong, or there is no such file
+"""
+
+
+@click.command(short_help="Make a page of a recording.", epilog=_EXAMPLES)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("-o", "--output", metavar="OUT", type=click.Path(dir_okay=False, allow_dash=True),
+              help="The page that is written; - is standard output.  [default: FILE with .html]")  # fmt: skip
+def report(file: str, output: str | None) -> None:
+    """Write a page on FILE, a recording of a program: a timeline of its workers, their calls, errors and output.
+
+    The page is one file below 1 MB, which needs no network. FILE may be of a program that still runs.
+    """
+    path = Path(file)
+    target = output or os.fspath(path.with_suffix(".html"))
+    if target != "-" and os.path.realpath(target) == os.path.realpath(path):
+        raise Usage(f"{target} is the recording itself; name another file with -o")
+    from aioparcs.recording.report import render_report
+
+    with reported():
+        write_text(target, render_report(read(path)))
+    if target != "-":
+        click.echo(target)
+
+
+def read(path: Path) -> Recording:
+    """
+    Return a recording.
+
+    Raises:
+        ClickException: it can't be read, or is none.
+    """
+    from aioparcs.recording import read_recording
+
+    try:
+        return read_recording(path)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{path} can't be read: {error.strerror}") from None
+
+
+def write_text(target: str, text: str) -> None:
+    """
+    Write a file, or standard output for ``-``.
+
+    Raises:
+        ClickException: it can't be written.
+    """
+    if target == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{target} can't be written: {error.strerror}") from None
