@@ -96,6 +96,7 @@ main.modules = {
     "cluster": "aioparcs.cli.doctor",
     "journal": "aioparcs.cli.journal",
     "report": "aioparcs.cli.report",
+    "diff": "aioparcs.cli.diff",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ Examples:
   aioparcs run hello --record run.jsonl
   aioparcs report run.jsonl            write run.html
   aioparcs report run.jsonl -o -       write it to standard output
+  aioparcs report run.jsonl --trace run.json
 \b
 Exit codes:
     0  done
@@ -34,21 +36,36 @@ Exit codes:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("-o", "--output", metavar="OUT", type=click.Path(dir_okay=False, allow_dash=True),
               help="The page that is written; - is standard output.  [default: FILE with .html]")  # fmt: skip
-def report(file: str, output: str | None) -> None:
+@click.option("--trace", metavar="OUT", type=click.Path(dir_okay=False, allow_dash=True),
+              help="Write a trace for ui.perfetto.dev or chrome://tracing in place of the page.")  # fmt: skip
+def report(file: str, output: str | None, trace: str | None) -> None:
     """Write a page on FILE, a recording of a program: a timeline of its workers, their calls, errors and output.
 
     The page is one file below 1 MB, which needs no network. FILE may be of a program that still runs.
     """
     path = Path(file)
-    target = output or os.fspath(path.with_suffix(".html"))
+    if trace and output:
+        raise Usage("use either -o or --trace, not both")
+    target = trace or output or os.fspath(path.with_suffix(".html"))
     if target != "-" and os.path.realpath(target) == os.path.realpath(path):
         raise Usage(f"{target} is the recording itself; name another file with -o")
-    from aioparcs.recording.report import render_report
-
     with reported():
-        write_text(target, render_report(read(path)))
+        recording = read(path)
+        write_text(target, _trace(recording) if trace else _page(recording))
     if target != "-":
         click.echo(target)
+
+
+def _page(recording: Recording) -> str:
+    from aioparcs.recording.report import render_report
+
+    return render_report(recording)
+
+
+def _trace(recording: Recording) -> str:
+    from aioparcs.recording.trace_events import trace_events
+
+    return json.dumps(trace_events(recording), separators=(",", ":")) + "\n"
 
 
 def read(path: Path) -> Recording:

@@ -1,5 +1,6 @@
-"""The command `aioparcs report`: where it writes the page, and what it refuses."""
+"""The commands `aioparcs report` and `aioparcs diff`: what they write and where, and what they refuse."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,29 @@ def test_what_cannot_be_read_or_written_is_one_line(file: Path, tmp_path: Path) 
     assert (done.returncode, done.stdout) == (2, "")
     assert "is the recording itself" in done.stderr
     assert run("report", "nothing", cwd=tmp_path).returncode == 2
+
+
+def test_a_trace_in_place_of_the_page(file: Path) -> None:
+    done = run("report", "run.jsonl", "--trace", "run.json", cwd=file.parent)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "run.json\n", "")
+    events = json.loads((file.parent / "run.json").read_text())["traceEvents"]
+    assert len([event for event in events if event["ph"] == "X" and event["cat"] == "call"]) == 40
+    assert not (file.parent / "run.html").exists()
+    done = run("report", file, "--trace", "a", "-o", "b")
+    assert (done.returncode, done.stderr) == (2, "error: use either -o or --trace, not both\n")
+
+
+def test_two_recordings_side_by_side(file: Path) -> None:
+    other = write_recording(file.parent / "other.jsonl", recording(2, 60, factor=3))
+    file = write_recording(file.parent / "first.jsonl", recording(2, 60))
+    done = run("diff", file, other)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    (mean,) = [row for row in rows if row[0] == "mean"][:1]
+    assert mean[1].startswith(("9", "10"))
+    assert mean[-2:] in (["%", "*"],)
+    assert [row[0] for row in rows].count("share") == 2
+    same = run("diff", file, file)
+    assert (same.returncode, "*" in same.stdout) == (0, False)
+    (file.parent / "text").write_text("no recording")
+    assert run("diff", file, file.parent / "text").returncode == 1
