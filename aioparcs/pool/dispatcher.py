@@ -149,7 +149,8 @@ class Dispatcher:
     def least_busy(self) -> list[PoolWorker]:
         """Return the workers that may get a stream, those with the least to do first."""
         states = [state for state in self._scheduler.workers.values() if state.has_room_for_stream]
-        states.sort(key=lambda state: state.streams + len(state.calls))
+        now = self._now()
+        states.sort(key=lambda state: state.stream_load(now))
         return [self.workers[state.id] for state in states]
 
     def reserve(self) -> float:

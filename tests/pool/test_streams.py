@@ -5,6 +5,7 @@ import gc
 import itertools
 import os
 import signal
+import textwrap
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,8 @@ import psutil
 import pytest
 
 from aioparcs import BusyError, CallTimeout, EncodeError, Retry, Runner, Stream, WorkerLost
-from tests.support.waiting import until
+from tests.support.jobs import job, module
+from tests.support.waiting import PATIENCE, until
 
 
 @pytest.mark.slow
@@ -44,6 +46,40 @@ async def test_streams_go_to_the_workers_that_have_the_least_to_do(runner: Runne
     async with runner.pool("streams", 4, function="pids") as pool:
         streams = [pool.stream() for _ in range(4)]
         assert len({await anext(stream) for stream in streams}) == 4
+
+
+async def test_a_stream_does_not_wait_behind_a_slow_call(tmp_path: Path) -> None:
+    text = """
+        import time
+        from pathlib import Path
+        from aioparcs import serve
+
+        def count(n):
+            yield from range(n)
+
+        def hold(path):
+            while not Path(path).exists():
+                time.sleep(0.01)
+
+        def square(n):
+            return n * n
+
+        serve(count, hold, square)
+    """
+    modules = module(tmp_path / "modules", "slow", textwrap.dedent(text))
+    async with job(modules) as runner, runner.pool("slow", 2) as pool:
+        held, squares = (
+            pool.submit(str(tmp_path / "go"), function="hold"),
+            pool.imap(itertools.count(), function="square"),
+        )
+        states = pool._scheduler.workers.values()
+        await until(lambda: sum(len(state.calls) == 1 for state in states) == 1)
+        assert [await anext(squares) for _ in range(1000)] == [n * n for n in range(1000)]
+        await until(lambda: sorted(len(state.calls) > 1 for state in states) == [False, True])
+        async with asyncio.timeout(PATIENCE):
+            assert await _read(pool.stream(3)) == [0, 1, 2]
+        (tmp_path / "go").touch()
+        await held
 
 
 async def test_many_streams_at_once_on_few_workers(runner: Runner) -> None:

@@ -171,6 +171,11 @@ class WorkerState:
         """Return True when what it runs is a slow call, and those behind it should not wait for it."""
         return self.age(now) > _SLOW + _SLOW_FACTOR * self._pace
 
+    def stream_load(self, now: float) -> tuple[bool, int]:
+        """Return what it has to do before a stream has its turn: the most where a plain function takes long."""
+        runs_plain = any(call.served not in self.coroutines for call in self.calls.values())
+        return runs_plain and self.age(now) > _SLOW, self.streams + len(self.calls)
+
     def join(self, now: float, *, prefetches: bool = True) -> None:
         """Record that it is ready for calls; unless it prefetches, it gets none that it can't begin at once."""
         self._since = now
