@@ -58,10 +58,13 @@ def time_limit(timeout: Any) -> float:
         TypeError: it is not a number.
         ValueError: it is not above 0, or infinite.
     """
+    no_number = TypeError(f"timeout={timeout!r}: it must be a number of seconds")
+    if isinstance(timeout, str | bytes):  # which float() would read
+        raise no_number
     try:
-        limit = float("no number" if isinstance(timeout, str | bytes) else timeout)
+        limit = float(timeout)
     except (TypeError, ValueError):
-        raise TypeError(f"timeout={timeout!r}: it must be a number of seconds") from None
+        raise no_number from None
     if not 0 < limit < math.inf:
         raise ValueError(f"timeout={timeout!r}: it must be a number of seconds above 0")
     return limit
