@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 import traceback
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from aioparcs import deadlines
 from aioparcs.errors import ParcsError
@@ -35,6 +35,7 @@ from aioparcs.launcher.process.exiting import flush_output, inherited_state
 from aioparcs.launcher.random_state import shared_generators
 from aioparcs.launcher.sources import report_sources
 from aioparcs.loop import new_loop
+from aioparcs.qualname import MAIN, QualifiedName, program_file
 from aioparcs.settings import Settings
 
 __all__ = ["launch"]
@@ -51,7 +52,7 @@ def launch(endpoint: RunnerEndpoint, settings: Settings, program: WorkerProgram,
         fork: False to give each worker a fresh interpreter, which is done as well when a fork would lose threads.
     """
     report_sources()
-    fork = _check(fork=fork)
+    fork = _check(_loaded_by(endpoint.target), fork=fork)
     warm_up()
     if fork:
         program.prewarm()
@@ -77,7 +78,25 @@ def launch(endpoint: RunnerEndpoint, settings: Settings, program: WorkerProgram,
     _end(fork_server.serve(pid))
 
 
-def _check(*, fork: bool) -> bool:
+class _Loaded(NamedTuple):
+    """How warnings name what was loaded, until when, and where its workers should do the same instead."""
+
+    name: str
+    end: str
+    instead: str
+
+
+def _loaded_by(target: str | None) -> _Loaded:
+    """Return the words for a module with a folder of its own, or for the function or class of a program."""
+    if target is None:
+        return _Loaded("main.py", "before serve()", "inside the service, or call serve(..., fork=False)")
+    module = QualifiedName.parse(target).module
+    if module == MAIN:
+        return _Loaded(program_file(), "before run()", "inside the functions, or in setup()")
+    return _Loaded(module, "when it was imported", "inside its functions, or in setup()")
+
+
+def _check(loaded: _Loaded, *, fork: bool) -> bool:
     """Return whether workers may be forked, with a warning of what they would lose or share; end where nothing can."""
     threads: list[str] = []
     problem = launch_blocked_reason()
@@ -91,25 +110,24 @@ def _check(*, fork: bool) -> bool:
         _end(1)
     if threads:
         _warn(
-            f"main.py started threads before serve() ({', '.join(threads)}), and a forked worker would lose them: "
-            "each worker runs main.py again, and shares no memory; "
-            "start them inside the service, or choose this by serve(..., fork=False)"
+            f"{loaded.name} started threads {loaded.end} ({', '.join(threads)}), and a forked worker would lose them: "
+            f"each worker loads {loaded.name} again, and shares no memory; start them {loaded.instead}"
         )
         return False
     if fork:
-        _warn_of_shared()
+        _warn_of_shared(loaded)
     return fork
 
 
-def _warn_of_shared() -> None:
+def _warn_of_shared(loaded: _Loaded) -> None:
     for name in open_connections():
         _warn(
-            f"main.py opened a connection before serve() ({name}), and all workers would share it; "
-            "open it inside the service, or call serve(..., fork=False)"
+            f"{loaded.name} opened a connection {loaded.end} ({name}), and all workers would share it; "
+            f"open it {loaded.instead}"
         )
     if names := shared_generators():
         _warn(
-            f"main.py made random generators before serve() ({', '.join(names)}), so all workers draw the same "
+            f"{loaded.name} made random generators {loaded.end} ({', '.join(names)}), so all workers draw the same "
             "numbers from them; make them in setup() or in the service: aioparcs.worker_rng(SEED) is each worker's own"
         )
 

@@ -9,7 +9,7 @@ import pytest
 
 from aioparcs import RemoteError, StartError
 from tests.program.helpers import Echo, Parent, is_loaded, launcher, negate, square
-from tests.support.jobs import ENVIRONMENT, execute, job
+from tests.support.jobs import ENVIRONMENT, EventRecorder, execute, job
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
@@ -243,3 +243,24 @@ async def test_a_module_that_fails_in_workers(tmp_path: Path, monkeypatch: pytes
         assert failed.value.last_lines[-1] == "OSError: no such disk"
     finally:
         del sys.modules["failing_helper"]
+
+
+async def test_a_module_that_starts_threads_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "threaded_helper.py").write_text(
+        "import os, threading\n\ndef version():\n    return 1\n\n"
+        "if 'PARCS_RUNNER' in os.environ:\n"
+        "    threading.Thread(target=threading.Event().wait, daemon=True, name='ticker').start()\n"
+    )
+    import threaded_helper  # type: ignore[import-not-found]  # it was just written
+
+    recorder = EventRecorder()
+    try:
+        async with job(recorder=recorder) as runner, runner.start(threaded_helper.version) as task:
+            assert await task.call(threaded_helper.version) == 1
+    finally:
+        del sys.modules["threaded_helper"]
+    (line,) = recorder.lines[None]
+    begin, end = "threaded_helper started threads when it was imported (ticker)", "inside its functions, or in setup()"
+    assert line.startswith(f"warning: {begin}")
+    assert line.endswith(end)
