@@ -60,6 +60,7 @@ Examples:
   aioparcs run hello
   aioparcs run runner --modules examples -e N=111111111 -e P=8
   aioparcs run -q hello > result.txt
+  aioparcs run hello --report run.html
   aioparcs run hello --on swarm
   aioparcs run hello --on swarm --send data --fetch out
   aioparcs run hello --on swarm --fetch out --detach    ... and later: aioparcs fetch JOB
@@ -134,6 +135,8 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
                    "--detach by `aioparcs fetch`; may be repeated.")  # fmt: skip
 @click.option("--record", metavar="FILE", type=click.Path(dir_okay=False),
               help="Record what all workers do, for aioparcs report.  [default: $PARCS_RECORD]")  # fmt: skip
+@click.option("--report", "page", metavar="FILE", type=click.Path(dir_okay=False),
+              help="Write the page of aioparcs report when the runner has ended, in any way.")  # fmt: skip
 @click.option("--detach", is_flag=True, help="With --on swarm: print the job's name and don't wait for its end.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only failures, warnings and what the runner itself prints.")
 @click.option("-v", "--verbose", is_flag=True, help="Show also when each worker starts, connects and ends.")
@@ -146,6 +149,7 @@ def run(
     send: tuple[str, ...],
     fetch: tuple[str, ...],
     record: str | None,
+    page: str | None,
     detach: bool,
     quiet: bool,
     verbose: bool,
@@ -166,6 +170,8 @@ def run(
         raise Usage("--detach needs --on swarm")
     detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
     record = record or variables.pop("PARCS_RECORD", "") or os.environ.get("PARCS_RECORD", "")
+    if page:
+        _check_page(page, where)
     if where == "swarm":
         if record and detach:
             raise Usage("--record fetches the recording at the runner's end; use it without --detach")
@@ -185,7 +191,7 @@ def run(
         if python := _interpreter(folder, detail):
             enter(python)
         with terminable():
-            code = run_with_files(files, partial(_run, folder, arguments, includes, detail, record))
+            code = run_with_files(files, partial(_run, folder, arguments, includes, detail, record, page))
     except KeyboardInterrupt:  # between two lines of ours
         code = EX_INTERRUPTED
     except SettingError as error:
@@ -193,11 +199,28 @@ def run(
     sys.exit(code)
 
 
-def _run(folder: Path, arguments: tuple[str, ...], includes: list[str], detail: Detail, record: str) -> int:
+def _run(
+    folder: Path, arguments: tuple[str, ...], includes: list[str], detail: Detail, record: str, page: str | None
+) -> int:
     """Run a runner and return its exit code; the recording is whole before files to fetch are listed."""
     os.environ.pop("PARCS_RECORD", None)  # not for child processes, which would write the same file
-    with open_display(detail, _event_log(), record, f"{folder.resolve().name}/main.py"):
-        return execute(folder, arguments, includes)
+
+    def program(recording: str) -> int:
+        with open_display(detail, _event_log(), recording, f"{folder.resolve().name}/main.py"):
+            return execute(folder, arguments, includes)
+
+    if not page:
+        return program(record)
+    from aioparcs.cli.report import run_with_page
+
+    return run_with_page(program, record, page)
+
+
+def _check_page(page: str, where: str | None) -> None:
+    if where == "swarm":
+        raise Usage("--report writes its page here: with --on swarm use --record FILE, and aioparcs report FILE then")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(page))):
+        raise Usage(f"--report {page}: there is no folder {os.path.dirname(page)}")
 
 
 def _event_log() -> EventLog | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +17,7 @@ from aioparcs.cli.modules import Usage
 if TYPE_CHECKING:
     from aioparcs.recording import Recording
 
-__all__ = ["read", "report", "write_text"]
+__all__ = ["read", "report", "run_with_page", "write_text"]
 
 _EXAMPLES = """
 \b
@@ -66,6 +68,35 @@ def _trace(recording: Recording) -> str:
     from aioparcs.recording.trace_events import trace_events
 
     return json.dumps(trace_events(recording), separators=(",", ":")) + "\n"
+
+
+def run_with_page(program: Callable[[str], int], record: str, page: str) -> int:
+    """
+    Run a program, write the page on its recording however it ends, and return its exit code.
+
+    Args:
+        program: is called with the file that it is to be recorded in.
+        record: that file; "" for one that is removed.
+        page: the page.
+    """
+    with TemporaryDirectory(prefix="aioparcs-") as folder:
+        file = record or os.path.join(folder, "run.jsonl")
+        is_written = False
+        try:
+            code = program(file)
+        finally:
+            if os.path.exists(file):
+                is_written = _try_page(Path(file), page)
+    return code or int(not is_written)
+
+
+def _try_page(file: Path, page: str) -> bool:
+    try:
+        write_text(page, _page(read(file)))
+    except click.ClickException as error:
+        click.echo(f"error: --report: {error.message}", err=True)
+        return False
+    return True
 
 
 def read(path: Path) -> Recording:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from time import monotonic
 
 from aioparcs.errors import ParcsError, describe
@@ -23,6 +24,22 @@ _FAILURES, _LONGEST = 20, 200
 _LARGEST = 500
 
 
+@dataclass(slots=True)
+class _Merging:
+    """Short calls of a worker; see `CallSpan`."""
+
+    function: str
+    begin: float
+    end: float
+    busy: float
+    calls: int
+    failed: int
+
+    def span(self, worker: int) -> CallSpan:
+        busy = round(self.busy, 6)
+        return CallSpan(worker, self.function, self.begin, self.end, busy, self.calls, self.failed, "", "")
+
+
 class CallTrace:
     """
     Collects the calls of a pool, and publishes them at most four times a second.
@@ -39,7 +56,7 @@ class CallTrace:
         self._events = events
         self._pool = pool
         self._spans: list[CallSpan] = []
-        self._merging: dict[int, CallSpan] = {}  # by worker: the span of short calls that may grow
+        self._merging: dict[int, _Merging] = {}  # by worker: the span of short calls that may grow
         self._published = 0  # spans in the last event
         self._last = monotonic()  # when that was
         self._short = _SHORT
@@ -63,6 +80,9 @@ class CallTrace:
             now: when these results came.
             actions: what the scheduler makes of them.
         """
+        answers = [action for action in actions if type(action) is Settle or type(action) is Repeat]
+        if len(answers) == 1 and type(answers[0]) is Settle and self._grow(worker, begin, now, answers[0]):
+            return
         settles = [action.outcomes for action in actions if type(action) is Settle]
         settles += [[(action.call, False, action.error)] for action in actions if type(action) is Repeat]
         count = sum(map(len, settles))
@@ -91,7 +111,7 @@ class CallTrace:
             self._due.cancel()
             self._due = None
         self._failures = 0
-        spans, now = (*self._spans, *self._merging.values()), monotonic()
+        spans, now = (*self._spans, *(merging.span(worker) for worker, merging in self._merging.items())), monotonic()
         is_flood = len(self._spans) > _MOST * (now - self._last)
         self._short = self._short * 2 if is_flood else max(_SHORT, self._short / 2)
         self._spans, self._published, self._last = [], len(spans), now
@@ -118,24 +138,35 @@ class CallTrace:
         reason = "" if error is None else str(error) if isinstance(error, ParcsError) else describe(error)
         self._spans.append(span._replace(call=text[:_LONGEST], error=reason[:_LONGEST]))
 
+    def _grow(self, worker: int, begin: float, now: float, settle: Settle) -> bool:
+        """Add short calls that have all succeeded to the span before them; False if they are none, or there is none."""
+        before, took = self._merging.get(worker), now - begin
+        if before is None or settle.failures or took >= self._short or begin - before.end >= _SHORT:
+            return False
+        if self._notes_sent or before.function != settle.outcomes[0][0].served:
+            return False
+        before.end = now
+        before.busy += took
+        before.calls += len(settle.outcomes)
+        return True
+
     def _merge(self, span: CallSpan) -> None:
         """Add a span to the one before it if the two are close."""
         before = self._merging.get(span.worker)
-        if before is not None and before.function == span.function and span.begin - before.end < _SHORT:
-            self._merging[span.worker] = before._replace(
-                begin=min(before.begin, span.begin),
-                end=span.end,
-                busy=before.busy + span.busy,
-                calls=before.calls + span.calls,
-                failed=before.failed + span.failed,
+        if before is None or before.function != span.function or span.begin - before.end >= _SHORT:
+            self._end_merging(span.worker)
+            self._merging[span.worker] = _Merging(
+                span.function, span.begin, span.end, span.busy, span.calls, span.failed
             )
             return
-        self._end_merging(span.worker)
-        self._merging[span.worker] = span
+        before.begin, before.end = min(before.begin, span.begin), span.end
+        before.busy += span.busy
+        before.calls += span.calls
+        before.failed += span.failed
 
     def _end_merging(self, worker: int) -> None:
         if (before := self._merging.pop(worker, None)) is not None:
-            self._spans.append(before)
+            self._spans.append(before.span(worker))
 
     def _take_sent(self, worker: int, outcomes: list[Outcome], now: float) -> list[Outcome]:
         """Add the calls that were noted when they were sent, and return the others."""

@@ -22,6 +22,7 @@ from aioparcs.events import (
     WorkersPlaced,
     WorkersRequested,
     WorkerStopped,
+    WorkersWaiting,
 )
 from aioparcs.recording.reader import Recording
 
@@ -179,6 +180,9 @@ def _apply(history: History, event: Event, time: float, start: float) -> None:
                 history.log.append(LogLine(time, origin, text))
         case Notice():
             history.log.append(LogLine(time, event.module, event.text, True, event.is_warning))
+        case WorkersWaiting():
+            text = f"{event.workers} {'worker waits' if event.workers == 1 else 'workers wait'}: {event.reason}"
+            history.log.append(LogLine(time, event.module, text, True))
         case ProgramEnding():
             history.is_whole, history.error = True, history.error or event.error
 

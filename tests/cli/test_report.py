@@ -1,14 +1,31 @@
 """The commands `aioparcs report` and `aioparcs diff`: what they write and where, and what they refuse."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import run
+from tests.support.jobs import module
 from tests.support.recordings import recording, write_recording
 
 pytestmark = pytest.mark.slow
+
+PROGRAM = """
+import asyncio
+from aioparcs import run
+
+def square(n):
+    return n * n
+
+async def main(runner):
+    async with runner.pool(square, 2) as pool:
+        print(await pool.map(range(3)))
+        {end}
+
+run(main)
+"""
 
 
 @pytest.fixture
@@ -65,3 +82,39 @@ def test_two_recordings_side_by_side(file: Path) -> None:
     assert (same.returncode, "*" in same.stdout) == (0, False)
     (file.parent / "text").write_text("no recording")
     assert run("diff", file, file.parent / "text").returncode == 1
+
+
+@pytest.mark.parametrize(
+    "end, code, shown",
+    [
+        ("", 0, "succeeded"),
+        ("raise ValueError('why')", 1, '"error":"ValueError: why"'),
+        ("import os; os.kill(os.getpid(), 2); await asyncio.sleep(60)", 130, '"error":"stopped by SIGINT"'),
+        ("import os; os.kill(os.getpid(), 15); await asyncio.sleep(60)", 143, '"error":"stopped by SIGTERM"'),
+        ("raise SystemExit(7)", 7, '"error":"exit code 7"'),
+    ],
+)
+def test_a_run_writes_its_page_however_it_ends(tmp_path: Path, end: str, code: int, shown: str) -> None:
+    module(tmp_path, "job", PROGRAM.format(end=end or "pass"))
+    done = run("run", "job", "--report", "run.html", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "[0, 1, 4]\n"), done.stderr
+    page = (tmp_path / "run.html").read_text()
+    assert shown in page
+    assert "job/main.py" in page
+    assert sorted(os.listdir(tmp_path)) == ["job", "run.html"]
+
+
+def test_a_page_and_a_recording_of_one_run(tmp_path: Path) -> None:
+    module(tmp_path, "job", PROGRAM.format(end="pass"))
+    assert run("run", "job", "--report", "run.html", "--record", "run.jsonl", cwd=tmp_path).returncode == 0
+    assert run("report", "run.jsonl", "-o", "-", cwd=tmp_path).stdout == (tmp_path / "run.html").read_text()
+
+
+def test_a_page_that_cannot_be_written_is_an_error_before_the_run(tmp_path: Path) -> None:
+    module(tmp_path, "job", PROGRAM.format(end="pass"))
+    done = run("run", "job", "--report", "nowhere/run.html", cwd=tmp_path)
+    message = "error: --report nowhere/run.html: there is no folder nowhere\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+    done = run("run", "job", "--report", "run.html", "--on", "swarm", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "with --on swarm use --record FILE, and aioparcs report FILE then" in done.stderr
