@@ -1,5 +1,6 @@
 """Debian's packages, only where a command is missing, and without starting the services that they bring."""
 
+import fcntl
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +19,14 @@ _COMMANDS = {
     "nsenter": "util-linux",
     "setpriv": "util-linux",
 }
+_LOCK = Path("/tmp/aioparcs-tests-packages.lock")
 _POLICY = Path("/usr/sbin/policy-rc.d")  # what Debian asks before it starts a service
 _INSTALL = f"mount --bind {{policy}} {_POLICY} && exec apt-get install -qq -y --no-install-recommends {{packages}}"
 
 
 def provide(folder: Path, commands: Mapping[str, str] = _COMMANDS) -> list[str]:
     """
-    Install what is missing, and name the packages.
+    Install what is missing, and name the packages; waits while another process of the tests does so.
 
     Args:
         folder: where a file may be put meanwhile.
@@ -33,12 +35,16 @@ def provide(folder: Path, commands: Mapping[str, str] = _COMMANDS) -> list[str]:
     Raises:
         ClusterError: this is no Debian, or apt-get fails.
     """
-    wanted = sorted({package for command, package in commands.items() if not _has(command)})
-    if wanted:
-        _install(folder, wanted)
-    if not _has("docker"):  # the client: part of docker.io up to Debian 12, a package of its own since
-        _install(folder, ["docker-cli"])
-        wanted.append("docker-cli")
+    if all(map(_has, (*commands, "docker"))):
+        return []
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # apt-get of another process of the tests has one of its own, and gives up
+        wanted = sorted({package for command, package in commands.items() if not _has(command)})
+        if wanted:
+            _install(folder, wanted)
+        if not _has("docker"):  # the client: part of docker.io up to Debian 12, a package of its own since
+            _install(folder, ["docker-cli"])
+            wanted.append("docker-cli")
     return wanted
 
 
