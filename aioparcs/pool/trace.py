@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from time import monotonic
 
 from aioparcs.errors import ParcsError, describe
@@ -123,6 +125,9 @@ class CallTrace:
         """Add calls that a worker has answered one after the other, or one of those that it runs at once."""
         call, is_done, value = outcomes[0]
         failed = sum(not is_done for _, is_done, _ in outcomes)
+        if failed and len(outcomes) > 1 and self._failures < _FAILURES:
+            self._split(worker, begin, end, outcomes)
+            return
         span = CallSpan(worker, call.served, begin, end, round(end - begin, 6), len(outcomes), failed, "", "")
         if len(outcomes) == 1 and (end - begin >= self._short or self._is_listed(is_done)):
             self._list(span, str(call), None if is_done else value)
@@ -131,6 +136,15 @@ class CallTrace:
         else:
             self._merge(span)
         self._schedule()
+
+    def _split(self, worker: int, begin: float, end: float, outcomes: list[Outcome]) -> None:
+        """Add calls whose results came together, so that each of those that have failed is listed by itself."""
+        each = (end - begin) / len(outcomes)
+        for is_done, group in groupby(outcomes, itemgetter(1)):
+            calls = list(group)
+            for part in [calls] if is_done else [[outcome] for outcome in calls]:
+                self._add(worker, begin, begin + each * len(part), part)
+                begin += each * len(part)
 
     def _list(self, span: CallSpan, text: str, error: BaseException | None) -> None:
         """Add a span of one call, with its text."""

@@ -20,8 +20,8 @@ from aioparcs.transport import os_reason
 
 __all__ = ["Recorder", "recorded"]
 
-# A recording is complete up to the last second, whatever ends its program; more often only if it grows fast.
-_PERIOD, _MOST = 1.0, 1 << 16  # seconds, characters
+# A recording is complete up to the last second, whatever ends its program; pools publish calls within a quarter of one.
+_PERIOD, _MOST = 0.5, 1 << 16  # seconds; and characters after which lines are written at once
 
 
 class Recorder:
@@ -46,7 +46,7 @@ class Recorder:
         self._is_due = False  # whether a timer writes what is left
 
     def __call__(self, event: Event) -> None:
-        """Write an event, within a second."""
+        """Write an event, within half a second."""
         if self._file is None:
             return
         line = to_json(event)
@@ -69,7 +69,7 @@ class Recorder:
             self._file = None
 
     def _schedule(self) -> None:
-        """Write what is there within a second, whether or not there are other events."""
+        """Write what is there within half a second, whether or not there are other events."""
         try:
             asyncio.get_running_loop().call_later(_PERIOD, self._write_due)
             self._is_due = True

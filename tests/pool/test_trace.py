@@ -75,7 +75,7 @@ async def test_each_item_is_in_a_span_and_long_calls_are_named(spans: Spans) -> 
     assert {span.function for span in spans.spans} == {"sleep"}
     longest = [span for span in spans.named if span.call == "call of sleep: (0.06)"]
     assert [span.calls for span in longest] == [1, 1, 1]
-    assert all(span.end - span.begin >= span.busy - 1e-6 >= 0.058 for span in longest)
+    assert all(span.end - span.begin >= span.busy - 1e-6 >= 0.03 for span in longest)
     assert sum(span.busy for span in spans.spans) >= 0.45
 
 
@@ -100,7 +100,8 @@ async def test_failed_calls_are_listed_with_their_error(spans: Spans) -> None:
     spans.check()
     assert (spans.calls, spans.failed) == (1030, 15)
     errors = [span for span in spans.named if span.failed]
-    assert all("is odd" in span.error and span.call.startswith("item ") for span in errors)
+    assert sorted(span.call for span in errors) == sorted(f"item {i}: ({i})" for i in range(1, 30, 2))
+    assert all(f"{span.call.partition('(')[2][:-1]} is odd" in span.error for span in errors)
 
 
 async def test_no_more_than_some_failures_are_listed_at_once(spans: Spans) -> None:
