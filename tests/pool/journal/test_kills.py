@@ -103,7 +103,7 @@ def _kill_after_growth(process: "subprocess.Popen[bytes]", journal: Path, growth
     deadline = time.monotonic() + LONGEST
     while process.poll() is None and (journal.stat().st_size if journal.exists() else 0) < begin + growth:
         assert time.monotonic() < deadline, "the run makes no progress"
-        time.sleep(0.0005)
+        time.sleep(0.002)
     time.sleep(pause)
     process.send_signal(signal.SIGKILL)
 

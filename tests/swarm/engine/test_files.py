@@ -168,6 +168,7 @@ async def test_a_container_that_is_lost_while_it_receives_is_an_error(
             await starting
 
 
+@pytest.mark.alone
 def test_a_submitted_program_finds_what_it_was_sent_in_its_workers(cluster: Cluster, here: Path) -> None:
     module(here.parent, "main", PROGRAM)
     variables = {

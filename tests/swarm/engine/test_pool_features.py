@@ -141,6 +141,7 @@ def survey(cluster: Cluster, folder: Path, *arguments: str) -> tuple[int, str, l
     return done.returncode, done.stdout.strip().rpartition("\n")[2], called
 
 
+@pytest.mark.alone
 def test_a_submitted_runner_that_was_killed_goes_on_from_its_journal(cluster: Cluster, tmp_path: Path) -> None:
     module(tmp_path, "survey", SURVEY)
     there = ("--on", "swarm", "--fetch", "run.journal")
