@@ -38,7 +38,7 @@ test: $(VENV)/.dev ## run the tests
 test-fast: $(VENV)/.dev ## run the tests that are quick and need no cluster
 	@$(py) -m pytest -n $$(($$(nproc) + 1)) -m 'not cluster and not slow' --one-loop
 
-test-deep: $(VENV)/.dev ## run random histories of the schedulers, and runs that are killed, for a quarter of an hour
+test-deep: $(VENV)/.dev ## run many more random histories of the schedulers, and of runs that are killed
 	@TEST_DEEP=1 $(py) -m pytest -n $$(($$(nproc) + 1)) -m deep
 
 coverage: $(VENV)/.dev ## measure the branch coverage of the tests that need no cluster

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from aioparcs.display.base import Clock, Detail
 from aioparcs.display.plain import Console, PlainDisplay
 from aioparcs.errors import SettingError
 from aioparcs.events import EventBus, Subscriber, guarded, program_events
-from aioparcs.recording import recorded
 
 if TYPE_CHECKING:
     from aioparcs.display.live import LiveDisplay
@@ -39,7 +38,7 @@ def open_display(
     """
     with _display(detail, log) as display:
         events = EventBus(display)
-        with recorded(events, record, program), _shown(events):
+        with _recorded(events, record, program), _shown(events):
             yield events
 
 
@@ -60,7 +59,7 @@ def auto_display() -> Iterator[None]:
     with live_on_terminal(detail) as display:
         record = os.environ.pop("PARCS_RECORD", "")  # not for child processes, which would write the same file
         events = EventBus(display or default_display()) if display or record else None
-        with recorded(events, record) if events else nullcontext(), _shown(events):
+        with _recorded(events, record) if events else nullcontext(), _shown(events):
             yield
 
 
@@ -105,6 +104,15 @@ def _display(detail: Detail, log: EventLog | None) -> Iterator[Subscriber]:
         yield plain
     finally:
         guarded(plain.close)
+
+
+def _recorded(events: EventBus, path: str, program: str = "") -> AbstractContextManager[None]:
+    """Return a context manager that records events in a file, or does nothing if its name is ""."""
+    if not path:
+        return nullcontext()
+    from aioparcs.recording import recorded  # it loads JSON, which other programs don't need
+
+    return recorded(events, path, program)
 
 
 @contextmanager

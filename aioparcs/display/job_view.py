@@ -149,9 +149,9 @@ class ModuleCounts:
         self.nodes[node] += len(workers)
         self._places.update(dict.fromkeys(workers, node))
 
-    def wait(self, workers: int, reason: str) -> None:
-        """Record what some workers wait for."""
-        self._waits = f"{counted(workers, 'worker')} {'waits' if workers == 1 else 'wait'}: {reason}"
+    def wait(self, text: str) -> None:
+        """Record what some workers wait for, as text for people."""
+        self._waits = text
 
     def connect(self, worker: int) -> None:
         """Record that a worker has connected."""
@@ -220,7 +220,7 @@ class JobView:
             case WorkersPlaced():
                 self.of(event.module).place(event.workers, event.node)
             case WorkersWaiting():
-                self.of(event.module).wait(event.workers, event.reason)
+                self.of(event.module).wait(event.text)
             case WorkerConnected():
                 self.of(event.module).connect(event.worker)
             case WorkerExited():

@@ -207,6 +207,11 @@ class WorkersWaiting(Event):
     workers: int
     reason: str
 
+    @property
+    def text(self) -> str:
+        """How many workers wait, and for what, for people."""
+        return f"{self.workers:,} {'worker waits' if self.workers == 1 else 'workers wait'}: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerConnected(Event):

@@ -181,8 +181,7 @@ def _apply(history: History, event: Event, time: float, start: float) -> None:
         case Notice():
             history.log.append(LogLine(time, event.module, event.text, True, event.is_warning))
         case WorkersWaiting():
-            text = f"{event.workers} {'worker waits' if event.workers == 1 else 'workers wait'}: {event.reason}"
-            history.log.append(LogLine(time, event.module, text, True))
+            history.log.append(LogLine(time, event.module, event.text, True))
         case ProgramEnding():
             history.is_whole, history.error = True, history.error or event.error
 

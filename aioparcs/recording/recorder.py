@@ -100,15 +100,12 @@ def recorded(events: EventBus, path: str, program: str = "") -> Iterator[None]:
 
     Args:
         events: the bus.
-        path: the file, whose content is replaced; "" for no recording.
+        path: the file, whose content is replaced.
         program: the program's name; by default that of its file.
 
     Raises:
         SettingError: it can't be written.
     """
-    if not path:
-        yield
-        return
     try:
         file = open(path, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # the recorder closes it
     except OSError as error:
