@@ -287,6 +287,11 @@ class Channel:
             outbox.frames, self._received, outbox.written, inbox.bytes, outbox.size, inbox.unread, state, age
         )
 
+    @property
+    def frames_received(self) -> int:
+        """The number of frames received so far: messages that were taken, and what else has come, such as results."""
+        return self._received + self._inbox.passed
+
     # Inside
 
     async def _recv(self, *, stop: bool = False) -> Any:

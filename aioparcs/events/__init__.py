@@ -27,10 +27,13 @@ from aioparcs.events.records import (
     WorkerStopped,
     WorkersWaiting,
 )
+from aioparcs.events.samples import ChannelSample, ChannelSamples
 
 __all__ = [
     "CallSpan",
     "CallSpans",
+    "ChannelSample",
+    "ChannelSamples",
     "Event",
     "EventBus",
     "LogLines",

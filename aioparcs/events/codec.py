@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -31,6 +32,7 @@ from aioparcs.events.records import (
     WorkerStopped,
     WorkersWaiting,
 )
+from aioparcs.events.samples import ChannelSamples
 
 __all__ = ["from_json", "to_json"]
 
@@ -39,6 +41,7 @@ _KINDS = {
     kind.__name__: kind
     for kind in (
         CallSpans,
+        ChannelSamples,
         LogLines,
         Notice,
         PoolProgress,
@@ -75,6 +78,7 @@ def from_json(line: str) -> Event | None:
         if type(values) is not dict or type(values.get("v")) is not int or values["v"] != _VERSION:
             return None
         kind = _KINDS[values["kind"]]
+        values = {**_defaults(kind), **values}  # of an older version, which had fewer fields
         return kind(*(_typed(field, values[name]) for name, field in _fields(kind).items()))
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
@@ -84,6 +88,12 @@ def from_json(line: str) -> Event | None:
 def _fields(kind: Any) -> dict[str, Any]:
     """Return the types of a record's fields, in their order."""
     return get_type_hints(kind)
+
+
+@cache
+def _defaults(kind: Any) -> dict[str, Any]:
+    """Return the defaults of an event's fields, as JSON has them."""
+    return {one.name: _plain(one.default) for one in fields(kind) if one.default is not MISSING}
 
 
 def _plain(value: Any) -> Any:

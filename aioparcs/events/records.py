@@ -184,10 +184,18 @@ class ProgramStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkersRequested(Event):
-    """Workers of a module were requested."""
+    """
+    Workers of a module were requested.
+
+    Attributes:
+        module: the module's name.
+        workers: their numbers.
+        parent: the number of the worker that has requested them, None for the runner itself.
+    """
 
     module: str
     workers: range
+    parent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from aioparcs.entry import check_may_direct
 from aioparcs.events import EventBus, Notice, program_events
 from aioparcs.modules import module_folders
 from aioparcs.qualname import START_FOLDER
+from aioparcs.runner.channel_sampler import ChannelSampler
 from aioparcs.runner.engines import choose_engine
 from aioparcs.runner.registry import Incoming, JobRegistry
 from aioparcs.runner.spawn_server import SpawnServer, spawn_policy
@@ -95,6 +96,7 @@ class Runner(Starter):
         self._state = state = JobState(self._settings.start_timeout, self._settings.last_lines)
         self._registry = JobRegistry(job, state, self._settings, self._events)
         self._supervisor = WorkerSupervisor(self._engine, self._registry, state, self._settings, self._events)
+        self._sampler = ChannelSampler(self._registry, self._events)
         policy = spawn_policy(spawnable, self._settings)
         self._spawn_server = SpawnServer(self._registry, self._supervisor, state, policy, self._events)
         self._listener: Listener | None = None
@@ -151,6 +153,7 @@ class Runner(Starter):
             job, token, address = self._registry.job, self._registry.token, self._listener.address
             await self._engine.open(Job(job, token, address, self._settings, self._events, tuple(self._folders)))
             await self._supervisor.open()
+            self._supervisor.own(self._sampler.run)
         except BaseException:
             await self._leave()
             raise
@@ -179,6 +182,7 @@ class Runner(Starter):
         """End what still runs, and release everything; however often this is cancelled, nothing is left."""
         try:
             await self._supervisor.end()
+            self._sampler.publish()
         finally:
             await in_full(self._release())
 

@@ -146,7 +146,8 @@ class WorkerSupervisor:
             self.handle(stimuli.GroupRefused(numbers))
             raise
         self._registry.workers.update(zip(numbers, workers, strict=True))
-        self._events.publish(WorkersRequested(monotonic(), spec.module, numbers))
+        parent = spec.parent if spec.parent >= 0 else None
+        self._events.publish(WorkersRequested(monotonic(), spec.module, numbers, parent))
         if group.needs_files:
             count = len(group.placements)
             self._note(spec.module, f"sends {files} to {count} container{'s' * (count > 1)}")

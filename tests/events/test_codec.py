@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from aioparcs.events import (
     CallSpan,
     CallSpans,
+    ChannelSample,
+    ChannelSamples,
     Event,
     LogLines,
     ModuleState,
@@ -38,6 +40,7 @@ SNAPSHOT = Snapshot(3.5, (MODULE,), (PoolRecord(POOL, 3, 1.0, None), PoolRecord(
 CONNECTED = WorkerConnected(1.5, "factor", 3)
 EVENTS = [
     WorkersRequested(0.0, "factor", range(8)),
+    WorkersRequested(0.0, "factor", range(8), 3),
     WorkersPlaced(0.5, "factor", range(4, 8), "node1"),
     WorkersWaiting(1.0, "factor", 4, "its node is pulling the image"),
     CONNECTED,
@@ -55,6 +58,7 @@ EVENTS = [
         0,
         (CallSpan(3, "f", 1.0, 2.5, 0.5, 7, 1, "", ""), CallSpan(4, "", 1.0, 2.5, 1.5, 1, 1, "item 1: (3)", "no")),
     ),
+    ChannelSamples(3.5, (ChannelSample(3, 5, 6, 500, 600, 7, 8), ChannelSample(4, 0, 0, 0, 0, 0))),
     SNAPSHOT,
     StatusLine(4.0, "factor: 8 of 8 connected"),
 ]
@@ -74,6 +78,14 @@ def test_kinds_versions_and_fields_that_a_reader_does_not_know_are_ignored() -> 
     assert from_json(json.dumps(known | {"color": "red"})) == CONNECTED
     assert from_json(json.dumps(known | {"kind": "WorkerPainted"})) is None
     assert from_json(json.dumps(known | {"v": 2})) is None
+
+
+def test_fields_that_an_older_version_did_not_have_get_their_defaults() -> None:
+    line = json.loads(to_json(WorkersRequested(0.0, "factor", range(8), 3)))
+    del line["parent"]
+    assert from_json(json.dumps(line)) == WorkersRequested(0.0, "factor", range(8))
+    del line["module"]
+    assert from_json(json.dumps(line)) is None
 
 
 @pytest.mark.parametrize("number", [nan, inf, -inf, 10**400, 1e300])

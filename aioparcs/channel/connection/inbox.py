@@ -33,6 +33,7 @@ class Inbox:
         alert: True when `prepare_wait` comes before waiting: at the end, or for a message that has no memory.
         bytes: bytes that arrived so far.
         taken: bytes of the frames that were taken.
+        passed: frames that went to their handlers so far, and so never were in line.
         paused: True while reading is paused.
         limit, loop, memory: as they were given.
         watched: True when `arrived` is to be called for each chunk.
@@ -48,6 +49,7 @@ class Inbox:
         self.alert = False
         self.bytes = 0
         self.taken = 0
+        self.passed = 0
         self.paused = False
         self.limit = limit
         self.loop = loop

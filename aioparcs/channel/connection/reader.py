@@ -222,7 +222,9 @@ class FrameReader(FrameSink):
         """Pass a frame to its handler; return False to leave it to the receiver."""
         if self.decoder.results:
             self._pass_results()  # what came first comes first
-        return self.router.route(frame)
+        is_passed = self.router.route(frame)
+        self._inbox.passed += is_passed
+        return is_passed
 
     def _pass_results(self) -> None:
         """Pass the small results that have arrived to their handler."""
@@ -231,6 +233,7 @@ class FrameReader(FrameSink):
         bodies = results.copy()
         results.clear()
         self._inbox.taken += wire.HEADER_SIZE * len(bodies) + sum(map(len, bodies))
+        self._inbox.passed += len(bodies)
         self.router.handle_small_results(bodies)
 
 
