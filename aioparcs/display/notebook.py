@@ -10,6 +10,7 @@ from typing import Any
 
 from aioparcs.display.base import Clock
 from aioparcs.display.job_view import JobView, ModuleCounts, describe_end
+from aioparcs.display.notebook_tracebacks import hide_internal_frames
 from aioparcs.display.plain import Console
 from aioparcs.display.pools import Pool, counted
 from aioparcs.display.text import origin, sanitize
@@ -23,14 +24,21 @@ _KEPT = 20  # tables of the last cells, which are renewed; what earlier ones sho
 
 
 def notebook_display() -> NotebookDisplay | None:
-    """Return a display for the notebook that this process is the kernel of, None if it is none."""
+    """
+    Return a display for the notebook that this process is the kernel of, None if it is none.
+
+    Its tracebacks have no frames of this package from then on.
+    """
     try:
         from IPython.core.getipython import get_ipython
         from IPython.display import display
     except ImportError:
         return None
     shell: Any = get_ipython()
-    return NotebookDisplay(display, lambda: int(shell.execution_count)) if hasattr(shell, "kernel") else None
+    if not hasattr(shell, "kernel"):
+        return None
+    hide_internal_frames(shell)
+    return NotebookDisplay(display, lambda: int(shell.execution_count))
 
 
 class NotebookDisplay:

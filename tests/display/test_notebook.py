@@ -1,6 +1,7 @@
 """The display of notebooks: what each cell has started, in a real kernel."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class Client(NotebookClient):
 renewals = {}
 cells = [nbformat.v4.new_code_cell(source) for source in json.loads(sys.argv[1])]
 notebook = nbformat.v4.new_notebook(cells=cells)
-Client(notebook, timeout=60).execute()
+Client(notebook, timeout=60, allow_errors=True).execute()
 print(json.dumps([[cell.outputs, renewals.get(index, [])] for index, cell in enumerate(notebook.cells)]))
 """
 FUNCTIONS = """
@@ -42,6 +43,10 @@ def square(n):
 def tell(n):
     print("got", n)
     return n
+
+
+def fail(n):
+    raise ValueError(f"no {n}")
 """
 OPEN = "from aioparcs import Runner\nimport functions\nrunner = await Runner.open()"
 POOL = """async with runner.pool(functions.square, 2, progress="<b>squares</b>") as pool:
@@ -114,3 +119,34 @@ def test_it_may_be_off(tmp_path: Path) -> None:
     _, (outputs, html), _ = run(tmp_path, OPEN, POOL, "await runner.close()", PARCS_PROGRESS="off")
     assert html == []
     assert [output["text"] for output in outputs] == ["70210\n"]
+
+
+def test_tracebacks_show_the_frames_of_users_and_keep_the_others_for_debuggers(tmp_path: Path) -> None:
+    cell = """async def work():
+    async with runner.pool(functions.fail, 1) as pool:
+        return await pool.map([7])
+
+await work()"""
+    check = """import sys, traceback
+print("/aioparcs/pool/" in "".join(traceback.format_tb(sys.last_traceback)))"""
+    grouped = "async with __import__('asyncio').TaskGroup() as group:\n    group.create_task(work())"
+    _, (outputs, _), (checked, _), (both, _), _ = run(tmp_path, OPEN, cell, check, grouped, "await runner.close()")
+    (error,) = [output for output in outputs if output["output_type"] == "error"]
+    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error["traceback"]))
+    assert error["ename"] == "RemoteError"
+    assert "pool.map" in text
+    assert "await work()" in text
+    assert "aioparcs/pool" not in text
+    assert "asyncio/" not in text
+    assert [output["text"] for output in checked] == ["True\n"]
+    shown = "".join(output.get("text", "") for output in both)
+    assert "no 7" in shown
+    assert "in work" in shown
+    assert "aioparcs/pool" not in shown
+    assert "taskgroups.py" not in shown
+
+
+def test_a_handler_of_the_user_stays(tmp_path: Path) -> None:
+    handler = "get_ipython().set_custom_exc((ValueError,), lambda *_, **__: print('mine'))"
+    _, _, (outputs, _), _ = run(tmp_path, handler, OPEN, "raise ValueError('x')", "await runner.close()")
+    assert [output["text"] for output in outputs] == ["mine\n"]
