@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from aioparcs.errors import HandshakeError
-from aioparcs.settings import EXTENSIONS, FIRST_EXTENSIONS, Settings
+from aioparcs.settings import CONTROL, EXTENSIONS, FIRST_CONTROL, FIRST_EXTENSIONS, Settings
 from aioparcs.settings import VERSION as RELEASE
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
 # Eight bytes that no HTTP client, no TLS client and no PARCS version 1 peer begins with.
 MAGIC = b"PARCS\r\n\x00"
 VERSION = 2
+_VERSIONS = VERSION, VERSION
 NONCE_SIZE = 32
 TOKEN_SIZE = 32
 # Bytes that a frame may have before its sender has proved who it is.
@@ -74,6 +75,7 @@ class Hello(NamedTuple):
         relays: whether it takes messages that come another way, and passes them on.
         extensions: the highest extension of values that this side decodes.
         files: whether it is a launcher that takes files.
+        control: the highest type of frames of control connections that this side knows, if it is a launcher.
     """
 
     role: str
@@ -83,18 +85,19 @@ class Hello(NamedTuple):
     agent: str
     max_body: int
     max_buffers: int
-    versions: tuple[int, int] = (VERSION, VERSION)
+    versions: tuple[int, int] = _VERSIONS
     relays: bool = False
     extensions: int = FIRST_EXTENSIONS
     files: bool = False
+    control: int = FIRST_CONTROL
 
     @classmethod
     def of(cls, role: str, job: str, worker: int, settings: Settings) -> Hello:
         """Return the HELLO of this program, with a nonce of this connection's own."""
         agent, limits = f"aioparcs/{RELEASE}", (settings.max_body, settings.max_buffers)
         relays, files = role == Role.WORKER, role == Role.LAUNCHER
-        nonce = new_nonce()
-        return cls(role, job, worker, nonce, agent, *limits, relays=relays, extensions=EXTENSIONS, files=files)
+        control = CONTROL if role == Role.LAUNCHER else FIRST_CONTROL
+        return cls(role, job, worker, new_nonce(), agent, *limits, _VERSIONS, relays, EXTENSIONS, files, control)
 
     def encode(self) -> bytes:
         """Return the body of the HELLO frame, a MessagePack map."""
@@ -110,6 +113,7 @@ class Hello(NamedTuple):
                 **({"relays": True} if self.relays else {}),
                 **({"extensions": self.extensions} if self.extensions != FIRST_EXTENSIONS else {}),
                 **({"files": True} if self.files else {}),
+                **({"control": self.control} if self.control != FIRST_CONTROL else {}),
             }
         )
 
@@ -137,6 +141,7 @@ class Hello(NamedTuple):
                 values.get("relays") is True,
                 _typed(values.get("extensions", FIRST_EXTENSIONS), int),
                 values.get("files") is True,
+                _typed(values.get("control", FIRST_CONTROL), int),
             )
         except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
             raise HandshakeError("the peer's HELLO can't be read") from error

@@ -68,3 +68,9 @@ CONTAINERS_STOP = 60.0
 
 CONTAINERS_REMOVED = 10.0
 """For a node to remove the containers of a job that have stopped; it takes one or two, and nothing depends on it."""
+
+STACK_ANSWER = 1.0
+"""For a worker to write its stacks: first in Python, and where that doesn't run, once more in C."""
+
+STACK_REPORT = 4.0
+"""For a launcher to report the stacks of a worker."""

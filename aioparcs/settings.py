@@ -14,7 +14,9 @@ from typing import NamedTuple
 from aioparcs.errors import SettingError
 
 __all__ = [
+    "CONTROL",
     "EXTENSIONS",
+    "FIRST_CONTROL",
     "FIRST_EXTENSIONS",
     "MAX_BUFFER_COUNT",
     "VARIABLES",
@@ -34,6 +36,8 @@ GIB = 1 << 30
 MAX_BUFFER_COUNT = 4096
 # The highest extension of values that every peer knows, and the highest that this program knows; see docs/wire.md.
 FIRST_EXTENSIONS, EXTENSIONS = 5, 9
+# The highest type of frames of control connections: what a launcher knows that doesn't say, and this one.
+FIRST_CONTROL, CONTROL = 25, 26
 
 
 class Settings(NamedTuple):

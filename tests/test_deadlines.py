@@ -18,6 +18,8 @@ from aioparcs.deadlines import (
     RUNNER_END,
     RUNNER_STOP,
     SECOND_SIGNAL,
+    STACK_ANSWER,
+    STACK_REPORT,
     TEARDOWN,
     WORKER_CLEANUP,
     WORKER_THREADS,
@@ -42,6 +44,7 @@ ORDER = {
         CALL_CLEANUP + TEARDOWN + WORKER_THREADS + EXIT_FUNCTIONS,
         Settings().close_timeout,
     ),
+    "a launcher waits for a worker's stacks twice before its runner gives up": (2 * STACK_ANSWER, STACK_REPORT),
     "a second signal leaves time to close control connections": (CONTROL_CLOSE, SECOND_SIGNAL),
 }
 

@@ -36,6 +36,7 @@ from aioparcs.launcher.process.child import (
 from aioparcs.launcher.process.exiting import Inherited, flush_output
 from aioparcs.launcher.process.gpus import ReservedGPUs
 from aioparcs.launcher.process.limits import limits_refusal_reason, too_few_files
+from aioparcs.launcher.process.stack_dumps import ignore_signals
 from aioparcs.launcher.reaper import ProcessReaper
 from aioparcs.messages.launcher import ALL, DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram
 from aioparcs.wire import FrameType, encode_frame
@@ -57,6 +58,9 @@ class ForkServer:
         program: the program of its workers.
         inheritance: what forked workers find there.
         fork: False to give each worker a fresh interpreter.
+
+    Attributes:
+        records: the descriptor of the memory in which workers write down calls and stacks.
     """
 
     def __init__(
@@ -76,7 +80,7 @@ class ForkServer:
         self._inheritance = inheritance
         self._fork = fork
         self._children = ProcessReaper()
-        self._records = make_records()
+        self.records = make_records()
         self._result_logs: dict[int, ResultLog | None] = {}  # by worker
         self._agent_pid = 0
         self._exit_code: int | None = None
@@ -84,6 +88,7 @@ class ForkServer:
         self._wake_reading, wake_writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_writing, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        ignore_signals()  # those for stacks, until a worker answers them
         signal.signal(signal.SIGTERM, self._on_sigterm)
         adopt_orphans()
         # An engine that ties launchers to the runner's life has the kernel kill them. From here on this process ends
@@ -148,7 +153,7 @@ class ForkServer:
                 problem = "its launcher is being ended by SIGTERM"
             if problem is None:
                 rank, size = worker - start.base, start.size
-                context = WorkerContext(worker, rank, size, self._progress, parent, self._records, result_log)
+                context = WorkerContext(worker, rank, size, self._progress, parent, self.records, result_log)
                 try:
                     self._spawn(context, start.limits)
                     continue
@@ -234,7 +239,7 @@ class ForkServer:
         """Return the report of a worker's end, with the results that it had, and the error of a call that ended it."""
         result_log = self._result_logs.pop(worker, None)
         results = result_log.read() if result_log else b""
-        stopped = read_stopped(self._records, worker, _PACKAGE)
+        stopped = read_stopped(self.records, worker, _PACKAGE)
         if stopped is None:
             return Exited(worker, code, [], results)
         error = encode_timeout(stopped.limit, stopped.stack, ended_worker=True)

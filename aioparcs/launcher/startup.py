@@ -72,7 +72,7 @@ def launch(endpoint: RunnerEndpoint, settings: Settings, program: WorkerProgram,
         die_with_parent(parent)
         ours.close()
         os.close(writing)
-        _run_agent(endpoint, settings, theirs, reading, parent)
+        _run_agent(endpoint, settings, theirs, (reading, fork_server.records), parent)
     theirs.close()
     os.close(reading)
     _end(fork_server.serve(pid))
@@ -141,7 +141,7 @@ def _close_input() -> None:
 
 
 def _run_agent(
-    endpoint: RunnerEndpoint, settings: Settings, fork_server: socket.socket, progress: int, server: int
+    endpoint: RunnerEndpoint, settings: Settings, fork_server: socket.socket, descriptors: tuple[int, int], server: int
 ) -> NoReturn:
     """Run the agent; whatever happens, the module's own code after its fork is never reached."""
     code = 1
@@ -151,7 +151,7 @@ def _run_agent(
         signal.set_wakeup_fd(-1)
 
         async def run() -> None:
-            await LauncherAgent(endpoint, settings, fork_server, progress).run()
+            await LauncherAgent(endpoint, settings, fork_server, *descriptors).run()
 
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(run())

@@ -41,6 +41,8 @@ __all__ = [
     "LogLine",
     "LogReceived",
     "Progress",
+    "Stack",
+    "StackRead",
     "Start",
     "Started",
     "read_datagram",
@@ -207,6 +209,49 @@ class FilesTaken(NamedTuple):
         return unpack(cls, "FILES", body)
 
 
+class Stack(NamedTuple):
+    """
+    The request for the stacks of a worker that goes on.
+
+    Attributes:
+        request: the request's number.
+        worker: the worker's number.
+    """
+
+    request: Count
+    worker: Count
+
+    def encode(self) -> tuple[FrameType, bytes]:
+        return FrameType.STACK, pack(self)
+
+    @classmethod
+    def decode(cls, body: Any) -> Self:
+        return unpack(cls, "STACK", body)
+
+
+class StackRead(NamedTuple):
+    """
+    The answer to a request for stacks.
+
+    Attributes:
+        request: the request's number.
+        text: the stacks of the worker's threads and tasks, each with the most recent call first; None if they can't
+            be had.
+        problem: why they can't be had.
+    """
+
+    request: Count
+    text: Annotated[str | None, Nullable(Instance("text", str))]
+    problem: Annotated[str | None, Nullable(Instance("text", str))] = None
+
+    def encode(self) -> tuple[FrameType, bytes]:
+        return FrameType.STACK, pack(self)
+
+    @classmethod
+    def decode(cls, body: Any) -> Self:
+        return unpack(cls, "STACK", body)
+
+
 class LogLine(NamedTuple):
     """A line that a worker printed, without its end."""
 
@@ -267,8 +312,8 @@ class Progress(NamedTuple):
         return unpack(cls, "PROGRESS", body)
 
 
-LauncherRequest = Start | Kill | LogReceived | Files
-LauncherReport = Started | Exited | Log | Progress | FilesTaken
+LauncherRequest = Start | Kill | LogReceived | Files | Stack
+LauncherReport = Started | Exited | Log | Progress | FilesTaken | StackRead
 
 # The messages of each side, by the types of their frames.
 REQUESTS: dict[int, Any] = {
@@ -276,6 +321,7 @@ REQUESTS: dict[int, Any] = {
     FrameType.KILL: Kill,
     FrameType.LOG: LogReceived,
     FrameType.FILES: Files,
+    FrameType.STACK: Stack,
 }
 REPORTS: dict[int, Any] = {
     FrameType.STARTED: Started,
@@ -283,6 +329,7 @@ REPORTS: dict[int, Any] = {
     FrameType.LOG: Log,
     FrameType.PROGRESS: Progress,
     FrameType.FILES: FilesTaken,
+    FrameType.STACK: StackRead,
 }
 # What the agent and the fork server send each other.
 _DATAGRAMS: dict[int, Any] = {

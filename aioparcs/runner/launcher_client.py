@@ -16,9 +16,11 @@ from aioparcs.messages.launcher import (
     Kill,
     LauncherReport,
     LogReceived,
+    Stack,
     Start,
     read_launcher_report,
 )
+from aioparcs.settings import FIRST_CONTROL
 from aioparcs.wire import FrameType
 
 __all__ = ["LauncherClient"]
@@ -38,13 +40,23 @@ class LauncherClient:
         connection: the connection.
         liveness: seconds without a byte after which its host counts as lost.
         takes_files: whether it can be sent files.
+        control: the highest type of frames that it knows.
 
     Attributes:
         is_silent: True once its host counts as lost.
     """
 
-    def __init__(self, slot: int, connection: FrameConnection, liveness: float, *, takes_files: bool = False) -> None:
+    def __init__(
+        self,
+        slot: int,
+        connection: FrameConnection,
+        liveness: float,
+        *,
+        takes_files: bool = False,
+        control: int = FIRST_CONTROL,
+    ) -> None:
         self.slot = slot
+        self.control = control
         self.takes_files = takes_files
         self._taken = FilesTaken(0)
         self._changed = asyncio.Event()
@@ -58,7 +70,7 @@ class LauncherClient:
         """Bytes that have arrived so far: a launcher that reports makes it grow."""
         return self._connection.bytes_received
 
-    def send(self, request: Start | Kill) -> None:
+    def send(self, request: Start | Kill | Stack) -> None:
         """Send a request, if the launcher is still connected."""
         self._connection.post_frame(*request.encode())
 

@@ -14,8 +14,9 @@ from aioparcs.events import EventBus, Notice
 from aioparcs.messages.fields import describe
 from aioparcs.runner.launcher_client import LauncherClient
 from aioparcs.runner.spawned import SpawnedWorker, SpawnSession
+from aioparcs.runner.stack_requests import StackRequests
 from aioparcs.runner.state import JobState, LauncherPhase, WorkerPhase
-from aioparcs.settings import Settings
+from aioparcs.settings import FIRST_CONTROL, Settings
 from aioparcs.task import WorkerHandle, check_file_limit
 from aioparcs.transport import keep_alive
 
@@ -31,12 +32,14 @@ class Incoming(NamedTuple):
         number: the launcher's slot, or the worker's number.
         connection: the connection.
         takes_files: whether it is a launcher that can be sent files.
+        control: the highest type of frames that it knows, if it is a launcher.
     """
 
     role: str
     number: int
     connection: FrameConnection | Channel
     takes_files: bool = False
+    control: int = FIRST_CONTROL
 
 
 class JobRegistry:
@@ -55,6 +58,7 @@ class JobRegistry:
         tasks: the runner's own workers that are expected or connected, by number.
         workers: the handles of all workers that have not ended, by number.
         launchers: the launchers that are connected, by slot.
+        stacks: the requests for stacks of workers.
         sessions: the services that start services, by their workers' numbers.
     """
 
@@ -64,6 +68,7 @@ class JobRegistry:
         self.tasks: dict[int, WorkerHandle] = {}
         self.workers: dict[int, WorkerHandle | SpawnedWorker] = {}
         self.launchers: dict[int, LauncherClient] = {}
+        self.stacks = StackRequests(self.launchers, state)
         self.sessions: dict[int, SpawnSession] = {}
         self._state = state
         self._settings = settings
@@ -100,7 +105,8 @@ class JobRegistry:
             return None
         if peer.role in (Role.LAUNCHER, Role.PARENT):
             keep_alive(writer.transport, self._settings.liveness, user_timeout=peer.role == Role.LAUNCHER)
-            return Incoming(peer.role, peer.worker, control_link(reader, writer, self._settings), peer.files)
+            link = control_link(reader, writer, self._settings)
+            return Incoming(peer.role, peer.worker, link, peer.files, peer.control)
         if peer.role == Role.WORKER:
             # No user timeout: it would end the connection of a worker that reads slowly.
             keep_alive(writer.transport, self._settings.liveness, user_timeout=False)

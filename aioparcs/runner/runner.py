@@ -173,8 +173,8 @@ class Runner(Starter):
                 await serve_relay(channel, self._settings.handshake_timeout)
             case Incoming(_, number, Channel() as channel):
                 self._supervisor.connect_worker(number, channel)
-            case Incoming(Role.LAUNCHER, slot, FrameConnection() as connection, takes_files):
-                self._supervisor.connect_launcher(slot, connection, takes_files=takes_files)
+            case Incoming(Role.LAUNCHER, slot, FrameConnection() as connection, takes_files, control):
+                self._supervisor.connect_launcher(slot, connection, takes_files=takes_files, control=control)
             case Incoming(_, number, FrameConnection() as connection):
                 self._spawn_server.connect(number, connection)
 

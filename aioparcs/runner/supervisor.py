@@ -15,7 +15,7 @@ from aioparcs.channel import Channel, FrameConnection
 from aioparcs.engine import Engine, WorkerGroup, WorkerSpec
 from aioparcs.errors import ParcsError, ProtocolError, StartError
 from aioparcs.events import EventBus, Notice, WorkerExited, WorkersRequested, WorkerStopped
-from aioparcs.messages.launcher import FilesTaken, Log, Started
+from aioparcs.messages.launcher import FilesTaken, Log, StackRead, Started
 from aioparcs.qualname import START_FOLDER
 from aioparcs.runner.deadline_timer import DeadlineTimer
 from aioparcs.runner.file_sender import FileSender
@@ -184,9 +184,10 @@ class WorkerSupervisor:
 
     # Launchers
 
-    def connect_launcher(self, slot: int, connection: FrameConnection, *, takes_files: bool) -> None:
+    def connect_launcher(self, slot: int, connection: FrameConnection, *, takes_files: bool, control: int) -> None:
         """Serve the control connection of a launcher until it ends."""
-        client = LauncherClient(slot, connection, self._settings.liveness, takes_files=takes_files)
+        liveness = self._settings.liveness
+        client = LauncherClient(slot, connection, liveness, takes_files=takes_files, control=control)
         self._registry.launchers[slot] = client
         self._serving[client] = self.own(self._serve, client)
         self.handle(stimuli.LauncherConnected(slot))
@@ -203,6 +204,7 @@ class WorkerSupervisor:
             watching = group.create_task(client.watch_liveness())
             end = await self._listen(client)
             watching.cancel()
+        self._registry.stacks.lose(client.slot)
         self.handle(end)
 
     async def _listen(self, client: LauncherClient) -> Stimulus:
@@ -213,6 +215,8 @@ class WorkerSupervisor:
                 message = await client.recv()
                 if isinstance(message, FilesTaken):
                     client.handle_taken(message)
+                elif isinstance(message, StackRead):
+                    self._registry.stacks.handle(client.slot, message)
                 elif not isinstance(message, Started):  # else the worker's own connection is the news
                     self.handle(stimuli.LauncherReported(client.slot, message))
                 if isinstance(message, Log):

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from aioparcs.errors import ConnectionLost, ParcsError, own
 
-__all__ = ["is_own_file", "print_cancelled", "print_exit", "strip_internal_frames"]
+__all__ = ["print_cancelled", "print_exit", "strip_internal_frames"]
 
 _PACKAGE = str(Path(__file__).parents[1]) + "/"
 _LOOPS = (str(Path(asyncio.__file__).parent) + "/", "uvloop/")
@@ -84,11 +84,6 @@ def _cut_chains(error: BaseException) -> None:
             continue
         left += [other for name in ("__cause__", "__context__") if (other := own(one, name)) is not None]
         left += own(one, "exceptions") if issubclass(type(one), BaseExceptionGroup) else ()
-
-
-def is_own_file(filename: str) -> bool:
-    """Return True for a file of this package, or of an event loop."""
-    return filename.startswith((_PACKAGE, *_LOOPS))
 
 
 def _is_internal(frame: TracebackType) -> bool:

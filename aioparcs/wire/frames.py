@@ -45,7 +45,7 @@ Buffer = Any  # whatever supports the buffer protocol: typing can't say so befor
 
 
 class FrameType(IntEnum):
-    """The type of a frame. Types 16 to 23, and 25, belong to control connections."""
+    """The type of a frame. Types 16 to 23, 25 and 26 belong to control connections."""
 
     JSON = 0
     MSG = 1
@@ -73,6 +73,7 @@ class FrameType(IntEnum):
     SPAWNED = 23
     CREDIT = 24
     FILES = 25
+    STACK = 26
 
 
 class Frame(NamedTuple):

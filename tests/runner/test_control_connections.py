@@ -36,6 +36,7 @@ from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSp
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ProtocolError
 from aioparcs.launcher import RunnerEndpoint
 from aioparcs.launcher.agent import LauncherAgent
+from aioparcs.launcher.process.call_records import make_records
 from aioparcs.local import LocalEngine
 from aioparcs.messages.launcher import (
     ALL,
@@ -63,7 +64,7 @@ pytestmark = pytest.mark.one_loop
 
 START, STARTED, EXITED, KILL = FrameType.START, FrameType.STARTED, FrameType.EXITED, FrameType.KILL
 LOG, PROGRESS, SPAWN, SPAWNED = FrameType.LOG, FrameType.PROGRESS, FrameType.SPAWN, FrameType.SPAWNED
-FILES = FrameType.FILES
+FILES, STACK = FrameType.FILES, FrameType.STACK
 ADDRESS = "tcp://127.0.0.1:1"
 
 # What may come: anything, and what is almost right.
@@ -75,6 +76,7 @@ VALID: dict[FrameType, list[Any]] = {
     LOG: [[[0, "a line"]], 0],
     PROGRESS: [0, 1.0, 2.0],
     FILES: [1, None],
+    STACK: [1, 0],
     SPAWN: [5, "x", 1, {"env": {"A": "b"}, "memory": "1g"}, ADDRESS],
     SPAWNED: [5],
 }
@@ -482,7 +484,8 @@ async def forking() -> AsyncIterator[Fork]:
     reading, writing = os.pipe()
     ours.setblocking(False)
     endpoint = RunnerEndpoint(listener.address, "job", 0, bytes(32), None)
-    running = asyncio.ensure_future(LauncherAgent(endpoint, Settings(), theirs, reading).run())
+    records = make_records()
+    running = asyncio.ensure_future(LauncherAgent(endpoint, Settings(), theirs, reading, records).run())
     try:
         yield Fork(running, await came, ours)
     finally:
@@ -491,8 +494,8 @@ async def forking() -> AsyncIterator[Fork]:
         await listener.aclose()
         ours.close()
         theirs.close()
-        os.close(reading)
-        os.close(writing)
+        for descriptor in (reading, writing, records):
+            os.close(descriptor)
 
 
 def is_sound(request: Any) -> bool:

@@ -42,6 +42,7 @@ _hellos = st.builds(
     st.tuples(st.integers(1, VERSION), st.integers(VERSION, 99)),
     relays=st.booleans(),
     extensions=st.integers(0, 99),
+    control=st.integers(0, 99),
 )
 
 

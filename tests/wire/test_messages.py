@@ -19,6 +19,8 @@ from aioparcs.messages.launcher import (
     LogLine,
     LogReceived,
     Progress,
+    Stack,
+    StackRead,
     Start,
     Started,
 )
@@ -55,6 +57,9 @@ EXAMPLES: list[Any] = [
     Files(b"\0" * launcher.LONGEST_PIECE),
     FilesTaken(12),
     FilesTaken(12, "no room"),
+    Stack(1, 4),
+    StackRead(1, "thread"),
+    StackRead(1, None, "it has ended"),
     Spawn(1, "x", 3, {"env": {"A": "b"}, "memory": "1g"}, "unix:@x"),
     Spawned(1, 7, None),
     SpawnExpected(1),

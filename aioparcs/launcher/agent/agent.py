@@ -23,6 +23,7 @@ from aioparcs.launcher.agent.file_receiver import FileReceiver
 from aioparcs.launcher.agent.fork_client import ForkServerClient
 from aioparcs.launcher.agent.memory import OUT_OF_MEMORY, count_oom_kills
 from aioparcs.launcher.agent.output import Output
+from aioparcs.launcher.agent.stacks import WorkerStacks
 from aioparcs.launcher.connect import connect
 from aioparcs.launcher.context import RunnerEndpoint
 from aioparcs.launcher.process.limits import too_few_files
@@ -34,6 +35,8 @@ from aioparcs.messages.launcher import (
     Kill,
     LauncherRequest,
     LogReceived,
+    Stack,
+    StackRead,
     Start,
     Started,
     read_launcher_request,
@@ -56,14 +59,18 @@ class LauncherAgent:
         settings: limits and deadlines.
         fork_server: this end of the socket pair to the fork server.
         progress: the reading end of the pipe that workers write their progress to.
+        records: the descriptor of the memory that workers write their stacks to.
     """
 
-    def __init__(self, endpoint: RunnerEndpoint, settings: Settings, fork_server: socket.socket, progress: int) -> None:
+    def __init__(
+        self, endpoint: RunnerEndpoint, settings: Settings, fork_server: socket.socket, progress: int, records: int
+    ) -> None:
         self._endpoint = endpoint
         self._settings = settings
         self._fork_server = ForkServerClient(fork_server)
         self._background = BackgroundTasks()
         self._files = FileReceiver(self._report)
+        self._stacks = WorkerStacks(records, self._fork_server.send)
         self._output = Output(asyncio.get_running_loop(), progress, settings.log_queue, settings.last_lines)
         self._alive = self._unreported = 0
         self._all_ended = asyncio.Event()
@@ -134,6 +141,8 @@ class LauncherAgent:
                 self._files.add(piece)
             case Start():
                 await self._start(request)
+            case Stack():
+                self._background.start(self._read_stack, request)
             case Kill(worker=worker) if worker != ALL:
                 await self._fork_server.send(request)
             case _ if self._ending is None:
@@ -148,6 +157,12 @@ class LauncherAgent:
             self._unreported += room
             self._all_ended.clear()
             await self._fork_server.send(start._replace(workers=room))
+
+    async def _read_stack(self, request: Stack) -> None:
+        try:
+            self._report(StackRead(request.request, await self._stacks.read(request.worker)))
+        except (LookupError, OSError) as error:
+            self._report(StackRead(request.request, None, str(error)))
 
     async def _end_workers(self) -> None:
         """End the workers that still run, and send their last lines to the runner."""
@@ -194,11 +209,13 @@ class LauncherAgent:
         self._unreported -= 1
         if descriptors:
             self._output.add(started.worker, descriptors[0])
+            self._stacks.pids[started.worker] = started.pid
             self._report(started)
         else:
             self._reject_worker(started.worker)
 
     def _on_exited(self, exited: Exited) -> None:
+        self._stacks.pids.pop(exited.worker, None)
         self._unreported -= exited.code is None  # there never was a process
         if exited.worker in self._rejected:
             self._rejected.discard(exited.worker)

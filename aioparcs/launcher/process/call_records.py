@@ -13,11 +13,11 @@ import struct
 from time import monotonic
 from typing import NamedTuple
 
-__all__ = ["CallRecord", "StoppedCall", "make_records", "read_stopped"]
+__all__ = ["STRIDE", "CallRecord", "StoppedCall", "free", "make_records", "read_stopped"]
 
 _HEAD = struct.Struct("=qddQ")  # the call's id, its limit, when it is stopped, the thread that it runs in
 # Bytes for each worker, of which the file holds only what was written: faulthandler writes up to 100 threads.
-_STRIDE = 1 << 24
+STRIDE = 1 << 24
 # Bytes of those that are read, and of the one thread's stack that is passed on.
 _DUMP, _LONGEST = 1 << 20, 8 << 10
 # Seconds by which clocks may differ.
@@ -57,7 +57,7 @@ class CallRecord:
     def __init__(self, records: int, worker: int) -> None:
         # Opened again: the one that is inherited has one position for all workers.
         self.fd = os.open(f"/proc/self/fd/{records}", os.O_WRONLY | os.O_CLOEXEC)
-        self._start = worker * _STRIDE
+        self._start = worker * STRIDE
         os.lseek(self.fd, self._start + _HEAD.size, os.SEEK_SET)
 
     def write(self, call_id: int, limit: float, stop_at: float, thread: int) -> None:
@@ -74,6 +74,11 @@ def make_records() -> int:
     return os.memfd_create("aioparcs-calls")
 
 
+def free(records: int, start: int, size: int) -> None:
+    """Free a part of the memory, which then reads as zeros."""
+    _fallocate(records, _PUNCH_HOLE | _KEEP_SIZE, start, size)
+
+
 def read_stopped(records: int, worker: int, package: str) -> StoppedCall | None:
     """
     Return the call that a worker has ended with, None if it has ended otherwise; free the memory of its record.
@@ -83,14 +88,14 @@ def read_stopped(records: int, worker: int, package: str) -> StoppedCall | None:
         worker: the worker's number.
         package: the folder of this package, whose frames and those that called them are left out.
     """
-    start = worker * _STRIDE
+    start = worker * STRIDE
     head = os.pread(records, _HEAD.size, start)
     if len(head) < _HEAD.size:  # neither this worker nor a later one has had such a call
         return None
     call_id, limit, stop_at, thread = _HEAD.unpack(head)
     is_stopped = limit and monotonic() + _ROUNDING >= stop_at
     dump = os.pread(records, _DUMP, start + _HEAD.size) if is_stopped else b""
-    _fallocate(records, _PUNCH_HOLE | _KEEP_SIZE, start, _STRIDE)
+    free(records, start, STRIDE)
     if not is_stopped:
         return None
     text = dump.rstrip(b"\0").decode(errors="replace")

@@ -20,6 +20,7 @@ from aioparcs.launcher.process.exiting import Inherited, clean_up, clear_inherit
 from aioparcs.launcher.process.limits import apply_limits
 from aioparcs.launcher.process.logs import show_logs
 from aioparcs.launcher.process.shared_memory import track_only_own
+from aioparcs.launcher.process.stack_dumps import answer_signals
 
 __all__ = [
     "SIGNALS",
@@ -119,6 +120,8 @@ def run(program: WorkerProgram, context: WorkerContext, inheritance: Inherited) 
     if numpy_random is not None:
         numpy_random.seed(int.from_bytes(os.urandom(4), "big"))
     track_only_own()
+    if context.records >= 0:
+        answer_signals(context.records, context.worker)
     set_breakpoint_hook(f"{program.name}:{context.worker}")
     code, interrupted = 1, False
     try:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from aioparcs import deadlines
 from aioparcs.channel import LIMITED, Call, LimitPassed
 from aioparcs.launcher.process.call_records import CallRecord
-from aioparcs.service.tracebacks import is_own_file
+from aioparcs.launcher.process.stacks import format_frames, suspended
 
 __all__ = ["CallLimits", "name_of", "read_limited", "resident_memory"]
 
@@ -96,7 +96,7 @@ class CallLimits:
             if not timeout.expired() or not isinstance(cancelled, asyncio.CancelledError):
                 raise  # its own
             frames = traceback.extract_tb(cancelled.__traceback__)
-            stack = _format((frame.filename, frame.lineno or 0, frame.name) for frame in frames)
+            stack = format_frames((frame.filename, frame.lineno or 0, frame.name) for frame in frames)
         finally:
             ending.cancel()
         raise LimitPassed(limit, stack)
@@ -127,7 +127,7 @@ class CallLimits:
 
     def _end(self, call_id: int, limit: float, task: asyncio.Task[Any] | None) -> None:
         """End the process: a coroutine function goes on although it was cancelled."""
-        stack = _format(_suspended(task and task.get_coro()))
+        stack = format_frames(suspended(task and task.get_coro()))
         with self._lock:
             faulthandler.cancel_dump_traceback_later()
             if record := self._open():
@@ -160,19 +160,3 @@ def resident_memory() -> int:
     """Return how much memory this process has in the machine's, in bytes; what it shares with others counts, too."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _suspended(coroutine: Any) -> Iterator[tuple[str, int, str]]:
-    """Yield where a coroutine waits, and what it waits for, from the outermost on."""
-    while coroutine is not None:
-        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
-        if frame is None:
-            return
-        yield frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
-
-
-def _format(frames: Iterable[tuple[str, int, str]]) -> str:
-    """Return frames, of which the first is the outermost, as faulthandler writes them."""
-    own = [frame for frame in frames if not is_own_file(frame[0])]
-    return "\n".join(f'  File "{filename}", line {line} in {name}' for filename, line, name in reversed(own))
