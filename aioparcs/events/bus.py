@@ -6,9 +6,12 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aioparcs.events.records import Event
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["EventBus", "Subscriber", "guarded", "program_events"]
 
@@ -24,11 +27,13 @@ class EventBus:
 
     Attributes:
         wants_calls: whether a subscriber wants `CallSpans`, which take time to make.
+        history: the file with the history of the program, None if it has none.
     """
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self._subscribers = list(subscribers)
         self.wants_calls = False
+        self.history: Path | None = None
 
     def subscribe(self, subscriber: Subscriber, *, calls: bool = False) -> None:
         """Pass all later events to a subscriber, too; it may want those of pools that begin later to have calls."""

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from time import monotonic, time
 from typing import TextIO
 
 from aioparcs.errors import SettingError
-from aioparcs.events import Event, EventBus, ProgramEnding, ProgramStarted
+from aioparcs.events import (
+    CallSpans,
+    Event,
+    EventBus,
+    LogLines,
+    Notice,
+    PoolProgress,
+    ProgramEnding,
+    ProgramStarted,
+    WorkerProgress,
+)
 from aioparcs.events.codec import to_json
+from aioparcs.recording.full import FULL
 from aioparcs.settings import VERSION
 from aioparcs.transport import os_reason
 
-__all__ = ["Recorder", "recorded"]
+__all__ = ["Recorder", "begin", "program_name", "recorded"]
 
 # A recording is complete up to the last second, whatever ends its program; pools publish calls within a quarter of one.
 _PERIOD, _MOST = 0.5, 1 << 16  # seconds; and characters after which lines are written at once
+_RARE = 10.0  # seconds between two states of a pool in a recording that is full
 
 
 class Recorder:
@@ -34,11 +46,14 @@ class Recorder:
     Args:
         file: the file, which `close` closes.
         path: its name, for that line.
+        limit: characters after which it is full: calls and lines are left out then, and states of pools are rare.
     """
 
-    def __init__(self, file: TextIO, path: Path) -> None:
+    def __init__(self, file: TextIO, path: Path, limit: float = inf) -> None:
         self._file: TextIO | None = file
         self._path = path
+        self._room = limit
+        self._states: dict[int, float] = {}  # pool: when a full recording got its last state
         self._lines: list[str] = []
         self._size = 0
         self._written = 0.0  # when lines were last written
@@ -47,11 +62,9 @@ class Recorder:
 
     def __call__(self, event: Event) -> None:
         """Write an event, within half a second."""
-        if self._file is None:
+        if self._file is None or (self._room <= 0 and not self._is_kept(event)):
             return
-        line = to_json(event)
-        self._lines.append(line)
-        self._size += len(line)
+        self._add(event)
         is_ending = isinstance(event, ProgramEnding)
         self._is_ended = self._is_ended or is_ending
         if is_ending or self._size >= _MOST or event.time >= self._written + _PERIOD:
@@ -59,14 +72,38 @@ class Recorder:
         elif not self._is_due:
             self._schedule()
 
+    def flush(self) -> None:
+        """Write what is there."""
+        self._write(monotonic())
+
     def close(self) -> None:
         """Write what is left, and close the file."""
         if not self._is_ended:
             self(ProgramEnding(monotonic(), ""))
-        self._write(0.0)
+        self.flush()
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _add(self, event: Event) -> None:
+        line = to_json(event)
+        self._lines.append(line)
+        self._size += len(line)
+        was_full, self._room = self._room <= 0, self._room - len(line)
+        if self._room <= 0 and not was_full:
+            self._add(Notice(event.time, "history", FULL, True))
+
+    def _is_kept(self, event: Event) -> bool:
+        """Return whether a full recording has an event."""
+        if isinstance(event, PoolProgress):
+            pool, last = event.state.id, self._states.get(event.state.id, 0.0)
+            if event.state.is_over:
+                self._states.pop(pool, None)
+                return True
+            if event.time < last + _RARE:
+                return False
+            self._states[pool] = event.time
+        return not isinstance(event, CallSpans | LogLines | WorkerProgress)
 
     def _schedule(self) -> None:
         """Write what is there within half a second, whether or not there are other events."""
@@ -111,7 +148,7 @@ def recorded(events: EventBus, path: str, program: str = "") -> Iterator[None]:
     except OSError as error:
         raise SettingError(f"{path} can't be written: {os_reason(error)}") from None
     recorder = Recorder(file, Path(path))
-    recorder(_begin(program or _program()))
+    recorder(begin(program or program_name()))
     events.subscribe(recorder, calls=True)
     try:
         yield
@@ -119,17 +156,21 @@ def recorded(events: EventBus, path: str, program: str = "") -> Iterator[None]:
         recorder.close()
 
 
-def _program() -> str:
+def program_name() -> str:
+    """Return the name of this program: its file, and the folder of a ``main.py``."""
     file = Path(sys.argv[0]).absolute()
     return f"{file.parent.name}/{file.name}" if file.name == "main.py" else file.name
 
 
-def _begin(program: str) -> ProgramStarted:
+def begin(program: str, engine: str = "") -> ProgramStarted:
+    """Return the first event of a program whose name and engine are given."""
+    system = os.uname()
     versions = {
         "aioparcs": VERSION,
-        "Python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "Python": sys.version.split()[0],
+        "system": f"{system.sysname} {system.release} {system.machine}",
         "CPUs": str(os.cpu_count() or 1),
+        **({"engine": engine} if engine else {}),
     }
     return ProgramStarted(monotonic(), time(), program, versions)
 

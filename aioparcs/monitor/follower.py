@@ -1,0 +1,93 @@
+"""The followers of histories: files that other programs write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import monotonic
+
+from aioparcs.events import Event
+from aioparcs.events.codec import from_json
+from aioparcs.monitor.live_job import LiveJob
+from aioparcs.recording.store import SUFFIX, is_running
+
+__all__ = ["FollowedJob", "Follower"]
+
+_PIECE = 1 << 20  # bytes that are read at once
+_LONGEST = 4 << 20  # bytes of a line, beyond which it is skipped
+# Lines that make up most of a history; what comes first in them is always the same.
+_DETAILS = tuple(
+    b'{"v":1,"kind":"%s"' % kind for kind in (b"CallSpans", b"LogLines", b"ChannelSamples", b"WorkerUsage")
+)
+
+
+class Follower:
+    """
+    Reads events from a file that grows.
+
+    Args:
+        path: the file.
+        details: whether calls, output and samples are read too.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+
+    def __init__(self, path: Path, *, details: bool = True) -> None:
+        self.path = path
+        self._skipped = () if details else _DETAILS
+        self._file = path.open("rb")
+        self._begun = b""  # a line whose end was not there yet
+
+    def read(self) -> list[Event] | None:
+        """Return the next events, maybe none of those that are wanted; None at the end of what is there."""
+        data = self._file.read(_PIECE)
+        if not data:
+            return None
+        *lines, self._begun = (self._begun + data).split(b"\n")
+        if len(self._begun) > _LONGEST:
+            self._begun = b""  # what follows of it is no event
+        events = (from_json(line.decode(errors="replace")) for line in lines if not line.startswith(self._skipped))
+        return [event for event in events if event is not None]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class FollowedJob:
+    """
+    A job of this machine, as its history has it.
+
+    Args:
+        path: the history.
+        details: whether calls and output are wanted, or only its row in a list of jobs.
+
+    Attributes:
+        job: what is known of it.
+
+    Raises:
+        OSError: the history can't be opened.
+    """
+
+    def __init__(self, path: Path, *, details: bool = True) -> None:
+        self.job = LiveJob(path.name.removesuffix(SUFFIX))
+        self._follower = Follower(path, details=details)
+
+    @property
+    def socket(self) -> Path:
+        """The path of the socket on which the job's program answers requests, if it does."""
+        return self._follower.path.with_suffix(".sock")
+
+    def poll(self) -> None:
+        """Read what is new; a large file takes a while, so call it in a thread."""
+        job = self.job
+        job.is_running = is_running(self._follower.path)  # first: what it has written until then is read below
+        while (events := self._follower.read()) is not None:
+            for event in events:
+                job.apply(event)
+        if job.is_running and job.started.date:
+            job.advance(monotonic() - job.started.time)
+
+    def close(self) -> None:
+        """Close the history."""
+        self._follower.close()

@@ -1,0 +1,56 @@
+"""The list of all jobs whose histories are kept on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aioparcs.monitor.follower import FollowedJob
+from aioparcs.monitor.records import JobRow
+from aioparcs.recording.store import SUFFIX, histories, store_folder
+
+__all__ = ["Jobs"]
+
+
+class Jobs:
+    """
+    The jobs of a folder; those that have ended are read once.
+
+    Args:
+        folder: the folder of histories, by default the user's own.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or store_folder()
+        self._open: dict[Path, FollowedJob] = {}
+        self._ended: dict[Path, JobRow] = {}
+
+    def rows(self) -> list[JobRow]:
+        """Return the rows of all jobs, the newest first; many long histories take a while, so call it in a thread."""
+        there = set(histories(self._folder))
+        for path in self._open.keys() - there:
+            self._open.pop(path).close()
+        self._ended = {path: row for path, row in self._ended.items() if path in there}
+        running = [row for path in there - self._ended.keys() if (row := self._poll(path))]
+        return sorted([*self._ended.values(), *running], key=lambda row: (-row["started"], row["id"]))
+
+    def path(self, name: str) -> Path | None:
+        """Return the history of a job, None if there is none of that name."""
+        return next((path for path in histories(self._folder) if path.name == f"{name}{SUFFIX}"), None)
+
+    def close(self) -> None:
+        """Close all histories."""
+        for followed in self._open.values():
+            followed.close()
+        self._open.clear()
+
+    def _poll(self, path: Path) -> JobRow | None:
+        try:
+            followed = self._open.get(path) or self._open.setdefault(path, FollowedJob(path, details=False))
+        except OSError:  # it was removed, or can't be read
+            return None
+        followed.poll()
+        row = followed.job.row()
+        if not followed.job.is_running:
+            self._open.pop(path).close()
+            self._ended[path] = row
+        return row

@@ -1,0 +1,195 @@
+"""
+The live view of a job: events go in, the JSON of the live view comes out.
+
+No file is read here and no clock: each event brings its time, and callers pass the present one. What is kept is
+bounded, however many workers there are and however long they run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aioparcs.events import (
+    CallSpans,
+    Event,
+    LogLines,
+    Notice,
+    ProgramEnding,
+    ProgramStarted,
+    StatusLine,
+    WorkerConnected,
+    WorkerExited,
+    WorkersPlaced,
+    WorkersRequested,
+    WorkerStopped,
+    WorkersWaiting,
+)
+from aioparcs.monitor.calls import CallLog
+from aioparcs.monitor.course import Course, Level
+from aioparcs.monitor.output import NOTICE, WARNING, Output
+from aioparcs.monitor.progress import Progress
+from aioparcs.monitor.records import JobRow, Overview, rounded
+from aioparcs.monitor.workers import Workers
+from aioparcs.recording.full import FULL
+
+__all__ = ["LiveJob"]
+
+
+class LiveJob:
+    """
+    All that is shown of one job.
+
+    Args:
+        name: the job's name, that of its history.
+
+    Attributes:
+        id: that name.
+        started: the first event.
+        now: seconds since the job began, at its last event or as `advance` has it.
+        error: why it has ended, "" if that was no error.
+        is_ended: whether its end was recorded.
+        is_running: whether its program runs, as the reader of its events knows.
+        has_control: whether the reader of this view may do something to it.
+        is_full: whether its history has no more calls and lines.
+        progress: its modules and pools.
+        workers: its workers.
+        calls: their calls.
+        output: its lines.
+        course: its numbers in each second.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.id = name
+        self.started = ProgramStarted(0.0, 0.0, name, {})
+        self.now = 0.0
+        self.error = ""
+        self.is_ended = self.is_running = self.has_control = self.is_full = False
+        self.progress = Progress()
+        self.workers = Workers()
+        self.calls = CallLog()
+        self.output = Output()
+        self.course = Course()
+
+    @property
+    def state(self) -> str:
+        """Its state in a word: running, done, failed or killed."""
+        if self.is_ended:
+            return "failed" if self.error else "done"
+        return "running" if self.is_running else "killed"
+
+    def apply(self, event: Event) -> None:
+        """Record an event."""
+        if isinstance(event, ProgramStarted):
+            self.started = event
+            return
+        time = max(0.0, event.time - self.started.time)
+        self._reach(time)
+        self.progress.apply(event)
+        if isinstance(event, CallSpans):
+            self._add_calls(event)
+        else:
+            self._apply_to_workers(event, time)
+            self._apply_to_output(event, time)
+
+    def advance(self, now: float) -> None:
+        """Note the present time, in seconds since the job began, unless it has ended."""
+        if not self.is_ended:
+            self._reach(now)
+            self.workers.advance(self.now)
+
+    def row(self) -> JobRow:
+        """Return its row in a list of jobs."""
+        started, progress, clock = self.started, self.progress, self.started.time + self.now
+        is_over = self.state != "running"
+        versions = started.versions
+        return {
+            "id": self.id, "program": started.program, "engine": versions.get("engine", "local"), "state": self.state,
+            "started": rounded(started.date), "seconds": rounded(self.now), "workers": progress.workers(),
+            "items": progress.items(), "rate": 0.0 if is_over else progress.rate(clock),
+            "left": None if is_over else progress.left(clock), "error": self.error,
+            "waits": [] if is_over else progress.waits(), "control": self.has_control,
+        }  # fmt: skip
+
+    def overview(self) -> Overview:
+        """Return what its own page begins with."""
+        return {
+            **self.row(), "versions": {key: text for key, text in self.started.versions.items() if key != "engine"},
+            "calls": self.calls.calls, "failedCalls": self.calls.failed,
+            "utilisation": self.workers.utilisation(self.now), "isFull": self.is_full,
+        }  # fmt: skip
+
+    def parts(self) -> dict[str, Any]:
+        """Return the parts that a message has as a whole, by their keys in `Message`."""
+        clock = self.started.time + self.now
+        return {
+            "overview": self.overview(),
+            "pools": self.progress.pools(self.started.time, clock),
+            "modules": self.progress.modules(),
+            "functions": self.calls.functions(),
+            "nodes": self.progress.nodes() if self.progress.is_restored else self.workers.nodes(),
+            "peers": [],
+            "slowest": self.calls.slowest(),
+        }
+
+    def _reach(self, time: float) -> None:
+        self.now = max(self.now, time)
+        if self.course.is_due(self.now):
+            self.workers.advance(self.now)
+            self.course.advance(self.now, self._level())
+
+    def _end(self, error: str) -> None:
+        if not self.is_ended:
+            self.course.end(self.now, self._level())
+        self.is_ended, self.error = True, self.error or error
+
+    def _level(self) -> Level:
+        progress = self.progress
+        calling = progress.running if progress.is_restored else self.workers.calling
+        return Level(progress.up, calling, progress.done)
+
+    def _apply_to_workers(self, event: Event, time: float) -> None:
+        workers = self.workers
+        match event:
+            case WorkersRequested():
+                workers.request(event.workers, event.module, time)
+            case WorkersPlaced():
+                for number in event.workers:
+                    workers.of(number, event.module, time).node = event.node
+            case WorkerConnected():
+                workers.of(event.worker, event.module, time).connected = time
+            case WorkerExited():
+                how = "done" if event.error is None else "lost"
+                workers.end(event.worker, event.module, time, how, event.error or "")
+            case WorkerStopped():
+                workers.end(event.worker, event.module, time, "stopped")
+
+    def _apply_to_output(self, event: Event, time: float) -> None:
+        output = self.output
+        match event:
+            case LogLines():
+                for worker, text in event.lines:
+                    output.add(time, event.module, worker, text)
+            case Notice():
+                self.is_full = self.is_full or event.text == FULL
+                output.add(time, event.module, None, event.text, WARNING if event.is_warning else NOTICE)
+            case WorkersWaiting():
+                output.add(time, event.module, None, event.text, NOTICE)
+            case StatusLine():
+                output.add(time, "runner", None, event.text, NOTICE)
+            case WorkerExited(error=str(error)):
+                output.add(time, event.module, event.worker, f"lost: {error}", WARNING)
+            case ProgramEnding():
+                self._end(event.error)
+
+    def _add_calls(self, event: CallSpans) -> None:
+        start = self.started.time
+        for span in event.spans:
+            worker = self.workers.find(span.worker)
+            if worker is None:
+                continue
+            begin = max(0.0, span.begin - start)
+            name = span.function.rpartition(":")[2] or worker.module
+            own = span._replace(begin=begin, end=max(begin, span.end - start), function=name)
+            self.workers.add(worker, own)
+            self.calls.add(own)
+            self.course.count(own.calls, own.failed)

@@ -1,0 +1,216 @@
+"""The workers of a job: a row for each, and when it has last changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aioparcs.events import CallSpan
+from aioparcs.monitor.records import Channel, Current, NodeRow, Usage, WorkerRow, rounded
+
+__all__ = ["Worker", "Workers"]
+
+# Rows at which the oldest of workers that have ended are dropped, and how many are left then.
+_MOST, _KEPT = 4000, 3000
+_RECENT = 1.0  # seconds for which a worker counts as in a call after its last one
+
+
+@dataclass(slots=True)
+class Worker:
+    """
+    One worker; times are seconds since its job began.
+
+    Attributes:
+        how: how it has ended: done, lost or stopped; "" while it has not.
+        reached: the end of its calls.
+        version: the number of its last change.
+    """
+
+    number: int
+    module: str
+    requested: float
+    parent: int | None = None
+    node: str = ""
+    connected: float | None = None
+    ended: float | None = None
+    how: str = ""
+    reason: str = ""
+    calls: int = 0
+    failed: int = 0
+    busy: float = 0.0
+    reached: float = 0.0
+    is_calling: bool = False
+    current: Current | None = None
+    usage: Usage | None = None
+    channel: Channel | None = None
+    version: int = 0
+
+    @property
+    def state(self) -> str:
+        """Its state, in a word."""
+        if self.how:
+            return self.how
+        if self.connected is None:
+            return "starting"
+        return "calling" if self.is_calling else "waiting"
+
+    def available(self, now: float) -> float:
+        """Return the seconds in which it could have had calls."""
+        if self.connected is None:
+            return 0.0
+        return max(0.0, (now if self.ended is None else self.ended) - self.connected)
+
+    def busy_until(self, now: float) -> float:
+        """Return the seconds in which it was in a call, with the one that it is in."""
+        return self.busy + (max(0.0, now - max(self.current["begin"], self.reached)) if self.current else 0.0)
+
+    def row(self) -> WorkerRow:
+        """Return its JSON."""
+        return {
+            "number": self.number, "module": self.module, "node": self.node, "state": self.state,
+            "requested": rounded(self.requested),
+            "connected": None if self.connected is None else rounded(self.connected),
+            "ended": None if self.ended is None else rounded(self.ended),
+            "reason": self.reason, "calls": self.calls, "failed": self.failed, "busy": rounded(self.busy),
+            "current": self.current, "parent": self.parent, "usage": self.usage, "channel": self.channel,
+        }  # fmt: skip
+
+
+class Workers:
+    """
+    All workers, at most some thousands: of those that have ended the oldest ones are dropped.
+
+    Attributes:
+        version: the number of the last change.
+        dropped: how often some were dropped.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.dropped = 0
+        self._workers: dict[int, Worker] = {}
+        self._calling: dict[int, Worker] = {}  # those that are in a call
+        self._gone = 0  # rows of workers that have ended
+        self._past: dict[str, list[float]] = {}  # node: workers, lost ones, calls and busy seconds of dropped rows
+        self._past_available = 0.0
+
+    def __iter__(self) -> Iterator[Worker]:
+        """Return an iterator over the rows, in the order in which they came."""
+        return iter(self._workers.values())
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._workers)
+
+    @property
+    def calling(self) -> int:
+        """The number of workers in a call."""
+        return len(self._calling)
+
+    def find(self, number: int) -> Worker | None:
+        """Return a worker, None if it is not known, or no longer."""
+        return self._workers.get(number)
+
+    def of(self, number: int, module: str, time: float) -> Worker:
+        """Return a worker that has changed, a new one if it is not known."""
+        worker = self._workers.get(number)
+        if worker is None:
+            worker = self._workers[number] = Worker(number, module, time)
+        self.touch(worker)
+        return worker
+
+    def touch(self, worker: Worker) -> None:
+        """Note that a worker has changed."""
+        self.version += 1
+        worker.version = self.version
+
+    def request(self, numbers: range, module: str, time: float, parent: int | None = None) -> None:
+        """Add workers that were requested."""
+        for number in numbers:
+            self.of(number, module, time).parent = parent
+        if len(self._workers) > _MOST and self._gone > _MOST - _KEPT:
+            self._drop()
+
+    def end(self, number: int, module: str, time: float, how: str, reason: str = "") -> None:
+        """Note that a worker has ended."""
+        worker = self.of(number, module, time)
+        self._gone += not worker.how
+        worker.ended, worker.how, worker.reason, worker.current = time, how, reason, None
+        self._set_calling(worker, False)
+
+    def add(self, worker: Worker, span: CallSpan) -> None:
+        """Add calls to a worker that it has made; the span's times are those of the job."""
+        length = span.end - span.begin
+        share = min(1.0, span.busy / length) if length > 0 else 1.0
+        worker.busy += max(0.0, span.end - max(span.begin, worker.reached)) * share
+        worker.reached = max(worker.reached, span.end)
+        worker.calls += span.calls
+        worker.failed += span.failed
+        if worker.current is not None and span.begin >= worker.current["begin"] - 0.01:
+            worker.current = None
+        if not worker.how:
+            self._set_calling(worker, True)
+        self.touch(worker)
+
+    def set_current(self, worker: Worker, current: Current | None) -> None:
+        """Note the call that a worker is in, None for none that takes long."""
+        if worker.current != current and not worker.how:
+            worker.current = current
+            self._set_calling(worker, worker.is_calling or current is not None)
+            self.touch(worker)
+
+    def advance(self, now: float) -> None:
+        """Note which workers are no longer in a call."""
+        for worker in list(self._calling.values()):
+            if worker.current is None and worker.reached < now - _RECENT:
+                self._set_calling(worker, False)
+                self.touch(worker)
+
+    def nodes(self) -> list[NodeRow]:
+        """Return the sums over the workers of each node, by name."""
+        sums = {node: [workers, 0, lost, calls, busy] for node, (workers, lost, calls, busy) in self._past.items()}
+        for worker in self._workers.values():
+            own = sums.setdefault(worker.node, [0, 0, 0, 0, 0.0])
+            own[0] += 1
+            own[1] += worker.connected is not None and not worker.how
+            own[2] += worker.how == "lost"
+            own[3] += worker.calls
+            own[4] += worker.busy
+        return [_node_row(node, own) for node, own in sorted(sums.items())]
+
+    def utilisation(self, now: float) -> float | None:
+        """Return the share of time in which workers of modules that have calls were in one; None without calls."""
+        modules = {worker.module for worker in self._workers.values() if worker.calls or worker.current}
+        members = [worker for worker in self._workers.values() if worker.module in modules]
+        available = self._past_available + sum(worker.available(now) for worker in members)
+        busy = sum(past[3] for past in self._past.values()) + sum(worker.busy_until(now) for worker in members)
+        return round(min(1.0, busy / available), 4) if available > 0 else None
+
+    def _set_calling(self, worker: Worker, is_calling: bool) -> None:
+        if is_calling is worker.is_calling:
+            return
+        worker.is_calling = is_calling
+        if is_calling:
+            self._calling[worker.number] = worker
+        else:
+            del self._calling[worker.number]
+
+    def _drop(self) -> None:
+        """Drop the oldest of those that have ended, but keep what they add to sums."""
+        gone = [worker for worker in self._workers.values() if worker.how]
+        for worker in gone[: max(0, len(self._workers) - _KEPT)]:
+            del self._workers[worker.number]
+            self._gone -= 1
+            past = self._past.setdefault(worker.node, [0, 0, 0, 0.0])
+            past[0] += 1
+            past[1] += worker.how == "lost"
+            past[2] += worker.calls
+            past[3] += worker.busy
+            self._past_available += worker.available(worker.ended or 0.0) if worker.calls else 0.0
+        self.dropped += 1
+
+
+def _node_row(node: str, sums: list[float]) -> NodeRow:
+    workers, up, lost, calls, busy = sums
+    return {"node": node, "workers": int(workers), "up": int(up), "lost": int(lost), "calls": int(calls),
+            "busy": rounded(busy)}  # fmt: skip

@@ -1,0 +1,166 @@
+"""
+The folder with the histories of programs: recordings that are kept for a while, a bounded number of bounded ones.
+
+A history is locked as long as its program has it open, so that others can see which programs run. It appears in the
+folder with its lock and its first line.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from aioparcs.errors import SettingError
+from aioparcs.events import EventBus
+from aioparcs.recording.recorder import Recorder, begin, program_name
+from aioparcs.transport import os_reason
+
+__all__ = ["SUFFIX", "histories", "is_running", "keep_history", "open_history", "prune", "store_folder"]
+
+SUFFIX = ".jsonl"
+_FILES, _BYTES = 50, 256 << 20  # that a folder may have, without those of programs that run
+_LARGEST = 64 << 20  # bytes of one history, after which it takes no more calls and lines
+_UNFINISHED = 60.0  # seconds after which a file that never got its name is removed
+_OTHERS = re.compile(r"[^\w.-]+", re.ASCII)  # characters that a name of a file does without
+_LONGEST = 40  # characters of a program's name in that of its history
+
+
+def store_folder() -> Path:
+    """Return the folder of the user's histories: ``aioparcs/jobs`` in ``$XDG_STATE_HOME``, or in ``~/.local/state``."""
+    home = os.environ.get("XDG_STATE_HOME") or ""
+    state = Path(home) if os.path.isabs(home) else Path.home() / ".local" / "state"
+    return state / "aioparcs" / "jobs"
+
+
+def histories(folder: Path | None = None) -> list[Path]:
+    """Return the files of a folder's histories, of the user's one by default."""
+    try:
+        with os.scandir(folder or store_folder()) as entries:
+            return [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX) and entry.name[0] != "."]
+    except OSError:  # there is none
+        return []
+
+
+def is_running(path: Path) -> bool:
+    """Return whether the program that writes a history still runs, on this machine."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def open_history(program: str) -> tuple[TextIO, Path]:
+    """
+    Create the history of a program, and remove old ones that are too many.
+
+    Args:
+        program: the program's name.
+
+    Returns:
+        The file, locked until it is closed, with a hidden name; and the path that it gets with its first line.
+
+    Raises:
+        OSError: it can't be created or locked.
+    """
+    folder = store_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prune(folder)
+    path = folder / f"{_plain(program)}-{secrets.token_hex(3)}{SUFFIX}"
+    descriptor = os.open(_hidden(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    file = open(descriptor, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # the recorder closes it
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        _hidden(path).unlink(missing_ok=True)
+        raise
+    return file, path
+
+
+def prune(folder: Path, files: int = _FILES, size: int = _BYTES) -> None:
+    """
+    Remove the histories of programs that have ended, the oldest ones first, until there is room for another one.
+
+    Args:
+        folder: the folder.
+        files: how many it may have.
+        size: how many bytes they may have.
+    """
+    _remove_unfinished(folder)
+    kept = total = 0
+    for _, length, path in sorted(_measured(folder), reverse=True):
+        kept, total = kept + 1, total + length
+        if (kept >= files or total > size) and not is_running(path):
+            path.unlink(missing_ok=True)
+            path.with_suffix(".sock").unlink(missing_ok=True)
+
+
+@contextmanager
+def keep_history(events: EventBus, program: str = "", engine: str = "local", *, calls: bool = False) -> Iterator[None]:
+    """
+    Write the history of a program while the block runs; without one if the folder can't be written.
+
+    Args:
+        events: the bus of the program, which gets the file's path as its `history`.
+        program: the program's name; by default that of its file.
+        engine: where its workers run: local or swarm.
+        calls: whether it has the calls of pools.
+
+    Raises:
+        SettingError: the folder can't be written, and ``calls`` are wanted.
+    """
+    program = program or program_name()
+    try:
+        file, path = open_history(program)
+    except (OSError, RuntimeError) as error:  # a RuntimeError says that there is no home
+        if calls:
+            reason = os_reason(error) if isinstance(error, OSError) else str(error)
+            raise SettingError(f"the history of the job can't be written in $XDG_STATE_HOME: {reason}") from None
+        yield
+        return
+    recorder = Recorder(file, path, _LARGEST)
+    recorder(begin(program, engine))
+    recorder.flush()
+    os.rename(_hidden(path), path)
+    events.history = path
+    events.subscribe(recorder, calls=calls)
+    try:
+        yield
+    finally:
+        recorder.close()
+
+
+def _plain(program: str) -> str:
+    """Return a program's name for that of a file: the folder of a ``main.py``, or the file without its end."""
+    name = program.removesuffix("/main.py").removesuffix(".py").rpartition("/")[2]
+    return _OTHERS.sub("_", name).strip("._-")[:_LONGEST] or "program"
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name}")
+
+
+def _measured(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    for path in histories(folder):
+        with suppress(OSError):  # another program has removed it
+            status = path.stat()
+            yield status.st_mtime, status.st_size, path
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove the files of programs that were killed while they created them."""
+    for path in folder.glob(f".*{SUFFIX}"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _UNFINISHED and not is_running(path):
+                path.unlink()

@@ -1,0 +1,1 @@
+"""The web page of jobs: a server for one user, on this machine."""

@@ -1,0 +1,114 @@
+"""The folder of histories: what is in it, for how long, and who may read it."""
+
+import os
+import stat
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from aioparcs.errors import SettingError
+from aioparcs.events import CallSpan, CallSpans, EventBus, LogLines, Notice, PoolProgress, PoolState, WorkerProgress
+from aioparcs.recording import Recorder, read_recording
+from aioparcs.recording.full import FULL
+from aioparcs.recording.recorder import begin
+from aioparcs.recording.store import histories, is_running, keep_history, open_history, prune, store_folder
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def test_a_history_is_private_and_locked_while_it_is_written() -> None:
+    events = EventBus()
+    with keep_history(events, "squares/main.py"):
+        (path,) = histories()
+        assert events.history == path
+        assert path.parent == store_folder()
+        assert path.name.startswith("squares-")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert is_running(path)
+        assert read_recording(path).started.program == "squares/main.py"
+        events.publish(Notice(monotonic(), "f", "something"))
+        assert not events.wants_calls
+    assert not is_running(path)
+    assert [type(event).__name__ for event in read_recording(path).events] == ["Notice", "ProgramEnding"]
+
+
+@pytest.mark.parametrize(
+    "program, name", [("a b/main.py", "a_b"), ("../../etc/passwd", "passwd"), ("sum.py", "sum"), ("…", "program"),
+                      ("x" * 300 + "/main.py", "x" * 40), ("", "program"), (".hidden.py", "hidden")],
+)  # fmt: skip
+def test_the_name_of_a_history_is_a_plain_one(program: str, name: str) -> None:
+    file, path = open_history(program)
+    file.close()
+    assert path.name.rpartition("-")[0] == name
+
+
+def test_the_default_folder_is_in_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for value in ("", "relative"):
+        monkeypatch.setenv("XDG_STATE_HOME", value)
+        assert store_folder() == tmp_path / ".local/state/aioparcs/jobs"
+
+
+def test_a_folder_that_cannot_be_made_is_no_error_unless_calls_are_wanted(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    events = EventBus()
+    with keep_history(events):
+        assert events.history is None
+    with pytest.raises(SettingError, match=r"the history of the job can't be written in .*Not a directory"):
+        with keep_history(events, calls=True):
+            pass
+
+
+def test_the_oldest_that_have_ended_are_removed(tmp_path: Path) -> None:
+    for number in range(60):
+        path = tmp_path / f"old-{number:06}.jsonl"
+        path.write_text("x" * 100)
+        os.utime(path, (number, number))
+    (tmp_path / "old-000000.sock").touch()
+    with (tmp_path / "old-000001.jsonl").open() as file:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+        prune(tmp_path)
+        assert sorted(path.stem for path in histories(tmp_path)) == [
+            "old-000001", *(f"old-{number:06}" for number in range(11, 60))
+        ]  # fmt: skip
+        assert not (tmp_path / "old-000000.sock").exists()
+        prune(tmp_path, size=1000)
+        assert sorted(path.stem for path in histories(tmp_path)) == [
+            "old-000001", *(f"old-{number:06}" for number in range(50, 60))
+        ]  # fmt: skip
+
+
+def test_what_a_killed_program_has_not_finished_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".old-000000.jsonl").touch()
+    os.utime(tmp_path / ".old-000000.jsonl", (1, 1))
+    (tmp_path / ".new-000000.jsonl").touch()
+    prune(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".new-000000.jsonl"]
+
+
+def test_a_full_history_has_states_but_no_details(tmp_path: Path) -> None:
+    path = tmp_path / "job.jsonl"
+    recorder = Recorder(path.open("w"), path, 10_000)
+    recorder(begin("program"))
+    span = CallSpan(0, "f", 0.0, 1.0, 1.0, 1, 0, "", "")
+    for number in range(1000):
+        recorder(LogLines(float(number), "f", ((0, "a line"),)))
+        recorder(CallSpans(float(number), 0, (span,)))
+        recorder(WorkerProgress(float(number), "f", 0, 1.0, 2.0))
+        recorder(PoolProgress(float(number), PoolState(0, "f", number, 0, 1000, 1, 1, 1)))
+    recorder(PoolProgress(1000.0, PoolState(0, "f", 1000, 0, 1000, 0, 0, 0)))
+    recorder.close()
+    assert path.stat().st_size < 35_000
+    events = read_recording(path).events
+    (place,) = (number for number, event in enumerate(events) if isinstance(event, Notice) and event.text == FULL)
+    later = [event for event in events[place + 1 : -1] if isinstance(event, PoolProgress)]
+    assert len(later) == len(events) - place - 2
+    assert later[-1].state.is_over
+    assert 90 < len(later) < 102
