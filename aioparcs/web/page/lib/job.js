@@ -1,0 +1,74 @@
+// What the page knows of a job: the first message of its stream, and the changes since.
+
+const LINES = 2000, POINTS = 1200, FAILURES = 50, SPANS = 300_000;
+const WHOLE = ["overview", "pools", "modules", "functions", "nodes", "peers", "slowest", "explain"];
+
+function empty() {
+  return {
+    now: 0, received: 0, overview: null, pools: [], modules: [], functions: [], nodes: [], peers: [], slowest: [],
+    explain: [], workers: new Map(), spans: new Map(), spanCount: 0, series: [], failures: [], log: [],
+  };
+}
+
+/** Return a job after a message; a reset replaces all. */
+export function merge(job, message) {
+  if (!job || message.reset) job = empty();
+  for (const key of WHOLE) if (message[key] !== undefined) job[key] = message[key];
+  if (message.now !== undefined) [job.now, job.received] = [message.now, performance.now()];
+  for (const worker of message.workers || []) job.workers.set(worker.number, worker);
+  for (const span of message.spans || []) addSpan(job, span);
+  if (message.seriesReset) job.series = [];
+  job.series = last(job.series, message.series, POINTS);
+  job.failures = last(job.failures, message.failures, FAILURES);
+  job.log = last(job.log, message.log, LINES);
+  if (job.spanCount > SPANS) thin(job);
+  return job;
+}
+
+function last(rows, added, most) {
+  if (!added?.length) return rows;
+  const all = rows.concat(added);
+  return all.length > most ? all.slice(-most) : all;
+}
+
+function addSpan(job, [worker, fn, begin, end, busy, calls, failed, call, error]) {
+  let spans = job.spans.get(worker);
+  if (!spans) job.spans.set(worker, (spans = []));
+  spans.push({ fn, begin, end, busy, calls, failed, call, error });
+  job.spanCount++;
+}
+
+/** Make one of each two neighbouring spans in the older half of each worker's. */
+function thin(job) {
+  job.spanCount = 0;
+  for (const [worker, spans] of job.spans) {
+    const half = (spans.length >> 2) * 2, kept = [];
+    for (let i = 0; i < half; i += 2) kept.push(joined(spans[i], spans[i + 1]));
+    for (let i = half; i < spans.length; i++) kept.push(spans[i]);
+    job.spans.set(worker, kept);
+    job.spanCount += kept.length;
+  }
+}
+
+function joined(one, two) {
+  const main = two.failed > one.failed || (two.failed === one.failed && two.busy > one.busy) ? two : one;
+  return {
+    ...main, begin: Math.min(one.begin, two.begin), end: Math.max(one.end, two.end), busy: one.busy + two.busy,
+    calls: one.calls + two.calls, failed: one.failed + two.failed,
+  };
+}
+
+export const isRunning = (job) => job.overview?.state === "running";
+
+/** Return the time of a job now: it goes on between messages while the job runs. */
+export function clock(job, isLive = true) {
+  if (!isRunning(job) || !isLive) return job.now;
+  return job.now + Math.min(30, (performance.now() - job.received) / 1000);
+}
+
+/** Return how many workers are in each state. */
+export function states(workers) {
+  const counts = { starting: 0, waiting: 0, calling: 0, done: 0, lost: 0, stopped: 0 };
+  for (const worker of workers) counts[worker.state] = (counts[worker.state] || 0) + 1;
+  return counts;
+}

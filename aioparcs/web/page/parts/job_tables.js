@@ -1,0 +1,86 @@
+// The tables of a job: workers, functions, nodes, slowest and failed calls.
+
+import { html } from "../vendor/htm-preact.js";
+import { functionClass } from "../lib/colours.js";
+import { bytes, duration, moment, percent, running, whole } from "../lib/format.js";
+import { State } from "./common.js";
+import { Table } from "./table.js";
+
+const text = (key, name, value, more = {}) => ({ key, name, value, show: value, ...more });
+const number = (key, name, value, show = whole, more = {}) => ({ key, name, value, show: (row) => show(value(row)), number: true, ...more });
+
+const workerLink = (id, worker, name = worker) => html`<a href="#/job/${encodeURIComponent(id)}/worker/${worker}">${name}</a>`;
+
+export function Workers({ job, id, now }) {
+  const rows = [...job.workers.values()], has = (pick) => rows.some((row) => pick(row));
+  const columns = [
+    { key: "number", name: "Worker", value: (row) => row.number, show: (row) => workerLink(id, row.number, `${row.module}:${row.number}`) },
+    text("node", "Node", (row) => row.node || "–"),
+    { key: "state", name: "State", value: (row) => row.state, show: (row) => html`<${State} state=${row.state} />` },
+    { key: "current", name: "In a call since", value: (row) => (row.current ? now - row.current.begin : null), number: true, show: (row) => (row.current ? running(now - row.current.begin) : "") },
+    { key: "what", name: "What", value: (row) => row.current?.call || row.reason, show: (row) => html`<span class="cut">${row.current ? `${row.current.function || "call"}: ${row.current.call}` : row.reason}</span>`, wide: true, bad: (row) => row.state === "lost" },
+    number("calls", "Calls", (row) => row.calls),
+    number("failed", "Failed", (row) => row.failed, whole, { bad: (row) => row.failed > 0 }),
+    number("busy", "Busy", (row) => row.busy, duration),
+  ];
+  if (has((row) => row.usage)) columns.push(number("cpu", "CPU", (row) => row.usage?.cpu, percent), number("memory", "Memory", (row) => row.usage?.memory, bytes));
+  if (has((row) => row.channel)) columns.push(number("queued", "Queued", (row) => row.channel?.queued), number("bytes", "Bytes", (row) => (row.channel ? row.channel.bytesSent + row.channel.bytesReceived : null), bytes));
+  return html`<${Table} label="Workers" rows=${rows} columns=${columns} rowKey=${(row) => row.number} empty="No worker was requested yet." sorting=${{ key: "number", isDown: false }} extra="workers" />`;
+}
+
+export function Functions({ functions }) {
+  const all = functions.reduce((sum, one) => sum + one.busy, 0) || 1, rows = functions.map((one, i) => ({ ...one, i }));
+  return html`<${Table} label="Functions" rows=${rows} rowKey=${(row) => row.i} sorting=${{ key: "busy", isDown: true }} empty="No call has ended yet." columns=${[
+    { key: "name", name: "Function", value: (row) => row.name, show: (row) => html`<i class="key ${functionClass(row.i)}" aria-hidden="true"></i>${row.name || "call"}` },
+    number("calls", "Calls", (row) => row.calls),
+    number("failed", "Failed", (row) => row.failed, whole, { bad: (row) => row.failed > 0 }),
+    number("busy", "Time in all", (row) => row.busy, duration),
+    number("share", "Share", (row) => row.busy / all, percent),
+    number("mean", "Mean", (row) => (row.calls ? row.busy / row.calls : null), duration),
+    number("longest", "Longest", (row) => row.longest || null, duration),
+  ]} />`;
+}
+
+export function Nodes({ nodes }) {
+  return html`<${Table} label="Nodes" rows=${nodes} rowKey=${(row) => row.node} columns=${[
+    text("node", "Node", (row) => row.node || "this machine"),
+    number("workers", "Workers", (row) => row.workers),
+    number("up", "Up", (row) => row.up),
+    number("lost", "Lost", (row) => row.lost, whole, { bad: (row) => row.lost > 0 }),
+    number("calls", "Calls", (row) => row.calls),
+    number("busy", "Time in calls", (row) => row.busy, duration),
+    number("mean", "Mean", (row) => (row.calls ? row.busy / row.calls : null), duration),
+  ]} />`;
+}
+
+export function Slowest({ slowest, id }) {
+  return html`<${Table} label="Slowest calls" rows=${slowest} rowKey=${(row) => row.join(" ")} empty="No call has ended yet." columns=${[
+    number("busy", "Took", (row) => row[0], duration),
+    text("function", "Function", (row) => row[1] || "call"),
+    text("call", "Call", (row) => row[2], { wide: true }),
+    { key: "worker", name: "Worker", value: (row) => row[3], show: (row) => workerLink(id, row[3]), number: true },
+    number("begin", "Began", (row) => row[4], moment),
+  ]} />`;
+}
+
+export function Failures({ failures, id }) {
+  return html`<${Table} label="Failed calls" rows=${failures} rowKey=${(row) => row.join(" ")} empty="No call has failed." sorting=${{ key: "time", isDown: true }} columns=${[
+    number("time", "Time", (row) => row[0], moment),
+    text("function", "Function", (row) => row[1] || "call"),
+    text("call", "Call", (row) => row[2], { wide: true }),
+    text("error", "Error", (row) => row[3], { wide: true, bad: () => true }),
+    { key: "worker", name: "Worker", value: (row) => row[4], show: (row) => workerLink(id, row[4]), number: true },
+  ]} />`;
+}
+
+/** The last calls of one worker; `spans` are as in the stream. */
+export function Calls({ spans, functions }) {
+  return html`<${Table} label="Calls" rows=${spans} rowKey=${(row) => row.slice(0, 5).join(" ")} sorting=${{ key: "begin", isDown: true }} empty="No call has ended yet." columns=${[
+    number("begin", "Began", (row) => row[2], moment),
+    number("busy", "Took", (row) => row[4], duration),
+    { key: "function", name: "Function", value: (row) => functions[row[1]] || "call", show: (row) => html`<i class="key ${functionClass(row[1])}" aria-hidden="true"></i>${functions[row[1]] || "call"}` },
+    number("calls", "Calls", (row) => row[5]),
+    text("call", "Call", (row) => row[7] || (row[5] > 1 ? "short calls together" : ""), { wide: true }),
+    text("error", "Error", (row) => row[8] || (row[6] ? `${row[6]} failed` : ""), { wide: true, bad: (row) => row[6] > 0 }),
+  ]} />`;
+}

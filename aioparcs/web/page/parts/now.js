@@ -1,0 +1,49 @@
+// What a job is doing right now, and why it is waiting: the first thing that its page says.
+
+import { html } from "../vendor/htm-preact.js";
+import { duration, plural, running, whole } from "../lib/format.js";
+import { states } from "../lib/job.js";
+
+const OVER = { done: "Finished", failed: "Failed", killed: "No end was recorded: the runner was killed, or its machine went down" };
+
+function progress({ items, left }) {
+  if (!items.done && !items.running && !items.total) return "";
+  const of = items.total === null ? "" : ` of ${whole(items.total)}`;
+  const rest = left !== null && left !== undefined && items.total !== items.done ? `, about ${duration(left)} left` : "";
+  return ` ${whole(items.done)}${of} ${of || items.done !== 1 ? "items are" : "item is"} done${rest}.`;
+}
+
+/** Return one sentence or two on a job. */
+export function sentence(job) {
+  const { overview } = job, counts = states(job.workers.values()), up = counts.waiting + counts.calling;
+  if (overview.state !== "running") {
+    const after = overview.state === "killed" ? "; it was last seen after" : " after";
+    return `${OVER[overview.state]}${after} ${duration(overview.seconds)}.${progress({ ...overview, left: null })}`;
+  }
+  if (!job.workers.size) return "The program runs and has requested no worker yet.";
+  if (!up && counts.starting) return `${plural(counts.starting, "worker starts", "workers start")}.${progress(overview)}`;
+  if (!up) return `No worker is up: ${plural(job.workers.size, "worker has", "workers have")} ended.${progress(overview)}`;
+  const work = counts.calling ? `${whole(counts.calling)} of ${plural(up, "worker")} ${counts.calling === 1 ? "is" : "are"} in a call` : `${plural(up, "worker is", "workers are")} up, none of them in a call`;
+  return `${work}${counts.starting ? `, ${whole(counts.starting)} more ${counts.starting === 1 ? "starts" : "start"}` : ""}.${progress(overview)}`;
+}
+
+/** The rows of an explanation. */
+export function Explain({ rows, now, job }) {
+  if (!rows.length) return null;
+  return html`<ul class="explain" aria-label="Why it is waiting">${rows.map(({ subject, text, since }) => {
+    const worker = /^worker (\d+)$/.exec(subject);
+    return html`<li key=${subject + text.replace(/\d+/g, "")}><span class="subject">${worker && job ? html`<a href="#/job/${encodeURIComponent(job)}/worker/${worker[1]}">${subject}</a>` : subject}</span>
+      <span class="why">${text}</span>${since !== null && since !== undefined && html`<span class="since">${running(now - since)}</span>`}</li>`;
+  })}</ul>`;
+}
+
+export function Now({ job, now, id }) {
+  const { overview } = job, isOver = overview.state !== "running";
+  return html`<section class="card now s-${overview.state}" aria-labelledby="now-title" id="now">
+    <h2 id="now-title" class="eyebrow">${isOver ? "At the end" : "Right now"}</h2>
+    <p class="sentence">${sentence(job)}</p>
+    ${overview.error && html`<pre class="error" tabindex="0">${overview.error}</pre>`}
+    ${!isOver && html`<${Explain} rows=${job.explain} now=${now} job=${id} />`}
+    ${!isOver && !job.explain.length && html`<p class="note">Nothing is holding it up.</p>`}
+    ${overview.isFull && html`<p class="note">The history of this job has reached its largest size: calls and lines after that are left out.</p>`}</section>`;
+}

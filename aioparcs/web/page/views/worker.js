@@ -1,0 +1,87 @@
+// One worker: where it is and what it does, its stack, its charts, its calls and its log.
+
+import { html, useMemo, useState } from "../vendor/htm-preact.js";
+import { get, workerUrl } from "../lib/api.js";
+import { usePoll, useSeconds } from "../lib/feed.js";
+import { bytes, duration, moment, percent, plural, running, whole } from "../lib/format.js";
+import { useTitle } from "../lib/title.js";
+import { Action } from "../parts/actions.js";
+import { Charts, columnsOf } from "../charts/chart.js";
+import { byteChart, messageChart } from "../charts/course.js";
+import { Section, State } from "../parts/common.js";
+import { Calls, Failures } from "../parts/job_tables.js";
+import { Log } from "../parts/log.js";
+import { Explain } from "../parts/now.js";
+import { Tabs } from "../parts/tabs.js";
+import { Connection, Refused, Waiting } from "./refused.js";
+
+const PERIOD = 1000;
+const isGone = (worker) => worker.ended !== null;
+
+/** The button that fetches the stack, and the stack. */
+function Stack({ url, isUp }) {
+  const [stack, setStack] = useState(null), [isBusy, setBusy] = useState(false);
+  const fetchStack = async () => {
+    setBusy(true);
+    const answer = await get(`${url}/stack`);
+    setStack(answer.data ? { text: answer.data.stack, time: new Date().toLocaleTimeString() } : { error: answer.text });
+    setBusy(false);
+  };
+  const tools = html`<button type="button" class="main" id="fetch-stack" onClick=${fetchStack} disabled=${isBusy || !isUp}>${isBusy ? "Asking …" : stack ? "Again" : "Python stack"}</button>`;
+  return html`<${Section} id="stack" title="Where it is now" tools=${tools} note=${stack?.time && `at ${stack.time}`}>
+    <div role="status">${stack?.text !== undefined && html`<pre class="stack" tabindex="0">${stack.text}</pre>`}${stack?.error && html`<p class="bad">${stack.error}</p>`}
+    ${!stack && html`<p class="none">${isUp ? "The stack of its Python program, on demand; the worker goes on meanwhile." : "The worker is not up."}</p>`}</div><//>`;
+}
+
+const Fact = ({ name, value, isBad }) => html`<div><dt>${name}</dt><dd class=${isBad ? "bad" : ""}>${value}</dd></div>`;
+
+function Facts({ worker, now, explain }) {
+  const { current, channel, usage } = worker, until = worker.ended ?? now;
+  return html`<section class="card now s-${worker.state}" aria-label="State of the worker">
+    <p class="sentence">${current ? `In ${current.function || "a call"} for ${running(now - current.begin)}.` : worker.reason ? `${worker.state === "lost" ? "Lost" : "Ended"}.` : { starting: `Starting for ${running(now - worker.requested)}.`, waiting: "Waiting for a call or a message." }[worker.state] || "Ended."}</p>
+    ${current?.call && html`<pre class="call" tabindex="0">${current.call}</pre>`}
+    ${worker.reason && html`<pre class="error" tabindex="0">${worker.reason}</pre>`}
+    <${Explain} rows=${explain} now=${now} />
+    <dl class="facts"><${Fact} name="Requested" value=${moment(worker.requested)} /><${Fact} name="Connected" value=${moment(worker.connected)} />${isGone(worker) && html`<${Fact} name="Ended" value=${moment(worker.ended)} />`}
+      <${Fact} name="Calls" value=${whole(worker.calls)} /><${Fact} name="Failed" value=${whole(worker.failed)} isBad=${worker.failed > 0} /><${Fact} name="Busy" value=${worker.connected === null ? "–" : `${duration(worker.busy)} (${percent(Math.min(1, worker.busy / Math.max(0.001, until - worker.connected)))})`} />
+      ${usage && html`<${Fact} name="CPU" value=${percent(usage.cpu)} /><${Fact} name="Memory" value=${bytes(usage.memory)} />`}
+      ${channel && html`<${Fact} name="Sent to it" value="${plural(channel.sent, "message")}, ${bytes(channel.bytesSent)}" /><${Fact} name="Received from it" value="${plural(channel.received, "message")}, ${bytes(channel.bytesReceived)}" /><${Fact} name="Queued for it" value=${plural(channel.queued, "message")} />`}
+      ${worker.parent !== null && html`<${Fact} name="Started by" value="worker ${worker.parent}" />`}</dl></section>`;
+}
+
+function Course({ usage, channel }) {
+  const charts = useMemo(() => {
+    const [times, cpu, memory] = columnsOf(usage, 3), [seconds, messages, sizes] = columnsOf(channel, 3);
+    const used = [
+      { title: "CPU", data: [times, cpu.map((one) => one && one * 100)], series: [{ name: "% of one core", tint: "accent", show: whole, isFilled: true }] },
+      { title: "Memory", data: [times, memory], series: [{ name: "in use", tint: "violet", show: bytes, isFilled: true }] },
+    ];
+    return [...(usage.length ? used : []), ...(channel.length ? [messageChart(seconds, messages), byteChart(seconds, sizes)] : [])];
+  }, [usage, channel]);
+  return charts.length ? html`<${Section} id="course" title="Over time"><${Charts} charts=${charts} /><//>` : null;
+}
+
+function Head({ data, id, status, url }) {
+  const { worker, control } = data, name = `${worker.module}:${worker.number}`;
+  return html`<div class="title"><div class="names"><p class="crumbs"><a href="#/jobs">Jobs</a> <span aria-hidden="true">/</span> <a href="#/job/${encodeURIComponent(id)}">${data.program || id}</a></p>
+      <h1>${name} <${State} state=${worker.state} /></h1><p class="meta"><${Connection} status=${status} isOver=${isGone(worker)} /><span>on ${worker.node || "this machine"}</span></p></div>
+    ${control && !isGone(worker) && html`<div class="buttons"><${Action} name="Restart" title="Restart ${name}?" text="Its process ends and another worker takes its place; the call that it makes is repeated if its pool has retries, else it fails." url="${url}/restart" confirm="Restart the worker" isDanger />
+      <${Action} name="Kill" title="Kill ${name}?" text="Its process ends at once; the call that it makes fails with WorkerLost, or is repeated if its pool has retries." url="${url}/kill" confirm="Kill the worker" isDanger /></div>`}</div>`;
+}
+
+export function Worker({ id, number }) {
+  const url = workerUrl(id, number), { data, status, reason } = usePoll(url, PERIOD, get);
+  useTitle(data ? `${data.worker.module}:${number}` : `Worker ${number}`, Boolean(data));
+  useSeconds(Boolean(data?.worker.current));
+  if (status === "refused" && (!data || reason.status === 401)) return html`<${Refused} reason=${reason} />`;
+  if (!data) return html`<${Waiting} status=${status} />`;
+  const { worker, now } = data, tabs = [
+    { key: "calls", name: "Calls", count: data.spans.length, draw: () => html`<${Calls} spans=${data.spans} functions=${data.functions || []} />` },
+    { key: "failed", name: "Failed calls", count: (data.failures || []).length, isBad: true, draw: () => html`<${Failures} failures=${data.failures || []} id=${id} />` },
+  ];
+  return html`<${Head} data=${data} id=${id} status=${status} url=${url} />
+    <div class="top"><${Facts} worker=${worker} now=${now} explain=${data.explain || []} /><${Stack} url=${url} isUp=${worker.connected !== null && !isGone(worker)} /></div>
+    <${Course} usage=${data.usageSeries || []} channel=${data.channelSeries || []} />
+    <${Tabs} id="parts" label="Calls of the worker" tabs=${tabs} />
+    <${Log} log=${data.log} />`;
+}
