@@ -6,6 +6,7 @@ Programs that write no log of events don't load `codec` and `log`.
 
 from aioparcs.events.bus import EventBus, Subscriber, guarded, program_events
 from aioparcs.events.records import (
+    Action,
     CallSpan,
     CallSpans,
     Event,
@@ -27,11 +28,13 @@ from aioparcs.events.records import (
     WorkerStopped,
     WorkersWaiting,
 )
-from aioparcs.events.samples import ChannelSample, ChannelSamples
+from aioparcs.events.samples import CallsRunning, ChannelSample, ChannelSamples, RunningCall
 
 __all__ = [
+    "Action",
     "CallSpan",
     "CallSpans",
+    "CallsRunning",
     "ChannelSample",
     "ChannelSamples",
     "Event",
@@ -44,6 +47,7 @@ __all__ = [
     "PoolState",
     "ProgramEnding",
     "ProgramStarted",
+    "RunningCall",
     "Snapshot",
     "StatusLine",
     "Subscriber",

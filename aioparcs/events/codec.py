@@ -15,6 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from aioparcs.events.records import (
+    Action,
     CallSpans,
     Event,
     LogLines,
@@ -32,7 +33,7 @@ from aioparcs.events.records import (
     WorkerStopped,
     WorkersWaiting,
 )
-from aioparcs.events.samples import ChannelSamples
+from aioparcs.events.samples import CallsRunning, ChannelSamples
 
 __all__ = ["from_json", "to_json"]
 
@@ -40,7 +41,9 @@ _VERSION = 1
 _KINDS = {
     kind.__name__: kind
     for kind in (
+        Action,
         CallSpans,
+        CallsRunning,
         ChannelSamples,
         LogLines,
         Notice,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = [
+    "Action",
     "CallSpan",
     "CallSpans",
     "Event",
@@ -292,6 +293,13 @@ class Notice(Event):
     module: str
     text: str
     is_warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Action(Event):
+    """A user has changed the job while it ran: the text says what was done, such as a kill of a worker, and by what."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,39 @@ from typing import NamedTuple
 
 from aioparcs.events.records import Event
 
-__all__ = ["ChannelSample", "ChannelSamples"]
+__all__ = ["CallsRunning", "ChannelSample", "ChannelSamples", "RunningCall"]
+
+
+class RunningCall(NamedTuple):
+    """
+    A call that a worker runs.
+
+    Attributes:
+        worker: the worker's number.
+        function: the function's name, "" for that of a module with only one.
+        call: which call it is, for people: the number of its item, and its arguments, shortened.
+        begin: when it began, as the program's clock has it. Where a worker runs several at once, and no subscriber
+            wants calls, it is when the worker last had a result, and so perhaps too late.
+    """
+
+    worker: int
+    function: str
+    call: str
+    begin: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallsRunning(Event):
+    """
+    The calls of a pool that have run for over a second, at most once a second and only when they have changed.
+
+    Attributes:
+        pool: the pool's number in its program.
+        calls: the oldest 100 of them, the oldest first; the oldest 5 where no subscriber wants calls.
+    """
+
+    pool: int
+    calls: tuple[RunningCall, ...]
 
 
 class ChannelSample(NamedTuple):

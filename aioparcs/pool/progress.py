@@ -7,6 +7,7 @@ import itertools
 from time import monotonic
 
 from aioparcs.events import EventBus, PoolProgress, PoolState
+from aioparcs.pool.running import RunningCalls
 from aioparcs.pool.scheduler import Replicas, Scheduler
 
 __all__ = ["Progress"]
@@ -45,6 +46,7 @@ class Progress:
         self._replicas = replicas
         self._failures = self._expected = self._repeats = 0
         self._is_expected_known = True
+        self._running = RunningCalls(events, self.id, scheduler) if events else None
         self._due: asyncio.TimerHandle | None = None
         self._is_idle = False  # the next report is that of a pool which only waits
         self._is_over = False
@@ -94,9 +96,11 @@ class Progress:
             self._due.cancel()
             self._due = None
         if self._events and not self._is_over:
-            running = self._scheduler.running
-            waits = self._scheduler.waits(asyncio.get_running_loop().time())
+            running, now = self._scheduler.running, asyncio.get_running_loop().time()
+            waits = self._scheduler.waits(now)
             self._send(self._events, running, self._scheduler.size, self._replicas.wanted, waits)
+            if self._running:
+                self._running.look(now)
             if running:
                 self.report_soon()  # people also need to see that no results come
             elif self.total is None or self.done < self.total:  # and what it waits for
@@ -119,6 +123,8 @@ class Progress:
     def close(self) -> None:
         """Report for the last time: no worker is left."""
         self._is_over = True
+        if self._running:
+            self._running.close()
         if self._events:
             self._send(self._events, 0, 0, 0)
 

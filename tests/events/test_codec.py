@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioparcs.events import (
+    Action,
     CallSpan,
     CallSpans,
+    CallsRunning,
     ChannelSample,
     ChannelSamples,
     Event,
@@ -22,6 +24,7 @@ from aioparcs.events import (
     PoolState,
     ProgramEnding,
     ProgramStarted,
+    RunningCall,
     Snapshot,
     StatusLine,
     WorkerConnected,
@@ -59,6 +62,8 @@ EVENTS = [
         (CallSpan(3, "f", 1.0, 2.5, 0.5, 7, 1, "", ""), CallSpan(4, "", 1.0, 2.5, 1.5, 1, 1, "item 1: (3)", "no")),
     ),
     ChannelSamples(3.5, (ChannelSample(3, 5, 6, 500, 600, 7, 8), ChannelSample(4, 0, 0, 0, 0, 0))),
+    CallsRunning(3.5, 0, (RunningCall(3, "f", "item 1: (3)", 1.5), RunningCall(4, "", "call: ()", 2.25))),
+    Action(3.5, "worker 3 was killed by aioparcs ui"),
     SNAPSHOT,
     StatusLine(4.0, "factor: 8 of 8 connected"),
 ]

@@ -21,6 +21,7 @@ from aioparcs.pool.scheduler.hedging import read_hedge
 from aioparcs.pool.scheduler.rate import read_rate
 from aioparcs.pool.scheduler.replicas import Replicas, Step
 from aioparcs.pool.scheduler.retry import Retry, note_tries
+from aioparcs.pool.scheduler.running import long_calls
 from aioparcs.pool.scheduler.scheduler import Scheduler
 from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState
 
@@ -52,6 +53,7 @@ __all__ = [
     "WorkerPhase",
     "WorkerState",
     "call_text",
+    "long_calls",
     "not_arguments",
     "note_tries",
     "read_hedge",
