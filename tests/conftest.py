@@ -1,7 +1,9 @@
 """Strictness for every test: both event loops, and nothing left behind.
 
-An `async def` test runs once on uvloop and once on asyncio's own loop in debug mode. A test that leaves a task,
-a descriptor or a child process, or lets the loop report an error that was not handled, fails in its teardown.
+An `async def` test of channels runs once on uvloop and once on asyncio's own loop in debug mode. One of the rooms
+above them runs on one of the two, chosen by its name, and with ``TEST_DEEP=1`` on both: its workers are processes,
+which take most of the time of all tests. A test that leaves a task, a descriptor or a child process, or lets the loop
+report an error that was not handled, fails in its teardown.
 """
 
 import asyncio
@@ -17,10 +19,12 @@ import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
+from zlib import crc32
 
 import pytest
 
 from aioparcs.codec.types import named, registered
+from tests.support.deep import IS_DEEP
 from tests.support.leaks import SESSION, Snapshot, descendants, tasks_left
 from tests.support.live import hide_swarm
 from tests.support.scheduling import ClusterScheduling
@@ -30,6 +34,8 @@ _LOOPS = [pytest.param(("asyncio", {"use_uvloop": False, "debug": True}), id="as
 if _HAS_UVLOOP:
     _LOOPS.insert(0, pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"))
 _ONE_LOOP = [pytest.param(("asyncio", {"use_uvloop": _HAS_UVLOOP}), id="one loop")]
+# Rooms whose own code deals with the event loop: transports and connections.
+_EACH_ON_BOTH = ("tests/channel/", "tests/wire/", "tests/support/", "tests/test_")
 
 _OUTLIVING = pytest.StashKey[list[str]]()
 _END_OF_ORPHANS = 2.0  # seconds a process that lost its parent may take to end after the last test
@@ -44,9 +50,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "anyio_backend" in metafunc.fixturenames:
-        once = metafunc.config.getoption("one_loop") or metafunc.definition.get_closest_marker("one_loop")
-        loops = _ONE_LOOP if once else _LOOPS
-        metafunc.parametrize("anyio_backend", loops, indirect=True, scope="module")
+        metafunc.parametrize("anyio_backend", _loops(metafunc), indirect=True, scope="module")
+
+
+def _loops(metafunc: pytest.Metafunc) -> list[Any]:
+    """Return the event loops that a test runs on."""
+    if metafunc.config.getoption("one_loop") or metafunc.definition.get_closest_marker("one_loop"):
+        return _ONE_LOOP
+    name = metafunc.definition.nodeid
+    if IS_DEEP or name.startswith(_EACH_ON_BOTH):
+        return _LOOPS
+    return [_LOOPS[crc32(name.encode()) % len(_LOOPS)]]
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-__all__ = ["deep", "repeats"]
+__all__ = ["IS_DEEP", "deep", "repeats"]
 
-_IS_DEEP = "TEST_DEEP" in os.environ
+IS_DEEP = "TEST_DEEP" in os.environ
 
 deep = pytest.mark.deep
 """Marks a test of which `make test-deep` makes more."""
@@ -14,4 +14,4 @@ deep = pytest.mark.deep
 
 def repeats(usual: int, deep: int) -> int:
     """Return how often a random test repeats: in `make test`, and in `make test-deep`."""
-    return deep if _IS_DEEP else usual
+    return deep if IS_DEEP else usual
