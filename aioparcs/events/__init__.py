@@ -28,7 +28,7 @@ from aioparcs.events.records import (
     WorkerStopped,
     WorkersWaiting,
 )
-from aioparcs.events.samples import CallsRunning, ChannelSample, ChannelSamples, RunningCall
+from aioparcs.events.samples import CallsRunning, ChannelSample, ChannelSamples, RunningCall, Use, WorkerUsage
 
 __all__ = [
     "Action",
@@ -51,10 +51,12 @@ __all__ = [
     "Snapshot",
     "StatusLine",
     "Subscriber",
+    "Use",
     "WorkerConnected",
     "WorkerExited",
     "WorkerProgress",
     "WorkerStopped",
+    "WorkerUsage",
     "WorkersPlaced",
     "WorkersRequested",
     "WorkersWaiting",

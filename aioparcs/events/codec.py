@@ -33,7 +33,7 @@ from aioparcs.events.records import (
     WorkerStopped,
     WorkersWaiting,
 )
-from aioparcs.events.samples import CallsRunning, ChannelSamples
+from aioparcs.events.samples import CallsRunning, ChannelSamples, WorkerUsage
 
 __all__ = ["from_json", "to_json"]
 
@@ -59,6 +59,7 @@ _KINDS = {
         WorkersRequested,
         WorkersWaiting,
         WorkerStopped,
+        WorkerUsage,
     )
 }
 _LARGEST = 1 << 53  # larger numbers are not whole in every reader of JSON

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from aioparcs.events.records import Event
 
-__all__ = ["CallsRunning", "ChannelSample", "ChannelSamples", "RunningCall"]
+__all__ = ["CallsRunning", "ChannelSample", "ChannelSamples", "RunningCall", "Use", "WorkerUsage"]
 
 
 class RunningCall(NamedTuple):
@@ -75,3 +75,30 @@ class ChannelSamples(Event):
     """
 
     samples: tuple[ChannelSample, ...]
+
+
+class Use(NamedTuple):
+    """
+    The use that a worker's process makes of its machine, without the processes that it has started.
+
+    Attributes:
+        worker: its number.
+        cpu: the processor time since it was last measured, or since it began, as a share of one core.
+        memory: bytes of its memory that are in the machine's; what it shares with other workers counts, too.
+    """
+
+    worker: int
+    cpu: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerUsage(Event):
+    """
+    The use that workers of one launcher make of its machine, each five seconds where a subscriber wants calls.
+
+    Attributes:
+        usages: of workers whose processes are there; at most 4,096.
+    """
+
+    usages: tuple[Use, ...]

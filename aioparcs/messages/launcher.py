@@ -22,6 +22,7 @@ from aioparcs.messages.fields import (
     read,
     unpack,
 )
+from aioparcs.messages.watching import Stack, StackRead, Usage, UsageRequest
 from aioparcs.wire import Frame, FrameType
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "StackRead",
     "Start",
     "Started",
+    "Usage",
+    "UsageRequest",
     "read_datagram",
     "read_launcher_report",
     "read_launcher_request",
@@ -209,49 +212,6 @@ class FilesTaken(NamedTuple):
         return unpack(cls, "FILES", body)
 
 
-class Stack(NamedTuple):
-    """
-    The request for the stacks of a worker that goes on.
-
-    Attributes:
-        request: the request's number.
-        worker: the worker's number.
-    """
-
-    request: Count
-    worker: Count
-
-    def encode(self) -> tuple[FrameType, bytes]:
-        return FrameType.STACK, pack(self)
-
-    @classmethod
-    def decode(cls, body: Any) -> Self:
-        return unpack(cls, "STACK", body)
-
-
-class StackRead(NamedTuple):
-    """
-    The answer to a request for stacks.
-
-    Attributes:
-        request: the request's number.
-        text: the stacks of the worker's threads and tasks, each with the most recent call first; None if they can't
-            be had.
-        problem: why they can't be had.
-    """
-
-    request: Count
-    text: Annotated[str | None, Nullable(Instance("text", str))]
-    problem: Annotated[str | None, Nullable(Instance("text", str))] = None
-
-    def encode(self) -> tuple[FrameType, bytes]:
-        return FrameType.STACK, pack(self)
-
-    @classmethod
-    def decode(cls, body: Any) -> Self:
-        return unpack(cls, "STACK", body)
-
-
 class LogLine(NamedTuple):
     """A line that a worker printed, without its end."""
 
@@ -312,8 +272,8 @@ class Progress(NamedTuple):
         return unpack(cls, "PROGRESS", body)
 
 
-LauncherRequest = Start | Kill | LogReceived | Files | Stack
-LauncherReport = Started | Exited | Log | Progress | FilesTaken | StackRead
+LauncherRequest = Start | Kill | LogReceived | Files | Stack | UsageRequest
+LauncherReport = Started | Exited | Log | Progress | FilesTaken | StackRead | Usage
 
 # The messages of each side, by the types of their frames.
 REQUESTS: dict[int, Any] = {
@@ -322,6 +282,7 @@ REQUESTS: dict[int, Any] = {
     FrameType.LOG: LogReceived,
     FrameType.FILES: Files,
     FrameType.STACK: Stack,
+    FrameType.USAGE: UsageRequest,
 }
 REPORTS: dict[int, Any] = {
     FrameType.STARTED: Started,
@@ -330,6 +291,7 @@ REPORTS: dict[int, Any] = {
     FrameType.PROGRESS: Progress,
     FrameType.FILES: FilesTaken,
     FrameType.STACK: StackRead,
+    FrameType.USAGE: Usage,
 }
 # What the agent and the fork server send each other.
 _DATAGRAMS: dict[int, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aioparcs import deadlines
 from aioparcs.channel import FrameConnection
@@ -18,6 +18,8 @@ from aioparcs.messages.launcher import (
     LogReceived,
     Stack,
     Start,
+    Usage,
+    UsageRequest,
     read_launcher_report,
 )
 from aioparcs.settings import FIRST_CONTROL
@@ -58,6 +60,7 @@ class LauncherClient:
         self.slot = slot
         self.control = control
         self.takes_files = takes_files
+        self._on_usage: Callable[[Usage], object] | None = None  # while an answer is to come
         self._taken = FilesTaken(0)
         self._changed = asyncio.Event()
         self._end: ParcsError | None = None
@@ -70,7 +73,7 @@ class LauncherClient:
         """Bytes that have arrived so far: a launcher that reports makes it grow."""
         return self._connection.bytes_received
 
-    def send(self, request: Start | Kill | Stack) -> None:
+    def send(self, request: Start | Kill | Stack | UsageRequest) -> None:
         """Send a request, if the launcher is still connected."""
         self._connection.post_frame(*request.encode())
 
@@ -111,10 +114,20 @@ class LauncherClient:
         await self._connection.send_frame(*Files(b"").encode())
         await self._wait_taken(sent + 1, patience)
 
-    def handle_taken(self, taken: FilesTaken) -> None:
-        """Handle the launcher's report on files."""
-        self._taken = taken
-        self._changed.set()
+    def request_usage(self, on_usage: Callable[[Usage], object]) -> None:
+        """Request what its workers use, unless it can't say or has yet to answer; ``on_usage`` gets the answer."""
+        if self.control >= FrameType.USAGE and self._on_usage is None:
+            self._on_usage = on_usage
+            self.send(UsageRequest())
+
+    def handle(self, report: FilesTaken | Usage) -> None:
+        """Handle a report of the launcher on files, or on what its workers use."""
+        if isinstance(report, FilesTaken):
+            self._taken = report
+            self._changed.set()
+        elif self._on_usage is not None:  # else it wasn't asked
+            on_usage, self._on_usage = self._on_usage, None
+            on_usage(report)
 
     async def _wait_taken(self, pieces: int, patience: float) -> None:
         """Wait until the launcher has taken so many pieces in all."""

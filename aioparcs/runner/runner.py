@@ -22,10 +22,12 @@ from aioparcs.modules import module_folders
 from aioparcs.qualname import START_FOLDER
 from aioparcs.runner.channel_sampler import ChannelSampler
 from aioparcs.runner.engines import choose_engine
+from aioparcs.runner.launcher_client import LauncherClient
 from aioparcs.runner.registry import Incoming, JobRegistry
 from aioparcs.runner.spawn_server import SpawnServer, spawn_policy
 from aioparcs.runner.state import JobState
 from aioparcs.runner.supervisor import WorkerSupervisor
+from aioparcs.runner.usage_sampler import UsageSampler
 from aioparcs.runner.worker_provider import RunnerWorkers
 from aioparcs.settings import Settings, misspelt
 from aioparcs.starter import Starter
@@ -96,7 +98,8 @@ class Runner(Starter):
         self._state = state = JobState(self._settings.start_timeout, self._settings.last_lines)
         self._registry = JobRegistry(job, state, self._settings, self._events)
         self._supervisor = WorkerSupervisor(self._engine, self._registry, state, self._settings, self._events)
-        self._sampler = ChannelSampler(self._registry, self._events)
+        self._channels = ChannelSampler(self._registry, self._events)
+        self._usage = UsageSampler(self._registry, self._events)
         policy = spawn_policy(spawnable, self._settings)
         self._spawn_server = SpawnServer(self._registry, self._supervisor, state, policy, self._events)
         self._listener: Listener | None = None
@@ -153,7 +156,8 @@ class Runner(Starter):
             job, token, address = self._registry.job, self._registry.token, self._listener.address
             await self._engine.open(Job(job, token, address, self._settings, self._events, tuple(self._folders)))
             await self._supervisor.open()
-            self._supervisor.own(self._sampler.run)
+            for sampler in self._channels, self._usage:
+                self._supervisor.own(sampler.run)
         except BaseException:
             await self._leave()
             raise
@@ -174,7 +178,9 @@ class Runner(Starter):
             case Incoming(_, number, Channel() as channel):
                 self._supervisor.connect_worker(number, channel)
             case Incoming(Role.LAUNCHER, slot, FrameConnection() as connection, takes_files, control):
-                self._supervisor.connect_launcher(slot, connection, takes_files=takes_files, control=control)
+                liveness = self._settings.liveness
+                client = LauncherClient(slot, connection, liveness, takes_files=takes_files, control=control)
+                self._supervisor.connect_launcher(client)
             case Incoming(_, number, FrameConnection() as connection):
                 self._spawn_server.connect(number, connection)
 
@@ -182,7 +188,7 @@ class Runner(Starter):
         """End what still runs, and release everything; however often this is cancelled, nothing is left."""
         try:
             await self._supervisor.end()
-            self._sampler.publish()
+            self._channels.publish()
         finally:
             await in_full(self._release())
 

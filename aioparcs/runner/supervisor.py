@@ -11,11 +11,11 @@ from time import monotonic
 from typing import TypeVarTuple
 
 from aioparcs.background import BackgroundTasks, report_unexpected
-from aioparcs.channel import Channel, FrameConnection
+from aioparcs.channel import Channel
 from aioparcs.engine import Engine, WorkerGroup, WorkerSpec
 from aioparcs.errors import ParcsError, ProtocolError, StartError
 from aioparcs.events import EventBus, Notice, WorkerExited, WorkersRequested, WorkerStopped
-from aioparcs.messages.launcher import FilesTaken, Log, StackRead, Started
+from aioparcs.messages.launcher import FilesTaken, Log, StackRead, Started, Usage
 from aioparcs.qualname import START_FOLDER
 from aioparcs.runner.deadline_timer import DeadlineTimer
 from aioparcs.runner.file_sender import FileSender
@@ -184,13 +184,11 @@ class WorkerSupervisor:
 
     # Launchers
 
-    def connect_launcher(self, slot: int, connection: FrameConnection, *, takes_files: bool, control: int) -> None:
+    def connect_launcher(self, client: LauncherClient) -> None:
         """Serve the control connection of a launcher until it ends."""
-        liveness = self._settings.liveness
-        client = LauncherClient(slot, connection, liveness, takes_files=takes_files, control=control)
-        self._registry.launchers[slot] = client
+        self._registry.launchers[client.slot] = client
         self._serving[client] = self.own(self._serve, client)
-        self.handle(stimuli.LauncherConnected(slot))
+        self.handle(stimuli.LauncherConnected(client.slot))
 
     def connect_worker(self, number: int, channel: Channel) -> None:
         """Add the channel of one of the runner's own workers."""
@@ -213,8 +211,8 @@ class WorkerSupervisor:
         try:
             while True:
                 message = await client.recv()
-                if isinstance(message, FilesTaken):
-                    client.handle_taken(message)
+                if isinstance(message, FilesTaken | Usage):
+                    client.handle(message)
                 elif isinstance(message, StackRead):
                     self._registry.stacks.handle(client.slot, message)
                 elif not isinstance(message, Started):  # else the worker's own connection is the news

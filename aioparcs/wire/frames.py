@@ -45,7 +45,7 @@ Buffer = Any  # whatever supports the buffer protocol: typing can't say so befor
 
 
 class FrameType(IntEnum):
-    """The type of a frame. Types 16 to 23, 25 and 26 belong to control connections."""
+    """The type of a frame. Types 16 to 23, and 25 to 27, belong to control connections."""
 
     JSON = 0
     MSG = 1
@@ -74,6 +74,7 @@ class FrameType(IntEnum):
     CREDIT = 24
     FILES = 25
     STACK = 26
+    USAGE = 27
 
 
 class Frame(NamedTuple):

@@ -27,6 +27,7 @@ from aioparcs.events import (
     RunningCall,
     Snapshot,
     StatusLine,
+    Use,
     WorkerConnected,
     WorkerExited,
     WorkerProgress,
@@ -34,6 +35,7 @@ from aioparcs.events import (
     WorkersRequested,
     WorkerStopped,
     WorkersWaiting,
+    WorkerUsage,
 )
 from aioparcs.events.codec import from_json, to_json
 
@@ -64,6 +66,7 @@ EVENTS = [
     ChannelSamples(3.5, (ChannelSample(3, 5, 6, 500, 600, 7, 8), ChannelSample(4, 0, 0, 0, 0, 0))),
     CallsRunning(3.5, 0, (RunningCall(3, "f", "item 1: (3)", 1.5), RunningCall(4, "", "call: ()", 2.25))),
     Action(3.5, "worker 3 was killed by aioparcs ui"),
+    WorkerUsage(3.5, (Use(3, 0.95, 50 << 20), Use(4, 0.0, 0))),
     SNAPSHOT,
     StatusLine(4.0, "factor: 8 of 8 connected"),
 ]

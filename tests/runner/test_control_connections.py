@@ -34,6 +34,7 @@ from aioparcs.auth import Hello, Role
 from aioparcs.channel import CONTROL_BODY, FrameConnection, accept, introduce
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ProtocolError
+from aioparcs.events import Event, EventBus, Use, WorkerUsage
 from aioparcs.launcher import RunnerEndpoint
 from aioparcs.launcher.agent import LauncherAgent
 from aioparcs.launcher.process.call_records import make_records
@@ -50,9 +51,10 @@ from aioparcs.messages.launcher import (
     to_datagram,
 )
 from aioparcs.runner.state.stimuli import Action, EndWorker
+from aioparcs.runner.usage_sampler import UsageSampler
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.relay_receiver import RelayReceiver
-from aioparcs.settings import FIRST_EXTENSIONS
+from aioparcs.settings import CONTROL, FIRST_EXTENSIONS
 from aioparcs.transport import dial, listen
 from aioparcs.wire import HEADER_SIZE, FrameType, decode_header
 from tests.support.channels import pair
@@ -64,7 +66,7 @@ pytestmark = pytest.mark.one_loop
 
 START, STARTED, EXITED, KILL = FrameType.START, FrameType.STARTED, FrameType.EXITED, FrameType.KILL
 LOG, PROGRESS, SPAWN, SPAWNED = FrameType.LOG, FrameType.PROGRESS, FrameType.SPAWN, FrameType.SPAWNED
-FILES, STACK = FrameType.FILES, FrameType.STACK
+FILES, STACK, USAGE = FrameType.FILES, FrameType.STACK, FrameType.USAGE
 ADDRESS = "tcp://127.0.0.1:1"
 
 # What may come: anything, and what is almost right.
@@ -77,6 +79,7 @@ VALID: dict[FrameType, list[Any]] = {
     PROGRESS: [0, 1.0, 2.0],
     FILES: [1, None],
     STACK: [1, 0],
+    USAGE: [[[0, 0.5, 4096]]],
     SPAWN: [5, "x", 1, {"env": {"A": "b"}, "memory": "1g"}, ADDRESS],
     SPAWNED: [5],
 }
@@ -210,14 +213,14 @@ class Harness(NamedTuple):
     recorder: EventRecorder
     members: list[Member]
 
-    async def member(self, **changes: Any) -> Member:
-        """Start one more worker, and connect as its launcher and as itself, with changes to its HELLO."""
+    async def member(self, *, control: int = CONTROL, **changes: Any) -> Member:
+        """Start one more worker, and connect as its launcher and as itself, with changes to the worker's HELLO."""
         placements = self.engine.placements
         before = len(placements)  # a SPAWN that makes sense has started some, too
         starting = asyncio.ensure_future(self.runner.start("any")._start())
         await until(lambda: len(placements) > before)
         slot, worker, *_ = placements[before]
-        launcher = started(*await self.engine.connect(Role.LAUNCHER, slot))
+        launcher = started(*await self.engine.connect(Role.LAUNCHER, slot, control=control))
         channel = Channel(*await self.engine.connect(Role.WORKER, worker, **changes))
         parent = started(*await self.engine.connect(Role.PARENT, worker))
         self.members.append(Member(await starting, launcher, parent, channel))
@@ -640,6 +643,29 @@ async def test_a_worker_that_knows_the_first_extensions_only_gets_no_others() ->
         await calling
         await broadcast([task], [(4, 5)])
         assert await channel.recv() == [[4, 5]]
+
+
+# Usage
+
+
+@pytest.mark.parametrize("control", [FrameType.STACK, FrameType.USAGE])
+async def test_only_a_launcher_that_knows_the_frame_gets_a_request_for_usage(control: int) -> None:
+    async with harness() as here:
+        events, answers = EventBus(), list[Event]()
+        events.subscribe(answers.append)
+        one, knows = await here.member(control=control), control == USAGE
+        sampler = UsageSampler(here.runner._registry, events)
+        for _ in range(3):
+            sampler.ask()  # once, since there is no answer
+        assert (await one.launcher.recv_frame()).type == START
+        for cpu in 0.5, 0.6:  # the second is an answer to nothing
+            await one.launcher.send_frame(*packed(USAGE, [[0, cpu, 4096]]))
+        await one.launcher.send_frame(*packed(LOG, [], 0))
+        frames = [(await one.launcher.recv_frame()).type]
+        while frames[-1] != LOG:
+            frames.append((await one.launcher.recv_frame()).type)
+        assert frames == [USAGE] * knows + [LOG]
+        assert [event.usages for event in answers if isinstance(event, WorkerUsage)] == [(Use(0, 0.5, 4096),)] * knows
 
 
 # Files

@@ -24,6 +24,7 @@ from aioparcs.launcher.agent.fork_client import ForkServerClient
 from aioparcs.launcher.agent.memory import OUT_OF_MEMORY, count_oom_kills
 from aioparcs.launcher.agent.output import Output
 from aioparcs.launcher.agent.stacks import WorkerStacks
+from aioparcs.launcher.agent.usage import UsageMeter
 from aioparcs.launcher.connect import connect
 from aioparcs.launcher.context import RunnerEndpoint
 from aioparcs.launcher.process.limits import too_few_files
@@ -39,6 +40,7 @@ from aioparcs.messages.launcher import (
     StackRead,
     Start,
     Started,
+    UsageRequest,
     read_launcher_request,
 )
 from aioparcs.settings import Settings
@@ -72,6 +74,7 @@ class LauncherAgent:
         self._files = FileReceiver(self._report)
         self._stacks = WorkerStacks(records, self._fork_server.send)
         self._output = Output(asyncio.get_running_loop(), progress, settings.log_queue, settings.last_lines)
+        self._usage = UsageMeter()
         self._alive = self._unreported = 0
         self._all_ended = asyncio.Event()
         self._all_ended.set()
@@ -139,6 +142,8 @@ class LauncherAgent:
                 self._acknowledged.set()
             case Files(piece):
                 self._files.add(piece)
+            case UsageRequest():
+                self._report(self._usage.measure())
             case Start():
                 await self._start(request)
             case Stack():
@@ -210,12 +215,14 @@ class LauncherAgent:
         if descriptors:
             self._output.add(started.worker, descriptors[0])
             self._stacks.pids[started.worker] = started.pid
+            self._usage.add(started.worker, started.pid)
             self._report(started)
         else:
             self._reject_worker(started.worker)
 
     def _on_exited(self, exited: Exited) -> None:
         self._stacks.pids.pop(exited.worker, None)
+        self._usage.remove(exited.worker)
         self._unreported -= exited.code is None  # there never was a process
         if exited.worker in self._rejected:
             self._rejected.discard(exited.worker)
