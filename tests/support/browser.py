@@ -24,6 +24,7 @@ _OPTIONS = (
     "--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--disable-breakpad", "--remote-debugging-pipe",
 )  # fmt: skip
 _PATIENCE = 30.0
+_READY = "document.documentElement?.dataset.ready"
 
 
 class Browser:
@@ -57,8 +58,10 @@ class Browser:
                 return result
             self.events.append(answer)
 
-    def open(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> "Page":
-        """Open a page and wait until its script has run."""
+    def open(
+        self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False, ready: str = _READY
+    ) -> "Page":
+        """Open a page and wait until an expression is true, by default one that says that our script has run."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.events.clear()
@@ -69,7 +72,7 @@ class Browser:
         feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[feature])
         page.call("Page.navigate", url=url)
-        page.until("document.documentElement?.dataset.ready")
+        page.until(ready)
         return page
 
     def _read(self) -> dict[str, Any]:
