@@ -105,7 +105,19 @@ class Settings(NamedTuple):
 
 # Every variable of aioparcs by its name behind PARCS_; see docs/settings.md.
 VARIABLES = frozenset(name.upper() for name in Settings._fields) | {
-    *("MODULES", "ENGINE", "PROGRESS", "RECORD", "NETWORK", "ADVERTISE", "REGISTRY", "BASE_IMAGE", "WHEELS"),
+    *(
+        "MODULES",
+        "ENGINE",
+        "PROGRESS",
+        "RECORD",
+        "HISTORY",
+        "UI",
+        "NETWORK",
+        "ADVERTISE",
+        "REGISTRY",
+        "BASE_IMAGE",
+        "WHEELS",
+    ),
     *("RUN", "IMAGES", "ENVIRONMENT", "EVENTS", "FILES", "PROGRAM_IMAGE", "PROGRAM_VARIABLES"),
     *("RUNNER", "JOB", "SLOT", "FIRST_SLOT", "PLACE", "PEERS", "TOKEN_FD", "TOKEN_FILE", "SOURCES_FD"),
     *("TARGET", "PATH", "TERMINAL", "THREADS"),

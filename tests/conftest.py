@@ -18,6 +18,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
+from tempfile import TemporaryDirectory
 from typing import Any
 from zlib import crc32
 
@@ -42,6 +43,9 @@ _END_OF_ORPHANS = 2.0  # seconds a process that lost its parent may take to end 
 
 
 hide_swarm()
+# The histories of programs that tests run are not the user's own.
+_STATE = TemporaryDirectory(prefix="aioparcs-state-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -169,6 +173,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     alive = descendants(os.environ[SESSION], _END_OF_ORPHANS)
+    _STATE.cleanup()
     output = getattr(session.config, "workeroutput", None)
     if output is not None:  # a process of pytest-xdist's: the one that shares the tests out reports it
         output[SESSION] = alive

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import AsyncIterable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from aioparcs.display import Clock, Detail, live_on_terminal, sanitize
 from aioparcs.display.job_view import JobView
-from aioparcs.events import Snapshot, StatusLine, guarded
+from aioparcs.events import Event, EventBus, LogLines, Snapshot, StatusLine, guarded
 from aioparcs.events.log import EventLogReader
 
 if TYPE_CHECKING:
     from aioparcs.display.live import LiveDisplay
     from aioparcs.swarm.docker.logs import LogLine
 
-__all__ = ["RunnerClock", "print_log", "read_progress"]
+__all__ = ["LogEvents", "RunnerClock", "print_log", "read_progress"]
+
+_PRINTED = re.compile(r"([\w./-]+)(?::(\d{1,9}))? \| (.*)")  # a line of a worker, or of its launcher
 
 
 class RunnerClock(Clock):
@@ -37,7 +42,55 @@ class RunnerClock(Clock):
         self._known = max(self.now(), snapshot.time), None if snapshot.is_over else monotonic()
 
 
-async def print_log(lines: AsyncIterable[LogLine], word: str, detail: Detail, *, live: bool) -> None:
+class LogEvents:
+    """
+    The events of a runner elsewhere, as its log has them, for a bus of this program.
+
+    The times of snapshots are those of the runner's display, and become those of this program's clock. Text counts as
+    printed when it comes.
+
+    Args:
+        bus: gets the events.
+    """
+
+    def __init__(self, bus: EventBus) -> None:
+        self._bus = bus
+        self._begun = (
+            inf  # when the runner's display began, on this program's clock, as far as the fastest snapshot says
+        )
+
+    def add(self, read: str | Event | None) -> None:
+        """Publish a line of the log: its text, or its event."""
+        now = monotonic()
+        match read:
+            case str(text):
+                self._bus.publish(_text_event(now, text))
+            case Snapshot():
+                self._begun = min(self._begun, now - read.time)
+                self._bus.publish(self._moved(read))
+            case Event():
+                self._bus.publish(replace(read, time=now))
+
+    def _moved(self, snapshot: Snapshot) -> Snapshot:
+        begun = self._begun
+        pools = tuple(
+            pool._replace(begun=begun + pool.begun, ended=None if pool.ended is None else begun + pool.ended)
+            for pool in snapshot.pools
+        )
+        return replace(snapshot, time=begun + snapshot.time, pools=pools)
+
+
+def _text_event(now: float, text: str) -> LogLines:
+    """Return the event of a text: of the worker whose name it begins with, or else of the runner."""
+    if match := _PRINTED.fullmatch(text):
+        module, worker, line = match.groups()
+        return LogLines(now, module, ((None if worker is None else int(worker), line),))
+    return LogLines(now, "runner", ((None, text),))
+
+
+async def print_log(
+    lines: AsyncIterable[LogLine], word: str, detail: Detail, *, live: bool, events: EventBus | None = None
+) -> None:
     """
     Print what a runner prints: on a terminal with the live display of its job, elsewhere lines on its progress.
 
@@ -46,17 +99,18 @@ async def print_log(lines: AsyncIterable[LogLine], word: str, detail: Detail, *,
         word: the word that marks events in it, "" if there are none.
         detail: how much is shown.
         live: whether there is a display: False for lines alone.
+        events: gets what the log has.
     """
-    with _printer(word, detail if live else Detail.QUIET) as printer:
+    with _printer(word, detail if live else Detail.QUIET, events) as printer:
         async for line in lines:
             printer.print(line)
 
 
 @contextmanager
-def _printer(word: str, detail: Detail) -> Iterator[_LogPrinter]:
+def _printer(word: str, detail: Detail, events: EventBus | None) -> Iterator[_LogPrinter]:
     clock = RunnerClock()
     with live_on_terminal(detail if word else Detail.QUIET, clock) as display:
-        printer = _LogPrinter(EventLogReader(word), clock, display)
+        printer = _LogPrinter(EventLogReader(word), clock, display, LogEvents(events) if events else None)
         try:
             yield printer
         finally:
@@ -66,14 +120,20 @@ def _printer(word: str, detail: Detail) -> Iterator[_LogPrinter]:
 class _LogPrinter:
     """Prints lines of a log, and passes the snapshots between them to a display."""
 
-    def __init__(self, reader: EventLogReader, clock: RunnerClock, display: LiveDisplay | None) -> None:
+    def __init__(
+        self, reader: EventLogReader, clock: RunnerClock, display: LiveDisplay | None, events: LogEvents | None
+    ) -> None:
         self._reader = reader
+        self._events = events
         self._clock = clock
         self._display = display
 
     def print(self, line: LogLine) -> None:
         """Print a line if it is text, or if it is a line on progress and there is no display."""
-        match self._reader.read(line.text, error=line.error):
+        read = self._reader.read(line.text, error=line.error)
+        if self._events:
+            self._events.add(read)
+        match read:
             case str(text):
                 _write(text, error=line.error)
             case StatusLine(text=text) if not self._display:

@@ -9,7 +9,8 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +20,9 @@ import click
 from aioparcs.build import start_builds
 from aioparcs.cli.job_log import print_log
 from aioparcs.cli.transfer.submitter import Transfer, check_names
-from aioparcs.display import Detail
+from aioparcs.display import Detail, history
 from aioparcs.errors import BuildError, ClusterError, StartError
+from aioparcs.events import EventBus, ProgramEnding
 from aioparcs.files.names import FileNames
 from aioparcs.modules import find_modules
 from aioparcs.modules.images import registry_address
@@ -167,13 +169,18 @@ async def _submit(request: RunRequest) -> int:
             _echo(request, f"runs as job {job}; its containers: docker stack ps {stack(job)}")
             async for text in service.wait_running(settings.start_timeout):
                 _echo(request, text)
-            try:
-                await print_log(service.lines(), submission.variables[EVENTS], request.detail, live=True)
-            except ClusterError as error:
-                goes_on = True
-                _echo(request, f"lost contact with it ({error.reason}); {_hint(job, request.files)}")
-                return 1
-            return await transfer.fetch(service.exitcode)
+            with _kept(request, job) as events:
+                try:
+                    await print_log(service.lines(), submission.variables[EVENTS], request.detail, live=True,
+                                    events=events)  # fmt: skip
+                except ClusterError as error:
+                    goes_on = True
+                    events.publish(ProgramEnding(time.monotonic(), f"lost contact with it: {error.reason}"))
+                    _echo(request, f"lost contact with it ({error.reason}); {_hint(job, request.files)}")
+                    return 1
+                code = await transfer.fetch(service.exitcode)
+                events.publish(ProgramEnding(time.monotonic(), f"exit code {code}" if code else ""))
+                return code
         finally:
             if not goes_on:
                 await _clean_up(swarm, job, request, files=not transfer.has_kept)
@@ -204,6 +211,19 @@ def _submission(request: RunRequest, settings: Settings, job: str, image: str, i
         deadline=time.time() + settings.start_timeout,
         images=_may_start(images),
     )
+
+
+@contextmanager
+def _kept(request: RunRequest, job: str) -> Iterator[EventBus]:
+    """Keep the history of the runner here, where it is followed; provide the bus for its events."""
+    events = EventBus()
+    name = request.runner.name if isinstance(request.runner, Path) else request.runner
+    with history(events, f"{name}/main.py", {"engine": "swarm", "job": job}):
+        try:
+            yield events
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            events.publish(ProgramEnding(time.monotonic(), "stopped"))
+            raise
 
 
 def _hint(job: str, files: FileNames) -> str:

@@ -2,6 +2,7 @@
 
 from aioparcs.display.base import Clock, Detail
 from aioparcs.display.choice import auto_display, default_display, live_on_terminal, open_display
+from aioparcs.display.history import history
 from aioparcs.display.text import has_colors, sanitize, were_shown
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "auto_display",
     "default_display",
     "has_colors",
+    "history",
     "live_on_terminal",
     "open_display",
     "sanitize",

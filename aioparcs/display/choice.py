@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from aioparcs.display.base import Clock, Detail
+from aioparcs.display.history import history, take_switch
 from aioparcs.display.plain import Console, PlainDisplay
 from aioparcs.errors import SettingError
 from aioparcs.events import EventBus, Subscriber, guarded, program_events
@@ -29,16 +30,19 @@ def open_display(
 
     Args:
         detail: how much is shown.
-        log: gets the progress, for a display elsewhere.
+        log: gets the progress, for a display elsewhere, which keeps the history too.
         record: the file that all events are recorded in, "" for none.
-        program: what the recording calls the program.
+        program: what recordings call the program; "" if no program runs in the block.
 
     Raises:
-        SettingError: that file can't be written.
+        SettingError: that file can't be written, or a variable has an impossible value.
     """
+    has_history = bool(program) and log is None
+    has_calls = has_history and take_switch("PARCS_UI")
     with _display(detail, log) as display:
         events = EventBus(display)
-        with _recorded(events, record, program), _shown(events):
+        kept = history(events, program, calls=has_calls) if has_history else nullcontext()
+        with kept, _recorded(events, record, program), _shown(events):
             yield events
 
 
@@ -47,10 +51,10 @@ def auto_display() -> Iterator[None]:
     """
     Show the jobs of the block live on a terminal, and record them, unless the program has a display already.
 
-    Elsewhere a runner prints its few lines itself, see `default_display`.
+    Elsewhere they have the few lines of `default_display`.
 
     Raises:
-        SettingError: ``PARCS_PROGRESS`` has an impossible value, or the file of ``PARCS_RECORD`` can't be written.
+        SettingError: a variable has an impossible value, or the file of ``PARCS_RECORD`` can't be written.
     """
     if program_events.get():
         yield
@@ -58,8 +62,8 @@ def auto_display() -> Iterator[None]:
     detail = Detail.NORMAL if _is_progress_wanted() else Detail.QUIET
     with live_on_terminal(detail) as display:
         record = os.environ.pop("PARCS_RECORD", "")  # not for child processes, which would write the same file
-        events = EventBus(display or default_display()) if display or record else None
-        with _recorded(events, record) if events else nullcontext(), _shown(events):
+        events = EventBus(display or default_display())
+        with history(events, calls=take_switch("PARCS_UI")), _recorded(events, record), _shown(events):
             yield
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import inf
 from pathlib import Path
@@ -162,15 +162,15 @@ def program_name() -> str:
     return f"{file.parent.name}/{file.name}" if file.name == "main.py" else file.name
 
 
-def begin(program: str, engine: str = "") -> ProgramStarted:
-    """Return the first event of a program whose name and engine are given."""
+def begin(program: str, about: Mapping[str, str] | None = None) -> ProgramStarted:
+    """Return the first event of a program of a name, with what else it is to say, by name."""
     system = os.uname()
     versions = {
         "aioparcs": VERSION,
         "Python": sys.version.split()[0],
         "system": f"{system.sysname} {system.release} {system.machine}",
         "CPUs": str(os.cpu_count() or 1),
-        **({"engine": engine} if engine else {}),
+        **(about or {}),
     }
     return ProgramStarted(monotonic(), time(), program, versions)
 

@@ -12,9 +12,10 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TextIO
 
 from aioparcs.errors import SettingError
@@ -29,6 +30,7 @@ _FILES, _BYTES = 50, 256 << 20  # that a folder may have, without those of progr
 _LARGEST = 64 << 20  # bytes of one history, after which it takes no more calls and lines
 _UNFINISHED = 60.0  # seconds after which a file that never got its name is removed
 _OTHERS = re.compile(r"[^\w.-]+", re.ASCII)  # characters that a name of a file does without
+_LOCAL: Mapping[str, str] = MappingProxyType({"engine": "local"})
 _LONGEST = 40  # characters of a program's name in that of its history
 
 
@@ -107,14 +109,16 @@ def prune(folder: Path, files: int = _FILES, size: int = _BYTES) -> None:
 
 
 @contextmanager
-def keep_history(events: EventBus, program: str = "", engine: str = "local", *, calls: bool = False) -> Iterator[None]:
+def keep_history(
+    events: EventBus, program: str = "", about: Mapping[str, str] = _LOCAL, *, calls: bool = False
+) -> Iterator[None]:
     """
     Write the history of a program while the block runs; without one if the folder can't be written.
 
     Args:
         events: the bus of the program, which gets the file's path as its `history`.
         program: the program's name; by default that of its file.
-        engine: where its workers run: local or swarm.
+        about: what else its beginning says, by name; ``engine`` is local or swarm.
         calls: whether it has the calls of pools.
 
     Raises:
@@ -130,7 +134,7 @@ def keep_history(events: EventBus, program: str = "", engine: str = "local", *, 
         yield
         return
     recorder = Recorder(file, path, _LARGEST)
-    recorder(begin(program, engine))
+    recorder(begin(program, about))
     recorder.flush()
     os.rename(_hidden(path), path)
     events.history = path

@@ -13,8 +13,9 @@ import pytest
 
 from aioparcs.cli.job_log import RunnerClock, print_log, read_progress
 from aioparcs.display import Detail
-from aioparcs.events import Snapshot, StatusLine
-from aioparcs.events.codec import to_json
+from aioparcs.events import Event, EventBus, ProgramStarted, Snapshot, StatusLine
+from aioparcs.events.codec import from_json, to_json
+from aioparcs.monitor import LiveJob
 from aioparcs.swarm.docker.logs import LogLine
 from tests.support.command import COMMAND, ENVIRONMENT, TIMEOUT, in_terminal, run, visible
 from tests.support.jobs import module
@@ -230,3 +231,24 @@ def test_the_clock_of_a_runner_goes_on_between_snapshots_and_never_back(monkeypa
     clock.set(Snapshot(105.0, (), (), 0, True))
     now = 1100.0
     assert clock.now() == 105.0
+
+
+def test_the_history_of_a_job_elsewhere_has_its_progress_and_its_lines(tmp_path: Path) -> None:
+    events: list[Event] = []
+    lines = submitted(tmp_path)
+    asyncio.run(print_log(replay(lines), WORD, Detail.QUIET, live=False, events=EventBus(events.append)))
+    view = LiveJob("pooling-000000")
+    began = ProgramStarted(events[0].time - 10, 1e9, "pooling/main.py", {"engine": "swarm"})
+    for event in (began, *(from_json(to_json(event)) for event in events)):
+        assert event
+        view.apply(event)
+    row = view.row()
+    assert row["engine"] == "swarm"
+    assert row["items"] == {"done": 10, "total": 10, "failed": 5, "running": 0}
+    assert row["workers"]["requested"] == 2
+    (pool,) = view.parts()["pools"]
+    assert 0 <= pool["begun"] <= pool["ended"] <= view.now < 12
+    texts = [(module, worker, text) for _, _, module, worker, text, _ in view.output.rows()]
+    assert ("runner", None, "5") in texts
+    assert ("runner", None, "the end") in texts
+    assert any(module == "odd" and worker in (0, 1) and "from a worker" in text for module, worker, text in texts)

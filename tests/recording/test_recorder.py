@@ -171,9 +171,9 @@ def test_events_that_a_reader_does_not_know_are_counted(main: Path, tmp_path: Pa
 
 
 def test_a_full_disk_ends_the_recording_and_not_the_job(main: Path, tmp_path: Path) -> None:
-    limit = 1500
+    limit, env = 1500, ENVIRONMENT | {"PARCS_RECORD": "run.jsonl", "PARCS_HISTORY": "off"}
     done = subprocess.run(
-        [sys.executable, str(main)], cwd=tmp_path, env=ENVIRONMENT | {"PARCS_RECORD": "run.jsonl"},
+        [sys.executable, str(main)], cwd=tmp_path, env=env,
         capture_output=True, text=True, timeout=60,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip

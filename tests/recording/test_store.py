@@ -1,5 +1,6 @@
 """The folder of histories: what is in it, for how long, and who may read it."""
 
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -71,8 +72,6 @@ def test_the_oldest_that_have_ended_are_removed(tmp_path: Path) -> None:
         os.utime(path, (number, number))
     (tmp_path / "old-000000.sock").touch()
     with (tmp_path / "old-000001.jsonl").open() as file:
-        import fcntl
-
         fcntl.flock(file, fcntl.LOCK_EX)
         prune(tmp_path)
         assert sorted(path.stem for path in histories(tmp_path)) == [
