@@ -28,7 +28,16 @@ from aioparcs.events.records import (
     WorkerStopped,
     WorkersWaiting,
 )
-from aioparcs.events.samples import CallsRunning, ChannelSample, ChannelSamples, RunningCall, Use, WorkerUsage
+from aioparcs.events.samples import (
+    CallsRunning,
+    ChannelSample,
+    ChannelSamples,
+    PeerChange,
+    PeersChanged,
+    RunningCall,
+    Use,
+    WorkerUsage,
+)
 
 __all__ = [
     "Action",
@@ -42,6 +51,8 @@ __all__ = [
     "LogLines",
     "ModuleState",
     "Notice",
+    "PeerChange",
+    "PeersChanged",
     "PoolProgress",
     "PoolRecord",
     "PoolState",

@@ -7,7 +7,16 @@ from typing import NamedTuple
 
 from aioparcs.events.records import Event
 
-__all__ = ["CallsRunning", "ChannelSample", "ChannelSamples", "RunningCall", "Use", "WorkerUsage"]
+__all__ = [
+    "CallsRunning",
+    "ChannelSample",
+    "ChannelSamples",
+    "PeerChange",
+    "PeersChanged",
+    "RunningCall",
+    "Use",
+    "WorkerUsage",
+]
 
 
 class RunningCall(NamedTuple):
@@ -71,7 +80,7 @@ class ChannelSamples(Event):
     The channels that have carried something, published only where a subscriber wants calls.
 
     Attributes:
-        samples: of channels that have changed since their last sample, which was at least a second ago; at most 1,000.
+        samples: at most 100, of channels that have changed since their last sample: those whose last one is the oldest.
     """
 
     samples: tuple[ChannelSample, ...]
@@ -102,3 +111,30 @@ class WorkerUsage(Event):
     """
 
     usages: tuple[Use, ...]
+
+
+class PeerChange(NamedTuple):
+    """
+    A channel between two workers, or the last one between them.
+
+    Attributes:
+        worker: the number of the worker that has dialled.
+        peer: the number of the other one.
+        is_open: whether it is open now, and not closed.
+    """
+
+    worker: int
+    peer: int
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeersChanged(Event):
+    """
+    Channels between workers were opened or closed in the last five seconds; only where a subscriber wants calls.
+
+    Attributes:
+        changes: those of the workers of one launcher, at most 2,000; short-lived channels are not among them.
+    """
+
+    changes: tuple[PeerChange, ...]

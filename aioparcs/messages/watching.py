@@ -5,10 +5,12 @@ from typing import Annotated, Any, NamedTuple, Self
 from aioparcs.messages.fields import Count, Instance, Items, Nullable, Real, RecordType, pack, unpack
 from aioparcs.wire import FrameType
 
-__all__ = ["MOST_USAGES", "Stack", "StackRead", "Usage", "UsageRequest", "WorkerUse"]
+__all__ = ["MOST_PEERS", "MOST_USAGES", "PeerChannel", "Stack", "StackRead", "Usage", "UsageRequest", "WorkerUse"]
 
 # Workers that one report on their usage may have; it fits into a frame many times over.
 MOST_USAGES = 1 << 12
+# Pairs of workers in it that have channels.
+MOST_PEERS = 1000
 
 
 class Stack(NamedTuple):
@@ -69,6 +71,19 @@ class WorkerUse(NamedTuple):
     memory: Count
 
 
+class PeerChannel(NamedTuple):
+    """
+    A worker has a channel to another one, or several.
+
+    Attributes:
+        worker: the number of the one that has dialled.
+        peer: the number of the other one.
+    """
+
+    worker: Count
+    peer: Count
+
+
 class UsageRequest(NamedTuple):
     """The request for one report on what workers use."""
 
@@ -86,9 +101,11 @@ class Usage(NamedTuple):
 
     Attributes:
         workers: those whose processes are there, `MOST_USAGES` at most.
+        peers: the channels that workers have to other ones, `MOST_PEERS` at most.
     """
 
     workers: Annotated[list[WorkerUse], Items(RecordType(WorkerUse))]
+    peers: Annotated[list[PeerChannel], Items(RecordType(PeerChannel))]
 
     def encode(self) -> tuple[FrameType, bytes]:
         return FrameType.USAGE, pack(self)

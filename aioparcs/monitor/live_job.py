@@ -11,9 +11,11 @@ from typing import Any
 
 from aioparcs.events import (
     CallSpans,
+    ChannelSamples,
     Event,
     LogLines,
     Notice,
+    PeersChanged,
     ProgramEnding,
     ProgramStarted,
     StatusLine,
@@ -23,12 +25,14 @@ from aioparcs.events import (
     WorkersRequested,
     WorkerStopped,
     WorkersWaiting,
+    WorkerUsage,
 )
 from aioparcs.monitor.calls import CallLog
 from aioparcs.monitor.course import Course, Level
 from aioparcs.monitor.output import NOTICE, WARNING, Output
+from aioparcs.monitor.peers import Peers
 from aioparcs.monitor.progress import Progress
-from aioparcs.monitor.records import JobRow, Overview, rounded
+from aioparcs.monitor.records import Channel, JobRow, Overview, rounded
 from aioparcs.monitor.workers import Workers
 from aioparcs.recording.full import FULL
 
@@ -53,6 +57,7 @@ class LiveJob:
         is_full: whether its history has no more calls and lines.
         progress: its modules and pools.
         workers: its workers.
+        peers: their channels to each other.
         calls: their calls.
         output: its lines.
         course: its numbers in each second.
@@ -66,6 +71,7 @@ class LiveJob:
         self.is_ended = self.is_running = self.has_control = self.is_full = False
         self.progress = Progress()
         self.workers = Workers()
+        self.peers = Peers()
         self.calls = CallLog()
         self.output = Output()
         self.course = Course()
@@ -127,7 +133,7 @@ class LiveJob:
             "modules": self.progress.modules(),
             "functions": self.calls.functions(),
             "nodes": self.progress.nodes() if self.progress.is_restored else self.workers.nodes(),
-            "peers": [],
+            "peers": self.peers.rows(),
             "slowest": self.calls.slowest(),
         }
 
@@ -151,7 +157,7 @@ class LiveJob:
         workers = self.workers
         match event:
             case WorkersRequested():
-                workers.request(event.workers, event.module, time)
+                workers.request(event.workers, event.module, time, event.parent)
             case WorkersPlaced():
                 for number in event.workers:
                     workers.of(number, event.module, time).node = event.node
@@ -162,6 +168,26 @@ class LiveJob:
                 workers.end(event.worker, event.module, time, how, event.error or "")
             case WorkerStopped():
                 workers.end(event.worker, event.module, time, "stopped")
+            case ChannelSamples():
+                self._add_samples(event)
+            case WorkerUsage():
+                for use in event.usages:
+                    workers.set_usage(use.worker, {"cpu": use.cpu, "memory": use.memory})
+            case PeersChanged():
+                for change in event.changes:
+                    self.peers.change(change, time)
+        if isinstance(event, WorkerExited | WorkerStopped):
+            self.peers.end(event.worker, time)
+
+    def _add_samples(self, event: ChannelSamples) -> None:
+        for worker, *numbers in event.samples:
+            sent, received, bytes_sent, bytes_received, queued, unread = numbers
+            channel: Channel = {
+                "sent": sent, "received": received, "bytesSent": bytes_sent, "bytesReceived": bytes_received,
+                "queued": queued, "unread": unread,
+            }  # fmt: skip
+            messages, size = self.workers.set_channel(worker, channel)
+            self.course.count(messages=messages, size=size)
 
     def _apply_to_output(self, event: Event, time: float) -> None:
         output = self.output

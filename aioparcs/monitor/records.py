@@ -155,13 +155,14 @@ class Usage(TypedDict):
 
 
 class Channel(TypedDict):
-    """The messages and bytes of a worker's channel so far, and how many wait to be sent."""
+    """The messages and bytes of a worker's channel so far, and the bytes that wait to be sent or received."""
 
     sent: int
     received: int
     bytesSent: int
     bytesReceived: int
     queued: int
+    unread: int
 
 
 class WorkerRow(TypedDict):

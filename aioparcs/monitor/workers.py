@@ -12,6 +12,7 @@ __all__ = ["Worker", "Workers"]
 
 # Rows at which the oldest of workers that have ended are dropped, and how many are left then.
 _MOST, _KEPT = 4000, 3000
+_UNUSED: Channel = {"sent": 0, "received": 0, "bytesSent": 0, "bytesReceived": 0, "queued": 0, "unread": 0}
 _RECENT = 1.0  # seconds for which a worker counts as in a call after its last one
 
 
@@ -158,6 +159,23 @@ class Workers:
             worker.current = current
             self._set_calling(worker, worker.is_calling or current is not None)
             self.touch(worker)
+
+    def set_usage(self, number: int, usage: Usage) -> None:
+        """Note what a worker's process uses."""
+        if worker := self._workers.get(number):
+            worker.usage = usage
+            self.touch(worker)
+
+    def set_channel(self, number: int, channel: Channel) -> tuple[int, int]:
+        """Note what a worker's channel has carried; return the messages and the bytes since the last time."""
+        worker = self._workers.get(number)
+        if worker is None:
+            return 0, 0
+        before, worker.channel = worker.channel or _UNUSED, channel
+        self.touch(worker)
+        messages = channel["sent"] + channel["received"] - before["sent"] - before["received"]
+        size = channel["bytesSent"] + channel["bytesReceived"] - before["bytesSent"] - before["bytesReceived"]
+        return max(0, messages), max(0, size)
 
     def advance(self, now: float) -> None:
         """Note which workers are no longer in a call."""

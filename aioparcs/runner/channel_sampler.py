@@ -13,10 +13,8 @@ from aioparcs.runner.registry import JobRegistry
 
 __all__ = ["ChannelSampler"]
 
-# Seconds between two events, at the least; and the samples in a second, beyond which events become rarer.
-_PERIOD, _MOST = 1.0, 100
-# Samples in one event.
-_LARGEST = 1000
+# Seconds between two events, and the samples in one: of more channels that change each has one now and then.
+_PERIOD, _LARGEST = 1.0, 100
 
 
 class ChannelSampler:
@@ -37,13 +35,17 @@ class ChannelSampler:
 
     async def run(self) -> None:
         """Publish samples until it is cancelled."""
-        pause = _PERIOD
         while True:
-            await asyncio.sleep(pause)
-            pause = max(_PERIOD, self.publish() / _MOST)
+            await asyncio.sleep(_PERIOD)
+            self.publish()
+
+    def finish(self) -> None:
+        """Publish the last samples of all channels."""
+        while self.publish():
+            pass
 
     def publish(self) -> int:
-        """Publish the samples of channels that have changed, if they are wanted; return how many these were."""
+        """Publish samples of channels that have changed, if they are wanted; return how many these were."""
         if not self._events.wants_calls:
             return 0
         self._last = {number: last for number, last in self._last.items() if number in self._registry.tasks}

@@ -188,7 +188,7 @@ class Runner(Starter):
         """End what still runs, and release everything; however often this is cancelled, nothing is left."""
         try:
             await self._supervisor.end()
-            self._channels.publish()
+            self._channels.finish()
         finally:
             await in_full(self._release())
 

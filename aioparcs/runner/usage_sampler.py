@@ -1,12 +1,13 @@
-"""The processor time and memory of workers, asked of their launchers for those who watch the job's calls."""
+"""The usage of workers, and their channels to each other: asked of launchers for those who watch the job's calls."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import monotonic
 
-from aioparcs.events import EventBus, Use, WorkerUsage
-from aioparcs.messages.launcher import Usage
+from aioparcs.events import EventBus, PeerChange, PeersChanged, Use, WorkerUsage
+from aioparcs.messages.watching import MOST_PEERS, MOST_USAGES, Usage
 from aioparcs.runner.registry import JobRegistry
 
 __all__ = ["UsageSampler"]
@@ -27,6 +28,7 @@ class UsageSampler:
     def __init__(self, registry: JobRegistry, events: EventBus) -> None:
         self._registry = registry
         self._events = events
+        self._peers: dict[int, frozenset[tuple[int, int]]] = {}  # by launcher: the channels of its workers
 
     async def run(self) -> None:
         """Ask the launchers until it is cancelled."""
@@ -39,8 +41,12 @@ class UsageSampler:
     def ask(self) -> None:
         """Ask each launcher that can say what its workers use, and has said it last time."""
         for launcher in self._registry.launchers.values():
-            launcher.request_usage(self._publish)
+            launcher.request_usage(partial(self._publish, launcher.slot))
 
-    def _publish(self, usage: Usage) -> None:
-        if usage.workers:
-            self._events.publish(WorkerUsage(monotonic(), tuple(Use(*used) for used in usage.workers)))
+    def _publish(self, launcher: int, usage: Usage) -> None:
+        if used := tuple(Use(*one) for one in usage.workers[:MOST_USAGES]):
+            self._events.publish(WorkerUsage(monotonic(), used))
+        before = self._peers.get(launcher, frozenset())
+        now = self._peers[launcher] = frozenset((one.worker, one.peer) for one in usage.peers[:MOST_PEERS])
+        if changes := [PeerChange(*pair, pair in now) for pair in sorted(before ^ now)]:
+            self._events.publish(PeersChanged(monotonic(), tuple(changes)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections import deque
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -13,7 +15,7 @@ from aioparcs.address import Address
 from aioparcs.auth import Hello, Role, unexpected
 from aioparcs.channel import Acceptor, Channel, FrameConnection, reach, serve_relay
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
-from aioparcs.launcher import RunnerEndpoint
+from aioparcs.launcher import PEER_CLOSED, PEER_OPENED, REPORT, RunnerEndpoint
 from aioparcs.messages.fields import describe
 from aioparcs.settings import Settings
 from aioparcs.transport import Listener, keep_alive, listen, source_address, wait_silent
@@ -39,15 +41,17 @@ class PeerEndpoint:
         runner: the runner's address, and the job's token.
         settings: limits and deadlines.
         worker: this worker's number.
+        reports: the descriptor that reports for its launcher are written to, -1 for none.
 
     Attributes:
         runner, settings, worker: as they were given.
     """
 
-    def __init__(self, runner: RunnerEndpoint, settings: Settings, worker: int) -> None:
+    def __init__(self, runner: RunnerEndpoint, settings: Settings, worker: int, reports: int = -1) -> None:
         self.runner = runner
         self.settings = settings
         self.worker = worker
+        self._reports = reports
         self._acceptor = Acceptor(Role.PEER, runner.job, worker, runner.token, settings, self)
         self._listener: Listener | None = None
         self._opening = asyncio.Lock()
@@ -117,7 +121,11 @@ class PeerEndpoint:
         if peer.worker != address.worker:
             writer.transport.abort()
             raise HandshakeError(f"{who} at {address}: worker {peer.worker} listens there now")
-        return self._channel(peer, reader, writer)
+        channel = self._channel(peer, reader, writer)
+        if role == Role.PEER:
+            self._report(PEER_OPENED, peer.worker)
+            channel.connection.ended.add_done_callback(lambda _: self._report(PEER_CLOSED, peer.worker))
+        return channel
 
     async def aclose(self) -> None:
         """
@@ -208,6 +216,11 @@ class PeerEndpoint:
             self._watching.add(watch)
             watch.add_done_callback(self._watching.discard)
         return channel
+
+    def _report(self, kind: int, peer: int) -> None:
+        """Report a channel that this worker has opened to its launcher, which may have to show it; never wait."""
+        with suppress(OSError):  # a full pipe, or none
+            os.write(self._reports, REPORT.pack(kind, self.worker, peer, 0))
 
     async def _watch(self, channel: Channel, transport: asyncio.WriteTransport) -> None:
         liveness = self.settings.liveness

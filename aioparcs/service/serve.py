@@ -156,7 +156,8 @@ class _WorkerProgram(NamedTuple):
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # which raises in the midst of the loop
             set_handler(signal.SIGINT, stop)
         try:
-            settings, endpoint = self.settings, PeerEndpoint(self.runner, self.settings, context.worker)
+            settings = self.settings
+            endpoint = PeerEndpoint(self.runner, settings, context.worker, context.progress)
             # In one expression: SIGTERM between its parts would leave coroutines that are never awaited.
             task = loop.create_task(
                 converse(_connection(self.runner, settings, context), endpoint, settings, context, self.program)

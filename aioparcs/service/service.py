@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aioparcs.address import Address
 from aioparcs.channel import Channel
 from aioparcs.errors import EndOfChannel, SettingError, StartError
-from aioparcs.launcher import PROGRESS, WorkerContext
+from aioparcs.launcher import PROGRESS, REPORT, WorkerContext
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.starter import Starter
 
@@ -208,9 +208,9 @@ class Service(Starter):
 def _report(worker: int, done: float, total: float) -> bytes:
     """Return a report of progress as a launcher reads it."""
     try:
-        return PROGRESS.pack(worker, done, total)
+        return REPORT.pack(PROGRESS, worker, done, total)
     except struct.error:  # not a number, or an integer that no float can hold
-        return PROGRESS.pack(worker, _share(done, total), 1.0)
+        return REPORT.pack(PROGRESS, worker, _share(done, total), 1.0)
 
 
 def _share(done: float, total: float) -> float:

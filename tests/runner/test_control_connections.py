@@ -79,7 +79,7 @@ VALID: dict[FrameType, list[Any]] = {
     PROGRESS: [0, 1.0, 2.0],
     FILES: [1, None],
     STACK: [1, 0],
-    USAGE: [[[0, 0.5, 4096]]],
+    USAGE: [[[0, 0.5, 4096]], [[0, 1]]],
     SPAWN: [5, "x", 1, {"env": {"A": "b"}, "memory": "1g"}, ADDRESS],
     SPAWNED: [5],
 }
@@ -659,7 +659,7 @@ async def test_only_a_launcher_that_knows_the_frame_gets_a_request_for_usage(con
             sampler.ask()  # once, since there is no answer
         assert (await one.launcher.recv_frame()).type == START
         for cpu in 0.5, 0.6:  # the second is an answer to nothing
-            await one.launcher.send_frame(*packed(USAGE, [[0, cpu, 4096]]))
+            await one.launcher.send_frame(*packed(USAGE, [[0, cpu, 4096]], []))
         await one.launcher.send_frame(*packed(LOG, [], 0))
         frames = [(await one.launcher.recv_frame()).type]
         while frames[-1] != LOG:

@@ -1,12 +1,13 @@
 """The use of processors and memory: what launchers say of their workers, and when they are asked."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aioparcs.events import Event, EventBus, WorkerUsage
+from aioparcs.events import Event, EventBus, PeerChange, PeersChanged, WorkerUsage
 from aioparcs.launcher.agent import usage
 from aioparcs.launcher.agent.usage import UsageMeter
 from aioparcs.runner import usage_sampler
@@ -50,6 +51,16 @@ class Usages:
         sampler.ask()
         await until(lambda: len(self.all) > count)
         return self.all[-1]
+
+
+async def request_until(sampler: UsageSampler, condition: Callable[[], bool]) -> None:
+    """Ask the launchers until a condition holds."""
+
+    def holds() -> bool:
+        sampler.ask()
+        return condition()
+
+    await until(holds)
 
 
 @pytest.mark.slow
@@ -98,6 +109,26 @@ async def test_launchers_get_requests_where_a_subscriber_wants_calls(
     assert bool(usages.all) is calls
 
 
+@pytest.mark.slow
+async def test_channels_between_workers_are_reported_while_they_are_open() -> None:
+    events, changes = EventBus(), list[PeerChange]()
+    events.subscribe(lambda event: changes.extend(event.changes) if isinstance(event, PeersChanged) else None)
+    async with job() as runner, runner.start_many("peers", 3) as (one, other, third):
+        sampler = UsageSampler(runner._registry, events)
+        addresses = []
+        for task in (other, third):
+            await task.send(["where"])
+            addresses.append(await task.recv())
+        for address in addresses:
+            await one.send(["dial", address])
+            await one.recv()
+        await request_until(sampler, lambda: len(changes) == 2)
+        assert sorted(changes) == [(0, 1, True), (0, 2, True)]
+        third.abort()
+        await request_until(sampler, lambda: len(changes) == 3)
+        assert changes[2] == (0, 2, False)
+
+
 def test_this_process_is_measured_and_one_that_has_ended_is_left_out() -> None:
     meter = UsageMeter()
     meter.add(3, os.getpid())
@@ -114,3 +145,27 @@ def test_a_report_has_at_most_so_many_workers(monkeypatch: pytest.MonkeyPatch) -
     for worker in range(5):
         meter.add(worker, os.getpid())
     assert [use.worker for use in meter.measure().workers] == [0, 1]
+
+
+def test_channels_between_workers_are_counted_and_end_with_either_of_them() -> None:
+    meter = UsageMeter()
+    for worker, peer, is_open in [(0, 1, True), (0, 1, True), (0, 1, False), (2, 0, True), (3, 4, True), (3, 4, False)]:
+        meter.note_peer(worker, peer, is_open)
+    meter.note_peer(5, 6, False)  # that it was opened was not read
+    assert meter.measure().peers == [(0, 1), (2, 0)]
+    meter.remove(1)
+    assert meter.measure().peers == [(2, 0)]
+    meter.remove(2)
+    assert meter.measure().peers == []
+
+
+def test_not_more_than_so_many_channels_are_noted_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "_MOST_NOTED", 3)
+    monkeypatch.setattr(usage, "MOST_PEERS", 2)
+    meter = UsageMeter()
+    for peer in range(1, 6):
+        meter.note_peer(0, peer, True)
+    assert meter.measure().peers == [(0, 1), (0, 2)]
+    for peer in range(1, 6):
+        meter.note_peer(0, peer, False)
+    assert meter.measure().peers == []

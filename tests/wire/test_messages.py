@@ -38,7 +38,7 @@ from aioparcs.messages.spawn import (
     SpawnRefusal,
     StartFailure,
 )
-from aioparcs.messages.watching import WorkerUse
+from aioparcs.messages.watching import PeerChannel, WorkerUse
 from aioparcs.wire import Frame, FrameType
 from tests.support import document
 from tests.support.strategies import property_test
@@ -64,7 +64,8 @@ EXAMPLES: list[Any] = [
     StackRead(1, "thread"),
     StackRead(1, None, "it has ended"),
     UsageRequest(),
-    Usage([WorkerUse(4, 0.95, 50 << 20), WorkerUse(5, 0, 0)]),
+    Usage([WorkerUse(4, 0.95, 50 << 20), WorkerUse(5, 0, 0)], []),
+    Usage([], [PeerChannel(4, 5)]),
     Spawn(1, "x", 3, {"env": {"A": "b"}, "memory": "1g"}, "unix:@x"),
     Spawned(1, 7, None),
     SpawnExpected(1),

@@ -2,6 +2,5 @@
 
 from aioparcs.launcher.agent.agent import LauncherAgent
 from aioparcs.launcher.agent.lines import Lines
-from aioparcs.launcher.agent.output import PROGRESS
 
-__all__ = ["PROGRESS", "LauncherAgent", "Lines"]
+__all__ = ["LauncherAgent", "Lines"]

@@ -73,8 +73,9 @@ class LauncherAgent:
         self._background = BackgroundTasks()
         self._files = FileReceiver(self._report)
         self._stacks = WorkerStacks(records, self._fork_server.send)
-        self._output = Output(asyncio.get_running_loop(), progress, settings.log_queue, settings.last_lines)
         self._usage = UsageMeter()
+        loop, on_peer = asyncio.get_running_loop(), self._usage.note_peer
+        self._output = Output(loop, progress, settings.log_queue, settings.last_lines, on_peer)
         self._alive = self._unreported = 0
         self._all_ended = asyncio.Event()
         self._all_ended.set()

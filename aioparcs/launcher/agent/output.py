@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import struct
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
 from aioparcs.launcher.agent.lines import Lines
+from aioparcs.launcher.reports import PEER_OPENED, PROGRESS, REPORT
 from aioparcs.messages.launcher import Exited, Log, LogLine, Progress
 
-__all__ = ["PROGRESS", "News", "Output"]
+__all__ = ["News", "Output"]
 
-# One progress report on the pipe that all workers share: number, done, total. Small enough to be written atomically.
-PROGRESS = struct.Struct("=qdd")
 _CHUNK = 64 << 10
 # What is sent at once, and what the end of a worker may quote: what the runner has not taken yet fits into the
 # window that any TCP connection has to begin with, so a runner that stands still never looks like one that is gone.
@@ -47,14 +46,24 @@ class Output:
 
     Args:
         loop: the event loop.
-        progress: the reading end of the pipe that progress comes through.
+        reports: the reading end of the pipe that workers' reports come through.
         queue: lines that may wait.
         last_lines: last lines that are remembered of each worker.
+        on_peer: called when a worker has opened, or not open any longer, a channel to another one; with the numbers of
+            both, and which of it.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, progress: int, queue: int, last_lines: int) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        reports: int,
+        queue: int,
+        last_lines: int,
+        on_peer: Callable[[int, int, bool], object],
+    ) -> None:
         self._loop = loop
-        self._progress_fd = progress
+        self._reports = reports
+        self._on_peer = on_peer
         self._queue = queue
         self._last_lines = last_lines
         self._lines: deque[LogLine] = deque()
@@ -64,8 +73,8 @@ class Output:
         self._added = self._taken = 0
         self._pipes: dict[int, _Pipe] = {}
         self._news = asyncio.Event()
-        os.set_blocking(progress, False)
-        loop.add_reader(progress, self._read_progress)
+        os.set_blocking(reports, False)
+        loop.add_reader(reports, self._read_reports)
 
     def add(self, worker: int, descriptor: int) -> None:
         """Read a worker's output from now on."""
@@ -120,7 +129,7 @@ class Output:
 
     def close(self) -> None:
         """Stop reading."""
-        self._loop.remove_reader(self._progress_fd)
+        self._loop.remove_reader(self._reports)
         for pipe in self._pipes.values():
             self._loop.remove_reader(pipe.descriptor)
             os.close(pipe.descriptor)
@@ -151,12 +160,14 @@ class Output:
         if lines:
             self._news.set()
 
-    def _read_progress(self) -> None:
+    def _read_reports(self) -> None:
         with suppress(BlockingIOError):
-            data = os.read(self._progress_fd, 1000 * PROGRESS.size)
-            for progress in map(Progress._make, PROGRESS.iter_unpack(data)):
-                self._progress[progress.worker] = progress
-            self._news.set()
+            for kind, worker, first, second in REPORT.iter_unpack(os.read(self._reports, 1000 * REPORT.size)):
+                if kind == PROGRESS:
+                    self._progress[worker] = Progress(worker, first, second)
+                    self._news.set()
+                else:
+                    self._on_peer(worker, int(first), kind == PEER_OPENED)
 
 
 class _PendingExit(NamedTuple):

@@ -1,24 +1,28 @@
-"""The processor time and memory that the processes of workers use, as the kernel counts them."""
+"""The use that workers make of processors and memory, as the kernel counts it, and their channels to each other."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from itertools import islice
 from time import monotonic
 
-from aioparcs.messages.watching import MOST_USAGES, Usage, WorkerUse
+from aioparcs.messages.watching import MOST_PEERS, MOST_USAGES, PeerChannel, Usage, WorkerUse
 
 __all__ = ["UsageMeter"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")  # of processor time in a second
+# Pairs of workers with channels that are noted; those beyond are not shown.
+_MOST_NOTED = 10_000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class UsageMeter:
-    """Measures the workers of a launcher when it is asked to; it costs nothing otherwise."""
+    """Measures the workers of a launcher when it is asked to; else it only notes their channels to each other."""
 
     def __init__(self) -> None:
         self._processes: dict[int, _Process] = {}
+        self._peers: Counter[tuple[int, int]] = Counter()  # how many channels there are between two workers
 
     def add(self, worker: int, pid: int) -> None:
         """Measure a worker from now on, which is when its process has begun."""
@@ -27,11 +31,24 @@ class UsageMeter:
     def remove(self, worker: int) -> None:
         """Measure a worker no more."""
         self._processes.pop(worker, None)
+        for pair in [pair for pair in self._peers if worker in pair]:
+            del self._peers[pair]
+
+    def note_peer(self, worker: int, peer: int, is_open: bool) -> None:
+        """Note that a worker has opened a channel to another one, or that one of those is closed."""
+        pair = worker, peer
+        if is_open and (pair in self._peers or len(self._peers) < _MOST_NOTED):
+            self._peers[pair] += 1
+        elif not is_open and pair in self._peers:
+            self._peers[pair] -= 1
+            if not self._peers[pair]:
+                del self._peers[pair]
 
     def measure(self) -> Usage:
         """Return what workers have used since they were last measured, or since they began."""
         used = ((worker, process.measure()) for worker, process in islice(self._processes.items(), MOST_USAGES))
-        return Usage([WorkerUse(worker, *use) for worker, use in used if use is not None])
+        peers = [PeerChannel(*pair) for pair in islice(self._peers, MOST_PEERS)]
+        return Usage([WorkerUse(worker, *use) for worker, use in used if use is not None], peers)
 
 
 class _Process:
