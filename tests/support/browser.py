@@ -25,6 +25,11 @@ _OPTIONS = (
 )  # fmt: skip
 _PATIENCE = 30.0
 _READY = "document.documentElement?.dataset.ready"
+# Chromium gives up all requests when a network of the machine comes or goes, as those of the cluster's tests do.
+_CHANGED, _TRIES = "ERR_NETWORK_CHANGED", 10
+# What Chromium needs to act on a key by itself: its code in Windows, and its text.
+_CODES = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "End": 35, "Home": 36}
+_TEXTS = {"Enter": "\r"}
 
 
 class Browser:
@@ -65,14 +70,18 @@ class Browser:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.events.clear()
-        page = Page(self, session)
+        page = Page(self, session, target)
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
         page.resize(width, height)
         feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[feature])
-        page.call("Page.navigate", url=url)
-        page.until(ready)
+        for _ in range(_TRIES):
+            page.call("Page.navigate", url="about:blank")
+            self.events.clear()
+            page.call("Page.navigate", url=url)
+            if page.is_whole(ready):
+                break
         return page
 
     def _read(self) -> dict[str, Any]:
@@ -91,9 +100,14 @@ class Browser:
 class Page:
     """One page of a browser."""
 
-    def __init__(self, browser: Browser, session: str) -> None:
+    def __init__(self, browser: Browser, session: str, target: str) -> None:
         self._browser = browser
         self._session = session
+        self._target = target
+
+    def close(self) -> None:
+        """Close the page, and with it its connections."""
+        self._browser.call("Target.closeTarget", targetId=self._target)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the protocol for this page."""
@@ -113,11 +127,27 @@ class Page:
             time.sleep(0.01)
         return value
 
-    def press(self, key: str) -> None:
+    def is_whole(self, ready: str) -> bool:
+        """Wait until an expression is true, and return True; False if parts of the page did not arrive."""
+        deadline = time.monotonic() + _PATIENCE
+        while not self.run(ready):
+            if any(_CHANGED in str(event) for event in self._browser.events):
+                return False
+            assert time.monotonic() < deadline, f"the page is not ready; {self.problems()}"
+            time.sleep(0.01)
+        return True
+
+    def press(self, key: str, *, shift: bool = False) -> None:
         """Press a key and release it."""
-        text = {"text": key} if len(key) == 1 else {}
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+        text = _TEXTS.get(key, key if len(key) == 1 else "")
+        more: dict[str, Any] = {"windowsVirtualKeyCode": _CODES[key]} if key in _CODES else {}
+        more |= {"key": key, "modifiers": 8 if shift else 0}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **more, **({"text": text} if text else {}))
+        self.call("Input.dispatchKeyEvent", type="keyUp", **more)
+
+    def type(self, text: str) -> None:
+        """Type text into what has the focus."""
+        self.call("Input.insertText", text=text)
 
     def move(self, x: float, y: float, kind: str = "mouseMoved", **more: Any) -> None:
         """Move the mouse, or press, release or turn its wheel."""
@@ -131,8 +161,8 @@ class Page:
         """Write what is seen as a PNG."""
         path.write_bytes(b64decode(self.call("Page.captureScreenshot")["data"]))
 
-    def problems(self) -> list[Any]:
-        """Return errors and warnings of the console, exceptions, and requests to a network."""
+    def problems(self, origin: str = "file:") -> list[Any]:
+        """Return errors and warnings of the console, exceptions, and requests to elsewhere than an origin."""
         found: list[Any] = []
         for event in self._browser.events:
             params = event.get("params", {})
@@ -141,9 +171,11 @@ class Page:
                     found.append(params["exceptionDetails"])
                 case "Runtime.consoleAPICalled":
                     found.append(params)
-                case "Log.entryAdded" if params["entry"]["source"] != "rendering":  # what tests do with a canvas
+                case "Log.entryAdded" if params["entry"]["source"] == "rendering":  # what tests do with a canvas
+                    pass
+                case "Log.entryAdded" if _CHANGED not in params["entry"]["text"]:
                     found.append(params)
-                case "Network.requestWillBeSent" if not params["request"]["url"].startswith(("file:", "data:")):
+                case "Network.requestWillBeSent" if not params["request"]["url"].startswith((origin, "data:")):
                     found.append(params["request"]["url"])
         return found
 

@@ -1,5 +1,6 @@
 // Requests to the server, whose answers are JSON.
 
+const TRIES = 10, WAIT = 300; // of a login, in milliseconds
 const part = encodeURIComponent;
 export const jobsUrl = "api/jobs";
 export const clusterUrl = "api/cluster";
@@ -50,6 +51,10 @@ export async function login() {
   const token = new URLSearchParams(location.hash.slice(1)).get("token");
   if (token === null) return true;
   history.replaceState(null, "", `${location.pathname}${location.search}#/jobs`);
-  const answer = await post("api/login", { token });
+  let answer;
+  for (let i = 0; i < TRIES && !answer?.status; i++) {
+    if (answer) await new Promise((done) => setTimeout(done, WAIT)); // the network has changed meanwhile
+    answer = await post("api/login", { token });
+  }
   return answer.status >= 200 && answer.status < 300;
 }

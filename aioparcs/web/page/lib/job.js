@@ -15,6 +15,8 @@ export function merge(job, message) {
   if (!job || message.reset) job = empty();
   for (const key of WHOLE) if (message[key] !== undefined) job[key] = message[key];
   if (message.now !== undefined) [job.now, job.received] = [message.now, performance.now()];
+  if (message.workersReset) job.workers = new Map();
+  if (message.spansReset) [job.spans, job.spanCount] = [new Map(), 0];
   for (const worker of message.workers || []) job.workers.set(worker.number, worker);
   for (const span of message.spans || []) addSpan(job, span);
   if (message.seriesReset) job.series = [];
