@@ -26,13 +26,13 @@ def job_row(name: str = JOB, **changes: Any) -> Json:
 
 def worker_row(number: int, state: str = "waiting", **changes: Any) -> Json:
     """Return a worker's row."""
-    channel = {"sent": 40, "received": 40, "bytesSent": 4000, "bytesReceived": 90_000, "queued": 0}
+    carried = {"sent": 40, "received": 40, "bytesSent": 4000, "bytesReceived": 90_000}
     row = {
         "number": number, "module": "render", "node": f"node{number % 3 + 1}", "state": state, "requested": 0.2,
         "connected": None if state == "starting" else 1.0, "ended": 30.0 if state in ("lost", "done") else None,
         "reason": f"killed by SIGKILL {HOSTILE}" if state == "lost" else "", "calls": 40, "failed": number % 2,
         "busy": 40.0, "current": None, "parent": None,
-        "usage": {"cpu": 0.93, "memory": 250_000_000}, "channel": channel,
+        "usage": {"cpu": 0.93, "memory": 250_000_000}, "channel": carried | {"queued": 0, "unread": 300},
     }  # fmt: skip
     if state == "calling":
         row["current"] = {"function": "frame", "call": f"item {900 + number}: ({HOSTILE})", "begin": 55.0}
@@ -64,7 +64,9 @@ def snapshot(workers: int = 6, spans: int = 40, lines: int = 60, **changes: Any)
                                  "failedCalls": len(failed), "utilisation": 0.87, "isFull": False},
         "pools": [_pool(0, "render", done=240, total=1000, waits="for a node with 4 free cores"),
                   _pool(1, f"thumbnails {HOSTILE}", done=50, total=50, ended=20.0, workers=0, wanted=0, running=0)],
-        "modules": [], "workers": rows, "spans": calls, "failures": failed, "slowest": slowest,
+        "modules": [{"module": "render", "requested": workers, "up": workers - 1, "done": 0, "failed": 1, "stopped": 0,
+                     "fraction": 0.0, "reports": False, "nodes": {"node1": workers}, "waits": ""}],
+        "workers": rows, "spans": calls, "failures": failed, "slowest": slowest,
         "functions": [{"name": name, "calls": 100, "failed": 2, "busy": 90.0, "longest": 2.5} for name in _FUNCTIONS],
         "nodes": [{"node": f"node{i}", "workers": 2, "up": 2, "lost": 0, "calls": 80, "busy": 70.0} for i in (1, 2, 3)],
         "series": [[t, workers, workers - 1, 4.0, 0.1, 4 * t, 8.0, 20_000.0] for t in range(1, 61)],

@@ -67,6 +67,7 @@ def test_the_tables_of_a_job(show: Show, server: PageServer) -> None:
     wanted = {
         "workers": ("render:1", "killed by SIGKILL", "calling", "93 %", "250 MB"),
         "tree": ("runner", "render", "1 open channel between peers, 1 closed"),
+        "modules": ("render", "node1: 6"),
         "functions": ("frame", "merge", "900 ms"),
         "nodes": ("node1", "node3"),
         "slowest": ("item 0:", "1.10 s"),
@@ -83,6 +84,15 @@ def test_the_tables_of_a_job(show: Show, server: PageServer) -> None:
     assert page.run("document.querySelectorAll('circle.s-lost').length") == 1
     assert page.run("document.querySelectorAll('path.peer').length") == 2
     assert page.problems(server.origin) == []
+
+
+def test_workers_are_searched(show: Show) -> None:
+    page = show(VIEW)
+    page.run("document.getElementById('worker-search').focus()")
+    page.type("lost")
+    until_text(page, "1 worker found", "#panel-workers")
+    assert page.run("document.querySelectorAll('#panel-workers tbody tr').length") == 1
+    assert "render:1" in text(page, "#panel-workers")
 
 
 def test_changes_arrive(show: Show, server: PageServer) -> None:

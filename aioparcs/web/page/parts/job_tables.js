@@ -1,9 +1,9 @@
 // The tables of a job: workers, functions, nodes, slowest and failed calls.
 
-import { html } from "../vendor/htm-preact.js";
+import { html, useState } from "../vendor/htm-preact.js";
 import { functionClass } from "../lib/colours.js";
-import { bytes, duration, moment, percent, running, whole } from "../lib/format.js";
-import { State } from "./common.js";
+import { bytes, duration, moment, percent, plural, running, whole } from "../lib/format.js";
+import { Progress, State } from "./common.js";
 import { Table } from "./table.js";
 
 const text = (key, name, value, more = {}) => ({ key, name, value, show: value, ...more });
@@ -11,8 +11,10 @@ const number = (key, name, value, show = whole, more = {}) => ({ key, name, valu
 
 const workerLink = (id, worker, name = worker) => html`<a href="#/job/${encodeURIComponent(id)}/worker/${worker}">${name}</a>`;
 
+const searched = ({ number, module, node, state, reason, current }) => `${module}:${number} ${node} ${state} ${reason} ${current ? `${current.function} ${current.call}` : ""}`.toLowerCase();
+
 export function Workers({ job, id, now }) {
-  const rows = [...job.workers.values()], has = (pick) => rows.some((row) => pick(row));
+  const [word, setWord] = useState(""), all = [...job.workers.values()], rows = word ? all.filter((row) => searched(row).includes(word)) : all, has = (pick) => all.some((row) => pick(row));
   const columns = [
     { key: "number", name: "Worker", value: (row) => row.number, show: (row) => workerLink(id, row.number, `${row.module}:${row.number}`) },
     text("node", "Node", (row) => row.node || "–"),
@@ -24,8 +26,24 @@ export function Workers({ job, id, now }) {
     number("busy", "Busy", (row) => row.busy, duration),
   ];
   if (has((row) => row.usage)) columns.push(number("cpu", "CPU", (row) => row.usage?.cpu, percent), number("memory", "Memory", (row) => row.usage?.memory, bytes));
-  if (has((row) => row.channel)) columns.push(number("queued", "Queued", (row) => row.channel?.queued), number("bytes", "Bytes", (row) => (row.channel ? row.channel.bytesSent + row.channel.bytesReceived : null), bytes));
-  return html`<${Table} label="Workers" rows=${rows} columns=${columns} rowKey=${(row) => row.number} empty="No worker was requested yet." sorting=${{ key: "number", isDown: false }} extra="workers" />`;
+  if (has((row) => row.channel)) columns.push(number("queued", "Unsent", (row) => row.channel?.queued, bytes), number("unread", "Unread", (row) => row.channel?.unread, bytes), number("bytes", "Bytes", (row) => (row.channel ? row.channel.bytesSent + row.channel.bytesReceived : null), bytes));
+  return html`<div class="filters above"><label>Search <input type="search" id="worker-search" autocomplete="off" placeholder="state, node, call …" onInput=${(event) => setWord(event.target.value.toLowerCase())} /></label>
+      <span class="note" role="status">${word && `${plural(rows.length, "worker")} found`}</span></div>
+    <${Table} label="Workers" rows=${rows} columns=${columns} rowKey=${(row) => row.number} empty=${word ? "No worker is like that." : "No worker was requested yet."} sorting=${{ key: "number", isDown: false }} extra="workers" />`;
+}
+
+export function Modules({ modules }) {
+  return html`<${Table} label="Modules" rows=${modules} rowKey=${(row) => row.module} empty="No worker was requested yet." columns=${[
+    text("module", "Module", (row) => row.module),
+    number("requested", "Requested", (row) => row.requested),
+    number("up", "Up", (row) => row.up),
+    number("done", "Ended", (row) => row.done),
+    number("lost", "Lost", (row) => row.failed, whole, { bad: (row) => row.failed > 0 }),
+    number("stopped", "Stopped", (row) => row.stopped),
+    { key: "fraction", name: "Progress", value: (row) => (row.reports ? row.fraction : null), show: (row) => (row.reports ? html`<${Progress} done=${Math.round(100 * row.fraction)} total=${100} label="Progress of ${row.module}" />` : "–") },
+    text("nodes", "Nodes", (row) => Object.entries(row.nodes).map(([name, count]) => `${name || "this machine"}: ${whole(count)}`).join(", "), { wide: true }),
+    text("waits", "Waits for", (row) => row.waits || "", { wide: true }),
+  ]} />`;
 }
 
 export function Functions({ functions }) {

@@ -32,7 +32,7 @@ export function Explain({ rows, now, job }) {
   if (!rows.length) return null;
   return html`<ul class="explain" aria-label="Why it is waiting">${rows.map(({ subject, text, since }) => {
     const worker = /^worker (\d+)$/.exec(subject);
-    return html`<li key=${subject + text.replace(/\d+/g, "")}><span class="subject">${worker && job ? html`<a href="#/job/${encodeURIComponent(job)}/worker/${worker[1]}">${subject}</a>` : subject}</span>
+    return html`<li key=${subject + text.replace(/\d+/g, "")}><span class="subject" title=${subject}>${worker && job ? html`<a href="#/job/${encodeURIComponent(job)}/worker/${worker[1]}">${subject}</a>` : subject}</span>
       <span class="why">${text}</span>${since !== null && since !== undefined && html`<span class="since">${running(now - since)}</span>`}</li>`;
   })}</ul>`;
 }

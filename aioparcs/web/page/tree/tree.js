@@ -37,13 +37,27 @@ function Group({ group, dots, isWhole, open }) {
     ${isWhole ? html`<${Dots} group=${group} dots=${dots} open=${open} />` : html`<${Bar} group=${group} counts=${counts} />`}</g>`;
 }
 
+function Arc({ from, to, kind, text }) {
+  const bend = 10 + Math.hypot(to.x - from.x, to.y - from.y) / 6;
+  return html`<path class="peer ${kind}" d=${`M${from.x} ${from.y}Q${(from.x + to.x) / 2} ${(from.y + to.y) / 2 - bend} ${to.x} ${to.y}`}><title>${text}</title></path>`;
+}
+
 function Peers({ peers, dots }) {
-  return peers.slice(-PEERS).map(([from, to, opened, closed]) => {
-    const [a, b] = [dots.get(from), dots.get(to)];
-    if (!a || !b) return null;
-    const bend = 10 + Math.hypot(b.x - a.x, b.y - a.y) / 6;
-    return html`<path key=${`${from} ${to} ${opened}`} class="peer ${closed === null ? "" : "closed"}" d=${`M${a.x} ${a.y}Q${(a.x + b.x) / 2} ${(a.y + b.y) / 2 - bend} ${b.x} ${b.y}`}><title>${`channel between ${from} and ${to}`}</title></path>`;
-  });
+  return peers.slice(-PEERS).map(([from, to, opened, closed]) => dots.has(from) && dots.has(to) &&
+    html`<${Arc} key=${`${from} ${to} ${opened}`} from=${dots.get(from)} to=${dots.get(to)} kind=${closed === null ? "" : "closed"} text="channel between ${from} and ${to}" />`);
+}
+
+/** Channels between the workers of two groups, as one line with their number. */
+function GroupPeers({ peers, groups }) {
+  const byWorker = new Map(groups.flatMap((group) => group.workers.map((worker) => [worker.number, group]))), counts = new Map();
+  for (const [from, to, , closed] of peers) {
+    const [one, two] = [byWorker.get(from), byWorker.get(to)].sort((a, b) => groups.indexOf(a) - groups.indexOf(b));
+    if (closed !== null || !one || !two || one === two) continue;
+    const key = `${one.key} ${two.key}`;
+    counts.set(key, { one, two, count: (counts.get(key)?.count || 0) + 1 });
+  }
+  const top = (group) => ({ x: group.x + group.width / 2, y: group.y });
+  return [...counts].map(([key, { one, two, count }]) => html`<${Arc} key=${key} from=${top(one)} to=${top(two)} kind="" text="${plural(count, "open channel")} between ${one.module} and ${two.module}" />`);
 }
 
 export function Tree({ job, open }) {
@@ -57,7 +71,7 @@ export function Tree({ job, open }) {
       <rect class="box runner" x=${tree.runner.x} y=${tree.runner.y} width=${tree.runner.width} height=${tree.runner.height} rx="6" />
       <text x=${tree.runner.x + 32} y=${tree.runner.y + 21} class="middle">runner</text>
       ${tree.groups.map((group) => html`<${Group} key=${group.key} group=${group} dots=${tree.dots} isWhole=${isWhole} open=${open} />`)}
-      ${isWhole && html`<${Peers} peers=${job.peers} dots=${tree.dots} />`}</svg></div>
+      ${isWhole ? html`<${Peers} peers=${job.peers} dots=${tree.dots} />` : html`<${GroupPeers} peers=${job.peers} groups=${tree.groups} />`}</svg></div>
     <ul class="legend" aria-label="Colours of the tree">${ORDER.map((name) => html`<li><i class="key s-${name}"></i>${NAMES[name]}</li>`)}
       ${job.peers.length > 0 && html`<li><i class="key line"></i>${plural(openPeers, "open channel")} between peers, ${whole(job.peers.length - openPeers)} closed</li>`}</ul>`;
 }

@@ -9,7 +9,7 @@ import { useTitle } from "../lib/title.js";
 import { Action } from "../parts/actions.js";
 import { Figure, Progress, State } from "../parts/common.js";
 import { Course } from "../charts/course.js";
-import { Failures, Functions, Nodes, Slowest, Workers } from "../parts/job_tables.js";
+import { Failures, Functions, Modules, Nodes, Slowest, Workers } from "../parts/job_tables.js";
 import { Log } from "../parts/log.js";
 import { Now } from "../parts/now.js";
 import { Pools } from "../parts/pools.js";
@@ -43,10 +43,10 @@ function Figures({ job, now }) {
 }
 
 function tabsOf(job, id, now, open) {
-  const lost = job.overview.workers.lost;
   return [
-    { key: "workers", name: "Workers", count: job.workers.size, isBad: lost > 0, draw: () => html`<${Workers} job=${job} id=${id} now=${now} />` },
+    { key: "workers", name: "Workers", count: job.workers.size, draw: () => html`<${Workers} job=${job} id=${id} now=${now} />` },
     { key: "tree", name: "Tree", draw: () => html`<${Tree} job=${job} open=${open} />` },
+    { key: "modules", name: "Modules", count: job.modules.length, draw: () => html`<${Modules} modules=${job.modules} />` },
     { key: "functions", name: "Functions", count: job.functions.length, draw: () => html`<${Functions} functions=${job.functions} />` },
     { key: "nodes", name: "Nodes", count: job.nodes.length, draw: () => html`<${Nodes} nodes=${job.nodes} />` },
     { key: "slowest", name: "Slowest calls", draw: () => html`<${Slowest} slowest=${job.slowest} id=${id} />` },

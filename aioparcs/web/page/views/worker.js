@@ -45,7 +45,7 @@ function Facts({ worker, now, explain }) {
     <dl class="facts"><${Fact} name="Requested" value=${moment(worker.requested)} /><${Fact} name="Connected" value=${moment(worker.connected)} />${isGone(worker) && html`<${Fact} name="Ended" value=${moment(worker.ended)} />`}
       <${Fact} name="Calls" value=${whole(worker.calls)} /><${Fact} name="Failed" value=${whole(worker.failed)} isBad=${worker.failed > 0} /><${Fact} name="Busy" value=${worker.connected === null ? "–" : `${duration(worker.busy)} (${percent(Math.min(1, worker.busy / Math.max(0.001, until - worker.connected)))})`} />
       ${usage && html`<${Fact} name="CPU" value=${percent(usage.cpu)} /><${Fact} name="Memory" value=${bytes(usage.memory)} />`}
-      ${channel && html`<${Fact} name="Sent to it" value="${plural(channel.sent, "message")}, ${bytes(channel.bytesSent)}" /><${Fact} name="Received from it" value="${plural(channel.received, "message")}, ${bytes(channel.bytesReceived)}" /><${Fact} name="Queued for it" value=${plural(channel.queued, "message")} />`}
+      ${channel && html`<${Fact} name="Sent to it" value="${plural(channel.sent, "message")}, ${bytes(channel.bytesSent)}" /><${Fact} name="Received from it" value="${plural(channel.received, "message")}, ${bytes(channel.bytesReceived)}" /><${Fact} name="Not sent yet" value=${bytes(channel.queued)} /><${Fact} name="Not received yet" value=${bytes(channel.unread)} />`}
       ${worker.parent !== null && html`<${Fact} name="Started by" value="worker ${worker.parent}" />`}</dl></section>`;
 }
 
