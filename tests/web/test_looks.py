@@ -42,8 +42,8 @@ def violations(page: Page, axe: str, part: str = "html") -> Any:
     if not page.run("!!window.axe"):
         page.run(f"{axe}; true")
     return page.run(
-        f"axe.run({part!r}, {{resultTypes: ['violations']}}).then(({{violations}}) => violations.map(({{id, help, nodes}})"
-        " => [id, help, nodes.slice(0, 3).map((one) => one.html.slice(0, 200) + one.failureSummary)]))"
+        f"axe.run({part!r}, {{resultTypes: ['violations']}}).then(({{violations}}) => violations.map("
+        "({id, help, nodes}) => [id, help, nodes.slice(0, 3).map((one) => one.html + one.failureSummary)]))"
     )
 
 

@@ -225,6 +225,13 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(show: Show, server: P
     until_text(page, "render/main.py")
 
 
+def test_the_address_of_a_job_with_a_token_leads_to_it(browser: Browser, server: PageServer) -> None:
+    page = browser.open(f"{server.login}&job={JOB}")
+    until_text(page, "4 of 5 workers are in a call")
+    assert page.run("location.href") == server.url(VIEW)
+    page.close()
+
+
 @pytest.mark.parametrize("view", ["#/jobs", VIEW, f"{VIEW}/worker/2", "#/cluster", "#token=wrong"])
 def test_without_a_cookie_the_page_says_how_to_log_in(browser: Browser, server: PageServer, view: str) -> None:
     server.cookie = "of another start"

@@ -46,11 +46,15 @@ export async function refusal(url) {
   }
 }
 
-/** Pass a token of the address on to the server and take it out of the address; return whether the server took it. */
+/**
+ * Pass a token of the address on to the server and take it out of the address; return whether the server took it.
+ *
+ * The address becomes that of the job that it names, as in #token=...&job=ID, else that of all jobs.
+ */
 export async function login() {
-  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  const given = new URLSearchParams(location.hash.slice(1)), token = given.get("token"), job = given.get("job");
   if (token === null) return true;
-  history.replaceState(null, "", `${location.pathname}${location.search}#/jobs`);
+  history.replaceState(null, "", `${location.pathname}${location.search}${job ? `#/job/${part(job)}` : "#/jobs"}`);
   let answer;
   for (let i = 0; i < TRIES && !answer?.status; i++) {
     if (answer) await new Promise((done) => setTimeout(done, WAIT)); // the network has changed meanwhile
