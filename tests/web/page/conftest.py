@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.browser import Browser, Page, chromium
-from tests.web.job_data import JOB, cluster, job_row, snapshot, worker_page
-from tests.web.page_server import PageServer
+from tests.web.page.job_data import JOB, cluster, job_row, snapshot, worker_page
+from tests.web.page.page_server import PageServer
 
 Show = Callable[..., Page]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.web.job_data import Json
-from tests.web.test_assets import PAGE
+from tests.web.page.job_data import Json
+from tests.web.page.test_assets import PAGE
 
 __all__ = ["PageServer"]
 

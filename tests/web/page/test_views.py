@@ -3,9 +3,9 @@
 import pytest
 
 from tests.support.browser import Browser, Page
-from tests.web.conftest import Show
-from tests.web.job_data import HOSTILE, JOB, job_row, snapshot, worker_page, worker_row
-from tests.web.page_server import PageServer
+from tests.web.page.conftest import Show
+from tests.web.page.job_data import HOSTILE, JOB, job_row, snapshot, worker_page, worker_row
+from tests.web.page.page_server import PageServer
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 

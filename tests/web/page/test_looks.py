@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.support.browser import Page
-from tests.web.conftest import Show
-from tests.web.job_data import JOB, job_row, snapshot
-from tests.web.page_server import PageServer
+from tests.web.page.conftest import Show
+from tests.web.page.job_data import JOB, job_row, snapshot
+from tests.web.page.page_server import PageServer
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
