@@ -33,6 +33,8 @@ import signal as signals
 from concurrent import futures
 from typing import TypeVar
 
+from aioparcs.errors.call import call_text as call_text
+from aioparcs.errors.call import safe_repr as safe_repr
 from aioparcs.errors.item import set_item as set_item
 from aioparcs.errors.parts import ExceptionParts as ExceptionParts
 from aioparcs.errors.parts import builtin_base as builtin_base

@@ -267,14 +267,14 @@ class PoolProgress(Event):
 @dataclass(frozen=True, slots=True)
 class CallSpans(Event):
     """
-    Calls that workers of a pool have answered, published only where a subscriber wants them.
+    Calls that workers have answered, published only where a subscriber wants them.
 
     Attributes:
-        pool: the pool's number in its program.
+        pool: the number in its program of the pool that has made them, None for calls of tasks.
         spans: what the workers did; short calls are merged, so that these are few.
     """
 
-    pool: int
+    pool: int | None
     spans: tuple[CallSpan, ...]
 
 

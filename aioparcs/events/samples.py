@@ -40,14 +40,14 @@ class RunningCall(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class CallsRunning(Event):
     """
-    The calls of a pool that have run for over a second, at most once a second and only when they have changed.
+    The calls that have run for over a second, at most once a second and only when they have changed.
 
     Attributes:
-        pool: the pool's number in its program.
+        pool: the number in its program of the pool that has made them, None for calls of tasks.
         calls: the oldest 100 of them, the oldest first; the oldest 5 where no subscriber wants calls.
     """
 
-    pool: int
+    pool: int | None
     calls: tuple[RunningCall, ...]
 
 

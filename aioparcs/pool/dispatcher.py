@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from aioparcs.channel import CallStream, read_results
-from aioparcs.errors import CallTimeout, ParcsError, RemoteError, WorkerLost, add_note, set_worker
+from aioparcs.errors import CallTimeout, ParcsError, RemoteError, WorkerLost, add_note, call_text, set_worker
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import (
     Action,
@@ -28,7 +28,6 @@ from aioparcs.pool.scheduler import (
     Settle,
     Wake,
     WorkerState,
-    call_text,
 )
 from aioparcs.pool.trace import CallTrace
 from aioparcs.pool.worker import PoolWorker

@@ -17,7 +17,7 @@ from aioparcs.runner.spawned import SpawnedWorker, SpawnSession
 from aioparcs.runner.stack_requests import StackRequests
 from aioparcs.runner.state import JobState, LauncherPhase, WorkerPhase
 from aioparcs.settings import FIRST_CONTROL, Settings
-from aioparcs.task import WorkerHandle, check_file_limit
+from aioparcs.task import TaskTrace, WorkerHandle, check_file_limit
 from aioparcs.transport import keep_alive
 
 __all__ = ["Incoming", "JobRegistry"]
@@ -75,6 +75,7 @@ class JobRegistry:
         self._events = events
         self._acceptor = Acceptor(Role.RUNNER, job, -1, self.token, settings, self)
         self._prune_at = 256
+        self._trace: TaskTrace | None = None
 
     @property
     def rejected_connections(self) -> int:
@@ -89,9 +90,18 @@ class JobRegistry:
     def expect(self, tasks: list[WorkerHandle]) -> None:
         """Register workers that are about to be started."""
         self.tasks.update((task.worker, task) for task in tasks)
+        if self._trace is None and self._events.wants_calls:
+            self._trace = TaskTrace(self._events)
+        for task in tasks:
+            task.trace = self._trace
         if len(self.tasks) > self._prune_at:  # a runner may start workers for days
             self.tasks = {number: task for number, task in self.tasks.items() if not task.is_over}
             self._prune_at = 2 * len(self.tasks) + 256
+
+    def publish_calls(self) -> None:
+        """Publish the last calls of tasks, if a subscriber wants calls."""
+        if self._trace is not None:
+            self._trace.close()
 
     def remove(self, tasks: list[WorkerHandle]) -> None:
         """Remove workers that will not connect."""

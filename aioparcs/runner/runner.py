@@ -189,6 +189,7 @@ class Runner(Starter):
         try:
             await self._supervisor.end()
             self._channels.finish()
+            self._registry.publish_calls()
         finally:
             await in_full(self._release())
 

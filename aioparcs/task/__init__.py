@@ -3,17 +3,23 @@
 from aioparcs.task.ending import finish_all
 from aioparcs.task.files import check_file_limit
 from aioparcs.task.handle import UNEXPLAINED, WorkerHandle
+from aioparcs.task.spans import FAILURES, SHORT, SpanCollector
 from aioparcs.task.starting import Starting, StartingMany
 from aioparcs.task.stream import END_ERRORS, Stream, explain_end
 from aioparcs.task.task import Task
+from aioparcs.task.trace import TaskTrace
 
 __all__ = [
     "END_ERRORS",
+    "FAILURES",
+    "SHORT",
     "UNEXPLAINED",
+    "SpanCollector",
     "Starting",
     "StartingMany",
     "Stream",
     "Task",
+    "TaskTrace",
     "WorkerHandle",
     "check_file_limit",
     "explain_end",

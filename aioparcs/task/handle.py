@@ -21,6 +21,7 @@ from aioparcs.errors import (
     set_worker,
 )
 from aioparcs.settings import Settings
+from aioparcs.task.trace import TaskTrace
 
 __all__ = ["UNEXPLAINED", "WorkerHandle", "WorkerOwner"]
 
@@ -55,6 +56,7 @@ class WorkerHandle:
         close_timeout: seconds that it gets to finish, see `shutdown`.
         start_error: why its start failed, or None.
         unsent_results: frames of results that it had made when it died, and perhaps not sent.
+        trace: notes the calls of its task; None where no subscriber of events wants calls.
     """
 
     channel: Channel
@@ -77,6 +79,7 @@ class WorkerHandle:
         self.close_timeout = settings.close_timeout
         self.start_error: StartError | None = None
         self.unsent_results = b""
+        self.trace: TaskTrace | None = None
         self._owner = owner
         loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = loop.create_future()  # or its start has failed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
 from aioparcs.channel import LIMITED, Statistics
@@ -16,6 +16,8 @@ __all__ = ["Task"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+_INTERNAL = "aioparcs."  # the names of functions that workers have for this package begin so
 
 
 class Task:
@@ -121,8 +123,10 @@ class Task:
             TypeError: the worker can't find the function; says what to do.
         """
         refuse_generator_function(function)
+        name = _name(function)
         try:
-            return await self._channel.call(_name(function), *args, **kwargs)
+            result = self._channel.call(name, *args, **kwargs)
+            return await self._noted(name, args, kwargs, result)
         except UNEXPLAINED as error:
             raise await self.handle.explain(error) from error.__cause__
 
@@ -152,10 +156,11 @@ class Task:
             CallTimeout: it took longer.
         """
         refuse_generator_function(function)
-        calls = self._channel.calls
-        call_id, limited = calls.new_id(), (time_limit(timeout), _name(function), list(args), kwargs)
+        calls, name = self._channel.calls, _name(function)
+        call_id, limited = calls.new_id(), (time_limit(timeout), name, list(args), kwargs)
         try:
-            return await calls.call_as(call_id, LIMITED, limited, {})
+            result = calls.call_as(call_id, LIMITED, limited, {})
+            return await self._noted(name, args, kwargs, result)
         except CallTimeout as error:
             raise self.handle.locate(error) from None
         except UNEXPLAINED as error:
@@ -258,6 +263,15 @@ class Task:
             await self.shutdown()
         else:
             await self.kill()
+
+    def _noted(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: Coroutine[Any, Any, Any]
+    ) -> Coroutine[Any, Any, Any]:
+        """Return what waits for a call's result, and notes when it began and ended if that is wanted."""
+        trace = self.handle.trace
+        if trace is None or name.startswith(_INTERNAL):
+            return result
+        return trace.call(self.worker, name, args, kwargs, result)
 
 
 def _name(function: Any) -> str:

@@ -13,7 +13,6 @@ from aioparcs.pool.scheduler.call import (
     Outcome,
     PendingCall,
     Supply,
-    call_text,
     not_arguments,
     take_queued,
 )
@@ -52,7 +51,6 @@ __all__ = [
     "Wake",
     "WorkerPhase",
     "WorkerState",
-    "call_text",
     "long_calls",
     "not_arguments",
     "note_tries",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
-from reprlib import Repr
 from typing import Any, Protocol
 
-from aioparcs.errors import EncodeError
+from aioparcs.errors import EncodeError, call_text, safe_repr
 from aioparcs.wire import LIMITED
 
 __all__ = [
@@ -18,17 +17,9 @@ __all__ = [
     "Outcome",
     "PendingCall",
     "Supply",
-    "call_text",
     "not_arguments",
-    "safe_repr",
     "take_queued",
 ]
-
-# An item as an error shows it: enough to recognize it, whatever its size.
-_short = Repr()
-_short.maxother = _short.maxstring = 60
-_short.maxlevel = 2
-_WIDE = 256  # bits
 
 
 class Supply(Enum):
@@ -179,15 +170,6 @@ class LimitedCall(PendingCall):
         return self._arguments
 
 
-def call_text(index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    """Return what errors say of a call: the number of its item, or its function, and its arguments."""
-    given = [safe_repr(arg) for arg in args]
-    given += [f"{name}={safe_repr(value)}" for name, value in kwargs.items()]
-    name = function.rpartition(":")[2]
-    what = f"item {index}" if index >= 0 else f"call of {name}" if name else "call"
-    return f"{what}: ({', '.join(given)})"
-
-
 def not_arguments(index: int, item: Any) -> EncodeError:
     """Return the error of an item that is to be the arguments of a call, and can't be."""
     return EncodeError(
@@ -207,15 +189,3 @@ def take_queued(queue: deque[PendingCall], most: int) -> list[PendingCall]:
         if call.phase is not _CANCELLED:
             calls.append(call)
     return calls
-
-
-def safe_repr(value: Any) -> str:
-    """Return a short text for an argument; its type and size if it has no repr, or a slow one."""
-    try:
-        if isinstance(value, int) and value.bit_length() > _WIDE:
-            return f"<int of {value.bit_length()} bits>"
-        if isinstance(value, bytes | bytearray | memoryview):
-            return f"<{type(value).__name__} of {len(value)} bytes>"
-        return _short.repr(value)
-    except Exception:
-        return f"<{type(value).__name__}>"

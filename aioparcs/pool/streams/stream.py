@@ -16,8 +16,8 @@ from aioparcs.errors import (
     ParcsError,
     WorkerLost,
     add_note,
+    call_text,
 )
-from aioparcs.pool.scheduler import call_text
 from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import END_ERRORS, Stream, explain_end
 
