@@ -74,3 +74,9 @@ STACK_ANSWER = 1.0
 
 STACK_REPORT = 4.0
 """For a launcher to report the stacks of a worker."""
+
+CONTROL_REQUEST = 2.0
+"""For a client of a job's control socket to send its request, and to take the answer."""
+
+CONTROL_ANSWER = 6.0
+"""For a runner to answer on its control socket; one that takes longer is busy in its own code."""

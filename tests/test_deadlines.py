@@ -6,6 +6,7 @@ from aioparcs.deadlines import (
     CALL_CLEANUP,
     CONTAINER_STOP,
     CONTAINERS_STOP,
+    CONTROL_ANSWER,
     CONTROL_CLOSE,
     ENGINE_EXPLANATION,
     EXIT_FUNCTIONS,
@@ -45,6 +46,7 @@ ORDER = {
         Settings().close_timeout,
     ),
     "a launcher waits for a worker's stacks twice before its runner gives up": (2 * STACK_ANSWER, STACK_REPORT),
+    "a client waits for a stack longer than its runner does": (STACK_REPORT, CONTROL_ANSWER),
     "a second signal leaves time to close control connections": (CONTROL_CLOSE, SECOND_SIGNAL),
 }
 

@@ -15,6 +15,7 @@ All exceptions of aioparcs, in one tree.
     ├── DecodeError         a message arrived whole, but its value cannot be decoded here
     ├── RemoteError         the peer's program raised (also the builtin that it raised)
     ├── CallTimeout         a call has passed its time limit (also a TimeoutError)
+    ├── CallCancelled       a user has cancelled a call of a pool
     ├── StartError          a worker could not be started
     ├── BuildError          a module's image could not be built or pushed
     ├── ClusterError        the cluster can't be reached, or refuses
@@ -57,6 +58,7 @@ __all__ = [
     "BrokenPool",
     "BuildError",
     "BusyError",
+    "CallCancelled",
     "CallTimeout",
     "ChannelClosed",
     "ClusterError",
@@ -196,6 +198,27 @@ class CallTimeout(ParcsError, TimeoutError):
     def __str__(self) -> str:
         where = f" in worker {self.worker}" if self.worker else ""
         return f"{self.call or 'the call'} was not done within its time limit of {self.limit:g} s{where}"
+
+
+class CallCancelled(ParcsError):
+    """
+    A call of a pool was cancelled by a user while the job ran, such as on the page of ``aioparcs ui --control``.
+
+    It is no `asyncio.CancelledError`, which would end the task that waits for the result; the call is not repeated.
+
+    Attributes:
+        call: which call it was, such as ``item 3: (17)``.
+        by: by what it was cancelled.
+        index, item: see `ParcsError`.
+    """
+
+    def __init__(self, call: str, by: str) -> None:
+        super().__init__(call, by)
+        self.call = call
+        self.by = by
+
+    def __str__(self) -> str:
+        return f"{self.call} was cancelled by {self.by}"
 
 
 class StartError(ParcsError):

@@ -1,5 +1,6 @@
 """The pool, which spreads calls of functions over workers: `Pool`."""
 
+from aioparcs.pool.control import PoolControl, open_pools
 from aioparcs.pool.options import PoolOptions, Size
 from aioparcs.pool.pool import Pool
 from aioparcs.pool.recycling import Recycling
@@ -12,6 +13,7 @@ __all__ = [
     "Outcome",
     "PendingCall",
     "Pool",
+    "PoolControl",
     "PoolOptions",
     "Recycling",
     "ResultIterator",
@@ -19,4 +21,5 @@ __all__ = [
     "Size",
     "Supply",
     "WorkerProvider",
+    "open_pools",
 ]

@@ -8,7 +8,16 @@ from functools import partial
 from typing import Any
 
 from aioparcs.channel import CallStream, read_results
-from aioparcs.errors import CallTimeout, ParcsError, RemoteError, WorkerLost, add_note, call_text, set_worker
+from aioparcs.errors import (
+    CallCancelled,
+    CallTimeout,
+    ParcsError,
+    RemoteError,
+    WorkerLost,
+    add_note,
+    call_text,
+    set_worker,
+)
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import (
     Action,
@@ -122,6 +131,10 @@ class Dispatcher:
     def cancel(self, call: PendingCall) -> None:
         """Discard a call's result: it is not made if it has not begun, and stopped if it can be."""
         self._perform(self._scheduler.cancel(call))
+
+    def abort(self, call: PendingCall, error: ParcsError) -> None:
+        """Settle a call with an error: it is not made if it has not begun, and stopped if it can be."""
+        self._perform(self._scheduler.abort(call, error))
 
     def close(self) -> None:
         """Send no more calls, and cancel all waits for results."""
@@ -317,7 +330,7 @@ class Dispatcher:
         self._progress.settled(len(outcomes), len(failures))
 
     def _annotate(self, worker: int, call: PendingCall, error: Any) -> None:
-        if isinstance(error, WorkerLost):  # which names both
+        if isinstance(error, WorkerLost | CallCancelled):  # which name what they are about
             return
         if isinstance(error, CallTimeout):
             self.workers[worker].task.locate(error).call = str(call)

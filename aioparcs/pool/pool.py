@@ -14,6 +14,7 @@ from aioparcs.engine import time_limit
 from aioparcs.errors import fresh
 from aioparcs.events import EventBus
 from aioparcs.pool.calls import CallOptions, Items, P, PoolCalls
+from aioparcs.pool.control import PoolControl, open_pools
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.journaled import JournaledIterator, JournaledKeyedIterator, JournaledMap, Journals
 from aioparcs.pool.options import PoolOptions, Size, optional_total, size_bounds, whole_priority
@@ -72,6 +73,7 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
         self._trace: CallTrace | None = None
         self._dispatcher: Dispatcher
         self._supervisor: PoolSupervisor
+        self._control: PoolControl
         self._submissions: Submissions
         self._prioritized: WeakValueDictionary[int, Submissions] = WeakValueDictionary()  # others, by priority
         self._journals: Journals
@@ -116,8 +118,11 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             self._replicas,
             self._progress,
         )
+        parts = self._progress, self._scheduler, self._dispatcher, self._supervisor
+        self._control = PoolControl(self._provider, *parts)
         try:
             await self._supervisor.open()
+            open_pools.add(self._control)
             await self._supervisor.resize(bounds)
         except BaseException:
             await self._leave()
@@ -130,6 +135,7 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
     async def _leave(self) -> None:
         self._progress.stop()
         self._phase = _Phase.CLOSED
+        open_pools.discard(self._control)
         self._dispatcher.close()
         for source in self._sources:
             source.stop()

@@ -6,10 +6,11 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from time import monotonic
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+from weakref import WeakSet
 
 from aioparcs.auth import Role
 from aioparcs.channel import Channel, FrameConnection, serve_relay
@@ -33,6 +34,9 @@ from aioparcs.settings import Settings, misspelt
 from aioparcs.starter import Starter
 from aioparcs.task import WorkerHandle
 from aioparcs.transport import Listener
+
+if TYPE_CHECKING:
+    from aioparcs.runner.control import ControlServer
 
 __all__ = ["Runner"]
 
@@ -102,6 +106,8 @@ class Runner(Starter):
         self._usage = UsageSampler(self._registry, self._events)
         policy = spawn_policy(spawnable, self._settings)
         self._spawn_server = SpawnServer(self._registry, self._supervisor, state, policy, self._events)
+        self._providers: WeakSet[RunnerWorkers] = WeakSet()
+        self._control: ControlServer | None = None
         self._listener: Listener | None = None
 
     async def run(self) -> None:
@@ -156,12 +162,24 @@ class Runner(Starter):
             job, token, address = self._registry.job, self._registry.token, self._listener.address
             await self._engine.open(Job(job, token, address, self._settings, self._events, tuple(self._folders)))
             await self._supervisor.open()
+            await self._open_control()
             for sampler in self._channels, self._usage:
                 self._supervisor.own(sampler.run)
         except BaseException:
             await self._leave()
             raise
         return self
+
+    async def _open_control(self) -> None:
+        """Open the control socket beside the program's history, if it has one and no other runner has the socket."""
+        if self._events.history is None:
+            return
+        from aioparcs.runner.control import ControlServer, JobActions
+
+        parts = self._supervisor, self._registry, self._state, self._events, self._providers
+        actions = JobActions(*parts, asyncio.current_task())
+        with suppress(OSError):  # the job goes on without
+            self._control = await ControlServer.open(self._events.history.with_suffix(".sock"), actions.perform)
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
@@ -201,13 +219,17 @@ class Runner(Starter):
             if self._listener:
                 left.push_async_callback(self._listener.aclose)
                 self._listener.close()  # nothing would end the connection of a launcher that came in now
-            await self._supervisor.aclose()
+            left.push_async_callback(self._supervisor.aclose)
+            if self._control:
+                await self._control.aclose()
 
     async def _start_workers(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         return await self._supervisor.place(spec, count)
 
     def _worker_provider(self) -> tuple[RunnerWorkers, EventBus]:
-        return RunnerWorkers(self._supervisor, self._state, self._engine), self._events
+        provider = RunnerWorkers(self._supervisor, self._state, self._engine)
+        self._providers.add(provider)
+        return provider, self._events
 
 
 _warned: set[str] = set()  # lines that this process has shown: it may make many runners

@@ -249,7 +249,7 @@ def _docstring(name: str) -> str:
 
 @pytest.mark.slow
 def test_the_documented_tree_of_errors_is_complete() -> None:
-    names = r"\w+Error|\w+Closed|\w+Channel|\w+Lost|\w+Timeout|BrokenPool"
+    names = r"\w+Error|\w+Closed|\w+Channel|\w+Lost|\w+Timeout|\w+Cancelled|BrokenPool"
     tree = re.findall(rf"^ *([ │├└─]*)({names})\b", str(errors.__doc__), re.M)
     assert next(name for _, name in tree) == "ParcsError"
     assert {name for _, name in tree} == set(errors.__all__)

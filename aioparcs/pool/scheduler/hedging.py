@@ -84,6 +84,10 @@ class Hedging:
         self._originals[copy] = call
         return copy
 
+    def original(self, call: PendingCall) -> PendingCall:
+        """Return the call that another one is a copy of; the call itself if it is none."""
+        return self._originals.get(call, call)
+
     def part(self, call: PendingCall) -> PendingCall | None:
         """Forget that a call is one of two; return the other one, None if it isn't."""
         other = self._copies.pop(call, None)

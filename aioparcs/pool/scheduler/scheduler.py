@@ -20,6 +20,7 @@ from aioparcs.pool.scheduler.retry import Retry
 from aioparcs.pool.scheduler.returns import ReturnedCalls
 from aioparcs.pool.scheduler.rotation import Rotations
 from aioparcs.pool.scheduler.rounds import Rounds
+from aioparcs.pool.scheduler.running import find_calls
 from aioparcs.pool.scheduler.waits import waits
 from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, calls_of, is_fatal, stuck_calls
 
@@ -125,6 +126,18 @@ class Scheduler:
         """Discard a call's result: it is not made if it has not begun, and stopped if it can be."""
         self._cancel(call)
         return self._agenda.flush()
+
+    def abort(self, call: PendingCall, error: ParcsError) -> list[Action]:
+        """Settle a call that has no result yet with an error, as if it had failed for the last time."""
+        call = call if self._hedging is None else self._hedging.original(call)
+        self._cancel(call)
+        failure = call, False, error
+        self._agenda.actions.append(Settle(-1, call.client, [failure], [failure]))
+        return self._agenda.flush()
+
+    def find(self, item: int | None, worker: int | None) -> list[PendingCall]:
+        """Return the calls of an item, or those that a worker runs, that have no result; see `find_calls`."""
+        return find_calls(self.workers.values(), self._returned, item, worker)
 
     def close(self) -> list[Client]:
         """Assign no more calls; return the clients that may have more, or wait for results."""

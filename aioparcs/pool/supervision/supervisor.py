@@ -93,6 +93,12 @@ class PoolSupervisor:
         if (error := await self._group.create_task(self._try_resize(bounds))) is not None:
             raise error
 
+    def restart(self, worker: PoolWorker) -> None:
+        """Start another worker in place of one, which then finishes what it runs, and ends."""
+        if self._options.recycling == Recycling() and not worker.expired.is_set():
+            self._spawn(self._recycle(worker))
+        self._dispatcher.expire(worker)
+
     async def aclose(self) -> None:
         """
         End all workers: those that have nothing to do gracefully, the others at once.
