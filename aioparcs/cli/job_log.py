@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from aioparcs.display import Clock, Detail, live_on_terminal, sanitize
 from aioparcs.display.job_view import JobView
-from aioparcs.events import Event, EventBus, LogLines, Snapshot, StatusLine, guarded
+from aioparcs.events import Event, EventBus, LogLines, Notice, Packed, Snapshot, StatusLine, guarded
 from aioparcs.events.log import EventLogReader
+from aioparcs.events.packing import unpacked
+from aioparcs.events.shifting import shifted
 
 if TYPE_CHECKING:
     from aioparcs.display.live import LiveDisplay
@@ -55,9 +57,9 @@ class LogEvents:
 
     def __init__(self, bus: EventBus) -> None:
         self._bus = bus
-        self._begun = (
-            inf  # when the runner's display began, on this program's clock, as far as the fastest snapshot says
-        )
+        # When the runner's display began, on this program's clock, as far as the fastest line says.
+        self._begun = inf
+        self._has_dropped = False
 
     def add(self, read: str | Event | None) -> None:
         """Publish a line of the log: its text, or its event."""
@@ -65,19 +67,20 @@ class LogEvents:
         match read:
             case str(text):
                 self._bus.publish(_text_event(now, text))
-            case Snapshot():
+            case Snapshot() | Packed():
                 self._begun = min(self._begun, now - read.time)
-                self._bus.publish(self._moved(read))
+                for event in unpacked(read) if isinstance(read, Packed) else [read]:
+                    self._bus.publish(shifted(event, self._begun))
+                self._note_dropped(now, read)
             case Event():
                 self._bus.publish(replace(read, time=now))
 
-    def _moved(self, snapshot: Snapshot) -> Snapshot:
-        begun = self._begun
-        pools = tuple(
-            pool._replace(begun=begun + pool.begun, ended=None if pool.ended is None else begun + pool.ended)
-            for pool in snapshot.pools
-        )
-        return replace(snapshot, time=begun + snapshot.time, pools=pools)
+    def _note_dropped(self, now: float, read: Event) -> None:
+        """Publish that the log had no room for some events, once."""
+        if isinstance(read, Packed) and read.dropped and not self._has_dropped:
+            self._has_dropped = True
+            text = "the log of the runner has no room for all that happens: single workers or their ends are missing"
+            self._bus.publish(Notice(now, "runner", text))
 
 
 def _text_event(now: float, text: str) -> LogLines:

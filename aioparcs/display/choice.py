@@ -41,6 +41,8 @@ def open_display(
     has_calls = has_history and take_switch("PARCS_UI")
     with _display(detail, log) as display:
         events = EventBus(display)
+        if isinstance(display, PlainDisplay) and display.timeline:
+            events.subscribe(display.timeline, calls=True)
         kept = history(events, program, calls=has_calls) if has_history else nullcontext()
         with kept, _recorded(events, record, program), _shown(events):
             yield events

@@ -16,6 +16,7 @@ from aioparcs.events import Event, LogLines, Notice, PoolProgress, ProgramEnding
 
 if TYPE_CHECKING:
     from aioparcs.events.log import EventLog
+    from aioparcs.events.timeline import TimelineLog
 
 __all__ = ["Console", "PlainDisplay"]
 
@@ -70,6 +71,11 @@ class PlainDisplay(Display):
     def __init__(self, detail: Detail, clock: Clock | None = None, *, log: EventLog | None = None) -> None:
         super().__init__(detail, clock)
         self._log = log
+        self.timeline: TimelineLog | None = None
+        if log:
+            from aioparcs.events.timeline import TimelineLog  # few programs have a log
+
+            self.timeline = TimelineLog(log, self.begun)
         self._printed: dict[str, _PrintedCounts] = {}
         self._pool_lines = PoolLines(short=True)
         self._failed_pools = 0
@@ -94,6 +100,8 @@ class PlainDisplay(Display):
                 self._status(line)
             sys.stdout.flush()
             self._status(self.view.summary(self.elapsed))
+        if self.timeline:
+            self.timeline.close(self.elapsed)
         self._write_snapshot(is_over=True)
 
     def _changed(self, event: Event, pool: Pool | None) -> None:
@@ -124,6 +132,7 @@ class PlainDisplay(Display):
             if self._detail is not Detail.QUIET:
                 guarded(self._print_counts)
             guarded(self._write_snapshot)
+            guarded(self._write_timeline)
 
     def _print_counts(self, last: bool = False) -> None:
         with self._lock:
@@ -142,6 +151,10 @@ class PlainDisplay(Display):
     def _write_snapshot(self, *, is_over: bool = False) -> None:
         if self._log:
             self._log.write_snapshot(self.view.snapshot(self.now, self.begun, is_over=is_over))
+
+    def _write_timeline(self) -> None:
+        if self.timeline:
+            self.timeline.write(self.elapsed)
 
 
 class _PrintedCounts:

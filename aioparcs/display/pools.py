@@ -157,7 +157,7 @@ class Pools:
             # A snapshot that comes late has missed its beginning: then its rate is its average at first.
             pool = known.get(state.id) or Pool(state._replace(done=0), begun, peak=peak)
             pool.update(state, now)
-            pool.ended = ended
+            pool.begun, pool.ended = begun, ended
             if ended is None:
                 working[state.id] = pool
             else:

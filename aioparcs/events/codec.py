@@ -33,7 +33,7 @@ from aioparcs.events.records import (
     WorkerStopped,
     WorkersWaiting,
 )
-from aioparcs.events.samples import CallsRunning, ChannelSamples, PeersChanged, WorkerUsage
+from aioparcs.events.samples import CallsRunning, ChannelSamples, Packed, PeersChanged, WorkerUsage
 
 __all__ = ["from_json", "to_json"]
 
@@ -47,6 +47,7 @@ _KINDS = {
         ChannelSamples,
         LogLines,
         Notice,
+        Packed,
         PeersChanged,
         PoolProgress,
         ProgramEnding,

@@ -13,7 +13,9 @@ import threading
 from contextlib import suppress
 
 from aioparcs.events.codec import from_json, to_json
+from aioparcs.events.packing import Packer, packed_size
 from aioparcs.events.records import Event, Snapshot, StatusLine
+from aioparcs.events.samples import Packed
 
 __all__ = ["EventLog", "EventLogReader"]
 
@@ -26,6 +28,8 @@ _BYTES = 2000  # that snapshots may take in a second
 _LONGEST = 12_000  # bytes of a line: Docker cuts those of 16 KiB
 _MODULES = 20  # that a snapshot lists when all of them are too many
 _NAME = 100  # characters of a name that it keeps then
+_RATE = 8 << 10  # bytes that all lines of events may take in a second, and that packed ones may take at once
+_AROUND = 120  # characters of a line of packed events besides these
 _DIGITS = 15  # of an event's number, at the most
 
 
@@ -43,6 +47,7 @@ class EventLog:
         self._lock = threading.Lock()
         self._last: Snapshot | None = None
         self._next = 0.0  # when the next snapshot is due
+        self._room, self._since = float(_RATE), 0.0  # bytes that were left at a time
 
     def write_status(self, time: float, text: str) -> None:
         """Write a line that readers show unless they have a display that draws."""
@@ -60,6 +65,26 @@ class EventLog:
             self._last = snapshot
             self._next = now + max(_FASTEST, min(now / _SHARE, _SLOWEST), size / _BYTES)
 
+    @property
+    def most(self) -> int:
+        """The most bytes that `room` ever returns."""
+        return _RATE
+
+    def room(self, time: float) -> int:
+        """Return how many bytes a line of packed events may have at a time: what other lines have left of the rate."""
+        with self._lock:
+            self._room = min(float(_RATE), self._room + max(0.0, time - self._since) * _RATE)
+            self._since = time
+        return max(0, int(self._room))
+
+    def packer(self, room: int) -> Packer:
+        """Return what packs events for a line of so many bytes."""
+        return Packer(packed_size(room - _AROUND))
+
+    def write_packed(self, packed: Packed) -> None:
+        """Write many events in one line."""
+        self._write(to_json(packed))
+
     def _write(self, text: str) -> int:
         """Write one line in one piece; return its size. A reader that is gone is ignored."""
         with self._lock:
@@ -70,6 +95,7 @@ class EventLog:
             with suppress(OSError):
                 while rest:  # a signal may end a write early
                     rest = rest[os.write(_STDERR, rest) :]
+            self._room -= len(line)
         return len(line)
 
 

@@ -1,4 +1,4 @@
-"""The records of what is measured now and then: channels, processes of workers, and peers."""
+"""The records of what is measured now and then: calls, channels, processes and peers; and of many events at once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ __all__ = [
     "CallsRunning",
     "ChannelSample",
     "ChannelSamples",
+    "Packed",
     "PeerChange",
     "PeersChanged",
     "RunningCall",
@@ -138,3 +139,17 @@ class PeersChanged(Event):
     """
 
     changes: tuple[PeerChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed(Event):
+    """
+    Many events as one, for a log: see `packing`.
+
+    Attributes:
+        data: their lines, compressed, in base64.
+        dropped: how many others had no room so far.
+    """
+
+    data: str
+    dropped: int

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from aioparcs.cli.job_log import RunnerClock, print_log, read_progress
+from aioparcs.cli.job_log import LogEvents, RunnerClock, print_log, read_progress
 from aioparcs.display import Detail
-from aioparcs.events import Event, EventBus, ProgramStarted, Snapshot, StatusLine
+from aioparcs.events import Event, EventBus, Notice, Packed, ProgramStarted, Snapshot, StatusLine
 from aioparcs.events.codec import from_json, to_json
 from aioparcs.monitor import LiveJob
 from aioparcs.swarm.docker.logs import LogLine
@@ -248,7 +248,21 @@ def test_the_history_of_a_job_elsewhere_has_its_progress_and_its_lines(tmp_path:
     assert row["workers"]["requested"] == 2
     (pool,) = view.parts()["pools"]
     assert 0 <= pool["begun"] <= pool["ended"] <= view.now < 12
+    workers = [worker.row() for worker in view.workers]
+    assert [(row["number"], row["state"]) for row in workers] == [(0, "done"), (1, "done")]
+    assert all(row["requested"] <= row["connected"] <= row["ended"] for row in workers)  # type: ignore[operator]  # all have
+    assert (view.calls.calls, view.calls.failed) == (10, 5)
     texts = [(module, worker, text) for _, _, module, worker, text, _ in view.output.rows()]
     assert ("runner", None, "5") in texts
     assert ("runner", None, "the end") in texts
     assert any(module == "odd" and worker in (0, 1) and "from a worker" in text for module, worker, text in texts)
+
+
+def test_that_a_log_has_no_room_is_a_notice_once() -> None:
+    events: list[Event] = []
+    log_events = LogEvents(EventBus(events.append))
+    for dropped in (0, 3, 5):
+        log_events.add(Packed(1.0, "", dropped))
+    (notice,) = events
+    assert isinstance(notice, Notice)
+    assert "has no room" in notice.text

@@ -19,6 +19,7 @@ from aioparcs.events import (
     LogLines,
     ModuleState,
     Notice,
+    Packed,
     PeerChange,
     PeersChanged,
     PoolProgress,
@@ -70,6 +71,7 @@ EVENTS = [
     Action(3.5, "worker 3 was killed by aioparcs ui"),
     PeersChanged(3.5, (PeerChange(3, 4, True), PeerChange(4, 3, False))),
     WorkerUsage(3.5, (Use(3, 0.95, 50 << 20), Use(4, 0.0, 0))),
+    Packed(3.5, "eJw=", 7),
     SNAPSHOT,
     StatusLine(4.0, "factor: 8 of 8 connected"),
 ]

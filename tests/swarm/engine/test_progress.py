@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from aioparcs.recording import read_recording
+from aioparcs.recording.history import history_of
 from tests.support.command import COMMAND, execute, in_terminal, visible
 from tests.support.jobs import module
 from tests.support.live import PATIENCE, Cluster, left
@@ -41,6 +43,21 @@ def test_the_lines_of_a_pool_on_the_swarm_come_through(cluster: Cluster, tmp_pat
     assert re.search(pattern, done.stderr)
     (name,) = re.findall(r"runs as job ([0-9a-f]{8})", done.stderr)
     assert left(cluster, name) == []
+
+
+def test_the_history_of_a_job_on_the_swarm_has_each_worker_and_its_calls(cluster: Cluster, tmp_path: Path) -> None:
+    module(tmp_path, "odd", ODD)
+    folder = module(tmp_path, "pooling", POOLING) / "pooling"
+    environment = cluster.environment | {"XDG_STATE_HOME": str(tmp_path / "state")}
+    done = execute([*COMMAND, "run", str(folder), "--on", "swarm"], None, **environment)
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "state" / "aioparcs" / "jobs").glob("*.jsonl")
+    history = history_of(read_recording(path))
+    assert [(worker.how, bool(worker.node)) for worker in history.workers.values()] == [("done", True)] * 3
+    assert all(worker.requested <= worker.connected <= worker.ended for worker in history.workers.values())  # type: ignore[operator]  # all have
+    calls = [span for worker in history.workers.values() for span in worker.spans]
+    assert (sum(span.calls for span in calls), sum(span.failed for span in calls)) == (1000, 500)
+    assert history.is_whole
 
 
 WAITING = """
