@@ -70,6 +70,9 @@ def test_a_pool_is_resized_and_an_item_is_cancelled(show: Show, controlled: Page
     assert page.run("document.activeElement.value") == "6"
     page.run("document.activeElement.select()")
     page.type("12")
+    controlled.publish(f"jobs/{JOB}", {"now": 61.0, "log": [[900, 61.0, "render", 0, "meanwhile", 0]]})
+    page.until("document.getElementById('log').innerText.includes('meanwhile')")
+    assert page.run("document.activeElement.value") == "12", "what one types stays, whatever happens"
     page.press("Enter")
     page.until(f"{TOAST} === 'resize: done'")
     tab_to(page, "Cancel item")

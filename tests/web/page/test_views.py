@@ -86,6 +86,18 @@ def test_the_tables_of_a_job(show: Show, server: PageServer) -> None:
     assert page.problems(server.origin) == []
 
 
+def test_a_job_whose_calls_are_not_recorded_says_so(show: Show, server: PageServer) -> None:
+    whole = snapshot(spans=0)
+    rows = [worker_row(number) for number in range(3)]
+    overview = whole["overview"] | {"calls": 0, "failedCalls": 0, "utilisation": None}
+    server.snapshots[JOB] = whole | {"overview": overview, "workers": rows, "functions": []}
+    page = show(VIEW)
+    assert "3 workers are up, with 4 items. 240 of 1,000 items are done" in text(page, "#now")
+    assert "PARCS_UI=1" in text(page, "#timeline")
+    assert "calls not recorded" in text(page)
+    assert page.run("[...document.querySelectorAll('.chart-title')].map((one) => one.innerText)")[1] == "Items"
+
+
 def test_workers_are_searched(show: Show) -> None:
     page = show(VIEW)
     page.run("document.getElementById('worker-search').focus()")

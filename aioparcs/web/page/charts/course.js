@@ -13,14 +13,18 @@ export const bothWays = (tint, show) => [{ name: "both ways", tint, show, isFill
 export const messageChart = (times, values) => ({ title: "Messages", data: [times, values], series: bothWays("teal", perSecond) });
 export const byteChart = (times, values) => ({ title: "Bytes", data: [times, values], series: bothWays("violet", bytesPerSecond) });
 
-export function Course({ series }) {
+/** Return how many items ended in a second, from how many had ended at each point. */
+const itemRates = (times, done) => done.map((count, i) => (i ? Math.max(0, count - done[i - 1]) / Math.max(0.001, times[i] - times[i - 1]) : 0));
+
+export function Course({ series, hasCalls }) {
   const charts = useMemo(() => {
-    const [times, up, calling, calls, failed, , messages, sizes] = columnsOf(series, 8);
+    const [times, up, calling, calls, failed, done, messages, sizes] = columnsOf(series, 8);
     return [
       { title: "Workers", data: [times, up, calling], series: [{ name: "up", tint: "up", show: upto, isStepped: true }, { name: "in a call", tint: "accent", show: upto, isFilled: true }] },
-      { title: "Calls", data: [times, calls, failed], series: [{ name: "ended", tint: "accent", show: perSecond, isFilled: true }, { name: "failed", tint: "bad", show: perSecond }] },
+      hasCalls ? { title: "Calls", data: [times, calls, failed], series: [{ name: "ended", tint: "accent", show: perSecond, isFilled: true }, { name: "failed", tint: "bad", show: perSecond }] }
+        : { title: "Items", data: [times, itemRates(times, done)], series: [{ name: "ended", tint: "accent", show: perSecond, isFilled: true }] },
       messageChart(times, messages), byteChart(times, sizes),
     ];
-  }, [series]);
+  }, [series, hasCalls]);
   return html`<${Section} id="course" title="Over time"><${Charts} charts=${charts} /><//>`;
 }

@@ -68,6 +68,9 @@ export function clock(job, isLive = true) {
   return job.now + Math.min(30, (performance.now() - job.received) / 1000);
 }
 
+/** Return whether the calls of a job are known: a history has them only if a page was wanted when its program began. */
+export const hasCalls = ({ overview, workers }) => overview.calls > 0 || !overview.items.done || [...workers.values()].some((one) => one.current);
+
 /** Return how many workers are in each state. */
 export function states(workers) {
   const counts = { starting: 0, waiting: 0, calling: 0, done: 0, lost: 0, stopped: 0 };

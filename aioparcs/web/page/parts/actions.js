@@ -26,7 +26,7 @@ export function Action({ name, title, text, url, confirm, field, isDanger }) {
   return html`<button type="button" class=${isDanger ? "danger" : ""} onClick=${() => dialog.current.showModal()} aria-haspopup="dialog">${name}</button>
     <dialog ref=${dialog} aria-labelledby=${id}><form onSubmit=${send}>
       <h2 id=${id}>${title}</h2><p>${text}</p>
-      ${field && html`<label>${field.label} <input type="number" name=${field.name} min=${field.min} max="100000" step="1" value=${field.value} required autofocus /></label>`}
+      ${field && html`<label>${field.label} <input type="number" name=${field.name} min=${field.min} max="100000" step="1" defaultValue=${field.value} required autofocus /></label>`}
       <div class="buttons"><button type="button" onClick=${() => dialog.current.close()} autofocus=${!field}>Cancel</button>
         <button type="submit" class=${isDanger ? "danger" : "main"} disabled=${isBusy}>${confirm}</button></div></form></dialog>`;
 }

@@ -17,7 +17,7 @@ export function Workers({ job, id, now }) {
   const [word, setWord] = useState(""), all = [...job.workers.values()], rows = word ? all.filter((row) => searched(row).includes(word)) : all, has = (pick) => all.some((row) => pick(row));
   const columns = [
     { key: "number", name: "Worker", value: (row) => row.number, show: (row) => workerLink(id, row.number, `${row.module}:${row.number}`) },
-    text("node", "Node", (row) => row.node || "–"),
+    ...(has((row) => row.node) ? [text("node", "Node", (row) => row.node || "–")] : []),
     { key: "state", name: "State", value: (row) => row.state, show: (row) => html`<${State} state=${row.state} />` },
     { key: "current", name: "In a call since", value: (row) => (row.current ? now - row.current.begin : null), number: true, show: (row) => (row.current ? running(now - row.current.begin) : "") },
     { key: "what", name: "What", value: (row) => row.current?.call || row.reason, show: (row) => html`<span class="cut">${row.current ? `${row.current.function || "call"}: ${row.current.call}` : row.reason}</span>`, wide: true, bad: (row) => row.state === "lost" },

@@ -26,20 +26,25 @@ function Line({ row, word, isChosen, choose, job }) {
 
 function Lines({ rows, word, job, chosen, choose }) {
   const { box, scrolled, first, last } = useWindow(rows.length, LINE, true);
-  const isFollowing = useRef(true);
+  const isFollowing = useRef(true), reached = useRef(0); // where the end was when it was scrolled to
   const [isAway, setAway] = useState(false);
   useEffect(() => {
-    if (isFollowing.current && box.current) box.current.scrollTop = box.current.scrollHeight;
+    if (isFollowing.current && box.current) toEnd();
   });
+  const toEnd = () => {
+    box.current.scrollTop = box.current.scrollHeight;
+    reached.current = box.current.scrollTop;
+  };
   const moved = () => {
     const one = box.current;
-    isFollowing.current = one.scrollHeight - one.scrollTop - one.clientHeight < 2 * LINE;
+    const isAtEnd = one.scrollHeight - one.scrollTop - one.clientHeight < 2 * LINE;
+    isFollowing.current = isAtEnd || (isFollowing.current && one.scrollTop >= Math.min(reached.current, one.scrollHeight - one.clientHeight) - 1);
     setAway(!isFollowing.current);
     scrolled();
   };
   const end = () => {
     isFollowing.current = true;
-    box.current.scrollTop = box.current.scrollHeight;
+    toEnd();
   };
   return html`<div class="log-box"><div class="lines" ref=${box} onScroll=${moved} tabindex="0" role="region" aria-label="Lines of the log">
     <div class="lines-all" role="list" style=${{ height: `${rows.length * LINE}px` }}><div class="lines-seen" role="none" style=${{ transform: `translateY(${first * LINE}px)` }}>

@@ -2,7 +2,7 @@
 
 import { html } from "../vendor/htm-preact.js";
 import { duration, plural, running, whole } from "../lib/format.js";
-import { states } from "../lib/job.js";
+import { hasCalls, states } from "../lib/job.js";
 
 const OVER = { done: "Finished", failed: "Failed", killed: "No end was recorded: the runner was killed, or its machine went down" };
 
@@ -23,7 +23,8 @@ export function sentence(job) {
   if (!job.workers.size) return "The program runs and has requested no worker yet.";
   if (!up && counts.starting) return `${plural(counts.starting, "worker starts", "workers start")}.${progress(overview)}`;
   if (!up) return `No worker is up: ${plural(job.workers.size, "worker has", "workers have")} ended.${progress(overview)}`;
-  const work = counts.calling ? `${whole(counts.calling)} of ${plural(up, "worker")} ${counts.calling === 1 ? "is" : "are"} in a call` : `${plural(up, "worker is", "workers are")} up, none of them in a call`;
+  const { running: items } = overview.items;
+  const work = !hasCalls(job) ? `${plural(up, "worker is", "workers are")} up, with ${plural(items, "item")}` : counts.calling ? `${whole(counts.calling)} of ${plural(up, "worker")} ${counts.calling === 1 ? "is" : "are"} in a call` : `${plural(up, "worker is", "workers are")} up, none of them in a call`;
   return `${work}${counts.starting ? `, ${whole(counts.starting)} more ${counts.starting === 1 ? "starts" : "start"}` : ""}.${progress(overview)}`;
 }
 

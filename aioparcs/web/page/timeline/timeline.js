@@ -2,7 +2,7 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { functionClass, useColours } from "../lib/colours.js";
-import { clock, isRunning } from "../lib/job.js";
+import { clock, hasCalls, isRunning } from "../lib/job.js";
 import { TimelineCanvas } from "./canvas.js";
 import { Section } from "../parts/common.js";
 
@@ -56,5 +56,6 @@ export function Timeline({ job, isLive, open }) {
     <${Legend} functions=${job.functions} />
     <div class="scroller" id="scroller" ref=${scroller} tabindex="0" role="img" aria-describedby="timeline-help" aria-label="Timeline"><canvas id="rows"></canvas><div></div></div>
     <p class="hint" id="timeline-help">Drag to move, Ctrl+wheel to zoom, click for a worker. Keys: + − ← → ↑ ↓, 0 the whole run, f follow, b bands.</p>
+    ${!hasCalls(job) && html`<p class="hint">The calls of this job are not recorded: <code>aioparcs run --ui</code>, or <code>PARCS_UI=1</code> where it starts, shows them.</p>`}
     <${Tip} tip=${tip} /><//>`;
 }

@@ -4,7 +4,7 @@ import { html, useMemo } from "../vendor/htm-preact.js";
 import { jobUrl } from "../lib/api.js";
 import { useFeed, useSeconds } from "../lib/feed.js";
 import { ago, date, duration, percent, plural, rate, running, whole } from "../lib/format.js";
-import { clock, isRunning, merge, states } from "../lib/job.js";
+import { clock, hasCalls, isRunning, merge, states } from "../lib/job.js";
 import { useTitle } from "../lib/title.js";
 import { Action } from "../parts/actions.js";
 import { Figure, Progress, State } from "../parts/common.js";
@@ -28,7 +28,7 @@ function Head({ overview, status }) {
 }
 
 function Figures({ job, now }) {
-  const { overview } = job, { items, workers } = overview, counts = states(job.workers.values()), isOver = !isRunning(job);
+  const { overview } = job, { items, workers } = overview, counts = states(job.workers.values()), isOver = !isRunning(job), isKnown = hasCalls(job);
   const share = items.total ? percent(items.done / items.total) : null;
   return html`<section class="card figures" aria-label="Numbers">
     <${Progress} done=${items.done} failed=${items.failed} running=${items.running} total=${items.total} label="Items of the job" isOver=${isOver} />
@@ -38,8 +38,8 @@ function Figures({ job, now }) {
     <${Figure} name="Rate" value=${rate(overview.rate)} note="items" />
     <${Figure} name="Failed" value=${whole(items.failed)} isBad=${items.failed > 0} note=${overview.failedCalls ? plural(overview.failedCalls, "failed call") : ""} />
     <${Figure} name="Workers up" value=${whole(workers.up)} note="of ${whole(workers.requested)}${workers.lost ? `, ${whole(workers.lost)} lost` : ""}" isBad=${workers.lost > 0} />
-    <${Figure} name="In a call" value=${whole(counts.calling)} note=${counts.starting ? `${whole(counts.starting)} starting` : ""} />
-    <${Figure} name="Utilisation" value=${percent(overview.utilisation)} note=${plural(overview.calls ?? 0, "call")} /></dl></section>`;
+    <${Figure} name=${isKnown ? "In a call" : "Items running"} value=${whole(isKnown ? counts.calling : items.running)} note=${counts.starting ? `${whole(counts.starting)} starting` : ""} />
+    <${Figure} name="Utilisation" value=${percent(overview.utilisation)} note=${isKnown ? plural(overview.calls, "call") : "calls not recorded"} /></dl></section>`;
 }
 
 function tabsOf(job, id, now, open) {
@@ -74,7 +74,7 @@ export function Job({ id }) {
   return html`<${Head} overview=${job.overview} status=${status} />
     <div class="top"><${Now} job=${job} now=${now} id=${id} /><${Figures} job=${job} now=${now} /></div>
     <${Timeline} job=${job} isLive=${isLive} open=${open} />
-    <${Course} series=${job.series} />
+    <${Course} series=${job.series} hasCalls=${hasCalls(job)} />
     <${Pools} pools=${job.pools} id=${id} hasControl=${hasControl} />
     <${Tabs} id="parts" label="Parts of the job" tabs=${tabsOf(job, id, now, open)} />
     <${Log} log=${log} workers=${job.workers} job=${id} isBounded />`;

@@ -23,7 +23,7 @@ function Row({ job, received }) {
     <td class="state-cell"><${State} state=${state} /></td>
     <td class="number" data-name="Started" title=${date(started)}>${ago(started)}</td>
     <td class="number" data-name=${isRunning ? "Runs for" : "Took"}>${isRunning ? running(seconds) : duration(seconds)}</td>
-    <td class="items">${items.total === null && !items.done ? "–" : html`<${Items} items=${items} state=${state} program=${program} />`}</td>
+    <td class="items">${!items.total && !items.done ? "–" : html`<${Items} items=${items} state=${state} program=${program} />`}</td>
     <td class="number" data-name="Rate">${rate(job.rate)}</td>
     <td class="number" data-name="Left">${isRunning && job.left !== null ? duration(job.left) : "–"}</td>
     <td class="number" data-name="Workers">${isRunning ? `${whole(workers.up)} / ${whole(workers.requested)}` : whole(workers.requested)}${workers.lost ? html` <b class="bad">${whole(workers.lost)} lost</b>` : ""}</td>

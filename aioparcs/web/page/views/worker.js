@@ -3,7 +3,7 @@
 import { html, useMemo, useState } from "../vendor/htm-preact.js";
 import { get, workerUrl } from "../lib/api.js";
 import { usePoll, useSeconds } from "../lib/feed.js";
-import { bytes, duration, moment, percent, plural, running, whole } from "../lib/format.js";
+import { bytes, compact, duration, moment, percent, plural, running, whole } from "../lib/format.js";
 import { useTitle } from "../lib/title.js";
 import { Action } from "../parts/actions.js";
 import { Charts, columnsOf } from "../charts/chart.js";
@@ -35,10 +35,16 @@ function Stack({ url, isUp }) {
 
 const Fact = ({ name, value, isBad }) => html`<div><dt>${name}</dt><dd class=${isBad ? "bad" : ""}>${value}</dd></div>`;
 
+function sentence({ state, current, requested, ended }, now) {
+  if (current) return `In ${current.function || "a call"} for ${running(now - current.begin)}.`;
+  if (state === "starting") return `Starting for ${running(now - requested)}.`;
+  return { calling: "In a call.", waiting: "Waiting for a call or a message.", lost: `Lost at ${moment(ended)}.`, stopped: `Stopped by the runner at ${moment(ended)}.` }[state] || `Ended at ${moment(ended)}.`;
+}
+
 function Facts({ worker, now, explain }) {
   const { current, channel, usage } = worker, until = worker.ended ?? now;
   return html`<section class="card now s-${worker.state}" aria-label="State of the worker">
-    <p class="sentence">${current ? `In ${current.function || "a call"} for ${running(now - current.begin)}.` : worker.reason ? `${worker.state === "lost" ? "Lost" : "Ended"}.` : { starting: `Starting for ${running(now - worker.requested)}.`, waiting: "Waiting for a call or a message." }[worker.state] || "Ended."}</p>
+    <p class="sentence">${sentence(worker, now)}</p>
     ${current?.call && html`<pre class="call" tabindex="0">${current.call}</pre>`}
     ${worker.reason && html`<pre class="error" tabindex="0">${worker.reason}</pre>`}
     <${Explain} rows=${explain} now=${now} />
@@ -53,7 +59,7 @@ function Course({ usage, channel }) {
   const charts = useMemo(() => {
     const [times, cpu, memory] = columnsOf(usage, 3), [seconds, messages, sizes] = columnsOf(channel, 3);
     const used = [
-      { title: "CPU", data: [times, cpu.map((one) => one && one * 100)], series: [{ name: "% of one core", tint: "accent", show: whole, isFilled: true }] },
+      { title: "CPU", data: [times, cpu.map((one) => one && one * 100)], series: [{ name: "% of one core", tint: "accent", show: (value) => compact(value), isFilled: true }] },
       { title: "Memory", data: [times, memory], series: [{ name: "in use", tint: "violet", show: bytes, isFilled: true }] },
     ];
     return [...(usage.length ? used : []), ...(channel.length ? [messageChart(seconds, messages), byteChart(seconds, sizes)] : [])];
