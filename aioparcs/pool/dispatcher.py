@@ -83,8 +83,8 @@ class Dispatcher:
             Wake: self._wake,
             Revoke: self._revoke,
             Cancel: self._cancel,
-            Drained: self._drained,
-            Expire: self._expire,
+            Drained: lambda action: self.workers[action.worker].drained.set(),
+            Expire: lambda action: self.workers[action.worker].expired.set(),
         }
 
     @property
@@ -294,9 +294,6 @@ class Dispatcher:
     def _cancel(self, action: Cancel) -> None:
         self.workers[action.worker].cancel(action.call)
 
-    def _drained(self, action: Drained) -> None:
-        self.workers[action.worker].drained.set()
-
     def _assign(self, action: Assign) -> None:
         number, calls = action
         worker = self.workers[number]
@@ -313,9 +310,6 @@ class Dispatcher:
         if not worker.is_writable:
             self._scheduler.workers[number].is_writable = False
         self._actions += self._scheduler.sent(number, calls, rejected, self._now())
-
-    def _expire(self, action: Expire) -> None:
-        self.workers[action.worker].expired.set()
 
     def _repeat(self, action: Repeat) -> None:
         worker, call, error = action
