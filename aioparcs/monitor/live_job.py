@@ -11,6 +11,7 @@ from typing import Any
 
 from aioparcs.events import (
     CallSpans,
+    CallsRunning,
     ChannelSamples,
     Event,
     LogLines,
@@ -72,6 +73,7 @@ class LiveJob:
         self.progress = Progress()
         self.workers = Workers()
         self.peers = Peers()
+        self._running: dict[int | None, set[int]] = {}  # by pool: the workers that are in a call that takes long
         self.calls = CallLog()
         self.output = Output()
         self.course = Course()
@@ -168,6 +170,8 @@ class LiveJob:
                 workers.end(event.worker, event.module, time, how, event.error or "")
             case WorkerStopped():
                 workers.end(event.worker, event.module, time, "stopped")
+            case CallsRunning():
+                self._set_running(event)
             case ChannelSamples():
                 self._add_samples(event)
             case WorkerUsage():
@@ -178,6 +182,18 @@ class LiveJob:
                     self.peers.change(change, time)
         if isinstance(event, WorkerExited | WorkerStopped):
             self.peers.end(event.worker, time)
+
+    def _set_running(self, event: CallsRunning) -> None:
+        """Note which workers are in a call that takes long, and which of the pool's no longer are."""
+        for number in self._running.get(event.pool, set()) - {call.worker for call in event.calls}:
+            if worker := self.workers.find(number):
+                self.workers.set_current(worker, None)
+        for call in event.calls:
+            if worker := self.workers.find(call.worker):
+                function = call.function.rpartition(":")[2] or worker.module
+                begin = rounded(max(0.0, call.begin - self.started.time))
+                self.workers.set_current(worker, {"function": function, "call": call.call, "begin": begin})
+        self._running[event.pool] = {call.worker for call in event.calls}
 
     def _add_samples(self, event: ChannelSamples) -> None:
         for worker, *numbers in event.samples:

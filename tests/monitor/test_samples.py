@@ -1,12 +1,15 @@
 """Channels, usage, peers and parents of workers in the live view of a job."""
 
 from aioparcs.events import (
+    CallsRunning,
     ChannelSample,
     ChannelSamples,
     Event,
     PeerChange,
     PeersChanged,
+    RunningCall,
     Use,
+    WorkerConnected,
     WorkerExited,
     WorkersRequested,
     WorkerUsage,
@@ -51,6 +54,24 @@ def test_rows_of_workers_say_who_has_started_them_what_they_use_and_what_their_c
     numbers = {"sent": 11, "received": 22, "bytesSent": 1100, "bytesReceived": 2200, "queued": 0, "unread": 0}
     assert rows[1]["channel"] == numbers
     assert rows[2]["usage"] is rows[2]["channel"] is None
+
+
+def test_rows_of_workers_have_the_call_that_takes_long_until_it_does_no_more() -> None:
+    first, second = RunningCall(1, "main:draw", "item 1", BEGIN + 1.0), RunningCall(2, "", "item 2", BEGIN + 1.5)
+    made = job(
+        *(WorkerConnected(BEGIN + 0.5, "tree", worker) for worker in range(3)),
+        CallsRunning(BEGIN + 3.0, 0, (first, second)),
+        CallsRunning(BEGIN + 3.0, 1, ()),
+    )
+    rows = seen(made).known["workers"]
+    assert rows[1]["current"] == {"function": "draw", "call": "item 1", "begin": 1.0}
+    assert rows[2]["current"] == {"function": "tree", "call": "item 2", "begin": 1.5}
+    assert [rows[worker]["state"] for worker in range(3)] == ["waiting", "calling", "calling"]
+    made.apply(CallsRunning(BEGIN + 4.0, 0, (second,)))
+    made.advance(6.0)
+    rows = seen(made).known["workers"]
+    assert rows[1]["current"] is None
+    assert [rows[worker]["state"] for worker in range(3)] == ["waiting", "waiting", "calling"]
 
 
 def test_a_client_gets_the_rows_whose_channels_have_changed() -> None:
