@@ -98,6 +98,7 @@ main.modules = {
     "journal": "aioparcs.cli.journal",
     "report": "aioparcs.cli.report",
     "diff": "aioparcs.cli.diff",
+    "ui": "aioparcs.cli.ui",
 }
 
 
@@ -137,6 +138,8 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
               help="Record what all workers do, for aioparcs report.  [default: $PARCS_RECORD]")  # fmt: skip
 @click.option("--report", "page", metavar="FILE", type=click.Path(dir_okay=False),
               help="Write the page of aioparcs report when the runner has ended, in any way.")  # fmt: skip
+@click.option("--ui", "has_page", is_flag=True,
+              help="Show the run live on a web page, and print its address.  [default: $PARCS_UI]")  # fmt: skip
 @click.option("--detach", is_flag=True, help="With --on swarm: print the job's name and don't wait for its end.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only failures, warnings and what the runner itself prints.")
 @click.option("-v", "--verbose", is_flag=True, help="Show also when each worker starts, connects and ends.")
@@ -150,6 +153,7 @@ def run(
     fetch: tuple[str, ...],
     record: str | None,
     page: str | None,
+    has_page: bool,
     detach: bool,
     quiet: bool,
     verbose: bool,
@@ -169,6 +173,10 @@ def run(
     if detach and where != "swarm":
         raise Usage("--detach needs --on swarm")
     detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
+    if has_page:
+        if detach:
+            raise Usage("--ui shows a run that is followed; use it without --detach")
+        os.environ["PARCS_UI"] = "1"
     record = record or variables.pop("PARCS_RECORD", "") or os.environ.get("PARCS_RECORD", "")
     if page:
         _check_page(page, where)

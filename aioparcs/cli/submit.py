@@ -20,7 +20,7 @@ import click
 from aioparcs.build import start_builds
 from aioparcs.cli.job_log import print_log
 from aioparcs.cli.transfer.submitter import Transfer, check_names
-from aioparcs.display import Detail, history
+from aioparcs.display import Detail, keep
 from aioparcs.errors import BuildError, ClusterError, StartError
 from aioparcs.events import EventBus, ProgramEnding
 from aioparcs.files.names import FileNames
@@ -218,7 +218,7 @@ def _kept(request: RunRequest, job: str) -> Iterator[EventBus]:
     """Keep the history of the runner here, where it is followed; provide the bus for its events."""
     events = EventBus()
     name = request.runner.name if isinstance(request.runner, Path) else request.runner
-    with history(events, f"{name}/main.py", {"engine": "swarm", "job": job}):
+    with keep(events, f"{name}/main.py", {"engine": "swarm", "job": job}):
         try:
             yield events
         except (asyncio.CancelledError, KeyboardInterrupt):

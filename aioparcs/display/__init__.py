@@ -1,8 +1,7 @@
 """The displays of a job: live on a terminal, lines elsewhere; rich is loaded only to draw on a terminal."""
 
 from aioparcs.display.base import Clock, Detail
-from aioparcs.display.choice import auto_display, default_display, live_on_terminal, open_display
-from aioparcs.display.history import history
+from aioparcs.display.choice import auto_display, default_display, keep, live_on_terminal, open_display
 from aioparcs.display.text import has_colors, sanitize, were_shown
 
 __all__ = [
@@ -11,7 +10,7 @@ __all__ = [
     "auto_display",
     "default_display",
     "has_colors",
-    "history",
+    "keep",
     "live_on_terminal",
     "open_display",
     "sanitize",

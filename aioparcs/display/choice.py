@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aioparcs.display.live import LiveDisplay
     from aioparcs.events.log import EventLog
 
-__all__ = ["auto_display", "default_display", "live_on_terminal", "open_display"]
+__all__ = ["auto_display", "default_display", "keep", "live_on_terminal", "open_display"]
 
 
 @contextmanager
@@ -38,13 +38,12 @@ def open_display(
         SettingError: that file can't be written, or a variable has an impossible value.
     """
     has_history = bool(program) and log is None
-    has_calls = has_history and take_switch("PARCS_UI")
-    with _display(detail, log) as display:
-        events = EventBus(display)
+    events = EventBus()
+    with keep(events, program) if has_history else nullcontext(), _display(detail, log) as display:
+        events.subscribe(display)
         if isinstance(display, PlainDisplay) and display.timeline:
             events.subscribe(display.timeline, calls=True)
-        kept = history(events, program, calls=has_calls) if has_history else nullcontext()
-        with kept, _recorded(events, record, program), _shown(events):
+        with _recorded(events, record, program), _shown(events):
             yield events
 
 
@@ -62,10 +61,11 @@ def auto_display() -> Iterator[None]:
         yield
         return
     detail = Detail.NORMAL if _is_progress_wanted() else Detail.QUIET
-    with live_on_terminal(detail) as display:
-        record = os.environ.pop("PARCS_RECORD", "")  # not for child processes, which would write the same file
-        events = EventBus(display or default_display())
-        with history(events, calls=take_switch("PARCS_UI")), _recorded(events, record), _shown(events):
+    record = os.environ.pop("PARCS_RECORD", "")  # not for child processes, which would write the same file
+    events = EventBus()
+    with keep(events), live_on_terminal(detail) as display:
+        events.subscribe(display or default_display())
+        with _recorded(events, record), _shown(events):
             yield
 
 
@@ -110,6 +110,31 @@ def _display(detail: Detail, log: EventLog | None) -> Iterator[Subscriber]:
         yield plain
     finally:
         guarded(plain.close)
+
+
+@contextmanager
+def keep(events: EventBus, program: str = "", about: Mapping[str, str] | None = None) -> Iterator[None]:
+    """
+    Keep the history of a program while the block runs, and show it on a page if ``PARCS_UI`` says so.
+
+    Args:
+        events: the bus of the program.
+        program: its name; by default that of its file.
+        about: what else the history's beginning says, by name; by default the engine that the environment names.
+
+    Raises:
+        SettingError: a variable has an impossible value, or the history that a page needs can't be written.
+    """
+    has_page = take_switch("PARCS_UI")
+    with history(events, program, about, calls=has_page):
+        if not has_page:
+            yield
+            return
+        from aioparcs.display.page import open_page  # few programs have one
+
+        assert events.history
+        with open_page(events.history):
+            yield
 
 
 def _recorded(events: EventBus, path: str, program: str = "") -> AbstractContextManager[None]:

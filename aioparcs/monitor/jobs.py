@@ -30,8 +30,9 @@ class Jobs:
         for path in self._open.keys() - there:
             self._open.pop(path).close()
         self._ended = {path: row for path, row in self._ended.items() if path in there}
-        running = [row for path in there - self._ended.keys() if (row := self._poll(path))]
-        return sorted([*self._ended.values(), *running], key=lambda row: (-row["started"], row["id"]))
+        rows = list(self._ended.values())
+        rows += [row for path in there - self._ended.keys() if (row := self._poll(path))]
+        return sorted(rows, key=lambda row: (-row["started"], row["id"]))
 
     def path(self, name: str) -> Path | None:
         """Return the history of a job, None if there is none of that name."""

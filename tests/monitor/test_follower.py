@@ -127,7 +127,9 @@ def test_the_list_has_all_jobs_of_the_folder(tmp_path: Path) -> None:
     running = tmp_path / "jobs" / "fourth-000004.jsonl"
     running.write_text(f"{to_json(started())}\n")
     with locked(running):
-        rows = {row["id"]: row for row in jobs.rows()}
+        listed = jobs.rows()
+        rows = {row["id"]: row for row in listed}
+        assert len(listed) == 3
         states = {name: row["state"] for name, row in rows.items()}
         assert states == {"first-000001": "done", "second-000002": "failed", "fourth-000004": "running"}
         assert rows["first-000001"]["items"]["done"] == 80

@@ -1,0 +1,114 @@
+"""The page of jobs: ``aioparcs ui``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+
+from aioparcs.cli.command import reported, run_command
+from aioparcs.cli.modules import Usage
+from aioparcs.recording.store import store_folder
+from aioparcs.web.announcement import announced, last_token, running_server
+from aioparcs.web.listening import PORT, Listening, listen
+from aioparcs.web.server import open_server
+
+__all__ = ["ui"]
+
+_EXAMPLES = """
+\b
+Examples:
+  aioparcs ui                          show the jobs of this user, on this machine alone
+  aioparcs ui --control                ... and allow to stop them and to kill their workers
+  ssh -L 8787:127.0.0.1:8787 HOST      reach it from elsewhere, then open the address that it has printed
+  aioparcs ui --host jobs.example.org --tls-cert cert.pem --tls-key key.pem
+\b
+Exit codes:
+    0  the job that it was started for has ended
+    2  the command line is wrong, or the port is taken
+  130  ended by Ctrl-C
+  143  ended by SIGTERM
+"""
+
+
+@click.command(short_help="Show jobs live on a web page.", epilog=_EXAMPLES)
+@click.option("--port", type=click.IntRange(0, 65535), help=f"Its port.  [default: {PORT}, or the next free one]")
+@click.option("--host", "hosts", metavar="HOST", multiple=True,
+              help="An address to listen on, or a name by which it is asked; may be repeated.  "
+                   "[default: 127.0.0.1]")  # fmt: skip
+@click.option("--control", is_flag=True, help="Allow to stop jobs, to kill workers, and to resize pools.")
+@click.option("--open", "is_opened", is_flag=True, help="Open the page in a browser.")
+@click.option("--tls-cert", "cert", metavar="FILE", type=click.Path(dir_okay=False, exists=True, path_type=Path),
+              help="A certificate, for HTTPS.")  # fmt: skip
+@click.option("--tls-key", "key", metavar="FILE", type=click.Path(dir_okay=False, exists=True, path_type=Path),
+              help="Its private key.")  # fmt: skip
+@click.option("--insecure", is_flag=True, help="Allow other machines to ask without TLS: what they send can be read.")
+@click.option("--beside", metavar="JOB", hidden=True)
+def ui(
+    port: int | None, hosts: tuple[str, ...], control: bool, is_opened: bool, cert: Path | None, key: Path | None,
+    insecure: bool, beside: str | None,
+) -> None:  # fmt: skip
+    """Show the jobs of this user live on a web page: those that run, and the last ones that have ended.
+
+    The address that it prints has a token, without which it shows nothing. It ends by Ctrl-C.
+    """
+    if beside and (address := running_server()):
+        click.echo(_address(address, beside))
+        return
+    with reported():
+        if key and not cert:
+            raise Usage("--tls-key needs --tls-cert")
+        listening = listen(hosts, port, cert=cert, key=key, insecure=insecure)
+    run_command(_serve(listening, control=control, is_opened=is_opened, beside=beside))
+
+
+async def _serve(listening: Listening, *, control: bool, is_opened: bool, beside: str | None) -> None:
+    """Serve the page until a signal comes, or the program that has started this one has ended."""
+    token = (None if beside else last_token()) or secrets.token_urlsafe(32)
+    address = f"{listening.url}#token={token}"
+    async with open_server(listening, token, has_control=control):
+        with nullcontext() if beside else announced(address, token), _opened(address) if is_opened else nullcontext():
+            click.echo(_address(address, beside))
+            sys.stdout.flush()
+            await (_parent_ended() if beside else asyncio.Event().wait())
+
+
+def _address(address: str, job: str | None) -> str:
+    return f"{address}&job={quote(job)}" if job else address
+
+
+async def _parent_ended() -> None:
+    """Wait until standard input ends: the program that has started this one holds its other end."""
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def read() -> None:
+        if not os.read(0, 4096):
+            ended.set()
+
+    loop.add_reader(0, read)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(0)
+
+
+@contextmanager
+def _opened(address: str) -> Iterator[None]:
+    """Open an address in a browser by way of a file, since other users see the arguments of programs."""
+    path = store_folder().parent / f"open-{os.getpid()}.html"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">\n')
+    try:
+        webbrowser.open(path.as_uri())
+        yield
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,70 @@
+"""
+The file in which a user's server says where it is, for programs of the same user that want their job shown.
+
+It is locked while the server runs. A server that follows another one within a day has its token, so that pages go on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aioparcs.recording.store import is_running, store_folder
+
+__all__ = ["announced", "last_token", "running_server"]
+
+_DAY = 86_400.0  # seconds for which a token is good for the next server
+
+
+def running_server() -> str | None:
+    """Return the address of this user's server with its token, None if none runs."""
+    path = _path()
+    return _read(path).get("address") if is_running(path) else None
+
+
+def last_token() -> str | None:
+    """Return the token of this user's last server, None if that was long ago."""
+    try:
+        is_old = time.time() - _path().stat().st_mtime > _DAY
+    except OSError:
+        return None
+    return None if is_old else _read(_path()).get("token")
+
+
+@contextmanager
+def announced(address: str, token: str) -> Iterator[None]:
+    """Announce a server while the block runs, unless another one is, or the file can't be written."""
+    path = _path()
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield
+        return
+    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield
+            return
+        file.truncate()
+        json.dump({"address": address, "token": token}, file)
+        file.flush()
+        yield
+
+
+def _path() -> Path:
+    return store_folder().parent / "ui.json"
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {key: text for key, text in values.items() if isinstance(text, str)} if isinstance(values, dict) else {}

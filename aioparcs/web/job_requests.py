@@ -1,0 +1,115 @@
+"""The requests about one job: a worker, its stack, and actions."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from aioparcs.monitor.control import ControlError, send_request, socket_of
+from aioparcs.monitor.worker_details import worker_details
+from aioparcs.web.access import problem
+from aioparcs.web.watches import JobWatch, Watches
+
+__all__ = ["JobRequests"]
+
+
+class JobRequests:
+    """
+    The answers to requests about one job.
+
+    Args:
+        watches: the jobs.
+        has_control: whether actions are allowed.
+        log: gets a line on each action.
+    """
+
+    def __init__(self, watches: Watches, *, has_control: bool, log: Callable[[str], None] | None = None) -> None:
+        self._watches = watches
+        self._has_control = has_control
+        self._log = log or _print
+
+    async def worker(self, request: web.Request) -> web.Response:
+        """Answer with all that is known of a worker."""
+        name, number = request.match_info["job"], int(request.match_info["worker"])
+        async with self._watches.watch(name) as watch:
+            if watch is None:
+                return problem(404, f"there is no job {name}")
+            await watch.poll()
+            async with watch.lock:
+                worker = watch.followed.job.workers.find(number)
+                if worker is None:
+                    return problem(404, f"the job has no worker {number}")
+                known = self._known(watch, number)
+                known["worker"] = worker.row()
+            details = await asyncio.to_thread(worker_details, watch.path, number, known["started"])
+            known.update(details)
+        del known["started"]
+        return web.json_response(known)
+
+    async def stack(self, request: web.Request) -> web.Response:
+        """Answer with the Python stack of a worker, as it is now."""
+        return await self._ask(request, "stack", worker=int(request.match_info["worker"]))
+
+    async def act(self, request: web.Request) -> web.Response:
+        """Do something to a job, if that is allowed."""
+        if not self._has_control:
+            return problem(403, "this server only shows jobs; start it by aioparcs ui --control to change them")
+        match request.match_info:
+            case {"action": "stop"}:
+                return await self._ask(request, "stop")
+            case {"action": ("kill" | "restart") as action, "worker": worker}:
+                return await self._ask(request, str(action), worker=int(worker))
+        value = await _number_of(request)
+        if value is None:
+            return problem(400, 'the body has to be {"workers": NUMBER} or {"item": NUMBER}')
+        pool = int(request.match_info["pool"])
+        return await self._ask(request, request.match_info["action"], pool=pool, **value)
+
+    def _known(self, watch: JobWatch, number: int) -> dict[str, Any]:
+        job = watch.followed.job
+        return {
+            "functions": [function["name"] for function in job.calls.functions()],
+            "spans": job.calls.spans_of(number, 500),
+            "failures": [row for row in job.calls.failures() if row[4] == number],
+            "now": round(job.now, 3),
+            "control": job.has_control,
+            "program": job.started.program,
+            "started": job.started.time,
+        }
+
+    async def _ask(self, request: web.Request, do: str, **numbers: int) -> web.Response:
+        name = request.match_info["job"]
+        path = self._watches.path(name)
+        if path is None:
+            return problem(404, f"there is no job {name}")
+        is_action = do != "stack"
+        words = " ".join((f"{name}: {do}", *(f"{what} {number}" for what, number in numbers.items())))
+        try:
+            text = await asyncio.to_thread(send_request, socket_of(path), do, "aioparcs ui" * is_action, **numbers)
+        except ControlError as error:
+            if is_action:
+                self._log(f"{words}: {error}")
+            return problem(409, str(error))
+        if not is_action:
+            return web.json_response({"stack": text})
+        self._log(f"{words}: {text or 'done'}")
+        return web.json_response({"ok": True, "text": text})
+
+
+async def _number_of(request: web.Request) -> dict[str, int] | None:
+    """Return the number in the body of a request, by the name that its action has for it; None if there is none."""
+    key = {"resize": "workers", "cancel": "item"}[request.match_info["action"]]
+    try:
+        body = await request.json()
+    except ValueError:
+        return None
+    value = body.get(key) if isinstance(body, dict) else None
+    return {key: value} if type(value) is int and 0 <= value < 1 << 31 else None
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,93 @@
+"""The server of the page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+from aiohttp import web
+
+from aioparcs.web.access import Access
+from aioparcs.web.assets import asset, index
+from aioparcs.web.cluster import Cluster
+from aioparcs.web.job_requests import JobRequests
+from aioparcs.web.listening import Listening
+from aioparcs.web.streams import Streams
+from aioparcs.web.watches import Watches
+
+__all__ = ["open_server"]
+
+_BODY = 1 << 14  # bytes that a request may have
+_CONNECTIONS = 128  # that are open at once
+_ENDING = 2.0  # seconds that answers may take when the server ends
+_WORKER = r"/api/jobs/{job}/workers/{worker:\d{1,9}}"
+_POOL = r"/api/jobs/{job}/pools/{pool:\d{1,9}}"
+
+
+@asynccontextmanager
+async def open_server(
+    listening: Listening, token: str, *, has_control: bool, log: Callable[[str], None] | None = None
+) -> AsyncIterator[None]:
+    """
+    Serve the page while the block runs.
+
+    Args:
+        listening: the socket, which is closed at the end.
+        token: what logins need.
+        has_control: whether pages may change jobs.
+        log: gets a line on each action; by default it is printed.
+    """
+    access = Access(listening, token)
+    watches = Watches(has_control=has_control)
+    app = _application(access, watches, JobRequests(watches, has_control=has_control, log=log))
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_ENDING, keepalive_timeout=30)
+    await runner.setup()
+    try:
+        assert runner.server
+        server = await asyncio.get_running_loop().create_server(
+            _limited(runner.server), sock=listening.socket, ssl=listening.tls
+        )
+        try:
+            yield
+        finally:
+            server.close()
+    finally:
+        await runner.cleanup()
+        await watches.close()
+
+
+def _application(access: Access, watches: Watches, requests: JobRequests) -> web.Application:
+    streams = Streams(watches)
+    app = web.Application(middlewares=[access.middleware], client_max_size=_BODY)
+    app.on_response_prepare.append(access.add_headers)
+    app.on_shutdown.append(streams.end)
+    app.add_routes(
+        [
+            web.get("/", index),
+            web.get("/page/{path:.+}", asset),
+            web.post("/api/login", access.login),
+            web.get("/api/jobs", streams.jobs),
+            web.get("/api/jobs/{job}", streams.job),
+            web.get("/api/cluster", Cluster().answer),
+            web.get(_WORKER, requests.worker),
+            web.get(f"{_WORKER}/stack", requests.stack),
+            web.post("/api/jobs/{job}/{action:stop}", requests.act),
+            web.post(f"{_WORKER}/{{action:kill|restart}}", requests.act),
+            web.post(f"{_POOL}/{{action:resize|cancel}}", requests.act),
+        ]
+    )
+    return app
+
+
+class _Refusal(asyncio.Protocol):
+    """Closes a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).abort()  # uvloop's transports are no subclasses of it
+
+
+def _limited(server: web.Server) -> Callable[[], asyncio.Protocol]:
+    """Return the protocols of a server, for so many connections at once."""
+    return lambda: server() if len(server.connections) < _CONNECTIONS else _Refusal()

@@ -1,0 +1,138 @@
+"""The jobs that pages look at: each is followed once, however many pages there are, and only while there are any."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aioparcs.monitor import FollowedJob, Jobs
+from aioparcs.monitor.control import socket_of
+from aioparcs.monitor.records import JobRow
+
+__all__ = ["JobWatch", "Watches"]
+
+_PERIOD, _LIST_PERIOD = 0.25, 1.0  # seconds between two looks at a history, and at all of them
+_LINGER = 20.0  # seconds for which a job is known after the last request about it
+_MOST = 16  # jobs that are known at once
+
+
+class JobWatch:
+    """
+    A job that is followed.
+
+    Args:
+        path: its history.
+        has_control: whether actions are allowed.
+
+    Raises:
+        OSError: the history can't be opened.
+    """
+
+    def __init__(self, path: Path, *, has_control: bool) -> None:
+        self.path = path
+        self.lock = asyncio.Lock()  # the view is not to be read while a thread changes it
+        self.followed = FollowedJob(path)
+        self.users = 0
+        self._has_control = has_control
+        self._polled = -1.0
+
+    async def poll(self) -> None:
+        """Read what is new, unless that was just done."""
+        async with self.lock:
+            now = asyncio.get_running_loop().time()
+            if now < self._polled + _PERIOD:
+                return
+            await asyncio.to_thread(self.followed.poll)
+            job = self.followed.job
+            job.has_control = self._has_control and job.state == "running" and socket_of(self.path).exists()
+            self._polled = now
+
+    async def close(self) -> None:
+        """Close the history, when no thread reads it."""
+        async with self.lock:
+            self.followed.close()
+
+
+class Watches:
+    """
+    All jobs that are followed, and the list of jobs.
+
+    Args:
+        has_control: whether actions are allowed.
+    """
+
+    def __init__(self, *, has_control: bool) -> None:
+        self._has_control = has_control
+        self._watches: dict[str, JobWatch] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._jobs = Jobs()
+        self._list_lock = asyncio.Lock()
+        self._rows: list[JobRow] = []
+        self._listed = -_LIST_PERIOD
+
+    async def rows(self) -> list[JobRow]:
+        """Return the rows of all jobs, at most a second old."""
+        async with self._list_lock:
+            now = asyncio.get_running_loop().time()
+            if now >= self._listed + _LIST_PERIOD:
+                rows = await asyncio.to_thread(self._jobs.rows)
+                self._rows = [{**row, "control": self._is_controlled(row)} for row in rows]
+                self._listed = asyncio.get_running_loop().time()
+            return self._rows
+
+    @asynccontextmanager
+    async def watch(self, name: str) -> AsyncIterator[JobWatch | None]:
+        """Provide a job, which is followed while the block runs and a while longer; None if there is none."""
+        watch = self._watches.get(name) or self._open(name)
+        if watch is None:
+            yield None
+            return
+        watch.users += 1
+        if timer := self._timers.pop(name, None):
+            timer.cancel()
+        try:
+            yield watch
+        finally:
+            watch.users -= 1
+            if not watch.users:
+                self._timers[name] = asyncio.get_running_loop().call_later(_LINGER, self._forget, name)
+
+    async def close(self) -> None:
+        """Stop following."""
+        for name in list(self._watches):
+            self._forget(name)
+        while self._closing:
+            await asyncio.wait(self._closing)
+        async with self._list_lock:
+            self._jobs.close()
+
+    def path(self, name: str) -> Path | None:
+        """Return the history of a job, None if there is none of that name."""
+        return self._jobs.path(name)
+
+    def _open(self, name: str) -> JobWatch | None:
+        path = self._jobs.path(name)
+        if path is None:
+            return None
+        unused = [one for one, watch in self._watches.items() if not watch.users]
+        if len(self._watches) >= _MOST and unused:
+            self._forget(unused[0])
+        try:
+            watch = self._watches[name] = JobWatch(path, has_control=self._has_control)
+        except OSError:
+            return None
+        return watch
+
+    def _forget(self, name: str) -> None:
+        if timer := self._timers.pop(name, None):
+            timer.cancel()
+        task = asyncio.get_running_loop().create_task(self._watches.pop(name).close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _is_controlled(self, row: JobRow) -> bool:
+        path = self._jobs.path(row["id"]) if self._has_control and row["state"] == "running" else None
+        return path is not None and socket_of(path).exists()

@@ -1,0 +1,228 @@
+"""The commands that show jobs on a page: their servers are processes, which end with what they are for."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import parse_qs, urlsplit
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+
+from aioparcs.events import CallSpans
+from aioparcs.recording import read_recording
+from tests.support.command import COMMAND, ENVIRONMENT, TIMEOUT, run
+from tests.support.jobs import family, left
+
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
+
+PROGRAM = """
+import asyncio, os
+from aioparcs import run
+
+def work(n):
+    return n
+
+async def main(runner):
+    async with runner.pool(work, 2) as pool:
+        print(sum(await pool.map(range(10))), flush=True)
+        while not os.path.exists("end"):
+            await asyncio.sleep(0.01)
+
+run(main)
+"""
+
+
+@pytest.fixture
+def state(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of a user who has run nothing yet."""
+    return str(tmp_path_factory.mktemp("s"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Write a program, and return the folder above it."""
+    (tmp_path / "adding").mkdir()
+    (tmp_path / "adding" / "main.py").write_text(PROGRAM)
+    return tmp_path
+
+
+@contextmanager
+def started(*command: str | Path, cwd: Path | None = None, **env: str) -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(
+        [str(part) for part in command], cwd=cwd, env=ENVIRONMENT | env, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def address_of(process: "subprocess.Popen[str]", *, error: bool = False) -> str:
+    """Return the address that a command prints first."""
+    stream = process.stderr if error else process.stdout
+    assert stream
+    line = stream.readline()
+    found = re.search(r"https?://\S+", line)
+    assert found, line
+    return found[0]
+
+
+def ask(address: str, path: str) -> Any:
+    """Return the JSON of an answer, or of the first event of a stream."""
+    parts = urlsplit(address)
+    token = parse_qs(parts.fragment)["token"][0]
+    request = Request(f"{parts.scheme}://{parts.netloc}{path}", headers={"Authorization": f"Bearer {token}"})
+    with urlopen(request, timeout=TIMEOUT) as answer:
+        if answer.headers.get_content_type() != "text/event-stream":
+            return json.loads(answer.read())
+        answer.readline()
+        return json.loads(answer.readline().removeprefix(b"data: "))
+
+
+def is_gone(address: str) -> bool:
+    try:
+        ask(address, "/api/cluster")
+    except (URLError, ConnectionError):
+        return True
+    return False
+
+
+def is_served(processes: list[psutil.Process]) -> bool:
+    """Return whether a server of one job is among some processes."""
+    found = False
+    for one in processes:
+        with suppress(psutil.Error):  # it has ended
+            found = found or "--beside" in one.cmdline()
+    return found
+
+
+def histories(state: str) -> list[Path]:
+    return sorted(Path(state, "aioparcs/jobs").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_server_ends_by_a_signal(state: str, number: signal.Signals, code: int) -> None:
+    with started(*COMMAND, "ui", "--port", "0", XDG_STATE_HOME=state) as server:
+        address = address_of(server)
+        assert ask(address, "/api/jobs") == {"jobs": []}
+        server.send_signal(number)
+        out, err = server.communicate(timeout=TIMEOUT)
+        assert (server.returncode, out, err) == (code, "", "")
+    assert is_gone(address)
+
+
+def test_pages_go_on_after_the_server_was_started_again(state: str) -> None:
+    with started(*COMMAND, "ui", "--port", "0", XDG_STATE_HOME=state) as first:
+        address = address_of(first)
+        port = str(urlsplit(address).port)
+        first.send_signal(signal.SIGTERM)
+        first.wait(TIMEOUT)
+    with started(*COMMAND, "ui", "--port", port, XDG_STATE_HOME=state) as second:
+        assert address_of(second) == address
+    state_file = Path(state, "aioparcs/ui.json")
+    assert state_file.stat().st_mode & 0o77 == 0
+    os.utime(state_file, (1, 1))
+    with started(*COMMAND, "ui", "--port", port, XDG_STATE_HOME=state) as third:
+        assert address_of(third) != address
+
+
+def test_a_taken_port_is_an_error(state: str) -> None:
+    with started(*COMMAND, "ui", "--port", "0", XDG_STATE_HOME=state) as server:
+        port = urlsplit(address_of(server)).port
+        done = run("ui", "--port", str(port), XDG_STATE_HOME=state)
+        assert done.returncode == 2
+        assert f"127.0.0.1:{port} can't be used: Address already in use; choose another by --port" in done.stderr
+
+
+@pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--tls-key", __file__]], ids=str)
+def test_options_that_are_not_safe_are_errors(state: str, options: list[str]) -> None:
+    done = run("ui", *options, XDG_STATE_HOME=state)
+    assert done.returncode == 2
+    assert "--tls-cert" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["option", "variable", "program"])
+def test_a_run_is_shown_while_it_lasts(folder: Path, state: str, how: str) -> None:
+    if how == "program":
+        command: list[str | Path] = [sys.executable, folder / "adding" / "main.py"]
+    else:
+        command = [*COMMAND, "run", folder / "adding", *(["--ui"] if how == "option" else [])]
+    page = "0" if how == "option" else "1"
+    with started(*command, cwd=folder, XDG_STATE_HOME=state, PARCS_UI=page) as process:
+        address = address_of(process, error=True)
+        assert process.stdout
+        assert process.stdout.readline() == "45\n"
+        (name,) = parse_qs(urlsplit(address).fragment)["job"]
+        processes = family(process.pid)
+        deadline = time.monotonic() + TIMEOUT
+        while (message := ask(address, f"/api/jobs/{name}"))["overview"]["calls"] < 10:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert message["overview"]["state"] == "running"
+        assert message["overview"]["items"]["done"] == 10
+        (folder / "end").touch()
+        assert process.wait(TIMEOUT) == 0
+    assert is_gone(address)
+    assert not left(processes, 10)
+    (path,) = histories(state)
+    assert any(isinstance(event, CallSpans) for event in read_recording(path).events)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_stopped_leaves_no_server(folder: Path, state: str, number: signal.Signals) -> None:
+    with started(*COMMAND, "run", folder / "adding", "--ui", cwd=folder, XDG_STATE_HOME=state) as process:
+        address = address_of(process, error=True)
+        assert process.stdout
+        process.stdout.readline()
+        processes = family(process.pid)
+        assert is_served(processes)
+        process.send_signal(number)
+        process.wait(TIMEOUT)
+    assert not left(processes, 20)
+    assert is_gone(address)
+
+
+def test_the_users_server_shows_a_run_if_there_is_one(folder: Path, state: str) -> None:
+    with started(*COMMAND, "ui", "--port", "0", XDG_STATE_HOME=state) as server:
+        address = address_of(server)
+        with started(*COMMAND, "run", folder / "adding", "--ui", cwd=folder, XDG_STATE_HOME=state) as process:
+            shown = address_of(process, error=True)
+            assert shown.startswith(f"{address}&job=adding-")
+            assert process.stdout
+            process.stdout.readline()
+            assert not is_served(family(process.pid))
+            (folder / "end").touch()
+            assert process.wait(TIMEOUT) == 0
+        assert ask(address, "/api/jobs")["jobs"][0]["state"] == "done"
+
+
+def test_a_page_that_cannot_be_shown_does_not_stop_the_run(folder: Path, state: str) -> None:
+    (folder / "end").touch()
+    (folder / "aioparcs").mkdir()  # it is not the package
+    done = run("run", folder / "adding", "--ui", cwd=folder, XDG_STATE_HOME=state, PARCS_MODULES=str(folder))
+    assert (done.returncode, done.stdout) == (0, "45\n")
+    assert done.stderr.startswith("page: http://127.0.0.1:")
+
+
+def test_a_history_that_cannot_be_written_is_an_error_if_it_is_to_be_shown(folder: Path) -> None:
+    done = run("run", folder / "adding", "--ui", XDG_STATE_HOME="/proc/none")
+    assert done.returncode == 2
+    assert "the history of the job can't be written in $XDG_STATE_HOME" in done.stderr
+
+
+def test_a_detached_run_is_not_shown(folder: Path) -> None:
+    done = run("run", folder / "adding", "--on", "swarm", "--detach", "--ui")
+    assert done.returncode == 2
+    assert "--ui shows a run that is followed; use it without --detach" in done.stderr
