@@ -8,9 +8,9 @@ import { Progress, Section } from "./common.js";
 
 function Controls({ pool, id }) {
   return html`<div class="buttons">
-    <${Action} name="Resize" title="Resize pool ${pool.name}" text="A smaller pool ends workers when they have finished their calls." url="${poolUrl(id, pool.id)}/resize" confirm="Resize"
-      field=${{ name: "workers", label: "Workers", value: pool.wanted, min: 0 }} />
-    <${Action} name="Cancel item" title="Cancel an item of pool ${pool.name}" text="The item ends with CancelledError in the program; the others go on." url="${poolUrl(id, pool.id)}/cancel" confirm="Cancel the item" isDanger
+    <${Action} name="Resize" title="Resize pool ${pool.name}" text="Workers that are too many end when they have finished their calls." url="${poolUrl(id, pool.id)}/resize" confirm="Resize"
+      field=${{ name: "workers", label: "Workers", value: pool.wanted, min: 1 }} />
+    <${Action} name="Cancel item" title="Cancel an item of pool ${pool.name}" text="Only an item that a worker has can be cancelled. A plain function goes on in its worker until it returns." url="${poolUrl(id, pool.id)}/cancel" confirm="Cancel the item" isDanger
       field=${{ name: "item", label: "Item", value: "", min: 0 }} /></div>`;
 }
 

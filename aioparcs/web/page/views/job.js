@@ -24,7 +24,7 @@ function Head({ overview, status }) {
       <h1>${program} <${State} state=${state} /></h1>
       <p class="meta"><${Connection} status=${status} isOver=${state !== "running"} /><span>${engine === "swarm" ? "on the Swarm" : "on this machine"}</span><span title=${date(started)}>started ${ago(started)}</span>
         ${Object.entries(versions || {}).map(([name, value]) => html`<span key=${name}>${name} ${value}</span>`)}</p></div>
-    ${overview.control && state === "running" && html`<${Action} name="Stop job" title="Stop ${program}?" text="The runner ends as by Ctrl-C: its workers are stopped, and what has not been computed is lost." url="${jobUrl(id)}/stop" confirm="Stop the job" isDanger />`}</div>`;
+    ${overview.control && state === "running" && html`<${Action} name="Stop job" title="Stop ${program}?" text="The program ends as by SIGTERM, and its workers with it." url="${jobUrl(id)}/stop" confirm="Stop the job" isDanger />`}</div>`;
 }
 
 function Figures({ job, now }) {

@@ -71,8 +71,8 @@ function Head({ data, id, status, url }) {
   const { worker, control } = data, name = `${worker.module}:${worker.number}`;
   return html`<div class="title"><div class="names"><p class="crumbs"><a href="#/jobs">Jobs</a> <span aria-hidden="true">/</span> <a href="#/job/${encodeURIComponent(id)}">${data.program || id}</a></p>
       <h1>${name} <${State} state=${worker.state} /></h1><p class="meta"><${Connection} status=${status} isOver=${isGone(worker)} /><span>on ${worker.node || "this machine"}</span></p></div>
-    ${control && !isGone(worker) && html`<div class="buttons"><${Action} name="Restart" title="Restart ${name}?" text="Its process ends and another worker takes its place; the call that it makes is repeated if its pool has retries, else it fails." url="${url}/restart" confirm="Restart the worker" isDanger />
-      <${Action} name="Kill" title="Kill ${name}?" text="Its process ends at once; the call that it makes fails with WorkerLost, or is repeated if its pool has retries." url="${url}/kill" confirm="Kill the worker" isDanger /></div>`}</div>`;
+    ${control && !isGone(worker) && html`<div class="buttons"><${Action} name="Restart" title="Restart ${name}?" text="Another worker of its pool takes its place: it ends when that one is there." url="${url}/restart" confirm="Restart the worker" isDanger />
+      <${Action} name="Kill" title="Kill ${name}?" text="Its process ends at once. The call that it is in fails with WorkerLost, or is repeated if its pool has retries; the pool starts another worker." url="${url}/kill" confirm="Kill the worker" isDanger /></div>`}</div>`;
 }
 
 export function Worker({ id, number }) {
