@@ -2,6 +2,7 @@
 
 from aioparcs.display.base import Clock, Detail
 from aioparcs.display.choice import auto_display, default_display, keep, live_on_terminal, open_display
+from aioparcs.display.history import is_page_wanted
 from aioparcs.display.text import has_colors, sanitize, were_shown
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "auto_display",
     "default_display",
     "has_colors",
+    "is_page_wanted",
     "keep",
     "live_on_terminal",
     "open_display",

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from aioparcs.display.base import Clock, Detail
-from aioparcs.display.history import history, take_switch
+from aioparcs.display.history import history, is_page_wanted
 from aioparcs.display.plain import Console, PlainDisplay
 from aioparcs.errors import SettingError
 from aioparcs.events import EventBus, Subscriber, guarded, program_events
@@ -125,7 +125,7 @@ def keep(events: EventBus, program: str = "", about: Mapping[str, str] | None = 
     Raises:
         SettingError: a variable has an impossible value, or the history that a page needs can't be written.
     """
-    has_page = take_switch("PARCS_UI")
+    has_page = is_page_wanted()
     with history(events, program, about, calls=has_page):
         if not has_page:
             yield

@@ -9,7 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 from aioparcs.errors import SettingError
 from aioparcs.events import EventBus
 
-__all__ = ["history", "is_history_kept", "take_switch"]
+__all__ = ["history", "is_history_kept", "is_page_wanted"]
+
+_page = "0"  # the last value of PARCS_UI
 
 
 def history(
@@ -48,14 +50,15 @@ def is_history_kept() -> bool:
     return value == "on"
 
 
-def take_switch(name: str) -> bool:
+def is_page_wanted() -> bool:
     """
-    Return whether a variable is 1, and remove it: child processes of the program don't have it.
+    Return whether the program is to be shown on a page, from ``PARCS_UI``, which child processes don't have.
 
     Raises:
         SettingError: it is neither 1 nor 0.
     """
-    value = os.environ.pop(name, "") or "0"
-    if value not in ("0", "1"):
-        raise SettingError(f"{name}={value!r} is neither '1' nor '0'")
-    return value == "1"
+    global _page  # a program may make many runners
+    _page = os.environ.pop("PARCS_UI", "") or _page
+    if _page not in ("0", "1"):
+        raise SettingError(f"PARCS_UI={_page!r} is neither '1' nor '0'")
+    return _page == "1"

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 from weakref import WeakSet
 
 from aioparcs.auth import Role
 from aioparcs.channel import Channel, FrameConnection, serve_relay
-from aioparcs.display import default_display
+from aioparcs.display import default_display, is_page_wanted, keep
 from aioparcs.ending import in_full
 from aioparcs.engine import Engine, Job, WorkerSpec
 from aioparcs.entry import check_may_direct
@@ -34,9 +34,6 @@ from aioparcs.settings import Settings, misspelt
 from aioparcs.starter import Starter
 from aioparcs.task import WorkerHandle
 from aioparcs.transport import Listener
-
-if TYPE_CHECKING:
-    from aioparcs.runner.control import ControlServer
 
 __all__ = ["Runner"]
 
@@ -107,7 +104,7 @@ class Runner(Starter):
         policy = spawn_policy(spawnable, self._settings)
         self._spawn_server = SpawnServer(self._registry, self._supervisor, state, policy, self._events)
         self._providers: WeakSet[RunnerWorkers] = WeakSet()
-        self._control: ControlServer | None = None
+        self._outside = AsyncExitStack()  # what shows the job to others: its history and its control socket
         self._listener: Listener | None = None
 
     async def run(self) -> None:
@@ -158,6 +155,8 @@ class Runner(Starter):
         if self._listener:
             raise RuntimeError("a runner can be entered only once; create another one")
         try:
+            if self._events.history is None and is_page_wanted():
+                await asyncio.to_thread(self._outside.enter_context, keep(self._events))
             self._listener = await self._engine.listen(self._handle_connection, tls=self._tls)
             job, token, address = self._registry.job, self._registry.token, self._listener.address
             await self._engine.open(Job(job, token, address, self._settings, self._events, tuple(self._folders)))
@@ -179,7 +178,8 @@ class Runner(Starter):
         parts = self._supervisor, self._registry, self._state, self._events, self._providers
         actions = JobActions(*parts, asyncio.current_task())
         with suppress(OSError):  # the job goes on without
-            self._control = await ControlServer.open(self._events.history.with_suffix(".sock"), actions.perform)
+            server = await ControlServer.open(self._events.history.with_suffix(".sock"), actions.perform)
+            self._outside.push_async_callback(server.aclose)
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
@@ -220,8 +220,7 @@ class Runner(Starter):
                 left.push_async_callback(self._listener.aclose)
                 self._listener.close()  # nothing would end the connection of a launcher that came in now
             left.push_async_callback(self._supervisor.aclose)
-            if self._control:
-                await self._control.aclose()
+            await self._outside.aclose()
 
     async def _start_workers(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         return await self._supervisor.place(spec, count)

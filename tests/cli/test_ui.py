@@ -20,6 +20,7 @@ import pytest
 
 from aioparcs.events import CallSpans
 from aioparcs.recording import read_recording
+from aioparcs.recording.history import history_of
 from tests.support.command import COMMAND, ENVIRONMENT, TIMEOUT, run
 from tests.support.jobs import family, left
 
@@ -79,11 +80,13 @@ def address_of(process: "subprocess.Popen[str]", *, error: bool = False) -> str:
     return found[0]
 
 
-def ask(address: str, path: str) -> Any:
+def ask(address: str, path: str, body: Any = None) -> Any:
     """Return the JSON of an answer, or of the first event of a stream."""
     parts = urlsplit(address)
-    token = parse_qs(parts.fragment)["token"][0]
-    request = Request(f"{parts.scheme}://{parts.netloc}{path}", headers={"Authorization": f"Bearer {token}"})
+    origin = f"{parts.scheme}://{parts.netloc}"
+    headers = {"Authorization": f"Bearer {parse_qs(parts.fragment)['token'][0]}", "Origin": origin}
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(origin + path, data, headers)
     with urlopen(request, timeout=TIMEOUT) as answer:
         if answer.headers.get_content_type() != "text/event-stream":
             return json.loads(answer.read())
@@ -226,3 +229,61 @@ def test_a_detached_run_is_not_shown(folder: Path) -> None:
     done = run("run", folder / "adding", "--on", "swarm", "--detach", "--ui")
     assert done.returncode == 2
     assert "--ui shows a run that is followed; use it without --detach" in done.stderr
+
+
+ENTERED = """
+import asyncio, os
+from aioparcs import Runner
+from work import work
+
+async def main():
+    for turn in range(2):
+        async with Runner() as runner, runner.pool(work, 2) as pool:
+            print(sum(await pool.map(range(10))), flush=True)
+            while not os.path.exists(f"end{turn}"):
+                await asyncio.sleep(0.01)
+
+asyncio.run(main())
+"""
+
+
+def test_runners_of_another_program_are_shown_if_a_variable_says_so(tmp_path: Path, state: str) -> None:
+    (tmp_path / "work.py").write_text("def work(n):\n    return n\n")
+    (tmp_path / "entered.py").write_text(ENTERED)
+    command: list[str | Path] = [sys.executable, tmp_path / "entered.py"]
+    with started(*command, cwd=tmp_path, XDG_STATE_HOME=state, PARCS_UI="1") as process:
+        for turn in range(2):
+            address = address_of(process, error=True)
+            assert process.stdout
+            assert process.stdout.readline() == "45\n"
+            (name,) = parse_qs(urlsplit(address).fragment)["job"]
+            assert ask(address, f"/api/jobs/{name}")["overview"]["state"] == "running"
+            assert ask(address, f"/api/jobs/{name}/workers/0/stack")["stack"]
+            (tmp_path / f"end{turn}").touch()
+        assert process.wait(TIMEOUT) == 0
+    assert len(histories(state)) == 2
+    for path in histories(state):
+        view = history_of(read_recording(path))
+        assert view.is_whole
+        assert all(worker.ended for worker in view.workers.values())
+
+
+def test_a_worker_is_killed_by_its_page(folder: Path, state: str) -> None:
+    with started(*COMMAND, "ui", "--port", "0", "--control", XDG_STATE_HOME=state) as server:
+        address = address_of(server)
+        with started(*COMMAND, "run", folder / "adding", "--ui", cwd=folder, XDG_STATE_HOME=state) as process:
+            (name,) = parse_qs(urlsplit(address_of(process, error=True)).fragment)["job"]
+            assert process.stdout
+            process.stdout.readline()
+            answer = ask(address, f"/api/jobs/{name}/workers/0/kill", body={})
+            assert answer["ok"]
+            deadline = time.monotonic() + TIMEOUT
+            while (rows := ask(address, f"/api/jobs/{name}")["workers"])[0]["state"] != "stopped":
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert len(rows) == 3
+            (folder / "end").touch()
+            process.wait(TIMEOUT)
+        server.send_signal(signal.SIGINT)
+        _, lines = server.communicate(timeout=TIMEOUT)
+        assert f"{name}: kill worker 0" in lines
