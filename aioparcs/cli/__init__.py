@@ -99,6 +99,7 @@ main.modules = {
     "report": "aioparcs.cli.report",
     "diff": "aioparcs.cli.diff",
     "ui": "aioparcs.cli.ui",
+    "top": "aioparcs.cli.top",
 }
 
 

@@ -78,15 +78,25 @@ class FollowedJob:
         """The path of the socket on which the job's program answers requests, if it does."""
         return self._follower.path.with_suffix(".sock")
 
-    def poll(self) -> None:
-        """Read what is new; a large file takes a while, so call it in a thread."""
+    def poll(self, pieces: int | None = None) -> bool:
+        """
+        Read what is new, and return whether there is more; a large file takes a while, so call it in a thread.
+
+        Args:
+            pieces: the most megabytes that are read; None for all that is there.
+        """
         job = self.job
         job.is_running = is_running(self._follower.path)  # first: what it has written until then is read below
         while (events := self._follower.read()) is not None:
             for event in events:
                 job.apply(event)
+            if pieces is not None:
+                pieces -= 1
+                if pieces <= 0:
+                    return True
         if job.is_running and job.started.date:
             job.advance(monotonic() - job.started.time)
+        return False
 
     def close(self) -> None:
         """Close the history."""

@@ -53,6 +53,7 @@ PROGRAMS = [
             "peers.md",
             "pool.md",
             "recording.md",
+            "top.md",
             "tree.md",
         )
     ),

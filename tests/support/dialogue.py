@@ -27,6 +27,7 @@ class Dialogue:
         process: the program.
         terminal: a descriptor of the terminal's other side.
         text: all that was written so far, without escape sequences.
+        written: the same with them.
     """
 
     def __init__(self, process: "subprocess.Popen[bytes]", terminal: int) -> None:
@@ -36,8 +37,12 @@ class Dialogue:
         self._read = 0
 
     @property
+    def written(self) -> str:
+        return self._written.decode(errors="replace")
+
+    @property
     def text(self) -> str:
-        return visible(self._written.decode(errors="replace").replace("\r\n", "\n"))
+        return visible(self.written.replace("\r\n", "\n"))
 
     def expect(self, pattern: str) -> str:
         """Wait until a pattern is written, behind what was expected before; return what is written up to its end."""

@@ -1,0 +1,97 @@
+"""The command ``aioparcs top``: jobs live in the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from aioparcs.cli.command import reported
+from aioparcs.cli.modules import Usage
+from aioparcs.transport import os_reason
+
+if TYPE_CHECKING:
+    from aioparcs.top.sources import JobSource
+
+__all__ = ["top"]
+
+_EXAMPLES = """
+\b
+Examples:
+  aioparcs top                         all jobs of this machine
+  aioparcs top primes                  the job whose name begins so
+  aioparcs top primes --control        ... with keys that kill workers, resize pools and stop the job
+  aioparcs top primes | head           once, as plain text
+\b
+Exit codes:
+    0  closed with q, or printed
+    1  textual is not installed, or the job's history can't be read
+    2  the command line is wrong, or there is no such job
+  130  ended by Ctrl-C
+  143  ended by SIGTERM
+"""
+
+
+def _jobs_there(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
+    from aioparcs.recording.store import SUFFIX, histories
+
+    names = sorted(path.name.removesuffix(SUFFIX) for path in histories())
+    return [name for name in names if name.startswith(begun)]
+
+
+@click.command(short_help="Show jobs live in the terminal.", epilog=_EXAMPLES)
+@click.argument("job", required=False, shell_complete=_jobs_there)
+@click.option("--control", is_flag=True, help="Have keys that do something to a job, each after a confirmation.")
+def top(job: str | None, control: bool) -> None:
+    """Show the jobs of this machine live in the terminal, or JOB: its workers, pools, log, and why it waits.
+
+    JOB is a job's name or its first characters. The view reads histories, which jobs write by themselves; it costs them
+    nothing. The key ? shows all keys. Where standard input or output is no terminal, it is printed once.
+    """
+    with reported():
+        source = _source(job) if job else None
+        if not _has_terminal():
+            _print(source)
+            return
+        sys.exit(_run(source, control=control))
+
+
+def _run(source: JobSource | None, *, control: bool) -> int:
+    try:
+        from aioparcs.top.app import run_top
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] == "textual":
+            raise click.ClickException("aioparcs top needs textual: pip install 'aioparcs[top]'") from None
+        raise
+    return run_top(source, control=control)
+
+
+def _source(name: str) -> JobSource:
+    from aioparcs.monitor import Jobs
+    from aioparcs.top.sources import JobSource, find_job
+
+    jobs = Jobs()
+    try:
+        path, meant = find_job(name, jobs)
+        known = ", ".join(meant or [row["id"] for row in jobs.rows()][:10])
+    finally:
+        jobs.close()
+    if path is None:
+        problem = f"{name!r} may be any of {known}" if meant else f"there is no job {name!r} on this machine"
+        raise Usage(problem if meant or not known else f"{problem}; there are: {known}")
+    try:
+        return JobSource(path)
+    except OSError as error:
+        raise click.ClickException(f"{path} can't be read: {os_reason(error)}") from None
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def _print(source: JobSource | None) -> None:
+    from aioparcs.top.snapshot import job_snapshot, jobs_snapshot, print_lines
+
+    print_lines(jobs_snapshot() if source is None else job_snapshot(source))

@@ -1,0 +1,1 @@
+"""The screens: jobs, one job, one worker, and dialogs above them."""

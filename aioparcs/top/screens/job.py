@@ -1,0 +1,156 @@
+"""The page of one job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import ContentSwitcher
+
+from aioparcs.top.columns import Table
+from aioparcs.top.listing import Lines, Listing
+from aioparcs.top.model import JobModel
+from aioparcs.top.overview import overview_lines, reason_lines
+from aioparcs.top.screens.page import Page
+from aioparcs.top.screens.worker import WorkerPage
+from aioparcs.top.sources import JobSource, Update, watch
+from aioparcs.top.tables import FUNCTIONS, LOG, POOLS, REASONS, WORKERS, viewed
+from aioparcs.top.tabs import tabs
+from aioparcs.top.texts import elapsed, plain
+
+__all__ = ["JobPage"]
+
+_PAUSE = 0.25  # seconds between two looks at the history
+_TABLES: dict[str, Table] = {"workers": WORKERS, "log": LOG, "pools": POOLS, "calls": FUNCTIONS, "explain": REASONS}
+_LOW, _HIGH = 30, 36  # lines of a terminal from which there is room for more pools, and for the last lines of the log
+
+
+class JobPage(Page):
+    """
+    One job: its numbers, why it waits, and a table of its workers, lines, pools or functions.
+
+    Args:
+        source: its history, which the page closes.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(name[0], f"tab('{name}')", name) for name in _TABLES),
+        Binding("tab", "next_tab(1)", "next table"),
+        Binding("shift+tab", "next_tab(-1)", "table before"),
+    ]
+    MAIN_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("Enter", "open"), ("Esc", "back"), ("/", "filter"), ("s", "sort"), ("Tab", "tables"), ("?", "help"),
+        ("q", "quit"),
+    )  # fmt: skip
+    OWN_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("w l p c", "workers, log, pools, calls by function"),
+        ("e", "explain: all reasons why it waits"),
+        ("Tab", "the next of these"),
+    )
+
+    def __init__(self, source: JobSource) -> None:
+        super().__init__()
+        self.source = source
+        self.model = JobModel()
+        self._is_behind = True
+        self._worker_page: WorkerPage | None = None
+
+    def body(self) -> Iterable[Widget]:
+        """Return the head, the tables, and the last lines of the log."""
+        tables = [Listing(table, id=name) for name, table in _TABLES.items()]
+        switcher = ContentSwitcher(*tables, initial="workers")
+        return Lines(id="overview"), Lines(id="reasons"), Lines(id="tabs"), switcher, Lines(id="tail")
+
+    @property
+    def shown(self) -> str:
+        """The name of the table in sight."""
+        return self.query_one(ContentSwitcher).current or "workers"
+
+    @property
+    def listing(self) -> Listing:
+        """The table in sight."""
+        return self.query_one(f"#{self.shown}", Listing)
+
+    def on_mount(self) -> None:
+        """Follow the history from now on."""
+        super().on_mount()
+        self.run_worker(watch(self.source.poll, self._show, _PAUSE), exclusive=True)
+
+    def on_unmount(self) -> None:
+        """Close the history."""
+        self.source.close()
+
+    def draw(self) -> None:
+        """Draw the job."""
+        model, width, height = self.model, self.size.width, self.size.height
+        self._draw_title()
+        self.query_one("#overview", Lines).show(*overview_lines(model, width, 6 if height >= _LOW else 3))
+        self.query_one("#reasons", Lines).show(*reason_lines(model, width, 4 if height >= _LOW else 2))
+        self.query_one("#tabs", Lines).show(tabs(self._counts(), self.shown))
+        self.listing.show_rows(self._rows())
+        has_tail = height >= _HIGH and self.shown != "log"
+        tail = [LOG.line(row, width) for row in list(model.log)[-6:]] if has_tail else []
+        self.query_one("#tail", Lines).show(*([Text("─" * width, "dim"), *tail] if tail else []))
+
+    def on_listing_opened(self, opened: Listing.Opened) -> None:
+        """Open a worker: that of the row, or of the line."""
+        number = {"workers": lambda: opened.row["number"], "log": lambda: opened.row[3]}.get(self.shown, lambda: None)()
+        if number is None or number not in self.model.workers:
+            return
+        self.source.worker = number
+        self._worker_page = WorkerPage(self.model, self.source, number)
+        self.app.push_screen(self._worker_page, self._forget_worker)
+
+    def action_tab(self, name: str) -> None:
+        """Show another table."""
+        self.query_one(ContentSwitcher).current = name
+        self.listing.focus()
+        self.draw()
+
+    def action_next_tab(self, step: int) -> None:
+        """Show the next table, or the one before."""
+        names = list(_TABLES)
+        self.action_tab(names[(names.index(self.shown) + step) % len(names)])
+
+    def _forget_worker(self, _: None = None) -> None:
+        self._worker_page = self.source.worker = None
+
+    def _show(self, update: Update) -> bool:
+        if update.message is not None:
+            self.model.apply(update.message)
+        self.model.now, self._is_behind = update.now, update.is_behind
+        if self.is_current and self.is_whole:
+            self.draw()
+        if self._worker_page is not None and self._worker_page.is_whole:
+            self._worker_page.show_update(update)
+        return update.is_behind
+
+    def _draw_title(self) -> None:
+        overview = self.model.overview
+        if overview is None:
+            self.show_title("aioparcs top", "reading")
+            return
+        state = "reading" if self._is_behind else overview["state"]
+        right = f"{state}  {elapsed(self.model.now)}"
+        self.show_title(f"aioparcs top > {plain(overview['id'])}", right)
+
+    def _counts(self) -> dict[str, int]:
+        model = self.model
+        sizes = (len(model.workers), len(model.log), len(model.pools), len(model.functions), len(model.explain))
+        return dict(zip(_TABLES, sizes, strict=True))
+
+    def _rows(self) -> list[Any]:
+        model = self.model
+        match self.shown:
+            case "workers":
+                return [viewed(row, model.now) for row in model.workers.values()]
+            case "log":
+                return list(model.log)
+            case "pools":
+                return list(model.pools)
+            case "calls":
+                return list(model.functions)
+        return list(model.explain)

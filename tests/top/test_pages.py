@@ -1,0 +1,172 @@
+"""The pages, driven by keys, with the histories of real jobs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.pilot import Pilot
+
+from aioparcs.monitor import Jobs
+from aioparcs.recording.store import store_folder
+from aioparcs.top.app import TopApp
+from aioparcs.top.columns import Column, Table
+from aioparcs.top.listing import Listing
+from aioparcs.top.sources import JobSource
+from tests.support.recordings import recording, write_recording
+from tests.support.screens import screen_text, seen
+from tests.support.top_jobs import job_there, running_job
+
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
+
+
+@asynccontextmanager
+async def shown(path: Path | None = None, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Pilot[None]]:
+    jobs = Jobs()
+    app = TopApp(jobs, JobSource(path) if path else None)
+    try:
+        async with app.run_test(size=size) as pilot:
+            yield pilot
+    finally:
+        jobs.close()
+
+
+def made(name: str, *arguments: Any, **options: Any) -> Path:
+    """Write the history of a job that has ended."""
+    store_folder().mkdir(parents=True, exist_ok=True)
+    return write_recording(store_folder() / f"{name}.jsonl", recording(*arguments, **options))
+
+
+async def test_keys_lead_from_the_jobs_to_one_worker_and_back(tmp_path: Path) -> None:
+    with running_job(tmp_path):
+        path = await job_there()
+        async with shown() as pilot:
+            app = pilot.app
+            await seen(app, rf"{path.stem} +running", "1 running", "7/8 -1")
+            await pilot.press("enter")
+            await seen(
+                app, "^ primes|^ work", "7/8  1 failed", "2 of 2 up", r"^ +0 +(calling|waiting)", r"^ +1 +\w+ing"
+            )
+            await pilot.press("l")
+            text = await seen(app, "working on .bold red.7./. <end>", "lost: |no .bold.three|working on")
+            assert "title" not in text
+            await pilot.press("w", "down", "enter")
+            await seen(app, rf"{path.stem} > worker 1", "module +work", "working on .bold red.", "connected after")
+            await pilot.press("c")
+            await seen(app, "BEGAN +TOOK", r"\d+ ms +1 work")
+            await pilot.press("escape")
+            await seen(app, "2 of 2 up")
+            (tmp_path / "end").touch()
+            await seen(app, "done  ", "8/8  1 failed", "2 done", r"^ +1 done")
+            await pilot.press("escape")
+            await seen(app, rf"{path.stem} +done")
+
+
+async def test_a_job_that_fails_says_why_in_one_safe_line() -> None:
+    path = made("render-1a2b3c", 4, 50, error="ValueError: \x1b[2Jno\n[bold]two[/]")
+    async with shown(path) as pilot:
+        await seen(pilot.app, r"^ ValueError: no\[bold\]two\[/\]", "failed  ", r"1 lost")
+        await pilot.press("w", "s", "s")
+        await seen(pilot.app, "STATE▲?", r"^ +1 lost +render.*killed by SIGKILL")
+        await pilot.press("escape")
+        await seen(pilot.app, r"render-1a2b3c +failed", r"^ ValueError: no")
+
+
+async def test_rows_are_filtered_and_sorted() -> None:
+    path = made("render-1a2b3c", 30, 20, slow=17)
+    async with shown(path, (120, 40)) as pilot:
+        app = pilot.app
+        await seen(app, "workers 30", "N▲", "1/30")
+        await pilot.press("slash", *"node2", "enter")
+        text = await seen(app, "filter 'node2'", "1/15 of 30")
+        assert "node1" not in text
+        await pilot.press("escape")
+        await seen(app, "1/30")
+        await pilot.press("7")
+        text = await seen(app, "BUSY▼")
+        await pilot.press("7")
+        await seen(app, "BUSY▲")
+        await pilot.press("less_than_sign")
+        await seen(app, "FAILED▼")
+        await pilot.press("r")
+        await seen(app, "FAILED▲")
+        await pilot.press("slash", *"no such", "enter")
+        await seen(app, "nothing has 'no such'", "0 of 30")
+
+
+async def test_tabs_show_pools_functions_and_reasons() -> None:
+    path = made("render-1a2b3c", 4, 50)
+    async with shown(path, (120, 24)) as pilot:
+        await pilot.press("p")
+        await seen(pilot.app, "POOL +PROGRESS", "200/200", "took")
+        await pilot.press("c")
+        await seen(pilot.app, "FUNCTION", r"^frame +1\d\d", r"^merge +\d\d")
+        await pilot.press("e")
+        await seen(pilot.app, "it waits for nothing")
+        await pilot.press("tab")
+        await seen(pilot.app, "N▲ STATE")
+        await pilot.press("question_mark")
+        await seen(pilot.app, "quit; jobs go on", "sort by this column")
+        await pilot.press("escape")
+        await seen(pilot.app, "N▲ STATE")
+
+
+async def test_the_log_follows_its_end_until_the_cursor_leaves_it() -> None:
+    path = made("render-1a2b3c", 4, 50, lines=500)
+    async with shown(path) as pilot:
+        await pilot.press("l")
+        await seen(pilot.app, "line 499", "/50[0-9]")
+        listing = pilot.app.screen.query_one("#log", Listing)
+        assert listing.row == listing.rows[-1]
+        await pilot.press("up", "up")
+        row = listing.row
+        listing.show_rows([*listing.rows, [9999, 1.0, "render", 2, "the newest line", 0]])
+        assert listing.row is row
+        await pilot.press("end")
+        listing.show_rows([*listing.rows, [10000, 1.0, "render", 2, "an even newer line", 0]])
+        await seen(pilot.app, "an even newer line")
+        await pilot.press("enter")
+        await seen(pilot.app, "worker 2", "node1|node2")
+
+
+async def test_a_thousand_workers_are_all_there_and_only_those_in_sight_are_drawn() -> None:
+    path = made("render-1a2b3c", 1000, 2)
+    async with shown(path) as pilot:
+        await seen(pilot.app, "workers 1,000", "1/1,000")
+        await pilot.press("end")
+        text = await seen(pilot.app, "^ +999 waiting|^ +999 +done|^ +999 ", "1,000/1,000")
+        assert " 900 " not in text
+    drawn = 0
+
+    def cell(row: int) -> str:
+        nonlocal drawn
+        drawn += 1
+        return str(row)
+
+    table = Table((Column("N", 5, cell, lambda row: row),), key=lambda row: row, words=str, empty="none")
+
+    class Small(App[None]):
+        def compose(self) -> ComposeResult:
+            yield Listing(table)
+
+    async with Small().run_test(size=(20, 10)) as small:
+        listing = small.app.query_one(Listing)
+        listing.focus()
+        listing.show_rows(range(100_000))
+        await small.pause()
+        await small.press("end")
+        await seen(small.app, "99999")
+        assert drawn < 100
+
+
+async def test_the_smallest_terminal_has_room_for_the_numbers() -> None:
+    path = made("render-1a2b3c", 4, 50)
+    async with shown(path, (40, 10)) as pilot:
+        await seen(pilot.app, "render-1a2b", "200/200")
+        await pilot.resize_terminal(160, 50)
+        await seen(pilot.app, "NODE", "node2", "MEMORY", "line 99")
+        await asyncio.sleep(0)
+        assert all(len(line) <= 160 for line in screen_text(pilot.app).splitlines())
