@@ -98,6 +98,16 @@ def test_a_job_whose_calls_are_not_recorded_says_so(show: Show, server: PageServ
     assert page.run("[...document.querySelectorAll('.chart-title')].map((one) => one.innerText)")[1] == "Items"
 
 
+def test_workers_without_pools_report_their_progress(show: Show, server: PageServer) -> None:
+    whole = snapshot(pools=[])
+    overview = whole["overview"] | {"items": {"done": 0, "total": 0, "failed": 0, "running": 0}, "left": None}
+    module = whole["modules"][0] | {"reports": True, "fraction": 0.25}
+    server.snapshots[JOB] = whole | {"overview": overview, "modules": [module]}
+    page = show(VIEW)
+    assert "4 of 5 workers are in a call. 25 % of the work is done." in text(page, "#now")
+    assert page.run("document.querySelector('.figures .progress').getAttribute('aria-valuenow')") == "25"
+
+
 def test_workers_are_searched(show: Show) -> None:
     page = show(VIEW)
     page.run("document.getElementById('worker-search').focus()")

@@ -71,6 +71,12 @@ export function clock(job, isLive = true) {
 /** Return whether the calls of a job are known: a history has them only if a page was wanted when its program began. */
 export const hasCalls = ({ overview, workers }) => overview.calls > 0 || !overview.items.done || [...workers.values()].some((one) => one.current);
 
+/** Return the share of the work that workers of a job without pools have reported to be done; null for none. */
+export function reported({ overview, modules }) {
+  const own = overview.items.done || overview.items.total ? [] : modules.filter((one) => one.reports && one.requested), all = own.reduce((sum, one) => sum + one.requested, 0);
+  return all ? own.reduce((sum, one) => sum + one.fraction * one.requested, 0) / all : null;
+}
+
 /** Return how many workers are in each state. */
 export function states(workers) {
   const counts = { starting: 0, waiting: 0, calling: 0, done: 0, lost: 0, stopped: 0 };

@@ -1,12 +1,14 @@
 // What a job is doing right now, and why it is waiting: the first thing that its page says.
 
 import { html } from "../vendor/htm-preact.js";
-import { duration, plural, running, whole } from "../lib/format.js";
-import { hasCalls, states } from "../lib/job.js";
+import { duration, percent, plural, running, whole } from "../lib/format.js";
+import { hasCalls, reported, states } from "../lib/job.js";
 
 const OVER = { done: "Finished", failed: "Failed", killed: "No end was recorded: the runner was killed, or its machine went down" };
 
-function progress({ items, left }) {
+function progress(job, isOver) {
+  const { items, left: seconds } = job.overview, left = isOver ? null : seconds, share = reported(job);
+  if (share !== null) return ` ${percent(share)} of the work is done.`;
   if (!items.done && !items.running && !items.total) return "";
   const of = items.total === null ? "" : ` of ${whole(items.total)}`;
   const rest = left !== null && left !== undefined && items.total !== items.done ? `, about ${duration(left)} left` : "";
@@ -18,14 +20,14 @@ export function sentence(job) {
   const { overview } = job, counts = states(job.workers.values()), up = counts.waiting + counts.calling;
   if (overview.state !== "running") {
     const after = overview.state === "killed" ? "; it was last seen after" : " after";
-    return `${OVER[overview.state]}${after} ${duration(overview.seconds)}.${progress({ ...overview, left: null })}`;
+    return `${OVER[overview.state]}${after} ${duration(overview.seconds)}.${progress(job, true)}`;
   }
   if (!job.workers.size) return "The program runs and has requested no worker yet.";
-  if (!up && counts.starting) return `${plural(counts.starting, "worker starts", "workers start")}.${progress(overview)}`;
-  if (!up) return `No worker is up: ${plural(job.workers.size, "worker has", "workers have")} ended.${progress(overview)}`;
+  if (!up && counts.starting) return `${plural(counts.starting, "worker starts", "workers start")}.${progress(job, false)}`;
+  if (!up) return `No worker is up: ${plural(job.workers.size, "worker has", "workers have")} ended.${progress(job, false)}`;
   const { running: items } = overview.items;
   const work = !hasCalls(job) ? `${plural(up, "worker is", "workers are")} up, with ${plural(items, "item")}` : counts.calling ? `${whole(counts.calling)} of ${plural(up, "worker")} ${counts.calling === 1 ? "is" : "are"} in a call` : `${plural(up, "worker is", "workers are")} up, none of them in a call`;
-  return `${work}${counts.starting ? `, ${whole(counts.starting)} more ${counts.starting === 1 ? "starts" : "start"}` : ""}.${progress(overview)}`;
+  return `${work}${counts.starting ? `, ${whole(counts.starting)} more ${counts.starting === 1 ? "starts" : "start"}` : ""}.${progress(job, false)}`;
 }
 
 /** The rows of an explanation. */

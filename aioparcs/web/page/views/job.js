@@ -4,7 +4,7 @@ import { html, useMemo } from "../vendor/htm-preact.js";
 import { jobUrl } from "../lib/api.js";
 import { useFeed, useSeconds } from "../lib/feed.js";
 import { ago, date, duration, percent, plural, rate, running, whole } from "../lib/format.js";
-import { clock, hasCalls, isRunning, merge, states } from "../lib/job.js";
+import { clock, hasCalls, isRunning, merge, reported, states } from "../lib/job.js";
 import { useTitle } from "../lib/title.js";
 import { Action } from "../parts/actions.js";
 import { Figure, Progress, State } from "../parts/common.js";
@@ -28,10 +28,10 @@ function Head({ overview, status }) {
 }
 
 function Figures({ job, now }) {
-  const { overview } = job, { items, workers } = overview, counts = states(job.workers.values()), isOver = !isRunning(job), isKnown = hasCalls(job);
+  const { overview } = job, { items, workers } = overview, counts = states(job.workers.values()), isOver = !isRunning(job), isKnown = hasCalls(job), work = reported(job);
   const share = items.total ? percent(items.done / items.total) : null;
   return html`<section class="card figures" aria-label="Numbers">
-    <${Progress} done=${items.done} failed=${items.failed} running=${items.running} total=${items.total} label="Items of the job" isOver=${isOver} />
+    ${work === null ? html`<${Progress} ...${items} label="Items of the job" isOver=${isOver} />` : html`<${Progress} done=${Math.round(100 * work)} total=${100} label="Work of the job" />`}
     <dl><${Figure} name=${isOver ? "Took" : "Runs for"} value=${isOver ? duration(overview.seconds) : running(now)} />
     <${Figure} name="Time left" value=${isOver || overview.left === null ? "–" : duration(overview.left)} />
     <${Figure} name="Items" value=${whole(items.done)} note=${share ? `${share} of ${whole(items.total)}` : items.running ? `${whole(items.running)} running` : ""} />
