@@ -28,6 +28,7 @@ class PoolWorker:
         id: its number.
         expired: set when another worker is to take its place.
         has_successor: to be set to True when another worker has taken its place, or is about to.
+        leaves_room: to be set to True when another one is to take its place once it is gone.
         drained: set when it has no calls, and gets no more.
         is_cut_off: to be set to True when it goes on without its connection, which may have lost results.
         posted: how many calls it was sent.
@@ -42,6 +43,7 @@ class PoolWorker:
         self.max_calls = max_calls
         self.expired = asyncio.Event()
         self.has_successor = False
+        self.leaves_room = False
         self.drained = asyncio.Event()
         self.is_cut_off = False
         self.posted = 0

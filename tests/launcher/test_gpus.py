@@ -162,3 +162,11 @@ async def test_without_the_variable_the_devices_count(folder: Path, monkeypatch:
 async def test_a_runner_outside_of_its_block_starts_nothing(names: list[str]) -> None:
     with pytest.raises(RuntimeError, match="inside the runner's block"):
         await Runner(engine="local").start("seeing", gpus=1)
+
+
+@pytest.mark.slow
+async def test_workers_that_end_slowly_hold_their_gpus_until_they_are_gone(names: list[str], tmp_path: Path) -> None:
+    slow = "import random, time\ndef teardown():\n    time.sleep(0.05 + random.random() / 5)\n"
+    folder = module(tmp_path, "seeing", slow + CODE.replace("FORK", "True").replace("pid, of", "pid, teardown, of"))
+    async with job(folder) as runner, runner.pool("seeing", 3, gpus=1, max_calls=1) as pool:
+        assert set(await pool.map(range(40))) == set(names)

@@ -31,11 +31,13 @@ class Replicas:
     Attributes:
         wanted: how many there should be; 0 when the pool is over.
         starting: how many are on their way.
+        leaving: how many are about to end, each of which is replaced when it has: two had no room at once.
     """
 
     def __init__(self) -> None:
         self.wanted = 0
         self.starting = 0
+        self.leaving = 0
         self._is_stopped = False
 
     def resize(self, size: int) -> int:
@@ -70,8 +72,8 @@ class Replicas:
         return Step.GIVE_UP if idle_deaths > _DEATHS + self.wanted else Step.START
 
     def is_hopeless(self, size: int) -> bool:
-        """Return True when no worker is up, and none is on its way."""
-        return not size and not self.starting
+        """Return True when no worker is up, none is on its way, and none leaves room for one."""
+        return not size and not self.starting and not self.leaving
 
     def surplus(self, workers: Iterable[WorkerState]) -> list[int]:
         """Return the workers to retire so that only the wanted ones get calls: those with the least to do."""

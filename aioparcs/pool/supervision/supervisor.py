@@ -180,6 +180,7 @@ class PoolSupervisor:
             self._dispatcher.remove_worker(worker, lost or WorkerLost.from_exit(worker.task.name, 0))
             self._progress.report()
             worker.expired.set()  # so that nothing waits for that
+            self._replicas.leaving -= worker.leaves_room
             await self._replace(worker)
 
     async def _watch_connection(self, worker: PoolWorker) -> None:
@@ -235,6 +236,8 @@ class PoolSupervisor:
                 except ParcsError:  # there may be no room for one more: then it starts when this one is gone
                     worker.has_successor = False
             if self._dispatcher.retire(worker):
+                worker.leaves_room = not worker.has_successor
+                self._replicas.leaving += worker.leaves_room
                 self._shrink()
                 await self._finish(worker)
             else:  # it has died meanwhile
@@ -256,7 +259,7 @@ class PoolSupervisor:
             failure.__cause__ = error
             self._warn(f"the pool has failed: {failure}")
             self._fail(failure)
-        elif not self._has_warned:
+        elif not self._has_warned and not self._replicas.leaving:
             self._has_warned = True
             self._warn(f"the pool goes on with {size} of {self._replicas.wanted} workers: {error}")
 
