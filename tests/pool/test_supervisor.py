@@ -16,7 +16,7 @@ from aioparcs import Runner, StartError, WorkerLost
 from aioparcs.engine import WorkerSpec
 from aioparcs.events import PoolState
 from aioparcs.pool import Pool
-from aioparcs.pool.scheduler import WorkerPhase
+from aioparcs.pool.scheduler import WorkerPhase, worker_state
 from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import WorkerHandle
 from aioparcs.wire import HEADER_SIZE, FrameType
@@ -271,8 +271,9 @@ async def test_without_retries_nothing_runs_twice_when_the_launchers_agent_is_ki
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 async def test_results_that_a_dying_worker_had_sent_count_also_when_a_write_to_it_fails_first(
-    tls: bool, tmp_path: Path
+    tls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(worker_state, "_SLOW", 2 * PATIENCE)  # calls behind the first one stay where they are
     folder, names = str(tmp_path), ["first", "second", "third"]
     async with job(tls=tls) as runner, runner.pool("crunch", 1) as pool:
         (worker,) = pool._dispatcher.workers.values()
