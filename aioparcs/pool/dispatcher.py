@@ -18,6 +18,7 @@ from aioparcs.errors import (
     call_text,
     set_worker,
 )
+from aioparcs.pool.observers import CallObserver
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import (
     Action,
@@ -38,7 +39,6 @@ from aioparcs.pool.scheduler import (
     Wake,
     WorkerState,
 )
-from aioparcs.pool.trace import CallTrace
 from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import WorkerHandle
 from aioparcs.wire import Frame
@@ -53,7 +53,7 @@ class Dispatcher:
     Args:
         scheduler: decides.
         progress: counts the calls that are settled.
-        trace: collects when workers did which calls, None if no subscriber wants that.
+        trace: notes which workers did which calls and when, None if that is not wanted.
 
     Attributes:
         workers: the workers that are up, by number.
@@ -62,7 +62,7 @@ class Dispatcher:
         on_workers: each is called when a worker is there, or when it is sure that there will be none.
     """
 
-    def __init__(self, scheduler: Scheduler, progress: Progress, trace: CallTrace | None = None) -> None:
+    def __init__(self, scheduler: Scheduler, progress: Progress, trace: CallObserver | None = None) -> None:
         self.workers: dict[int, PoolWorker] = {}
         self.error: BaseException | None = None
         self.waiting_streams: Callable[[], int | None] = lambda: 0
@@ -114,6 +114,8 @@ class Dispatcher:
 
     def add_client(self, client: Client) -> None:
         """Add a client, whose calls are made in turn with those of others."""
+        if self._trace:
+            self._trace.added(client)
         self._perform(self._scheduler.add_client(client, self._now()))
 
     def drop_client(self, client: Client) -> None:
@@ -122,6 +124,8 @@ class Dispatcher:
 
     def submit(self, call: PendingCall) -> None:
         """Queue a call, which takes turns with those of clients."""
+        if self._trace:
+            self._trace.submitted(call)
         self._perform(self._scheduler.submit(call, self._now()))
 
     def schedule(self) -> None:
@@ -306,7 +310,7 @@ class Dispatcher:
             worker.task.abort()  # some of the calls may be on their way to it: others make them
             raise
         if self._trace and worker.concurrency > 1:
-            self._trace.sent((call for call in calls if call.served in worker.coroutines), self._now())
+            self._trace.sent([call for call in calls if call.served in worker.coroutines], self._now())
         if not worker.is_writable:
             self._scheduler.workers[number].is_writable = False
         self._actions += self._scheduler.sent(number, calls, rejected, self._now())

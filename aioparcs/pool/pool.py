@@ -17,6 +17,7 @@ from aioparcs.pool.calls import CallOptions, Items, P, PoolCalls
 from aioparcs.pool.control import PoolControl, open_pools
 from aioparcs.pool.dispatcher import Dispatcher
 from aioparcs.pool.journaled import JournaledIterator, JournaledKeyedIterator, JournaledMap, Journals
+from aioparcs.pool.observers import CallObserver, observers
 from aioparcs.pool.options import PoolOptions, Size, optional_total, size_bounds, whole_priority
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.results import KeyedIterator, MapCall, MapOptions, R, ResultIterator
@@ -25,6 +26,7 @@ from aioparcs.pool.source import Source
 from aioparcs.pool.streams import Merge, MergedStream, StreamCall, StreamMethods, StreamOptions, Streams
 from aioparcs.pool.submissions import Submissions
 from aioparcs.pool.supervision import PoolSupervisor, WorkerProvider
+from aioparcs.pool.telemetry import telemetry_of
 from aioparcs.pool.trace import CallTrace
 from aioparcs.qualname import missing_function, refuse_generator_function
 from aioparcs.task import Stream
@@ -70,7 +72,7 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
         reports = None if options.name is None else events
         self._progress = Progress(reports, name, options.total, self._scheduler, self._replicas)
         self._sources: WeakSet[Source] = WeakSet()
-        self._trace: CallTrace | None = None
+        self._trace: CallObserver | None = None
         self._dispatcher: Dispatcher
         self._supervisor: PoolSupervisor
         self._control: PoolControl
@@ -105,7 +107,8 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             size = await self._provider.default_size(self._options.spec)
             bounds = Bounds(size, size)
         self._phase = _Phase.OPEN
-        self._trace = CallTrace(self._events, self._progress.id) if self._events.wants_calls else None
+        trace = CallTrace(self._events, self._progress.id) if self._events.wants_calls else None
+        self._trace = observers(trace, telemetry_of(self._options.spec.module, self._progress.name))
         self._dispatcher = Dispatcher(self._scheduler, self._progress, self._trace)
         self._submissions = Submissions(self._dispatcher, self._progress, 0)
         self._journals = Journals(self._dispatcher, self._options, self._events)

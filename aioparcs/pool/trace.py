@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 
 from aioparcs.events import CallSpan, EventBus
-from aioparcs.pool.scheduler import Action, Outcome, PendingCall, Repeat, Settle
+from aioparcs.pool.scheduler import Action, Client, Outcome, PendingCall, Repeat, Settle
 from aioparcs.task import FAILURES, SHORT, SpanCollector
 
 __all__ = ["CallTrace"]
@@ -29,7 +29,13 @@ class CallTrace(SpanCollector):
         super().__init__(events, pool)
         self._notes_sent = False
 
-    def sent(self, calls: Iterable[PendingCall], now: float) -> None:
+    def added(self, client: Client) -> None:
+        """Do nothing: it doesn't matter who makes a call."""
+
+    def submitted(self, call: PendingCall) -> None:
+        """Do nothing, as in `added`."""
+
+    def sent(self, calls: Sequence[PendingCall], now: float) -> None:
         """Note when calls were sent to a worker that runs several of them at once."""
         self._notes_sent = True
         for call in calls:

@@ -11,6 +11,7 @@ from aioparcs.errors import CallTimeout, EndOfChannel
 from aioparcs.qualname import qualified_name, refuse_generator_function
 from aioparcs.task.handle import UNEXPLAINED, WorkerHandle
 from aioparcs.task.stream import Stream
+from aioparcs.task.telemetry import find_tracer, traced
 
 __all__ = ["Task"]
 
@@ -268,10 +269,12 @@ class Task:
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: Coroutine[Any, Any, Any]
     ) -> Coroutine[Any, Any, Any]:
         """Return what waits for a call's result, and notes when it began and ended if that is wanted."""
-        trace = self.handle.trace
-        if trace is None or name.startswith(_INTERNAL):
+        if name.startswith(_INTERNAL):
             return result
-        return trace.call(self.worker, name, args, kwargs, result)
+        if tracer := find_tracer():
+            result = traced(tracer, self.module, name, self.worker, result)
+        trace = self.handle.trace
+        return result if trace is None else trace.call(self.worker, name, args, kwargs, result)
 
 
 def _name(function: Any) -> str:

@@ -1,0 +1,81 @@
+"""The observers of a pool's calls: its trace for displays, and its spans for OpenTelemetry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from aioparcs.pool.scheduler import Action, Client, PendingCall
+
+__all__ = ["CallObserver", "observers"]
+
+
+class CallObserver(Protocol):
+    """What is informed of each call of a pool; its methods are called in the event loop, and quick."""
+
+    def added(self, client: Client) -> None:
+        """Note a client; this is called where its user makes the calls."""
+
+    def submitted(self, call: PendingCall) -> None:
+        """Note a call that is made by itself; this is called where its user makes it."""
+
+    def sent(self, calls: Sequence[PendingCall], now: float) -> None:
+        """Note when calls were sent to a worker that runs several of them at once."""
+
+    def answered(self, worker: int, begin: float, now: float, actions: Iterable[Action]) -> None:
+        """
+        Note the results of a worker, or those that it will not have since it is gone.
+
+        Args:
+            worker: its number.
+            begin: when it had answered before, or when it got its first call since.
+            now: when these results came.
+            actions: what the scheduler makes of them.
+        """
+
+    def ended(
+        self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
+    ) -> None:
+        """Note a stream that has ended."""
+
+    def publish(self) -> None:
+        """Publish what is there."""
+
+
+class _Several:
+    """Some observers as one."""
+
+    def __init__(self, *observers: CallObserver) -> None:
+        self._observers = observers
+
+    def added(self, client: Client) -> None:
+        for one in self._observers:
+            one.added(client)
+
+    def submitted(self, call: PendingCall) -> None:
+        for one in self._observers:
+            one.submitted(call)
+
+    def sent(self, calls: Sequence[PendingCall], now: float) -> None:
+        for one in self._observers:
+            one.sent(calls, now)
+
+    def answered(self, worker: int, begin: float, now: float, actions: Iterable[Action]) -> None:
+        for one in self._observers:
+            one.answered(worker, begin, now, actions)
+
+    def ended(
+        self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
+    ) -> None:
+        for one in self._observers:
+            one.ended(worker, function, begin, now, error, text)
+
+    def publish(self) -> None:
+        for one in self._observers:
+            one.publish()
+
+
+def observers(*wanted: CallObserver | None) -> CallObserver | None:
+    """Return some observers as one; None if there are none."""
+    there = [one for one in wanted if one is not None]
+    return _Several(*there) if len(there) > 1 else there[0] if there else None

@@ -1,0 +1,158 @@
+"""Spans of calls for OpenTelemetry: one for each call, the child of the span that has made it, by the conventions."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import time_ns
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
+
+from tests.support.jobs import job
+
+SLACK = 20_000_000  # nanoseconds by which the time of a loop may be behind
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
+
+
+class Telemetry:
+    """
+    A provider of tracers that remembers.
+
+    Attributes:
+        tracer: a tracer of the program's own.
+    """
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        self._provider = TracerProvider()
+        self._provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracer: Tracer = self._provider.get_tracer("test")
+
+    @property
+    def provider(self) -> TracerProvider:
+        return self._provider
+
+    @property
+    def calls(self) -> list[ReadableSpan]:
+        """The spans of calls, in the order of their begins."""
+        spans = [span for span in self._exporter.get_finished_spans() if span.kind is SpanKind.CLIENT]
+        return sorted(spans, key=lambda span: span.start_time or 0)
+
+
+@pytest.fixture
+def telemetry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Telemetry]:
+    """Set a provider, as a program does once in its life."""
+    made = Telemetry()
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", made.provider)
+    yield made
+    made.provider.shutdown()
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+def parent(span: ReadableSpan) -> int | None:
+    return span.parent.span_id if span.parent else None
+
+
+async def test_a_call_of_a_task_is_the_child_of_the_present_span(telemetry: Telemetry) -> None:
+    async with job() as runner, runner.start("crunch") as task:
+        with telemetry.tracer.start_as_current_span("mine") as mine:
+            assert await task.call("square", 3) == 9
+            with pytest.raises(ValueError, match="is odd"):
+                await task.call("refuse_odd", 3)
+            assert await task.call_within(30, "square", 4) == 16
+    done, failed, limited = telemetry.calls
+    assert {parent(span) for span in (done, failed, limited)} == {mine.get_span_context().span_id}
+    assert [span.name for span in (done, failed, limited)] == ["crunch/square", "crunch/refuse_odd", "crunch/square"]
+    assert attributes(done) == {"rpc.system.name": "aioparcs", "rpc.method": "crunch/square",
+                                "server.address": "crunch", "aioparcs.worker": task.worker}  # fmt: skip
+    assert done.status.status_code is StatusCode.UNSET
+    assert failed.status.status_code is StatusCode.ERROR
+    assert attributes(failed)["error.type"] == "ValueError"
+    assert [event.name for event in failed.events] == ["exception"]
+
+
+async def test_each_call_of_a_pool_is_the_child_of_the_span_that_has_made_it(telemetry: Telemetry) -> None:
+    begun = time_ns() - SLACK
+    async with job() as runner, runner.pool("crunch", 2, function="sleep") as pool:
+        with telemetry.tracer.start_as_current_span("map") as first:
+            await pool.map([0.03] * 4)
+        with telemetry.tracer.start_as_current_span("submit") as second:
+            future = pool.submit(0.03)
+        await future
+        with telemetry.tracer.start_as_current_span("iterate") as third:
+            async for _ in pool.imap_unordered([0.03] * 2):
+                pass
+    parents = [parent(span) for span in telemetry.calls]
+    assert parents == [one.get_span_context().span_id for one in [first] * 4 + [second] + [third] * 2]
+    spans = [attributes(span) for span in telemetry.calls]
+    assert {span["aioparcs.worker"] for span in spans} == {0, 1}
+    assert sorted(span["aioparcs.item"] for span in spans[:4]) == [0, 1, 2, 3]
+    assert "aioparcs.item" not in spans[4]
+    assert {(span["rpc.method"], span["aioparcs.pool"], span["aioparcs.calls"]) for span in spans} == {
+        ("crunch/sleep", "crunch", 1)
+    }
+    times = [time for span in telemetry.calls for time in (span.start_time or 0, span.end_time or 0)]
+    assert all(begun <= time <= time_ns() + SLACK for time in times)
+    assert all((span.start_time or 0) <= (span.end_time or 0) for span in telemetry.calls)
+
+
+async def test_short_calls_are_spans_that_say_how_many_they_are_and_failed_ones_are_apart(telemetry: Telemetry) -> None:
+    async with job() as runner, runner.pool("crunch", 1, function="refuse_odd") as pool:
+        await pool.map([2] * 100 + [3] + [2] * 100, return_exceptions=True)
+    spans = [attributes(span) for span in telemetry.calls]
+    assert sum(span["aioparcs.calls"] for span in spans) == 201
+    assert len(spans) < 100
+    (failed,) = (span for span in spans if "error.type" in span)
+    assert (failed["aioparcs.item"], failed["aioparcs.calls"]) == (100, 1)
+
+
+async def test_calls_that_a_worker_runs_at_once_begin_when_they_are_sent(telemetry: Telemetry) -> None:
+    async with job() as runner, runner.pool("functions", 1, function="wait_coroutine", concurrency=4) as pool:
+        await pool.map([0.1] * 4)
+    spans = telemetry.calls
+    assert sum(attributes(span)["aioparcs.calls"] for span in spans) == 4
+    assert max(span.start_time or 0 for span in spans) < min(span.end_time or 0 for span in spans)
+
+
+async def test_each_try_of_a_call_is_a_span(telemetry: Telemetry) -> None:
+    async with job() as runner, runner.pool("crunch", 1, function="refuse_odd", retries=2) as pool:
+        with pytest.raises(ValueError, match="is odd"):
+            await pool.map([3])
+    assert [attributes(span)["aioparcs.calls"] for span in telemetry.calls] == [1] * len(telemetry.calls)
+    assert len(telemetry.calls) >= 1
+
+
+async def test_a_program_without_a_provider_makes_no_spans() -> None:
+    assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    async with job() as runner, runner.pool("crunch", 1, function="square") as pool:
+        assert pool._trace is None
+        assert await pool.map(range(3)) == [0, 1, 4]
+
+
+def test_nothing_of_it_is_loaded_by_itself(tmp_path: Path) -> None:
+    text = "import sys, aioparcs.pool, aioparcs.task; sys.exit(any('opentelemetry' in name for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+
+
+async def test_calls_that_are_made_at_once_do_not_mix_their_parents(telemetry: Telemetry) -> None:
+    async with job() as runner, runner.pool("crunch", 2, function="sleep") as pool:
+
+        async def use(name: str) -> int:
+            with telemetry.tracer.start_as_current_span(name) as span:
+                await pool.map([0.02] * 3)
+                return span.get_span_context().span_id
+
+        ids = await asyncio.gather(use("one"), use("other"))
+    parents = [parent(span) for span in telemetry.calls]
+    assert sorted(parents.count(one) for one in ids) == [3, 3]
