@@ -23,6 +23,7 @@ from aioparcs.web.server import open_server
 
 __all__ = ["ui"]
 
+_SHORTEST = 20  # characters of a token that can't be guessed
 _EXAMPLES = """
 \b
 Examples:
@@ -51,10 +52,12 @@ Exit codes:
 @click.option("--tls-key", "key", metavar="FILE", type=click.Path(dir_okay=False, exists=True, path_type=Path),
               help="Its private key.")  # fmt: skip
 @click.option("--insecure", is_flag=True, help="Allow other machines to ask without TLS: what they send can be read.")
+@click.option("--metrics-token", "metrics_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+              help="A file with a token for /metrics alone; it is made if it isn't there.")  # fmt: skip
 @click.option("--beside", metavar="JOB", hidden=True)
 def ui(
     port: int | None, hosts: tuple[str, ...], control: bool, is_opened: bool, cert: Path | None, key: Path | None,
-    insecure: bool, beside: str | None,
+    insecure: bool, metrics_file: Path | None, beside: str | None,
 ) -> None:  # fmt: skip
     """Show the jobs of this user live on a web page: those that run, and the last ones that have ended.
 
@@ -66,19 +69,40 @@ def ui(
     with reported():
         if key and not cert:
             raise Usage("--tls-key needs --tls-cert")
+        metrics_token = _metrics_token(metrics_file) if metrics_file else None
         listening = listen(hosts, port, cert=cert, key=key, insecure=insecure)
-    run_command(_serve(listening, control=control, is_opened=is_opened, beside=beside))
+    run_command(_serve(listening, metrics_token, control=control, is_opened=is_opened, beside=beside))
 
 
-async def _serve(listening: Listening, *, control: bool, is_opened: bool, beside: str | None) -> None:
+async def _serve(
+    listening: Listening, metrics_token: str | None, *, control: bool, is_opened: bool, beside: str | None
+) -> None:
     """Serve the page until a signal comes, or the program that has started this one has ended."""
     token = (None if beside else last_token()) or secrets.token_urlsafe(32)
     address = f"{listening.url}#token={token}"
-    async with open_server(listening, token, has_control=control):
+    async with open_server(listening, token, has_control=control, metrics_token=metrics_token):
         with nullcontext() if beside else announced(address, token), _opened(address) if is_opened else nullcontext():
             click.echo(_address(address, beside))
             sys.stdout.flush()
             await (_parent_ended() if beside else asyncio.Event().wait())
+
+
+def _metrics_token(path: Path) -> str:
+    """Return the token of a file, which is made if it isn't there."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{secrets.token_urlsafe(32)}\n")
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise Usage(f"--metrics-token {path}: {error.strerror}") from None
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise Usage(f"--metrics-token {path}: it can't be read: {error}") from None
+    if len(token) < _SHORTEST or any(map(str.isspace, token)):
+        raise Usage(f"--metrics-token {path}: a token has at least {_SHORTEST} characters, and no space")
+    return token
 
 
 def _address(address: str, job: str | None) -> str:

@@ -38,7 +38,7 @@ def find_tracer() -> Tracer | None:
 def attributes_of(module: str, function: str, worker: int) -> tuple[str, dict[str, AttributeValue]]:
     """Return the name of a call's span, which is that of the function, and the attributes that it begins with."""
     place, _, name = function.rpartition(":")
-    method = f"{place or module}/{name or '_OTHER'}"  # the latter: a module's only function has no name here
+    method = f"{place or module}/{name}" if name else module  # a module's only function has no name of its own
     attributes: dict[str, AttributeValue] = {
         "rpc.system.name": "aioparcs",
         "rpc.method": method,

@@ -20,7 +20,8 @@ __all__ = ["Access", "problem"]
 
 _SAFE = frozenset({"GET", "HEAD"})
 _LOGIN = "/api/login"
-_CLOSED = ("/api/", "/metrics")  # the beginnings of paths that need a login
+_METRICS = "/metrics"
+_CLOSED = ("/api/", _METRICS)  # the beginnings of paths that need a login
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -45,13 +46,15 @@ class Access:
     Args:
         listening: where the server listens.
         token: the token that its user is given.
+        metrics_token: another one, which is good for metrics alone; None for none.
     """
 
-    def __init__(self, listening: Listening, token: str) -> None:
+    def __init__(self, listening: Listening, token: str, metrics_token: str | None = None) -> None:
         self._hosts = frozenset(host.lower().strip("[]") for host in listening.hosts)
         self._any_address = listening.any_address
         self._scheme = "https" if listening.tls else "http"
         self._token = token.encode()
+        self._metrics_token = metrics_token.encode() if metrics_token else None
         # The token itself is not for the browser to keep; a server that gets the same one knows the session, too.
         self._session = hmac.digest(self._token, b"aioparcs session", "sha256").hex().encode()
         # Cookies are shared by all ports of a host: another server of this kind has one of its own.
@@ -113,11 +116,19 @@ class Access:
     def _is_known(self, request: web.Request) -> bool:
         kind, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if kind.lower() == "bearer":
-            return self._is_token(token.strip())
+            return self._is_token(token.strip()) or (
+                request.path == _METRICS
+                and self._metrics_token is not None
+                and _same(token.strip(), self._metrics_token)
+            )
         return hmac.compare_digest(request.cookies.get(self._cookie, "").encode(errors="replace"), self._session)
 
     def _is_token(self, token: str) -> bool:
-        return hmac.compare_digest(token.encode(errors="replace"), self._token)
+        return _same(token, self._token)
+
+
+def _same(given: str, token: bytes) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), token)
 
 
 async def _token_of(request: web.Request) -> str | None:

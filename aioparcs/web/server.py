@@ -14,6 +14,7 @@ from aioparcs.web.assets import asset, index
 from aioparcs.web.cluster import Cluster
 from aioparcs.web.job_requests import JobRequests
 from aioparcs.web.listening import Listening
+from aioparcs.web.metrics import Metrics
 from aioparcs.web.streams import Streams
 from aioparcs.web.watches import Watches
 
@@ -28,7 +29,12 @@ _POOL = r"/api/jobs/{job}/pools/{pool:\d{1,9}}"
 
 @asynccontextmanager
 async def open_server(
-    listening: Listening, token: str, *, has_control: bool, log: Callable[[str], None] | None = None
+    listening: Listening,
+    token: str,
+    *,
+    has_control: bool,
+    metrics_token: str | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> AsyncIterator[None]:
     """
     Serve the page while the block runs.
@@ -37,11 +43,13 @@ async def open_server(
         listening: the socket, which is closed at the end.
         token: what logins need.
         has_control: whether pages may change jobs.
+        metrics_token: another token, which is good for metrics alone.
         log: gets a line on each action; by default it is printed.
     """
-    access = Access(listening, token)
+    access = Access(listening, token, metrics_token)
     watches = Watches(has_control=has_control)
-    app = _application(access, watches, JobRequests(watches, has_control=has_control, log=log))
+    metrics = Metrics()
+    app = _application(access, watches, JobRequests(watches, has_control=has_control, log=log), metrics)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_ENDING, keepalive_timeout=30)
     await runner.setup()
     try:
@@ -56,9 +64,10 @@ async def open_server(
     finally:
         await runner.cleanup()
         await watches.close()
+        await metrics.close()
 
 
-def _application(access: Access, watches: Watches, requests: JobRequests) -> web.Application:
+def _application(access: Access, watches: Watches, requests: JobRequests, metrics: Metrics) -> web.Application:
     streams = Streams(watches)
     app = web.Application(middlewares=[access.middleware], client_max_size=_BODY)
     app.on_response_prepare.append(access.add_headers)
@@ -71,6 +80,7 @@ def _application(access: Access, watches: Watches, requests: JobRequests) -> web
             web.get("/api/jobs", streams.jobs),
             web.get("/api/jobs/{job}", streams.job),
             web.get("/api/cluster", Cluster().answer),
+            web.get("/metrics", metrics.answer),
             web.get(_WORKER, requests.worker),
             web.get(f"{_WORKER}/stack", requests.stack),
             web.post("/api/jobs/{job}/{action:stop}", requests.act),

@@ -149,6 +149,29 @@ def test_a_taken_port_is_an_error(state: str) -> None:
         assert f"127.0.0.1:{port} can't be used: Address already in use; choose another by --port" in done.stderr
 
 
+def test_a_file_with_a_token_for_metrics_is_made_once(state: str, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    options = ("ui", "--port", "0", "--metrics-token", str(file))
+    tokens = []
+    for _ in range(2):
+        with started(*COMMAND, *options, XDG_STATE_HOME=state) as server:
+            url = urlsplit(address_of(server))
+            tokens.append(file.read_text().strip())
+            request = Request(f"http://{url.netloc}/metrics", headers={"Authorization": f"Bearer {tokens[-1]}"})
+            with urlopen(request, timeout=TIMEOUT) as answer:
+                assert b"aioparcs_build_info" in answer.read()
+    assert tokens[0] == tokens[1]
+    assert file.stat().st_mode & 0o77 == 0
+
+
+@pytest.mark.parametrize("content, reason", [("short", "at least 20 characters"), ("é" * 30, "can't be read")])
+def test_a_token_for_metrics_that_is_none_is_an_error(state: str, tmp_path: Path, content: str, reason: str) -> None:
+    (tmp_path / "token").write_text(content)
+    done = run("ui", "--port", "0", "--metrics-token", str(tmp_path / "token"), XDG_STATE_HOME=state)
+    assert done.returncode == 2
+    assert reason in done.stderr
+
+
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--tls-key", __file__]], ids=str)
 def test_options_that_are_not_safe_are_errors(state: str, options: list[str]) -> None:
     done = run("ui", *options, XDG_STATE_HOME=state)

@@ -50,6 +50,7 @@ PROGRAMS = [
             "files.md",
             "functions.md",
             "journal.md",
+            "metrics.md",
             "peers.md",
             "pool.md",
             "recording.md",

@@ -58,11 +58,13 @@ class Page(NamedTuple):
 
 
 @asynccontextmanager
-async def open_page(*, control: bool = False, listening: Listening | None = None) -> AsyncIterator[Page]:
+async def open_page(
+    *, control: bool = False, listening: Listening | None = None, metrics_token: str | None = None
+) -> AsyncIterator[Page]:
     """Serve the page on a free port, and log in."""
     listening = listening or listen(port=0)
     url, lines = listening.url.removesuffix("/"), list[str]()
-    async with open_server(listening, TOKEN, has_control=control, log=lines.append):
+    async with open_server(listening, TOKEN, has_control=control, metrics_token=metrics_token, log=lines.append):
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
             page = Page(url, client, lines)
             assert await page.post("/api/login", {"token": TOKEN}) == (200, {"ok": True})

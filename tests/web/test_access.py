@@ -74,6 +74,20 @@ async def test_nothing_of_jobs_is_shown_without_a_login() -> None:
         assert await status(page, "/api/jobs") == 200
 
 
+async def test_metrics_need_a_token_and_their_own_opens_nothing_else() -> None:
+    async with open_page(metrics_token="of-metrics") as page, aiohttp.ClientSession() as collector:
+        stranger = page._replace(client=collector)
+        for sent in ("", "Bearer wrong", f"Basic {TOKEN}", "Bearer"):
+            assert await status(stranger, "/metrics", headers={"Authorization": sent}) == 401
+        for token in (TOKEN, "of-metrics"):
+            async with collector.get(f"{page.url}/metrics", headers={"Authorization": f"Bearer {token}"}) as answer:
+                assert answer.status == 200
+                assert "aioparcs_build_info" in await answer.text()
+        for path in CLOSED:
+            assert await status(stranger, path, headers={"Authorization": "Bearer of-metrics"}) == 401
+        assert (await stranger.post("/api/login", {"token": "of-metrics"}))[0] == 403
+
+
 @pytest.mark.parametrize(
     "body", [{"token": ""}, {"token": TOKEN[:-1]}, {"token": f"{TOKEN} "}, {"token": "ü\ud800"}], ids=str
 )
