@@ -15,14 +15,18 @@ from typing import TextIO
 from aioparcs.errors import SettingError
 from aioparcs.events import (
     CallSpans,
+    CallsRunning,
+    ChannelSamples,
     Event,
     EventBus,
     LogLines,
     Notice,
+    PeersChanged,
     PoolProgress,
     ProgramEnding,
     ProgramStarted,
     WorkerProgress,
+    WorkerUsage,
 )
 from aioparcs.events.codec import to_json
 from aioparcs.recording.full import FULL
@@ -33,7 +37,8 @@ __all__ = ["Recorder", "begin", "program_name", "recorded"]
 
 # A recording is complete up to the last second, whatever ends its program; pools publish calls within a quarter of one.
 _PERIOD, _MOST = 0.5, 1 << 16  # seconds; and characters after which lines are written at once
-_RARE = 10.0  # seconds between two states of a pool in a recording that is full
+_RARE = 10.0  # seconds between two states of a pool, and two reports on calls that run, in a recording that is full
+_DETAILS = CallSpans | LogLines | WorkerProgress | ChannelSamples | WorkerUsage | PeersChanged  # which it has no more
 
 
 class Recorder:
@@ -54,6 +59,7 @@ class Recorder:
         self._path = path
         self._room = limit
         self._states: dict[int, float] = {}  # pool: when a full recording got its last state
+        self._running = 0.0  # when it got the last calls that run
         self._lines: list[str] = []
         self._size = 0
         self._written = 0.0  # when lines were last written
@@ -103,7 +109,11 @@ class Recorder:
             if event.time < last + _RARE:
                 return False
             self._states[pool] = event.time
-        return not isinstance(event, CallSpans | LogLines | WorkerProgress)
+        if isinstance(event, CallsRunning) and event.calls:
+            is_due = event.time >= self._running + _RARE
+            self._running = event.time if is_due else self._running
+            return is_due
+        return not isinstance(event, _DETAILS)
 
     def _schedule(self) -> None:
         """Write what is there within half a second, whether or not there are other events."""

@@ -9,7 +9,22 @@ from time import monotonic
 import pytest
 
 from aioparcs.errors import SettingError
-from aioparcs.events import CallSpan, CallSpans, EventBus, LogLines, Notice, PoolProgress, PoolState, WorkerProgress
+from aioparcs.events import (
+    CallSpan,
+    CallSpans,
+    CallsRunning,
+    ChannelSample,
+    ChannelSamples,
+    EventBus,
+    LogLines,
+    Notice,
+    PoolProgress,
+    PoolState,
+    RunningCall,
+    Use,
+    WorkerProgress,
+    WorkerUsage,
+)
 from aioparcs.recording import Recorder, read_recording
 from aioparcs.recording.full import FULL
 from aioparcs.recording.recorder import begin
@@ -101,13 +116,20 @@ def test_a_full_history_has_states_but_no_details(tmp_path: Path) -> None:
         recorder(LogLines(float(number), "f", ((0, "a line"),)))
         recorder(CallSpans(float(number), 0, (span,)))
         recorder(WorkerProgress(float(number), "f", 0, 1.0, 2.0))
+        recorder(ChannelSamples(float(number), (ChannelSample(0, 1, 2, 3, 4, 5),)))
+        recorder(WorkerUsage(float(number), (Use(0, 0.5, 1 << 20),)))
+        recorder(CallsRunning(float(number), 0, (RunningCall(0, "f", "item 1", 0.0),)))
         recorder(PoolProgress(float(number), PoolState(0, "f", number, 0, 1000, 1, 1, 1)))
+    recorder(CallsRunning(1000.0, 0, ()))
     recorder(PoolProgress(1000.0, PoolState(0, "f", 1000, 0, 1000, 0, 0, 0)))
     recorder.close()
-    assert path.stat().st_size < 35_000
+    assert path.stat().st_size < 50_000
     events = read_recording(path).events
     (place,) = (number for number, event in enumerate(events) if isinstance(event, Notice) and event.text == FULL)
     later = [event for event in events[place + 1 : -1] if isinstance(event, PoolProgress)]
-    assert len(later) == len(events) - place - 2
+    running = [event for event in events[place + 1 : -1] if isinstance(event, CallsRunning)]
+    assert len(later) + len(running) == len(events) - place - 2
+    assert running[-1].calls == ()
+    assert 90 < len(running) < 103
     assert later[-1].state.is_over
     assert 90 < len(later) < 102
