@@ -1,6 +1,6 @@
 """
 Measure channels, pools, broadcasts and the starting of workers: ``python -m benchmarks channel spawn``, ``swarm``,
-``broadcast`` and ``pool``.
+``broadcast``, ``pool`` and ``ui``.
 
 What is measured, how, and what it does not say is in docs/benchmarks.md.
 """
@@ -33,6 +33,7 @@ from benchmarks import (
     round_trip,
     spawn,
     swarm,
+    ui,
 )
 from benchmarks.harness import ProgramFailed
 from benchmarks.results import Results
@@ -44,6 +45,7 @@ _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "swarm": (swarm,),
     "broadcast": (broadcast,),
     "pool": (calls, makespan, pool_start),
+    "ui": (ui,),
 }
 _ROUNDS, _SWARM_ROUNDS = 30, 5  # one on a Swarm takes up to two minutes
 _BROADCAST_ROUNDS = 2  # and one of these up to four

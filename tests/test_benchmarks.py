@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from benchmarks import calls, makespan
+from benchmarks import calls, makespan, ui
 from benchmarks.harness import ProgramFailed
 from benchmarks.pools import PoolMode, take_turns
 
@@ -38,3 +38,12 @@ def test_the_makespan_is_compared_with_the_ideal_one() -> None:
 def test_a_pool_that_fails_fails_the_benchmark() -> None:
     with pytest.raises(ProgramFailed, match=r"benchmarks\.peers\.calls\.absent 2 ended with exit code 1"):
         take_turns([PoolMode("absent")], 2, 10, 1, lambda: None)
+
+
+@pytest.mark.slow
+def test_a_pool_that_is_shown_is_compared_with_one_that_is_not(capfd: pytest.CaptureFixture[str]) -> None:
+    results = ui.measure(2, lambda done, total: None, workers=4, calls=2000)
+    ratios = {measured.key: measured.values for measured in results.ratios}
+    assert len(ratios["ui_rate"]) == len(ratios["ui_cpu"]) == 2
+    assert all(measured.median > 0 for measured in results.figures)
+    assert capfd.readouterr().err.startswith("page: http://127.0.0.1:")

@@ -14,6 +14,7 @@ from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from aioparcs.events.flat import FlatRecord
 from aioparcs.events.records import (
     Action,
     CallSpans,
@@ -102,18 +103,21 @@ def _defaults(kind: Any) -> dict[str, Any]:
     return {one.name: _plain(one.default) for one in fields(kind) if one.default is not MISSING}
 
 
+@cache
+def _flat(kind: Any) -> FlatRecord:
+    return FlatRecord(kind, _LARGEST)
+
+
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it."""
-    kind = type(value)  # most are of these types, and looking at more takes longer than writing them
-    if kind is str or kind is bool or value is None:
-        return value
-    if kind is int or kind is float:
-        return value if abs(value) <= _LARGEST else None  # a NaN is no less either
     if isinstance(value, range):
         return [value.start, value.stop]
     if isinstance(value, tuple):
         names = getattr(value, "_fields", None)
-        return dict(zip(names, map(_plain, value), strict=True)) if names else [_plain(one) for one in value]
+        if not names:
+            return [_plain(one) for one in value]
+        flat = _flat(type(value))
+        return (flat.plain(value) if flat.is_flat else None) or dict(zip(names, map(_plain, value), strict=True))
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value if abs(value) <= _LARGEST else None  # a NaN is no less either
     return value
@@ -132,6 +136,9 @@ def _typed(kind: Any, value: Any) -> Any:
         (other,) = (one for one in get_args(kind) if one is not NoneType)
         return None if value is None else _typed(other, value)
     if hasattr(kind, "_fields"):
+        flat = _flat(kind)
+        if flat.is_flat and (record := flat.typed(value)) is not None:
+            return record
         values = {**kind._field_defaults, **_checked(dict, value)}  # of an older version, which had fewer fields
         return kind(*(_typed(field, values[name]) for name, field in _fields(kind).items()))
     if get_origin(kind) is tuple:

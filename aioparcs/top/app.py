@@ -32,7 +32,7 @@ class TopApp(App[None]):
     """
 
     CSS = """
-    Page { background: ansi_default; color: ansi_default; }
+    Screen { background: ansi_default; color: ansi_default; }
     ContentSwitcher { height: 1fr; }
     """
     ENABLE_COMMAND_PALETTE = False
@@ -46,14 +46,14 @@ class TopApp(App[None]):
         super().__init__(ansi_color=True)  # known from the beginning, which NO_COLOR needs
         self.theme = "ansi-dark"
         self.title = "aioparcs top"
-        self._control = control
+        self.control = control
         self._jobs, self._source = jobs, source
 
     def on_mount(self) -> None:
         """Show the first page."""
-        self.push_screen(JobsPage(self._jobs, control=self._control))
+        self.push_screen(JobsPage(self._jobs))
         if self._source is not None:
-            self.push_screen(JobPage(self._source, control=self._control))
+            self.push_screen(JobPage(self._source))
 
     def action_interrupt(self) -> None:
         """End as Ctrl-C ends a program."""

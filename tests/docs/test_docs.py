@@ -47,7 +47,6 @@ PROGRAMS = [
         ROOT / "docs" / name
         for name in (
             "executor.md",
-            "explain.md",
             "files.md",
             "functions.md",
             "journal.md",

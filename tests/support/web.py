@@ -65,7 +65,7 @@ async def open_page(
     listening = listening or listen(port=0)
     url, lines = listening.url.removesuffix("/"), list[str]()
     async with open_server(listening, TOKEN, has_control=control, metrics_token=metrics_token, log=lines.append):
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), read_bufsize=1 << 24) as client:
             page = Page(url, client, lines)
             assert await page.post("/api/login", {"token": TOKEN}) == (200, {"ok": True})
             yield page
