@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.browser import chromium
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # JupyterLab takes seconds to start, and its kernel too
 
 FUNCTIONS = """
 import time
@@ -51,7 +51,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
     environment = os.environ | places | {"HOME": str(folder), "IPYTHONDIR": str(folder / "ipython")}
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while not (found := list((folder / "jupyter").glob("jpserver-*.json"))):
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
@@ -60,7 +60,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
             yield f"{server['url']}lab/tree/work.ipynb?token={server['token']}"
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(60)
 
 
 def test_progress_is_live_and_tracebacks_are_short(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--disable-breakpad", "--remote-debugging-pipe",
 )  # fmt: skip
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 _READY = "document.documentElement?.dataset.ready"
 # Chromium gives up all requests when a network of the machine comes or goes, as those of the cluster's tests do.
 _CHANGED, _TRIES = "ERR_NETWORK_CHANGED", 10
