@@ -1,6 +1,5 @@
 """The commands that show jobs on a page: their servers are processes, which end with what they are for."""
 
-import json
 import os
 import re
 import signal
@@ -10,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from urllib.error import URLError
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import Request, urlopen
@@ -23,6 +21,7 @@ from aioparcs.recording import read_recording
 from aioparcs.recording.history import history_of
 from tests.support.command import COMMAND, ENVIRONMENT, TIMEOUT, run
 from tests.support.jobs import family, left
+from tests.support.page_client import ask
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
@@ -78,20 +77,6 @@ def address_of(process: "subprocess.Popen[str]", *, error: bool = False) -> str:
     found = re.search(r"https?://\S+", line)
     assert found, line
     return found[0]
-
-
-def ask(address: str, path: str, body: Any = None) -> Any:
-    """Return the JSON of an answer, or of the first event of a stream."""
-    parts = urlsplit(address)
-    origin = f"{parts.scheme}://{parts.netloc}"
-    headers = {"Authorization": f"Bearer {parse_qs(parts.fragment)['token'][0]}", "Origin": origin}
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(origin + path, data, headers)
-    with urlopen(request, timeout=TIMEOUT) as answer:
-        if answer.headers.get_content_type() != "text/event-stream":
-            return json.loads(answer.read())
-        answer.readline()
-        return json.loads(answer.readline().removeprefix(b"data: "))
 
 
 def is_gone(address: str) -> bool:

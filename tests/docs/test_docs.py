@@ -56,6 +56,7 @@ PROGRAMS = [
             "recording.md",
             "top.md",
             "tree.md",
+            "ui.md",
         )
     ),
 ]
