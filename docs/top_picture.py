@@ -42,7 +42,7 @@ run(main)
 def main() -> None:
     """Run the job, draw its page, and stop it."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(XDG_STATE_HOME=folder, PARCS_UI="1")
+        os.environ.update(XDG_STATE_HOME=folder, PARCS_RECORD=f"{folder}/run.jsonl")
         program = Path(folder, "video", "main.py")
         program.parent.mkdir()
         program.write_text(PROGRAM)

@@ -95,6 +95,7 @@ main.modules = {
     "rm": "aioparcs.cli.jobs",
     "doctor": "aioparcs.cli.doctor",
     "cluster": "aioparcs.cli.doctor",
+    "explain": "aioparcs.cli.explain",
     "journal": "aioparcs.cli.journal",
     "report": "aioparcs.cli.report",
     "diff": "aioparcs.cli.diff",

@@ -110,6 +110,11 @@ def _flat(kind: Any) -> FlatRecord:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it."""
+    kind = type(value)  # most are of these types, and looking at more takes longer than writing them
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is int or kind is float:
+        return value if abs(value) <= _LARGEST else None  # a NaN is no less either
     if isinstance(value, range):
         return [value.start, value.stop]
     if isinstance(value, tuple):

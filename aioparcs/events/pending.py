@@ -16,11 +16,14 @@ _TOGETHER = 20  # of one event
 _PERIOD = 5.0  # seconds between two times at which numbers are written
 
 
+_Key = tuple[int | None, int, str]  # a pool, a worker, and a function
+
+
 class PendingSpans:
     """Spans of calls, the oldest first."""
 
     def __init__(self) -> None:
-        self._spans: dict[tuple[int | None, int, str], list[CallSpan]] = {}  # by pool, worker and function
+        self._spans: dict[_Key, list[CallSpan]] = {}
         self._count = 0
 
     def __bool__(self) -> bool:
@@ -33,19 +36,17 @@ class PendingSpans:
             self._spans.setdefault((event.pool, span.worker, span.function), []).append(span)
         self._count += len(event.spans)
         if self._count > _MOST:
-            self.merge()
-
-    def merge(self) -> None:
-        """Merge spans if they are many."""
-        if self._count > _FEW:
-            self._spans = {key: _merged(spans) for key, spans in self._spans.items()}
-            self._count = sum(map(len, self._spans.values()))
+            for key in self._spans:
+                self._merge(key)
 
     def first(self, time: float) -> CallSpans:
-        """Return the first spans of a pool, as an event of a time."""
+        """Return the first spans of a pool, as an event of a time; those of one worker are merged if all are many."""
         pool = next(iter(self._spans))[0]
-        lists = islice((spans for key, spans in self._spans.items() if key[0] == pool), _TOGETHER)
-        return CallSpans(time, pool, tuple(islice(chain.from_iterable(lists), _TOGETHER)))
+        keys = list(islice((key for key in self._spans if key[0] == pool), _TOGETHER))
+        if self._count > _FEW:
+            for key in keys:
+                self._merge(key)
+        return CallSpans(time, pool, tuple(islice(chain.from_iterable(self._spans[key] for key in keys), _TOGETHER)))
 
     def remove(self, event: CallSpans) -> None:
         """Remove the spans that `first` has returned."""
@@ -55,6 +56,11 @@ class PendingSpans:
             if not self._spans[key]:
                 del self._spans[key]
         self._count -= len(event.spans)
+
+    def _merge(self, key: _Key) -> None:
+        before, after = self._spans[key], _merged(self._spans[key])
+        self._spans[key] = after
+        self._count += len(after) - len(before)
 
 
 class PendingNumbers:

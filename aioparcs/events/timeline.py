@@ -115,7 +115,6 @@ class TimelineLog:
             yield self._events[0]
         while self._running:
             yield next(iter(self._running.values()))
-        self._spans.merge()
         while self._spans:
             yield self._spans.first(time)
         while self._numbers.is_due(time):

@@ -73,7 +73,6 @@ class LiveJob:
         self.progress = Progress()
         self.workers = Workers()
         self.peers = Peers()
-        self._running: dict[int | None, set[int]] = {}  # by pool: the workers that are in a call that takes long
         self.calls = CallLog()
         self.output = Output()
         self.course = Course()
@@ -185,15 +184,9 @@ class LiveJob:
 
     def _set_running(self, event: CallsRunning) -> None:
         """Note which workers are in a call that takes long, and which of the pool's no longer are."""
-        for number in self._running.get(event.pool, set()) - {call.worker for call in event.calls}:
-            if worker := self.workers.find(number):
-                self.workers.set_current(worker, None)
-        for call in event.calls:
-            if worker := self.workers.find(call.worker):
-                function = call.function.rpartition(":")[2] or worker.module
-                begin = rounded(max(0.0, call.begin - self.started.time))
-                self.workers.set_current(worker, {"function": function, "call": call.call, "begin": begin})
-        self._running[event.pool] = {call.worker for call in event.calls}
+        start = self.started.time
+        calls = (call._replace(begin=max(0.0, call.begin - start)) for call in event.calls)
+        self.workers.set_running(event.pool, tuple(calls))
 
     def _add_samples(self, event: ChannelSamples) -> None:
         for worker, *numbers in event.samples:

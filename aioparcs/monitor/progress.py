@@ -8,6 +8,7 @@ from aioparcs.display.job_view import JobView
 from aioparcs.display.pools import Pool
 from aioparcs.events import Event, ModuleState, PoolProgress, PoolState, Snapshot
 from aioparcs.monitor.records import Items, ModuleRow, NodeRow, PoolRow, WorkerCounts, rounded
+from aioparcs.monitor.waits import Waits
 
 __all__ = ["Progress"]
 
@@ -20,16 +21,19 @@ class Progress:
 
     Attributes:
         view: the workers of each module, and the last pools; its times are those of the program's clock.
+        waits_since: since when they wait for what they wait for.
     """
 
     def __init__(self) -> None:
         self.view = JobView()
+        self.waits_since = Waits()
         self._states: dict[int, PoolState] = {}
         self._earlier = [0, 0]  # items of other pools that are done, and those of them that have failed
 
     def apply(self, event: Event) -> None:
         """Record an event."""
         self.view.apply(event)
+        self.waits_since.apply(event)
         if isinstance(event, PoolProgress):
             self._keep(event.state)
         elif isinstance(event, Snapshot):

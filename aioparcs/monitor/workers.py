@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aioparcs.events import CallSpan
+from aioparcs.events import CallSpan, RunningCall
 from aioparcs.monitor.records import Channel, Current, NodeRow, Usage, WorkerRow, rounded
 
 __all__ = ["Worker", "Workers"]
@@ -84,11 +84,14 @@ class Workers:
     Attributes:
         version: the number of the last change.
         dropped: how often some were dropped.
+        running: the calls that have run for over a second, the oldest first, by pool; None for those of no pool. Their
+            times are seconds since the job began.
     """
 
     def __init__(self) -> None:
         self.version = 0
         self.dropped = 0
+        self.running: dict[int | None, tuple[RunningCall, ...]] = {}
         self._workers: dict[int, Worker] = {}
         self._calling: dict[int, Worker] = {}  # those that are in a call
         self._gone = 0  # rows of workers that have ended
@@ -160,6 +163,17 @@ class Workers:
             self._set_calling(worker, worker.is_calling or current is not None)
             self.touch(worker)
 
+    def set_running(self, pool: int | None, calls: tuple[RunningCall, ...]) -> None:
+        """Note all calls of a pool that have run for over a second."""
+        before = {call.worker for call in self.running.pop(pool, ())}
+        if calls:
+            self.running[pool] = calls
+        current = {call.worker: call for call in reversed(calls)}
+        for number in (*(before - current.keys()), *current):
+            if worker := self._workers.get(number):
+                call = current.get(number)
+                self.set_current(worker, None if call is None else _current(worker, call))
+
     def set_usage(self, number: int, usage: Usage) -> None:
         """Note what a worker's process uses."""
         if worker := self._workers.get(number):
@@ -226,6 +240,11 @@ class Workers:
             past[3] += worker.busy
             self._past_available += worker.available(worker.ended or 0.0) if worker.calls else 0.0
         self.dropped += 1
+
+
+def _current(worker: Worker, call: RunningCall) -> Current:
+    name = call.function.rpartition(":")[2] or worker.module
+    return {"function": name, "call": call.call, "begin": rounded(call.begin)}
 
 
 def _node_row(node: str, sums: list[float]) -> NodeRow:

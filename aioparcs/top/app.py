@@ -32,7 +32,7 @@ class TopApp(App[None]):
     """
 
     CSS = """
-    Screen { background: ansi_default; color: ansi_default; }
+    Page { background: ansi_default; color: ansi_default; }
     ContentSwitcher { height: 1fr; }
     """
     ENABLE_COMMAND_PALETTE = False
@@ -46,14 +46,14 @@ class TopApp(App[None]):
         super().__init__(ansi_color=True)  # known from the beginning, which NO_COLOR needs
         self.theme = "ansi-dark"
         self.title = "aioparcs top"
-        self.control = control
+        self._control = control
         self._jobs, self._source = jobs, source
 
     def on_mount(self) -> None:
         """Show the first page."""
-        self.push_screen(JobsPage(self._jobs))
+        self.push_screen(JobsPage(self._jobs, control=self._control))
         if self._source is not None:
-            self.push_screen(JobPage(self._source))
+            self.push_screen(JobPage(self._source, control=self._control))
 
     def action_interrupt(self) -> None:
         """End as Ctrl-C ends a program."""

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from aioparcs.monitor import FollowedJob, Jobs, JobStream
 from aioparcs.monitor.records import Calls, Message
+from aioparcs.monitor.worker_details import worker_details
 
 __all__ = ["JobSource", "Update", "find_job", "watch"]
 
@@ -28,14 +29,12 @@ class Update(NamedTuple):
         now: seconds since the job began.
         calls: the last spans of the worker that is watched.
         is_behind: whether there is more to read already.
-        has_socket: whether its program may be asked for something.
     """
 
     message: Message | None
     now: float
     calls: Calls
     is_behind: bool
-    has_socket: bool
 
 
 class JobSource:
@@ -54,6 +53,7 @@ class JobSource:
 
     def __init__(self, path: Path) -> None:
         self.worker: int | None = None
+        self._path = path
         self._followed = FollowedJob(path)
         self._stream = JobStream(self._followed.job)
 
@@ -62,12 +62,21 @@ class JobSource:
         """The path of the socket on which the program answers requests."""
         return self._followed.socket
 
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self._followed.job.id
+
+    def details(self, worker: int) -> dict[str, Calls]:
+        """Return what the end of the history has of a worker, see `worker_details`; takes a moment."""
+        return worker_details(self._path, worker, self._followed.job.started.time)
+
     def poll(self) -> Update:
         """Read what is new, at most some megabytes at once."""
         is_behind = self._followed.poll(_PIECES)
         job, worker = self._followed.job, self.worker
         calls = [] if worker is None else job.calls.spans_of(worker, _CALLS)
-        return Update(self._stream.next(), job.now, calls, is_behind, job.is_running and self.socket.exists())
+        return Update(self._stream.next(), job.now, calls, is_behind)
 
     def close(self) -> None:
         """Close the history."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
 from rich.text import Text
 
 from aioparcs.display.rate import duration, frequency
-from aioparcs.monitor.records import Calls, FunctionRow, JobRow, PoolRow, WorkerRow
+from aioparcs.monitor.records import Calls, Current, FunctionRow, JobRow, PoolRow, WorkerRow
 from aioparcs.top.columns import Column, Order, Table
 from aioparcs.top.texts import bar, colored, count, elapsed, percent, plain, size, state
 
@@ -19,6 +20,7 @@ __all__ = [
     "LOG",
     "POOLS",
     "REASONS",
+    "STACK",
     "WORKERS",
     "WorkerView",
     "current_call",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _BAR = 12  # columns
+_FRAME = re.compile(r' *File "(?P<file>.*)", line (?P<line>\d+),? in (?P<function>.+)')
 _LEVELS = {1: "cyan", 2: "yellow"}  # of notices and warnings in a log
 
 
@@ -53,8 +56,12 @@ def current_call(row: WorkerView) -> str:
     current = row["current"]
     if current is None:
         return ""
-    call = plain(f"{current['function']} {current['call']}".strip())
-    return f"{elapsed(max(0.0, row['now'] - current['begin']))} in {call}"
+    return f"{elapsed(max(0.0, row['now'] - current['begin']))} in {plain(_current_name(current))}"
+
+
+def _current_name(current: Current) -> str:
+    """Return the function and the item of a call that a worker is in."""
+    return f"{current['function']} {current['call']}".strip()
 
 
 def _busy_share(row: WorkerRow, now: float) -> float | None:
@@ -126,7 +133,13 @@ JOBS = Table(
 
 
 def _current(row: WorkerView) -> Text:
-    return Text(plain(row["reason"]), "red") if row["state"] == "lost" else Text(current_call(row))
+    if row["state"] == "lost":
+        return Text(plain(row["reason"]), "red")
+    current = row["current"]
+    if current is None:
+        return Text("")
+    name = current["call"] if current["call"] and current["function"] == row["module"] else _current_name(current)
+    return Text(f"{elapsed(max(0.0, row['now'] - current['begin']))} {plain(name)}")
 
 
 _WORKER_STATES = {"lost": 0, "calling": 1, "waiting": 2, "starting": 3, "stopped": 4, "done": 5}
@@ -246,10 +259,28 @@ LOG = Table(
         Column("FROM", 14, _origin),
         Column("LINE", 20, _line, grows=True),
     ),
-    key=lambda row: row[0],
+    key=lambda row: (row[0], row[1]),
     words=lambda row: f"{row[2]}:{row[3]} {row[4]}",
     empty="no lines yet",
     follows=True,
+)
+
+
+def _frame(row: tuple[int, str]) -> Text:
+    """Return a line of a traceback; a frame has its function first, since the folder of its file may be long."""
+    found = _FRAME.fullmatch(row[1])
+    if found is None:
+        return Text(plain(row[1]))
+    file = plain(found["file"])
+    name = f"{file.rpartition('/')[2]}:{found['line']}"
+    return Text.assemble("  ", (plain(found["function"]), "bold"), "  ", (name, "cyan"), "  ", (file, "dim"))
+
+
+STACK = Table(
+    (Column("WHERE IT IS", 40, _frame, grows=True),),
+    key=lambda row: row[0],
+    words=lambda row: str(row[1]),
+    empty="t reads where it is",
 )
 
 # Rows are those of spans; the function's name is in place of its number.

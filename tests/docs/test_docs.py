@@ -47,6 +47,7 @@ PROGRAMS = [
         ROOT / "docs" / name
         for name in (
             "executor.md",
+            "explain.md",
             "files.md",
             "functions.md",
             "journal.md",

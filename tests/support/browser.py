@@ -119,9 +119,9 @@ class Page:
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
-    def until(self, script: str) -> Any:
-        """Wait until an expression is true, and return its value."""
-        deadline = time.monotonic() + _PATIENCE
+    def until(self, script: str, patience: float = _PATIENCE) -> Any:
+        """Wait until an expression is true, so many seconds at most, and return its value."""
+        deadline = time.monotonic() + patience
         while not (value := self.run(script)):
             assert time.monotonic() < deadline, f"{script} is still {value!r}; {self.problems()}"
             time.sleep(0.01)

@@ -27,7 +27,7 @@ def work(n):
     return n
 
 async def main(runner):
-    async with runner.pool(work, 2) as pool:
+    async with runner.pool(work, 2, retries=9) as pool:
         await pool.map(range(8), return_exceptions=True)
 
 run(main)
@@ -40,7 +40,7 @@ def running_job(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     main = folder / "primes" / "main.py"
     main.parent.mkdir(exist_ok=True)
     main.write_text(PROGRAM)
-    env = ENVIRONMENT | {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"], "PARCS_UI": "1"}
+    env = ENVIRONMENT | {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"], "PARCS_RECORD": "run.jsonl"}
     with subprocess.Popen(
         [sys.executable, main], cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:

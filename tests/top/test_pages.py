@@ -15,18 +15,22 @@ from aioparcs.recording.store import store_folder
 from aioparcs.top.app import TopApp
 from aioparcs.top.columns import Column, Table
 from aioparcs.top.listing import Listing
+from aioparcs.top.screens.job import JobPage
 from aioparcs.top.sources import JobSource
 from tests.support.recordings import recording, write_recording
 from tests.support.screens import screen_text, seen
 from tests.support.top_jobs import job_there, running_job
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 
 @asynccontextmanager
-async def shown(path: Path | None = None, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Pilot[None]]:
+async def shown(
+    path: Path | None = None, size: tuple[int, int] = (80, 24), *, control: bool = False
+) -> AsyncIterator[Pilot[None]]:
     jobs = Jobs()
-    app = TopApp(jobs, JobSource(path) if path else None)
+    app = TopApp(jobs, JobSource(path) if path else None, control=control)
     try:
         async with app.run_test(size=size) as pilot:
             yield pilot
@@ -63,6 +67,62 @@ async def test_keys_lead_from_the_jobs_to_one_worker_and_back(tmp_path: Path) ->
             await seen(app, "done  ", "8/8  1 failed", "2 done", r"^ +1 done")
             await pilot.press("escape")
             await seen(app, rf"{path.stem} +done")
+
+
+async def test_a_worker_is_killed_a_pool_resized_and_a_job_stopped_once_that_is_confirmed(tmp_path: Path) -> None:
+    with running_job(tmp_path) as process:
+        path = await job_there()
+        async with shown(path, control=True) as pilot:
+            app = pilot.app
+            await seen(app, "2 of 2 up", "K kill  R resize  S stop")
+            await pilot.press("K")
+            await seen(app, r"Kill worker 0\?", "SIGKILL", "2 of 2 up")
+            await pilot.press("enter", "K", "escape", "K", "n")  # none of these confirms
+            await seen(app, "Enter open")
+            await pilot.press("K", "y")
+            await seen(app, "worker 0 was killed by aioparcs top; pool work starts another one")
+            await seen(app, r"^ +0 (stopped|lost)", r"^ +2 \w+ing", "2 of 2 up")
+            await pilot.press("R")
+            await seen(app, "Resize the pool work", "number of its workers")
+            await pilot.press("backspace", "3", "enter")
+            await seen(app, "pool work is resized by aioparcs top: 2 -> 3 workers", "3 of 3 up")
+            await pilot.press("l")
+            await seen(app, "runner +worker 0 was killed by aioparcs top")
+            await pilot.press("escape")
+            await seen(app, rf"{path.stem} +running", "S stop")
+            await pilot.press("S", "y")
+            await seen(app, rf"{path.stem} +failed", "stopped by SIGTERM")
+            await until(lambda: process.poll() is not None)
+            await pilot.press("S")
+            await seen(app, "the job has ended")
+
+
+async def test_without_control_keys_change_nothing(tmp_path: Path) -> None:
+    with running_job(tmp_path):
+        path = await job_there()
+        async with shown(path) as pilot:
+            text = await seen(pilot.app, "2 of 2 up")
+            assert "kill" not in text
+            for key in "KRS":
+                await pilot.press(key)
+                await seen(pilot.app, "start aioparcs top --control to do that")
+                assert len(pilot.app.screen_stack) == 3
+            await pilot.press("question_mark")
+            assert "kill" not in await seen(pilot.app, "quit; jobs go on")
+
+
+async def test_the_traceback_of_a_worker_shows_where_it_is(tmp_path: Path) -> None:
+    with running_job(tmp_path):
+        path = await job_there()
+        async with shown(path) as pilot:
+            app = pilot.app
+            await seen(app, r"calling.* s item 7: \(7\)")
+            await pilot.press("slash", *"item 7", "enter", "enter", "t")
+            await seen(app, r"calling  [\d.]+ s in work item 7", r"^ +work  main.py:\d+  /")
+            (tmp_path / "end").touch()
+            await seen(app, "done  ")
+            await pilot.press("t")
+            await seen(app, "the job has no control socket")
 
 
 async def test_a_job_that_fails_says_why_in_one_safe_line() -> None:
@@ -119,14 +179,17 @@ async def test_the_log_follows_its_end_until_the_cursor_leaves_it() -> None:
     async with shown(path) as pilot:
         await pilot.press("l")
         await seen(pilot.app, "line 499", "/50[0-9]")
-        listing = pilot.app.screen.query_one("#log", Listing)
-        assert listing.row == listing.rows[-1]
+        page = pilot.app.screen
+        assert isinstance(page, JobPage)
+        assert page.listing.row == page.listing.rows[-1]
         await pilot.press("up", "up")
-        row = listing.row
-        listing.show_rows([*listing.rows, [9999, 1.0, "render", 2, "the newest line", 0]])
-        assert listing.row is row
+        row = page.listing.row
+        page.model.log.append([9999, 20.0, "render", 2, "the newest line", 0])
+        page.draw()
+        assert page.listing.row is row
         await pilot.press("end")
-        listing.show_rows([*listing.rows, [10000, 1.0, "render", 2, "an even newer line", 0]])
+        page.model.log.append([10000, 20.0, "render", 2, "an even newer line", 0])
+        page.draw()
         await seen(pilot.app, "an even newer line")
         await pilot.press("enter")
         await seen(pilot.app, "worker 2", "node1|node2")

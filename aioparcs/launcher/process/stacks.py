@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import itertools
 import selectors
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import FrameType
+from types import AsyncGeneratorType, FrameType
 from typing import Any, NamedTuple
 
 __all__ = ["Frame", "describe_stacks", "describe_tasks", "format_frames", "is_own_file", "own_sections", "suspended"]
@@ -40,11 +41,15 @@ def is_own_file(filename: str) -> bool:
 def suspended(coroutine: Any) -> Iterator[Frame]:
     """Yield where a coroutine waits, and what it waits for, from the outermost on."""
     while coroutine is not None:
-        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        kind = next((kind for kind in ("cr", "gi", "ag") if hasattr(coroutine, f"{kind}_frame")), None)
+        if kind is None:  # the step of an async generator refers to it, and does not show it
+            coroutine = next((one for one in gc.get_referents(coroutine) if isinstance(one, AsyncGeneratorType)), None)
+            continue
+        frame = getattr(coroutine, f"{kind}_frame")
         if frame is None:
             return
         yield Frame(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+        coroutine = getattr(coroutine, "gi_yieldfrom" if kind == "gi" else f"{kind}_await")
 
 
 def format_frames(frames: Iterable[tuple[str, int, str]]) -> str:

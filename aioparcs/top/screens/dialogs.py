@@ -37,7 +37,7 @@ class Dialog(ModalScreen[T]):
     """A box in the middle of the screen."""
 
     DEFAULT_CSS = """
-    Dialog { align: center middle; }
+    Dialog { align: center middle; background: transparent; }
     Dialog #box { width: auto; min-width: 40; max-width: 96%; height: auto; max-height: 96%;
                   border: round ansi_blue; padding: 0 1; background: ansi_default; }
     Dialog Lines { width: 66; }
@@ -124,7 +124,7 @@ class Question(Dialog[int]):
         """Yield the box with a field."""
         with Vertical(id="box"):
             yield Lines(id="text")
-            yield Input(str(self._number), type="integer", max_length=6)
+            yield Input(str(self._number), type="integer", max_length=6, compact=True)
 
     def on_mount(self) -> None:
         """Draw the question."""

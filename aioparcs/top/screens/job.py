@@ -14,7 +14,7 @@ from aioparcs.top.columns import Table
 from aioparcs.top.listing import Lines, Listing
 from aioparcs.top.model import JobModel
 from aioparcs.top.overview import overview_lines, reason_lines
-from aioparcs.top.screens.page import Page
+from aioparcs.top.screens.acting import ActingPage
 from aioparcs.top.screens.worker import WorkerPage
 from aioparcs.top.sources import JobSource, Update, watch
 from aioparcs.top.tables import FUNCTIONS, LOG, POOLS, REASONS, WORKERS, viewed
@@ -28,18 +28,22 @@ _TABLES: dict[str, Table] = {"workers": WORKERS, "log": LOG, "pools": POOLS, "ca
 _LOW, _HIGH = 30, 36  # lines of a terminal from which there is room for more pools, and for the last lines of the log
 
 
-class JobPage(Page):
+class JobPage(ActingPage):
     """
     One job: its numbers, why it waits, and a table of its workers, lines, pools or functions.
 
     Args:
         source: its history, which the page closes.
+        control: whether something may be done to the job.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(name[0], f"tab('{name}')", name) for name in _TABLES),
         Binding("tab", "next_tab(1)", "next table"),
         Binding("shift+tab", "next_tab(-1)", "table before"),
+        Binding("K", "kill", "kill the worker"),
+        Binding("R", "resize", "resize the pool"),
+        Binding("S", "stop", "stop the job"),
     ]
     MAIN_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("Enter", "open"), ("Esc", "back"), ("/", "filter"), ("s", "sort"), ("Tab", "tables"), ("?", "help"),
@@ -51,8 +55,15 @@ class JobPage(Page):
         ("Tab", "the next of these"),
     )
 
-    def __init__(self, source: JobSource) -> None:
-        super().__init__()
+    ACTION_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (("K", "kill"), ("R", "resize"), ("S", "stop"))
+    ACTION_HELP: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("K", "kill the worker of the row"),
+        ("R", "resize the pool: that of the row, or the only one"),
+        ("S", "stop the job, as SIGTERM would"),
+    )
+
+    def __init__(self, source: JobSource, *, control: bool) -> None:
+        super().__init__(control=control)
         self.source = source
         self.model = JobModel()
         self._is_behind = True
@@ -63,6 +74,11 @@ class JobPage(Page):
         tables = [Listing(table, id=name) for name, table in _TABLES.items()]
         switcher = ContentSwitcher(*tables, initial="workers")
         return Lines(id="overview"), Lines(id="reasons"), Lines(id="tabs"), switcher, Lines(id="tail")
+
+    @property
+    def has_running_job(self) -> bool:
+        """Whether the job still runs."""
+        return self.model.is_running
 
     @property
     def shown(self) -> str:
@@ -97,11 +113,11 @@ class JobPage(Page):
 
     def on_listing_opened(self, opened: Listing.Opened) -> None:
         """Open a worker: that of the row, or of the line."""
-        number = {"workers": lambda: opened.row["number"], "log": lambda: opened.row[3]}.get(self.shown, lambda: None)()
+        number = self._worker(opened.row)
         if number is None or number not in self.model.workers:
             return
         self.source.worker = number
-        self._worker_page = WorkerPage(self.model, self.source, number)
+        self._worker_page = WorkerPage(self.model, self.source, number, control=self.control)
         self.app.push_screen(self._worker_page, self._forget_worker)
 
     def action_tab(self, name: str) -> None:
@@ -114,6 +130,35 @@ class JobPage(Page):
         """Show the next table, or the one before."""
         names = list(_TABLES)
         self.action_tab(names[(names.index(self.shown) + step) % len(names)])
+
+    def action_kill(self) -> None:
+        """Kill the worker of the row."""
+        number = self._worker(self.listing.row)
+        if number is not None:
+            effect = "It gets SIGKILL. If it is in a pool, the pool starts another one."
+            self.confirm(f"Kill worker {number}?", effect, self.source.socket, "kill", worker=number)
+
+    def action_resize(self) -> None:
+        """Resize the pool of the row, or the only one that is open."""
+        pools = [pool for pool in self.model.pools if pool["ended"] is None]
+        if self.shown == "pools" and self.listing.row is not None:
+            pools = [self.listing.row]
+        if len(pools) == 1:
+            self.ask_size(pools[0]["name"], pools[0]["id"], pools[0]["wanted"], self.source.socket)
+        elif self.may_act():
+            self.say("p shows the pools, choose one there" if pools else "no pool is open", "yellow")
+
+    def action_stop(self) -> None:
+        """Stop the job."""
+        name = plain(self.source.name)
+        self.confirm(f"Stop the job {name}?", "It ends as by SIGTERM, with its workers.", self.source.socket, "stop")
+
+    def _worker(self, row: Any) -> int | None:
+        """Return the number of the worker that a row is about, None for none."""
+        number = None
+        if row is not None:
+            number = row["number"] if self.shown == "workers" else row[3] if self.shown == "log" else None
+        return number
 
     def _forget_worker(self, _: None = None) -> None:
         self._worker_page = self.source.worker = None

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from aioparcs.monitor import Jobs
+from aioparcs.monitor.control import socket_of
 from aioparcs.monitor.records import JobRow
 from aioparcs.top.listing import Lines, Listing
+from aioparcs.top.screens.acting import ActingPage
 from aioparcs.top.screens.job import JobPage
-from aioparcs.top.screens.page import Page
 from aioparcs.top.sources import JobSource, watch
 from aioparcs.top.tables import JOBS
 from aioparcs.top.texts import plain
@@ -23,22 +25,34 @@ __all__ = ["JobsPage"]
 _PAUSE = 1.0  # seconds between two looks at all jobs
 
 
-class JobsPage(Page):
+class JobsPage(ActingPage):
     """
     All jobs.
 
     Args:
         jobs: the list of them.
+        control: whether jobs may be stopped.
     """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("S", "stop", "stop the job")]
 
     MAIN_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("Enter", "open"), ("/", "filter"), ("s", "sort"), ("?", "help"), ("q", "quit"),
     )  # fmt: skip
 
-    def __init__(self, jobs: Jobs) -> None:
-        super().__init__()
+    ACTION_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (("S", "stop"),)
+    ACTION_HELP: ClassVar[tuple[tuple[str, str], ...]] = (("S", "stop the job, as SIGTERM would"),)
+
+    def __init__(self, jobs: Jobs, *, control: bool) -> None:
+        super().__init__(control=control)
         self._jobs = jobs
         self._rows: list[JobRow] | None = None
+
+    @property
+    def has_running_job(self) -> bool:
+        """Whether the job at the cursor runs."""
+        row: JobRow | None = self.listing.row
+        return row is not None and row["state"] == "running"
 
     def body(self) -> Iterable[Widget]:
         """Return the table, and a line on the job at the cursor."""
@@ -77,9 +91,17 @@ class JobsPage(Page):
         path = self._jobs.path(opened.row["id"])
         try:
             if path is not None:
-                self.app.push_screen(JobPage(JobSource(path)))
+                self.app.push_screen(JobPage(JobSource(path), control=self.control))
         except OSError as error:
-            self.notify(f"its history can't be read: {error.strerror}", severity="error", markup=False)
+            self.say(f"its history can't be read: {error.strerror}", "bold red")
+
+    def action_stop(self) -> None:
+        """Stop the job at the cursor."""
+        row: JobRow | None = self.listing.row
+        path = self._jobs.path(row["id"]) if row else None
+        if row and path:
+            name = plain(row["id"])
+            self.confirm(f"Stop the job {name}?", "It ends as by SIGTERM, with its workers.", socket_of(path), "stop")
 
     def _poll(self) -> list[JobRow] | None:
         return self._jobs.rows() if self.is_current or self._rows is None else None

@@ -48,7 +48,7 @@ class Page(Screen[None]):
         yield Lines(id="title")
         yield from self.body()
         yield Lines(id="keys")
-        yield Input(placeholder="filter: words that a row has; Enter keeps it, Esc ends it", id="filter")
+        yield Input(placeholder="filter: words that a row has; Enter keeps it, Esc ends it", id="filter", compact=True)
 
     def body(self) -> Iterable[Widget]:
         """Return the widgets between the title and the keys."""
@@ -109,7 +109,15 @@ class Page(Screen[None]):
 
     def action_help(self) -> None:
         """Show all keys."""
-        self.app.push_screen(Help(self.OWN_KEYS))
+        self.app.push_screen(Help(self.own_keys()))
+
+    def keys(self) -> tuple[tuple[str, str], ...]:
+        """Return the most important keys."""
+        return self.MAIN_KEYS
+
+    def own_keys(self) -> tuple[tuple[str, str], ...]:
+        """Return the keys that only this page has."""
+        return self.OWN_KEYS
 
     def on_input_changed(self, change: Input.Changed) -> None:
         """Filter while words are typed."""
@@ -130,7 +138,7 @@ class Page(Screen[None]):
 
     def _keys(self) -> Text:
         text = Text(" ")
-        for key, name in self.MAIN_KEYS:
+        for key, name in self.keys():
             text.append(key, "bold").append(f" {name}  ", "dim")
         place = self.listing.place
         if self.listing.words:

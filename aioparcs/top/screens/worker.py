@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
+from aioparcs.monitor.control import ControlError, send_request
 from aioparcs.monitor.records import Calls, Explanation
+from aioparcs.top.columns import Table
 from aioparcs.top.listing import Lines, Listing
 from aioparcs.top.model import JobModel
-from aioparcs.top.screens.page import Page
+from aioparcs.top.screens.acting import ActingPage
 from aioparcs.top.sources import JobSource, Update
-from aioparcs.top.tables import CALLS, LOG, WorkerView, current_call, named_calls, viewed
+from aioparcs.top.tables import CALLS, LOG, STACK, WorkerView, current_call, named_calls, viewed
 from aioparcs.top.tabs import tabs
 from aioparcs.top.texts import bar, count, elapsed, percent, plain, size, spark, state
 
 __all__ = ["WorkerPage"]
 
-_TABS = {"lines": "l", "calls": "c"}
+_TABLES: dict[str, Table] = {"lines": LOG, "calls": CALLS, "traceback": STACK}
 _NAME = 9  # columns of the names of facts
 _USES = 60  # samples of processor time that are kept
 
 
-class WorkerPage(Page):
+class WorkerPage(ActingPage):
     """
     One worker of a job: its state, its call, what it uses, and its lines or calls.
 
@@ -34,33 +37,46 @@ class WorkerPage(Page):
         model: the job.
         source: the job's history.
         number: the worker's number.
+        control: whether it may be killed.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(key, f"tab('{name}')", name) for name, key in _TABS.items()),
+        *(Binding(name[0], f"tab('{name}')", name) for name in _TABLES),
         Binding("tab", "next_tab(1)", "next table"),
         Binding("shift+tab", "next_tab(-1)", "table before"),
+        Binding("K", "kill", "kill the worker"),
     ]
     MAIN_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("Esc", "back"), ("l", "lines"), ("c", "calls"), ("/", "filter"), ("?", "help"), ("q", "quit"),
+        ("Esc", "back"), ("l", "lines"), ("c", "calls"), ("t", "traceback"), ("/", "filter"), ("?", "help"),
+        ("q", "quit"),
     )  # fmt: skip
     OWN_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("l", "the worker's lines"),
         ("c", "its last calls"),
+        ("t", "its traceback: where it is now; again: once more"),
         ("Tab", "the next of these"),
     )
 
-    def __init__(self, model: JobModel, source: JobSource, number: int) -> None:
-        super().__init__()
+    ACTION_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (("K", "kill"),)
+    ACTION_HELP: ClassVar[tuple[tuple[str, str], ...]] = (("K", "kill the worker"),)
+
+    def __init__(self, model: JobModel, source: JobSource, number: int, *, control: bool) -> None:
+        super().__init__(control=control)
         self.model, self.source, self.number = model, source, number
         self._calls: Calls = []
         self._uses: list[float] = []
-        self._has_socket = False
+        self._earlier: Calls = []  # its lines before those of the job's last ones
+        self._stack: list[tuple[int, str]] = []
 
     def body(self) -> Iterable[Widget]:
         """Return the facts, and the tables."""
-        switcher = ContentSwitcher(Listing(LOG, id="lines"), Listing(CALLS, id="calls"), initial="lines")
+        switcher = ContentSwitcher(*(Listing(table, id=name) for name, table in _TABLES.items()), initial="lines")
         return Lines(id="facts"), Lines(id="tabs"), switcher
+
+    @property
+    def has_running_job(self) -> bool:
+        """Whether the job still runs."""
+        return self.model.is_running
 
     @property
     def shown(self) -> str:
@@ -72,9 +88,14 @@ class WorkerPage(Page):
         """The table in sight."""
         return self.query_one(f"#{self.shown}", Listing)
 
+    def on_mount(self) -> None:
+        """Read what the history has of the worker."""
+        super().on_mount()
+        self.run_worker(self._read_details())
+
     def show_update(self, update: Update) -> None:
         """Draw what is new of the job."""
-        self._calls, self._has_socket = update.calls, update.has_socket
+        self._calls = update.calls
         row = self.model.workers.get(self.number)
         if row and row["usage"] and update.message and "workers" in update.message:
             self._uses = [*self._uses[1 - _USES :], row["usage"]["cpu"]]
@@ -87,24 +108,57 @@ class WorkerPage(Page):
             return
         job = f"aioparcs top > {plain(overview['id'])} > worker {self.number}"
         self.show_title(job, f"{overview['state']}  {elapsed(self.model.now)}")
-        lines = self.model.lines_of(self.number)
         if row is not None:
             reasons = [Text(f" ! {plain(one['text'])}", "yellow") for one in self._reasons()]
             self.query_one("#facts", Lines).show(*self._facts(viewed(row, self.model.now)), *reasons)
-        self.query_one("#tabs", Lines).show(tabs({"lines": len(lines), "calls": len(self._calls)}, self.shown))
-        calls = named_calls(self._calls, self.model.functions)
-        self.listing.show_rows(lines if self.shown == "lines" else calls)
+        rows: dict[str, list[Any]] = {
+            "lines": self._lines(),
+            "calls": named_calls(self._calls, self.model.functions),
+            "traceback": self._stack,
+        }
+        counts = {name: len(rows[name]) if name != "traceback" else 0 for name in rows}
+        self.query_one("#tabs", Lines).show(tabs(counts, self.shown))
+        self.listing.show_rows(rows[self.shown])
 
     def action_tab(self, name: str) -> None:
         """Show another table."""
         self.query_one(ContentSwitcher).current = name
         self.listing.focus()
+        if name == "traceback":
+            self._stack = [(0, f"reading where worker {self.number} is")]
+            self.run_worker(self._read_stack(), exclusive=True, group="stack")
         self.draw()
 
     def action_next_tab(self, step: int) -> None:
         """Show the next table, or the one before."""
-        names = list(_TABS)
+        names = list(_TABLES)
         self.action_tab(names[(names.index(self.shown) + step) % len(names)])
+
+    def action_kill(self) -> None:
+        """Kill the worker."""
+        effect = "It gets SIGKILL. If it is in a pool, the pool starts another one."
+        self.confirm(f"Kill worker {self.number}?", effect, self.source.socket, "kill", worker=self.number)
+
+    async def _read_stack(self) -> None:
+        try:
+            text = await asyncio.to_thread(send_request, self.source.socket, "stack", worker=self.number)
+        except ControlError as error:
+            text = str(error)
+        self._stack = list(enumerate(text.splitlines()))
+        if self.is_whole:
+            self.draw()
+
+    async def _read_details(self) -> None:
+        details = await asyncio.to_thread(self.source.details, self.number)
+        self._earlier = details["log"]
+        self._uses = [row[1] for row in details["usageSeries"]][-_USES:]
+        if self.is_whole:
+            self.draw()
+
+    def _lines(self) -> Calls:
+        """Return its lines: those of the history, then those that came later."""
+        last = self._earlier[-1][1] if self._earlier else -1.0
+        return [*self._earlier, *(row for row in self.model.lines_of(self.number) if row[1] > last)]
 
     def _reasons(self) -> list[Explanation]:
         return self.model.reasons(f"worker {self.number}")

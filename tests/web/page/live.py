@@ -9,19 +9,19 @@ from pathlib import Path
 
 from tests.support.command import COMMAND, ENVIRONMENT, TIMEOUT
 
-__all__ = ["HANGING", "Job", "Ui", "job", "ui"]
+__all__ = ["HANGING", "PROGRAM", "Job", "Ui", "job", "ui"]
 
 HANGING = 30
-"""The item that hangs."""
+"""The item that hangs, while there is no file that the variable GATE names."""
 
-_PROGRAM = f"""
+PROGRAM = f"""
 import os
 import time
 from pathlib import Path
 
 from aioparcs import Runner, run
 
-GATE = Path(__file__).with_name("gate")
+GATE = Path(os.environ["GATE"])
 
 
 def work(n: int) -> int:
@@ -49,10 +49,12 @@ class Ui:
 
     Args:
         options: those of the command.
+        variables: of its environment.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, **variables: str) -> None:
         self._options = options
+        self._variables = variables
         self.port = 0
         self.start()
 
@@ -65,8 +67,8 @@ class Ui:
         """Start it, on the port of the last time if there was one, and read its address."""
         command = [*COMMAND, "ui", "--port", str(self.port), *self._options]
         self._process = subprocess.Popen(
-            command, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True,
+            command, env=_environment() | self._variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         assert self._process.stdout
         self.address = self._process.stdout.readline().strip()
@@ -89,16 +91,17 @@ class Job:
     """
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
-        self._folder = folder
-        (folder / "main.py").write_text(_PROGRAM)
+        self._gate = folder / "gate"
+        (folder / "main.py").write_text(PROGRAM)
+        environment = _environment() | {"GATE": str(self._gate)} | variables
         self._process = subprocess.Popen(
-            [COMMAND[0], "main.py"], cwd=folder, env=_environment() | variables, stdin=subprocess.DEVNULL,
+            [COMMAND[0], "main.py"], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def release(self) -> None:
         """Allow the item that hangs to go on."""
-        (self._folder / "gate").touch()
+        self._gate.touch()
 
     def wait(self) -> int:
         """Wait until the program has ended, and return its exit code."""
@@ -121,9 +124,9 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def ui(*options: str) -> Iterator[Ui]:
+def ui(*options: str, **variables: str) -> Iterator[Ui]:
     """Serve the page while the block runs."""
-    running = Ui(*options)
+    running = Ui(*options, **variables)
     try:
         yield running
     finally:

@@ -11,7 +11,7 @@ function progress(job, isOver) {
   if (share !== null) return ` ${percent(share)} of the work is done.`;
   if (!items.done && !items.running && !items.total) return "";
   const of = items.total === null ? "" : ` of ${whole(items.total)}`;
-  const rest = left !== null && left !== undefined && items.total !== items.done ? `, about ${duration(left)} left` : "";
+  const rest = left >= 1 && items.total !== items.done ? `, about ${duration(left)} left` : "";
   return ` ${whole(items.done)}${of} ${of || items.done !== 1 ? "items are" : "item is"} done${rest}.`;
 }
 

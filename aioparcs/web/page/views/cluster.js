@@ -31,7 +31,7 @@ function counted(tasks) {
 
 function Tasks({ tasks }) {
   if (!tasks.length) return html`<span class="note">nothing</span>`;
-  return html`<ul class="tasks">${counted(tasks).map(([job, service, state, count]) => html`<li><a href="#/job/${encodeURIComponent(job)}">${job}</a> ${service}${count > 1 ? ` × ${count}` : ""} <span class="note">${state}</span></li>`)}</ul>`;
+  return html`<ul class="tasks">${counted(tasks).map(([job, service, state, count]) => html`<li><code>${job}</code> ${service.replace(`parcs-${job}_`, "")}${count > 1 ? ` × ${count}` : ""} <span class="note">${state}</span></li>`)}</ul>`;
 }
 
 const COLUMNS = [

@@ -33,7 +33,7 @@ function Figures({ job, now }) {
   return html`<section class="card figures" aria-label="Numbers">
     ${work === null ? html`<${Progress} ...${items} label="Items of the job" isOver=${isOver} />` : html`<${Progress} done=${Math.round(100 * work)} total=${100} label="Work of the job" />`}
     <dl><${Figure} name=${isOver ? "Took" : "Runs for"} value=${isOver ? duration(overview.seconds) : running(now)} />
-    <${Figure} name="Time left" value=${isOver || overview.left === null ? "–" : duration(overview.left)} />
+    <${Figure} name="Time left" value=${isOver || overview.left === null ? "–" : overview.left < 1 ? "< 1 s" : duration(overview.left)} />
     <${Figure} name="Items" value=${whole(items.done)} note=${share ? `${share} of ${whole(items.total)}` : items.running ? `${whole(items.running)} running` : ""} />
     <${Figure} name="Rate" value=${rate(overview.rate)} note="items" />
     <${Figure} name="Failed" value=${whole(items.failed)} isBad=${items.failed > 0} note=${overview.failedCalls ? plural(overview.failedCalls, "failed call") : ""} />

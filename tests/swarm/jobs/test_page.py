@@ -1,0 +1,56 @@
+"""The page of jobs with a job on the Swarm, in Chromium."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser import Browser, chromium
+from tests.support.command import COMMAND, ENVIRONMENT
+from tests.support.live import Cluster
+from tests.web.page.live import PROGRAM, ui
+from tests.web.page.test_timeline import PIXELS
+from tests.web.page.test_views import until_text
+
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
+def test_a_job_on_the_swarm_is_seen_with_its_nodes_until_it_is_stopped(
+    cluster: Cluster, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "squares").mkdir()
+    (tmp_path / "squares/main.py").write_text(PROGRAM)
+    variables = cluster.environment | {"XDG_STATE_HOME": str(tmp_path / "state"), "PARCS_UI": "1"}
+    command = [*COMMAND, "run", "squares", "--on", "swarm", "-e", "GATE=/never"]
+    with ui(**cluster.environment) as server:
+        with subprocess.Popen(
+            command, cwd=tmp_path, env=ENVIRONMENT | variables, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ) as running:  # fmt: skip
+            try:
+                page = browser.open(server.address)
+                page.until("!!document.querySelector('tr.job a')", 120)  # the image is built and pushed first
+                page.run("document.querySelector('tr.job a').click()")
+                until_text(page, "on the Swarm", ".meta")
+                page.until("document.getElementById('now')?.innerText.includes('99 of 100 items are done')", 120)
+                page.run("document.getElementById('tab-nodes').click()")
+                until_text(page, "node", "#panel-nodes")
+                assert len(page.run(PIXELS)) > 5
+                page.run("location.hash = '#/cluster'")
+                until_text(page, "3 nodes are ready")
+                until_text(page, "running", "#nodes")
+            finally:
+                running.terminate()
+                running.wait(60)
+        page.run("location.hash = '#/jobs'")
+        page.until("/done|failed|killed/.test(document.querySelector('tr.job .state')?.innerText)")
+        assert page.problems(server.origin) == []
+        page.close()
