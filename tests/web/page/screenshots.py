@@ -99,14 +99,14 @@ def take_all(browser: Browser, server: Ui) -> None:
         page.until("!!document.querySelector('tr.job a')")
         page.run("document.querySelector('tr.job a').click()")
         page.until("!!document.querySelector('#rows')")
-        page.until("document.querySelectorAll('circle, tr').length > 10")
-        time.sleep(2.0)
+        page.until("!!document.querySelector('.explain')", _ENOUGH)
         take(page, f"ui-job-{scheme}")
         page.run("document.querySelector('#panel-workers a').click()")
         page.until("!!document.getElementById('fetch-stack')")
         page.run("document.getElementById('fetch-stack').click()")
-        page.until("!!document.querySelector('.stack, #stack .bad')")
-        take(page, f"ui-worker-{scheme}")
+        page.until("!!document.querySelector('.stack')")
+        if scheme == "dark":
+            take(page, "ui-worker-dark")
         page.close()
 
 

@@ -170,6 +170,24 @@ def test_kill_kills(visit: Open, tmp_path: Path) -> None:
         assert running.wait() == 0, "the item is an exception, and the others are done"
 
 
+def test_a_pool_is_resized(visit: Open, tmp_path: Path) -> None:
+    with ui("--control") as server, job(tmp_path / "squares", PARCS_UI="1") as running:
+        page = visit(server)
+        enter(page)
+        until_text(page, "99 of 100 items are done", "#now")
+        tab_to(page, "Resize")
+        page.press("Enter")
+        page.until("document.activeElement.name === 'workers'")
+        page.run("document.activeElement.select()")
+        page.type("5")
+        page.press("Enter")
+        until_text(page, "3 -> 5 workers", ".toast")
+        until_text(page, "5 of 5", "#pools")
+        until_text(page, "work:4", "#panel-workers")
+        running.release()
+        assert running.wait() == 0
+
+
 def test_a_job_is_stopped(visit: Open, tmp_path: Path) -> None:
     with ui("--control") as server, job(tmp_path / "squares") as running:
         page = visit(server)

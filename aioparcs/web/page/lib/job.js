@@ -69,7 +69,7 @@ export function clock(job, isLive = true) {
 }
 
 /** Return whether the calls of a job are known: a history has them only if a page was wanted when its program began. */
-export const hasCalls = ({ overview, workers }) => overview.calls > 0 || !overview.items.done || [...workers.values()].some((one) => one.current);
+export const hasCalls = ({ overview }) => overview.calls > 0 || !overview.items.done;
 
 /** Return the share of the work that workers of a job without pools have reported to be done; null for none. */
 export function reported({ overview, modules }) {
