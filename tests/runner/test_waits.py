@@ -11,6 +11,7 @@ from tests.support.jobs import EventRecorder, job, module
 from tests.support.waiting import until
 
 NODE = "no suitable node (insufficient resources on 3 nodes)"
+SPEC = WorkerSpec("m")
 SLOW = """
 import time
 from pathlib import Path
@@ -29,13 +30,13 @@ serve(echo)
 
 
 class Starts:
-    """A job with one group of workers, each in a container of its own."""
+    """A job with one group of workers, each in a container of its own, or several in one."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, spec: WorkerSpec = SPEC, each: int = 1) -> None:
         self.state = JobState(60.0, 3)
         self.numbers = self.state.number("m", workers)
-        placements = tuple(Placement(number, number, 1) for number in self.numbers)
-        group = WorkerGroup(WorkerSpec("m"), 0, workers, placements)
+        placements = tuple(Placement(number, number, each) for number in self.numbers[::each])
+        group = WorkerGroup(spec, 0, workers, placements)
         self.handle(stimuli.GroupPlaced(group), 0.0)
         self.handle(stimuli.StartRequested(group, None), 0.0)
 
@@ -54,6 +55,18 @@ class Starts:
         for worker in workers:
             self.handle(stimuli.LauncherConnected(worker), 1.0)
             self.handle(stimuli.WorkerConnected(worker), 1.0)
+
+
+def test_what_a_container_needs_is_named_where_no_node_has_it() -> None:
+    for spec, needs in (
+        (SPEC._replace(cpus=2.0), "; it needs a node with 4 free CPUs"),
+        (SPEC._replace(cpus=0.5, memory=1 << 30), "; it needs a node with 1 free CPU and 2,048 MiB of free memory"),
+        (SPEC._replace(gpus=1), "; it needs a node with 2 free GPUs"),
+        (SPEC, ""),
+    ):
+        starts = Starts(2, spec, each=2)
+        starts.report(0, NODE)
+        assert [wait.reason for wait in starts.look()] == [f"{NODE}{needs}"]
 
 
 def test_quick_starts_are_not_reported() -> None:

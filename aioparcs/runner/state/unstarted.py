@@ -9,6 +9,8 @@ from aioparcs.runner.state.records import LauncherRecord
 
 __all__ = ["why_ended", "why_late"]
 
+# What Docker says of a container for which no node has enough CPUs or memory left.
+_FULL = "insufficient resources"
 _UNSTARTED = "its launcher is connected; is its fork server stopped (SIGSTOP), or its machine overloaded?"
 
 
@@ -48,8 +50,21 @@ def why_late(launcher: LauncherRecord) -> str:
     """Return what a launcher may still be waiting for, or what it may have forgotten."""
     if launcher.was_connected:
         return _UNSTARTED
-    duty = _duty(launcher)
-    return launcher.waits_for or f"has {duty.program} {duty.deed}?"
+    duty, reason = _duty(launcher), launcher.waits_for
+    if _FULL in reason:
+        return f"{reason}{_needs(launcher)}"
+    return reason or f"has {duty.program} {duty.deed}?"
+
+
+def _needs(launcher: LauncherRecord) -> str:
+    """Return what a launcher's container has to have on its node, as the end of a sentence; "" for nothing special."""
+    spec = launcher.group.spec
+    size = next((one.size for one in launcher.group.placements if one.launcher == launcher.slot), 1)
+    cpus, memory, gpus = (spec.cpus or 0) * size, (spec.memory or 0) * size >> 20, spec.gpus * size
+    parts = [f"{cpus:g} free CPU{'s' * (cpus != 1)}"] if cpus else []
+    parts += [f"{memory:,} MiB of free memory"] if memory else []
+    parts += [f"{gpus} free GPU{'s' * (gpus != 1)}"] if gpus else []
+    return f"; it needs a node with {' and '.join(parts)}" if parts else ""
 
 
 def _duty(launcher: LauncherRecord) -> _Duty:
