@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
 from aioparcs import deadlines
+from aioparcs.launcher.process.stack_dumps import ANSWER, handles
 from aioparcs.transport import os_reason
 
 __all__ = ["ControlError", "send_request", "socket_of"]
 
+_CREDENTIALS = struct.Struct("=3i")  # of a socket's peer: process, user, group
 # Bytes that an answer may have.
 _LONGEST = 1 << 20
 
@@ -46,7 +49,7 @@ def send_request(path: Path, do: str, by: str = "", **numbers: int) -> str:
     try:
         with _connect(path) as sock:
             sock.sendall(request)
-            answer = _read(sock)
+            answer = _read_where(sock) if do == "where" else _read(sock)
     except TimeoutError:
         raise ControlError(
             f"the job's runner has not answered for {deadlines.CONTROL_ANSWER:g} s: its own code keeps its event loop "
@@ -76,6 +79,20 @@ def _connect(path: Path) -> socket.socket:
         if folder >= 0:
             os.close(folder)
     return sock
+
+
+def _read_where(sock: socket.socket) -> dict[str, Any]:
+    """Return the answer; where the loop doesn't give it, have the handler of a signal do so."""
+    sock.settimeout(deadlines.CONTROL_REQUEST)
+    try:
+        return _read(sock)
+    except TimeoutError:
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid = _CREDENTIALS.unpack(credentials)[0]
+        if handles(pid, ANSWER):
+            os.kill(pid, ANSWER)
+        sock.settimeout(deadlines.CONTROL_ANSWER - deadlines.CONTROL_REQUEST)
+        return _read(sock)
 
 
 def _read(sock: socket.socket) -> dict[str, Any]:

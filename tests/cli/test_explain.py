@@ -108,7 +108,7 @@ EXPECTED: dict[str, tuple[str, str, str]] = {  # subject, a part of the text, an
     "a pool that is done": ("pool square", "has done all of its 5 items, and the program has not left it", " in main"),
     "a worker that does not read": ("worker 0", "does not read what it was sent: ", " in run"),
     "messages": ("job", "1 worker is connected, and no call is known to run", " in main"),
-    "its own code": ("job", "has not started a worker yet: the program runs its own code", "its event loop busy"),
+    "its own code": ("job", "has not started a worker yet: the program runs its own code", " in main"),
 }
 
 

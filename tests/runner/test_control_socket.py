@@ -315,14 +315,31 @@ def stop(path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_a_runner_that_is_busy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadlines, "CONTROL_ANSWER", 0.5)
+async def test_a_runner_whose_loop_is_busy_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "CONTROL_REQUEST", 0.3)
+    monkeypatch.setattr(deadlines, "CONTROL_ANSWER", 10)
 
     def ask(path: Path) -> None:
-        with pytest.raises(ControlError, match=r"has not answered for 0.5 s: its own code keeps its event loop busy"):
-            send_request(path, "where")
+        text = send_request(path, "where")
+        assert text.startswith("thread MainThread, the most recent call first:\n")
+        assert text.endswith(" in main")
 
-    assert await asyncio.to_thread(run, tmp_path, "time.sleep(3)", ask) == (0, "cleaned up\n", "")
+    assert await asyncio.to_thread(run, tmp_path, "time.sleep(6)", ask) == (0, "cleaned up\n", "")
+
+
+@pytest.mark.slow
+async def test_a_runner_that_can_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "CONTROL_REQUEST", 0.3)
+    monkeypatch.setattr(deadlines, "CONTROL_ANSWER", 0.6)
+
+    def ask(path: Path) -> None:
+        for do in ("where", "stop"):
+            with pytest.raises(ControlError, match=r"has not answered for 0\.6 s: its own code keeps its event loop"):
+                send_request(path, do)
+
+    # A sum of a range is C code that looks for no signals. When it is done, the client of the stop has gone.
+    body = "sum(range(3 * 10**8)); await asyncio.sleep(0.5)"
+    assert await asyncio.to_thread(run, tmp_path, body, ask) == (0, "cleaned up\n", "")
 
 
 def run(folder: Path, body: str, ask: Callable[[Path], object]) -> tuple[int, str, str]:

@@ -17,7 +17,7 @@ from types import FrameType
 
 from aioparcs.launcher.process.call_records import STRIDE, free
 
-__all__ = ["ANSWER", "DUMP", "StackMemory", "answer_signals", "ignore_signals"]
+__all__ = ["ANSWER", "DUMP", "StackMemory", "answer_signals", "handles", "ignore_signals"]
 
 # Of the real-time signals, whose numbers no program uses by accident.
 ANSWER, DUMP = signal.SIGRTMIN + 7, signal.SIGRTMIN + 8
@@ -32,6 +32,16 @@ def ignore_signals() -> None:
     """Ignore both signals: in a process that doesn't answer them yet, they would be its end."""
     signal.signal(ANSWER, signal.SIG_IGN)
     signal.signal(DUMP, signal.SIG_IGN)
+
+
+def handles(pid: int, number: int) -> bool:
+    """Return whether a process has a handler for a signal, which would be its end otherwise."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            caught = next((line for line in file if line.startswith("SigCgt:")), "SigCgt: 0")
+    except OSError:
+        return False
+    return bool(int(caught.split()[1], 16) & 1 << number - 1)
 
 
 def answer_signals(records: int, worker: int) -> None:

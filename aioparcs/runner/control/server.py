@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 from aioparcs import deadlines
 from aioparcs.background import BackgroundTasks, report_unexpected
+from aioparcs.runner.control.interruption import Interruption
 from aioparcs.runner.control.requests import LONGEST, Request, RequestError, read_request
 
 __all__ = ["ControlServer"]
@@ -38,6 +40,7 @@ class ControlServer:
         self._path = path
         self._perform = perform
         self._background = BackgroundTasks()
+        self._interruption = Interruption(sock)
         self._clients = 0
 
     @classmethod
@@ -53,6 +56,7 @@ class ControlServer:
             OSError: the socket can't be created.
         """
         server = cls(_bind(path), path, perform)
+        server._interruption.begin()
         await server._background.open()
         # No server of asyncio's: from Python 3.13 on that would look for the socket by the path that it was bound to.
         asyncio.get_running_loop().add_reader(server._socket, server._accept)
@@ -62,6 +66,7 @@ class ControlServer:
         """Remove the socket, and end its connections."""
         self._path.unlink(missing_ok=True)
         asyncio.get_running_loop().remove_reader(self._socket)
+        self._interruption.end()
         self._socket.close()
         await self._background.aclose()
 
@@ -81,7 +86,7 @@ class ControlServer:
         writer = None
         try:
             reader, writer = await asyncio.open_unix_connection(sock=client, limit=LONGEST)
-            answer = await self._answer(reader)
+            answer = await self._answer(reader, client)
             async with asyncio.timeout(deadlines.CONTROL_REQUEST):
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
@@ -96,15 +101,19 @@ class ControlServer:
             else:
                 client.close()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> dict[str, Any]:
+    async def _answer(self, reader: asyncio.StreamReader, client: socket.socket) -> dict[str, Any]:
         try:
             async with asyncio.timeout(deadlines.CONTROL_REQUEST):
                 line = await reader.readline()
+            if _is_gone(client):  # while the loop was busy: it believes that nothing was done
+                raise ConnectionResetError
             return {"ok": True, "text": await self._perform(read_request(line))}
         except RequestError as error:
             return {"error": str(error)}
         except TimeoutError:
             return {"error": f"no request came for {deadlines.CONTROL_REQUEST:g} s"}
+        except ConnectionResetError:
+            raise
         except ValueError:  # of `readline`
             return {"error": f"a request has at most {LONGEST} bytes"}
         except Exception as error:
@@ -128,6 +137,13 @@ def _bind(path: Path) -> socket.socket:
         if folder >= 0:
             os.close(folder)
     return sock
+
+
+def _is_gone(client: socket.socket) -> bool:
+    """Return whether a client has closed its connection, and not only its own direction of it."""
+    poll = select.poll()
+    poll.register(client.fileno(), 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 def _is_own_user(client: socket.socket) -> bool:
