@@ -1,0 +1,61 @@
+"""The explanation of jobs on the Swarm: from here by their history, with the stacks of their workers, and by Docker."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import COMMAND, ENVIRONMENT, execute
+from tests.support.live import Cluster
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = """
+import time
+from aioparcs import Runner, run
+
+def hold(n: int) -> int:
+    while n == 3:
+        time.sleep(0.1)
+    return n
+
+async def main(runner: Runner) -> None:
+    async with runner.pool(hold, 2) as pool:
+        await pool.map(range(4))
+
+run(main)
+"""
+
+
+def explain(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    return execute([*COMMAND, "explain", *arguments], None, **env)
+
+
+def test_a_job_of_a_runner_here_has_the_stacks_of_its_containers_and_docker_knows_it(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "holding").mkdir()
+    (tmp_path / "holding/main.py").write_text(PROGRAM)
+    variables = cluster.environment | {"XDG_STATE_HOME": str(tmp_path / "state"), "PARCS_ENGINE": "swarm"}
+    elsewhere = variables | {"XDG_STATE_HOME": str(tmp_path / "none")}
+    built = execute([*COMMAND, "build", "holding", "--push"], tmp_path, **variables)
+    assert built.returncode == 0, built.stderr
+    command = [sys.executable, str(tmp_path / "holding/main.py")]
+    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT | variables, stdout=-3, stderr=-3) as running:
+        try:
+            text = ""
+            while "pool hold: waits for item 3: (3) in worker " not in text:
+                assert running.poll() is None
+                text = explain(**variables).stdout
+            assert "thread aioparcs-functions, the most recent call first:" in text
+            assert text.rstrip().endswith(" in hold")
+            (job,) = json.loads(execute([*COMMAND, "ps", "--json"], None, **variables).stdout)
+            other = explain(job["job"], **elsewhere)
+            assert other.stdout.startswith(f"{job['job']}: hold runs on the cluster for "), other.stderr
+            worker = explain(job["job"], "0", **elsewhere)
+            assert "worker 0: its container 0 on node " in worker.stdout, worker.stderr
+        finally:
+            running.terminate()
+            running.wait(60)
