@@ -18,6 +18,7 @@ SHORT = 0.01
 # Seconds between two events, at the least; and the spans in a second, beyond which events become rarer and more calls
 # count as short.
 _PERIOD, _MOST = 0.25, 800
+_CALM = 0.25  # the share of that below which fewer calls count as short again
 FAILURES = 20
 """Failed calls of one event that are listed by themselves."""
 
@@ -80,8 +81,11 @@ class SpanCollector:
             self._due = None
         self._failures = 0
         spans, now = (*self._spans, *(merging.span(worker) for worker, merging in self._merging.items())), monotonic()
-        is_flood = len(self._spans) > _MOST * (now - self._last)
-        self._short = self._short * 2 if is_flood else max(SHORT, self._short / 2)
+        share = len(self._spans) / max(_MOST * (now - self._last), 1.0)
+        if share > 1:
+            self._short *= 2
+        elif share < _CALM:  # what is left of a flood by longer limits is no calm
+            self._short = max(SHORT, self._short / 2)
         self._spans, self._published, self._last = [], len(spans), now
         self._merging.clear()
         for first in range(0, len(spans), _LARGEST):
