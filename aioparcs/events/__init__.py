@@ -4,7 +4,7 @@ The events of a job, the bus that takes them to displays, and their lines in a l
 Programs that write no log of events don't load `codec` and `log`.
 """
 
-from aioparcs.events.bus import EventBus, Subscriber, guarded, program_events
+from aioparcs.events.bus import EventBus, Subscriber, guarded, program_events, report_once
 from aioparcs.events.records import (
     Action,
     CallSpan,
@@ -75,4 +75,5 @@ __all__ = [
     "WorkersWaiting",
     "guarded",
     "program_events",
+    "report_once",
 ]

@@ -13,7 +13,7 @@ from aioparcs.events.records import Event
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["EventBus", "Subscriber", "guarded", "program_events"]
+__all__ = ["EventBus", "Subscriber", "guarded", "program_events", "report_once"]
 
 Subscriber = Callable[[Event], object]
 
@@ -57,12 +57,17 @@ def guarded(function: Callable[..., object], *args: Any) -> None:
     try:
         function(*args)
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = frame.filename, frame.lineno or 0
-        if place not in _reported:
-            _reported.add(place)
-            what = "".join(filter(str.isprintable, " ".join(f"{type(error).__name__}: {error}".split())))
-            _write(f"the display failed, the job goes on: {what} ({place[0]}:{place[1]})\n")
+        report_once("the display failed", error)
+
+
+def report_once(failure: str, error: Exception) -> None:
+    """Write on standard error, in one line and once for each place in the code, that the job goes on after an error."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = frame.filename, frame.lineno or 0
+    if place not in _reported:
+        _reported.add(place)
+        what = "".join(filter(str.isprintable, " ".join(f"{type(error).__name__}: {error}".split())))
+        _write(f"{failure}, the job goes on: {what} ({place[0]}:{place[1]})\n")
 
 
 def _write(line: str) -> None:

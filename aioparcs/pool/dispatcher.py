@@ -227,10 +227,12 @@ class Dispatcher:
         unsent = worker.read_unsent() if has_status else None
         begin, now = self._scheduler.workers[worker.id].since, self._now()
         actions = self._scheduler.lose(worker.id, lost, unsent, now)
-        if self._trace:
-            self._trace.answered(worker.id, begin, now, actions)
-        self._perform(actions)
-        self.workers.pop(worker.id, None)
+        try:
+            if self._trace:
+                self._trace.answered(worker.id, begin, now, actions)
+        finally:  # a call whose result is taken has to be settled
+            self._perform(actions)
+            self.workers.pop(worker.id, None)
 
     def clear(self) -> set[WorkerHandle]:
         """Forget all workers; return those that run calls."""
@@ -256,9 +258,11 @@ class Dispatcher:
             state.is_writable = worker.is_writable
             begin, now = state.since, self._now()
             actions = self._scheduler.answered(worker.id, read_results(frames), now)
-            if self._trace:
-                self._trace.answered(worker.id, begin, now, actions)
-            self._perform(actions)
+            try:
+                if self._trace:
+                    self._trace.answered(worker.id, begin, now, actions)
+            finally:  # a call whose result is taken has to be settled
+                self._perform(actions)
 
     # Inside: actions
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+from aioparcs.events import report_once
 from aioparcs.pool.scheduler import Action, Client, PendingCall
 
-__all__ = ["CallObserver", "observers"]
+__all__ = ["CallObserver", "observed", "observers"]
 
 
 class CallObserver(Protocol):
@@ -42,40 +43,48 @@ class CallObserver(Protocol):
         """Publish what is there."""
 
 
-class _Several:
-    """Some observers as one."""
+class _Guarded:
+    """Some observers as one, whose errors are reported and affect neither the pool nor the others."""
 
     def __init__(self, *observers: CallObserver) -> None:
         self._observers = observers
 
     def added(self, client: Client) -> None:
         for one in self._observers:
-            one.added(client)
+            observed(one.added, client)
 
     def submitted(self, call: PendingCall) -> None:
         for one in self._observers:
-            one.submitted(call)
+            observed(one.submitted, call)
 
     def sent(self, calls: Sequence[PendingCall], now: float) -> None:
         for one in self._observers:
-            one.sent(calls, now)
+            observed(one.sent, calls, now)
 
     def answered(self, worker: int, begin: float, now: float, actions: Iterable[Action]) -> None:
         for one in self._observers:
-            one.answered(worker, begin, now, actions)
+            observed(one.answered, worker, begin, now, actions)
 
     def ended(
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
     ) -> None:
         for one in self._observers:
-            one.ended(worker, function, begin, now, error, text)
+            observed(one.ended, worker, function, begin, now, error, text)
 
     def publish(self) -> None:
         for one in self._observers:
-            one.publish()
+            observed(one.publish)
 
 
 def observers(*wanted: CallObserver | None) -> CallObserver | None:
-    """Return some observers as one; None if there are none."""
+    """Return some observers as one, whose methods raise no exception; None if there are none."""
     there = [one for one in wanted if one is not None]
-    return _Several(*there) if len(there) > 1 else there[0] if there else None
+    return _Guarded(*there) if there else None
+
+
+def observed(function: Callable[..., object], *args: Any) -> None:
+    """Call code of an observer, which may be that of a user; report an exception in one line, and don't raise it."""
+    try:
+        function(*args)
+    except Exception as error:
+        report_once("the trace of a call failed", error)

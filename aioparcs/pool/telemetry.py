@@ -8,6 +8,7 @@ from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from aioparcs.pool.observers import observed
 from aioparcs.pool.scheduler import Action, Client, Outcome, PendingCall, Repeat, Settle
 from aioparcs.task import SHORT, attributes_of, find_tracer, note_error
 
@@ -77,7 +78,8 @@ class CallTelemetry:
                 self._add_short(worker, call.served, context, start, end)
             else:
                 self._end_short(worker)
-                self._make(worker, call.served, context, start, end, 1, None if is_done else value, call.index)
+                error = None if is_done else value
+                observed(self._make, worker, call.served, context, start, end, 1, error, call.index)
 
     def ended(
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
@@ -105,7 +107,7 @@ class CallTelemetry:
 
     def _end_short(self, worker: int) -> None:
         if short := self._short.pop(worker, None):
-            self._make(worker, short.function, short.context, short.begin, short.end, short.calls)
+            observed(self._make, worker, short.function, short.context, short.begin, short.end, short.calls)
 
     def _make(
         self, worker: int, function: str, context: Context, begin: float, end: float, calls: int,

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
+from aioparcs import Runner
+from aioparcs.events import Event, PoolProgress, bus
 from tests.support.jobs import job
 
 SLACK = 20_000_000  # nanoseconds by which the time of a loop may be behind
@@ -44,6 +47,23 @@ class Telemetry:
         """The spans of calls, in the order of their begins."""
         spans = [span for span in self._exporter.get_finished_spans() if span.kind is SpanKind.CLIENT]
         return sorted(spans, key=lambda span: span.start_time or 0)
+
+
+class Broken(SpanProcessor):
+    """A processor of a user that fails for the spans of calls, when they begin or when they end."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        self._fail("on_start", span)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._fail("on_end", span)
+
+    def _fail(self, place: str, span: ReadableSpan) -> None:
+        if place == self._place and span.kind is SpanKind.CLIENT:
+            raise LookupError(f"no room {place}")
 
 
 @pytest.fixture
@@ -156,3 +176,28 @@ async def test_calls_that_are_made_at_once_do_not_mix_their_parents(telemetry: T
         ids = await asyncio.gather(use("one"), use("other"))
     parents = [parent(span) for span in telemetry.calls]
     assert sorted(parents.count(one) for one in ids) == [3, 3]
+
+
+async def fail_after_calls(runner: Runner) -> None:
+    async with runner.pool("crunch", 2, function="refuse_odd") as pool:
+        assert await pool.map([2] * 50) == [2] * 50
+        assert len(await pool.map([3, 2, 3], return_exceptions=True)) == 3
+        assert await pool.submit(4) == 4
+        raise KeyError("mine")
+
+
+@pytest.mark.parametrize("place", ["on_start", "on_end"])
+async def test_a_processor_that_raises_affects_no_call_and_hides_no_error(
+    telemetry: Telemetry, place: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bus, "_reported", set())
+    telemetry.provider.add_span_processor(Broken(place))
+    events: list[Event] = []
+    async with asyncio.timeout(20), job(recorder=events.append) as runner:
+        with pytest.raises(KeyError, match="mine"):
+            await fail_after_calls(runner)
+        async with runner.pool("crunch", 1, function="sleep") as pool:
+            assert len(await pool.map([0.02] * 3)) == 3
+    assert len({event.state.id for event in events if isinstance(event, PoolProgress) and event.state.is_over}) == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "no room" in line]
+    assert line.startswith(f"the trace of a call failed, the job goes on: LookupError: no room {place} (")
