@@ -17,7 +17,7 @@ from aioparcs.cli.modules import Usage
 from aioparcs.display import sanitize
 from aioparcs.display.rate import duration
 from aioparcs.errors import ClusterError
-from aioparcs.monitor import FollowedJob, LiveJob
+from aioparcs.monitor import CALLS, FollowedJob, LiveJob
 from aioparcs.monitor.control import ControlError, send_request
 from aioparcs.monitor.explain import Reason, reasons, worker_reasons
 from aioparcs.monitor.records import JobRow, rounded
@@ -126,7 +126,7 @@ def _find(name: str | None) -> Path | None:
 
 def _explain_local(path: Path, worker: int | None) -> Explained:
     try:
-        followed = FollowedJob(path, details=path.stat().st_size < _LARGE)
+        followed = FollowedJob(path, skip=CALLS if path.stat().st_size >= _LARGE else ())
     except OSError as error:
         raise click.ClickException(f"the history of {_name(path)} can't be read: {error.strerror}") from None
     with closing(followed):

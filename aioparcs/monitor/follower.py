@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic
 
@@ -10,14 +11,17 @@ from aioparcs.events.codec import from_json
 from aioparcs.monitor.live_job import LiveJob
 from aioparcs.recording.store import SUFFIX, is_running
 
-__all__ = ["FollowedJob", "Follower"]
+__all__ = ["CALLS", "DETAILS", "FollowedJob", "Follower"]
 
 _PIECE = 1 << 20  # bytes that are read at once
 _LONGEST = 4 << 20  # bytes of a line, beyond which it is skipped
-# Lines that make up most of a history; what comes first in them is always the same.
-_DETAILS = tuple(
-    b'{"v":1,"kind":"%s"' % kind for kind in (b"CallSpans", b"LogLines", b"ChannelSamples", b"WorkerUsage")
-)
+_START = '{"v":1,"kind":"'  # of each line
+
+CALLS = ("CallSpans", "LogLines")
+"""The kinds of events that make up most of a history."""
+
+DETAILS = (*CALLS, "ChannelSamples", "WorkerUsage")
+"""The kinds of events that a list of jobs does without."""
 
 
 class Follower:
@@ -26,15 +30,15 @@ class Follower:
 
     Args:
         path: the file.
-        details: whether calls, output and samples are read too.
+        skip: the kinds of events that are not read.
 
     Raises:
         OSError: it can't be opened.
     """
 
-    def __init__(self, path: Path, *, details: bool = True) -> None:
+    def __init__(self, path: Path, *, skip: Iterable[str] = ()) -> None:
         self.path = path
-        self._skipped = () if details else _DETAILS
+        self._skipped = tuple(f'{_START}{kind}"'.encode() for kind in skip)
         self._file = path.open("rb")
         self._begun = b""  # a line whose end was not there yet
 
@@ -60,7 +64,7 @@ class FollowedJob:
 
     Args:
         path: the history.
-        details: whether calls and output are wanted, or only its row in a list of jobs.
+        skip: the kinds of events that are not read.
 
     Attributes:
         job: what is known of it.
@@ -69,9 +73,9 @@ class FollowedJob:
         OSError: the history can't be opened.
     """
 
-    def __init__(self, path: Path, *, details: bool = True) -> None:
+    def __init__(self, path: Path, *, skip: Iterable[str] = ()) -> None:
         self.job = LiveJob(path.name.removesuffix(SUFFIX))
-        self._follower = Follower(path, details=details)
+        self._follower = Follower(path, skip=skip)
 
     @property
     def socket(self) -> Path:

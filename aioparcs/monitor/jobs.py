@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aioparcs.monitor.follower import FollowedJob
+from aioparcs.monitor.follower import DETAILS, FollowedJob
 from aioparcs.monitor.records import JobRow
 from aioparcs.recording.store import SUFFIX, histories, store_folder
 
@@ -46,7 +46,7 @@ class Jobs:
 
     def _poll(self, path: Path) -> JobRow | None:
         try:
-            followed = self._open.get(path) or self._open.setdefault(path, FollowedJob(path, details=False))
+            followed = self._open.get(path) or self._open.setdefault(path, FollowedJob(path, skip=DETAILS))
         except OSError:  # it was removed, or can't be read
             return None
         followed.poll()

@@ -156,7 +156,9 @@ class Runner(Starter):
             raise RuntimeError("a runner can be entered only once; create another one")
         try:
             if self._events.history is None and is_page_wanted():
-                await asyncio.to_thread(self._outside.enter_context, keep(self._events))
+                kept = keep(self._events)
+                await asyncio.to_thread(kept.__enter__)
+                self._outside.push_async_callback(asyncio.to_thread, kept.__exit__, None, None, None)
             self._listener = await self._engine.listen(self._handle_connection, tls=self._tls)
             job, token, address = self._registry.job, self._registry.token, self._listener.address
             await self._engine.open(Job(job, token, address, self._settings, self._events, tuple(self._folders)))

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from aioparcs import Runner
+from aioparcs.launcher.process.stacks import describe_tasks
 from aioparcs.settings import FIRST_CONTROL
 from tests.support.jobs import EventRecorder, gone, job, module
 from tests.support.waiting import until
@@ -227,3 +228,45 @@ async def test_a_worker_that_ends_meanwhile_ends_the_wait(tmp_path: Path) -> Non
         with pytest.raises(LookupError, match="worker 0: it has ended"):
             await reading
         await asyncio.gather(call, return_exceptions=True)
+
+
+BLOCKED = """
+import os, time
+from aioparcs import Service, serve
+
+class Blocked(Service):
+    async def run(self):
+        path = await self.recv()
+        while os.path.exists(path):
+            time.sleep(0.01)
+        await self.send("gone on")
+
+serve(Blocked)
+"""
+
+
+async def test_a_service_that_blocks_its_event_loop_is_seen_where_it_does(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    flag.touch()
+    async with job(module(tmp_path, "blocked", BLOCKED)) as runner, runner.start("blocked") as t:
+        await t.send(str(flag))
+        while " in run" not in (text := await read(runner)):
+            assert "waits" not in text, text
+        assert f'File "{tmp_path}/blocked/main.py", line ' in text
+        flag.unlink()
+        assert await t.recv() == "gone on"
+
+
+async def test_of_many_tasks_only_some_are_looked_at() -> None:
+    async def wait(seen: list[int]) -> None:
+        seen.append(1)
+        await asyncio.Event().wait()
+
+    seen: list[int] = []
+    tasks = [asyncio.create_task(wait(seen)) for _ in range(2000)]
+    await until(lambda: len(seen) == 2000)
+    *_, last = describe_tasks(asyncio.get_running_loop()).split("\n\n")
+    assert last == f"and {len(asyncio.all_tasks()) - 1 - 50} more tasks"
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

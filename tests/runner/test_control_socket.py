@@ -106,7 +106,7 @@ async def test_a_worker_is_restarted_behind_the_call_that_it_runs(tmp_path: Path
 async def test_a_pool_is_resized(tmp_path: Path) -> None:
     async with controlled(tmp_path) as job, job.runner.pool("crunch", 1, function="pid") as pool:
         number = pool._control.id
-        assert await job.do("resize", pool=number, workers=3) == "pool crunch is resized by aioparcs ui: 1 -> 3 workers"
+        assert await job.do("resize", pool=number, workers=3) == "aioparcs ui resizes pool crunch: 1 -> 3 workers"
         await until(lambda: pool.size == 3)
         await job.do("resize", pool=number, workers=1)
         await until(lambda: pool.size == 1)
@@ -310,8 +310,21 @@ async def test_a_job_is_stopped_as_by_sigterm(tmp_path: Path) -> None:
     assert done == (128 + signal.SIGTERM, "cleaned up\n", "stopping\nstopped by SIGTERM\n")
 
 
+async def test_a_runner_that_was_opened_over_several_tasks_refuses_to_be_stopped(tmp_path: Path) -> None:
+    job = Controlled(tmp_path)
+    token = program_events.set(job.bus)
+    try:
+        job.runner = await asyncio.create_task(Runner.open(modules=[MODULES], settings=Settings()))
+    finally:
+        program_events.reset(token)
+    with pytest.raises(ControlError, match=r"has opened this runner with Runner.open\(\), and has to close it itself"):
+        await job.do("stop")
+    assert job.actions == []
+    await job.runner.close()
+
+
 def stop(path: Path) -> None:
-    assert send_request(path, "stop", "aioparcs ui") == "the job was stopped by aioparcs ui"
+    assert send_request(path, "stop", "aioparcs ui") == "aioparcs ui stops the job"
 
 
 @pytest.mark.slow

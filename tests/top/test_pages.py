@@ -85,7 +85,7 @@ async def test_a_worker_is_killed_a_pool_resized_and_a_job_stopped_once_that_is_
             await pilot.press("R")
             await seen(app, "Resize the pool work", "number of its workers")
             await pilot.press("backspace", "3", "enter")
-            await seen(app, "pool work is resized by aioparcs top: 2 -> 3 workers", "3 of 3 up")
+            await seen(app, "aioparcs top resizes pool work: 2 -> 3 workers", "3 of 3 up")
             await pilot.press("l")
             await seen(app, "runner +worker 0 was killed by aioparcs top")
             await pilot.press("escape")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import islice
 from time import monotonic
 
@@ -23,6 +23,7 @@ class UsageMeter:
     def __init__(self) -> None:
         self._processes: dict[int, _Process] = {}
         self._peers: Counter[tuple[int, int]] = Counter()  # how many channels there are between two workers
+        self._pairs: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)  # by worker; some of them may be closed
 
     def add(self, worker: int, pid: int) -> None:
         """Measure a worker from now on, which is when its process has begun."""
@@ -31,14 +32,16 @@ class UsageMeter:
     def remove(self, worker: int) -> None:
         """Measure a worker no more."""
         self._processes.pop(worker, None)
-        for pair in [pair for pair in self._peers if worker in pair]:
-            del self._peers[pair]
+        for pair in self._pairs.pop(worker, ()):
+            self._peers.pop(pair, None)
 
     def note_peer(self, worker: int, peer: int, is_open: bool) -> None:
         """Note that a worker has opened a channel to another one, or that one of those is closed."""
         pair = worker, peer
         if is_open and (pair in self._peers or len(self._peers) < _MOST_NOTED):
             self._peers[pair] += 1
+            for one in pair:
+                self._pairs[one].add(pair)
         elif not is_open and pair in self._peers:
             self._peers[pair] -= 1
             if not self._peers[pair]:

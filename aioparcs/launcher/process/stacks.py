@@ -20,8 +20,8 @@ _PACKAGE = str(Path(__file__).parents[2]) + "/"
 _LOOPS = (str(Path(asyncio.__file__).parent) + "/", "uvloop/")
 # In these files threads begin and wait: their frames say nothing about the user's code.
 _THREADS = (threading.__file__, selectors.__file__, str(Path(concurrent.futures.__file__).parent) + "/")
-# With these, a loop calls what runs in it.
-_BASES = tuple(f"{_LOOPS[0]}{name}.py" for name in ("base_events", "events", "runners"))
+# With these, a loop calls what runs in it. Those of uvloop are no Python: there a service's loop is called by `serve`.
+_BASES = (*(f"{_LOOPS[0]}{name}.py" for name in ("base_events", "events", "runners")), f"{_PACKAGE}service/serve.py")
 _MOST_FRAMES, _MOST_TASKS = 50, 50
 
 
@@ -82,10 +82,13 @@ def describe_tasks(loop: asyncio.AbstractEventLoop | None) -> str:
         return ""
     current = asyncio.current_task(loop)
     tasks = sorted(asyncio.all_tasks(loop) - {current}, key=lambda task: task.get_name())
-    texts = [(task.get_name(), format_frames(suspended(task.get_coro()))) for task in tasks]
-    sections = [f"task {name}, the most recent call first:\n{text}" for name, text in texts if text]
-    if more := sections[_MOST_TASKS:]:
-        sections[_MOST_TASKS:] = [f"and {len(more)} more tasks"]
+    sections: list[str] = []
+    for number, task in enumerate(tasks):
+        if len(sections) == _MOST_TASKS:  # there may be many thousands, and this process stands still meanwhile
+            sections.append(f"and {len(tasks) - number} more tasks")
+            break
+        if text := format_frames(suspended(task.get_coro())):
+            sections.append(f"task {task.get_name()}, the most recent call first:\n{text}")
     return "\n\n".join(sections)
 
 

@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -107,14 +109,14 @@ class JobActions:
         if pool is None:
             raise RequestError(f"worker {worker} is in no pool, and only a pool starts another one in its place")
         pool.restart(worker)
-        return self._report(f"worker {worker} is replaced by {by}", ": it ends when its successor is there")
+        return self._report(f"{by} restarts worker {worker}", ": it ends when its successor is there")
 
     def _resize(self, pool: PoolControl, workers: int, by: str) -> str:
         if not 1 <= workers <= _MOST:
             raise RequestError(f"a pool may be given 1 to {_MOST:,} workers")
         before = pool.size
         self._supervisor.own(self._change_size, pool, workers)
-        return self._report(f"pool {pool.name} is resized by {by}: {before} -> {workers} workers")
+        return self._report(f"{by} resizes pool {pool.name}: {before} -> {workers} workers")
 
     async def _change_size(self, pool: PoolControl, workers: int) -> None:
         try:
@@ -136,14 +138,16 @@ class JobActions:
 
     def _stop(self, by: str) -> str:
         """Stop the program as SIGTERM would, once this is answered."""
-        asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, self._end)
-        return self._report(f"the job was stopped by {by}")
-
-    def _end(self) -> None:
+        end: Callable[[], object]
         if signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.SIG_IGN, None):
-            os.kill(os.getpid(), signal.SIGTERM)
-        elif self._program:
-            self._program.cancel()
+            end = partial(os.kill, os.getpid(), signal.SIGTERM)
+        elif self._program is not None and not self._program.done():
+            end = self._program.cancel
+        else:
+            raise RequestError("its program has opened this runner with Runner.open(), and has to close it itself")
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, end)
+        return self._report(f"{by} stops the job")
 
     # Inside
 
