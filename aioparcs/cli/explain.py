@@ -20,6 +20,7 @@ from aioparcs.errors import ClusterError
 from aioparcs.monitor import CALLS, FollowedJob, LiveJob
 from aioparcs.monitor.control import ControlError, send_request
 from aioparcs.monitor.explain import Reason, reasons, worker_reasons
+from aioparcs.monitor.jobs import histories_of
 from aioparcs.monitor.records import JobRow, rounded
 from aioparcs.recording.store import SUFFIX, histories, is_running
 
@@ -113,15 +114,10 @@ def _find(name: str | None) -> Path | None:
             return running[0]
         there = ", ".join(sorted(map(_name, running)))
         raise Usage(f"several jobs run here; name one of them: {there}" if running else "no job runs on this machine")
-    matching = [path for path in histories() if _name(path).startswith(name)]
-    exact = [path for path in matching if _name(path) == name]
-    running = [path for path in matching if is_running(path)]
-    for chosen in (exact, running, matching):
-        if len(chosen) == 1:
-            return chosen[0]
-        if chosen:
-            raise Usage(f"several jobs have names that begin with {name!r}: {', '.join(sorted(map(_name, chosen)))}")
-    return None
+    found = histories_of(name)
+    if len(found) > 1:
+        raise Usage(f"several jobs have names that begin with {name!r}: {', '.join(map(_name, found))}")
+    return found[0] if found else None
 
 
 def _explain_local(path: Path, worker: int | None) -> Explained:

@@ -69,18 +69,17 @@ def _run(source: JobSource | None, *, control: bool) -> int:
 
 
 def _source(name: str) -> JobSource:
-    from aioparcs.monitor import Jobs
-    from aioparcs.top.sources import JobSource, find_job
+    from aioparcs.monitor.jobs import histories_of
+    from aioparcs.recording.store import SUFFIX, histories
+    from aioparcs.top.sources import JobSource
 
-    jobs = Jobs()
-    try:
-        path, meant = find_job(name, jobs)
-        known = ", ".join(meant or [row["id"] for row in jobs.rows()][:10])
-    finally:
-        jobs.close()
-    if path is None:
-        problem = f"{name!r} may be any of {known}" if meant else f"there is no job {name!r} on this machine"
-        raise Usage(problem if meant or not known else f"{problem}; there are: {known}")
+    found = histories_of(name)
+    if len(found) != 1:
+        names = [path.name.removesuffix(SUFFIX) for path in found or histories()]
+        there = f"; there are: {', '.join(sorted(names))}" if names else ""
+        raise Usage(f"several jobs have names that begin with {name!r}{there}" if found
+                    else f"there is no job {name!r} on this machine{there}")  # fmt: skip
+    (path,) = found
     try:
         return JobSource(path)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic
@@ -53,6 +54,11 @@ class Follower:
         events = (from_json(line.decode(errors="replace")) for line in lines if not line.startswith(self._skipped))
         return [event for event in events if event is not None]
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is more in the file than was read."""
+        return os.fstat(self._file.fileno()).st_size > self._file.seek(0, os.SEEK_CUR)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -96,7 +102,7 @@ class FollowedJob:
                 job.apply(event)
             if pieces is not None:
                 pieces -= 1
-                if pieces <= 0:
+                if pieces <= 0 and self._follower.has_more:
                     return True
         if job.is_running and job.started.date:
             job.advance(monotonic() - job.started.time)

@@ -6,9 +6,21 @@ from pathlib import Path
 
 from aioparcs.monitor.follower import DETAILS, FollowedJob
 from aioparcs.monitor.records import JobRow
-from aioparcs.recording.store import SUFFIX, histories, store_folder
+from aioparcs.recording.store import SUFFIX, histories, is_running, store_folder
 
-__all__ = ["Jobs"]
+__all__ = ["Jobs", "histories_of"]
+
+
+def histories_of(name: str) -> list[Path]:
+    """
+    Return the histories that a name may mean, by path; just one if it is clear.
+
+    Args:
+        name: a job's name, or its beginning: that of the jobs that run, if some that begin so do.
+    """
+    matching = sorted(path for path in histories() if path.name.startswith(name))
+    exact = [path for path in matching if path.name == f"{name}{SUFFIX}"]
+    return exact or [path for path in matching if is_running(path)] or matching
 
 
 class Jobs:

@@ -240,6 +240,7 @@ class Listing(Widget, can_focus=True):
 def _strip(text: Text, widget: Widget, style: Style | None = None) -> Strip:
     """Return a text as textual draws it."""
     null = Style.null()  # filters of textual, as for NO_COLOR, take no segment without a style
-    segments = [Segment(part, own or null) for part, own, _ in text.render(widget.app.console, end="")]
+    spans = Text.assemble(text)  # rendering alone leaves out the style of a text without spans
+    segments = [Segment(part, own or null) for part, own, _ in spans.render(widget.app.console, end="")]
     strip = Strip(segments, widget.size.width)
     return strip.apply_style(style) if style else strip

@@ -64,10 +64,6 @@ class JobModel:
         """Whether the job still runs, as far as is known."""
         return self.overview is not None and self.overview["state"] == "running"
 
-    def reasons(self, subject: str) -> list[Explanation]:
-        """Return why something waits."""
-        return [one for one in self.explain if one["subject"] == subject]
-
     def lines_of(self, worker: int) -> Calls:
         """Return the last lines of a worker."""
         return [row for row in self.log if row[3] == worker]

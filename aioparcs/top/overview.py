@@ -7,7 +7,7 @@ from rich.text import Text
 from aioparcs.display.rate import duration, frequency
 from aioparcs.monitor.records import Overview, PoolRow
 from aioparcs.top.model import JobModel
-from aioparcs.top.tables import items
+from aioparcs.top.tables import items, reason_text
 from aioparcs.top.texts import bar, count, fitted, percent, plain, spark
 
 __all__ = ["overview_lines", "reason_lines"]
@@ -40,7 +40,7 @@ def overview_lines(model: JobModel, width: int, pools: int) -> list[Text]:
 def reason_lines(model: JobModel, width: int, most: int) -> list[Text]:
     """Return why a job waits, the most important reasons."""
     reasons = model.explain[:most]
-    lines = [Text(f" ! {plain(one['subject'])}: {plain(one['text'])}", "yellow") for one in reasons]
+    lines = [Text(f" ! {plain(one['subject'])}: {reason_text(one, model.now)}", "yellow") for one in reasons]
     if len(model.explain) > most:
         more = f"  ({len(model.explain) - most} more: e)"
         lines[-1] = Text.assemble(fitted(lines[-1], width - len(more)), (more, "dim"))

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from aioparcs.monitor import FollowedJob, Jobs, JobStream
-from aioparcs.monitor.records import Calls, Message
+from aioparcs.monitor import FollowedJob, JobStream
+from aioparcs.monitor.explain import explained_worker
+from aioparcs.monitor.records import Calls, Explanation, Message
 from aioparcs.monitor.worker_details import worker_details
 
-__all__ = ["JobSource", "Update", "find_job", "watch"]
+__all__ = ["JobSource", "Update", "watch"]
 
 T = TypeVar("T")
 
@@ -28,12 +29,14 @@ class Update(NamedTuple):
         message: what has changed, None for nothing.
         now: seconds since the job began.
         calls: the last spans of the worker that is watched.
+        reasons: what that worker does or waits for.
         is_behind: whether there is more to read already.
     """
 
     message: Message | None
     now: float
     calls: Calls
+    reasons: list[Explanation]
     is_behind: bool
 
 
@@ -75,8 +78,11 @@ class JobSource:
         """Read what is new, at most some megabytes at once."""
         is_behind = self._followed.poll(_PIECES)
         job, worker = self._followed.job, self.worker
-        calls = [] if worker is None else job.calls.spans_of(worker, _CALLS)
-        return Update(self._stream.next(), job.now, calls, is_behind)
+        calls: Calls = []
+        reasons: list[Explanation] = []
+        if worker is not None and job.workers.find(worker):
+            calls, reasons = job.calls.spans_of(worker, _CALLS), explained_worker(job, worker)
+        return Update(self._stream.next(), job.now, calls, reasons, is_behind)
 
     def close(self) -> None:
         """Close the history."""
@@ -99,22 +105,3 @@ async def watch(poll: Callable[[], T], show: Callable[[T], bool], pause: float) 
         took = loop.time() - begin
         if not show(result):
             await asyncio.sleep(max(pause, min(2 * took, _LONGEST_PAUSE)))
-
-
-def find_job(name: str, jobs: Jobs) -> tuple[Path | None, list[str]]:
-    """
-    Return the history of a job, None if the name is not that of one job; and the names of jobs that it may mean.
-
-    Args:
-        name: the job's name, or its first characters. The newest job that runs is meant where several begin so and no
-            other of these runs.
-        jobs: the list of jobs.
-    """
-    path = jobs.path(name)
-    if path is not None:
-        return path, [name]
-    rows = [row for row in jobs.rows() if row["id"].startswith(name)]
-    running = [row for row in rows if row["state"] == "running"]
-    meant = rows if len(rows) == 1 else running
-    found = jobs.path(meant[0]["id"]) if len(meant) == 1 else None
-    return found, [row["id"] for row in rows]

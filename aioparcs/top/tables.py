@@ -9,12 +9,13 @@ from typing import Any
 from rich.text import Text
 
 from aioparcs.display.rate import duration, frequency
-from aioparcs.monitor.records import Calls, Current, FunctionRow, JobRow, PoolRow, WorkerRow
+from aioparcs.monitor.records import Calls, Current, Explanation, FunctionRow, JobRow, PoolRow, WorkerRow
 from aioparcs.top.columns import Column, Order, Table
 from aioparcs.top.texts import bar, colored, count, elapsed, percent, plain, size, state
 
 __all__ = [
     "CALLS",
+    "FAILURES",
     "FUNCTIONS",
     "JOBS",
     "LOG",
@@ -22,10 +23,12 @@ __all__ = [
     "REASONS",
     "STACK",
     "WORKERS",
+    "ReasonView",
     "WorkerView",
     "current_call",
     "items",
     "named_calls",
+    "reason_text",
     "viewed",
 ]
 
@@ -230,14 +233,42 @@ FUNCTIONS = Table(
     order=Order(5, True),
 )  # fmt: skip
 
+
+FAILURES = Table(
+    (
+        Column("FAILED", 8, lambda row: elapsed(row[0]), lambda row: row[0], right=True, falls=True),
+        Column("N", 5, lambda row: str(row[4]), lambda row: row[4], right=True),
+        Column("FUNCTION", 12, lambda row: plain(row[1]), lambda row: row[1]),
+        Column("CALL", 16, lambda row: plain(row[2]), lambda row: row[2], rank=1),
+        Column("ERROR", 30, lambda row: Text(plain(row[3]), "red"), lambda row: row[3], grows=True),
+    ),
+    key=lambda row: (row[0], row[2], row[4]),
+    words=lambda row: f"{row[4]} {row[1]} {row[2]} {row[3]}",
+    empty="no failed calls that are listed one by one",
+    follows=True,
+)
+
+
+class ReasonView(Explanation):
+    """A reason at a time."""
+
+    now: float
+
+
+def reason_text(reason: Explanation, now: float) -> str:
+    """Return why something waits, and for how long."""
+    since = reason["since"]
+    return plain(reason["text"]) + ("" if since is None else f" ({elapsed(max(0.0, now - since))})")
+
+
 REASONS = Table(
     (
         Column("SUBJECT", 18, lambda row: Text(plain(row["subject"]), "bold")),
-        Column("WAITS FOR", 30, lambda row: plain(row["text"]), grows=True),
+        Column("WHY IT WAITS", 30, lambda row: reason_text(row, row["now"]), grows=True),
     ),
     key=lambda row: (row["subject"], row["text"]),
     words=lambda row: f"{row['subject']} {row['text']}",
-    empty="it waits for nothing",
+    empty="nothing that is known is in its way",
 )
 
 

@@ -116,6 +116,16 @@ def test_a_job_is_followed_until_its_program_is_gone(tmp_path: Path) -> None:
         assert one.job.row()["state"] == "killed"
 
 
+def test_a_long_history_is_read_in_pieces(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "render-1a2b3c.jsonl", recording(40, 300))
+    size = path.stat().st_size
+    assert size > 2 << 20
+    with followed(path) as one:
+        polls = [one.poll(1) for _ in range(size // (1 << 20) + 1)]
+        assert polls == [True] * (len(polls) - 1) + [False]
+        assert (one.job.calls.calls, one.poll(1)) == (12_000, False)
+
+
 def test_the_list_has_all_jobs_of_the_folder(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path / "jobs")
     assert jobs.rows() == []

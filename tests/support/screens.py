@@ -12,6 +12,7 @@ from tests.support.waiting import until
 
 __all__ = ["screen_text", "seen"]
 
+_PATIENCE, _PAUSE = 60.0, 0.2  # seconds; a look takes a while, in which the app does nothing else
 _WIDTH = 12.2  # units of a character
 _TEXT = re.compile(r'<text[^>]*?x="([\d.]+)" y="([\d.]+)"[^>]*clip-path[^>]*>(.*?)</text>')
 
@@ -42,7 +43,7 @@ async def seen(app: App[Any], *patterns: str) -> str:
         return all(re.search(pattern, found, re.MULTILINE) for pattern in patterns)
 
     try:
-        await until(has_all, pause=0.05)
+        await until(has_all, _PATIENCE, pause=_PAUSE)
     except TimeoutError:
         raise AssertionError(f"{patterns} are not all in\n{found}") from None
     return found

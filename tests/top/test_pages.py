@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
@@ -14,7 +15,7 @@ from aioparcs.monitor import Jobs
 from aioparcs.recording.store import store_folder
 from aioparcs.top.app import TopApp
 from aioparcs.top.columns import Column, Table
-from aioparcs.top.listing import Listing
+from aioparcs.top.listing import Lines, Listing
 from aioparcs.top.screens.job import JobPage
 from aioparcs.top.sources import JobSource
 from tests.support.recordings import recording, write_recording
@@ -116,7 +117,10 @@ async def test_the_traceback_of_a_worker_shows_where_it_is(tmp_path: Path) -> No
         path = await job_there()
         async with shown(path) as pilot:
             app = pilot.app
-            await seen(app, r"calling.* s item 7: \(7\)")
+            await seen(app, r"calling.* s item 7: \(7\)", "! pool work: waits for item 7")
+            await pilot.press("e", "enter")
+            await seen(app, "│ pool work", r"│ waits for item 7: \(7\) in worker \d")
+            await pilot.press("escape", "w")
             await pilot.press("slash", *"item 7", "enter", "enter", "t")
             await seen(app, r"calling  [\d.]+ s in work item 7", r"^ +work  main.py:\d+  /")
             (tmp_path / "end").touch()
@@ -164,8 +168,10 @@ async def test_tabs_show_pools_functions_and_reasons() -> None:
         await seen(pilot.app, "POOL +PROGRESS", "200/200", "took")
         await pilot.press("c")
         await seen(pilot.app, "FUNCTION", r"^frame +1\d\d", r"^merge +\d\d")
+        await pilot.press("f")
+        await seen(pilot.app, "4/4", r"^ +[\d.]+ s +\d frame +item \d+: .*ValueError: </script>")
         await pilot.press("e")
-        await seen(pilot.app, "it waits for nothing")
+        await seen(pilot.app, "nothing that is known is in its way")
         await pilot.press("tab")
         await seen(pilot.app, "N▲ STATE")
         await pilot.press("question_mark")
@@ -223,6 +229,19 @@ async def test_a_thousand_workers_are_all_there_and_only_those_in_sight_are_draw
         await small.press("end")
         await seen(small.app, "99999")
         assert drawn < 100
+
+
+async def test_a_text_that_is_cut_off_keeps_its_colour() -> None:
+    class Small(App[None]):
+        def compose(self) -> ComposeResult:
+            yield Lines(id="lines")
+
+    async with Small(ansi_color=True).run_test(size=(20, 4)) as small:
+        lines = small.app.query_one("#lines", Lines)
+        lines.show(Text("short", "red"), Text("long " * 10, "red"))
+        await small.pause()
+        styles = [segment.style for y in range(2) for segment in lines.render_line(y) if segment.text.strip()]
+        assert [style and style.color and style.color.name for style in styles] == ["red", "red"]
 
 
 async def test_the_smallest_terminal_has_room_for_the_numbers() -> None:

@@ -113,7 +113,7 @@ def test_a_job_that_is_not_there_is_a_wrong_command_line() -> None:
     write_recording(ended().with_name("render-2b3c4d.jsonl"), recording(2, 5))
     done = run("top", "render", XDG_STATE_HOME=state())
     assert done.returncode == 2
-    assert "'render' may be any of " in done.stderr
+    assert "several jobs have names that begin with 'render'; there are: render-1a2b3c, render-2b3c4d" in done.stderr
     assert run("top", "render-2", XDG_STATE_HOME=state()).returncode == 0
 
 

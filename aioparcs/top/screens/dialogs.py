@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import ClassVar, TypeVar
 
 from rich.text import Text
@@ -14,9 +15,11 @@ from textual.widgets import Input
 
 from aioparcs.top.listing import Lines
 
-__all__ = ["Confirm", "Help", "Question"]
+__all__ = ["Confirm", "Help", "Question", "Reading"]
 
 T = TypeVar("T")
+
+_WIDTH = 66  # columns of a dialog's text, as in its style below
 
 _KEYS = (
     ("↑ ↓  or  k j", "move"),
@@ -79,6 +82,26 @@ class Help(Dialog[None]):
         if self._own:
             lines.insert(len(self._own), Text())
         self.show(*lines)
+
+
+class Reading(Dialog[None]):
+    """
+    A text as a whole.
+
+    Args:
+        title: what it is about.
+        text: the text.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "cancel", "close")]
+
+    def __init__(self, title: str, text: str) -> None:
+        super().__init__()
+        self._title, self._text = title, text
+
+    def on_mount(self) -> None:
+        """Draw the text."""
+        self.show(Text(self._title, "bold"), *map(Text, wrap(self._text, _WIDTH)))
 
 
 class Confirm(Dialog[bool]):

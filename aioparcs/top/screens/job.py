@@ -15,16 +15,25 @@ from aioparcs.top.listing import Lines, Listing
 from aioparcs.top.model import JobModel
 from aioparcs.top.overview import overview_lines, reason_lines
 from aioparcs.top.screens.acting import ActingPage
+from aioparcs.top.screens.dialogs import Reading
 from aioparcs.top.screens.worker import WorkerPage
 from aioparcs.top.sources import JobSource, Update, watch
-from aioparcs.top.tables import FUNCTIONS, LOG, POOLS, REASONS, WORKERS, viewed
+from aioparcs.top.tables import FAILURES, FUNCTIONS, LOG, POOLS, REASONS, WORKERS, ReasonView, reason_text, viewed
 from aioparcs.top.tabs import tabs
 from aioparcs.top.texts import elapsed, plain
 
 __all__ = ["JobPage"]
 
 _PAUSE = 0.25  # seconds between two looks at the history
-_TABLES: dict[str, Table] = {"workers": WORKERS, "log": LOG, "pools": POOLS, "calls": FUNCTIONS, "explain": REASONS}
+_TABLES: dict[str, Table] = {
+    "workers": WORKERS,
+    "log": LOG,
+    "pools": POOLS,
+    "calls": FUNCTIONS,
+    "failures": FAILURES,
+    "explain": REASONS,
+}
+_WORKERS = {"workers": "number", "log": 3, "failures": 4}  # where rows have the number of a worker
 _LOW, _HIGH = 30, 36  # lines of a terminal from which there is room for more pools, and for the last lines of the log
 
 
@@ -50,7 +59,7 @@ class JobPage(ActingPage):
         ("q", "quit"),
     )  # fmt: skip
     OWN_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("w l p c", "workers, log, pools, calls by function"),
+        ("w l p c f", "workers, log, pools, calls by function, failed calls"),
         ("e", "explain: all reasons why it waits"),
         ("Tab", "the next of these"),
     )
@@ -112,7 +121,10 @@ class JobPage(ActingPage):
         self.query_one("#tail", Lines).show(*([Text("─" * width, "dim"), *tail] if tail else []))
 
     def on_listing_opened(self, opened: Listing.Opened) -> None:
-        """Open a worker: that of the row, or of the line."""
+        """Open the worker that a row is about; show the whole text of a reason."""
+        if self.shown == "explain":
+            row: ReasonView = opened.row
+            self.app.push_screen(Reading(plain(row["subject"]), reason_text(row, row["now"])))
         number = self._worker(opened.row)
         if number is None or number not in self.model.workers:
             return
@@ -155,9 +167,9 @@ class JobPage(ActingPage):
 
     def _worker(self, row: Any) -> int | None:
         """Return the number of the worker that a row is about, None for none."""
-        number = None
-        if row is not None:
-            number = row["number"] if self.shown == "workers" else row[3] if self.shown == "log" else None
+        if row is None or self.shown not in _WORKERS:
+            return None
+        number: int | None = row[_WORKERS[self.shown]]
         return number
 
     def _forget_worker(self, _: None = None) -> None:
@@ -184,8 +196,8 @@ class JobPage(ActingPage):
 
     def _counts(self) -> dict[str, int]:
         model = self.model
-        sizes = (len(model.workers), len(model.log), len(model.pools), len(model.functions), len(model.explain))
-        return dict(zip(_TABLES, sizes, strict=True))
+        parts = (model.workers, model.log, model.pools, model.functions, model.failures, model.explain)
+        return dict(zip(_TABLES, map(len, parts), strict=True))
 
     def _rows(self) -> list[Any]:
         model = self.model
@@ -198,4 +210,6 @@ class JobPage(ActingPage):
                 return list(model.pools)
             case "calls":
                 return list(model.functions)
-        return list(model.explain)
+            case "failures":
+                return list(model.failures)
+        return [ReasonView(**reason, now=model.now) for reason in model.explain]

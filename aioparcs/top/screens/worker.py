@@ -18,7 +18,7 @@ from aioparcs.top.listing import Lines, Listing
 from aioparcs.top.model import JobModel
 from aioparcs.top.screens.acting import ActingPage
 from aioparcs.top.sources import JobSource, Update
-from aioparcs.top.tables import CALLS, LOG, STACK, WorkerView, current_call, named_calls, viewed
+from aioparcs.top.tables import CALLS, LOG, STACK, WorkerView, current_call, named_calls, reason_text, viewed
 from aioparcs.top.tabs import tabs
 from aioparcs.top.texts import bar, count, elapsed, percent, plain, size, spark, state
 
@@ -64,6 +64,7 @@ class WorkerPage(ActingPage):
         super().__init__(control=control)
         self.model, self.source, self.number = model, source, number
         self._calls: Calls = []
+        self._reasons: list[Explanation] = []
         self._uses: list[float] = []
         self._earlier: Calls = []  # its lines before those of the job's last ones
         self._stack: list[tuple[int, str]] = []
@@ -95,7 +96,7 @@ class WorkerPage(ActingPage):
 
     def show_update(self, update: Update) -> None:
         """Draw what is new of the job."""
-        self._calls = update.calls
+        self._calls, self._reasons = update.calls, update.reasons
         row = self.model.workers.get(self.number)
         if row and row["usage"] and update.message and "workers" in update.message:
             self._uses = [*self._uses[1 - _USES :], row["usage"]["cpu"]]
@@ -109,7 +110,7 @@ class WorkerPage(ActingPage):
         job = f"aioparcs top > {plain(overview['id'])} > worker {self.number}"
         self.show_title(job, f"{overview['state']}  {elapsed(self.model.now)}")
         if row is not None:
-            reasons = [Text(f" ! {plain(one['text'])}", "yellow") for one in self._reasons()]
+            reasons = [Text(f" ! {reason_text(one, self.model.now)}", "yellow") for one in self._reasons]
             self.query_one("#facts", Lines).show(*self._facts(viewed(row, self.model.now)), *reasons)
         rows: dict[str, list[Any]] = {
             "lines": self._lines(),
@@ -159,9 +160,6 @@ class WorkerPage(ActingPage):
         """Return its lines: those of the history, then those that came later."""
         last = self._earlier[-1][1] if self._earlier else -1.0
         return [*self._earlier, *(row for row in self.model.lines_of(self.number) if row[1] > last)]
-
-    def _reasons(self) -> list[Explanation]:
-        return self.model.reasons(f"worker {self.number}")
 
     def _facts(self, row: WorkerView) -> list[Text]:
         facts = {"state": _state(row), "module": _place(row), "time": _times(row), "calls": _calls(row)}
