@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from aioparcs import deadlines
-from aioparcs.launcher.process.stack_dumps import ANSWER, handles
 from aioparcs.transport import os_reason
 
 __all__ = ["ControlError", "send_request", "socket_of"]
@@ -87,6 +86,8 @@ def _read_where(sock: socket.socket) -> dict[str, Any]:
     try:
         return _read(sock)
     except TimeoutError:
+        from aioparcs.launcher.process.stack_dumps import ANSWER, handles  # most answers need no launcher's code
+
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         pid = _CREDENTIALS.unpack(credentials)[0]
         if handles(pid, ANSWER):

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from aioparcs.monitor.control import ControlError, send_request, socket_of
+from aioparcs.monitor.explain import explained_worker
 from aioparcs.monitor.worker_details import worker_details
 from aioparcs.web.access import problem
 from aioparcs.web.watches import JobWatch, Watches
@@ -45,6 +46,7 @@ class JobRequests:
                     return problem(404, f"the job has no worker {number}")
                 known = self._known(watch, number)
                 known["worker"] = worker.row()
+                known["explain"] = explained_worker(watch.followed.job, number)
             details = await asyncio.to_thread(worker_details, watch.path, number, known["started"])
             known.update(details)
         del known["started"]

@@ -112,6 +112,7 @@ async def test_a_worker_has_its_lines_and_its_calls() -> None:
         assert code == 200
         assert worker["worker"]["number"] == 1
         assert worker["worker"]["state"] == "lost"
+        assert [one["text"].partition(":")[0] for one in worker["explain"]] == ["was lost"]
         assert [row[4] for row in worker["log"]] == [f"one {number}\ud800" for number in range(100, 600)]
         assert len({row[0] for row in worker["log"]}) == 500
         assert len(worker["spans"]) == 500
