@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from aioparcs import deadlines
-from aioparcs.transport import os_reason
+from aioparcs.transport import os_reason, short_path
 
-__all__ = ["ControlError", "send_request", "socket_of"]
+__all__ = ["ControlError", "ask_job", "send_request", "socket_of"]
 
 _CREDENTIALS = struct.Struct("=3i")  # of a socket's peer: process, user, group
 # Bytes that an answer may have.
 _LONGEST = 1 << 20
+# Seconds between two attempts to connect to a runner that has as many clients waiting as it allows.
+_PAUSE = 0.05
 
 
 class ControlError(Exception):
@@ -29,8 +32,13 @@ def socket_of(history: Path) -> Path:
 
 
 def send_request(path: Path, do: str, by: str = "", **numbers: int) -> str:
+    """Send a running job a request as `ask_job` does, from a thread without an event loop."""
+    return asyncio.run(ask_job(path, do, by, **numbers))
+
+
+async def ask_job(path: Path, do: str, by: str = "", **numbers: int) -> str:
     """
-    Send a running job a request, and return its answer; blocks for some seconds at most.
+    Send a running job a request, and return its answer, within some seconds.
 
     Args:
         path: its control socket.
@@ -46,9 +54,8 @@ def send_request(path: Path, do: str, by: str = "", **numbers: int) -> str:
     """
     request = json.dumps({"do": do, "by": by, **numbers}).encode() + b"\n"
     try:
-        with _connect(path) as sock:
-            sock.sendall(request)
-            answer = _read_where(sock) if do == "where" else _read(sock)
+        async with asyncio.timeout(deadlines.CONTROL_ANSWER):
+            line = await _exchange(path, request, is_where=do == "where")
     except TimeoutError:
         raise ControlError(
             f"the job's runner has not answered for {deadlines.CONTROL_ANSWER:g} s: its own code keeps its event loop "
@@ -58,53 +65,62 @@ def send_request(path: Path, do: str, by: str = "", **numbers: int) -> str:
         raise ControlError("the job has no control socket: it has ended, or its runner is on another machine") from None
     except OSError as error:
         raise ControlError(f"the job's control socket can't be used: {os_reason(error)}") from None
+    except ValueError:  # of `readline`
+        raise ControlError("the job's answer is too long") from None
+    answer = _read(line)
     if "error" in answer:
         raise ControlError(str(answer["error"]))
     return str(answer.get("text", ""))
 
 
-def _connect(path: Path) -> socket.socket:
-    """Return a socket that is connected to a path of any length."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    folder = -1
+async def _exchange(path: Path, request: bytes, *, is_where: bool) -> bytes:
+    """Send a line, and return the one that comes back."""
+    sock = await _connect(path)
     try:
-        sock.settimeout(deadlines.CONTROL_ANSWER)
-        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        sock.connect(f"/proc/self/fd/{folder}/{path.name}")
+        pid = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0]
+        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=_LONGEST)
     except BaseException:
         sock.close()
         raise
-    finally:
-        if folder >= 0:
-            os.close(folder)
-    return sock
-
-
-def _read_where(sock: socket.socket) -> dict[str, Any]:
-    """Return the answer; where the loop doesn't give it, have the handler of a signal do so."""
-    sock.settimeout(deadlines.CONTROL_REQUEST)
     try:
-        return _read(sock)
+        writer.write(request)
+        return await (_read_where(reader, pid) if is_where else reader.readline())
+    finally:
+        writer.transport.abort()
+
+
+async def _read_where(reader: asyncio.StreamReader, pid: int) -> bytes:
+    """Return the answer; where the loop doesn't give it, have the handler of a signal do so."""
+    try:
+        async with asyncio.timeout(deadlines.CONTROL_REQUEST):
+            return await reader.readline()
     except TimeoutError:
         from aioparcs.launcher.process.stack_dumps import ANSWER, handles  # most answers need no launcher's code
 
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid = _CREDENTIALS.unpack(credentials)[0]
         if handles(pid, ANSWER):
             os.kill(pid, ANSWER)
-        sock.settimeout(deadlines.CONTROL_ANSWER - deadlines.CONTROL_REQUEST)
-        return _read(sock)
+        return await reader.readline()
 
 
-def _read(sock: socket.socket) -> dict[str, Any]:
-    """Return the answer, the line that comes until the other side closes."""
-    data = b""
-    while not data.endswith(b"\n") and (piece := sock.recv(1 << 16)):
-        data += piece
-        if len(data) > _LONGEST:
-            raise ControlError("the job's answer is too long")
+async def _connect(path: Path) -> socket.socket:
+    """Return a socket that is connected to a path of any length, when the other side has room for one more client."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        answer = json.loads(data)
+        with short_path(path) as name:
+            while True:
+                try:
+                    sock.connect(name)
+                    return sock
+                except BlockingIOError:  # no event tells when there is room
+                    await asyncio.sleep(_PAUSE)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _read(line: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
     except ValueError:
         answer = None
     if type(answer) is not dict:

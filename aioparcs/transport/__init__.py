@@ -10,6 +10,7 @@ from aioparcs.transport.files import file_limit, os_reason, raise_file_limit
 from aioparcs.transport.listener import Listener, listen
 from aioparcs.transport.pending import PendingHandshakes
 from aioparcs.transport.sockets import is_of_another_user, keep_alive, source_address, streams_of, wait_silent
+from aioparcs.transport.unix_paths import short_path
 
 __all__ = [
     "FIRST_PAUSE",
@@ -24,6 +25,7 @@ __all__ = [
     "listen",
     "os_reason",
     "raise_file_limit",
+    "short_path",
     "source_address",
     "streams_of",
     "wait_silent",

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
 
-from aioparcs.monitor.control import ControlError, send_request, socket_of
+from aioparcs.monitor.control import ControlError, ask_job, socket_of
 from aioparcs.monitor.explain import explained_worker
 from aioparcs.monitor.worker_details import worker_details
 from aioparcs.web.access import problem
 from aioparcs.web.watches import JobWatch, Watches
 
 __all__ = ["JobRequests"]
+
+_MOST = 4  # requests to the runner of a job at once
 
 
 class JobRequests:
@@ -32,6 +36,7 @@ class JobRequests:
         self._watches = watches
         self._has_control = has_control
         self._log = log or _print
+        self._asking: Counter[str] = Counter()  # requests that wait for the runner of each job
 
     async def worker(self, request: web.Request) -> web.Response:
         """Answer with all that is known of a worker."""
@@ -83,6 +88,16 @@ class JobRequests:
             "started": job.started.time,
         }
 
+    @contextmanager
+    def _counted(self, name: str) -> Iterator[None]:
+        self._asking[name] += 1
+        try:
+            yield
+        finally:
+            self._asking[name] -= 1
+            if not self._asking[name]:
+                del self._asking[name]
+
     async def _ask(self, request: web.Request, do: str, **numbers: int) -> web.Response:
         name = request.match_info["job"]
         path = self._watches.path(name)
@@ -90,8 +105,11 @@ class JobRequests:
             return problem(404, f"there is no job {name}")
         is_action = do != "stack"
         words = " ".join((f"{name}: {do}", *(f"{what} {number}" for what, number in numbers.items())))
+        if self._asking[name] >= _MOST:
+            return problem(503, f"{_MOST} requests wait for the job's runner already; try again when they are answered")
         try:
-            text = await asyncio.to_thread(send_request, socket_of(path), do, "aioparcs ui" * is_action, **numbers)
+            with self._counted(name):
+                text = await ask_job(socket_of(path), do, "aioparcs ui" * is_action, **numbers)
         except ControlError as error:
             if is_action:
                 self._log(f"{words}: {error}")

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from contextlib import ExitStack
 from pathlib import Path
+from socket import AF_UNIX, socket
 from typing import Any
 
 import aiohttp
@@ -132,6 +134,23 @@ async def test_a_stack_is_read_without_control() -> None:
             assert requests == [{"do": "stack", "by": "", "worker": 1}]
         async with control_socket(path, {"error": "there is no worker 1"}):
             assert await page.get(f"{JOB}/workers/1/stack") == (409, {"error": "there is no worker 1"})
+
+
+async def test_runners_that_are_stopped_delay_no_other_request() -> None:
+    names = [f"render-{number:06}" for number in range(3)]
+    async with open_page() as page, asyncio.TaskGroup() as group:
+        with ExitStack() as sockets:
+            for name in names:
+                sock = sockets.enter_context(socket(AF_UNIX))  # the kernel takes clients of a stopped process, too
+                sock.bind(str(write_history(name).with_suffix(".sock")))
+                sock.listen(16)
+            tasks = [group.create_task(page.get(f"/api/jobs/{names[n % 3]}/workers/1/stack")) for n in range(15)]
+            await until(lambda: sum(task.done() for task in tasks) == 3)
+            assert (await page.get(f"/api/jobs/{names[0]}/workers/1"))[0] == 200
+            refused = [task.result()[0] for task in tasks if task.done()]
+            assert refused == [503] * 3  # four wait for each runner
+            for task in tasks:
+                task.cancel()
 
 
 ACTIONS = [

@@ -16,6 +16,7 @@ from aioparcs import deadlines
 from aioparcs.background import BackgroundTasks, report_unexpected
 from aioparcs.runner.control.interruption import Interruption
 from aioparcs.runner.control.requests import LONGEST, Request, RequestError, read_request
+from aioparcs.transport import short_path
 
 __all__ = ["ControlServer"]
 
@@ -122,20 +123,15 @@ class ControlServer:
 
 
 def _bind(path: Path) -> socket.socket:
-    """Return a socket that is bound to a path of any length: the kernel takes some hundred bytes of one."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    folder = -1
     try:
-        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        sock.bind(f"/proc/self/fd/{folder}/{path.name}")
+        with short_path(path) as name:
+            sock.bind(name)
         os.chmod(path, _MODE)  # no other user can connect before either: it doesn't listen yet
         sock.listen(_BACKLOG)
     except BaseException:
         sock.close()
         raise
-    finally:
-        if folder >= 0:
-            os.close(folder)
     return sock
 
 
