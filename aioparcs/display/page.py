@@ -6,9 +6,11 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from aioparcs.display.text import write_line
 
@@ -28,17 +30,17 @@ def open_page(history: Path) -> Iterator[None]:
     Args:
         history: the job's history.
     """
-    with subprocess.Popen(
+    # A file takes whatever the server writes: a pipe that is read only at the start would block it once it is full.
+    with tempfile.TemporaryFile() as errors, subprocess.Popen(
         [sys.executable, "-P", "-m", "aioparcs", "ui", "--beside", history.stem],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
         start_new_session=True,  # Ctrl-C is for the program: its end is shown, too
     ) as server:  # fmt: skip
         try:
             address = _address(server)
-            write_line(
-                f"page: {address}" if address else f"the page can't be shown, the job goes on: {_reason(server)}"
-            )
+            problem = "" if address else f"the page can't be shown, the job goes on: {_reason(server, errors)}"
+            write_line(problem or f"page: {address}")
             yield
         finally:
             _end(server)
@@ -51,10 +53,12 @@ def _address(server: subprocess.Popen[bytes]) -> str:
     return server.stdout.readline().decode().strip() if is_ready else ""
 
 
-def _reason(server: subprocess.Popen[bytes]) -> str:
+def _reason(server: subprocess.Popen[bytes], errors: IO[bytes]) -> str:
+    """Return the last line that a server which has failed wrote to standard error."""
     server.kill()
-    assert server.stderr
-    lines = server.stderr.read().decode(errors="replace").strip().splitlines()
+    server.wait()
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "its server has not started"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
@@ -23,6 +24,7 @@ __all__ = ["open_server"]
 _BODY = 1 << 14  # bytes that a request may have
 _CONNECTIONS = 128  # that are open at once
 _ENDING = 2.0  # seconds that answers may take when the server ends
+_SILENT = ("aiohttp.server", "aiohttp.web")  # loggers, which access_log=None leaves as they are
 _WORKER = r"/api/jobs/{job}/workers/{worker:\d{1,9}}"
 _POOL = r"/api/jobs/{job}/pools/{pool:\d{1,9}}"
 
@@ -46,6 +48,8 @@ async def open_server(
         metrics_token: another token, which is good for metrics alone.
         log: gets a line on each action; by default it is printed.
     """
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # no request is to fill a terminal or a disk
     access = Access(listening, token, metrics_token)
     watches = Watches(has_control=has_control)
     metrics = Metrics()

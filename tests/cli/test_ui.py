@@ -87,13 +87,19 @@ def is_gone(address: str) -> bool:
     return False
 
 
-def is_served(processes: list[psutil.Process]) -> bool:
-    """Return whether a server of one job is among some processes."""
-    found = False
+def page_servers(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return the servers of one job among some processes."""
+    found = []
     for one in processes:
         with suppress(psutil.Error):  # it has ended
-            found = found or "--beside" in one.cmdline()
+            if "--beside" in one.cmdline():
+                found.append(one)
     return found
+
+
+def is_served(processes: list[psutil.Process]) -> bool:
+    """Return whether a server of one job is among some processes."""
+    return bool(page_servers(processes))
 
 
 def histories(state: str) -> list[Path]:
@@ -189,6 +195,21 @@ def test_a_run_is_shown_while_it_lasts(folder: Path, state: str, how: str) -> No
     assert not left(processes, 10)
     (path,) = histories(state)
     assert any(isinstance(event, CallSpans) for event in read_recording(path).events)
+
+
+def test_a_server_beside_a_run_may_write_as_much_as_it_likes(folder: Path, state: str) -> None:
+    with started(*COMMAND, "run", folder / "adding", "--ui", cwd=folder, XDG_STATE_HOME=state) as process:
+        address = address_of(process, error=True)
+        (server,) = page_servers(family(process.pid))
+        errors = os.open(f"/proc/{server.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            for _ in range(64):
+                assert os.write(errors, b"x" * 16_384) == 16_384, "a pipe would be full"
+        finally:
+            os.close(errors)
+        assert ask(address, "/api/cluster")
+        (folder / "end").touch()
+        assert process.wait(TIMEOUT) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

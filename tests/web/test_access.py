@@ -231,6 +231,15 @@ async def test_a_large_body_is_refused() -> None:
         assert code == 413
 
 
+async def test_a_failure_of_the_server_itself_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("aioparcs.web.assets._TYPES", None)
+    async with open_page() as page:
+        assert await status(page, "/page/app.js") == 500
+    assert [record for record in caplog.records if record.name.startswith("aiohttp")] == []
+
+
 async def test_connections_are_bounded() -> None:
     async with open_page() as page:
         port = urlsplit(page.url).port
