@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic_ns, time_ns
@@ -36,7 +37,8 @@ class CallTelemetry:
     """
     Makes a span of each call: the child of the span in which its user has made it.
 
-    Calls shorter than 10 ms, one after the other on a worker, become one span that says how many they are.
+    Calls shorter than 10 ms, one after the other on a worker, become one span that says how many they are. It ends
+    within a second, whether or not there are other calls.
 
     Args:
         tracer: makes the spans.
@@ -55,6 +57,7 @@ class CallTelemetry:
         self._contexts: WeakKeyDictionary[Client | PendingCall, Context] = WeakKeyDictionary()
         self._short: dict[int, _Short] = {}  # by worker
         self._offset = time_ns() - monotonic_ns()
+        self._due: asyncio.TimerHandle | None = None  # ends the spans of short calls
 
     def added(self, client: Client) -> None:
         self._contexts[client] = self._here()
@@ -87,6 +90,9 @@ class CallTelemetry:
         self._make(worker, function, self._opened, begin, now, 1, error)
 
     def publish(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
         for worker in list(self._short):
             self._end_short(worker)
 
@@ -99,6 +105,8 @@ class CallTelemetry:
         ):
             self._end_short(worker)
             short = None
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(_LONGEST, self.publish)
         if short is None:
             self._short[worker] = _Short(function, context, begin, end, 1)
         else:

@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer
 from aioparcs import Runner
 from aioparcs.events import Event, PoolProgress, bus
 from tests.support.jobs import job
+from tests.support.waiting import until
 
 SLACK = 20_000_000  # nanoseconds by which the time of a loop may be behind
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
@@ -134,6 +135,14 @@ async def test_short_calls_are_spans_that_say_how_many_they_are_and_failed_ones_
     assert len(spans) < 100
     (failed,) = (span for span in spans if "error.type" in span)
     assert (failed["aioparcs.item"], failed["aioparcs.calls"]) == (100, 1)
+
+
+async def test_short_calls_are_spans_while_the_pool_is_open(telemetry: Telemetry) -> None:
+    async with job() as runner, runner.pool("crunch", 1, function="square") as pool:
+        await pool.map(range(20))
+        await until(lambda: sum(attributes(span)["aioparcs.calls"] for span in telemetry.calls) == 20)
+        await pool.map(range(20))
+        await until(lambda: sum(attributes(span)["aioparcs.calls"] for span in telemetry.calls) == 40)
 
 
 async def test_calls_that_a_worker_runs_at_once_begin_when_they_are_sent(telemetry: Telemetry) -> None:
