@@ -97,6 +97,7 @@ class Workers:
         self._gone = 0  # rows of workers that have ended
         self._past: dict[str, list[float]] = {}  # node: workers, lost ones, calls and busy seconds of dropped rows
         self._past_available = 0.0
+        self._past_channel = _UNUSED.copy()  # the sums of what channels of dropped rows have carried
 
     def __iter__(self) -> Iterator[Worker]:
         """Return an iterator over the rows, in the order in which they came."""
@@ -210,6 +211,13 @@ class Workers:
             own[4] += worker.busy
         return [_node_row(node, own) for node, own in sorted(sums.items())]
 
+    def carried(self) -> Channel:
+        """Return what the channels of all workers have carried so far, with those of dropped rows; nothing waits."""
+        carried = self._past_channel
+        for worker in self._workers.values():
+            carried = _sum_of(carried, worker.channel) if worker.channel else carried
+        return carried
+
     def utilisation(self, now: float) -> float | None:
         """Return the share of time in which workers of modules that have calls were in one; None without calls."""
         modules = {worker.module for worker in self._workers.values() if worker.calls or worker.current}
@@ -239,12 +247,23 @@ class Workers:
             past[2] += worker.calls
             past[3] += worker.busy
             self._past_available += worker.available(worker.ended or 0.0) if worker.calls else 0.0
+            if worker.channel:
+                self._past_channel = _sum_of(self._past_channel, worker.channel)
         self.dropped += 1
 
 
 def _current(worker: Worker, call: RunningCall) -> Current:
     name = call.function.rpartition(":")[2] or worker.module
     return {"function": name, "call": call.call, "begin": rounded(call.begin)}
+
+
+def _sum_of(one: Channel, other: Channel) -> Channel:
+    """Return the sums of what two channels have carried."""
+    return {
+        "sent": one["sent"] + other["sent"], "received": one["received"] + other["received"],
+        "bytesSent": one["bytesSent"] + other["bytesSent"],
+        "bytesReceived": one["bytesReceived"] + other["bytesReceived"], "queued": 0, "unread": 0,
+    }  # fmt: skip
 
 
 def _node_row(node: str, sums: list[float]) -> NodeRow:

@@ -164,11 +164,11 @@ def _counts(job: LiveJob) -> Iterator[tuple[tuple[str, str], float]]:
     yield ("aioparcs_workers_ended", "done"), workers["done"]
     yield ("aioparcs_workers_ended", "lost"), workers["lost"]
     yield ("aioparcs_workers_ended", "stopped"), workers["stopped"]
-    channels = [worker.channel for worker in job.workers if worker.channel]
-    yield ("aioparcs_channel_frames", "sent"), sum(one["sent"] for one in channels)
-    yield ("aioparcs_channel_frames", "received"), sum(one["received"] for one in channels)
-    yield ("aioparcs_channel_bytes", "sent"), sum(one["bytesSent"] for one in channels)
-    yield ("aioparcs_channel_bytes", "received"), sum(one["bytesReceived"] for one in channels)
+    carried = job.workers.carried()
+    yield ("aioparcs_channel_frames", "sent"), carried["sent"]
+    yield ("aioparcs_channel_frames", "received"), carried["received"]
+    yield ("aioparcs_channel_bytes", "sent"), carried["bytesSent"]
+    yield ("aioparcs_channel_bytes", "received"), carried["bytesReceived"]
     if job.state != "running":
         yield ("aioparcs_jobs_ended", job.state), 1
 

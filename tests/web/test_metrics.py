@@ -194,6 +194,23 @@ def test_jobs_that_had_ended_before_are_not_counted_and_killed_ones_are(tmp_path
         }  # fmt: skip
 
 
+@pytest.mark.slow
+def test_what_workers_have_carried_is_counted_also_when_there_are_too_many_for_rows(tmp_path: Path) -> None:
+    with totals_of(tmp_path) as made, running(tmp_path, "render-1") as job:
+        for first in range(0, 9000, 500):
+            for worker in range(first, first + 500):
+                job.add(
+                    WorkersRequested(0.1, "render", range(worker, worker + 1)),
+                    ChannelSamples(0.2, (ChannelSample(worker, 1, 2, 10, 20, 0),)),
+                    WorkerExited(0.3, "render", worker, None),
+                )
+            made.poll()
+        found = {(key.name, key.value): number for key, number in made.counters.items()}
+    assert found["aioparcs_workers_ended", "done"] == 9000
+    assert [found["aioparcs_channel_frames", way] for way in ("sent", "received")] == [9000, 18000]
+    assert [found["aioparcs_channel_bytes", way] for way in ("sent", "received")] == [90_000, 180_000]
+
+
 def test_labels_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(totals, "_PROGRAMS", 2)
     with totals_of(tmp_path) as made:
