@@ -81,8 +81,11 @@ async def _serve(
     token = (None if beside else last_token()) or secrets.token_urlsafe(32)
     address = f"{listening.url}#token={token}"
     async with open_server(listening, token, has_control=control, metrics_token=metrics_token):
-        with nullcontext() if beside else announced(address, token), _opened(address) if is_opened else nullcontext():
+        announcement = nullcontext() if beside else announced(address, token)
+        with announcement as reason, _opened(address) if is_opened else nullcontext():
             click.echo(_address(address, beside))
+            if reason:
+                click.echo(f"programs can't find this server, {reason}", err=True)
             sys.stdout.flush()
             await (_parent_ended() if beside else asyncio.Event().wait())
 

@@ -1,7 +1,8 @@
 """
 The file in which a user's server says where it is, for programs of the same user that want their job shown.
 
-It is locked while the server runs. A server that follows another one within a day has its token, so that pages go on.
+It is locked while the server runs. A server that follows another one within a day has its token, so that pages go on:
+the file's time is that of the end of the last one.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from aioparcs.recording.store import is_running, store_folder
+from aioparcs.transport import os_reason
 
 __all__ = ["announced", "last_token", "running_server"]
 
 _DAY = 86_400.0  # seconds for which a token is good for the next server
+_PATIENCE, _PAUSE = 0.1, 0.01  # seconds: others lock the file for a moment to see whether a server runs
 
 
 def running_server() -> str | None:
@@ -37,25 +41,42 @@ def last_token() -> str | None:
 
 
 @contextmanager
-def announced(address: str, token: str) -> Iterator[None]:
-    """Announce a server while the block runs, unless another one is, or the file can't be written."""
+def announced(address: str, token: str) -> Iterator[str | None]:
+    """Announce a server while the block runs; provide why it can't be, None if it is."""
     path = _path()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        yield
+    except OSError as error:
+        yield f"{path} can't be written: {os_reason(error)}"
         return
     with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield
+        if reason := _lock(file):
+            yield reason
             return
         file.truncate()
         json.dump({"address": address, "token": token}, file)
         file.flush()
-        yield
+        try:
+            yield None
+        finally:
+            with suppress(OSError):
+                os.utime(file.fileno())
+
+
+def _lock(file: TextIO) -> str:
+    """Lock a file, and return ""; or return why it can't be locked."""
+    last = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return ""
+        except BlockingIOError:
+            if time.monotonic() >= last:
+                return "another one is"
+        except OSError as error:
+            return os_reason(error)
+        time.sleep(_PAUSE)
 
 
 def _path() -> Path:
