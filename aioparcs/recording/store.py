@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TextIO
+from weakref import WeakSet
 
 from aioparcs.errors import SettingError
 from aioparcs.events import EventBus
@@ -32,6 +33,7 @@ _UNFINISHED = 60.0  # seconds after which a file that never got its name is remo
 _OTHERS = re.compile(r"[^\w.-]+", re.ASCII)  # characters that a name of a file does without
 _LOCAL: Mapping[str, str] = MappingProxyType({"engine": "local"})
 _LONGEST = 40  # characters of a program's name in that of its history
+_locked: WeakSet[TextIO] = WeakSet()  # the histories of this process
 
 
 def store_folder() -> Path:
@@ -87,6 +89,7 @@ def open_history(program: str) -> tuple[TextIO, Path]:
         file.close()
         _hidden(path).unlink(missing_ok=True)
         raise
+    _locked.add(file)
     return file, path
 
 
@@ -96,14 +99,16 @@ def prune(folder: Path, files: int = _FILES, size: int = _BYTES) -> None:
 
     Args:
         folder: the folder.
-        files: how many it may have.
-        size: how many bytes they may have.
+        files: how many it may have, without those of programs that run.
+        size: how many bytes these may have.
     """
     _remove_unfinished(folder)
     kept = total = 0
     for _, length, path in sorted(_measured(folder), reverse=True):
+        if is_running(path):
+            continue
         kept, total = kept + 1, total + length
-        if (kept >= files or total > size) and not is_running(path):
+        if kept >= files or total > size:
             path.unlink(missing_ok=True)
             path.with_suffix(".sock").unlink(missing_ok=True)
 
@@ -168,3 +173,17 @@ def _remove_unfinished(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _UNFINISHED and not is_running(path):
                 path.unlink()
+
+
+def _unlock() -> None:
+    """Release the histories of the parent in a process that it has forked, which may live longer than it."""
+    for file in list(_locked):
+        if not file.closed:
+            with suppress(OSError):
+                null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+                os.dup2(null, file.fileno(), inheritable=False)  # the number stays taken until the file is closed
+                os.close(null)
+    _locked.clear()
+
+
+os.register_at_fork(after_in_child=_unlock)

@@ -2,10 +2,15 @@
 
 import fcntl
 import os
+import signal
 import stat
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 
+import psutil
 import pytest
 
 from aioparcs.errors import SettingError
@@ -29,6 +34,19 @@ from aioparcs.recording import Recorder, read_recording
 from aioparcs.recording.full import FULL
 from aioparcs.recording.recorder import begin
 from aioparcs.recording.store import histories, is_running, keep_history, open_history, prune, store_folder
+
+FORKING = """
+import multiprocessing, time
+from concurrent.futures import ProcessPoolExecutor
+from os import getpid
+from aioparcs.events import EventBus
+from aioparcs.recording.store import keep_history
+
+with keep_history(EventBus(), "forking"):
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+        print(executor.submit(getpid).result(), flush=True)
+        time.sleep(100)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +115,38 @@ def test_the_oldest_that_have_ended_are_removed(tmp_path: Path) -> None:
         assert sorted(path.stem for path in histories(tmp_path)) == [
             "old-000001", *(f"old-{number:06}" for number in range(50, 60))
         ]  # fmt: skip
+
+
+def test_those_that_run_do_not_count(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        for number in range(60):
+            path = tmp_path / f"old-{number:06}.jsonl"
+            path.write_text("x" * 100)
+            os.utime(path, (number, number))
+            if number >= 50:
+                fcntl.flock(stack.enter_context(path.open()), fcntl.LOCK_EX)
+        prune(tmp_path)
+        assert sorted(path.stem for path in histories(tmp_path)) == [f"old-{number:06}" for number in range(1, 60)]
+        prune(tmp_path, size=1000)
+        assert sorted(path.stem for path in histories(tmp_path)) == [f"old-{number:06}" for number in range(40, 60)]
+
+
+@pytest.mark.slow
+def test_a_program_that_was_killed_has_ended_though_a_process_that_it_has_forked_lives_on() -> None:
+    with subprocess.Popen([sys.executable, "-c", FORKING], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout
+        child = int(program.stdout.readline())
+        try:
+            (path,) = histories()
+            assert is_running(path), "the child has not released the lock of its parent"
+            size = path.stat().st_size
+            program.kill()
+            program.wait()
+            assert psutil.Process(child).status() != psutil.STATUS_ZOMBIE
+            assert not is_running(path)
+        finally:
+            os.kill(child, signal.SIGKILL)
+    assert path.stat().st_size == size, "the child has written nothing"
 
 
 def test_what_a_killed_program_has_not_finished_is_removed(tmp_path: Path) -> None:
