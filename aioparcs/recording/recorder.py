@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
 from math import inf
 from pathlib import Path
 from time import monotonic, time
-from typing import TextIO
+from typing import Any, TextIO
 
 from aioparcs.errors import SettingError
 from aioparcs.events import (
@@ -29,7 +30,7 @@ from aioparcs.events import (
     WorkerUsage,
 )
 from aioparcs.events.codec import to_json
-from aioparcs.recording.full import FULL
+from aioparcs.recording.full import FULL, OVER
 from aioparcs.settings import VERSION
 from aioparcs.transport import os_reason
 
@@ -38,6 +39,8 @@ __all__ = ["Recorder", "begin", "program_name", "recorded"]
 # A recording is complete up to the last second, whatever ends its program; pools publish calls within a quarter of one.
 _PERIOD, _MOST = 0.5, 1 << 16  # seconds; and characters after which lines are written at once
 _RARE = 10.0  # seconds between two states of a pool, and two reports on calls that run, in a recording that is full
+_RESERVE = 0.25  # share of its limit that a full recording still takes for all that it has then
+_LONGEST = 500  # characters of a text in a recording that is full
 _DETAILS = CallSpans | LogLines | WorkerProgress | ChannelSamples | WorkerUsage | PeersChanged  # which it has no more
 
 
@@ -51,13 +54,15 @@ class Recorder:
     Args:
         file: the file, which `close` closes.
         path: its name, for that line.
-        limit: characters after which it is full: calls and lines are left out then, and states of pools are rare.
+        limit: characters after which it is full: calls and lines are left out then, states of pools are rare, and long
+            texts are shortened. A quarter more, and it takes only those states and the end of the program.
     """
 
     def __init__(self, file: TextIO, path: Path, limit: float = inf) -> None:
         self._file: TextIO | None = file
         self._path = path
         self._room = limit
+        self._reserve = limit * _RESERVE
         self._states: dict[int, float] = {}  # pool: when a full recording got its last state
         self._running = 0.0  # when it got the last calls that run
         self._lines: list[str] = []
@@ -70,7 +75,7 @@ class Recorder:
         """Write an event, within half a second."""
         if self._file is None or (self._room <= 0 and not self._is_kept(event)):
             return
-        self._add(event)
+        self._add(event if self._room > 0 else _shortened(event))
         is_ending = isinstance(event, ProgramEnding)
         self._is_ended = self._is_ended or is_ending
         if is_ending or self._size >= _MOST or event.time >= self._written + _PERIOD:
@@ -95,9 +100,17 @@ class Recorder:
         line = to_json(event)
         self._lines.append(line)
         self._size += len(line)
-        was_full, self._room = self._room <= 0, self._room - len(line)
-        if self._room <= 0 and not was_full:
+        before, self._room = self._room, self._room - len(line)
+        if self._room <= 0 < before:
             self._add(Notice(event.time, "history", FULL, True))
+        if self._room <= -self._reserve < before:
+            self._add_over(event.time)
+
+    def _add_over(self, now: float) -> None:
+        """Write that there is no more room, and that no calls run: nothing would say when they end."""
+        for pool in (None, *self._states):
+            self._add(CallsRunning(now, pool, ()))
+        self._add(Notice(now, "history", OVER, True))
 
     def _is_kept(self, event: Event) -> bool:
         """Return whether a full recording has an event."""
@@ -109,6 +122,9 @@ class Recorder:
             if event.time < last + _RARE:
                 return False
             self._states[pool] = event.time
+            return True
+        if self._room <= -self._reserve:
+            return isinstance(event, ProgramEnding)
         if isinstance(event, CallsRunning) and event.calls:
             is_due = event.time >= self._running + _RARE
             self._running = event.time if is_due else self._running
@@ -183,6 +199,15 @@ def begin(program: str, about: Mapping[str, str] | None = None) -> ProgramStarte
         **(about or {}),
     }
     return ProgramStarted(monotonic(), time(), program, versions)
+
+
+def _shortened(event: Event) -> Event:
+    """Return an event whose long texts are cut off."""
+    texts = {one.name: getattr(event, one.name) for one in fields(event)}
+    long: dict[str, Any] = {
+        name: f"{text[:_LONGEST]}…" for name, text in texts.items() if isinstance(text, str) and len(text) > _LONGEST
+    }
+    return replace(event, **long) if long else event
 
 
 def _close(file: TextIO) -> None:

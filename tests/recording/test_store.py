@@ -15,6 +15,7 @@ import pytest
 
 from aioparcs.errors import SettingError
 from aioparcs.events import (
+    Action,
     CallSpan,
     CallSpans,
     CallsRunning,
@@ -25,13 +26,18 @@ from aioparcs.events import (
     Notice,
     PoolProgress,
     PoolState,
+    ProgramEnding,
     RunningCall,
     Use,
+    WorkerConnected,
+    WorkerExited,
     WorkerProgress,
+    WorkersPlaced,
+    WorkersRequested,
     WorkerUsage,
 )
 from aioparcs.recording import Recorder, read_recording
-from aioparcs.recording.full import FULL
+from aioparcs.recording.full import FULL, OVER
 from aioparcs.recording.recorder import begin
 from aioparcs.recording.store import histories, is_running, keep_history, open_history, prune, store_folder
 
@@ -159,7 +165,7 @@ def test_what_a_killed_program_has_not_finished_is_removed(tmp_path: Path) -> No
 
 def test_a_full_history_has_states_but_no_details(tmp_path: Path) -> None:
     path = tmp_path / "job.jsonl"
-    recorder = Recorder(path.open("w"), path, 10_000)
+    recorder = Recorder(path.open("w"), path, 200_000)
     recorder(begin("program"))
     span = CallSpan(0, "f", 0.0, 1.0, 1.0, 1, 0, "", "")
     for number in range(1000):
@@ -173,13 +179,47 @@ def test_a_full_history_has_states_but_no_details(tmp_path: Path) -> None:
     recorder(CallsRunning(1000.0, 0, ()))
     recorder(PoolProgress(1000.0, PoolState(0, "f", 1000, 0, 1000, 0, 0, 0)))
     recorder.close()
-    assert path.stat().st_size < 50_000
+    assert path.stat().st_size < 250_000
     events = read_recording(path).events
     (place,) = (number for number, event in enumerate(events) if isinstance(event, Notice) and event.text == FULL)
     later = [event for event in events[place + 1 : -1] if isinstance(event, PoolProgress)]
     running = [event for event in events[place + 1 : -1] if isinstance(event, CallsRunning)]
     assert len(later) + len(running) == len(events) - place - 2
     assert running[-1].calls == ()
-    assert 90 < len(running) < 103
+    assert 60 < len(running) < 100
     assert later[-1].state.is_over
-    assert 90 < len(later) < 102
+    assert 60 < len(later) < 100
+
+
+def test_a_full_history_does_not_grow_with_workers_that_come_and_go(tmp_path: Path) -> None:
+    path, limit = tmp_path / "job.jsonl", 100_000
+    recorder = Recorder(path.open("w"), path, limit)
+    recorder(begin("program"))
+    recorder(PoolProgress(0.0, PoolState(0, "f", 0, 0, 1000, 1, 1, 1)))
+    for number in range(3000):
+        time = number / 100
+        recorder(WorkersRequested(time, "f", range(number, number + 1)))
+        recorder(WorkersPlaced(time, "f", range(number, number + 1), "node"))
+        recorder(WorkerConnected(time, "f", number))
+        recorder(CallsRunning(time, 0, (RunningCall(number, "f", "item 1", 0.0),)))
+        recorder(WorkerExited(time, "f", number, "x" * 10_000))
+        recorder(Notice(time, "f", "y" * 10_000))
+        recorder(Action(time, "z" * 10_000))
+        recorder(PoolProgress(time, PoolState(0, "f", number, 0, 3000, 1, 1, 1)))
+    recorder(PoolProgress(30.0, PoolState(0, "f", 3000, 0, 3000, 0, 0, 0)))
+    recorder(ProgramEnding(30.0, "e" * 10_000))
+    recorder.close()
+    assert limit * 1.2 < path.stat().st_size < limit * 1.3
+    events = read_recording(path).events
+    (place,) = (number for number, event in enumerate(events) if isinstance(event, Notice) and event.text == OVER)
+    (full,) = (number for number, event in enumerate(events) if isinstance(event, Notice) and event.text == FULL)
+    assert all(
+        len(event.error or "") <= 501 for event in events[full:] if isinstance(event, WorkerExited | ProgramEnding)
+    )
+    assert [event.calls for event in events[:place] if isinstance(event, CallsRunning)][-1] == ()
+    *states, last, end = events[place + 1 :]
+    assert 1 <= len(states) <= 4
+    assert all(isinstance(event, PoolProgress) for event in states)
+    assert isinstance(last, PoolProgress)
+    assert last.state.is_over
+    assert isinstance(end, ProgramEnding)
