@@ -87,10 +87,15 @@ def _source(name: str) -> JobSource:
 
 
 def _has_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    streams = sys.stdin, sys.stdout  # one that is closed is None
+    return all(stream and stream.isatty() for stream in streams) and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def _print(source: JobSource | None) -> None:
     from aioparcs.top.snapshot import job_snapshot, jobs_snapshot, print_lines
 
-    print_lines(jobs_snapshot() if source is None else job_snapshot(source))
+    lines = jobs_snapshot() if source is None else job_snapshot(source)
+    try:
+        print_lines(lines)
+    except OSError as error:
+        raise click.ClickException(f"standard output can't be written: {os_reason(error)}") from None

@@ -66,6 +66,7 @@ _KINDS = {
     )
 }
 _LARGEST = 1 << 53  # larger numbers are not whole in every reader of JSON
+_MOST = 100_000  # numbers of a range, which readers go through one by one
 # Characters of JSON that one event may have.
 _LONGEST = 1 << 20
 
@@ -152,8 +153,10 @@ def _typed(kind: Any, value: Any) -> Any:
         key, item = get_args(kind)
         return {_typed(key, name): _typed(item, one) for name, one in _checked(dict, value).items()}
     if kind is range:
-        first, end = value
-        return range(_typed(int, first), _typed(int, end))
+        first, end = (_typed(int, one) for one in value)
+        if end - first > _MOST:
+            raise ValueError(value)
+        return range(first, end)
     return _checked(kind, value)
 
 

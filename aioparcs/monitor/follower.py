@@ -10,7 +10,7 @@ from time import monotonic
 from aioparcs.events import Event
 from aioparcs.events.codec import from_json
 from aioparcs.monitor.live_job import LiveJob
-from aioparcs.recording.store import SUFFIX, is_running
+from aioparcs.recording.store import SUFFIX, is_locked, open_regular
 
 __all__ = ["CALLS", "DETAILS", "FollowedJob", "Follower"]
 
@@ -40,7 +40,7 @@ class Follower:
     def __init__(self, path: Path, *, skip: Iterable[str] = ()) -> None:
         self.path = path
         self._skipped = tuple(f'{_START}{kind}"'.encode() for kind in skip)
-        self._file = path.open("rb")
+        self._file = open_regular(path)
         self._begun = b""  # a line whose end was not there yet
 
     def read(self) -> list[Event] | None:
@@ -51,13 +51,20 @@ class Follower:
         *lines, self._begun = (self._begun + data).split(b"\n")
         if len(self._begun) > _LONGEST:
             self._begun = b""  # what follows of it is no event
-        events = (from_json(line.decode(errors="replace")) for line in lines if not line.startswith(self._skipped))
+        events = (
+            from_json(line.decode(errors="replace")) for line in lines if line and not line.startswith(self._skipped)
+        )
         return [event for event in events if event is not None]
 
     @property
     def has_more(self) -> bool:
         """Whether there is more in the file than was read."""
         return os.fstat(self._file.fileno()).st_size > self._file.seek(0, os.SEEK_CUR)
+
+    @property
+    def is_running(self) -> bool:
+        """True while the program that writes the file runs, also if the file was removed."""
+        return is_locked(self._file)
 
     def close(self) -> None:
         """Close the file."""
@@ -96,7 +103,7 @@ class FollowedJob:
             pieces: the most megabytes that are read; None for all that is there.
         """
         job = self.job
-        job.is_running = is_running(self._follower.path)  # first: what it has written until then is read below
+        job.is_running = self._follower.is_running  # first: what it has written until then is read below
         while (events := self._follower.read()) is not None:
             for event in events:
                 job.apply(event)

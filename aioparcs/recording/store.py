@@ -7,16 +7,18 @@ folder with its lock and its first line.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import TextIO
+from typing import BinaryIO, TextIO
 from weakref import WeakSet
 
 from aioparcs.errors import SettingError
@@ -24,7 +26,17 @@ from aioparcs.events import EventBus
 from aioparcs.recording.recorder import Recorder, begin, program_name
 from aioparcs.transport import os_reason
 
-__all__ = ["SUFFIX", "histories", "is_running", "keep_history", "open_history", "prune", "store_folder"]
+__all__ = [
+    "SUFFIX",
+    "histories",
+    "is_locked",
+    "is_running",
+    "keep_history",
+    "open_history",
+    "open_regular",
+    "prune",
+    "store_folder",
+]
 
 SUFFIX = ".jsonl"
 _FILES, _BYTES = 50, 256 << 20  # that a folder may have, without those of programs that run
@@ -55,13 +67,36 @@ def histories(folder: Path | None = None) -> list[Path]:
 def is_running(path: Path) -> bool:
     """Return whether the program that writes a history still runs, on this machine."""
     try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with open_regular(path) as file:
+            return is_locked(file)
+    except OSError:
+        return False
+
+
+def is_locked(file: BinaryIO) -> bool:
+    """Return whether the program that writes a history still runs, also if the history was removed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return False
+    fcntl.flock(file, fcntl.LOCK_UN)
     return False
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """
+    Open a history to read it.
+
+    Raises:
+        OSError: it can't be opened, or is no regular file: opening a pipe would wait for its writer.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return open(descriptor, "rb")
 
 
 def open_history(program: str) -> tuple[TextIO, Path]:
@@ -77,8 +112,7 @@ def open_history(program: str) -> tuple[TextIO, Path]:
     Raises:
         OSError: it can't be created or locked.
     """
-    folder = store_folder()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = _create_folder()
     prune(folder)
     path = folder / f"{_plain(program)}-{secrets.token_hex(3)}{SUFFIX}"
     descriptor = os.open(_hidden(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -91,6 +125,25 @@ def open_history(program: str) -> tuple[TextIO, Path]:
         raise
     _locked.add(file)
     return file, path
+
+
+def _create_folder() -> Path:
+    """
+    Return the folder, which is created if it isn't there: in a home that is.
+
+    Raises:
+        OSError: there is no home, the folder can't be created, or other users may write into it.
+    """
+    folder = store_folder()
+    if not os.path.isabs(os.environ.get("XDG_STATE_HOME") or ""):
+        home = Path.home()
+        if not (home.is_absolute() and home.is_dir() and home != Path("/")):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(home))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EPERM, "other users may write into it", str(folder))
+    return folder
 
 
 def prune(folder: Path, files: int = _FILES, size: int = _BYTES) -> None:

@@ -223,3 +223,35 @@ def test_a_full_history_does_not_grow_with_workers_that_come_and_go(tmp_path: Pa
     assert isinstance(last, PoolProgress)
     assert last.state.is_over
     assert isinstance(end, ProgramEnding)
+
+
+def test_no_home_is_created_for_a_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME")
+    for home in (tmp_path / "none", Path("relative"), Path("/")):
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.chdir(tmp_path)
+        events = EventBus()
+        with keep_history(events, "squares/main.py"):
+            assert events.history is None
+        with pytest.raises(SettingError, match="the history of the job can't be written"):
+            keep_history(events, "squares/main.py", calls=True).__enter__()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_history_is_written_into_a_folder_that_others_may_write_into(tmp_path: Path) -> None:
+    folder = store_folder()
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    with keep_history(events := EventBus(), "squares/main.py"):
+        assert events.history is None
+    folder.chmod(0o755)
+    with keep_history(events, "squares/main.py"):
+        assert histories()
+
+
+def test_a_pipe_in_the_folder_is_no_history() -> None:
+    with keep_history(EventBus(), "first/main.py"):
+        os.mkfifo(store_folder() / "pipe-000000.jsonl")
+    prune(store_folder(), files=1)
+    with keep_history(EventBus(), "second/main.py"):
+        assert sum(map(is_running, histories())) == 1

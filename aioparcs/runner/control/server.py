@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +24,8 @@ __all__ = ["ControlServer"]
 _MODE = 0o600
 _CREDENTIALS = struct.Struct("=3i")  # of a socket's peer: process, user, group
 # Clients at once; and those that the kernel keeps waiting.
-_MOST, _BACKLOG = 16, 16
+_MOST, _BACKLOG = 16, 128
+_PAUSE = 1.0  # seconds until another try where a client can't be accepted
 
 
 class ControlServer:
@@ -43,6 +45,7 @@ class ControlServer:
         self._background = BackgroundTasks()
         self._interruption = Interruption(sock)
         self._clients = 0
+        self._pause: asyncio.TimerHandle | None = None
 
     @classmethod
     async def open(cls, path: Path, perform: Callable[[Request], Awaitable[str]]) -> Self:
@@ -66,6 +69,8 @@ class ControlServer:
     async def aclose(self) -> None:
         """Remove the socket, and end its connections."""
         self._path.unlink(missing_ok=True)
+        if self._pause is not None:
+            self._pause.cancel()
         asyncio.get_running_loop().remove_reader(self._socket)
         self._interruption.end()
         self._socket.close()
@@ -74,12 +79,18 @@ class ControlServer:
     def _accept(self) -> None:
         try:
             client, _ = self._socket.accept()
-        except OSError:  # it is gone again, or there are too many open files
+        except (BlockingIOError, ConnectionAbortedError):  # it is gone again
             return
-        if self._clients >= _MOST or not _is_own_user(client):
-            client.close()
+        except OSError:  # there are too many open files, and the client still waits
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket)
+            self._pause = loop.call_later(_PAUSE, loop.add_reader, self._socket, self._accept)
             return
         client.setblocking(False)
+        if self._clients >= _MOST or not _is_own_user(client):
+            with client, suppress(OSError):
+                client.send(b'{"error": "too many requests at once"}\n')
+            return
         self._clients += 1
         self._background.start(self._serve, client)
 
