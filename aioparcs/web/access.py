@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
+from aioparcs.web.bodies import json_object
 from aioparcs.web.listening import Listening
 
 __all__ = ["Access", "problem"]
@@ -132,11 +133,8 @@ def _same(given: str, token: bytes) -> bool:
 
 
 async def _token_of(request: web.Request) -> str | None:
-    try:
-        value = await request.json()
-    except ValueError:
-        return None
-    token = value.get("token") if isinstance(value, dict) else None
+    """Return the token in the body of a request, None if there is none."""
+    token = (await json_object(request)).get("token")
     return token if isinstance(token, str) else None
 
 

@@ -43,6 +43,10 @@ async def asset(request: web.Request) -> web.Response:
 
 def _answer(path: Traversable) -> web.Response:
     kind = _TYPES.get(path.name.rpartition(".")[2], "text/plain")
-    if not path.is_file():
+    try:
+        body = path.read_bytes() if path.is_file() else None
+    except OSError:  # such as a name that is too long
+        body = None
+    if body is None:
         return problem(404, "there is no such file")
-    return web.Response(body=path.read_bytes(), content_type=kind, charset="utf-8", headers=_FRESH)
+    return web.Response(body=body, content_type=kind, charset="utf-8", headers=_FRESH)

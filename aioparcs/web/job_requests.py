@@ -15,6 +15,7 @@ from aioparcs.monitor.control import ControlError, ask_job, socket_of
 from aioparcs.monitor.explain import explained_worker
 from aioparcs.monitor.worker_details import worker_details
 from aioparcs.web.access import problem
+from aioparcs.web.bodies import json_object
 from aioparcs.web.watches import JobWatch, Watches
 
 __all__ = ["JobRequests"]
@@ -123,11 +124,7 @@ class JobRequests:
 async def _number_of(request: web.Request) -> dict[str, int] | None:
     """Return the number in the body of a request, by the name that its action has for it; None if there is none."""
     key = {"resize": "workers", "cancel": "item"}[request.match_info["action"]]
-    try:
-        body = await request.json()
-    except ValueError:
-        return None
-    value = body.get(key) if isinstance(body, dict) else None
+    value = (await json_object(request)).get(key)
     return {key: value} if type(value) is int and 0 <= value < 1 << 31 else None
 
 

@@ -100,10 +100,45 @@ async def test_a_wrong_token_gets_no_session(body: Any) -> None:
         assert (await other.get("/api/cluster"))[0] == 401
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"token": 1}', b"\xff\xfe", b"{" * 1000])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"token": 1}', b"\xff\xfe", b"{" * 1000, b"[" * 16_000])
 async def test_a_login_that_is_none_is_refused(body: bytes) -> None:
     async with open_page() as page:
         assert await status(page, "/api/login", "POST", data=body, headers={"Origin": page.url}) == 400
+
+
+@pytest.mark.parametrize("path", ["/api/login", "/api/jobs/render-1a2b3c/pools/1/resize"])
+@pytest.mark.parametrize(
+    "body, headers",
+    [
+        (b"[" * 16_000, {}),
+        (b"{}", {"Content-Type": "application/json; charset=nope"}),
+        (b"xx", {"Content-Encoding": "gzip"}),
+        (b"xx", {"Content-Encoding": "deflate"}),
+    ],
+    ids=["deep", "charset", "gzip", "deflate"],
+)
+async def test_a_body_that_cannot_be_read_is_refused(path: str, body: bytes, headers: dict[str, str]) -> None:
+    write_history("render-1a2b3c")
+    async with open_page(control=True) as page:
+        sent = {"Origin": page.url, "Content-Type": "application/json"} | headers
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(page.url).port)
+        sent |= {"Host": urlsplit(page.url).netloc, "Authorization": f"Bearer {TOKEN}", "Connection": "close"}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        writer.write(f"POST {path} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+
+
+async def test_a_name_that_is_too_long_is_no_file() -> None:
+    async with open_page() as page:
+        assert await status(page, f"/page/{'a' * 300}") == 404
+
+
+async def test_a_stream_has_no_head() -> None:
+    write_history("render-1a2b3c")
+    async with open_page() as page:
+        for path in ("/api/jobs", "/api/jobs/render-1a2b3c"):
+            assert await status(page, path, "HEAD") == 405
 
 
 async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites() -> None:
