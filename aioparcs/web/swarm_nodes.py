@@ -29,15 +29,16 @@ async def _described(swarm: SwarmClient) -> list[dict[str, Any]]:
 
 
 def _node(node: dict[str, Any], tasks: list[SwarmTask], services: dict[str, str]) -> dict[str, Any]:
-    spec, about = node["Spec"], node["Description"]
+    spec, about = node["Spec"], node.get("Description", {})  # a node that has not reported yet has none
+    resources = about.get("Resources", {})
     return {
-        "name": about["Hostname"],
-        "role": spec["Role"],
-        "state": node["Status"]["State"],
-        "availability": spec["Availability"],
-        "cores": about["Resources"].get("NanoCPUs", 0) / 1e9,
-        "memory": about["Resources"].get("MemoryBytes", 0),
-        "docker": about["Engine"].get("EngineVersion", ""),
+        "name": about.get("Hostname", ""),
+        "role": spec.get("Role", ""),
+        "state": node.get("Status", {}).get("State", ""),
+        "availability": spec.get("Availability", ""),
+        "cores": resources.get("NanoCPUs", 0) / 1e9,
+        "memory": resources.get("MemoryBytes", 0),
+        "docker": about.get("Engine", {}).get("EngineVersion", ""),
         "tasks": [
             {"job": job_of(task), "service": services.get(task["ServiceID"], ""), "state": task["Status"]["State"]}
             for task in tasks
