@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,57 +13,94 @@ from aioparcs.events.codec import from_json
 from aioparcs.monitor.output import OUTPUT
 from aioparcs.monitor.records import Calls, rounded
 
-__all__ = ["worker_details"]
+__all__ = ["WorkerDetails", "worker_details"]
 
 _TAIL = 8 << 20  # bytes of a history that are read
 _LINES, _SAMPLES = 500, 300  # that are kept
-_KINDS = tuple(b'{"v":1,"kind":"%s"' % kind for kind in (b"LogLines", b"ChannelSamples", b"WorkerUsage"))
 
 
 def worker_details(path: Path, number: int, start: float) -> dict[str, Calls]:
+    """Return what `WorkerDetails.read` does, at once."""
+    return WorkerDetails(path, number, start).read()
+
+
+class WorkerDetails:
     """
-    Return the last lines of a worker (``log``), and its ``usageSeries`` and ``channelSeries``.
+    The last lines and samples of a worker.
 
     Args:
         path: the history of its job.
         number: its number.
         start: when its job began, on the program's clock.
     """
-    log: deque[list[Any]] = deque(maxlen=_LINES)
-    usage: deque[list[Any]] = deque(maxlen=_SAMPLES)
-    totals: deque[list[Any]] = deque(maxlen=_SAMPLES + 1)
-    for place, event in _events(path):
-        time = rounded(event.time - start)
+
+    def __init__(self, path: Path, number: int, start: float) -> None:
+        self._path = path
+        self._number = number
+        self._start = start
+        self._offset = 0  # of the first line that was not read
+        self._log: deque[list[Any]] = deque(maxlen=_LINES)
+        self._usage: deque[list[Any]] = deque(maxlen=_SAMPLES)
+        self._totals: deque[list[Any]] = deque(maxlen=_SAMPLES + 1)
+
+    def read(self) -> dict[str, Calls]:
+        """Read what is new, and return ``log``, ``usageSeries`` and ``channelSeries``; takes a moment."""
+        for place, event in self._events():
+            self._add(place, event)
+        return {"log": list(self._log), "usageSeries": list(self._usage), "channelSeries": _rates(list(self._totals))}
+
+    def _add(self, place: int, event: Event | None) -> None:
+        number = self._number
         match event:
             case LogLines():
                 lines = [(at, text) for at, (worker, text) in enumerate(event.lines) if worker == number]
-                log.extend([place + at, time, event.module, number, text, OUTPUT] for at, text in lines)
+                time = rounded(event.time - self._start)
+                self._log.extend([place + at, time, event.module, number, text, OUTPUT] for at, text in lines)
             case WorkerUsage():
-                usage.extend([time, use.cpu, use.memory] for use in event.usages if use.worker == number)
+                time = rounded(event.time - self._start)
+                self._usage.extend([time, use.cpu, use.memory] for use in event.usages if use.worker == number)
             case ChannelSamples():
-                totals.extend(
+                time = rounded(event.time - self._start)
+                self._totals.extend(
                     [time, one.sent + one.received, one.bytes_sent + one.bytes_received]
                     for one in event.samples
                     if one.worker == number
                 )
-    return {"log": list(log), "usageSeries": list(usage), "channelSeries": _rates(list(totals))}
+
+    def _events(self) -> Iterator[tuple[int, Event | None]]:
+        """Yield the new events that are about lines and samples of the worker, each with its place in the file."""
+        place, data = self._new()
+        # Parsing takes long: only lines that name the worker, and no more of each kind than are kept.
+        kinds = [(*_marks(kind, self._number), deque[tuple[int, bytes]](maxlen=most)) for kind, most in _KINDS]
+        for line in data.split(b"\n"):
+            for begin, mark, found in kinds:
+                if line.startswith(begin) and mark in line:
+                    found.append((place, line))
+            place += len(line) + 1
+        for _, _, found in kinds:
+            for at, line in found:
+                yield at, from_json(line.decode(errors="replace"))
+
+    def _new(self) -> tuple[int, bytes]:
+        """Return the new lines, and where they begin."""
+        try:
+            with self._path.open("rb") as file:
+                begin = file.seek(max(self._offset, file.seek(0, 2) - _TAIL))
+                data = file.read(_TAIL)
+        except OSError:  # it was removed
+            return 0, b""
+        data = data[: data.rfind(b"\n") + 1]  # the end of another line is to come
+        self._offset = begin + len(data)
+        return begin, data
 
 
-def _events(path: Path) -> list[tuple[int, Event]]:
-    """Return the events at the end of a history that are about lines and samples, each with its place in the file."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            begin = file.seek(max(0, size - _TAIL))
-            data = file.read(_TAIL)
-    except OSError:  # it was removed
-        return []
-    found = []
-    for line in data.split(b"\n"):
-        if line.startswith(_KINDS) and (event := from_json(line.decode(errors="replace"))) is not None:
-            found.append((begin, event))
-        begin += len(line) + 1
-    return found
+_KINDS = (("LogLines", _LINES), ("WorkerUsage", _SAMPLES), ("ChannelSamples", _SAMPLES + 1))
+
+
+def _marks(kind: str, number: int) -> tuple[bytes, bytes]:
+    """Return how a line of a kind begins, and what it has in it if it is about a worker; a text can't have it."""
+    mark = f'[{number},"' if kind == "LogLines" else f'"worker":{number},'
+    return b'{"v":1,"kind":"%s"' % kind.encode(), mark.encode()
 
 
 def _rates(totals: Calls) -> Calls:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +12,6 @@ from aiohttp import web
 
 from aioparcs.monitor.control import ControlError, ask_job, socket_of
 from aioparcs.monitor.explain import explained_worker
-from aioparcs.monitor.worker_details import worker_details
 from aioparcs.web.access import problem
 from aioparcs.web.bodies import json_object
 from aioparcs.web.watches import JobWatch, Watches
@@ -53,9 +51,7 @@ class JobRequests:
                 known = self._known(watch, number)
                 known["worker"] = worker.row()
                 known["explain"] = explained_worker(watch.followed.job, number)
-            details = await asyncio.to_thread(worker_details, watch.path, number, known["started"])
-            known.update(details)
-        del known["started"]
+            known.update(await watch.details(number))
         return web.json_response(known)
 
     async def stack(self, request: web.Request) -> web.Response:
@@ -86,7 +82,6 @@ class JobRequests:
             "now": round(job.now, 3),
             "control": job.has_control,
             "program": job.started.program,
-            "started": job.started.time,
         }
 
     @contextmanager

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from aioparcs.monitor import FollowedJob, Jobs
 from aioparcs.monitor.control import socket_of
-from aioparcs.monitor.records import JobRow
+from aioparcs.monitor.records import Calls, JobRow
+from aioparcs.monitor.worker_details import WorkerDetails
 
 __all__ = ["JobWatch", "Watches"]
 
 _PERIOD, _LIST_PERIOD = 0.25, 1.0  # seconds between two looks at a history, and at all of them
 _LINGER = 20.0  # seconds for which a job is known after the last request about it
 _MOST = 16  # jobs that are known at once
+_MOST_WORKERS = 8  # of a job whose lines and samples are kept
 
 
 class JobWatch:
@@ -37,6 +39,8 @@ class JobWatch:
         self.users = 0
         self._has_control = has_control
         self._polled = -1.0
+        self._details: dict[int, WorkerDetails] = {}  # the one that was asked for last is the last one
+        self._details_lock = asyncio.Lock()
 
     async def poll(self) -> None:
         """Read what is new, unless that was just done."""
@@ -48,6 +52,17 @@ class JobWatch:
             job = self.followed.job
             job.has_control = self._has_control and job.state == "running" and socket_of(self.path).exists()
             self._polled = now
+
+    async def details(self, worker: int) -> dict[str, Calls]:
+        """Return the last lines and samples of a worker; what was read before is kept for some workers."""
+        async with self._details_lock:
+            details = self._details.pop(worker, None) or WorkerDetails(
+                self.path, worker, self.followed.job.started.time
+            )
+            self._details[worker] = details
+            if len(self._details) > _MOST_WORKERS:
+                del self._details[next(iter(self._details))]
+            return await asyncio.to_thread(details.read)
 
     async def close(self) -> None:
         """Close the history, when no thread reads it."""

@@ -5,6 +5,7 @@ import { refusal } from "./api.js";
 
 const HIDDEN = 60_000; // milliseconds after which a tab that is not seen gives its connection back
 const RETRY = 3_000;
+const LAST = 5; // answers after which what hardly changes is not asked for again
 
 /**
  * Return what a stream has brought so far, and how the connection is.
@@ -79,11 +80,15 @@ export function useSeconds(isOn) {
   }, [isOn]);
 }
 
-/** Return the newest answer of a URL that is asked again and again, as `useFeed` does. */
-export function usePoll(url, milliseconds, get) {
+/**
+ * Return the newest answer of a URL that is asked again and again, as `useFeed` does.
+ *
+ * `isLast(data)` says that hardly more is to come: the URL is asked a few times more.
+ */
+export function usePoll(url, milliseconds, get, isLast = () => false) {
   const [state, setState] = useState({ data: null, status: "connecting", reason: null });
   useEffect(() => {
-    let timer = 0, isOver = false;
+    let timer = 0, isOver = false, left = LAST;
     setState({ data: null, status: "connecting", reason: null });
     const ask = async () => {
       if (!document.hidden) {
@@ -92,6 +97,8 @@ export function usePoll(url, milliseconds, get) {
         if (answer.data) setState({ data: answer.data, status: "live", reason: null });
         else setState((old) => ({ ...old, status: answer.status ? "refused" : "lost", reason: answer }));
         if (answer.status === 401 || answer.status === 404) return;
+        left = answer.data && isLast(answer.data) ? left - 1 : LAST;
+        if (left <= 0) return;
       }
       timer = setTimeout(ask, milliseconds);
     };

@@ -76,7 +76,7 @@ function Head({ data, id, status, url }) {
 }
 
 export function Worker({ id, number }) {
-  const url = workerUrl(id, number), { data, status, reason } = usePoll(url, PERIOD, get);
+  const url = workerUrl(id, number), { data, status, reason } = usePoll(url, PERIOD, get, (known) => isGone(known.worker));
   useTitle(data ? `${data.worker.module}:${number}` : `Worker ${number}`, Boolean(data));
   useSeconds(Boolean(data?.worker.current));
   if (status === "refused" && (!data || reason.status === 401)) return html`<${Refused} reason=${reason} />`;
