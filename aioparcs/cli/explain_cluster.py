@@ -53,7 +53,7 @@ async def _live_job(swarm: SwarmClient, found: SwarmJob) -> LiveJob:
     job = LiveJob(found.name)
     age = max(0.0, time.time() - found.since)
     program = ", ".join(found.modules) or "its program"
-    job.apply(ProgramStarted(monotonic() - age, found.since, program, {"engine": "swarm"}))
+    job.apply(ProgramStarted(monotonic() - age, found.since, program, {"engine": "swarm"}, False))
     service, word = found.runner_service, found.events_word
     task = newest([task for task in found.tasks if service and task["ServiceID"] == service["ID"]]).get(1)
     if word and task and has_container(task):

@@ -176,11 +176,13 @@ class ProgramStarted(Event):
         date: when, in seconds since 1970, UTC.
         program: its name: its file, and the folder of that.
         versions: of what it runs on, by name.
+        has_calls: whether all calls of pools are recorded.
     """
 
     date: float
     program: str
     versions: dict[str, str]
+    has_calls: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class LiveJob:
     def apply(self, event: Event) -> None:
         """Record an event."""
         if isinstance(event, ProgramStarted):
-            self.started = event
+            self.started, self.workers.has_calls = event, event.has_calls
             return
         time = max(0.0, event.time - self.started.time)
         self._reach(time)
@@ -121,8 +121,9 @@ class LiveJob:
         """Return what its own page begins with."""
         return {
             **self.row(), "versions": {key: text for key, text in self.started.versions.items() if key != "engine"},
-            "calls": self.calls.calls, "failedCalls": self.calls.failed,
-            "utilisation": self.workers.utilisation(self.now), "isFull": self.is_full,
+            "hasCalls": self.workers.has_calls, "calls": self.calls.calls, "failedCalls": self.calls.failed,
+            "utilisation": self.workers.utilisation(self.now) if self.workers.has_calls else None,
+            "isFull": self.is_full,
         }  # fmt: skip
 
     def parts(self) -> dict[str, Any]:
@@ -151,7 +152,8 @@ class LiveJob:
 
     def _level(self) -> Level:
         progress = self.progress
-        calling = progress.running if progress.is_restored else self.workers.calling
+        is_known = self.workers.has_calls and not progress.is_restored
+        calling = self.workers.calling if is_known else progress.running
         return Level(progress.up, calling, progress.done)
 
     def _apply_to_workers(self, event: Event, time: float) -> None:
@@ -218,6 +220,7 @@ class LiveJob:
 
     def _add_calls(self, event: CallSpans) -> None:
         start = self.started.time
+        self.workers.note_calls()  # a recording or a page has asked for them
         for span in event.spans:
             worker = self.workers.find(span.worker)
             if worker is None:

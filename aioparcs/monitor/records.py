@@ -74,9 +74,15 @@ class JobRow(TypedDict):
 
 
 class Overview(JobRow):
-    """A job on its own page. ``isFull`` says that its history has no more calls and lines."""
+    """
+    A job on its own page.
+
+    ``hasCalls`` says whether its calls are recorded: else their numbers are unknown, and only those are known that
+    take long. ``isFull`` says that its history has no more calls and lines.
+    """
 
     versions: dict[str, str]
+    hasCalls: bool
     calls: int
     failedCalls: int
     utilisation: float | None
@@ -166,7 +172,7 @@ class Channel(TypedDict):
 
 
 class WorkerRow(TypedDict):
-    """A worker; ``state`` is starting, waiting, calling, done, lost or stopped."""
+    """A worker; ``state`` is starting, waiting, calling, connected (one of these two), done, lost or stopped."""
 
     number: int
     module: str

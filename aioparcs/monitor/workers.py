@@ -24,6 +24,7 @@ class Worker:
     Attributes:
         how: how it has ended: done, lost or stopped; "" while it has not.
         reached: the end of its calls.
+        has_calls: whether its calls are recorded.
         version: the number of its last change.
     """
 
@@ -41,6 +42,7 @@ class Worker:
     busy: float = 0.0
     reached: float = 0.0
     is_calling: bool = False
+    has_calls: bool = True
     current: Current | None = None
     usage: Usage | None = None
     channel: Channel | None = None
@@ -53,7 +55,9 @@ class Worker:
             return self.how
         if self.connected is None:
             return "starting"
-        return "calling" if self.is_calling else "waiting"
+        if self.is_calling:
+            return "calling"
+        return "waiting" if self.has_calls else "connected"
 
     def available(self, now: float) -> float:
         """Return the seconds in which it could have had calls."""
@@ -86,9 +90,11 @@ class Workers:
         dropped: how often some were dropped.
         running: the calls that have run for over a second, the oldest first, by pool; None for those of no pool. Their
             times are seconds since the job began.
+        has_calls: whether calls of workers are recorded.
     """
 
     def __init__(self) -> None:
+        self.has_calls = True
         self.version = 0
         self.dropped = 0
         self.running: dict[int | None, tuple[RunningCall, ...]] = {}
@@ -120,7 +126,7 @@ class Workers:
         """Return a worker that has changed, a new one if it is not known."""
         worker = self._workers.get(number)
         if worker is None:
-            worker = self._workers[number] = Worker(number, module, time)
+            worker = self._workers[number] = Worker(number, module, time, has_calls=self.has_calls)
         self.touch(worker)
         return worker
 
@@ -157,11 +163,19 @@ class Workers:
             self._set_calling(worker, True)
         self.touch(worker)
 
+    def note_calls(self) -> None:
+        """Note that the calls of workers are recorded after all."""
+        if not self.has_calls:
+            self.has_calls = True
+            for worker in self._workers.values():
+                worker.has_calls = True
+                self.touch(worker)
+
     def set_current(self, worker: Worker, current: Current | None) -> None:
         """Note the call that a worker is in, None for none that takes long."""
         if worker.current != current and not worker.how:
             worker.current = current
-            self._set_calling(worker, worker.is_calling or current is not None)
+            self._set_calling(worker, current is not None or (worker.is_calling and worker.has_calls))
             self.touch(worker)
 
     def set_running(self, pool: int | None, calls: tuple[RunningCall, ...]) -> None:

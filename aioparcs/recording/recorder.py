@@ -188,8 +188,8 @@ def program_name() -> str:
     return f"{file.parent.name}/{file.name}" if file.name == "main.py" else file.name
 
 
-def begin(program: str, about: Mapping[str, str] | None = None) -> ProgramStarted:
-    """Return the first event of a program of a name, with what else it is to say, by name."""
+def begin(program: str, about: Mapping[str, str] | None = None, *, calls: bool = True) -> ProgramStarted:
+    """Return the first event of a program, with what else it is to say, and whether its calls will be recorded."""
     system = os.uname()
     versions = {
         "aioparcs": VERSION,
@@ -198,7 +198,7 @@ def begin(program: str, about: Mapping[str, str] | None = None) -> ProgramStarte
         "CPUs": str(os.cpu_count() or 1),
         **(about or {}),
     }
-    return ProgramStarted(monotonic(), time(), program, versions)
+    return ProgramStarted(monotonic(), time(), program, versions, calls)
 
 
 def _shortened(event: Event) -> Event:

@@ -192,7 +192,7 @@ def keep_history(
         yield
         return
     recorder = Recorder(file, path, _LARGEST)
-    recorder(begin(program, about))
+    recorder(begin(program, about, calls=calls))
     recorder.flush()
     os.rename(_hidden(path), path)
     events.history = path

@@ -64,6 +64,11 @@ class JobModel:
         """Whether the job still runs, as far as is known."""
         return self.overview is not None and self.overview["state"] == "running"
 
+    @property
+    def has_calls(self) -> bool:
+        """Whether the calls of the job are recorded, as far as is known."""
+        return self.overview is None or self.overview["hasCalls"]
+
     def lines_of(self, worker: int) -> Calls:
         """Return the last lines of a worker."""
         return [row for row in self.log if row[3] == worker]

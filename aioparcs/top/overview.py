@@ -91,6 +91,8 @@ def _calls(model: JobModel, overview: Overview, width: int) -> Text:
         parts = [Text(f"{count(overview['calls'])} calls")]
         parts += [Text(f"{count(overview['failedCalls'])} failed", "red")] if overview["failedCalls"] else []
         parts += [Text(frequency(numbers[-1]))] if numbers and numbers[-1] and model.is_running else []
+    elif not overview["hasCalls"]:
+        parts = [Text("not recorded: --ui or PARCS_UI=1 records them", "dim")]
     elif model.series:
         parts = [Text(f"{count(model.series[-1][2])} in a call" if model.is_running else "workers in a call", "dim")]
     parts += [Text("its history is full: no more calls and lines", "yellow")] if overview["isFull"] else []

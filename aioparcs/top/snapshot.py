@@ -46,7 +46,8 @@ def job_snapshot(source: JobSource, width: int = _WIDE) -> list[Text]:
     assert model.overview is not None, "the first message has it"
     head = Text(f" {plain(model.overview['id'])}  {model.overview['state']}  {elapsed(model.now)}")
     lines = [head, *overview_lines(model, width, _MANY), *reason_lines(model, width, _MANY), Text()]
-    return lines + _table(WORKERS, [viewed(row, model.now) for row in model.workers.values()], width)
+    workers = [viewed(row, model.now, has_calls=model.has_calls) for row in model.workers.values()]
+    return lines + _table(WORKERS, workers, width)
 
 
 def print_lines(lines: Sequence[Text]) -> None:

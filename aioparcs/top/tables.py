@@ -38,10 +38,16 @@ _LEVELS = {1: "cyan", 2: "yellow"}  # of notices and warnings in a log
 
 
 class WorkerView(WorkerRow):
-    """A worker at a time: ``share`` is the share of its time in which it was in a call."""
+    """
+    A worker at a time.
+
+    ``share`` is the share of its time in which it was in a call, None if that isn't known; ``has_calls`` says whether
+    its calls are recorded.
+    """
 
     now: float
     share: float | None
+    has_calls: bool
 
 
 def items(done: int, total: int | None) -> str:
@@ -49,9 +55,9 @@ def items(done: int, total: int | None) -> str:
     return f"{count(done)}/{count(total)}" if total is not None else count(done)
 
 
-def viewed(row: WorkerRow, now: float) -> WorkerView:
-    """Return a worker as it is at a time, in seconds since its job began."""
-    return {**row, "now": now, "share": _busy_share(row, now)}
+def viewed(row: WorkerRow, now: float, *, has_calls: bool) -> WorkerView:
+    """Return a worker as it is at a time, in seconds since its job began, and whether its calls are recorded."""
+    return {**row, "now": now, "share": _busy_share(row, now) if has_calls else None, "has_calls": has_calls}
 
 
 def current_call(row: WorkerView) -> str:
@@ -145,7 +151,7 @@ def _current(row: WorkerView) -> Text:
     return Text(f"{elapsed(max(0.0, row['now'] - current['begin']))} {plain(name)}")
 
 
-_WORKER_STATES = {"lost": 0, "calling": 1, "waiting": 2, "starting": 3, "stopped": 4, "done": 5}
+_WORKER_STATES = {"lost": 0, "calling": 1, "waiting": 2, "connected": 2, "starting": 3, "stopped": 4, "done": 5}
 
 WORKERS = Table(
     (
@@ -153,11 +159,12 @@ WORKERS = Table(
         Column("STATE", 8, lambda row: state(row["state"]), lambda row: _WORKER_STATES.get(row["state"], 9)),
         Column("MODULE", 10, lambda row: plain(row["module"]), lambda row: row["module"], rank=4),
         Column("NODE", 10, lambda row: plain(row["node"]), lambda row: row["node"], rank=3),
-        Column("CALLS", 7, lambda row: count(row["calls"]), lambda row: row["calls"], right=True, falls=True),
+        Column("CALLS", 7, lambda row: count(row["calls"]) if row["has_calls"] else "-",
+               lambda row: row["calls"], right=True, falls=True),
         Column("FAILED", 7, lambda row: Text(count(row["failed"]), "red") if row["failed"] else "",
                lambda row: row["failed"], right=True, falls=True, rank=2),
-        Column("BUSY", 6, lambda row: percent(row["share"]), lambda row: row["share"] or 0.0,
-               right=True, falls=True),
+        Column("BUSY", 6, lambda row: percent(row["share"]) if row["has_calls"] else "-",
+               lambda row: row["share"] or 0.0, right=True, falls=True),
         Column("CPU", 6, lambda row: percent(row["usage"]["cpu"]) if row["usage"] else "",
                lambda row: row["usage"]["cpu"] if row["usage"] else -1.0, right=True, falls=True, rank=5),
         Column("MEMORY", 7, lambda row: size(row["usage"]["memory"]) if row["usage"] else "",

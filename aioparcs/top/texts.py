@@ -14,7 +14,7 @@ __all__ = ["STYLES", "bar", "colored", "count", "elapsed", "fitted", "percent", 
 # Names of the terminal's own colours: they suit its background. The words say the same where there are none.
 STYLES = {
     "running": "green", "done": "", "failed": "red", "killed": "red",
-    "starting": "yellow", "waiting": "", "calling": "green", "lost": "red", "stopped": "dim",
+    "starting": "yellow", "waiting": "", "connected": "", "calling": "green", "lost": "red", "stopped": "dim",
 }  # fmt: skip
 _LEVELS = "▁▂▃▄▅▆▇█"
 _FULL, _EMPTY = "━", "─"  # the heavy line and the light one: they differ without colours, too

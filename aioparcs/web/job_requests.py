@@ -79,6 +79,7 @@ class JobRequests:
             "functions": [function["name"] for function in job.calls.functions()],
             "spans": job.calls.spans_of(number, 500),
             "failures": [row for row in job.calls.failures() if row[4] == number],
+            "hasCalls": job.workers.has_calls,
             "now": round(job.now, 3),
             "control": job.has_control,
             "program": job.started.program,

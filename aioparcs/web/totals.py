@@ -54,7 +54,7 @@ COUNTERS = (
 )
 GAUGES = (
     Family("aioparcs_jobs", "Jobs that run now."),
-    Family("aioparcs_workers", "Workers that are there now.", "state", ("starting", "waiting", "calling")),
+    Family("aioparcs_workers", "Workers that are there now.", "state", ("starting", "waiting", "calling", "connected")),
     Family("aioparcs_items_running", "Items of pools that are with workers."),
     Family("aioparcs_items_waiting", "Items of pools that wait for a worker, as far as their number is known."),
     Family("aioparcs_longest_call_seconds", "Seconds for which the longest call has run by now; 0 below one."),

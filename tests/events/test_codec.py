@@ -61,6 +61,7 @@ EVENTS = [
     Notice(3.0, "swarm", "trying again", True),
     ProgramEnding(3.0, "ValueError: no"),
     ProgramStarted(3.0, 1.7e9, "job/main.py", {"Python": "3.11"}),
+    ProgramStarted(3.0, 1.7e9, "job/main.py", {}, False),
     CallSpans(
         3.5,
         0,

@@ -1,6 +1,7 @@
 """The live view of a job: its numbers, its bounds, and messages that say what has changed."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from aioparcs.events import (
     CallSpan,
     CallSpans,
+    CallsRunning,
     Event,
     LogLines,
     ModuleState,
@@ -19,6 +21,7 @@ from aioparcs.events import (
     PoolRecord,
     PoolState,
     ProgramEnding,
+    RunningCall,
     Snapshot,
     StatusLine,
     WorkerConnected,
@@ -119,6 +122,31 @@ def test_the_states_of_workers() -> None:
     assert whole(view)["workers"][1]["state"] == "calling"
     view.advance(6.0)
     assert whole(view)["workers"][1]["state"] == "waiting"
+
+
+def test_a_job_whose_calls_are_not_recorded_claims_nothing_about_them() -> None:
+    view = LiveJob("render-1a2b3c")
+    view.is_running = True
+    state = PoolState(0, "f", 50, 2, 100, 3, 3, 3)
+    slow = RunningCall(1, "main:work", "item 4: (4)", BEGIN + 3)
+    for event in (
+        replace(started(), has_calls=False), WorkersRequested(BEGIN + 1, "f", range(3)),
+        *(WorkerConnected(BEGIN + 2, "f", number) for number in range(3)), PoolProgress(BEGIN + 5, state),
+        CallsRunning(BEGIN + 5, 0, (slow,)),
+    ):  # fmt: skip
+        view.apply(event)
+    view.advance(6.0)
+    message = whole(view)
+    overview = message["overview"]
+    assert (overview["hasCalls"], overview["utilisation"]) == (False, None)
+    assert overview["items"] == {"done": 50, "total": 100, "failed": 2, "running": 3}
+    assert [row["state"] for row in message["workers"]] == ["connected", "calling", "connected"]
+    assert message["series"][-1][1:3] == [3, 3]
+    view.apply(CallsRunning(BEGIN + 7, 0, ()))
+    assert [row["state"] for row in whole(view)["workers"]] == ["connected"] * 3
+    view.apply(span(1, 7.0, 7.5))  # a recording has asked for them
+    assert [row["state"] for row in whole(view)["workers"]] == ["waiting", "calling", "waiting"]
+    assert whole(view)["overview"]["hasCalls"]
 
 
 def test_a_message_has_what_has_changed_and_nothing_else() -> None:

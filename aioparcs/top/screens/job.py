@@ -203,7 +203,7 @@ class JobPage(ActingPage):
         model = self.model
         match self.shown:
             case "workers":
-                return [viewed(row, model.now) for row in model.workers.values()]
+                return [viewed(row, model.now, has_calls=model.has_calls) for row in model.workers.values()]
             case "log":
                 return list(model.log)
             case "pools":

@@ -111,7 +111,8 @@ class WorkerPage(ActingPage):
         self.show_title(job, f"{overview['state']}  {elapsed(self.model.now)}")
         if row is not None:
             reasons = [Text(f" ! {reason_text(one, self.model.now)}", "yellow") for one in self._reasons]
-            self.query_one("#facts", Lines).show(*self._facts(viewed(row, self.model.now)), *reasons)
+            view = viewed(row, self.model.now, has_calls=overview["hasCalls"])
+            self.query_one("#facts", Lines).show(*self._facts(view), *reasons)
         rows: dict[str, list[Any]] = {
             "lines": self._lines(),
             "calls": named_calls(self._calls, self.model.functions),
@@ -203,6 +204,8 @@ def _times(row: WorkerView) -> Text:
 
 
 def _calls(row: WorkerView) -> Text:
+    if not row["has_calls"]:
+        return Text("not recorded: --ui or PARCS_UI=1 records them", "dim")
     text = Text(count(row["calls"]))
     if row["failed"]:
         text.append(", ").append(f"{count(row['failed'])} failed", "red")

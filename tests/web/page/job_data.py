@@ -60,8 +60,8 @@ def snapshot(workers: int = 6, spans: int = 40, lines: int = 60, **changes: Any)
     slowest = [[span[4], _FUNCTIONS[span[1]], span[7], span[0], span[2]] for span in calls[:50]]
     message = {
         "reset": True, "now": 60.0,
-        "overview": job_row() | {"versions": {"aioparcs": "0.1.0", "Python": "3.12.1"}, "calls": len(calls),
-                                 "failedCalls": len(failed), "utilisation": 0.87, "isFull": False},
+        "overview": job_row() | {"versions": {"aioparcs": "0.1.0", "Python": "3.12.1"}, "hasCalls": True,
+                                 "calls": len(calls), "failedCalls": len(failed), "utilisation": 0.87, "isFull": False},
         "pools": [_pool(0, "render", done=240, total=1000, waits="for a node with 4 free cores"),
                   _pool(1, f"thumbnails {HOSTILE}", done=50, total=50, ended=20.0, workers=0, wanted=0, running=0)],
         "modules": [{"module": "render", "requested": workers, "up": workers - 1, "done": 0, "failed": 1, "stopped": 0,
@@ -94,7 +94,7 @@ def worker_page(number: int, message: Json, **changes: Any) -> Json:
         "log": [line for line in message["log"] if line[3] == number],
         "spans": [span for span in message["spans"] if span[0] == number],
         "failures": [row for row in message["failures"] if row[4] == number],
-        "functions": list(_FUNCTIONS), "explain": [], "now": message["now"], "control": False,
+        "functions": list(_FUNCTIONS), "hasCalls": True, "explain": [], "now": message["now"], "control": False,
         "program": "render/main.py",
         "usageSeries": [[t, 0.9, 250_000_000] for t in range(0, 60, 5)],
         "channelSeries": [[t, 2.0, 3000.0] for t in range(60)],

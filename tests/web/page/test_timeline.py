@@ -181,7 +181,9 @@ def test_a_job_of_little_is_a_page_too(show: Show, server: PageServer) -> None:
     nothing: dict[str, list[Any]] = {
         name: [] for name in ("pools", "functions", "nodes", "series", "peers", "explain", "log")
     }
-    server.snapshots[JOB] = snapshot(workers=0, spans=0, lines=0, now=0.0, **nothing)
+    whole = snapshot(workers=0, spans=0, lines=0, now=0.0, **nothing)
+    counts = dict.fromkeys(("requested", "up", "done", "lost", "stopped"), 0)
+    server.snapshots[JOB] = whole | {"overview": whole["overview"] | {"workers": counts}}
     page = show(VIEW)
     assert "requested no worker yet" in page.run("document.getElementById('now').innerText")
     assert "Nothing is holding it up" in page.run("document.getElementById('now').innerText")

@@ -1,5 +1,7 @@
 """The views in Chromium: their data, updates, text of programs, and the state of the connection."""
 
+import re
+
 import pytest
 
 from tests.support.browser import Browser, Page
@@ -88,13 +90,23 @@ def test_the_tables_of_a_job(show: Show, server: PageServer) -> None:
 
 def test_a_job_whose_calls_are_not_recorded_says_so(show: Show, server: PageServer) -> None:
     whole = snapshot(spans=0)
-    rows = [worker_row(0, "calling"), worker_row(1), worker_row(2)]  # only calls that take long are known
-    overview = whole["overview"] | {"calls": 0, "failedCalls": 0, "utilisation": None}
+    # Only calls that take long are known.
+    rows = [worker_row(0, "calling", calls=0, busy=0.0), *(worker_row(n, "connected", calls=0) for n in (1, 2))]
+    overview = whole["overview"] | {"hasCalls": False, "calls": 0, "failedCalls": 0, "utilisation": None}
     server.snapshots[JOB] = whole | {"overview": overview, "workers": rows, "functions": []}
     page = show(VIEW)
-    assert "3 workers are up, with 4 items. 240 of 1,000 items are done" in text(page, "#now")
+    assert "3 workers are connected, with 4 items. 240 of 1,000 items are done" in text(page, "#now")
     assert "PARCS_UI=1" in text(page, "#timeline")
-    assert "calls not recorded" in text(page)
+    figures = text(page, ".figures")
+    assert "calls not recorded" in figures
+    assert "0 calls" not in figures
+    assert re.search(r"in a call\s+\u2013", figures, re.IGNORECASE)
+    assert "waiting" not in text(page, "#panel-workers")
+    rows_seen = page.run("[...document.querySelectorAll('#panel-workers tbody tr')].map((one) => one.innerText)")
+    assert ["connected" in row for row in rows_seen] == [False, True, True]
+    assert all("\u2013" in row for row in rows_seen)
+    click(page, "#tab-failed")
+    until_text(page, "The calls of this job are not recorded", "#panel-failed")
     assert page.run("[...document.querySelectorAll('.chart-title')].map((one) => one.innerText)")[1] == "Items"
 
 

@@ -20,7 +20,7 @@ export function Course({ series, hasCalls }) {
   const charts = useMemo(() => {
     const [times, up, calling, calls, failed, done, messages, sizes] = columnsOf(series, 8);
     return [
-      { title: "Workers", data: [times, up, calling], series: [{ name: "up", tint: "up", show: upto, isStepped: true }, { name: "in a call", tint: "accent", show: upto, isFilled: true }] },
+      { title: "Workers", data: [times, up, calling], series: [{ name: "up", tint: "up", show: upto, isStepped: true }, { name: hasCalls ? "in a call" : "with items", tint: "accent", show: upto, isFilled: true }] },
       hasCalls ? { title: "Calls", data: [times, calls, failed], series: [{ name: "ended", tint: "accent", show: perSecond, isFilled: true }, { name: "failed", tint: "bad", show: perSecond }] }
         : { title: "Items", data: [times, itemRates(times, done)], series: [{ name: "ended", tint: "accent", show: perSecond, isFilled: true }] },
       messageChart(times, messages), byteChart(times, sizes),

@@ -69,7 +69,7 @@ export function clock(job, isLive = true) {
 }
 
 /** Return whether the calls of a job are known: a history has them only if a page was wanted when its program began. */
-export const hasCalls = ({ overview }) => overview.calls > 0 || !overview.items.done;
+export const hasCalls = ({ overview }) => overview.hasCalls;
 
 /** Return the share of the work that workers of a job without pools have reported to be done; null for none. */
 export function reported({ overview, modules }) {
@@ -79,7 +79,7 @@ export function reported({ overview, modules }) {
 
 /** Return how many workers are in each state. */
 export function states(workers) {
-  const counts = { starting: 0, waiting: 0, calling: 0, done: 0, lost: 0, stopped: 0 };
+  const counts = { starting: 0, waiting: 0, calling: 0, connected: 0, done: 0, lost: 0, stopped: 0 };
   for (const worker of workers) counts[worker.state] = (counts[worker.state] || 0) + 1;
   return counts;
 }

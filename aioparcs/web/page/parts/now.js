@@ -17,16 +17,17 @@ function progress(job, isOver) {
 
 /** Return one sentence or two on a job. */
 export function sentence(job) {
-  const { overview } = job, counts = states(job.workers.values()), up = counts.waiting + counts.calling;
+  const { overview } = job, counts = states(job.workers.values()), requested = job.workers.size || overview.workers.requested;
+  const up = job.workers.size ? counts.waiting + counts.calling + counts.connected : overview.workers.up; // a Swarm's log has no single workers
   if (overview.state !== "running") {
     const after = overview.state === "killed" ? "; it was last seen after" : " after";
     return `${OVER[overview.state]}${after} ${duration(overview.seconds)}.${progress(job, true)}`;
   }
-  if (!job.workers.size) return "The program runs and has requested no worker yet.";
+  if (!requested) return "The program runs and has requested no worker yet.";
   if (!up && counts.starting) return `${plural(counts.starting, "worker starts", "workers start")}.${progress(job, false)}`;
-  if (!up) return `No worker is up: ${plural(job.workers.size, "worker has", "workers have")} ended.${progress(job, false)}`;
+  if (!up) return `No worker is up: ${plural(requested, "worker has", "workers have")} ended.${progress(job, false)}`;
   const { running: items } = overview.items;
-  const work = !hasCalls(job) ? `${plural(up, "worker is", "workers are")} up, with ${plural(items, "item")}` : counts.calling ? `${whole(counts.calling)} of ${plural(up, "worker")} ${counts.calling === 1 ? "is" : "are"} in a call` : `${plural(up, "worker is", "workers are")} up, none of them in a call`;
+  const work = !hasCalls(job) ? `${plural(up, "worker is", "workers are")} connected${items ? `, with ${plural(items, "item")}` : ""}` : counts.calling ? `${whole(counts.calling)} of ${plural(up, "worker")} ${counts.calling === 1 ? "is" : "are"} in a call` : `${plural(up, "worker is", "workers are")} up, none of them in a call`;
   return `${work}${counts.starting ? `, ${whole(counts.starting)} more ${counts.starting === 1 ? "starts" : "start"}` : ""}.${progress(job, false)}`;
 }
 

@@ -3,7 +3,7 @@
 import { duration, moment, percent, plural } from "../lib/format.js";
 import { share } from "./rows.js";
 
-const STATES = { starting: "starting", waiting: "waiting", calling: "in a call", done: "ended", lost: "lost", stopped: "stopped" };
+const STATES = { starting: "starting", waiting: "waiting", calling: "in a call", connected: "connected", done: "ended", lost: "lost", stopped: "stopped" };
 
 function spanAt(spans, time, near) {
   let best = null;
@@ -26,7 +26,7 @@ function ofSpan(span, functions) {
 
 function ofWorker({ worker, spans, now }, time, near, functions) {
   const lines = [`${worker.module}:${worker.number}${worker.node ? ` on ${worker.node}` : ""}`];
-  if (time === null) return [...lines, STATES[worker.state], worker.reason, plural(worker.calls, "call")].filter(Boolean);
+  if (time === null) return [...lines, STATES[worker.state], worker.reason, worker.calls ? plural(worker.calls, "call") : ""].filter(Boolean);
   if (worker.ended !== null && time >= worker.ended - near) return [...lines, `${STATES[worker.state]} at ${moment(worker.ended)}`, worker.reason].filter(Boolean);
   const { current } = worker;
   if (current && time >= current.begin && time <= now + near) return [...lines, `${current.function || "call"}: ${current.call}`, `for ${duration(now - current.begin)} now`];
@@ -34,7 +34,7 @@ function ofWorker({ worker, spans, now }, time, near, functions) {
   if (span) return [...lines, ...ofSpan(span, functions)];
   if (time < worker.requested) return [...lines, "not requested yet"];
   if (worker.connected === null || time < worker.connected) return [...lines, `starting for ${duration((worker.connected ?? now) - worker.requested)}`];
-  return [...lines, time > now ? "" : "waiting"].filter(Boolean);
+  return [...lines, time > now || worker.state === "connected" ? "" : "waiting"].filter(Boolean);
 }
 
 /** Return the text for a row of workers at a time (null for the row's name); `near` is the time of about a pixel. */

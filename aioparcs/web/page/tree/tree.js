@@ -6,8 +6,8 @@ import { plural, whole } from "../lib/format.js";
 import { layout } from "./layout.js";
 
 const MANY = 60, PEERS = 400, BAR = 132, PAD = 9;
-const ORDER = ["calling", "waiting", "starting", "done", "stopped", "lost"];
-const NAMES = { calling: "in a call", waiting: "waiting", starting: "starting", done: "ended", stopped: "stopped", lost: "lost" };
+const ORDER = ["calling", "waiting", "connected", "starting", "done", "stopped", "lost"];
+const NAMES = { calling: "in a call", waiting: "waiting", connected: "connected", starting: "starting", done: "ended", stopped: "stopped", lost: "lost" };
 
 const summary = (counts) => ORDER.filter((name) => counts[name]).map((name) => `${whole(counts[name])} ${NAMES[name]}`).join(", ");
 
@@ -25,7 +25,7 @@ function Bar({ group, counts }) {
     x += width;
     return html`<rect key=${name} class="dot s-${name}" x=${from} y=${group.y + 24} width=${width} height="8"><title>${NAMES[name]}</title></rect>`;
   });
-  return html`${parts}<text class="small" x=${group.x + PAD} y=${group.y + 47}>${whole(counts.calling)} in a call${counts.lost ? `, ${whole(counts.lost)} lost` : ""}</text>`;
+  return html`${parts}<text class="small" x=${group.x + PAD} y=${group.y + 47}>${counts.connected ? `${whole(counts.connected + counts.calling)} connected` : `${whole(counts.calling)} in a call`}${counts.lost ? `, ${whole(counts.lost)} lost` : ""}</text>`;
 }
 
 function Group({ group, dots, isWhole, open }) {

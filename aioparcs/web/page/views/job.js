@@ -34,23 +34,24 @@ function Figures({ job, now }) {
     ${work === null ? html`<${Progress} ...${items} label="Items of the job" isOver=${isOver} />` : html`<${Progress} done=${Math.round(100 * work)} total=${100} label="Work of the job" />`}
     <dl><${Figure} name=${isOver ? "Took" : "Runs for"} value=${isOver ? duration(overview.seconds) : running(now)} />
     <${Figure} name="Time left" value=${isOver || overview.left === null ? "–" : overview.left < 1 ? "< 1 s" : duration(overview.left)} />
-    <${Figure} name="Items" value=${whole(items.done)} note=${share ? `${share} of ${whole(items.total)}` : items.running ? `${whole(items.running)} running` : ""} />
+    <${Figure} name="Items" value=${whole(items.done)} note=${share ? `${share} of ${whole(items.total)}` : items.running ? `${whole(items.running)} with workers` : ""} />
     <${Figure} name="Rate" value=${rate(overview.rate)} note="items" />
     <${Figure} name="Failed" value=${whole(items.failed)} isBad=${items.failed > 0} note=${overview.failedCalls ? plural(overview.failedCalls, "failed call") : ""} />
     <${Figure} name="Workers up" value=${whole(workers.up)} note="of ${whole(workers.requested)}${workers.lost ? `, ${whole(workers.lost)} lost` : ""}" isBad=${workers.lost > 0} />
-    <${Figure} name=${isKnown ? "In a call" : "Items running"} value=${whole(isKnown ? counts.calling : items.running)} note=${counts.starting ? `${whole(counts.starting)} starting` : ""} />
+    <${Figure} name="In a call" value=${isKnown ? whole(counts.calling) : "–"} note=${counts.starting ? `${whole(counts.starting)} starting` : ""} />
     <${Figure} name="Utilisation" value=${percent(overview.utilisation)} note=${isKnown ? plural(overview.calls, "call") : "calls not recorded"} /></dl></section>`;
 }
 
 function tabsOf(job, id, now, open) {
+  const isKnown = hasCalls(job);
   return [
-    { key: "workers", name: "Workers", count: job.workers.size, draw: () => html`<${Workers} job=${job} id=${id} now=${now} />` },
+    { key: "workers", name: "Workers", count: job.workers.size, draw: () => html`<${Workers} job=${job} id=${id} now=${now} hasCalls=${isKnown} />` },
     { key: "tree", name: "Tree", draw: () => html`<${Tree} job=${job} open=${open} />` },
     { key: "modules", name: "Modules", count: job.modules.length, draw: () => html`<${Modules} modules=${job.modules} />` },
-    { key: "functions", name: "Functions", count: job.functions.length, draw: () => html`<${Functions} functions=${job.functions} />` },
-    { key: "nodes", name: "Nodes", count: job.nodes.length, draw: () => html`<${Nodes} nodes=${job.nodes} />` },
-    { key: "slowest", name: "Slowest calls", draw: () => html`<${Slowest} slowest=${job.slowest} id=${id} />` },
-    { key: "failed", name: "Failed calls", count: job.failures.length, isBad: true, draw: () => html`<${Failures} failures=${job.failures} id=${id} />` },
+    { key: "functions", name: "Functions", count: isKnown ? job.functions.length : undefined, draw: () => html`<${Functions} functions=${job.functions} hasCalls=${isKnown} />` },
+    { key: "nodes", name: "Nodes", count: job.nodes.length, draw: () => html`<${Nodes} nodes=${job.nodes} hasCalls=${isKnown} />` },
+    { key: "slowest", name: "Slowest calls", draw: () => html`<${Slowest} slowest=${job.slowest} id=${id} hasCalls=${isKnown} />` },
+    { key: "failed", name: "Failed calls", count: isKnown ? job.failures.length : undefined, isBad: true, draw: () => html`<${Failures} failures=${job.failures} id=${id} hasCalls=${isKnown} />` },
   ];
 }
 

@@ -38,10 +38,10 @@ const Fact = ({ name, value, isBad }) => html`<div><dt>${name}</dt><dd class=${i
 function sentence({ state, current, requested, ended }, now) {
   if (current) return `In ${current.function || "a call"} for ${running(now - current.begin)}.`;
   if (state === "starting") return `Starting for ${running(now - requested)}.`;
-  return { calling: "In a call.", waiting: "Waiting for a call or a message.", lost: `Lost at ${moment(ended)}.`, stopped: `Stopped by the runner at ${moment(ended)}.` }[state] || `Ended at ${moment(ended)}.`;
+  return { calling: "In a call.", waiting: "Waiting for a call or a message.", connected: "Connected; its calls are not recorded.", lost: `Lost at ${moment(ended)}.`, stopped: `Stopped by the runner at ${moment(ended)}.` }[state] || `Ended at ${moment(ended)}.`;
 }
 
-function Facts({ worker, now, explain }) {
+function Facts({ worker, now, explain, hasCalls }) {
   const { current, channel, usage } = worker, until = worker.ended ?? now;
   return html`<section class="card now s-${worker.state}" aria-label="State of the worker">
     <p class="sentence">${sentence(worker, now)}</p>
@@ -49,7 +49,7 @@ function Facts({ worker, now, explain }) {
     ${worker.reason && html`<pre class="error" tabindex="0">${worker.reason}</pre>`}
     <${Explain} rows=${explain} now=${now} />
     <dl class="facts"><${Fact} name="Requested" value=${moment(worker.requested)} /><${Fact} name="Connected" value=${moment(worker.connected)} />${isGone(worker) && html`<${Fact} name="Ended" value=${moment(worker.ended)} />`}
-      <${Fact} name="Calls" value=${whole(worker.calls)} /><${Fact} name="Failed" value=${whole(worker.failed)} isBad=${worker.failed > 0} /><${Fact} name="Busy" value=${worker.connected === null ? "–" : `${duration(worker.busy)} (${percent(Math.min(1, worker.busy / Math.max(0.001, until - worker.connected)))})`} />
+      <${Fact} name="Calls" value=${hasCalls ? whole(worker.calls) : "–"} /><${Fact} name="Failed" value=${hasCalls ? whole(worker.failed) : "–"} isBad=${worker.failed > 0} /><${Fact} name="Busy" value=${worker.connected === null || !hasCalls ? "–" : `${duration(worker.busy)} (${percent(Math.min(1, worker.busy / Math.max(0.001, until - worker.connected)))})`} />
       ${usage && html`<${Fact} name="CPU" value=${percent(usage.cpu)} /><${Fact} name="Memory" value=${bytes(usage.memory)} />`}
       ${channel && html`<${Fact} name="Sent to it" value="${plural(channel.sent, "message")}, ${bytes(channel.bytesSent)}" /><${Fact} name="Received from it" value="${plural(channel.received, "message")}, ${bytes(channel.bytesReceived)}" /><${Fact} name="Not sent yet" value=${bytes(channel.queued)} /><${Fact} name="Not received yet" value=${bytes(channel.unread)} />`}
       ${worker.parent !== null && html`<${Fact} name="Started by" value="worker ${worker.parent}" />`}</dl></section>`;
@@ -82,11 +82,11 @@ export function Worker({ id, number }) {
   if (status === "refused" && (!data || reason.status === 401)) return html`<${Refused} reason=${reason} />`;
   if (!data) return html`<${Waiting} status=${status} />`;
   const { worker, now } = data, tabs = [
-    { key: "calls", name: "Calls", count: data.spans.length, draw: () => html`<${Calls} spans=${data.spans} functions=${data.functions || []} />` },
-    { key: "failed", name: "Failed calls", count: (data.failures || []).length, isBad: true, draw: () => html`<${Failures} failures=${data.failures || []} id=${id} />` },
+    { key: "calls", name: "Calls", count: data.hasCalls ? data.spans.length : undefined, draw: () => html`<${Calls} spans=${data.spans} functions=${data.functions || []} hasCalls=${data.hasCalls} />` },
+    { key: "failed", name: "Failed calls", count: data.hasCalls ? (data.failures || []).length : undefined, isBad: true, draw: () => html`<${Failures} failures=${data.failures || []} id=${id} hasCalls=${data.hasCalls} />` },
   ];
   return html`<${Head} data=${data} id=${id} status=${status} url=${url} />
-    <div class="top"><${Facts} worker=${worker} now=${now} explain=${data.explain || []} /><${Stack} url=${url} isUp=${worker.connected !== null && !isGone(worker)} /></div>
+    <div class="top"><${Facts} worker=${worker} now=${now} explain=${data.explain || []} hasCalls=${data.hasCalls} /><${Stack} url=${url} isUp=${worker.connected !== null && !isGone(worker)} /></div>
     <${Course} usage=${data.usageSeries || []} channel=${data.channelSeries || []} />
     <${Tabs} id="parts" label="Calls of the worker" tabs=${tabs} />
     <${Log} log=${data.log} />`;
