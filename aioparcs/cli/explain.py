@@ -206,6 +206,8 @@ def _state(row: JobRow) -> str:
             return ", ".join([f"{row['program']} runs on {where} for {took}", *_counts(row)])
         case "done":
             return f"{row['program']} has ended after {took}"
+        case "stopped":
+            return f"{row['program']} was stopped after {took}: {row['error']}"
         case "failed":
             return f"{row['program']} has failed after {took}: {row['error']}"
         case _:

@@ -187,9 +187,11 @@ def _program(job: LiveJob) -> Iterator[Reason]:
         ended = max((worker.ended or 0.0 for worker in job.workers), default=None)
         yield Reason("job", "has no workers now: the program runs its own code", ended, is_program=True)
     elif not (progress.running or job.workers.calling):
-        up = "is" if progress.up == 1 else "are"
-        text = f"{counted(progress.up, 'worker')} {up} connected, and no call is known to run: they work by themselves"
-        yield Reason("job", f"{text} or wait for messages, and the program runs its own code", is_program=True)
+        up, works, waits = (
+            ("is", "it works by itself", "waits") if progress.up == 1 else ("are", "they work by themselves", "wait")
+        )
+        text = f"{counted(progress.up, 'worker')} {up} connected, and no call is known to run: {works}"
+        yield Reason("job", f"{text} or {waits} for messages, and the program runs its own code", is_program=True)
 
 
 def _ended(worker: Worker) -> str:
@@ -200,6 +202,8 @@ def _ended(worker: Worker) -> str:
             return "was ended by its runner"
         case "done":
             return "has ended cleanly"
+        case "unknown":
+            return "was not seen to end: its runner was killed, or its machine went down"
         case _:
             return "has ended with its job"
 

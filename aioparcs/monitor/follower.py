@@ -113,6 +113,8 @@ class FollowedJob:
                     return True
         if job.is_running and job.started.date:
             job.advance(monotonic() - job.started.time)
+        elif not job.is_running:
+            job.lose()
         return False
 
     def close(self) -> None:

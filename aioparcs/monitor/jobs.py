@@ -37,14 +37,18 @@ class Jobs:
         self._ended: dict[Path, JobRow] = {}
 
     def rows(self) -> list[JobRow]:
-        """Return the rows of all jobs, the newest first; many long histories take a while, so call it in a thread."""
+        """
+        Return the rows of all jobs, running ones and the newest first.
+
+        Many long histories take a while, so call it in a thread.
+        """
         there = set(histories(self._folder))
         for path in self._open.keys() - there:
             self._open.pop(path).close()
         self._ended = {path: row for path, row in self._ended.items() if path in there}
         rows = list(self._ended.values())
         rows += [row for path in there - self._ended.keys() if (row := self._poll(path))]
-        return sorted(rows, key=lambda row: (-row["started"], row["id"]))
+        return sorted(rows, key=lambda row: (row["state"] != "running", -row["started"], row["id"]))
 
     def path(self, name: str) -> Path | None:
         """Return the history of a job, None if there is none of that name."""

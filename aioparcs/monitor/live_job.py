@@ -7,6 +7,7 @@ bounded, however many workers there are and however long they run.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from aioparcs.events import (
@@ -38,6 +39,8 @@ from aioparcs.monitor.workers import Workers
 from aioparcs.recording.full import FULL
 
 __all__ = ["LiveJob"]
+
+_STOPPED = re.compile(r"stopped( by SIG(INT|TERM))?")  # why a program has ended that was asked to
 
 
 class LiveJob:
@@ -79,9 +82,9 @@ class LiveJob:
 
     @property
     def state(self) -> str:
-        """Its state in a word: running, done, failed or killed."""
+        """Its state in a word: running, done, failed, stopped or killed."""
         if self.is_ended:
-            return "failed" if self.error else "done"
+            return "stopped" if _STOPPED.fullmatch(self.error) else "failed" if self.error else "done"
         return "running" if self.is_running else "killed"
 
     def apply(self, event: Event) -> None:
@@ -104,6 +107,11 @@ class LiveJob:
             self._reach(now)
             self.workers.advance(self.now)
 
+    def lose(self) -> None:
+        """Note that the program no longer runs, and that all is read of what it has written."""
+        if not self.is_ended:
+            self.workers.leave(self.now, "unknown")
+
     def row(self) -> JobRow:
         """Return its row in a list of jobs."""
         started, progress, clock = self.started, self.progress, self.started.time + self.now
@@ -111,8 +119,9 @@ class LiveJob:
         versions = started.versions
         return {
             "id": self.id, "program": started.program, "engine": versions.get("engine", "local"), "state": self.state,
-            "started": rounded(started.date), "seconds": rounded(self.now), "workers": progress.workers(),
-            "items": progress.items(), "rate": 0.0 if is_over else progress.rate(clock),
+            "started": rounded(started.date), "seconds": rounded(self.now),
+            "workers": progress.workers(is_over=is_over), "items": progress.items(is_over=is_over),
+            "rate": 0.0 if is_over else progress.rate(clock),
             "left": None if is_over else progress.left(clock), "error": self.error,
             "waits": [] if is_over else progress.waits(), "control": self.has_control,
         }  # fmt: skip
@@ -131,8 +140,8 @@ class LiveJob:
         clock = self.started.time + self.now
         return {
             "overview": self.overview(),
-            "pools": self.progress.pools(self.started.time, clock),
-            "modules": self.progress.modules(),
+            "pools": self.progress.pools(self.started.time, clock, is_over=self.state != "running"),
+            "modules": self.progress.modules(is_over=self.state != "running"),
             "functions": self.calls.functions(),
             "nodes": self.progress.nodes() if self.progress.is_restored else self.workers.nodes(),
             "peers": self.peers.rows(),
@@ -148,6 +157,7 @@ class LiveJob:
     def _end(self, error: str) -> None:
         if not self.is_ended:
             self.course.end(self.now, self._level())
+            self.workers.leave(self.now, "ended")
         self.is_ended, self.error = True, self.error or error
 
     def _level(self) -> Level:

@@ -60,23 +60,24 @@ class Progress:
         """The number of items that are done."""
         return self._earlier[0] + sum(state.done for state in self._states.values())
 
-    def workers(self) -> WorkerCounts:
-        """Return the counts of all workers."""
+    def workers(self, *, is_over: bool = False) -> WorkerCounts:
+        """Return the counts of all workers; of a job that is over none is up."""
         states = self.view.modules
         return {
-            "requested": sum(one.requested for one in states), "up": self.up, "done": sum(one.done for one in states),
+            "requested": sum(one.requested for one in states), "up": 0 if is_over else self.up,
+            "done": sum(one.done for one in states),
             "lost": sum(one.failed for one in states), "stopped": sum(one.stopped for one in states),
         }  # fmt: skip
 
-    def items(self) -> Items:
-        """Return the counts of all items."""
+    def items(self, *, is_over: bool = False) -> Items:
+        """Return the counts of all items; of a job that is over none is with workers."""
         states = self._states.values()
         is_known = all(state.total is not None or state.is_over for state in states)
         total = self._earlier[0] + sum(state.done if state.total is None else state.total for state in states)
         return {
             "done": self.done, "total": total if is_known else None,
             "failed": self._earlier[1] + sum(state.failed for state in states),
-            "running": sum(state.running for state in states),
+            "running": 0 if is_over else sum(state.running for state in states),
         }  # fmt: skip
 
     def rate(self, now: float) -> float:
@@ -97,13 +98,15 @@ class Progress:
             f"{pool.state.name}: {pool.state.waits}" for pool in self.view.pools.working if pool.state.waits
         ]
 
-    def pools(self, start: float, now: float) -> list[PoolRow]:
-        """Return the rows of the last pools, by the program's clock."""
-        return [_pool_row(pool, start, now) for pool in self.view.pools.listed]
+    def pools(self, start: float, now: float, *, is_over: bool = False) -> list[PoolRow]:
+        """Return the rows of the last pools, by the program's clock; a pool is over when its job is."""
+        rows = [_pool_row(pool, start, now) for pool in self.view.pools.listed]
+        return [_ended(row, rounded(now - start)) for row in rows] if is_over else rows
 
-    def modules(self) -> list[ModuleRow]:
-        """Return the rows of all modules."""
-        return [_module_row(state) for state in self.view.modules]
+    def modules(self, *, is_over: bool = False) -> list[ModuleRow]:
+        """Return the rows of all modules; of a job that is over no worker is up."""
+        rows = [_module_row(state) for state in self.view.modules]
+        return [{**row, "up": 0, "waits": ""} for row in rows] if is_over else rows
 
     def nodes(self) -> list[NodeRow]:
         """Return the workers of each node, as far as snapshots say."""
@@ -135,6 +138,13 @@ def _pool_row(pool: Pool, start: float, now: float) -> PoolRow:
         "ended": None if ended is None else rounded(ended),
         "rate": _significant(pool.items_per_second(now)), "left": None if left is None else round(left, 1),
     }  # fmt: skip
+
+
+def _ended(row: PoolRow, now: float) -> PoolRow:
+    """Return the row of a pool that has ended with its job, if not before."""
+    if row["ended"] is not None:
+        return row
+    return {**row, "running": 0, "workers": 0, "waits": "", "left": None, "ended": now}
 
 
 def _module_row(state: ModuleState) -> ModuleRow:

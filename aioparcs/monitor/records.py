@@ -54,7 +54,8 @@ class JobRow(TypedDict):
     """
     A job in a list.
 
-    ``state`` is running, done, failed or killed, the latter for one whose end was not recorded. ``started`` is seconds
+    ``state`` is running, done, failed, stopped (by a signal) or killed,
+    the latter for one whose end was not recorded. ``started`` is seconds
     since 1970. ``rate`` is items a second, ``left`` the seconds that are left, None if that is unknown.
     """
 
@@ -172,7 +173,12 @@ class Channel(TypedDict):
 
 
 class WorkerRow(TypedDict):
-    """A worker; ``state`` is starting, waiting, calling, connected (one of these two), done, lost or stopped."""
+    """
+    A worker.
+
+    ``state`` is starting, waiting, calling, connected (one of these two), done, lost, stopped, ended (with its job) or
+    unknown (its runner was killed).
+    """
 
     number: int
     module: str

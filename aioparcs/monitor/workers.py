@@ -22,7 +22,7 @@ class Worker:
     One worker; times are seconds since its job began.
 
     Attributes:
-        how: how it has ended: done, lost or stopped; "" while it has not.
+        how: how it has ended: done, lost, stopped, ended (with its job) or unknown; "" while it has not.
         reached: the end of its calls.
         has_calls: whether its calls are recorded.
         version: the number of its last change.
@@ -148,6 +148,12 @@ class Workers:
         self._gone += not worker.how
         worker.ended, worker.how, worker.reason, worker.current = time, how, reason, None
         self._set_calling(worker, False)
+
+    def leave(self, time: float, how: str) -> None:
+        """Note that the job is over, and with it the workers whose own end is not known."""
+        for worker in [worker for worker in self._workers.values() if not worker.how]:
+            self.end(worker.number, worker.module, time, how)
+        self.running.clear()
 
     def add(self, worker: Worker, span: CallSpan) -> None:
         """Add calls to a worker that it has made; the span's times are those of the job."""

@@ -128,15 +128,15 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             open_pools.add(self._control)
             await self._supervisor.resize(bounds)
         except BaseException:
-            await self._leave()
+            await self._leave(is_early=True)
             raise
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._leave()
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self._leave(is_early=kind is not None)
 
-    async def _leave(self) -> None:
-        self._progress.stop()
+    async def _leave(self, *, is_early: bool) -> None:
+        self._progress.stop(is_early=is_early)
         self._phase = _Phase.CLOSED
         open_pools.discard(self._control)
         self._dispatcher.close()

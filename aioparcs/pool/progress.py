@@ -45,11 +45,12 @@ class Progress:
         self._scheduler = scheduler
         self._replicas = replicas
         self._failures = self._expected = self._repeats = 0
+        self._dropped = 0  # expected calls that were given up since the last ones were added
         self._is_expected_known = True
         self._running = RunningCalls(events, self.id, scheduler) if events else None
         self._due: asyncio.TimerHandle | None = None
         self._is_idle = False  # the next report is that of a pool which only waits
-        self._is_over = False
+        self._is_over = self._is_total_kept = False
 
     @property
     def total(self) -> int | None:
@@ -63,15 +64,25 @@ class Progress:
             self._is_expected_known = False
         else:
             self._expected += count
+        self._dropped = 0
         self.report_soon()
 
-    def drop_expected(self, count: int) -> None:
-        """Count expected calls that will have no result. The collector may call this, in any thread."""
-        self._expected -= count
+    def drop_expected(self, count: int, *, is_early: bool) -> None:
+        """
+        Count expected calls that will have no result. The collector may call this, in any thread.
+
+        Args:
+            count: how many.
+            is_early: whether they were given up, and not announced by mistake.
+        """
+        if not self._is_total_kept:
+            self._expected -= count
+            self._dropped += count * is_early
 
     def cancelled(self, count: int) -> None:
         """Count expected calls that were cancelled."""
-        self.drop_expected(count)
+        if not self._is_total_kept:
+            self._expected -= count
         self.report_soon()
 
     def settled(self, count: int, failures: int) -> None:
@@ -113,8 +124,16 @@ class Progress:
         self._due = asyncio.get_running_loop().call_later(seconds, self.report)
         self._is_idle = False
 
-    def stop(self) -> None:
-        """Report now, then no more until `close`: calls that leaving the pool cancels are no news."""
+    def stop(self, *, is_early: bool) -> None:
+        """
+        Report now, then no more until `close`: calls that leaving the pool cancels are no news.
+
+        Args:
+            is_early: whether an exception leaves the pool: then calls without a result still count as expected.
+        """
+        if is_early:
+            self._expected += self._dropped
+        self._is_total_kept = is_early
         self.report()
         self._is_over = True
         if self._due is not None:

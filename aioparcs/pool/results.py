@@ -158,7 +158,8 @@ class MapBase(ABC):
     def _drop_expected(self) -> None:
         """Report how many of the expected items will have no result."""
         if self._expected is not None:
-            self._progress.drop_expected(self._expected - self._settled)
+            is_early = not (self._source.is_over and self._settled == self._taken)
+            self._progress.drop_expected(self._expected - self._settled, is_early=is_early)
             self._expected = None
 
     def _sort_out(self, index: int, items: list[Any]) -> list[PendingCall]:

@@ -58,6 +58,7 @@ def _shown_pools(pools: list[PoolRow], most: int) -> list[PoolRow]:
 def _workers(overview: Overview, width: int) -> Text:
     workers = overview["workers"]
     present = workers["requested"] - workers["done"] - workers["lost"] - workers["stopped"]
+    present = present if overview["state"] == "running" else 0
     fraction = workers["up"] / present if present else None
     parts = [Text(f"{count(workers['up'])} of {count(present)} up" if present else "none now")]
     parts += [

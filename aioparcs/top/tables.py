@@ -114,7 +114,7 @@ def _started(row: JobRow) -> str:
     return time.strftime("%H:%M:%S" if is_today else "%b %d", date)
 
 
-_STATES = {"running": 0, "failed": 1, "killed": 2, "done": 3}
+_STATES = {"running": 0, "failed": 1, "killed": 2, "stopped": 3, "done": 4}
 
 JOBS = Table(
     (
@@ -151,7 +151,17 @@ def _current(row: WorkerView) -> Text:
     return Text(f"{elapsed(max(0.0, row['now'] - current['begin']))} {plain(name)}")
 
 
-_WORKER_STATES = {"lost": 0, "calling": 1, "waiting": 2, "connected": 2, "starting": 3, "stopped": 4, "done": 5}
+_WORKER_STATES = {
+    "lost": 0,
+    "calling": 1,
+    "waiting": 2,
+    "connected": 2,
+    "starting": 3,
+    "stopped": 4,
+    "done": 5,
+    "ended": 5,
+    "unknown": 5,
+}
 
 WORKERS = Table(
     (

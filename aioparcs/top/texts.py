@@ -15,6 +15,7 @@ __all__ = ["STYLES", "bar", "colored", "count", "elapsed", "fitted", "percent", 
 STYLES = {
     "running": "green", "done": "", "failed": "red", "killed": "red",
     "starting": "yellow", "waiting": "", "connected": "", "calling": "green", "lost": "red", "stopped": "dim",
+    "ended": "dim", "unknown": "dim",
 }  # fmt: skip
 _LEVELS = "▁▂▃▄▅▆▇█"
 _FULL, _EMPTY = "━", "─"  # the heavy line and the light one: they differ without colours, too

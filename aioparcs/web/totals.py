@@ -43,7 +43,7 @@ class Key(NamedTuple):
 
 
 COUNTERS = (
-    Family("aioparcs_jobs_ended", "Jobs that have ended.", "result", ("done", "failed", "killed")),
+    Family("aioparcs_jobs_ended", "Jobs that have ended.", "result", ("done", "failed", "stopped", "killed")),
     Family("aioparcs_calls", "Calls that workers have answered.", "result", ("done", "failed")),
     Family("aioparcs_call_seconds", "Seconds that these calls took, all in all."),
     Family("aioparcs_items", "Items of pools that have a result.", "result", ("done", "failed")),

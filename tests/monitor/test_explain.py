@@ -135,7 +135,7 @@ WORKERS: dict[str, tuple[tuple[Event, ...], list[tuple[str, float | None]]]] = {
     ),
     "lost": ((*UP, WorkerExited(BEGIN + 3, "factor", 0, "was killed")), [("was lost: was killed", 3.0)]),
     "done": ((*UP, WorkerExited(BEGIN + 3, "factor", 0, None)), [("has ended cleanly", 3.0)]),
-    "of a job that is over": ((*UP, ProgramEnding(BEGIN + 9, "")), [("has ended with its job", None)]),
+    "of a job that is over": ((*UP, ProgramEnding(BEGIN + 9, "")), [("has ended with its job", 9.0)]),
     "unknown": ((), []),
 }
 

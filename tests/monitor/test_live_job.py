@@ -71,7 +71,7 @@ def test_the_numbers_are_those_of_a_report() -> None:
     summary, view = summarize(history_of(made)), job(*made.events)
     message = whole(view)
     overview = message["overview"]
-    assert overview["workers"] == {"requested": 8, "up": 7, "done": 0, "lost": 1, "stopped": 0}
+    assert overview["workers"] == {"requested": 8, "up": 0, "done": 0, "lost": 1, "stopped": 0}
     assert overview["items"] == {"done": 800, "total": 800, "failed": 16, "running": 0}
     assert (overview["calls"], overview["failedCalls"]) == (800, 16)
     assert overview["utilisation"] == pytest.approx(summary.utilisation, abs=0.02)
@@ -99,10 +99,28 @@ def test_the_numbers_are_those_of_a_report() -> None:
 @pytest.mark.parametrize(
     "ends, running, state",
     [([], True, "running"), ([], False, "killed"), ([ProgramEnding(BEGIN + 1, "")], True, "done"),
+     ([ProgramEnding(BEGIN + 1, "stopped by SIGINT")], True, "stopped"),
      ([ProgramEnding(BEGIN + 1, "no"), ProgramEnding(BEGIN + 2, "")], False, "failed")],
 )  # fmt: skip
 def test_the_state_of_a_job(ends: list[Event], running: bool, state: str) -> None:
     assert job(*ends, running=running).row()["state"] == state
+
+
+def test_nothing_of_a_job_whose_runner_was_killed_is_alive() -> None:
+    state = PoolState(0, "f", 50, 2, 100, 3, 3, 3, waits="waits for its rate limit")
+    view = job(
+        WorkersRequested(BEGIN + 1, "f", range(3)), *(WorkerConnected(BEGIN + 2, "f", number) for number in range(3)),
+        WorkerExited(BEGIN + 3, "f", 2, None), PoolProgress(BEGIN + 5, state), span(0, 4.0, 5.0), running=False,
+    )  # fmt: skip
+    view.lose()
+    message = whole(view)
+    overview, (pool,) = message["overview"], message["pools"]
+    assert overview["state"] == "killed"
+    assert overview["workers"] == {"requested": 3, "up": 0, "done": 1, "lost": 0, "stopped": 0}
+    assert overview["items"] == {"done": 50, "total": 100, "failed": 2, "running": 0}
+    assert [(row["state"], row["current"]) for row in message["workers"]] == [("unknown", None)] * 2 + [("done", None)]
+    assert (pool["running"], pool["left"], pool["waits"], pool["ended"]) == (0, None, "", 5.0)
+    assert (message["modules"][0]["up"], message["explain"]) == (0, [])
 
 
 def test_the_states_of_workers() -> None:

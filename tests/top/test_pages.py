@@ -92,7 +92,7 @@ async def test_a_worker_is_killed_a_pool_resized_and_a_job_stopped_once_that_is_
             await pilot.press("escape")
             await seen(app, rf"{path.stem} +running", "S stop")
             await pilot.press("S", "y")
-            await seen(app, rf"{path.stem} +failed", "stopped by SIGTERM")
+            await seen(app, rf"{path.stem} +stopped", "stopped by SIGTERM")
             await until(lambda: process.poll() is not None)
             await pilot.press("S")
             await seen(app, "the job has ended")

@@ -103,7 +103,7 @@ def test_without_a_terminal_the_table_is_printed_once() -> None:
     done = run("top", "rend", XDG_STATE_HOME=state())
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"(?m)^ workers .*1 lost", done.stdout)
-    assert len(re.findall(r"(?m)^ +\d (?:calling|lost)", done.stdout)) == 4
+    assert len(re.findall(r"(?m)^ +\d (?:ended|lost)", done.stdout)) == 4
     assert "\x1b" not in done.stdout
 
 

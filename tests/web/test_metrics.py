@@ -190,7 +190,7 @@ def test_jobs_that_had_ended_before_are_not_counted_and_killed_ones_are(tmp_path
         made.poll()
         made.poll()
         assert {key.value: number for key, number in made.counters.items() if key.name == "aioparcs_jobs_ended"} == {
-            "done": 0, "failed": 0, "killed": 1
+            "done": 0, "failed": 0, "stopped": 0, "killed": 1
         }  # fmt: skip
 
 

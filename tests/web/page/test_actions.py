@@ -43,7 +43,7 @@ def test_a_job_is_stopped_after_a_question(show: Show, controlled: PageServer) -
     tab_to(page, "Stop job")
     page.press("Enter")
     page.until("!!document.querySelector('dialog[open]')")
-    assert page.run(FOCUS) == "Cancel"
+    assert page.run(FOCUS) == "Back"
     page.press("Enter")
     page.until("!document.querySelector('dialog[open]')")
     assert page.run(FOCUS) == "Stop job", "the focus is where it was"

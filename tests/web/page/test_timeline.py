@@ -186,5 +186,5 @@ def test_a_job_of_little_is_a_page_too(show: Show, server: PageServer) -> None:
     server.snapshots[JOB] = whole | {"overview": whole["overview"] | {"workers": counts}}
     page = show(VIEW)
     assert "requested no worker yet" in page.run("document.getElementById('now').innerText")
-    assert "Nothing is holding it up" in page.run("document.getElementById('now').innerText")
+    assert "It waits for nothing." in page.run("document.getElementById('now').innerText")
     assert page.problems(server.origin) == []

@@ -59,7 +59,7 @@ def test_a_job_says_first_what_it_does_and_why_it_waits(show: Show, server: Page
     assert "waits for a node with 4 free cores" in text(page, "#now")
     assert page.run("document.querySelector('#now').compareDocumentPosition(document.querySelector('#timeline'))") == 4
     assert page.run("document.title").startswith("24 % render/main.py")
-    for part in ("87 %", "of 6, 1 lost", "thumbnails", "5 of 6", "In a call"):
+    for part in ("87 %", "1 lost", "thumbnails", "5 of 6", "In a call"):
         assert part in text(page)
     assert page.problems(server.origin) == []
 
@@ -108,6 +108,31 @@ def test_a_job_whose_calls_are_not_recorded_says_so(show: Show, server: PageServ
     click(page, "#tab-failed")
     until_text(page, "The calls of this job are not recorded", "#panel-failed")
     assert page.run("[...document.querySelectorAll('.chart-title')].map((one) => one.innerText)")[1] == "Items"
+
+
+@pytest.mark.parametrize("state, word", [("stopped", "Stopped after"), ("killed", "No end was recorded")])
+def test_nothing_of_a_job_that_is_over_is_shown_as_alive(show: Show, server: PageServer, state: str, word: str) -> None:
+    whole = snapshot(explain=[])
+    items = {"done": 32, "total": 100, "failed": 0, "running": 0}
+    counts = {"requested": 11, "up": 0, "done": 9, "lost": 1, "stopped": 0}
+    overview = whole["overview"] | {"state": state, "left": None, "workers": counts, "items": items}
+    server.snapshots[JOB] = whole | {"overview": overview, "workers": [worker_row(0, "unknown", ended=60.0)]}
+    page = show(VIEW)
+    assert word in text(page, "#now")
+    assert "32 of 100 items are done" in text(page, "#now")
+    figures = text(page, ".figures")
+    for name in ("Workers up", "In a call", "Time left"):
+        assert re.search(rf"{name}\s+\u2013", figures, re.IGNORECASE), name
+    assert "10 ended, 1 lost" in figures
+    assert "unknown" in text(page, "#panel-workers")
+    assert page.problems(server.origin) == []
+
+
+def test_running_jobs_come_first(show: Show, server: PageServer) -> None:
+    server.jobs = [job_row("pi-ff00aa", program="pi/main.py", state="stopped", error="stopped by SIGINT"), job_row()]
+    page = show()
+    seen = page.run("[...document.querySelectorAll('tr.job td.name a')].map((one) => one.innerText)")
+    assert seen == ["render/main.py", "pi/main.py"]
 
 
 def test_workers_without_pools_report_their_progress(show: Show, server: PageServer) -> None:

@@ -79,7 +79,7 @@ export function reported({ overview, modules }) {
 
 /** Return how many workers are in each state. */
 export function states(workers) {
-  const counts = { starting: 0, waiting: 0, calling: 0, connected: 0, done: 0, lost: 0, stopped: 0 };
+  const counts = { starting: 0, waiting: 0, calling: 0, connected: 0, done: 0, lost: 0, stopped: 0, ended: 0, unknown: 0 };
   for (const worker of workers) counts[worker.state] = (counts[worker.state] || 0) + 1;
   return counts;
 }

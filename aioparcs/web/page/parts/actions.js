@@ -27,6 +27,6 @@ export function Action({ name, title, text, url, confirm, field, isDanger }) {
     <dialog ref=${dialog} aria-labelledby=${id}><form onSubmit=${send}>
       <h2 id=${id}>${title}</h2><p>${text}</p>
       ${field && html`<label>${field.label} <input type="number" name=${field.name} min=${field.min} max="100000" step="1" defaultValue=${field.value} required autofocus /></label>`}
-      <div class="buttons"><button type="button" onClick=${() => dialog.current.close()} autofocus=${!field}>Cancel</button>
+      <div class="buttons"><button type="button" onClick=${() => dialog.current.close()} autofocus=${!field}>Back</button>
         <button type="submit" class=${isDanger ? "danger" : "main"} disabled=${isBusy}>${confirm}</button></div></form></dialog>`;
 }

@@ -21,7 +21,7 @@ export function Workers({ job, id, now, hasCalls }) {
     { key: "number", name: "Worker", value: (row) => row.number, show: (row) => workerLink(id, row.number, `${row.module}:${row.number}`) },
     ...(has((row) => row.node) ? [text("node", "Node", (row) => row.node || "–")] : []),
     { key: "state", name: "State", value: (row) => row.state, show: (row) => html`<${State} state=${row.state} />` },
-    { key: "current", name: "In a call since", value: (row) => (row.current ? now - row.current.begin : null), number: true, show: (row) => (row.current ? running(now - row.current.begin) : "") },
+    { key: "current", name: "In a call for", value: (row) => (row.current ? now - row.current.begin : null), number: true, show: (row) => (row.current ? running(now - row.current.begin) : "") },
     { key: "what", name: "What", value: (row) => row.current?.call || row.reason, show: (row) => html`<span class="cut">${row.current ? `${row.current.function || "call"}: ${row.current.call}` : row.reason}</span>`, wide: true, bad: (row) => row.state === "lost" },
     number("calls", "Calls", (row) => known(row.calls)),
     number("failed", "Failed", (row) => known(row.failed), whole, { bad: (row) => row.failed > 0 }),

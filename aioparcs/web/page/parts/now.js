@@ -4,7 +4,7 @@ import { html } from "../vendor/htm-preact.js";
 import { duration, percent, plural, running, whole } from "../lib/format.js";
 import { hasCalls, reported, states } from "../lib/job.js";
 
-const OVER = { done: "Finished", failed: "Failed", killed: "No end was recorded: the runner was killed, or its machine went down" };
+const OVER = { done: "Finished", failed: "Failed", stopped: "Stopped", killed: "No end was recorded: the runner was killed, or its machine went down" };
 
 function progress(job, isOver) {
   const { items, left: seconds } = job.overview, left = isOver ? null : seconds, share = reported(job);
@@ -48,6 +48,6 @@ export function Now({ job, now, id }) {
     <p class="sentence">${sentence(job)}</p>
     ${overview.error && html`<pre class="error" tabindex="0">${overview.error}</pre>`}
     ${!isOver && html`<${Explain} rows=${job.explain} now=${now} job=${id} />`}
-    ${!isOver && !job.explain.length && html`<p class="note">Nothing is holding it up.</p>`}
+    ${!isOver && !job.explain.length && html`<p class="note">It waits for nothing.</p>`}
     ${overview.isFull && html`<p class="note">The history of this job has reached its largest size: calls and lines after that are left out.</p>`}</section>`;
 }

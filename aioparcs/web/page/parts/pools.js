@@ -24,7 +24,7 @@ function Pool({ pool, id, hasControl }) {
     <${Progress} done=${pool.done} failed=${pool.failed} running=${pool.running} total=${pool.total} isOver=${isOver} label="Items of pool ${pool.name}" />
     <dl><${Value} name="done" value=${pool.total === null ? whole(pool.done) : `${whole(pool.done)} of ${whole(pool.total)}`} /><${Value} name="rate" value=${rate(pool.rate)} />
       <${Value} name="failed" value=${whole(pool.failed)} isBad=${pool.failed > 0} />${pool.repeats > 0 && html`<${Value} name="repeated" value=${whole(pool.repeats)} />`}
-      ${!isOver && html`<${Value} name="running" value=${whole(pool.running)} /><${Value} name="queued" value=${whole(queue)} />`}
+      ${!isOver && html`<${Value} name="with workers" value=${whole(pool.running)} /><${Value} name="queued" value=${whole(queue)} />`}
       <${Value} name="workers" value=${isOver ? `${whole(pool.peak)} at most` : `${whole(pool.workers)} of ${whole(pool.wanted)}`} isBad=${!isOver && pool.workers < pool.wanted} /></dl>
     ${pool.waits && !isOver && html`<p class="waits">${pool.waits}</p>`}</article>`;
 }

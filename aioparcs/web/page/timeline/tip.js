@@ -3,7 +3,7 @@
 import { duration, moment, percent, plural } from "../lib/format.js";
 import { share } from "./rows.js";
 
-const STATES = { starting: "starting", waiting: "waiting", calling: "in a call", connected: "connected", done: "ended", lost: "lost", stopped: "stopped" };
+const STATES = { starting: "starting", waiting: "waiting", calling: "in a call", connected: "connected", done: "ended", lost: "lost", stopped: "stopped", ended: "ended", unknown: "end unknown" };
 
 function spanAt(spans, time, near) {
   let best = null;

@@ -6,8 +6,8 @@ import { plural, whole } from "../lib/format.js";
 import { layout } from "./layout.js";
 
 const MANY = 60, PEERS = 400, BAR = 132, PAD = 9;
-const ORDER = ["calling", "waiting", "connected", "starting", "done", "stopped", "lost"];
-const NAMES = { calling: "in a call", waiting: "waiting", connected: "connected", starting: "starting", done: "ended", stopped: "stopped", lost: "lost" };
+const ORDER = ["calling", "waiting", "connected", "starting", "done", "ended", "stopped", "unknown", "lost"];
+const NAMES = { calling: "in a call", waiting: "waiting", connected: "connected", starting: "starting", done: "ended", stopped: "stopped", ended: "ended with the job", unknown: "end unknown", lost: "lost" };
 
 const summary = (counts) => ORDER.filter((name) => counts[name]).map((name) => `${whole(counts[name])} ${NAMES[name]}`).join(", ");
 

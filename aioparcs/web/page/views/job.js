@@ -27,6 +27,12 @@ function Head({ overview, status }) {
     ${overview.control && state === "running" && html`<${Action} name="Stop job" title="Stop ${program}?" text="The program ends as by SIGTERM, and its workers with it." url="${jobUrl(id)}/stop" confirm="Stop the job" isDanger />`}</div>`;
 }
 
+/** Return how many workers are not up, and why. */
+function workerNote({ requested, done, lost, stopped }, isOver) {
+  const parts = [[isOver ? requested - lost : done + stopped, "ended"], [lost, "lost"]].filter(([count]) => count);
+  return parts.length ? parts.map(([count, name]) => (name === "lost" ? html`<b class="bad">${whole(count)} lost</b>` : `${whole(count)} ended`)).flatMap((part, i) => (i ? [", ", part] : [part])) : `of ${whole(requested)}`;
+}
+
 function Figures({ job, now }) {
   const { overview } = job, { items, workers } = overview, counts = states(job.workers.values()), isOver = !isRunning(job), isKnown = hasCalls(job), work = reported(job);
   const share = items.total ? percent(items.done / items.total) : null;
@@ -37,8 +43,8 @@ function Figures({ job, now }) {
     <${Figure} name="Items" value=${whole(items.done)} note=${share ? `${share} of ${whole(items.total)}` : items.running ? `${whole(items.running)} with workers` : ""} />
     <${Figure} name="Rate" value=${rate(overview.rate)} note="items" />
     <${Figure} name="Failed" value=${whole(items.failed)} isBad=${items.failed > 0} note=${overview.failedCalls ? plural(overview.failedCalls, "failed call") : ""} />
-    <${Figure} name="Workers up" value=${whole(workers.up)} note="of ${whole(workers.requested)}${workers.lost ? `, ${whole(workers.lost)} lost` : ""}" isBad=${workers.lost > 0} />
-    <${Figure} name="In a call" value=${isKnown ? whole(counts.calling) : "–"} note=${counts.starting ? `${whole(counts.starting)} starting` : ""} />
+    <${Figure} name="Workers up" value=${isOver ? "–" : whole(workers.up)} note=${workerNote(workers, isOver)} isBad=${!isOver && !workers.up && workers.lost > 0} />
+    <${Figure} name="In a call" value=${isKnown && !isOver ? whole(counts.calling) : "–"} note=${counts.starting ? `${whole(counts.starting)} starting` : ""} />
     <${Figure} name="Utilisation" value=${percent(overview.utilisation)} note=${isKnown ? plural(overview.calls, "call") : "calls not recorded"} /></dl></section>`;
 }
 

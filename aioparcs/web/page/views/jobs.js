@@ -8,7 +8,7 @@ import { useTitle } from "../lib/title.js";
 import { Progress, State } from "../parts/common.js";
 import { Connection, Refused, Waiting } from "./refused.js";
 
-const FILTERS = ["all", "running", "done", "failed", "killed"];
+const FILTERS = ["all", "running", "done", "failed", "stopped", "killed"];
 
 function Items({ items, state, program }) {
   const of = items.total === null ? "" : ` / ${whole(items.total)}`;
@@ -27,7 +27,7 @@ function Row({ job, received }) {
     <td class="number" data-name="Rate">${rate(job.rate)}</td>
     <td class="number" data-name="Left">${isRunning && job.left !== null ? duration(job.left) : "–"}</td>
     <td class="number" data-name="Workers">${isRunning ? `${whole(workers.up)} / ${whole(workers.requested)}` : whole(workers.requested)}${workers.lost ? html` <b class="bad">${whole(workers.lost)} lost</b>` : ""}</td>
-    <td class="why ${job.error ? "bad" : ""}">${why && html`<span title=${why}>${why}</span>`}</td></tr>`;
+    <td class="why ${job.error && state !== "stopped" ? "bad" : ""}">${why && html`<span title=${why}>${why}</span>`}</td></tr>`;
 }
 
 function Filters({ jobs, filter, set, word, setWord }) {
@@ -35,6 +35,7 @@ function Filters({ jobs, filter, set, word, setWord }) {
     <div class="segments" role="group" aria-label="State">${FILTERS.map((name) => html`<button type="button" key=${name} aria-pressed=${String(filter === name)} onClick=${() => set(name)}>${name} <span class="count">${name === "all" ? jobs.length : jobs.filter((one) => one.state === name).length}</span></button>`)}</div></div>`;
 }
 
+const runningFirst = (one, two) => Number(two.state === "running") - Number(one.state === "running");
 const merge = (_, message) => ({ ...message, received: performance.now() });
 
 export function Jobs() {
@@ -43,7 +44,7 @@ export function Jobs() {
   const count = data ? data.jobs.filter((one) => one.state === "running").length : 0;
   useTitle(count ? `${count} running` : "Jobs", Boolean(data));
   useSeconds(count > 0 && status === "live");
-  const shown = useMemo(() => (data ? data.jobs.filter((one) => (filter === "all" || one.state === filter) && `${one.program} ${one.id}`.toLowerCase().includes(word.toLowerCase())) : []), [data, filter, word]);
+  const shown = useMemo(() => (data ? [...data.jobs].sort(runningFirst).filter((one) => (filter === "all" || one.state === filter) && `${one.program} ${one.id}`.toLowerCase().includes(word.toLowerCase())) : []), [data, filter, word]);
   if (status === "refused") return html`<${Refused} reason=${reason} />`;
   if (!data) return html`<${Waiting} status=${status} />`;
   return html`<div class="title"><div class="names"><h1>Jobs</h1><p class="meta"><${Connection} status=${status} /><span>${plural(count, "job runs", "jobs run")} now, ${whole(data.jobs.length - count)} in the history</span></p></div>

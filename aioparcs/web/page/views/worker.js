@@ -38,7 +38,7 @@ const Fact = ({ name, value, isBad }) => html`<div><dt>${name}</dt><dd class=${i
 function sentence({ state, current, requested, ended }, now) {
   if (current) return `In ${current.function || "a call"} for ${running(now - current.begin)}.`;
   if (state === "starting") return `Starting for ${running(now - requested)}.`;
-  return { calling: "In a call.", waiting: "Waiting for a call or a message.", connected: "Connected; its calls are not recorded.", lost: `Lost at ${moment(ended)}.`, stopped: `Stopped by the runner at ${moment(ended)}.` }[state] || `Ended at ${moment(ended)}.`;
+  return { calling: "In a call.", waiting: "Waiting for a call or a message.", connected: "Connected; its calls are not recorded.", lost: `Lost at ${moment(ended)}.`, unknown: `Not known since ${moment(ended)}: the runner was killed, or its machine went down.`, stopped: `Stopped by the runner at ${moment(ended)}.` }[state] || `Ended at ${moment(ended)}.`;
 }
 
 function Facts({ worker, now, explain, hasCalls }) {
