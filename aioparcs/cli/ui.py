@@ -80,7 +80,7 @@ async def _serve(
     """Serve the page until a signal comes, or the program that has started this one has ended."""
     token = (None if beside else last_token()) or secrets.token_urlsafe(32)
     address = f"{listening.url}#token={token}"
-    async with open_server(listening, token, has_control=control, metrics_token=metrics_token):
+    async with open_server(listening, token, has_control=control, metrics_token=metrics_token, is_beside=bool(beside)):
         announcement = nullcontext() if beside else announced(address, token)
         with announcement as reason, _opened(address) if is_opened else nullcontext():
             click.echo(_address(address, beside))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from aioparcs.display.base import Clock, Detail
@@ -126,15 +126,13 @@ def keep(events: EventBus, program: str = "", about: Mapping[str, str] | None = 
         SettingError: a variable has an impossible value, or the history that a page needs can't be written.
     """
     has_page = is_page_wanted()
-    with history(events, program, about, calls=has_page):
-        if not has_page:
-            yield
-            return
-        from aioparcs.display.page import open_page  # few programs have one
+    with ExitStack() as page, history(events, program, about, calls=has_page):  # a page shows the history's end, too
+        if has_page:
+            from aioparcs.display.page import open_page  # few programs have one
 
-        assert events.history
-        with open_page(events.history):
-            yield
+            assert events.history
+            page.enter_context(open_page(events.history))
+        yield
 
 
 def _recorded(events: EventBus, path: str, program: str = "") -> AbstractContextManager[None]:

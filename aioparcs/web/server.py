@@ -37,6 +37,7 @@ async def open_server(
     has_control: bool,
     metrics_token: str | None = None,
     log: Callable[[str], None] | None = None,
+    is_beside: bool = False,
 ) -> AsyncIterator[None]:
     """
     Serve the page while the block runs.
@@ -47,13 +48,15 @@ async def open_server(
         has_control: whether pages may change jobs.
         metrics_token: another token, which is good for metrics alone.
         log: gets a line on each action; by default it is printed.
+        is_beside: whether the server ends with a program, whose last state its pages are sent.
     """
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # no request is to fill a terminal or a disk
     access = Access(listening, token, metrics_token)
     watches = Watches(has_control=has_control)
     metrics = Metrics()
-    app = _application(access, watches, JobRequests(watches, has_control=has_control, log=log), metrics)
+    requests = JobRequests(watches, has_control=has_control, log=log)
+    app = _application(access, Streams(watches, is_beside=is_beside), requests, metrics)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_ENDING, keepalive_timeout=30)
     await runner.setup()
     try:
@@ -71,8 +74,7 @@ async def open_server(
         await metrics.close()
 
 
-def _application(access: Access, watches: Watches, requests: JobRequests, metrics: Metrics) -> web.Application:
-    streams = Streams(watches)
+def _application(access: Access, streams: Streams, requests: JobRequests, metrics: Metrics) -> web.Application:
     app = web.Application(middlewares=[access.middleware], client_max_size=_BODY)
     app.on_response_prepare.append(access.add_headers)
     app.on_shutdown.append(streams.end)

@@ -20,6 +20,8 @@ _MOST = 32  # that are open at once
 _PERIOD, _LIST_PERIOD = 0.25, 1.0  # seconds between two messages about a job, and two lists, at the least
 _SPEED = 500_000  # bytes a second beyond which messages become rarer
 _PING = 15.0  # seconds of silence after which a comment is sent
+_LAST = 1.0  # seconds for which a job whose program ends may still be locked
+_BYE = b"event: bye\ndata: {}\n\n"
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
 
@@ -29,10 +31,12 @@ class Streams:
 
     Args:
         watches: the jobs.
+        is_beside: whether the server ends with a program: its streams end with the last state, and say so by ``bye``.
     """
 
-    def __init__(self, watches: Watches) -> None:
+    def __init__(self, watches: Watches, *, is_beside: bool = False) -> None:
         self._watches = watches
+        self._is_beside = is_beside
         self._open = 0
         self._ended = asyncio.Event()
 
@@ -53,20 +57,27 @@ class Streams:
 
     async def _lists(self) -> AsyncIterator[Any]:
         last = None
-        while True:
+        while not self._ended.is_set():
             rows = await self._watches.rows()
             yield {"jobs": rows} if rows != last else None
             last = rows
             await self._pause(_LIST_PERIOD)
+        if self._is_beside:
+            yield {"jobs": await self._watches.rows(is_new=True)}
 
     async def _messages(self, watch: JobWatch) -> AsyncIterator[Any]:
         stream = JobStream(watch.followed.job)
-        while True:
+        while not self._ended.is_set():
             await watch.poll()
             async with watch.lock:
                 message = stream.next()
             yield message
             await self._pause(_PERIOD)
+        if self._is_beside:
+            await _poll_last(watch)
+            async with watch.lock:
+                message = stream.next()
+            yield message
 
     async def _send(self, request: web.Request, name: str, messages: AsyncIterator[Any]) -> web.StreamResponse:
         """Answer by a stream of messages, of which those that are None are left out, until the page is gone."""
@@ -86,8 +97,6 @@ class Streams:
         clock = asyncio.get_running_loop().time
         written = clock()
         async for message in messages:
-            if self._ended.is_set():
-                return
             if message is not None:
                 data = f"event: {name}\ndata: {json.dumps(message, separators=(',', ':'))}\n\n".encode()
                 await response.write(data)
@@ -96,9 +105,22 @@ class Streams:
             elif clock() >= written + _PING:
                 await response.write(b": ping\n\n")
                 written = clock()
+        if self._is_beside:
+            await response.write(_BYE)
 
     async def _pause(self, seconds: float) -> None:
         """Wait some seconds, or until the server ends."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
+
+
+async def _poll_last(watch: JobWatch) -> None:
+    """Read a job until its program has closed the history, or for a second if that is still open."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _LAST
+    await asyncio.sleep(_PERIOD)  # what was just read is not read again
+    await watch.poll()
+    while watch.followed.job.is_running and clock() < deadline:
+        await asyncio.sleep(_PERIOD)
+        await watch.poll()

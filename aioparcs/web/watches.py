@@ -88,11 +88,11 @@ class Watches:
         self._rows: list[JobRow] = []
         self._listed = -_LIST_PERIOD
 
-    async def rows(self) -> list[JobRow]:
-        """Return the rows of all jobs, at most a second old."""
+    async def rows(self, *, is_new: bool = False) -> list[JobRow]:
+        """Return the rows of all jobs, at most a second old, or read now."""
         async with self._list_lock:
             now = asyncio.get_running_loop().time()
-            if now >= self._listed + _LIST_PERIOD:
+            if is_new or now >= self._listed + _LIST_PERIOD:
                 rows = await asyncio.to_thread(self._jobs.rows)
                 self._rows = [{**row, "control": self._is_controlled(row)} for row in rows]
                 self._listed = asyncio.get_running_loop().time()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from aioparcs.recording.store import store_folder
 from tests.support.browser import Browser, Page
+from tests.support.command import COMMAND, ENVIRONMENT, TIMEOUT
 from tests.support.recordings import recording, write_recording
 from tests.support.waiting import PATIENCE
 from tests.web.page.live import HANGING, Ui, job, ui
@@ -106,6 +108,46 @@ def test_a_program_is_seen_while_it_runs_and_when_it_has_ended(visit: Open, tmp_
         page.run("location.hash = '#/cluster'")
         until_text(page, "This machine")
         assert page.problems(server.origin) == []
+
+
+ASKING = """
+import asyncio
+
+from aioparcs import Runner, run
+
+
+def work(n: int) -> int:
+    return n
+
+
+async def main(runner: Runner) -> None:
+    async with runner.pool(work, 2) as pool:
+        await pool.map(range(10))
+        if error := await asyncio.to_thread(input):
+            raise ValueError(error)
+
+
+run(main)
+"""
+
+
+@pytest.mark.parametrize("error, shown", [("", "Finished after"), ("it is too late", "ValueError: it is too late")])
+def test_a_page_that_ends_with_its_program_shows_the_end(
+    browser: Browser, tmp_path: Path, error: str, shown: str
+) -> None:
+    (tmp_path / "main.py").write_text(ASKING)
+    variables = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"], "PARCS_UI": "1"}
+    with subprocess.Popen(
+        [COMMAND[0], "main.py"], cwd=tmp_path, env=ENVIRONMENT | variables, text=True,
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as program:  # fmt: skip
+        assert program.stderr
+        page = browser.open(program.stderr.readline().strip().removeprefix("page: "))
+        until_text(page, "10 of 10 items", "#now")
+        program.communicate(f"{error}\n", TIMEOUT)
+        until_text(page, "This page has ended with its program", ".meta .link")
+        assert shown in text(page, "#now")
+        page.close()
 
 
 def test_the_page_finds_a_server_that_was_started_again(visit: Open, tmp_path: Path) -> None:

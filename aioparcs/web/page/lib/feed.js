@@ -11,7 +11,7 @@ const LAST = 5; // answers after which what hardly changes is not asked for agai
  * Return what a stream has brought so far, and how the connection is.
  *
  * `merge(data, message)` returns the new data; data may be changed in place. `status` is "connecting", "live", "lost"
- * (it is tried again) or "refused" (`reason` is {status, text}).
+ * (it is tried again), "over" (the server has ended with its program) or "refused" (`reason` is {status, text}).
  */
 export function useFeed(url, name, merge) {
   const [, redraw] = useState(0);
@@ -40,6 +40,7 @@ function connect(url, name, receive, update, redraw) {
       update({ status: "live", reason: null });
       draw();
     });
+    source.addEventListener("bye", () => { isOver = true; close(); update({ status: "over" }); draw(); });
     source.addEventListener("error", () => failed());
   };
   const close = () => { source?.close(); source = null; };

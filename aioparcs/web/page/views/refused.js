@@ -22,6 +22,7 @@ export function Waiting({ status }) {
 /** The state of the connection, next to a title. */
 export function Connection({ status, isOver = false }) {
   if (status === "lost") return html`<span class="link lost" role="status">disconnected, retrying</span>`;
+  if (status === "over") return html`<span class="link" role="status">This page has ended with its program; <code>aioparcs ui</code> shows the job</span>`;
   if (status !== "live") return html`<span class="link" role="status">connecting</span>`;
   return html`<span class="link ${isOver ? "" : "live"}" role="status">${isOver ? "ended" : "live"}</span>`;
 }
