@@ -7,10 +7,12 @@ Nothing is loaded for it: a program that has set a tracer provider has loaded Op
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aioparcs.errors import RemoteError
+from aioparcs.events import report_once
 from aioparcs.settings import VERSION
 
 if TYPE_CHECKING:
@@ -58,15 +60,32 @@ def note_error(span: Span, error: BaseException) -> None:
 
 
 async def traced(tracer: Tracer, module: str, function: str, worker: int, result: Awaitable[Any]) -> Any:
-    """Wait for the result of a call in a span that is the child of the present one, and return it."""
-    from opentelemetry.trace import SpanKind
+    """
+    Wait for the result of a call in a span that is the child of the present one, and return it.
+
+    What a processor of the user's raises is reported in one line, and affects no call.
+    """
+    from opentelemetry.trace import INVALID_SPAN, SpanKind, use_span
 
     name, attributes = attributes_of(module, function, worker)
-    with tracer.start_as_current_span(
-        name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False
-    ) as span:
-        try:
+    span: Span = INVALID_SPAN
+    with _reported():
+        span = tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+    try:
+        with use_span(span, record_exception=False, set_status_on_exception=False):
             return await result
-        except BaseException as error:
+    except BaseException as error:
+        with _reported():
             note_error(span, error)
-            raise
+        raise
+    finally:
+        with _reported():
+            span.end()
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        report_once("the span of a call failed", error)

@@ -207,6 +207,8 @@ async def test_a_processor_that_raises_affects_no_call_and_hides_no_error(
             await fail_after_calls(runner)
         async with runner.pool("crunch", 1, function="sleep") as pool:
             assert len(await pool.map([0.02] * 3)) == 3
+        async with runner.start("crunch") as task:
+            assert await task.call("square", 3) == 9
     assert len({event.state.id for event in events if isinstance(event, PoolProgress) and event.state.is_over}) == 2
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "no room" in line]
     assert line.startswith(f"the trace of a call failed, the job goes on: LookupError: no room {place} (")
