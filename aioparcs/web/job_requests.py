@@ -58,6 +58,10 @@ class JobRequests:
         """Answer with the Python stack of a worker, as it is now."""
         return await self._ask(request, "stack", worker=int(request.match_info["worker"]))
 
+    async def where(self, request: web.Request) -> web.Response:
+        """Answer with the stacks of the tasks of a job's program, as they are now."""
+        return await self._ask(request, "where")
+
     async def act(self, request: web.Request) -> web.Response:
         """Do something to a job, if that is allowed."""
         if not self._has_control:
@@ -100,7 +104,7 @@ class JobRequests:
         path = self._watches.path(name)
         if path is None:
             return problem(404, f"there is no job {name}")
-        is_action = do != "stack"
+        is_action = do not in ("stack", "where")
         words = " ".join((f"{name}: {do}", *(f"{what} {number}" for what, number in numbers.items())))
         if self._asking[name] >= _MOST:
             return problem(503, f"{_MOST} requests wait for the job's runner already; try again when they are answered")

@@ -89,6 +89,7 @@ def _application(access: Access, streams: Streams, requests: JobRequests, metric
             web.get("/metrics", metrics.answer),
             web.get(_WORKER, requests.worker),
             web.get(f"{_WORKER}/stack", requests.stack),
+            web.get("/api/jobs/{job}/where", requests.where),
             web.post("/api/jobs/{job}/{action:stop}", requests.act),
             web.post(f"{_WORKER}/{{action:kill|restart}}", requests.act),
             web.post(f"{_POOL}/{{action:resize|cancel}}", requests.act),

@@ -131,7 +131,8 @@ async def test_a_stack_is_read_without_control() -> None:
         assert (await page.get(f"{JOB}/workers/1/stack"))[0] == 409
         async with control_socket(path, {"ok": True, "text": "File main.py\n"}) as requests:
             assert await page.get(f"{JOB}/workers/1/stack") == (200, {"stack": "File main.py\n"})
-            assert requests == [{"do": "stack", "by": "", "worker": 1}]
+            assert await page.get(f"{JOB}/where") == (200, {"stack": "File main.py\n"})
+            assert requests == [{"do": "stack", "by": "", "worker": 1}, {"do": "where", "by": ""}]
         async with control_socket(path, {"error": "there is no worker 1"}):
             assert await page.get(f"{JOB}/workers/1/stack") == (409, {"error": "there is no worker 1"})
 

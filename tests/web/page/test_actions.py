@@ -78,6 +78,7 @@ def test_a_pool_is_resized_and_an_item_is_cancelled(show: Show, controlled: Page
     tab_to(page, "Cancel item")
     page.press("Enter")
     page.until("document.activeElement.name === 'item'")
+    assert page.run("document.activeElement.value") == "", "no item is known to be slow"
     page.press("Enter")
     assert page.run("!!document.querySelector('dialog[open]')"), "a number is needed"
     page.type("99")
@@ -88,6 +89,16 @@ def test_a_pool_is_resized_and_an_item_is_cancelled(show: Show, controlled: Page
         (f"jobs/{JOB}/pools/0/resize", {"workers": 12}),
         (f"jobs/{JOB}/pools/0/cancel", {"item": 99}),
     ]
+
+
+def test_the_item_that_a_pool_waits_for_is_the_one_to_cancel(show: Show, controlled: PageServer) -> None:
+    slow = {"subject": "pool render", "text": "waits for item 41: (41) in worker 2", "since": 3.0}
+    controlled.snapshots[JOB] = controlled.snapshots[JOB] | {"explain": [slow]}
+    page = show(VIEW)
+    tab_to(page, "Cancel item")
+    page.press("Enter")
+    page.until("document.activeElement.name === 'item'")
+    assert page.run("document.activeElement.value") == "41"
 
 
 @pytest.mark.parametrize("action", ["Kill", "Restart"])

@@ -128,6 +128,15 @@ def test_nothing_of_a_job_that_is_over_is_shown_as_alive(show: Show, server: Pag
     assert page.problems(server.origin) == []
 
 
+def test_the_stack_of_the_program_is_fetched(show: Show, server: PageServer) -> None:
+    server.answers[f"jobs/{JOB}/where"] = {"stack": f"main waits in main.py, line 7 {HOSTILE}"}
+    page = show(VIEW)
+    assert text(page, "#fetch-program-stack") == "Program's stack"
+    click(page, "#fetch-program-stack")
+    until_text(page, "main waits in main.py, line 7", "#program-stack")
+    assert page.problems(server.origin) == []
+
+
 def test_running_jobs_come_first(show: Show, server: PageServer) -> None:
     server.jobs = [job_row("pi-ff00aa", program="pi/main.py", state="stopped", error="stopped by SIGINT"), job_row()]
     page = show()

@@ -13,6 +13,7 @@ import { Failures, Functions, Modules, Nodes, Slowest, Workers } from "../parts/
 import { Log } from "../parts/log.js";
 import { Now } from "../parts/now.js";
 import { Pools } from "../parts/pools.js";
+import { Stack } from "../parts/stack.js";
 import { Tabs } from "../parts/tabs.js";
 import { Timeline } from "../timeline/timeline.js";
 import { Tree } from "../tree/tree.js";
@@ -80,9 +81,10 @@ export function Job({ id }) {
   const open = (number) => { location.hash = `#/job/${encodeURIComponent(id)}/worker/${number}`; };
   return html`<${Head} overview=${job.overview} status=${status} />
     <div class="top"><${Now} job=${job} now=${now} id=${id} /><${Figures} job=${job} now=${now} /></div>
+    ${isRunning(job) && job.overview.engine !== "swarm" && html`<${Stack} id="program-stack" url="${jobUrl(id)}/where" name="Program's stack" isUp text="Where the runner's own code waits, on demand; the job goes on meanwhile." />`}
     <${Timeline} job=${job} isLive=${isLive} open=${open} />
     <${Course} series=${job.series} hasCalls=${hasCalls(job)} />
-    <${Pools} pools=${job.pools} id=${id} hasControl=${hasControl} />
+    <${Pools} pools=${job.pools} explain=${job.explain} id=${id} hasControl=${hasControl} />
     <${Tabs} id="parts" label="Parts of the job" tabs=${tabsOf(job, id, now, open)} />
     <${Log} log=${log} workers=${job.workers} job=${id} isBounded />`;
 }

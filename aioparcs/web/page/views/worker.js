@@ -1,6 +1,6 @@
 // One worker: where it is and what it does, its stack, its charts, its calls and its log.
 
-import { html, useMemo, useState } from "../vendor/htm-preact.js";
+import { html, useMemo } from "../vendor/htm-preact.js";
 import { get, workerUrl } from "../lib/api.js";
 import { usePoll, useSeconds } from "../lib/feed.js";
 import { bytes, compact, duration, moment, percent, plural, running, whole } from "../lib/format.js";
@@ -12,26 +12,12 @@ import { Section, State } from "../parts/common.js";
 import { Calls, Failures } from "../parts/job_tables.js";
 import { Log } from "../parts/log.js";
 import { Explain } from "../parts/now.js";
+import { Stack } from "../parts/stack.js";
 import { Tabs } from "../parts/tabs.js";
 import { Connection, Refused, Waiting } from "./refused.js";
 
 const PERIOD = 1000;
 const isGone = (worker) => worker.ended !== null;
-
-/** The button that fetches the stack, and the stack. */
-function Stack({ url, isUp }) {
-  const [stack, setStack] = useState(null), [isBusy, setBusy] = useState(false);
-  const fetchStack = async () => {
-    setBusy(true);
-    const answer = await get(`${url}/stack`);
-    setStack(answer.data ? { text: answer.data.stack, time: new Date().toLocaleTimeString() } : { error: answer.text });
-    setBusy(false);
-  };
-  const tools = html`<button type="button" class="main" id="fetch-stack" onClick=${fetchStack} disabled=${isBusy || !isUp}>${isBusy ? "Asking …" : stack ? "Again" : "Python stack"}</button>`;
-  return html`<${Section} id="stack" title="Where it is now" tools=${tools} note=${stack?.time && `at ${stack.time}`}>
-    <div role="status">${stack?.text !== undefined && html`<pre class="stack" tabindex="0">${stack.text}</pre>`}${stack?.error && html`<p class="bad">${stack.error}</p>`}
-    ${!stack && html`<p class="none">${isUp ? "The stack of its Python program, on demand; the worker goes on meanwhile." : "The worker is not up."}</p>`}</div><//>`;
-}
 
 const Fact = ({ name, value, isBad }) => html`<div><dt>${name}</dt><dd class=${isBad ? "bad" : ""}>${value}</dd></div>`;
 
@@ -86,7 +72,7 @@ export function Worker({ id, number }) {
     { key: "failed", name: "Failed calls", count: data.hasCalls ? (data.failures || []).length : undefined, isBad: true, draw: () => html`<${Failures} failures=${data.failures || []} id=${id} hasCalls=${data.hasCalls} />` },
   ];
   return html`<${Head} data=${data} id=${id} status=${status} url=${url} />
-    <div class="top"><${Facts} worker=${worker} now=${now} explain=${data.explain || []} hasCalls=${data.hasCalls} /><${Stack} url=${url} isUp=${worker.connected !== null && !isGone(worker)} /></div>
+    <div class="top"><${Facts} worker=${worker} now=${now} explain=${data.explain || []} hasCalls=${data.hasCalls} /><${Stack} url="${url}/stack" name="Python stack" isUp=${worker.connected !== null && !isGone(worker)} text="The stack of its Python program, on demand; the worker goes on meanwhile." gone="The worker is not up." /></div>
     <${Course} usage=${data.usageSeries || []} channel=${data.channelSeries || []} />
     <${Tabs} id="parts" label="Calls of the worker" tabs=${tabs} />
     <${Log} log=${data.log} />`;
