@@ -93,7 +93,7 @@ class Access:
             return None if request.method in _SAFE else problem(405, "there is nothing to change here")
         if not self._is_from_here(request):
             return problem(403, "only this server's own page may ask that")
-        if request.path != _LOGIN and not self._is_known(request):
+        if request.path != _LOGIN and not self.is_known(request):
             return problem(401, "log in by the address that the server has printed, with its token")
         return None
 
@@ -114,7 +114,8 @@ class Access:
             return origin.lower() == f"{self._scheme}://{request.headers.get(hdrs.HOST, '')}".lower()
         return request.method in _SAFE
 
-    def _is_known(self, request: web.Request) -> bool:
+    def is_known(self, request: web.Request) -> bool:
+        """Return whether a request has a session or a token."""
         kind, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if kind.lower() == "bearer":
             return self._is_token(token.strip()) or (

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import cast
 
 from aiohttp import web
 
 from aioparcs.web.access import Access
 from aioparcs.web.assets import asset, index
 from aioparcs.web.cluster import Cluster
+from aioparcs.web.connections import FIRST_REQUEST, Connections
 from aioparcs.web.job_requests import JobRequests
 from aioparcs.web.listening import Listening
 from aioparcs.web.metrics import Metrics
@@ -22,8 +22,8 @@ from aioparcs.web.watches import Watches
 __all__ = ["open_server"]
 
 _BODY = 1 << 14  # bytes that a request may have
-_CONNECTIONS = 128  # that are open at once
 _ENDING = 2.0  # seconds that answers may take when the server ends
+_KEPT, _LINGER = 30.0, 2.0  # seconds that a connection stays without a request, and for the rest of a refused one
 _SILENT = ("aiohttp.server", "aiohttp.web")  # loggers, which access_log=None leaves as they are
 _WORKER = r"/api/jobs/{job}/workers/{worker:\d{1,9}}"
 _POOL = r"/api/jobs/{job}/pools/{pool:\d{1,9}}"
@@ -57,12 +57,24 @@ async def open_server(
     metrics = Metrics()
     requests = JobRequests(watches, has_control=has_control, log=log)
     app = _application(access, Streams(watches, is_beside=is_beside), requests, metrics)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_ENDING, keepalive_timeout=30)
+    connections = Connections(access.is_known)
+    app.middlewares.insert(0, connections.middleware)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=_ENDING,
+        keepalive_timeout=_KEPT,
+        lingering_time=_LINGER,
+    )
     await runner.setup()
     try:
         assert runner.server
         server = await asyncio.get_running_loop().create_server(
-            _limited(runner.server), sock=listening.socket, ssl=listening.tls
+            connections.protocols(runner.server),
+            sock=listening.socket,
+            ssl=listening.tls,
+            ssl_handshake_timeout=FIRST_REQUEST if listening.tls else None,
         )
         try:
             yield
@@ -96,15 +108,3 @@ def _application(access: Access, streams: Streams, requests: JobRequests, metric
         ]
     )
     return app
-
-
-class _Refusal(asyncio.Protocol):
-    """Closes a connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).abort()  # uvloop's transports are no subclasses of it
-
-
-def _limited(server: web.Server) -> Callable[[], asyncio.Protocol]:
-    """Return the protocols of a server, for so many connections at once."""
-    return lambda: server() if len(server.connections) < _CONNECTIONS else _Refusal()
