@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import TYPE_CHECKING
 
 from aioparcs.display.base import Clock, Detail
-from aioparcs.display.history import history, is_page_wanted
+from aioparcs.display.history import history, is_history_kept, is_page_wanted
 from aioparcs.display.plain import Console, PlainDisplay
 from aioparcs.errors import SettingError
 from aioparcs.events import EventBus, Subscriber, guarded, program_events
@@ -131,7 +131,7 @@ def keep(events: EventBus, program: str = "", about: Mapping[str, str] | None = 
             from aioparcs.display.page import open_page  # few programs have one
 
             assert events.history
-            page.enter_context(open_page(events.history))
+            page.enter_context(open_page(events.history, is_kept=is_history_kept()))
         yield
 
 

@@ -24,7 +24,7 @@ def history(
         events: the bus of the program.
         program: its name; by default that of its file.
         about: what else its beginning says, by name; by default the engine that the environment names.
-        calls: whether calls are kept too, and so the history in any case.
+        calls: whether calls are written too, and so the history in any case.
 
     Raises:
         SettingError: ``PARCS_HISTORY`` has an impossible value.

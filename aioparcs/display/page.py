@@ -21,7 +21,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def open_page(history: Path) -> Iterator[None]:
+def open_page(history: Path, *, is_kept: bool = True) -> Iterator[None]:
     """
     Show a job on a page while the block runs, and print the page's address first.
 
@@ -29,6 +29,7 @@ def open_page(history: Path) -> Iterator[None]:
 
     Args:
         history: the job's history.
+        is_kept: whether it stays when the page has ended.
     """
     # A file takes whatever the server writes: a pipe that is read only at the start would block it once it is full.
     with tempfile.TemporaryFile() as errors, subprocess.Popen(
@@ -44,6 +45,8 @@ def open_page(history: Path) -> Iterator[None]:
             yield
         finally:
             _end(server)
+            if not is_kept:
+                history.unlink(missing_ok=True)
 
 
 def _address(server: subprocess.Popen[bytes]) -> str:

@@ -212,6 +212,21 @@ def test_a_server_beside_a_run_may_write_as_much_as_it_likes(folder: Path, state
         assert process.wait(TIMEOUT) == 0
 
 
+@pytest.mark.parametrize("number", [0, signal.SIGINT])
+def test_a_history_that_is_not_kept_is_there_for_the_page_alone(folder: Path, state: str, number: int) -> None:
+    command: list[str | Path] = [*COMMAND, "run", folder / "adding", "--ui"]
+    with started(*command, cwd=folder, XDG_STATE_HOME=state, PARCS_HISTORY="off") as process:
+        address = address_of(process, error=True)
+        (name,) = parse_qs(urlsplit(address).fragment)["job"]
+        assert process.stdout
+        process.stdout.readline()
+        assert ask(address, f"/api/jobs/{name}")["overview"]["state"] == "running"
+        assert len(histories(state)) == 1
+        (folder / "end").touch() if not number else process.send_signal(number)
+        process.wait(TIMEOUT)
+    assert list(Path(state, "aioparcs/jobs").iterdir()) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_stopped_leaves_no_server(folder: Path, state: str, number: signal.Signals) -> None:
     with started(*COMMAND, "run", folder / "adding", "--ui", cwd=folder, XDG_STATE_HOME=state) as process:
