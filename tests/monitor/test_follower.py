@@ -16,6 +16,7 @@ from aioparcs.events.codec import to_json
 from aioparcs.monitor import FollowedJob, Follower, Jobs, JobStream
 from aioparcs.recording import read_recording
 from aioparcs.recording.history import history_of
+from aioparcs.recording.store import histories
 from aioparcs.recording.summary import summarize
 from tests.support.jobs import ENVIRONMENT
 from tests.support.recordings import recording, started, write_recording
@@ -156,12 +157,14 @@ def test_the_list_has_all_jobs_of_the_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [None, signal.SIGKILL, signal.SIGINT], ids=str)
 async def test_a_real_program_is_seen_live(tmp_path: Path, ending: signal.Signals | None) -> None:
     (tmp_path / "main.py").write_text(PROGRAM)
-    path = tmp_path / "run.jsonl"
+    state = tmp_path / "state"
     with subprocess.Popen(  # noqa: ASYNC220  # it starts at once
-        [sys.executable, "main.py"], cwd=tmp_path, env=ENVIRONMENT | {"PARCS_RECORD": "run.jsonl"},
+        [sys.executable, "main.py"], cwd=tmp_path,
+        env=ENVIRONMENT | {"PARCS_RECORD": "run.jsonl", "XDG_STATE_HOME": str(state), "PARCS_HISTORY": "on"},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
-        await until(lambda: path.exists() and path.stat().st_size)
+        await until(lambda: histories(state / "aioparcs" / "jobs"))
+        (path,) = histories(state / "aioparcs" / "jobs")
         with followed(path) as one:
             stream = JobStream(one.job)
 
@@ -178,10 +181,9 @@ async def test_a_real_program_is_seen_live(tmp_path: Path, ending: signal.Signal
                 process.send_signal(ending)
             else:
                 (tmp_path / "end").touch()
-            process.wait()
+            process.wait(60)
             one.poll()
-            state = {None: "done", signal.SIGKILL: "killed", signal.SIGINT: "failed"}[ending]
-            assert one.job.row()["state"] == state
+            assert one.job.row()["state"] == {None: "done", signal.SIGKILL: "killed", signal.SIGINT: "stopped"}[ending]
             assert one.job.row()["error"] == ("stopped by SIGINT" if ending is signal.SIGINT else "")
             made = read_recording(path)
             assert one.job.overview()["utilisation"] == pytest.approx(summarize(history_of(made)).utilisation, abs=0.01)

@@ -51,6 +51,6 @@ def test_a_job_on_the_swarm_is_seen_with_its_nodes_until_it_is_stopped(
                 running.terminate()
                 running.wait(60)
         page.run("location.hash = '#/jobs'")
-        page.until("/done|failed|killed/.test(document.querySelector('tr.job .state')?.innerText)")
+        page.until("/done|failed|killed|stopped/.test(document.querySelector('tr.job .state')?.innerText)")
         assert page.problems(server.origin) == []
         page.close()
