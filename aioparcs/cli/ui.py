@@ -19,7 +19,6 @@ from aioparcs.cli.modules import Usage
 from aioparcs.recording.store import store_folder
 from aioparcs.web.announcement import announced, last_token, running_server
 from aioparcs.web.listening import PORT, Listening, listen
-from aioparcs.web.server import open_server
 
 __all__ = ["ui"]
 
@@ -78,6 +77,8 @@ async def _serve(
     listening: Listening, metrics_token: str | None, *, control: bool, is_opened: bool, beside: str | None
 ) -> None:
     """Serve the page until a signal comes, or the program that has started this one has ended."""
+    from aioparcs.web.server import open_server  # the list of commands does without HTTP
+
     token = (None if beside else last_token()) or secrets.token_urlsafe(32)
     address = f"{listening.url}#token={token}"
     async with open_server(listening, token, has_control=control, metrics_token=metrics_token, is_beside=bool(beside)):
