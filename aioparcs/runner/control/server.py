@@ -87,7 +87,10 @@ class ControlServer:
             self._pause = loop.call_later(_PAUSE, loop.add_reader, self._socket, self._accept)
             return
         client.setblocking(False)
-        if self._clients >= _MOST or not _is_own_user(client):
+        if not _is_own_user(client):
+            client.close()
+            return
+        if self._clients >= _MOST:
             with client, suppress(OSError):
                 client.send(b'{"error": "too many requests at once"}\n')
             return
