@@ -208,7 +208,10 @@ async def test_a_submitted_runner_gets_the_arguments_behind_two_dashes(tmp_path:
 
 
 @pytest.mark.slow
-async def test_a_submitted_job_is_explained_by_its_log(folder: Path, tmp_path: Path) -> None:
+async def test_a_submitted_job_is_explained_by_its_log(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # other tests have jobs whose names begin so, too
     go = tmp_path / "go"
     async with one_job_swarm(folder, "-e", f"GO={go}") as swarm:
         swarm.submit(service(WORD))
@@ -233,7 +236,10 @@ async def test_a_submitted_job_is_explained_by_its_log(folder: Path, tmp_path: P
 
 
 @pytest.mark.slow
-async def test_a_submitted_job_that_has_no_node_says_so(folder: Path) -> None:
+async def test_a_submitted_job_that_has_no_node_says_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     async with one_job_swarm(folder) as swarm:
         swarm.is_full = True
         swarm.submit(service(WORD))
