@@ -68,7 +68,7 @@ class Explained(NamedTuple):
 
 def _jobs_there(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the jobs that run on this machine and whose names begin so, else all that are kept."""
-    names = [path.name.removesuffix(SUFFIX) for path in _running()] or [_name(path) for path in histories()]
+    names = list(map(_name, _running() or histories()))
     return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["hide_internal_frames"]
+from aioparcs.launcher.process.stacks import is_own_file
 
-_INTERNAL = (f"{Path(__file__).parents[1]}/", f"{Path(asyncio.__file__).parent}/", "uvloop/")
+__all__ = ["hide_internal_frames"]
 
 
 def hide_internal_frames(shell: Any) -> None:
@@ -35,11 +33,13 @@ def _show(shell: Any, _kind: type[BaseException], error: BaseException, *_: obje
 
 @contextmanager
 def _without_internal_frames(error: BaseException) -> Iterator[None]:
-    """Remove internal frames from an exception, and of those that led to it, while the block runs."""
+    """Remove internal frames from an exception, and from those that led to it, while the block runs."""
     whole = [(one, one.__traceback__, list(_frames(one.__traceback__))) for one in _chain(error)]
     try:
         for one, _, frames in whole:
-            one.__traceback__ = _linked([frame for frame in frames if not _is_internal(frame)])
+            one.__traceback__ = _linked(
+                [frame for frame in frames if not is_own_file(frame.tb_frame.f_code.co_filename)]
+            )
         yield
     finally:
         for one, first, frames in whole:
@@ -71,7 +71,3 @@ def _linked(frames: list[TracebackType]) -> TracebackType | None:
     for frame, following in zip(frames, [*frames[1:], None], strict=True):
         frame.tb_next = following
     return frames[0] if frames else None
-
-
-def _is_internal(frame: TracebackType) -> bool:
-    return frame.tb_frame.f_code.co_filename.startswith(_INTERNAL)
