@@ -70,7 +70,7 @@ class LiveJob:
     def __init__(self, name: str) -> None:
         self.id = name
         self.started = ProgramStarted(0.0, 0.0, name, {})
-        self.now = 0.0
+        self.now = self._written = 0.0  # when the job is seen, and its last event
         self.error = ""
         self.is_ended = self.is_running = self.has_control = self.is_full = False
         self.progress = Progress()
@@ -92,7 +92,7 @@ class LiveJob:
         if isinstance(event, ProgramStarted):
             self.started, self.workers.has_calls = event, event.has_calls
             return
-        time = max(0.0, event.time - self.started.time)
+        time = self._written = max(0.0, event.time - self.started.time)
         self._reach(time)
         self.progress.apply(event)
         if isinstance(event, CallSpans):
@@ -108,8 +108,9 @@ class LiveJob:
             self.workers.advance(self.now)
 
     def lose(self) -> None:
-        """Note that the program no longer runs, and that all is read of what it has written."""
+        """Note that the program no longer runs and that all it has written is read: its last event was its end."""
         if not self.is_ended:
+            self.now = self._written
             self.workers.leave(self.now, "unknown")
 
     def row(self) -> JobRow:

@@ -1,6 +1,7 @@
 """The commands about a submitted job, while it runs: the Swarm is an API that has only this job."""
 
 import asyncio
+import functools
 import json
 import re
 import signal
@@ -208,40 +209,35 @@ async def test_a_submitted_runner_gets_the_arguments_behind_two_dashes(tmp_path:
 
 
 @pytest.mark.slow
-async def test_a_submitted_job_is_explained_by_its_log(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # other tests have jobs whose names begin so, too
+async def test_a_submitted_job_is_explained_by_its_log(folder: Path, tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with one_job_swarm(folder, "-e", f"GO={go}") as swarm:
+        explain = functools.partial(aioparcs, swarm, "explain", XDG_STATE_HOME=str(tmp_path / "no jobs of other tests"))
         swarm.submit(service(WORD))
         await half(swarm)
         async with asyncio.timeout(60):
             while True:
-                done = await aioparcs(swarm, "explain", "j")
+                done = await explain("j")
                 assert done.returncode == 0, done.stderr
                 if match := re.search(r"^pool ten items: waits for item \d: .* in worker (\d+)", done.stdout, re.M):
                     break
         assert re.match(r"j: its program runs on the cluster for ", done.stdout)
         assert done.stdout.endswith("\nno stack: stacks of jobs on the cluster are not read from here\n")
-        known = json.loads((await aioparcs(swarm, "explain", "j", "--json")).stdout)
+        known = json.loads((await explain("j", "--json")).stdout)
         assert (known["job"], known["engine"], known["state"]) == ("j", "swarm", "running")
         assert (known["items"]["done"], known["items"]["total"]) == (5, 10)
-        one = await aioparcs(swarm, "explain", "j", match[1])
+        one = await explain("j", match[1])
         assert f"worker {match[1]}: " in one.stdout, one.stderr
-        missing = await aioparcs(swarm, "explain", "x")
+        missing = await explain("x")
         assert missing.returncode == 2
         assert missing.stderr.startswith(f"error: there is no job 'x' on {swarm.url}; there are: j")
         go.touch()
 
 
 @pytest.mark.slow
-async def test_a_submitted_job_that_has_no_node_says_so(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+async def test_a_submitted_job_that_has_no_node_says_so(folder: Path, tmp_path: Path) -> None:
     async with one_job_swarm(folder) as swarm:
         swarm.is_full = True
         swarm.submit(service(WORD))
-        done = await aioparcs(swarm, "explain", "j")
+        done = await aioparcs(swarm, "explain", "j", XDG_STATE_HOME=str(tmp_path / "no jobs of other tests"))
         assert re.search(r"^job: its runner's container waits: no suitable node", done.stdout, re.M), done

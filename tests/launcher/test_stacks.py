@@ -237,7 +237,8 @@ from aioparcs import Service, serve
 class Blocked(Service):
     async def run(self):
         path = await self.recv()
-        while os.path.exists(path):
+        os.rename(path, path + ".found")
+        while os.path.exists(path + ".found"):
             time.sleep(0.01)
         await self.send("gone on")
 
@@ -246,14 +247,15 @@ serve(Blocked)
 
 
 async def test_a_service_that_blocks_its_event_loop_is_seen_where_it_does(tmp_path: Path) -> None:
-    flag = tmp_path / "flag"
+    flag, found = tmp_path / "flag", tmp_path / "flag.found"
     flag.touch()
     async with job(module(tmp_path, "blocked", BLOCKED)) as runner, runner.start("blocked") as t:
         await t.send(str(flag))
+        await until(found.exists)  # until then it waits for the message
         while " in run" not in (text := await read(runner)):
             assert "waits" not in text, text
         assert f'File "{tmp_path}/blocked/main.py", line ' in text
-        flag.unlink()
+        found.unlink()
         assert await t.recv() == "gone on"
 
 

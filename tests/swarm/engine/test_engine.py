@@ -64,7 +64,8 @@ async def test_workers_are_spread_over_the_nodes_and_know_their_placement(cluste
         (service,) = await _services(cluster, runner)
         assert service["Spec"]["Name"] == f"parcs-{runner.job}_talker-0"
         assert "@sha256:" in service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
-    assert {event[0] for event in recorder.events} == {"started", "placed", "connected", "ended"}
+    seen = {event[0] for event in recorder.events} - {"waiting"}  # a slow node pulls the image for seconds
+    assert seen == {"started", "placed", "connected", "ended"}
 
 
 async def test_many_starts_at_once(cluster: Cluster, job: Job) -> None:

@@ -67,20 +67,25 @@ async def test_no_registry_to_take_modules_from(job: Job, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    "options, reason",
+    "options, reason, needs",
     [
-        ({"swarm": {"constraints": ["node.labels.colour==green"]}}, "scheduling constraints not satisfied on 3 nodes"),
-        ({"memory": "900g"}, "insufficient resources on 3 nodes"),
+        (
+            {"swarm": {"constraints": ["node.labels.colour==green"]}},
+            "scheduling constraints not satisfied on 3 nodes",
+            "",
+        ),
+        ({"memory": "900g"}, "insufficient resources on 3 nodes", "; it needs a node with 921,600 MiB of free memory"),
     ],
 )
-async def test_no_suitable_node(job: Job, options: dict[str, Any], reason: str) -> None:
+async def test_no_suitable_node(job: Job, options: dict[str, Any], reason: str, needs: str) -> None:
     recorder = EventRecorder()
     async with job(start_timeout=4, recorder=recorder) as runner:
         begun = time.monotonic()
         with pytest.raises(StartError, match=rf"within 4 s \(PARCS_START_TIMEOUT\): no suitable node \({reason}\)"):
             await _wait_for(15, runner.start("talker", **options))
         assert time.monotonic() - begun >= 4
-    assert ("waiting", "talker", 1, f"no suitable node ({reason})") in recorder.events
+    (waiting,) = {event for event in recorder.events if event[0] == "waiting"}
+    assert waiting == ("waiting", "talker", 1, f"no suitable node ({reason}){needs}")
 
 
 async def test_a_pull_that_hangs(cluster: Cluster, nodes: tuple[Node, ...], job: Job) -> None:
