@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import AsyncIterable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -72,8 +71,10 @@ class LogEvents:
                 for event in unpacked(read) if isinstance(read, Packed) else [read]:
                     self._bus.publish(shifted(event, self._begun))
                 self._note_dropped(now, read)
-            case Event():
-                self._bus.publish(replace(read, time=now))
+            case None:
+                pass
+            case _:
+                self._bus.publish(read._replace(time=now))
 
     def _note_dropped(self, now: float, read: Event) -> None:
         """Publish that the log had no room for some events, once."""

@@ -5,11 +5,11 @@ Programs that write no log of events don't load `codec` and `log`.
 """
 
 from aioparcs.events.bus import EventBus, Subscriber, guarded, program_events, report_once
+from aioparcs.events.event import Event
 from aioparcs.events.records import (
     Action,
     CallSpan,
     CallSpans,
-    Event,
     LogLines,
     ModuleState,
     Notice,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from aioparcs.events.records import Event
+from aioparcs.events.event import Event
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,62 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, fields
 from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from aioparcs.events.event import Event
 from aioparcs.events.flat import FlatRecord
-from aioparcs.events.records import (
-    Action,
-    CallSpans,
-    Event,
-    LogLines,
-    Notice,
-    PoolProgress,
-    ProgramEnding,
-    ProgramStarted,
-    Snapshot,
-    StatusLine,
-    WorkerConnected,
-    WorkerExited,
-    WorkerProgress,
-    WorkersPlaced,
-    WorkersRequested,
-    WorkerStopped,
-    WorkersWaiting,
-)
-from aioparcs.events.samples import CallsRunning, ChannelSamples, Packed, PeersChanged, WorkerUsage
 
 __all__ = ["from_json", "to_json"]
 
 _VERSION = 1
-_KINDS = {
-    kind.__name__: kind
-    for kind in (
-        Action,
-        CallSpans,
-        CallsRunning,
-        ChannelSamples,
-        LogLines,
-        Notice,
-        Packed,
-        PeersChanged,
-        PoolProgress,
-        ProgramEnding,
-        ProgramStarted,
-        Snapshot,
-        StatusLine,
-        WorkerConnected,
-        WorkerExited,
-        WorkerProgress,
-        WorkersPlaced,
-        WorkersRequested,
-        WorkersWaiting,
-        WorkerStopped,
-        WorkerUsage,
-    )
-}
+_KINDS: dict[str, Callable[..., Event]] = {kind.__name__: kind for kind in get_args(Event)}
 _LARGEST = 1 << 53  # larger numbers are not whole in every reader of JSON
 _MOST = 100_000  # numbers of a range, which readers go through one by one
 # Characters of JSON that one event may have.
@@ -101,7 +56,7 @@ def _fields(kind: Any) -> dict[str, Any]:
 @cache
 def _defaults(kind: Any) -> dict[str, Any]:
     """Return the defaults of an event's fields, as JSON has them."""
-    return {one.name: _plain(one.default) for one in fields(kind) if one.default is not MISSING}
+    return {name: _plain(default) for name, default in kind._field_defaults.items()}
 
 
 @cache

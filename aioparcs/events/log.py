@@ -13,8 +13,9 @@ import threading
 from contextlib import suppress
 
 from aioparcs.events.codec import from_json, to_json
+from aioparcs.events.event import Event
 from aioparcs.events.packing import Packer, packed_size
-from aioparcs.events.records import Event, Snapshot, StatusLine
+from aioparcs.events.records import Snapshot, StatusLine
 from aioparcs.events.samples import Packed
 
 __all__ = ["EventLog", "EventLogReader"]

@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 
 from aioparcs.events.codec import from_json, to_json
-from aioparcs.events.records import Event
+from aioparcs.events.event import Event
 from aioparcs.events.samples import Packed
 
 __all__ = ["Packer", "packed_size", "unpacked"]

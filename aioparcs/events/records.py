@@ -1,19 +1,19 @@
 """
 The events of a job: records that say what has happened, and when.
 
-No clock is read here: who publishes an event passes its time.
+No clock is read here: who publishes an event passes its time, in seconds of the program's monotonic clock.
+
+Each program loads these, so they are tuples, which are defined in a fifth of the time of a frozen dataclass; and their
+annotations are no texts, which typing would compile one by one. Two events with the same values are equal, also if they
+are of different classes.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = [
     "Action",
     "CallSpan",
     "CallSpans",
-    "Event",
     "LogLines",
     "ModuleState",
     "Notice",
@@ -155,20 +155,7 @@ class ModuleState(NamedTuple):
         return self.requested - self.ended
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """
-    Something that has happened in a program.
-
-    Attributes:
-        time: when, in seconds of the program's monotonic clock.
-    """
-
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramStarted(Event):
+class ProgramStarted(NamedTuple):
     """
     The program begins.
 
@@ -179,14 +166,14 @@ class ProgramStarted(Event):
         has_calls: whether all calls of pools are recorded.
     """
 
+    time: float
     date: float
     program: str
     versions: dict[str, str]
     has_calls: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class WorkersRequested(Event):
+class WorkersRequested(NamedTuple):
     """
     Workers of a module were requested.
 
@@ -196,24 +183,25 @@ class WorkersRequested(Event):
         parent: the number of the worker that has requested them, None for the runner itself.
     """
 
+    time: float
     module: str
     workers: range
     parent: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkersPlaced(Event):
+class WorkersPlaced(NamedTuple):
     """The engine has chosen a node for some workers."""
 
+    time: float
     module: str
     workers: range
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkersWaiting(Event):
+class WorkersWaiting(NamedTuple):
     """Most of the workers of a module that take long to start wait for the same; it is reported again if it changes."""
 
+    time: float
     module: str
     workers: int
     reason: str
@@ -224,50 +212,49 @@ class WorkersWaiting(Event):
         return f"{self.workers:,} {'worker waits' if self.workers == 1 else 'workers wait'}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerConnected(Event):
+class WorkerConnected(NamedTuple):
     """A worker is connected."""
 
+    time: float
     module: str
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerExited(Event):
+class WorkerExited(NamedTuple):
     """A worker has ended by itself; ``error`` is None for a clean end."""
 
+    time: float
     module: str
     worker: int
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStopped(Event):
+class WorkerStopped(NamedTuple):
     """The runner has ended a worker that was not done."""
 
+    time: float
     module: str
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerProgress(Event):
+class WorkerProgress(NamedTuple):
     """A worker has reported its progress, in numbers that need not make sense."""
 
+    time: float
     module: str
     worker: int
     done: float
     total: float
 
 
-@dataclass(frozen=True, slots=True)
-class PoolProgress(Event):
+class PoolProgress(NamedTuple):
     """The state of a pool, several times a second while it works and once when it is over."""
 
+    time: float
     state: PoolState
 
 
-@dataclass(frozen=True, slots=True)
-class CallSpans(Event):
+class CallSpans(NamedTuple):
     """
     Calls that workers have answered, published only where a subscriber wants them.
 
@@ -276,36 +263,36 @@ class CallSpans(Event):
         spans: what the workers did; short calls are merged, so that these are few.
     """
 
+    time: float
     pool: int | None
     spans: tuple[CallSpan, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LogLines(Event):
+class LogLines(NamedTuple):
     """Lines that workers, or their launcher (None), have printed."""
 
+    time: float
     module: str
     lines: tuple[tuple[int | None, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Notice(Event):
+class Notice(NamedTuple):
     """A text for people: something takes a while, or something was lost; a warning is for those who want few lines."""
 
+    time: float
     module: str
     text: str
     is_warning: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Action(Event):
+class Action(NamedTuple):
     """A user has changed the job while it ran: the text says what was done, such as a kill of a worker, and by what."""
 
+    time: float
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramEnding(Event):
+class ProgramEnding(NamedTuple):
     """
     The program is about to print how it ended: what displays hold back comes first.
 
@@ -313,11 +300,11 @@ class ProgramEnding(Event):
         error: why it ends, "" if that is no error.
     """
 
+    time: float
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot(Event):
+class Snapshot(NamedTuple):
     """
     All that a display draws, in place of the events that led to it: its size does not grow with the number of workers.
 
@@ -329,14 +316,15 @@ class Snapshot(Event):
         is_over: whether the program has ended.
     """
 
+    time: float
     modules: tuple[ModuleState, ...]
     pools: tuple[PoolRecord, ...]
     earlier: int
     is_over: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StatusLine(Event):
+class StatusLine(NamedTuple):
     """A line on counts and progress, for those who have no display that draws them."""
 
+    time: float
     text: str

@@ -1,11 +1,6 @@
 """The records of what is measured now and then: calls, channels, processes and peers; and of many events at once."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from typing import NamedTuple
-
-from aioparcs.events.records import Event
 
 __all__ = [
     "CallsRunning",
@@ -38,8 +33,7 @@ class RunningCall(NamedTuple):
     begin: float
 
 
-@dataclass(frozen=True, slots=True)
-class CallsRunning(Event):
+class CallsRunning(NamedTuple):
     """
     The calls that have run for over a second, at most once a second and only when they have changed.
 
@@ -48,6 +42,7 @@ class CallsRunning(Event):
         calls: the oldest 100 of them, the oldest first; the oldest 5 where no subscriber wants calls.
     """
 
+    time: float
     pool: int | None
     calls: tuple[RunningCall, ...]
 
@@ -75,8 +70,7 @@ class ChannelSample(NamedTuple):
     unread: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelSamples(Event):
+class ChannelSamples(NamedTuple):
     """
     The channels that have carried something, published only where a subscriber wants calls.
 
@@ -84,6 +78,7 @@ class ChannelSamples(Event):
         samples: at most 100, of channels that have changed since their last sample: those whose last one is the oldest.
     """
 
+    time: float
     samples: tuple[ChannelSample, ...]
 
 
@@ -102,8 +97,7 @@ class Use(NamedTuple):
     memory: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerUsage(Event):
+class WorkerUsage(NamedTuple):
     """
     The use that workers of one launcher make of its machine, each five seconds where a subscriber wants calls.
 
@@ -111,6 +105,7 @@ class WorkerUsage(Event):
         usages: of workers whose processes are there; at most 4,096.
     """
 
+    time: float
     usages: tuple[Use, ...]
 
 
@@ -129,8 +124,7 @@ class PeerChange(NamedTuple):
     is_open: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PeersChanged(Event):
+class PeersChanged(NamedTuple):
     """
     Channels between workers were opened or closed in the last five seconds; only where a subscriber wants calls.
 
@@ -138,11 +132,11 @@ class PeersChanged(Event):
         changes: those of the workers of one launcher, at most 2,000; short-lived channels are not among them.
     """
 
+    time: float
     changes: tuple[PeerChange, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Packed(Event):
+class Packed(NamedTuple):
     """
     Many events as one, for a log: see `packing`.
 
@@ -151,5 +145,6 @@ class Packed(Event):
         dropped: how many others had no room so far.
     """
 
+    time: float
     data: str
     dropped: int

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from aioparcs.events.records import CallSpans, Event, Snapshot
+from aioparcs.events.event import Event
+from aioparcs.events.records import CallSpans, Snapshot
 from aioparcs.events.samples import CallsRunning
 
 __all__ = ["shifted"]
@@ -28,4 +28,4 @@ def shifted(event: Event, seconds: float) -> Event:
                 one._replace(begun=later(one.begun), ended=None if one.ended is None else later(one.ended))
                 for one in pools
             )
-    return replace(event, time=later(event.time), **changes)
+    return event._replace(time=later(event.time), **changes)

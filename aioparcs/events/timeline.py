@@ -11,14 +11,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 
+from aioparcs.events.event import Event
 from aioparcs.events.log import EventLog
 from aioparcs.events.packing import Packer
 from aioparcs.events.pending import PendingNumbers, PendingSpans
 from aioparcs.events.records import (
     CallSpans,
-    Event,
     ProgramEnding,
     WorkerConnected,
     WorkerExited,
@@ -135,5 +134,5 @@ class TimelineLog:
 def _shortened(event: Event) -> Event:
     """Return an event whose reason is short enough to have room beside others."""
     if isinstance(event, WorkerExited | ProgramEnding) and event.error:
-        return replace(event, error=event.error[:_LONGEST])
+        return event._replace(error=event.error[:_LONGEST])
     return event

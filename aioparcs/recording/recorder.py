@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
 from math import inf
 from pathlib import Path
 from time import monotonic, time
@@ -203,11 +202,11 @@ def begin(program: str, about: Mapping[str, str] | None = None, *, calls: bool =
 
 def _shortened(event: Event) -> Event:
     """Return an event whose long texts are cut off."""
-    texts = {one.name: getattr(event, one.name) for one in fields(event)}
+    values = event._asdict()
     long: dict[str, Any] = {
-        name: f"{text[:_LONGEST]}…" for name, text in texts.items() if isinstance(text, str) and len(text) > _LONGEST
+        name: f"{text[:_LONGEST]}…" for name, text in values.items() if isinstance(text, str) and len(text) > _LONGEST
     }
-    return replace(event, **long) if long else event
+    return event._replace(**long) if long else event
 
 
 def _close(file: TextIO) -> None:

@@ -50,7 +50,7 @@ def sample(worker: int, queued: int = 0, unread: int = 0) -> ChannelSamples:
     return ChannelSamples(BEGIN + 5, (ChannelSample(worker, 1, 1, 1, 1, queued, unread),))
 
 
-UP = (REQUESTED, *CONNECTED)
+UP: tuple[Event, ...] = (REQUESTED, *CONNECTED)
 OWN = "the program runs its own code"
 OLDEST = "the oldest of 2 calls that have run for over a second"
 MESSAGES = "4 workers are connected, and no call is known to run: they work by themselves or wait for messages, and"

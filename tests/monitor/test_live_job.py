@@ -1,7 +1,6 @@
 """The live view of a job: its numbers, its bounds, and messages that say what has changed."""
 
 import json
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -124,7 +123,7 @@ def test_nothing_of_a_job_whose_runner_was_killed_is_alive() -> None:
 
 
 def test_the_states_of_workers() -> None:
-    events = [
+    events: list[Event] = [
         WorkersRequested(BEGIN + 1, "f", range(5)),
         *(WorkerConnected(BEGIN + 2, "f", number) for number in range(1, 5)),
         WorkerExited(BEGIN + 3, "f", 2, None),
@@ -147,11 +146,12 @@ def test_a_job_whose_calls_are_not_recorded_claims_nothing_about_them() -> None:
     view.is_running = True
     state = PoolState(0, "f", 50, 2, 100, 3, 3, 3)
     slow = RunningCall(1, "main:work", "item 4: (4)", BEGIN + 3)
-    for event in (
-        replace(started(), has_calls=False), WorkersRequested(BEGIN + 1, "f", range(3)),
+    events: list[Event] = [
+        started()._replace(has_calls=False), WorkersRequested(BEGIN + 1, "f", range(3)),
         *(WorkerConnected(BEGIN + 2, "f", number) for number in range(3)), PoolProgress(BEGIN + 5, state),
         CallsRunning(BEGIN + 5, 0, (slow,)),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for event in events:
         view.apply(event)
     view.advance(6.0)
     message = whole(view)

@@ -25,7 +25,10 @@ def job(*events: Event) -> LiveJob:
     """Return the view of a running job with three workers, two of which the first has started, after some events."""
     made = LiveJob("render-1a2b3c")
     made.is_running = True
-    requests = (WorkersRequested(BEGIN, "tree", range(1)), WorkersRequested(BEGIN, "tree", range(1, 3), 0))
+    requests: tuple[Event, ...] = (
+        WorkersRequested(BEGIN, "tree", range(1)),
+        WorkersRequested(BEGIN, "tree", range(1, 3), 0),
+    )
     for event in (started(), *requests, *events):
         made.apply(event)
     return made
