@@ -97,12 +97,29 @@ class Settings(NamedTuple):
                 values[name] = _parse(f"PARCS_{name.upper()}", text, type(default))
         return cls._make(values.get(name, default) for name, default in cls._field_defaults.items())
 
+    def check(self) -> None:
+        """
+        Raise an error if a value is impossible.
+
+        Raises:
+            TypeError: a value is not a number, or a size is not a whole one.
+            SettingError: a value is not positive, or infinite.
+        """
+        for name, default in self._field_defaults.items():
+            value, kind = getattr(self, name), type(default)
+            expected = _EXPECTED[kind]
+            if isinstance(value, bool) or not isinstance(value, int | kind):
+                raise TypeError(f"Settings({name}={value!r}): it must be {expected}")
+            if not 0 < value < float("inf"):
+                raise SettingError(f"Settings({name}={value!r}): it must be {expected}")
+
     def to_env(self) -> dict[str, str]:
         """Return the variables that `from_env` reads, for what isn't the default."""
         defaults = self._field_defaults
         return {f"PARCS_{name.upper()}": str(v) for name, v in self._asdict().items() if v != defaults[name]}
 
 
+_EXPECTED = {int: "a positive whole number", float: "a positive number of seconds"}
 # Every variable of aioparcs by its name behind PARCS_; see docs/settings.md.
 VARIABLES = frozenset(name.upper() for name in Settings._fields) | {
     *(

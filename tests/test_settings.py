@@ -33,6 +33,23 @@ def test_every_setting_has_a_variable() -> None:
     assert Settings.from_env(environ) == Settings(*[7] * len(Settings._fields))
 
 
+@pytest.mark.parametrize("name", Settings._fields)
+@pytest.mark.parametrize(
+    "value, error", [("60", TypeError), (None, TypeError), (True, TypeError), (0, SettingError), (-1, SettingError)]
+)
+def test_an_impossible_value_in_a_program_is_an_error(name: str, value: object, error: type[Exception]) -> None:
+    with pytest.raises(error, match=re.escape(f"Settings({name}={value!r}): it must be a positive ")):
+        Settings()._replace(**{name: value}).check()  # type: ignore[arg-type]  # on purpose
+
+
+def test_times_may_be_whole_numbers_and_sizes_no_others() -> None:
+    Settings(start_timeout=60, max_body=1).check()
+    with pytest.raises(SettingError, match=r"start_timeout=inf\)"):
+        Settings(start_timeout=math.inf).check()
+    with pytest.raises(TypeError, match=r"max_body=1\.5\): it must be a positive whole number"):
+        Settings(max_body=1.5).check()  # type: ignore[arg-type]  # on purpose
+
+
 def test_a_setting_keeps_its_type() -> None:
     environ = {variable(name): "7" for name in Settings._fields}
     for value, default in zip(Settings.from_env(environ), Settings(), strict=True):

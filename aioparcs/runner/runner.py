@@ -65,7 +65,7 @@ class Runner(Starter):
 
     Raises:
         SettingError: an argument, or a variable in the environment, has an impossible value.
-        TypeError: ``settings`` is not a `Settings`.
+        TypeError: ``settings`` is not a `Settings`, or one of its values not a number.
 
     Attributes:
         made: how many runners this process has made.
@@ -85,6 +85,8 @@ class Runner(Starter):
         check_may_direct("makes a Runner")
         if not isinstance(settings, Settings | None):
             raise TypeError(f"settings={settings!r}: it must be a Settings, such as Settings(start_timeout=300)")
+        if settings is not None:
+            settings.check()
         Runner.made += 1
         self._settings = settings or Settings.from_env()
         if isinstance(modules, str | os.PathLike):  # not its characters

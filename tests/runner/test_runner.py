@@ -381,6 +381,11 @@ async def test_settings_of_another_type_are_refused() -> None:
         Runner(settings={"start_timeout": 1.0})  # type: ignore[arg-type]  # on purpose
 
 
+async def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(SettingError, match=r"^Settings\(start_timeout=-1\): it must be a positive number of seconds$"):
+        Runner(settings=Settings(start_timeout=-1))
+
+
 async def test_a_runner_that_is_not_entered_starts_nothing() -> None:
     runner = Runner(modules=[MODULES], settings=Settings())
     for attempt in (runner.start("talker"), runner.start_many("talker", 2)):
