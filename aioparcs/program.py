@@ -7,7 +7,6 @@ import os
 from aioparcs.entry import is_imported_by_multiprocessing
 from aioparcs.qualname import Finding, set_finding
 from aioparcs.runner.program import Main, run_program
-from aioparcs.service.serve import serve_named
 
 __all__ = ["run"]
 
@@ -38,6 +37,8 @@ def run(main: Main) -> None:
         return
     target = os.environ.get("PARCS_TARGET")
     if target is not None and "PARCS_RUNNER" in os.environ:
+        from aioparcs.service.serve import serve_named  # launchers only: a runner serves nothing
+
         serve_named(target)
     set_finding(Finding.ALL)
     run_program(main)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aioparcs.engine import Engine, WorkerSpec
-from aioparcs.launcher import is_own_module
+from aioparcs.launcher.sources import is_own_module
 from aioparcs.pool import Pool, PoolOptions, Recycling
 from aioparcs.qualname import MAIN, qualified_name, refuse_generator_function
 from aioparcs.runner import Runner

@@ -26,16 +26,15 @@ from aioparcs.launcher.context import RunnerEndpoint, WorkerContext, WorkerProgr
 from aioparcs.launcher.fork_safety import fork_without_warning
 from aioparcs.launcher.process.call_records import make_records, read_stopped
 from aioparcs.launcher.process.child import (
-    adopt_orphans,
     become_worker,
     block_signals,
-    die_with_parent,
     run,
     unblock_signals,
 )
 from aioparcs.launcher.process.exiting import Inherited, flush_output
 from aioparcs.launcher.process.gpus import ReservedGPUs
 from aioparcs.launcher.process.limits import limits_refusal_reason, too_few_files
+from aioparcs.launcher.process.prctl import adopt_orphans, die_with_parent
 from aioparcs.launcher.process.stack_dumps import ignore_signals
 from aioparcs.launcher.reaper import ProcessReaper
 from aioparcs.messages.launcher import ALL, DATAGRAM_SIZE, Exited, Kill, Start, Started, read_datagram, to_datagram

@@ -21,7 +21,7 @@ from typing import NamedTuple, NoReturn
 
 from aioparcs import deadlines
 from aioparcs.errors import ParcsError
-from aioparcs.launcher.agent import LauncherAgent
+from aioparcs.launcher.agent.agent import LauncherAgent
 from aioparcs.launcher.context import RunnerEndpoint, WorkerProgram
 from aioparcs.launcher.fork_safety import (
     fork_without_warning,
@@ -30,8 +30,9 @@ from aioparcs.launcher.fork_safety import (
     threads_lost_by_fork,
 )
 from aioparcs.launcher.fork_server import ForkServer
-from aioparcs.launcher.process.child import die_with_parent, warm_up
+from aioparcs.launcher.process.child import warm_up
 from aioparcs.launcher.process.exiting import flush_output, inherited_state
+from aioparcs.launcher.process.prctl import die_with_parent
 from aioparcs.launcher.random_state import shared_generators
 from aioparcs.launcher.sources import report_sources
 from aioparcs.loop import new_loop

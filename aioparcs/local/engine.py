@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aioparcs import deadlines
 from aioparcs.address import ORIGINAL_PORT, Address
@@ -20,8 +19,8 @@ from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSp
 from aioparcs.engine.threads import thread_share, thread_variables
 from aioparcs.errors import StartError, signal_name
 from aioparcs.events import LogLines, Notice
-from aioparcs.launcher import RunnerEndpoint, gpus_refusal_reason, pass_token, visible_gpus
-from aioparcs.local.environments import Environments
+from aioparcs.launcher.context import RunnerEndpoint, pass_token
+from aioparcs.launcher.process.gpus import gpus_refusal_reason, visible_gpus
 from aioparcs.local.includes import include_variables
 from aioparcs.local.launchers import Key, Launcher, Launchers
 from aioparcs.local.process import Process
@@ -29,6 +28,9 @@ from aioparcs.local.sources import Marks, Sources, Tree, loaded_marks
 from aioparcs.modules import Command, command_for, find_module, module_folders, program_folder
 from aioparcs.qualname import START_FOLDER
 from aioparcs.transport import Listener, listen, os_reason
+
+if TYPE_CHECKING:
+    from aioparcs.local.environments import Environments
 
 __all__ = ["LocalEngine"]
 
@@ -54,7 +56,7 @@ class LocalEngine:
         self._launchers = Launchers()
         self._trees: dict[Path, Tree] = {}
         self._v1: Process | None = None
-        self._environments = Environments()
+        self._environments: Environments | None = None  # of modules with folders of their own
         self._closed = False
         self._job: Job
 
@@ -129,7 +131,8 @@ class LocalEngine:
     async def aclose(self) -> None:
         """Wait for all processes to end; kill those that don't."""
         self._closed = True
-        await self._environments.aclose()
+        if self._environments:
+            await self._environments.aclose()
         if self._v1:
             self._v1.kill()
         self._launchers.close()
@@ -148,6 +151,10 @@ class LocalEngine:
         folder = find_module(spec.module, self._folders, spec.folder)
         _check_limits(spec, count)
         _check_files(spec, folder)
+        if self._environments is None:
+            from aioparcs.local.environments import Environments  # which the program's own functions don't need
+
+            self._environments = Environments()
         python = await self._environments.interpreter(folder, self._job.events)
         marks = await self._trees.setdefault(folder, Tree(folder)).marks()
         return _with_includes(Command((str(folder / "main.py"),), folder), folder, spec), python, marks
@@ -227,6 +234,8 @@ def _check_files(spec: WorkerSpec, folder: Path) -> None:
     """
     for name in spec.files:
         if not (folder / name).exists():
+            import shlex  # for this message only
+
             there = os.path.join(START_FOLDER, name)
             link = shlex.join(["ln", "-s", os.path.relpath(there, (folder / name).parent), str(folder / name)])
             reason = f"files=: its workers run in {folder} here, which has no {name}; make a link to it: {link}"

@@ -9,7 +9,9 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from aioparcs.launcher import PATIENCE, PAUSE, Lines, die_with_parent, groups_of, kill_remains
+from aioparcs.launcher.agent.lines import Lines
+from aioparcs.launcher.process.prctl import die_with_parent
+from aioparcs.launcher.remains import PATIENCE, PAUSE, groups_of, kill_remains
 
 __all__ = ["Process"]
 

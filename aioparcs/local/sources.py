@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from aioparcs.launcher import loaded_files
+from aioparcs.launcher.sources import loaded_files
 
 __all__ = ["Marks", "Sources", "Tree", "loaded_marks"]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from aioparcs.errors import StartError
-from aioparcs.launcher import is_installed
+from aioparcs.launcher.sources import is_installed
 
 __all__ = ["find_module", "find_modules", "module_folders", "running_program"]
 
@@ -82,7 +81,9 @@ def find_module(name: str, folders: list[Path], folder: str = "") -> Path:
             return parent / name
     found = find_modules(folders)
     own = getattr(sys.modules.get("__main__"), name, None)
-    similar = difflib.get_close_matches(name, found, 1)
+    from difflib import get_close_matches  # for this message only
+
+    similar = get_close_matches(name, found, 1)
     raise StartError(
         name,
         f"there is no module of that name (a folder with main.py) in {' or '.join(map(str, folders))}; "

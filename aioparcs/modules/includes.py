@@ -7,7 +7,6 @@ They stand in the list ``include`` of an ``aioparcs.toml`` beside ``main.py``, o
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Mapping
@@ -68,7 +67,9 @@ def _read_list(folder: Path) -> tuple[str, list[str]]:
 
 
 def _unknown_key(key: str) -> str:
-    advice = f"did you mean {_KEY!r}?" if difflib.get_close_matches(key, [_KEY]) else f"the only key is {_KEY!r}"
+    from difflib import get_close_matches  # for this message only
+
+    advice = f"did you mean {_KEY!r}?" if get_close_matches(key, [_KEY]) else f"the only key is {_KEY!r}"
     return f"unknown key {key!r}; {advice}"
 
 

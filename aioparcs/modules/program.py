@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -48,6 +47,8 @@ def command_for(target: str) -> Command:
             arguments = (os.path.join(folder, arguments[0]), *arguments[1:])
     else:
         arguments = (_IMPORTER,)
+        import json  # most programs have their functions in main.py
+
         variables.append(("PARCS_PATH", json.dumps(_search_path())))
     return Command(arguments, Path(START_FOLDER), tuple(variables))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from aioparcs.engine import WorkerSpec, optional_time_limit, whole_number
-from aioparcs.launcher import is_own_module
+from aioparcs.launcher.sources import is_own_module
 from aioparcs.pool.recycling import Recycling
 from aioparcs.pool.scheduler import Bounds, Retry, read_hedge, read_rate
 from aioparcs.qualname import MAIN, QualifiedName, qualified_name

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aioparcs.engine import WorkerSpec
 from aioparcs.errors import StartError
-from aioparcs.files.listing import SENT, find_files
 from aioparcs.files.reasons import describe
-from aioparcs.files.sending import OutgoingFiles
 from aioparcs.messages.launcher import LONGEST_PIECE
 from aioparcs.runner.launcher_client import LauncherClient
+
+if TYPE_CHECKING:
+    from aioparcs.files.sending import OutgoingFiles
 
 __all__ = ["FileSender"]
 
@@ -67,10 +69,15 @@ class FileSender:
         return ""
 
     def _measure(self, names: tuple[str, ...]) -> str:
+        from aioparcs.files.listing import find_files  # few workers have files
+
         sizes = [path.stat().st_size for path in find_files(self._folder, names).values() if not path.is_dir()]
         return f"{len(sizes):,} file{'s' * (len(sizes) != 1)}, {sum(sizes) / 1e6:,.1f} MB"
 
     def _open(self, names: tuple[str, ...]) -> OutgoingFiles:
+        from aioparcs.files.listing import SENT, find_files  # these load tarfile, which few programs need
+        from aioparcs.files.sending import OutgoingFiles
+
         return OutgoingFiles(find_files(self._folder, names), (), SENT)
 
 

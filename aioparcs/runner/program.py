@@ -21,7 +21,7 @@ from aioparcs.display import auto_display, has_colors, sanitize, were_shown
 from aioparcs.entry import check_is_coroutine_function, check_may_direct
 from aioparcs.errors import ParcsError, SettingError, StartError, describe, notes_of
 from aioparcs.events import ProgramEnding, program_events
-from aioparcs.launcher import show_logs
+from aioparcs.launcher.process.logs import show_logs
 from aioparcs.loop import new_loop
 from aioparcs.runner.runner import Runner
 from aioparcs.starter import Starter

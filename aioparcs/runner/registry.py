@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from time import monotonic
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aioparcs.auth import TOKEN_SIZE, Hello, Role, unexpected
 from aioparcs.channel import Acceptor, Channel, FrameConnection, control_link
@@ -13,12 +13,14 @@ from aioparcs.errors import StartError
 from aioparcs.events import EventBus, Notice
 from aioparcs.messages.fields import describe
 from aioparcs.runner.launcher_client import LauncherClient
-from aioparcs.runner.spawned import SpawnedWorker, SpawnSession
 from aioparcs.runner.stack_requests import StackRequests
 from aioparcs.runner.state import JobState, LauncherPhase, WorkerPhase
 from aioparcs.settings import FIRST_CONTROL, Settings
 from aioparcs.task import TaskTrace, WorkerHandle, check_file_limit
 from aioparcs.transport import keep_alive
+
+if TYPE_CHECKING:
+    from aioparcs.runner.spawned import SpawnedWorker, SpawnSession
 
 __all__ = ["Incoming", "JobRegistry"]
 

@@ -7,9 +7,10 @@ import os
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakSet
 
 from aioparcs.auth import Role
@@ -20,12 +21,11 @@ from aioparcs.engine import Engine, Job, WorkerSpec
 from aioparcs.entry import check_may_direct
 from aioparcs.events import EventBus, Notice, program_events
 from aioparcs.modules import module_folders
-from aioparcs.qualname import START_FOLDER
+from aioparcs.qualname import START_FOLDER, qualified_name
 from aioparcs.runner.channel_sampler import ChannelSampler
 from aioparcs.runner.engines import choose_engine
 from aioparcs.runner.launcher_client import LauncherClient
 from aioparcs.runner.registry import Incoming, JobRegistry
-from aioparcs.runner.spawn_server import SpawnServer, spawn_policy
 from aioparcs.runner.state import JobState
 from aioparcs.runner.supervisor import WorkerSupervisor
 from aioparcs.runner.usage_sampler import UsageSampler
@@ -34,6 +34,9 @@ from aioparcs.settings import Settings, misspelt
 from aioparcs.starter import Starter
 from aioparcs.task import WorkerHandle
 from aioparcs.transport import Listener
+
+if TYPE_CHECKING:
+    from aioparcs.runner.spawn_server import SpawnServer
 
 __all__ = ["Runner"]
 
@@ -103,8 +106,9 @@ class Runner(Starter):
         self._supervisor = WorkerSupervisor(self._engine, self._registry, state, self._settings, self._events)
         self._channels = ChannelSampler(self._registry, self._events)
         self._usage = UsageSampler(self._registry, self._events)
-        policy = spawn_policy(spawnable, self._settings)
-        self._spawn_server = SpawnServer(self._registry, self._supervisor, state, policy, self._events)
+        if spawnable is not None:
+            spawnable = frozenset(one if isinstance(one, str) else str(qualified_name(one)) for one in spawnable)
+        self._spawnable: frozenset[str] | None = spawnable
         self._providers: WeakSet[RunnerWorkers] = WeakSet()
         self._outside = AsyncExitStack()  # what shows the job to others: its history and its control socket
         self._listener: Listener | None = None
@@ -205,6 +209,14 @@ class Runner(Starter):
                 self._supervisor.connect_launcher(client)
             case Incoming(_, number, FrameConnection() as connection):
                 self._spawn_server.connect(number, connection)
+
+    @cached_property
+    def _spawn_server(self) -> SpawnServer:
+        """The server of workers that start workers."""
+        from aioparcs.runner.spawn_server import SpawnPolicy, SpawnServer  # few programs have such workers
+
+        policy = SpawnPolicy(self._spawnable, self._settings.max_depth, self._settings.max_spawned)
+        return SpawnServer(self._registry, self._supervisor, self._state, policy, self._events)
 
     async def _leave(self) -> None:
         """End what still runs, and release everything; however often this is cancelled, nothing is left."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -24,12 +23,10 @@ from aioparcs.messages.spawn import (
     SpawnRequest,
     read_spawn_request,
 )
-from aioparcs.qualname import qualified_name
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.spawned import PendingSpawn, SpawnedWorker, SpawnSession
 from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.supervisor import WorkerSupervisor
-from aioparcs.settings import Settings
 
 __all__ = ["SpawnPolicy", "SpawnServer"]
 
@@ -186,18 +183,6 @@ class SpawnServer:
         numbers = self._state.number(spec.module, spawn.workers, session.worker)
         workers = [SpawnedWorker(spec.module, number, session, spawn.id) for number in numbers]
         return await self._supervisor.begin(spec, workers)
-
-
-def spawn_policy(modules: Iterable[str | Callable[..., Any]] | None, settings: Settings) -> SpawnPolicy:
-    """
-    Return the limits that a runner's arguments and settings define.
-
-    Raises:
-        TypeError: one is a function or class that workers can't find.
-    """
-    if modules is not None:
-        modules = frozenset(one if isinstance(one, str) else str(qualified_name(one)) for one in modules)
-    return SpawnPolicy(modules, settings.max_depth, settings.max_spawned)
 
 
 def _read(module: str, options: dict[Any, Any], parent: int) -> WorkerSpec:

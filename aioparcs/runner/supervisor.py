@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TypeVarTuple
+from typing import TYPE_CHECKING, TypeVarTuple
 
 from aioparcs.background import BackgroundTasks, report_unexpected
 from aioparcs.channel import Channel
@@ -20,15 +20,16 @@ from aioparcs.qualname import START_FOLDER
 from aioparcs.runner.deadline_timer import DeadlineTimer
 from aioparcs.runner.file_sender import FileSender
 from aioparcs.runner.launcher_client import LauncherClient
-from aioparcs.runner.original import dial_v1
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.reports import report
-from aioparcs.runner.spawned import SpawnedWorker
 from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.state.stimuli import Action, Stimulus
 from aioparcs.settings import Settings
 from aioparcs.task import WorkerHandle, check_file_limit, finish_all
 from aioparcs.transport import raise_file_limit
+
+if TYPE_CHECKING:
+    from aioparcs.runner.spawned import SpawnedWorker
 
 __all__ = ["WorkerSupervisor"]
 
@@ -123,6 +124,8 @@ class WorkerSupervisor:
                 task.launcher = placement.launcher
         self.handle(stimuli.StartRequested(group, None))
         if spec.wire == "v1":
+            from aioparcs.runner.original import dial_v1  # few programs have such services
+
             dialling = self.own(dial_v1, self._engine, self._settings, tasks[0], self.handle)
             tasks[0].on_start_done(lambda _: dialling.cancel())  # it may have ended before it answered
         return tasks
@@ -267,13 +270,13 @@ class WorkerSupervisor:
         try:
             await self._engine.stop(group)
         except ParcsError as error:
-            self._warn(group.spec.module, f"its launchers can't be stopped before the job ends: {error}")
+            self._note(group.spec.module, f"its launchers can't be stopped before the job ends: {error}", True)
 
     async def _release(self, group: WorkerGroup) -> None:
         try:
             await self._engine.release(group)
         except ParcsError as error:
-            self._warn(group.spec.module, f"its launchers can't be removed before the job ends: {error}")
+            self._note(group.spec.module, f"its launchers can't be removed before the job ends: {error}", True)
 
     # State
 
@@ -342,8 +345,5 @@ class WorkerSupervisor:
         """Run a coroutine function beside the user's program until it ends, or the job does; return its task."""
         return self._background.start(work, *args)
 
-    def _warn(self, module: str, text: str) -> None:
-        self._events.publish(Notice(monotonic(), module, text, is_warning=True))
-
-    def _note(self, module: str, text: str) -> None:
-        self._events.publish(Notice(monotonic(), module, text))
+    def _note(self, module: str, text: str, is_warning: bool = False) -> None:
+        self._events.publish(Notice(monotonic(), module, text, is_warning))

@@ -9,7 +9,8 @@ from aioparcs import codec
 from aioparcs.address import Address
 from aioparcs.channel import Channel, encode_error
 from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError
-from aioparcs.launcher import Connection, WorkerContext
+from aioparcs.launcher.connect import Connection
+from aioparcs.launcher.context import WorkerContext
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.relay_receiver import RelayReceiver
 from aioparcs.service.tracebacks import print_exit

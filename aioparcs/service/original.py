@@ -10,7 +10,7 @@ from collections.abc import Callable
 from aioparcs.address import ORIGINAL_PORT, Address
 from aioparcs.channel import Channel, accept_v1
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError
-from aioparcs.launcher import WorkerContext
+from aioparcs.launcher.context import WorkerContext
 from aioparcs.service.service import Service
 from aioparcs.service.tracebacks import print_exit
 from aioparcs.settings import Settings

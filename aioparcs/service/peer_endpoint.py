@@ -15,7 +15,8 @@ from aioparcs.address import Address
 from aioparcs.auth import Hello, Role, unexpected
 from aioparcs.channel import Acceptor, Channel, FrameConnection, reach, serve_relay
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
-from aioparcs.launcher import PEER_CLOSED, PEER_OPENED, REPORT, RunnerEndpoint
+from aioparcs.launcher.context import RunnerEndpoint
+from aioparcs.launcher.reports import PEER_CLOSED, PEER_OPENED, REPORT
 from aioparcs.messages.fields import describe
 from aioparcs.settings import Settings
 from aioparcs.transport import Listener, keep_alive, listen, source_address, wait_silent

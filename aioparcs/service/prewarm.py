@@ -7,7 +7,8 @@ import socket
 
 from aioparcs.auth import Hello, Role
 from aioparcs.channel import Channel
-from aioparcs.launcher import RunnerEndpoint, WorkerContext, adopt
+from aioparcs.launcher.connect import adopt
+from aioparcs.launcher.context import RunnerEndpoint, WorkerContext
 from aioparcs.loop import new_loop
 from aioparcs.service.conversation import converse
 from aioparcs.service.peer_endpoint import PeerEndpoint

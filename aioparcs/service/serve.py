@@ -15,9 +15,11 @@ from aioparcs.address import Address
 from aioparcs.auth import Role
 from aioparcs.entry import is_imported_by_multiprocessing, module_name
 from aioparcs.errors import ConnectionLost, HandshakeError, SettingError
-from aioparcs.launcher import Connection, RunnerEndpoint, WorkerContext, adopt, connect, connect_now, launch
+from aioparcs.launcher.connect import Connection, adopt, connect, connect_now
+from aioparcs.launcher.context import RunnerEndpoint, WorkerContext
 from aioparcs.launcher.process.child import TERMINATED, run, set_handler, warm_up
 from aioparcs.launcher.process.exiting import Inherited, flush_output
+from aioparcs.launcher.startup import launch
 from aioparcs.loop import new_loop
 from aioparcs.qualname import MAIN, Finding, QualifiedName, program_file, set_finding
 from aioparcs.service.conversation import Program, converse

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from aioparcs.address import Address
 from aioparcs.channel import Channel
 from aioparcs.errors import EndOfChannel, SettingError, StartError
-from aioparcs.launcher import PROGRESS, REPORT, WorkerContext
+from aioparcs.launcher.context import WorkerContext
+from aioparcs.launcher.reports import PROGRESS, REPORT
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.starter import Starter
 

@@ -23,7 +23,7 @@ from aioparcs.errors import (
     WorkerLost,
 )
 from aioparcs.events import Event, EventBus, Notice
-from aioparcs.launcher import connect
+from aioparcs.launcher.connect import connect
 from aioparcs.messages.spawn import (
     ChildConnected,
     ChildExited,

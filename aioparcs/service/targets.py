@@ -9,7 +9,8 @@ from typing import Any
 
 from aioparcs.channel import Channel
 from aioparcs.entry import check_is_coroutine_function
-from aioparcs.launcher import WorkerContext, is_own_module
+from aioparcs.launcher.context import WorkerContext
+from aioparcs.launcher.sources import is_own_module
 from aioparcs.qualname import MAIN, QualifiedName, function_names
 from aioparcs.service.conversation import Program
 from aioparcs.service.functions import Find, Functions

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aioparcs.journal.version import SIZE, function_version
-from aioparcs.launcher import is_own_module
+from aioparcs.launcher.sources import is_own_module
 
 FILES = {
     "jprog.py": """

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from aioparcs import Runner, StartError
-from aioparcs.launcher import visible_gpus
+from aioparcs.launcher.process.gpus import visible_gpus
 from tests.support.jobs import job, live, module
 from tests.support.waiting import until
 

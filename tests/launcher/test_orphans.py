@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from aioparcs.launcher import kill_remains, remains
+from aioparcs.launcher import remains
+from aioparcs.launcher.remains import kill_remains
 
 # Forks when it is told to; its child says so, and stays.
 FORKING = "import os, signal; input(); pid = os.fork(); print(pid, flush=True) if not pid else None; signal.pause()"

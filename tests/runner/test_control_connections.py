@@ -35,8 +35,8 @@ from aioparcs.channel import CONTROL_BODY, FrameConnection, accept, introduce
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import ConnectionLost, EndOfChannel, HandshakeError, ProtocolError
 from aioparcs.events import Event, EventBus, Use, WorkerUsage
-from aioparcs.launcher import RunnerEndpoint
-from aioparcs.launcher.agent import LauncherAgent
+from aioparcs.launcher.agent.agent import LauncherAgent
+from aioparcs.launcher.context import RunnerEndpoint
 from aioparcs.launcher.process.call_records import make_records
 from aioparcs.local import LocalEngine
 from aioparcs.messages.launcher import (

@@ -6,7 +6,8 @@ import socket
 from aioparcs import Address, Channel, Service
 from aioparcs.auth import Hello, Role
 from aioparcs.channel import introduce
-from aioparcs.launcher import RunnerEndpoint, WorkerContext, adopt
+from aioparcs.launcher.connect import adopt
+from aioparcs.launcher.context import RunnerEndpoint, WorkerContext
 from aioparcs.service.conversation import converse
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.settings import FIRST_EXTENSIONS, Settings

@@ -8,7 +8,8 @@ import pytest
 
 from aioparcs import Address, Channel, ChannelClosed, ConnectionLost, EndOfChannel, HandshakeError, SettingError
 from aioparcs.auth import MAGIC, Hello, Role
-from aioparcs.launcher import RunnerEndpoint, connect
+from aioparcs.launcher.connect import connect
+from aioparcs.launcher.context import RunnerEndpoint
 from aioparcs.service import peer_endpoint
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.settings import Settings

@@ -16,7 +16,7 @@ from aioparcs import Address, Runner, Settings
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import signal_name
 from aioparcs.events import EventBus, LogLines, program_events
-from aioparcs.launcher import RunnerEndpoint, pass_token
+from aioparcs.launcher.context import RunnerEndpoint, pass_token
 from aioparcs.local.process import Process
 from aioparcs.transport import Listener, listen
 from tests.support.jobs import ENVIRONMENT, MODULES, EventRecorder

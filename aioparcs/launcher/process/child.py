@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` wraps it in enums, whose making each worker would pay
 import contextlib
-import ctypes
 import io
 import os
 import signal
@@ -19,16 +18,15 @@ from aioparcs.launcher.process.breakpoints import set_breakpoint_hook
 from aioparcs.launcher.process.exiting import Inherited, clean_up, clear_inherited_cleanup
 from aioparcs.launcher.process.limits import apply_limits
 from aioparcs.launcher.process.logs import show_logs
+from aioparcs.launcher.process.prctl import die_with_parent, libc
 from aioparcs.launcher.process.shared_memory import track_only_own
 from aioparcs.launcher.process.stack_dumps import answer_signals
 
 __all__ = [
     "SIGNALS",
     "TERMINATED",
-    "adopt_orphans",
     "become_worker",
     "block_signals",
-    "die_with_parent",
     "exit_code",
     "run",
     "set_handler",
@@ -43,21 +41,6 @@ SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGCONT)
 TERMINATED = 128 + signal.SIGTERM
 
 set_handler = _signal.signal
-
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_libc = ctypes.CDLL(None, use_errno=True)  # loaded before any fork: a child should do as little as possible
-
-
-def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Set the signal that the kernel sends this process when its parent ends; exit if it has ended already."""
-    _libc.prctl(_PR_SET_PDEATHSIG, number)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def adopt_orphans() -> None:
-    """Set this process as the parent of descendants that lose theirs, as process 1 is anyway."""
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def warm_up() -> None:
@@ -133,7 +116,7 @@ def run(program: WorkerProgram, context: WorkerContext, inheritance: Inherited) 
     except BaseException:
         sys.excepthook(*sys.exc_info())
     clean_up(inheritance, 0 if code == TERMINATED else deadlines.WORKER_THREADS, code)
-    _libc.fflush(None)  # what libraries printed without Python
+    libc.fflush(None)  # what libraries printed without Python
     if interrupted:  # as Python does it, but without a traceback, whose frames are not the user's
         set_handler(signal.SIGINT, _signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from aioparcs.launcher import is_own_module
+from aioparcs.launcher.sources import is_own_module
 
 __all__ = ["describe_function"]
 
