@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
+import os
 from typing import Any, NamedTuple
 
 import msgpack
@@ -162,7 +162,7 @@ def unexpected(peer: Hello) -> str:
 
 def new_nonce() -> bytes:
     """Return 32 random bytes that make this handshake unlike every other."""
-    return secrets.token_bytes(NONCE_SIZE)
+    return os.urandom(NONCE_SIZE)
 
 
 def proof(token: bytes, role: str, transcript: bytes) -> bytes:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
-
-_loops: Any = asyncio
-try:
-    import uvloop as _loops
-except ImportError:
-    pass
 
 __all__ = ["new_loop"]
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
     """Return a new event loop."""
-    loop: asyncio.AbstractEventLoop = _loops.new_event_loop()
-    return loop
+    try:
+        import uvloop  # here: a program with a loop of its own doesn't load it
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()

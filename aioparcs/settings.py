@@ -5,11 +5,9 @@ A setting ``start_timeout`` is read from ``PARCS_START_TIMEOUT``. Sizes are in b
 (``64k``, ``16m``, ``2g``: powers of 1024); times are in seconds.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from aioparcs.errors import SettingError
 
@@ -82,7 +80,7 @@ class Settings(NamedTuple):
     max_spawned: int = 1000
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """
         Read the settings that the environment names; the others have their defaults.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from types import NoneType
 from typing import Any
 
@@ -19,6 +18,8 @@ def encode_json(value: Any) -> bytes:
     Raises:
         EncodeError: JSON can't hold the value; it names the place.
     """
+    import json  # only the original PARCS speaks it
+
     try:
         return json.dumps(value).encode()
     except Exception as error:  # also one of a value's own code
@@ -33,6 +34,8 @@ def decode_json(body: Any) -> Any:
     Raises:
         DecodeError: the body is not JSON.
     """
+    import json
+
     try:
         return json.loads(bytes(body))
     except (ValueError, RecursionError) as error:

@@ -11,9 +11,9 @@ import importlib
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any, NamedTuple
 
-from aioparcs.codec import frames
 from aioparcs.errors import DecodeError, EncodeError, text_of
 
 __all__ = ["Table", "as_array", "as_table", "make_table"]
@@ -170,8 +170,14 @@ class _Kind(NamedTuple):
     from_arrow: Callable[[Any, Any], Any]
 
 
+def _frames() -> ModuleType:
+    from aioparcs.codec import frames  # for pandas only; it loads JSON
+
+    return frames
+
+
 def _series(table: Any, name: Any) -> Any:
-    column = frames.from_arrow(table).iloc[:, 0]
+    column = _frames().from_arrow(table).iloc[:, 0]
     column.name = name
     return column
 
@@ -206,8 +212,10 @@ def _polars(table: Any) -> Any:
 
 
 _KINDS = {
-    "pandas.DataFrame": _Kind(frames.to_arrow, lambda table, name: frames.from_arrow(table)),
-    "pandas.Series": _Kind(lambda arrow, value: frames.to_arrow(arrow, value.to_frame("value")), _series),
+    "pandas.DataFrame": _Kind(
+        lambda arrow, value: _frames().to_arrow(arrow, value), lambda table, name: _frames().from_arrow(table)
+    ),
+    "pandas.Series": _Kind(lambda arrow, value: _frames().to_arrow(arrow, value.to_frame("value")), _series),
     "polars.DataFrame": _Kind(lambda arrow, value: _polars_to_arrow(value), lambda table, name: _polars(table)),
     "polars.Series": _Kind(
         lambda arrow, value: _polars_to_arrow(value.to_frame()), lambda table, name: _polars(table).to_series(0)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
-from aioparcs.codec.classes import functions_of
-
 __all__ = [
     "DIGEST",
     "MAX_DEPTH",
@@ -130,6 +128,8 @@ def register(
     if cls is None:
         return lambda cls: register(cls, name=name, encode=encode, decode=decode)
     if encode is None or decode is None:
+        from aioparcs.codec.classes import functions_of  # few programs register types
+
         own_encode, own_decode = functions_of(cls)
         encode, decode = encode or own_encode, decode or own_decode
     entry = UserType(name or cls.__qualname__, cls, encode, decode)

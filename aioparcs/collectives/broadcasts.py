@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
@@ -88,7 +88,7 @@ class _Broadcast:
     def __init__(self, tasks: Sequence[Task], message: _Message) -> None:
         self._tasks = tasks
         self._message = message
-        self._name = secrets.token_bytes(8)
+        self._name = os.urandom(8)
         self._parents = broadcast_tree([task.node for task in tasks])
         self._pending_children = [self._parents.count(number) for number in range(len(tasks))]
         loop = asyncio.get_running_loop()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from enum import IntEnum
-from time import monotonic
 
+from aioparcs.display.detail import Clock, Detail
 from aioparcs.display.job_view import JobView
 from aioparcs.display.pools import Pool
 from aioparcs.display.text import remember
@@ -21,25 +20,9 @@ from aioparcs.events import (
     WorkerStopped,
 )
 
-__all__ = ["FAILURES", "Clock", "Detail", "Display"]
+__all__ = ["FAILURES", "Display"]
 
 FAILURES = 10  # workers of a module whose failures get a line each; hundreds of them fail alike
-
-
-class Detail(IntEnum):
-    """The amount of text that a display prints."""
-
-    QUIET = -1
-    NORMAL = 0
-    VERBOSE = 1
-
-
-class Clock:
-    """The clock that stamps the events of this process."""
-
-    def now(self) -> float:
-        """Return the present time, in seconds."""
-        return monotonic()
 
 
 class Display(ABC):

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from aioparcs.display.base import Clock, Detail
+from aioparcs.display.console import Console
+from aioparcs.display.detail import Clock, Detail
 from aioparcs.display.history import history, is_history_kept, is_page_wanted
-from aioparcs.display.plain import Console, PlainDisplay
 from aioparcs.errors import SettingError
 from aioparcs.events import EventBus, Subscriber, guarded, program_events
 
@@ -39,10 +39,7 @@ def open_display(
     """
     has_history = bool(program) and log is None
     events = EventBus()
-    with keep(events, program) if has_history else nullcontext(), _display(detail, log) as display:
-        events.subscribe(display)
-        if isinstance(display, PlainDisplay) and display.timeline:
-            events.subscribe(display.timeline, calls=True)
+    with keep(events, program) if has_history else nullcontext(), _displayed(events, detail, log):
         with _recorded(events, record, program), _shown(events):
             yield events
 
@@ -100,14 +97,21 @@ def default_display() -> Subscriber:
 
 
 @contextmanager
-def _display(detail: Detail, log: EventLog | None) -> Iterator[Subscriber]:
+def _displayed(events: EventBus, detail: Detail, log: EventLog | None) -> Iterator[None]:
+    """Show events by the display that fits stderr."""
     with live_on_terminal(Detail.QUIET if log else detail) as display:
         if display:
-            yield display
+            events.subscribe(display)
+            yield
             return
+    from aioparcs.display.plain import PlainDisplay  # for the command line: a program by itself has a console
+
     plain = PlainDisplay(detail, log=log)
+    events.subscribe(plain)
+    if plain.timeline:
+        events.subscribe(plain.timeline, calls=True)
     try:
-        yield plain
+        yield
     finally:
         guarded(plain.close)
 

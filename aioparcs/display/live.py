@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.style import Style
 
-from aioparcs.display.base import Clock, Detail, Display
+from aioparcs.display.base import Display
+from aioparcs.display.detail import Clock, Detail
 from aioparcs.display.pools import Pool
 from aioparcs.display.status_table import StatusTable
 from aioparcs.display.terminal import Terminal

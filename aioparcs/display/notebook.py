@@ -8,10 +8,10 @@ from contextvars import copy_context
 from html import escape
 from typing import Any
 
-from aioparcs.display.base import Clock
+from aioparcs.display.console import Console
+from aioparcs.display.detail import Clock
 from aioparcs.display.job_view import JobView, ModuleCounts, describe_end
 from aioparcs.display.notebook_tracebacks import hide_internal_frames
-from aioparcs.display.plain import Console
 from aioparcs.display.pools import Pool, counted
 from aioparcs.display.text import origin, sanitize
 from aioparcs.events import Event, ModuleState, PoolProgress, WorkerExited, WorkersRequested, WorkerStopped, guarded

@@ -7,53 +7,22 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from aioparcs.display.base import FAILURES, Clock, Detail, Display
-from aioparcs.display.job_view import JobView, ModuleCounts, describe_end
+from aioparcs.display.base import FAILURES, Display
+from aioparcs.display.detail import Clock, Detail
+from aioparcs.display.job_view import ModuleCounts, describe_end
 from aioparcs.display.pools import Pool, counted
-from aioparcs.display.text import has_colors, origin, remember, sanitize, write_line
+from aioparcs.display.text import origin, sanitize, write_line
 from aioparcs.display.throttle import PATIENCE, LineThrottle, PoolLines
-from aioparcs.events import Event, LogLines, Notice, PoolProgress, ProgramEnding, WorkersRequested, guarded
+from aioparcs.events import Event, ProgramEnding, WorkersRequested, guarded
 
 if TYPE_CHECKING:
     from aioparcs.events.log import EventLog
     from aioparcs.events.timeline import TimelineLog
 
-__all__ = ["Console", "PlainDisplay"]
+__all__ = ["PlainDisplay"]
 
 PERIOD = 0.25  # seconds between two looks at the counts
 _LONG_START = 10.0  # seconds without another worker after which it is worth a line what they wait for
-
-
-class Console:
-    """
-    The subscriber of a runner that has no other, such as in a notebook: it prints few lines, and loads no library.
-
-    These are workers' output, notices, and the progress of pools that take long.
-
-    Args:
-        progress: whether it prints the progress of pools.
-    """
-
-    def __init__(self, *, progress: bool) -> None:
-        self._color = has_colors()
-        self._view = JobView()
-        self._lines = PoolLines(short=False) if progress else None
-
-    def __call__(self, event: Event) -> None:
-        """Print an event, if it is worth a line."""
-        if isinstance(event, LogLines):
-            for worker, line in event.lines:
-                remember(line)
-                self._print(f"{origin(event.module, worker)} | ", line)
-        elif isinstance(event, Notice):
-            self._print(f"{origin(event.module, None)}: ", event.text)
-        elif self._lines and isinstance(event, PoolProgress) and (pool := self._view.apply(event)):
-            for line in self._lines.about(pool, event.time):
-                write_line(line)
-
-    def _print(self, prefix: str, text: str) -> None:
-        for line in text.split("\n"):  # each after its origin, so that none can be forged
-            write_line(prefix + sanitize(line, color=self._color))
 
 
 class PlainDisplay(Display):

@@ -11,8 +11,9 @@ from collections import deque
 __all__ = ["has_colors", "origin", "remember", "sanitize", "were_shown", "write_line"]
 
 # Sequences of ECMA-48, introduced by ESC or by the C1 control that stands for ESC and a letter. No part of a pattern
-# matches what introduces the next sequence, so that the time is in proportion to the text.
-_SEQUENCE = re.compile(
+# matches what introduces the next sequence, so that the time is in proportion to the text. `re` compiles it when a line
+# needs it.
+_SEQUENCE = (
     r"(?P<color>\x1b\[[0-9;:]*m)"
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, movements, erasing
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\|\x9c)"  # OSC and the like: titles
@@ -57,10 +58,10 @@ def sanitize(text: str, *, color: bool) -> str:
         return text
     text = text.rstrip("\r").rpartition("\r")[2]
     if not color:
-        return _SEQUENCE.sub("", text).translate(_PRINTABLE)
+        return re.sub(_SEQUENCE, "", text).translate(_PRINTABLE)
     parts: list[str] = []
     end = 0
-    for match in _SEQUENCE.finditer(text):
+    for match in re.finditer(_SEQUENCE, text):
         parts += text[end : match.start()].translate(_PRINTABLE), match["color"] or ""
         end = match.end()
     colored = "".join(parts) + text[end:].translate(_PRINTABLE)

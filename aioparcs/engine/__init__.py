@@ -5,8 +5,6 @@ The runner knows of engines only what stands here. An engine makes launchers exi
 and the runner asks them for workers over their control connections.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol

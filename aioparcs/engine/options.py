@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from aioparcs.engine.numbers import memory_size, whole_number
 from aioparcs.errors import SettingError, StartError
-from aioparcs.files.names import names_in_folder
 from aioparcs.qualname import START_FOLDER, QualifiedName, qualified_name
 
 __all__ = ["OPTIONS", "Option", "WorkerSpec", "check_for_service", "read_target"]
@@ -258,6 +257,8 @@ def _read_files(value: Any) -> tuple[str, ...]:
     """
     if not isinstance(value, list | tuple) or not all(isinstance(path, str | os.PathLike) for path in value):
         raise SettingError(f"files={value!r}: it must be a list of files and folders, such as ['data']")
+    from aioparcs.files.names import names_in_folder  # few workers have files
+
     return names_in_folder(map(os.fsdecode, value), "files:", START_FOLDER)
 
 

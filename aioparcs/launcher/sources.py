@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import site
 import sys
-import sysconfig
 from functools import cache
 from importlib.util import find_spec
 
@@ -41,8 +40,7 @@ def is_installed(file: str) -> bool:
 
 @cache
 def _installed() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
+    folders = {os.path.dirname(os.__file__)}
     folders |= {os.path.join(base, "bin") for base in (sys.prefix, sys.base_prefix, site.getuserbase())}
     folders |= {os.path.realpath(folder) for folder in folders} | {os.path.dirname(os.path.dirname(__file__))}
     return tuple(os.path.join(folder, "") for folder in folders)

@@ -20,10 +20,8 @@ from aioparcs.engine.threads import thread_share, thread_variables
 from aioparcs.errors import StartError, signal_name
 from aioparcs.events import LogLines, Notice
 from aioparcs.launcher.context import RunnerEndpoint, pass_token
-from aioparcs.launcher.process.gpus import gpus_refusal_reason, visible_gpus
 from aioparcs.local.includes import include_variables
 from aioparcs.local.launchers import Key, Launcher, Launchers
-from aioparcs.local.process import Process
 from aioparcs.local.sources import Marks, Sources, Tree, loaded_marks
 from aioparcs.modules import Command, command_for, find_module, module_folders, program_folder
 from aioparcs.qualname import START_FOLDER
@@ -31,6 +29,7 @@ from aioparcs.transport import Listener, listen, os_reason
 
 if TYPE_CHECKING:
     from aioparcs.local.environments import Environments
+    from aioparcs.local.process import Process
 
 __all__ = ["LocalEngine"]
 
@@ -72,6 +71,8 @@ class LocalEngine:
         """Return how many workers there are CPUs and GPUs for, at least 1."""
         sizes = [int(usable_cpus() / (spec.cpus or 1))]
         if spec.gpus:
+            from aioparcs.launcher.process.gpus import visible_gpus  # few workers have GPUs
+
             sizes.append(len(visible_gpus({**os.environ, **spec.env})) // spec.gpus)
         return max(1, min(sizes))
 
@@ -205,6 +206,8 @@ class LocalEngine:
             python: the interpreter.
             report: see `Sources`; None for a service of the original PARCS, which is no launcher.
         """
+        from aioparcs.local.process import Process  # it loads ctypes, which a runner without workers doesn't need
+
         job, slot = self._job, self._next_slot
         leader = {"LEADER_URL": os.environ.get("LEADER_URL", _V1_LEADER)} if report is None else {}
         endpoint = RunnerEndpoint(job.address, job.id, slot, job.token, None)
@@ -282,8 +285,11 @@ def _check_limits(spec: WorkerSpec, count: int) -> None:
             spec.module,
             f"cpus={spec.cpus:g}: the local engine assigns whole CPUs, and this program may use {available}",
         )
-    if spec.gpus and (reason := gpus_refusal_reason(spec.gpus, count, {**os.environ, **spec.env})):
-        raise StartError(spec.module, reason)
+    if spec.gpus:
+        from aioparcs.launcher.process.gpus import gpus_refusal_reason
+
+        if reason := gpus_refusal_reason(spec.gpus, count, {**os.environ, **spec.env}):
+            raise StartError(spec.module, reason)
 
 
 def _flags() -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from aioparcs.local.process import Process
 from aioparcs.local.sources import Marks, Sources
 from aioparcs.modules import Command
+
+if TYPE_CHECKING:
+    from aioparcs.local.process import Process
 
 __all__ = ["Key", "Launcher", "Launchers"]
 

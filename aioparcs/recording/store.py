@@ -11,7 +11,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -114,7 +113,7 @@ def open_history(program: str) -> tuple[TextIO, Path]:
     """
     folder = _create_folder()
     prune(folder)
-    path = folder / f"{_plain(program)}-{secrets.token_hex(3)}{SUFFIX}"
+    path = folder / f"{_plain(program)}-{os.urandom(3).hex()}{SUFFIX}"
     descriptor = os.open(_hidden(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     file = open(descriptor, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # the recorder closes it
     try:

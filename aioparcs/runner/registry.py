@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -66,7 +66,7 @@ class JobRegistry:
 
     def __init__(self, job: str, state: JobState, settings: Settings, events: EventBus) -> None:
         self.job = job
-        self.token = secrets.token_bytes(TOKEN_SIZE)
+        self.token = os.urandom(TOKEN_SIZE)
         self.tasks: dict[int, WorkerHandle] = {}
         self.workers: dict[int, WorkerHandle | SpawnedWorker] = {}
         self.launchers: dict[int, LauncherClient] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import cached_property
@@ -100,7 +99,7 @@ class Runner(Starter):
         self._events = program_events.get() or EventBus(default_display())
         _warn_of_misspelt(self._events)
         # `aioparcs run --on swarm` names its runner's job; processes that the runner starts don't inherit the name.
-        job = os.environ.pop("PARCS_RUN", None) or secrets.token_hex(4)
+        job = os.environ.pop("PARCS_RUN", None) or os.urandom(4).hex()
         self._state = state = JobState(self._settings.start_timeout, self._settings.last_lines)
         self._registry = JobRegistry(job, state, self._settings, self._events)
         self._supervisor = WorkerSupervisor(self._engine, self._registry, state, self._settings, self._events)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
 
 from aioparcs.errors import ParcsError, describe
@@ -27,16 +26,18 @@ _LONGEST = 200  # characters of what is listed
 _LARGEST = 500
 
 
-@dataclass(slots=True)
 class _Merging:
     """Short calls of a worker; see `CallSpan`."""
 
-    function: str
-    begin: float
-    end: float
-    busy: float
-    calls: int
-    failed: int
+    __slots__ = ("begin", "busy", "calls", "end", "failed", "function")
+
+    def __init__(self, first: CallSpan) -> None:
+        self.function = first.function
+        self.begin = first.begin
+        self.end = first.end
+        self.busy = first.busy
+        self.calls = first.calls
+        self.failed = first.failed
 
     def span(self, worker: int) -> CallSpan:
         busy = round(self.busy, 6)
@@ -102,9 +103,7 @@ class SpanCollector:
         before = self._merging.get(span.worker)
         if before is None or before.function != span.function or span.begin - before.end >= SHORT:
             self._end_merging(span.worker)
-            self._merging[span.worker] = _Merging(
-                span.function, span.begin, span.end, span.busy, span.calls, span.failed
-            )
+            self._merging[span.worker] = _Merging(span)
             return
         before.begin, before.end = min(before.begin, span.begin), span.end
         before.busy += span.busy

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aioparcs.display import Detail
-from aioparcs.display.plain import Console
+from aioparcs.display.console import Console
 from aioparcs.display.pools import Pool
 from aioparcs.display.rate import RateEstimator, duration, frequency
 from aioparcs.events import PoolState

@@ -18,9 +18,10 @@ import pytest
 from rich.console import Console as Screen
 
 from aioparcs.display import Detail
+from aioparcs.display.console import Console
 from aioparcs.display.job_view import JobView
 from aioparcs.display.live import LiveDisplay
-from aioparcs.display.plain import Console, PlainDisplay
+from aioparcs.display.plain import PlainDisplay
 from aioparcs.display.text import sanitize
 from aioparcs.events import Event, LogLines, Notice, Subscriber, WorkerProgress, WorkersRequested
 from tests.support.command import in_terminal, run, visible

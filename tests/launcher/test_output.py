@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aioparcs import WorkerLost
-from aioparcs.display.plain import Console
+from aioparcs.display.console import Console
 from aioparcs.events import LogLines, Notice
 from tests.support.jobs import EventRecorder, execute, job, module
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from aioparcs.engine import WorkerGroup
@@ -39,7 +38,6 @@ class LauncherPhase(Enum):
     FAILED = auto()  # instead of GONE: it was never connected
 
 
-@dataclass(slots=True, eq=False)
 class WorkerRecord:
     """
     A worker that has not ended.
@@ -60,22 +58,25 @@ class WorkerRecord:
         is_over: True once it can request no more, and those that it has started are being killed.
     """
 
-    number: int
-    module: str
-    parent: int
-    depth: int
-    last_lines: deque[str]
-    launcher: int = -1
-    reservation: int = -1
-    phase: WorkerPhase = WorkerPhase.NUMBERED
-    signal: int = 0
-    start_error: str = ""
-    children: set[int] = field(default_factory=set)
-    is_parent: bool = False
-    is_over: bool = False
+    __slots__ = (
+        "children", "depth", "is_over", "is_parent", "last_lines", "launcher", "module", "number", "parent", "phase",
+        "reservation", "signal", "start_error",
+    )  # fmt: skip
+
+    def __init__(self, number: int, module: str, parent: int, depth: int, last_lines: deque[str]) -> None:
+        self.number = number
+        self.module = module
+        self.parent = parent
+        self.depth = depth
+        self.last_lines = last_lines
+        self.launcher = self.reservation = -1
+        self.phase = WorkerPhase.NUMBERED
+        self.signal = 0
+        self.start_error = ""
+        self.children: set[int] = set()
+        self.is_parent = self.is_over = False
 
 
-@dataclass(slots=True, eq=False)
 class LauncherRecord:
     """
     A launcher, or the process itself for the original wire.
@@ -94,17 +95,21 @@ class LauncherRecord:
         loss: why its workers are lost, with their last lines, in EXITED, DISCONNECTED, LOST and GONE.
     """
 
-    slot: int
-    group: WorkerGroup
-    reservation: int = -1
-    phase: LauncherPhase = LauncherPhase.STARTING
-    node: str = ""
-    waits_for: str = ""
-    workers: dict[int, WorkerRecord] = field(default_factory=dict)
-    requests: list[Start | Kill] = field(default_factory=list)
-    has_begun: bool = False
-    end: EngineReported | None = None
-    loss: tuple[str, tuple[str, ...]] | None = None
+    __slots__ = (
+        "end", "group", "has_begun", "loss", "node", "phase", "requests", "reservation", "slot", "waits_for", "workers",
+    )  # fmt: skip
+
+    def __init__(self, slot: int, group: WorkerGroup) -> None:
+        self.slot = slot
+        self.group = group
+        self.reservation = -1
+        self.phase = LauncherPhase.STARTING
+        self.node = self.waits_for = ""
+        self.workers: dict[int, WorkerRecord] = {}
+        self.requests: list[Start | Kill] = []
+        self.has_begun = False
+        self.end: EngineReported | None = None
+        self.loss: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def was_connected(self) -> bool:

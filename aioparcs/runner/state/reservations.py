@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from aioparcs.engine import WorkerGroup
 from aioparcs.runner.state.stimuli import ReleaseGroup
@@ -14,7 +13,6 @@ __all__ = ["Reservation", "Reservations"]
 _FAILED_KEPT = 16
 
 
-@dataclass(slots=True, eq=False)
 class Reservation:
     """
     What the engine has made for one start.
@@ -26,10 +24,13 @@ class Reservation:
         has_failed: True when one of its launchers has failed.
     """
 
-    group: WorkerGroup
-    workers: set[int] = field(default_factory=set)
-    is_retained: bool = False
-    has_failed: bool = False
+    __slots__ = ("group", "has_failed", "is_retained", "workers")
+
+    def __init__(self, group: WorkerGroup) -> None:
+        self.group = group
+        self.workers: set[int] = set()
+        self.is_retained = False
+        self.has_failed = False
 
     @property
     def number(self) -> int:

@@ -1,7 +1,5 @@
 """The inputs and outputs of a job's state: what happens to workers and launchers, and what is to be done about it."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from aioparcs.engine import LauncherState, WorkerGroup, WorkerSpec
