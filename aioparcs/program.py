@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from aioparcs.entry import is_imported_by_multiprocessing
 from aioparcs.qualname import Finding, set_finding
-from aioparcs.runner.program import Main, run_program
+
+if TYPE_CHECKING:
+    from aioparcs.runner.program import Main
 
 __all__ = ["run"]
 
@@ -41,4 +44,6 @@ def run(main: Main) -> None:
 
         serve_named(target)
     set_finding(Finding.ALL)
+    from aioparcs.runner.program import run_program  # runners only: a launcher has left this function by now
+
     run_program(main)

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 from aioparcs.errors import SettingError, describe
-from aioparcs.runner import Runner, announce_end, explain
+from aioparcs.runner import Runner
+from aioparcs.runner.program import announce_end, explain
 
 __all__ = ["EX_INTERRUPTED", "EX_TERMINATED", "EX_USAGE", "execute", "terminable"]
 

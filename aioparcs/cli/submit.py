@@ -26,7 +26,7 @@ from aioparcs.events import EventBus, ProgramEnding
 from aioparcs.files.names import FileNames
 from aioparcs.modules import find_modules
 from aioparcs.modules.images import registry_address
-from aioparcs.runner import Stop
+from aioparcs.runner.program import Stop
 from aioparcs.settings import Settings
 from aioparcs.swarm import SwarmClient, open_swarm
 from aioparcs.swarm.docker.labels import stack

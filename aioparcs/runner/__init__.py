@@ -1,6 +1,9 @@
-"""The runner, which starts workers: `Runner`, and what runs one as a whole program."""
+"""
+The runner, which starts workers: `Runner`; its `program` runs one as a whole program.
 
-from aioparcs.runner.program import Stop, announce_end, explain
+That is not imported here: a program that is run again for its functions, by a launcher, names only the class.
+"""
+
 from aioparcs.runner.runner import Runner
 
-__all__ = ["Runner", "Stop", "announce_end", "explain"]
+__all__ = ["Runner"]

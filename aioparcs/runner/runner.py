@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, suppress
-from functools import cached_property
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Self
-from weakref import WeakSet
 
-from aioparcs.auth import Role
-from aioparcs.channel import Channel, FrameConnection, serve_relay
-from aioparcs.display import default_display, is_page_wanted, keep
-from aioparcs.ending import in_full
-from aioparcs.engine import Engine, Job, WorkerSpec
 from aioparcs.entry import check_may_direct
-from aioparcs.events import EventBus, Notice, program_events
-from aioparcs.modules import module_folders
-from aioparcs.qualname import START_FOLDER, qualified_name
-from aioparcs.runner.channel_sampler import ChannelSampler
-from aioparcs.runner.engines import choose_engine
-from aioparcs.runner.launcher_client import LauncherClient
-from aioparcs.runner.registry import Incoming, JobRegistry
-from aioparcs.runner.state import JobState
-from aioparcs.runner.supervisor import WorkerSupervisor
-from aioparcs.runner.usage_sampler import UsageSampler
-from aioparcs.runner.worker_provider import RunnerWorkers
-from aioparcs.settings import Settings, misspelt
+from aioparcs.qualname import START_FOLDER
+from aioparcs.settings import Settings
 from aioparcs.starter import Starter
-from aioparcs.task import WorkerHandle
-from aioparcs.transport import Listener
 
 if TYPE_CHECKING:
-    from aioparcs.runner.spawn_server import SpawnServer
+    from aioparcs.engine import Engine, WorkerSpec
+    from aioparcs.events import EventBus
+    from aioparcs.runner.worker_provider import RunnerWorkers
+    from aioparcs.task import WorkerHandle
 
 __all__ = ["Runner"]
 
@@ -89,28 +70,13 @@ class Runner(Starter):
             raise TypeError(f"settings={settings!r}: it must be a Settings, such as Settings(start_timeout=300)")
         if settings is not None:
             settings.check()
+        # Here: a launcher that runs the program again for its functions loads this class, and makes no runner.
+        from aioparcs.runner.job import RunnerJob
+
         Runner.made += 1
-        self._settings = settings or Settings.from_env()
         if isinstance(modules, str | os.PathLike):  # not its characters
             modules = [modules]
-        self._folders = module_folders() if modules is None else [Path(folder).resolve() for folder in modules]
-        self._engine: Engine = choose_engine(engine, self._folders)
-        self._tls = tls
-        self._events = program_events.get() or EventBus(default_display())
-        _warn_of_misspelt(self._events)
-        # `aioparcs run --on swarm` names its runner's job; processes that the runner starts don't inherit the name.
-        job = os.environ.pop("PARCS_RUN", None) or os.urandom(4).hex()
-        self._state = state = JobState(self._settings.start_timeout, self._settings.last_lines)
-        self._registry = JobRegistry(job, state, self._settings, self._events)
-        self._supervisor = WorkerSupervisor(self._engine, self._registry, state, self._settings, self._events)
-        self._channels = ChannelSampler(self._registry, self._events)
-        self._usage = UsageSampler(self._registry, self._events)
-        if spawnable is not None:
-            spawnable = frozenset(one if isinstance(one, str) else str(qualified_name(one)) for one in spawnable)
-        self._spawnable: frozenset[str] | None = spawnable
-        self._providers: WeakSet[RunnerWorkers] = WeakSet()
-        self._outside = AsyncExitStack()  # what shows the job to others: its history and its control socket
-        self._listener: Listener | None = None
+        self._job = RunnerJob(settings or Settings.from_env(), engine, modules, tls, spawnable)
 
     async def run(self) -> None:
         """Run the program; a subclass that is passed to `run` overrides this."""
@@ -119,7 +85,7 @@ class Runner(Starter):
     @property
     def job(self) -> str:
         """The job's name."""
-        return self._registry.job
+        return self._job.registry.job
 
     @property
     def files(self) -> Path:
@@ -133,7 +99,7 @@ class Runner(Starter):
     @property
     def rejected_connections(self) -> int:
         """The number of connections that were refused so far."""
-        return self._registry.rejected_connections
+        return self._job.registry.rejected_connections
 
     @classmethod
     async def open(cls, **options: Any) -> Self:
@@ -157,100 +123,14 @@ class Runner(Starter):
         await self.__aexit__(None)
 
     async def __aenter__(self) -> Self:
-        if self._listener:
-            raise RuntimeError("a runner can be entered only once; create another one")
-        try:
-            if self._events.history is None and is_page_wanted():
-                kept = keep(self._events)
-                await asyncio.to_thread(kept.__enter__)
-                self._outside.push_async_callback(asyncio.to_thread, kept.__exit__, None, None, None)
-            self._listener = await self._engine.listen(self._handle_connection, tls=self._tls)
-            job, token, address = self._registry.job, self._registry.token, self._listener.address
-            await self._engine.open(Job(job, token, address, self._settings, self._events, tuple(self._folders)))
-            await self._supervisor.open()
-            await self._open_control()
-            for sampler in self._channels, self._usage:
-                self._supervisor.own(sampler.run)
-        except BaseException:
-            await self._leave()
-            raise
+        await self._job.open()
         return self
 
-    async def _open_control(self) -> None:
-        """Open the control socket beside the program's history, if it has one and no other runner has the socket."""
-        if self._events.history is None:
-            return
-        from aioparcs.runner.control import ControlServer, JobActions
-
-        parts = self._supervisor, self._registry, self._state, self._events, self._providers
-        actions = JobActions(*parts, asyncio.current_task())
-        with suppress(OSError):  # the job goes on without
-            server = await ControlServer.open(self._events.history.with_suffix(".sock"), actions.perform)
-            self._outside.push_async_callback(server.aclose)
-
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                await self._supervisor.finish()
-        finally:
-            await self._leave()
-
-    async def _handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Handle a new connection: hand it to those it belongs to."""
-        match await self._registry.accept(reader, writer):
-            case Incoming(Role.RELAY, _, Channel() as channel):
-                await serve_relay(channel, self._settings.handshake_timeout)
-            case Incoming(_, number, Channel() as channel):
-                self._supervisor.connect_worker(number, channel)
-            case Incoming(Role.LAUNCHER, slot, FrameConnection() as connection, takes_files, control):
-                liveness = self._settings.liveness
-                client = LauncherClient(slot, connection, liveness, takes_files=takes_files, control=control)
-                self._supervisor.connect_launcher(client)
-            case Incoming(_, number, FrameConnection() as connection):
-                self._spawn_server.connect(number, connection)
-
-    @cached_property
-    def _spawn_server(self) -> SpawnServer:
-        """The server of workers that start workers."""
-        from aioparcs.runner.spawn_server import SpawnPolicy, SpawnServer  # few programs have such workers
-
-        policy = SpawnPolicy(self._spawnable, self._settings.max_depth, self._settings.max_spawned)
-        return SpawnServer(self._registry, self._supervisor, self._state, policy, self._events)
-
-    async def _leave(self) -> None:
-        """End what still runs, and release everything; however often this is cancelled, nothing is left."""
-        try:
-            await self._supervisor.end()
-            self._channels.finish()
-            self._registry.publish_calls()
-        finally:
-            await in_full(self._release())
-
-    async def _release(self) -> None:
-        """Release everything, even if releasing one thing fails."""
-        async with AsyncExitStack() as left:
-            left.push_async_callback(self._engine.aclose)
-            left.callback(self._registry.close)
-            if self._listener:
-                left.push_async_callback(self._listener.aclose)
-                self._listener.close()  # nothing would end the connection of a launcher that came in now
-            left.push_async_callback(self._supervisor.aclose)
-            await self._outside.aclose()
+        await self._job.close(finish=kind is None)
 
     async def _start_workers(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
-        return await self._supervisor.place(spec, count)
+        return await self._job.supervisor.place(spec, count)
 
     def _worker_provider(self) -> tuple[RunnerWorkers, EventBus]:
-        provider = RunnerWorkers(self._supervisor, self._state, self._engine)
-        self._providers.add(provider)
-        return provider, self._events
-
-
-_warned: set[str] = set()  # lines that this process has shown: it may make many runners
-
-
-def _warn_of_misspelt(events: EventBus) -> None:
-    for line in misspelt(os.environ):
-        if line not in _warned:
-            _warned.add(line)
-            events.publish(Notice(monotonic(), "runner", line, is_warning=True))
+        return self._job.worker_provider(), self._job.events

@@ -59,7 +59,7 @@ async def sending(here: Path, *command: str, **settings: Any) -> AsyncIterator[t
     """Enter a runner of that folder, whose launchers have folders of their own."""
     there = here.parent / "there"
     async with command_runner(*command, modules=here.parent, folder=there, **settings) as (runner, engine):
-        runner._supervisor._files._folder = here
+        runner._job.supervisor._files._folder = here
         yield runner, engine
 
 
@@ -150,7 +150,7 @@ async def test_a_folder_that_can_not_be_written_to_is_one_clear_error(here: Path
 
 async def begun(runner: Runner) -> None:
     """Wait until files are being sent."""
-    await until(lambda: any(client._taken.pieces for client in runner._registry.launchers.values()))
+    await until(lambda: any(client._taken.pieces for client in runner._job.registry.launchers.values()))
 
 
 async def test_a_file_that_changes_while_it_is_sent_is_an_error(here: Path) -> None:
@@ -179,7 +179,7 @@ async def test_a_launcher_that_is_lost_meanwhile_is_an_error_and_others_go_on(he
 async def test_a_launcher_that_takes_nothing_is_given_up(here: Path) -> None:
     os.truncate(here / "one.txt", LARGE)
     async with sending(here) as (runner, engine):
-        runner._supervisor._files._patience = 1.0
+        runner._job.supervisor._files._patience = 1.0
         starting = asyncio.ensure_future(runner.start("reader", files=["one.txt"])._start())
         await begun(runner)
         (agent,) = engine.launcher().children()

@@ -35,7 +35,7 @@ serve(pid, outer{options})
 
 
 async def read(runner: Runner, worker: int = 0) -> str:
-    return await runner._registry.stacks.read(worker)
+    return await runner._job.registry.stacks.read(worker)
 
 
 async def in_call(flag: Path) -> None:
@@ -211,7 +211,7 @@ async def test_workers_that_are_not_there_are_named(tmp_path: Path) -> None:
 async def test_a_launcher_of_an_older_version_gets_no_request(tmp_path: Path) -> None:
     async with job(module(tmp_path, "plain", PLAIN.format(options=""))) as runner, runner.start("plain") as t:
         await t.call("pid")
-        (client,) = runner._registry.launchers.values()
+        (client,) = runner._job.registry.launchers.values()
         client.control = FIRST_CONTROL
         with pytest.raises(LookupError, match="its launcher is an older aioparcs, or another program"):
             await read(runner)

@@ -57,7 +57,7 @@ async def test_edited_code_runs_at_the_next_start(tmp_path: Path, edited: str) -
             assert values == [22 if name == edited else 1 for name in ("main", "helper", "shared")]
             assert await pool.submit() == [*values, second]
         await gone(old)  # the launcher of the old code
-        await until(lambda: len(runner._registry.launchers) == 1)
+        await until(lambda: len(runner._job.registry.launchers) == 1)
         assert len(family()) == 2
     assert recorder.notes == []
 
@@ -85,7 +85,7 @@ async def test_workers_keep_the_code_that_they_were_started_with(tmp_path: Path)
                 *(worker.task.channel.call("versions") for worker in pool._dispatcher.workers.values())
             )
             assert sorted(main for main, *_ in values) == [1, 22]
-        await until(lambda: len(runner._registry.launchers) == 1)
+        await until(lambda: len(runner._job.registry.launchers) == 1)
 
 
 async def test_only_files_with_code_count_as_changed(tmp_path: Path) -> None:
@@ -137,7 +137,12 @@ async def test_concurrent_starts_share_one_check_of_the_code(tmp_path: Path, mon
 
 def tables(runner: Runner) -> dict[str, int]:
     """Count what a runner keeps for its workers and launchers."""
-    supervisor, registry, state, engine = runner._supervisor, runner._registry, runner._state, runner._engine
+    supervisor, registry, state, engine = (
+        runner._job.supervisor,
+        runner._job.registry,
+        runner._job.state,
+        runner._job.engine,
+    )
     launchers: Any = engine._launchers  # type: ignore[attr-defined]  # the local one
     sizes = {
         "serving": len(supervisor._serving),
@@ -169,14 +174,14 @@ async def test_ended_workers_are_removed_from_all_tables() -> None:
                     await worker.task.kill()
                     await pool.submit(1, function="add")
                 assert len(pool._supervisor._startup.provider._reservations) == 1  # type: ignore[attr-defined]  # the runner's
-            await until(lambda: not runner._state.workers)
+            await until(lambda: not runner._job.state.workers)
 
         await use(10)
-        before, files, tasks = tables(runner), psutil.Process().num_fds(), len(runner._registry.tasks)
+        before, files, tasks = tables(runner), psutil.Process().num_fds(), len(runner._job.registry.tasks)
         await use(30)
         assert tables(runner) == before
         assert psutil.Process().num_fds() == files
-        assert len(runner._registry.tasks) <= max(2 * tasks, 256)  # it is cleared from time to time
+        assert len(runner._job.registry.tasks) <= max(2 * tasks, 256)  # it is cleared from time to time
         assert len(family()) == 2
 
 

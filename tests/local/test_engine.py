@@ -238,7 +238,7 @@ serve(seen)
 """
     async with job(module(tmp_path, "seeing", text)) as runner, runner.start("seeing", env={"COLOUR": "blue"}) as t:
         folder, top_input, worker_input, visible, names = await t.call("seen")
-        token = runner._registry.token
+        token = runner._job.registry.token
     assert (folder, top_input, worker_input) == (str(tmp_path / "seeing"), "", "")
     assert "COLOUR=blue" in visible
     assert token.hex() not in visible

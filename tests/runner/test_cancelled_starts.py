@@ -91,7 +91,7 @@ async def test_starting_and_leaving_workers(
     async with job() as runner:
         await work(runner)
         await work(runner)  # the first start finds no launcher, the second reads what that has reported
-        workers = runner._state.workers
+        workers = runner._job.state.workers
         await until(lambda: not workers)
         before, processes = state(), len(family())
         for n in range(1, _MOST):

@@ -94,7 +94,7 @@ async def test_an_event_has_at_most_so_many_samples_and_the_oldest_come_first(mo
     events.subscribe(samples, calls=True)
     async with job() as runner:
         tasks = await runner.start_many("talker", 3)
-        sampler = ChannelSampler(runner._registry, events)
+        sampler = ChannelSampler(runner._job.registry, events)
         counts = [sampler.publish() for _ in range(3)]
         for task in tasks:
             await task.send(["echo", 1])

@@ -338,7 +338,7 @@ async def test_a_second_connection_is_refused_with_the_state_of_the_first() -> N
         for role in (Role.LAUNCHER, Role.WORKER, Role.PARENT):
             assert await refusal(here.engine, role, 0) == f"refused: {role} 0 is already connected"
         one.parent.abort()
-        await until(lambda: not here.runner._registry.sessions)
+        await until(lambda: not here.runner._job.registry.sessions)
         assert "worker 0 may start no more workers" in await refusal(here.engine, Role.PARENT, 0)
         await one.launcher.send_frame(FrameType.MSG)
         await one.task.handle.wait_exited()
@@ -350,7 +350,7 @@ async def test_a_second_connection_is_refused_with_the_state_of_the_first() -> N
 async def test_a_service_that_expects_its_workers_too_late_gets_none_and_stays_connected() -> None:
     async with harness(start_timeout=0.5) as here:
         one = await here.member()
-        session = here.runner._registry.sessions[0]
+        session = here.runner._job.registry.sessions[0]
         assert await answered(one.parent, packed(SPAWN, 5, "x", 2, {}, ADDRESS), SPAWNED)
         assert list(session.placed) == [5]
         ends = 0
@@ -365,7 +365,7 @@ async def test_an_error_at_the_end_of_a_launchers_connection_reaches_the_loop() 
     errors: list[str] = []
     async with harness() as here:
         one = await here.member()
-        supervisor: Any = here.runner._supervisor
+        supervisor: Any = here.runner._job.supervisor
         execute = supervisor._execute
 
         def fail(action: Action) -> None:
@@ -581,7 +581,7 @@ async def test_an_invalid_relay_frame_is_an_error_in_its_place(news: list[Any]) 
 async def test_unread_acknowledgements_do_not_pile_up() -> None:
     async with two(send_queue=10_000) as (runner, one, other):
         one.launcher.transport.pause_reading()
-        link = runner._registry.launchers[0]._connection
+        link = runner._job.registry.launchers[0]._connection
         for _ in range(60_000):
             one.launcher.post_frame(*packed(LOG, [], 0))
         await until(lambda: link.outbox.full)
@@ -654,7 +654,7 @@ async def test_only_a_launcher_that_knows_the_frame_gets_a_request_for_usage(con
         events, answers = EventBus(), list[Event]()
         events.subscribe(answers.append)
         one, knows = await here.member(control=control), control == USAGE
-        sampler = UsageSampler(here.runner._registry, events)
+        sampler = UsageSampler(here.runner._job.registry, events)
         for _ in range(3):
             sampler.ask()  # once, since there is no answer
         assert (await one.launcher.recv_frame()).type == START

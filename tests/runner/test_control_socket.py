@@ -97,7 +97,7 @@ async def test_a_worker_is_restarted_behind_the_call_that_it_runs(tmp_path: Path
         path.touch()
         await waiting
         await until_other(pool, before)
-        await until(lambda: 0 not in job.runner._state.workers)
+        await until(lambda: 0 not in job.runner._job.state.workers)
         with pytest.raises(ControlError, match="worker 0 is in no pool, and only a pool"):
             await job.do("restart", worker=0)
         assert pool.size == 1

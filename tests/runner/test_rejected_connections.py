@@ -151,7 +151,7 @@ async def test_a_program_whose_connection_is_evicted_dials_again(monkeypatch: py
         if who == "worker":
             await runner.start("talker")  # the next one's launcher is there already
         async with dialled(job):
-            await until(lambda: len(runner._registry._acceptor._pending))
+            await until(lambda: len(runner._job.registry._acceptor._pending))
             starting = asyncio.ensure_future(runner.start("talker"))
             await until(lambda: runner.rejected_connections)
             assert "too many connections" in recorder.notes[0]

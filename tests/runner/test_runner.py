@@ -78,7 +78,7 @@ async def test_an_unexpected_error_ends_the_workers_of_a_launcher_and_reaches_th
     loop = asyncio.get_running_loop()
     async with job() as runner:
         one, other = await runner.start_many("talker", 2)
-        supervisor: Any = runner._supervisor
+        supervisor: Any = runner._job.supervisor
         execute = supervisor._execute
 
         def fail(action: Action) -> None:
@@ -332,7 +332,7 @@ async def test_a_path_names_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyP
         tasks = await asyncio.gather(*(runner.start(path) for path in paths))
         assert {await t.call("where") for t in tasks} == {str(tmp_path / "here" / "main.py")}
         assert [t.name for t in tasks] == [f"here:{n}" for n in range(6)]
-        assert len(runner._registry.launchers) == 1
+        assert len(runner._job.registry.launchers) == 1
         with pytest.raises(StartError, match=rf"there is no main.py in {tmp_path}/there"):
             await runner.start("./there")
 

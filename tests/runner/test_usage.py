@@ -68,7 +68,7 @@ async def test_launchers_report_processor_time_and_memory(tmp_path: Path) -> Non
     events, usages = EventBus(), Usages()
     events.subscribe(usages)
     async with job(module(tmp_path, "burner", BURNER)) as runner, runner.start_many("burner", 2) as (busy, idle):
-        sampler = UsageSampler(runner._registry, events)
+        sampler = UsageSampler(runner._job.registry, events)
         before = await usages.ask(sampler)
         await busy.call("burn", 0.3)
         await idle.call("hold", 30 << 20)
@@ -85,10 +85,10 @@ async def test_a_worker_that_has_ended_is_not_in_the_report() -> None:
     events, usages = EventBus(), Usages()
     events.subscribe(usages)
     async with job() as runner, runner.start("talker") as one:
-        sampler = UsageSampler(runner._registry, events)
+        sampler = UsageSampler(runner._job.registry, events)
         async with runner.start("talker") as other:
             assert {use.worker for use in (await usages.ask(sampler)).usages} <= {one.worker, other.worker}
-        await until(lambda: other.worker not in runner._state.workers)
+        await until(lambda: other.worker not in runner._job.state.workers)
         assert [use.worker for use in (await usages.ask(sampler)).usages] == [one.worker]
 
 
@@ -114,7 +114,7 @@ async def test_channels_between_workers_are_reported_while_they_are_open() -> No
     events, changes = EventBus(), list[PeerChange]()
     events.subscribe(lambda event: changes.extend(event.changes) if isinstance(event, PeersChanged) else None)
     async with job() as runner, runner.start_many("peers", 3) as (one, other, third):
-        sampler = UsageSampler(runner._registry, events)
+        sampler = UsageSampler(runner._job.registry, events)
         addresses = []
         for task in (other, third):
             await task.send(["where"])

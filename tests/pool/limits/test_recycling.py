@@ -36,8 +36,8 @@ async def test_each_worker_has_one_successor_which_its_launcher_starts(runner: R
     for _ in range(3):  # some workers end while others have had their last call, and none has taken their places
         async with runner.pool("limited", 4, function="ident", max_calls=3) as pool:
             assert await pool.map(range(300)) == list(range(300))
-            assert len(runner._state.reservations) == 1
-        await until(lambda: not runner._state.reservations)
+            assert len(runner._job.state.reservations) == 1
+        await until(lambda: not runner._job.state.reservations)
 
 
 async def test_calls_go_on_in_the_old_worker_until_its_successor_is_there(runner: Runner) -> None:

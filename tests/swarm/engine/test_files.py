@@ -66,7 +66,7 @@ def reader(cluster: Cluster, here: Path) -> str:
 
 def read_from(runner: Runner, here: Path) -> None:
     """Set the runner's folder, in place of that of the tests."""
-    runner._supervisor._files._folder = here
+    runner._job.supervisor._files._folder = here
 
 
 def peak(*, reset: bool = False) -> int:
@@ -161,7 +161,7 @@ async def test_a_container_that_is_lost_while_it_receives_is_an_error(
     async with asyncio.timeout(PATIENCE), job() as runner:
         read_from(runner, here)
         starting = asyncio.ensure_future(runner.start(reader, files=["data/big"])._start())
-        await until(lambda: bool(runner._registry.launchers), PATIENCE)
+        await until(lambda: bool(runner._job.registry.launchers), PATIENCE)
         (container,) = await asyncio.to_thread(containers, cluster, runner.job)
         await asyncio.to_thread(cluster.docker, "kill", container.id, node=container.node)
         with pytest.raises(StartError, match="its launcher was killed by SIGKILL"):
