@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
-
-from docker import auth
-from docker.errors import DockerException
 
 from aioparcs.errors import SettingError
 
@@ -35,6 +34,11 @@ def build_auth_header() -> dict[str, str]:
     Raises:
         SettingError: as above.
     """
+    if not _is_configured():
+        return {REGISTRIES: _encode({})}
+    from docker import auth
+    from docker.errors import DockerException
+
     try:
         found = auth.load_config().get_all_credentials()  # type: ignore[no-untyped-call]
     except (DockerException, OSError, ValueError) as error:
@@ -59,8 +63,26 @@ def configuration(images: Iterable[str]) -> str:
     return json.dumps({"auths": entries}) if entries else ""
 
 
+def _is_configured() -> bool:
+    """
+    Return whether Docker has a configuration here.
+
+    Without one, as in containers, there are no credentials, and the docker package need not be loaded: it loads
+    requests, urllib3 and paramiko, and takes longer than all the rest of a command.
+    """
+    home, named = Path.home(), os.environ.get("DOCKER_CONFIG")
+    folders = [Path(named)] if named else []
+    files = [folder / "config.json" for folder in (*folders, home / ".docker")]
+    return any(file.exists() for file in (*files, home / ".dockercfg"))
+
+
 def _find(image: str) -> tuple[str, Mapping[str, Any]]:
     """Return the name of an image's registry in Docker's configuration, and its credentials, {} if there are none."""
+    if not _is_configured():
+        return "", {}
+    from docker import auth
+    from docker.errors import DockerException
+
     try:
         registry, _ = auth.resolve_repository_name(image)
         found = auth.resolve_authconfig(auth.load_config(), registry)
@@ -78,7 +100,7 @@ def _entry(known: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _encode(credentials: Any) -> str:
-    return auth.encode_header(credentials).decode("ascii")
+    return base64.urlsafe_b64encode(json.dumps(credentials).encode("ascii")).decode("ascii")
 
 
 def _unusable(error: Exception) -> SettingError:

@@ -19,8 +19,6 @@ from urllib.parse import urlsplit
 
 import aiodocker
 import aiohttp
-from docker.context import ContextAPI
-from docker.utils.config import find_config_file
 
 from aioparcs.errors import ClusterError, SettingError
 
@@ -185,6 +183,10 @@ def _from_address(url: str, source: str) -> DockerEndpoint:
 
 
 def _from_context(name: str | None) -> DockerEndpoint:
+    # The docker package takes longer to load than all the rest; where an address is named, it is not needed.
+    from docker.context import ContextAPI
+    from docker.utils.config import find_config_file
+
     if name and name != "default" and not find_config_file():
         # Without one the docker package would look for contexts in the current folder, which may be another user's.
         folder = os.environ.get("DOCKER_CONFIG") or "~/.docker"

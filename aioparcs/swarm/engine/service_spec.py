@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from docker.types import Mount
-
 from aioparcs import deadlines
 from aioparcs.engine import Job, WorkerSpec
 from aioparcs.errors import SettingError
@@ -173,7 +171,13 @@ def _mounts(spec: WorkerSpec) -> list[Record]:
     mounts: list[Record] = []
     for mount in spec.swarm.get("mounts", ()):
         try:
-            mounts.append(dict(mount) if isinstance(mount, Mapping) else dict(Mount.parse_mount_string(mount)))
+            mounts.append(dict(mount) if isinstance(mount, Mapping) else _parse_mount(mount))
         except Exception as error:  # the docker package raises what it meets
             raise SettingError(f"swarm={{'mounts': [{mount!r}]}}: {error}") from error
     return mounts
+
+
+def _parse_mount(text: str) -> Record:
+    from docker.types import Mount  # few jobs have mounts, and the docker package takes long to load
+
+    return dict(Mount.parse_mount_string(text))

@@ -14,11 +14,12 @@ import stat
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, NamedTuple
-
-from docker.utils.build import PatternMatcher, exclude_paths
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from aioparcs.modules.includes import read_includes
+
+if TYPE_CHECKING:
+    from docker.utils.build import PatternMatcher
 
 __all__ = ["HASH_DIGITS", "IGNORE", "Context", "Packed", "module_files", "source_tag"]
 
@@ -39,6 +40,8 @@ def module_files(folder: Path) -> dict[str, Path]:
         OSError: the folder can't be read, or a link leads to a folder that it is in.
         StartError: a shared package can't go along.
     """
+    from docker.utils.build import PatternMatcher, exclude_paths  # it takes long to load, and only builders need it
+
     ignored: list[str] = []
     if (folder / IGNORE).is_file():
         lines = map(str.strip, (folder / IGNORE).read_text(encoding="utf-8-sig").splitlines())
