@@ -40,7 +40,7 @@ def run(main: Main) -> None:
         return
     target = os.environ.get("PARCS_TARGET")
     if target is not None and "PARCS_RUNNER" in os.environ:
-        from aioparcs.service.serve import serve_named  # launchers only: a runner serves nothing
+        from aioparcs.service.serving import serve_named  # launchers only: a runner serves nothing
 
         serve_named(target)
     set_finding(Finding.ALL)

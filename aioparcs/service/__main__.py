@@ -16,7 +16,7 @@ def main() -> None:
     folders = [os.path.abspath(folder) for folder in json.loads(os.environ["PARCS_PATH"])]
     rest = [folder for folder in sys.path if folder not in folders and folder != os.path.dirname(__file__)]
     sys.path[:] = [*folders, *rest]
-    from aioparcs.service.serve import serve_named  # found on that path
+    from aioparcs.service.serving import serve_named  # found on that path
 
     serve_named(os.environ["PARCS_TARGET"])
 

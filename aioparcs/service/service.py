@@ -8,19 +8,19 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aioparcs.address import Address
-from aioparcs.channel import Channel
 from aioparcs.errors import EndOfChannel, SettingError, StartError
-from aioparcs.launcher.context import WorkerContext
 from aioparcs.launcher.reports import PROGRESS, REPORT
-from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.starter import Starter
 
-# Most services start no workers; they don't wait for what that needs to load.
+# A class that is only defined needs nothing of it, and most services start no workers.
 if TYPE_CHECKING:
+    from aioparcs.address import Address
+    from aioparcs.channel import Channel
     from aioparcs.engine import WorkerSpec
     from aioparcs.events import EventBus
+    from aioparcs.launcher.context import WorkerContext
     from aioparcs.pool import WorkerProvider
+    from aioparcs.service.peer_endpoint import PeerEndpoint
     from aioparcs.service.spawn_client import SpawnClient
     from aioparcs.task import WorkerHandle
 

@@ -21,7 +21,7 @@ _LOOPS = (str(Path(asyncio.__file__).parent) + "/", "uvloop/")
 # In these files threads begin and wait: their frames say nothing about the user's code.
 _THREADS = (threading.__file__, selectors.__file__, str(Path(concurrent.futures.__file__).parent) + "/")
 # With these, a loop calls what runs in it. Those of uvloop are no Python: there a service's loop is called by `serve`.
-_BASES = (*(f"{_LOOPS[0]}{name}.py" for name in ("base_events", "events", "runners")), f"{_PACKAGE}service/serve.py")
+_BASES = (*(f"{_LOOPS[0]}{name}.py" for name in ("base_events", "events", "runners")), f"{_PACKAGE}service/serving.py")
 _MOST_FRAMES, _MOST_TASKS = 50, 50
 
 
