@@ -156,7 +156,7 @@ def go(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactor
         pytest.skip(f"no compiler for the peer in Go: {error}")
     docker = ("docker", "-H", cluster.leader_url)
     machine = command(*docker, "version", "--format", "{{.Server.Arch}}").strip()
-    target = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": machine, "GOPROXY": "off", "GOFLAGS": "-trimpath"}
+    target = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": machine, "GOPROXY": "off"}
     subprocess.run(
         ["go", "build", "-o", folder / "peer", "."],
         cwd=PEERS / "go", env=os.environ | target, check=True, timeout=300,
