@@ -31,7 +31,7 @@ examples: $(VENV)/.dev ## run the examples that draw, and renew their pictures
 	done
 	@$(py) -m aioparcs run examples/qr_codes/runner -e N=1 -e FOLDER=examples/qr_codes
 
-# Two processes more than cores: the two with the cluster's tests wait for containers most of the time.
+# Two processes more than cores: the three with the cluster's tests wait for containers most of the time.
 test: $(VENV)/.dev ## run the tests
 	@$(py) -m pytest -n $$(($$(nproc) + 2))
 

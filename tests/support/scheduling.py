@@ -1,4 +1,4 @@
-"""Sharing the tests out to processes: two of them take the tests of the one cluster, all take the others."""
+"""Sharing the tests out to processes: three of them take the tests of the one cluster, all take the others."""
 
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
@@ -7,13 +7,15 @@ __all__ = ["ClusterScheduling"]
 
 class ClusterScheduling(LoadScopeScheduling):  # type: ignore[misc]  # as above
     """
-    Hands the cluster's tests to two processes, each half in its order, and each other test to whichever is free.
+    Hands the cluster's tests to three processes, each third in its order, and each other test to whichever is free.
 
-    The halves take about as long, and in both a process waits for containers most of the time. ``--dist loadgroup``
+    The thirds take about as long, and in each a process waits for containers most of the time. ``--dist loadgroup``
     would do the same, but pytest-xdist 3.8 writes groups to an attribute that pytest 9.2 doesn't read.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("tests/swarm/engine/") and "test_original" not in nodeid:
-            return "cluster: engine"
-        return "cluster" if nodeid.startswith("tests/swarm/") else nodeid
+        if not nodeid.startswith("tests/swarm/"):
+            return nodeid
+        if not nodeid.startswith(("tests/swarm/docker/", "tests/swarm/engine/")):
+            return "cluster: others"
+        return "cluster: docker, engine to o" if nodeid < "tests/swarm/engine/test_p" else "cluster: engine from p"

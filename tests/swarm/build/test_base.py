@@ -1,7 +1,7 @@
 """The base image, made from an installation of aioparcs: of a wheel, or of this checkout."""
 
 import io
-import os
+import secrets
 import subprocess
 import sys
 import venv
@@ -76,7 +76,7 @@ def test_an_installation_of_the_wheel_makes_the_base_image_and_modules_run_on_it
     ).stdout  # fmt: skip
     assert where.startswith(str(site)), "the tests' own checkout was imported"
 
-    registry = f"{cluster.registry}/{os.path.basename(tmp_path)}".lower()
+    registry = f"{cluster.registry}/{secrets.token_hex(4)}"
     output = built(cluster, wheels, registry, [str(tmp_path / "venv/bin/aioparcs")])
     assert output.startswith(f"base image: built and pushed {registry}/aioparcs/python:")
     base = f"{registry}/aioparcs/python:{VERSION}"
