@@ -85,18 +85,25 @@ def test_here_a_runner_finds_its_files_where_they_are(runner: Path, folder: Path
     check_fetched(folder)
 
 
-@pytest.mark.parametrize("where", ["local", "swarm"])
 @pytest.mark.parametrize(
-    "arguments, reason",
+    "where, arguments, reason",
     [
-        (["--send", "nothing"], "--send nothing: there is no {folder}/nothing"),
-        (["--send", "gone"], "--send gone: gone is a link to nowhere, which is missing"),
-        (["--send", "round"], "--send round: the link round/again leads to {folder}/round, a folder that it is in"),
-        (["--send", "pipe"], "--send pipe: pipe is neither a file nor a folder"),
-        (["--send", "../main"], "--send ../main is not in the current folder; make a symbolic link to it here"),
-        (["--fetch", "/tmp/x"], "--fetch /tmp/x is not in the current folder"),
-        (["--fetch", "data/.."], "--fetch data/.. is the current folder; name files and folders in it"),
-        (["--fetch", ""], "--fetch '' is not a path"),
+        ("local", ["--send", "nothing"], "--send nothing: there is no {folder}/nothing"),
+        ("swarm", ["--send", "gone"], "--send gone: gone is a link to nowhere, which is missing"),
+        (
+            "local",
+            ["--send", "round"],
+            "--send round: the link round/again leads to {folder}/round, a folder that it is in",
+        ),
+        ("swarm", ["--send", "pipe"], "--send pipe: pipe is neither a file nor a folder"),
+        (
+            "local",
+            ["--send", "../main"],
+            "--send ../main is not in the current folder; make a symbolic link to it here",
+        ),
+        ("swarm", ["--fetch", "/tmp/x"], "--fetch /tmp/x is not in the current folder"),
+        ("local", ["--fetch", "data/.."], "--fetch data/.. is the current folder; name files and folders in it"),
+        ("swarm", ["--fetch", ""], "--fetch '' is not a path"),
     ],
 )
 def test_paths_that_make_no_sense_are_refused(

@@ -3,8 +3,6 @@
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.support.command import COMMAND, ENVIRONMENT
 from tests.support.jobs import module
 from tests.support.live import PATIENCE, Cluster
@@ -36,15 +34,11 @@ def submit(runner: Path, variables: dict[str, str]) -> "subprocess.CompletedProc
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("own_dockerfile", [False, True], ids=["without a Dockerfile", "with one"])
-def test_shared_packages_are_in_the_images_of_all_that_list_them(
-    cluster: Cluster, tmp_path: Path, *, own_dockerfile: bool
-) -> None:
+def test_shared_packages_are_in_the_images_of_all_that_list_them(cluster: Cluster, tmp_path: Path) -> None:
     for name, text in (("main", RUNNER), ("adder", SERVICE)):
         module(tmp_path, name, text)
         (tmp_path / name / "pyproject.toml").write_text('[tool.aioparcs]\ninclude = ["../common/shared"]\n')
-        if own_dockerfile:
-            (tmp_path / name / "Dockerfile").write_text(DOCKERFILE.format(base=cluster.base))
+    (tmp_path / "adder" / "Dockerfile").write_text(DOCKERFILE.format(base=cluster.base))  # the runner has none
     for name in ("shared", "beside"):
         (tmp_path / "common" / name).mkdir(parents=True)
         (tmp_path / "common" / name / "__init__.py").touch()
