@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -137,6 +137,14 @@ def _is_over(path: Path) -> bool:
     return not is_running(path)
 
 
+async def explained(path: Path, is_so: Callable[[Explained], object]) -> Explained:
+    """Wait until the explanation of a job is as expected."""
+    async with asyncio.timeout(40):
+        while not is_so(found := await asyncio.to_thread(_explain_local, path, None)):  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(0.1)  # each look reads the whole history, and takes the stacks
+    return found
+
+
 def _stacks(explained: Explained) -> str:
     return "\n".join((*explained.stacks.values(), explained.program, explained.problem))
 
@@ -145,15 +153,15 @@ def _stacks(explained: Explained) -> str:
 async def test_what_a_program_waits_for(tmp_path: Path, case: str) -> None:
     subject, text, stack = EXPECTED[case]
     with program(tmp_path, PROGRAMS[case]) as state:
-        path = await history(state)
-        async with asyncio.timeout(40):
-            while True:
-                explained = await asyncio.to_thread(_explain_local, path, None)
-                found = [one for one in explained.reasons if one.subject == subject and text in one.text]
-                if found and stack in _stacks(explained):
-                    break
-        assert explained.row["state"] == "running"
-        assert len(explained.reasons) == 1
+        found = await explained(
+            await history(state),
+            lambda explained: (
+                any(one.subject == subject and text in one.text for one in explained.reasons)
+                and stack in _stacks(explained)
+            ),
+        )
+        assert found.row["state"] == "running"
+        assert len(found.reasons) == 1
 
 
 LAZY = """
@@ -171,10 +179,8 @@ async def main(runner):
         pass
 """
     with program(tmp_path, text, PARCS_MODULES=str(tmp_path)) as state:
-        path = await history(state)
-        texts: list[str] = []
-        while "2 workers wait: has its main.py called serve(...)?" not in texts:
-            texts = [one.text for one in (await asyncio.to_thread(_explain_local, path, None)).reasons]
+        expected = "2 workers wait: has its main.py called serve(...)?"
+        await explained(await history(state), lambda explained: expected in [one.text for one in explained.reasons])
 
 
 async def command(state: Path, *arguments: str, **env: str) -> Any:
@@ -184,10 +190,10 @@ async def command(state: Path, *arguments: str, **env: str) -> Any:
 
 async def test_the_command_names_the_job_its_reason_and_the_stack(tmp_path: Path) -> None:
     with program(tmp_path, PROGRAMS["a slow item"]) as state:
-        name = (await history(state)).stem
-        async with asyncio.timeout(40):
-            while "waits for item 2" not in (done := await command(state)).stdout:
-                assert done.returncode == 0, done.stderr
+        path = await history(state)
+        await explained(path, lambda explained: any("waits for item 2" in one.text for one in explained.reasons))
+        name, done = path.stem, await command(state)
+        assert done.returncode == 0, done.stderr
         first, reason, thread, frame = done.stdout.splitlines()
         assert first.startswith(f"{name}: job/main.py runs on this machine for ")
         assert "2 of 2 workers connected" in first

@@ -63,6 +63,7 @@ async def half(swarm: OneJobSwarm) -> Any:
     async with asyncio.timeout(60):
         while not (known := await progress(swarm)) or not known["pools"] or known["pools"][0]["done"] < 5:
             assert swarm.code is None
+            await asyncio.sleep(0.2)  # `aioparcs ps` takes as much of a core
     return known
 
 
@@ -221,6 +222,7 @@ async def test_a_submitted_job_is_explained_by_its_log(folder: Path, tmp_path: P
                 assert done.returncode == 0, done.stderr
                 if match := re.search(r"^pool ten items: waits for item \d: .* in worker (\d+)", done.stdout, re.M):
                     break
+                await asyncio.sleep(0.5)  # `aioparcs explain` takes as much of a core
         assert re.match(r"j: its program runs on the cluster for ", done.stdout)
         assert done.stdout.endswith("\nno stack: stacks of jobs on the cluster are not read from here\n")
         known = json.loads((await explain("j", "--json")).stdout)

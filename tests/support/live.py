@@ -87,3 +87,4 @@ def left(cluster: Cluster, job: str, seconds: float = 20.0) -> list[str]:
         found = remains(cluster, job) + [line for node in nodes for line in cluster.docker(*pattern, node=node).split()]
         if not found or time.monotonic() > end:
             return found
+        time.sleep(0.2)  # each look starts a client for each node

@@ -21,7 +21,7 @@ SHARED = "/shared"  # where containers have the folder of a test
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    await until_true(condition, PATIENCE)
+    await until_true(condition, PATIENCE, pause=0.05)  # most of them ask Docker
 
 
 async def running(cluster: Cluster, runner: Runner) -> list[Container]:

@@ -38,10 +38,11 @@ def on(cluster: Cluster, *arguments: str | Path, **env: str) -> "subprocess.Comp
 
 
 def until(condition: Callable[[], T], seconds: float = 30.0) -> T:
-    """Ask until something is true; commands take their time, so it needs no pause."""
+    """Ask until something is true."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.2)  # a command takes as much of a core
     return found
 
 
