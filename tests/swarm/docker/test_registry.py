@@ -97,9 +97,13 @@ def private(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
             process.terminate()
             process.wait(15)
             for node in here.nodes:
-                images = node.docker("image", "ls", "--quiet", "--filter", f"reference={address}/*")
+                form = "{{.Repository}} {{.Tag}} {{.Digest}}"
+                listed = node.docker("image", "ls", "--digests", "--filter", f"reference={address}/*", "--format", form)
+                # By name: under another one containers of other tests may run the same image.
+                rows = map(str.split, listed.splitlines())
+                images = {f"{name}@{digest}" if tag == "<none>" else f"{name}:{tag}" for name, tag, digest in rows}
                 if images:
-                    node.docker("image", "rm", "--force", *set(images.split()))
+                    node.docker("image", "rm", "--force", *images)
 
 
 RUNNER = """

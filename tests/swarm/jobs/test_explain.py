@@ -1,8 +1,9 @@
 """The explanation of jobs on the Swarm: from here by their history, with the stacks of their workers, and by Docker."""
 
-import json
+import secrets
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,19 +43,20 @@ def test_a_job_of_a_runner_here_has_the_stacks_of_its_containers_and_docker_know
     elsewhere = variables | {"XDG_STATE_HOME": str(tmp_path / "none")}
     built = execute([*COMMAND, "build", "holding", "--push"], tmp_path, **variables)
     assert built.returncode == 0, built.stderr
-    command = [sys.executable, str(tmp_path / "holding/main.py")]
-    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT | variables, stdout=-3, stderr=-3) as running:
+    job = secrets.token_hex(4)
+    command, own = [sys.executable, str(tmp_path / "holding/main.py")], ENVIRONMENT | variables | {"PARCS_RUN": job}
+    with subprocess.Popen(command, cwd=tmp_path, env=own, stdout=-3, stderr=-3) as running:
         try:
             text = ""
             while "pool hold: waits for item 3: (3) in worker " not in text:
                 assert running.poll() is None
                 text = explain(**variables).stdout
+                time.sleep(0.2)  # a command takes as much of a core
             assert "thread aioparcs-functions, the most recent call first:" in text
             assert text.rstrip().endswith(" in hold")
-            (job,) = json.loads(execute([*COMMAND, "ps", "--json"], None, **variables).stdout)
-            other = explain(job["job"], **elsewhere)
-            assert other.stdout.startswith(f"{job['job']}: hold runs on the cluster for "), other.stderr
-            worker = explain(job["job"], "0", **elsewhere)
+            other = explain(job, **elsewhere)
+            assert other.stdout.startswith(f"{job}: hold runs on the cluster for "), other.stderr
+            worker = explain(job, "0", **elsewhere)
             assert "worker 0: its container 0 on node " in worker.stdout, worker.stderr
         finally:
             running.terminate()
