@@ -13,6 +13,7 @@ _short = Repr()
 _short.maxother = _short.maxstring = 60
 _short.maxlevel = 2
 _WIDE = 256  # bits
+_PLAIN = 1 << 63
 
 
 def call_text(index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
@@ -26,6 +27,8 @@ def call_text(index: int, function: str, args: Sequence[Any], kwargs: Mapping[st
 
 def safe_repr(value: Any) -> str:
     """Return a short text for an argument; its type and size if it has no repr, or a slow one."""
+    if type(value) is int and -_PLAIN < value < _PLAIN:  # as most are
+        return repr(value)
     try:
         if isinstance(value, int) and value.bit_length() > _WIDE:
             return f"<int of {value.bit_length()} bits>"

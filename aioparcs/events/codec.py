@@ -2,7 +2,9 @@
 The JSON of events: one line for each.
 
 ``{"v": 1, "kind": "WorkerConnected", "time": 1.5, "module": "factor", "worker": 3}``: the fields of the record, by
-their names. Ranges are lists of two numbers. Readers ignore kinds and versions that they don't know, and more fields.
+their names. Ranges are lists of two numbers. Records of numbers and texts that are many, such as spans, are an object
+with a list for each field; older versions have written a list of objects, which is how unusual ones are written.
+Readers ignore kinds and versions that they don't know, and more fields.
 """
 
 from __future__ import annotations
@@ -75,13 +77,21 @@ def _plain(value: Any) -> Any:
         return [value.start, value.stop]
     if isinstance(value, tuple):
         names = getattr(value, "_fields", None)
-        if not names:
-            return [_plain(one) for one in value]
-        flat = _flat(type(value))
-        return (flat.plain(value) if flat.is_flat else None) or dict(zip(names, map(_plain, value), strict=True))
+        if names:
+            return dict(zip(names, map(_plain, value), strict=True))
+        return _columns(value) or [_plain(one) for one in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value if abs(value) <= _LARGEST else None  # a NaN is no less either
     return value
+
+
+def _columns(records: tuple[Any, ...]) -> dict[str, Any] | None:
+    """Return records by field; None unless all of them are of one flat kind."""
+    kinds = set(map(type, records))
+    if len(kinds) != 1 or not hasattr(kind := kinds.pop(), "_fields"):
+        return None
+    flat = _flat(kind)
+    return flat.columns(records) if flat.is_flat else None
 
 
 def _typed(kind: Any, value: Any) -> Any:
@@ -97,13 +107,10 @@ def _typed(kind: Any, value: Any) -> Any:
         (other,) = (one for one in get_args(kind) if one is not NoneType)
         return None if value is None else _typed(other, value)
     if hasattr(kind, "_fields"):
-        flat = _flat(kind)
-        if flat.is_flat and (record := flat.typed(value)) is not None:
-            return record
         values = {**kind._field_defaults, **_checked(dict, value)}  # of an older version, which had fewer fields
         return kind(*(_typed(field, values[name]) for name, field in _fields(kind).items()))
     if get_origin(kind) is tuple:
-        return _tuple(get_args(kind), _checked(list, value))
+        return _tuple(get_args(kind), value)
     if get_origin(kind) is dict:
         key, item = get_args(kind)
         return {_typed(key, name): _typed(item, one) for name, one in _checked(dict, value).items()}
@@ -115,7 +122,12 @@ def _typed(kind: Any, value: Any) -> Any:
     return _checked(kind, value)
 
 
-def _tuple(kinds: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:
+def _tuple(kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    if type(value) is dict and hasattr(kinds[0], "_fields"):
+        if (records := _flat(kinds[0]).records(value)) is not None:
+            return records
+        value = [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
+    values = _checked(list, value)
     if kinds[-1] is Ellipsis:
         return tuple(_typed(kinds[0], value) for value in values)
     return tuple(_typed(kind, value) for kind, value in zip(kinds, values, strict=True))

@@ -71,10 +71,10 @@ class WorkerDetails:
         """Yield the new events that are about lines and samples of the worker, each with its place in the file."""
         place, data = self._new()
         # Parsing takes long: only lines that name the worker, and no more of each kind than are kept.
-        kinds = [(*_marks(kind, self._number), deque[tuple[int, bytes]](maxlen=most)) for kind, most in _KINDS]
+        kinds = [(kind, _START % kind, deque[tuple[int, bytes]](maxlen=most)) for kind, most in _KINDS]
         for line in data.split(b"\n"):
-            for begin, mark, found in kinds:
-                if line.startswith(begin) and mark in line:
+            for kind, begin, found in kinds:
+                if line.startswith(begin) and _names(kind, line, self._number):
                     found.append((place, line))
             place += len(line) + 1
         for _, _, found in kinds:
@@ -94,13 +94,16 @@ class WorkerDetails:
         return begin, data
 
 
-_KINDS = (("LogLines", _LINES), ("WorkerUsage", _SAMPLES), ("ChannelSamples", _SAMPLES + 1))
+_KINDS = ((b"LogLines", _LINES), (b"WorkerUsage", _SAMPLES), (b"ChannelSamples", _SAMPLES + 1))
+_START = b'{"v":1,"kind":"%s"'
 
 
-def _marks(kind: str, number: int) -> tuple[bytes, bytes]:
-    """Return how a line of a kind begins, and what it has in it if it is about a worker; a text can't have it."""
-    mark = f'[{number},"' if kind == "LogLines" else f'"worker":{number},'
-    return b'{"v":1,"kind":"%s"' % kind.encode(), mark.encode()
+def _names(kind: bytes, line: bytes, number: int) -> bool:
+    """Return whether a line of a kind is about a worker, by what no text can have in it."""
+    if kind == b"LogLines":
+        return b'[%d,"' % number in line
+    column = line.partition(b'"worker":[')[2].partition(b"]")[0]
+    return b",%d," % number in b",%s," % column or b'"worker":%d,' % number in line
 
 
 def _rates(totals: Calls) -> Calls:

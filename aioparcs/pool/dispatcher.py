@@ -225,11 +225,12 @@ class Dispatcher:
         # Without an exit status its launcher is gone too, and with it the results that it had made and not sent.
         has_status = lost.exitcode is not None or lost.signal is not None
         unsent = worker.read_unsent() if has_status else None
-        begin, now = self._scheduler.workers[worker.id].since, self._now()
+        state = self._scheduler.workers[worker.id]
+        begin, now = state.since, self._now()
         actions = self._scheduler.lose(worker.id, lost, unsent, now)
         try:
             if self._trace:
-                self._trace.answered(worker.id, begin, now, actions)
+                self._trace.answered(state, begin, now, actions)
         finally:  # a call whose result is taken has to be settled
             self._perform(actions)
             self.workers.pop(worker.id, None)
@@ -259,8 +260,8 @@ class Dispatcher:
             begin, now = state.since, self._now()
             actions = self._scheduler.answered(worker.id, read_results(frames), now)
             try:
-                if self._trace:
-                    self._trace.answered(worker.id, begin, now, actions)
+                if self._trace is not None and (state.tally is None or not state.tally.has_last):
+                    self._trace.answered(state, begin, now, actions)
             finally:  # a call whose result is taken has to be settled
                 self._perform(actions)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aioparcs.events import report_once
-from aioparcs.pool.scheduler import Action, Client, PendingCall
+from aioparcs.pool.scheduler import Action, Client, PendingCall, WorkerState
 
 __all__ = ["CallObserver", "observed", "observers"]
 
@@ -23,12 +23,12 @@ class CallObserver(Protocol):
     def sent(self, calls: Sequence[PendingCall], now: float) -> None:
         """Note when calls were sent to a worker that runs several of them at once."""
 
-    def answered(self, worker: int, begin: float, now: float, actions: Iterable[Action]) -> None:
+    def answered(self, worker: WorkerState, begin: float, now: float, actions: Sequence[Action]) -> None:
         """
-        Note the results of a worker, or those that it will not have since it is gone.
+        Note the results of a worker, or those that it will not have since it is gone; not those in its tally.
 
         Args:
-            worker: its number.
+            worker: the worker.
             begin: when it had answered before, or when it got its first call since.
             now: when these results came.
             actions: what the scheduler makes of them.
@@ -61,7 +61,7 @@ class _Guarded:
         for one in self._observers:
             observed(one.sent, calls, now)
 
-    def answered(self, worker: int, begin: float, now: float, actions: Iterable[Action]) -> None:
+    def answered(self, worker: WorkerState, begin: float, now: float, actions: Sequence[Action]) -> None:
         for one in self._observers:
             observed(one.answered, worker, begin, now, actions)
 

@@ -107,8 +107,11 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             size = await self._provider.default_size(self._options.spec)
             bounds = Bounds(size, size)
         self._phase = _Phase.OPEN
-        trace = CallTrace(self._events, self._progress.id) if self._events.wants_calls else None
-        self._trace = observers(trace, telemetry_of(self._options.spec.module, self._progress.name))
+        telemetry = telemetry_of(self._options.spec.module, self._progress.name)
+        trace = None
+        if self._events.wants_calls:
+            trace = CallTrace(self._events, self._progress.id, has_tallies=telemetry is None)
+        self._trace = observers(trace, telemetry)
         self._dispatcher = Dispatcher(self._scheduler, self._progress, self._trace)
         self._submissions = Submissions(self._dispatcher, self._progress, 0)
         self._journals = Journals(self._dispatcher, self._options, self._events)

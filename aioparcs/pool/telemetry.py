@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from aioparcs.pool.observers import observed
-from aioparcs.pool.scheduler import Action, Client, Outcome, PendingCall, Repeat, Settle
+from aioparcs.pool.scheduler import Action, Client, Outcome, PendingCall, Repeat, Settle, WorkerState
 from aioparcs.task import SHORT, attributes_of, find_tracer, note_error
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class CallTelemetry:
         for call in calls:
             call.sent = now
 
-    def answered(self, worker: int, begin: float, now: float, actions: Iterable[Action]) -> None:
+    def answered(self, worker: WorkerState, begin: float, now: float, actions: Sequence[Action]) -> None:
         outcomes = list(_outcomes(actions))
         share = (now - begin) / max(1, len(outcomes))
         for place, (call, is_done, value) in enumerate(outcomes):
@@ -78,11 +78,11 @@ class CallTelemetry:
                 start, end = sent, now
             context = self._contexts.get(call) or self._contexts.get(call.client) or self._opened
             if is_done and end - start < SHORT:
-                self._add_short(worker, call.served, context, start, end)
+                self._add_short(worker.id, call.served, context, start, end)
             else:
-                self._end_short(worker)
+                self._end_short(worker.id)
                 error = None if is_done else value
-                observed(self._make, worker, call.served, context, start, end, 1, error, call.index)
+                observed(self._make, worker.id, call.served, context, start, end, 1, error, call.index)
 
     def ended(
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]

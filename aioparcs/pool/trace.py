@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from aioparcs.events import CallSpan, EventBus
-from aioparcs.pool.scheduler import Action, Client, Outcome, PendingCall, Repeat, Settle
-from aioparcs.task import FAILURES, SHORT, SpanCollector
+from aioparcs.events import EventBus
+from aioparcs.pool.scheduler import Action, Client, Outcome, PendingCall, Repeat, Settle, Tally, WorkerState
+from aioparcs.task import FAILURES, Merging, SpanCollector
 
 __all__ = ["CallTrace"]
 
@@ -23,11 +23,13 @@ class CallTrace(SpanCollector):
     Args:
         events: gets the spans.
         pool: the pool's number.
+        has_tallies: whether short calls may be counted in tallies, so that `answered` is not called for them.
     """
 
-    def __init__(self, events: EventBus, pool: int) -> None:
+    def __init__(self, events: EventBus, pool: int, *, has_tallies: bool) -> None:
         super().__init__(events, pool)
-        self._notes_sent = False
+        self._has_tallies = has_tallies
+        self._tallied: dict[int, Tally] = {}  # by worker, those that may have something
 
     def added(self, client: Client) -> None:
         """Do nothing: it doesn't matter who makes a call."""
@@ -37,33 +39,73 @@ class CallTrace(SpanCollector):
 
     def sent(self, calls: Sequence[PendingCall], now: float) -> None:
         """Note when calls were sent to a worker that runs several of them at once."""
-        self._notes_sent = True
+        self._has_tallies = False
         for call in calls:
             call.sent = now
 
-    def answered(self, worker: int, begin: float, now: float, actions: Iterable[Action]) -> None:
+    def answered(self, worker: WorkerState, begin: float, now: float, actions: Sequence[Action]) -> None:
         """
         Note the results of a worker, or those that it will not have since it is gone.
 
         Args:
-            worker: its number.
+            worker: the worker.
             begin: when it had answered before, or when it got its first call since.
             now: when these results came.
             actions: what the scheduler makes of them.
         """
-        answers = [action for action in actions if type(action) is Settle or type(action) is Repeat]
-        if len(answers) == 1 and type(answers[0]) is Settle and self._grow(worker, begin, now, answers[0]):
-            return
+        self._take_tally(worker.id)
         settles = [action.outcomes for action in actions if type(action) is Settle]
         settles += [[(action.call, False, action.error)] for action in actions if type(action) is Repeat]
         count = sum(map(len, settles))
         for outcomes in settles:
             end = begin + (now - begin) * len(outcomes) / count
-            if self._notes_sent:
-                outcomes = self._take_sent(worker, outcomes, now)
-            if outcomes:
-                self._add(worker, begin, end, outcomes)
+            others = self._take_sent(worker.id, outcomes, now)
+            if others:
+                self._add(worker.id, begin, end, others)
             begin = end
+        if settles:
+            self._count(worker, settles[-1][-1][0])
+
+    def ended(
+        self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
+    ) -> None:
+        """Add a stream that has ended."""
+        self._take_tally(worker)
+        super().ended(worker, function, begin, now, error, text)
+
+    def publish(self) -> None:
+        """Publish what is there."""
+        has_calls = False
+        for worker, tally in list(self._tallied.items()):
+            has_calls = has_calls or tally.calls > 0
+            self._take_tally(worker)
+            tally.short = self._short
+            if not tally.is_on:
+                del self._tallied[worker]
+        super().publish()
+        if has_calls:
+            self._schedule()
+            return
+        for tally in self._tallied.values():  # the next calls come here, and have an event made
+            tally.is_on = False
+        self._tallied.clear()
+
+    def _count(self, worker: WorkerState, call: PendingCall) -> None:
+        """Have a worker count its next calls if they are short ones of the function of its last one."""
+        if self._has_tallies and worker.is_active and call.served is call.function:
+            tally = worker.tally = worker.tally or Tally()
+            tally.is_on, tally.function, tally.short = True, call.function, self._short
+            self._tallied[worker.id] = tally
+        elif worker.tally:
+            worker.tally.is_on = False
+
+    def _take_tally(self, worker: int) -> None:
+        """Add the calls that a worker has counted."""
+        tally = self._tallied.get(worker)
+        if tally and tally.calls:
+            calls = Merging(tally.function, tally.begin, tally.end, tally.busy, tally.calls, 0)
+            tally.calls = 0
+            self._merge(worker, calls)
 
     def _add(self, worker: int, begin: float, end: float, outcomes: list[Outcome]) -> None:
         """Add calls that a worker has answered one after the other, or one of those that it runs at once."""
@@ -72,13 +114,14 @@ class CallTrace(SpanCollector):
         if failed and len(outcomes) > 1 and self._failures < FAILURES:
             self._split(worker, begin, end, outcomes)
             return
-        span = CallSpan(worker, call.served, begin, end, round(end - begin, 6), len(outcomes), failed, "", "")
-        if len(outcomes) == 1 and (end - begin >= self._short or self._is_listed(is_done)):
-            self._list(span, str(call), None if is_done else value)
-        elif end - begin >= self._short * len(outcomes):  # they came together: any of them may have been the long one
-            self._list(span, f"{call} to {outcomes[-1][0]}", None)
+        count, busy = len(outcomes), end - begin
+        calls = Merging(call.served, begin, end, busy, count, failed)
+        if count == 1 and (busy >= self._short or self._is_listed(is_done)):
+            self._list(worker, calls, str(call), None if is_done else value)
+        elif busy >= self._short * count:  # they came together: any of them may have been the long one
+            self._list(worker, calls, f"{call} to {outcomes[-1][0]}", None)
         else:
-            self._merge(span)
+            self._merge(worker, calls)
         self._schedule()
 
     def _split(self, worker: int, begin: float, end: float, outcomes: list[Outcome]) -> None:
@@ -89,18 +132,6 @@ class CallTrace(SpanCollector):
             for part in [calls] if is_done else [[outcome] for outcome in calls]:
                 self._add(worker, begin, begin + each * len(part), part)
                 begin += each * len(part)
-
-    def _grow(self, worker: int, begin: float, now: float, settle: Settle) -> bool:
-        """Add short calls that have all succeeded to the span before them; False if they are none, or there is none."""
-        before, took = self._merging.get(worker), now - begin
-        if before is None or settle.failures or took >= self._short or begin - before.end >= SHORT:
-            return False
-        if self._notes_sent or before.function != settle.outcomes[0][0].served:
-            return False
-        before.end = now
-        before.busy += took
-        before.calls += len(settle.outcomes)
-        return True
 
     def _take_sent(self, worker: int, outcomes: list[Outcome], now: float) -> list[Outcome]:
         """Add the calls that were noted when they were sent, and return the others."""

@@ -3,7 +3,7 @@
 from aioparcs.task.ending import finish_all
 from aioparcs.task.files import check_file_limit
 from aioparcs.task.handle import UNEXPLAINED, WorkerHandle
-from aioparcs.task.spans import FAILURES, SHORT, SpanCollector
+from aioparcs.task.spans import FAILURES, SHORT, Merging, SpanCollector
 from aioparcs.task.starting import Starting, StartingMany
 from aioparcs.task.stream import END_ERRORS, Stream, explain_end
 from aioparcs.task.task import Task
@@ -15,6 +15,7 @@ __all__ = [
     "FAILURES",
     "SHORT",
     "UNEXPLAINED",
+    "Merging",
     "SpanCollector",
     "Starting",
     "StartingMany",

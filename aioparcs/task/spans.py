@@ -9,15 +9,17 @@ from time import monotonic
 from aioparcs.errors import ParcsError, describe
 from aioparcs.events import CallSpan, CallSpans, EventBus
 
-__all__ = ["FAILURES", "SHORT", "SpanCollector"]
+__all__ = ["FAILURES", "SHORT", "Merging", "SpanCollector"]
 
 SHORT = 0.01
 """Seconds below which a call is a short one, at the least: it is merged with those before it, and not listed."""
 
-# Seconds between two events, at the least; and the spans in a second, beyond which events become rarer and more calls
-# count as short.
-_PERIOD, _MOST = 0.25, 800
-_CALM = 0.25  # the share of that below which fewer calls count as short again
+# Seconds between two events, at the least and at the most, and the spans in a second that make them rarer in between.
+_PERIOD, _SLOWEST, _RATE = 0.25, 2.0, 400
+# Calls that are listed before it is looked how long they took to come; the number in a second, of those shorter than a
+# second and of others, beyond which more calls count as short; and seconds after which fewer do, which may be too few.
+_BURST, _MOST, _MOST_LONG, _CALM = 100, 400, 800, 10.0
+_ENDED = 200  # spans of short calls in one event; beyond those, the calls of a worker and function become one span
 FAILURES = 20
 """Failed calls of one event that are listed by themselves."""
 
@@ -26,22 +28,29 @@ _LONGEST = 200  # characters of what is listed
 _LARGEST = 500
 
 
-class _Merging:
-    """Short calls of a worker; see `CallSpan`."""
+class Merging:
+    """Calls of a worker that may become more; see `CallSpan`."""
 
     __slots__ = ("begin", "busy", "calls", "end", "failed", "function")
 
-    def __init__(self, first: CallSpan) -> None:
-        self.function = first.function
-        self.begin = first.begin
-        self.end = first.end
-        self.busy = first.busy
-        self.calls = first.calls
-        self.failed = first.failed
+    def __init__(self, function: str, begin: float, end: float, busy: float, calls: int, failed: int) -> None:
+        self.function = function
+        self.begin = begin
+        self.end = end
+        self.busy = busy
+        self.calls = calls
+        self.failed = failed
 
-    def span(self, worker: int) -> CallSpan:
+    def span(self, worker: int, call: str = "", error: str = "") -> CallSpan:
         busy = round(self.busy, 6)
-        return CallSpan(worker, self.function, self.begin, self.end, busy, self.calls, self.failed, "", "")
+        return CallSpan(worker, self.function, self.begin, self.end, busy, self.calls, self.failed, call, error)
+
+    def add(self, other: Merging) -> None:
+        """Add calls that came later."""
+        self.begin, self.end = min(self.begin, other.begin), max(self.end, other.end)
+        self.busy += other.busy
+        self.calls += other.calls
+        self.failed += other.failed
 
 
 class SpanCollector:
@@ -57,22 +66,24 @@ class SpanCollector:
         self._events = events
         self._pool = pool
         self._spans: list[CallSpan] = []
-        self._merging: dict[int, _Merging] = {}  # by worker: the span of short calls that may grow
-        self._published = 0  # spans in the last event
-        self._last = monotonic()  # when that was
+        self._merging: dict[int, Merging] = {}  # by worker: the span of short calls that may grow
+        self._joined: dict[int, dict[str, Merging]] = {}  # by worker and function: what had no room in `_spans`
+        self._ended = self._failures = 0  # of the next event
+        self._listed, self._since = 0, 0.0  # calls, and since when
+        self._period = _PERIOD
         self._short = SHORT
-        self._failures = 0
+        self._flooded = 0.0  # when too many calls were listed
         self._due: asyncio.TimerHandle | None = None
 
     def ended(
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
     ) -> None:
         """Add a call, or a stream, that has ended; one that is listed by itself gets its text, and why it failed."""
-        span = CallSpan(worker, function, begin, now, round(now - begin, 6), 1, int(error is not None), "", "")
+        busy, failed = now - begin, int(error is not None)
         if now - begin >= self._short or self._is_listed(error is None):
-            self._list(span, text(), error)
+            self._list(worker, Merging(function, begin, now, busy, 1, failed), text(), error)
         else:
-            self._merge(span)
+            self._merge(worker, Merging(function, begin, now, busy, 1, failed))
         self._schedule()
 
     def publish(self) -> None:
@@ -80,39 +91,66 @@ class SpanCollector:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        self._failures = 0
-        spans, now = (*self._spans, *(merging.span(worker) for worker, merging in self._merging.items())), monotonic()
-        share = len(self._spans) / max(_MOST * (now - self._last), 1.0)
-        if share > 1:
-            self._short *= 2
-        elif share < _CALM:  # what is left of a flood by longer limits is no calm
-            self._short = max(SHORT, self._short / 2)
-        self._spans, self._published, self._last = [], len(spans), now
-        self._merging.clear()
+        for worker in list(self._merging):
+            self._end_merging(worker)
+        for worker in list(self._joined):
+            self._end_joined(worker)
+        spans, now = tuple(self._spans), monotonic()
+        if self._short > SHORT and now >= self._flooded + _CALM:
+            self._short, self._flooded = self._short / 2, now
+        self._period = min(max(_PERIOD, len(spans) / _RATE), _SLOWEST)
+        self._spans.clear()
+        self._ended = self._failures = 0
         for first in range(0, len(spans), _LARGEST):
             self._events.publish(CallSpans(now, self._pool, spans[first : first + _LARGEST]))
 
-    def _list(self, span: CallSpan, text: str, error: BaseException | None) -> None:
-        """Add a span of one call, with its text."""
-        self._end_merging(span.worker)
+    def _list(self, worker: int, calls: Merging, text: str, error: BaseException | None) -> None:
+        """Add a span with its text, usually of one call."""
+        self._end_merging(worker)
+        self._end_joined(worker)
         reason = "" if error is None else str(error) if isinstance(error, ParcsError) else describe(error)
-        self._spans.append(span._replace(call=text[:_LONGEST], error=reason[:_LONGEST]))
+        self._spans.append(calls.span(worker, text[:_LONGEST], reason[:_LONGEST]))
+        self._listed += 1
+        if self._listed >= _BURST:
+            most = _MOST if calls.busy < 1 else _MOST_LONG
+            if calls.end - self._since < _BURST / most:
+                self._short, self._flooded = self._short * 2, calls.end
+            self._listed, self._since = 0, calls.end
 
-    def _merge(self, span: CallSpan) -> None:
-        """Add a span to the one before it if the two are close."""
-        before = self._merging.get(span.worker)
-        if before is None or before.function != span.function or span.begin - before.end >= SHORT:
-            self._end_merging(span.worker)
-            self._merging[span.worker] = _Merging(span)
-            return
-        before.begin, before.end = min(before.begin, span.begin), span.end
-        before.busy += span.busy
-        before.calls += span.calls
-        before.failed += span.failed
+    def _merge(self, worker: int, calls: Merging) -> None:
+        """Add short calls to the span before them if the two are close."""
+        before = self._merging.get(worker)
+        if before is None or before.function != calls.function or calls.begin - before.end >= self._short:
+            self._end_merging(worker)
+            self._merging[worker] = calls
+        else:
+            before.add(calls)
 
     def _end_merging(self, worker: int) -> None:
-        if (before := self._merging.pop(worker, None)) is not None:
+        before = self._merging.pop(worker, None)
+        if before is None:
+            return
+        if self._ended < _ENDED:
+            self._ended += 1
             self._spans.append(before.span(worker))
+            return
+        joined = self._joined.setdefault(worker, {})
+        if before.function in joined:
+            joined[before.function].add(before)
+        else:
+            joined[before.function] = before
+
+    def _end_joined(self, worker: int) -> None:
+        """Add the spans of a worker that had no room: its functions one after the other, as it had only one at once."""
+        parts = self._joined.pop(worker, {}).values()
+        if not parts:
+            return
+        begin, end = min(part.begin for part in parts), max(part.end for part in parts)
+        share = (end - begin) / (sum(part.busy for part in parts) or 1.0)
+        for part in parts:
+            part.begin, part.end = begin, min(end, begin + part.busy * share)
+            begin = part.end
+            self._spans.append(part.span(worker))
 
     def _is_listed(self, is_done: bool) -> bool:
         """Count a call; return True if it has failed, and is one of the first since the last event."""
@@ -121,5 +159,4 @@ class SpanCollector:
 
     def _schedule(self) -> None:
         if self._due is None:
-            period = max(_PERIOD, self._published / _MOST)
-            self._due = asyncio.get_running_loop().call_later(period, self.publish)
+            self._due = asyncio.get_running_loop().call_later(self._period, self.publish)

@@ -22,6 +22,7 @@ from aioparcs.pool.scheduler.replicas import Replicas, Step
 from aioparcs.pool.scheduler.retry import Retry, note_tries
 from aioparcs.pool.scheduler.running import long_calls
 from aioparcs.pool.scheduler.scheduler import Scheduler
+from aioparcs.pool.scheduler.tally import Tally
 from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Settle",
     "Step",
     "Supply",
+    "Tally",
     "Wake",
     "WorkerPhase",
     "WorkerState",

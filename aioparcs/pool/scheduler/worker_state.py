@@ -9,6 +9,7 @@ from typing import Any
 from aioparcs.errors import CallTimeout
 from aioparcs.pool.scheduler.actions import Expire, Settle
 from aioparcs.pool.scheduler.call import CallPhase, PendingCall
+from aioparcs.pool.scheduler.tally import Tally
 from aioparcs.wire import REVOKED
 
 __all__ = ["Result", "WorkerPhase", "WorkerState", "calls_of", "is_fatal", "stuck_calls"]
@@ -67,6 +68,7 @@ class WorkerState:
         streams: how many streams it has, which take no room, but turns with its calls.
         is_writable: to be set to False while what was sent to it waits for room.
         node: to be set to the machine that it runs on, "" if there is only one or it isn't known.
+        tally: to be set by a trace that wants its short calls to be counted, else None.
     """
 
     __slots__ = (
@@ -85,6 +87,7 @@ class WorkerState:
         "phase",
         "rest",
         "streams",
+        "tally",
         "window",
     )
 
@@ -102,6 +105,7 @@ class WorkerState:
         self.streams = 0
         self.is_writable = True
         self.node = ""
+        self.tally: Tally | None = None
         self.coroutines = coroutines
         self._pace = 0.0  # seconds between two answers, on average
         self._most: int | None = None  # calls at once
@@ -225,7 +229,9 @@ class WorkerState:
         returned: list[PendingCall] = []
         settles: list[Settle] = []
         settle: Settle | None = None
-        has_failures = False
+        has_failures = has_others = False
+        tally = self.tally
+        function = tally.function if tally is not None and tally.is_on else None
         for call_id, ok, value in results:
             call = calls.pop(call_id, None)
             if call is None:
@@ -237,6 +243,8 @@ class WorkerState:
                 if call.phase is _CANCELLED:
                     continue
             call.phase = _SETTLED
+            if call.function is not function:
+                has_others = True
             if settle is None or call.client is not settle.client:
                 settle = _new(Settle, (self.id, call.client, [], []))
                 settles.append(settle)
@@ -245,6 +253,9 @@ class WorkerState:
             if not ok:
                 settle.failures.append(outcome)
                 has_failures = True
+        if tally is not None:
+            is_counted = len(settles) == 1 and not has_failures and not has_others
+            tally.results = len(settles[0].outcomes) if is_counted else 0
         return settles, returned, has_failures
 
     def stop_prefetch(self, now: float) -> None:
@@ -254,6 +265,8 @@ class WorkerState:
 
     def measure(self, count: int, now: float) -> None:
         """Renew its pace, and the number of calls that it should have, after it has answered some."""
+        if self.tally is not None:
+            self.tally.add(count, self._since, now)
         sample = (now - self._since) / count
         self._since = now
         self._pace = sample + _KEPT**count * (self._pace - sample) if self._pace else sample
