@@ -35,11 +35,12 @@ from aioparcs.transport import os_reason
 
 __all__ = ["Recorder", "begin", "program_name", "recorded"]
 
-# A recording is complete up to the last second, whatever ends its program; pools publish calls within a quarter of one.
-_PERIOD, _MOST = 0.5, 1 << 16  # seconds; and characters after which lines are written at once
+# A recording is complete up to the last second, whatever ends its program; pools publish calls within two at the most.
+_PERIOD, _MOST = 0.5, 1 << 16  # seconds; and bytes after which lines are written at once
 _RARE = 10.0  # seconds between two states of a pool, and two reports on calls that run, in a recording that is full
 _RESERVE = 0.25  # share of its limit that a full recording still takes for all that it has then
 _LONGEST = 500  # characters of a text in a recording that is full
+_is_reported = False  # that a history can't be written
 _DETAILS = CallSpans | LogLines | WorkerProgress | ChannelSamples | WorkerUsage | PeersChanged  # which it has no more
 
 
@@ -53,13 +54,15 @@ class Recorder:
     Args:
         file: the file, which `close` closes.
         path: its name, for that line.
-        limit: characters after which it is full: calls and lines are left out then, states of pools are rare, and long
+        limit: bytes after which it is full: calls and lines are left out then, states of pools are rare, and long
             texts are shortened. A quarter more, and it takes only those states and the end of the program.
+        is_history: whether its user has not asked for it, and so is told what it is, once for all runners of a program.
     """
 
-    def __init__(self, file: TextIO, path: Path, limit: float = inf) -> None:
+    def __init__(self, file: TextIO, path: Path, limit: float = inf, *, is_history: bool = False) -> None:
         self._file: TextIO | None = file
         self._path = path
+        self._is_history = is_history
         self._room = limit
         self._reserve = limit * _RESERVE
         self._states: dict[int, float] = {}  # pool: when a full recording got its last state
@@ -98,8 +101,9 @@ class Recorder:
     def _add(self, event: Event) -> None:
         line = to_json(event)
         self._lines.append(line)
-        self._size += len(line)
-        before, self._room = self._room, self._room - len(line)
+        size = 1 + (len(line) if line.isascii() else len(line.encode(errors="backslashreplace")))
+        self._size += size
+        before, self._room = self._room, self._room - size
         if self._room <= 0 < before:
             self._add(Notice(event.time, "history", FULL, True))
         if self._room <= -self._reserve < before:
@@ -151,8 +155,17 @@ class Recorder:
             self._file.flush()
         except OSError as error:
             file, self._file = self._file, None
-            print(f"the recording {self._path} has ended early, the job goes on: {os_reason(error)}", file=sys.stderr)
+            self._report(os_reason(error))
             _close(file)
+
+    def _report(self, reason: str) -> None:
+        global _is_reported
+        if not self._is_history:
+            print(f"the recording {self._path} has ended early, the job goes on: {reason}", file=sys.stderr)
+        elif not _is_reported:
+            _is_reported = True
+            what = "aioparcs ui and top show no more of this job, which goes on, as its history can't be written"
+            print(f"{what}: {self._path}: {reason}", file=sys.stderr)
 
 
 @contextmanager

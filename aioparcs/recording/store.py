@@ -190,7 +190,7 @@ def keep_history(
             raise SettingError(f"the history of the job can't be written in $XDG_STATE_HOME: {reason}") from None
         yield
         return
-    recorder = Recorder(file, path, _LARGEST)
+    recorder = Recorder(file, path, _LARGEST, is_history=True)
     recorder(begin(program, about, calls=calls))
     recorder.flush()
     os.rename(_hidden(path), path)

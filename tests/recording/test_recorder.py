@@ -184,6 +184,29 @@ def test_a_full_disk_ends_the_recording_and_not_the_job(main: Path, tmp_path: Pa
     assert read_recording(tmp_path / "run.jsonl").skipped <= 1
 
 
+TWO_HISTORIES = """
+import resource
+from aioparcs.events import EventBus
+from aioparcs.recording.store import keep_history
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+for _ in range(2):
+    with keep_history(EventBus(), "squares"):
+        print("done")
+"""
+
+
+def test_a_full_disk_is_reported_once_for_histories_that_nobody_has_asked_for(tmp_path: Path) -> None:
+    env = ENVIRONMENT | {"XDG_STATE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", TWO_HISTORIES]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "done\ndone\n"), done.stderr
+    (line,) = done.stderr.splitlines()
+    text = "aioparcs ui and top show no more of this job, which goes on, as its history can't be written: "
+    assert line.startswith(f"{text}{tmp_path}/aioparcs/jobs/squares-")
+    assert line.endswith(".jsonl: File too large")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_program_that_is_stopped_loses_at_most_a_second(tmp_path: Path, number: signal.Signals) -> None:
     main = write(tmp_path, ENDLESS)

@@ -225,6 +225,16 @@ def test_a_full_history_does_not_grow_with_workers_that_come_and_go(tmp_path: Pa
     assert isinstance(end, ProgramEnding)
 
 
+def test_the_limit_of_a_history_is_one_of_bytes(tmp_path: Path) -> None:
+    path, limit = tmp_path / "job.jsonl", 100_000
+    recorder = Recorder(path.open("w", encoding="utf-8", errors="backslashreplace"), path, limit)
+    recorder(begin("program"))
+    for number in range(1000):
+        recorder(LogLines(float(number), "f", ((0, "é" * 1000), (1, "\ud800"))))
+    recorder.close()
+    assert limit <= path.stat().st_size < limit + 5000
+
+
 def test_no_home_is_created_for_a_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_STATE_HOME")
     for home in (tmp_path / "none", Path("relative"), Path("/")):
