@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from aioparcs.events import (
+    CallSpan,
     CallSpans,
     CallsRunning,
     ChannelSamples,
@@ -230,15 +231,18 @@ class LiveJob:
                 self._end(event.error)
 
     def _add_calls(self, event: CallSpans) -> None:
-        start = self.started.time
+        start, find = self.started.time, self.workers.find
         self.workers.note_calls()  # a recording or a page has asked for them
-        for span in event.spans:
-            worker = self.workers.find(span.worker)
+        count = failed = 0
+        for number, function, begin, end, busy, calls, failures, call, error in event.spans:
+            worker = find(number)
             if worker is None:
                 continue
-            begin = max(0.0, span.begin - start)
-            name = span.function.rpartition(":")[2] or worker.module
-            own = span._replace(begin=begin, end=max(begin, span.end - start), function=name)
+            begin = max(0.0, begin - start)
+            name = function.rpartition(":")[2] or worker.module
+            own = CallSpan(number, name, begin, max(begin, end - start), busy, calls, failures, call, error)
             self.workers.add(worker, own)
             self.calls.add(own)
-            self.course.count(own.calls, own.failed)
+            count += calls
+            failed += failures
+        self.course.count(count, failed)

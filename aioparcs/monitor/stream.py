@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from aioparcs.monitor.explain import explained
 from aioparcs.monitor.live_job import LiveJob
 from aioparcs.monitor.records import Message, rounded
 
-__all__ = ["JobStream"]
+__all__ = ["JobStream", "Position"]
+
+
+class Position(NamedTuple):
+    """
+    How much of a job a reader knows: the parts that were sent, and the numbers or versions of rows.
+
+    ``dropped``, ``merged`` and ``joined`` are how often rows were dropped or merged before that.
+    """
+
+    parts: dict[str, Any]
+    workers: int = 0
+    dropped: int = 0
+    spans: int = 0
+    merged: int = 0
+    steps: int = 0
+    joined: int = 0
+    lines: int = 0
+    failures: int = 0
+
+
+_NOTHING = Position({})
 
 
 class JobStream:
@@ -17,66 +38,63 @@ class JobStream:
 
     Args:
         job: the job.
+
+    Attributes:
+        position: how much it knows, None for nothing. Readers of one job at one position get the same message.
     """
 
     def __init__(self, job: LiveJob) -> None:
         self._job = job
-        self._is_new = True
-        self._parts: dict[str, Any] = {}
-        self._workers = self._spans = self._steps = self._lines = self._failures = 0  # rows or versions that were sent
-        self._dropped = self._merged = self._joined = 0  # how often rows were dropped or merged before that
+        self.position: Position | None = None
 
     def next(self) -> Message | None:
         """Return the next message; None if nothing has changed since the last one."""
-        message: Message = {}
+        is_new, seen = self.position is None, self.position or _NOTHING
         parts = {**self._job.parts(), "explain": explained(self._job)}
-        changed = {key: part for key, part in parts.items() if _compared(key, part) != self._parts.get(key)}
-        self._parts = {key: _compared(key, part) for key, part in parts.items()}
+        now = self.position = self._present(parts)
+        message: Message = {}
+        changed = {key: part for key, part in parts.items() if now.parts[key] != seen.parts.get(key)}
         message.update(changed)  # type: ignore[typeddict-item]  # the keys of parts are those of messages
-        self._add_workers(message)
-        self._add_spans(message)
-        self._add_steps(message)
-        self._add_rows(message)
-        if not message and not self._is_new:
+        self._add_workers(message, seen, now, is_new or seen.dropped != now.dropped)
+        self._add_spans(message, seen, now, is_new or seen.merged != now.merged)
+        self._add_steps(message, seen, now, is_new or seen.joined != now.joined)
+        if is_new or now.lines != seen.lines:
+            message["log"] = self._job.output.rows(seen.lines)
+        if is_new or now.failures != seen.failures:
+            message["failures"] = self._job.calls.failures(seen.failures)
+        if not message and not is_new:
             return None
-        message["reset"], self._is_new = self._is_new, False
+        message["reset"] = is_new
         message["now"] = rounded(self._job.now)
         return message
 
-    def _add_workers(self, message: Message) -> None:
-        workers = self._job.workers
-        is_reset = self._is_new or workers.dropped != self._dropped
-        if is_reset or workers.version != self._workers:
-            message["workers"] = [one.row() for one in workers if is_reset or one.version > self._workers]
+    def _present(self, parts: dict[str, Any]) -> Position:
+        workers, calls, course = self._job.workers, self._job.calls, self._job.course
+        return Position(
+            {key: _compared(key, part) for key, part in parts.items()},
+            *(workers.version, workers.dropped),
+            *(len(calls), calls.merged),
+            *(len(course), course.merged),
+            *(self._job.output.seen, calls.failures_seen),
+        )
+
+    def _add_workers(self, message: Message, seen: Position, now: Position, is_reset: bool) -> None:
+        if is_reset or now.workers != seen.workers:
+            message["workers"] = [one.row() for one in self._job.workers if is_reset or one.version > seen.workers]
             if is_reset:
                 message["workersReset"] = True
-        self._workers, self._dropped = workers.version, workers.dropped
 
-    def _add_spans(self, message: Message) -> None:
-        calls = self._job.calls
-        is_reset = self._is_new or calls.merged != self._merged
-        if is_reset or len(calls) != self._spans:
-            message["spans"] = calls.spans(0 if is_reset else self._spans)
+    def _add_spans(self, message: Message, seen: Position, now: Position, is_reset: bool) -> None:
+        if is_reset or now.spans != seen.spans:
+            message["spans"] = self._job.calls.spans(0 if is_reset else seen.spans)
             if is_reset:
                 message["spansReset"] = True
-        self._spans, self._merged = len(calls), calls.merged
 
-    def _add_steps(self, message: Message) -> None:
-        course = self._job.course
-        is_reset = self._is_new or course.merged != self._joined
-        if is_reset or len(course) != self._steps:
-            message["series"] = course.rows(0 if is_reset else self._steps)
+    def _add_steps(self, message: Message, seen: Position, now: Position, is_reset: bool) -> None:
+        if is_reset or now.steps != seen.steps:
+            message["series"] = self._job.course.rows(0 if is_reset else seen.steps)
             if is_reset:
                 message["seriesReset"] = True
-        self._steps, self._joined = len(course), course.merged
-
-    def _add_rows(self, message: Message) -> None:
-        calls, output = self._job.calls, self._job.output
-        if self._is_new or output.seen != self._lines:
-            message["log"] = output.rows(self._lines)
-        if self._is_new or calls.failures_seen != self._failures:
-            message["failures"] = calls.failures(self._failures)
-        self._lines, self._failures = output.seen, calls.failures_seen
 
 
 def _compared(key: str, part: Any) -> Any:

@@ -14,7 +14,7 @@ from aioparcs.monitor.control import ControlError, ask_job, socket_of
 from aioparcs.monitor.explain import explained_worker
 from aioparcs.web.access import problem
 from aioparcs.web.bodies import json_object
-from aioparcs.web.watches import JobWatch, Watches
+from aioparcs.web.watches import JobWatch, TooManyJobs, Watches
 
 __all__ = ["JobRequests"]
 
@@ -40,18 +40,24 @@ class JobRequests:
     async def worker(self, request: web.Request) -> web.Response:
         """Answer with all that is known of a worker."""
         name, number = request.match_info["job"], int(request.match_info["worker"])
-        async with self._watches.watch(name) as watch:
-            if watch is None:
-                return problem(404, f"there is no job {name}")
-            await watch.poll()
-            async with watch.lock:
-                worker = watch.followed.job.workers.find(number)
-                if worker is None:
-                    return problem(404, f"the job has no worker {number}")
-                known = self._known(watch, number)
-                known["worker"] = worker.row()
-                known["explain"] = explained_worker(watch.followed.job, number)
-            known.update(await watch.details(number))
+        try:
+            async with self._watches.watch(name) as watch:
+                return await self._worker(watch, name, number)
+        except TooManyJobs as error:
+            return problem(503, str(error))
+
+    async def _worker(self, watch: JobWatch | None, name: str, number: int) -> web.Response:
+        if watch is None:
+            return problem(404, f"there is no job {name}")
+        await watch.poll()
+        async with watch.lock:
+            worker = watch.followed.job.workers.find(number)
+            if worker is None:
+                return problem(404, f"the job has no worker {number}")
+            known = self._known(watch, number)
+            known["worker"] = worker.row()
+            known["explain"] = explained_worker(watch.followed.job, number)
+        known.update(await watch.details(number))
         return web.json_response(known)
 
     async def stack(self, request: web.Request) -> web.Response:

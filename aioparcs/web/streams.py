@@ -6,18 +6,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
 
 from aiohttp import web
 
 from aioparcs.monitor import JobStream
+from aioparcs.monitor.records import JobRow
 from aioparcs.web.access import problem
-from aioparcs.web.watches import JobWatch, Watches
+from aioparcs.web.watches import JobWatch, TooManyJobs, Watches
 
 __all__ = ["Streams"]
 
 _MOST = 32  # that are open at once
-_PERIOD, _LIST_PERIOD = 0.25, 1.0  # seconds between two messages about a job, and two lists, at the least
+_LIST_PERIOD = 1.0  # seconds between two lists, at the least
 _SPEED = 500_000  # bytes a second beyond which messages become rarer
 _PING = 15.0  # seconds of silence after which a comment is sent
 _LAST = 1.0  # seconds for which a job whose program ends may still be locked
@@ -50,36 +50,35 @@ class Streams:
 
     async def job(self, request: web.Request) -> web.StreamResponse:
         """Stream a job."""
-        async with self._watches.watch(request.match_info["job"]) as watch:
-            if watch is None:
-                return problem(404, f"there is no job {request.match_info['job']}")
-            return await self._send(request, "job", self._messages(watch))
+        try:
+            async with self._watches.watch(request.match_info["job"]) as watch:
+                if watch is None:
+                    return problem(404, f"there is no job {request.match_info['job']}")
+                with watch.open_stream() as stream:
+                    return await self._send(request, "job", self._messages(watch, stream))
+        except TooManyJobs as error:
+            return problem(503, str(error))
 
-    async def _lists(self) -> AsyncIterator[Any]:
+    async def _lists(self) -> AsyncIterator[bytes | None]:
         last = None
         while not self._ended.is_set():
             rows = await self._watches.rows()
-            yield {"jobs": rows} if rows != last else None
+            yield _list_of(rows) if rows != last else None
             last = rows
             await self._pause(_LIST_PERIOD)
         if self._is_beside:
-            yield {"jobs": await self._watches.rows(is_new=True)}
+            yield _list_of(await self._watches.rows(is_new=True))
 
-    async def _messages(self, watch: JobWatch) -> AsyncIterator[Any]:
-        stream = JobStream(watch.followed.job)
+    async def _messages(self, watch: JobWatch, stream: JobStream) -> AsyncIterator[bytes | None]:
         while not self._ended.is_set():
             await watch.poll()
-            async with watch.lock:
-                message = stream.next()
-            yield message
-            await self._pause(_PERIOD)
+            yield await watch.message(stream)
+            await self._pause(watch.period)
         if self._is_beside:
             await _poll_last(watch)
-            async with watch.lock:
-                message = stream.next()
-            yield message
+            yield await watch.message(stream)
 
-    async def _send(self, request: web.Request, name: str, messages: AsyncIterator[Any]) -> web.StreamResponse:
+    async def _send(self, request: web.Request, name: str, messages: AsyncIterator[bytes | None]) -> web.StreamResponse:
         """Answer by a stream of messages, of which those that are None are left out, until the page is gone."""
         if self._open >= _MOST:
             return problem(503, f"{_MOST} pages are open already; close some")
@@ -93,12 +92,12 @@ class Streams:
         finally:
             self._open -= 1
 
-    async def _write_all(self, response: web.StreamResponse, name: str, messages: AsyncIterator[Any]) -> None:
+    async def _write_all(self, response: web.StreamResponse, name: str, messages: AsyncIterator[bytes | None]) -> None:
         clock = asyncio.get_running_loop().time
         written = clock()
         async for message in messages:
             if message is not None:
-                data = f"event: {name}\ndata: {json.dumps(message, separators=(',', ':'))}\n\n".encode()
+                data = b"event: %s\ndata: %s\n\n" % (name.encode(), message)
                 await response.write(data)
                 written = clock()
                 await self._pause(len(data) / _SPEED)
@@ -119,8 +118,12 @@ async def _poll_last(watch: JobWatch) -> None:
     """Read a job until its program has closed the history, or for a second if that is still open."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + _LAST
-    await asyncio.sleep(_PERIOD)  # what was just read is not read again
+    await asyncio.sleep(watch.period)  # what was just read is not read again
     await watch.poll()
     while watch.followed.job.is_running and clock() < deadline:
-        await asyncio.sleep(_PERIOD)
+        await asyncio.sleep(watch.period)
         await watch.poll()
+
+
+def _list_of(rows: list[JobRow]) -> bytes:
+    return json.dumps({"jobs": rows}, separators=(",", ":")).encode()

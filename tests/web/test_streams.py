@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from pathlib import Path
 from socket import AF_UNIX, socket
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from aioparcs.events import LogLines
 from aioparcs.events.codec import to_json
+from aioparcs.web.watches import JobWatch
 from tests.support.live_client import LiveClient
 from tests.support.recordings import started
 from tests.support.waiting import until
@@ -63,6 +64,45 @@ async def test_a_job_is_seen_while_it_is_written() -> None:
                 for task in tasks:
                     task.cancel()
         assert clients[0].known == clients[1].known == clients[2].known
+
+
+async def test_pages_that_know_as_much_of_a_job_get_one_message_that_is_made_once() -> None:
+    path = write_history("render-1a2b3c", workers=4, spans=20)
+    watch = JobWatch(path, has_control=False)
+    try:
+        with watch.open_stream() as one, watch.open_stream() as other:
+            await watch.poll()
+            first = await watch.message(one)
+            assert first is not None
+            assert await watch.message(other) is first
+            assert await watch.message(one) is None
+            with path.open("a") as file:
+                file.write(f"{to_json(LogLines(started().time + 1, 'render', ((0, 'more'),)))}\n")
+            async with asyncio.timeout(20):
+                while (second := await watch.message(one)) is None:
+                    await watch.poll()
+                    await asyncio.sleep(0)
+            assert await watch.message(other) is second
+            with watch.open_stream() as late:
+                assert json.loads(await watch.message(late) or b"")["reset"]
+    finally:
+        await watch.close()
+
+
+async def test_a_server_follows_a_bounded_number_of_jobs() -> None:
+    names = [f"render-{number:06}" for number in range(17)]
+    for name in names:
+        write_history(name)
+    async with open_page() as page, AsyncExitStack() as stack:
+        for name in names[:-1]:
+            messages = await stack.enter_async_context(aclosing(read_stream(page, f"/api/jobs/{name}")))
+            assert (await anext(messages))["reset"]
+        for path in (f"/api/jobs/{names[-1]}", f"/api/jobs/{names[-1]}/workers/0"):
+            async with page.client.get(page.url + path) as answer:
+                assert (answer.status, await answer.json()) == (
+                    503,
+                    {"error": "pages of 16 jobs are open already; close some"},
+                )
 
 
 async def test_a_silent_stream_says_that_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
