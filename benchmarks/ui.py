@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 from benchmarks.harness import ROOT, Program, ProgramFailed, Progress, take_turns
 from benchmarks.results import Measured, Results, at_least, at_most, ratio
 
-_WORKERS, _CALLS = 500, 200_000
-_PATIENCE = 240.0  # seconds for the start of so many workers, or for a round on a busy machine
+_WORKERS, _CALLS = 500, 20_000
+_PATIENCE = 90.0  # seconds for the start of so many workers, or for a round on a busy machine
 _SEEN = 30.0  # seconds within which the page has counted all calls
-_GENERATION = 5  # rounds between two fresh starts
+_LONGEST = 90.0  # seconds after which no other pair of rounds begins
 
 
 class _Shown:
@@ -78,18 +78,18 @@ def measure(rounds: int, progress: Progress, workers: int = _WORKERS, calls: int
     """Compare a pool that is shown on a page with one that is not."""
     plain: list[tuple[float, float]] = []
     shown: list[tuple[float, float]] = []
-    while len(plain) < rounds:
-        with ExitStack() as stack:
-            pools = _Shown(stack, workers)
-            for run in pools.run_plain, pools.run_shown:
-                run(max(workers, calls // 10))  # warms up
-            for _ in range(min(_GENERATION, rounds - len(plain))):
-                one, other = _turn(len(plain), pools, calls)
-                plain.append(one)
-                shown.append(other)
-                progress(len(plain), rounds)
-            pools.check()
-            pools.close()
+    end = time.monotonic() + _LONGEST
+    with ExitStack() as stack:
+        pools = _Shown(stack, workers)
+        for run in pools.run_plain, pools.run_shown:
+            run(calls)  # warms up
+        while len(plain) < rounds and (not plain or time.monotonic() < end):
+            one, other = _turn(len(plain), pools, calls)
+            plain.append(one)
+            shown.append(other)
+            progress(len(plain), rounds)
+        pools.check()
+        pools.close()
     return _results(plain, shown, calls)
 
 

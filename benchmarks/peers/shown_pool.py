@@ -11,6 +11,8 @@ import asyncio
 import json
 import sys
 import time
+from contextlib import AsyncExitStack, redirect_stderr
+from io import StringIO
 
 import uvloop
 
@@ -19,7 +21,10 @@ from benchmarks.peers.calls import control
 
 
 async def _main(workers: int) -> None:
-    async with Runner() as runner, runner.pool("noop", workers, progress=False) as pool:
+    async with AsyncExitStack() as stack:
+        with redirect_stderr(StringIO()):  # the page's address is for nobody here
+            runner = await stack.enter_async_context(Runner())
+        pool = await stack.enter_async_context(runner.pool("noop", workers, progress=False))
         print("ready", flush=True)
         # A thread waits for the harness, so that the loop is free meanwhile; it sleeps while a round is measured.
         while line := await asyncio.to_thread(sys.stdin.readline):
