@@ -91,7 +91,7 @@ class CallTrace(SpanCollector):
         self._tallied.clear()
 
     def _count(self, worker: WorkerState, call: PendingCall) -> None:
-        """Have a worker count its next calls if they are short ones of the function of its last one."""
+        """Allow a worker to count its next calls if they are short ones of the function of its last one."""
         if self._has_tallies and worker.is_active and call.served is call.function:
             tally = worker.tally = worker.tally or Tally()
             tally.is_on, tally.function, tally.short = True, call.function, self._short

@@ -22,7 +22,7 @@ from benchmarks.peers.calls import control
 
 async def _main(workers: int) -> None:
     async with AsyncExitStack() as stack:
-        with redirect_stderr(StringIO()):  # the page's address is for nobody here
+        with redirect_stderr(StringIO()):  # it prints the page's address
             runner = await stack.enter_async_context(Runner())
         pool = await stack.enter_async_context(runner.pool("noop", workers, progress=False))
         print("ready", flush=True)

@@ -196,7 +196,7 @@ for _ in range(2):
 """
 
 
-def test_a_full_disk_is_reported_once_for_histories_that_nobody_has_asked_for(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_once_for_the_histories_of_a_program(tmp_path: Path) -> None:
     env = ENVIRONMENT | {"XDG_STATE_HOME": str(tmp_path)}
     command = [sys.executable, "-c", TWO_HISTORIES]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
