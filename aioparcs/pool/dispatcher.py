@@ -305,7 +305,7 @@ class Dispatcher:
 
     def _assign(self, action: Assign) -> None:
         number, calls = action
-        worker = self.workers[number]
+        worker, begin = self.workers[number], self._now()
         try:
             rejected = worker.post(calls)
         except BaseException as error:
@@ -315,7 +315,7 @@ class Dispatcher:
             worker.task.abort()  # some of the calls may be on their way to it: others make them
             raise
         if self._trace and worker.concurrency > 1:
-            self._trace.sent([call for call in calls if call.served in worker.coroutines], self._now())
+            self._trace.sent([call for call in calls if call.served in worker.coroutines], begin)
         if not worker.is_writable:
             self._scheduler.workers[number].is_writable = False
         self._actions += self._scheduler.sent(number, calls, rejected, self._now())
