@@ -16,7 +16,6 @@ from aioparcs.events import EventBus
 from aioparcs.pool.calls import CallOptions, Items, P, PoolCalls
 from aioparcs.pool.control import PoolControl, open_pools
 from aioparcs.pool.dispatcher import Dispatcher
-from aioparcs.pool.journaled import JournaledIterator, JournaledKeyedIterator, JournaledMap, Journals
 from aioparcs.pool.observers import CallObserver, observers
 from aioparcs.pool.options import PoolOptions, Size, optional_total, size_bounds, whole_priority
 from aioparcs.pool.progress import Progress
@@ -30,6 +29,9 @@ from aioparcs.pool.telemetry import telemetry_of
 from aioparcs.pool.trace import CallTrace
 from aioparcs.qualname import missing_function, refuse_generator_function
 from aioparcs.task import Stream
+
+if TYPE_CHECKING:
+    from aioparcs.pool.journaled import FunctionJournal, JournaledIterator, JournaledKeyedIterator, Journals
 
 __all__ = ["Pool"]
 
@@ -78,7 +80,7 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
         self._control: PoolControl
         self._submissions: Submissions
         self._prioritized: WeakValueDictionary[int, Submissions] = WeakValueDictionary()  # others, by priority
-        self._journals: Journals
+        self._journals: Journals | None = None  # once a call has one
         self._streams: Streams
 
     def __repr__(self) -> str:
@@ -114,7 +116,6 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
         self._trace = observers(trace, telemetry)
         self._dispatcher = Dispatcher(self._scheduler, self._progress, self._trace)
         self._submissions = Submissions(self._dispatcher, self._progress, 0)
-        self._journals = Journals(self._dispatcher, self._options, self._events)
         self._streams = Streams(self._dispatcher, self._options.retry, self._progress)
         self._supervisor = PoolSupervisor(
             self._provider,
@@ -155,7 +156,8 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             if self._trace:
                 self._trace.publish()
             self._progress.close()
-            await self._journals.aclose()
+            if self._journals is not None:
+                await self._journals.aclose()
 
     def add_client(self, client: Client) -> Callable[[], None]:
         """
@@ -195,8 +197,10 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
         if options.journal is None:
             collection = MapCall(prepared, self._dispatcher, self._progress)
         else:
+            from aioparcs.pool.journaled import JournaledMap  # few pools have a journal
+
             collection = journaled = JournaledMap(prepared, self._dispatcher, self._progress)
-            journaled.open(self._journals.open(options.journal, prepared.function))
+            journaled.open(self._open_journal(options.journal, prepared.function))
         self._dispatcher.add_client(collection)
         return await collection.collect()
 
@@ -207,12 +211,21 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             kind: type[ResultIterator[Any]] = KeyedIterator if keyed else ResultIterator
             results = kind(prepared, self._dispatcher, self._progress, in_order=in_order)
         else:
+            from aioparcs.pool.journaled import JournaledIterator, JournaledKeyedIterator
+
             journaled: JournaledIterator[Any] | JournaledKeyedIterator[Any]
             journaling = JournaledKeyedIterator if keyed else JournaledIterator
             results = journaled = journaling(prepared, self._dispatcher, self._progress, in_order=in_order)
-            journaled.open(self._journals.open(options.journal, prepared.function))
+            journaled.open(self._open_journal(options.journal, prepared.function))
         self._dispatcher.add_client(results)
         return results
+
+    def _open_journal(self, path: Any, function: str) -> asyncio.Task[FunctionJournal]:
+        if self._journals is None:
+            from aioparcs.pool.journaled import Journals
+
+            self._journals = Journals(self._dispatcher, self._options, self._events)
+        return self._journals.open(path, function)
 
     def _submit(
         self, timeout: float | None, priority: int, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

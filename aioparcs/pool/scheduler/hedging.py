@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
-from statistics import median
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -65,6 +64,8 @@ class Hedging:
 
     def stragglers(self, workers: Iterable[WorkerState], now: float) -> list[PendingCall]:
         """Return the calls to copy, those that have run for the longest time first."""
+        from statistics import median  # it loads fractions and decimals, which other pools don't need
+
         limits = {
             function: max(_LEAST, self._factor * median(durations))
             for function, durations in self._durations.items()
