@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from aioparcs.entry import check_may_direct
@@ -13,6 +12,8 @@ from aioparcs.settings import Settings
 from aioparcs.starter import Starter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aioparcs.engine import Engine, WorkerSpec
     from aioparcs.events import EventBus
     from aioparcs.runner.worker_provider import RunnerWorkers
@@ -94,6 +95,8 @@ class Runner(Starter):
 
         Workers on a Swarm have a folder of their own: ``files=`` of `start` names what they find in it, too.
         """
+        from pathlib import Path  # with urllib and ipaddress; the class alone needs none of them
+
         return Path(START_FOLDER)
 
     @property
