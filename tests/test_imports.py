@@ -84,3 +84,8 @@ def test_a_worker_loads_nothing_after_its_fork_and_nothing_of_a_runners(tmp_path
     assert not {"aiohttp", "click", "decimal", "rich", "shutil", "tarfile"} & set(worker)
     # Of a pool without a journal, whose calls are not hedged.
     assert not {"aioparcs.journal", "aioparcs.service.serving", "decimal", "rich", "shutil", "symtable"} & set(runner)
+
+
+def test_the_command_line_loads_what_a_run_needs() -> None:
+    loaded = loaded_by("from aioparcs.cli import main\n")
+    assert not loaded & (SLOW - {"click", "json", "shlex"})

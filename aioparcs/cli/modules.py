@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -80,6 +79,8 @@ def _instead(name: str, there: Mapping[str, Path], runner: bool) -> str:
     if not there:
         return f"a module is a folder with a {MAIN}; name the folder that holds them with --modules"
     fit = runners(there) if runner else sorted(there)
+    from difflib import get_close_matches  # for this message only
+
     near = get_close_matches(name.lower(), [other.lower() for other in there], 1)
     meant = next((other for other in there if [other.lower()] == near), None)
     if meant in fit:

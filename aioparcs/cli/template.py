@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
-from importlib.resources import as_file, files
 from pathlib import Path
 
 __all__ = ["command_line", "copy_to", "why_no_project"]
@@ -35,6 +33,8 @@ def copy_to(folder: Path) -> None:
         FileExistsError: something of that name is there.
         OSError: it can't be written.
     """
+    from importlib.resources import as_file, files  # with tempfile and its compressors, which no other command needs
+
     folder.mkdir(parents=True)
     with as_file(files(__package__) / "templates") as templates:
         for template in sorted(templates.rglob(f"*{SUFFIX}")):
@@ -46,10 +46,12 @@ def copy_to(folder: Path) -> None:
 
 def command_line(*arguments: str) -> str:
     """Return a command for the shell that calls this program in the way in which it was called."""
+    from shutil import which  # for a line of `aioparcs new` only
+
     script = sys.argv[0]
     if os.path.basename(script) == "__main__.py":
         program = [sys.orig_argv[0], "-m", "aioparcs"]
-    elif shutil.which(os.path.basename(script)) == os.path.abspath(script):
+    elif which(os.path.basename(script)) == os.path.abspath(script):
         program = [os.path.basename(script)]
     else:
         program = [script]
