@@ -1,7 +1,5 @@
 """The actions that a scheduler wants done."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from aioparcs.pool.scheduler.call import Client, Outcome, PendingCall
