@@ -132,14 +132,14 @@ async def test_an_impossible_total_is_refused(runner: Runner, total: Any, error:
 async def test_a_pool_that_is_left_early_keeps_its_total(runner: Runner, recorder: EventRecorder) -> None:
     async def use_one() -> None:
         async with runner.pool("functions", 1, function="add") as pool:
-            async for _ in pool.imap(range(100)):
+            async for _ in pool.imap(range(10_000)):
                 raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
         await use_one()
     last = states(recorder)[-1]
-    assert last.total == 100
-    assert last.done < 100
+    assert last.total == 10_000
+    assert last.done < 10_000
 
 
 async def test_calls_that_were_cancelled_do_not_count(runner: Runner, recorder: EventRecorder, tmp_path: Path) -> None:
