@@ -20,7 +20,7 @@ Submit = Callable[..., tuple[str, str]]
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Gather what images need: their nodes reach no package index."""
     folder = tmp_path_factory.mktemp("wheels")
-    download(folder, "segno")
+    download(folder, "numpy", "segno")
     return folder
 
 
@@ -62,3 +62,9 @@ def test_a_tree_of_services_in_the_runners_own_file(submit: Submit) -> None:
     sources = [random.Random(seed) for seed in range(4)]
     numbers = sorted((source.random() for source in sources for _ in range(1000)), reverse=True)
     assert f"The largest: {', '.join(f'{number:.9f}' for number in numbers[:3])}\n" in output
+
+
+def test_workers_in_a_ring(submit: Submit) -> None:
+    output, log = submit("all_reduce", N=3000, WEIGHTS=10, P=3)
+    assert re.search(r"^Their largest difference from those of NumPy is \de-1\d$", output, re.M), output
+    assert re.search(r"placed on node\d \(1\), node\d \(1\), node\d \(1\)", log), log
