@@ -22,6 +22,7 @@ from aioparcs.events import LogLines, Notice
 from aioparcs.launcher.context import RunnerEndpoint, pass_token
 from aioparcs.local.includes import include_variables
 from aioparcs.local.launchers import Key, Launcher, Launchers
+from aioparcs.local.process import Process
 from aioparcs.local.sources import Marks, Sources, Tree, loaded_marks
 from aioparcs.modules import Command, command_for, find_module, module_folders, program_folder
 from aioparcs.qualname import START_FOLDER
@@ -29,7 +30,6 @@ from aioparcs.transport import Listener, listen, os_reason
 
 if TYPE_CHECKING:
     from aioparcs.local.environments import Environments
-    from aioparcs.local.process import Process
 
 __all__ = ["LocalEngine"]
 
@@ -153,7 +153,10 @@ class LocalEngine:
         _check_limits(spec, count)
         _check_files(spec, folder)
         if self._environments is None:
-            from aioparcs.local.environments import Environments  # which the program's own functions don't need
+            try:
+                from aioparcs.local.environments import Environments  # which the program's own functions don't need
+            except OSError as error:  # no file can be opened
+                raise StartError(spec.module, f"can't start its launcher: {os_reason(error)}") from error
 
             self._environments = Environments()
         python = await self._environments.interpreter(folder, self._job.events)
@@ -206,8 +209,6 @@ class LocalEngine:
             python: the interpreter.
             report: see `Sources`; None for a service of the original PARCS, which is no launcher.
         """
-        from aioparcs.local.process import Process  # it loads ctypes, which a runner without workers doesn't need
-
         job, slot = self._job, self._next_slot
         leader = {"LEADER_URL": os.environ.get("LEADER_URL", _V1_LEADER)} if report is None else {}
         endpoint = RunnerEndpoint(job.address, job.id, slot, job.token, None)
