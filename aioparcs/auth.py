@@ -76,6 +76,8 @@ class Hello(NamedTuple):
         extensions: the highest extension of values that this side decodes.
         files: whether it is a launcher that takes files.
         control: the highest type of frames of control connections that this side knows, if it is a launcher.
+        tracing: whether it reads the trace context of calls.
+        welcome: the body of the listener's WELCOME, which is no part of its HELLO.
     """
 
     role: str
@@ -90,14 +92,18 @@ class Hello(NamedTuple):
     extensions: int = FIRST_EXTENSIONS
     files: bool = False
     control: int = FIRST_CONTROL
+    tracing: bool = False
+    welcome: bytes = b""
 
     @classmethod
     def of(cls, role: str, job: str, worker: int, settings: Settings) -> Hello:
         """Return the HELLO of this program, with a nonce of this connection's own."""
         agent, limits = f"aioparcs/{RELEASE}", (settings.max_body, settings.max_buffers)
-        relays, files = role == Role.WORKER, role == Role.LAUNCHER
+        relays = tracing = role == Role.WORKER
+        files = role == Role.LAUNCHER
         control = CONTROL if role == Role.LAUNCHER else FIRST_CONTROL
-        return cls(role, job, worker, new_nonce(), agent, *limits, _VERSIONS, relays, EXTENSIONS, files, control)
+        hello = cls(role, job, worker, new_nonce(), agent, *limits, _VERSIONS, relays, EXTENSIONS, files, control)
+        return hello._replace(tracing=tracing)
 
     def encode(self) -> bytes:
         """Return the body of the HELLO frame, a MessagePack map."""
@@ -114,6 +120,7 @@ class Hello(NamedTuple):
                 **({"extensions": self.extensions} if self.extensions != FIRST_EXTENSIONS else {}),
                 **({"files": True} if self.files else {}),
                 **({"control": self.control} if self.control != FIRST_CONTROL else {}),
+                **({"tracing": True} if self.tracing else {}),
             }
         )
 
@@ -142,6 +149,7 @@ class Hello(NamedTuple):
                 _typed(values.get("extensions", FIRST_EXTENSIONS), int),
                 values.get("files") is True,
                 _typed(values.get("control", FIRST_CONTROL), int),
+                values.get("tracing") is True,
             )
         except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
             raise HandshakeError("the peer's HELLO can't be read") from error

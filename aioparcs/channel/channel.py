@@ -16,6 +16,7 @@ from aioparcs.channel.messages import NO_MESSAGES, MessageReceiver
 from aioparcs.channel.relays import RelayControl
 from aioparcs.errors import ParcsError
 from aioparcs.settings import Settings
+from aioparcs.telemetry import find_tracer, traced
 from aioparcs.wire import Frame, FrameType
 
 __all__ = ["Channel", "Statistics"]
@@ -213,7 +214,10 @@ class Channel:
             RemoteError: the function raised; also the builtin exception that it was.
             EndOfChannel, ConnectionLost, ChannelClosed, EncodeError: see `send` and `recv`.
         """
-        return self.calls.call(name, *args, **kwargs)
+        result, tracer = self.calls.call(name, *args, **kwargs), find_tracer()
+        if tracer is None or self.peer is None:
+            return result
+        return traced(tracer, "", name, self.peer, result)
 
     def barrier(self) -> Coroutine[Any, Any, None]:
         """

@@ -6,7 +6,7 @@ ever executed: no pickle, no object arrays.
 """
 
 from aioparcs.codec.decoder import SHORT, allocate, decode, decode_checked, decode_raw, extension, short_extension
-from aioparcs.codec.encoder import digest, encode, encode_call, encode_inline, encode_plain, encode_result
+from aioparcs.codec.encoder import add_context, digest, encode, encode_call, encode_inline, encode_plain, encode_result
 from aioparcs.codec.json_messages import decode_json, encode_json
 from aioparcs.codec.types import DIGEST, OUT_OF_BAND, Ext, named, register, registered
 
@@ -15,6 +15,7 @@ __all__ = [
     "OUT_OF_BAND",
     "SHORT",
     "Ext",
+    "add_context",
     "allocate",
     "decode",
     "decode_checked",

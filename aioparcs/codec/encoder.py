@@ -18,7 +18,7 @@ from aioparcs.codec.walk import SCALARS, UNPACKABLE, DigestWalk, Walk, extension
 from aioparcs.errors import EncodeError, describe
 from aioparcs.settings import EXTENSIONS
 
-__all__ = ["digest", "encode", "encode_call", "encode_inline", "encode_plain", "encode_result"]
+__all__ = ["add_context", "digest", "encode", "encode_call", "encode_inline", "encode_plain", "encode_result"]
 
 _only_scalars = SCALARS.issuperset
 _only_plain_keys = frozenset({str, int}).issuperset
@@ -97,6 +97,11 @@ def encode_call(
         pass
     # Whatever kinds these are: the values count.
     return encode_inline([call_id, name, list(args), dict(kwargs)], extensions)
+
+
+def add_context(body: bytes, context: Mapping[str, str]) -> bytes:
+    """Return the body of a call with its trace context as the fifth element."""
+    return b"\x95" + body[1:] + packer.pack(dict(context))
 
 
 def encode_result(call_id: int, ok: bool | None, value: Any, extensions: int = EXTENSIONS) -> tuple[bytes, Buffers]:

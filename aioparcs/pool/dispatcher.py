@@ -7,17 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from aioparcs.channel import CallStream, read_results
-from aioparcs.errors import (
-    CallCancelled,
-    CallTimeout,
-    ParcsError,
-    RemoteError,
-    WorkerLost,
-    add_note,
-    call_text,
-    set_worker,
-)
+from aioparcs.channel import CallStream
+from aioparcs.errors import ParcsError, WorkerLost, call_text
 from aioparcs.pool.observers import CallObserver
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import (
@@ -39,7 +30,7 @@ from aioparcs.pool.scheduler import (
     Wake,
     WorkerState,
 )
-from aioparcs.pool.worker import PoolWorker
+from aioparcs.pool.worker import PoolWorker, annotate
 from aioparcs.task import WorkerHandle
 from aioparcs.wire import Frame
 
@@ -157,6 +148,8 @@ class Dispatcher:
     def add_worker(self, worker: PoolWorker) -> None:
         """Add a worker that is ready for calls."""
         self.workers[worker.id] = worker
+        if self._trace:
+            worker.spans = self._trace.worker_spans(worker.id, is_linked=worker.makes_spans)
         worker.task.channel.calls.set_result_handler(partial(self._answered, worker))
         state = WorkerState(worker.id, worker.concurrency, worker.coroutines, worker.max_calls)
         self._perform(self._scheduler.add_worker(state, self._now()))
@@ -225,6 +218,7 @@ class Dispatcher:
         # Without an exit status its launcher is gone too, and with it the results that it had made and not sent.
         has_status = lost.exitcode is not None or lost.signal is not None
         unsent = worker.read_unsent() if has_status else None
+        worker.close_spans(lost, unsent)
         state = self._scheduler.workers[worker.id]
         begin, now = state.since, self._now()
         actions = self._scheduler.lose(worker.id, lost, unsent, now)
@@ -240,6 +234,8 @@ class Dispatcher:
         busy = {
             self.workers[state.id].task for state in self._scheduler.workers.values() if state.calls or state.streams
         }
+        for worker in self.workers.values():
+            worker.close_spans(asyncio.CancelledError("its pool was left"))
         self._scheduler.workers.clear()
         self.workers.clear()
         return busy
@@ -258,7 +254,7 @@ class Dispatcher:
         if state := self._scheduler.workers.get(worker.id):  # or its loss was reported: what it had went to others
             state.is_writable = worker.is_writable
             begin, now = state.since, self._now()
-            actions = self._scheduler.answered(worker.id, read_results(frames), now)
+            actions = self._scheduler.answered(worker.id, worker.read(frames), now)
             try:
                 if self._trace is not None and (state.tally is None or not state.tally.has_last):
                     self._trace.answered(state, begin, now, actions)
@@ -321,26 +317,16 @@ class Dispatcher:
         self._actions += self._scheduler.sent(number, calls, rejected, self._now())
 
     def _repeat(self, action: Repeat) -> None:
-        worker, call, error = action
-        self._annotate(worker, call, error)
+        number, call, error = action
+        annotate(self.workers.get(number), call, error)
         self._progress.repeated()
 
     def _settle(self, action: Settle) -> None:
-        worker, client, outcomes, failures = action
+        number, client, outcomes, failures = action
         for call, _, error in failures:
-            self._annotate(worker, call, error)
+            annotate(self.workers.get(number), call, error)
         client.settle(outcomes)
         self._progress.settled(len(outcomes), len(failures))
-
-    def _annotate(self, worker: int, call: PendingCall, error: Any) -> None:
-        if isinstance(error, WorkerLost | CallCancelled):  # which name what they are about
-            return
-        if isinstance(error, CallTimeout):
-            self.workers[worker].task.locate(error).call = str(call)
-            return
-        if worker >= 0 and isinstance(error, RemoteError):
-            set_worker(error, self.workers[worker].task.name)
-        add_note(error, str(call))
 
     def _wake(self, action: Wake) -> None:
         if self._timer:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aioparcs.events import report_once
 from aioparcs.pool.scheduler import Action, Client, PendingCall, WorkerState
+
+if TYPE_CHECKING:  # few programs make spans
+    from aioparcs.pool.spans import WorkerSpans
 
 __all__ = ["CallObserver", "observed", "observers"]
 
 
 class CallObserver(Protocol):
     """What is informed of each call of a pool; its methods are called in the event loop, and quick."""
+
+    def worker_spans(self, worker: int, *, is_linked: bool) -> WorkerSpans | None:
+        """
+        Return what makes the spans of a worker's streams, if there are any.
+
+        Args:
+            worker: its number.
+            is_linked: whether it makes spans itself, so that its calls have some, too.
+        """
 
     def added(self, client: Client) -> None:
         """Note a client; this is called where its user makes the calls."""
@@ -48,6 +60,10 @@ class _Guarded:
 
     def __init__(self, *observers: CallObserver) -> None:
         self._observers = observers
+
+    def worker_spans(self, worker: int, *, is_linked: bool) -> WorkerSpans | None:
+        made = (one.worker_spans(worker, is_linked=is_linked) for one in self._observers)
+        return next(filter(None, made), None)
 
     def added(self, client: Client) -> None:
         for one in self._observers:

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic_ns, time_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from aioparcs.pool.observers import observed
 from aioparcs.pool.scheduler import Action, Client, Outcome, PendingCall, Repeat, Settle, WorkerState
-from aioparcs.task import SHORT, attributes_of, find_tracer, note_error
+from aioparcs.pool.spans import Earlier, WorkerSpans
+from aioparcs.task import SHORT
+from aioparcs.telemetry import attributes_of, find_tracer, note_error
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -38,7 +40,7 @@ class CallTelemetry:
     Makes a span of each call: the child of the span in which its user has made it.
 
     Calls shorter than 10 ms, one after the other on a worker, become one span that says how many they are. It ends
-    within a second, whether or not there are other calls.
+    within a second, whether or not there are other calls. Where workers make spans themselves, each call has its own.
 
     Args:
         tracer: makes the spans.
@@ -54,40 +56,47 @@ class CallTelemetry:
         self._pool = pool
         self._here = get_current
         self._opened = get_current()
-        self._contexts: WeakKeyDictionary[Client | PendingCall, Context] = WeakKeyDictionary()
+        self._contexts: WeakKeyDictionary[Client, Context] = WeakKeyDictionary()
+        self._earlier: Earlier = WeakKeyDictionary()
+        self._linked: set[int] = set()  # workers whose calls have spans of their own
         self._short: dict[int, _Short] = {}  # by worker
         self._offset = time_ns() - monotonic_ns()
         self._due: asyncio.TimerHandle | None = None  # ends the spans of short calls
+
+    def worker_spans(self, worker: int, *, is_linked: bool) -> WorkerSpans:
+        if is_linked:
+            self._linked.add(worker)
+        return WorkerSpans(self._tracer, self._describe, worker, self._earlier, is_linked=is_linked)
 
     def added(self, client: Client) -> None:
         self._contexts[client] = self._here()
 
     def submitted(self, call: PendingCall) -> None:
-        self._contexts[call] = self._here()
+        call.context = self._here()
 
     def sent(self, calls: Sequence[PendingCall], now: float) -> None:
         for call in calls:
             call.sent = now
 
     def answered(self, worker: WorkerState, begin: float, now: float, actions: Sequence[Action]) -> None:
+        if worker.id in self._linked:
+            return
         outcomes = list(_outcomes(actions))
         share = (now - begin) / max(1, len(outcomes))
         for place, (call, is_done, value) in enumerate(outcomes):
             start, end = begin + share * place, begin + share * (place + 1)
             if (sent := getattr(call, "sent", None)) is not None:
                 start, end = sent, now
-            context = self._contexts.get(call) or self._contexts.get(call.client) or self._opened
-            if is_done and end - start < SHORT:
-                self._add_short(worker.id, call.served, context, start, end)
+            if is_done and end - start < SHORT and call not in self._earlier:
+                self._add_short(worker.id, call, start, end)
             else:
                 self._end_short(worker.id)
-                error = None if is_done else value
-                observed(self._make, worker.id, call.served, context, start, end, 1, error, call.index)
+                observed(self._make_one, worker.id, call, start, end, None if is_done else value)
 
     def ended(
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
     ) -> None:
-        self._make(worker, function, self._opened, begin, now, 1, error)
+        """Do nothing: the spans of streams begin with them."""
 
     def publish(self) -> None:
         if self._due is not None:
@@ -96,8 +105,23 @@ class CallTelemetry:
         for worker in list(self._short):
             self._end_short(worker)
 
-    def _add_short(self, worker: int, function: str, context: Context, begin: float, end: float) -> None:
-        short = self._short.get(worker)
+    def _describe(self, worker: int, call: PendingCall | str) -> tuple[str, dict[str, Any], Context | None]:
+        """Return the name of the span of a call or a stream, its attributes, and its place, None for the present."""
+        if isinstance(call, str):
+            name, attributes = attributes_of(self._module, call, worker)
+            return name, attributes | {"aioparcs.pool": self._pool, "aioparcs.calls": 1}, None
+        name, attributes = attributes_of(self._module, call.served, worker)
+        attributes |= {"aioparcs.pool": self._pool, "aioparcs.calls": 1}
+        if call.index >= 0:
+            attributes["aioparcs.item"] = call.index
+        return name, attributes, self._context_of(call)
+
+    def _context_of(self, call: PendingCall) -> Context:
+        """Return where a call was made."""
+        return getattr(call, "context", None) or self._contexts.get(call.client) or self._opened
+
+    def _add_short(self, worker: int, call: PendingCall, begin: float, end: float) -> None:
+        short, function, context = self._short.get(worker), call.served, self._context_of(call)
         if short and (
             (short.function, short.context) != (function, context)
             or begin - short.end >= SHORT
@@ -115,22 +139,31 @@ class CallTelemetry:
 
     def _end_short(self, worker: int) -> None:
         if short := self._short.pop(worker, None):
-            observed(self._make, worker, short.function, short.context, short.begin, short.end, short.calls)
+            observed(self._make_short, worker, short)
+
+    def _make_short(self, worker: int, short: _Short) -> None:
+        name, attributes = attributes_of(self._module, short.function, worker)
+        attributes |= {"aioparcs.pool": self._pool, "aioparcs.calls": short.calls}
+        self._make(name, attributes, short.context, short.begin, short.end)
+
+    def _make_one(self, worker: int, call: PendingCall, begin: float, end: float, error: BaseException | None) -> None:
+        name, attributes, context = self._describe(worker, call)
+        self._make(name, attributes, context, begin, end, call, error)
 
     def _make(
-        self, worker: int, function: str, context: Context, begin: float, end: float, calls: int,
-        error: BaseException | None = None, index: int = -1,
+        self, name: str, attributes: dict[str, Any], context: Context | None, begin: float, end: float,
+        call: PendingCall | None = None, error: BaseException | None = None,
     ) -> None:  # fmt: skip
-        from opentelemetry.trace import SpanKind
+        from opentelemetry.trace import Link, SpanKind
 
-        name, attributes = attributes_of(self._module, function, worker)
-        attributes |= {"aioparcs.pool": self._pool, "aioparcs.calls": calls}
-        if index >= 0:
-            attributes["aioparcs.item"] = index
+        before = None if call is None else self._earlier.get(call)
+        links = [Link(before)] if before is not None else None
         start = self._time(begin)
-        span = self._tracer.start_span(name, context, SpanKind.CLIENT, attributes, start_time=start)
+        span = self._tracer.start_span(name, context, SpanKind.CLIENT, attributes, links, start_time=start)
         if error is not None:
             note_error(span, error)
+            if call is not None:
+                self._earlier[call] = span.get_span_context()
         span.end(self._time(end))
 
     def _time(self, seconds: float) -> int:

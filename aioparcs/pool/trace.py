@@ -31,6 +31,9 @@ class CallTrace(SpanCollector):
         self._has_tallies = has_tallies
         self._tallied: dict[int, Tally] = {}  # by worker, those that may have something
 
+    def worker_spans(self, worker: int, *, is_linked: bool) -> None:
+        """Return nothing: the spans of events are made afterwards."""
+
     def added(self, client: Client) -> None:
         """Do nothing: it doesn't matter who makes a call."""
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from aioparcs.channel import CallStream, read_unsent
-from aioparcs.errors import EncodeError
+from aioparcs.channel import CallStream, read_results, read_unsent
+from aioparcs.errors import CallCancelled, CallTimeout, EncodeError, RemoteError, WorkerLost, add_note, set_worker
 from aioparcs.pool.scheduler import PendingCall, Result
 from aioparcs.task import WorkerHandle
+from aioparcs.wire import Frame
 
-__all__ = ["PoolWorker"]
+if TYPE_CHECKING:  # few programs make spans
+    from aioparcs.pool.spans import WorkerSpans
+    from aioparcs.telemetry import CallSpan
+
+__all__ = ["PoolWorker", "annotate"]
 
 
 class PoolWorker:
@@ -23,6 +29,7 @@ class PoolWorker:
         concurrency: how many calls it runs at once.
         coroutines: the names of functions of which it runs several at once.
         max_calls: how many calls it gets at the most, None for any number.
+        makes_spans: whether calls in it are spans of a trace.
 
     Attributes:
         id: its number.
@@ -32,21 +39,32 @@ class PoolWorker:
         drained: set when it has no calls, and gets no more.
         is_cut_off: to be set to True when it goes on without its connection, which may have lost results.
         posted: how many calls it was sent.
+        spans: to be set to what makes the spans of its streams, and perhaps of its calls.
         streams: those that run in it.
     """
 
-    def __init__(self, task: WorkerHandle, concurrency: int, coroutines: Set[str], max_calls: int | None) -> None:
+    def __init__(
+        self,
+        task: WorkerHandle,
+        concurrency: int,
+        coroutines: Set[str],
+        max_calls: int | None,
+        *,
+        makes_spans: bool = False,
+    ) -> None:
         self.id = task.worker
         self.task = task
         self.concurrency = concurrency
         self.coroutines = coroutines
         self.max_calls = max_calls
+        self.makes_spans = makes_spans
         self.expired = asyncio.Event()
         self.has_successor = False
         self.leaves_room = False
         self.drained = asyncio.Event()
         self.is_cut_off = False
         self.posted = 0
+        self.spans: WorkerSpans | None = None
         self.streams: set[CallStream] = set()
         self._calls = task.channel.calls
         self._is_quiet = asyncio.Event()  # no stream runs in it
@@ -68,7 +86,19 @@ class PoolWorker:
             ParcsError: the worker's connection has ended, and none was sent; the reason is about to be known.
         """
         self.posted += len(calls)
-        return self._calls.post_calls(calls)
+        if (spans := self.spans) is None or not spans.is_linked:
+            return self._calls.post_calls(calls)
+        rejected = self._calls.post_calls(calls, spans.begin)
+        for call, error in rejected:
+            spans.reject(call, error)
+        return rejected
+
+    def read(self, frames: Sequence[Frame | bytes]) -> list[Result]:
+        """Return the results in frames that it has sent."""
+        results = read_results(frames)
+        if self.spans is not None:
+            self.spans.settle(results)
+        return results
 
     def revoke(self, calls: list[PendingCall]) -> None:
         """Ask for calls back; those that it has not begun are answered by `REVOKED`."""
@@ -94,7 +124,16 @@ class PoolWorker:
             EncodeError: its arguments can't be sent.
             ParcsError: the worker's connection has ended.
         """
-        stream = self._calls.open_stream(name, args, kwargs, limit, on_end)
+        span = None if self.spans is None else self.spans.open_stream(name)
+        if span is None:
+            stream = self._calls.open_stream(name, args, kwargs, limit, on_end)
+        else:
+            try:
+                end = partial(_end_both, span, on_end)
+                stream = self._calls.open_stream(name, args, kwargs, limit, end, span.context)
+            except BaseException as error:
+                span.end(error)
+                raise
         self.posted += 1
         self.streams.add(stream)
         self._is_quiet.clear()
@@ -116,3 +155,28 @@ class PoolWorker:
         if self.is_cut_off or self.task.channel.connection.reader.is_cut:
             return None  # its connection may have lost results that it had sent
         return read_unsent(self.task.unsent_results)
+
+    def close_spans(self, error: BaseException, unsent: Sequence[Result] | None = None) -> None:
+        """End the spans of its calls: it is gone, and no more results than these will come."""
+        if self.spans is not None:
+            self.spans.settle(unsent or ())
+            self.spans.close(error)
+
+
+def annotate(worker: PoolWorker | None, call: PendingCall, error: Any) -> None:
+    """Add to an error which call has failed, and in which worker, if it was one."""
+    if isinstance(error, WorkerLost | CallCancelled):  # which name what they are about
+        return
+    if isinstance(error, CallTimeout):
+        error.call = str(call)
+        if worker is not None:
+            worker.task.locate(error)
+        return
+    if worker is not None and isinstance(error, RemoteError):
+        set_worker(error, worker.task.name)
+    add_note(error, str(call))
+
+
+def _end_both(span: CallSpan, on_end: Callable[[CallStream], object], stream: CallStream) -> None:
+    span.end(stream.error)
+    on_end(stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -145,6 +146,11 @@ class JobRegistry:
         is_ended = task is not None and (task.state == "gone" or task.start_error is not None)
         return is_ended or (worker is not None and worker.signal != 0)
 
+    def trace_context(self, peer: Hello) -> Mapping[str, str] | None:
+        """Return the trace context in which a worker was started."""
+        task = self.tasks.get(peer.worker)
+        return task.trace_context if task is not None and peer.role == Role.WORKER else None
+
     def refusal_reason(self, peer: Hello) -> str | None:
         """Return why a peer that knows the token is refused, or None."""
         if peer.job != self.job:
@@ -189,6 +195,7 @@ class JobRegistry:
         limits = (peer.max_body, peer.max_buffers)
         channel = Channel(reader, writer, settings=self._settings, peer_limits=limits)
         channel.connection.extensions = peer.extensions
+        channel.connection.tracing = peer.tracing
         channel.relays.is_supported = peer.relays
         channel.relays.refuse()
         return channel

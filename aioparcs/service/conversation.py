@@ -15,6 +15,7 @@ from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.relay_receiver import RelayReceiver
 from aioparcs.service.tracebacks import print_exit
 from aioparcs.settings import Settings
+from aioparcs.telemetry import set_context
 from aioparcs.transport import keep_alive
 from aioparcs.wire import FrameType
 
@@ -49,6 +50,7 @@ async def converse(
     channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
     channel.connection.extensions = runner.extensions
     RelayReceiver(channel, endpoint, Address.parse(context.parent) if context.parent else endpoint.runner.address)
+    set_context(runner.welcome)
     try:
         await program(channel, context, endpoint)
     except EndOfChannel:

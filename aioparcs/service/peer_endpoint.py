@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
@@ -176,6 +177,11 @@ class PeerEndpoint:
         """Print a line about connections that are refused."""
         print(line, file=sys.stderr)
 
+    def trace_context(self, peer: Hello) -> Mapping[str, str] | None:
+        """Return the trace context in which this worker has started another one."""
+        handle = self._expected.get(peer.worker)
+        return handle.trace_context if handle is not None and peer.role == Role.WORKER else None
+
     def refusal_reason(self, peer: Hello) -> str | None:
         """Return why a peer that knows the token is refused, or None."""
         if peer.job != self.runner.job:
@@ -209,6 +215,7 @@ class PeerEndpoint:
         limits = peer.max_body, peer.max_buffers
         channel = Channel(reader, writer, settings=self.settings, peer_limits=limits, peer=peer.worker)
         channel.connection.extensions = peer.extensions
+        channel.connection.tracing = peer.tracing
         channel.relays.is_supported = peer.relays
         channel.relays.refuse()
         self._open.add(channel.connection)

@@ -37,7 +37,7 @@ def serve(*targets: Any, fork: bool = True) -> None:
     from aioparcs.service.targets import program_of, service_of
 
     try:
-        program, make = program_of(targets), service_of(targets)
+        program, make = program_of(targets, module_name()), service_of(targets)
     except TypeError as error:
         raise error.with_traceback(None) from None
     serve_program(program, make, fork=fork)

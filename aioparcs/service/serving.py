@@ -56,7 +56,7 @@ def serve_named(target: str) -> NoReturn:
         where = f"{program_file()}, above run(main)" if place.module == MAIN else place.module
         _leave(1, f"error: a worker finds no {place.name} in {where}: {error}")
     try:
-        program = program_of([target_object], FunctionFinder(place))
+        program = program_of([target_object], place.name, FunctionFinder(place))
     except TypeError as error:
         _leave(1, f"error: {error}")
     serve_program(program, None, fork=True)

@@ -15,6 +15,7 @@ from aioparcs.qualname import MAIN, QualifiedName, function_names
 from aioparcs.service.conversation import Program
 from aioparcs.service.functions import Find, Functions
 from aioparcs.service.functions.limits import CallLimits
+from aioparcs.service.functions.spans import ServerSpans
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.service import Service
 from aioparcs.starter import Starter
@@ -24,12 +25,13 @@ __all__ = ["FunctionFinder", "program_of", "service_of"]
 _USAGE = "serve() takes one subclass of Service, or functions with different names"
 
 
-def program_of(targets: Sequence[Any], find: Find | None = None) -> Program:
+def program_of(targets: Sequence[Any], name: str, find: Find | None = None) -> Program:
     """
     Return a worker's program for the targets of `serve`.
 
     Args:
         targets: the targets.
+        name: what its workers are called.
         find: see `Functions`.
 
     Raises:
@@ -43,7 +45,8 @@ def program_of(targets: Sequence[Any], find: Find | None = None) -> Program:
 
         async def answer(channel: Channel, place: WorkerContext, _endpoint: PeerEndpoint) -> None:
             limits = CallLimits(place.records, place.worker)
-            await Functions(functions, channel, place.result_log, limits, find).answer()
+            spans = ServerSpans(name, place.worker)
+            await Functions(functions, channel, place.result_log, limits, spans, find).answer()
 
         return answer
 

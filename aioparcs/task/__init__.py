@@ -7,7 +7,6 @@ from aioparcs.task.spans import FAILURES, SHORT, Merging, SpanCollector
 from aioparcs.task.starting import Starting, StartingMany
 from aioparcs.task.stream import END_ERRORS, Stream, explain_end
 from aioparcs.task.task import Task
-from aioparcs.task.telemetry import attributes_of, find_tracer, note_error
 from aioparcs.task.trace import TaskTrace
 
 __all__ = [
@@ -23,10 +22,7 @@ __all__ = [
     "Task",
     "TaskTrace",
     "WorkerHandle",
-    "attributes_of",
     "check_file_limit",
     "explain_end",
-    "find_tracer",
     "finish_all",
-    "note_error",
 ]

@@ -22,6 +22,7 @@ from aioparcs.errors import (
 )
 from aioparcs.settings import Settings
 from aioparcs.task.trace import TaskTrace
+from aioparcs.telemetry import present_context
 
 __all__ = ["UNEXPLAINED", "WorkerHandle", "WorkerOwner"]
 
@@ -57,6 +58,7 @@ class WorkerHandle:
         start_error: why its start failed, or None.
         unsent_results: frames of results that it had made when it died, and perhaps not sent.
         trace: notes the calls of its task; None where no subscriber of events wants calls.
+        trace_context: that of the span in which it was started, None where there is none.
     """
 
     channel: Channel
@@ -80,6 +82,7 @@ class WorkerHandle:
         self.start_error: StartError | None = None
         self.unsent_results = b""
         self.trace: TaskTrace | None = None
+        self.trace_context = present_context()
         self._owner = owner
         loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = loop.create_future()  # or its start has failed

@@ -10,6 +10,7 @@ from aioparcs import deadlines
 from aioparcs.channel import STREAM, CallStream
 from aioparcs.errors import CallTimeout, DecodeError, EncodeError, ParcsError, RemoteError, add_note
 from aioparcs.task.handle import UNEXPLAINED, WorkerHandle
+from aioparcs.telemetry import CallSpan, attributes_of, find_tracer
 
 __all__ = ["END_ERRORS", "Stream", "explain_end"]
 
@@ -46,9 +47,18 @@ class Stream(Generic[T_co]):
         cls, handle: WorkerHandle, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], limit: float | None = None
     ) -> Self:
         """Return the stream of a worker's function; if it can't be called, the reader gets the error."""
+        tracer, open_stream = find_tracer(), handle.channel.calls.open_stream
+        span = None
+        if tracer is not None:
+            span = CallSpan(tracer, *attributes_of(handle.module, name, handle.worker))
         try:
-            return cls(handle.channel.calls.open_stream(name, args, kwargs, limit), handle)
+            if span is None:
+                return cls(open_stream(name, args, kwargs, limit), handle)
+            end = span.end  # not the span of a stream that is collected: this one lives as long as the call
+            return cls(open_stream(name, args, kwargs, limit, lambda ended: end(ended.error), span.context), handle)
         except (EncodeError, *UNEXPLAINED) as error:
+            if span is not None:
+                span.end(error)
             stream = cls(None, handle)
             stream._error = error
             return stream

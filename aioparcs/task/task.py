@@ -11,7 +11,7 @@ from aioparcs.errors import CallTimeout, EndOfChannel
 from aioparcs.qualname import qualified_name, refuse_generator_function
 from aioparcs.task.handle import UNEXPLAINED, WorkerHandle
 from aioparcs.task.stream import Stream
-from aioparcs.task.telemetry import find_tracer, traced
+from aioparcs.telemetry import find_tracer, traced
 
 __all__ = ["Task"]
 
@@ -126,7 +126,7 @@ class Task:
         refuse_generator_function(function)
         name = _name(function)
         try:
-            result = self._channel.call(name, *args, **kwargs)
+            result = self._channel.calls.call(name, *args, **kwargs)
             return await self._noted(name, args, kwargs, result)
         except UNEXPLAINED as error:
             raise await self.handle.explain(error) from error.__cause__

@@ -43,6 +43,7 @@ _hellos = st.builds(
     relays=st.booleans(),
     extensions=st.integers(0, 99),
     control=st.integers(0, 99),
+    tracing=st.booleans(),
 )
 
 
@@ -101,6 +102,7 @@ def test_the_hello_frames_of_the_vector_are_decoded(vector: Vector) -> None:
 def test_a_hello_is_read(vector: Vector) -> None:
     hello = Hello.decode(expand(vector["hello"]))
     assert (hello.role, hello.extensions) == (Role.WORKER, vector.get("extensions", FIRST_EXTENSIONS))
+    assert hello.tracing is vector.get("tracing", False)
 
 
 @each(_refused)

@@ -15,6 +15,7 @@ from aioparcs.channel.calls.results import call_id_of, read_results
 from aioparcs.channel.calls.streams import CallStream
 from aioparcs.channel.connection import FrameConnection
 from aioparcs.errors import EncodeError
+from aioparcs.telemetry import present_context
 from aioparcs.wire import LIMITED, STREAM, Frame, FrameType
 
 __all__ = ["CallClient", "OutgoingCall"]
@@ -91,6 +92,8 @@ class CallClient:
             body, buffers = codec.encode_call(call_id, name, args, kwargs, self._connection.extensions)
         except EncodeError as error:
             raise _of_arguments(error, name) from error.__cause__
+        if self._connection.tracing and (context := present_context()):
+            body = codec.add_context(body, context)
         if self._outbox.blocked:
             await self._sender.wait_for_room()
         self._inbox.check()
@@ -120,6 +123,7 @@ class CallClient:
         kwargs: Mapping[str, Any],
         limit: float | None,
         on_end: Callable[[CallStream], object] = lambda _stream: None,
+        context: Mapping[str, str] | None = None,
     ) -> CallStream:
         """
         Call one of the peer's functions for the items of a generator, without waiting for room.
@@ -130,6 +134,7 @@ class CallClient:
             kwargs: its keyword arguments.
             limit: seconds that each item may take, None for any time.
             on_end: called once, when nothing more of it will come.
+            context: its trace context.
 
         Raises:
             EncodeError: the arguments can't be sent.
@@ -141,7 +146,7 @@ class CallClient:
             on_end(stream)
 
         stream = CallStream(self._connection, name, args, kwargs, limit, end)
-        for _, error in self.post_calls([stream]):
+        for _, error in self.post_calls([stream], None if context is None else lambda _: context):
             raise error
         stream.args = ()
         self._pending[stream.call_id] = stream
@@ -153,13 +158,16 @@ class CallClient:
         self._result_handler = handler
         self._memory.expected = (handler,)  # always: what is on its way may be what the program waits for
 
-    def post_calls(self, calls: Iterable[_Posted]) -> list[tuple[_Posted, EncodeError]]:
+    def post_calls(
+        self, calls: Iterable[_Posted], context_of: Callable[[_Posted], Mapping[str, str] | None] | None = None
+    ) -> list[tuple[_Posted, EncodeError]]:
         """
         Send calls of the peer's functions without waiting for room or for results; see `set_result_handler`.
 
         Args:
             calls: each gets its ``call_id``. Mutable buffers in their arguments belong to the channel until the
                 answer is there.
+            context_of: returns the trace context of each, once it has its ``call_id``.
 
         Returns:
             The calls that can't be sent, and why.
@@ -172,10 +180,14 @@ class CallClient:
         rejected: list[tuple[_Posted, EncodeError]] = []
         frames: list[bytes] = []
         extensions = self._connection.extensions
+        if not self._connection.tracing:
+            context_of = None
         for call in calls:
             call.call_id = call_id = next(self._call_ids)
             try:
                 body, buffers = codec.encode_call(call_id, call.function, call.args, call.kwargs, extensions)
+                if context_of is not None and (context := context_of(call)):
+                    body = codec.add_context(body, context)
                 size = len(body)
                 if buffers or size > self._sender.max_body:
                     self._sender.check_size(size, sum(map(len, buffers)))

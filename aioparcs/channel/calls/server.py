@@ -14,13 +14,26 @@ from aioparcs.channel.connection import FrameConnection
 from aioparcs.errors import ProtocolError
 from aioparcs.wire import LIMITED, REVOKED, STREAM, Frame, FrameType
 
-__all__ = ["CONCURRENCY", "LIMITED", "MEMORY", "NO_FUNCTION", "REVOKED", "STREAM", "VERSION", "Call", "CallServer"]
+__all__ = [
+    "CONCURRENCY",
+    "LIMITED",
+    "MEMORY",
+    "NO_FUNCTION",
+    "REVOKED",
+    "STREAM",
+    "TRACING",
+    "VERSION",
+    "Call",
+    "CallServer",
+]
 
 # A function that every worker of this package serves: it sets how many of the channel's calls run at once. The type of
 # the error that answers it where the function is missing that its second argument names.
 CONCURRENCY, NO_FUNCTION = "aioparcs.concurrency", "aioparcs.NoFunction"
 # Another one: it returns how much memory the worker has, between two calls of plain functions.
 MEMORY = "aioparcs.memory"
+# Another one: it returns whether calls here are spans of a trace by now.
+TRACING = "aioparcs.tracing"
 # And another: it returns what a function is, for journals.
 VERSION = "aioparcs.version"
 _REVOCATION = 0x92  # the head of a list of two: the id, and true
@@ -35,12 +48,19 @@ _NO_MESSAGES = "a message came to a program that only answers calls: use call() 
 
 
 class Call(NamedTuple):
-    """A call of a function that the peer has requested."""
+    """
+    A call of a function that the peer has requested.
+
+    Attributes:
+        id, name, args, kwargs: as the peer has sent them.
+        context: its trace context, or whatever the peer has sent in place of one; None for none.
+    """
 
     id: int
     name: str
     args: list[Any]
     kwargs: dict[str, Any]
+    context: Any = None
 
 
 class CallServer:
@@ -107,8 +127,12 @@ class CallServer:
             else:
                 size += wire.HEADER_SIZE + len(body)
             try:
-                call_id, name, args, kwargs = codec.decode(body, buffers)
-                calls.append(_new(Call, (call_id, name, args, kwargs)))
+                fields, context = codec.decode(body, buffers), None
+                if len(fields) == 4:  # nearly always
+                    call_id, name, args, kwargs = fields
+                else:
+                    call_id, name, args, kwargs, context = fields
+                calls.append(_new(Call, (call_id, name, args, kwargs, context)))
             except Exception as error:
                 self.decline(frame, "DecodeError", f"a call that cannot be decoded here: {error}")
         inbox.taken += size

@@ -51,6 +51,7 @@ class FrameConnection:
     Attributes:
         version, peer: the same.
         extensions: the highest extension of values that the peer knows; what is built upon it may set it.
+        tracing: whether the peer reads the trace context of calls; what is built upon it may set it.
         opened: the loop's time when it began.
         state: how far it has come towards its end.
         inbox: what was received and not taken.
@@ -76,6 +77,7 @@ class FrameConnection:
         self.version = version
         self.peer = peer
         self.extensions = EXTENSIONS
+        self.tracing = False
         self.opened = loop.time()
         self.state = ConnectionState.OPEN
         self._stream = reader, writer  # kept: when the writer is collected it closes the transport

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Protocol
+
+import msgpack
 
 from aioparcs.auth import Hello
 from aioparcs.channel.handshake.exchange import HungUp, accept
@@ -27,6 +30,9 @@ class ConnectionPolicy(Protocol):
 
     def is_ending(self, peer: Hello) -> bool:
         """Return True for a peer that this program itself ends: to leave during its handshake is expected of it."""
+
+    def trace_context(self, peer: Hello) -> Mapping[str, str] | None:
+        """Return the trace context of a worker's start, None for none."""
 
     def report(self, line: str) -> None:
         """Report a line about connections that are refused."""
@@ -81,7 +87,7 @@ class Acceptor:
             return self._policy.refusal_reason(peer)
 
         try:
-            return await accept(reader, writer, hello, self._token, timeout, refusal_reason)
+            return await accept(reader, writer, hello, self._token, timeout, refusal_reason, self._welcome)
         except HandshakeError as error:
             # Not aborted: what refuses the peer, with the reason, is still on its way.
             writer.close()
@@ -100,6 +106,11 @@ class Acceptor:
     def close(self) -> None:
         """Log the refused connections that were not logged yet."""
         self._refusals.close()
+
+    def _welcome(self, peer: Hello) -> bytes:
+        """Return the body of a peer's WELCOME: only a worker that knows trace contexts gets one."""
+        context = self._policy.trace_context(peer) if peer.tracing else None
+        return msgpack.packb(context) if context else b""
 
     def _admit(self, newest: asyncio.WriteTransport) -> None:
         """Add a connection to those in their handshake; close one of them if there are too many."""

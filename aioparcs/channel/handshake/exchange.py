@@ -132,8 +132,8 @@ def _introduction(hello: Hello, token: bytes) -> _Steps[Hello]:
     # The listener's proof covers the dialler's as well: two workers have one role, and an echo is no proof.
     if not verify(token, listener.role, own_hello + peer_hello + auth, body):
         raise HandshakeError("the listener doesn't know the job's token")
-    yield from _read_frame(FrameType.WELCOME)
-    return listener
+    _, welcome = yield from _read_frame(FrameType.WELCOME)
+    return listener._replace(welcome=welcome)
 
 
 async def accept(
@@ -143,6 +143,7 @@ async def accept(
     token: bytes,
     timeout: float,
     refusal_reason: Callable[[Hello], str | None],
+    welcome: Callable[[Hello], bytes] = lambda _peer: b"",
 ) -> Hello:
     """
     Shake hands with a peer that has dialled: read who it is, then accept or refuse it.
@@ -156,6 +157,7 @@ async def accept(
         token: the job's token.
         timeout: seconds for the whole handshake.
         refusal_reason: called once the peer has proved that it knows the token; returns why it is refused, or None.
+        welcome: returns the body of the WELCOME.
 
     Returns:
         What the peer said of itself.
@@ -172,7 +174,7 @@ async def accept(
             reason = refusal_reason(greeting)
             if reason:
                 await _run(_reject("place", reason), reader, writer)
-            writer.write(answer + _frame(FrameType.WELCOME))
+            writer.write(answer + _frame(FrameType.WELCOME, welcome(greeting)))
             return greeting
     except HungUp as error:
         error.peer = peer

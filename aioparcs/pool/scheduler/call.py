@@ -93,12 +93,16 @@ class PendingCall:
         worker: the number of the worker that it was sent to; unset before.
         call_id: its id on the channel that it was sent over; unset before.
         sent: when it was sent to a worker that runs several of its kind at once, if that is traced; else unset.
+        context: where its user has made it, if that is traced and it was submitted by itself; else unset.
     """
 
-    __slots__ = ("__weakref__", "args", "call_id", "client", "function", "index", "kwargs", "phase", "sent", "worker")
+    __slots__ = (
+        "__weakref__", "args", "call_id", "client", "context", "function", "index", "kwargs", "phase", "sent", "worker",
+    )  # fmt: skip
     worker: int
     call_id: int
     sent: float
+    context: Any
 
     def __init__(
         self, client: Client, index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -127,6 +131,8 @@ class PendingCall:
         """Return another call that does the same."""
         copy = object.__new__(type(self))
         PendingCall.__init__(copy, self.client, self.index, self.function, self.args, self.kwargs)
+        if hasattr(self, "context"):
+            copy.context = self.context
         return copy
 
 

@@ -6,6 +6,7 @@ import asyncio
 import operator
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextvars import copy_context
 from typing import Any, NamedTuple, TypeVar
 
 from aioparcs.channel import ONE_READER
@@ -94,6 +95,7 @@ class Merge:
         self._options = options
         self._streams = streams
         self._index = -1
+        self._context = copy_context()  # of its generators, also of those that are begun when workers join
         self._outcomes: deque[tuple[bool, Any]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading = 0  # generators
@@ -163,7 +165,7 @@ class Merge:
         """Start as many generators as the workers run calls: there may be more workers by now."""
         most = self._streams.size * self._options.concurrency
         while len(self._tasks) < most and not self._is_over and not self._items.is_over:
-            task = asyncio.ensure_future(self._run())
+            task = self._context.run(asyncio.ensure_future, self._run())
             self._tasks.add(task)
             task.add_done_callback(self._done)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aioparcs.channel import ONE_READER, CallStream
@@ -62,6 +63,7 @@ class PoolStream(Stream[T_co]):
 
     Attributes:
         call: the same.
+        context: where its user has opened it.
     """
 
     _is_counted = True  # until it begins
@@ -69,6 +71,7 @@ class PoolStream(Stream[T_co]):
     def __init__(self, owner: StreamOwner, call: StreamCall) -> None:
         super().__init__()
         self.call = call
+        self.context = copy_context()
         self._owner = owner
         self._worker: PoolWorker | None = None
         self._failures: list[ParcsError] = []  # of the tries before

@@ -130,10 +130,11 @@ class Streams:
         if self._dispatcher.error is not None:
             stream.fail(fresh(self._dispatcher.error))
             return
-        call = stream.call
+        call, open_stream = stream.call, self._dispatcher.open_stream
         for worker in self._dispatcher.least_busy():
             try:
-                source = self._dispatcher.open_stream(worker, call.function, call.args, call.kwargs, call.limit)
+                parts = call.function, call.args, call.kwargs, call.limit
+                source = stream.context.run(open_stream, worker, *parts)
             except EncodeError as error:
                 add_note(error, str(call))
                 stream.fail(error)

@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Protocol
 
-from aioparcs.channel import CONCURRENCY, LIMITED, MEMORY, NO_FUNCTION
+from aioparcs.channel import CONCURRENCY, LIMITED, MEMORY, NO_FUNCTION, TRACING
 from aioparcs.engine import WorkerSpec
 from aioparcs.errors import ParcsError, RemoteError, StartError, add_note
 from aioparcs.pool.options import PoolOptions
 from aioparcs.pool.scheduler import Replicas
 from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import Task, WorkerHandle
+from aioparcs.telemetry import find_tracer
 
 __all__ = ["WorkerProvider", "WorkerStartup"]
 
@@ -155,7 +156,18 @@ class WorkerStartup:
                 add_note(error, f"in {_SETUP}(), which the pool calls in each worker first")
                 raise
         await self._check_limits(task)
-        return PoolWorker(task, self._options.concurrency, self.coroutines, self._options.recycling.max_calls)
+        concurrency, most, makes_spans = self._options.concurrency, self._options.recycling.max_calls, False
+        if find_tracer() is not None and task.channel.connection.tracing:  # by now: perhaps since `setup`
+            makes_spans = await self._makes_spans(task)
+        return PoolWorker(task, concurrency, self.coroutines, most, makes_spans=makes_spans)
+
+    @staticmethod
+    async def _makes_spans(task: WorkerHandle) -> bool:
+        """Return whether calls in a worker are spans; if not, those of short ones here are fewer than the calls."""
+        try:
+            return await Task(task).call(TRACING) is True
+        except RemoteError:
+            return False  # a worker of another language
 
     async def _configure(self, task: WorkerHandle, number: int) -> None:
         """Set how many calls a worker runs at once, and its number; it answers with the names of its functions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from aioparcs.channel import LIMITED, Call, ResultWriter, encode_error
 from aioparcs.service.functions.limits import CallLimits, name_of
 from aioparcs.service.functions.plain_calls import PlainCalls
 from aioparcs.service.functions.replies import Replies
+from aioparcs.service.functions.spans import ServerSpans
 from aioparcs.service.functions.waiting_calls import AT_ONCE, WaitingCalls
 from aioparcs.service.tracebacks import strip_internal_frames
 
@@ -30,6 +31,7 @@ class CoroutineCalls:
         answers: sends the results.
         replies: sends answers to calls that were not run.
         limits: keeps the time limits of calls.
+        spans: makes the spans of those that have a trace context.
 
     Attributes:
         running: the calls that run, by id.
@@ -45,6 +47,7 @@ class CoroutineCalls:
         answers: ResultWriter,
         replies: Replies,
         limits: CallLimits,
+        spans: ServerSpans,
     ) -> None:
         self.running: dict[int, asyncio.Task[None]] = {}
         self.is_ending = False
@@ -55,6 +58,7 @@ class CoroutineCalls:
         self._answers = answers
         self._replies = replies
         self._limits = limits
+        self._spans = spans
         self._line: deque[Call] = deque()  # calls that may not run yet
         self._concurrency = AT_ONCE
         self._answering: set[int] = set()  # those that are done, but for the sending of their results
@@ -108,7 +112,13 @@ class CoroutineCalls:
     async def _run_limited(self, call: Call, limit: float) -> Any:
         if call.name in self._wrapped:
             return await self._plain.call_wrapped_within(call, limit)
-        return await self._limits.run(call.id, limit, self._functions[call.name](*call.args, **call.kwargs))
+        return await self._limits.run(call.id, limit, self._start(call))
+
+    def _start(self, call: Call) -> Awaitable[Any]:
+        function = self._functions[call.name]
+        if call.context is not None:
+            function = self._spans.wrap(function, call.name, call.context)
+        return function(*call.args, **call.kwargs)  # type: ignore[no-any-return]  # it is a coroutine function
 
     async def _run(self, call: Call) -> None:
         ok, value = True, None
@@ -118,7 +128,7 @@ class CoroutineCalls:
             elif call.name == LIMITED:
                 value = await self._run_limited(*call.args)
             else:
-                value = await self._functions[call.name](*call.args, **call.kwargs)
+                value = await self._start(call)
         except GeneratorExit:
             raise  # this coroutine may be the one that is closed
         except BaseException as error:  # cancelled by its caller, or by itself, too

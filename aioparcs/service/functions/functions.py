@@ -12,6 +12,7 @@ from aioparcs.channel import (
     MEMORY,
     NO_FUNCTION,
     STREAM,
+    TRACING,
     VERSION,
     Call,
     Channel,
@@ -26,6 +27,7 @@ from aioparcs.service.functions.plain_calls import PlainCalls
 from aioparcs.service.functions.replies import Replies
 from aioparcs.service.functions.revocations import Revocations
 from aioparcs.service.functions.served import Find, ServedFunctions
+from aioparcs.service.functions.spans import ServerSpans
 from aioparcs.service.functions.streams import StreamCalls
 from aioparcs.service.functions.teardown import Teardown
 from aioparcs.service.functions.versions import describe_function
@@ -53,6 +55,7 @@ class Functions:
         channel: where the calls come from.
         result_log: see `ResultWriter`.
         limits: keeps the time limits of calls.
+        spans: makes the spans of calls.
         find: see `ServedFunctions`.
     """
 
@@ -62,6 +65,7 @@ class Functions:
         channel: Channel,
         result_log: ResultLog | None,
         limits: CallLimits,
+        spans: ServerSpans,
         find: Find | None = None,
     ) -> None:
         self._functions = served = ServedFunctions(functions, find)
@@ -70,11 +74,11 @@ class Functions:
         self._answers = ResultWriter(self._server, result_log)
         self._replies = Replies(self._answers)
         self._waiting = WaitingCalls()
-        self._plain_calls = PlainCalls(served.by_name, self._waiting, self._answers, limits)
-        self._coroutine_calls = CoroutineCalls(
-            served.by_name, served.wrapped, self._plain_calls, self._waiting, self._answers, self._replies, limits
-        )
-        self._streams = StreamCalls(served, self._plain_calls, self._answers, self._replies, limits)
+        self._spans = spans
+        self._plain_calls = PlainCalls(served.by_name, self._waiting, self._answers, limits, spans)
+        parts = self._plain_calls, self._waiting, self._answers, self._replies, limits, spans
+        self._coroutine_calls = CoroutineCalls(served.by_name, served.wrapped, *parts)
+        self._streams = StreamCalls(served, self._plain_calls, self._answers, self._replies, limits, spans)
         self._server.on_credit = self._streams.credit
         self._revocations = Revocations(self._server, self._waiting, self._coroutine_calls, self._streams)
         self._loop = asyncio.get_running_loop()
@@ -112,6 +116,8 @@ class Functions:
         plain, waiting, put = self._functions.plain, self._waiting.calls, self._plain_calls.put
         unwanted = self._revocations.unwanted
         self._revocations.note_arrival(calls[-1].id)
+        if self._spans.are_wanted:  # a call without a trace context is the root of a trace
+            calls = [call if call.context is not None else call._replace(context={}) for call in calls]
         for call in calls:
             if unwanted and call.id in unwanted:
                 unwanted.discard(call.id)
@@ -134,7 +140,9 @@ class Functions:
             self._streams.begin(call)
         elif call.name == MEMORY:
             self._waiting.calls[call.id] = call
-            self._plain_calls.put(call)
+            self._plain_calls.put(call._replace(context=None))
+        elif call.name == TRACING:
+            self._replies.send(call.id, True, self._spans.are_wanted)
         elif call.name == CONCURRENCY and call.args and isinstance(call.args[0], int):
             self._configure(call)
         elif call.name == VERSION and call.args:

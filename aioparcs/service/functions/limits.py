@@ -147,7 +147,7 @@ def read_limited(call: Call) -> tuple[Call, float]:
     limit, name, args, kwargs = call.args
     if not float(limit) > 0 or type(args) is not list or type(kwargs) is not dict:
         raise ValueError
-    return Call(call.id, name, args, kwargs), float(limit)
+    return Call(call.id, name, args, kwargs, call.context), float(limit)
 
 
 def name_of(call: Call, functions: Mapping[str, Callable[..., Any]]) -> str:

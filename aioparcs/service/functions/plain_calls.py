@@ -17,6 +17,7 @@ from typing import Any
 from aioparcs.channel import LIMITED, MEMORY, Call, ResultWriter, encode_error
 from aioparcs.launcher.process.exiting import OUR_THREADS
 from aioparcs.service.functions.limits import CallLimits, name_of, resident_memory
+from aioparcs.service.functions.spans import ServerSpans
 from aioparcs.service.functions.waiting_calls import WaitingCalls
 from aioparcs.service.tracebacks import strip_internal_frames
 
@@ -37,6 +38,7 @@ class PlainCalls:
         waiting: the calls that have not begun; one that is not there is not run.
         answers: sends the results.
         limits: keeps the time limits of calls.
+        spans: makes the spans of those that have a trace context.
 
     Attributes:
         put: adds a call, which is among the waiting ones; `start` follows.
@@ -48,6 +50,7 @@ class PlainCalls:
         waiting: WaitingCalls,
         answers: ResultWriter,
         limits: CallLimits,
+        spans: ServerSpans,
     ) -> None:
         self._functions = functions
         self._own: dict[str, Callable[..., Any]] = {
@@ -57,6 +60,7 @@ class PlainCalls:
             _RUN: _run,
         }
         self._limits = limits
+        self._spans = spans
         self._waiting = waiting
         self._answers = answers
         self._loop = asyncio.get_running_loop()
@@ -125,12 +129,15 @@ class PlainCalls:
     def _run(self) -> None:
         get, nothing_waits, waiting = self._queue.get, self._queue.empty, self._waiting
         pop, functions, own, send = waiting.calls.pop, self._functions, self._own, self._answers.send_now
+        wrap = self._spans.wrap
         while (call := get()) is not None:
             try:
                 function = functions[call.name]  # nearly always; a try costs that nothing
                 name = function.__name__
             except KeyError:
                 function, name = own[call.name], name_of(call, functions)
+            if call.context is not None:
+                function = wrap(function, call.name, call.context)
             if pop(call.id, None) is not None:
                 ok, value, is_awaitable = _attempt(function, call)
                 if is_awaitable:
@@ -156,8 +163,11 @@ class PlainCalls:
     def _start_limited(self, call: Call, limit: float) -> tuple[Any, float]:
         """Call a function; return what it returns, and how many seconds of its limit are over."""
         began = monotonic()
+        function = self._functions[call.name]
+        if call.context is not None:
+            function = self._spans.wrap(function, call.name, call.context)
         with self._limits.watch(call.id, limit):
-            value = self._functions[call.name](*call.args, **call.kwargs)
+            value = function(*call.args, **call.kwargs)
         return value, monotonic() - began
 
     def _wait_for(self, awaitable: Awaitable[Any]) -> tuple[bool, Any]:

@@ -8,6 +8,7 @@ import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from contextvars import Context, copy_context
 from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from aioparcs.service.functions.limits import CallLimits
 from aioparcs.service.functions.plain_calls import PlainCalls
 from aioparcs.service.functions.replies import Replies
 from aioparcs.service.functions.served import ServedFunctions
+from aioparcs.service.functions.spans import ServerSpans
 from aioparcs.service.tracebacks import strip_internal_frames
 
 __all__ = ["StreamCalls"]
@@ -38,6 +40,7 @@ class _Request(NamedTuple):
     kwargs: dict[str, Any]
     items: int
     bytes: int
+    context: Any
 
     @classmethod
     def read(cls, call: Call) -> _Request:
@@ -47,7 +50,7 @@ class _Request(NamedTuple):
             raise ValueError
         if limit is not None and not float(limit) > 0:
             raise ValueError
-        return cls(call.id, limit, name, args, kwargs, items, size)
+        return cls(call.id, limit, name, args, kwargs, items, size, call.context)
 
 
 class _Credit:
@@ -94,17 +97,39 @@ class _Credit:
 class _Stream:
     """One stream: the generator, from its start to its end."""
 
-    def __init__(self, request: _Request, plain: PlainCalls, answers: ResultWriter, limits: CallLimits) -> None:
+    def __init__(
+        self, request: _Request, plain: PlainCalls, answers: ResultWriter, limits: CallLimits, spans: ServerSpans
+    ) -> None:
         self.credit = _Credit(request.items, request.bytes)
         self.is_cancelled = False
         self._request = request
         self._plain = plain
         self._answers = answers
         self._limits = limits
+        self._spans = spans
         self._name = ""
+        self._context: Context | None = None  # what runs in the thread runs in
 
     async def run(self, function: Callable[..., Any]) -> None:
-        """Call the function, and send the items of what it returns."""
+        """Call the function, and send the items of what it returns; all of that in the call's span, if it has one."""
+        request = self._request
+        span = None if request.context is None else self._spans.begin(request.name, request.context)
+        if span is None:
+            await self._run(function)
+            return
+        try:
+            with span.current():
+                self._context = copy_context()
+                await self._run(function)
+        except BaseException as error:
+            is_wanted = self.is_cancelled and isinstance(
+                error, asyncio.CancelledError
+            )  # its caller needs no more items
+            span.end(None if is_wanted else strip_internal_frames(error))
+            raise
+        span.end()
+
+    async def _run(self, function: Callable[..., Any]) -> None:
         self._name = function.__name__
         call = partial(function, *self._request.args, **self._request.kwargs)
         if inspect.isasyncgenfunction(function):
@@ -142,7 +167,7 @@ class _Stream:
     async def _send_from_thread(self, iterator: Any) -> None:
         failure: BaseException
         try:
-            while not await self._plain.run(partial(self._advance, iterator)):
+            while not await self._plain.run(self._bound(partial(self._advance, iterator))):
                 self._check_cancelled()
                 await self.credit.wait()
             return
@@ -192,7 +217,11 @@ class _Stream:
             with self._watch():
                 return call()
 
-        return await self._plain.run(run)
+        return await self._plain.run(self._bound(run))
+
+    def _bound(self, call: Callable[[], Any]) -> Callable[[], Any]:
+        """Return a call for the thread, in which the stream's span is the present one."""
+        return call if self._context is None else partial(self._context.run, call)
 
 
 class StreamCalls:
@@ -208,6 +237,7 @@ class StreamCalls:
         answers: sends items and ends.
         replies: sends answers to calls that were not run.
         limits: keeps the time limits of items.
+        spans: makes the spans of those that have a trace context.
 
     Attributes:
         is_ending: to be set to True when generators that are cancelled are not to be answered for.
@@ -220,12 +250,14 @@ class StreamCalls:
         answers: ResultWriter,
         replies: Replies,
         limits: CallLimits,
+        spans: ServerSpans,
     ) -> None:
         self._served = served
         self._plain = plain
         self._answers = answers
         self._replies = replies
         self._limits = limits
+        self._spans = spans
         self._running: dict[int, tuple[_Stream, asyncio.Task[None]]] = {}
         self._is_over = False
         self.is_ending = False
@@ -245,7 +277,7 @@ class StreamCalls:
             form = "a number of seconds or nil, a function's name, a list, a map, and two numbers"
             self._replies.send(call.id, False, encode_error(TypeError(f"{STREAM} takes {form}")))
             return
-        stream = _Stream(request, self._plain, self._answers, self._limits)
+        stream = _Stream(request, self._plain, self._answers, self._limits, self._spans)
         task = asyncio.ensure_future(self._run(call.id, stream, self._served.streamed(request.name)))
         self._running[call.id] = stream, task
         task.add_done_callback(partial(self._done, call.id))

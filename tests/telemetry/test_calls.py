@@ -3,51 +3,23 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from time import time_ns
-from typing import Any
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import SpanKind, StatusCode
 
 from aioparcs import Runner
 from aioparcs.events import Event, PoolProgress, bus
 from tests.support.jobs import job
+from tests.support.telemetry import Telemetry, attributes, parent
 from tests.support.waiting import until
 
 SLACK = 20_000_000  # nanoseconds by which the time of a loop may be behind
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
-
-
-class Telemetry:
-    """
-    A provider of tracers that remembers.
-
-    Attributes:
-        tracer: a tracer of the program's own.
-    """
-
-    def __init__(self) -> None:
-        self._exporter = InMemorySpanExporter()
-        self._provider = TracerProvider()
-        self._provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.tracer: Tracer = self._provider.get_tracer("test")
-
-    @property
-    def provider(self) -> TracerProvider:
-        return self._provider
-
-    @property
-    def calls(self) -> list[ReadableSpan]:
-        """The spans of calls, in the order of their begins."""
-        spans = [span for span in self._exporter.get_finished_spans() if span.kind is SpanKind.CLIENT]
-        return sorted(spans, key=lambda span: span.start_time or 0)
 
 
 class Broken(SpanProcessor):
@@ -65,23 +37,6 @@ class Broken(SpanProcessor):
     def _fail(self, place: str, span: ReadableSpan) -> None:
         if place == self._place and span.kind is SpanKind.CLIENT:
             raise LookupError(f"no room {place}")
-
-
-@pytest.fixture
-def telemetry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Telemetry]:
-    """Set a provider, as a program does once in its life."""
-    made = Telemetry()
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", made.provider)
-    yield made
-    made.provider.shutdown()
-
-
-def attributes(span: ReadableSpan) -> dict[str, Any]:
-    return dict(span.attributes or {})
-
-
-def parent(span: ReadableSpan) -> int | None:
-    return span.parent.span_id if span.parent else None
 
 
 async def test_a_call_of_a_task_is_the_child_of_the_present_span(telemetry: Telemetry) -> None:
@@ -168,10 +123,30 @@ async def test_a_program_without_a_provider_makes_no_spans() -> None:
         assert await pool.map(range(3)) == [0, 1, 4]
 
 
-def test_nothing_of_it_is_loaded_by_itself(tmp_path: Path) -> None:
-    text = "import sys, aioparcs.pool, aioparcs.task; sys.exit(any('opentelemetry' in name for name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, check=False)
-    assert done.returncode == 0
+WITHOUT = """
+import sys
+from aioparcs import run
+
+def loaded(_=None):
+    return [name for name in sys.modules if name.startswith("opentelemetry")]
+
+def count(n):
+    yield from loaded()
+
+async def main(runner):
+    async with runner.pool(loaded, 1) as pool, runner.start(loaded) as task:
+        print(await pool.map([1]), await task.call("loaded"), [x async for x in task.stream("count", 1)], loaded())
+
+run(main)
+"""
+
+
+def test_nothing_of_it_is_loaded_by_itself_in_runners_and_workers(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(WITHOUT)
+    done = subprocess.run(
+        [sys.executable, "main.py"], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "[[]] [] [] []\n", done.stderr
 
 
 async def test_calls_that_are_made_at_once_do_not_mix_their_parents(telemetry: Telemetry) -> None:
