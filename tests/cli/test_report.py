@@ -9,6 +9,7 @@ import pytest
 from tests.support.command import run
 from tests.support.jobs import module
 from tests.support.recordings import recording, write_recording
+from tests.support.trace_format import check_trace
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +67,40 @@ def test_a_trace_in_place_of_the_page(file: Path) -> None:
     assert not (file.parent / "run.html").exists()
     done = run("report", file, "--trace", "a", "-o", "b")
     assert (done.returncode, done.stderr) == (2, "error: use either -o or --trace, not both\n")
+
+
+MIXED = """
+import asyncio
+from aioparcs import run
+
+def square(n):
+    if n == 5:
+        raise ValueError("five")
+    return n * n
+
+async def wait(n):
+    await asyncio.sleep(0.03)
+
+def count(n):
+    yield from range(n)
+
+async def main(runner):
+    async with runner.pool(square, 2, concurrency=4) as pool, runner.start(square) as task:
+        await pool.map(range(20), return_exceptions=True)
+        await pool.map(range(8), function=wait)
+        print([item async for item in pool.stream(3, function=count)], await task.call("square", 3))
+
+run(main)
+"""
+
+
+def test_the_trace_of_a_program_follows_the_format(tmp_path: Path) -> None:
+    folder = module(tmp_path, "mixed", MIXED)
+    assert run("run", "mixed", "--record", "run.jsonl", cwd=folder).stdout == "[0, 1, 2] 9\n"
+    assert run("report", "run.jsonl", "--trace", "run.json", cwd=folder).returncode == 0
+    content = json.loads((folder / "run.json").read_text(), parse_constant=pytest.fail)
+    check_trace(content)
+    assert {event["ph"] for event in content["traceEvents"]} == {"X", "b", "e", "i", "C", "M"}
 
 
 def test_two_recordings_side_by_side(file: Path) -> None:

@@ -9,13 +9,13 @@ from aioparcs.recording import Recording
 from aioparcs.recording.history import history_of
 from aioparcs.recording.trace_events import trace_events
 from tests.support.recordings import recording
+from tests.support.trace_format import check_trace
 
 
 def of_phase(made: Recording, phase: str) -> list[dict[str, Any]]:
-    content = json.loads(json.dumps(trace_events(made)))
+    content = json.loads(json.dumps(trace_events(made), allow_nan=False))
+    check_trace(content)
     events = content["traceEvents"]
-    assert all({"name", "ph", "pid"} <= set(event) for event in events)
-    assert all("ts" in event and event["ts"] >= 0 for event in events if event["ph"] != "M")
     return [event for event in events if event["ph"] == phase]
 
 

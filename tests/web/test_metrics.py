@@ -252,3 +252,52 @@ def test_each_metric_of_the_dashboard_exists() -> None:
     assert used | variables <= set(NAMES)
     assert len(used) >= 12
     assert all(panel["title"] for panel in board["panels"])
+
+
+BUILT_IN = {"__range", "__rate_interval"}  # variables that Grafana itself has
+LABELS = {f"{family.name}_total": family for family in COUNTERS} | {family.name: family for family in GAUGES}
+_SELECTOR = re.compile(r"(aioparcs_\w+)(?:\{([^}]*)\})?(?:\[([^\]]*)\])?")
+_MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
+
+
+def expressions(board: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the expressions of a dashboard, each with its legend."""
+    targets = [target for panel in board["panels"] for target in panel.get("targets", [])]
+    return [(target["expr"], target.get("legendFormat", "")) for target in targets]
+
+
+def labels_of(name: str) -> set[str]:
+    return {"program", "engine"} | ({LABELS[name].label} - {""})
+
+
+def test_each_label_of_the_dashboard_exists() -> None:
+    board: dict[str, Any] = json.loads((DOCS / "grafana.json").read_text())
+    variables = {one["name"] for one in board["templating"]["list"]} | BUILT_IN
+    for expression, legend in expressions(board):
+        assert set(re.findall(r"\$\{?(\w+)", expression)) <= variables, expression
+        selectors = _SELECTOR.findall(expression)
+        assert selectors, expression
+        by = {label for part in re.findall(r"\bby \(([^)]*)\)", expression) for label in re.findall(r"\w+", part)}
+        for name, matchers, span in selectors:
+            found = _MATCHER.findall(matchers)
+            assert ",".join(f'{label}{how}"{value}"' for label, how, value in found) == matchers, expression
+            assert {label for label, _, _ in found} | by <= labels_of(name), expression
+            family = LABELS[name]
+            values = {part for label, _, text in found if label == family.label for part in text.split("|")}
+            assert values <= set(family.values), expression
+            is_rated = re.search(rf"\b(?:rate|increase)\({name}\b", expression) is not None
+            assert is_rated == bool(span) == name.endswith("_total"), expression
+        assert set(re.findall(r"\{\{(\w+)\}\}", legend)) <= by, expression
+    for name, label in re.findall(r"label_values\((\w+), (\w+)\)", json.dumps(board)):
+        assert label in labels_of(name)
+
+
+def test_expressions_of_the_dashboard_are_of_known_functions_in_pairs_of_brackets() -> None:
+    board: dict[str, Any] = json.loads((DOCS / "grafana.json").read_text())
+    for expression, _ in expressions(board):
+        rest = _SELECTOR.sub("METRIC", expression)
+        while (
+            shorter := re.sub(r"(?:sum(?: by \(\w+(?:, \w+)*\) ?)?|max|rate|increase)\(METRIC\)", "METRIC", rest)
+        ) != rest:
+            rest = shorter
+        assert re.fullmatch(r"METRIC(?: / METRIC)?", rest), expression
