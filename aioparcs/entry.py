@@ -9,7 +9,13 @@ from typing import Any
 
 from aioparcs.errors import SettingError
 
-__all__ = ["check_is_coroutine_function", "check_may_direct", "is_imported_by_multiprocessing", "module_name"]
+__all__ = [
+    "check_is_coroutine_function",
+    "check_may_direct",
+    "is_imported_by_multiprocessing",
+    "module_name",
+    "pass_to_hook",
+]
 
 
 def is_imported_by_multiprocessing() -> bool:
@@ -81,3 +87,23 @@ def check_is_coroutine_function(function: Any, name: str, instead: str) -> None:
 def module_name() -> str:
     """Return the name of the module that this program is: that of the folder of its ``main.py``."""
     return os.path.basename(os.path.dirname(os.path.abspath(sys.argv[0])))
+
+
+def pass_to_hook(error: BaseException) -> bool:
+    """
+    Pass an exception that ends this program to its ``sys.excepthook``, which shows it then, as it does in any program.
+
+    Returns:
+        False if the program has set none; that of Ubuntu, which only writes crash reports, is no program's own.
+    """
+    hook = sys.excepthook
+    if hook is sys.__excepthook__ or getattr(hook, "__module__", "") == "apport_python_hook":
+        return False
+    try:
+        hook(type(error), error, error.__traceback__)
+    except Exception:
+        import traceback  # rare
+
+        traceback.print_exc()
+        return False
+    return True

@@ -18,7 +18,7 @@ from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.display import auto_display, has_colors, sanitize, were_shown
-from aioparcs.entry import check_is_coroutine_function, check_may_direct
+from aioparcs.entry import check_is_coroutine_function, check_may_direct, pass_to_hook
 from aioparcs.errors import ParcsError, SettingError, StartError, describe, notes_of
 from aioparcs.events import ProgramEnding, program_events
 from aioparcs.launcher.process.logs import show_logs
@@ -136,7 +136,13 @@ async def _run(main: Main) -> None:
 
 
 def explain(error: BaseException) -> None:
-    """Print an exception without the frames of aioparcs and asyncio, and this package's own ones in one line."""
+    """
+    Print an exception without the frames of aioparcs and asyncio, and this package's own ones in one line.
+
+    A program that has set ``sys.excepthook``, as tools do that collect errors, shows it by that.
+    """
+    if pass_to_hook(error):
+        return
     # A group's members are printed below it, each with its notes.
     if isinstance(error, ParcsError) and not isinstance(error, BaseExceptionGroup):
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_internal(frame)]

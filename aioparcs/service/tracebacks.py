@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from aioparcs.entry import pass_to_hook
 from aioparcs.errors import ConnectionLost, ParcsError, own
 
 __all__ = ["print_cancelled", "print_exit", "strip_internal_frames"]
@@ -43,9 +44,10 @@ def strip_internal_frames(error: _Error) -> _Error:
 
 
 def print_exit(error: BaseException) -> int:
-    """Print what ended a program as Python would; returns the exit code that Python would give it."""
+    """Print what ended a program as Python would, by its hook if it has one; returns the exit code of Python."""
     if not isinstance(error, SystemExit):
-        traceback.print_exception(strip_internal_frames(error))
+        if not pass_to_hook(strip_internal_frames(error)):
+            traceback.print_exception(error)
         return 1
     if error.code is None or isinstance(error.code, int):
         return error.code or 0
