@@ -44,6 +44,7 @@ _hellos = st.builds(
     extensions=st.integers(0, 99),
     control=st.integers(0, 99),
     tracing=st.booleans(),
+    welcome=st.just(b""),
 )
 
 
