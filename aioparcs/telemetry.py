@@ -47,11 +47,17 @@ def find_tracer() -> Tracer | None:
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return None
-    provider = trace.get_tracer_provider()
-    known = _known
-    if known is None or known[0] is not provider:
-        is_set = not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
-        _known = known = provider, provider.get_tracer("aioparcs", VERSION) if is_set else None
+    try:
+        provider = (
+            trace.get_tracer_provider()
+        )  # it loads what OTEL_PYTHON_TRACER_PROVIDER names, which may not be there
+        known = _known
+        if known is None or known[0] is not provider:
+            is_set = not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
+            _known = known = provider, provider.get_tracer("aioparcs", VERSION) if is_set else None
+    except Exception as error:
+        _report(error)
+        return None
     return known[1]
 
 
@@ -181,6 +187,10 @@ def reported() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from aioparcs.events import report_once  # most workers load no events
+        _report(error)
 
-        report_once("the trace of a call failed", error)
+
+def _report(error: Exception) -> None:
+    from aioparcs.events import report_once  # most workers load no events
+
+    report_once("the trace of a call failed", error)

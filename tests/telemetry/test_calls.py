@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from aioparcs import Runner
 from aioparcs.events import Event, PoolProgress, bus
-from tests.support.jobs import job
+from tests.support.jobs import execute, job
 from tests.support.telemetry import Telemetry, attributes, parent
 from tests.support.waiting import until
 
@@ -147,6 +147,13 @@ def test_nothing_of_it_is_loaded_by_itself_in_runners_and_workers(tmp_path: Path
         [sys.executable, "main.py"], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "[[]] [] [] []\n", done.stderr
+
+
+def test_a_provider_that_cannot_be_loaded_is_reported_and_affects_no_call(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(f"from opentelemetry import trace\n{WITHOUT.replace('sys.modules', '[]')}")
+    done = execute(tmp_path / "main.py", tmp_path, OTEL_PYTHON_TRACER_PROVIDER="nowhere")
+    assert done.stdout == "[[]] [] [] []\n", done.stderr
+    assert "the trace of a call failed, the job goes on: StopIteration" in done.stderr
 
 
 async def test_calls_that_are_made_at_once_do_not_mix_their_parents(telemetry: Telemetry) -> None:
