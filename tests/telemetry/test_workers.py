@@ -104,6 +104,7 @@ async def test_calls_of_a_pool_continue_in_its_workers(telemetry: Telemetry, fol
               for name in ("wait", "wrapped")]  # fmt: skip
     assert sorted(tree.paths("inner")) == sorted(halves + others)
     calls = [span.attributes for span in tree.of("CLIENT") if span.name != "traced/setup"]
+    calls = [call for call in calls if "aioparcs.revoked" not in call]  # another worker had room sooner
     assert {(call["aioparcs.pool"], call["aioparcs.calls"]) for call in calls} == {("traced", 1)}
     assert sorted(call["aioparcs.item"] for call in calls if "aioparcs.item" in call) == [0, 1, 2, 3]
     assert all(tree.ids[span.parent].attributes["aioparcs.worker"] == span.attributes["aioparcs.worker"]
