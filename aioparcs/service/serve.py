@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aioparcs.entry import is_imported_by_multiprocessing
+from aioparcs.entry import is_imported_by_multiprocessing, module_name
 
 __all__ = ["serve"]
 
