@@ -15,7 +15,7 @@ SHORT = 0.01
 """Seconds below which a call is a short one, at the least: it is merged with those before it, and not listed."""
 
 # Seconds between two events, at the least and at the most, and the spans in a second that make them rarer in between.
-_PERIOD, _SLOWEST, _RATE = 0.25, 2.0, 400
+_PERIOD, _SLOWEST, _RATE = 0.25, 2.0, 250
 # Calls that are listed before it is looked how long they took to come; the number in a second, of those shorter than a
 # second and of others, beyond which more calls count as short; and seconds after which fewer do, which may be too few.
 _BURST, _MOST, _MOST_LONG, _CALM = 100, 400, 800, 10.0
