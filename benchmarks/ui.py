@@ -18,7 +18,8 @@ from benchmarks.results import Measured, Results, at_least, at_most, ratio
 _WORKERS, _CALLS = 500, 20_000
 _PATIENCE = 90.0  # seconds for the start of so many workers, or for a round on a busy machine
 _SEEN = 30.0  # seconds within which the page has counted all calls
-_LONGEST = 90.0  # seconds after which no other pair of rounds begins
+_GENERATION = 3  # pairs between two fresh starts
+_LONGEST = 75.0  # seconds after which there is no other one
 
 
 class _Shown:
@@ -79,17 +80,18 @@ def measure(rounds: int, progress: Progress, workers: int = _WORKERS, calls: int
     plain: list[tuple[float, float]] = []
     shown: list[tuple[float, float]] = []
     end = time.monotonic() + _LONGEST
-    with ExitStack() as stack:
-        pools = _Shown(stack, workers)
-        for run in pools.run_plain, pools.run_shown:
-            run(calls)  # warms up
-        while len(plain) < rounds and (not plain or time.monotonic() < end):
-            one, other = _turn(len(plain), pools, calls)
-            plain.append(one)
-            shown.append(other)
-            progress(len(plain), rounds)
-        pools.check()
-        pools.close()
+    while len(plain) < rounds and (not plain or time.monotonic() < end):
+        with ExitStack() as stack:
+            pools = _Shown(stack, workers)
+            for run in pools.run_plain, pools.run_shown:
+                run(calls)  # warms up
+            for _ in range(min(_GENERATION, rounds - len(plain))):
+                one, other = _turn(len(plain), pools, calls)
+                plain.append(one)
+                shown.append(other)
+                progress(len(plain), rounds)
+            pools.check()
+            pools.close()
     return _results(plain, shown, calls)
 
 
