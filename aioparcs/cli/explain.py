@@ -79,17 +79,17 @@ def _jobs_there(_: click.Context, __: click.Parameter, incomplete: str) -> list[
 def explain(job: str | None, worker: int | None, as_json: bool) -> None:
     """Say what JOB, or one WORKER of it, does right now and what it waits for, with stacks where they say more.
 
-    JOB is the name of a job of this machine or its beginning, the name of a job on the cluster, or nothing if just one
-    job runs here.
+    JOB is the name of a job of this machine or on the cluster, or its beginning, or nothing if just one job runs here.
     """
     with reported():
-        path = _find(job)
-        if path is not None:
-            explained = _explain_local(path, worker)
+        found = _only_running() if job is None else _find(job)
+        if isinstance(found, Path):
+            explained = _explain_local(found, worker)
         else:
-            assert job
-            row, found = _ask_cluster(job, worker)
-            explained = Explained(row, found, {}, problem="stacks of jobs on the cluster are not read from here")
+            from aioparcs.cli.explain_cluster import explain_cluster_job  # it loads Docker's libraries
+
+            row, why = explain_cluster_job(found, worker)
+            explained = Explained(row, why, {}, problem="stacks of jobs on the cluster are not read from here")
     _print_json(explained) if as_json else _print(explained)
 
 
@@ -101,23 +101,46 @@ def _name(path: Path) -> str:
     return path.name.removesuffix(SUFFIX)
 
 
-def _find(name: str | None) -> Path | None:
+def _only_running() -> Path:
     """
-    Return the history of a job of this machine; None if it may be a job on the cluster.
+    Return the history of the job that runs on this machine.
 
     Raises:
-        Usage: no name was given and not just one job runs, or several have names that begin so.
+        Usage: none does, or several do.
     """
-    if name is None:
-        running = _running()
-        if len(running) == 1:
-            return running[0]
-        there = ", ".join(sorted(map(_name, running)))
-        raise Usage(f"several jobs run here; name one of them: {there}" if running else "no job runs on this machine")
+    running = _running()
+    if len(running) == 1:
+        return running[0]
+    there = ", ".join(sorted(map(_name, running)))
+    raise Usage(f"several jobs run here; name one of them: {there}" if running else "no job runs on this machine")
+
+
+def _find(name: str) -> Path | str:
+    """
+    Return the history of the job of this machine that a name means, or the name of the one on the cluster.
+
+    A whole name comes before the beginning of another one, wherever that is.
+
+    Raises:
+        Usage: several jobs have names that begin so, or none has.
+    """
     found = histories_of(name)
-    if len(found) > 1:
-        raise Usage(f"several jobs have names that begin with {name!r}: {', '.join(map(_name, found))}")
-    return found[0] if found else None
+    if [_name(path) for path in found] == [name]:
+        return found[0]
+    from aioparcs.cli.explain_cluster import cluster_names  # it loads Docker's libraries
+
+    try:
+        there = [one for one in cluster_names(is_needed=not found) if one.startswith(name)]
+    except ClusterError as error:
+        raise _unknown(name, str(error)) from None
+    if name in there:
+        return name
+    several = [*map(_name, found), *(f"{one} (on the cluster)" for one in there)]
+    if len(several) > 1:
+        raise Usage(f"several jobs have names that begin with {name!r}: {', '.join(several)}")
+    if not several:
+        raise Usage(f"no job of this machine or the cluster has a name that begins with {name!r}")
+    return found[0] if found else there[0]
 
 
 def _explain_local(path: Path, worker: int | None) -> Explained:
@@ -135,17 +158,9 @@ def _explain_local(path: Path, worker: int | None) -> Explained:
         return _with_stacks(explained, followed.socket, worker) if job.state == "running" else explained
 
 
-def _ask_cluster(name: str, worker: int | None) -> tuple[JobRow, list[Reason]]:
-    """Return the row and the reasons of a job on the cluster."""
-    from aioparcs.cli.explain_cluster import explain_cluster_job  # it loads Docker's libraries
-
-    try:
-        return explain_cluster_job(name, worker)
-    except ClusterError as error:
-        there = f"no job of this machine has a name that begins with {name!r}, and the cluster's can't be seen: {error}"
-        if "LEADER_URL" in os.environ:
-            raise click.ClickException(there) from None
-        raise Usage(there) from None
+def _unknown(name: str, reason: str) -> click.ClickException:
+    there = f"no job of this machine has a name that begins with {name!r}, and the cluster's can't be seen: {reason}"
+    return click.ClickException(there) if "LEADER_URL" in os.environ else Usage(there)
 
 
 def _workers_there(job: LiveJob) -> str:

@@ -11,18 +11,44 @@ from time import monotonic
 from aioparcs.cli.job_log import LogEvents
 from aioparcs.cli.jobs import named_jobs, open_leader
 from aioparcs.cli.modules import Usage
-from aioparcs.events import EventBus, ProgramStarted
+from aioparcs.errors import ClusterError
+from aioparcs.events import EventBus, ProgramEnding, ProgramStarted
 from aioparcs.events.log import EventLogReader
 from aioparcs.monitor import LiveJob
 from aioparcs.monitor.explain import Reason, reasons, worker_reasons
 from aioparcs.monitor.records import JobRow
 from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.task_state import has_container, newest
-from aioparcs.swarm.jobs.view import Container, SwarmJob
+from aioparcs.swarm.jobs.jobs import find_jobs
+from aioparcs.swarm.jobs.view import Container, SwarmJob, end_text
 
-__all__ = ["explain_cluster_job"]
+__all__ = ["cluster_names", "explain_cluster_job"]
 
+_TIMEOUT = 2.0  # seconds that a leader may take where a job of this machine may be meant as well
 _TAIL = "2000"  # lines of a log; there is a snapshot among the last few, unless the runner prints a lot
+
+
+def cluster_names(*, is_needed: bool) -> list[str]:
+    """
+    Return the names of all jobs on the cluster.
+
+    Args:
+        is_needed: whether nothing else is known; else none is the answer of a leader that takes long, or isn't there.
+
+    Raises:
+        ClusterError: Docker can't be reached, and the names are needed.
+    """
+    return asyncio.run(_names(is_needed))
+
+
+async def _names(is_needed: bool) -> list[str]:
+    try:
+        async with asyncio.timeout(None if is_needed else _TIMEOUT), open_leader() as swarm:
+            return [job.name for job in await find_jobs(swarm)]
+    except (ClusterError, TimeoutError):
+        if is_needed:
+            raise
+        return []
 
 
 def explain_cluster_job(name: str, worker: int | None) -> tuple[JobRow, list[Reason]]:
@@ -61,6 +87,9 @@ async def _live_job(swarm: SwarmClient, found: SwarmJob) -> LiveJob:
         for line in await swarm.container_lines(task["ID"], tail=_TAIL):
             events.add(reader.read(line.text, error=line.error))
     job.is_running = not found.runner_is_over
+    if found.runner and found.runner_is_over:
+        error = found.runner.error and (end_text(found.runner.exitcode) or found.runner.error)
+        job.apply(ProgramEnding(monotonic(), error))
     job.advance(age)
     return job
 

@@ -34,7 +34,7 @@ from aioparcs.swarm.engine.images import read_images
 from aioparcs.swarm.engine.source import module_files
 from aioparcs.swarm.jobs.jobs import remove_job, sweep
 from aioparcs.swarm.jobs.submit import RunnerService, Submission
-from aioparcs.swarm.jobs.view import EVENTS
+from aioparcs.swarm.jobs.view import EVENTS, end_text
 
 __all__ = ["RunRequest", "modules_named", "submit"]
 
@@ -179,7 +179,7 @@ async def _submit(request: RunRequest) -> int:
                     _echo(request, f"lost contact with it ({error.reason}); {_hint(job, request.files)}")
                     return 1
                 code = await transfer.fetch(service.exitcode)
-                events.publish(ProgramEnding(time.monotonic(), f"exit code {code}" if code else ""))
+                events.publish(ProgramEnding(time.monotonic(), end_text(code)))
                 return code
         finally:
             if not goes_on:

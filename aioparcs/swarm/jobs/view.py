@@ -15,7 +15,9 @@ from aioparcs.swarm.docker.task_state import is_over, launcher_state, newest
 EVENTS = "PARCS_EVENTS"  # the variable of a runner that names the word
 KEPT = "_kept"  # the end of the name of a container with files that stay when their job is gone
 
-__all__ = ["EVENTS", "KEPT", "Container", "SwarmJob", "created", "job_of", "labels_of", "view"]
+__all__ = ["EVENTS", "KEPT", "Container", "SwarmJob", "created", "end_text", "job_of", "labels_of", "view"]
+
+_STOPS = {130: "SIGINT", -2: "SIGINT", 143: "SIGTERM", -15: "SIGTERM"}  # how a runner ends that was asked to
 
 
 class Container(NamedTuple):
@@ -32,6 +34,7 @@ class Container(NamedTuple):
         error: what it waits for, or how it ended if that wasn't well; else "".
         workers: the numbers of the workers that it was made for, as far as is known.
         parent: the number of the worker that has started these, -1 for the runner.
+        exitcode: with which exit code, or minus which signal, it has ended; None if that is not known.
     """
 
     number: int
@@ -43,6 +46,7 @@ class Container(NamedTuple):
     error: str
     workers: range = range(0)
     parent: int = -1
+    exitcode: int | None = None
 
 
 class SwarmJob(NamedTuple):
@@ -200,6 +204,13 @@ def view(name: str, services: Iterable[SwarmService], tasks: Iterable[SwarmTask]
                     min(times, default=0.0), files)  # fmt: skip
 
 
+def end_text(code: int | None) -> str:
+    """Return why a runner has ended, as its own program says it: by its exit code, or minus the number of a signal."""
+    if code in _STOPS:
+        return f"stopped by {_STOPS[code]}"
+    return f"exit code {code}" if code else ""
+
+
 def labels_of(record: SwarmService | SwarmSecret) -> Mapping[str, str]:
     """Return the labels of a service or a secret."""
     return record["Spec"].get("Labels") or {}
@@ -236,6 +247,7 @@ def _containers(service: SwarmService, tasks: Iterable[SwarmTask], nodes: Mappin
                 _error(state, task),
                 _workers(labels.get(WORKERS, ""), slot),
                 parent,
+                state.exitcode,
             )
         )
     return found
@@ -265,4 +277,6 @@ def _runner_state(runner: Container | None) -> str:
         return "starting"
     if runner.state == "running":
         return "running"
-    return "failed" if runner.error else "done"
+    if not runner.error:
+        return "done"
+    return "stopped" if runner.exitcode in _STOPS else "failed"

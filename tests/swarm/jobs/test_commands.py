@@ -20,6 +20,7 @@ from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.labels import DEADLINE, MODULE, ROLE, job_labels, stack
 from tests.support.command import COMMAND, ENVIRONMENT, EXAMPLES, TIMEOUT, execute, run
 from tests.support.live import Cluster, ask, remains
+from tests.support.submitted import containers
 
 T = TypeVar("T")
 
@@ -201,6 +202,16 @@ def test_a_log_is_followed_to_its_end_and_stays_until_the_job_is_removed(cluster
         assert (again.returncode, again.stdout, again.stderr) == (0, lines, "the end\n")
         assert aioparcs("rm", job).stdout == f"removed job {job}: parcs-{job}_runner\n"
         assert remains(cluster, job) == []
+
+
+def test_a_runner_that_was_stopped_has_not_failed(cluster: Cluster, aioparcs: Aioparcs) -> None:
+    with submitted(cluster, "import time; print('on', flush=True); time.sleep(600)") as job:
+        until(lambda: aioparcs("logs", job).stdout == "on\n")
+        (runner,) = containers(cluster, job, "runner")
+        cluster.docker("kill", "--signal", "TERM", runner.id, node=runner.node)
+        until(lambda: shown(aioparcs, job)["state"] != "running")
+        assert shown(aioparcs, job)["state"] == "stopped"
+        assert ": stopped by SIGTERM" in aioparcs("explain", job).stdout
 
 
 def test_following_ends_when_the_job_is_removed_and_with_ctrl_c(cluster: Cluster, aioparcs: Aioparcs) -> None:

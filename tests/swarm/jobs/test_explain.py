@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.command import COMMAND, ENVIRONMENT, execute
 from tests.support.live import Cluster
+from tests.support.recordings import recording, write_recording
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +35,22 @@ def explain(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
     return execute([*COMMAND, "explain", *arguments], None, **env)
 
 
+def check_names(job: str, folder: Path, **variables: str) -> None:
+    """Check that a whole name comes before a beginning, wherever it is, and that all are named that begin so."""
+    histories = folder / "none/aioparcs/jobs"
+    histories.mkdir(parents=True)
+    local = write_recording(histories / f"{job}-0a1b2c.jsonl", recording(2, 3))
+    exact = explain(job, **variables)
+    assert exact.stdout.startswith(f"{job}: hold runs on the cluster for "), exact.stderr
+    begun = explain(job[:6], **variables)
+    there = f"{job}-0a1b2c, {job} (on the cluster)"
+    assert begun.stderr == f"error: several jobs have names that begin with {job[:6]!r}: {there}\n"
+    longer = explain(f"{job}-", **variables)
+    assert longer.stdout.startswith(f"{job}-0a1b2c: "), longer.stderr
+    local.unlink()
+    assert explain(job[:6], **variables).stdout.startswith(f"{job}: hold runs on the cluster for ")
+
+
 def test_a_job_of_a_runner_here_has_the_stacks_of_its_containers_and_docker_knows_it(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -56,6 +73,7 @@ def test_a_job_of_a_runner_here_has_the_stacks_of_its_containers_and_docker_know
             assert text.rstrip().endswith(" in hold")
             other = explain(job, **elsewhere)
             assert other.stdout.startswith(f"{job}: hold runs on the cluster for "), other.stderr
+            check_names(job, tmp_path, **elsewhere)
             worker = explain(job, "0", **elsewhere)
             assert "worker 0: its container 0 on node " in worker.stdout, worker.stderr
         finally:

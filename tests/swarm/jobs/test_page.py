@@ -1,14 +1,17 @@
 """The page of jobs with a job on the Swarm, in Chromium."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from aioparcs.recording.store import histories
 from tests.support.browser import Browser, chromium
 from tests.support.command import COMMAND, ENVIRONMENT
 from tests.support.live import Cluster
+from tests.support.submitted import containers
 from tests.web.page.live import PROGRAM, ui
 from tests.web.page.test_timeline import PIXELS
 from tests.web.page.test_views import until_text
@@ -47,10 +50,16 @@ def test_a_job_on_the_swarm_is_seen_with_its_nodes_until_it_is_stopped(
                 page.run("location.hash = '#/cluster'")
                 until_text(page, "3 nodes are ready")
                 until_text(page, "running", "#nodes")
+                (path,) = histories()
+                with path.open() as file:
+                    name = json.loads(file.readline())["versions"]["job"]
+                (runner,) = containers(cluster, name, "runner")
+                cluster.docker("kill", "--signal", "TERM", runner.id, node=runner.node)
+                assert running.wait(60) == 143
             finally:
                 running.terminate()
                 running.wait(60)
         page.run("location.hash = '#/jobs'")
-        page.until("/done|failed|killed|stopped/.test(document.querySelector('tr.job .state')?.innerText)")
+        until_text(page, "stopped", "tr.job .state")
         assert page.problems(server.origin) == []
         page.close()
