@@ -75,7 +75,7 @@ async def test_a_worker_is_killed_a_pool_resized_and_a_job_stopped_once_that_is_
         path = await job_there()
         async with shown(path, control=True) as pilot:
             app = pilot.app
-            await seen(app, "2 of 2 up", "K kill  R resize  S stop")
+            await seen(app, "2 of 2 up", "K kill  N restart  C cancel  R resize  S stop  . help")
             await pilot.press("K")
             await seen(app, r"Kill worker 0\?", "SIGKILL", "2 of 2 up")
             await pilot.press("enter", "K", "escape", "K", "n")  # none of these confirms
@@ -98,13 +98,41 @@ async def test_a_worker_is_killed_a_pool_resized_and_a_job_stopped_once_that_is_
             await seen(app, "the job has ended")
 
 
+async def test_a_worker_is_restarted_and_its_call_is_cancelled_once_that_is_confirmed(tmp_path: Path) -> None:
+    with running_job(tmp_path) as process:
+        path = await job_there()
+        async with shown(path, control=True) as pilot:
+            app = pilot.app
+            await seen(app, r"calling.* s item 7: \(7\)")
+            await pilot.press("slash", *"waiting", "enter", "N")
+            await seen(app, r"Restart worker [01]\?", "takes its place")
+            await pilot.press("n", "N", "y")
+            await seen(app, r"aioparcs top restarts worker [01]: it ends when its successor is there")
+            await pilot.press("escape")
+            await seen(app, r"^ +[01] (done|stopped)", r"^ +2 waiting", "2 of 2 up")
+            await pilot.press("slash", *"item 7", "enter", "enter", "question_mark")
+            await seen(app, "K  N  C +kill the worker, restart it, cancel its call")
+            await pilot.press("escape", "C")
+            await seen(app, r"Cancel the call of worker [01]\?", "CallCancelled")
+            await pilot.press("y")
+            await seen(app, r"item 7: \(7\) was cancelled by aioparcs top; a plain function goes on")
+            await pilot.press("escape", "escape", "l")
+            await seen(app, r"item 7: \(7\) was cancelled by aioparcs top")
+            (tmp_path / "end").touch()
+            await until(lambda: process.poll() == 0)
+            await pilot.press("f")
+            await seen(app, r"item 7: \(7\).*CallCancelled|item 7: .*cancelled")
+            await pilot.press("w", "N")
+            await seen(app, "the job has ended")
+
+
 async def test_without_control_keys_change_nothing(tmp_path: Path) -> None:
     with running_job(tmp_path):
         path = await job_there()
         async with shown(path) as pilot:
             text = await seen(pilot.app, "2 of 2 up")
             assert "kill" not in text
-            for key in "KRS":
+            for key in "KNCRS":
                 await pilot.press(key)
                 await seen(pilot.app, "start aioparcs top --control to do that")
                 assert len(pilot.app.screen_stack) == 3

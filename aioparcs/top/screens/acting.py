@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
 from aioparcs.monitor.control import ControlError, send_request
@@ -14,10 +16,25 @@ from aioparcs.top.screens.dialogs import Confirm, Question
 from aioparcs.top.screens.page import Page
 from aioparcs.top.texts import plain
 
-__all__ = ["ActingPage"]
+__all__ = ["WORKER_BINDINGS", "WORKER_KEYS", "ActingPage"]
 
 _SHOWN = 8.0  # seconds for which an answer stands in place of the keys
 _NAME = "aioparcs top"  # that the job's log names
+# What is asked before a worker is changed, and what comes of it.
+_OF_WORKERS = {
+    "kill": ("Kill worker {}?", "It gets SIGKILL. If it is in a pool, the pool starts another one."),
+    "restart": ("Restart worker {}?", "Another worker of its pool takes its place: it ends when that one is there."),
+    "cancel": (
+        "Cancel the call of worker {}?",
+        "It fails with CallCancelled. A plain function goes on until it returns.",
+    ),
+}
+WORKER_BINDINGS: tuple[BindingType, ...] = (
+    Binding("K", "worker('kill')", "kill the worker"),
+    Binding("N", "worker('restart')", "restart the worker"),
+    Binding("C", "worker('cancel')", "cancel its call"),
+)
+WORKER_KEYS = (("K", "kill"), ("N", "restart"), ("C", "cancel"))
 
 
 class ActingPage(Page):
@@ -38,11 +55,11 @@ class ActingPage(Page):
         self._timer: Timer | None = None
 
     def keys(self) -> tuple[tuple[str, str], ...]:
-        """Return its keys: those of its actions, if it has any, are more important than some of the others."""
+        """Return its keys: those of its actions, if it has any, are more important than most of the others."""
         if not self.control:
             return super().keys()
-        first = tuple(key for key in self.MAIN_KEYS if key[0] not in ("s", "Tab", "q"))
-        return (*first[:-1], *self.ACTION_KEYS, first[-1])
+        first = tuple(key for key in self.MAIN_KEYS if key[0] in ("Enter", "?"))
+        return (*first[:-1], *self.ACTION_KEYS, first[-1], *(key for key in self.MAIN_KEYS if key not in first))
 
     def own_keys(self) -> tuple[tuple[str, str], ...]:
         """Return its own keys, for the help."""
@@ -61,9 +78,9 @@ class ActingPage(Page):
         self.show_keys()
 
     @property
+    @abstractmethod
     def has_running_job(self) -> bool:
         """Whether the job that keys are for still runs."""
-        raise NotImplementedError
 
     def may_act(self) -> bool:
         """Return whether something may be done to the job; say so if it may not."""
@@ -92,6 +109,11 @@ class ActingPage(Page):
 
         if self.may_act():
             self.app.push_screen(Question(f"Resize the pool {plain(name)}", "The number of its workers:", size), send)
+
+    def ask_worker(self, do: str, worker: int, socket: Path) -> None:
+        """Kill or restart a worker, or cancel its call, once that is confirmed."""
+        question, effect = _OF_WORKERS[do]
+        self.confirm(question.format(worker), effect, socket, do, worker=worker)
 
     def _send(self, socket: Path, do: str, **numbers: int) -> None:
         self.run_worker(self._request(socket, do, **numbers))

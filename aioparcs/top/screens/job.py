@@ -14,7 +14,7 @@ from aioparcs.top.columns import Table
 from aioparcs.top.listing import Lines, Listing
 from aioparcs.top.model import JobModel
 from aioparcs.top.overview import overview_lines, reason_lines
-from aioparcs.top.screens.acting import ActingPage
+from aioparcs.top.screens.acting import WORKER_BINDINGS, WORKER_KEYS, ActingPage
 from aioparcs.top.screens.dialogs import Reading
 from aioparcs.top.screens.worker import WorkerPage
 from aioparcs.top.sources import JobSource, Update, watch
@@ -50,7 +50,7 @@ class JobPage(ActingPage):
         *(Binding(name[0], f"tab('{name}')", name) for name in _TABLES),
         Binding("tab", "next_tab(1)", "next table"),
         Binding("shift+tab", "next_tab(-1)", "table before"),
-        Binding("K", "kill", "kill the worker"),
+        *WORKER_BINDINGS,
         Binding("R", "resize", "resize the pool"),
         Binding("S", "stop", "stop the job"),
     ]
@@ -64,9 +64,9 @@ class JobPage(ActingPage):
         ("Tab", "the next of these"),
     )
 
-    ACTION_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (("K", "kill"), ("R", "resize"), ("S", "stop"))
+    ACTION_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (*WORKER_KEYS, ("R", "resize"), ("S", "stop"))
     ACTION_HELP: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("K", "kill the worker of the row"),
+        ("K  N  C", "kill the worker of the row, restart it, cancel its call"),
         ("R", "resize the pool: that of the row, or the only one"),
         ("S", "stop the job, as SIGTERM would"),
     )
@@ -143,12 +143,13 @@ class JobPage(ActingPage):
         names = list(_TABLES)
         self.action_tab(names[(names.index(self.shown) + step) % len(names)])
 
-    def action_kill(self) -> None:
-        """Kill the worker of the row."""
+    def action_worker(self, do: str) -> None:
+        """Kill or restart the worker of the row, or cancel its call."""
         number = self._worker(self.listing.row)
         if number is not None:
-            effect = "It gets SIGKILL. If it is in a pool, the pool starts another one."
-            self.confirm(f"Kill worker {number}?", effect, self.source.socket, "kill", worker=number)
+            self.ask_worker(do, number, self.source.socket)
+        elif self.may_act():
+            self.say("w shows the workers, choose one there", "yellow")
 
     def action_resize(self) -> None:
         """Resize the pool of the row, or the only one that is open."""

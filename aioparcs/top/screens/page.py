@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -50,9 +51,9 @@ class Page(Screen[None]):
         yield Lines(id="keys")
         yield Input(placeholder="filter: words that a row has; Enter keeps it, Esc ends it", id="filter", compact=True)
 
+    @abstractmethod
     def body(self) -> Iterable[Widget]:
         """Return the widgets between the title and the keys."""
-        raise NotImplementedError
 
     @property
     def listing(self) -> Listing:
@@ -64,9 +65,9 @@ class Page(Screen[None]):
         """Whether it has its widgets: not while it is closed."""
         return self.app.is_running and bool(self.query("#keys"))
 
+    @abstractmethod
     def draw(self) -> None:
         """Draw what has changed; a page that is not in sight draws when it is again."""
-        raise NotImplementedError
 
     def on_mount(self) -> None:
         """Draw the page first."""

@@ -16,7 +16,7 @@ from aioparcs.monitor.records import Calls, Explanation
 from aioparcs.top.columns import Table
 from aioparcs.top.listing import Lines, Listing
 from aioparcs.top.model import JobModel
-from aioparcs.top.screens.acting import ActingPage
+from aioparcs.top.screens.acting import WORKER_BINDINGS, WORKER_KEYS, ActingPage
 from aioparcs.top.sources import JobSource, Update
 from aioparcs.top.tables import CALLS, LOG, STACK, WorkerView, current_call, named_calls, reason_text, viewed
 from aioparcs.top.tabs import tabs
@@ -37,14 +37,14 @@ class WorkerPage(ActingPage):
         model: the job.
         source: the job's history.
         number: the worker's number.
-        control: whether it may be killed.
+        control: whether it may be killed, or restarted, and its call cancelled.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(name[0], f"tab('{name}')", name) for name in _TABLES),
         Binding("tab", "next_tab(1)", "next table"),
         Binding("shift+tab", "next_tab(-1)", "table before"),
-        Binding("K", "kill", "kill the worker"),
+        *WORKER_BINDINGS,
     ]
     MAIN_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("Esc", "back"), ("l", "lines"), ("c", "calls"), ("t", "traceback"), ("/", "filter"), ("?", "help"),
@@ -57,8 +57,8 @@ class WorkerPage(ActingPage):
         ("Tab", "the next of these"),
     )
 
-    ACTION_KEYS: ClassVar[tuple[tuple[str, str], ...]] = (("K", "kill"),)
-    ACTION_HELP: ClassVar[tuple[tuple[str, str], ...]] = (("K", "kill the worker"),)
+    ACTION_KEYS: ClassVar[tuple[tuple[str, str], ...]] = WORKER_KEYS
+    ACTION_HELP: ClassVar[tuple[tuple[str, str], ...]] = (("K  N  C", "kill the worker, restart it, cancel its call"),)
 
     def __init__(self, model: JobModel, source: JobSource, number: int, *, control: bool) -> None:
         super().__init__(control=control)
@@ -136,10 +136,9 @@ class WorkerPage(ActingPage):
         names = list(_TABLES)
         self.action_tab(names[(names.index(self.shown) + step) % len(names)])
 
-    def action_kill(self) -> None:
-        """Kill the worker."""
-        effect = "It gets SIGKILL. If it is in a pool, the pool starts another one."
-        self.confirm(f"Kill worker {self.number}?", effect, self.source.socket, "kill", worker=self.number)
+    def action_worker(self, do: str) -> None:
+        """Kill or restart the worker, or cancel its call."""
+        self.ask_worker(do, self.number, self.source.socket)
 
     async def _read_stack(self) -> None:
         try:
