@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import secrets
 import sys
@@ -16,12 +17,13 @@ import click
 
 from aioparcs.cli.command import reported, run_command
 from aioparcs.cli.modules import Usage
-from aioparcs.recording.store import store_folder
+from aioparcs.recording.store import is_running, store_folder
 from aioparcs.web.announcement import announced, last_token, running_server
 from aioparcs.web.listening import PORT, Listening, listen
 
 __all__ = ["ui"]
 
+_OPENED = "open-*.html"  # the names of files that lead a browser to the page
 _SHORTEST = 20  # characters of a token that can't be guessed
 _EXAMPLES = """
 \b
@@ -54,9 +56,10 @@ Exit codes:
 @click.option("--metrics-token", "metrics_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
               help="A file with a token for /metrics alone; it is made if it isn't there.")  # fmt: skip
 @click.option("--beside", metavar="JOB", hidden=True)
+@click.option("--unkept", is_flag=True, hidden=True)
 def ui(
     port: int | None, hosts: tuple[str, ...], control: bool, is_opened: bool, cert: Path | None, key: Path | None,
-    insecure: bool, metrics_file: Path | None, beside: str | None,
+    insecure: bool, metrics_file: Path | None, beside: str | None, unkept: bool,
 ) -> None:  # fmt: skip
     """Show the jobs of this user live on a web page: those that run, and the last ones that have ended.
 
@@ -70,18 +73,29 @@ def ui(
             raise Usage("--tls-key needs --tls-cert")
         metrics_token = _metrics_token(metrics_file) if metrics_file else None
         listening = listen(hosts, port, cert=cert, key=key, insecure=insecure)
-    run_command(_serve(listening, metrics_token, control=control, is_opened=is_opened, beside=beside))
+    run_command(
+        _serve(listening, metrics_token, control=control, is_opened=is_opened, beside=beside, is_kept=not unkept)
+    )
 
 
 async def _serve(
-    listening: Listening, metrics_token: str | None, *, control: bool, is_opened: bool, beside: str | None
+    listening: Listening,
+    metrics_token: str | None,
+    *,
+    control: bool,
+    is_opened: bool,
+    beside: str | None,
+    is_kept: bool,
 ) -> None:
     """Serve the page until a signal comes, or the program that has started this one has ended."""
     from aioparcs.web.server import open_server  # the list of commands does without HTTP
 
     token = (None if beside else last_token()) or secrets.token_urlsafe(32)
     address = f"{listening.url}#token={token}"
-    async with open_server(listening, token, has_control=control, metrics_token=metrics_token, is_beside=bool(beside)):
+    async with open_server(
+        listening, token, has_control=control, metrics_token=metrics_token, is_beside=bool(beside), is_kept=is_kept
+    ):
+        _remove_opened()
         announcement = nullcontext() if beside else announced(address, token)
         with announcement as reason, _opened(address) if is_opened else nullcontext():
             click.echo(_address(address, beside))
@@ -131,12 +145,21 @@ async def _parent_ended() -> None:
 @contextmanager
 def _opened(address: str) -> Iterator[None]:
     """Open an address in a browser by way of a file, since other users see the arguments of programs."""
-    path = store_folder().parent / f"open-{os.getpid()}.html"
+    path = store_folder().parent / _OPENED.replace("*", str(os.getpid()))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as long as it is needed
         file.write(f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">\n')
-    try:
-        webbrowser.open(path.as_uri())
-        yield
-    finally:
-        path.unlink(missing_ok=True)
+        file.flush()
+        try:
+            webbrowser.open(path.as_uri())
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _remove_opened() -> None:
+    """Remove such files of servers that were killed."""
+    for path in store_folder().parent.glob(_OPENED):
+        if not is_running(path):
+            path.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ def open_page(history: Path, *, is_kept: bool = True) -> Iterator[None]:
     """
     # A file takes whatever the server writes: a pipe that is read only at the start would block it once it is full.
     with tempfile.TemporaryFile() as errors, subprocess.Popen(
-        [sys.executable, "-P", "-m", "aioparcs", "ui", "--beside", history.stem],
+        [sys.executable, "-P", "-m", "aioparcs", "ui", "--beside", history.stem, *(() if is_kept else ("--unkept",))],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
         start_new_session=True,  # Ctrl-C is for the program: its end is shown, too

@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 from aioparcs.web.bodies import json_object
 from aioparcs.web.listening import Listening
 
-__all__ = ["Access", "problem"]
+__all__ = ["Access", "Handler", "problem"]
 
 _SAFE = frozenset({"GET", "HEAD"})
 _LOGIN = "/api/login"

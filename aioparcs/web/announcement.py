@@ -7,9 +7,11 @@ the file's time is that of the end of the last one.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -46,7 +48,7 @@ def announced(address: str, token: str) -> Iterator[str | None]:
     path = _path()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _open(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         yield f"{path} can't be written: {os_reason(error)}"
         return
@@ -83,9 +85,25 @@ def _path() -> Path:
     return store_folder().parent / "ui.json"
 
 
+def _open(path: Path, flags: int) -> int:
+    """
+    Open a file of this user's own, and no link to another one: whoever has written it is told a token.
+
+    Raises:
+        OSError: it is none, or can't be opened.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, "it is no file of this user's own")
+    return descriptor
+
+
 def _read(path: Path) -> dict[str, str]:
     try:
-        values = json.loads(path.read_text("utf-8"))
+        with open(_open(path, os.O_RDONLY), encoding="utf-8") as file:
+            values = json.load(file)
     except (OSError, ValueError):
         return {}
     return {key: text for key, text in values.items() if isinstance(text, str)} if isinstance(values, dict) else {}

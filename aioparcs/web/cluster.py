@@ -28,11 +28,15 @@ class Cluster:
 
     async def answer(self, _: web.Request) -> web.Response:
         """Answer with all nodes, or why they are not known."""
+        return web.json_response(await self.known())
+
+    async def known(self) -> dict[str, Any]:
+        """Return that answer, which may be some seconds old."""
         async with self._lock:
             if asyncio.get_running_loop().time() >= self._time + _PERIOD:
                 self._known = {**await _swarm(), "local": _local()}
                 self._time = asyncio.get_running_loop().time()
-            return web.json_response(self._known)
+            return self._known
 
 
 def _local() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from aioparcs.web.access import problem
 from aioparcs.web.bodies import json_object
 from aioparcs.web.watches import JobWatch, TooManyJobs, Watches
 
-__all__ = ["JobRequests"]
+__all__ = ["JobRequests", "known_worker"]
 
 _MOST = 4  # requests to the runner of a job at once
 
@@ -31,10 +30,10 @@ class JobRequests:
         log: gets a line on each action.
     """
 
-    def __init__(self, watches: Watches, *, has_control: bool, log: Callable[[str], None] | None = None) -> None:
+    def __init__(self, watches: Watches, *, has_control: bool, log: Callable[[str], None]) -> None:
         self._watches = watches
         self._has_control = has_control
-        self._log = log or _print
+        self._log = log
         self._asking: Counter[str] = Counter()  # requests that wait for the runner of each job
 
     async def worker(self, request: web.Request) -> web.Response:
@@ -42,23 +41,12 @@ class JobRequests:
         name, number = request.match_info["job"], int(request.match_info["worker"])
         try:
             async with self._watches.watch(name) as watch:
-                return await self._worker(watch, name, number)
+                if watch is None:
+                    return problem(404, f"there is no job {name}")
+                known = await known_worker(watch, number)
         except TooManyJobs as error:
             return problem(503, str(error))
-
-    async def _worker(self, watch: JobWatch | None, name: str, number: int) -> web.Response:
-        if watch is None:
-            return problem(404, f"there is no job {name}")
-        await watch.poll()
-        async with watch.lock:
-            worker = watch.followed.job.workers.find(number)
-            if worker is None:
-                return problem(404, f"the job has no worker {number}")
-            known = self._known(watch, number)
-            known["worker"] = worker.row()
-            known["explain"] = explained_worker(watch.followed.job, number)
-        known.update(await watch.details(number))
-        return web.json_response(known)
+        return problem(404, f"the job has no worker {number}") if known is None else web.json_response(known)
 
     async def stack(self, request: web.Request) -> web.Response:
         """Answer with the Python stack of a worker, as it is now."""
@@ -82,18 +70,6 @@ class JobRequests:
             return problem(400, 'the body has to be {"workers": NUMBER} or {"item": NUMBER}')
         pool = int(request.match_info["pool"])
         return await self._ask(request, request.match_info["action"], pool=pool, **value)
-
-    def _known(self, watch: JobWatch, number: int) -> dict[str, Any]:
-        job = watch.followed.job
-        return {
-            "functions": [function["name"] for function in job.calls.functions()],
-            "spans": job.calls.spans_of(number, 500),
-            "failures": [row for row in job.calls.failures() if row[4] == number],
-            "hasCalls": job.workers.has_calls,
-            "now": round(job.now, 3),
-            "control": job.has_control,
-            "program": job.started.program,
-        }
 
     @contextmanager
     def _counted(self, name: str) -> Iterator[None]:
@@ -127,12 +103,30 @@ class JobRequests:
         return web.json_response({"ok": True, "text": text})
 
 
+async def known_worker(watch: JobWatch, number: int) -> dict[str, Any] | None:
+    """Return all that is known of a worker, as JSON; None if there is none of that number."""
+    await watch.poll()
+    async with watch.lock:
+        job = watch.followed.job
+        worker = job.workers.find(number)
+        if worker is None:
+            return None
+        known = {
+            "worker": worker.row(),
+            "explain": explained_worker(job, number),
+            "functions": [function["name"] for function in job.calls.functions()],
+            "spans": job.calls.spans_of(number, 500),
+            "failures": [row for row in job.calls.failures() if row[4] == number],
+            "hasCalls": job.workers.has_calls,
+            "now": round(job.now, 3),
+            "control": job.has_control,
+            "program": job.started.program,
+        }
+    return known | await watch.details(number)
+
+
 async def _number_of(request: web.Request) -> dict[str, int] | None:
     """Return the number in the body of a request, by the name that its action has for it; None if there is none."""
     key = {"resize": "workers", "cancel": "item"}[request.match_info["action"]]
     value = (await json_object(request)).get(key)
     return {key: value} if type(value) is int and 0 <= value < 1 << 31 else None
-
-
-def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

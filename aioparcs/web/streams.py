@@ -1,27 +1,29 @@
-"""The streams of server-sent events: the list of jobs, and one job."""
+"""The streams of server-sent events: the list of jobs, one job, one worker, and the cluster."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 
 from aioparcs.monitor import JobStream
-from aioparcs.monitor.records import JobRow
 from aioparcs.web.access import problem
+from aioparcs.web.cluster import Cluster
+from aioparcs.web.job_requests import known_worker
 from aioparcs.web.watches import JobWatch, TooManyJobs, Watches
 
 __all__ = ["Streams"]
 
 _MOST = 32  # that are open at once
-_LIST_PERIOD = 1.0  # seconds between two lists, at the least
+_LIST_PERIOD, _WORKER_PERIOD, _CLUSTER_PERIOD = 1.0, 1.0, 5.0  # seconds between two messages, at the least
 _SPEED = 500_000  # bytes a second beyond which messages become rarer
 _PING = 15.0  # seconds of silence after which a comment is sent
 _LAST = 1.0  # seconds for which a job whose program ends may still be locked
-_BYE = b"event: bye\ndata: {}\n\n"
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
 
@@ -31,12 +33,17 @@ class Streams:
 
     Args:
         watches: the jobs.
-        is_beside: whether the server ends with a program: its streams end with the last state, and say so by ``bye``.
+        cluster: the cluster.
+        is_beside: whether the server ends with a program: its streams say so by ``beside`` behind the first message,
+            and end with the last state and ``bye``.
+        is_kept: whether that program's history is still there afterwards.
     """
 
-    def __init__(self, watches: Watches, *, is_beside: bool = False) -> None:
+    def __init__(self, watches: Watches, cluster: Cluster, *, is_beside: bool = False, is_kept: bool = True) -> None:
         self._watches = watches
+        self._cluster = cluster
         self._is_beside = is_beside
+        self._about = _json({"kept": is_kept})
         self._open = 0
         self._ended = asyncio.Event()
 
@@ -46,7 +53,8 @@ class Streams:
 
     async def jobs(self, request: web.Request) -> web.StreamResponse:
         """Stream the list of all jobs."""
-        return await self._send(request, "jobs", self._lists())
+        last = partial(self._list, is_new=True)
+        return await self._send(request, "jobs", self._answers(self._list, _LIST_PERIOD, last))
 
     async def job(self, request: web.Request) -> web.StreamResponse:
         """Stream a job."""
@@ -59,15 +67,47 @@ class Streams:
         except TooManyJobs as error:
             return problem(503, str(error))
 
-    async def _lists(self) -> AsyncIterator[bytes | None]:
+    async def worker(self, request: web.Request) -> web.StreamResponse:
+        """Stream all that is known of a worker."""
+        name, number = request.match_info["job"], int(request.match_info["worker"])
+        try:
+            async with self._watches.watch(name) as watch:
+                if watch is None or await known_worker(watch, number) is None:
+                    return problem(404, f"there is no worker {number} of a job {name}")
+                ask, last = partial(known_worker, watch, number), partial(_last_of_worker, watch, number)
+                return await self._send(request, "worker", self._answers(ask, _WORKER_PERIOD, last))
+        except TooManyJobs as error:
+            return problem(503, str(error))
+
+    async def cluster(self, request: web.Request) -> web.StreamResponse:
+        """Stream the cluster."""
+        return await self._send(request, "cluster", self._answers(self._known_cluster, _CLUSTER_PERIOD, _nothing))
+
+    async def _known_cluster(self) -> Any:
+        """Return what is known of the cluster; None if the server ends before Docker has answered."""
+        known, ended = asyncio.ensure_future(self._cluster.known()), asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait((known, ended), return_when=asyncio.FIRST_COMPLETED)
+            return known.result() if known.done() else None
+        finally:
+            known.cancel()
+            ended.cancel()
+
+    async def _list(self, *, is_new: bool = False) -> Any:
+        return {"jobs": await self._watches.rows(is_new=is_new)}
+
+    async def _answers(
+        self, ask: Callable[[], Awaitable[Any]], period: float, ask_last: Callable[[], Awaitable[Any]]
+    ) -> AsyncIterator[bytes | None]:
+        """Yield what is answered now and then, None where nothing has changed; and what is when the program ends."""
         last = None
         while not self._ended.is_set():
-            rows = await self._watches.rows()
-            yield _list_of(rows) if rows != last else None
-            last = rows
-            await self._pause(_LIST_PERIOD)
-        if self._is_beside:
-            yield _list_of(await self._watches.rows(is_new=True))
+            answer = await ask()
+            yield _json(answer) if answer is not None and answer != last else None
+            last = answer
+            await self._pause(period)
+        if self._is_beside and (answer := await ask_last()) is not None:
+            yield _json(answer)
 
     async def _messages(self, watch: JobWatch, stream: JobStream) -> AsyncIterator[bytes | None]:
         while not self._ended.is_set():
@@ -95,17 +135,18 @@ class Streams:
     async def _write_all(self, response: web.StreamResponse, name: str, messages: AsyncIterator[bytes | None]) -> None:
         clock = asyncio.get_running_loop().time
         written = clock()
+        about = b"event: beside\ndata: %s\n\n" % self._about if self._is_beside else b""
         async for message in messages:
             if message is not None:
                 data = b"event: %s\ndata: %s\n\n" % (name.encode(), message)
-                await response.write(data)
-                written = clock()
+                await response.write(data + about)
+                about, written = b"", clock()
                 await self._pause(len(data) / _SPEED)
             elif clock() >= written + _PING:
                 await response.write(b": ping\n\n")
                 written = clock()
         if self._is_beside:
-            await response.write(_BYE)
+            await response.write(b"event: bye\ndata: %s\n\n" % self._about)
 
     async def _pause(self, seconds: float) -> None:
         """Wait some seconds, or until the server ends."""
@@ -125,5 +166,14 @@ async def _poll_last(watch: JobWatch) -> None:
         await watch.poll()
 
 
-def _list_of(rows: list[JobRow]) -> bytes:
-    return json.dumps({"jobs": rows}, separators=(",", ":")).encode()
+async def _last_of_worker(watch: JobWatch, number: int) -> Any:
+    await _poll_last(watch)
+    return await known_worker(watch, number)
+
+
+async def _nothing() -> None:
+    """Return that there is nothing new."""
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -117,6 +117,22 @@ def test_a_server_ends_by_a_signal(state: str, number: signal.Signals, code: int
     assert is_gone(address)
 
 
+def test_the_file_that_leads_a_browser_to_the_page_does_not_outlive_a_killed_server(state: str, tmp_path: Path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text("#!/bin/sh\n")
+    browser.chmod(0o755)
+    for number in (signal.SIGKILL, signal.SIGINT):
+        with started(*COMMAND, "ui", "--port", "0", "--open", XDG_STATE_HOME=state, BROWSER=str(browser)) as server:
+            address = address_of(server)
+            files = list(Path(state, "aioparcs").glob("open-*.html"))
+            assert len(files) == 1, "that of the one before is gone"
+            assert address in files[0].read_text()
+            assert files[0].stat().st_mode & 0o777 == 0o600
+            server.send_signal(number)
+            server.wait(TIMEOUT)
+    assert list(Path(state, "aioparcs").glob("open-*.html")) == []
+
+
 def test_pages_go_on_after_the_server_was_started_again(state: str) -> None:
     with started(*COMMAND, "ui", "--port", "0", XDG_STATE_HOME=state) as first:
         address = address_of(first)

@@ -28,6 +28,7 @@ __all__ = [
     "write_history",
 ]
 
+_NAMES = {2: "jobs", 3: "job", 5: "worker"}  # of the events of a stream, by the parts of its path
 TOKEN = "the-token-of-the-tests"
 
 
@@ -73,7 +74,7 @@ async def open_page(
 
 async def read_stream(page: Page, path: str) -> AsyncGenerator[Any, None]:
     """Yield the JSON of the events of a stream, None for a comment, until it ends."""
-    async with page.client.get(page.url + path) as answer:
+    async with page.client.get(page.url + path, headers={"Accept": "text/event-stream"}) as answer:
         assert answer.status == 200, await answer.text()
         assert answer.content_type == "text/event-stream"
         while not answer.content.at_eof():
@@ -84,7 +85,7 @@ async def read_stream(page: Page, path: str) -> AsyncGenerator[Any, None]:
                 yield None
             else:
                 name, data = text.split("\n")
-                assert name == f"event: {'job' if path.count('/') > 2 else 'jobs'}"
+                assert name == f"event: {_NAMES[path.count('/')] if 'cluster' not in path else 'cluster'}"
                 yield json.loads(data.removeprefix("data: "))
 
 

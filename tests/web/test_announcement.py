@@ -43,6 +43,31 @@ def test_a_server_is_announced_though_a_program_looks_for_one_just_then(path: Pa
         timer.join()
 
 
+def test_only_a_file_of_this_user_is_believed(path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    other = tmp_path / "other.json"
+    other.write_text('{"address": "http://127.0.0.1:1/#token=t", "token": "t"}')
+    path.symlink_to(other)
+    with other.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert (running_server(), last_token()) == (None, None)
+    with announced("http://127.0.0.1:2/#token=u", "u") as reason:
+        assert reason
+        assert "can't be written" in reason
+    assert "token=t" in other.read_text()
+    path.unlink()
+    os.mkfifo(path)
+    assert (running_server(), last_token()) == (None, None), "it doesn't wait for a writer"
+    path.unlink()
+    if os.geteuid() == 0:
+        path.write_text(other.read_text())
+        os.chown(path, 65534, 65534)
+        assert last_token() is None
+        path.unlink()
+    path.write_text(other.read_text())
+    assert last_token() == "t"
+
+
 def test_a_server_that_cannot_be_announced_knows_why(path: Path) -> None:
     with announced("first", "1"), announced("second", "2") as reason:
         assert (reason, running_server()) == ("another one is", "first")

@@ -105,6 +105,45 @@ async def test_a_server_follows_a_bounded_number_of_jobs() -> None:
                 )
 
 
+async def test_a_worker_and_the_cluster_are_streamed_to_pages_and_answered_once_to_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    path = write_history("render-1a2b3c", workers=4, spans=50)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:20]))
+    async with open_page() as page:
+        for target in (f"{JOB}/workers/1", "/api/cluster"):
+            stream = read_stream(page, target)
+            first, (code, once) = await anext(stream), await page.get(target)
+            assert (code, once.keys()) == (200, first.keys())
+            if "workers" in target:
+                with path.open("ab") as file:
+                    file.writelines(lines[20:])
+                while (message := await anext(stream)) is None or not message["worker"]["calls"]:
+                    pass
+                assert len(message["spans"]) == 50
+            await stream.aclose()
+        headers = {"Accept": "text/event-stream"}
+        assert (await page.get(f"{JOB}/workers/99", headers=headers))[0] == 404
+
+
+async def test_an_error_of_the_server_is_printed_once_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise ZeroDivisionError("a secret of the server")
+
+    monkeypatch.setattr("aioparcs.web.cluster.platform.node", fail)
+    async with open_page() as page:
+        for _ in range(2):
+            code, answer = await page.get("/api/cluster")
+            assert (code, list(answer)) == (500, ["error"])
+            assert "secret" not in answer["error"]
+        (text,) = page.lines
+        assert text.startswith("Traceback (most recent call last):\n")
+        assert text.endswith("ZeroDivisionError: a secret of the server")
+        assert "in _local" in text
+
+
 async def test_a_silent_stream_says_that_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioparcs.web.streams._PING", 0.3)
     write_history("render-1a2b3c")

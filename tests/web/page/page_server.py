@@ -16,6 +16,7 @@ __all__ = ["PageServer"]
 _CSP = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 _TOKEN = "a-token"
 _CLOSE = object()
+_PERIOD = 0.05  # seconds between two looks at an answer that is streamed
 
 
 class PageServer:
@@ -130,14 +131,18 @@ class PageServer:
             return await self._stream(request, path, "jobs", {"jobs": self.jobs})
         if path.removeprefix("jobs/") in self.snapshots:
             return await self._stream(request, path, "job", self.snapshots[path.removeprefix("jobs/")])
+        if path in self.answers and "text/event-stream" in request.headers.get("Accept", ""):
+            return await self._repeat(request, path)
         if path in self.answers:
             return web.json_response(self.answers[path])
         return web.json_response({"error": f"There is no {path}."}, status=404)
 
-    async def _stream(self, request: web.Request, path: str, name: str, first: Json) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.Request, path: str, name: str, first: Json, queue: "asyncio.Queue[Any] | None" = None
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
-        queue: asyncio.Queue[Any] = asyncio.Queue()
+        queue = queue or asyncio.Queue()
         self._streams.setdefault(path, []).append(queue)
         try:
             message: Any = first
@@ -149,6 +154,25 @@ class PageServer:
         finally:
             self._streams[path].remove(queue)
         return response
+
+    async def _repeat(self, request: web.Request, path: str) -> web.StreamResponse:
+        """Stream an answer whenever the test has changed it."""
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        name, last = "cluster" if path == "cluster" else "worker", json.dumps(self.answers[path])
+
+        async def watch() -> None:
+            nonlocal last
+            while True:
+                await asyncio.sleep(_PERIOD)
+                if (text := json.dumps(self.answers[path])) != last:
+                    queue.put_nowait(json.loads(text))
+                    last = text
+
+        watching = asyncio.create_task(watch())
+        try:
+            return await self._stream(request, path, name, self.answers[path], queue)
+        finally:
+            watching.cancel()
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         path, body = request.match_info["path"], await request.json()

@@ -3,8 +3,8 @@
 import os
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from aioparcs.recording.store import store_folder
 from tests.support.browser import Browser, Page
 from tests.support.command import COMMAND, ENVIRONMENT, TIMEOUT
 from tests.support.recordings import recording, write_recording
-from tests.support.waiting import PATIENCE
 from tests.web.page.live import HANGING, Ui, job, ui
 from tests.web.page.test_actions import tab_to
 from tests.web.page.test_timeline import FRAME, PIXELS
@@ -71,22 +70,6 @@ def enter_hanging(page: Page) -> int:
     return int(found[1])
 
 
-def wait_for_end(pid: int) -> None:
-    """Wait until a process has ended."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_gone(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
 def test_a_program_is_seen_while_it_runs_and_when_it_has_ended(visit: Open, tmp_path: Path) -> None:
     with ui() as server, job(tmp_path / "squares", PARCS_UI="1") as running:
         page = visit(server)
@@ -131,23 +114,60 @@ run(main)
 """
 
 
+KEPT, GONE = "aioparcs ui shows the job", "Its history is not kept"
+
+
+@contextmanager
+def asking(folder: Path, **variables: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Run a program with a page of its own, which ends when it is told how, while the block runs."""
+    (folder / "main.py").write_text(ASKING)
+    own = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"], "PARCS_UI": "1"} | variables
+    with subprocess.Popen(
+        [COMMAND[0], "main.py"], cwd=folder, env=ENVIRONMENT | own, text=True,
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as program:  # fmt: skip
+        assert program.stderr
+        yield program, program.stderr.readline().strip().removeprefix("page: ")
+
+
 @pytest.mark.parametrize("error, shown", [("", "Finished after"), ("it is too late", "ValueError: it is too late")])
 def test_a_page_that_ends_with_its_program_shows_the_end(
     browser: Browser, tmp_path: Path, error: str, shown: str
 ) -> None:
-    (tmp_path / "main.py").write_text(ASKING)
-    variables = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"], "PARCS_UI": "1"}
-    with subprocess.Popen(
-        [COMMAND[0], "main.py"], cwd=tmp_path, env=ENVIRONMENT | variables, text=True,
-        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as program:  # fmt: skip
-        assert program.stderr
-        page = browser.open(program.stderr.readline().strip().removeprefix("page: "))
+    with asking(tmp_path) as (program, address):
+        page = browser.open(address)
         until_text(page, "10 of 10 items", "#now")
         program.communicate(f"{error}\n", TIMEOUT)
-        until_text(page, "This page has ended with its program", ".meta .link")
+        until_text(page, "The program of this page has ended", ".meta .link")
         assert shown in text(page, "#now")
+        assert KEPT in text(page, ".meta .link")
+        page.run("location.hash = '#/cluster'")
+        until_text(page, KEPT, ".pause")
         page.close()
+
+
+@pytest.mark.parametrize("variables, where", [({}, KEPT), ({"PARCS_HISTORY": "off"}, GONE)], ids=["kept", "off"])
+def test_a_worker_and_the_cluster_end_with_the_program_too(
+    browser: Browser, tmp_path: Path, variables: dict[str, str], where: str
+) -> None:
+    with asking(tmp_path, **variables) as (program, address):
+        views = {"/worker/1": "work:1", "": "10 of 10 items", "#/cluster": "This machine"}
+        pages = {}
+        for view, there in views.items():
+            page = pages[view] = browser.open(address)
+            until_text(page, "10 of 10 items", "#now")
+            page.run(f"location.hash = {view!r}" if view.startswith("#") else f"location.hash += {view!r}")
+            until_text(page, there)
+            page.until("document.querySelector('.meta .link').innerText === 'live'")
+        program.communicate("\n", TIMEOUT)
+        for page in pages.values():
+            page.call("Page.bringToFront")  # only that one is drawn
+            until_text(page, "The program of this page has ended", ".meta .link")
+            assert where in text(page, ".meta .link")
+            assert text(page).count("aioparcs ui") == int(where == KEPT), "nothing is promised"
+        assert "stopped" in text(pages["/worker/1"], "h1"), "the last state has come"
+        for page in pages.values():
+            page.close()
 
 
 def test_the_page_finds_a_server_that_was_started_again(visit: Open, tmp_path: Path) -> None:
@@ -169,7 +189,7 @@ def test_a_thousand_workers_of_a_history(visit: Open) -> None:
     with ui() as server:
         page = visit(server)
         enter(page)
-        assert page.run("document.getElementById('bands').getAttribute('aria-pressed')") == "true"
+        page.until("document.getElementById('bands').getAttribute('aria-pressed') === 'true'")
         assert len(page.run(PIXELS)) > 20
         assert page.run("document.getElementsByTagName('*').length") < 2500
         page.run("document.querySelector('#panel-workers .scroll').scrollTop = 1e6")
@@ -193,51 +213,3 @@ def test_the_stack_of_a_worker_says_where_it_hangs(visit: Open, tmp_path: Path) 
         until_text(page, "in work", "#stack")
         assert "time.sleep(0.02)" in text(page, "#stack") or "main.py" in text(page, "#stack")
         assert page.problems(server.origin) == []
-
-
-def test_kill_kills(visit: Open, tmp_path: Path) -> None:
-    with ui("--control") as server, job(tmp_path / "squares", PARCS_UI="1") as running:
-        page = visit(server)
-        enter(page)
-        pid = enter_hanging(page)
-        assert not is_gone(pid)
-        tab_to(page, "Kill")
-        page.press("Enter")
-        tab_to(page, "Kill the worker")
-        page.press("Enter")
-        page.until("document.querySelector('.toast').innerText !== ''")
-        assert not page.run("document.querySelector('.toast').classList.contains('bad')")
-        wait_for_end(pid)
-        until_text(page, "stopped", "h1")
-        assert running.wait() == 0, "the item is an exception, and the others are done"
-
-
-def test_a_pool_is_resized(visit: Open, tmp_path: Path) -> None:
-    with ui("--control") as server, job(tmp_path / "squares", PARCS_UI="1") as running:
-        page = visit(server)
-        enter(page)
-        until_text(page, "99 of 100 items are done", "#now")
-        tab_to(page, "Resize")
-        page.press("Enter")
-        page.until("document.activeElement.name === 'workers'")
-        page.run("document.activeElement.select()")
-        page.type("5")
-        page.press("Enter")
-        until_text(page, "3 -> 5 workers", ".toast")
-        until_text(page, "5 of 5", "#pools")
-        until_text(page, "work:4", "#panel-workers")
-        running.release()
-        assert running.wait() == 0
-
-
-def test_a_job_is_stopped(visit: Open, tmp_path: Path) -> None:
-    with ui("--control") as server, job(tmp_path / "squares") as running:
-        page = visit(server)
-        enter(page)
-        until_text(page, "99 of 100 items are done", "#now")
-        tab_to(page, "Stop job")
-        page.press("Enter")
-        tab_to(page, "Stop the job")
-        page.press("Enter")
-        assert running.wait() != 0
-        page.until("document.querySelector('.meta .link').innerText === 'ended'")

@@ -331,12 +331,3 @@ def test_the_page_reconnects_and_shows_what_is_there_then(show: Show, server: Pa
     until_text(page, "disconnected, retrying", ".meta .link")
     server.start()
     until_text(page, "Open the address that was printed")
-
-
-def test_a_worker_that_has_ended_is_requested_a_few_times(show: Show, server: PageServer) -> None:
-    answer = server.answers[f"jobs/{JOB}/workers/2"]
-    answer["worker"] = answer["worker"] | {"state": "lost", "ended": 5.0, "current": None}
-    page = show(f"{VIEW}/worker/2")
-    count = "performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/workers/2')).length"
-    page.until(f"{count} >= 5")
-    assert page.run(f"new Promise((done) => setTimeout(() => done({count}), 2500))") == 5

@@ -5,13 +5,13 @@ import { refusal } from "./api.js";
 
 const HIDDEN = 60_000; // milliseconds after which a tab that is not seen gives its connection back
 const RETRY = 3_000;
-const LAST = 5; // answers after which what hardly changes is not asked for again
+let beside = null; // {kept, isOver} of the program that the server ends with, if it does
 
 /**
  * Return what a stream has brought so far, and how the connection is.
  *
  * `merge(data, message)` returns the new data; data may be changed in place. `status` is "connecting", "live", "lost"
- * (it is tried again), "over" (the server has ended with its program) or "refused" (`reason` is {status, text}).
+ * (it is tried again), "over" (the program has ended; `reason` is {kept}) or "refused" (`reason` is {status, text}).
  */
 export function useFeed(url, name, merge) {
   const [, redraw] = useState(0);
@@ -40,12 +40,15 @@ function connect(url, name, receive, update, redraw) {
       update({ status: "live", reason: null });
       draw();
     });
-    source.addEventListener("bye", () => { isOver = true; close(); update({ status: "over" }); draw(); });
+    source.addEventListener("beside", (event) => { beside = JSON.parse(event.data); });
+    source.addEventListener("bye", (event) => { beside = { ...JSON.parse(event.data), isOver: true }; isOver = true; close(); over(); });
     source.addEventListener("error", () => failed());
   };
   const close = () => { source?.close(); source = null; };
+  const over = () => { update({ status: "over", reason: beside }); draw(); };
   const failed = async () => {
-    update({ status: "lost" });
+    if (beside) over(); // perhaps it was not there to be told, as while the tab was hidden
+    else update({ status: "lost" });
     draw();
     if (source?.readyState !== EventSource.CLOSED) return; // it tries again by itself
     close();
@@ -60,6 +63,10 @@ function connect(url, name, receive, update, redraw) {
     if (document.hidden) timer = setTimeout(close, HIDDEN);
     else open();
   };
+  if (beside?.isOver) {
+    over();
+    return () => cancelAnimationFrame(frame);
+  }
   document.addEventListener("visibilitychange", look);
   open();
   return () => {
@@ -71,6 +78,9 @@ function connect(url, name, receive, update, redraw) {
   };
 }
 
+/** Return the newest message: for streams whose messages have all that is known. */
+export const latest = (_, message) => message;
+
 /** Render a component again each second, so that what it says of the time is true. */
 export function useSeconds(isOn) {
   const [, redraw] = useState(0);
@@ -79,32 +89,4 @@ export function useSeconds(isOn) {
     const timer = setInterval(() => document.hidden || redraw((count) => count + 1), 1000);
     return () => clearInterval(timer);
   }, [isOn]);
-}
-
-/**
- * Return the newest answer of a URL that is asked again and again, as `useFeed` does.
- *
- * `isLast(data)` says that hardly more is to come: the URL is asked a few times more.
- */
-export function usePoll(url, milliseconds, get, isLast = () => false) {
-  const [state, setState] = useState({ data: null, status: "connecting", reason: null });
-  useEffect(() => {
-    let timer = 0, isOver = false, left = LAST;
-    setState({ data: null, status: "connecting", reason: null });
-    const ask = async () => {
-      if (!document.hidden) {
-        const answer = await get(url);
-        if (isOver) return;
-        if (answer.data) setState({ data: answer.data, status: "live", reason: null });
-        else setState((old) => ({ ...old, status: answer.status ? "refused" : "lost", reason: answer }));
-        if (answer.status === 401 || answer.status === 404) return;
-        left = answer.data && isLast(answer.data) ? left - 1 : LAST;
-        if (left <= 0) return;
-      }
-      timer = setTimeout(ask, milliseconds);
-    };
-    ask();
-    return () => { isOver = true; clearTimeout(timer); };
-  }, [url]);
-  return state;
 }

@@ -1,15 +1,13 @@
 // The cluster: its nodes, their cores and memory, and what runs on them; and this machine.
 
 import { html } from "../vendor/htm-preact.js";
-import { clusterUrl, get } from "../lib/api.js";
-import { usePoll } from "../lib/feed.js";
+import { clusterUrl } from "../lib/api.js";
+import { latest, useFeed } from "../lib/feed.js";
 import { memory, plural, whole } from "../lib/format.js";
 import { useTitle } from "../lib/title.js";
 import { Section } from "../parts/common.js";
 import { Table } from "../parts/table.js";
 import { Connection, Refused, Waiting } from "./refused.js";
-
-const PERIOD = 5000;
 
 /** What is wrong with a node, or its state. */
 function condition({ state, availability }) {
@@ -44,12 +42,12 @@ const COLUMNS = [
 ];
 
 export function Cluster() {
-  const { data, status, reason } = usePoll(clusterUrl, PERIOD, get);
+  const { data, status, reason } = useFeed(clusterUrl, "cluster", latest);
   useTitle("Cluster", Boolean(data));
-  if (status === "refused" && !data) return html`<${Refused} reason=${reason} />`;
-  if (!data) return html`<${Waiting} status=${status} />`;
+  if (status === "refused") return html`<${Refused} reason=${reason} />`;
+  if (!data) return html`<${Waiting} status=${status} reason=${reason} />`;
   const { nodes, local } = data, ready = nodes.filter((one) => condition(one).text === "ready"), cores = ready.reduce((sum, one) => sum + one.cores, 0);
-  return html`<div class="title"><div class="names"><h1>Cluster</h1><p class="meta"><${Connection} status=${status === "refused" ? "lost" : status} />${data.available && html`<span>${plural(ready.length, "node is", "nodes are")} ready, with ${plural(cores, "core")}</span>`}</p></div></div>
+  return html`<div class="title"><div class="names"><h1>Cluster</h1><p class="meta"><${Connection} status=${status} reason=${reason} />${data.available && html`<span>${plural(ready.length, "node is", "nodes are")} ready, with ${plural(cores, "core")}</span>`}</p></div></div>
     <${Section} id="nodes" title="Docker Swarm">${data.available ? html`<${Table} label="Nodes of the Swarm" rows=${nodes} columns=${COLUMNS} rowKey=${(row) => row.name} extra="roomy" />` : html`<p class="none">${data.reason || "There is no Swarm here."}</p>`}<//>
     <${Section} id="local" title="This machine"><dl class="facts"><div><dt>Name</dt><dd>${local.name}</dd></div><div><dt>Cores</dt><dd>${whole(local.cores)}</dd></div><div><dt>Memory</dt><dd>${memory(local.memory)}</dd></div>
       <div><dt>Python</dt><dd>${local.python}</dd></div><div><dt>aioparcs</dt><dd>${local.aioparcs}</dd></div></dl><//>`;

@@ -19,11 +19,11 @@ import { Timeline } from "../timeline/timeline.js";
 import { Tree } from "../tree/tree.js";
 import { Connection, Refused, Waiting } from "./refused.js";
 
-function Head({ overview, status }) {
+function Head({ overview, status, reason }) {
   const { id, program, engine, state, started, versions } = overview;
   return html`<div class="title"><div class="names"><p class="crumbs"><a href="#/jobs">Jobs</a> <span aria-hidden="true">/</span> <code>${id}</code></p>
       <h1>${program} <${State} state=${state} /></h1>
-      <p class="meta"><${Connection} status=${status} isOver=${state !== "running"} /><span>${engine === "swarm" ? "on the Swarm" : "on this machine"}</span><span title=${date(started)}>started ${ago(started)}</span>
+      <p class="meta"><${Connection} status=${status} reason=${reason} isOver=${state !== "running"} /><span>${engine === "swarm" ? "on the Swarm" : "on this machine"}</span><span title=${date(started)}>started ${ago(started)}</span>
         ${Object.entries(versions || {}).map(([name, value]) => html`<span key=${name}>${name} ${value}</span>`)}</p></div>
     ${overview.control && state === "running" && html`<${Action} name="Stop job" title="Stop ${program}?" text="The program ends as by SIGTERM, and its workers with it." url="${jobUrl(id)}/stop" confirm="Stop the job" isDanger />`}</div>`;
 }
@@ -76,13 +76,13 @@ export function Job({ id }) {
   useSeconds(Boolean(job) && isRunning(job) && status === "live");
   const log = useMemo(() => job?.log || [], [job?.log]);
   if (status === "refused") return html`<${Refused} reason=${reason} />`;
-  if (!job) return html`<${Waiting} status=${status} />`;
+  if (!job) return html`<${Waiting} status=${status} reason=${reason} />`;
   const isLive = status === "live", now = clock(job, isLive), hasControl = job.overview.control && isRunning(job);
   const open = (number) => { location.hash = `#/job/${encodeURIComponent(id)}/worker/${number}`; };
-  return html`<${Head} overview=${job.overview} status=${status} />
+  return html`<${Head} overview=${job.overview} status=${status} reason=${reason} />
     <div class="top"><${Now} job=${job} now=${now} id=${id} /><${Figures} job=${job} now=${now} /></div>
     ${isRunning(job) && job.overview.engine !== "swarm" && html`<${Stack} id="program-stack" url="${jobUrl(id)}/where" name="Program's stack" isUp text="Where the runner's own code waits, on demand; the job goes on meanwhile." />`}
-    <${Timeline} job=${job} isLive=${isLive} open=${open} />
+    <${Timeline} job=${job} id=${id} isLive=${isLive} open=${open} />
     <${Course} series=${job.series} hasCalls=${hasCalls(job)} />
     <${Pools} pools=${job.pools} explain=${job.explain} id=${id} hasControl=${hasControl} />
     <${Tabs} id="parts" label="Parts of the job" tabs=${tabsOf(job, id, now, open)} />

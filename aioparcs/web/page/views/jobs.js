@@ -46,8 +46,8 @@ export function Jobs() {
   useSeconds(count > 0 && status === "live");
   const shown = useMemo(() => (data ? [...data.jobs].sort(runningFirst).filter((one) => (filter === "all" || one.state === filter) && `${one.program} ${one.id}`.toLowerCase().includes(word.toLowerCase())) : []), [data, filter, word]);
   if (status === "refused") return html`<${Refused} reason=${reason} />`;
-  if (!data) return html`<${Waiting} status=${status} />`;
-  return html`<div class="title"><div class="names"><h1>Jobs</h1><p class="meta"><${Connection} status=${status} /><span>${plural(count, "job runs", "jobs run")} now, ${whole(data.jobs.length - count)} in the history</span></p></div>
+  if (!data) return html`<${Waiting} status=${status} reason=${reason} />`;
+  return html`<div class="title"><div class="names"><h1>Jobs</h1><p class="meta"><${Connection} status=${status} reason=${reason} /><span>${plural(count, "job runs", "jobs run")} now, ${whole(data.jobs.length - count)} in the history</span></p></div>
       <${Filters} jobs=${data.jobs} filter=${filter} set=${set} word=${word} setWord=${setWord} /></div>
     <section class="card" aria-label="Jobs">${shown.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Table of jobs"><table class="jobs"><thead><tr>
         <th scope="col">Program</th><th scope="col">State</th><th scope="col" class="number">Started</th><th scope="col" class="number">Time</th><th scope="col">Items</th><th scope="col" class="number">Rate</th><th scope="col" class="number">Left</th><th scope="col" class="number">Workers</th><th scope="col">Error, or what it waits for</th></tr></thead>

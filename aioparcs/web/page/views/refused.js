@@ -15,14 +15,16 @@ export function Refused({ reason }) {
     <p><code>aioparcs ui</code> prints an address that ends in <code>#token=…</code>. Open that address once in this browser.</p></section>`;
 }
 
-export function Waiting({ status }) {
-  return html`<p class="pause" role="status">${status === "lost" ? "The server does not answer; trying again …" : "Loading …"}</p>`;
+const Over = ({ reason }) => html`The program of this page has ended, and the page with it. ${reason?.kept === false ? "Its history is not kept (PARCS_HISTORY=off): what is seen here is all that is left of the job." : html`<code>aioparcs ui</code> shows the job, and <code>aioparcs top</code> in a terminal.`}`;
+
+export function Waiting({ status, reason }) {
+  return html`<p class="pause" role="status">${status === "over" ? html`<${Over} reason=${reason} />` : status === "lost" ? "The server does not answer; trying again …" : "Loading …"}</p>`;
 }
 
 /** The state of the connection, next to a title. */
-export function Connection({ status, isOver = false }) {
+export function Connection({ status, reason, isOver = false }) {
   if (status === "lost") return html`<span class="link lost" role="status">disconnected, retrying</span>`;
-  if (status === "over") return html`<span class="link" role="status">This page has ended with its program; <code>aioparcs ui</code> shows the job</span>`;
+  if (status === "over") return html`<span class="link" role="status"><span><${Over} reason=${reason} /></span></span>`;
   if (status !== "live") return html`<span class="link" role="status">connecting</span>`;
   return html`<span class="link ${isOver ? "" : "live"}" role="status">${isOver ? "ended" : "live"}</span>`;
 }

@@ -1,8 +1,8 @@
 // One worker: where it is and what it does, its stack, its charts, its calls and its log.
 
 import { html, useMemo } from "../vendor/htm-preact.js";
-import { get, workerUrl } from "../lib/api.js";
-import { usePoll, useSeconds } from "../lib/feed.js";
+import { workerUrl } from "../lib/api.js";
+import { latest, useFeed, useSeconds } from "../lib/feed.js";
 import { bytes, compact, duration, moment, percent, plural, running, whole } from "../lib/format.js";
 import { useTitle } from "../lib/title.js";
 import { Action } from "../parts/actions.js";
@@ -16,7 +16,6 @@ import { Stack } from "../parts/stack.js";
 import { Tabs } from "../parts/tabs.js";
 import { Connection, Refused, Waiting } from "./refused.js";
 
-const PERIOD = 1000;
 const isGone = (worker) => worker.ended !== null;
 
 const Fact = ({ name, value, isBad }) => html`<div><dt>${name}</dt><dd class=${isBad ? "bad" : ""}>${value}</dd></div>`;
@@ -53,25 +52,25 @@ function Course({ usage, channel }) {
   return charts.length ? html`<${Section} id="course" title="Over time"><${Charts} charts=${charts} /><//>` : null;
 }
 
-function Head({ data, id, status, url }) {
+function Head({ data, id, status, reason, url }) {
   const { worker, control } = data, name = `${worker.module}:${worker.number}`;
   return html`<div class="title"><div class="names"><p class="crumbs"><a href="#/jobs">Jobs</a> <span aria-hidden="true">/</span> <a href="#/job/${encodeURIComponent(id)}">${data.program || id}</a></p>
-      <h1>${name} <${State} state=${worker.state} /></h1><p class="meta"><${Connection} status=${status} isOver=${isGone(worker)} /><span>on ${worker.node || "this machine"}</span></p></div>
+      <h1>${name} <${State} state=${worker.state} /></h1><p class="meta"><${Connection} status=${status} reason=${reason} isOver=${isGone(worker)} /><span>on ${worker.node || "this machine"}</span></p></div>
     ${control && !isGone(worker) && html`<div class="buttons"><${Action} name="Restart" title="Restart ${name}?" text="Another worker of its pool takes its place: it ends when that one is there." url="${url}/restart" confirm="Restart the worker" isDanger />
       <${Action} name="Kill" title="Kill ${name}?" text="Its process ends at once. The call that it is in fails with WorkerLost, or is repeated if its pool has retries; the pool starts another worker." url="${url}/kill" confirm="Kill the worker" isDanger /></div>`}</div>`;
 }
 
 export function Worker({ id, number }) {
-  const url = workerUrl(id, number), { data, status, reason } = usePoll(url, PERIOD, get, (known) => isGone(known.worker));
+  const url = workerUrl(id, number), { data, status, reason } = useFeed(url, "worker", latest);
   useTitle(data ? `${data.worker.module}:${number}` : `Worker ${number}`, Boolean(data));
   useSeconds(Boolean(data?.worker.current));
-  if (status === "refused" && (!data || reason.status === 401)) return html`<${Refused} reason=${reason} />`;
-  if (!data) return html`<${Waiting} status=${status} />`;
+  if (status === "refused") return html`<${Refused} reason=${reason} />`;
+  if (!data) return html`<${Waiting} status=${status} reason=${reason} />`;
   const { worker, now } = data, tabs = [
     { key: "calls", name: "Calls", count: data.hasCalls ? data.spans.length : undefined, draw: () => html`<${Calls} spans=${data.spans} functions=${data.functions || []} hasCalls=${data.hasCalls} />` },
     { key: "failed", name: "Failed calls", count: data.hasCalls ? (data.failures || []).length : undefined, isBad: true, draw: () => html`<${Failures} failures=${data.failures || []} id=${id} hasCalls=${data.hasCalls} />` },
   ];
-  return html`<${Head} data=${data} id=${id} status=${status} url=${url} />
+  return html`<${Head} data=${data} id=${id} status=${status} reason=${reason} url=${url} />
     <div class="top"><${Facts} worker=${worker} now=${now} explain=${data.explain || []} hasCalls=${data.hasCalls} /><${Stack} url="${url}/stack" name="Python stack" isUp=${worker.connected !== null && !isGone(worker)} text="The stack of its Python program, on demand; the worker goes on meanwhile." gone="The worker is not up." /></div>
     <${Course} usage=${data.usageSeries || []} channel=${data.channelSeries || []} />
     <${Tabs} id="parts" label="Calls of the worker" tabs=${tabs} />
