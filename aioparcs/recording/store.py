@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 SUFFIX = ".jsonl"
+_SOCKET = ".sock"  # the suffix of a control socket, beside the history of its job
 _FILES, _BYTES = 50, 256 << 20  # that a folder may have, without those of programs that run
 _LARGEST = 64 << 20  # bytes of one history, after which it takes no more calls and lines
 _UNFINISHED = 60.0  # seconds after which a file that never got its name is removed
@@ -162,7 +163,7 @@ def prune(folder: Path, files: int = _FILES, size: int = _BYTES) -> None:
         kept, total = kept + 1, total + length
         if kept >= files or total > size:
             path.unlink(missing_ok=True)
-            path.with_suffix(".sock").unlink(missing_ok=True)
+    _remove_sockets(folder)
 
 
 @contextmanager
@@ -225,6 +226,13 @@ def _remove_unfinished(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _UNFINISHED and not is_running(path):
                 path.unlink()
+
+
+def _remove_sockets(folder: Path) -> None:
+    """Remove the control sockets of programs that were killed: a history has its lock before it has a socket."""
+    for path in folder.glob(f"*{_SOCKET}"):
+        if not is_running(path.with_suffix(SUFFIX)):
+            path.unlink(missing_ok=True)
 
 
 def _unlock() -> None:

@@ -123,6 +123,18 @@ def test_the_oldest_that_have_ended_are_removed(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
+def test_sockets_of_programs_that_were_killed_are_removed(tmp_path: Path) -> None:
+    for name in ("killed-000000", "runs-000000", "gone-000000"):
+        (tmp_path / f"{name}.sock").touch()
+    (tmp_path / "killed-000000.jsonl").touch()
+    with (tmp_path / "runs-000000.jsonl").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        prune(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "killed-000000.jsonl", "runs-000000.jsonl", "runs-000000.sock"
+        ]  # fmt: skip
+
+
 def test_those_that_run_do_not_count(tmp_path: Path) -> None:
     with ExitStack() as stack:
         for number in range(60):
