@@ -14,6 +14,7 @@ __all__ = [
     "Action",
     "CallSpan",
     "CallSpans",
+    "CallTraceback",
     "LogLines",
     "ModuleState",
     "Notice",
@@ -97,6 +98,19 @@ class CallSpan(NamedTuple):
     failed: int
     call: str
     error: str
+
+
+class CallTraceback(NamedTuple):
+    """
+    Where calls have failed.
+
+    Attributes:
+        spans: the places of these calls among the spans of their event.
+        text: the traceback, and the notes of the error, as text without the error itself; its end if it is long.
+    """
+
+    spans: tuple[int, ...]
+    text: str
 
 
 class PoolRecord(NamedTuple):
@@ -261,11 +275,13 @@ class CallSpans(NamedTuple):
     Attributes:
         pool: the number in its program of the pool that has made them, None for calls of tasks.
         spans: what the workers did; short calls are merged, so that these are few.
+        tracebacks: where some of them have failed: a few different places.
     """
 
     time: float
     pool: int | None
     spans: tuple[CallSpan, ...]
+    tracebacks: tuple[CallTraceback, ...] = ()
 
 
 class LogLines(NamedTuple):

@@ -15,6 +15,8 @@ _FUNCTIONS = 100  # that are listed; calls of all others count as those of one m
 _OTHERS = "others"
 _SLOWEST = 50
 FAILURES = 50  # failed calls that are kept
+_TALK = -1  # in place of the number of a function: messages, and no call
+_PAUSE = 0.5  # seconds between two times with messages that are one conversation
 
 
 class _Span(NamedTuple):
@@ -63,7 +65,7 @@ class CallLog:
         """Return the number of spans."""
         return len(self._spans)
 
-    def add(self, span: CallSpan) -> None:
+    def add(self, span: CallSpan, traceback: str = "") -> None:
         """Add calls; the span's times are those of the job, and it has the name of its function."""
         number = self._number(span.function)
         function = self._functions[number]
@@ -79,7 +81,16 @@ class CallLog:
             self._rank(span)
         if span.error:
             self.failures_seen += 1
-            self._failures.append([rounded(span.end), span.function, span.call, span.error, span.worker])
+            row = [rounded(span.end), span.function, span.call, span.error, span.worker, traceback]
+            self._failures.append(row)
+        if len(self._spans) > _MOST:
+            self._merge()
+
+    def talk(self, worker: int, begin: float, end: float, messages: int) -> None:
+        """Add a time in which a worker was in no call, and its channel has carried messages."""
+        self._spans.append(
+            _Span(worker, _TALK, rounded(begin), rounded(end), rounded(end - begin), messages, 0, "", "")
+        )
         if len(self._spans) > _MOST:
             self._merge()
 
@@ -88,8 +99,8 @@ class CallLog:
         return [list(span) for span in self._spans[first:]]
 
     def spans_of(self, worker: int, most: int) -> Calls:
-        """Return the rows of the last spans of a worker."""
-        return [list(span) for span in self._spans if span.worker == worker][-most:]
+        """Return the rows of the last spans of a worker's calls."""
+        return [list(span) for span in self._spans if span.worker == worker and span.function != _TALK][-most:]
 
     def functions(self) -> list[FunctionRow]:
         """Return the rows of functions, by number."""
@@ -139,17 +150,28 @@ class CallLog:
 
 
 def _merged(spans: list[_Span], step: float) -> list[_Span]:
-    """Return spans of which those of a worker that are together no longer than a step have become one."""
+    """
+    Return spans of which those of a worker that are together no longer than a step have become one.
+
+    A conversation is one span, however long it is.
+    """
     merged: list[_Span] = []
-    last: dict[int, int] = {}  # worker: where its last span is
+    last: dict[tuple[int, bool], int] = {}  # where the last span of a worker's calls, or conversations, is
     for span in spans:
-        place = last.get(span.worker)
-        if place is not None and max(span.end, merged[place].end) - min(span.begin, merged[place].begin) <= step:
+        key = span.worker, span.function == _TALK
+        place = last.get(key)
+        if place is not None and _is_close(merged[place], span, step):
             merged[place] = _joined(merged[place], span)
         else:
-            last[span.worker] = len(merged)
+            last[key] = len(merged)
             merged.append(span)
     return merged
+
+
+def _is_close(first: _Span, second: _Span, step: float) -> bool:
+    if second.function == _TALK and second.begin - first.end <= _PAUSE:
+        return True
+    return max(second.end, first.end) - min(second.begin, first.begin) <= step
 
 
 def _joined(first: _Span, second: _Span) -> _Span:

@@ -8,6 +8,7 @@ bounded, however many workers there are and however long they run.
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import Any
 
 from aioparcs.events import (
@@ -36,6 +37,7 @@ from aioparcs.monitor.output import NOTICE, WARNING, Output
 from aioparcs.monitor.peers import Peers
 from aioparcs.monitor.progress import Progress
 from aioparcs.monitor.records import Channel, JobRow, Overview, rounded
+from aioparcs.monitor.talks import Talks
 from aioparcs.monitor.workers import Workers
 from aioparcs.recording.full import FULL
 
@@ -78,6 +80,7 @@ class LiveJob:
         self.workers = Workers()
         self.peers = Peers()
         self.calls = CallLog()
+        self._talks = Talks(self.workers, self.progress.has_pool)
         self.output = Output()
         self.course = Course()
 
@@ -92,6 +95,8 @@ class LiveJob:
         """Record an event."""
         if isinstance(event, ProgramStarted):
             self.started, self.workers.has_calls = event, event.has_calls
+            if event.versions.get("engine") == "swarm":
+                self._talks.set_rare()
             return
         time = self._written = max(0.0, event.time - self.started.time)
         self._reach(time)
@@ -152,15 +157,21 @@ class LiveJob:
 
     def _reach(self, time: float) -> None:
         self.now = max(self.now, time)
+        self._add_talks(self.now)
         if self.course.is_due(self.now):
             self.workers.advance(self.now)
             self.course.advance(self.now, self._level())
 
     def _end(self, error: str) -> None:
         if not self.is_ended:
+            self._add_talks(inf)
             self.course.end(self.now, self._level())
             self.workers.leave(self.now, "ended")
         self.is_ended, self.error = True, self.error or error
+
+    def _add_talks(self, now: float) -> None:
+        for talk in self._talks.decided(now):
+            self.calls.talk(talk.worker, talk.begin, talk.end, talk.messages)
 
     def _level(self) -> Level:
         progress = self.progress
@@ -186,7 +197,7 @@ class LiveJob:
             case CallsRunning():
                 self._set_running(event)
             case ChannelSamples():
-                self._add_samples(event)
+                self._add_samples(event, time)
             case WorkerUsage():
                 for use in event.usages:
                     workers.set_usage(use.worker, {"cpu": use.cpu, "memory": use.memory})
@@ -202,7 +213,8 @@ class LiveJob:
         calls = (call._replace(begin=max(0.0, call.begin - start)) for call in event.calls)
         self.workers.set_running(event.pool, tuple(calls))
 
-    def _add_samples(self, event: ChannelSamples) -> None:
+    def _add_samples(self, event: ChannelSamples, time: float) -> None:
+        self._talks.begin(len(event.samples))
         for worker, *numbers in event.samples:
             sent, received, bytes_sent, bytes_received, queued, unread = numbers
             channel: Channel = {
@@ -210,6 +222,8 @@ class LiveJob:
                 "queued": queued, "unread": unread,
             }  # fmt: skip
             messages, size = self.workers.set_channel(worker, channel)
+            if found := self.workers.find(worker):
+                self._talks.add(found, messages, size, time)
             self.course.count(messages=messages, size=size)
 
     def _apply_to_output(self, event: Event, time: float) -> None:
@@ -234,7 +248,8 @@ class LiveJob:
         start, find = self.started.time, self.workers.find
         self.workers.note_calls()  # a recording or a page has asked for them
         count = failed = 0
-        for number, function, begin, end, busy, calls, failures, call, error in event.spans:
+        tracebacks = {place: one.text for one in event.tracebacks for place in one.spans}
+        for place, (number, function, begin, end, busy, calls, failures, call, error) in enumerate(event.spans):
             worker = find(number)
             if worker is None:
                 continue
@@ -242,7 +257,8 @@ class LiveJob:
             name = function.rpartition(":")[2] or worker.module
             own = CallSpan(number, name, begin, max(begin, end - start), busy, calls, failures, call, error)
             self.workers.add(worker, own)
-            self.calls.add(own)
+            self._talks.call(number, own.begin, own.end)
+            self.calls.add(own, tracebacks.get(place, ""))
             count += calls
             failed += failures
         self.course.count(count, failed)

@@ -45,6 +45,10 @@ class Progress:
         """True if the numbers come from snapshots, which say nothing of single workers."""
         return not self.view.counts and bool(self.view.modules)
 
+    def has_pool(self, name: str) -> bool:
+        """Return whether there is or was a pool of a name."""
+        return any(state.name == name for state in self._states.values())
+
     @property
     def up(self) -> int:
         """The number of workers that are connected."""

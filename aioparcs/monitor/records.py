@@ -211,11 +211,12 @@ class Message(TypedDict, total=False):
 
     Rows of lists:
 
-    - ``spans``: worker, number of the function, begin, end, busy, calls, failed, call, error
+    - ``spans``: worker, number of the function, begin, end, busy, calls, failed, call, error; the number is -1, and the
+      calls are messages, for a time with messages and no call
     - ``series``: time, up, calling, calls per second, failed ones per second, items done, messages and bytes per second
     - ``peers``: from, to, opened, closed or None
     - ``slowest``: busy, function, call, worker, begin
-    - ``failures``: time, function, call, error, worker
+    - ``failures``: time, function, call, error, worker, traceback or ""
     - ``log``: number, time, module, worker or None, text, level: 0 for output, 1 for a notice, 2 for a warning
 
     ``workers`` has rows that have changed, ``spans``, ``series``, ``failures`` and ``log`` have new rows, unless

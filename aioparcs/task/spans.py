@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from aioparcs.errors import ParcsError, describe
-from aioparcs.events import CallSpan, CallSpans, EventBus
+from aioparcs.errors import ParcsError, describe, notes_of
+from aioparcs.events import CallSpan, CallSpans, CallTraceback, EventBus
 
 __all__ = ["FAILURES", "SHORT", "Merging", "SpanCollector"]
 
@@ -24,6 +24,7 @@ FAILURES = 20
 """Failed calls of one event that are listed by themselves."""
 
 _LONGEST = 200  # characters of what is listed
+_TRACEBACKS, _LONGEST_TRACEBACK = 3, 3000  # different ones of one event, and characters of one
 # Spans in one event.
 _LARGEST = 500
 
@@ -66,6 +67,7 @@ class SpanCollector:
         self._events = events
         self._pool = pool
         self._spans: list[CallSpan] = []
+        self._tracebacks: dict[str, list[int]] = {}  # with the places in that list of those that have failed there
         self._merging: dict[int, Merging] = {}  # by worker: the span of short calls that may grow
         self._joined: dict[int, dict[str, Merging]] = {}  # by worker and function: what had no room in `_spans`
         self._ended = self._failures = 0  # of the next event
@@ -100,15 +102,20 @@ class SpanCollector:
             self._short, self._flooded = self._short / 2, now
         self._period = min(max(_PERIOD, len(spans) / _RATE), _SLOWEST)
         self._spans.clear()
+        tracebacks, self._tracebacks = self._tracebacks, {}
         self._ended = self._failures = 0
         for first in range(0, len(spans), _LARGEST):
-            self._events.publish(CallSpans(now, self._pool, spans[first : first + _LARGEST]))
+            part = spans[first : first + _LARGEST]
+            self._events.publish(CallSpans(now, self._pool, part, _of_part(tracebacks, first)))
 
     def _list(self, worker: int, calls: Merging, text: str, error: BaseException | None) -> None:
         """Add a span with its text, usually of one call."""
         self._end_merging(worker)
         self._end_joined(worker)
         reason = "" if error is None else str(error) if isinstance(error, ParcsError) else describe(error)
+        trace = "" if error is None else _traceback(error)
+        if trace and (trace in self._tracebacks or len(self._tracebacks) < _TRACEBACKS):
+            self._tracebacks.setdefault(trace, []).append(len(self._spans))
         self._spans.append(calls.span(worker, text[:_LONGEST], reason[:_LONGEST]))
         self._listed += 1
         if self._listed >= _BURST:
@@ -160,3 +167,19 @@ class SpanCollector:
     def _schedule(self) -> None:
         if self._due is None:
             self._due = asyncio.get_running_loop().call_later(self._period, self.publish)
+
+
+def _traceback(error: BaseException) -> str:
+    """Return where an error was raised, and its notes; its end if that is long, "" if there is nothing."""
+    place, notes = notes_of(error)
+    text = "\n".join((*place, *notes))
+    return text if len(text) <= _LONGEST_TRACEBACK else f"…{text[-_LONGEST_TRACEBACK:]}"
+
+
+def _of_part(tracebacks: dict[str, list[int]], first: int) -> tuple[CallTraceback, ...]:
+    """Return the tracebacks of those spans that are in an event which begins with one of them."""
+    found = (
+        (text, [one - first for one in places if first <= one < first + _LARGEST])
+        for text, places in tracebacks.items()
+    )
+    return tuple(CallTraceback(tuple(places), text) for text, places in found if places)

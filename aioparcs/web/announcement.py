@@ -87,7 +87,7 @@ def _path() -> Path:
 
 def _open(path: Path, flags: int) -> int:
     """
-    Open a file of this user's own, and no link to another one: whoever has written it is told a token.
+    Open a file of this user's own, and no link to another one: it says which server gets a job, or a token.
 
     Raises:
         OSError: it is none, or can't be opened.

@@ -184,7 +184,7 @@ def test_a_message_has_what_has_changed_and_nothing_else() -> None:
     assert not second["reset"]
     assert [row["number"] for row in second["workers"]] == [7]
     assert second["spans"] == [[7, 0, 1.0, 1.6, 0.6, 1, 1, "work(3)", "ValueError: 3"]]
-    assert second["failures"] == [[1.6, "work", "work(3)", "ValueError: 3", 7]]
+    assert second["failures"] == [[1.6, "work", "work(3)", "ValueError: 3", 7, ""]]
     assert second["log"] == [[0, 1.7, "f", 7, "one line", 0]]
     assert "modules" not in second
     assert "series" not in second

@@ -128,7 +128,7 @@ async def test_a_worker_and_the_cluster_are_streamed_to_pages_and_answered_once_
         assert (await page.get(f"{JOB}/workers/99", headers=headers))[0] == 404
 
 
-async def test_an_error_of_the_server_is_printed_once_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_of_the_server_is_printed_once_and_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> str:
         raise ZeroDivisionError("a secret of the server")
 

@@ -56,7 +56,8 @@ def snapshot(workers: int = 6, spans: int = 40, lines: int = 60, **changes: Any)
     rows = [worker_row(number, state) for number, state in enumerate(states)]
     calls = [span for number in range(workers) for span in spans_of(number, spans, 55 / max(1, spans))]
     calls.sort(key=lambda span: float(span[3]))
-    failed = [[span[3], _FUNCTIONS[span[1]], span[7], span[8], span[0]] for span in calls if span[6]][:50]
+    trace = f'File "main.py", line 7, in frame {HOSTILE}'
+    failed = [[span[3], _FUNCTIONS[span[1]], span[7], span[8], span[0], trace] for span in calls if span[6]][:50]
     slowest = [[span[4], _FUNCTIONS[span[1]], span[7], span[0], span[2]] for span in calls[:50]]
     message = {
         "reset": True, "now": 60.0,

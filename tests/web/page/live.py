@@ -36,7 +36,10 @@ def work(n: int) -> int:
 
 async def main(runner: Runner) -> None:
     async with runner.pool(work, 3) as pool:
-        await pool.map(range(100), return_exceptions=True)
+        results = await pool.map(range(100), return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            print(f"{{type(result).__name__}}: {{result}}", flush=True)
 
 
 run(main)
@@ -87,17 +90,24 @@ class Job:
 
     Args:
         folder: where it is put.
+        program: its code.
         variables: of its environment.
     """
 
-    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
-        self._gate = folder / "gate"
-        (folder / "main.py").write_text(PROGRAM)
+    def __init__(self, folder: Path, program: str, variables: dict[str, str]) -> None:
+        self._gate, self._output = folder / "gate", folder / "output"
+        (folder / "main.py").write_text(program)
         environment = _environment() | {"GATE": str(self._gate)} | variables
-        self._process = subprocess.Popen(
-            [COMMAND[0], "main.py"], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        with self._output.open("w") as output:
+            self._process = subprocess.Popen(
+                [COMMAND[0], "main.py"], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+
+    @property
+    def output(self) -> str:
+        """What the program has printed, such as the exceptions that its calls have raised."""
+        return self._output.read_text()
 
     def release(self) -> None:
         """Allow the item that hangs to go on."""
@@ -134,10 +144,10 @@ def ui(*options: str, **variables: str) -> Iterator[Ui]:
 
 
 @contextmanager
-def job(folder: Path, **variables: str) -> Iterator[Job]:
-    """Run the program while the block runs."""
+def job(folder: Path, program: str = PROGRAM, **variables: str) -> Iterator[Job]:
+    """Run a program while the block runs, by default that with the item that hangs."""
     folder.mkdir()
-    running = Job(folder, variables)
+    running = Job(folder, program, variables)
     try:
         yield running
     finally:

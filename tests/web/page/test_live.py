@@ -146,28 +146,27 @@ def test_a_page_that_ends_with_its_program_shows_the_end(
         page.close()
 
 
-@pytest.mark.parametrize("variables, where", [({}, KEPT), ({"PARCS_HISTORY": "off"}, GONE)], ids=["kept", "off"])
+@pytest.mark.parametrize(
+    "view, variables, where",
+    [("/worker/1", {}, KEPT), ("/worker/1", {"PARCS_HISTORY": "off"}, GONE), ("#/cluster", {}, KEPT)],
+    ids=["worker", "not kept", "cluster"],
+)
 def test_a_worker_and_the_cluster_end_with_the_program_too(
-    browser: Browser, tmp_path: Path, variables: dict[str, str], where: str
+    browser: Browser, tmp_path: Path, view: str, variables: dict[str, str], where: str
 ) -> None:
     with asking(tmp_path, **variables) as (program, address):
-        views = {"/worker/1": "work:1", "": "10 of 10 items", "#/cluster": "This machine"}
-        pages = {}
-        for view, there in views.items():
-            page = pages[view] = browser.open(address)
-            until_text(page, "10 of 10 items", "#now")
-            page.run(f"location.hash = {view!r}" if view.startswith("#") else f"location.hash += {view!r}")
-            until_text(page, there)
-            page.until("document.querySelector('.meta .link').innerText === 'live'")
+        page = browser.open(address)
+        until_text(page, "10 of 10 items", "#now")
+        page.run(f"location.hash = {view!r}" if view.startswith("#") else f"location.hash += {view!r}")
+        until_text(page, "Cluster" if view == "#/cluster" else "work:1", "h1")
+        page.until("document.querySelector('.meta .link')?.innerText === 'live'")
         program.communicate("\n", TIMEOUT)
-        for page in pages.values():
-            page.call("Page.bringToFront")  # only that one is drawn
-            until_text(page, "The program of this page has ended", ".meta .link")
-            assert where in text(page, ".meta .link")
-            assert text(page).count("aioparcs ui") == int(where == KEPT), "nothing is promised"
-        assert "stopped" in text(pages["/worker/1"], "h1"), "the last state has come"
-        for page in pages.values():
-            page.close()
+        until_text(page, "The program of this page has ended", ".meta .link")
+        assert where in text(page, ".meta .link")
+        assert text(page).count("aioparcs ui") == int(where == KEPT), "nothing is promised"
+        if view == "/worker/1":
+            assert "done" in text(page, "h1"), "the last state has come"
+        page.close()
 
 
 def test_the_page_finds_a_server_that_was_started_again(visit: Open, tmp_path: Path) -> None:

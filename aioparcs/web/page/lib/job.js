@@ -1,12 +1,13 @@
 // What the page knows of a job: the first message of its stream, and the changes since.
 
-const LINES = 2000, POINTS = 1200, FAILURES = 50, SPANS = 300_000;
+const LINES = 2000, POINTS = 1200, FAILURES = 50, SPANS = 300_000, TALKS = 5_000;
+const PAUSE = 0.5; // seconds between two times with messages that are one conversation
 const WHOLE = ["overview", "pools", "modules", "functions", "nodes", "peers", "slowest", "explain"];
 
 function empty() {
   return {
     now: 0, received: 0, overview: null, pools: [], modules: [], functions: [], nodes: [], peers: [], slowest: [],
-    explain: [], workers: new Map(), spans: new Map(), spanCount: 0, series: [], failures: [], log: [],
+    explain: [], workers: new Map(), spans: new Map(), talks: new Map(), spanCount: 0, series: [], failures: [], log: [],
   };
 }
 
@@ -16,7 +17,7 @@ export function merge(job, message) {
   for (const key of WHOLE) if (message[key] !== undefined) job[key] = message[key];
   if (message.now !== undefined) [job.now, job.received] = [message.now, performance.now()];
   if (message.workersReset) job.workers = new Map();
-  if (message.spansReset) [job.spans, job.spanCount] = [new Map(), 0];
+  if (message.spansReset) [job.spans, job.talks, job.spanCount] = [new Map(), new Map(), 0];
   for (const worker of message.workers || []) job.workers.set(worker.number, worker);
   for (const span of message.spans || []) addSpan(job, span);
   if (message.seriesReset) job.series = [];
@@ -33,7 +34,20 @@ function last(rows, added, most) {
   return all.length > most ? all.slice(-most) : all;
 }
 
+/** Add a time with messages and no call, or let the last one go on. */
+function addTalk({ talks }, worker, begin, end, messages) {
+  if (!talks.has(worker)) talks.set(worker, []);
+  const own = talks.get(worker), before = own.at(-1);
+  if (before && begin - before.end <= PAUSE) Object.assign(before, { end: Math.max(end, before.end), messages: before.messages + messages });
+  else own.push({ begin, end, messages });
+  if (own.length > TALKS) own.shift();
+}
+
 function addSpan(job, [worker, fn, begin, end, busy, calls, failed, call, error]) {
+  if (fn < 0) {
+    addTalk(job, worker, begin, end, calls);
+    return;
+  }
   let spans = job.spans.get(worker);
   if (!spans) job.spans.set(worker, (spans = []));
   spans.push({ fn, begin, end, busy, calls, failed, call, error });

@@ -83,12 +83,15 @@ export function Slowest({ slowest, id, hasCalls }) {
   ]} />`;
 }
 
+/** An error that opens to show where it was raised, if that is known. */
+const Failure = ({ error, traceback }) => (traceback ? html`<details><summary>${error}</summary><pre class="trace" tabindex="0">${traceback}</pre></details>` : error);
+
 export function Failures({ failures, id, hasCalls = true }) {
-  return html`<${Table} label="Failed calls" rows=${failures} rowKey=${(row) => row.join(" ")} empty=${hasCalls ? "No call has failed." : UNKNOWN} sorting=${{ key: "time", isDown: true }} columns=${[
+  return html`<${Table} label="Failed calls" rows=${failures} rowKey=${(row) => row.slice(0, 5).join(" ")} empty=${hasCalls ? "No call has failed." : UNKNOWN} sorting=${{ key: "time", isDown: true }} columns=${[
     number("time", "Time", (row) => row[0], moment),
     text("function", "Function", (row) => row[1] || "call"),
     text("call", "Call", (row) => row[2], { wide: true }),
-    text("error", "Error", (row) => row[3], { wide: true, bad: () => true }),
+    text("error", "Error", (row) => row[3], { wide: true, bad: () => true, show: (row) => html`<${Failure} error=${row[3]} traceback=${row[5]} />` }),
     { key: "worker", name: "Worker", value: (row) => row[4], show: (row) => workerLink(id, row[4]), number: true },
   ]} />`;
 }

@@ -48,7 +48,7 @@ function Heading({ column, sort, setSort }) {
  * A table.
  *
  * A column is {key, name, value(row), show(row), number, wide, bad(row)}: `value` sorts, `show` is what is seen.
- * `rowKey(row)` names a row. `limit` is how many rows there can be at all.
+ * `rowKey(row)` names a row.
  */
 export function Table({ label, columns, rows, rowKey, empty = "Nothing yet.", sorting = {}, extra = "" }) {
   const [sort, setSort] = useState({ key: null, isDown: false, ...sorting });

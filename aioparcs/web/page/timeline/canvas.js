@@ -4,16 +4,16 @@ import { canvasOf } from "../lib/canvas.js";
 import { isRunning } from "../lib/job.js";
 import { moment, plural, steps, tick } from "../lib/format.js";
 import { colours, drawBand, drawWorker } from "./rows.js";
-import { describe } from "./tip.js";
+import { describe, failedAt } from "./tip.js";
 
 const LABEL = 116, AXIS = 22, MANY = 150, BANDS = 60;
 const SHORTEST = 0.002; // seconds that are seen at least
 
 export class TimelineCanvas {
-  /** Draw into an element `scroller` with a canvas and a spacer; `changed` is called when the part that is seen has. */
-  constructor(scroller, changed, open) {
+  /** Draw into an element `scroller`; `changed` is called when what is seen has, `open` and `inspect` with the worker or failed call that is clicked. */
+  constructor(scroller, changed, open, inspect) {
     [this.canvas, this.spacer] = scroller.children;
-    Object.assign(this, { scroller, changed, open, job: null, now: 0, rows: [], bands: null, length: null, end: null, frame: 0, shape: "", isSeen: true, drawn: 0, cost: 0, later: 0 });
+    Object.assign(this, { scroller, changed, open, inspect, job: null, now: 0, rows: [], bands: null, length: null, end: null, frame: 0, shape: "", isSeen: true, drawn: 0, cost: 0, later: 0 });
     this.numbers = new Map();
     this.stops = listen(this);
   }
@@ -108,7 +108,7 @@ export class TimelineCanvas {
     scroller.setAttribute("aria-label", `Timeline of ${plural(this.job.workers.size, "worker")}, from ${moment(this.from)} to ${moment(this.to)}`);
   }
 
-  entry(number) { return { worker: this.job.workers.get(number), spans: this.job.spans.get(number) || [], now: this.now }; }
+  entry(number) { return { worker: this.job.workers.get(number), spans: this.job.spans.get(number) || [], talks: this.job.talks.get(number) || [], now: this.now }; }
 
   drawRow(context, scale, { title, numbers }, y, tints) {
     const { height, left } = this;
@@ -190,8 +190,8 @@ export class TimelineCanvas {
   at(x, y) {
     const row = this.rows[Math.floor((y - AXIS + this.scroller.scrollTop) / this.height)];
     if (y < AXIS || !row?.numbers) return null;
-    const time = x >= this.left ? this.time(x) : null;
-    return { numbers: row.numbers, text: describe(row.numbers.map((one) => this.entry(one)), time, (this.to - this.from) / this.width, this.job.functions) };
+    const time = x >= this.left ? this.time(x) : null, entries = row.numbers.map((one) => this.entry(one)), near = (this.to - this.from) / this.width;
+    return { numbers: row.numbers, failed: failedAt(entries, time, 3 * near), text: describe(entries, time, near, this.job.functions) };
   }
 }
 
@@ -243,7 +243,8 @@ function dragging(view, place) {
     start = null;
     scroller.classList.remove("dragging");
     const found = was && !was.moved && event.type === "pointerup" ? view.at(...place(event)) : null;
-    if (found?.numbers.length === 1) view.open(found.numbers[0]);
+    if (found?.failed) view.inspect({ worker: found.numbers[0], ...found.failed });
+    else if (found?.numbers.length === 1) view.open(found.numbers[0]);
   };
   return {
     pointerdown: (event) => {

@@ -3,7 +3,7 @@
 import { colour, ofFunction } from "../lib/colours.js";
 
 const LEVELS = 12; // shades of a band
-const NAMES = ["idle", "start", "bad", "text", "dim", "line", "soft", "card"];
+const NAMES = ["idle", "talk", "start", "bad", "text", "dim", "line", "soft", "card"];
 
 export const colours = () => Object.fromEntries(NAMES.map((name) => [name, colour(name)]));
 
@@ -18,18 +18,22 @@ function firstSeen(spans, from) {
   return Math.max(0, low - 8);
 }
 
+const seen = (talks, { from, to }) => talks.filter((one) => one.end >= from && one.begin <= to);
+
 function bar(context, scale, begin, end, y, height) {
   const from = Math.max(scale.left - 2, scale.x(begin)), to = Math.min(scale.right + 2, scale.x(end));
   if (to < scale.left - 1 || from > scale.right) return;
   context.fillRect(from, y, Math.max(1, to - from - (to - from > 4 ? 0.6 : 0)), height);
 }
 
-export function drawWorker(context, scale, { worker, spans, now }, y, height, tints, numbers) {
+export function drawWorker(context, scale, { worker, spans, talks, now }, y, height, tints, numbers) {
   const gone = worker.ended ?? now, ready = worker.connected ?? gone;
   context.fillStyle = tints.start;
   bar(context, scale, worker.requested, ready, y + height / 2 - 1, 2);
   context.fillStyle = tints.idle;
   if (worker.connected !== null) bar(context, scale, ready, gone, y + height / 4, height / 2);
+  context.fillStyle = tints.talk;
+  for (const talk of seen(talks, scale)) bar(context, scale, talk.begin, talk.end, y + height / 4, height / 2);
   let reached = -Infinity;
   for (let i = firstSeen(spans, scale.from); i < spans.length; i++) {
     const span = spans[i];
@@ -83,10 +87,11 @@ function adder(values, scale) {
 
 /** Draw several workers as one band, stronger where more of them are in a call, in the colour of their main function. */
 export function drawBand(context, scale, entries, y, height, tints, numbers) {
-  const count = Math.ceil(scale.right - scale.left), busy = new Float64Array(count), up = new Float64Array(count), failed = new Uint8Array(count);
-  const addBusy = adder(busy, scale), addUp = adder(up, scale), weights = new Map();
-  for (const { worker, spans, now } of entries) {
+  const count = Math.ceil(scale.right - scale.left), busy = new Float64Array(count), up = new Float64Array(count), talking = new Float64Array(count), failed = new Uint8Array(count);
+  const addBusy = adder(busy, scale), addUp = adder(up, scale), addTalk = adder(talking, scale), weights = new Map();
+  for (const { worker, spans, talks, now } of entries) {
     if (worker.connected !== null) addUp(worker.connected, worker.ended ?? now, 1);
+    for (const talk of seen(talks, scale)) addTalk(talk.begin, talk.end, 1);
     for (let i = firstSeen(spans, scale.from); i < spans.length; i++) {
       const span = spans[i];
       if (span.begin > scale.to) break;
@@ -97,22 +102,23 @@ export function drawBand(context, scale, entries, y, height, tints, numbers) {
     if (worker.current) addBusy(worker.current.begin, now, 1);
   }
   const main = [...weights].reduce((most, one) => (one[1] > most[1] ? one : most), [0, -1])[0];
-  paintBand(context, scale, { busy, up, failed }, entries.length, y, height, { ...tints, main: ofFunction(main) });
+  paintBand(context, scale, { busy, up, talking, failed }, entries.length, y, height, { ...tints, main: ofFunction(main) });
   for (const { worker } of entries) if (worker.state === "lost") drawCross(context, scale, worker.ended, y, height, tints);
 }
 
 /** Paint the runs of equal pixels of a band: a rectangle for each pixel would be slow. */
-function paintBand(context, scale, { busy, up, failed }, workers, y, height, tints) {
-  const level = (i) => (busy[i] > 0 ? 1 + Math.round((LEVELS * Math.min(1, busy[i] / workers))) : up[i] > 0 ? 0 : -1);
+function paintBand(context, scale, { busy, up, talking, failed }, workers, y, height, tints) {
+  const shade = (value) => Math.round(LEVELS * Math.min(1, value / workers));
+  const level = (i) => (busy[i] > 0 ? 1 + shade(busy[i]) : talking[i] > 0 ? -2 - shade(talking[i]) : up[i] > 0 ? 0 : -1);
   for (let i = 0, end; i < up.length; i = end) {
     const here = level(i);
     for (end = i + 1; end < up.length && level(end) === here; ) end++;
-    if (here < 0) continue;
+    if (here === -1) continue;
     context.fillStyle = tints.idle;
     context.fillRect(scale.left + i, y + 1, end - i, height - 2);
     if (!here) continue;
-    context.fillStyle = tints.main;
-    context.globalAlpha = 0.12 + (0.88 * (here - 1)) / LEVELS;
+    context.fillStyle = here > 0 ? tints.main : tints.talk;
+    context.globalAlpha = 0.12 + (0.88 * (here > 0 ? here - 1 : -here - 2)) / LEVELS;
     context.fillRect(scale.left + i, y + 1, end - i, height - 2);
     context.globalAlpha = 1;
   }
