@@ -130,16 +130,18 @@ def _find(name: str) -> Path | str:
     from aioparcs.cli.explain_cluster import cluster_names  # it loads Docker's libraries
 
     try:
-        there = [one for one in cluster_names(is_needed=not found) if one.startswith(name)]
+        jobs = cluster_names(is_needed=not found)
     except ClusterError as error:
         raise _unknown(name, str(error)) from None
-    if name in there:
+    if name in jobs:
         return name
+    there = [one for one in jobs if one.startswith(name)]
     several = [*map(_name, found), *(f"{one} (on the cluster)" for one in there)]
     if len(several) > 1:
         raise Usage(f"several jobs have names that begin with {name!r}: {', '.join(several)}")
     if not several:
-        raise Usage(f"no job of this machine or the cluster has a name that begins with {name!r}")
+        known = f"; on the cluster there are: {', '.join(jobs)}" if jobs else ""
+        raise Usage(f"no job of this machine or the cluster has a name that begins with {name!r}{known}")
     return found[0] if found else there[0]
 
 

@@ -343,7 +343,7 @@ async def test_a_path_names_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (
             "nosuch",
             {},
-            f"there is no module of that name .* in {MODULES}; there are: .*functions, .*talker, tree, values; PARCS",
+            f"there is no module of that name .* in {MODULES}; there are: .*functions, .*talker, .*tree, values; PARCS",
         ),
         ("x" * 256, {}, f"there is no module of that name .* in {MODULES}"),
         ("registry/image:1", {}, "only the swarm engine runs images"),

@@ -10,7 +10,7 @@ from tests.web.page.job_data import HOSTILE, JOB, snapshot
 from tests.web.page.live import job, ui
 from tests.web.page.page_server import PageServer
 from tests.web.page.test_actions import FOCUS, tab_to
-from tests.web.page.test_timeline import box
+from tests.web.page.test_timeline import box, tip_at
 from tests.web.page.test_views import text, until_text
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
@@ -29,9 +29,14 @@ RED = """new Promise((done) => requestAnimationFrame(() => requestAnimationFrame
 
 
 def click_red(page: Page) -> None:
-    """Click a failed call in the timeline, and wait for what is said of it."""
+    """Click a failed call in the timeline, once it is drawn at its place, and wait for what is said of it."""
     x, y, *_ = box(page)
-    dx, dy = page.until(RED)
+    for _ in range(200):
+        dx, dy = page.until(RED)
+        if "ValueError" in tip_at(page, x + dx + 0.5, y + dy + 2):
+            break
+    else:
+        pytest.fail("what is red is no failed call")
     for kind in ("mousePressed", "mouseReleased"):
         page.move(x + dx + 0.5, y + dy + 2, kind=kind, button="left", clickCount=1)
     page.until("!!document.querySelector('dialog[open]')")

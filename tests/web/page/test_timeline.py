@@ -58,6 +58,13 @@ def test_calls_have_the_colours_of_their_functions_and_failed_ones_are_red(show:
         assert part in legend
 
 
+def tip_at(page: Page, x: float, y: float) -> str:
+    """Move the mouse, and return what is said of the place once it is drawn."""
+    page.move(x, y)
+    page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return str(page.run("document.getElementById('tip')?.innerText ?? ''"))
+
+
 def test_keys_zoom_and_move(show: Show) -> None:
     page = show(VIEW)
     page.run('document.getElementById("scroller").focus()')
@@ -112,8 +119,7 @@ def test_the_mouse_finds_calls(show: Show) -> None:
     x, y, width, _ = box(page)
     texts = set()
     for i in range(80):
-        page.move(x + 116 + (width - 118) * i / 80, y + 22 + 30)
-        texts.add(str(page.run("document.getElementById('tip')?.innerText ?? ''")))
+        texts.add(tip_at(page, x + 116 + (width - 118) * i / 80, y + 22 + 30))
     shown = "\n".join(texts).replace("\xa0", " ")
     for part in (
         "render:0 on node1",

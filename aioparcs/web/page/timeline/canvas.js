@@ -77,10 +77,10 @@ export class TimelineCanvas {
     if (this.isSeen) this.frame ||= requestAnimationFrame(() => { this.frame = 0; if (this.job) this.draw(); });
   }
 
-  /** Draw again for what has happened since, at most so often that it takes a tenth of the time. */
+  /** Draw again for what has happened since: it takes a tenth of the time, and is no more than a second late. */
   advance() {
     clearTimeout(this.later);
-    const wait = this.drawn + 10 * this.cost - performance.now();
+    const wait = this.drawn + Math.min(1000, 10 * this.cost) - performance.now();
     if (wait <= 0) this.request();
     else this.later = setTimeout(() => this.request(), wait);
   }

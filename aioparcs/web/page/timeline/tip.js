@@ -9,10 +9,12 @@ function spanAt(spans, time, near) {
   let best = null;
   for (const span of spans) {
     if (span.begin > time + near) break;
-    if (span.end >= time - near && (!best || distance(span, time) <= distance(best, time))) best = span;
+    if (span.end >= time - near && (!best || isBetter(span, best, time))) best = span;
   }
   return best;
 }
+// A failed call is drawn upon others, however short it is.
+const isBetter = (span, best, time) => (!span.failed === !best.failed ? distance(span, time) <= distance(best, time) : span.failed);
 const distance = (span, time) => Math.max(span.begin - time, time - span.end, 0);
 
 function ofSpan(span, functions) {
