@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from aioparcs.cli.job_log import LogEvents, RunnerClock, print_log, read_progres
 from aioparcs.display import Detail
 from aioparcs.events import Event, EventBus, Notice, Packed, ProgramStarted, Snapshot, StatusLine
 from aioparcs.events.codec import from_json, to_json
+from aioparcs.events.log import EventLogReader
 from aioparcs.monitor import LiveJob
 from aioparcs.swarm.docker.logs import LogLine
 from tests.support.command import COMMAND, ENVIRONMENT, TIMEOUT, in_terminal, run, visible
@@ -65,6 +68,17 @@ def log(texts: Sequence[str], *, error: bool) -> list[LogLine]:
 
 async def replay(lines: list[LogLine]) -> AsyncIterator[LogLine]:
     for line in lines:
+        yield line
+
+
+async def paced(lines: list[LogLine]) -> AsyncIterator[LogLine]:
+    """Yield lines as they came: each event in its time, which readers take from when it comes."""
+    reader, begun = EventLogReader(WORD), inf
+    for line in lines:
+        match reader.read(line.text, error=line.error):
+            case Snapshot() | Packed() as event:
+                begun = monotonic() - event.time if begun == inf else begun
+                await asyncio.sleep(begun + event.time - monotonic())
         yield line
 
 
@@ -236,7 +250,7 @@ def test_the_clock_of_a_runner_goes_on_between_snapshots_and_never_back(monkeypa
 def test_the_history_of_a_job_elsewhere_has_its_progress_and_its_lines(tmp_path: Path) -> None:
     events: list[Event] = []
     lines = submitted(tmp_path)
-    asyncio.run(print_log(replay(lines), WORD, Detail.QUIET, live=False, events=EventBus(events.append)))
+    asyncio.run(print_log(paced(lines), WORD, Detail.QUIET, live=False, events=EventBus(events.append)))
     view = LiveJob("pooling-000000")
     began = ProgramStarted(events[0].time - 10, 1e9, "pooling/main.py", {"engine": "swarm"})
     for event in (began, *(from_json(to_json(event)) for event in events)):
