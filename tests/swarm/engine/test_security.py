@@ -156,9 +156,9 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-@pytest.fixture(scope="module")
-def echoing(cluster: Cluster, talker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submitted]:
-    folder = module(tmp_path_factory.mktemp("modules"), "echoing", ECHOING) / "echoing"
+@pytest.fixture  # for one test: between two of them, one of another process may cut off the worker's node
+def echoing(cluster: Cluster, talker: str, tmp_path: Path) -> Iterator[Submitted]:
+    folder = module(tmp_path, "echoing", ECHOING) / "echoing"
     with submitted(cluster, folder, "tests-security", "--modules", str(MODULES)) as echoing:
         assert echoing.line() == [0, "still here"]
         yield echoing
