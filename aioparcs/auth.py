@@ -99,11 +99,15 @@ class Hello(NamedTuple):
     def of(cls, role: str, job: str, worker: int, settings: Settings) -> Hello:
         """Return the HELLO of this program, with a nonce of this connection's own."""
         agent, limits = f"aioparcs/{RELEASE}", (settings.max_body, settings.max_buffers)
-        relays = tracing = role == Role.WORKER
-        files = role == Role.LAUNCHER
-        control = CONTROL if role == Role.LAUNCHER else FIRST_CONTROL
-        hello = cls(role, job, worker, new_nonce(), agent, *limits, _VERSIONS, relays, EXTENSIONS, files, control)
-        return hello._replace(tracing=tracing)
+        is_worker, is_launcher = role == Role.WORKER, role == Role.LAUNCHER
+        return cls(
+            *(role, job, worker, new_nonce(), agent, *limits),
+            relays=is_worker,
+            extensions=EXTENSIONS,
+            files=is_launcher,
+            control=CONTROL if is_launcher else FIRST_CONTROL,
+            tracing=is_worker,
+        )
 
     def encode(self) -> bytes:
         """Return the body of the HELLO frame, a MessagePack map."""

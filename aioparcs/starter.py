@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, SupportsIndex, TypedDict, TypeVar, Unpack, overload
@@ -77,6 +78,7 @@ class Starter:
 
     _is_service: ClassVar[bool] = False
 
+    @abstractmethod
     async def _start_workers(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         """
         Start workers; return before they are connected.
@@ -84,11 +86,10 @@ class Starter:
         Raises:
             StartError: it is certain that they can't run.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _worker_provider(self) -> tuple[WorkerProvider, EventBus]:
         """Return what starts a pool's workers, and the bus for the pool's events."""
-        raise NotImplementedError
 
     def _note(self, module: str, text: str) -> None:
         """Publish a text that people should know."""

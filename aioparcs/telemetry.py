@@ -48,9 +48,8 @@ def find_tracer() -> Tracer | None:
     if trace is None:
         return None
     try:
-        provider = (
-            trace.get_tracer_provider()
-        )  # it loads what OTEL_PYTHON_TRACER_PROVIDER names, which may not be there
+        # This loads what OTEL_PYTHON_TRACER_PROVIDER names, which may not be there.
+        provider = trace.get_tracer_provider()
         known = _known
         if known is None or known[0] is not provider:
             is_set = not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)

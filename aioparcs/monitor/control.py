@@ -13,7 +13,7 @@ from typing import Any
 from aioparcs import deadlines
 from aioparcs.transport import os_reason, short_path
 
-__all__ = ["ControlError", "ask_job", "send_request", "socket_of"]
+__all__ = ["ControlError", "ask_job", "send_request"]
 
 _CREDENTIALS = struct.Struct("=3i")  # of a socket's peer: process, user, group
 # Bytes that an answer may have.
@@ -24,11 +24,6 @@ _PAUSE = 0.05
 
 class ControlError(Exception):
     """A running job can't be asked, or can't do what it was asked for; the text says why, for people."""
-
-
-def socket_of(history: Path) -> Path:
-    """Return the control socket of the job with a history; there is one only while the job runs here."""
-    return history.with_suffix(".sock")
 
 
 def send_request(path: Path, do: str, by: str = "", **numbers: int) -> str:

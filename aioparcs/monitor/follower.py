@@ -10,7 +10,7 @@ from time import monotonic
 from aioparcs.events import Event
 from aioparcs.events.codec import from_json
 from aioparcs.monitor.live_job import LiveJob
-from aioparcs.recording.store import SUFFIX, is_locked, open_regular
+from aioparcs.recording.store import SUFFIX, is_locked, open_regular, socket_of
 
 __all__ = ["CALLS", "DETAILS", "FollowedJob", "Follower"]
 
@@ -93,7 +93,7 @@ class FollowedJob:
     @property
     def socket(self) -> Path:
         """The path of the socket on which the job's program answers requests, if it does."""
-        return self._follower.path.with_suffix(".sock")
+        return socket_of(self._follower.path)
 
     def poll(self, pieces: int | None = None) -> bool:
         """

@@ -108,13 +108,16 @@ class CallTelemetry:
     def _describe(self, worker: int, call: PendingCall | str) -> tuple[str, dict[str, Any], Context | None]:
         """Return the name of the span of a call or a stream, its attributes, and its place, None for the present."""
         if isinstance(call, str):
-            name, attributes = attributes_of(self._module, call, worker)
-            return name, attributes | {"aioparcs.pool": self._pool, "aioparcs.calls": 1}, None
-        name, attributes = attributes_of(self._module, call.served, worker)
-        attributes |= {"aioparcs.pool": self._pool, "aioparcs.calls": 1}
+            return *self._attributes(worker, call), None
+        name, attributes = self._attributes(worker, call.served)
         if call.index >= 0:
             attributes["aioparcs.item"] = call.index
         return name, attributes, self._context_of(call)
+
+    def _attributes(self, worker: int, function: str, calls: int = 1) -> tuple[str, dict[str, Any]]:
+        """Return the name of a span, and the attributes that those of streams, calls and short calls have."""
+        name, attributes = attributes_of(self._module, function, worker)
+        return name, {**attributes, "aioparcs.pool": self._pool, "aioparcs.calls": calls}
 
     def _context_of(self, call: PendingCall) -> Context:
         """Return where a call was made."""
@@ -142,8 +145,7 @@ class CallTelemetry:
             observed(self._make_short, worker, short)
 
     def _make_short(self, worker: int, short: _Short) -> None:
-        name, attributes = attributes_of(self._module, short.function, worker)
-        attributes |= {"aioparcs.pool": self._pool, "aioparcs.calls": short.calls}
+        name, attributes = self._attributes(worker, short.function, short.calls)
         self._make(name, attributes, short.context, short.begin, short.end)
 
     def _make_one(self, worker: int, call: PendingCall, begin: float, end: float, error: BaseException | None) -> None:

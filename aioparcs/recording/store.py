@@ -34,11 +34,11 @@ __all__ = [
     "open_history",
     "open_regular",
     "prune",
+    "socket_of",
     "store_folder",
 ]
 
 SUFFIX = ".jsonl"
-_SOCKET = ".sock"  # the suffix of a control socket, beside the history of its job
 _FILES, _BYTES = 50, 256 << 20  # that a folder may have, without those of programs that run
 _LARGEST = 64 << 20  # bytes of one history, after which it takes no more calls and lines
 _UNFINISHED = 60.0  # seconds after which a file that never got its name is removed
@@ -62,6 +62,11 @@ def histories(folder: Path | None = None) -> list[Path]:
             return [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX) and entry.name[0] != "."]
     except OSError:  # there is none
         return []
+
+
+def socket_of(history: Path) -> Path:
+    """Return the control socket of the job with a history; there is one only while the job runs here."""
+    return history.with_suffix(".sock")
 
 
 def is_running(path: Path) -> bool:
@@ -230,7 +235,7 @@ def _remove_unfinished(folder: Path) -> None:
 
 def _remove_sockets(folder: Path) -> None:
     """Remove the control sockets of programs that were killed: a history has its lock before it has a socket."""
-    for path in folder.glob(f"*{_SOCKET}"):
+    for path in folder.glob(str(socket_of(Path("*")))):
         if not is_running(path.with_suffix(SUFFIX)):
             path.unlink(missing_ok=True)
 

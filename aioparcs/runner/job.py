@@ -127,12 +127,13 @@ class RunnerJob:
         """Open the control socket beside the program's history, if it has one and no other runner has the socket."""
         if self.events.history is None:
             return
+        from aioparcs.recording.store import socket_of
         from aioparcs.runner.control import ControlServer, JobActions
 
         parts = self.supervisor, self.registry, self.state, self.events, self._providers
         actions = JobActions(*parts, asyncio.current_task())
         with suppress(OSError):  # the job goes on without
-            server = await ControlServer.open(self.events.history.with_suffix(".sock"), actions.perform)
+            server = await ControlServer.open(socket_of(self.events.history), actions.perform)
             self._outside.push_async_callback(server.aclose)
 
     async def _handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

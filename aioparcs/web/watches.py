@@ -10,9 +10,9 @@ from pathlib import Path
 from time import thread_time
 
 from aioparcs.monitor import FollowedJob, Jobs, JobStream
-from aioparcs.monitor.control import socket_of
 from aioparcs.monitor.records import Calls, JobRow
 from aioparcs.monitor.worker_details import WorkerDetails
+from aioparcs.recording.store import socket_of
 
 __all__ = ["JobWatch", "TooManyJobs", "Watches"]
 

@@ -17,7 +17,8 @@ import pytest
 
 from aioparcs import CallCancelled, Runner, Settings, WorkerLost, deadlines
 from aioparcs.events import Action, EventBus, Notice, program_events
-from aioparcs.monitor.control import ControlError, send_request, socket_of
+from aioparcs.monitor.control import ControlError, send_request
+from aioparcs.recording.store import socket_of
 from aioparcs.runner.control.requests import LONGEST, Request, RequestError, read_request
 from tests.support.jobs import ENVIRONMENT, MODULES, module
 from tests.support.waiting import until

@@ -122,9 +122,8 @@ class _Stream:
                 self._context = copy_context()
                 await self._run(function)
         except BaseException as error:
-            is_wanted = self.is_cancelled and isinstance(
-                error, asyncio.CancelledError
-            )  # its caller needs no more items
+            # Its caller needs no more items: that is no failure.
+            is_wanted = self.is_cancelled and isinstance(error, asyncio.CancelledError)
             span.end(None if is_wanted else strip_internal_frames(error))
             raise
         span.end()

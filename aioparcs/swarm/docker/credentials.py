@@ -71,8 +71,7 @@ def _is_configured() -> bool:
     requests, urllib3 and paramiko, and takes longer than all the rest of a command.
     """
     home, named = Path.home(), os.environ.get("DOCKER_CONFIG")
-    folders = [Path(named)] if named else []
-    files = [folder / "config.json" for folder in (*folders, home / ".docker")]
+    files = [Path(folder, "config.json") for folder in (named, home / ".docker") if folder]
     return any(file.exists() for file in (*files, home / ".dockercfg"))
 
 

@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from aioparcs.monitor import Jobs
-from aioparcs.monitor.control import socket_of
 from aioparcs.monitor.records import JobRow
+from aioparcs.recording.store import socket_of
 from aioparcs.top.listing import Lines, Listing
 from aioparcs.top.screens.acting import ActingPage
 from aioparcs.top.screens.job import JobPage
