@@ -44,7 +44,7 @@ class Streams:
         self._cluster = cluster
         self._is_beside = is_beside
         self._about = _json({"kept": is_kept})
-        self._open = 0
+        self._open: set[web.RequestHandler] = set()
         self._ended = asyncio.Event()
 
     async def end(self, _: web.Application) -> None:
@@ -120,23 +120,27 @@ class Streams:
 
     async def _send(self, request: web.Request, name: str, messages: AsyncIterator[bytes | None]) -> web.StreamResponse:
         """Answer by a stream of messages, of which those that are None are left out, until the page is gone."""
-        if self._open >= _MOST:
+        if len(self._open) - sum(map(_is_gone, self._open)) >= _MOST:
             return problem(503, f"{_MOST} pages are open already; close some")
-        self._open += 1
+        self._open.add(request.protocol)
         try:
             response = web.StreamResponse(headers=_HEADERS)
             await response.prepare(request)
             with suppress(ConnectionError):
-                await self._write_all(response, name, messages)
+                await self._write_all(request, response, name, messages)
             return response
         finally:
-            self._open -= 1
+            self._open.discard(request.protocol)
 
-    async def _write_all(self, response: web.StreamResponse, name: str, messages: AsyncIterator[bytes | None]) -> None:
+    async def _write_all(
+        self, request: web.Request, response: web.StreamResponse, name: str, messages: AsyncIterator[bytes | None]
+    ) -> None:
         clock = asyncio.get_running_loop().time
         written = clock()
         about = b"event: beside\ndata: %s\n\n" % self._about if self._is_beside else b""
         async for message in messages:
+            if _is_gone(request.protocol):  # else only the next write would show it
+                return
             if message is not None:
                 data = b"event: %s\ndata: %s\n\n" % (name.encode(), message)
                 await response.write(data + about)
@@ -153,6 +157,11 @@ class Streams:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
+
+
+def _is_gone(connection: web.RequestHandler) -> bool:
+    """Return whether a page has closed its connection."""
+    return connection.transport is None or connection.transport.is_closing()
 
 
 async def _poll_last(watch: JobWatch) -> None:

@@ -105,6 +105,23 @@ async def test_a_server_follows_a_bounded_number_of_jobs() -> None:
                 )
 
 
+async def test_pages_that_were_closed_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aioparcs.web.streams._PING", 600.0)  # nothing is written to a page of a job that has ended
+    names = [f"render-{number:06}" for number in range(17)]
+    for name in names:
+        write_history(name)
+    async with open_page() as page, asyncio.timeout(60):
+        for _ in range(40):
+            messages = read_stream(page, f"/api/jobs/{names[0]}")
+            assert (await anext(messages))["reset"]
+            await messages.aclose()
+        for name in names:
+            status = 503
+            while status != 200:
+                async with page.client.get(page.url + f"/api/jobs/{name}") as answer:
+                    status = answer.status
+
+
 async def test_a_worker_and_the_cluster_are_streamed_to_pages_and_answered_once_to_others(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
