@@ -9,7 +9,7 @@ import secrets
 import sys
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ import click
 from aioparcs.cli.command import reported, run_command
 from aioparcs.cli.modules import Usage
 from aioparcs.recording.store import is_running, store_folder
+from aioparcs.transport import os_reason
 from aioparcs.web.announcement import announced, last_token, running_server
 from aioparcs.web.listening import PORT, Listening, listen
 
@@ -146,20 +147,25 @@ async def _parent_ended() -> None:
 def _opened(address: str) -> Iterator[None]:
     """Open an address in a browser by way of a file, since other users see the arguments of programs."""
     path = store_folder().parent / _OPENED.replace("*", str(os.getpid()))
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # as long as it is needed
-        file.write(f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">\n')
-        file.flush()
+    page = f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">\n'
+    with ExitStack() as stack:
         try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            file = stack.enter_context(open(descriptor, "wb", buffering=0))
+            stack.callback(path.unlink, missing_ok=True)
+            fcntl.flock(file, fcntl.LOCK_EX)  # as long as it is needed
+            file.write(page.encode())
+        except OSError as error:
+            click.echo(f"no browser is opened, {path} can't be written: {os_reason(error)}", err=True)
+        else:
             webbrowser.open(path.as_uri())
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        yield
 
 
 def _remove_opened() -> None:
     """Remove such files of servers that were killed."""
     for path in store_folder().parent.glob(_OPENED):
         if not is_running(path):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # the page goes on without
+                path.unlink()

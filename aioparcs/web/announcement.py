@@ -15,8 +15,8 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import TextIO
 
 from aioparcs.recording.store import is_running, store_folder
 from aioparcs.transport import os_reason
@@ -50,15 +50,19 @@ def announced(address: str, token: str) -> Iterator[str | None]:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = _open(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        yield f"{path} can't be written: {os_reason(error)}"
+        yield _unwritable(path, error)
         return
-    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
+    with open(descriptor, "r+b", buffering=0) as file:  # closing it writes nothing more
         if reason := _lock(file):
             yield reason
             return
-        file.truncate()
-        json.dump({"address": address, "token": token}, file)
-        file.flush()
+        data = json.dumps({"address": address, "token": token}).encode()
+        try:
+            file.truncate()
+            file.write(data)
+        except OSError as error:
+            yield _unwritable(path, error)
+            return
         try:
             yield None
         finally:
@@ -66,7 +70,11 @@ def announced(address: str, token: str) -> Iterator[str | None]:
                 os.utime(file.fileno())
 
 
-def _lock(file: TextIO) -> str:
+def _unwritable(path: Path, error: OSError) -> str:
+    return f"{path} can't be written: {os_reason(error)}"
+
+
+def _lock(file: FileIO) -> str:
     """Lock a file, and return ""; or return why it can't be locked."""
     last = time.monotonic() + _PATIENCE
     while True:

@@ -133,6 +133,21 @@ def test_the_file_that_leads_a_browser_to_the_page_does_not_outlive_a_killed_ser
     assert list(Path(state, "aioparcs").glob("open-*.html")) == []
 
 
+def test_a_server_goes_on_where_nothing_can_be_written(state: str) -> None:
+    remains = Path(state, "aioparcs/open-1.html")
+    remains.mkdir(parents=True)  # which is no file, and stays
+    command = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *COMMAND]
+    with started(*command, "ui", "--port", "0", "--open", XDG_STATE_HOME=state, BROWSER="false") as server:
+        assert ask(address_of(server), "/api/jobs") == {"jobs": []}
+        server.send_signal(signal.SIGINT)
+        _, error = server.communicate(timeout=TIMEOUT)
+    first, second = error.splitlines()
+    assert first.startswith("no browser is opened, ")
+    assert second.startswith("programs can't find this server, ")
+    assert first.endswith(".html can't be written: File too large")
+    assert list(remains.parent.glob("open-*")) == [remains]
+
+
 def test_pages_go_on_after_the_server_was_started_again(state: str) -> None:
     with started(*COMMAND, "ui", "--port", "0", XDG_STATE_HOME=state) as first:
         address = address_of(first)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import time
 from pathlib import Path
 from threading import Timer
@@ -41,6 +42,16 @@ def test_a_server_is_announced_though_a_program_looks_for_one_just_then(path: Pa
         with announced("http://127.0.0.1:1/#token=t", "t") as reason:
             assert (reason, running_server()) == (None, "http://127.0.0.1:1/#token=t")
         timer.join()
+
+
+def test_a_server_on_a_full_disk_knows_why_it_is_not_announced(path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with announced("http://127.0.0.1:1/#token=t", "t") as reason:
+            assert (reason, running_server()) == (f"{path} can't be written: File too large", None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_only_a_file_of_this_user_is_believed(path: Path, tmp_path: Path) -> None:
