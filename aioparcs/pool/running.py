@@ -52,4 +52,4 @@ class RunningCalls:
 
 
 def _running(begin: float, worker: int, call: PendingCall) -> RunningCall:
-    return RunningCall(worker, call.served, str(call)[:_LONGEST], begin)
+    return RunningCall(worker, call.served[:_LONGEST], str(call)[:_LONGEST], begin)

@@ -43,8 +43,8 @@ class Merging:
         self.failed = failed
 
     def span(self, worker: int, call: str = "", error: str = "") -> CallSpan:
-        busy = round(self.busy, 6)
-        return CallSpan(worker, self.function, self.begin, self.end, busy, self.calls, self.failed, call, error)
+        busy, function = round(self.busy, 6), self.function[:_LONGEST]  # any text can be called, if in vain
+        return CallSpan(worker, function, self.begin, self.end, busy, self.calls, self.failed, call, error)
 
     def add(self, other: Merging) -> None:
         """Add calls that came later."""

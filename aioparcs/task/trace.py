@@ -93,4 +93,4 @@ class TaskTrace(SpanCollector):
 
 def _running_call(call: tuple[int, str, Sequence[Any], Mapping[str, Any], float]) -> RunningCall:
     worker, function, args, kwargs, begin = call
-    return RunningCall(worker, function, call_text(-1, function, args, kwargs)[:_LONGEST], begin)
+    return RunningCall(worker, function[:_LONGEST], call_text(-1, function, args, kwargs)[:_LONGEST], begin)

@@ -6,6 +6,7 @@ from time import monotonic
 import pytest
 
 from aioparcs.events import CallsRunning, Event, RunningCall
+from aioparcs.pool.running import _running
 from aioparcs.pool.scheduler import PendingCall, WorkerState, long_calls
 from tests.pool.fakes import FakeClient
 from tests.support.jobs import job
@@ -34,6 +35,11 @@ def test_the_calls_that_run_for_the_longest_are_returned() -> None:
         (7, 0, 0),
     ]
     assert [worker for _, worker, _ in long_calls(states, 100, 10.0)] == [2, 0, 3]
+
+
+def test_a_report_has_the_beginning_of_a_long_name() -> None:
+    call = PendingCall(FakeClient(1, "f"), 0, "f" * 1000, (), {})
+    assert _running(1.0, 3, call) == RunningCall(3, "f" * 200, "item 0: ()", 1.0)
 
 
 CLOCK = 0.1  # seconds by which the time of a loop may be behind that of the program

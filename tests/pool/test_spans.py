@@ -49,6 +49,14 @@ async def test_after_a_flood_of_calls_the_next_ones_are_soon_published() -> None
     await spans.wait_for_calls(40_001)
 
 
+async def test_the_name_of_a_function_that_there_need_not_be_is_cut() -> None:
+    spans = Spans()
+    collector = SpanCollector(EventBus(spans), 0)
+    add(collector, 0, 0.0, 0.05, "f" * 1_000_000)
+    await spans.wait_for_calls(1)
+    assert spans.spans[0].function == "f" * 200
+
+
 async def test_short_calls_of_many_functions_with_pauses_are_few_spans_and_none_is_missing() -> None:
     spans = Spans()
     collector = SpanCollector(EventBus(spans), 0)
