@@ -60,7 +60,6 @@ class CallTelemetry:
         self._earlier: Earlier = WeakKeyDictionary()
         self._linked: set[int] = set()  # workers whose calls have spans of their own
         self._short: dict[int, _Short] = {}  # by worker
-        self._offset = time_ns() - monotonic_ns()
         self._due: asyncio.TimerHandle | None = None  # ends the spans of short calls
 
     def worker_spans(self, worker: int, *, is_linked: bool) -> WorkerSpans:
@@ -160,16 +159,14 @@ class CallTelemetry:
 
         before = None if call is None else self._earlier.get(call)
         links = [Link(before)] if before is not None else None
-        start = self._time(begin)
+        offset = time_ns() - monotonic_ns()  # by now: the clock may have been set since the pool was opened
+        start = int(begin * 1e9) + offset
         span = self._tracer.start_span(name, context, SpanKind.CLIENT, attributes, links, start_time=start)
         if error is not None:
             note_error(span, error)
             if call is not None:
                 self._earlier[call] = span.get_span_context()
-        span.end(self._time(end))
-
-    def _time(self, seconds: float) -> int:
-        return int(seconds * 1e9) + self._offset
+        span.end(int(end * 1e9) + offset)
 
 
 def telemetry_of(module: str, pool: str) -> CallTelemetry | None:

@@ -156,6 +156,18 @@ def test_a_provider_that_cannot_be_loaded_is_reported_and_affects_no_call(tmp_pa
     assert "the trace of a call failed, the job goes on: StopIteration" in done.stderr
 
 
+async def test_a_clock_that_is_set_while_a_pool_is_open_is_that_of_later_spans(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = 3_600_000_000_000
+    async with job() as runner, runner.pool("crunch", 1, function="sleep") as pool:
+        await pool.map([0.02])
+        monkeypatch.setattr("aioparcs.pool.telemetry.time_ns", lambda: time_ns() + hour)
+        await pool.map([0.02])
+    first, second = (span.start_time or 0 for span in telemetry.calls)
+    assert hour < second - first < hour + 60_000_000_000
+
+
 async def test_calls_that_are_made_at_once_do_not_mix_their_parents(telemetry: Telemetry) -> None:
     async with job() as runner, runner.pool("crunch", 2, function="sleep") as pool:
 
