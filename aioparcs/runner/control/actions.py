@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["JobActions"]
 
 _IDLE = "no task of it waits in its own code"
+_ENDED = "worker {} has ended, or there never was one of this number"
 # Workers that a pool may be given from outside: a slip of a key should not ask for a million.
 _MOST = 10_000
 
@@ -96,7 +97,7 @@ class JobActions:
     def _kill(self, worker: int, by: str) -> str:
         record = self._state.workers.get(worker)
         if record is None:
-            raise RequestError(f"worker {worker} has ended, or there never was one of this number")
+            raise RequestError(_ENDED.format(worker))
         if record.phase in (WorkerPhase.NUMBERED, WorkerPhase.PLACED):
             raise RequestError(f"worker {worker} has not been started yet")
         self._supervisor.handle(stimuli.KillRequested(worker, signal.SIGKILL))
@@ -106,6 +107,8 @@ class JobActions:
 
     def _restart(self, worker: int, by: str) -> str:
         pool = self._pool_of(worker)
+        if worker not in self._state.workers:
+            raise RequestError(_ENDED.format(worker))
         if pool is None:
             raise RequestError(f"worker {worker} is in no pool, and only a pool starts another one in its place")
         pool.restart(worker)
