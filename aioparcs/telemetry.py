@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from aioparcs.errors import RemoteError
+from aioparcs.errors import origin_of, type_name
 from aioparcs.settings import VERSION
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def note_error(span: Span, error: BaseException) -> None:
     """Note on a span that its call has failed, and why."""
     from opentelemetry.trace import Status, StatusCode
 
-    span.set_attribute("error.type", error.type if isinstance(error, RemoteError) else type(error).__qualname__)
+    name, _ = origin_of(error) or (type_name(type(error)), "")
+    span.set_attribute("error.type", name)
     span.set_status(Status(StatusCode.ERROR, str(error)))
     span.record_exception(error)
 

@@ -201,6 +201,15 @@ async def test_errors_are_recorded_at_both_ends(telemetry: Telemetry, folder: Pa
     assert "aioparcs/service" not in served.stack  # the frames are those of the user's code
 
 
+async def test_the_class_of_an_error_has_one_name_at_both_ends(telemetry: Telemetry, folder: Path) -> None:
+    async with job() as runner, runner.start("traced", env=env(folder)) as task:
+        with pytest.raises(RemoteError):
+            await task.call("interrupted")
+    tree = Tree(telemetry, folder)
+    both = [*tree.of("CLIENT"), *tree.of("SERVER")]
+    assert [span.attributes["error.type"] for span in both] == ["asyncio.exceptions.IncompleteReadError"] * 2
+
+
 async def test_a_call_that_is_made_again_has_a_link_to_its_last_try(telemetry: Telemetry, folder: Path) -> None:
     variables = env(folder)
     async with job() as runner, runner.pool("traced", 1, function="die_once", env=variables, retries=2) as pool:
@@ -208,7 +217,7 @@ async def test_a_call_that_is_made_again_has_a_link_to_its_last_try(telemetry: T
             assert await pool.map([str(folder / "died")]) == ["done"]
     tree = Tree(telemetry, folder)
     first, second = tree.of("CLIENT")
-    assert [span.attributes.get("error.type") for span in (first, second)] == ["WorkerLost", None]
+    assert [span.attributes.get("error.type") for span in (first, second)] == ["aioparcs.errors.WorkerLost", None]
     assert (first.links, second.links) == ([], [first.id])
     assert first.parent == second.parent
     (served,) = tree.of("SERVER")  # the other one has died with its process

@@ -90,10 +90,14 @@ async def nested(folder: str) -> list[float]:
         return await pool.map([1, 2])
 
 
+def interrupted() -> None:
+    raise asyncio.IncompleteReadError(b"", 1)
+
+
 def setup() -> None:
     set_provider()
 
 
 if WHEN == "import":
     set_provider()
-serve(half, wait, later, wrapped, count, acount, die_once, nested, setup, fork="FRESH" not in os.environ)
+serve(half, wait, later, wrapped, count, acount, die_once, nested, interrupted, setup, fork="FRESH" not in os.environ)
