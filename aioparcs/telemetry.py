@@ -28,6 +28,7 @@ __all__ = [
     "find_tracer",
     "note_error",
     "present_context",
+    "present_place",
     "read_context",
     "reported",
     "set_context",
@@ -145,6 +146,15 @@ def present_context() -> dict[str, str] | None:
     from opentelemetry.trace import get_current_span
 
     return context_of(get_current_span())
+
+
+def present_place() -> Context | None:
+    """Return where spans of calls that are made here belong; None where there are none."""
+    if find_tracer() is None:
+        return None
+    from opentelemetry.context import get_current
+
+    return get_current()
 
 
 def context_of(span: Span) -> dict[str, str] | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aioparcs.errors import BrokenPool
 from aioparcs.pool import Outcome, PendingCall, Pool, Supply
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
 
 __all__ = ["CallQueue", "Submission", "broken"]
 
@@ -26,12 +29,14 @@ class Submission(NamedTuple):
         function: the function's name.
         args: the arguments.
         kwargs: the keyword arguments.
+        context: where its span belongs, None if it has none.
     """
 
     future: Future[Any]
     function: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    context: Context | None
 
 
 class CallQueue:
@@ -104,9 +109,11 @@ class CallQueue:
         calls: list[PendingCall] = []
         most = min(most, self._most_sent - len(self._running))
         while self._waiting and len(calls) < most:
-            future, function, args, kwargs = self._waiting.popleft()
+            future, function, args, kwargs, context = self._waiting.popleft()
             if _begin(future):
                 call = PendingCall(self, -1, function, args, kwargs)
+                if context is not None:
+                    call.context = context
                 self._running[call] = future
                 calls.append(call)
         self._check_idle()

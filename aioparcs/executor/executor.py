@@ -21,6 +21,7 @@ from aioparcs.executor.calls import Submission, broken
 from aioparcs.executor.plan import Plan
 from aioparcs.executor.thread import INTERRUPTED, KILLED, LoopThread, check_not_exiting
 from aioparcs.starter import StartOptions
+from aioparcs.telemetry import present_place
 
 __all__ = ["Executor"]
 
@@ -116,7 +117,7 @@ class Executor(futures.Executor):
                 raise RuntimeError("cannot schedule new futures after shutdown")
             check_not_exiting()
             thread = self._thread or self._start()
-            thread.post(place, Submission(future, place.name, args, kwargs))
+            thread.post(place, Submission(future, place.name, args, kwargs, present_place()))
         return future
 
     @overload

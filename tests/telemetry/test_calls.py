@@ -12,9 +12,9 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
-from aioparcs import Runner
+from aioparcs import Executor, Runner
 from aioparcs.events import Event, PoolProgress, bus
-from tests.support.jobs import execute, job
+from tests.support.jobs import MODULES, execute, job
 from tests.support.telemetry import Telemetry, attributes, parent
 from tests.support.waiting import until
 
@@ -179,6 +179,20 @@ async def test_calls_that_are_made_at_once_do_not_mix_their_parents(telemetry: T
         ids = await asyncio.gather(use("one"), use("other"))
     parents = [parent(span) for span in telemetry.calls]
     assert sorted(parents.count(one) for one in ids) == [3, 3]
+
+
+def test_a_call_of_an_executor_is_the_child_of_the_span_in_which_it_was_submitted(telemetry: Telemetry) -> None:
+    ids = []
+    with Executor(1, module=MODULES / "crunch") as executor:
+        for number in range(2):
+            with telemetry.tracer.start_as_current_span("mine") as span:
+                ids.append(span.get_span_context().span_id)
+                assert executor.submit("square", number).result() == number**2
+        with telemetry.tracer.start_as_current_span("map") as span:
+            ids.append(span.get_span_context().span_id)
+            results = executor.map("square", [2, 3])
+        assert list(results) == [4, 9]
+    assert {parent(span) for span in telemetry.calls} == set(ids)
 
 
 async def fail_after_calls(runner: Runner) -> None:
