@@ -61,6 +61,7 @@ class Recorder:
 
     def __init__(self, file: TextIO, path: Path, limit: float = inf, *, is_history: bool = False) -> None:
         self._file: TextIO | None = file
+        self._unwritable: TextIO | None = None  # it stays open: its lock says that the program runs
         self._path = path
         self._is_history = is_history
         self._room = limit
@@ -97,6 +98,9 @@ class Recorder:
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._unwritable is not None:
+            _close(self._unwritable)
+            self._unwritable = None
 
     def _add(self, event: Event) -> None:
         line = to_json(event)
@@ -154,9 +158,8 @@ class Recorder:
             self._file.write("\n".join((*lines, "")))
             self._file.flush()
         except OSError as error:
-            file, self._file = self._file, None
+            self._unwritable, self._file = self._file, None
             self._report(os_reason(error))
-            _close(file)
 
     def _report(self, reason: str) -> None:
         global _is_reported

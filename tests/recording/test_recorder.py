@@ -207,6 +207,26 @@ def test_a_full_disk_is_reported_once_for_the_histories_of_a_program(tmp_path: P
     assert line.endswith(".jsonl: File too large")
 
 
+FULL_HISTORY = """
+import resource
+from aioparcs.events import EventBus
+from aioparcs.recording.store import is_running, keep_history
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+bus = EventBus()
+with keep_history(bus, "squares"):
+    print(is_running(bus.history))
+print(is_running(bus.history))
+"""
+
+
+def test_a_program_whose_history_cannot_be_written_is_known_to_run(tmp_path: Path) -> None:
+    env = ENVIRONMENT | {"XDG_STATE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", FULL_HISTORY]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "True\nFalse\n"), done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_program_that_is_stopped_loses_at_most_a_second(tmp_path: Path, number: signal.Signals) -> None:
     main = write(tmp_path, ENDLESS)
