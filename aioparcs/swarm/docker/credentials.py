@@ -11,7 +11,7 @@ from typing import Any
 
 from aioparcs.errors import SettingError
 
-__all__ = ["build_auth_header", "configuration", "pull_auth_header"]
+__all__ = ["build_auth_header", "configuration", "is_configured", "pull_auth_header"]
 
 REGISTRY = "X-Registry-Auth"
 REGISTRIES = "X-Registry-Config"
@@ -34,7 +34,7 @@ def build_auth_header() -> dict[str, str]:
     Raises:
         SettingError: as above.
     """
-    if not _is_configured():
+    if not is_configured():
         return {REGISTRIES: _encode({})}
     from docker import auth
     from docker.errors import DockerException
@@ -63,12 +63,12 @@ def configuration(images: Iterable[str]) -> str:
     return json.dumps({"auths": entries}) if entries else ""
 
 
-def _is_configured() -> bool:
+def is_configured() -> bool:
     """
     Return whether Docker has a configuration here.
 
-    Without one, as in containers, there are no credentials, and the docker package need not be loaded: it loads
-    requests, urllib3 and paramiko, and takes longer than all the rest of a command.
+    Without one, as in containers, there are no credentials and no contexts, and the docker package need not be loaded:
+    it loads requests, urllib3 and paramiko, and takes longer than all the rest of a command.
     """
     home, named = Path.home(), os.environ.get("DOCKER_CONFIG")
     files = [Path(folder, "config.json") for folder in (named, home / ".docker") if folder]
@@ -77,7 +77,7 @@ def _is_configured() -> bool:
 
 def _find(image: str) -> tuple[str, Mapping[str, Any]]:
     """Return the name of an image's registry in Docker's configuration, and its credentials, {} if there are none."""
-    if not _is_configured():
+    if not is_configured():
         return "", {}
     from docker import auth
     from docker.errors import DockerException

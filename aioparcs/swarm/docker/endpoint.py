@@ -21,6 +21,7 @@ import aiodocker
 import aiohttp
 
 from aioparcs.errors import ClusterError, SettingError
+from aioparcs.swarm.docker.credentials import is_configured
 
 __all__ = [
     "REQUEST",
@@ -183,6 +184,8 @@ def _from_address(url: str, source: str) -> DockerEndpoint:
 
 
 def _from_context(name: str | None) -> DockerEndpoint:
+    if name in (None, "", "default") and not is_configured():
+        return DockerEndpoint(LOCAL, "the Docker context 'default'")
     # The docker package takes longer to load than all the rest; where an address is named, it is not needed.
     from docker.context import ContextAPI
     from docker.utils.config import find_config_file

@@ -12,21 +12,17 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, NamedTuple
 
 from aioparcs.modules.includes import read_includes
-
-if TYPE_CHECKING:
-    from docker.utils.build import PatternMatcher
 
 __all__ = ["HASH_DIGITS", "IGNORE", "Context", "Packed", "module_files", "source_tag"]
 
 IGNORE = ".dockerignore"
 HASH_DIGITS = 12  # of a hash, in a tag
-# What no image needs; last, so that no line of a .dockerignore brings it back, or a part of it.
-NEVER = [f"**/{name}{inside}" for name in (".git", "__pycache__", ".venv") for inside in ("", "/**")]
+NEVER = (".git", "__pycache__", ".venv")  # what no image needs
 
 
 def module_files(folder: Path) -> dict[str, Path]:
@@ -40,24 +36,43 @@ def module_files(folder: Path) -> dict[str, Path]:
         OSError: the folder can't be read, or a link leads to a folder that it is in.
         StartError: a shared package can't go along.
     """
-    from docker.utils.build import PatternMatcher, exclude_paths  # it takes long to load, and only builders need it
-
-    ignored: list[str] = []
-    if (folder / IGNORE).is_file():
-        lines = map(str.strip, (folder / IGNORE).read_text(encoding="utf-8-sig").splitlines())
-        ignored = [line for line in lines if line and not line.startswith("#")]
-    matcher = PatternMatcher([*ignored, *NEVER])
-    del matcher.patterns[-1]  # "!.dockerignore", which the library adds: Docker has that file in images like any other
     root = Path(os.path.realpath(folder))
+    names, is_ignored = _choose(folder)
     found: dict[str, Path] = {}
-    for name in sorted(exclude_paths(folder, [*ignored, *NEVER])):
-        if name != IGNORE or not _is_ignored(matcher, name):
-            found.update(_expand_link(name, root / name, (root,), matcher))
+    for name in sorted(names):
+        if name != IGNORE or not is_ignored(name):
+            found.update(_expand_link(name, root / name, (root,), is_ignored))
     for name, path in read_includes(folder).items():
-        if not _is_ignored(matcher, name):
+        if not is_ignored(name):
             path = Path(os.path.realpath(path))
-            found.update(_expand_link(name, path, (root, path), matcher))
+            found.update(_expand_link(name, path, (root, path), is_ignored))
     return found
+
+
+def _choose(folder: Path) -> tuple[set[str], Callable[[str], bool]]:
+    """Return the names of what is in a folder and not ignored, and what tells whether a name is ignored."""
+    if not (folder / IGNORE).is_file():
+        return set(_walk(folder)), lambda name: any(part in NEVER for part in name.split("/"))
+    from docker.utils.build import PatternMatcher, exclude_paths  # it takes longer to load than all else of a build
+
+    lines = map(str.strip, (folder / IGNORE).read_text(encoding="utf-8-sig").splitlines())
+    ignored = [line for line in lines if line and not line.startswith("#")]
+    # Last, so that no line brings it back, or a part of it.
+    ignored += [f"**/{name}{inside}" for name in NEVER for inside in ("", "/**")]
+    matcher = PatternMatcher(ignored)
+    del matcher.patterns[-1]  # "!.dockerignore", which the library adds: Docker has that file in images like any other
+    return exclude_paths(folder, [*ignored]), lambda name: matcher.matches(name)
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    for place, folders, files in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if name not in NEVER]
+        for name in (*folders, *files):
+            if name not in NEVER:
+                yield os.path.relpath(os.path.join(place, name), folder)
 
 
 def source_tag(folder: Path) -> str:
@@ -75,7 +90,7 @@ def source_tag(folder: Path) -> str:
 
 
 def _expand_link(
-    name: str, path: Path, ancestors: tuple[Path, ...], matcher: PatternMatcher
+    name: str, path: Path, ancestors: tuple[Path, ...], is_ignored: Callable[[str], bool]
 ) -> Iterator[tuple[str, Path]]:
     """Yield a name with its path, and all that is behind a link that leads out of the last folder of ``ancestors``."""
     if _leads_out(path, ancestors[-1]):
@@ -87,12 +102,8 @@ def _expand_link(
     if len(ancestors) > 1 and path.is_dir() and not path.is_symlink():
         for child in sorted(path.iterdir()):
             inner = f"{name}/{child.name}"
-            if not _is_ignored(matcher, inner):
-                yield from _expand_link(inner, child, ancestors, matcher)
-
-
-def _is_ignored(matcher: PatternMatcher, name: str) -> bool:
-    return matcher.matches(name)  # type: ignore[arg-type]  # its stubs say PathLike; it takes texts only
+            if not is_ignored(inner):
+                yield from _expand_link(inner, child, ancestors, is_ignored)
 
 
 def _leads_out(path: Path, root: Path) -> bool:
