@@ -231,28 +231,26 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-REQUIRING = "import os, aioparcs, parcelle; print(parcelle.where, os.path.exists('/build'))"
+REQUIRING = """
+import os, pathlib, aioparcs, parcelle
+left = [*pathlib.Path("/").glob("**/*.whl"), *pathlib.Path("/").glob("**/pip.zip")]
+print(parcelle.where, os.path.exists("/build"), left)
+"""
 SCRIPT = f'# /// script\n# dependencies = ["parcelle>=1"]\n# ///\n{REQUIRING}\n'
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
+def test_packages_are_installed_from_a_folder_of_wheels(
+    cluster: Cluster, build: Build, module: Module, wheels: Path
+) -> None:
+    modules = (
         {"main.py": REQUIRING, "requirements.txt": "# packages\nparcelle\naioparcs\n"},
         {"main.py": SCRIPT},
         {"main.py": REQUIRING, "requirements.txt": "-r more.txt\n", "more.txt": "parcelle==1.0\n"},
-    ],
-    ids=["requirements", "script", "included"],
-)
-def test_packages_are_installed_from_a_folder_of_wheels(
-    cluster: Cluster, build: Build, module: Module, wheels: Path, files: dict[str, str]
-) -> None:
-    done = build(module(**files), "--wheels", wheels)
+    )
+    done = build(*(module(**files) for files in modules), "--wheels", wheels)
     assert done.code == 0, done.stderr
-    reference = done.image["reference"]
-    assert output(cluster, reference) == "/opt/aioparcs/packages/parcelle.py False\n"
-    find = "import pathlib; print(*pathlib.Path('/').glob('**/*.whl'), *pathlib.Path('/').glob('**/pip.zip'))"
-    assert output(cluster, reference, "python", "-c", find) == "\n"
+    printed = [output(cluster, image["reference"]) for image in done.images]
+    assert printed == ["/opt/aioparcs/packages/parcelle.py False []\n"] * 3
 
 
 def test_a_missing_package_shows_pips_error(build: Build, module: Module, wheels: Path) -> None:

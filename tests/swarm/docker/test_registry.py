@@ -15,6 +15,7 @@ import pytest
 
 from aioparcs import SettingError
 from aioparcs.swarm.docker.credentials import configuration
+from tests.cluster import image
 from tests.cluster.cluster import Cluster as OwnCluster
 from tests.cluster.command import execute, until
 from tests.support.command import COMMAND
@@ -69,6 +70,18 @@ def trusted(address: str, certificate: Path) -> Iterator[None]:
             path.rmdir()
 
 
+def add_base(here: OwnCluster, storage: Path, *names: str) -> None:
+    """Put the layers of the base image below the images of these names, so that only their own have to be pushed."""
+    tree = Path("docker/registry/v2")
+    layers = here.registry.storage / tree / "repositories" / image.NAME / "_layers"
+    for name in names:
+        shutil.copytree(layers, storage / tree / "repositories" / name / "_layers")
+    for layer in (layers / "sha256").iterdir():
+        blob = tree / "blobs/sha256" / layer.name[:2] / layer.name
+        if (here.registry.storage / blob).exists():  # not one of an older base image
+            shutil.copytree(here.registry.storage / blob, storage / blob)
+
+
 @pytest.fixture(scope="module")
 def private(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private]:
     """Run a registry of this machine that every node's Docker trusts, and that wants a password."""
@@ -83,6 +96,7 @@ def private(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     keys = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", folder / "key.pem")
     execute("openssl", "req", "-x509", *keys, *names, "-out", folder / "cert.pem")
     (folder / "passwords").write_bytes(b"ada:" + bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)) + b"\n")
+    add_base(here, folder / "storage", "talker", "secretive")
     (folder / "registry.yml").write_text(CONFIGURATION.format(folder=folder, address=address))
     entry = base64.b64encode(f"ada:{PASSWORD}".encode()).decode()
     (folder / "config.json").write_text(json.dumps({"auths": {address: {"auth": entry}}}))

@@ -30,8 +30,7 @@ async def request_all(tasks: list[Task], *request: Any) -> None:
     await asyncio.gather(*(task.send(list(request)) for task in tasks))
 
 
-@pytest.mark.parametrize("overlay", [True, False], ids=["overlay", "host"])
-@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+@pytest.mark.parametrize("overlay, tls", [(True, True), (False, False)], ids=["overlay-tls", "host-plain"])
 async def test_all_operations_over_workers_of_three_nodes(
     cluster: Cluster, chorus: str, overlay: bool, tls: bool
 ) -> None:

@@ -29,7 +29,6 @@ from tests.support.command import COMMAND, EXAMPLES, execute
 from tests.support.live import Cluster, ask
 
 PEERS = Path(__file__).parents[2] / "peers"
-TWELVE = "123456789 has 12 divisors: 1, 3, 9, 3607, 3803, 10821, 11409, 32463, 34227, 13717421, 41152263, 123456789"
 DIVISORS = [1, 2, 3, 5, 6, 9, 10, 15, 18, 30, 45, 90]
 PATIENCE = 90.0  # seconds for a runner with all its containers, on two busy cores
 
@@ -306,20 +305,20 @@ def typed(swarm: SwarmClient, images: Images, *arguments: str, **env: str) -> It
 
 @pytest.mark.parametrize("arguments", [(), ("--endpoint-mode", "dnsrr")], ids=["vip", "dnsrr"])
 def test_a_runner_starts_as_in_the_original(swarm: SwarmClient, images: Images, arguments: tuple[str, ...]) -> None:
-    with typed(swarm, images, *arguments, N="123456789", P="3") as runner:
+    with typed(swarm, images, *arguments, N="90", P="3") as runner:
         until(lambda: [task["Status"]["State"] for task in swarm.tasks()] == ["complete"])
     log = swarm.logs(runner).splitlines()
     lines = [line for line in log if not line.startswith("swarm: tcp://")]  # what the original doesn't warn of
     assert len(log) == len(lines) + 1
-    assert lines[0] == TWELVE
+    assert lines[0] == f"90 has 12 divisors: {', '.join(map(str, DIVISORS))}"
     assert re.fullmatch(r"3 workers took [\d.]+ s", lines[1])
     assert len(lines) == 2
     assert not swarm.workers(images)
 
 
 def test_a_runner_that_is_removed_leaves_nothing(swarm: SwarmClient, images: Images) -> None:
-    with typed(swarm, images, N="9999999999999", P="3") as runner:
-        until(lambda: [task["Status"]["State"] for task in swarm.workers(images)] == ["running"] * 3)
+    with typed(swarm, images, N="9999999999999", P="1") as runner:
+        until(lambda: [task["Status"]["State"] for task in swarm.workers(images)] == ["running"])
         swarm.docker("service", "rm", runner)
         until(lambda: not swarm.workers(images) and not swarm.tasks(), 20)
 
