@@ -18,12 +18,13 @@ pytestmark = pytest.mark.one_loop
 
 WORD = "0123456789abcdef"
 WAITING = """
+import time
 from pathlib import Path
 from aioparcs import serve
 
 def wait(n, go):
     while n >= 5 and not Path(go).exists():
-        pass
+        time.sleep(0.01)
     return n
 
 serve(wait)

@@ -1,5 +1,6 @@
 """The fixtures of the examples' tests: packages in a cache of the tests' own, and running an example."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from tests.support.examples import Example, runner_of
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return a folder for the environments of modules, for ``XDG_CACHE_HOME``: each is made once for all tests."""
-    return str(tmp_path_factory.mktemp("packages"))
+    """Return a folder for the environments of modules, for ``XDG_CACHE_HOME``: each is made once for all processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "packages"
+    folder.mkdir(exist_ok=True)
+    return str(folder)
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def _kill_after_growth(process: "subprocess.Popen[bytes]", journal: Path, growth
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", range(repeats(1, 4)))
 def test_a_killed_run_loses_nothing_and_makes_no_call_twice(tmp_path: Path, seed: int) -> None:
-    kills, items = repeats(15, 50), repeats(1800, 6000)
+    kills, items = repeats(8, 50), repeats(1000, 6000)
     chance = random.Random(seed)
     runs = Run(tmp_path, items)
     journal = tmp_path / "run.journal"
