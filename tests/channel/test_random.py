@@ -12,9 +12,10 @@ from aioparcs import Channel, EndOfChannel, ParcsError, Settings
 from aioparcs.channel.connection import RECEIVING
 from aioparcs.settings import KIB, MIB
 from tests.support.channels import FEW_KINDS, pair
+from tests.support.deep import deep, repeats
 from tests.support.waiting import PATIENCE
 
-pytestmark = [FEW_KINDS, pytest.mark.slow]
+pytestmark = [FEW_KINDS, deep, pytest.mark.slow]
 
 SENDERS, MESSAGES = 3, 60
 SIZES = [0, 1, 100, 8191, 8192, 60_000, 200_000, 1_200_000]
@@ -132,7 +133,7 @@ def check(sure: list[set[int]], got: list[tuple[int, int]]) -> None:
         assert sure[sender] <= set(numbers), "lost"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(repeats(1, 3)))
 async def test_accepted_messages_arrive_once_in_order_and_unchanged(kind: str, seed: int) -> None:
     rng = RandomOperations(seed)
     held = RECEIVING.reserved
@@ -164,7 +165,7 @@ async def end(channel: Channel, rng: RandomOperations) -> None:
             await asyncio.wait([closing])
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(repeats(2, 6)))
 async def test_no_operation_waits_forever_however_the_channel_ends(kind: str, seed: int) -> None:
     rng = RandomOperations(seed)
     async with pair(kind, rng.settings()._replace(close_timeout=0.2)) as (here, there):

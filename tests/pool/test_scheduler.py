@@ -15,7 +15,7 @@ from tests.pool.model import Model
 from tests.support.deep import deep, repeats
 from tests.support.strategies import property_test
 
-_STEPS = repeats(24_000, 1_000_000)  # of the long histories
+_STEPS = repeats(12_000, 1_000_000)  # of the long histories
 _HISTORY = 2_000
 
 _functions = st.sampled_from([PLAIN, COROUTINE])
@@ -117,7 +117,7 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories: Any = deep(Histories.TestCase)
-TestHistories.settings = settings(property_test, max_examples=repeats(25, 1000), stateful_step_count=40)
+TestHistories.settings = settings(property_test, max_examples=repeats(10, 1000), stateful_step_count=40)
 
 
 def _step(model: Model, random: Random) -> None:

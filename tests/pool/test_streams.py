@@ -21,7 +21,7 @@ from tests.support.waiting import PATIENCE, until
 
 @pytest.mark.slow
 async def test_many_items_in_order(runner: Runner) -> None:
-    n = 100_000
+    n = 20_000
     async with runner.pool("streams", 2, function="count") as pool:
         one, other = pool.stream(n), pool.stream(n, function="acount")
         results = await asyncio.gather(*(_read(stream) for stream in (one, other)))

@@ -173,7 +173,7 @@ def test_on_a_phone_nothing_is_wider_than_the_page(show: Open, width: int, dark:
 
 
 def test_many_workers_are_bands_in_less_than_a_megabyte(show: Open) -> None:
-    page = show(recording(1000, 200, nodes=8, lines=20_000))
+    page = show(recording(1000, 30, nodes=8, lines=20_000))
     assert page.run('document.getElementById("bands").getAttribute("aria-pressed")') == "true"
     assert len(page.run(PIXELS)) > 20
     assert "left out" in page.run('document.getElementById("lines").innerText')

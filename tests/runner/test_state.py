@@ -352,7 +352,7 @@ OPERATIONS: list[Callable[[World, random.Random], None]] = [
 def test_long_random_histories(seed: int) -> None:
     rng = random.Random(seed)
     steps = 0
-    while steps < repeats(10_000, 200_000):
+    while steps < repeats(5_000, 200_000):
         world = World()
         for _ in range(rng.choice([20, 100, 500])):
             if len(world.state.workers) < 25 or rng.random() < 0.3:
@@ -388,7 +388,7 @@ class Histories(RuleBasedStateMachine):
 @deep
 @pytest.mark.timeout(1200)
 def test_short_histories() -> None:
-    examples = repeats(30, 1000)
+    examples = repeats(12, 1000)
     run_state_machine_as_test(
         Histories, settings=settings(property_test, max_examples=examples, stateful_step_count=50)
     )

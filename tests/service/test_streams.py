@@ -38,7 +38,7 @@ async def _take(stream: Stream[Any], items: list[Any]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("function", ["count", "acount"])
 async def test_many_items_in_order(t: Task, function: str) -> None:
-    n = 100_000
+    n = 20_000
     assert [i async for i in t.stream(function, n)] == list(range(n))
 
 

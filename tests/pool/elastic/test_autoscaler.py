@@ -196,7 +196,7 @@ class Sizes(RuleBasedStateMachine):
 
 
 TestSizes: Any = deep(Sizes.TestCase)
-TestSizes.settings = settings(property_test, max_examples=repeats(50, 2000), stateful_step_count=40)
+TestSizes.settings = settings(property_test, max_examples=repeats(20, 2000), stateful_step_count=40)
 
 
 def test_a_worker_is_idle_from_the_end_of_its_last_stream_on() -> None:

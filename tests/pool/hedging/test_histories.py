@@ -1,6 +1,5 @@
 """The scheduler of pools on random histories in which calls are given to a second worker."""
 
-import os
 from random import Random
 from typing import Any
 
@@ -10,9 +9,9 @@ from aioparcs.errors import CallTimeout
 from aioparcs.pool.scheduler import Retry
 from tests.pool.fakes import COROUTINE, PLAIN
 from tests.pool.model import Model
+from tests.support.deep import deep, repeats
 
-# Steps of the histories; more by SCHEDULER_STEPS=10000000 in the environment.
-_STEPS = int(os.environ.get("SCHEDULER_STEPS", 40_000))
+_STEPS = repeats(20_000, 1_000_000)  # of the histories
 _HISTORY = 400
 
 
@@ -48,6 +47,8 @@ def _step(model: Model, random: Random) -> None:
 
 
 @pytest.mark.slow
+@deep
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("part", range(2))
 def test_long_histories(part: int) -> None:
     copies = 0

@@ -54,17 +54,19 @@ def prepare(server: PageServer) -> None:
     server.snapshots[JOB]["overview"] |= {"control": True}
 
 
-@pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("view", VIEWS)
-def test_axe_finds_nothing(show: Show, server: PageServer, axe: str, view: str, dark: bool) -> None:
+def test_axe_finds_nothing(show: Show, server: PageServer, axe: str, view: str) -> None:
     prepare(server)
-    page = show(view, dark=dark)
-    for tab in TABS:
-        if page.run(f"!!document.getElementById('tab-{tab}')"):
-            page.run(f"document.getElementById('tab-{tab}').click()")
-            page.until(f"!!document.getElementById('panel-{tab}')")
-            assert violations(page, axe, "#parts") == [], tab
-    assert violations(page, axe) == []
+    page = show(view)
+    for scheme, background in (("light", LIGHT), ("dark", DARK)):
+        page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        page.until(f"{BACKGROUND} === '{background}'")
+        for tab in TABS:
+            if page.run(f"!!document.getElementById('tab-{tab}')"):
+                page.run(f"document.getElementById('tab-{tab}').click()")
+                page.until(f"!!document.getElementById('panel-{tab}')")
+                assert violations(page, axe, "#parts") == [], (scheme, tab)
+        assert violations(page, axe) == [], scheme
     if page.run("!!document.querySelector('button.danger')"):
         page.run("document.querySelector('button.danger').click()")
         assert violations(page, axe, "dialog[open]") == []
@@ -80,17 +82,18 @@ def test_axe_finds_nothing_on_a_phone_and_without_a_login(show: Show, server: Pa
     assert violations(page, axe) == []
 
 
-@pytest.mark.parametrize("width", [320, 390])
 @pytest.mark.parametrize("view", VIEWS)
-def test_on_a_phone_nothing_is_wider_than_the_page(show: Show, server: PageServer, view: str, width: int) -> None:
+def test_on_a_phone_nothing_is_wider_than_the_page(show: Show, server: PageServer, view: str) -> None:
     prepare(server)
     long = {"program": "a" * 90 + "/main.py", "error": f"ValueError: {'x' * 500}", "state": "failed"}
     server.jobs.append(job_row("long", **long))
     server.snapshots[JOB] = snapshot(overview=server.snapshots[JOB]["overview"] | long, spans=80)
-    page = show(view, width=width, height=800)
-    for tab in TABS:
-        page.run(f"document.getElementById('tab-{tab}')?.click()")
-        assert page.run("document.documentElement.scrollWidth") <= width, tab
+    page = show(view, width=390, height=800)
+    for width in (390, 320):
+        page.resize(width, 800)
+        for tab in TABS:
+            page.run(f"document.getElementById('tab-{tab}')?.click()")
+            assert page.run("document.documentElement.scrollWidth") <= width, tab
     small = "[...document.querySelectorAll('main button')].filter((one) => one.offsetHeight && one.offsetHeight < 24)"
     assert page.run(f"{small}.map((one) => one.innerText)") == [], "a finger finds them"
 
