@@ -16,11 +16,22 @@ def histories_of(name: str) -> list[Path]:
     Return the histories that a name may mean, by path; just one if it is clear.
 
     Args:
-        name: a job's name, or its beginning: that of the jobs that run, if some that begin so do.
+        name: a job's name, or its beginning: that of the jobs that run, if some that begin so do. The whole name of a
+            program that has ended several times means its last run.
     """
     matching = sorted(path for path in histories() if path.name.startswith(name))
     exact = [path for path in matching if path.name == f"{name}{SUFFIX}"]
-    return exact or [path for path in matching if is_running(path)] or matching
+    found = exact or [path for path in matching if is_running(path)]
+    if found or not all(path.stem.rpartition("-")[0] == name for path in matching):
+        return found or matching
+    return sorted(matching, key=_ended_at)[-1:]
+
+
+def _ended_at(history: Path) -> float:
+    try:
+        return history.stat().st_mtime
+    except OSError:  # it was removed meanwhile
+        return 0.0
 
 
 class Jobs:

@@ -7,6 +7,7 @@ import signal
 import struct
 import sys
 import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -111,10 +112,18 @@ def test_a_job_that_is_not_there_is_a_wrong_command_line() -> None:
     done = run("top", "render", XDG_STATE_HOME=state())
     assert (done.returncode, done.stderr.splitlines()[-1]) == (2, "error: there is no job 'render' on this machine")
     write_recording(ended().with_name("render-2b3c4d.jsonl"), recording(2, 5))
-    done = run("top", "render", XDG_STATE_HOME=state())
+    done = run("top", "rend", XDG_STATE_HOME=state())
     assert done.returncode == 2
-    assert "several jobs have names that begin with 'render'; there are: render-1a2b3c, render-2b3c4d" in done.stderr
+    assert "several jobs have names that begin with 'rend'; there are: render-1a2b3c, render-2b3c4d" in done.stderr
     assert run("top", "render-2", XDG_STATE_HOME=state()).returncode == 0
+
+
+def test_the_name_of_a_program_is_its_last_run() -> None:
+    last = write_recording(ended().with_name("render-0b3c4d.jsonl"), recording(2, 5))
+    os.utime(last, (time.time() + 60,) * 2)
+    assert run("top", "render", XDG_STATE_HOME=state()).stdout.startswith(" render-0b3c4d ")
+    os.utime(last, (1, 1))
+    assert run("top", "render", XDG_STATE_HOME=state()).stdout.startswith(" render-1a2b3c ")
 
 
 def test_textual_is_loaded_on_a_terminal_only_and_missed_in_one_line(tmp_path: Path) -> None:
