@@ -268,12 +268,11 @@ class Starter:
         from aioparcs.engine import WorkerSpec
         from aioparcs.pool import Pool, PoolOptions, Recycling
 
-        _check_names("pool", options)
+        _check_names("pool", options, PoolArguments)
         _check_class(module)
         if isinstance(module, type):
-            raise TypeError(
-                f"{module.__name__} is a service, and a pool calls functions: runner.start({module.__name__})"
-            )
+            kind = module.__name__
+            raise TypeError(f"{kind} is a service, and a pool calls functions: runner.start({kind})")
         spec = WorkerSpec.make(module, per_container=per_container, **options)
         pool_options = PoolOptions.make(
             spec,
@@ -332,11 +331,12 @@ class Starter:
                 unwatch()
 
 
-def _check_names(method: str, options: StartOptions) -> None:
-    """Raise Python's own error for a keyword that is not an option."""
-    for name in options:
-        if name not in StartOptions.__annotations__:
-            raise TypeError(f"Starter.{method}() got an unexpected keyword argument {name!r}")
+def _check_names(method: str, options: StartOptions, known: Any = StartOptions) -> None:
+    """Raise Python's own error for a keyword that is not an option, and say which one may be meant."""
+    if unknown := [name for name in options if name not in StartOptions.__annotations__]:
+        from aioparcs.engine.unknown import unknown_option
+
+        raise unknown_option(f"Starter.{method}()", unknown[0], known.__annotations__)
 
 
 def _check_class(target: object) -> None:

@@ -175,6 +175,15 @@ def annotate(worker: PoolWorker | None, call: PendingCall, error: Any) -> None:
     if worker is not None and isinstance(error, RemoteError):
         set_worker(error, worker.task.name)
     add_note(error, str(call))
+    if _is_unpacked_elsewhere(call, error):
+        add_note(error, "this tuple is one argument: starmap, in place of map, passes what is in it as arguments")
+
+
+def _is_unpacked_elsewhere(call: PendingCall, error: Any) -> bool:
+    """Return whether a call of `map` lacks arguments that are in its item."""
+    if not isinstance(error, RemoteError) or error.type != "TypeError" or call.index < 0 or call.kwargs:
+        return False
+    return len(call.args) == 1 and type(call.args[0]) is tuple and "required positional argument" in error.message
 
 
 def _end_both(span: CallSpan, on_end: Callable[[CallStream], object], stream: CallStream) -> None:

@@ -77,8 +77,26 @@ def test_a_keyword_that_is_no_option_is_pythons_own_error() -> None:
     for start in (runner.start, runner.start_many, runner.pool):
         arguments = [] if start == runner.start else [2]
         with pytest.raises(
-            TypeError, match=rf"^Starter\.{start.__name__}\(\) got an unexpected keyword argument 'mem'$"
+            TypeError, match=rf"^Starter\.{start.__name__}\(\) got an unexpected keyword argument 'mem'"
         ):
             start("factor", *arguments, mem=1)
     with pytest.raises(TypeError, match="'per_container'"):
         runner.start("factor", per_container=2)
+
+
+@pytest.mark.parametrize(
+    "name, hint",
+    [
+        ("retry", "did you mean retries="),
+        ("setups", "did you mean setup="),
+        ("initializer", "with setup={...}"),
+        ("chunksize", "leave it out"),
+        ("memmory", "did you mean memory="),
+    ],
+)
+def test_a_keyword_of_other_pools_is_answered_by_what_it_is_here(name: str, hint: str) -> None:
+    runner: Any = Runner(engine="local")
+    with pytest.raises(TypeError) as caught:
+        runner.pool("factor", 2, **{name: 3})
+    assert f"unexpected keyword argument {name!r}; " in str(caught.value)
+    assert hint in str(caught.value)

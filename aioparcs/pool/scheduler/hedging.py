@@ -27,12 +27,14 @@ def read_hedge(hedge: Any) -> float:
     Return how many times the median a call may take before it is hedged.
 
     Raises:
-        TypeError: it is not a number.
+        TypeError: it is not a number, or is True or False.
         ValueError: it is less than 1, or infinite.
     """
     expected = "it must be a number, at least 1: so many times the median of the finished calls"
     try:
         factor = float(hedge)
+        if isinstance(hedge, bool):
+            raise TypeError
     except (TypeError, ValueError):
         raise TypeError(f"hedge={hedge!r}: {expected}") from None
     if not 1 <= factor < math.inf:

@@ -171,6 +171,14 @@ async def test_keyword_arguments_that_a_function_does_not_take_are_its_error(run
         assert caught.value.__notes__[-1] == "item 1: (a=1, c=2)"
 
 
+async def test_a_tuple_that_lacks_arguments_is_shown_the_way_to_starmap(runner: Runner) -> None:
+    async with runner.pool("crunch", 1, function="add") as pool:
+        for item, is_shown in (((1, 2), True), ([1, 2], False), (1, False)):
+            with pytest.raises(TypeError, match="missing 1 required positional argument") as caught:
+                await pool.map([item])
+            assert any("starmap" in note for note in caught.value.__notes__) is is_shown
+
+
 @pytest.mark.parametrize("item", [5, "ab", None, {1: 2}, {3, 4}])
 async def test_an_item_that_is_no_arguments_fails_alone(runner: Runner, item: Any) -> None:
     async with runner.pool("crunch", 1, function="add") as pool:

@@ -95,7 +95,7 @@ def test_a_worker_on_another_node_comes_first(nodes: list[str], number: int | No
     assert [action.worker for action in copies] == ([] if number is None else [number])
 
 
-@pytest.mark.parametrize("hedge", [0, 0.5, -1, float("nan"), float("inf"), "2x", []], ids=range(7))
+@pytest.mark.parametrize("hedge", [0, 0.5, -1, float("nan"), float("inf"), "2x", [], True], ids=range(8))
 async def test_an_impossible_factor_is_refused(runner: Runner, hedge: Any) -> None:
     with pytest.raises((TypeError, ValueError), match=r"hedge=.*: it must be a number, at least 1"):
         runner.pool("crunch", 1, hedge=hedge)
