@@ -64,7 +64,8 @@ def find_tracer() -> Tracer | None:
 def attributes_of(module: str, function: str, worker: int) -> tuple[str, dict[str, AttributeValue]]:
     """Return the name of a call's span, which is that of the function, and the attributes that it begins with."""
     place, _, name = function.rpartition(":")
-    method = "/".join(filter(None, (place or module, name)))  # a module's only function has no name of its own
+    # A function that workers serve alone, or first, has no name in calls: it has that of what was started.
+    method = "/".join(filter(None, (place or module, name or module)))
     attributes: dict[str, AttributeValue] = {"rpc.system.name": "aioparcs", "rpc.method": method}
     if module:
         attributes["server.address"] = module

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from typing import Any
 
 from joblib.parallel import AutoBatchingMixin, FallbackToBackend, ParallelBackendBase, SequentialBackend
@@ -28,6 +29,7 @@ class AioparcsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
 
     _executor: Executor | None = None
     _workers = 0
+    _place: Context | None = None  # where the ``Parallel`` is, as for its trace: later batches come from other threads
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return the number of workers; negative numbers count from the CPUs that this program may use."""
@@ -44,6 +46,7 @@ class AioparcsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
     def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
         """Start an executor of so many workers, unless there is one; return the number."""
         self.parallel = parallel
+        self._place = self._place or copy_context()
         workers = self.effective_n_jobs(n_jobs)
         if workers == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
@@ -57,7 +60,8 @@ class AioparcsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
     def submit(self, func: Any, callback: Callable[[Future[Any]], object] | None = None) -> Future[Any]:
         """Submit a batch."""
         assert self._executor is not None
-        future = self._executor.submit(run_batch, pack_batch(func))
+        place = (self._place or copy_context()).copy()  # several threads may submit at once
+        future = place.run(self._executor.submit, run_batch, pack_batch(func))
         if callback is not None:
             future.add_done_callback(callback)
         return future
@@ -69,6 +73,7 @@ class AioparcsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
     def terminate(self) -> None:
         """Forget the ``Parallel`` that has ended; the workers stay for the next one."""
         self.parallel = None  # which has this backend: the cycle would keep the workers until the collector comes
+        self._place = None
         self.reset_batch_stats()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Earlier", "WorkerSpans"]
 
-# The last span of each call that has failed: the span of its next try has a link to it.
+# The last span of each call that has failed: the span of its next try has a link to it. (That of a second worker's copy
+# of a call has a link to the call's own.)
 Earlier = WeakKeyDictionary[PendingCall, "SpanContext"]
 # That of a stream, each of which opens its generators in a context of its own.
 _stream_before: ContextVar[SpanContext | None] = ContextVar("_stream_before", default=None)
@@ -54,7 +55,9 @@ class WorkerSpans:
 
     def begin(self, call: PendingCall) -> dict[str, str] | None:
         """Begin the span of a call that is about to be sent, and return its trace context."""
-        span = self._make(call, self._earlier.get(call))
+        original = getattr(call, "original", None)  # which another worker has, and takes long for
+        span = self._make(call, self._earlier.get(call) or getattr(original, "span", None))
+        call.span = span.span.get_span_context()
         self._calls[call.call_id] = call, span
         return span.context
 

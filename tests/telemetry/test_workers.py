@@ -12,6 +12,7 @@ from aioparcs import Pool, RemoteError, Retry, Runner
 from tests.support import reference_service
 from tests.support.jobs import MODULES, job
 from tests.support.telemetry import Made, Telemetry, attributes, read_spans
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -222,6 +223,18 @@ async def test_a_call_that_is_made_again_has_a_link_to_its_last_try(telemetry: T
     assert first.parent == second.parent
     (served,) = tree.of("SERVER")  # the other one has died with its process
     assert served.parent == second.id
+
+
+async def test_a_copy_of_a_call_has_a_link_to_the_call_that_takes_long(telemetry: Telemetry, folder: Path) -> None:
+    async with job() as runner, runner.pool("traced", 2, function="linger_once", env=env(folder), hedge=2) as pool:
+        await pool.map([""] * 20)
+        assert await pool.submit(str(folder / "begun")) in ("first", "second")
+        await until(lambda: len(read_spans(folder)) == 22)
+    spans = [Made.of(span) for span in telemetry.calls]
+    first, second = spans[20:]
+    assert [span.links for span in spans] == [[]] * 21 + [[first.id]]
+    assert first.attributes["aioparcs.worker"] != second.attributes["aioparcs.worker"]
+    assert first.parent == second.parent
 
 
 async def test_short_tries_have_links_too_where_workers_make_no_spans(telemetry: Telemetry) -> None:

@@ -94,15 +94,20 @@ class PendingCall:
         call_id: its id on the channel that it was sent over; unset before.
         sent: when it was sent to a worker that runs several of its kind at once, if that is traced; else unset.
         context: where its user has made it, if that is traced and it was submitted by itself; else unset.
+        span: the context of its last span, if it has one that began when it was sent; else unset.
+        original: the call that it is a copy of; unset for others.
     """
 
     __slots__ = (
-        "__weakref__", "args", "call_id", "client", "context", "function", "index", "kwargs", "phase", "sent", "worker",
+        "__weakref__", "args", "call_id", "client", "context", "function", "index", "kwargs", "original", "phase",
+        "sent", "span", "worker",
     )  # fmt: skip
     worker: int
     call_id: int
     sent: float
     context: Any
+    span: Any
+    original: PendingCall
 
     def __init__(
         self, client: Client, index: int, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -131,6 +136,7 @@ class PendingCall:
         """Return another call that does the same."""
         copy = object.__new__(type(self))
         PendingCall.__init__(copy, self.client, self.index, self.function, self.args, self.kwargs)
+        copy.original = self
         if hasattr(self, "context"):
             copy.context = self.context
         return copy

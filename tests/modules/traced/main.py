@@ -9,6 +9,7 @@ import asyncio
 import functools
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,21 @@ def die_once(place: str) -> str:
     return ""
 
 
+def linger_once(place: str) -> str:
+    """Wait for a second call of this, the first time that it is called; return at once without a place."""
+    if not place:
+        return ""
+    second = Path(f"{place}.second")
+    try:
+        Path(place).touch(exist_ok=False)
+    except FileExistsError:
+        second.touch()
+        return "second"
+    while not second.exists():
+        time.sleep(0.01)
+    return "first"
+
+
 async def nested(folder: str) -> list[float]:
     """Call workers of a runner inside this worker."""
     async with Runner(modules=[folder]) as runner, runner.pool("traced", 1, function="half") as pool:
@@ -100,4 +116,5 @@ def setup() -> None:
 
 if WHEN == "import":
     set_provider()
-serve(half, wait, later, wrapped, count, acount, die_once, nested, interrupted, setup, fork="FRESH" not in os.environ)
+served = (half, wait, later, wrapped, count, acount, die_once, linger_once, nested, interrupted, setup)
+serve(*served, fork="FRESH" not in os.environ)
