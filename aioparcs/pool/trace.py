@@ -57,6 +57,8 @@ class CallTrace(SpanCollector):
             actions: what the scheduler makes of them.
         """
         self._take_tally(worker.id)
+        if worker.tally is None:  # it is gone, or has had none
+            self._tallied.pop(worker.id, None)
         settles = [action.outcomes for action in actions if type(action) is Settle]
         settles += [[(action.call, False, action.error)] for action in actions if type(action) is Repeat]
         count = sum(map(len, settles))
@@ -83,29 +85,29 @@ class CallTrace(SpanCollector):
             has_calls = has_calls or tally.calls > 0
             self._take_tally(worker)
             tally.short = self._short
-            if not tally.is_on:
+            if tally.function is None:
                 del self._tallied[worker]
         super().publish()
         if has_calls:
             self._schedule()
             return
         for tally in self._tallied.values():  # the next calls come here, and have an event made
-            tally.is_on = False
+            tally.function = None
         self._tallied.clear()
 
     def _count(self, worker: WorkerState, call: PendingCall) -> None:
         """Allow a worker to count its next calls if they are short ones of the function of its last one."""
         if self._has_tallies and worker.is_active and call.served is call.function:
             tally = worker.tally = worker.tally or Tally()
-            tally.is_on, tally.function, tally.short = True, call.function, self._short
+            tally.function, tally.short = call.function, self._short
             self._tallied[worker.id] = tally
         elif worker.tally:
-            worker.tally.is_on = False
+            worker.tally.function = None
 
     def _take_tally(self, worker: int) -> None:
         """Add the calls that a worker has counted."""
         tally = self._tallied.get(worker)
-        if tally and tally.calls:
+        if tally and tally.calls and tally.function is not None:
             calls = Merging(tally.function, tally.begin, tally.end, tally.busy, tally.calls, 0)
             tally.calls = 0
             self._merge(worker, calls)

@@ -223,8 +223,7 @@ class Scheduler:
         """
         state = self.workers.pop(worker)
         self.unsaturated.pop(state, None)
-        if state.tally is not None:
-            state.tally.is_on = False  # its last results are traced with those that it won't have
+        state.tally = None  # its last results are traced with those that it won't have
         phase, state.phase = state.phase, _LOST
         fatal = [result for result in unsent or () if is_fatal(result)]
         self._accept(state, [result for result in unsent or () if not is_fatal(result)], now)

@@ -9,40 +9,23 @@ class Tally:
     """
     The short calls of one function that a worker has answered since a trace has looked.
 
-    They are counted where its state changes anyway: a trace that is called for each answer costs much more.
+    Its `WorkerState` counts them where it changes anyway: a trace that is called for each answer costs much more.
 
     Attributes:
-        is_on: whether calls are counted.
-        function: the name of the function whose calls are.
+        function: the name of the function whose calls are counted, None for no calls.
         short: seconds below which calls count, on average of those whose results come together; and below which a time
             without calls may be between them.
         calls: how many there were.
         busy: the seconds that they took together.
         begin: when the first of them began.
         end: when the last of them had its result.
-        results: how many of the results that have just come are of such calls, 0 if others came with them.
-        has_last: whether the last results were counted.
+        has_last: whether the results that have come last were counted.
     """
 
-    __slots__ = ("begin", "busy", "calls", "end", "function", "has_last", "is_on", "results", "short")
+    __slots__ = ("begin", "busy", "calls", "end", "function", "has_last", "short")
 
     def __init__(self) -> None:
-        self.is_on = False
-        self.function = ""
-        self.calls = self.results = 0
+        self.function: str | None = None
+        self.calls = 0
         self.short = self.busy = self.begin = self.end = 0.0
         self.has_last = False
-
-    def add(self, count: int, begin: float, end: float) -> None:
-        """Count results that have come together, if all of them are of such calls, and took a short time."""
-        self.has_last = (
-            self.results == count
-            and end - begin < self.short * count
-            and (not self.calls or begin - self.end < self.short)
-        )
-        if self.has_last:
-            if not self.calls:
-                self.begin, self.busy = begin, 0.0
-            self.calls += count
-            self.busy += end - begin
-            self.end = end

@@ -231,7 +231,7 @@ class WorkerState:
         settle: Settle | None = None
         has_failures = has_others = False
         tally = self.tally
-        function = tally.function if tally is not None and tally.is_on else None
+        function = None if tally is None else tally.function
         for call_id, ok, value in results:
             call = calls.pop(call_id, None)
             if call is None:
@@ -239,8 +239,10 @@ class WorkerState:
             if call.phase is not _SENT:
                 if not ok and getattr(value, "type", "") == REVOKED:
                     returned.append(call)
+                    has_others = True
                     continue
                 if call.phase is _CANCELLED:
+                    has_others = True
                     continue
             call.phase = _SETTLED
             if call.function is not function:
@@ -254,8 +256,7 @@ class WorkerState:
                 settle.failures.append(outcome)
                 has_failures = True
         if tally is not None:
-            is_counted = len(settles) == 1 and not has_failures and not has_others
-            tally.results = len(settles[0].outcomes) if is_counted else 0
+            tally.has_last = not (has_others or has_failures)
         return settles, returned, has_failures
 
     def stop_prefetch(self, now: float) -> None:
@@ -265,10 +266,18 @@ class WorkerState:
 
     def measure(self, count: int, now: float) -> None:
         """Renew its pace, and the number of calls that it should have, after it has answered some."""
-        if self.tally is not None:
-            self.tally.add(count, self._since, now)
-        sample = (now - self._since) / count
+        since = self._since
+        sample = (now - since) / count
         self._since = now
+        if (tally := self.tally) is not None and tally.has_last:
+            if sample < tally.short and (since - tally.end < tally.short or not tally.calls):
+                if not tally.calls:
+                    tally.begin, tally.busy = since, 0.0
+                tally.calls += count
+                tally.busy += now - since
+                tally.end = now
+            else:
+                tally.has_last = False
         self._pace = sample + _KEPT**count * (self._pace - sample) if self._pace else sample
         ahead = _MOST if self._pace * _MOST <= _AHEAD else int(_AHEAD / self._pace)
         self.window = self.concurrency + max(1, ahead)
