@@ -21,12 +21,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 ROOT = Path(__file__).parent.parent
 _PATIENCE = 60.0  # seconds for one answer; the slowest round takes about one
 _GENERATION = 5  # pairs between two fresh starts
 
+_Taken = TypeVar("_Taken")  # what is measured of a round
 Progress = Callable[[int, int], None]
 """Called between rounds with how many are done and how many there will be."""
 
@@ -196,7 +197,7 @@ def compare(
     return own_seconds, theirs
 
 
-def take_turns(turn: int, ours: Callable[[], float], peer: Callable[[], float]) -> tuple[float, float]:
+def take_turns(turn: int, ours: Callable[[], _Taken], peer: Callable[[], _Taken]) -> tuple[_Taken, _Taken]:
     """Measure both, ours first on even turns, and give ours and the peer's."""
     if turn % 2:
         theirs = peer()

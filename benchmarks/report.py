@@ -15,7 +15,7 @@ def as_table(results: Results) -> Table:
     """Return the table: first the ratios, then the figures."""
     table = Table(title="aioparcs, measured", title_justify="left")
     table.add_column("what / over what", no_wrap=True)
-    for name in ("median", "quartiles", "rounds", "target"):
+    for name in ("median", "95 %", "quartiles", "rounds", "target"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for measured in results.ratios:
@@ -28,15 +28,19 @@ def as_table(results: Results) -> Table:
 
 
 def _row(measured: Measured) -> tuple[str, ...]:
-    low, high = measured.quartiles
     return (
         measured.what,
         f"{short(measured.median)} {measured.unit}".strip(),
-        f"{short(low)} - {short(high)}",
+        _range(measured.interval),
+        _range(measured.quartiles),
         str(len(measured.values)),
         "" if measured.target is None else str(measured.target),
         _VERDICTS[measured.met],
     )
+
+
+def _range(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else " - ".join(map(short, ends))
 
 
 def short(value: float) -> str:
@@ -63,9 +67,10 @@ def as_json(results: Results, machine: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _spread(measured: Measured) -> dict[str, float]:
+def _spread(measured: Measured) -> dict[str, Any]:
     low, high = measured.quartiles
-    return {"low": _rounded(low), "high": _rounded(high), "rounds": len(measured.values)}
+    interval = measured.interval and [_rounded(end) for end in measured.interval]
+    return {"low": _rounded(low), "high": _rounded(high), "rounds": len(measured.values), "interval": interval}
 
 
 def _rounded(value: float) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+_OUTSIDE = 0.025  # the probability that a median is below its interval, and that it is above
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ class Measured:
             return self.values[0], self.values[0]
         low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
         return low, high
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the median of many more such values is, with a probability of 95 %; None of too few."""
+        count, rank, outside = len(self.values), 0, 0.0
+        # The number of values below that median is like that of heads in as many throws of a coin.
+        while (outside := outside + math.comb(count, rank) / 2**count) <= _OUTSIDE:
+            rank += 1
+        ordered = sorted(self.values)
+        return (ordered[rank - 1], ordered[-rank]) if rank else None
 
     @property
     def met(self) -> bool | None:

@@ -7,6 +7,7 @@ import pytest
 from benchmarks import calls, makespan, ui
 from benchmarks.harness import ProgramFailed
 from benchmarks.pools import PoolMode, take_turns
+from benchmarks.results import Measured
 
 
 @pytest.mark.slow
@@ -35,6 +36,12 @@ def test_the_makespan_is_compared_with_the_ideal_one() -> None:
     assert ratios["makespan_multiprocessing_vs_ideal"] > 1
 
 
+def test_the_interval_of_a_median_has_as_many_values_as_its_probability_needs() -> None:
+    assert Measured("few", "", range(5)).interval is None
+    assert Measured("six", "", [3, 6, 1, 5, 2, 4]).interval == (1, 6)
+    assert Measured("many", "", range(1, 22)).interval == (6, 16)  # as in tables of the binomial distribution
+
+
 def test_a_pool_that_fails_fails_the_benchmark() -> None:
     with pytest.raises(ProgramFailed, match=r"benchmarks\.peers\.calls\.absent 2 ended with exit code 1"):
         take_turns([PoolMode("absent")], 2, 10, 1, lambda: None)
@@ -42,8 +49,8 @@ def test_a_pool_that_fails_fails_the_benchmark() -> None:
 
 @pytest.mark.slow
 def test_a_pool_that_is_shown_is_compared_with_one_that_is_not(capfd: pytest.CaptureFixture[str]) -> None:
-    results = ui.measure(2, lambda done, total: None, workers=4, calls=2000)
+    results = ui.measure(2, lambda done, total: None, pools={4: 2000})
     ratios = {measured.key: measured.values for measured in results.ratios}
-    assert len(ratios["ui_rate"]) == len(ratios["ui_cpu"]) == 2
+    assert len(ratios["ui_4_rate"]) == len(ratios["ui_4_cpu"]) == 2
     assert all(measured.median > 0 for measured in results.figures)
     assert capfd.readouterr().err == ""

@@ -8,8 +8,10 @@ took. The end of its input ends it, and so its connection and its partner.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 
 class WrongMessage(Exception):
@@ -25,6 +27,14 @@ def expect(true: bool, what: str) -> None:
     """
     if not true:
         raise WrongMessage(what)
+
+
+def place(core: int) -> None:
+    """Run on this core alone from now on, the last one if there are not so many; before other programs if allowed."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[min(core, len(cores) - 1)]})
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 def announce(port: int) -> None:
