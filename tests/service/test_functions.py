@@ -26,9 +26,12 @@ class Posted:
         self.args = args
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def runner() -> AsyncIterator[Runner]:
+    """Yield a runner whose launcher has loaded the module: a start for each test is only a fork."""
     async with job() as runner:
+        async with runner.start("functions"):
+            pass
         yield runner
 
 
@@ -170,10 +173,10 @@ async def test_values_that_have_no_form_on_the_wire(t: Task) -> None:
 
 
 async def test_a_message_to_a_service_of_functions_is_an_error_that_says_what_to_do(runner: Runner) -> None:
-    t = await runner.start("functions")
-    await t.send("hello")
-    with pytest.raises(RemoteError, match=r"use call\(\) instead of send\(\)"):
-        await t.recv()
+    async with runner.start("functions") as t:
+        await t.send("hello")
+        with pytest.raises(RemoteError, match=r"use call\(\) instead of send\(\)"):
+            await t.recv()
 
 
 async def test_calls_that_wait_when_the_worker_dies_fail(runner: Runner) -> None:
@@ -192,7 +195,8 @@ async def test_leaving_while_a_function_computes_kills_it(tmp_path: Path) -> Non
         assert await t.call("wait_coroutine", 0) == 0
     await asyncio.wait([call])
     assert call.exception() is not None
-    assert [event[0] for event in recorder.events] == ["started", "connected", "ended"]
+    happened = [event[0] for event in recorder.events]
+    assert [one for one in happened if one != "waiting"] == ["started", "connected", "ended"]  # a slow start is told
 
 
 KINDS = """

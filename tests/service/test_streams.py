@@ -13,9 +13,12 @@ from tests.support.jobs import MODULES, EventRecorder, job, module
 from tests.support.waiting import PATIENCE, until
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def runner() -> AsyncIterator[Runner]:
+    """Yield a runner whose launcher has loaded the module: a start for each test is only a fork."""
     async with job() as runner:
+        async with runner.start("streams"):
+            pass
         yield runner
 
 
@@ -130,8 +133,8 @@ async def test_large_items_are_few_ahead(t: Task, tmp_path: Path) -> None:
 async def test_large_items_that_are_taken_before_their_sender_goes_on(t: Task, tmp_path: Path) -> None:
     busy = asyncio.ensure_future(_take(t.stream("abusy"), []))  # the thread of the other one waits for its turns
     async with asyncio.timeout(PATIENCE):
-        items = [int(item[0]) async for item in t.stream("blobs", 100, 5 << 20, str(tmp_path / "state"))]
-    assert items == list(range(100))
+        items = [int(item[0]) async for item in t.stream("blobs", 40, 5 << 20, str(tmp_path / "state"))]
+    assert items == list(range(40))
     busy.cancel()
 
 
@@ -289,8 +292,8 @@ async def test_a_service_reads_streams_of_its_own_workers(tmp_path: Path) -> Non
         assert await t.recv() == [0, 0, 1, 1, 2]
 
 
-async def test_a_service_without_functions_has_no_streams(runner: Runner) -> None:
-    async with runner.start("talker") as t:
+async def test_a_service_without_functions_has_no_streams() -> None:
+    async with job() as runner, runner.start("talker") as t:
         with pytest.raises(LookupError, match="this service takes no calls"):
             await anext(t.stream("count", 3))
         await t.kill()
