@@ -131,25 +131,19 @@ async def claim(address, job, role):
     finally:
         writer.close()
 
-async def is_open(host, port, few):
-    async with few:
-        try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 10)
-        except OSError:
-            return False
-        writer.close()
-        return True
+def is_open(host, port):
+    with socket.socket() as dialling:
+        dialling.settimeout(10)
+        return dialling.connect_ex((host, port)) == 0
 
 async def main(address, job, worker):
     runner = Address.parse(address)
     refusals = [await claim(runner, job, role) for role in (Role.WORKER, Role.LAUNCHER)]
-    few = asyncio.Semaphore(200)
     ports = [*range(1, 10_000), *range(32_768, 61_000), runner.port]
-    opened = await asyncio.gather(*(is_open(worker, port, few) for port in ports))
     print(json.dumps({
         "refusals": refusals,
-        "open": [port for port, found in zip(ports, opened) if found],
-        "runner": await is_open(runner.host, runner.port, few),
+        "open": [port for port in ports if is_open(worker, port)],
+        "runner": is_open(runner.host, runner.port),
     }))
 
 asyncio.run(main(*sys.argv[1:]))
