@@ -40,6 +40,7 @@ VERSION = 2
 _VERSIONS = VERSION, VERSION
 NONCE_SIZE = 32
 TOKEN_SIZE = 32
+SECRET_SIZE = 16
 # Bytes that a frame may have before its sender has proved who it is.
 MAX_HANDSHAKE_FRAME = 4096
 
@@ -77,6 +78,7 @@ class Hello(NamedTuple):
         files: whether it is a launcher that takes files.
         control: the highest type of frames of control connections that this side knows, if it is a launcher.
         tracing: whether it reads the trace context of calls.
+        memory: how its shared memory is reached: a process, a descriptor of it, and the secret behind that; or None.
         welcome: the body of the listener's WELCOME, which is no part of its HELLO.
     """
 
@@ -93,6 +95,7 @@ class Hello(NamedTuple):
     files: bool = False
     control: int = FIRST_CONTROL
     tracing: bool = False
+    memory: tuple[int, int, bytes] | None = None
     welcome: bytes = b""
 
     @classmethod
@@ -125,6 +128,7 @@ class Hello(NamedTuple):
                 **({"files": True} if self.files else {}),
                 **({"control": self.control} if self.control != FIRST_CONTROL else {}),
                 **({"tracing": True} if self.tracing else {}),
+                **({"memory": self.memory} if self.memory else {}),
             }
         )
 
@@ -154,6 +158,7 @@ class Hello(NamedTuple):
                 values.get("files") is True,
                 _typed(values.get("control", FIRST_CONTROL), int),
                 values.get("tracing") is True,
+                _memory(values.get("memory")),
             )
         except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
             raise HandshakeError("the peer's HELLO can't be read") from error
@@ -193,6 +198,14 @@ def proof(token: bytes, role: str, transcript: bytes) -> bytes:
 def verify(token: bytes, role: str, transcript: bytes, body: bytes) -> bool:
     """Return True if ``body`` is the peer's `proof`; the comparison takes constant time."""
     return hmac.compare_digest(proof(token, role, transcript), body)
+
+
+def _memory(value: Any) -> tuple[int, int, bytes] | None:
+    """Return how memory is reached; None for whatever is no such thing."""
+    kinds = [type(field) for field in value] if type(value) is list else []
+    if kinds != [int, int, bytes] or min(value[:2]) < 0 or len(value[2]) != SECRET_SIZE:
+        return None
+    return value[0], value[1], value[2]
 
 
 def _typed(value: Any, kind: type) -> Any:

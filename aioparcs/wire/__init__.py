@@ -5,9 +5,10 @@ Frames: bytes in, frames out, and back. No I/O, no clock; ``docs/wire.md`` is th
 bytes   field
 ======  =======  ==============================================================
 0       type     a `FrameType`
-1       flags    1 BUFFERS; every other bit is reserved and a protocol error
+1       flags    1 BUFFERS, 2 SHARED; every other bit is reserved and a protocol error
 2-7     length   of the body, big-endian
 then             if BUFFERS: u32 count, count x u64 lengths
+then             if SHARED: where the buffers are that lie in shared memory
 then             the body, then the buffers
 ======  =======  ==============================================================
 
@@ -20,9 +21,11 @@ from aioparcs.wire.frames import (
     HEADER_SIZE,
     LIMITED,
     REVOKED,
+    SHARED,
     STREAM,
     Frame,
     FrameType,
+    Reference,
     decode_header,
     encode_frame,
     encode_header,
@@ -35,11 +38,13 @@ __all__ = [
     "HEADER_SIZE",
     "LIMITED",
     "REVOKED",
+    "SHARED",
     "STREAM",
     "Decoder",
     "Frame",
     "FrameSink",
     "FrameType",
+    "Reference",
     "decode_header",
     "encode_frame",
     "encode_header",

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from typing import Any
 
 from aioparcs.errors import ProtocolError
 from aioparcs.settings import MAX_BUFFER_COUNT
-from aioparcs.wire.frames import BUFFERS, HEADER_SIZE, LARGEST, Buffer, Frame, FrameType, unpack_head
+from aioparcs.wire.frames import (
+    BUFFERS,
+    HEADER_SIZE,
+    LARGEST,
+    SHARED,
+    Buffer,
+    Frame,
+    FrameType,
+    Reference,
+    unpack_head,
+    unpack_lengths,
+)
 
 __all__ = ["Decoder", "FrameSink"]
 
@@ -29,6 +41,10 @@ class FrameSink:
     def allocate(self, type: int, size: int) -> Buffer:
         """Return memory for a piece of a frame of that type, to be filled."""
         return bytearray(size)
+
+    def map(self, type: int, reference: Reference) -> Buffer:
+        """Return the buffer of a frame of that type which lies in shared memory."""
+        raise ProtocolError("a frame refers to shared memory, which can't be mapped here")
 
     def reserve(self, size: int) -> bool:
         """Reserve the bytes that a frame will take; False stalls the decoder, which tries again with the next feed."""
@@ -72,6 +88,7 @@ class Decoder:
         self.frames: deque[Frame | bytes] = deque()
         self.results: list[bytes] | None = None
         self.stalled = False
+        self._flags = BUFFERS
         self._version = version
         self._sink = sink or FrameSink()
         self._tail = b""
@@ -85,6 +102,10 @@ class Decoder:
         self._max_buffers = max_buffers
         # One chained comparison in `feed` finds "a plain MSG frame within the limit"; version 1 has none.
         self._plain_max = _PLAIN_MSG | max_body if self._version == 2 else -1
+
+    def allow_shared(self) -> None:
+        """Accept buffers that lie in shared memory: the peer is about to know that they can be mapped here."""
+        self._flags = BUFFERS | SHARED
 
     @property
     def unfinished(self) -> bool:
@@ -154,25 +175,24 @@ class Decoder:
         """Start the frame behind ``head``; return where to go on, or -1 when it takes more bytes to do so."""
         type, flags, size = head >> 56, head >> 48 & 255, head & LARGEST
         self._check(type, flags, size)
-        sizes: tuple[int, ...] = ()
+        lengths: list[int | Reference] = []
+        total = size
         if flags & BUFFERS:
             if len(data) - position < 4:
                 return -1
             count = _unpack_count(data, position)[0]
             self._check_count(type, count)
-            if len(data) - position < 4 + 8 * count:
+            unpacked = unpack_lengths(data, position + 4, count, flags)
+            if unpacked is None:
                 return -1
-            sizes = struct.unpack_from(f">{count}Q", data, position + 4)
-            if sum(sizes) > self._max_buffers:
-                raise ProtocolError(
-                    f"a frame announces {sum(sizes):,} bytes of buffers; the limit is {self._max_buffers:,}"
-                )
-            position += 4 + 8 * count
+            lengths, position = unpacked
+            total += self._check_lengths(lengths)
         elif len(data) - position < size <= _TAIL_LIMIT:
             return -1
-        if not self._sink.reserve(size + sum(sizes)):
+        if not self._sink.reserve(total):
             self.stalled = True
             return -1
+        sizes = [self._sink.map(type, one) if isinstance(one, Reference) else one for one in lengths]
         self._parts = _Parts(type, [size, *sizes])
         self._next_part(data, position)
         return self._parts_end
@@ -182,12 +202,19 @@ class Decoder:
             size |= type << 56 | flags << 48
         elif type not in _TYPES:
             raise ProtocolError(f"unknown frame type {type}")
-        elif flags & ~BUFFERS or (flags and type not in _WITH_BUFFERS):
+        elif flags & ~self._flags or flags == SHARED or (flags and type not in _WITH_BUFFERS):
             raise ProtocolError(f"flags {flags:#04x} are not allowed on a frame of type {type}")
         elif type == FrameType.RAW and not flags:
             raise ProtocolError("a RAW frame has no buffer")
         if size > self._max_body:
             raise ProtocolError(f"a frame announces a body of {size:,} bytes; the limit is {self._max_body:,}")
+
+    def _check_lengths(self, lengths: list[int | Reference]) -> int:
+        """Return the sum of lengths, if it is within the limit."""
+        total = sum(one.size if isinstance(one, Reference) else one for one in lengths)
+        if total > self._max_buffers:
+            raise ProtocolError(f"a frame announces {total:,} bytes of buffers; the limit is {self._max_buffers:,}")
+        return total
 
     @staticmethod
     def _check_count(type: int, count: int) -> None:
@@ -202,6 +229,9 @@ class Decoder:
         assert parts is not None
         while parts.sizes:
             size = parts.sizes.pop(0)
+            if not isinstance(size, int):
+                parts.done.append(size)
+                continue
             if size <= len(data) - position:
                 parts.done.append(data[position : position + size])
                 position += size
@@ -231,11 +261,11 @@ class Decoder:
 
 
 class _Parts:
-    """The parts of a frame on its way: body first, then buffers."""
+    """The parts of a frame on its way: body first, then buffers; sizes, and in their place what was mapped."""
 
     __slots__ = ("current", "done", "sizes", "type")
 
-    def __init__(self, type: int, sizes: list[int]) -> None:
+    def __init__(self, type: int, sizes: list[Any]) -> None:
         self.type = type
         self.sizes = sizes
         self.done: list[Buffer] = []

@@ -44,6 +44,7 @@ _hellos = st.builds(
     extensions=st.integers(0, 99),
     control=st.integers(0, 99),
     tracing=st.booleans(),
+    memory=st.none() | st.tuples(st.integers(0, 2**31), st.integers(0, 2**31), st.binary(min_size=16, max_size=16)),
     welcome=st.just(b""),
 )
 
@@ -104,6 +105,8 @@ def test_a_hello_is_read(vector: Vector) -> None:
     hello = Hello.decode(expand(vector["hello"]))
     assert (hello.role, hello.extensions) == (Role.WORKER, vector.get("extensions", FIRST_EXTENSIONS))
     assert hello.tracing is vector.get("tracing", False)
+    pid, fd, secret = vector.get("memory", (0, 0, ""))
+    assert hello.memory == ((pid, fd, bytes.fromhex(secret)) if secret else None)
 
 
 @each(_refused)

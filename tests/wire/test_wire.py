@@ -1,5 +1,6 @@
 import tracemalloc
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -7,12 +8,23 @@ from hypothesis import strategies as st
 
 from aioparcs import ProtocolError, codec
 from aioparcs.settings import MAX_BUFFER_COUNT
-from aioparcs.wire import Decoder, Frame, FrameSink, FrameType, decode_header, encode_frame, encode_header, frame_of
+from aioparcs.wire import (
+    Decoder,
+    Frame,
+    FrameSink,
+    FrameType,
+    Reference,
+    decode_header,
+    encode_frame,
+    encode_header,
+    frame_of,
+)
 from tests.support.notation import Vector, each, expand, load, same, value_of
 from tests.support.strategies import chunked, chunks, frames, mutated, property_test, stream_of
 
 BODY, BUFFERS = 1 << 20, 4 << 20
 _frame_vectors = load("frames")
+_shared = load("shared")
 _bad_streams = [vector for vector in load("invalid") if "stream" in vector]
 _streams = st.lists(frames, max_size=6).map(stream_of)
 
@@ -104,6 +116,54 @@ def test_a_bad_stream_is_refused_byte_by_byte_too(vector: Vector) -> None:
     decoder, stream = Decoder(BODY, BUFFERS, version=vector["version"]), expand(vector["stream"])
     with pytest.raises(ProtocolError, match=vector["says"]):
         feed_all(decoder, [stream[i : i + 1] for i in range(len(stream))])
+
+
+# Shared memory
+
+
+class Mapping(Memory):
+    """Returns references as they are."""
+
+    def map(self, type: int, reference: Reference) -> Any:
+        return reference
+
+
+def sharing() -> Decoder:
+    decoder = Mapping().decoder()
+    decoder.allow_shared()
+    return decoder
+
+
+def shared_buffers(vector: Vector) -> tuple[Any, ...]:
+    return tuple(
+        expand(one) if isinstance(one, str) else Reference(one["size"], tuple(map(tuple, one["parts"])))
+        for one in vector["buffers"]
+    )
+
+
+@each([vector for vector in _shared if "says" not in vector])
+def test_references_are_written_and_read_as_their_vectors_say(vector: Vector) -> None:
+    sent, stream = (vector["type"], expand(vector["body"]), shared_buffers(vector)), expand(vector["frame"])
+    assert b"".join(encode_frame(*sent)) == stream
+    for cut in range(len(stream) + 1):
+        decoder = feed_all(sharing(), [stream[:cut], stream[cut:]])
+        assert [(frame_of(frame).type, *frame_of(frame)[1:]) for frame in decoder.frames] == [sent]
+        assert not decoder.unfinished
+
+
+@each([vector for vector in _shared if "says" in vector])
+def test_bad_references_are_refused(vector: Vector) -> None:
+    stream = expand(vector["frame"])
+    for size in (len(stream), 1):
+        with pytest.raises(ProtocolError, match=vector["says"]):
+            feed_all(sharing(), [stream[i : i + size] for i in range(0, len(stream), size)])
+
+
+def test_a_sink_that_maps_nothing_refuses_references() -> None:
+    decoder = Memory().decoder()
+    decoder.allow_shared()
+    with pytest.raises(ProtocolError, match="can't be mapped"):
+        decoder.feed(expand(_shared[0]["frame"]))
 
 
 # Streams, split anywhere
