@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from aioparcs.service import Service, worker_rng
     from aioparcs.service.serve import serve
     from aioparcs.settings import Settings
+    from aioparcs.shared.arrays import shared_array
     from aioparcs.task import Stream, Task
 
 _MODULES = {
@@ -81,6 +82,7 @@ _MODULES = {
     "serve": "aioparcs.service",
     "worker_rng": "aioparcs.service",
     "Settings": "aioparcs.settings",
+    "shared_array": "aioparcs.shared.arrays",
     "Stream": "aioparcs.task",
     "Task": "aioparcs.task",
 }
@@ -124,6 +126,7 @@ __all__ = [
     "run",
     "scatter",
     "serve",
+    "shared_array",
     "worker_rng",
 ]
 

@@ -25,6 +25,7 @@ from zlib import crc32
 import pytest
 
 from aioparcs.codec.types import named, registered
+from aioparcs.shared import keep_spare, own_probe
 from tests.support.deep import IS_DEEP
 from tests.support.leaks import SESSION, Snapshot, descendants, tasks_left
 from tests.support.live import hide_swarm
@@ -71,6 +72,13 @@ def _loops(metafunc: pytest.Metafunc) -> list[Any]:
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Return the event loop that anyio's plugin runs the test on."""
     return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keeps_two_descriptors() -> None:
+    """Open what every process that shares memory keeps open: a test that does is not to blame for it."""
+    own_probe()
+    keep_spare()
 
 
 @pytest.fixture(autouse=True)

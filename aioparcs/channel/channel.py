@@ -287,9 +287,8 @@ class Channel:
         connection, outbox, inbox = self.connection, self._outbox, self._inbox
         state = _STATES.get(connection.state, "ending")
         age = inbox.loop.time() - connection.opened
-        return Statistics(
-            outbox.frames, self._received, outbox.written, inbox.bytes, outbox.size, inbox.unread, state, age
-        )
+        sent, unsent = outbox.written + outbox.loans.saved, outbox.size + outbox.loans.size
+        return Statistics(outbox.frames, self._received, sent, inbox.bytes, unsent, inbox.unread, state, age)
 
     @property
     def frames_received(self) -> int:

@@ -196,6 +196,7 @@ class JobRegistry:
         channel = Channel(reader, writer, settings=self._settings, peer_limits=limits)
         channel.connection.extensions = peer.extensions
         channel.connection.tracing = peer.tracing
+        channel.connection.reader.share_memory(peer.memory)
         channel.relays.is_supported = peer.relays
         channel.relays.refuse()
         return channel

@@ -123,6 +123,8 @@ class PeerEndpoint:
         if peer.worker != address.worker:
             writer.transport.abort()
             raise HandshakeError(f"{who} at {address}: worker {peer.worker} listens there now")
+        if role == Role.RELAY:  # its messages are pieces of one that lies elsewhere
+            peer = peer._replace(memory=None)
         channel = self._channel(peer, reader, writer)
         if role == Role.PEER:
             self._report(PEER_OPENED, peer.worker)
@@ -216,6 +218,7 @@ class PeerEndpoint:
         channel = Channel(reader, writer, settings=self.settings, peer_limits=limits, peer=peer.worker)
         channel.connection.extensions = peer.extensions
         channel.connection.tracing = peer.tracing
+        channel.connection.reader.share_memory(peer.memory)
         channel.relays.is_supported = peer.relays
         channel.relays.refuse()
         self._open.add(channel.connection)

@@ -97,7 +97,7 @@ class ResultWriter:
                 if self._result_log.add(frame):
                     self._postpone(frame, last)
                     return
-        self._send_alone(call_id, ok, value, name, wire.encode_frame(FrameType.RESULT, body, buffers))
+        self._send_alone(call_id, ok, value, name, body, buffers)
 
     def send_item(self, call_id: int, value: Any, name: str, on_size: Callable[[int], object]) -> None:
         """
@@ -114,7 +114,7 @@ class ResultWriter:
         """
         body, buffers = self._encode_item(call_id, value, name)
         on_size(len(body) + sum(map(len, buffers)))
-        self._send_alone(call_id, None, value, "", wire.encode_frame(FrameType.RESULT, body, buffers))
+        self._send_alone(call_id, None, value, "", body, buffers)
 
     async def send_item_soon(self, call_id: int, value: Any, name: str, on_size: Callable[[int], object]) -> None:
         """Send an item of a stream from the event loop; see `send_item`."""
@@ -170,11 +170,15 @@ class ResultWriter:
         self._draining = None
         self.flush()
 
-    def _send_alone(self, call_id: int, ok: bool | None, value: Any, name: str, pieces: list[Any]) -> None:
+    def _send_alone(
+        self, call_id: int, ok: bool | None, value: Any, name: str, body: bytes, buffers: tuple[Any, ...]
+    ) -> None:
         with self._lock:
             self._flush()
-            if self._fd >= 0 and self._outbox.empty and not self._unsent:
-                for count, piece in enumerate(pieces):
+            # What is sent by reference is with the peer only once it has mapped it, which the loop hears of.
+            is_lent = bool(buffers) and self._outbox.loans.any_in(buffers)
+            if self._fd >= 0 and self._outbox.empty and not self._unsent and not is_lent:
+                for count, piece in enumerate(wire.encode_frame(FrameType.RESULT, body, buffers)):
                     self._write(piece, not count)
                 return
         asyncio.run_coroutine_threadsafe(self._deliver(call_id, ok, value, name), self._loop).result()

@@ -91,6 +91,7 @@ class FrameConnection:
         memory = MessageMemory(settings.receive_budget, settings.max_buffers)
         self.inbox = Inbox(loop, transport, memory, settings.receive_queue)
         self.reader = FrameReader(self, transport, self.inbox, self.outbox, settings, version)
+        self.add_handler(FrameType.MAPPED, self.reader.handle_mapped)
         self.add_handler(FrameType.PING, self._handle_ping)
         self.add_handler(FrameType.PONG, _ignore)  # that it came is all it says
         self.add_handler(FrameType.BYE, self._handle_bye)
@@ -183,6 +184,7 @@ class FrameConnection:
             half = False
         if not half:
             self.outbox.drop()
+        self.outbox.end_loans()
         return half
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -319,6 +321,7 @@ class FrameConnection:
     def _end_stream(self) -> None:
         """Half-close, where the transport can."""
         if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.outbox.is_ended = True
             try:
                 self.transport.write_eof()
             except OSError:

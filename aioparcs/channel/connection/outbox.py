@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from aioparcs.channel.connection.loans import Loans, mapped_frame
+
 __all__ = ["Outbox", "Sending", "SocketWriter"]
 
 # Small frames that are written together at most; beyond it the sender lets the loop turn once.
@@ -26,6 +28,7 @@ BATCH = 64 << 10
 _COPY, _BURST = 64 << 10, 4 << 20
 # Seconds after which a connection that has been written to counts as idle again.
 _QUIET = 0.001
+_QUESTION = mapped_frame(True)
 _HANG_UP = select.POLLHUP | getattr(select, "POLLRDHUP", 0)  # the latter, the end of a TCP peer, is Linux's
 
 
@@ -139,8 +142,10 @@ class Outbox:
         idle: True when the next small frame may be written at once; what answers the peer is to leave at once.
         clear: True when nothing waits, here or in the transport.
         size: bytes that wait here.
+        loans: what was sent by reference and that the peer has not mapped yet; it counts as what waits.
         blocked: True when the next sender has to wait for room first: a batch is full, or its owner says so.
         write: writes to the transport itself.
+        is_ended: True once the stream of this side has ended.
         frames: frames written so far.
         written: bytes written so far.
         on_room: called when fewer than a quarter of ``limit`` wait again, and after each burst of writing.
@@ -148,7 +153,9 @@ class Outbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, limit: int) -> None:
         self.size = 0
+        self.loans = Loans(lambda: self.put(_QUESTION))
         self.blocked = False
+        self.is_ended = False
         self.frames = 0
         self.written = 0
         self.on_room: Callable[[], object]
@@ -164,7 +171,7 @@ class Outbox:
     @property
     def full(self) -> bool:
         """True when a sender should wait."""
-        return self.size >= self._limit
+        return self.size + self.loans.size >= self._limit
 
     @property
     def batched(self) -> bool:
@@ -185,6 +192,11 @@ class Outbox:
     def is_local(self) -> bool:
         """True for a Unix socket, also under TLS."""
         return self._socket.is_local
+
+    @property
+    def can_write(self) -> bool:
+        """True while what is added has a way to the peer."""
+        return not self.is_ended and not self._socket.transport.is_closing()
 
     def share(self, lock: threading.Lock) -> None:
         """Write under a lock from now on, and only through the transport: another thread writes to the socket too."""
@@ -222,7 +234,8 @@ class Outbox:
         head, *views = pieces
         self.idle = self.clear = False
         sendings = [Sending(view, None) for view in views]
-        sendings[-1].done = done
+        if sendings:
+            sendings[-1].done = done
         self._pieces.append(head)
         self._pieces.extend(sendings)
         self.size += len(head) + sum(map(len, views))
@@ -247,7 +260,7 @@ class Outbox:
             if not pieces:
                 self.clear = True
                 self._settle_drained()
-            if self.size <= self._limit // 4:
+            if self.size + self.loans.size <= self._limit // 4:
                 self.on_room()
 
     def pause(self) -> None:
@@ -261,12 +274,17 @@ class Outbox:
         self.flush()
 
     async def drain(self) -> None:
-        """Wait until everything is written. Cancelling it changes nothing."""
+        """Wait until everything is written, and what was lent is mapped. Cancelling it changes nothing."""
         self.flush()
-        if not self.empty:
+        if not self.empty or self.loans.size:
             if self._drained is None:
                 self._drained = self._cork.loop.create_future()
             await asyncio.shield(self._drained)
+
+    def end_loans(self) -> None:
+        """Forget what the peer has not mapped: it maps nothing more."""
+        self.loans.clear()
+        self.flush()
 
     def drop(self) -> None:
         """Remove what waits: the connection is gone."""
@@ -276,11 +294,12 @@ class Outbox:
                 piece.settle()
         self._pieces.clear()
         self.size = 0
+        self.loans.clear()
         self._paused = False
         self._settle_drained()
 
     def _settle_drained(self) -> None:
-        if self._drained is not None:
+        if self._drained is not None and not self.loans.size:
             self._drained.set_result(None)
             self._drained = None
 

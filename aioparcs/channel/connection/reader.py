@@ -14,13 +14,16 @@ from typing import Any, Protocol
 
 from aioparcs import codec, wire
 from aioparcs.channel.connection.inbox import Inbox
+from aioparcs.channel.connection.loans import mapped_frame
 from aioparcs.channel.connection.memory import LARGE, RECEIVING
 from aioparcs.channel.connection.outbox import Outbox
 from aioparcs.channel.connection.protocols import BufferProtocol, ChunkProtocol, bind, drain_socket
 from aioparcs.channel.connection.router import FrameRouter
-from aioparcs.errors import ConnectionLost, ParcsError, ProtocolError
+from aioparcs.errors import ConnectionLost, DecodeError, ParcsError, ProtocolError
 from aioparcs.settings import Settings
-from aioparcs.wire import Decoder, Frame, FrameSink, FrameType
+from aioparcs.shared import SharedPart, is_reachable, own_probe
+from aioparcs.transport import os_reason
+from aioparcs.wire import Decoder, Frame, FrameSink, FrameType, Reference
 
 __all__ = ["FrameReader", "ReceiveTarget"]
 
@@ -81,6 +84,8 @@ class FrameReader(FrameSink):
         self._between = False  # in the middle of a frame
         self._whole = settings.max_body + wire.HEADER_SIZE if version == 2 else -1
         self._limit = inbox.limit
+        self._peer_memory: tuple[int, int, bytes] | None = None  # how it is reached
+        self._mapped = 0  # buffers
         self._reading_on = 0  # how many wait for what is behind the messages in line
         inbox.memory.retry = self._retry
         self._chunks, self._pieces = ChunkProtocol(), BufferProtocol()
@@ -146,7 +151,7 @@ class FrameReader(FrameSink):
         decoder = self.decoder
         try:
             decoder.feed(data)
-        except ProtocolError as error:
+        except (ProtocolError, ConnectionLost) as error:
             self._fail(error)
             return
         except MemoryError:
@@ -211,6 +216,63 @@ class FrameReader(FrameSink):
         """Return the memory for a piece of a frame."""
         return self.target.allocate(type, size)
 
+    def share_memory(self, peer: tuple[int, int, bytes] | None) -> None:
+        """Share memory with the peer, if it has said how its own is reached: either may ask if the other maps it."""
+        if peer is not None and self._outbox.is_local and self._outbox.fd >= 0:
+            self._peer_memory = peer
+            self._outbox.loans.is_askable = own_probe() is not None
+
+    def handle_mapped(self, frame: Frame) -> None:
+        """Handle what the peer says of this side's shared memory, or its question if this side can map its own."""
+        try:
+            value = codec.decode(frame.body)
+            if value is True:
+                self._answer_question()
+            else:
+                self._outbox.loans.count_returned(value)
+        except (DecodeError, ValueError) as error:
+            self._fail(ProtocolError(f"a MAPPED frame that can't be right: {error}"))
+            return
+        self._outbox.flush()
+
+    def _answer_question(self) -> None:
+        is_near = self._peer_memory is not None and is_reachable(*self._peer_memory)
+        if is_near:
+            self.decoder.allow_shared()
+        if self._outbox.can_write:
+            self._outbox.put(mapped_frame(0 if is_near else None))
+
+    def map(self, type: int, reference: Reference) -> Any:
+        """
+        Return the buffer of a frame which lies in shared memory of the peer, and tell it.
+
+        Raises:
+            ProtocolError: there is no such memory.
+            ConnectionLost: the peer is gone, or its memory can no longer be opened.
+        """
+        from aioparcs.shared import mapping  # most connections carry none
+
+        assert self._peer_memory is not None  # or references would not be allowed
+        pid, *_ = self._peer_memory
+        size, parts = reference.size, [SharedPart(*part) for part in reference.parts]
+        try:
+            buffer: Any = self.target.find(type, size)
+            if self._inbox.closed:
+                buffer = codec.allocate(type, size)  # which is thrown away
+            elif buffer is None:
+                buffer = mapping.map_shared(pid, parts)
+            else:
+                mapping.read_shared(pid, parts, buffer)
+        except ValueError as error:
+            raise ProtocolError(f"the peer refers to memory that is no shared memory: {error}") from error
+        except OSError as error:
+            raise ConnectionLost(f"the peer's shared memory can't be opened: {os_reason(error)}") from error
+        self._inbox.bytes += reference.saved
+        self._mapped += 1
+        if self._outbox.can_write:  # however much waits: the peer may wait for it
+            self._outbox.put(mapped_frame(self._mapped))
+        return buffer
+
     def reserve(self, size: int) -> bool:
         """Reserve memory for a frame if it is large; return False when there is none now."""
         if size < LARGE:
@@ -256,11 +318,16 @@ class ReceiveTarget:
 
     def allocate(self, type: int, size: int) -> Any:
         """Return the memory for a piece of a frame."""
+        filling = self.find(type, size)
+        return codec.allocate(type, size) if filling is None else filling
+
+    def find(self, type: int, size: int) -> memoryview | None:
+        """Return the part of the program's memory that a piece of a frame belongs in, or None."""
         memory = self._memory
         if type == FrameType.RAW and memory is not None and not self._inbox.frames and size <= len(memory):
             self._filling = memory[:size]
             return self._filling
-        return codec.allocate(type, size)
+        return None
 
     def withdraw(self, decoder: Decoder) -> None:
         """Undo `set`: receive the rest into memory of its own, with what has arrived so far."""

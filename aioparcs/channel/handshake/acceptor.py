@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from aioparcs.channel.handshake.exchange import HungUp, accept
 from aioparcs.channel.handshake.refusals import Refusals
 from aioparcs.errors import HandshakeError
 from aioparcs.settings import Settings
+from aioparcs.shared import own_probe
 from aioparcs.transport import PendingHandshakes, file_limit, is_of_another_user
 
 __all__ = ["Acceptor", "ConnectionPolicy"]
@@ -78,6 +80,9 @@ class Acceptor:
         """
         transport = writer.transport
         hello, timeout = Hello.of(*self._self, self._settings), self._settings.handshake_timeout
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family == socket.AF_UNIX and transport.get_extra_info("sslcontext") is None:
+            hello = hello._replace(memory=own_probe())
         self._admit(transport)
 
         def refusal_reason(peer: Hello) -> str | None:

@@ -7,9 +7,10 @@ import socket
 from time import monotonic, sleep
 
 from aioparcs.address import Address
-from aioparcs.auth import Hello, new_nonce
+from aioparcs.auth import Hello, Role, new_nonce
 from aioparcs.channel.handshake.exchange import HungUp, introduce, introduce_now
 from aioparcs.settings import Settings
+from aioparcs.shared import own_probe
 from aioparcs.transport import FIRST_PAUSE, LONGEST_PAUSE, dial, dial_now
 
 __all__ = ["Connection", "reach", "reach_now"]
@@ -52,7 +53,7 @@ async def reach(
             deadline = began + no_route
         try:
             own = _handshake_timeout(settings, deadline)
-            return reader, writer, await introduce(reader, writer, _renewed(hello), token, own)
+            return reader, writer, await introduce(reader, writer, _renewed(hello, address), token, own)
         except BaseException as error:
             writer.transport.abort()
             if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
@@ -77,7 +78,7 @@ def reach_now(address: Address, hello: Hello, token: bytes, settings: Settings) 
         if monotonic() >= deadline:  # there was no route at first
             deadline = began + no_route
         try:
-            return sock, introduce_now(sock, _renewed(hello), token, _handshake_timeout(settings, deadline))
+            return sock, introduce_now(sock, _renewed(hello, address), token, _handshake_timeout(settings, deadline))
         except BaseException as error:
             sock.close()
             if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
@@ -91,6 +92,7 @@ def _handshake_timeout(settings: Settings, deadline: float) -> float:
     return max(min(settings.handshake_timeout, deadline - monotonic()), FIRST_PAUSE)
 
 
-def _renewed(hello: Hello) -> Hello:
-    """Return a greeting with a nonce that was never used."""
-    return hello._replace(nonce=new_nonce())
+def _renewed(hello: Hello, address: Address) -> Hello:
+    """Return a greeting with a nonce that was never used, and with the way to this process's memory on its machine."""
+    is_near = address.scheme == "unix" and not address.fingerprint and hello.role in (Role.WORKER, Role.PEER)
+    return hello._replace(nonce=new_nonce(), memory=own_probe() if is_near else None)

@@ -1,0 +1,148 @@
+"""The loans of a connection: shared memory that was sent by reference, until the peer has mapped it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+
+from aioparcs import wire
+from aioparcs.shared import LEAST, SharedMemory, find_shared
+from aioparcs.wire import FrameType, Reference
+
+__all__ = ["Loans", "mapped_frame"]
+
+
+class Loans:
+    """
+    References instead of buffers, and the memory that they refer to, which stays here until the peer has mapped it.
+
+    Whether the peer can map this process's memory is asked before the first loan: most connections never need to know.
+
+    Args:
+        ask: sends the peer that question.
+
+    Attributes:
+        is_askable: whether the peer has said that it may be asked, and was not.
+        is_possible: whether the peer has said that it can map memory of this process.
+        size: bytes that the peer has not mapped yet.
+        saved: bytes that were not written because it has mapped them.
+    """
+
+    def __init__(self, ask: Callable[[], object]) -> None:
+        self.is_askable = False
+        self.is_possible = False
+        self.size = self.saved = 0
+        self._ask = ask
+        self._is_undecided = False
+        self._lent: deque[tuple[SharedMemory, Reference]] = deque()
+        self._returned = 0
+        self._waiting: list[tuple[int, asyncio.Future[bool]]] = []
+
+    def any_in(self, buffers: tuple[Any, ...]) -> bool:
+        """Return True if one of the buffers would be lent, or perhaps would."""
+        is_open = self.is_possible or self.is_askable or self._is_undecided
+        return is_open and any(_find(view) is not None for view in buffers)
+
+    def lend(self, buffers: tuple[Any, ...]) -> tuple[Any, ...]:
+        """
+        Return the buffers, with references in place of those that lie in shared memory.
+
+        From now on arrays in it can't be written to: what the peer has mapped would change. As long as it isn't known
+        whether the peer can map it, nothing is lent.
+        """
+        if self.is_possible:
+            return tuple(map(self._lend, buffers))
+        if self.is_askable and self.any_in(buffers):
+            self._post_question()
+        return buffers
+
+    async def are_possible(self) -> bool:
+        """Return whether the peer maps memory of this process, once that is known."""
+        if self.is_askable:
+            self._post_question()
+        while self._is_undecided:
+            await self.wait_returned()
+        return self.is_possible
+
+    async def decide(self, buffers: tuple[Any, ...]) -> None:
+        """Wait until it is known whether buffers can be lent, if any of them lies in shared memory."""
+        if (self.is_askable or self._is_undecided) and self.any_in(buffers):
+            await self.are_possible()
+
+    def count_returned(self, count: Any) -> None:
+        """
+        Account for what the peer says it has mapped: so many buffers since the beginning; None says that it can't.
+
+        Raises:
+            ValueError: it can't be so many.
+        """
+        if count is None:
+            self.clear()
+            return
+        if type(count) is not int or not 0 <= count - self._returned <= len(self._lent):
+            raise ValueError(f"the peer can't have mapped so many buffers of {self._returned + len(self._lent):,}")
+        self.is_possible, self._is_undecided = True, False
+        for _ in range(count - self._returned):
+            _, reference = self._lent.popleft()
+            self.size -= reference.size
+            self.saved += reference.saved
+        self._returned = count
+        self._wake()
+
+    async def wait_returned(self) -> bool:
+        """Wait until the peer has mapped all that was lent before; return False if it never will."""
+        number = self._returned + len(self._lent)
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((number, future))
+        self._wake()
+        return await future
+
+    def clear(self) -> None:
+        """Forget what was lent, and lend no more: the peer maps nothing more."""
+        self.is_possible = self.is_askable = self._is_undecided = False
+        self._lent.clear()
+        self.size = 0
+        self._wake(is_over=True)
+
+    def _post_question(self) -> None:
+        self.is_askable, self._is_undecided = False, True
+        self._ask()
+
+    def _wake(self, *, is_over: bool = False) -> None:
+        """Wake those who wait for what was returned, or for what never will be."""
+        waiting, self._waiting = self._waiting, []
+        for number, future in waiting:
+            if (number > self._returned or self._is_undecided) and not is_over:
+                self._waiting.append((number, future))
+            elif not future.done():
+                future.set_result(number <= self._returned)
+
+    def _lend(self, view: Any) -> Any:
+        found = _find(view)
+        if found is None:
+            return view
+        memory, offset = found
+        owner = view.obj
+        while hasattr(owner, "flags"):  # arrays, the last of which is the one that lies in the memory itself
+            owner.flags.writeable = False
+            owner = owner.base
+        reference = Reference(len(view), tuple(memory.cut(offset, len(view))))
+        self._lent.append((memory, reference))
+        self.size += reference.size
+        return reference
+
+
+def mapped_frame(value: int | None) -> bytes:
+    """Return a MAPPED frame: the question if it is possible (True), that it isn't (None), or how many were mapped."""
+    body = msgpack.packb(value)
+    return wire.encode_header(FrameType.MAPPED, len(body)) + body
+
+
+def _find(view: Any) -> tuple[SharedMemory, int] | None:
+    """Return the shared memory of a buffer that is large enough to be lent."""
+    found = find_shared(view) if len(view) >= LEAST else None
+    return found if found and found[0].is_open else None

@@ -1,0 +1,107 @@
+"""Mapping what another process refers to."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from mmap import PAGESIZE
+from typing import Any
+
+from aioparcs.shared.memory import SEAL_SHRINK, SharedPart
+from aioparcs.shared.probe import keep_spare, take_spare
+from aioparcs.shared.stitching import Stitched, can_stitch
+
+__all__ = ["map_shared", "read_shared"]
+
+_GET_SEALS = 1034
+# Nothing that may be behind a path of /proc blocks, or becomes this process's terminal.
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+def map_shared(pid: int, parts: Sequence[SharedPart]) -> Any:
+    """
+    Return writable memory with the bytes that lie in another process's shared memory; what is written stays private.
+
+    Args:
+        pid: the other process.
+        parts: where the bytes are.
+
+    Raises:
+        ValueError: there is other memory, or none that is safe to map.
+        MemoryError: this process has no room for it.
+        OSError: it can't be opened.
+    """
+    keep_spare()
+    with ExitStack() as stack:
+        places: list[tuple[int, int, int]] = []
+        before = parts[0].offset % PAGESIZE
+        for number, part in enumerate(parts):
+            start, end = part.offset - (0 if number else before), part.offset + part.size
+            if start % PAGESIZE or (end % PAGESIZE and number < len(parts) - 1):
+                raise ValueError("parts that are no pages")
+            places.append((stack.enter_context(_opened(pid, part)), start, end - start))
+        if not can_stitch():
+            copy = bytearray(sum(part.size for part in parts))
+            read_shared(pid, parts, memoryview(copy))
+            return copy
+        try:
+            memory = Stitched.stitch(places, is_own=False)
+        except OSError as error:
+            raise MemoryError(f"no memory for {sum(part.size for part in parts):,} bytes") from error
+        return memoryview(memory)[before:] if before else memory
+
+
+def read_shared(pid: int, parts: Sequence[SharedPart], target: memoryview) -> None:
+    """
+    Copy the bytes that lie in another process's shared memory to memory of the same size.
+
+    Raises:
+        ValueError, OSError: see `map_shared`.
+    """
+    for part in parts:
+        with _opened(pid, part) as fd:
+            done = 0
+            while done < part.size:
+                done += os.preadv(fd, [target[done : part.size]], part.offset + done)
+        target = target[part.size :]
+
+
+@contextmanager
+def _opened(pid: int, part: SharedPart) -> Iterator[int]:
+    """Open a part, and check that it is what was meant, and that none of its pages can be taken away."""
+    path = f"/proc/{pid}/fd/{part.fd}"
+    if not stat.S_ISREG(os.stat(path).st_mode):  # before it is opened: that may have an effect
+        raise ValueError("no memory")
+    fd, is_spare = _open(path)
+    try:
+        status = os.fstat(fd)
+        if status.st_ino != part.inode or not _seals(fd) & SEAL_SHRINK:
+            raise ValueError("other memory, or memory that may shrink")
+        if not 0 < part.size <= status.st_size - part.offset:
+            raise ValueError(f"{part.size:,} bytes at {part.offset:,}; it has {status.st_size:,}")
+        yield fd
+    finally:
+        os.close(fd)
+        if is_spare:
+            keep_spare()
+
+
+def _open(path: str) -> tuple[int, bool]:
+    """Return a descriptor, and whether it is the spare one."""
+    try:
+        return os.open(path, _FLAGS), False
+    except OSError as error:
+        if error.errno != errno.EMFILE or not take_spare():
+            raise
+    return os.open(path, _FLAGS), True
+
+
+def _seals(fd: int) -> int:
+    try:
+        return fcntl.fcntl(fd, _GET_SEALS)
+    except OSError:  # an ordinary file
+        return 0

@@ -1,0 +1,184 @@
+"""Shared memory: made here, filled, and found again behind an array."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from mmap import PAGESIZE
+from typing import Any, NamedTuple
+
+from aioparcs.cpus import usable_cpus
+from aioparcs.shared.stitching import Stitched
+
+__all__ = ["LEAST", "SEAL_SHRINK", "SharedMemory", "SharedPart", "copy_to_shared", "find_shared", "open_memory"]
+
+# Bytes from which on a buffer crosses by reference: below, a socket is as fast.
+LEAST = 1 << 20
+# Linux's seals; the module fcntl lacks some of them.
+SEAL_SHRINK, _SEAL_GROW, _SEAL_WRITE, _SEAL_FUTURE_WRITE = 2, 4, 8, 16
+_ADD_SEALS = 1033
+_BURST = 4 << 20
+# Bytes for which a thread is worth while, and how many there are at most.
+_PART, _THREADS = 32 << 20, 4
+
+
+class SharedPart(NamedTuple):
+    """
+    A part of shared memory, which has a descriptor of its own.
+
+    Attributes:
+        fd: the descriptor.
+        inode: the number of the memory in the kernel.
+        offset: where the part begins behind the descriptor.
+        size: its bytes.
+    """
+
+    fd: int
+    inode: int
+    offset: int
+    size: int
+
+
+def open_memory(size: int) -> int:
+    """
+    Return the descriptor of new memory, filled with zeros, that can't shrink or grow.
+
+    Raises:
+        OSError: this system has no such memory, or no room for it.
+    """
+    if not hasattr(os, "memfd_create"):
+        raise OSError("this system has no memory without a name")
+    fd = os.memfd_create("aioparcs", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, _ADD_SEALS, SEAL_SHRINK | _SEAL_GROW)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+class SharedMemory(Stitched):
+    """Memory of this process that others can map."""
+
+    parts: Sequence[SharedPart]
+
+    @classmethod
+    def of(cls, fds: Sequence[int], *, writable: bool) -> SharedMemory:
+        """
+        Map memory as one piece, and close its descriptors with it.
+
+        Args:
+            fds: the descriptors of its parts.
+            writable: whether this process may write to it.
+
+        Raises:
+            MemoryError: there is no room for it; the descriptors are closed.
+        """
+        try:
+            states = [os.fstat(fd) for fd in fds]
+            parts = [SharedPart(fd, state.st_ino, 0, state.st_size) for fd, state in zip(fds, states, strict=True)]
+            memory = cls.stitch([(part.fd, 0, part.size) for part in parts], is_own=writable)
+        except OSError as error:
+            _close(fds)
+            raise MemoryError(f"no room for shared memory: {error}") from error
+        memory.parts = parts
+        weakref.finalize(memory, _close, fds).atexit = False
+        if writable:
+            try:
+                fcntl.fcntl(fds[0], _ADD_SEALS, _SEAL_FUTURE_WRITE)
+            except OSError:
+                pass  # a kernel before 5.1
+        return memory
+
+    @property
+    def is_open(self) -> bool:
+        """True if the descriptors are still this memory's: a process that was forked may have closed all it had."""
+        try:
+            return all(os.fstat(part.fd).st_ino == part.inode for part in self.parts)
+        except OSError:
+            return False
+
+    def cut(self, offset: int, size: int) -> Iterator[SharedPart]:
+        """Yield the parts of so many bytes from an offset on."""
+        for part in self.parts:
+            taken = min(size, part.size - offset)
+            if taken > 0:
+                yield part._replace(offset=offset, size=taken)
+                size -= taken
+            offset = max(offset - part.size, 0)
+
+
+def find_shared(view: memoryview) -> tuple[SharedMemory, int] | None:
+    """Return the shared memory that a buffer lies in, and where in it; None if it lies elsewhere."""
+    owner: Any = view.obj
+    while owner is not None and not isinstance(owner, SharedMemory):
+        owner = owner.obj if isinstance(owner, memoryview) else getattr(owner, "base", None)
+    if owner is None:
+        return None
+    if len(view) == len(owner):
+        return owner, 0
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return None
+    return owner, numpy.frombuffer(view, "u1").__array_interface__["data"][0] - owner.address
+
+
+async def copy_to_shared(view: memoryview) -> memoryview | None:
+    """
+    Return a copy of a buffer in shared memory, or None if there is no room for one; other tasks run meanwhile.
+
+    Cancelling it leaves nothing behind.
+    """
+    count = max(1, min(_THREADS, usable_cpus(), len(view) // _PART))
+    size = -(-len(view) // (count * PAGESIZE)) * PAGESIZE
+    pieces = [view[start : start + size] for start in range(0, len(view), size)]
+    fds: list[int] = []
+    try:
+        for piece in pieces:
+            fds.append(open_memory(len(piece)))
+        await _fill(fds, pieces)
+        for fd in fds:
+            fcntl.fcntl(fd, _ADD_SEALS, _SEAL_WRITE)
+    except OSError:
+        _close(fds)
+        return None
+    except BaseException:
+        _close(fds)
+        raise
+    try:
+        return memoryview(SharedMemory.of(fds, writable=False))
+    except MemoryError:
+        return None
+
+
+async def _fill(fds: Sequence[int], pieces: Sequence[memoryview]) -> None:
+    """
+    Write pieces of a buffer, each to a descriptor of its own, in as many threads.
+
+    Most of the time goes into free pages, which the kernel clears, and one thread at a time for each descriptor.
+    """
+    is_stopped = threading.Event()
+
+    def write(fd: int, piece: memoryview) -> None:
+        done = 0
+        while done < len(piece) and not is_stopped.is_set():
+            done += os.pwrite(fd, piece[done : done + _BURST], done)
+
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(len(fds)) as threads:  # when this is left, none of them uses a descriptor
+        try:
+            await asyncio.gather(*map(lambda *args: loop.run_in_executor(threads, write, *args), fds, pieces))
+        finally:
+            is_stopped.set()
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)

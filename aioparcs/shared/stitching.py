@@ -1,0 +1,67 @@
+"""Mappings of several files' memory, one behind the other."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Self
+
+__all__ = ["Stitched", "can_stitch"]
+
+_FIXED, _NO_RESERVE = 0x10, 0x4000
+_WRITABLE = mmap.PROT_READ | mmap.PROT_WRITE
+
+
+@cache
+def _libc() -> Any:
+    """Return the C library's `mmap`, with which memory can be mapped to a place, or None."""
+    try:
+        import ctypes
+
+        function = ctypes.CDLL(None, use_errno=True).mmap
+        function.restype = ctypes.c_void_p
+        function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_int64)
+        return function
+    except (ImportError, OSError, AttributeError):
+        return None
+
+
+def can_stitch() -> bool:
+    """Return True if this process can map memory to a place."""
+    return _libc() is not None
+
+
+class Stitched(mmap.mmap):
+    """
+    One piece of memory made of several, unmapped with its last reference; it keeps no descriptor.
+
+    Attributes:
+        address: where it begins.
+    """
+
+    address: int
+
+    @classmethod
+    def stitch(cls, parts: Sequence[tuple[int, int, int]], *, is_own: bool) -> Self:
+        """
+        Map parts behind each other; what is written stays private, unless the memory is this process's own.
+
+        Args:
+            parts: descriptor, offset and size of each; all ends but the last one, and all offsets, are those of pages.
+            is_own: whether others see what is written.
+
+        Raises:
+            OSError: there is no room for it, or the descriptors can't be mapped.
+        """
+        import ctypes
+
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
+        memory = cls(-1, sum(size for *_, size in parts), flags, _WRITABLE)
+        memory.address = address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        for fd, offset, size in parts:
+            how = _FIXED | (mmap.MAP_SHARED if is_own else mmap.MAP_PRIVATE)
+            if _libc()(address, size, _WRITABLE, how, fd, offset) != address:
+                raise OSError(ctypes.get_errno(), "mmap")
+            address += size
+        return memory
