@@ -6,12 +6,15 @@ import asyncio
 import os
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from aioparcs import codec
 from aioparcs.address import Address
 from aioparcs.channel import RELAYS, Channel, RelayBuffer, decode_error_or_default
 from aioparcs.collectives.tree import broadcast_tree
-from aioparcs.errors import EndOfChannel, ParcsError, WorkerLost
+from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError, WorkerLost
+from aioparcs.shared import LEAST
+from aioparcs.shared.values import share_buffers
 from aioparcs.task import Task
 from aioparcs.wire import FrameType
 
@@ -19,19 +22,22 @@ __all__ = ["broadcast"]
 
 # Bytes of buffers from which on a message goes from worker to worker, and how many workers it takes to be worth it.
 _LARGE, _MANY = 1 << 20, 3
+# Workers of this machine for which one copy in shared memory is better than one for each.
+_SEVERAL = 2
 # Bytes of a message's body that go along with the news of it.
 _LONGEST = 4096
+_UNRECEIVED = "has ended without receiving the message"
 
 
 async def broadcast(tasks: Sequence[Task], value: Any) -> None:
     """
     Send the same message to all workers; each receives it by `Service.recv`, in its place among the others.
 
-    Large bytes and arrays go to one worker of each node, and from worker to worker while they arrive; `broadcast`
-    returns when all workers have them. Other messages are encoded once and sent to each; it returns when all are
-    accepted. A lost worker does not keep the message from others: the workers after it get it from here, and the error
-    is raised at the end. After cancelling, the workers that don't have all of a large message raise a `DecodeError` in
-    its place, and workers without room in their channel don't get a small one.
+    Large bytes and arrays are copied to shared memory once for all workers of this machine; elsewhere they go to one
+    worker of each node, and from worker to worker while they arrive. `broadcast` returns when all workers have them.
+    Other messages are encoded once and sent to each; it returns when all are accepted. A lost worker does not keep the
+    message from others, and the error is raised at the end. After cancelling, the workers that don't have all of a
+    large message raise a `DecodeError` in its place, and workers without room in their channel don't get one.
 
     Args:
         tasks: the workers.
@@ -46,11 +52,18 @@ async def broadcast(tasks: Sequence[Task], value: Any) -> None:
     for task in tasks:
         if _channel(task).connection.version > 1:
             _channel(task).connection.sender.check_size(len(body), size)
-    relays = [task for task in tasks if _channel(task).relays.is_supported]
+    near: list[Task] = []
+    async with _turns():
+        if any(len(view) >= LEAST for view in buffers):
+            near = [task for task in tasks if await _channel(task).connection.outbox.loans.are_possible()]
+        if len(near) < _SEVERAL:
+            near = []
+        shared = message._replace(buffers=await share_buffers(buffers)) if near else message
+    relays = [task for task in tasks if _channel(task).relays.is_supported and task not in near]
     if size < _LARGE or len(body) > _LONGEST or len(relays) < _MANY:
         relays = []
-    others = [task for task in tasks if task not in relays]
-    sends = [_send(task, message, value) for task in others]
+    others = [task for task in tasks if task not in relays and task not in near]
+    sends = [*(_send(task, message, value) for task in others), *(_share(task, shared) for task in near)]
     await _all([*sends, *([_Broadcast(relays, message).run()] if relays else [])])
 
 
@@ -62,6 +75,14 @@ class _Message(NamedTuple):
     type: FrameType
     body: bytes
     buffers: tuple[Any, ...]
+
+
+_copying: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+
+def _turns() -> asyncio.Lock:
+    """Return the lock by which broadcasts are sent in the order in which they began: copying lets others run."""
+    return _copying.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
 async def _all(parts: Sequence[Coroutine[Any, Any, None]]) -> None:
@@ -78,6 +99,20 @@ async def _send(task: Task, message: _Message, value: Any) -> None:
         return
     try:
         await connection.sender.send(*message)
+    except ParcsError as error:
+        raise await task.handle.explain(error) from error.__cause__
+
+
+async def _share(task: Task, message: _Message) -> None:
+    """Send a worker of this machine a message in shared memory; returns when it has mapped that."""
+    connection = _channel(task).connection
+    try:
+        await connection.sender.send(*message)
+        if not await connection.outbox.loans.wait_returned():
+            connection.inbox.check()
+            raise ConnectionLost(f"the worker {_UNRECEIVED}")
+    except EndOfChannel as error:
+        raise WorkerLost(task.name, _UNRECEIVED) from error
     except ParcsError as error:
         raise await task.handle.explain(error) from error.__cause__
 
@@ -119,7 +154,7 @@ class _Broadcast:
                     )
                 await self._wait_received(number)
             except EndOfChannel as error:
-                raise WorkerLost(task.name, "has ended without receiving the message") from error
+                raise WorkerLost(task.name, _UNRECEIVED) from error
             except ParcsError as error:
                 raise await task.handle.explain(error) from error.__cause__
             finally:

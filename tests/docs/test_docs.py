@@ -46,6 +46,7 @@ PROGRAMS = [
     *(
         ROOT / "docs" / name
         for name in (
+            "arrays.md",
             "executor.md",
             "explain.md",
             "files.md",

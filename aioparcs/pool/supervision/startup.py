@@ -12,6 +12,7 @@ from aioparcs.engine import WorkerSpec
 from aioparcs.errors import ParcsError, RemoteError, StartError, add_note
 from aioparcs.pool.options import PoolOptions
 from aioparcs.pool.scheduler import Replicas
+from aioparcs.pool.supervision.constants import Constants
 from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import Task, WorkerHandle
 from aioparcs.telemetry import find_tracer
@@ -90,13 +91,14 @@ class WorkerStartup:
             Why the others did not start.
         """
         errors: list[ParcsError] = []
+        constants = Constants(self._options.setup or {}, size)
         waiting = size  # for those that neither are ready nor have failed
         self._replicas.starting += size
 
         async def start_one(task: WorkerHandle) -> None:
             nonlocal waiting
             try:
-                worker = await self._prepare(task, next(self._numbers))
+                worker = await self._prepare(task, next(self._numbers), constants)
             except ParcsError as error:
                 errors.append(error)
                 await self._discard([task])
@@ -124,12 +126,15 @@ class WorkerStartup:
 
     async def _start(self, placing: Awaitable[list[WorkerHandle]], size: int) -> list[PoolWorker]:
         self._replicas.starting += size
+        constants = Constants(self._options.setup or {}, size)
         tasks: list[WorkerHandle] = []
         try:
             tasks += await placing
             self.tasks.update(tasks)
             async with asyncio.TaskGroup() as group:
-                preparations = [group.create_task(self._prepare(task, next(self._numbers))) for task in tasks]
+                preparations = [
+                    group.create_task(self._prepare(task, next(self._numbers), constants)) for task in tasks
+                ]
             return [preparation.result() for preparation in preparations]
         except BaseException as error:
             await self._discard(tasks)
@@ -146,12 +151,12 @@ class WorkerStartup:
         for task in tasks:
             self.provider.discard(task)
 
-    async def _prepare(self, task: WorkerHandle, number: int) -> PoolWorker:
+    async def _prepare(self, task: WorkerHandle, number: int, constants: Constants) -> PoolWorker:
         await task.wait_connected()
         await self._configure(task, number)
         if self._options.setup is not None:
             try:
-                await Task(task).call(_SETUP, **self._options.setup)
+                await Task(task).call(_SETUP, **await constants.of(task))
             except RemoteError as error:
                 add_note(error, f"in {_SETUP}(), which the pool calls in each worker first")
                 raise

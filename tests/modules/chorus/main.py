@@ -15,6 +15,16 @@ with suppress(ImportError):  # an image of it has none
     import numpy  # noqa: F401  # here: loaded once for all workers
 
 
+def place(array: Any) -> int:
+    begin = array.__array_interface__["data"][0]
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, _, _, _, number, *name = line.split()
+        first, last = (int(address, 16) for address in addresses.split("-"))
+        if first <= begin < last and name and "memfd:aioparcs" in name[0]:
+            return int(number)
+    return 0
+
+
 class Chorus(Service):
     async def run(self) -> None:
         async for verb, *arguments in self:
@@ -55,6 +65,11 @@ class Chorus(Service):
 
     async def recv_one(self) -> None:
         await self.recv()
+
+    async def place(self) -> None:
+        """Send in which shared memory the next message's array lies, 0 for none, and its sum."""
+        array = (await self.recv())["array"]
+        await self.send([place(array), float(array.sum())])
 
     async def nothing(self) -> None:
         """Do nothing."""

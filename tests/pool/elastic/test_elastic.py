@@ -13,6 +13,7 @@ import pytest
 from aioparcs import Runner, StartError
 from aioparcs.engine import WorkerSpec
 from aioparcs.pool import Pool
+from aioparcs.pool.supervision.constants import Constants
 from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import WorkerHandle
 from tests.support.jobs import EventRecorder, family, job, live, module
@@ -321,8 +322,8 @@ async def test_a_pool_is_left_at_the_moment_at_which_it_has_grown(runner: Runner
         startup = pool._supervisor._startup
         prepare = startup._prepare
 
-        async def prepare_late(task: WorkerHandle, number: int) -> PoolWorker:
-            worker = await prepare(task, number)
+        async def prepare_late(task: WorkerHandle, number: int, constants: Constants) -> PoolWorker:
+            worker = await prepare(task, number, constants)
             ready.set()
             for _ in range(steps):
                 await asyncio.sleep(0)
