@@ -78,7 +78,7 @@ class _Pools:
                     RAY_USAGE_STATS_ENABLED="0",
                     TMPDIR=folder,
                 )
-                stack.callback(_kill, program)
+                stack.callback(kill, program)
                 self._programs[name] = program
                 if program.line() != "ready":
                     raise ProgramFailed(f"{name} did not get ready")
@@ -99,7 +99,7 @@ class _Pools:
                     program.close()
 
 
-def _kill(program: Program) -> None:
+def kill(program: Program) -> None:
     """Kill a pool that has not ended, and all below it: not everything of Ray's ends by itself."""
     if program.pid is not None:
         for process in psutil.Process(program.pid).children(recursive=True):
