@@ -86,9 +86,21 @@ class JobRegistry:
         return self._acceptor.rejected_connections
 
     @property
-    def connections(self) -> int:
+    def _connections(self) -> int:
         """The number of connections that exist or are expected, without those of launchers."""
         return sum(not task.is_over for task in self.tasks.values()) + len(self.sessions)
+
+    def check_file_limit(self, module: str, count: int) -> None:
+        """
+        Raise an error for more workers than this process can have connections.
+
+        Raises:
+            StartError: the limit of open files is lower.
+        """
+        try:  # most starts are far from it: those that are over need not be told from the others then
+            check_file_limit(module, len(self.tasks) + len(self.sessions) + count)
+        except StartError:
+            check_file_limit(module, self._connections + count)
 
     def expect(self, tasks: list[WorkerHandle]) -> None:
         """Register workers that are about to be started."""
@@ -186,7 +198,7 @@ class JobRegistry:
         if worker.is_over:
             return f"worker {peer.worker} may start no more workers: its connection for that has ended"
         try:
-            check_file_limit(worker.module, self.connections + 1)
+            self.check_file_limit(worker.module, 1)
         except StartError as error:
             return f"the runner has no room: {error.reason}"
         return None

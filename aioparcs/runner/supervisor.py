@@ -25,7 +25,7 @@ from aioparcs.runner.reports import report
 from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.state.stimuli import Action, Stimulus
 from aioparcs.settings import Settings
-from aioparcs.task import WorkerHandle, check_file_limit, finish_all
+from aioparcs.task import WorkerHandle, finish_all
 from aioparcs.transport import raise_file_limit
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class WorkerSupervisor:
         """
         if not self._is_open:
             raise RuntimeError("workers are started inside the runner's block: async with Runner() as runner")
-        check_file_limit(spec.module, self._registry.connections + count)
+        self._registry.check_file_limit(spec.module, count)
         numbers = self._state.number(spec.module, count)
         tasks = [
             WorkerHandle(spec.module, number, rank, count, self._settings, self) for rank, number in enumerate(numbers)

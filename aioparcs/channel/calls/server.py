@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -82,7 +81,7 @@ class CallServer:
         self.on_cancel: Callable[[int], object] | None = None
         self.on_revoke: Callable[[int], object] | None = None
         self.on_credit: Callable[[int, int], object] | None = None
-        self._early: deque[Frame] = deque(maxlen=_EARLY)
+        self._early: list[Frame] = []
         self._declined = 0  # calls that were answered while the peer read nothing
         connection.add_handler(FrameType.CANCEL, self._handle_cancel)
         connection.add_handler(FrameType.CREDIT, self._handle_credit)
@@ -168,7 +167,7 @@ class CallServer:
     def handle_early(self) -> None:
         """Handle the cancellations that came before their handlers were set, as while a worker's program starts."""
         while self._early:
-            self._handle_cancel(self._early.popleft())
+            self._handle_cancel(self._early.pop(0))
 
     def _handle_cancel(self, frame: Frame) -> None:
         is_revoked = len(frame.body) and frame.body[0] == _REVOCATION
@@ -177,6 +176,7 @@ class CallServer:
             handler(call_id_of(frame.body))
         else:
             self._early.append(frame)
+            del self._early[:-_EARLY]
 
     def _handle_credit(self, frame: Frame) -> None:
         try:

@@ -29,6 +29,8 @@ _COPY, _BURST = 64 << 10, 4 << 20
 # Seconds after which a connection that has been written to counts as idle again.
 _QUIET = 0.001
 _QUESTION = mapped_frame(True)
+# The pieces of an outbox in which none has waited so far: a deque has room for 64 from the first, and most are idle.
+_NO_PIECES: deque[bytes | Sending] = deque()
 _HANG_UP = select.POLLHUP | getattr(select, "POLLRDHUP", 0)  # the latter, the end of a TCP peer, is Linux's
 
 
@@ -160,7 +162,7 @@ class Outbox:
         self.written = 0
         self.on_room: Callable[[], object]
         self._limit = limit
-        self._pieces: deque[bytes | Sending] = deque()
+        self._pieces = _NO_PIECES
         self._cork = _Cork(loop)
         self._socket = SocketWriter(transport)
         self.write = self._socket.through
@@ -216,6 +218,8 @@ class Outbox:
             self.write(frame)
             return
         self.clear = False
+        if self._pieces is _NO_PIECES:
+            self._pieces = deque()
         self._pieces.append(frame)
         self.size += len(frame)
         if self.size >= BATCH:
@@ -236,6 +240,8 @@ class Outbox:
         sendings = [Sending(view, None) for view in views]
         if sendings:
             sendings[-1].done = done
+        if self._pieces is _NO_PIECES:
+            self._pieces = deque()
         self._pieces.append(head)
         self._pieces.extend(sendings)
         self.size += len(head) + sum(map(len, views))

@@ -88,9 +88,9 @@ class FrameReader(FrameSink):
         self._mapped = 0  # buffers
         self._reading_on = 0  # how many wait for what is behind the messages in line
         inbox.memory.retry = self._retry
-        self._chunks, self._pieces = ChunkProtocol(), BufferProtocol()
+        self._chunks = ChunkProtocol()
         bind(self._chunks, connection, outbox, data_received=self.data_received)
-        bind(self._pieces, connection, outbox, get_buffer=self.get_buffer, buffer_updated=self.buffer_updated)
+        self._pieces: BufferProtocol | None = None  # until a large piece comes: most channels carry none
 
     def start(self, buffered: bytes) -> None:
         """Become the transport's protocol, and decode what has arrived before."""
@@ -173,6 +173,10 @@ class FrameReader(FrameSink):
         """Receive the rest of a large piece straight into its memory."""
         view = self.decoder.view
         if view is not None and len(view) >= _FILL and not self._transport.is_closing():
+            if self._pieces is None:
+                pieces = self._pieces = BufferProtocol()
+                reading = {"get_buffer": self.get_buffer, "buffer_updated": self.buffer_updated}
+                bind(pieces, self._connection, self._outbox, **reading)
             self._transport.set_protocol(self._pieces)
 
     # Memory

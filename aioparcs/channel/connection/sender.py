@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Any
 
 from aioparcs import wire
@@ -34,7 +33,7 @@ class FrameSender:
         self.max_buffers = max_buffers
         self._loop = loop
         self._outbox = outbox
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: list[asyncio.Future[None]] = []  # a deque has room for 64 from the first
         outbox.on_room = self._wake_next
 
     async def send(self, type: int, body: bytes, buffers: tuple[Any, ...] = ()) -> None:
@@ -134,7 +133,7 @@ class FrameSender:
 
     async def _wait_turn(self, *, first: bool) -> None:
         waiter = self._loop.create_future()
-        (self._waiting.appendleft if first else self._waiting.append)(waiter)
+        self._waiting.insert(0 if first else len(self._waiting), waiter)
         try:
             await waiter
         except asyncio.CancelledError:

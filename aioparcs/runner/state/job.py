@@ -36,7 +36,7 @@ class JobState:
     """
 
     def __init__(self, start_timeout: float, last_lines: int) -> None:
-        self._workers = Workers(start_timeout, last_lines)
+        self._workers = Workers(start_timeout)
         self.workers = self._workers.all
         self.launchers = self._workers.launchers
         self.reservations = self._workers.reservations
@@ -135,7 +135,7 @@ class JobState:
         is_new = any(placement.launcher not in self.launchers for placement in group.placements)
         for placement in group.placements:
             if placement.launcher not in self.launchers:
-                self.launchers[placement.launcher] = LauncherRecord(placement.launcher, group)
+                self.launchers[placement.launcher] = LauncherRecord(placement.launcher, group, placement.size)
             launcher = self.launchers[placement.launcher]
             launcher.reservation = reservation.number
             for number in _numbers(placement):
@@ -239,6 +239,7 @@ class JobState:
             for line in report.lines:
                 if worker := launcher.workers.get(line.worker):
                     worker.last_lines.append(line.text[:LONGEST_LINE])
+                    del worker.last_lines[: -self._last_lines]
             yield stimuli.ShowLog(launcher.group.spec.module, report)
             return
         worker = launcher.workers.get(report.worker)

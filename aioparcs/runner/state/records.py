@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum, auto
 
 from aioparcs.engine import WorkerGroup
@@ -63,17 +62,18 @@ class WorkerRecord:
         "reservation", "signal", "start_error",
     )  # fmt: skip
 
-    def __init__(self, number: int, module: str, parent: int, depth: int, last_lines: deque[str]) -> None:
+    def __init__(self, number: int, module: str, parent: int, depth: int) -> None:
         self.number = number
         self.module = module
         self.parent = parent
         self.depth = depth
-        self.last_lines = last_lines
+        # No deque and no set: most workers print nothing and start no others, and these are large when they are empty.
+        self.last_lines: list[str] = []
+        self.children: dict[int, None] = {}
         self.launcher = self.reservation = -1
         self.phase = WorkerPhase.NUMBERED
         self.signal = 0
         self.start_error = ""
-        self.children: set[int] = set()
         self.is_parent = self.is_over = False
 
 
@@ -84,6 +84,7 @@ class LauncherRecord:
     Attributes:
         slot: its number.
         group: the first group that it has workers of.
+        size: how many these are.
         reservation: the number of its latest reservation.
         phase: its phase.
         node: the machine that it is on, "" if it isn't known.
@@ -96,12 +97,14 @@ class LauncherRecord:
     """
 
     __slots__ = (
-        "end", "group", "has_begun", "loss", "node", "phase", "requests", "reservation", "slot", "waits_for", "workers",
+        "end", "group", "has_begun", "loss", "node", "phase", "requests", "reservation", "size", "slot", "waits_for",
+        "workers",
     )  # fmt: skip
 
-    def __init__(self, slot: int, group: WorkerGroup) -> None:
+    def __init__(self, slot: int, group: WorkerGroup, size: int) -> None:
         self.slot = slot
         self.group = group
+        self.size = size
         self.reservation = -1
         self.phase = LauncherPhase.STARTING
         self.node = self.waits_for = ""

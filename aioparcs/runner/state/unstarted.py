@@ -58,8 +58,7 @@ def why_late(launcher: LauncherRecord) -> str:
 
 def _needs(launcher: LauncherRecord) -> str:
     """Return what a launcher's container has to have on its node, as the end of a sentence; "" for nothing special."""
-    spec = launcher.group.spec
-    size = next((one.size for one in launcher.group.placements if one.launcher == launcher.slot), 1)
+    spec, size = launcher.group.spec, launcher.size
     cpus, memory, gpus = (spec.cpus or 0) * size, (spec.memory or 0) * size >> 20, spec.gpus * size
     parts = [f"{cpus:g} free CPU{'s' * (cpus != 1)}"] if cpus else []
     parts += [f"{memory:,} MiB of free memory"] if memory else []

@@ -43,8 +43,8 @@ class StartWaits:
         if now < self.due:
             return
         reasons: dict[str, Counter[str]] = {}
-        for module, launcher in starting:
-            reasons.setdefault(module, Counter())[why_late(launcher)] += 1
+        for (module, launcher), count in Counter(starting).items():  # the workers of one launcher have one reason
+            reasons.setdefault(module, Counter())[why_late(launcher)] += count
         for module, counts in reasons.items():
             reason, count = counts.most_common(1)[0]
             if self._shown.get(module) != (count, reason):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections import deque
 from collections.abc import Iterator
 
 from aioparcs.engine import WorkerGroup
@@ -29,7 +28,6 @@ class Workers:
 
     Args:
         start_timeout: seconds that a worker gets to connect.
-        last_lines: how many of a worker's last lines are kept.
 
     Attributes:
         all: the workers, by number.
@@ -40,7 +38,7 @@ class Workers:
         starting: the deadlines of starts, by worker.
     """
 
-    def __init__(self, start_timeout: float, last_lines: int) -> None:
+    def __init__(self, start_timeout: float) -> None:
         self.all: dict[int, WorkerRecord] = {}
         self.launchers: dict[int, LauncherRecord] = {}
         self.reservations = Reservations()
@@ -48,7 +46,6 @@ class Workers:
         self.spawned = 0
         self.starting = DeadlineTable()
         self.start_timeout = start_timeout
-        self._last_lines = last_lines
         self._next = 0
 
     def number(self, module: str, count: int, parent: int = -1) -> range:
@@ -58,11 +55,11 @@ class Workers:
         starter = self.all.get(parent)
         depth = starter.depth + 1 if starter else 1
         for number in numbers:
-            self.all[number] = WorkerRecord(number, module, parent, depth, deque(maxlen=self._last_lines))
+            self.all[number] = WorkerRecord(number, module, parent, depth)
         self.spawned += count if parent >= 0 else 0
         if starter:
             starter.is_parent = True
-            starter.children.update(numbers)
+            starter.children.update(dict.fromkeys(numbers))
         return numbers
 
     def add(self, worker: WorkerRecord, launcher: LauncherRecord, reservation: Reservation, now: float) -> None:
@@ -155,7 +152,7 @@ class Workers:
         if reservation := self.reservations.get(worker.reservation):
             reservation.workers.discard(worker.number)
         if parent := self.all.get(worker.parent):
-            parent.children.discard(worker.number)
+            parent.children.pop(worker.number, None)
 
     def end_parent(self, worker: WorkerRecord) -> Iterator[Action]:
         """Kill what a service has started, and release what was made for that."""
@@ -175,10 +172,10 @@ class Workers:
                 reservation.has_failed = False
                 yield from self.reservations.release_unused(reservation)
 
-    def launchers_of(self, group: WorkerGroup) -> list[LauncherRecord]:
-        """Return a group's launchers that are not removed."""
-        slots = (placement.launcher for placement in group.placements)
-        return [self.launchers[slot] for slot in slots if slot in self.launchers]
+    def launchers_of(self, group: WorkerGroup) -> Iterator[LauncherRecord]:
+        """Yield a group's launchers that are not removed, from the last: they are mostly lost in their order."""
+        slots = (placement.launcher for placement in reversed(group.placements))
+        return (self.launchers[slot] for slot in slots if slot in self.launchers)
 
     def stop_lost(self, launcher: LauncherRecord) -> Iterator[Action]:
         """

@@ -114,8 +114,11 @@ class TaskMonitor:
         if unknown or any(task["Status"]["State"] == "shutdown" for task in tasks):
             nodes = await self._swarm.nodes()
             self._nodes, drained = node_names(nodes), drained_nodes(nodes)
+        by_service: dict[str, list[SwarmTask]] = {service: [] for service in waiting}
+        for task in tasks:
+            by_service.get(task["ServiceID"], []).append(task)
         for service, group in waiting.items():
-            group.update([task for task in tasks if task["ServiceID"] == service], self._nodes, drained)
+            group.update(by_service[service], self._nodes, drained)
 
 
 class _Group:
