@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +37,7 @@ class Loans:
         self.size = self.saved = 0
         self._ask = ask
         self._is_undecided = False
-        self._lent: deque[tuple[SharedMemory, Reference]] = deque()
+        self._lent: list[tuple[SharedMemory, Reference]] = []
         self._returned = 0
         self._waiting: list[tuple[int, asyncio.Future[bool]]] = []
 
@@ -86,10 +85,11 @@ class Loans:
         if type(count) is not int or not 0 <= count - self._returned <= len(self._lent):
             raise ValueError(f"the peer can't have mapped so many buffers of {self._returned + len(self._lent):,}")
         self.is_possible, self._is_undecided = True, False
-        for _ in range(count - self._returned):
-            _, reference = self._lent.popleft()
+        returned = count - self._returned
+        for _, reference in self._lent[:returned]:
             self.size -= reference.size
             self.saved += reference.saved
+        del self._lent[:returned]
         self._returned = count
         self._wake()
 
