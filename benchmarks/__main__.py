@@ -1,6 +1,6 @@
 """
 Measure channels, pools, broadcasts and the starting of workers: ``python -m benchmarks channel spawn``, ``swarm``,
-``broadcast``, ``pool``, ``shared`` and ``ui``.
+``broadcast``, ``pool``, ``shared``, ``ui`` and ``scale``.
 
 What is measured, how, and what it does not say is in docs/benchmarks.md.
 """
@@ -31,6 +31,7 @@ from benchmarks import (
     rate,
     report,
     round_trip,
+    scale,
     shared,
     spawn,
     swarm,
@@ -48,6 +49,7 @@ _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "pool": (calls, makespan, pool_start),
     "shared": (shared,),
     "ui": (ui,),
+    "scale": (scale,),
 }
 _ROUNDS, _SWARM_ROUNDS = 30, 5  # one on a Swarm takes up to two minutes
 _BROADCAST_ROUNDS = 2  # and one of these up to four

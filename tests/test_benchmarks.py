@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from benchmarks import calls, makespan, ui
+from benchmarks import calls, makespan, scale, ui
 from benchmarks.harness import ProgramFailed
 from benchmarks.pools import PoolMode, take_turns
 from benchmarks.results import Measured
@@ -54,3 +54,12 @@ def test_a_pool_that_is_shown_is_compared_with_one_that_is_not(capfd: pytest.Cap
     assert len(ratios["ui_4_rate"]) == len(ratios["ui_4_cpu"]) == 2
     assert all(measured.median > 0 for measured in results.figures)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_a_runner_of_many_workers_is_measured() -> None:
+    results = scale.measure(1, lambda done, total: None, simulated=300, real=20)
+    figures = {measured.key: measured.median for measured in results.figures}
+    assert figures["simulated_large_mib"] == 64
+    assert figures["simulated_end_us"] > 0
+    assert figures["local_all_s"] > figures["local_connect_s"]

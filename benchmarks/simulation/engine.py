@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from aioparcs.address import Address
@@ -24,9 +25,11 @@ class SimulatedEngine:
     Args:
         processes: how many.
         per_launcher: workers of each launcher.
+        core: the core that all of them use, before other programs if that is allowed; None for any.
     """
 
-    def __init__(self, processes: int, per_launcher: int) -> None:
+    def __init__(self, processes: int, per_launcher: int, core: int | None = None) -> None:
+        self._core = core
         self._count = processes
         self._per_launcher = per_launcher
         self._processes: list[asyncio.subprocess.Process] = []
@@ -44,9 +47,11 @@ class SimulatedEngine:
 
     async def open(self, job: Job) -> None:
         """Start the processes."""
+        core = () if self._core is None else (str(self._core),)
         for _ in range(self._count):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "benchmarks.simulation.process", str(job.address), job.id, job.token.hex()),
+                *core,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 cwd=ROOT,
@@ -75,7 +80,7 @@ class SimulatedEngine:
             yield LauncherState(slot, "running")
         ended: asyncio.Queue[int] = asyncio.Queue()
         for slot in slots:
-            self._ends[slot].add_done_callback(lambda _, slot=slot: ended.put_nowait(slot))
+            self._ends[slot].add_done_callback(partial(_put, ended, slot))
         for _ in slots:
             yield LauncherState(await ended.get(), "gone", "ended with exit code 0", 0)
 
@@ -119,3 +124,7 @@ class SimulatedEngine:
         assert process.stdout
         async for line in process.stdout:
             self._ends[int(line)].set_result(None)
+
+
+def _put(queue: asyncio.Queue[int], slot: int, _ended: asyncio.Future[None]) -> None:
+    queue.put_nowait(slot)

@@ -1,5 +1,5 @@
 """
-A process that is many launchers and their workers: ``ADDRESS JOB TOKEN``, in hexadecimal, with a slot on each input line.
+A process that is many launchers and their workers: ``ADDRESS JOB TOKEN``, and a slot on each line of its input.
 
 Each launcher has a control connection to the runner and each worker a channel, over the real handshake. A worker is no
 process here, only its end of the channel (see `Worker`). The process prints the slot of each launcher that has ended.
@@ -20,6 +20,7 @@ from aioparcs.errors import EndOfChannel, ParcsError
 from aioparcs.messages.launcher import ALL, Exited, Kill, Log, LogReceived, Start, Started, read_launcher_request
 from aioparcs.settings import Settings
 from aioparcs.transport import raise_file_limit
+from benchmarks.peers import control
 from benchmarks.simulation.worker import Worker
 
 # Workers of this process that dial at once: those of a container, or of a machine, are that many, too.
@@ -132,8 +133,10 @@ async def _serve(runner: Runner, slot: int) -> None:
     print(slot, flush=True)
 
 
-async def main(address: str, job: str, token: str) -> None:
-    """Run a launcher for each slot that is read, until the input ends."""
+async def main(address: str, job: str, token: str, core: str = "") -> None:
+    """Run a launcher for each slot that is read, until the input ends; on one core, if that is given."""
+    if core:
+        control.place(int(core))
     raise_file_limit()
     runner = Runner(address, job, token)
     reader = asyncio.StreamReader()
