@@ -15,6 +15,7 @@ from benchmarks.harness import ROOT
 
 __all__ = ["SimulatedEngine"]
 
+_FIRST_SLOT = 1 << 20  # below are those of another engine, see `benchmarks.simulation.tree`
 _PATIENCE = 60.0  # seconds for a process to end
 
 
@@ -34,7 +35,7 @@ class SimulatedEngine:
         self._per_launcher = per_launcher
         self._processes: list[asyncio.subprocess.Process] = []
         self._reading: list[asyncio.Task[None]] = []
-        self._ends: list[asyncio.Future[None]] = []  # by slot
+        self._ends: dict[int, asyncio.Future[None]] = {}  # by slot
 
     @property
     def pids(self) -> list[int]:
@@ -67,8 +68,8 @@ class SimulatedEngine:
         """Start launchers for the workers, in turn in each process."""
         placements = []
         for at in range(0, count, self._per_launcher):
-            slot = len(self._ends)
-            self._ends.append(asyncio.get_running_loop().create_future())
+            slot = _FIRST_SLOT + len(self._ends)
+            self._ends[slot] = asyncio.get_running_loop().create_future()
             self._write(slot)
             placements.append(Placement(slot, first + at, min(self._per_launcher, count - at)))
         return WorkerGroup(spec, first, count, tuple(placements))

@@ -37,11 +37,14 @@ class Runner:
         self.settings = Settings.from_env()._replace(connect_timeout=60.0, handshake_timeout=60.0)
         self.dialling = asyncio.Semaphore(_DIALLING)
 
-    async def dial(self, role: str, number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return a connection that is past its handshake."""
+    async def dial(
+        self, role: str, number: int, parent: str | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a connection to the runner, or to the service that is the parent, past its handshake."""
+        address = Address.parse(parent) if parent else self.address
         hello = Hello.of(role, self.job, number, self.settings)
         async with self.dialling:
-            reader, writer, _ = await reach(self.address, hello, self.token, self.settings)
+            reader, writer, _ = await reach(address, hello, self.token, self.settings)
         return reader, writer
 
 
@@ -80,11 +83,11 @@ class Launcher:
             case LogReceived():
                 self._is_acknowledged = True
                 self._report()
-            case Start(first, workers):
+            case Start(first, workers, parent=parent):
                 for number in range(first, first + workers):
                     self._workers[number] = None
                     self._link.post_frame(*Started(number, os.getpid()).encode())
-                    task = asyncio.create_task(self._start(number))
+                    task = asyncio.create_task(self._start(number, parent))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
             case Kill(number, signal) if number != ALL:
@@ -95,9 +98,9 @@ class Launcher:
                     self._end(number, -signal)
                 self._report(always=True)
 
-    async def _start(self, number: int) -> None:
+    async def _start(self, number: int, parent: str | None) -> None:
         try:
-            _, writer = await self._runner.dial(Role.WORKER, number)
+            _, writer = await self._runner.dial(Role.WORKER, number, parent)
         except ParcsError as error:
             self._end(number, 1, str(error))
             return
