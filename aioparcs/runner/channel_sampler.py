@@ -15,6 +15,8 @@ __all__ = ["ChannelSampler"]
 
 # Seconds between two events, and the samples in one: of more channels that change each has one now and then.
 _PERIOD, _LARGEST = 1.0, 100
+# Channels that are looked at in a period, in turn: of thousands all would take as many hundredths of a second.
+_MOST = 1000
 
 
 class ChannelSampler:
@@ -31,7 +33,7 @@ class ChannelSampler:
     def __init__(self, registry: JobRegistry, events: EventBus) -> None:
         self._registry = registry
         self._events = events
-        self._last: dict[int, ChannelSample] = {}  # by worker, the one that was published longest ago first
+        self._last: dict[int, ChannelSample] = {}  # by worker, the one that was looked at longest ago first
 
     async def run(self) -> None:
         """Publish samples until it is cancelled."""
@@ -41,30 +43,28 @@ class ChannelSampler:
 
     def finish(self) -> None:
         """Publish the last samples of all channels."""
-        while self.publish():
+        while self.publish(len(self._registry.tasks)):
             pass
 
-    def publish(self) -> int:
-        """Publish samples of channels that have changed, if they are wanted; return how many these were."""
+    def publish(self, most: int = _MOST) -> int:
+        """Publish samples of channels that have changed, of so many, if wanted; return how many these were."""
         if not self._events.wants_calls:
             return 0
         self._last = {number: last for number, last in self._last.items() if number in self._registry.tasks}
-        samples = tuple(islice(self._changed(), _LARGEST))
-        for sample in samples:
-            self._last.pop(sample.worker, None)
-            self._last[sample.worker] = sample
+        samples = tuple(islice(self._changed(most), _LARGEST))
         if samples:
             self._events.publish(ChannelSamples(monotonic(), samples))
         return len(samples)
 
-    def _changed(self) -> Iterator[ChannelSample]:
-        """Yield the samples of channels that have changed: new ones, then those whose last sample is the oldest."""
+    def _changed(self, most: int) -> Iterator[ChannelSample]:
+        """Yield the samples of channels that have changed: new ones, then those that wait longest to be looked at."""
         tasks, known = self._registry.tasks, self._last
-        for number in (*(number for number in tasks if number not in known), *known):
-            if tasks[number].is_connected:
-                sample = _sample(number, tasks[number].channel)
-                if sample != known.get(number):
-                    yield sample
+        new = [number for number, task in tasks.items() if number not in known and task.is_connected]
+        for number in (*new[:most], *islice(tuple(known), max(0, most - len(new)))):
+            sample, last = _sample(number, tasks[number].channel), known.pop(number, None)
+            known[number] = sample
+            if sample != last:
+                yield sample
 
 
 def _sample(worker: int, channel: Channel) -> ChannelSample:

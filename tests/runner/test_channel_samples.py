@@ -88,7 +88,9 @@ async def test_nothing_is_published_where_no_subscriber_wants_calls() -> None:
     assert not samples.all
 
 
-async def test_an_event_has_at_most_so_many_samples_and_the_oldest_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_event_has_at_most_so_many_samples_and_those_that_wait_longest_come_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(channel_sampler, "_LARGEST", 2)
     events, samples = EventBus(), Samples()
     events.subscribe(samples, calls=True)
@@ -101,7 +103,23 @@ async def test_an_event_has_at_most_so_many_samples_and_the_oldest_come_first(mo
         counts += [sampler.publish() for _ in range(3)]
         await asyncio.gather(*(task.recv() for task in tasks))
     assert counts == [2, 1, 0, 2, 1, 0]
-    assert [[one.worker for one in event.samples] for event in samples.all] == [[0, 1], [2], [0, 1], [2]]
+    assert [[one.worker for one in event.samples] for event in samples.all] == [[0, 1], [2], [2, 0], [1]]
+
+
+async def test_only_so_many_channels_are_looked_at_each_time_and_all_in_turn() -> None:
+    events, samples = EventBus(), Samples()
+    events.subscribe(samples, calls=True)
+    async with job() as runner:
+        tasks = await runner.start_many("talker", 5)
+        sampler = ChannelSampler(runner._job.registry, events)
+        counts = [sampler.publish(2) for _ in range(4)]
+        for task in tasks:
+            await task.send(["echo", 1])
+        counts += [sampler.publish(2) for _ in range(2)]
+        sampler.finish()
+        await asyncio.gather(*(task.recv() for task in tasks))
+    assert counts == [2, 2, 1, 0, 2, 2]
+    assert {number: sample.sent for number, sample in samples.last.items()} == dict.fromkeys(range(5), 1)
 
 
 async def test_who_has_started_a_worker_is_in_its_request() -> None:
