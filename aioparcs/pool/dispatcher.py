@@ -335,7 +335,10 @@ class Dispatcher:
 
     def _tick(self) -> None:
         self._timer = None
+        needs_nodes = self._scheduler.needs_nodes
         for state in self._scheduler.workers.values():
-            worker = self.workers[state.id]
-            state.is_writable, state.node = worker.is_writable, worker.task.node
+            if not state.is_writable:
+                state.is_writable = self.workers[state.id].is_writable
+            if needs_nodes:
+                state.node = self.workers[state.id].task.node
         self._perform(self._scheduler.tick(self._now()))

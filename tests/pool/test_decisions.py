@@ -243,3 +243,18 @@ def test_a_stream_counts_as_a_call_of_its_worker() -> None:
     requests = [(worker.has_room_for_stream, len(worker.add_stream())) for _ in range(2)]
     assert requests == [(True, 0), (True, 1)], "another worker is to take its place"
     assert (worker.has_room_for_stream, worker.window) == (False, 0)
+
+
+def test_a_submitted_call_goes_to_the_worker_that_has_answered_last() -> None:
+    scheduler = Scheduler(Retry(0))
+    sender, client = Sender(scheduler), FakeClient(0, PLAIN)
+    for number in range(3):
+        sender.perform(scheduler.add_worker(WorkerState(number, concurrency=1), NOW))
+    calls = [PendingCall(client, -1, PLAIN, (), {}) for _ in range(4)]
+    for call in calls[:2]:
+        sender.perform(scheduler.submit(call, NOW))
+    for worker in 0, 1:
+        sender.perform(scheduler.answered(worker, [(calls[worker].call_id, True, None)], NOW))
+    for call in calls[2:]:
+        sender.perform(scheduler.submit(call, NOW))
+    assert sender.sent == {0: [calls[0], calls[3]], 1: [calls[1], calls[2]]}

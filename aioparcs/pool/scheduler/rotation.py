@@ -151,6 +151,17 @@ class Rotations:
             total += waiting
         return total
 
+    @property
+    def queued(self) -> int | None:
+        """How many calls are in queues, with some that were cancelled; None if clients may have others."""
+        total = 0
+        for rotation in self._all:
+            submitted = len(rotation.submitted)
+            if len(rotation.ready) > bool(submitted):
+                return None
+            total += submitted + len(rotation.returned)
+        return total
+
     def of(self, client: Client) -> Rotation:
         """Return that of a client's priority."""
         rotation = self._by_priority.get(client.priority)

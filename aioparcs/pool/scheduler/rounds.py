@@ -149,6 +149,7 @@ class Rounds:
         self.unsent = 0
         self.is_closed = False
         self.current: Round | None = None
+        self._idle: dict[WorkerState, None] = {}  # may have nothing to do since they answered, the last one last
         self._due: deque[WorkerState | None] = deque()  # for one worker, or for all that are unsaturated
         self._agenda = agenda
         self._rotations = rotations
@@ -159,8 +160,15 @@ class Rounds:
         if (self.unsaturated or self.current is not None) and None not in self._due and not self.is_closed:
             self._due.append(None)
 
+    def remove_worker(self, worker: WorkerState) -> None:
+        """Remove a worker, if it is there."""
+        self.unsaturated.pop(worker, None)
+        self._idle.pop(worker, None)
+
     def add_for(self, worker: WorkerState, now: float) -> None:
         """Add a round for a worker that has answered, or begin it if no other is due."""
+        if not worker.calls:
+            self._idle[worker] = None
         if self._due or self.current is not None:
             self._due.append(worker)
         else:
@@ -224,9 +232,9 @@ class Rounds:
         if self.is_closed:
             return
         if worker is None:
-            rooms = rooms_of(self.unsaturated)
-            wanted = sum(rooms.values())
             self._rotations.refill()
+            rooms = self._idle_rooms(self._rotations.queued) or rooms_of(self.unsaturated)
+            wanted = sum(rooms.values())
         else:
             wanted = worker.window - len(worker.calls)
             if wanted <= 0 or worker.phase is not _ACTIVE:
@@ -250,6 +258,17 @@ class Rounds:
         elif worker is None or len(worker.calls) < worker.concurrency:
             self._agenda.wake_by(now + _SOON)
 
+    def _idle_rooms(self, calls: int | None) -> dict[WorkerState, int]:
+        """Return a worker with nothing to do for each of some calls, if there are so many; see `rooms_of`."""
+        rooms: dict[WorkerState, int] = {}
+        if calls and calls <= len(self._idle):
+            for worker in reversed(self._idle):  # what the last one needs may still be in a processor's cache
+                if worker.is_writable and not worker.calls and not worker.streams and worker.window > 0:
+                    rooms[worker] = worker.window
+                    if len(rooms) == calls:
+                        return rooms
+        return {}
+
     def _finish(self, current: Round, now: float) -> None:
         """Assign the calls that were collected; look soon for others to give to those who have room for more."""
         self.current = None
@@ -258,6 +277,7 @@ class Rounds:
         for worker, share in current.shares():
             self.unsent += 1
             self._agenda.actions.append(_new(Assign, (worker.id, share)))
+            self._idle.pop(worker, None)
             if len(share) == current.rooms[worker]:
                 self.unsaturated.pop(worker, None)
         if self.unsaturated and (current.calls or (self.running and not current.is_poll)):

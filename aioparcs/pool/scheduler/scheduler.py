@@ -73,6 +73,11 @@ class Scheduler:
         return self._rounds.running
 
     @property
+    def needs_nodes(self) -> bool:
+        """True when it has to know the nodes of workers."""
+        return self._hedging is not None
+
+    @property
     def size(self) -> int:
         """The number of workers that get calls."""
         return sum(worker.phase is _ACTIVE for worker in self.workers.values())
@@ -163,7 +168,7 @@ class Scheduler:
         state = self.workers[worker]
         if state.phase is _ACTIVE:
             state.phase = _RETIRING
-            self.unsaturated.pop(state, None)
+            self._rounds.remove_worker(state)
             self._revoke(state, state.waiting)
             self._check_drained(state)
         return self._agenda.flush()
@@ -196,7 +201,7 @@ class Scheduler:
         state = self.workers[worker]
         self._rounds.unsent -= 1
         state.phase = _DISCONNECTED
-        self.unsaturated.pop(state, None)
+        self._rounds.remove_worker(state)
         self._returned.put_first(call for call in calls if not self._withdraw(call))
         self._rounds.add()
         return self._advance(now)
@@ -222,7 +227,7 @@ class Scheduler:
             now: the time.
         """
         state = self.workers.pop(worker)
-        self.unsaturated.pop(state, None)
+        self._rounds.remove_worker(state)
         state.tally = None  # its last results are traced with those that it won't have
         phase, state.phase = state.phase, _LOST
         fatal = [result for result in unsent or () if is_fatal(result)]

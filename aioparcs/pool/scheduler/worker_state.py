@@ -308,8 +308,10 @@ def stuck_calls(
     workers: Iterable[WorkerState], unsaturated: Iterable[WorkerState], now: float
 ) -> Iterator[tuple[WorkerState, list[PendingCall]]]:
     """Yield the calls to revoke: those that wait behind a slow one, and those that an idle worker could run."""
-    idle = sum(worker.is_idle for worker in unsaturated)
-    for worker in workers:
+    # Most have no call that is behind another one; this is done a thousand times a second, for all workers.
+    several = [worker for worker in workers if worker.calls and (len(worker.calls) > 1 or worker.streams)]
+    idle = sum(worker.is_idle for worker in unsaturated) if several else 0
+    for worker in several:
         if worker.is_slow(now):
             if waiting := worker.waiting:
                 worker.stop_prefetch(now)
