@@ -39,13 +39,13 @@ class Entry(NamedTuple):
         function: the function's number.
         key: the hash of the arguments.
         value: what it has returned.
-        item: the call, for messages.
+        item: the call, whose text is for messages.
     """
 
     function: int
     key: bytes
     value: Any
-    item: str = ""
+    item: object = ""
 
 
 class JournalFile:

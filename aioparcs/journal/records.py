@@ -38,6 +38,7 @@ HEAD_SIZE = 16
 
 _FUNCTION, _RESULT = 1, 2
 _LARGEST = (1 << 48) - 1
+_SMALL = 1 << 12  # bytes that are copied rather than handled as a piece of their own
 # A record's head: the size of its payload, the checksum of that, and one of these two.
 _head = struct.Struct(">QI")
 _check = struct.Struct(">I")
@@ -100,7 +101,12 @@ def encode_result(function: int, key: bytes, time: float, value: Any) -> list[An
     """
     is_raw, body, buffers = codec.encode(value)
     frame = wire.encode_frame(FrameType.RAW if is_raw else FrameType.MSG, body, buffers)
-    return _record([_result.pack(_RESULT, function, time, key), *frame])
+    first = _result.pack(_RESULT, function, time, key)
+    if len(frame) > 1 or len(body) > _SMALL:
+        return _record([first, *frame])
+    payload = first + frame[0]  # as most are
+    head = _head.pack(len(payload), crc32(payload))
+    return [head + _check.pack(crc32(head)) + payload]
 
 
 def read_head(data: bytes) -> Head | None:

@@ -20,6 +20,8 @@ __all__ = ["JournaledIterator", "JournaledKeyedIterator", "JournaledMap"]
 # Items that are looked up before other things get their turn.
 _AT_ONCE = 256
 
+_new = tuple.__new__  # a named tuple without the detour through its own constructor
+
 
 class _Journaled(MapBase):
     """
@@ -60,7 +62,7 @@ class _Journaled(MapBase):
         for call, ok, value in outcomes:
             key = self._keys.pop(call.index, None)
             if ok and key is not None:
-                entries.append(Entry(function, key, value, str(call)))
+                entries.append(_new(Entry, (function, key, value, call)))
         journal.write(entries, partial(self._written, outcomes))
 
     # Inside
