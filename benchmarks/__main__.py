@@ -1,6 +1,6 @@
 """
 Measure channels, pools, broadcasts and the starting of workers: ``python -m benchmarks channel spawn``, ``swarm``,
-``broadcast``, ``pool``, ``shared``, ``ui`` and ``scale``.
+``broadcast``, ``pool``, ``shared``, ``ui``, ``latency`` and ``scale``.
 
 What is measured, how, and what it does not say is in docs/benchmarks.md.
 """
@@ -23,6 +23,7 @@ from benchmarks import (
     bulk,
     calls,
     imports,
+    latency,
     machine,
     makespan,
     memory,
@@ -49,6 +50,7 @@ _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "pool": (calls, makespan, pool_start),
     "shared": (shared,),
     "ui": (ui,),
+    "latency": (latency,),
     "scale": (scale,),
 }
 _ROUNDS, _SWARM_ROUNDS = 30, 5  # one on a Swarm takes up to two minutes

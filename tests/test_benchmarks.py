@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from benchmarks import calls, makespan, scale, ui
+from benchmarks import calls, latency, makespan, scale, ui
 from benchmarks.harness import ProgramFailed
 from benchmarks.pools import PoolMode, take_turns
 from benchmarks.results import Measured
@@ -54,6 +54,15 @@ def test_a_pool_that_is_shown_is_compared_with_one_that_is_not(capfd: pytest.Cap
     assert len(ratios["ui_4_rate"]) == len(ratios["ui_4_cpu"]) == 2
     assert all(measured.median > 0 for measured in results.figures)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_the_times_of_single_calls_are_measured() -> None:
+    results = latency.measure(1, lambda done, total: None, calls=100, sizes=(1, 2))
+    figures = {measured.key: measured.median for measured in results.figures}
+    assert 0 < figures["submit_idle_2_p50_us"] <= figures["submit_idle_2_p999_us"]
+    assert 0 < figures["recv_half_1_p50_us"] <= figures["recv_half_1_p999_us"]
+    assert {measured.key for measured in results.ratios} >= {"submit_p50_2_vs_1", "recv_2_p999_vs_p50"}
 
 
 @pytest.mark.slow
