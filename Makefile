@@ -13,7 +13,7 @@ PICTURES := floyd_warshall/floyd_warshall.jpg mandelbrot/mandelbrot.png painting
 # The tests start thousands of processes: each starts in two thirds of the time if it finds its bytecode compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo examples test test-fast test-deep test-all coverage check bench bench-swarm bench-broadcast bench-pool cluster cluster-down clean .venv
+.PHONY: help demo examples test test-fast test-deep test-all coverage check bench bench-swarm bench-broadcast bench-pool bench-shared cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -72,6 +72,9 @@ bench-broadcast: $(VENV)/.dev ## measure a large array for all workers on the te
 
 bench-pool: $(BENCH)/.made ## measure pools against multiprocessing, Ray, Dask and Docker, into build/bench-pool.json
 	@$(BENCH)/bin/python -m benchmarks pool --json build/bench-pool.json
+
+bench-shared: $(BENCH)/.made ## measure large arrays against multiprocessing, joblib and Ray, into build/bench-shared.json
+	@$(BENCH)/bin/python -m benchmarks shared --json build/bench-shared.json
 
 cluster: $(VENV)/.dev ## bring up a real Swarm of three nodes on this machine (Debian, root)
 	@$(py) -m tests.cluster up

@@ -52,14 +52,16 @@ _COMPARISONS = (
 )
 
 
-def measure(rounds: int, progress: Progress) -> Results:
+def measure(rounds: int, progress: Progress, smaller: int = 1) -> Results:
     """Compare with Ray, joblib, multiprocessing and blocking sockets, as far as they are installed."""
     results, memory = Results(), dict[str, list[float]]()
     here = [one for one in _COMPARISONS if not one.package or find_spec(one.package)]
     pairs: dict[_Comparison, tuple[list[float], list[float]]] = {one: ([], []) for one in here}
     for turn in range(rounds):
         with ExitStack() as stack:  # a fresh start for each: Ray's store keeps the memory that it has had
-            programs = {name: _start(stack, name) for name in ("ours", *dict.fromkeys(one.peer for one in here))}
+            programs = {
+                name: _start(stack, name, smaller) for name in ("ours", *dict.fromkeys(one.peer for one in here))
+            }
             for one, (ours, theirs) in pairs.items():
                 for name, mode, times in (("ours", one.own, ours), (one.peer, one.mode, theirs))[
                     :: -1 if turn % 2 else 1
@@ -86,14 +88,18 @@ def measure(rounds: int, progress: Progress) -> Results:
     return results
 
 
-def _start(stack: ExitStack, name: str) -> Program:
+def _start(stack: ExitStack, name: str, smaller: int) -> Program:
     folder = stack.enter_context(TemporaryDirectory(prefix="arrays-"))
+    # In memory, where joblib's files are by default; a joblib that is killed leaves them.
+    files = stack.enter_context(TemporaryDirectory(prefix="arrays-", dir="/dev/shm"))
     program = Program(
         "-m",
         f"benchmarks.peers.arrays.{name}",
         patience=_PATIENCE,
         PARCS_MODULES=str(ROOT / "benchmarks" / "modules"),
         PARCS_HISTORY="off",
+        SMALLER=str(smaller),
+        JOBLIB_TEMP_FOLDER=files,
         RAY_USAGE_STATS_ENABLED="0",
         TMPDIR=folder,
     )

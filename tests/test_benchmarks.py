@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from benchmarks import calls, latency, makespan, scale, ui
+from benchmarks import calls, latency, makespan, scale, shared, ui
 from benchmarks.harness import ProgramFailed
 from benchmarks.pools import PoolMode, take_turns
 from benchmarks.results import Measured
@@ -26,6 +26,15 @@ def test_calls_are_compared_with_those_of_every_peer_that_is_installed() -> None
         for key, package in peers.items()
         if not find_spec(package)
     ]
+
+
+@pytest.mark.slow
+def test_large_arrays_are_compared_with_those_of_every_peer_that_is_installed() -> None:
+    results = shared.measure(1, lambda done, total: None, smaller=32)
+    ratios = {measured.key: measured.median for measured in results.ratios}
+    assert {"items_vs_processes", "items_shared_vs_processes", "exchange_shared_vs_sockets"} <= set(ratios)
+    assert ("setup_vs_joblib_pool" in ratios) is bool(find_spec("joblib"))
+    assert [line.partition(":")[0] for line in results.left_out] == ["setup_vs_ray_store"] * (not find_spec("ray"))
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ import psutil
 
 from benchmarks.peers.control import expect
 
-CONSTANT, ITEM, BOTH_WAYS = 1 << 30, 8 << 20, 64 << 20  # bytes
+_SMALLER = int(os.environ.get("SMALLER", "1"))  # times that all arrays are smaller than usual: for a test
+CONSTANT, ITEM, BOTH_WAYS = (1 << 30) // _SMALLER, (8 << 20) // _SMALLER, (64 << 20) // _SMALLER  # bytes
 WORKERS, ITEMS, EXCHANGES = 8, 200, 16
 
 
