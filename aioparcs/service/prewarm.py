@@ -14,7 +14,6 @@ from aioparcs.service.conversation import converse
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.service import Service
 from aioparcs.settings import Settings
-from aioparcs.shared import own_probe
 from aioparcs.transport import streams_of
 
 __all__ = ["prewarm"]
@@ -44,7 +43,7 @@ def prewarm(runner: RunnerEndpoint, settings: Settings) -> None:
 
 async def _play(runner: RunnerEndpoint, settings: Settings) -> None:
     ours, theirs = socket.socketpair()
-    hello = Hello.of(Role.RUNNER, "", -1, settings)._replace(memory=own_probe())
+    hello = Hello.of(Role.RUNNER, "", -1, settings)
     endpoint, context = PeerEndpoint(runner, settings, -1), WorkerContext(-1, 0, 1, -1)
     running = asyncio.ensure_future(converse(adopt(theirs, hello), endpoint, settings, context, _echo))
     here = Channel(*await streams_of(ours), settings=settings)

@@ -10,11 +10,12 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from mmap import PAGESIZE
+from contextlib import nullcontext
+from mmap import mmap
 from typing import Any, NamedTuple
 
 from aioparcs.cpus import usable_cpus
-from aioparcs.shared.stitching import Stitched
+from aioparcs.shared.stitching import Stitched, advise_huge
 
 __all__ = ["LEAST", "SEAL_SHRINK", "SharedMemory", "SharedPart", "copy_to_shared", "find_shared", "open_memory"]
 
@@ -26,6 +27,8 @@ _ADD_SEALS = 1033
 _BURST = 4 << 20
 # Bytes for which a thread is worth while, and how many there are at most.
 _PART, _THREADS = 32 << 20, 4
+# Bytes of a huge page, and where the system says which memory has them.
+_HUGE_PAGE, _HUGE = 2 << 20, "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
 
 class SharedPart(NamedTuple):
@@ -89,7 +92,7 @@ class SharedMemory(Stitched):
             _close(fds)
             raise MemoryError(f"no room for shared memory: {error}") from error
         memory.parts = parts
-        weakref.finalize(memory, _close, fds).atexit = False
+        weakref.finalize(memory, _close_held, parts).atexit = False
         if writable:
             try:
                 fcntl.fcntl(fds[0], _ADD_SEALS, _SEAL_FUTURE_WRITE)
@@ -100,10 +103,7 @@ class SharedMemory(Stitched):
     @property
     def is_open(self) -> bool:
         """True if the descriptors are still this memory's: a process that was forked may have closed all it had."""
-        try:
-            return all(os.fstat(part.fd).st_ino == part.inode for part in self.parts)
-        except OSError:
-            return False
+        return all(map(_is_held, self.parts))
 
     def cut(self, offset: int, size: int) -> Iterator[SharedPart]:
         """Yield the parts of so many bytes from an offset on."""
@@ -137,7 +137,7 @@ async def copy_to_shared(view: memoryview) -> memoryview | None:
     Cancelling it leaves nothing behind.
     """
     count = max(1, min(_THREADS, usable_cpus(), len(view) // _PART))
-    size = -(-len(view) // (count * PAGESIZE)) * PAGESIZE
+    size = -(-len(view) // (count * _HUGE_PAGE)) * _HUGE_PAGE
     pieces = [view[start : start + size] for start in range(0, len(view), size)]
     fds: list[int] = []
     try:
@@ -164,12 +164,20 @@ async def _fill(fds: Sequence[int], pieces: Sequence[memoryview]) -> None:
 
     Most of the time goes into free pages, which the kernel clears, and one thread at a time for each descriptor.
     """
-    is_stopped = threading.Event()
+    is_stopped, is_advised = threading.Event(), _needs_advice()
 
     def write(fd: int, piece: memoryview) -> None:
         done = 0
-        while done < len(piece) and not is_stopped.is_set():
-            done += os.pwrite(fd, piece[done : done + _BURST], done)
+        with mmap(fd, len(piece)) if is_advised else nullcontext() as memory:
+            if memory is not None:
+                advise_huge(memory)
+            while done < len(piece) and not is_stopped.is_set():
+                burst = piece[done : done + _BURST]
+                if memory is None:
+                    done += os.pwrite(fd, burst, done)
+                else:
+                    memory[done : done + len(burst)] = burst
+                    done += len(burst)
 
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(len(fds)) as threads:  # when this is left, none of them uses a descriptor
@@ -177,6 +185,29 @@ async def _fill(fds: Sequence[int], pieces: Sequence[memoryview]) -> None:
             await asyncio.gather(*map(lambda *args: loop.run_in_executor(threads, write, *args), fds, pieces))
         finally:
             is_stopped.set()
+
+
+def _needs_advice() -> bool:
+    """Return True if shared memory has huge pages only where they are requested: in mappings, not by writing."""
+    try:
+        with open(_HUGE) as file:
+            return "[advise]" in file.read()
+    except OSError:
+        return False
+
+
+def _is_held(part: SharedPart) -> bool:
+    """Return True if a descriptor of this process is still that part's."""
+    try:
+        state = os.fstat(part.fd)
+    except OSError:
+        return False
+    return state.st_ino == part.inode and not state.st_nlink
+
+
+def _close_held(parts: Sequence[SharedPart]) -> None:
+    for part in filter(_is_held, parts):
+        os.close(part.fd)
 
 
 def _close(fds: Sequence[int]) -> None:

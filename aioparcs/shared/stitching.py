@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import mmap
+import sys
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Self
 
-__all__ = ["Stitched", "can_stitch"]
+__all__ = ["Stitched", "advise_huge", "can_stitch"]
 
-_FIXED, _NO_RESERVE = 0x10, 0x4000
+_FIXED, _NO_RESERVE, _HUGE = 0x10, 0x4000, 14
 _WRITABLE = mmap.PROT_READ | mmap.PROT_WRITE
 
 
 @cache
 def _libc() -> Any:
     """Return the C library's `mmap`, with which memory can be mapped to a place, or None."""
+    if sys.maxsize < 1 << 32:  # offsets are of another size there
+        return None
     try:
         import ctypes
 
@@ -30,6 +33,14 @@ def _libc() -> Any:
 def can_stitch() -> bool:
     """Return True if this process can map memory to a place."""
     return _libc() is not None
+
+
+def advise_huge(memory: mmap.mmap) -> None:
+    """Request huge pages, which shared memory gets where the system has `advise` as its `shmem_enabled`."""
+    try:
+        memory.madvise(_HUGE)
+    except (OSError, ValueError):
+        pass  # a kernel without them
 
 
 class Stitched(mmap.mmap):
@@ -64,4 +75,5 @@ class Stitched(mmap.mmap):
             if _libc()(address, size, _WRITABLE, how, fd, offset) != address:
                 raise OSError(ctypes.get_errno(), "mmap")
             address += size
+        advise_huge(memory)
         return memory

@@ -1,6 +1,6 @@
 """Memory that processes share: made, found behind arrays, and mapped only if it is what was meant."""
 
-import fcntl
+import asyncio
 import gc
 import mmap
 import os
@@ -97,14 +97,14 @@ def test_other_memory_is_not_found() -> None:
 async def test_a_copy_in_shared_memory_may_have_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioparcs.shared.memory._PART", LEAST)
     monkeypatch.setattr("aioparcs.shared.memory.usable_cpus", lambda: 3)
-    data = np.random.default_rng(1).bytes(3 * LEAST + 5)
+    data = np.random.default_rng(1).bytes(5 * LEAST + 5)
     view = await copy_to_shared(memoryview(data))
     assert view is not None
     assert view == data
     memory = view.obj
     assert isinstance(memory, SharedMemory)
     assert len(memory.parts) == 3
-    for start, size in ((0, len(data)), (5, LEAST), (LEAST - 3, 2 * LEAST), (2 * LEAST + 4096, 1)):
+    for start, size in ((0, len(data)), (5, LEAST), (2 * LEAST - 3, 3 * LEAST), (4 * LEAST + 4096, 1)):
         parts = list(memory.cut(start, size))
         assert mapped(parts).tobytes() == data[start : start + size]
         target = bytearray(size)
@@ -112,6 +112,16 @@ async def test_a_copy_in_shared_memory_may_have_several_parts(monkeypatch: pytes
         assert target == data[start : start + size]
     with pytest.raises(ValueError, match="pages"):
         map_shared(os.getpid(), [memory.parts[0]._replace(size=5), memory.parts[1]])
+
+
+async def test_a_cancelled_copy_leaves_nothing() -> None:
+    copying = asyncio.ensure_future(copy_to_shared(memoryview(bytes(64 * LEAST))))
+    await asyncio.sleep(0)
+    assert memory_of()
+    copying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await copying
+    assert not memory_of()
 
 
 async def test_values_are_shared_once_each_and_stay_what_they_are() -> None:
@@ -239,14 +249,16 @@ def test_without_memory_a_memory_error_is_raised_and_nothing_is_left() -> None:
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
-def test_a_child_process_that_has_closed_its_descriptors_does_not_lend() -> None:
-    memory = filled(1 << 18).base
+def test_a_process_that_has_closed_its_descriptors_does_not_lend_or_close_what_has_their_numbers() -> None:
+    array = filled(1 << 18)
+    memory = array.base
     assert memory.is_open
-    copy = os.dup(memory.parts[0].fd)
-    other = open_memory(LEAST)
-    os.dup2(other, memory.parts[0].fd)
-    assert not memory.is_open
-    os.dup2(copy, memory.parts[0].fd)
-    os.close(copy)
-    os.close(other)
-    assert fcntl.fcntl(memory.parts[0].fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC == 0  # dup2's; closed with the memory
+    (part,) = memory.parts
+    other, file = open_memory(LEAST), os.open(os.devnull, os.O_RDONLY)
+    for fd in (other, file):  # as a forked child does that closes all and opens its own
+        os.dup2(fd, part.fd)
+        assert not memory.is_open
+    del array, memory
+    assert os.fstat(part.fd).st_ino == os.fstat(file).st_ino
+    for fd in (other, file, part.fd):
+        os.close(fd)

@@ -94,8 +94,6 @@ class CallClient:
             raise _of_arguments(error, name) from error.__cause__
         if self._connection.tracing and (context := present_context()):
             body = codec.add_context(body, context)
-        if buffers:
-            await self._outbox.loans.decide(buffers)
         if self._outbox.blocked:
             await self._sender.wait_for_room()
         self._inbox.check()
@@ -200,7 +198,7 @@ class CallClient:
                 self._memory.retry()
                 self._outbox.put_batch(frames)
                 frames = []
-                self._outbox.put_large(self._sender.encode(FrameType.CALL, body, buffers), None)
+                self._outbox.put_large(FrameType.CALL, body, buffers, None)
             else:
                 frames.append((_HEADS[size] if size < 256 else wire.encode_header(FrameType.CALL, size)) + body)
         self._outbox.put_batch(frames)

@@ -151,8 +151,6 @@ class CallServer:
             EncodeError: the value cannot be sent; nothing was sent.
         """
         body, buffers = codec.encode_result(call_id, ok, value, self.connection.extensions)
-        if buffers:
-            await self.connection.outbox.loans.decide(buffers)
         await self.connection.sender.send(FrameType.RESULT, body, buffers)
 
     def decline(self, call: Frame, type: str, message: str) -> None:

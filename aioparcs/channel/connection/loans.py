@@ -26,6 +26,7 @@ class Loans:
 
     Attributes:
         is_askable: whether the peer has said that it may be asked, and was not.
+        is_undecided: True from the question to the answer.
         is_possible: whether the peer has said that it can map memory of this process.
         size: bytes that the peer has not mapped yet.
         saved: bytes that were not written because it has mapped them.
@@ -36,41 +37,39 @@ class Loans:
         self.is_possible = False
         self.size = self.saved = 0
         self._ask = ask
-        self._is_undecided = False
+        self.is_undecided = False
         self._lent: list[tuple[SharedMemory, Reference]] = []
         self._returned = 0
         self._waiting: list[tuple[int, asyncio.Future[bool]]] = []
 
     def any_in(self, buffers: tuple[Any, ...]) -> bool:
         """Return True if one of the buffers would be lent, or perhaps would."""
-        is_open = self.is_possible or self.is_askable or self._is_undecided
+        is_open = self.is_possible or self.is_askable or self.is_undecided
         return is_open and any(_find(view) is not None for view in buffers)
 
     def lend(self, buffers: tuple[Any, ...]) -> tuple[Any, ...]:
         """
         Return the buffers, with references in place of those that lie in shared memory.
 
-        From now on arrays in it can't be written to: what the peer has mapped would change. As long as it isn't known
-        whether the peer can map it, nothing is lent.
+        From now on arrays in it can't be written to: what the peer has mapped would change.
         """
-        if self.is_possible:
-            return tuple(map(self._lend, buffers))
-        if self.is_askable and self.any_in(buffers):
+        return tuple(map(self._lend, buffers)) if self.is_possible else buffers
+
+    def must_wait(self, buffers: tuple[Any, ...]) -> bool:
+        """Return True if buffers lie in shared memory, and it isn't known yet whether the peer maps that; ask it."""
+        if not (self.is_askable or self.is_undecided) or not self.any_in(buffers):
+            return False
+        if self.is_askable:
             self._post_question()
-        return buffers
+        return True
 
     async def are_possible(self) -> bool:
         """Return whether the peer maps memory of this process, once that is known."""
         if self.is_askable:
             self._post_question()
-        while self._is_undecided:
+        while self.is_undecided:
             await self.wait_returned()
         return self.is_possible
-
-    async def decide(self, buffers: tuple[Any, ...]) -> None:
-        """Wait until it is known whether buffers can be lent, if any of them lies in shared memory."""
-        if (self.is_askable or self._is_undecided) and self.any_in(buffers):
-            await self.are_possible()
 
     def count_returned(self, count: Any) -> None:
         """
@@ -84,7 +83,7 @@ class Loans:
             return
         if type(count) is not int or not 0 <= count - self._returned <= len(self._lent):
             raise ValueError(f"the peer can't have mapped so many buffers of {self._returned + len(self._lent):,}")
-        self.is_possible, self._is_undecided = True, False
+        self.is_possible, self.is_undecided = True, False
         returned = count - self._returned
         for _, reference in self._lent[:returned]:
             self.size -= reference.size
@@ -103,20 +102,20 @@ class Loans:
 
     def clear(self) -> None:
         """Forget what was lent, and lend no more: the peer maps nothing more."""
-        self.is_possible = self.is_askable = self._is_undecided = False
+        self.is_possible = self.is_askable = self.is_undecided = False
         self._lent.clear()
         self.size = 0
         self._wake(is_over=True)
 
     def _post_question(self) -> None:
-        self.is_askable, self._is_undecided = False, True
+        self.is_askable, self.is_undecided = False, True
         self._ask()
 
     def _wake(self, *, is_over: bool = False) -> None:
         """Wake those who wait for what was returned, or for what never will be."""
         waiting, self._waiting = self._waiting, []
         for number, future in waiting:
-            if (number > self._returned or self._is_undecided) and not is_over:
+            if (number > self._returned or self.is_undecided) and not is_over:
                 self._waiting.append((number, future))
             elif not future.done():
                 future.set_result(number <= self._returned)

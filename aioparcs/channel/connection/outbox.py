@@ -10,28 +10,27 @@ which then reports when there is room again. So it is known exactly which bytes 
 from __future__ import annotations
 
 import asyncio
-import os
-import select
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from aioparcs import wire
 from aioparcs.channel.connection.loans import Loans, mapped_frame
+from aioparcs.channel.connection.socket_writer import BURST, SocketWriter
 
-__all__ = ["Outbox", "Sending", "SocketWriter"]
+__all__ = ["Outbox", "Sending"]
 
 # Small frames that are written together at most; beyond it the sender lets the loop turn once.
 BATCH = 64 << 10
-# What a private copy for the transport holds, and how much is written before other tasks have their turn.
-_COPY, _BURST = 64 << 10, 4 << 20
+# What a private copy for the transport holds.
+_COPY = 64 << 10
 # Seconds after which a connection that has been written to counts as idle again.
 _QUIET = 0.001
 _QUESTION = mapped_frame(True)
 # The pieces of an outbox in which none has waited so far: a deque has room for 64 from the first, and most are idle.
-_NO_PIECES: deque[bytes | Sending] = deque()
-_HANG_UP = select.POLLHUP | getattr(select, "POLLRDHUP", 0)  # the latter, the end of a TCP peer, is Linux's
+_NO_PIECES: deque[bytes | Sending | Held] = deque()
+_NOTHING = memoryview(b"")
 
 
 class Sending:
@@ -53,66 +52,28 @@ class Sending:
             self.done.set_result(None)
 
 
-class SocketWriter:
-    """
-    Writes to a transport's socket, bypassing the transport.
+class Held(NamedTuple):
+    """A frame that waits until it is known whether the peer maps its buffers."""
 
-    Args:
-        transport: its water marks are set so that "not paused" means "written".
+    type: int
+    body: bytes
+    sendings: list[Sending]
 
-    Attributes:
-        transport: the same.
-        fd: the socket's descriptor, -1 where the transport is no plain socket, or is lost.
-        is_local: True for a Unix socket, also under TLS.
-        through: writes to the transport.
-        is_amid: True while a large piece is partly written, and only this says so.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
-        self.is_amid = False
-        self._is_shared = False
-        # TLS and memory transports have no socket that may be written to behind their back. A TLS transport with
-        # a high-water mark of 0 pauses when it holds nothing at all, and then nothing makes it resume.
-        plain = transport.get_extra_info("sslcontext") is None
-        sock = transport.get_extra_info("socket")
-        transport.set_write_buffer_limits(high=0 if plain else 1)
-        self.fd = -1 if sock is None or not plain else sock.fileno()
-        self.is_local = sock is not None and sock.family == socket.AF_UNIX
-        self.through: Callable[[Any], object] = transport.write
-        if not plain and sock is not None:
-            self.through = self._write_unless_hung_up
-            self._hang_up = select.poll()
-            self._hang_up.register(sock.fileno(), _HANG_UP)
-
-    def share(self, lock: threading.Lock) -> Callable[[Any], object]:
-        """Write to the transport only: another thread writes to the socket too. Returns what writes under a lock."""
-        self._is_shared, write = True, self.through
-
-        def write_alone(data: Any) -> None:
-            with lock:
-                write(data)
-
-        return write_alone
-
-    def _write_unless_hung_up(self, data: Any) -> None:
-        """Write to TLS, whose failed writes close the socket with what the peer had sent; reading meets its end."""
-        if self.transport.is_closing() or not self._hang_up.poll(0):
-            self.transport.write(data)
-
-    def write(self, view: memoryview) -> int:
-        """Write, if the transport holds nothing; return the count of bytes that the kernel took."""
-        if self.fd < 0 or self._is_shared or self.transport.is_closing() or self.transport.get_write_buffer_size():
-            return 0
-        count, end = 0, min(len(view), _BURST)
-        try:
-            while count < end:
-                count += os.write(self.fd, view[count:end])
-        except (BlockingIOError, InterruptedError):
-            pass
-        except OSError:  # the transport meets the same error and reports it
-            self.fd = -1
-        return count
+    def pieces(self, loans: Loans) -> list[bytes | Sending]:
+        """Return what is to be written, now that it is known."""
+        views = loans.lend(tuple(sending.view for sending in self.sendings))
+        unlent: list[Sending] = []
+        done, self.sendings[-1].done = self.sendings[-1].done, None
+        for sending, view in zip(self.sendings, views, strict=True):
+            if isinstance(view, wire.Reference):
+                sending.view = _NOTHING  # it is not the owner's to change
+            else:
+                unlent.append(sending)
+        last = unlent[-1] if unlent else self.sendings[-1]
+        last.done = done
+        if not unlent:
+            last.settle()
+        return [wire.encode_frame(self.type, self.body, views)[0], *unlent]
 
 
 class _Cork:
@@ -233,32 +194,36 @@ class Outbox:
             self.put(frames[0] if len(frames) == 1 else b"".join(frames))
             self.frames += len(frames) - 1
 
-    def put_large(self, pieces: list[Any], done: asyncio.Future[None] | None) -> list[Sending]:
-        """Add a frame with buffers: bytes, then flat memoryviews. Returns what the owner may want to `copy`."""
-        head, *views = pieces
+    def put_large(
+        self, type: int, body: bytes, buffers: tuple[Any, ...], done: asyncio.Future[None] | None
+    ) -> list[Sending]:
+        """Add a frame with buffers, which are flat memoryviews. Returns what the owner may want to `copy`."""
         self.idle = self.clear = False
-        sendings = [Sending(view, None) for view in views]
-        if sendings:
-            sendings[-1].done = done
+        held = Held(type, body, [Sending(view, None) for view in buffers])
+        held.sendings[-1].done = done
+        pieces = [held] if self.loans.must_wait(buffers) else held.pieces(self.loans)
         if self._pieces is _NO_PIECES:
             self._pieces = deque()
-        self._pieces.append(head)
-        self._pieces.extend(sendings)
-        self.size += len(head) + sum(map(len, views))
+        self._pieces.extend(pieces)
+        self.size += sum(map(_size, pieces))
         self.blocked = True
         self.flush()
-        return sendings
+        return held.sendings
 
     def flush(self) -> None:
         """Write as much as there is room for."""
         self._cork.is_due = False
         pieces, burst, lost = self._pieces, 0, self._socket.transport.is_closing
         while pieces and not self._paused and not lost():  # asyncio complains of writes to what is lost
-            if burst >= _BURST:
+            if burst >= BURST:
                 self._schedule_flush(force=True)
                 break
             piece = pieces[0]
-            if isinstance(piece, Sending):
+            if isinstance(piece, Held):
+                if self.loans.is_undecided:
+                    break
+                self._release()
+            elif isinstance(piece, Sending):
                 burst += self._write_large(piece)
             else:
                 burst += self._write_small()
@@ -296,8 +261,9 @@ class Outbox:
         """Remove what waits: the connection is gone."""
         self._socket.fd = -1
         for piece in self._pieces:
-            if isinstance(piece, Sending):
-                piece.settle()
+            for sending in piece.sendings if isinstance(piece, Held) else [piece]:
+                if isinstance(sending, Sending):
+                    sending.settle()
         self._pieces.clear()
         self.size = 0
         self.loans.clear()
@@ -316,6 +282,15 @@ class Outbox:
             return
         self._cork.is_due = True
         self._cork.loop.call_soon(self.flush)
+
+    def _release(self) -> None:
+        """Replace the frame that is first in line by its pieces."""
+        held = self._pieces.popleft()
+        assert isinstance(held, Held)
+        self.size -= _size(held)
+        pieces = held.pieces(self.loans)
+        self.size += sum(map(_size, pieces))
+        self._pieces.extendleft(reversed(pieces))
 
     def _write_small(self) -> int:
         pieces = self._pieces
@@ -347,3 +322,10 @@ class Outbox:
             self.write(copy)
             self._socket.is_amid = False
         return count
+
+
+def _size(piece: bytes | Sending | Held) -> int:
+    """Return the bytes of what waits."""
+    if isinstance(piece, Held):
+        return sum(map(_size, piece.sendings))
+    return len(piece.view if isinstance(piece, Sending) else piece)

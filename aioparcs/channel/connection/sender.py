@@ -53,10 +53,9 @@ class FrameSender:
         if not buffers:
             self._outbox.put(wire.encode_header(type, len(body)) + body)
             return
-        pieces = self.encode(type, body, buffers)
-        mutable = any(not isinstance(view.obj, bytes) for view in pieces[1:])
+        mutable = any(not isinstance(view.obj, bytes) for view in buffers)
         done = self._loop.create_future() if mutable else None
-        sendings = self._outbox.put_large(pieces, done)
+        sendings = self._outbox.put_large(type, body, buffers, done)
         if done is None or done.done():
             return
         try:
@@ -65,10 +64,6 @@ class FrameSender:
             for sending in sendings:
                 sending.copy()
             raise
-
-    def encode(self, type: int, body: bytes, buffers: tuple[Any, ...]) -> list[Any]:
-        """Return the pieces of a frame that has buffers and is sent now; see `wire.encode_frame`."""
-        return wire.encode_frame(type, body, self._outbox.loans.lend(buffers))
 
     def post(self, type: int, body: bytes = b"") -> None:
         """Send one small frame without waiting for room; nothing happens when nothing more can be sent."""
