@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 
@@ -21,35 +20,28 @@ from aioparcs.channel import FrameConnection, control_link
 from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel
 from aioparcs.launcher.agent.file_receiver import FileReceiver
 from aioparcs.launcher.agent.fork_client import ForkServerClient
-from aioparcs.launcher.agent.memory import OUT_OF_MEMORY, count_oom_kills
 from aioparcs.launcher.agent.output import Output
-from aioparcs.launcher.agent.stacks import WorkerStacks
 from aioparcs.launcher.agent.usage import UsageMeter
+from aioparcs.launcher.agent.workers import AgentWorkers
 from aioparcs.launcher.connect import connect
 from aioparcs.launcher.context import RunnerEndpoint
-from aioparcs.launcher.process.limits import too_few_files
 from aioparcs.messages.fields import Message
 from aioparcs.messages.launcher import (
     ALL,
-    Exited,
     Files,
     Kill,
     LauncherRequest,
     LogReceived,
     Stack,
-    StackRead,
     Start,
     Started,
     UsageRequest,
     read_launcher_request,
 )
 from aioparcs.settings import Settings
-from aioparcs.transport import file_limit, keep_alive, raise_file_limit, wait_silent
+from aioparcs.transport import keep_alive, raise_file_limit, wait_silent
 
 __all__ = ["LauncherAgent"]
-
-# What this process may open besides: a library's file, a socket for a moment.
-_SPARE_DESCRIPTORS = 4
 
 
 class LauncherAgent:
@@ -72,19 +64,15 @@ class LauncherAgent:
         self._fork_server = ForkServerClient(fork_server)
         self._background = BackgroundTasks()
         self._files = FileReceiver(self._report)
-        self._stacks = WorkerStacks(records, self._fork_server.send)
         self._usage = UsageMeter()
         loop, on_peer = asyncio.get_running_loop(), self._usage.note_peer
         self._output = Output(loop, progress, settings.log_queue, settings.last_lines, on_peer)
-        self._alive = self._unreported = 0
-        self._all_ended = asyncio.Event()
-        self._all_ended.set()
+        parts = self._output, self._usage, self._background
+        self._workers = AgentWorkers(self._fork_server, records, *parts, self._report)
         self._acknowledged = asyncio.Event()
         self._is_over = False
         self._reporting: asyncio.Task[None]
         self._ending: asyncio.Task[None] | None = None
-        self._rejected: set[int] = set()
-        self._oom_kills = count_oom_kills()
         self._link: FrameConnection
 
     async def run(self) -> None:
@@ -146,36 +134,20 @@ class LauncherAgent:
             case UsageRequest():
                 self._report(self._usage.measure())
             case Start():
-                await self._start(request)
+                await self._workers.start(request)
             case Stack():
-                self._background.start(self._read_stack, request)
+                self._background.start(self._workers.read_stack, request)
             case Kill(worker=worker) if worker != ALL:
                 await self._fork_server.send(request)
             case _ if self._ending is None:
                 self._ending = self._background.start(self._end_workers)
-
-    async def _start(self, start: Start) -> None:
-        room = min(start.workers, max(0, _free_descriptors() - self._unreported))
-        for worker in range(start.first + room, start.first + start.workers):
-            self._output.finish(Exited(worker, None, [too_few_files()]))
-        if room:
-            self._alive += room
-            self._unreported += room
-            self._all_ended.clear()
-            await self._fork_server.send(start._replace(workers=room))
-
-    async def _read_stack(self, request: Stack) -> None:
-        try:
-            self._report(StackRead(request.request, await self._stacks.read(request.worker)))
-        except (LookupError, OSError) as error:
-            self._report(StackRead(request.request, None, str(error)))
 
     async def _end_workers(self) -> None:
         """End the workers that still run, and send their last lines to the runner."""
         await self._fork_server.send(Kill(ALL, signal.SIGTERM))
         # No deadline here: the fork server kills workers that don't end in their grace, and if it is stopped itself the
         # runner ends this connection after its close_timeout.
-        await self._all_ended.wait()
+        await self._workers.all_ended.wait()
         await self._report_last()
 
     async def _report_last(self) -> None:
@@ -202,54 +174,15 @@ class LauncherAgent:
         try:
             for report, descriptors in self._fork_server.receive():
                 if isinstance(report, Started):
-                    self._on_started(report, descriptors)
+                    self._workers.started(report, descriptors)
                 else:
-                    self._on_exited(report)
+                    self._workers.exited(report)
         except EOFError:
             asyncio.get_running_loop().remove_reader(self._fork_server)
-            self._all_ended.set()  # its workers end with it
+            self._workers.all_ended.set()  # its workers end with it
             if self._ending is None:  # it was asked to end, and has no workers left
                 self._ending = self._background.start(self._report_last)
-
-    def _on_started(self, started: Started, descriptors: list[int]) -> None:
-        self._unreported -= 1
-        if descriptors:
-            self._output.add(started.worker, descriptors[0])
-            self._stacks.pids[started.worker] = started.pid
-            self._usage.add(started.worker, started.pid)
-            self._report(started)
-        else:
-            self._reject_worker(started.worker)
-
-    def _on_exited(self, exited: Exited) -> None:
-        self._stacks.pids.pop(exited.worker, None)
-        self._usage.remove(exited.worker)
-        self._unreported -= exited.code is None  # there never was a process
-        if exited.worker in self._rejected:
-            self._rejected.discard(exited.worker)
-        else:
-            self._output.finish(exited._replace(lines=exited.lines + self._why_killed(exited.code)))
-        self._alive -= 1
-        if not self._alive:
-            self._all_ended.set()
-
-    def _why_killed(self, code: int | None) -> list[str]:
-        before = self._oom_kills
-        if code == -signal.SIGKILL:
-            self._oom_kills = count_oom_kills()
-        return [OUT_OF_MEMORY] if self._oom_kills > before else []
-
-    def _reject_worker(self, worker: int) -> None:
-        """Kill a worker whose output can't be read: something else took the descriptor that was free."""
-        self._output.finish(Exited(worker, None, [too_few_files()]))
-        self._rejected.add(worker)
-        self._background.start(self._fork_server.send, Kill(worker, signal.SIGKILL))
 
     def _report(self, message: Message) -> None:
         """Send the runner a report."""
         self._link.post_frame(*message.encode())
-
-
-def _free_descriptors() -> int:
-    """Return how many workers' outputs can still be read: each needs a descriptor here."""
-    return file_limit() - len(os.listdir("/proc/self/fd")) - _SPARE_DESCRIPTORS
