@@ -5,7 +5,7 @@ from __future__ import annotations
 from weakref import WeakSet
 
 from aioparcs.errors import CallCancelled
-from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.dispatch import Dispatcher
 from aioparcs.pool.options import size_bounds
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import Scheduler
@@ -56,7 +56,7 @@ class PoolControl:
 
     def has(self, worker: int) -> bool:
         """Return whether a worker, by its number, is one of the pool's that are up."""
-        return worker in self._dispatcher.workers
+        return worker in self._dispatcher.workers.up
 
     async def resize(self, size: int) -> None:
         """Change the number of workers; see `Pool.resize`."""
@@ -64,7 +64,7 @@ class PoolControl:
 
     def restart(self, worker: int) -> None:
         """Start another worker in place of one that is up, which ends when it has finished what it runs."""
-        self._supervisor.restart(self._dispatcher.workers[worker])
+        self._supervisor.restart(self._dispatcher.workers.up[worker])
 
     def cancel(self, item: int | None, worker: int | None, by: str) -> list[str]:
         """

@@ -7,15 +7,35 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self, SupportsIndex
 
-from aioparcs.engine import WorkerSpec, optional_time_limit, whole_number
+from aioparcs.engine import WorkerSpec, memory_size, optional_time_limit, whole_number
 from aioparcs.launcher.sources import is_own_module
-from aioparcs.pool.recycling import Recycling
 from aioparcs.pool.scheduler import Bounds, Retry, read_hedge, read_rate
 from aioparcs.qualname import MAIN, QualifiedName, qualified_name
 
-__all__ = ["PoolOptions", "Size", "optional_total", "size_bounds", "whole_priority"]
+__all__ = ["PoolOptions", "Recycling", "Size", "optional_total", "size_bounds", "whole_priority"]
 
 Size = SupportsIndex | tuple[SupportsIndex, SupportsIndex]
+
+
+class Recycling(NamedTuple):
+    """
+    When a pool replaces a worker that is well.
+
+    Attributes:
+        max_calls: how many calls a worker gets at the most, None for any number.
+        max_memory: bytes that it may have between two calls, None for any number.
+    """
+
+    max_calls: int | None = None
+    max_memory: int | None = None
+
+    @classmethod
+    def make(cls, max_calls: SupportsIndex | None, max_memory: int | str | None) -> Self:
+        """Return what a user has given; raise an error for what is impossible."""
+        return cls(
+            None if max_calls is None else whole_number("max_calls", max_calls, 1),
+            None if max_memory is None else memory_size("max_memory", max_memory),
+        )
 
 
 class PoolOptions(NamedTuple):

@@ -15,7 +15,7 @@ from aioparcs.errors import fresh
 from aioparcs.events import EventBus
 from aioparcs.pool.calls import CallOptions, Items, P, PoolCalls
 from aioparcs.pool.control import PoolControl, open_pools
-from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.dispatch import Dispatcher
 from aioparcs.pool.observers import CallObserver, observers
 from aioparcs.pool.options import PoolOptions, Size, optional_total, size_bounds, whole_priority
 from aioparcs.pool.progress import Progress
@@ -121,7 +121,7 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             self._provider,
             self._events,
             self._options.shared_by(bounds.most),
-            self._dispatcher,
+            self._dispatcher.workers,
             self._replicas,
             self._progress,
         )
@@ -224,7 +224,7 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
         if self._journals is None:
             from aioparcs.pool.journaled import Journals
 
-            self._journals = Journals(self._dispatcher, self._options, self._events)
+            self._journals = Journals(self._dispatcher.workers, self._options, self._events)
         return self._journals.open(path, function)
 
     def _submit(
@@ -283,8 +283,8 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
     def _check_open(self) -> None:
         if self._phase is not _Phase.OPEN:
             raise RuntimeError("calls are made inside the pool's block: async with runner.pool(...) as pool")
-        if self._dispatcher.error:
-            raise fresh(self._dispatcher.error)
+        if (error := self._dispatcher.workers.error) is not None:
+            raise fresh(error)
 
 
 def _name_methods() -> None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Self
 
 from aioparcs.errors import BusyError, fresh, set_item
-from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.dispatch import Dispatcher
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import LimitedCall, Outcome, PendingCall, Supply, not_arguments
 from aioparcs.pool.source import Source
@@ -293,7 +293,7 @@ class ResultIterator(MapBase, Generic[R]):
 
     def _most(self) -> int:
         """Return how many items may be on their way, or done and not taken."""
-        return _AHEAD * len(self._dispatcher.workers)
+        return _AHEAD * len(self._dispatcher.workers.up)
 
     def _has_result(self) -> bool:
         return self._given in self._ready if self._in_order else bool(self._ready)

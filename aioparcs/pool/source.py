@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.dispatch import Dispatcher
 
 __all__ = ["Source"]
 

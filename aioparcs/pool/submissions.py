@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from aioparcs.errors import fresh
-from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.dispatch import Dispatcher
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import LimitedCall, Outcome, PendingCall, Supply
 

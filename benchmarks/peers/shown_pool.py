@@ -24,7 +24,8 @@ from typing import Any
 import uvloop
 
 from aioparcs import Pool, Runner
-from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.dispatch import Dispatcher
+from aioparcs.pool.observers import CallObserver
 from aioparcs.pool.scheduler import Tally
 from aioparcs.pool.trace import CallTrace
 from benchmarks.peers.control import expect, place
@@ -40,17 +41,18 @@ class _History:
     def __init__(self, pool: Pool) -> None:
         self._loop = asyncio.get_running_loop()
         self._events = pool._events
-        self._dispatcher = pool._dispatcher
+        dispatcher = pool._dispatcher
+        self._traced = dispatcher, dispatcher.workers, dispatcher.streams, dispatcher._performer
         self._states = pool._scheduler.workers
-        self._observer = self._dispatcher._trace
-        self._trace = _trace_of(self._dispatcher)
+        self._observer = dispatcher._trace
+        self._trace = _trace_of(dispatcher)
         self._tallies: dict[int, Tally | None] = {}
         self._stopped, self._left = self._loop.time(), 0.0
 
     def stop(self) -> None:
         """Leave out what comes."""
         self._events.wants_calls = False
-        self._dispatcher._trace = None
+        self._set_observer(None)
         self._tallies = {number: state.tally for number, state in self._states.items()}
         for state in self._states.values():
             state.tally = None
@@ -62,7 +64,7 @@ class _History:
     def go_on(self) -> None:
         """Write what comes."""
         self._events.wants_calls = True
-        self._dispatcher._trace = self._observer
+        self._set_observer(self._observer)
         passed = self._loop.time() - self._stopped
         for number, tally in self._tallies.items():
             self._states[number].tally = tally
@@ -74,6 +76,10 @@ class _History:
     def flush(self) -> None:
         """Write what was not written yet."""
         self._trace.publish()
+
+    def _set_observer(self, observer: CallObserver | None) -> None:
+        for part in self._traced:
+            part._trace = observer
 
 
 def _trace_of(dispatcher: Dispatcher) -> CallTrace:

@@ -76,13 +76,13 @@ async def test_workers_keep_the_code_that_they_were_started_with(tmp_path: Path)
             assert (await t.call("versions"))[0] == 1
 
             # A pool replaces a worker that it has lost by one of the same code: it is in the middle of its work.
-            (worker,) = pool._dispatcher.workers.values()
+            (worker,) = pool._dispatcher.workers.up.values()
             await worker.task.kill()
             assert await pool.submit() == [1, 1, 1, first]
 
             await pool.resize(2)  # more workers are new ones
             values = await asyncio.gather(
-                *(worker.task.channel.call("versions") for worker in pool._dispatcher.workers.values())
+                *(worker.task.channel.call("versions") for worker in pool._dispatcher.workers.up.values())
             )
             assert sorted(main for main, *_ in values) == [1, 22]
         await until(lambda: len(runner._job.registry.launchers) == 1)
@@ -170,7 +170,7 @@ async def test_ended_workers_are_removed_from_all_tables() -> None:
                 await (t.shutdown() if n % 2 else t.kill())
             async with runner.pool("functions", 1) as pool:
                 for _ in range(count // 10):
-                    (worker,) = pool._dispatcher.workers.values()
+                    (worker,) = pool._dispatcher.workers.up.values()
                     await worker.task.kill()
                     await pool.submit(1, function="add")
                 assert len(pool._supervisor._startup.provider._reservations) == 1  # type: ignore[attr-defined]  # the runner's

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from aioparcs import EncodeError, Runner
-from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.dispatch import Dispatcher
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.scheduler import PendingCall, Replicas, Retry, Scheduler, Settle
+from aioparcs.pool.scheduler import PendingCall, Replicas, Retry, Scheduler, Settle, WorkerState
 from tests.pool.fakes import PLAIN, FakeClient
 from tests.support.waiting import until
 
@@ -29,10 +29,11 @@ class InterruptedWorker:
         posted: the calls that it was sent.
     """
 
-    concurrency, coroutines, is_writable, max_calls = 1, frozenset[str](), True, None
+    is_writable = True
 
     def __init__(self, id: int, *, is_interrupted: bool) -> None:
         self.id = id
+        self.state = WorkerState(id, concurrency=1)
         self.is_aborted = False
         self.posted: list[PendingCall] = []
         self._is_interrupted = is_interrupted
@@ -94,11 +95,11 @@ async def test_calls_whose_sending_is_interrupted_go_to_another_worker() -> None
     interrupted: Any = InterruptedWorker(0, is_interrupted=True)
     other: Any = InterruptedWorker(1, is_interrupted=False)
     client = FakeClient(1, PLAIN)
-    dispatcher.add_worker(interrupted)
+    dispatcher.workers.add(interrupted)
     with pytest.raises(Interrupt):
         dispatcher.add_client(client)
     assert interrupted.is_aborted, "it may have some of the calls"
-    dispatcher.add_worker(other)
+    dispatcher.workers.add(other)
     assert other.posted == list(client.unsettled)
     dispatcher.close()
 
@@ -110,7 +111,7 @@ async def test_actions_after_one_that_raises_are_performed() -> None:
     calls = [call for client in others for call in client.take(1)]
     settles = [Settle(0, call.client, [(call, True, 7)], []) for call in (wrong, *calls)]
     with pytest.raises(ZeroDivisionError):
-        dispatcher._perform([*settles])
+        dispatcher._performer.perform([*settles])
     await until(lambda: not any(client.unsettled for client in others))
     assert wrong in raising.unsettled
 
@@ -120,11 +121,11 @@ async def test_actions_keep_their_order_when_one_raises() -> None:
     raising, client = RaisingClient(1, PLAIN), RecordingClient(2, PLAIN)
     first, second = client.take(2)
     with pytest.raises(ZeroDivisionError):
-        dispatcher._perform(
+        dispatcher._performer.perform(
             [
                 Settle(0, raising, [(raising.take(1)[0], True, 7)], []),
                 Settle(0, client, [(first, True, 7)], []),
             ]
         )
-    dispatcher._perform([Settle(0, client, [(second, True, 7)], [])])
+    dispatcher._performer.perform([Settle(0, client, [(second, True, 7)], [])])
     assert client.settled == [first, second]

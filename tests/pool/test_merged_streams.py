@@ -61,7 +61,7 @@ async def test_items_are_taken_as_generators_begin(runner: Runner) -> None:
         async with pool.stream_map(items()) as merged:
             assert [await anext(merged) for _ in range(100)]
             assert taken == [0, 1]
-        await until(lambda: not any(worker.streams for worker in pool._dispatcher.workers.values()))
+        await until(lambda: not any(worker.streams for worker in pool._dispatcher.workers.up.values()))
 
 
 async def _take_all(stream: Stream[Any], items: list[Any]) -> list[KeyError]:

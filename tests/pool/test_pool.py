@@ -47,7 +47,7 @@ def _marks(folder: Path) -> dict[str, int]:
 
 
 def _tasks(pool: Pool) -> set[WorkerHandle]:
-    return {worker.task for worker in pool._dispatcher.workers.values()}
+    return {worker.task for worker in pool._dispatcher.workers.up.values()}
 
 
 # What they return
@@ -534,12 +534,12 @@ async def test_resize_while_it_works(runner: Runner) -> None:
             for _ in range(500):
                 total += await anext(results)
             if step == 1:
-                await until(lambda: len(pool._dispatcher.workers) == 1)
+                await until(lambda: len(pool._dispatcher.workers.up) == 1)
         await results.aclose()
         pids: set[int] = set()
         while len(pids) < 3:  # two may have answered all quick calls before the third gets one
             pids |= set(await pool.map(range(2000), function="pid"))
-        assert len(pool._dispatcher.workers) == len(pids) == 3
+        assert len(pool._dispatcher.workers.up) == len(pids) == 3
 
 
 async def test_workers_that_leave_finish_what_they_run(runner: Runner, tmp_path: Path) -> None:
@@ -550,7 +550,7 @@ async def test_workers_that_leave_finish_what_they_run(runner: Runner, tmp_path:
         assert pool.size == 1
         go.touch()
         assert await asyncio.gather(*running) == [str(go)] * 3
-        await until(lambda: len(pool._dispatcher.workers) == 1)
+        await until(lambda: len(pool._dispatcher.workers.up) == 1)
 
 
 @pytest.mark.parametrize("option", [{"size": 0}, {"size": "2"}, {"retries": -1}, {"concurrency": 0}])

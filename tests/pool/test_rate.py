@@ -101,4 +101,4 @@ async def test_streams_begin_no_oftener(runner: Runner) -> None:
         for stream in closed:
             await stream.aclose()
         assert await pool.submit(function="pid") > 0
-        assert not any(worker.streams for worker in pool._dispatcher.workers.values())
+        assert not any(worker.streams for worker in pool._dispatcher.workers.up.values())

@@ -261,7 +261,7 @@ async def test_items_that_are_there_can_be_taken_behind_the_block(runner: Runner
     async with runner.pool("streams", 1, function="count") as pool:
         stream = pool.stream(5)
         first = await anext(stream)
-        (worker,) = pool._dispatcher.workers.values()
+        (worker,) = pool._dispatcher.workers.up.values()
         await until(lambda: not worker.streams)
     assert [first, *await _read(stream)] == list(range(5))
 

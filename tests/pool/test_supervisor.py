@@ -16,8 +16,8 @@ from aioparcs import Runner, StartError, WorkerLost
 from aioparcs.engine import WorkerSpec
 from aioparcs.events import PoolState
 from aioparcs.pool import Pool
+from aioparcs.pool.dispatch import PoolWorker
 from aioparcs.pool.scheduler import WorkerPhase, worker_state
-from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import WorkerHandle
 from aioparcs.wire import HEADER_SIZE, FrameType
 from tests.support.jobs import EventRecorder, family, job, live, module
@@ -175,7 +175,7 @@ async def test_a_pool_whose_last_worker_can_not_be_replaced_says_why(tmp_path: P
         runner.pool("limited", 1, setup={"folder": str(tmp_path)}) as pool,
     ):
         (tmp_path / "full").touch()
-        await next(iter(pool._dispatcher.workers.values())).task.kill()
+        await next(iter(pool._dispatcher.workers.up.values())).task.kill()
         with pytest.raises(
             StartError, match=r"^limited did not start: no worker of the pool is left: .*enough"
         ) as caught:
@@ -276,8 +276,8 @@ async def test_results_that_a_dying_worker_had_sent_count_also_when_a_write_to_i
     monkeypatch.setattr(worker_state, "_SLOW", 2 * PATIENCE)  # calls behind the first one stay where they are
     folder, names = str(tmp_path), ["first", "second", "third"]
     async with job(tls=tls) as runner, runner.pool("crunch", 1) as pool:
-        (worker,) = pool._dispatcher.workers.values()
-        (state,) = pool._dispatcher._scheduler.workers.values()
+        (worker,) = pool._dispatcher.workers.up.values()
+        (state,) = pool._scheduler.workers.values()
         (pid,) = await pids(pool)
         running = [asyncio.ensure_future(pool.submit(folder, "first", function="hold"))]
         running += [asyncio.ensure_future(pool.submit(folder, name, function="note")) for name in names[1:]]
@@ -344,7 +344,7 @@ async def test_a_pool_fails_when_only_retiring_workers_are_left(runner: Runner, 
         (staying,) = [state.id for state in pool._scheduler.workers.values() if state.phase is WorkerPhase.ACTIVE]
         mapping = asyncio.ensure_future(pool.map(range(5)))
         provider.refusals = 1
-        await pool._dispatcher.workers[staying].task.kill()
+        await pool._dispatcher.workers.up[staying].task.kill()
         with pytest.raises(StartError, match="there is no room"):
             await mapping
         assert all(isinstance(lost, WorkerLost | StartError) for lost in await _outcomes(running))
@@ -382,7 +382,7 @@ async def test_an_error_of_a_replacement_fails_the_pool_and_cancels_no_resize(
         growing = asyncio.ensure_future(pool.resize(2))
         await until(lambda: provider.waiting == 1)
         kill(last)
-        await until(lambda: pool._dispatcher.error)
+        await until(lambda: pool._dispatcher.workers.error)
         provider.is_open.set()
         await asyncio.wait([growing])
         assert not growing.cancelled(), "no task has cancelled it"

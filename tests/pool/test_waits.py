@@ -67,7 +67,7 @@ async def test_a_call_that_takes_long(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("aioparcs.pool.scheduler.waits._LONG", 0.2)
     recorder = EventRecorder()
     async with job(recorder=recorder) as runner, runner.pool("functions", 2) as pool:
-        worker = next(iter(pool._dispatcher.workers))
+        worker = next(iter(pool._dispatcher.workers.up))
         call = pool.submit(str(tmp_path / "go"), function="wait_for")
         await until(lambda: "has run for" in reasons(recorder)[-1])
         assert reasons(recorder)[-1].startswith("call of wait_for: ('/")

@@ -12,7 +12,7 @@ from aioparcs import Channel, ConnectionLost, DecodeError, ParcsError, ProtocolE
 from aioparcs.channel import encode_error, read_results
 from aioparcs.channel.relay_buffer import RELAYS, RelayBuffer, serve_relay
 from aioparcs.errors import remote
-from aioparcs.pool.worker import PoolWorker
+from aioparcs.pool.dispatch import PoolWorker
 from aioparcs.settings import MIB
 from aioparcs.testing import memory_pair
 from aioparcs.wire import FrameType, encode_header

@@ -13,9 +13,8 @@ from aioparcs.channel import NO_FUNCTION, VERSION
 from aioparcs.errors import JournalError, ParcsError, RemoteError, fresh
 from aioparcs.events import EventBus, Notice
 from aioparcs.journal import SIZE, Journal
-from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.dispatch import PoolWorker, PoolWorkers
 from aioparcs.pool.options import PoolOptions
-from aioparcs.pool.worker import PoolWorker
 from aioparcs.qualname import MAIN, QualifiedName
 from aioparcs.task import Task
 
@@ -36,14 +35,14 @@ class Journals:
     The journals of one pool: each is open, and locked, from its first use to the end of the pool.
 
     Args:
-        dispatcher: knows the workers, which know the versions of functions.
+        workers: those that are up, which know the versions of functions.
         options: the pool's.
         events: gets a warning when a disk doesn't answer.
     """
 
-    def __init__(self, dispatcher: Dispatcher, options: PoolOptions, events: EventBus) -> None:
+    def __init__(self, workers: PoolWorkers, options: PoolOptions, events: EventBus) -> None:
         self._events = events
-        self._dispatcher = dispatcher
+        self._workers = workers
         self._options = options
         self._journals: dict[str, asyncio.Task[Journal]] = {}  # by path
         self._functions: dict[tuple[str, str], asyncio.Task[FunctionJournal]] = {}  # by path and name
@@ -122,18 +121,18 @@ class Journals:
     async def _ask(self, path: str, function: str) -> tuple[str, bytes]:
         """Ask a worker what a function is; another one if it dies of something meanwhile."""
         news = asyncio.Event()  # another worker is there, or the pool has failed
-        self._dispatcher.on_workers.append(news.set)
+        self._workers.on_change.append(news.set)
         try:
             while True:
                 news.clear()
-                for worker in list(self._dispatcher.workers.values()):
+                for worker in list(self._workers.up.values()):
                     if (answer := await self._ask_worker(worker, path, function)) is not None:
                         return answer
-                if self._dispatcher.error is not None:
-                    raise fresh(self._dispatcher.error)
+                if self._workers.error is not None:
+                    raise fresh(self._workers.error)
                 await news.wait()
         finally:
-            self._dispatcher.on_workers.remove(news.set)
+            self._workers.on_change.remove(news.set)
 
     async def _ask_worker(self, worker: PoolWorker, path: str, function: str) -> tuple[str, bytes] | None:
         """Ask one worker what a function is; return None if it is gone."""

@@ -1,7 +1,7 @@
 """
 The decisions of a pool: which worker gets which call, and how many workers to start.
 
-Nothing here does input or output, or reads a clock: a `Dispatcher` and a `PoolSupervisor` perform what is decided.
+Nothing here does input or output, or reads a clock: a `Performer` and a `PoolSupervisor` perform what is decided.
 """
 
 from aioparcs.pool.scheduler.actions import Action, Assign, Cancel, Drained, Expire, Pull, Repeat, Revoke, Settle, Wake

@@ -2,7 +2,7 @@
 The scheduler of a pool: the choice of the worker for each call.
 
 It does no input or output and reads no clock. Its methods are events; each returns the actions that follow, in their
-order, which a `Dispatcher` performs.
+order, which a `Performer` performs.
 """
 
 from __future__ import annotations

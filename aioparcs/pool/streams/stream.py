@@ -19,7 +19,7 @@ from aioparcs.errors import (
     add_note,
     call_text,
 )
-from aioparcs.pool.worker import PoolWorker
+from aioparcs.pool.dispatch import PoolWorker
 from aioparcs.task import END_ERRORS, Stream, explain_end
 
 __all__ = ["PoolStream", "StreamCall", "StreamOwner"]

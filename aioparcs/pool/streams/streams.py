@@ -10,7 +10,7 @@ from weakref import WeakSet, ref
 
 from aioparcs import deadlines
 from aioparcs.errors import EncodeError, ParcsError, add_note, fresh
-from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.dispatch import Dispatcher
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import Retry, note_tries
 from aioparcs.pool.streams.stream import PoolStream, StreamCall
@@ -56,25 +56,26 @@ class Streams:
         progress: Progress,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._dispatcher = dispatcher
+        self._workers = dispatcher.workers
+        self._dispatcher = dispatcher.streams
         self._retry = retry
         self._progress = progress
         self._chance = chance
         self.merges: WeakSet[_Merge] = WeakSet()
         self._open: WeakSet[PoolStream[Any]] = WeakSet()
         self._waiting: list[ref[PoolStream[Any]]] = []
-        dispatcher.waiting_streams = self._count_waiting
-        dispatcher.on_workers.append(self._place_waiting)
+        dispatcher.workers.waiting_streams = self._count_waiting
+        dispatcher.workers.on_change.append(self._place_waiting)
 
     @property
     def size(self) -> int:
         """The number of workers, at least 1."""
-        return max(1, self._dispatcher.size)
+        return max(1, self._workers.size)
 
     @property
     def has_failed(self) -> bool:
         """True when there are no workers, and there will be none."""
-        return self._dispatcher.error is not None
+        return self._workers.error is not None
 
     def open(self, call: StreamCall) -> PoolStream[Any]:
         """Return a stream, which begins as soon as there is a worker."""
@@ -86,7 +87,7 @@ class Streams:
 
     def place(self, stream: PoolStream[Any]) -> None:
         """Send a stream to the worker that has the least to do: as soon as there is one, and the rate allows it."""
-        can_begin = not stream.is_closed and self._dispatcher.error is None and self._dispatcher.least_busy()
+        can_begin = not stream.is_closed and self._workers.error is None and self._dispatcher.least_busy()
         pause = self._dispatcher.reserve() if can_begin else 0.0
         if pause > 0:
             asyncio.get_running_loop().call_later(pause, self._begin, ref(stream))
@@ -116,7 +117,7 @@ class Streams:
         for one in readers:
             left = RuntimeError("the pool's block was left before all items were taken; iterate inside it")
             one.cut_off(left)
-        sources = [source for worker in self._dispatcher.workers.values() for source in worker.streams]
+        sources = [source for worker in self._workers.up.values() for source in worker.streams]
         for source in sources:
             source.cancel()
         ends = [source.wait_ended(deadlines.CALL_CLEANUP) for source in sources]
@@ -127,10 +128,10 @@ class Streams:
         stream = reference()
         if stream is None or stream.is_closed:
             return
-        if self._dispatcher.error is not None:
-            stream.fail(fresh(self._dispatcher.error))
+        if self._workers.error is not None:
+            stream.fail(fresh(self._workers.error))
             return
-        call, open_stream = stream.call, self._dispatcher.open_stream
+        call, open_stream = stream.call, self._dispatcher.open
         for worker in self._dispatcher.least_busy():
             try:
                 parts = call.function, call.args, call.kwargs, call.limit

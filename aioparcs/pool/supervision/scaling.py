@@ -6,11 +6,10 @@ import asyncio
 from typing import NoReturn, Protocol
 
 from aioparcs.errors import ParcsError
-from aioparcs.pool.dispatcher import Dispatcher
+from aioparcs.pool.dispatch import PoolWorker, PoolWorkers
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import Autoscaler, Bounds, Replicas
 from aioparcs.pool.supervision.startup import WorkerStartup
-from aioparcs.pool.worker import PoolWorker
 
 __all__ = ["Scaling", "Staff"]
 
@@ -38,24 +37,24 @@ class Scaling:
     Args:
         autoscaler: decides, while the size is elastic.
         startup: starts workers.
-        dispatcher: knows what there is to do.
+        workers: those that are up, and what there is to do for them.
         replicas: counts the workers that there should be.
         progress: reports their number.
-        staff: the workers.
+        staff: watches over them.
     """
 
     def __init__(
         self,
         autoscaler: Autoscaler,
         startup: WorkerStartup,
-        dispatcher: Dispatcher,
+        workers: PoolWorkers,
         replicas: Replicas,
         progress: Progress,
         staff: Staff,
     ) -> None:
         self._autoscaler = autoscaler
         self._startup = startup
-        self._dispatcher = dispatcher
+        self._workers = workers
         self._replicas = replicas
         self._progress = progress
         self._staff = staff
@@ -82,7 +81,7 @@ class Scaling:
                 self._is_elastic.set()
             else:
                 self._is_elastic.clear()
-            self._staff.leave(self._dispatcher.retire_surplus(self._replicas))
+            self._staff.leave(self._workers.retire_surplus(self._replicas))
 
     async def run(self) -> NoReturn:
         """Grow and shrink the pool while its size is elastic."""
@@ -90,15 +89,15 @@ class Scaling:
             await self._is_elastic.wait()
             await asyncio.sleep(_PERIOD)
             async with self._resizing:
-                if self._autoscaler.bounds.is_elastic and self._dispatcher.error is None:
+                if self._autoscaler.bounds.is_elastic and self._workers.error is None:
                     await self._scale()
 
     async def _scale(self) -> None:
         now = asyncio.get_running_loop().time()
         replicas = self._replicas
-        if more := self._autoscaler.growth(self._dispatcher.load, replicas.wanted, replicas.starting, now):
+        if more := self._autoscaler.growth(self._workers.load, replicas.wanted, replicas.starting, now):
             await self._grow(more)
-        elif idle := self._dispatcher.retire_idle(self._autoscaler, replicas.wanted):
+        elif idle := self._workers.retire_idle(self._autoscaler, replicas.wanted):
             replicas.withdraw(len(idle))
             self._staff.leave(idle)
 

@@ -10,10 +10,10 @@ from typing import Protocol
 from aioparcs.channel import CONCURRENCY, LIMITED, MEMORY, NO_FUNCTION, TRACING
 from aioparcs.engine import WorkerSpec
 from aioparcs.errors import ParcsError, RemoteError, StartError, add_note
+from aioparcs.pool.dispatch import PoolWorker
 from aioparcs.pool.options import PoolOptions
-from aioparcs.pool.scheduler import Replicas
+from aioparcs.pool.scheduler import Replicas, WorkerState
 from aioparcs.pool.supervision.constants import Constants
-from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import Task, WorkerHandle
 from aioparcs.telemetry import find_tracer
 
@@ -161,10 +161,12 @@ class WorkerStartup:
                 add_note(error, f"in {_SETUP}(), which the pool calls in each worker first")
                 raise
         await self._check_limits(task)
-        concurrency, most, makes_spans = self._options.concurrency, self._options.recycling.max_calls, False
+        makes_spans = False
         if find_tracer() is not None and task.channel.connection.tracing:  # by now: perhaps since `setup`
             makes_spans = await self._makes_spans(task)
-        return PoolWorker(task, concurrency, self.coroutines, most, makes_spans=makes_spans)
+        options = self._options
+        state = WorkerState(task.worker, options.concurrency, self.coroutines, options.recycling.max_calls)
+        return PoolWorker(task, state, makes_spans=makes_spans)
 
     @staticmethod
     async def _makes_spans(task: WorkerHandle) -> bool:

@@ -11,14 +11,13 @@ from typing import Any
 from aioparcs import deadlines
 from aioparcs.errors import ChannelClosed, ParcsError, StartError, WorkerLost
 from aioparcs.events import EventBus, Notice
-from aioparcs.pool.dispatcher import Dispatcher
-from aioparcs.pool.options import PoolOptions
+from aioparcs.pool.dispatch import PoolWorker, PoolWorkers, Succession
+from aioparcs.pool.options import PoolOptions, Recycling
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.recycling import Recycling, has_outgrown
 from aioparcs.pool.scheduler import Autoscaler, Bounds, Replicas, Step
+from aioparcs.pool.supervision.memory import has_outgrown
 from aioparcs.pool.supervision.scaling import Scaling
 from aioparcs.pool.supervision.startup import WorkerProvider, WorkerStartup
-from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import WorkerHandle
 
 __all__ = ["PoolSupervisor"]
@@ -35,7 +34,7 @@ class PoolSupervisor:
         provider: starts them.
         events: gets a warning when workers can't be replaced.
         options: what they are, and what is called in each of them before any other function.
-        dispatcher: sends them their calls.
+        workers: those that are up, which get calls.
         replicas: decides how many to start.
         progress: reports their number.
     """
@@ -45,19 +44,19 @@ class PoolSupervisor:
         provider: WorkerProvider,
         events: EventBus,
         options: PoolOptions,
-        dispatcher: Dispatcher,
+        workers: PoolWorkers,
         replicas: Replicas,
         progress: Progress,
     ) -> None:
         self._events = events
         self._options = options
-        self._dispatcher = dispatcher
+        self._workers = workers
         self._replicas = replicas
         self._progress = progress
         self._startup = WorkerStartup(provider, options, replicas)
         self._tasks = self._startup.tasks
         autoscaler = Autoscaler(Bounds(0, 0), options.idle)  # until `resize` sets them
-        self._scaling = Scaling(autoscaler, self._startup, dispatcher, replicas, progress, self)
+        self._scaling = Scaling(autoscaler, self._startup, workers, replicas, progress, self)
         self._group: asyncio.TaskGroup
         self._supervision: asyncio.Task[None]
         self._is_closing = False
@@ -97,7 +96,7 @@ class PoolSupervisor:
         """Start another worker in place of one, which then finishes what it runs, and ends."""
         if self._options.recycling == Recycling() and not worker.expired.is_set():
             self._spawn(self._recycle(worker))
-        self._dispatcher.expire(worker)
+        self._workers.expire(worker)
 
     async def aclose(self) -> None:
         """
@@ -107,14 +106,14 @@ class PoolSupervisor:
         """
         self._close()
         await asyncio.gather(self._supervision, return_exceptions=True)
-        busy = self._dispatcher.clear()
+        busy = self._workers.clear()
         await asyncio.gather(*(self._end(task, graceful=task not in busy) for task in self._tasks))
         self._startup.provider.release()
 
     def abort(self) -> None:
         """End all workers at once, and wait for nothing."""
         self._close()
-        self._dispatcher.clear()
+        self._workers.clear()
         for task in self._tasks:
             task.abort()
         self._startup.provider.release()
@@ -165,8 +164,8 @@ class PoolSupervisor:
                 self._spawn(self._recycle(worker))
             if recycling.max_memory is not None:
                 self._spawn(self._watch_memory(worker, recycling.max_memory))
-            self._dispatcher.add_worker(worker)
-        is_complete = self._dispatcher.size >= self._replicas.wanted and not self._scaling.is_limited
+            self._workers.add(worker)
+        is_complete = self._workers.size >= self._replicas.wanted and not self._scaling.is_limited
         self._has_warned = self._has_warned and not is_complete
         self._progress.report()
 
@@ -177,10 +176,10 @@ class PoolSupervisor:
         with self._guard():
             lost = await worker.task.wait_exited()
             self._tasks.discard(worker.task)
-            self._dispatcher.remove_worker(worker, lost or WorkerLost.from_exit(worker.task.name, 0))
+            self._workers.remove(worker, lost or WorkerLost.from_exit(worker.task.name, 0))
             self._progress.report()
             worker.expired.set()  # so that nothing waits for that
-            self._replicas.leaving -= worker.leaves_room
+            self._replicas.leaving -= worker.succession is Succession.AWAITED
             await self._replace(worker)
 
     async def _watch_connection(self, worker: PoolWorker) -> None:
@@ -203,7 +202,7 @@ class PoolSupervisor:
 
     async def _replace(self, worker: PoolWorker) -> None:
         """Start a worker in place of one that is gone; try until it is there, or none is missing."""
-        if worker.has_successor:
+        if worker.succession is Succession.STARTED:
             return  # a second one would need a launcher of its own; what else is missing is replaced elsewhere
         lost, pause = worker.task, _FIRST_PAUSE
         while (step := self._next_step()) is Step.START:
@@ -217,27 +216,28 @@ class PoolSupervisor:
             pause = min(2 * pause, _LONGEST_PAUSE)
         self._startup.provider.discard(lost)
         if step is Step.GIVE_UP:
-            reason = f"{self._dispatcher.idle_deaths} of its workers have died while idle"
+            reason = f"{self._workers.idle_deaths} of its workers have died while idle"
             self._fail(StartError(self._options.spec.module, reason))
 
     def _next_step(self) -> Step:
-        return self._replicas.next_step(self._dispatcher.lasting, self._dispatcher.idle_deaths)
+        return self._replicas.next_step(self._workers.lasting, self._workers.idle_deaths)
 
     async def _recycle(self, worker: PoolWorker) -> None:
         """Start another worker in place of one that has had its calls, or its memory; then end that."""
         await worker.expired.wait()
-        if worker.id not in self._dispatcher.workers:
+        if worker.id not in self._workers.up:
             return  # it has died before
         with self._guard():
             if self._next_step() is Step.START:
-                worker.has_successor = True
+                worker.succession = Succession.STARTED
                 try:
                     self.join(await self._startup.start_successor(worker.task))
                 except ParcsError:  # there may be no room for one more: then it starts when this one is gone
-                    worker.has_successor = False
-            if self._dispatcher.retire(worker):
-                worker.leaves_room = not worker.has_successor
-                self._replicas.leaving += worker.leaves_room
+                    worker.succession = Succession.NONE
+            if self._workers.retire(worker):
+                if worker.succession is Succession.NONE:
+                    worker.succession = Succession.AWAITED
+                    self._replicas.leaving += 1
                 self._shrink()
                 await self._finish(worker)
             else:  # it has died meanwhile
@@ -247,11 +247,11 @@ class PoolSupervisor:
         """Wait until a worker has more memory than it may have, and expire it."""
         with self._guard():
             if await has_outgrown(worker, most):
-                self._dispatcher.expire(worker)
+                self._workers.expire(worker)
 
     def continue_degraded(self, error: ParcsError) -> None:
         """Go on with fewer workers after one that did not start; with none the pool has failed."""
-        size = self._dispatcher.size
+        size = self._workers.size
         if self._replicas.is_hopeless(size):
             reason = error.reason if isinstance(error, StartError) else str(error)
             lines = error.last_lines if isinstance(error, StartError | WorkerLost) else ()
@@ -268,7 +268,7 @@ class PoolSupervisor:
 
     def _fail(self, error: BaseException) -> None:
         self._replicas.stop()
-        self._dispatcher.fail(error)
+        self._workers.fail(error)
 
     # Inside: ending
 
@@ -280,7 +280,7 @@ class PoolSupervisor:
 
     def _shrink(self) -> None:
         """Retire surplus workers, those with the least to do first."""
-        self.leave(self._dispatcher.retire_surplus(self._replicas))
+        self.leave(self._workers.retire_surplus(self._replicas))
 
     async def _finish(self, worker: PoolWorker) -> None:
         with self._guard():

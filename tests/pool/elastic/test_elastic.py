@@ -13,8 +13,8 @@ import pytest
 from aioparcs import Runner, StartError
 from aioparcs.engine import WorkerSpec
 from aioparcs.pool import Pool
+from aioparcs.pool.dispatch import PoolWorker
 from aioparcs.pool.supervision.constants import Constants
-from aioparcs.pool.worker import PoolWorker
 from aioparcs.task import WorkerHandle
 from tests.support.jobs import EventRecorder, family, job, live, module
 from tests.support.waiting import until
@@ -347,10 +347,10 @@ async def test_a_stream_that_was_closed_before_there_is_a_worker_never_begins(ru
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(stream), 0.0)
         await stream.aclose()
-        assert pool._dispatcher.load.waiting == 0
+        assert pool._dispatcher.workers.load.waiting == 0
         assert await pool.submit(function="pid") > 0
         assert os.listdir(tmp_path) == []
-        assert [worker.streams for worker in pool._dispatcher.workers.values()] == [set()]
+        assert [worker.streams for worker in pool._dispatcher.workers.up.values()] == [set()]
         assert [item async for item in kept] == []
 
 
@@ -362,7 +362,7 @@ async def test_a_pool_grows_with_the_items_of_a_merged_stream(runner: Runner, tm
                 if all(path.exists() for path in paths[:5]):
                     break
             assert pool.size == 5
-            await until(lambda: pool._dispatcher.load.waiting == 0)  # its reader is the slow one
+            await until(lambda: pool._dispatcher.workers.load.waiting == 0)  # its reader is the slow one
         await until(lambda: pool.size == 0)
         for path in paths[:5]:
             path.unlink()

@@ -243,7 +243,7 @@ async def test_a_worker_that_dies_is_no_answer(straggling: Runner, tmp_path: Pat
                 assert await future == "second"
             else:
                 copy: Any = next(iter(pool._scheduler._hedging._originals))  # type: ignore[union-attr]  # it hedges
-                await pool._dispatcher.workers[copy.worker].task.kill()
+                await pool._dispatcher.workers.up[copy.worker].task.kill()
                 (tmp_path / f"go {name}").touch()
                 assert await future == "first"
             await until(lambda: pool.size == 2)
@@ -255,7 +255,7 @@ async def test_a_call_is_lost_if_both_of_its_workers_die(straggling: Runner, tmp
         learn(pool, "both_slow")
         future = pool.submit(str(tmp_path), "a")
         await until(lambda: (tmp_path / "a again").exists())
-        await asyncio.gather(*(worker.task.kill() for worker in list(pool._dispatcher.workers.values())))
+        await asyncio.gather(*(worker.task.kill() for worker in list(pool._dispatcher.workers.up.values())))
         with pytest.raises(WorkerLost, match="both_slow"):
             await future
         await until(lambda: pool.size == 2)

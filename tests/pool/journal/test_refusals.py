@@ -154,6 +154,6 @@ async def test_functions_without_source_are_refused(tmp_path: Path, journal: Pat
 
 async def test_a_pool_that_has_failed_raises_its_reason(runner: Runner, journal: Path) -> None:
     async with runner.pool("crunch", 1, function="leave") as pool:
-        pool._dispatcher.fail(StartError("crunch", "no worker is left"))
+        pool._dispatcher.workers.fail(StartError("crunch", "no worker is left"))
         with pytest.raises(StartError, match="no worker is left"):
             await pool.map([1], journal=journal)

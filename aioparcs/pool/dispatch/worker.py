@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aioparcs.channel import CallStream, read_results, read_unsent
 from aioparcs.errors import CallCancelled, CallTimeout, EncodeError, RemoteError, WorkerLost, add_note, set_worker
-from aioparcs.pool.scheduler import PendingCall, Result
+from aioparcs.pool.scheduler import PendingCall, Result, WorkerState
 from aioparcs.task import WorkerHandle
 from aioparcs.wire import Frame
 
@@ -17,7 +18,18 @@ if TYPE_CHECKING:  # few programs make spans
     from aioparcs.pool.spans import WorkerSpans
     from aioparcs.telemetry import CallSpan
 
-__all__ = ["PoolWorker", "annotate"]
+__all__ = ["PoolWorker", "Succession", "annotate"]
+
+
+class Succession(Enum):
+    """Whether another worker takes a worker's place."""
+
+    NONE = auto()
+    """None has, so far."""
+    STARTED = auto()
+    """One has, or is about to."""
+    AWAITED = auto()
+    """One will once this one is gone."""
 
 
 class PoolWorker:
@@ -26,16 +38,13 @@ class PoolWorker:
 
     Args:
         task: the worker.
-        concurrency: how many calls it runs at once.
-        coroutines: the names of functions of which it runs several at once.
-        max_calls: how many calls it gets at the most, None for any number.
+        state: what the scheduler knows of it.
         makes_spans: whether calls in it are spans of a trace.
 
     Attributes:
         id: its number.
         expired: set when another worker is to take its place.
-        has_successor: to be set to True when another worker has taken its place, or is about to.
-        leaves_room: to be set to True when another one is to take its place once it is gone.
+        succession: to be set to whether another worker takes its place.
         drained: set when it has no calls, and gets no more.
         is_cut_off: to be set to True when it goes on without its connection, which may have lost results.
         posted: how many calls it was sent.
@@ -43,24 +52,13 @@ class PoolWorker:
         streams: those that run in it.
     """
 
-    def __init__(
-        self,
-        task: WorkerHandle,
-        concurrency: int,
-        coroutines: Set[str],
-        max_calls: int | None,
-        *,
-        makes_spans: bool = False,
-    ) -> None:
+    def __init__(self, task: WorkerHandle, state: WorkerState, *, makes_spans: bool = False) -> None:
         self.id = task.worker
         self.task = task
-        self.concurrency = concurrency
-        self.coroutines = coroutines
-        self.max_calls = max_calls
+        self.state = state
         self.makes_spans = makes_spans
         self.expired = asyncio.Event()
-        self.has_successor = False
-        self.leaves_room = False
+        self.succession = Succession.NONE
         self.drained = asyncio.Event()
         self.is_cut_off = False
         self.posted = 0
