@@ -136,7 +136,7 @@ async def test_outputs_of_a_runner_that_did_not_end_well_are_fetched(runner: Pat
         done = await aioparcs(swarm, folder, "fetch", job)
         assert done.returncode == 0, done.stderr
         assert (
-            f"runner: ended{': task: non-zero exit (137)' if end == 'kill' else ' with exit code 3'}\n" in done.stderr
+            f"runner: ended {'(task: non-zero exit (137))' if end == 'kill' else 'with exit code 3'}\n" in done.stderr
         )
         unchecked = "runner: it ended without listing its files; fetched what is there, unchecked: 2 files, 4.0 MB"
         assert (unchecked in done.stderr) == (end == "kill")

@@ -108,7 +108,7 @@ def test_what_finds_functions_of_a_program_in_a_container(tmp_path: Path) -> Non
     done = execute([sys.executable, str(main), "--size", "3"])
     assert done.stdout.splitlines()[0] == "('python', 'main.py', '--size', '3') {'PARCS_TARGET': '__main__:divisors'}"
     done = execute([sys.executable, str(main)], PARCS_PROGRAM_VARIABLES="N")
-    assert done.stderr == "error: PARCS_PROGRAM_VARIABLES='N' is no JSON list of names\n"
+    assert done.stderr == "error: PARCS_PROGRAM_VARIABLES='N' is not a JSON list of names\n"
 
 
 def test_a_service_of_the_original() -> None:

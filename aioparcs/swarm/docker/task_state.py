@@ -105,19 +105,17 @@ def launcher_state(
             return LauncherState(launcher, "failed", f"{where}{message or 'Docker does not say why'}", node=node)
         how, code = _end(container.get("ExitCode"), message)
         if state == "shutdown" and code:  # the Swarm has stopped it, for a reason of its own
-            drain = task.get("NodeID") in drained
-            how = (
-                f"was stopped by the Swarm: {'its node is drained' if drain else 'its service was removed or updated'}"
-            )
+            why = "its node is drained" if task.get("NodeID") in drained else "its service was removed or updated"
+            how = f"was stopped by the Swarm ({why})"
         return LauncherState(launcher, "gone", how, code, node=node)
     if is_over(task):
-        return LauncherState(launcher, "gone", f"was given up by Docker: node {node or '?'} does not answer", node=node)
+        return LauncherState(launcher, "gone", f"was lost (node {node or '?'} does not answer)", node=node)
     return LauncherState(launcher, "placed", message or _WAITS.get(state, f"its container is {state}"), node=node)
 
 
 def _end(code: int | None, message: str) -> tuple[str, int | None]:
     if code is None or (code < 0):
-        return f"ended: {message or 'Docker does not say how'}", None
+        return f"ended ({message or 'Docker does not say how'})", None
     if code > 128 and code != 143:  # as a shell says it; 143 is a launcher's own way to end on SIGTERM
         return f"was killed by {signal_name(code - 128)}", 128 - code
     return f"ended with exit code {code}", code

@@ -158,7 +158,7 @@ def read_images(variables: Mapping[str, str]) -> dict[str, str]:
     Return the images of modules that ``PARCS_IMAGES`` lists, by the modules' names.
 
     Raises:
-        SettingError: ``PARCS_IMAGES`` is no JSON object of names and references.
+        SettingError: ``PARCS_IMAGES`` is not a JSON object of names and references.
     """
     try:
         images = json.loads(variables.get("PARCS_IMAGES") or "{}")

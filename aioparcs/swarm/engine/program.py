@@ -32,7 +32,7 @@ def container_program(target: str) -> ContainerProgram:
 
     Raises:
         StartError: it is in the ``__main__`` of a program that a worker can't run.
-        SettingError: ``PARCS_PROGRAM_VARIABLES`` is no JSON list of names.
+        SettingError: ``PARCS_PROGRAM_VARIABLES`` is not a JSON list of names.
     """
     place = QualifiedName.parse(target)
     variables = {"PARCS_TARGET": target, **_given_variables()}
@@ -55,5 +55,5 @@ def _given_variables() -> dict[str, str]:
     except ValueError:
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise SettingError(f"PARCS_PROGRAM_VARIABLES={text!r} is no JSON list of names")
+        raise SettingError(f"PARCS_PROGRAM_VARIABLES={text!r} is not a JSON list of names")
     return {name: os.environ[name] for name in names if name in os.environ}

@@ -11,6 +11,7 @@ import pytest
 from aioparcs import SettingError
 from aioparcs.swarm.docker.labels import DEADLINE, FILES, JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, runner_identity
 from aioparcs.swarm.docker.logs import parse_logs
+from aioparcs.swarm.docker.task_state import launcher_state
 from aioparcs.swarm.engine.overlay import choose_subnet, unfit_reason
 from aioparcs.swarm.jobs.orphans import is_alive, leftover
 from aioparcs.swarm.jobs.view import SwarmJob, view
@@ -58,6 +59,21 @@ RUNNER_SERVICE = service("parcs-j_runner", 1, "runner", module="main")
 
 
 # States
+
+
+@pytest.mark.parametrize(
+    "record, reason",
+    [
+        (task(1, "running", wish="shutdown"), "was lost (node node2 does not answer)"),
+        (task(1, "shutdown", 143), "was stopped by the Swarm (its service was removed or updated)"),
+        (task(1, "orphaned"), "ended (Docker does not say how)"),
+        (task(1, "failed", 137), "was killed by SIGKILL"),
+        (task(1, "failed", 3), "ended with exit code 3"),
+    ],
+)
+def test_the_end_of_a_launcher_is_a_clause_that_others_can_follow(record: Any, reason: str) -> None:
+    state = launcher_state(0, record, NODES)
+    assert (state.state, state.reason) == ("gone", reason)
 
 
 @pytest.mark.parametrize(
