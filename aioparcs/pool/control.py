@@ -8,7 +8,7 @@ from aioparcs.errors import CallCancelled
 from aioparcs.pool.dispatch import Dispatcher
 from aioparcs.pool.options import size_bounds
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.scheduler import Scheduler
+from aioparcs.pool.scheduler import SchedulerStatus
 from aioparcs.pool.supervision import PoolSupervisor, WorkerProvider
 
 __all__ = ["PoolControl", "open_pools"]
@@ -24,7 +24,7 @@ class PoolControl:
     Args:
         provider: starts its workers.
         progress: its number and its name.
-        scheduler: knows its calls.
+        status: knows its calls.
         dispatcher: sends its workers their calls.
         supervisor: starts and ends its workers.
 
@@ -38,21 +38,21 @@ class PoolControl:
         self,
         provider: WorkerProvider,
         progress: Progress,
-        scheduler: Scheduler,
+        status: SchedulerStatus,
         dispatcher: Dispatcher,
         supervisor: PoolSupervisor,
     ) -> None:
         self.provider = provider
         self.id = progress.id
         self.name = progress.name
-        self._scheduler = scheduler
+        self._status = status
         self._dispatcher = dispatcher
         self._supervisor = supervisor
 
     @property
     def size(self) -> int:
         """The number of workers that are up."""
-        return self._scheduler.size
+        return self._status.size
 
     def has(self, worker: int) -> bool:
         """Return whether a worker, by its number, is one of the pool's that are up."""
@@ -78,7 +78,7 @@ class PoolControl:
         Returns:
             Which calls they are, for people.
         """
-        calls = self._scheduler.find(item, worker)
+        calls = self._status.find(item, worker)
         for call in calls:
             self._dispatcher.abort(call, CallCancelled(str(call), by))
         return list(map(str, calls))

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 
 from aioparcs.engine import WorkerSpec, memory_size, optional_time_limit, whole_number
 from aioparcs.launcher.sources import is_own_module
-from aioparcs.pool.scheduler import Bounds, Retry, read_hedge, read_rate
+from aioparcs.pool.scheduler import Retry, read_hedge, read_rate
+from aioparcs.pool.sizing import Bounds
 from aioparcs.qualname import MAIN, QualifiedName, qualified_name
 
 __all__ = ["PoolOptions", "Recycling", "Size", "optional_total", "size_bounds", "whole_priority"]

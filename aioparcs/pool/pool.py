@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NoReturn, Self
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakSet
 
 from aioparcs.engine import time_limit
 from aioparcs.errors import fresh
@@ -16,14 +16,15 @@ from aioparcs.events import EventBus
 from aioparcs.pool.calls import CallOptions, Items, P, PoolCalls
 from aioparcs.pool.control import PoolControl, open_pools
 from aioparcs.pool.dispatch import Dispatcher
-from aioparcs.pool.observers import CallObserver, observers
+from aioparcs.pool.observers import observers
 from aioparcs.pool.options import PoolOptions, Size, optional_total, size_bounds, whole_priority
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.results import KeyedIterator, MapCall, MapOptions, R, ResultIterator
-from aioparcs.pool.scheduler import Bounds, Client, Replicas, Scheduler
+from aioparcs.pool.scheduler import Client, Scheduler
+from aioparcs.pool.sizing import Bounds, Replicas
 from aioparcs.pool.source import Source
 from aioparcs.pool.streams import Merge, MergedStream, StreamCall, StreamMethods, StreamOptions, Streams
-from aioparcs.pool.submissions import Submissions
+from aioparcs.pool.submissions import SubmissionsByPriority
 from aioparcs.pool.supervision import PoolSupervisor, WorkerProvider
 from aioparcs.pool.telemetry import telemetry_of
 from aioparcs.pool.trace import CallTrace
@@ -72,14 +73,12 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
         self._replicas = Replicas()
         name = options.spec.module if options.name is None else options.name
         reports = None if options.name is None else events
-        self._progress = Progress(reports, name, options.total, self._scheduler, self._replicas)
+        self._progress = Progress(reports, name, options.total, self._scheduler.status, self._replicas)
         self._sources: WeakSet[Source] = WeakSet()
-        self._trace: CallObserver | None = None
         self._dispatcher: Dispatcher
         self._supervisor: PoolSupervisor
         self._control: PoolControl
-        self._submissions: Submissions
-        self._prioritized: WeakValueDictionary[int, Submissions] = WeakValueDictionary()  # others, by priority
+        self._submissions: SubmissionsByPriority
         self._journals: Journals | None = None  # once a call has one
         self._streams: Streams
 
@@ -89,7 +88,7 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
     @property
     def size(self) -> int:
         """The number of workers that are up; of a pool of an elastic size it changes."""
-        return self._scheduler.size if self._phase is _Phase.OPEN else 0
+        return self._scheduler.status.size if self._phase is _Phase.OPEN else 0
 
     if not TYPE_CHECKING:  # type checkers find this by themselves
 
@@ -113,9 +112,8 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
         trace = None
         if self._events.wants_calls:
             trace = CallTrace(self._events, self._progress.id, has_tallies=telemetry is None)
-        self._trace = observers(trace, telemetry)
-        self._dispatcher = Dispatcher(self._scheduler, self._progress, self._trace)
-        self._submissions = Submissions(self._dispatcher, self._progress, 0)
+        self._dispatcher = Dispatcher(self._scheduler, self._progress, observers(trace, telemetry))
+        self._submissions = SubmissionsByPriority(self._dispatcher, self._progress)
         self._streams = Streams(self._dispatcher, self._options.retry, self._progress)
         self._supervisor = PoolSupervisor(
             self._provider,
@@ -125,7 +123,7 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             self._replicas,
             self._progress,
         )
-        parts = self._progress, self._scheduler, self._dispatcher, self._supervisor
+        parts = self._progress, self._scheduler.status, self._dispatcher, self._supervisor
         self._control = PoolControl(self._provider, *parts)
         try:
             await self._supervisor.open()
@@ -153,8 +151,7 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
             self._supervisor.abort()
             raise
         finally:
-            if self._trace:
-                self._trace.publish()
+            self._dispatcher.publish_trace()
             self._progress.close()
             if self._journals is not None:
                 await self._journals.aclose()
@@ -232,14 +229,9 @@ class Pool(PoolCalls[P, R], StreamMethods[P, R]):
     ) -> asyncio.Future[Any]:
         refuse_generator_function(function)
         name, limit = self._resolve(function, timeout)
-        submissions = self._submissions if priority == 0 else self._submissions_of(whole_priority(priority))
-        return submissions.add(name, args, kwargs, limit)
-
-    def _submissions_of(self, priority: int) -> Submissions:
-        submissions = self._prioritized.get(priority)
-        if submissions is None:
-            submissions = self._prioritized[priority] = Submissions(self._dispatcher, self._progress, priority)
-        return submissions
+        submissions = self._submissions
+        of_priority = submissions.usual if priority == 0 else submissions.of(whole_priority(priority))
+        return of_priority.add(name, args, kwargs, limit)
 
     def _stream(
         self, timeout: float | None, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -8,7 +8,8 @@ from time import monotonic
 
 from aioparcs.events import EventBus, PoolProgress, PoolState
 from aioparcs.pool.running import RunningCalls
-from aioparcs.pool.scheduler import Replicas, Scheduler
+from aioparcs.pool.scheduler import SchedulerStatus
+from aioparcs.pool.sizing import Replicas
 
 __all__ = ["Progress"]
 
@@ -25,7 +26,7 @@ class Progress:
         events: gets the reports; None for no reports.
         name: what the pool is called in them.
         planned: how many calls its user has announced, None for no announcement.
-        scheduler: knows the calls that are with workers, and how many workers there are.
+        status: knows the calls that are with workers, and how many workers there are.
         replicas: knows how many workers there should be.
 
     Attributes:
@@ -35,36 +36,29 @@ class Progress:
     """
 
     def __init__(
-        self, events: EventBus | None, name: str, planned: int | None, scheduler: Scheduler, replicas: Replicas
+        self, events: EventBus | None, name: str, planned: int | None, status: SchedulerStatus, replicas: Replicas
     ) -> None:
         self.id = next(_ids)
         self.done = 0
         self._events = events
         self.name = name
-        self._planned = planned
-        self._scheduler = scheduler
+        self._status = status
         self._replicas = replicas
-        self._failures = self._expected = self._repeats = 0
-        self._dropped = 0  # expected calls that were given up since the last ones were added
-        self._is_expected_known = True
-        self._running = RunningCalls(events, self.id, scheduler) if events else None
+        self._failures = self._repeats = 0
+        self._expected = _ExpectedCalls(planned)
+        self._running = RunningCalls(events, self.id, status) if events else None
         self._due: asyncio.TimerHandle | None = None
         self._is_idle = False  # the next report is that of a pool which only waits
-        self._is_over = self._is_total_kept = False
+        self._is_over = False
 
     @property
     def total(self) -> int | None:
         """The number of calls in all, None if that is not known."""
-        known = self._expected if self._is_expected_known else self._planned
-        return None if known is None else max(known, self._planned or 0, self.done)
+        return self._expected.total(self.done)
 
     def expect(self, count: int | None) -> None:
         """Count calls that will be made, None for an unknown number."""
-        if count is None:
-            self._is_expected_known = False
-        else:
-            self._expected += count
-        self._dropped = 0
+        self._expected.add(count)
         self.report_soon()
 
     def drop_expected(self, count: int, *, is_early: bool) -> None:
@@ -75,14 +69,11 @@ class Progress:
             count: how many.
             is_early: whether they were given up, and not announced by mistake.
         """
-        if not self._is_total_kept:
-            self._expected -= count
-            self._dropped += count * is_early
+        self._expected.drop(count, is_early=is_early)
 
     def cancelled(self, count: int) -> None:
         """Count expected calls that were cancelled."""
-        if not self._is_total_kept:
-            self._expected -= count
+        self._expected.drop(count)
         self.report_soon()
 
     def settled(self, count: int, failures: int) -> None:
@@ -107,9 +98,9 @@ class Progress:
             self._due.cancel()
             self._due = None
         if self._events and not self._is_over:
-            running, now = self._scheduler.running, asyncio.get_running_loop().time()
-            waits = self._scheduler.waits(now)
-            self._send(self._events, running, self._scheduler.size, self._replicas.wanted, waits)
+            status, now = self._status, asyncio.get_running_loop().time()
+            running = status.running
+            self._send(self._events, running, status.size, self._replicas.wanted, status.waits(now))
             if self._running:
                 self._running.look(now)
             if running:
@@ -132,8 +123,7 @@ class Progress:
             is_early: whether an exception leaves the pool: then calls without a result still count as expected.
         """
         if is_early:
-            self._expected += self._dropped
-        self._is_total_kept = is_early
+            self._expected.restore()
         self.report()
         self._is_over = True
         if self._due is not None:
@@ -152,3 +142,43 @@ class Progress:
         is_open = not (wanted or self._is_over)
         state = PoolState(self.id, self.name, *counts, workers, wanted, self._repeats, is_open, waits)
         events.publish(PoolProgress(monotonic(), state))
+
+
+class _ExpectedCalls:
+    """
+    How many calls a pool will have made in the end.
+
+    Args:
+        planned: how many its user has announced, None for no announcement.
+    """
+
+    def __init__(self, planned: int | None) -> None:
+        self._planned = planned
+        self._count = 0
+        self._dropped = 0  # those that were given up since the last ones were added
+        self._is_known = True
+        self._is_kept = False
+
+    def total(self, done: int) -> int | None:
+        """Return how many, at least those that are done; None if that is not known."""
+        known = self._count if self._is_known else self._planned
+        return None if known is None else max(known, self._planned or 0, done)
+
+    def add(self, count: int | None) -> None:
+        """Add calls, None for an unknown number."""
+        if count is None:
+            self._is_known = False
+        else:
+            self._count += count
+        self._dropped = 0
+
+    def drop(self, count: int, *, is_early: bool = False) -> None:
+        """Subtract calls that will have no result; those that were given up early may be restored."""
+        if not self._is_kept:
+            self._count -= count
+            self._dropped += count * is_early
+
+    def restore(self) -> None:
+        """Count again those that were given up since the last ones were added, and subtract no more."""
+        self._count += self._dropped
+        self._is_kept = True

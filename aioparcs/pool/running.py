@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from aioparcs.events import CallsRunning, EventBus, RunningCall
-from aioparcs.pool.scheduler import PendingCall, Scheduler, long_calls
+from aioparcs.pool.scheduler import PendingCall, SchedulerStatus, long_calls
 
 __all__ = ["RunningCalls"]
 
@@ -21,24 +21,24 @@ class RunningCalls:
     Args:
         events: gets the reports.
         pool: the pool's number.
-        scheduler: knows the calls.
+        status: knows the calls.
     """
 
-    def __init__(self, events: EventBus, pool: int, scheduler: Scheduler) -> None:
+    def __init__(self, events: EventBus, pool: int, status: SchedulerStatus) -> None:
         self._events = events
         self._pool = pool
-        self._scheduler = scheduler
+        self._status = status
         self._looked = 0.0
         self._shown: dict[tuple[float, int, PendingCall], RunningCall] = {}
 
     def look(self, now: float) -> None:
         """Report them if a report is due; the time is that of the loop."""
-        is_over = self._shown and not self._scheduler.running
+        is_over = self._shown and not self._status.running
         if now - self._looked < _PERIOD and not is_over:
             return
         self._looked = now
         most = _MOST if self._events.wants_calls else _FEW
-        self._show(long_calls(self._scheduler.workers.values(), most, now))
+        self._show(long_calls(self._status.workers.values(), most, now))
 
     def close(self) -> None:
         """Report that none runs."""

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from aioparcs.errors import fresh
 from aioparcs.pool.dispatch import Dispatcher
 from aioparcs.pool.progress import Progress
 from aioparcs.pool.scheduler import LimitedCall, Outcome, PendingCall, Supply
 
-__all__ = ["Submissions"]
+__all__ = ["Submissions", "SubmissionsByPriority"]
 
 
 class Submissions:
@@ -89,3 +90,28 @@ class Submissions:
         if self._futures.pop(call, None) is not None and future.cancelled():
             self._dispatcher.cancel(call)
             self._progress.cancelled(1)
+
+
+class SubmissionsByPriority:
+    """
+    Submitted calls of all priorities.
+
+    Args:
+        dispatcher, progress: see `Submissions`.
+
+    Attributes:
+        usual: those of priority 0.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, progress: Progress) -> None:
+        self.usual = Submissions(dispatcher, progress, 0)
+        self._dispatcher = dispatcher
+        self._progress = progress
+        self._others: WeakValueDictionary[int, Submissions] = WeakValueDictionary()
+
+    def of(self, priority: int) -> Submissions:
+        """Return those of a priority other than 0, which are kept as long as one of their calls has no result."""
+        submissions = self._others.get(priority)
+        if submissions is None:
+            submissions = self._others[priority] = Submissions(self._dispatcher, self._progress, priority)
+        return submissions

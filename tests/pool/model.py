@@ -14,7 +14,6 @@ from aioparcs.pool.scheduler import (
     PendingCall,
     Pull,
     Repeat,
-    Replicas,
     Result,
     Retry,
     Revoke,
@@ -25,6 +24,7 @@ from aioparcs.pool.scheduler import (
     WorkerPhase,
     WorkerState,
 )
+from aioparcs.pool.sizing import Replicas
 from tests.pool.fakes import COROUTINE, PLAIN, FakeClient, FakeWorker
 
 __all__ = ["Model"]
@@ -278,7 +278,7 @@ class Model:
         assert self.scheduler._prefetches or len(state.calls) + len(calls) <= state.concurrency, (
             "it can't begin at once"
         )
-        assert len(calls) <= state.window - len(state.calls)
+        assert len(calls) <= state.window.size - len(state.calls)
         client: Any
         for call in calls:
             client = call.client
@@ -324,7 +324,7 @@ class Model:
         states = self.scheduler.workers
         self._substitute()
         assert {call: state.id for state in states.values() for call in state.calls.values()} == self._owners
-        assert self.scheduler.running == len(self._owners)
+        assert self.scheduler.status.running == len(self._owners)
         assert self._wake_at is not None or not self._owners, "nothing looks for slow calls"
         for state in states.values():
             assert len(state.calls) <= state.concurrency + 128
@@ -332,13 +332,13 @@ class Model:
             is_drained = state.phase is WorkerPhase.RETIRING and not state.calls
             assert self.workers[state.id].is_drained == is_drained
             assert self.workers[state.id].is_expired == state.is_expiring
-            assert state.rest is None or len(state.calls) <= state.rest
-            assert state.rest != len(state.calls) or state.is_expiring, "its successor is to be started"
+            assert state.window.rest is None or len(state.calls) <= state.window.rest
+            assert state.window.rest != len(state.calls) or state.is_expiring, "its successor is to be started"
         is_retrying = self._wake_at is not None and self._wake_at <= self._now
         if (
             not is_retrying
             and any(
-                state.phase is WorkerPhase.ACTIVE and state.is_writable and len(state.calls) < state.window
+                state.phase is WorkerPhase.ACTIVE and state.is_writable and len(state.calls) < state.window.size
                 for state in states.values()
             )
             and not self._is_paced()
@@ -379,7 +379,7 @@ class Model:
             if not self.unsettled and not any(client.left for client in self.clients) and not self._owners:
                 break
         assert not self.unsettled
-        assert not self.scheduler.running
+        assert not self.scheduler.status.running
         assert all(client.supply is Supply.OVER for client in self.clients)
         self.pass_time(100)
         assert self._wake_at is None, "it ticks although nothing runs"

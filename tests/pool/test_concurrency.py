@@ -58,7 +58,7 @@ async def test_coroutines_whose_results_wait_for_room_can_be_cancelled(runner: R
         await asyncio.sleep(0.02)
         for future in futures:
             future.cancel()
-        await until(lambda: pool._scheduler.running == 0)
+        await until(lambda: pool._scheduler.status.running == 0)
         assert max(await pool.map([0.1] * 24, function="count_concurrent")) == 8
 
 
@@ -171,7 +171,7 @@ async def test_abandoned_results_are_dropped(runner: Runner) -> None:
         for _ in range(20):
             async for _ in pool.imap_unordered(range(1000)):
                 break
-        await until(lambda: pool._scheduler.running == 0)
+        await until(lambda: pool._scheduler.status.running == 0)
         gc.collect()
         assert not pool._scheduler._rotations.usual.clients
         assert await pool.map([1, 2]) == [1, 4]
@@ -185,7 +185,7 @@ async def test_a_cancelled_map_begins_no_further_call(runner: Runner, tmp_path: 
         await asyncio.sleep(0.1)  # some were sent, and asked back again
         mapping.cancel()
         await asyncio.wait([mapping])
-        await until(lambda: pool._scheduler.running == 1)
+        await until(lambda: pool._scheduler.status.running == 1)
         go.touch()
         await slow
         assert await pool.submit(3) == 9

@@ -9,15 +9,14 @@ from aioparcs.pool.scheduler import (
     Expire,
     PendingCall,
     Pull,
-    Replicas,
     Retry,
     Revoke,
     Scheduler,
     Settle,
-    Step,
     WorkerState,
 )
 from aioparcs.pool.scheduler.rotation import Rotations
+from aioparcs.pool.sizing import Replicas, Step
 from aioparcs.wire import REVOKED
 from tests.pool.fakes import PLAIN, FakeClient
 
@@ -242,7 +241,7 @@ def test_a_stream_counts_as_a_call_of_its_worker() -> None:
     worker = WorkerState(0, concurrency=1, max_calls=2)
     requests = [(worker.has_room_for_stream, len(worker.add_stream())) for _ in range(2)]
     assert requests == [(True, 0), (True, 1)], "another worker is to take its place"
-    assert (worker.has_room_for_stream, worker.window) == (False, 0)
+    assert (worker.has_room_for_stream, worker.window.size) == (False, 0)
 
 
 def test_a_submitted_call_goes_to_the_worker_that_has_answered_last() -> None:

@@ -9,7 +9,8 @@ import pytest
 from aioparcs import EncodeError, Runner
 from aioparcs.pool.dispatch import Dispatcher
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.scheduler import PendingCall, Replicas, Retry, Scheduler, Settle, WorkerState
+from aioparcs.pool.scheduler import PendingCall, Retry, Scheduler, Settle, WorkerState
+from aioparcs.pool.sizing import Replicas
 from tests.pool.fakes import PLAIN, FakeClient
 from tests.support.waiting import until
 
@@ -72,7 +73,7 @@ class RecordingClient(FakeClient):
 
 def _dispatcher() -> Dispatcher:
     scheduler = Scheduler(Retry(0))
-    return Dispatcher(scheduler, Progress(None, "test", None, scheduler, Replicas()))
+    return Dispatcher(scheduler, Progress(None, "test", None, scheduler.status, Replicas()))
 
 
 class Referent:

@@ -378,7 +378,7 @@ async def test_a_slow_item_does_not_block_those_queued_behind_it(runner: Runner,
 async def test_slow_workers_prefetch_no_calls(runner: Runner, tmp_path: Path) -> None:
     async with runner.pool("crunch", 3, function="hold") as pool:
         holding = asyncio.ensure_future(pool.starmap((str(tmp_path), str(i)) for i in range(20)))
-        await until(lambda: len(_marks(tmp_path)) == pool._scheduler.running == 3)
+        await until(lambda: len(_marks(tmp_path)) == pool._scheduler.status.running == 3)
         (tmp_path / "go").touch()
         assert await holding == [str(i) for i in range(20)]
 
@@ -427,7 +427,7 @@ async def test_leaving_the_block_kills_running_calls_and_cancels_queued_ones(run
         before = family()
         running = [pool.submit(never) for _ in range(5)]
         waiting = asyncio.ensure_future(pool.map([never] * 3))
-        await until(lambda: pool._scheduler.running >= 2 and pool._scheduler._rotations.usual.clients)
+        await until(lambda: pool._scheduler.status.running >= 2 and pool._scheduler._rotations.usual.clients)
     assert all(future.cancelled() for future in running)
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -442,7 +442,7 @@ async def test_results_that_were_not_taken_are_gone_with_the_block(runner: Runne
         taken, some, all_there = pool.imap([1, 2]), pool.imap(range(10_000)), pool.imap_unordered([3])
         assert [await anext(taken), await anext(taken), await anext(some)] == [1, 4, 0]
         waiting = asyncio.ensure_future(anext(pool.imap([str(tmp_path / "never")], function="wait_for")))
-        await until(lambda: pool._scheduler.running == 1)
+        await until(lambda: pool._scheduler.status.running == 1)
     assert [result async for result in taken] == []
     assert [result async for result in all_there] == [9]
     for _ in range(2):
@@ -467,7 +467,7 @@ async def test_cancelling_a_future_revokes_its_call(runner: Runner, tmp_path: Pa
         unwanted = [pool.submit(str(tmp_path), f"unwanted{i}", function="note") for i in range(5)]
         for future in unwanted:
             future.cancel()
-        await until(lambda: pool._scheduler.running == 1)  # the worker has given back what it had of them
+        await until(lambda: pool._scheduler.status.running == 1)  # the worker has given back what it had of them
         go.touch()
         assert await slow == str(go)
         assert await pool.submit(3) == 9

@@ -339,7 +339,7 @@ async def test_a_pool_fails_when_only_retiring_workers_are_left(runner: Runner, 
     async with runner.pool("crunch", 2) as pool:
         provider = GatedProvider(pool)
         running = [pool.submit(never, function="wait_for") for _ in range(2)]
-        await until(lambda: pool._scheduler.running == 2)
+        await until(lambda: pool._scheduler.status.running == 2)
         await pool.resize(1)
         (staying,) = [state.id for state in pool._scheduler.workers.values() if state.phase is WorkerPhase.ACTIVE]
         mapping = asyncio.ensure_future(pool.map(range(5)))
@@ -447,6 +447,6 @@ async def test_items_of_abandoned_results_do_not_count() -> None:
         with pytest.raises(ValueError, match="is odd"):
             await pool.map(range(1_000_000), function="refuse_odd")
         await pool.map(range(3))
-        await until(lambda: not pool._scheduler.running)
+        await until(lambda: not pool._scheduler.status.running)
     last: PoolState = [event[1] for event in recorder.events if event[0] == "pooled"][-1]
     assert last.total == last.done

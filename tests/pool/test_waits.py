@@ -64,7 +64,7 @@ async def test_a_rate_and_a_pause_before_a_retry() -> None:
 
 @pytest.mark.slow
 async def test_a_call_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioparcs.pool.scheduler.waits._LONG", 0.2)
+    monkeypatch.setattr("aioparcs.pool.scheduler.status._LONG", 0.2)
     recorder = EventRecorder()
     async with job(recorder=recorder) as runner, runner.pool("functions", 2) as pool:
         worker = next(iter(pool._dispatcher.workers.up))
@@ -82,18 +82,18 @@ def test_a_worker_that_does_not_read() -> None:
     state = WorkerState(7, concurrency=1)
     scheduler.add_worker(state, NOW)
     state.is_writable = False
-    assert scheduler.waits(NOW) == "waits for worker 7 to read what it was sent"
+    assert scheduler.status.waits(NOW) == "waits for worker 7 to read what it was sent"
 
 
 def test_a_busy_pool_waits_for_nothing() -> None:
     scheduler, client = Scheduler(Retry(0)), FakeClient(5, PLAIN)
     scheduler.add_worker(WorkerState(0, concurrency=1), NOW)
-    assert scheduler.waits(NOW) == ""
+    assert scheduler.status.waits(NOW) == ""
     (call,) = client.take(1)
     call.call_id = 1
     assert scheduler.sent(0, [call], [], NOW) is not None
-    assert scheduler.waits(NOW + 4.9) == ""
-    assert scheduler.waits(NOW + 5.1) == "item 0: () has run for 5 s in worker 0"
+    assert scheduler.status.waits(NOW + 4.9) == ""
+    assert scheduler.status.waits(NOW + 5.1) == "item 0: () has run for 5 s in worker 0"
 
 
 def test_the_text_of_a_call_is_short() -> None:
@@ -103,4 +103,4 @@ def test_the_text_of_a_call_is_short() -> None:
     call = PendingCall(client, 3, PLAIN, (), arguments)
     call.call_id = 1
     scheduler.sent(0, [call], [], NOW)
-    assert len(scheduler.waits(NOW + 100)) < 150
+    assert len(scheduler.status.waits(NOW + 100)) < 150

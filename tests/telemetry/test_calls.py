@@ -119,7 +119,7 @@ async def test_each_try_of_a_call_is_a_span(telemetry: Telemetry) -> None:
 async def test_a_program_without_a_provider_makes_no_spans() -> None:
     assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     async with job() as runner, runner.pool("crunch", 1, function="square") as pool:
-        assert pool._trace is None
+        assert pool._dispatcher._trace is None
         assert await pool.map(range(3)) == [0, 1, 4]
 
 

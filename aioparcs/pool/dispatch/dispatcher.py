@@ -70,3 +70,8 @@ class Dispatcher:
         """Send no more calls, and cancel all waits for results."""
         for client in self._performer.stop():
             client.cancel()
+
+    def publish_trace(self) -> None:
+        """Publish what the trace has noted and not published, if there is one."""
+        if self._trace:
+            self._trace.publish()

@@ -10,7 +10,8 @@ from aioparcs.errors import WorkerLost
 from aioparcs.pool.dispatch.performer import Performer
 from aioparcs.pool.dispatch.worker import PoolWorker
 from aioparcs.pool.observers import CallObserver
-from aioparcs.pool.scheduler import Autoscaler, Load, Replicas, Scheduler
+from aioparcs.pool.scheduler import Load, Scheduler
+from aioparcs.pool.sizing import Autoscaler, Replicas
 from aioparcs.task import WorkerHandle
 from aioparcs.wire import Frame
 
@@ -47,7 +48,7 @@ class PoolWorkers:
     @property
     def size(self) -> int:
         """The number of workers that get calls."""
-        return self._scheduler.size
+        return self._scheduler.status.size
 
     @property
     def lasting(self) -> int:
@@ -57,7 +58,7 @@ class PoolWorkers:
     @property
     def load(self) -> Load:
         """What there is to do."""
-        load, streams = self._scheduler.load, self.waiting_streams()
+        load, streams = self._scheduler.status.load, self.waiting_streams()
         if load.waiting is None or streams is None:
             return load._replace(waiting=None)
         return load._replace(waiting=load.waiting + streams)

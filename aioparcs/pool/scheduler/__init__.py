@@ -1,11 +1,10 @@
 """
-The decisions of a pool: which worker gets which call, and how many workers to start.
+The decisions of a pool: which worker gets which call.
 
-Nothing here does input or output, or reads a clock: a `Performer` and a `PoolSupervisor` perform what is decided.
+Nothing here does input or output, or reads a clock: a `Performer` performs what is decided.
 """
 
 from aioparcs.pool.scheduler.actions import Action, Assign, Cancel, Drained, Expire, Pull, Repeat, Revoke, Settle, Wake
-from aioparcs.pool.scheduler.autoscaler import Autoscaler, Bounds, Load
 from aioparcs.pool.scheduler.call import (
     CallPhase,
     Client,
@@ -18,18 +17,16 @@ from aioparcs.pool.scheduler.call import (
 )
 from aioparcs.pool.scheduler.hedging import read_hedge
 from aioparcs.pool.scheduler.rate import read_rate
-from aioparcs.pool.scheduler.replicas import Replicas, Step
 from aioparcs.pool.scheduler.retry import Retry, note_tries
 from aioparcs.pool.scheduler.running import long_calls
 from aioparcs.pool.scheduler.scheduler import Scheduler
+from aioparcs.pool.scheduler.status import Load, SchedulerStatus
 from aioparcs.pool.scheduler.tally import Tally
 from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState
 
 __all__ = [
     "Action",
     "Assign",
-    "Autoscaler",
-    "Bounds",
     "CallPhase",
     "Cancel",
     "Client",
@@ -41,13 +38,12 @@ __all__ = [
     "PendingCall",
     "Pull",
     "Repeat",
-    "Replicas",
     "Result",
     "Retry",
     "Revoke",
     "Scheduler",
+    "SchedulerStatus",
     "Settle",
-    "Step",
     "Supply",
     "Tally",
     "Wake",

@@ -119,8 +119,8 @@ def rooms_of(workers: Iterable[WorkerState]) -> dict[WorkerState, int]:
     loads: list[tuple[int, int, WorkerState]] = []
     for worker in workers:
         load = len(worker.calls)
-        if worker.is_writable and load < worker.window:
-            loads.append((load + worker.streams, worker.window - load, worker))
+        if worker.is_writable and load < (size := worker.window.size):
+            loads.append((load + worker.streams, size - load, worker))
     loads.sort(key=_load)  # so that a call that was revoked does not go where it came from
     return {worker: room for _, room, worker in loads}
 
@@ -236,7 +236,7 @@ class Rounds:
             rooms = self._idle_rooms(self._rotations.queued) or rooms_of(self.unsaturated)
             wanted = sum(rooms.values())
         else:
-            wanted = worker.window - len(worker.calls)
+            wanted = worker.window.size - len(worker.calls)
             if wanted <= 0 or worker.phase is not _ACTIVE:
                 return
             self.unsaturated[worker] = None
@@ -263,8 +263,8 @@ class Rounds:
         rooms: dict[WorkerState, int] = {}
         if calls and calls <= len(self._idle):
             for worker in reversed(self._idle):  # what the last one needs may still be in a processor's cache
-                if worker.is_writable and not worker.calls and not worker.streams and worker.window > 0:
-                    rooms[worker] = worker.window
+                if worker.is_writable and not worker.calls and not worker.streams and (size := worker.window.size) > 0:
+                    rooms[worker] = size
                     if len(rooms) == calls:
                         return rooms
         return {}

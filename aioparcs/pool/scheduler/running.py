@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from aioparcs.pool.scheduler.call import CallPhase, PendingCall
-from aioparcs.pool.scheduler.worker_state import WorkerState, calls_of
+from aioparcs.pool.scheduler.call import PendingCall
+from aioparcs.pool.scheduler.worker_state import WorkerState
 
-__all__ = ["find_calls", "long_calls"]
+__all__ = ["long_calls"]
 
 # Seconds from which a call counts as one that runs for long.
 _LONG = 1.0
@@ -35,23 +35,3 @@ def _calls(worker: WorkerState, now: float) -> Iterator[tuple[float, int, Pendin
         begin = getattr(call, "sent", worker.since)
         if now - begin > _LONG:
             yield begin, worker.id, call
-
-
-def find_calls(
-    workers: Iterable[WorkerState], returned: Iterable[PendingCall], item: int | None, worker: int | None
-) -> list[PendingCall]:
-    """
-    Return calls that have no result yet.
-
-    Args:
-        workers: those that are up.
-        returned: the calls that have come back from workers, and will be made again.
-        item: the number of the calls' item; None for any.
-        worker: the number of the worker that runs them; None for all calls that workers have, and the returned ones.
-    """
-    if worker is None:
-        calls = [*calls_of(workers), *returned]
-    else:
-        calls = [call for one in workers if one.id == worker for call in one.begun]
-    is_settled = CallPhase.SETTLED, CallPhase.CANCELLED
-    return [call for call in calls if item in (None, call.index) and call.phase not in is_settled]

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from aioparcs.errors import EncodeError, ParcsError, WorkerLost
 from aioparcs.pool.scheduler.actions import Action, Agenda, Cancel, Drained, Repeat, Revoke, Settle
-from aioparcs.pool.scheduler.autoscaler import Load, load_of
 from aioparcs.pool.scheduler.call import CallPhase, Client, PendingCall, Supply
 from aioparcs.pool.scheduler.hedging import Hedging
 from aioparcs.pool.scheduler.rate import TokenBucket
@@ -20,8 +19,7 @@ from aioparcs.pool.scheduler.retry import Retry
 from aioparcs.pool.scheduler.returns import ReturnedCalls
 from aioparcs.pool.scheduler.rotation import Rotations
 from aioparcs.pool.scheduler.rounds import Rounds
-from aioparcs.pool.scheduler.running import find_calls
-from aioparcs.pool.scheduler.waits import waits
+from aioparcs.pool.scheduler.status import SchedulerStatus
 from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, calls_of, is_fatal, stuck_calls
 
 __all__ = ["Scheduler"]
@@ -48,6 +46,8 @@ class Scheduler:
         workers: the workers that are up, by number.
         unsaturated: those of them that have room for more calls.
         idle_deaths: how many workers have died without a call since the last result.
+        needs_nodes: whether it has to know the nodes of workers.
+        status: how all this stands, for those who only look.
     """
 
     def __init__(
@@ -63,33 +63,11 @@ class Scheduler:
         self._rotations = Rotations()
         self._prefetches = rate is None and hedge is None  # else calls are to begin when they are sent
         self._hedging = None if hedge is None else Hedging(hedge)
+        self.needs_nodes = hedge is not None
         self._rounds = Rounds(self._agenda, self._rotations, None if rate is None else TokenBucket(rate))
         self.unsaturated = self._rounds.unsaturated
         self._returned = ReturnedCalls(retry, chance, self._rotations)
-
-    @property
-    def running(self) -> int:
-        """How many calls are with workers."""
-        return self._rounds.running
-
-    @property
-    def needs_nodes(self) -> bool:
-        """True when it has to know the nodes of workers."""
-        return self._hedging is not None
-
-    @property
-    def size(self) -> int:
-        """The number of workers that get calls."""
-        return sum(worker.phase is _ACTIVE for worker in self.workers.values())
-
-    @property
-    def load(self) -> Load:
-        """What its workers have to do."""
-        return load_of(self.workers.values(), self._rotations.waiting)
-
-    def waits(self, now: float) -> str:
-        """Return what the pool waits for, as text for people; "" for nothing."""
-        return waits(self.workers.values(), self._rotations, self._rounds.bucket, self._returned.next_due, now)
+        self.status = SchedulerStatus(self.workers, self._rotations, self._rounds, self._returned)
 
     # Clients
 
@@ -140,10 +118,6 @@ class Scheduler:
         self._agenda.actions.append(Settle(-1, call.client, [failure], [failure]))
         return self._agenda.flush()
 
-    def find(self, item: int | None, worker: int | None) -> list[PendingCall]:
-        """Return the calls of an item, or those that a worker runs, that have no result; see `find_calls`."""
-        return find_calls(self.workers.values(), self._returned, item, worker)
-
     def close(self) -> list[Client]:
         """Assign no more calls; return the clients that may have more, or wait for results."""
         self._rounds.close()
@@ -158,7 +132,9 @@ class Scheduler:
     def add_worker(self, worker: WorkerState, now: float) -> list[Action]:
         """Add a worker."""
         self.workers[worker.id] = worker
-        worker.join(now, prefetches=self._prefetches)
+        worker.since = now
+        if not self._prefetches:
+            worker.window.stop_prefetch()
         self.unsaturated[worker] = None
         self._rounds.add()
         return self._advance(now)
@@ -192,7 +168,7 @@ class Scheduler:
             self._hedging.begin(calls, now)
         if self._agenda.wake_at is None and self._rounds.running:
             self._agenda.wake_by(now + _PERIOD)
-        if state.rest is not None and state.is_due:
+        if state.window.rest is not None and state.window.is_due(len(state.calls)):
             self._agenda.actions += state.expire()
         return self._advance(now)
 
@@ -255,7 +231,7 @@ class Scheduler:
             self._revoke(worker, calls)
         if self._returned.release(now):
             self._rounds.add()
-        if self.running:
+        if self._rounds.running:
             self._agenda.wake_by(now + _PERIOD)
         self._agenda.wake_by(self._returned.next_due)
         self._rounds.poll(now)
@@ -310,7 +286,7 @@ class Scheduler:
             del worker.calls[call.call_id]
             if not self._withdraw(call):
                 self._fail(call, error)
-        if worker.phase is _ACTIVE and len(worker.calls) < worker.window:
+        if worker.phase is _ACTIVE and len(worker.calls) < worker.window.size:
             self.unsaturated[worker] = None
             # Not now: a source of nothing but such calls must not keep the program from all else.
             self._agenda.wake_by(now)

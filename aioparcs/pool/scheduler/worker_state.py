@@ -1,4 +1,4 @@
-"""The state of one worker of a pool, as the scheduler knows it: its phase, its calls, and how many it should have."""
+"""The state of one worker of a pool, as the scheduler knows it: its phase and its calls."""
 
 from __future__ import annotations
 
@@ -10,21 +10,15 @@ from aioparcs.errors import CallTimeout
 from aioparcs.pool.scheduler.actions import Expire, Settle
 from aioparcs.pool.scheduler.call import CallPhase, PendingCall
 from aioparcs.pool.scheduler.tally import Tally
+from aioparcs.pool.scheduler.window import CallWindow
 from aioparcs.wire import REVOKED
 
 __all__ = ["Result", "WorkerPhase", "WorkerState", "calls_of", "is_fatal", "stuck_calls"]
 
-# Seconds of work that a worker should have in front of it, so that it never waits for the wire, nor for this program
-# while that is busy; and how many calls that may be.
-_AHEAD, _MOST = 0.005, 128
-# What the average of all durations before keeps of its weight with each new one.
-_KEPT = 0.8
 # A call is a slow one when it takes so much longer than those before it, and so many seconds.
 _SLOW_FACTOR, _SLOW = 4.0, 0.02
 # Seconds that a call may wait for its worker before another one that has nothing to do may have it.
 _STALE = 0.002
-# Seconds of work before a worker has had all its calls, and the share of these, that its successor gets to start.
-_LEAD, _LEAD_SHARE = 0.5, 0.1
 
 # A call's id, whether it succeeded, and its result or the error.
 Result = tuple[int, bool, Any]
@@ -63,20 +57,15 @@ class WorkerState:
         phase: whether it gets calls.
         is_expiring: whether another worker is about to take its place; until then it gets calls.
         window: how many calls it should have.
-        rest: how many calls it may still have, with those that it has; None for any number.
         calls: the calls that were sent and not answered, by id.
         streams: how many streams it has, which take no room, but turns with its calls.
         is_writable: to be set to False while what was sent to it waits for room.
         node: to be set to the machine that it runs on, "" if there is only one or it isn't known.
         tally: to be set by a trace that wants its short calls to be counted, else None.
+        since: when it answered last, or got its first call since; when it joined, if it has had none.
     """
 
     __slots__ = (
-        "_is_limited",
-        "_lead",
-        "_most",
-        "_pace",
-        "_since",
         "calls",
         "concurrency",
         "coroutines",
@@ -85,7 +74,7 @@ class WorkerState:
         "is_writable",
         "node",
         "phase",
-        "rest",
+        "since",
         "streams",
         "tally",
         "window",
@@ -98,19 +87,14 @@ class WorkerState:
         self.concurrency = concurrency
         self.phase = _ACTIVE
         self.is_expiring = False
-        self.rest = max_calls
-        self._lead = 0 if max_calls is None else int(max_calls * _LEAD_SHARE)
-        self.window = concurrency + 1 if max_calls is None else min(concurrency + 1, max_calls)
+        self.window = CallWindow(concurrency, max_calls)
         self.calls: dict[int, PendingCall] = {}
         self.streams = 0
         self.is_writable = True
         self.node = ""
         self.tally: Tally | None = None
         self.coroutines = coroutines
-        self._pace = 0.0  # seconds between two answers, on average
-        self._most: int | None = None  # calls at once
-        self._is_limited = max_calls is not None
-        self._since = 0.0  # of the last answer, or of the first call, or of the beginning
+        self.since = 0.0
 
     @property
     def is_active(self) -> bool:
@@ -120,20 +104,12 @@ class WorkerState:
     @property
     def has_room_for_stream(self) -> bool:
         """True when it gets calls, and has not had as many as it may have."""
-        return self.phase is _ACTIVE and (self.rest is None or self.rest > len(self.calls))
+        return self.phase is _ACTIVE and ((rest := self.window.rest) is None or rest > len(self.calls))
 
     @property
     def is_idle(self) -> bool:
         """True when it has less to do than it could."""
         return len(self.calls) < self.concurrency and self.phase is _ACTIVE and not self.streams
-
-    @property
-    def is_due(self) -> bool:
-        """True when it has had almost all of its calls: the rest is what it runs until its successor is there."""
-        if self.rest is None:
-            return False
-        left = self.rest - len(self.calls)
-        return left <= self._lead and left * self._pace <= _LEAD
 
     @property
     def begun(self) -> list[PendingCall]:
@@ -158,38 +134,27 @@ class WorkerState:
         begun = set() if self.streams else set(self.begun)
         return [call for call in self.calls.values() if call.phase is _SENT and call not in begun]
 
-    @property
-    def since(self) -> float:
-        """When it answered last, or got its first call since; when it joined, if it has had none."""
-        return self._since
-
     def idle_time(self, now: float) -> float:
         """Return the seconds since its last answer, or since `join`; 0 if it has calls."""
-        return 0.0 if self.calls or self.streams else now - self._since
+        return 0.0 if self.calls or self.streams else now - self.since
 
     def age(self, now: float) -> float:
         """Return the seconds since its last answer, or its first call; 0 if it has no calls."""
-        return now - self._since if self.calls else 0.0
+        return now - self.since if self.calls else 0.0
 
     def is_slow(self, now: float) -> bool:
         """Return True when what it runs is a slow call, and those behind it should not wait for it."""
-        return self.age(now) > _SLOW + _SLOW_FACTOR * self._pace
+        return self.age(now) > _SLOW + _SLOW_FACTOR * self.window.pace
 
     def stream_load(self, now: float) -> tuple[bool, int]:
         """Return what it has to do before a stream has its turn: the most where a plain function takes long."""
         runs_plain = any(call.served not in self.coroutines for call in self.calls.values())
         return runs_plain and self.age(now) > _SLOW, self.streams + len(self.calls)
 
-    def join(self, now: float, *, prefetches: bool = True) -> None:
-        """Record that it is ready for calls; unless it prefetches, it gets none that it can't begin at once."""
-        self._since = now
-        self._most = self.concurrency if not prefetches else None
-        self._limit()
-
     def add(self, calls: Iterable[PendingCall], now: float) -> None:
         """Add calls that were sent to it."""
         if not self.calls:
-            self._since = now
+            self.since = now
         own, number = self.calls, self.id
         for call in calls:
             call.phase = _SENT
@@ -199,17 +164,14 @@ class WorkerState:
     def add_stream(self) -> list[Expire]:
         """Count a stream that it got, also as one of its calls; return the request for another worker if it is due."""
         self.streams += 1
-        if self.rest is None:
-            return []
-        self.rest -= 1
-        self.window = min(self.window, self.rest)
-        return self.expire() if self.is_due else []
+        self.window.spend(1)
+        return self.expire() if self.window.is_due(len(self.calls)) else []
 
     def remove_stream(self, now: float) -> None:
         """Record that a stream has ended."""
         self.streams -= 1
         if not self.calls:
-            self._since = now
+            self.since = now
 
     def expire(self) -> list[Expire]:
         """Return the request for another worker in its place; nothing if that was made, or if it gets no calls."""
@@ -259,16 +221,11 @@ class WorkerState:
             tally.has_last = not (has_others or has_failures)
         return settles, returned, has_failures
 
-    def stop_prefetch(self, now: float) -> None:
-        """Limit it to the calls that it can run at once, until it answers again."""
-        self._pace = max(self._pace, self.age(now))
-        self.window = min(self.window, self.concurrency)
-
     def measure(self, count: int, now: float) -> None:
-        """Renew its pace, and the number of calls that it should have, after it has answered some."""
-        since = self._since
+        """Renew the number of calls that it should have, after it has answered some."""
+        since = self.since
         sample = (now - since) / count
-        self._since = now
+        self.since = now
         if (tally := self.tally) is not None and tally.has_last:
             if sample < tally.short and (since - tally.end < tally.short or not tally.calls):
                 if not tally.calls:
@@ -278,19 +235,7 @@ class WorkerState:
                 tally.end = now
             else:
                 tally.has_last = False
-        self._pace = sample + _KEPT**count * (self._pace - sample) if self._pace else sample
-        ahead = _MOST if self._pace * _MOST <= _AHEAD else int(_AHEAD / self._pace)
-        self.window = self.concurrency + max(1, ahead)
-        if self._is_limited:
-            if self.rest is not None:
-                self.rest -= count
-            self._limit()
-
-    def _limit(self) -> None:
-        """Limit the number of calls that it should have to those that it may have."""
-        limits = [limit for limit in (self.rest, self._most) if limit is not None]
-        self._is_limited = bool(limits)
-        self.window = min([self.window, *limits])
+        self.window.measure(count, sample)
 
 
 def calls_of(workers: Iterable[WorkerState]) -> Iterator[PendingCall]:
@@ -314,7 +259,7 @@ def stuck_calls(
     for worker in several:
         if worker.is_slow(now):
             if waiting := worker.waiting:
-                worker.stop_prefetch(now)
+                worker.window.shrink(worker.age(now))
                 yield worker, waiting
         elif idle and worker.age(now) > _STALE and (waiting := worker.waiting):
             taken = waiting[-idle:]

@@ -8,7 +8,7 @@ from typing import NoReturn, Protocol
 from aioparcs.errors import ParcsError
 from aioparcs.pool.dispatch import PoolWorker, PoolWorkers
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.scheduler import Autoscaler, Bounds, Replicas
+from aioparcs.pool.sizing import Autoscaler, Bounds, Replicas
 from aioparcs.pool.supervision.startup import WorkerStartup
 
 __all__ = ["Scaling", "Staff"]

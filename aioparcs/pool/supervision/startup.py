@@ -12,7 +12,8 @@ from aioparcs.engine import WorkerSpec
 from aioparcs.errors import ParcsError, RemoteError, StartError, add_note
 from aioparcs.pool.dispatch import PoolWorker
 from aioparcs.pool.options import PoolOptions
-from aioparcs.pool.scheduler import Replicas, WorkerState
+from aioparcs.pool.scheduler import WorkerState
+from aioparcs.pool.sizing import Replicas
 from aioparcs.pool.supervision.constants import Constants
 from aioparcs.task import Task, WorkerHandle
 from aioparcs.telemetry import find_tracer

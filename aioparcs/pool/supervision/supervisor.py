@@ -14,7 +14,7 @@ from aioparcs.events import EventBus, Notice
 from aioparcs.pool.dispatch import PoolWorker, PoolWorkers, Succession
 from aioparcs.pool.options import PoolOptions, Recycling
 from aioparcs.pool.progress import Progress
-from aioparcs.pool.scheduler import Autoscaler, Bounds, Replicas, Step
+from aioparcs.pool.sizing import Autoscaler, Bounds, Replicas, Step
 from aioparcs.pool.supervision.memory import has_outgrown
 from aioparcs.pool.supervision.scaling import Scaling
 from aioparcs.pool.supervision.startup import WorkerProvider, WorkerStartup

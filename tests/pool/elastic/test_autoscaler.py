@@ -7,7 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from aioparcs.pool.scheduler import Autoscaler, Bounds, Load, PendingCall, Replicas, WorkerState
+from aioparcs.pool.scheduler import Load, PendingCall, WorkerState
+from aioparcs.pool.sizing import Autoscaler, Bounds, Replicas
 from tests.pool.fakes import PLAIN, FakeClient
 from tests.support.deep import deep, repeats
 from tests.support.strategies import property_test
@@ -29,7 +30,7 @@ def sizes(autoscaler: Autoscaler, wanted: int, load: Load = BUSY) -> list[int]:
 def workers(count: int, since: float) -> list[WorkerState]:
     states = [WorkerState(number, concurrency=1) for number in range(count)]
     for state in states:
-        state.join(since)
+        state.since = since
     return states
 
 
@@ -109,7 +110,7 @@ class Sizes(RuleBasedStateMachine):
     def _add(self, count: int) -> None:
         for number in range(self.count, self.count + count):
             self.up[number] = WorkerState(number, concurrency=1)
-            self.up[number].join(self.now)
+            self.up[number].since = self.now
         self.count += count
 
     @rule(waiting=st.one_of(st.none(), st.integers(0, 50)), failures=st.integers(0, 40))
@@ -183,7 +184,7 @@ class Sizes(RuleBasedStateMachine):
         self._add(self.replicas.wanted - len(self.up))
         for state in self.up.values():
             state.take_results([(7, True, None)])
-            state.join(self.now)
+            state.since = self.now
         self.now += IDLE + 1
         self.release()
         assert len(self.up) == self.replicas.wanted == self.bounds.least

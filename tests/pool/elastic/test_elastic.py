@@ -27,7 +27,7 @@ LAUNCHER = 2  # processes of a launcher, which live as long as the job: itself a
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioparcs.pool.supervision.scaling._PERIOD", 0.01)
-    monkeypatch.setattr("aioparcs.pool.scheduler.autoscaler._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("aioparcs.pool.sizing.autoscaler._FIRST_PAUSE", 0.01)
 
 
 def workers() -> int:

@@ -180,7 +180,7 @@ async def test_the_second_workers_answer_counts_if_it_is_the_first(straggling: R
         assert await pool.starmap([(str(tmp_path), "b")], function="slow") == ["second"]
         (tmp_path / "go b").touch()
         assert len(await pool.map(range(10))) == 10
-        await until(lambda: not pool._scheduler.running)
+        await until(lambda: not pool._scheduler.status.running)
         assert pool._progress.done == 22, "each call counts once"
     assert not list(tmp_path.glob("* again again"))  # noqa: ASYNC240  # quick
 
@@ -203,7 +203,7 @@ async def test_the_first_workers_answer_counts_if_the_second_is_not_quicker(stra
         assert await future == "first"
         (tmp_path / "go a again").touch()
         assert await pool.map([1, 2, 3], function="quick") == [None] * 3
-        await until(lambda: not pool._scheduler.running)
+        await until(lambda: not pool._scheduler.status.running)
 
 
 async def test_a_coroutine_function_that_is_no_longer_needed_is_cancelled(straggling: Runner, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ async def test_a_coroutine_function_that_is_no_longer_needed_is_cancelled(stragg
         learn(pool, "slow_coroutine")
         assert await pool.submit(str(tmp_path), "a") == "second"
         await until(lambda: (tmp_path / "a cancelled").exists())
-        await until(lambda: not pool._scheduler.running)
+        await until(lambda: not pool._scheduler.status.running)
 
 
 @pytest.mark.parametrize("retries", [0, Retry(1, on=OSError)], ids=["no retries", "retries"])
@@ -226,7 +226,7 @@ async def test_an_error_counts_if_it_is_the_first_answer(
         assert len(tries) == (1 if retries else 0)
         (tmp_path / "go a").touch()
         assert await pool.map([1, 2, 3], function="quick") == [None] * 3
-        await until(lambda: not pool._scheduler.running)
+        await until(lambda: not pool._scheduler.status.running)
 
 
 @pytest.mark.slow
@@ -282,7 +282,7 @@ async def test_cancelling_a_call_cancels_both(straggling: Runner, tmp_path: Path
         future.cancel()
         (tmp_path / "go a").touch()
         (tmp_path / "go a again").touch()
-        await until(lambda: not pool._scheduler.running)
+        await until(lambda: not pool._scheduler.status.running)
         assert await pool.map([1], function="quick") == [None]
 
 
@@ -292,7 +292,7 @@ async def test_copies_count_as_calls_of_their_workers(straggling: Runner, tmp_pa
         for number in range(4):
             assert await pool.submit(str(tmp_path), str(number)) == "second"
             (tmp_path / f"go {number}").touch()
-        await until(lambda: pool.size == 2 and not pool._scheduler.running)
+        await until(lambda: pool.size == 2 and not pool._scheduler.status.running)
 
 
 async def test_watchers_see_each_call_once(tmp_path: Path) -> None:

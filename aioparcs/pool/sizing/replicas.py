@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum, auto
 
-from aioparcs.pool.scheduler.worker_state import WorkerPhase, WorkerState
+from aioparcs.pool.scheduler import WorkerState
 
 __all__ = ["Replicas", "Step"]
 
@@ -77,6 +77,6 @@ class Replicas:
 
     def surplus(self, workers: Iterable[WorkerState]) -> list[int]:
         """Return the workers to retire so that only the wanted ones get calls: those with the least to do."""
-        active = [worker for worker in workers if worker.phase is WorkerPhase.ACTIVE and not worker.is_expiring]
+        active = [worker for worker in workers if worker.is_active and not worker.is_expiring]
         active.sort(key=lambda worker: len(worker.calls) + worker.streams)
         return [worker.id for worker in active[: max(0, len(active) - self.wanted)]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from aioparcs.pool.scheduler.worker_state import WorkerState
+from aioparcs.pool.scheduler import Load, WorkerState
 
-__all__ = ["Autoscaler", "Bounds", "Load", "load_of"]
+__all__ = ["Autoscaler", "Bounds"]
 
 # Seconds without a start after one that has failed, and the most: each pause is twice the one before.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
@@ -33,31 +33,6 @@ class Bounds(NamedTuple):
     def clamp(self, size: int) -> int:
         """Return the size within the bounds that is nearest to another one."""
         return min(max(size, self.least), self.most)
-
-
-class Load(NamedTuple):
-    """
-    What a pool has to do.
-
-    Attributes:
-        idle: how many workers could begin a call at once.
-        waiting: how many workers more the calls that have not begun would keep busy; None for an unknown number, at
-            least one.
-    """
-
-    idle: int
-    waiting: int | None
-
-
-def load_of(workers: Iterable[WorkerState], waiting: int | None) -> Load:
-    """Return what some workers have to do, with calls that none of them has, None for an unknown number."""
-    active = [worker for worker in workers if worker.is_active]
-    idle = sum(worker.is_idle for worker in active)
-    if waiting is None:
-        return Load(idle, None)
-    own = sum(max(0, len(worker.calls) - worker.concurrency) for worker in active)
-    concurrency = max((worker.concurrency for worker in active), default=1)
-    return Load(idle, -(-(waiting + own) // concurrency))
 
 
 class Autoscaler:
