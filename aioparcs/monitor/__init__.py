@@ -2,7 +2,7 @@
 
 from aioparcs.monitor.follower import CALLS, FollowedJob, Follower
 from aioparcs.monitor.jobs import Jobs
-from aioparcs.monitor.live_job import LiveJob
+from aioparcs.monitor.live import LiveJob
 from aioparcs.monitor.stream import JobStream
 
 __all__ = ["CALLS", "FollowedJob", "Follower", "JobStream", "Jobs", "LiveJob"]

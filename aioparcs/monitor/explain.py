@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from aioparcs.display.pools import Pool, counted
 from aioparcs.events import RunningCall
-from aioparcs.monitor.live_job import LiveJob
+from aioparcs.monitor.live import LiveJob, Worker
 from aioparcs.monitor.records import Explanation, rounded
-from aioparcs.monitor.workers import Worker
 
 __all__ = ["Reason", "explained", "explained_worker", "reasons", "worker_reasons"]
 

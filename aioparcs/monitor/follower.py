@@ -9,7 +9,7 @@ from time import monotonic
 
 from aioparcs.events import Event
 from aioparcs.events.codec import from_json
-from aioparcs.monitor.live_job import LiveJob
+from aioparcs.monitor.live import LiveJob
 from aioparcs.recording.store import SUFFIX, is_locked, open_regular, socket_of
 
 __all__ = ["CALLS", "DETAILS", "FollowedJob", "Follower"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from aioparcs.monitor.explain import explained
-from aioparcs.monitor.live_job import LiveJob
+from aioparcs.monitor.live import LiveJob
 from aioparcs.monitor.records import Message, rounded
 
 __all__ = ["JobStream", "Position"]

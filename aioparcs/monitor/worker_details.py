@@ -10,7 +10,7 @@ from typing import Any
 
 from aioparcs.events import ChannelSamples, Event, LogLines, WorkerUsage
 from aioparcs.events.codec import from_json
-from aioparcs.monitor.output import OUTPUT
+from aioparcs.monitor.live import OUTPUT
 from aioparcs.monitor.records import Calls, rounded
 
 __all__ = ["WorkerDetails", "worker_details"]

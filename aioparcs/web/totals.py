@@ -164,7 +164,7 @@ def _counts(job: LiveJob) -> Iterator[tuple[tuple[str, str], float]]:
     yield ("aioparcs_workers_ended", "done"), workers["done"]
     yield ("aioparcs_workers_ended", "lost"), workers["lost"]
     yield ("aioparcs_workers_ended", "stopped"), workers["stopped"]
-    carried = job.workers.carried()
+    carried = job.workers.sums.carried()
     yield ("aioparcs_channel_frames", "sent"), carried["sent"]
     yield ("aioparcs_channel_frames", "received"), carried["received"]
     yield ("aioparcs_channel_bytes", "sent"), carried["bytesSent"]

@@ -3,82 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from aioparcs.events import CallSpan, RunningCall
-from aioparcs.monitor.records import Channel, Current, NodeRow, Usage, WorkerRow, rounded
+from aioparcs.monitor.live.sums import UNUSED, WorkerSums
+from aioparcs.monitor.live.worker import Worker
+from aioparcs.monitor.records import Channel, Current, Usage, rounded
 
-__all__ = ["Worker", "Workers"]
+__all__ = ["Workers"]
 
 # Rows at which the oldest of workers that have ended are dropped, and how many are left then.
 _MOST, _KEPT = 4000, 3000
-_UNUSED: Channel = {"sent": 0, "received": 0, "bytesSent": 0, "bytesReceived": 0, "queued": 0, "unread": 0}
 _RECENT = 1.0  # seconds for which a worker counts as in a call after its last one
-
-
-@dataclass(slots=True)
-class Worker:
-    """
-    One worker; times are seconds since its job began.
-
-    Attributes:
-        how: how it has ended: done, lost, stopped, ended (with its job) or unknown; "" while it has not.
-        reached: the end of its calls.
-        has_calls: whether its calls are recorded.
-        version: the number of its last change.
-    """
-
-    number: int
-    module: str
-    requested: float
-    parent: int | None = None
-    node: str = ""
-    connected: float | None = None
-    ended: float | None = None
-    how: str = ""
-    reason: str = ""
-    calls: int = 0
-    failed: int = 0
-    busy: float = 0.0
-    reached: float = 0.0
-    is_calling: bool = False
-    has_calls: bool = True
-    current: Current | None = None
-    usage: Usage | None = None
-    channel: Channel | None = None
-    version: int = 0
-
-    @property
-    def state(self) -> str:
-        """Its state, in a word."""
-        if self.how:
-            return self.how
-        if self.connected is None:
-            return "starting"
-        if self.is_calling:
-            return "calling"
-        return "waiting" if self.has_calls else "connected"
-
-    def available(self, now: float) -> float:
-        """Return the seconds in which it could have had calls."""
-        if self.connected is None:
-            return 0.0
-        return max(0.0, (now if self.ended is None else self.ended) - self.connected)
-
-    def busy_until(self, now: float) -> float:
-        """Return the seconds in which it was in a call, with the one that it is in."""
-        return self.busy + (max(0.0, now - max(self.current["begin"], self.reached)) if self.current else 0.0)
-
-    def row(self) -> WorkerRow:
-        """Return its JSON."""
-        return {
-            "number": self.number, "module": self.module, "node": self.node, "state": self.state,
-            "requested": rounded(self.requested),
-            "connected": None if self.connected is None else rounded(self.connected),
-            "ended": None if self.ended is None else rounded(self.ended),
-            "reason": self.reason, "calls": self.calls, "failed": self.failed, "busy": rounded(self.busy),
-            "current": self.current, "parent": self.parent, "usage": self.usage, "channel": self.channel,
-        }  # fmt: skip
 
 
 class Workers:
@@ -91,6 +26,7 @@ class Workers:
         running: the calls that have run for over a second, the oldest first, by pool; None for those of no pool. Their
             times are seconds since the job began.
         has_calls: whether calls of workers are recorded.
+        sums: the sums over them.
     """
 
     def __init__(self) -> None:
@@ -101,9 +37,7 @@ class Workers:
         self._workers: dict[int, Worker] = {}
         self._calling: dict[int, Worker] = {}  # those that are in a call
         self._gone = 0  # rows of workers that have ended
-        self._past: dict[str, list[float]] = {}  # node: workers, lost ones, calls and busy seconds of dropped rows
-        self._past_available = 0.0
-        self._past_channel = _UNUSED.copy()  # the sums of what channels of dropped rows have carried
+        self.sums = WorkerSums(self._workers)
 
     def __iter__(self) -> Iterator[Worker]:
         """Return an iterator over the rows, in the order in which they came."""
@@ -177,13 +111,6 @@ class Workers:
                 worker.has_calls = True
                 self.touch(worker)
 
-    def set_current(self, worker: Worker, current: Current | None) -> None:
-        """Note the call that a worker is in, None for none that takes long."""
-        if worker.current != current and not worker.how:
-            worker.current = current
-            self._set_calling(worker, current is not None or (worker.is_calling and worker.has_calls))
-            self.touch(worker)
-
     def set_running(self, pool: int | None, calls: tuple[RunningCall, ...]) -> None:
         """Note all calls of a pool that have run for over a second."""
         before = {call.worker for call in self.running.pop(pool, ())}
@@ -193,7 +120,7 @@ class Workers:
         for number in (*(before - current.keys()), *current):
             if worker := self._workers.get(number):
                 call = current.get(number)
-                self.set_current(worker, None if call is None else _current(worker, call))
+                self._set_current(worker, None if call is None else _current(worker, call))
 
     def set_usage(self, number: int, usage: Usage) -> None:
         """Note what a worker's process uses."""
@@ -206,7 +133,7 @@ class Workers:
         worker = self._workers.get(number)
         if worker is None:
             return 0, 0
-        before, worker.channel = worker.channel or _UNUSED, channel
+        before, worker.channel = worker.channel or UNUSED, channel
         self.touch(worker)
         messages = channel["sent"] + channel["received"] - before["sent"] - before["received"]
         size = channel["bytesSent"] + channel["bytesReceived"] - before["bytesSent"] - before["bytesReceived"]
@@ -219,32 +146,12 @@ class Workers:
                 self._set_calling(worker, False)
                 self.touch(worker)
 
-    def nodes(self) -> list[NodeRow]:
-        """Return the sums over the workers of each node, by name."""
-        sums = {node: [workers, 0, lost, calls, busy] for node, (workers, lost, calls, busy) in self._past.items()}
-        for worker in self._workers.values():
-            own = sums.setdefault(worker.node, [0, 0, 0, 0, 0.0])
-            own[0] += 1
-            own[1] += worker.connected is not None and not worker.how
-            own[2] += worker.how == "lost"
-            own[3] += worker.calls
-            own[4] += worker.busy
-        return [_node_row(node, own) for node, own in sorted(sums.items())]
-
-    def carried(self) -> Channel:
-        """Return what the channels of all workers have carried so far, with those of dropped rows; nothing waits."""
-        carried = self._past_channel
-        for worker in self._workers.values():
-            carried = _sum_of(carried, worker.channel) if worker.channel else carried
-        return carried
-
-    def utilisation(self, now: float) -> float | None:
-        """Return the share of time in which workers of modules that have calls were in one; None without calls."""
-        modules = {worker.module for worker in self._workers.values() if worker.calls or worker.current}
-        members = [worker for worker in self._workers.values() if worker.module in modules]
-        available = self._past_available + sum(worker.available(now) for worker in members)
-        busy = sum(past[3] for past in self._past.values()) + sum(worker.busy_until(now) for worker in members)
-        return round(min(1.0, busy / available), 4) if available > 0 else None
+    def _set_current(self, worker: Worker, current: Current | None) -> None:
+        """Note the call that a worker is in, None for none that takes long."""
+        if worker.current != current and not worker.how:
+            worker.current = current
+            self._set_calling(worker, current is not None or (worker.is_calling and worker.has_calls))
+            self.touch(worker)
 
     def _set_calling(self, worker: Worker, is_calling: bool) -> None:
         if is_calling is worker.is_calling:
@@ -261,32 +168,10 @@ class Workers:
         for worker in gone[: max(0, len(self._workers) - _KEPT)]:
             del self._workers[worker.number]
             self._gone -= 1
-            past = self._past.setdefault(worker.node, [0, 0, 0, 0.0])
-            past[0] += 1
-            past[1] += worker.how == "lost"
-            past[2] += worker.calls
-            past[3] += worker.busy
-            self._past_available += worker.available(worker.ended or 0.0) if worker.calls else 0.0
-            if worker.channel:
-                self._past_channel = _sum_of(self._past_channel, worker.channel)
+            self.sums.keep(worker)
         self.dropped += 1
 
 
 def _current(worker: Worker, call: RunningCall) -> Current:
     name = call.function.rpartition(":")[2] or worker.module
     return {"function": name, "call": call.call, "begin": rounded(call.begin)}
-
-
-def _sum_of(one: Channel, other: Channel) -> Channel:
-    """Return the sums of what two channels have carried."""
-    return {
-        "sent": one["sent"] + other["sent"], "received": one["received"] + other["received"],
-        "bytesSent": one["bytesSent"] + other["bytesSent"],
-        "bytesReceived": one["bytesReceived"] + other["bytesReceived"], "queued": 0, "unread": 0,
-    }  # fmt: skip
-
-
-def _node_row(node: str, sums: list[float]) -> NodeRow:
-    workers, up, lost, calls, busy = sums
-    return {"node": node, "workers": int(workers), "up": int(up), "lost": int(lost), "calls": int(calls),
-            "busy": rounded(busy)}  # fmt: skip

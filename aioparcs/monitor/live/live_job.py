@@ -31,14 +31,14 @@ from aioparcs.events import (
     WorkersWaiting,
     WorkerUsage,
 )
-from aioparcs.monitor.calls import CallLog
-from aioparcs.monitor.course import Course, Level
-from aioparcs.monitor.output import NOTICE, WARNING, Output
-from aioparcs.monitor.peers import Peers
-from aioparcs.monitor.progress import Progress
+from aioparcs.monitor.live.calls import CallLog
+from aioparcs.monitor.live.course import Course, Level
+from aioparcs.monitor.live.output import NOTICE, WARNING, Output
+from aioparcs.monitor.live.peers import Peers
+from aioparcs.monitor.live.progress import Progress
+from aioparcs.monitor.live.talks import Talks
+from aioparcs.monitor.live.workers import Workers
 from aioparcs.monitor.records import Channel, JobRow, Overview, rounded
-from aioparcs.monitor.talks import Talks
-from aioparcs.monitor.workers import Workers
 from aioparcs.recording.full import FULL
 
 __all__ = ["LiveJob"]
@@ -138,7 +138,7 @@ class LiveJob:
         return {
             **self.row(), "versions": {key: text for key, text in self.started.versions.items() if key != "engine"},
             "hasCalls": self.workers.has_calls, "calls": self.calls.calls, "failedCalls": self.calls.failed,
-            "utilisation": self.workers.utilisation(self.now) if self.workers.has_calls else None,
+            "utilisation": self.workers.sums.utilisation(self.now) if self.workers.has_calls else None,
             "isFull": self.is_full,
         }  # fmt: skip
 
@@ -150,7 +150,7 @@ class LiveJob:
             "pools": self.progress.pools(self.started.time, clock, is_over=self.state != "running"),
             "modules": self.progress.modules(is_over=self.state != "running"),
             "functions": self.calls.functions(),
-            "nodes": self.progress.nodes() if self.progress.is_restored else self.workers.nodes(),
+            "nodes": self.progress.nodes() if self.progress.is_restored else self.workers.sums.nodes(),
             "peers": self.peers.rows(),
             "slowest": self.calls.slowest(),
         }

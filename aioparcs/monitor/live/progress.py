@@ -7,8 +7,8 @@ from collections import Counter
 from aioparcs.display.job_view import JobView
 from aioparcs.display.pools import Pool
 from aioparcs.events import Event, ModuleState, PoolProgress, PoolState, Snapshot
+from aioparcs.monitor.live.waits import Waits
 from aioparcs.monitor.records import Items, ModuleRow, NodeRow, PoolRow, WorkerCounts, rounded
-from aioparcs.monitor.waits import Waits
 
 __all__ = ["Progress"]
 

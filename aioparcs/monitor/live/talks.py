@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from math import inf
 from typing import NamedTuple
 
-from aioparcs.monitor.workers import Worker, Workers
+from aioparcs.monitor.live.worker import Worker
+from aioparcs.monitor.live.workers import Workers
 
 __all__ = ["Talk", "Talks"]
 
