@@ -64,7 +64,7 @@ async def test_a_rate_and_a_pause_before_a_retry() -> None:
 
 @pytest.mark.slow
 async def test_a_call_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioparcs.pool.scheduler.status._LONG", 0.2)
+    monkeypatch.setattr("aioparcs.pool.scheduler.status._SLOW", 0.2)
     recorder = EventRecorder()
     async with job(recorder=recorder) as runner, runner.pool("functions", 2) as pool:
         worker = next(iter(pool._dispatcher.workers.up))

@@ -18,9 +18,8 @@ from aioparcs.pool.scheduler.call import (
 from aioparcs.pool.scheduler.hedging import read_hedge
 from aioparcs.pool.scheduler.rate import read_rate
 from aioparcs.pool.scheduler.retry import Retry, note_tries
-from aioparcs.pool.scheduler.running import long_calls
 from aioparcs.pool.scheduler.scheduler import Scheduler
-from aioparcs.pool.scheduler.status import Load, SchedulerStatus
+from aioparcs.pool.scheduler.status import Load, SchedulerStatus, long_calls
 from aioparcs.pool.scheduler.tally import Tally
 from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from aioparcs.pool.scheduler.call import CallPhase, PendingCall
@@ -11,10 +11,11 @@ from aioparcs.pool.scheduler.rotation import Rotations
 from aioparcs.pool.scheduler.rounds import Rounds
 from aioparcs.pool.scheduler.worker_state import WorkerState, calls_of
 
-__all__ = ["Load", "SchedulerStatus"]
+__all__ = ["Load", "SchedulerStatus", "long_calls"]
 
-# Seconds from which a call is named that takes longer than those before it.
-_LONG = 5.0
+# Seconds from which a call counts as one that runs for long, and from which one is named that takes longer than those
+# before it.
+_LONG, _SLOW = 1.0, 5.0
 _LONGEST = 100  # characters of a call's text
 
 
@@ -110,9 +111,33 @@ class SchedulerStatus:
 
 def _slow_call(workers: Collection[WorkerState], now: float) -> str:
     """Return the call that has run for the longest time, if it takes much longer than those before it in its worker."""
-    slow = [worker for worker in workers if worker.calls and worker.age(now) > _LONG and worker.is_slow(now)]
+    slow = [worker for worker in workers if worker.calls and worker.age(now) > _SLOW and worker.is_slow(now)]
     if not slow:
         return ""
     worker = max(slow, key=lambda worker: worker.age(now))
     call = str(worker.begun[0])[:_LONGEST]
     return f"{call} has run for {worker.age(now):.0f} s in worker {worker.id}"
+
+
+def long_calls(workers: Iterable[WorkerState], most: int, now: float) -> list[tuple[float, int, PendingCall]]:
+    """
+    Return the calls that have run for over a second, each behind when it began and its worker's number.
+
+    Args:
+        workers: those that are up.
+        most: how many calls are returned, those that have run for the longest.
+        now: the time.
+    """
+    calls = [call for worker in workers if worker.calls for call in _calls(worker, now)]
+    calls.sort(key=lambda call: call[:2])
+    return calls[:most]
+
+
+def _calls(worker: WorkerState, now: float) -> Iterator[tuple[float, int, PendingCall]]:
+    # Of several at once it is known when each was sent, if the pool is traced; else when the worker answered last.
+    if worker.concurrency == 1 and worker.age(now) <= _LONG:
+        return
+    for call in worker.begun:
+        begin = getattr(call, "sent", worker.since)
+        if now - begin > _LONG:
+            yield begin, worker.id, call
