@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from aioparcs.cli.command import reported
 from aioparcs.cli.modules import Usage
 from aioparcs.display import sanitize
-from aioparcs.display.rate import duration
+from aioparcs.display.view import duration
 from aioparcs.errors import ClusterError
 from aioparcs.monitor import CALLS, FollowedJob, LiveJob
 from aioparcs.monitor.control import ControlError, send_request

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from aioparcs.display import Clock, Detail, live_on_terminal, sanitize
-from aioparcs.display.job_view import JobView
+from aioparcs.display.view import JobView
 from aioparcs.events import Event, EventBus, LogLines, Notice, Packed, Snapshot, StatusLine, guarded
 from aioparcs.events.log import EventLogReader
 from aioparcs.events.packing import unpacked

@@ -20,7 +20,7 @@ from aioparcs.cli.modules import Usage
 from aioparcs.recording.store import is_running, store_folder
 from aioparcs.transport import os_reason
 from aioparcs.web.announcement import announced, last_token, running_server
-from aioparcs.web.listening import PORT, Listening, listen
+from aioparcs.web.http.listening import PORT, Listening, listen
 
 __all__ = ["ui"]
 

@@ -6,9 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from aioparcs.display.detail import Clock, Detail
-from aioparcs.display.job_view import JobView
-from aioparcs.display.pools import Pool
 from aioparcs.display.text import remember
+from aioparcs.display.view import JobView, Pool
 from aioparcs.events import (
     Event,
     LogLines,

@@ -8,8 +8,8 @@ from aioparcs.display.text import has_colors, origin, remember, sanitize, write_
 from aioparcs.events import Event, LogLines, Notice, PoolProgress
 
 if TYPE_CHECKING:
-    from aioparcs.display.job_view import JobView
     from aioparcs.display.throttle import PoolLines
+    from aioparcs.display.view import JobView
 
 __all__ = ["Console"]
 
@@ -42,8 +42,8 @@ class Console:
 
     def _print_progress(self, event: PoolProgress) -> None:
         if self._pools is None:
-            from aioparcs.display.job_view import JobView  # which a program without pools doesn't need
             from aioparcs.display.throttle import PoolLines
+            from aioparcs.display.view import JobView  # which a program without pools doesn't need
 
             self._pools = JobView(), PoolLines(short=False)
         view, lines = self._pools

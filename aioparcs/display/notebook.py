@@ -10,10 +10,9 @@ from typing import Any
 
 from aioparcs.display.console import Console
 from aioparcs.display.detail import Clock
-from aioparcs.display.job_view import JobView, ModuleCounts, describe_end
 from aioparcs.display.notebook_tracebacks import hide_internal_frames
-from aioparcs.display.pools import Pool, counted
 from aioparcs.display.text import origin, sanitize
+from aioparcs.display.view import JobView, ModuleCounts, Pool, counted, describe_end
 from aioparcs.events import Event, ModuleState, PoolProgress, WorkerExited, WorkersRequested, WorkerStopped, guarded
 
 __all__ = ["NotebookDisplay", "notebook_display"]

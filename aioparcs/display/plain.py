@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from aioparcs.display.base import FAILURES, Display
 from aioparcs.display.detail import Clock, Detail
-from aioparcs.display.job_view import ModuleCounts, describe_end
-from aioparcs.display.pools import Pool, counted
 from aioparcs.display.text import origin, sanitize, write_line
 from aioparcs.display.throttle import PATIENCE, LineThrottle, PoolLines
+from aioparcs.display.view import ModuleCounts, Pool, counted, describe_end
 from aioparcs.events import Event, ProgramEnding, WorkersRequested, guarded
 
 if TYPE_CHECKING:

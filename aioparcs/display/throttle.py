@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aioparcs.display.pools import Pool, counted
+from aioparcs.display.view import Pool, counted
 from aioparcs.events import PoolState
 
 __all__ = ["PATIENCE", "LineThrottle", "PoolLines"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from aioparcs.display.pools import Pool, counted
+from aioparcs.display.view import Pool, counted
 from aioparcs.events import RunningCall
 from aioparcs.monitor.live import LiveJob, Worker
 from aioparcs.monitor.records import Explanation, rounded

@@ -20,13 +20,12 @@ from aioparcs.engine import Engine, Job
 from aioparcs.events import EventBus, Notice, program_events
 from aioparcs.modules import module_folders
 from aioparcs.qualname import qualified_name
-from aioparcs.runner.channel_sampler import ChannelSampler
 from aioparcs.runner.engines import choose_engine
-from aioparcs.runner.launcher_client import LauncherClient
+from aioparcs.runner.launchers import LauncherClient
 from aioparcs.runner.registry import Incoming, JobRegistry
+from aioparcs.runner.sampling import ChannelSampler, UsageSampler
 from aioparcs.runner.state import JobState
 from aioparcs.runner.supervisor import WorkerSupervisor
-from aioparcs.runner.usage_sampler import UsageSampler
 from aioparcs.runner.worker_provider import RunnerWorkers
 from aioparcs.settings import Settings, misspelt
 from aioparcs.transport import Listener

@@ -13,8 +13,7 @@ from aioparcs.channel import Acceptor, Channel, FrameConnection, control_link
 from aioparcs.errors import StartError
 from aioparcs.events import EventBus, Notice
 from aioparcs.messages.fields import describe
-from aioparcs.runner.launcher_client import LauncherClient
-from aioparcs.runner.stack_requests import StackRequests
+from aioparcs.runner.launchers import LauncherClient, StackRequests
 from aioparcs.runner.state import JobState, LauncherPhase, WorkerPhase
 from aioparcs.settings import FIRST_CONTROL, Settings
 from aioparcs.task import TaskTrace, WorkerHandle, check_file_limit

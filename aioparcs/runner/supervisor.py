@@ -18,8 +18,7 @@ from aioparcs.events import EventBus, Notice, WorkerExited, WorkersRequested, Wo
 from aioparcs.messages.launcher import FilesTaken, Log, StackRead, Started, Usage
 from aioparcs.qualname import START_FOLDER
 from aioparcs.runner.deadline_timer import DeadlineTimer
-from aioparcs.runner.file_sender import FileSender
-from aioparcs.runner.launcher_client import LauncherClient
+from aioparcs.runner.launchers import FileSender, LauncherClient
 from aioparcs.runner.registry import JobRegistry
 from aioparcs.runner.reports import report
 from aioparcs.runner.state import JobState, stimuli

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from aioparcs.display.rate import duration, frequency
+from aioparcs.display.view import duration, frequency
 from aioparcs.monitor.records import Overview, PoolRow
 from aioparcs.top.model import JobModel
 from aioparcs.top.tables import items, reason_text

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from aioparcs.display.rate import duration, frequency
+from aioparcs.display.view import duration, frequency
 from aioparcs.monitor.records import Calls, Current, Explanation, FunctionRow, JobRow, PoolRow, WorkerRow
 from aioparcs.top.columns import Column, Order, Table
 from aioparcs.top.texts import bar, colored, count, elapsed, percent, plain, size, state

@@ -7,7 +7,7 @@ from importlib.resources.abc import Traversable
 
 from aiohttp import web
 
-from aioparcs.web.access import problem
+from aioparcs.web.http.access import problem
 
 __all__ = ["asset", "index"]
 

@@ -12,8 +12,8 @@ from aiohttp import web
 from aioparcs.monitor.control import ControlError, ask_job
 from aioparcs.monitor.explain import explained_worker
 from aioparcs.recording.store import socket_of
-from aioparcs.web.access import problem
-from aioparcs.web.bodies import json_object
+from aioparcs.web.http.access import problem
+from aioparcs.web.http.bodies import json_object
 from aioparcs.web.watches import JobWatch, TooManyJobs, Watches
 
 __all__ = ["JobRequests", "known_worker"]

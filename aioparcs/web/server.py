@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
 
-from aioparcs.web.access import Access, Handler, problem
 from aioparcs.web.assets import asset, index
 from aioparcs.web.cluster import Cluster
-from aioparcs.web.connections import FIRST_REQUEST, Connections
+from aioparcs.web.http.access import Access, Handler, problem
+from aioparcs.web.http.connections import FIRST_REQUEST, Connections
+from aioparcs.web.http.listening import Listening
 from aioparcs.web.job_requests import JobRequests
-from aioparcs.web.listening import Listening
 from aioparcs.web.metrics import Metrics
 from aioparcs.web.streams import Streams
 from aioparcs.web.watches import Watches

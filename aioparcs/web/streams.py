@@ -12,8 +12,8 @@ from typing import Any
 from aiohttp import web
 
 from aioparcs.monitor import JobStream
-from aioparcs.web.access import problem
 from aioparcs.web.cluster import Cluster
+from aioparcs.web.http.access import problem
 from aioparcs.web.job_requests import known_worker
 from aioparcs.web.watches import JobWatch, TooManyJobs, Watches
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aioparcs.display.job_view import JobView
+from aioparcs.display.view import JobView
 from aioparcs.events import WorkerExited, WorkerProgress, WorkersRequested
 from tests.support.command import EXAMPLES, in_terminal, run, visible
 

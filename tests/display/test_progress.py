@@ -9,8 +9,7 @@ import pytest
 
 from aioparcs.display import Detail
 from aioparcs.display.console import Console
-from aioparcs.display.pools import Pool
-from aioparcs.display.rate import RateEstimator, duration, frequency
+from aioparcs.display.view import Pool, RateEstimator, duration, frequency
 from aioparcs.events import PoolState
 from tests.support.command import COMMAND, in_terminal, run, visible
 from tests.support.jobs import EventRecorder, execute, job, module

@@ -19,10 +19,10 @@ from rich.console import Console as Screen
 
 from aioparcs.display import Detail
 from aioparcs.display.console import Console
-from aioparcs.display.job_view import JobView
 from aioparcs.display.live import LiveDisplay
 from aioparcs.display.plain import PlainDisplay
 from aioparcs.display.text import sanitize
+from aioparcs.display.view import JobView
 from aioparcs.events import Event, LogLines, Notice, Subscriber, WorkerProgress, WorkersRequested
 from tests.support.command import in_terminal, run, visible
 from tests.support.jobs import MODULES, EventRecorder, job, module
@@ -222,7 +222,7 @@ from aioparcs import run
 
 async def main(runner):
     async with runner.start("talker") as task:
-        from aioparcs.display import status_table
+        from aioparcs.display.live import status_table
 
         def fail(*_):
             raise ValueError("can't draw")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioparcs.display.job_view import JobView
+from aioparcs.display.view import JobView
 from aioparcs.events import (
     Event,
     Snapshot,

@@ -13,7 +13,7 @@ import pytest
 from aioparcs import Runner, Task
 from aioparcs.channel import Channel, FrameConnection
 from aioparcs.local.sources import Sources, Tree
-from aioparcs.runner.launcher_client import LauncherClient
+from aioparcs.runner.launchers import LauncherClient
 from tests.support.jobs import EventRecorder, family, gone, job, module
 from tests.support.waiting import until
 

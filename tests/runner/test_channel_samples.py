@@ -6,8 +6,7 @@ from itertools import pairwise
 import pytest
 
 from aioparcs.events import ChannelSample, ChannelSamples, Event, EventBus, WorkersRequested
-from aioparcs.runner import channel_sampler
-from aioparcs.runner.channel_sampler import ChannelSampler
+from aioparcs.runner.sampling import ChannelSampler, channels
 from tests.support.jobs import job
 from tests.support.waiting import until
 
@@ -91,7 +90,7 @@ async def test_nothing_is_published_where_no_subscriber_wants_calls() -> None:
 async def test_an_event_has_at_most_so_many_samples_and_those_that_wait_longest_come_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(channel_sampler, "_LARGEST", 2)
+    monkeypatch.setattr(channels, "_LARGEST", 2)
     events, samples = EventBus(), Samples()
     events.subscribe(samples, calls=True)
     async with job() as runner:

@@ -50,8 +50,8 @@ from aioparcs.messages.launcher import (
     read_launcher_report,
     to_datagram,
 )
+from aioparcs.runner.sampling import UsageSampler
 from aioparcs.runner.state.stimuli import Action, EndWorker
-from aioparcs.runner.usage_sampler import UsageSampler
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.relay_receiver import RelayReceiver
 from aioparcs.settings import CONTROL, FIRST_EXTENSIONS

@@ -10,8 +10,8 @@ import pytest
 from aioparcs.events import Event, EventBus, PeerChange, PeersChanged, WorkerUsage
 from aioparcs.launcher.agent import usage
 from aioparcs.launcher.agent.usage import UsageMeter
-from aioparcs.runner import usage_sampler
-from aioparcs.runner.usage_sampler import UsageSampler
+from aioparcs.runner.sampling import UsageSampler
+from aioparcs.runner.sampling import usage as sampling
 from tests.support.jobs import job, module
 from tests.support.waiting import until
 
@@ -97,8 +97,8 @@ async def test_a_worker_that_has_ended_is_not_in_the_report() -> None:
 async def test_launchers_get_requests_where_a_subscriber_wants_calls(
     option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usage_sampler, "_FIRST", 0.01)
-    monkeypatch.setattr(usage_sampler, "_PERIOD", 0.02)
+    monkeypatch.setattr(sampling, "_FIRST", 0.01)
+    monkeypatch.setattr(sampling, "_PERIOD", 0.02)
     usages, calls = Usages(), option == "calls"
     subscriber: dict[str, Any] = {option: usages}
     async with job(**subscriber) as runner, runner.start("talker") as task:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from aioparcs.recording.store import store_folder
-from aioparcs.web.listening import Listening, listen
+from aioparcs.web.http.listening import Listening, listen
 from aioparcs.web.server import open_server
 from tests.support.live_client import LiveClient
 from tests.support.recordings import recording, write_recording

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from aioparcs.errors import SettingError
-from aioparcs.web.listening import Listening, listen
+from aioparcs.web.http.listening import Listening, listen
 from aioparcs.web.server import open_server
 from tests.support.web import TOKEN, Page, control_socket, open_page, running, write_history
 

@@ -40,7 +40,7 @@ async def test_many_silent_connections_do_not_keep_others_out() -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost", LOGIN], ids=["nothing", "a part", "no body"])
 async def test_a_connection_without_a_whole_request_is_closed(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioparcs.web.connections.FIRST_REQUEST", 0.1)
+    monkeypatch.setattr("aioparcs.web.http.connections.FIRST_REQUEST", 0.1)
     async with open_page() as page, asyncio.timeout(4):
         host = urlsplit(page.url).netloc.encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(page.url).port)

@@ -11,10 +11,10 @@ from rich.style import Style
 
 from aioparcs.display.base import Display
 from aioparcs.display.detail import Clock, Detail
-from aioparcs.display.pools import Pool
-from aioparcs.display.status_table import StatusTable
-from aioparcs.display.terminal import Terminal
+from aioparcs.display.live.status_table import StatusTable
+from aioparcs.display.live.terminal import Terminal
 from aioparcs.display.text import origin, sanitize
+from aioparcs.display.view import Pool
 from aioparcs.events import Event, Snapshot, WorkersRequested
 
 __all__ = ["LiveDisplay", "live_display"]

@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from aioparcs.display.base import Display
-from aioparcs.display.job_view import describe_end
-from aioparcs.display.pools import Pool, counted
 from aioparcs.display.text import origin, sanitize
+from aioparcs.display.view import Pool, counted, describe_end
 from aioparcs.events import ModuleState
 
 __all__ = ["StatusTable"]

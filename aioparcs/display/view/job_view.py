@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from math import inf
 
-from aioparcs.display.pools import Pool, Pools, counted
-from aioparcs.display.rate import RateEstimator, duration
+from aioparcs.display.view.pools import Pool, Pools, counted
+from aioparcs.display.view.rate import RateEstimator, duration
 from aioparcs.events import (
     Event,
     ModuleState,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from aioparcs.display.rate import RateEstimator, duration, frequency
 from aioparcs.display.text import origin
+from aioparcs.display.view.rate import RateEstimator, duration, frequency
 from aioparcs.events import PoolRecord, PoolState
 
 __all__ = ["Pool", "Pools", "counted"]

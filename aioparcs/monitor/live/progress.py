@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from aioparcs.display.job_view import JobView
-from aioparcs.display.pools import Pool
+from aioparcs.display.view import JobView, Pool
 from aioparcs.events import Event, ModuleState, PoolProgress, PoolState, Snapshot
 from aioparcs.monitor.live.waits import Waits
 from aioparcs.monitor.records import Items, ModuleRow, NodeRow, PoolRow, WorkerCounts, rounded

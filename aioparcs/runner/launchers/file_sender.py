@@ -11,7 +11,7 @@ from aioparcs.engine import WorkerSpec
 from aioparcs.errors import StartError
 from aioparcs.files.reasons import describe
 from aioparcs.messages.launcher import LONGEST_PIECE
-from aioparcs.runner.launcher_client import LauncherClient
+from aioparcs.runner.launchers.client import LauncherClient
 
 if TYPE_CHECKING:
     from aioparcs.files.sending import OutgoingFiles

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from aioparcs import deadlines
 from aioparcs.messages.launcher import Stack, StackRead
-from aioparcs.runner.launcher_client import LauncherClient
+from aioparcs.runner.launchers.client import LauncherClient
 from aioparcs.runner.state import JobState
 from aioparcs.wire import FrameType
 

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
-from aioparcs.web.bodies import json_object
-from aioparcs.web.listening import Listening
+from aioparcs.web.http.bodies import json_object
+from aioparcs.web.http.listening import Listening
 
 __all__ = ["Access", "Handler", "problem"]
 

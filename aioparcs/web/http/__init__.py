@@ -1,0 +1,1 @@
+"""The server's side of HTTP: its address, its connections, and who may make a request."""
