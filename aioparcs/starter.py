@@ -6,7 +6,6 @@ Most services start none, so this file loads what starting needs when it is firs
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 from abc import abstractmethod
@@ -14,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mappi
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, SupportsIndex, TypedDict, TypeVar, Unpack, overload
 
-from aioparcs.errors import EndOfChannel, SettingError
+from aioparcs.errors import SettingError
 
 if TYPE_CHECKING:
     from aioparcs.engine import WorkerSpec
@@ -291,7 +290,7 @@ class Starter:
         )
         return Pool(*self._worker_provider(), pool_options)
 
-    async def recv_any(self, tasks: Iterable[Task]) -> AsyncGenerator[tuple[Task, Any], None]:
+    def recv_any(self, tasks: Iterable[Task]) -> AsyncGenerator[tuple[Task, Any], None]:
         """
         Receive the messages of many workers as they arrive: ``async for t, message in runner.recv_any(tasks)``.
 
@@ -300,35 +299,9 @@ class Starter:
         Raises:
             WorkerLost, RemoteError: one of them failed; go on with the others by calling it again without that one.
         """
-        waiting = dict.fromkeys(tasks)
-        ready = dict.fromkeys(task for task in waiting if task.is_ready)
-        news = asyncio.Event()
+        from aioparcs.task.receiving import recv_any  # few programs call it
 
-        def notice(task: Task) -> None:
-            ready[task] = None
-            news.set()
-
-        undo = [task.watch(lambda task=task: notice(task)) for task in waiting]  # type: ignore[misc]  # mypy#6123
-        try:
-            while waiting:
-                while not ready:
-                    news.clear()
-                    await news.wait()
-                task = next(iter(ready))
-                del ready[task]
-                if task not in waiting or not task.is_ready:
-                    continue
-                try:
-                    message = await task.recv()
-                except EndOfChannel:
-                    del waiting[task]
-                    continue
-                if task.is_ready:
-                    ready[task] = None  # behind the others
-                yield task, message
-        finally:
-            for unwatch in undo:
-                unwatch()
+        return recv_any(tasks)
 
 
 def _check_names(method: str, options: StartOptions, known: Any = StartOptions) -> None:

@@ -16,7 +16,7 @@ from aioparcs.monitor.records import (
     WorkerRow,
 )
 
-__all__ = ["JobModel"]
+__all__ = ["JobModel", "WorkerView", "viewed"]
 
 _LINES, _FAILURES = 2000, 50  # as many as messages have at most
 
@@ -72,3 +72,30 @@ class JobModel:
     def lines_of(self, worker: int) -> Calls:
         """Return the last lines of a worker."""
         return [row for row in self.log if row[3] == worker]
+
+
+class WorkerView(WorkerRow):
+    """
+    A worker at a time.
+
+    ``share`` is the share of its time in which it was in a call, None if that isn't known; ``has_calls`` says whether
+    its calls are recorded.
+    """
+
+    now: float
+    share: float | None
+    has_calls: bool
+
+
+def viewed(row: WorkerRow, now: float, *, has_calls: bool) -> WorkerView:
+    """Return a worker as it is at a time, in seconds since its job began, and whether its calls are recorded."""
+    return {**row, "now": now, "share": _busy_share(row, now) if has_calls else None, "has_calls": has_calls}
+
+
+def _busy_share(row: WorkerRow, now: float) -> float | None:
+    if row["connected"] is None:
+        return None
+    end = now if row["ended"] is None else row["ended"]
+    current = row["current"]
+    busy = row["busy"] + (max(0.0, now - current["begin"]) if current else 0.0)
+    return min(1.0, busy / (end - row["connected"])) if end > row["connected"] else None

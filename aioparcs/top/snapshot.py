@@ -10,10 +10,10 @@ from rich.text import Text
 
 from aioparcs.monitor import Jobs
 from aioparcs.top.columns import Table
-from aioparcs.top.model import JobModel
+from aioparcs.top.model import JobModel, viewed
 from aioparcs.top.overview import overview_lines, reason_lines
 from aioparcs.top.sources import JobSource
-from aioparcs.top.tables import JOBS, WORKERS, viewed
+from aioparcs.top.tables import JOBS, WORKERS
 from aioparcs.top.texts import elapsed, plain
 
 __all__ = ["job_snapshot", "jobs_snapshot", "print_lines"]

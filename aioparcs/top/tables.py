@@ -9,8 +9,9 @@ from typing import Any
 from rich.text import Text
 
 from aioparcs.display.view import duration, frequency
-from aioparcs.monitor.records import Calls, Current, Explanation, FunctionRow, JobRow, PoolRow, WorkerRow
+from aioparcs.monitor.records import Calls, Current, Explanation, FunctionRow, JobRow, PoolRow
 from aioparcs.top.columns import Column, Order, Table
+from aioparcs.top.model import WorkerView
 from aioparcs.top.texts import bar, colored, count, elapsed, percent, plain, size, state
 
 __all__ = [
@@ -24,12 +25,10 @@ __all__ = [
     "STACK",
     "WORKERS",
     "ReasonView",
-    "WorkerView",
     "current_call",
     "items",
     "named_calls",
     "reason_text",
-    "viewed",
 ]
 
 _BAR = 12  # columns
@@ -37,27 +36,9 @@ _FRAME = re.compile(r' *File "(?P<file>.*)", line (?P<line>\d+),? in (?P<functio
 _LEVELS = {1: "cyan", 2: "yellow"}  # of notices and warnings in a log
 
 
-class WorkerView(WorkerRow):
-    """
-    A worker at a time.
-
-    ``share`` is the share of its time in which it was in a call, None if that isn't known; ``has_calls`` says whether
-    its calls are recorded.
-    """
-
-    now: float
-    share: float | None
-    has_calls: bool
-
-
 def items(done: int, total: int | None) -> str:
     """Return how many items are done, and of how many."""
     return f"{count(done)}/{count(total)}" if total is not None else count(done)
-
-
-def viewed(row: WorkerRow, now: float, *, has_calls: bool) -> WorkerView:
-    """Return a worker as it is at a time, in seconds since its job began, and whether its calls are recorded."""
-    return {**row, "now": now, "share": _busy_share(row, now) if has_calls else None, "has_calls": has_calls}
 
 
 def current_call(row: WorkerView) -> str:
@@ -71,15 +52,6 @@ def current_call(row: WorkerView) -> str:
 def _current_name(current: Current) -> str:
     """Return the function and the item of a call that a worker is in."""
     return f"{current['function']} {current['call']}".strip()
-
-
-def _busy_share(row: WorkerRow, now: float) -> float | None:
-    if row["connected"] is None:
-        return None
-    end = now if row["ended"] is None else row["ended"]
-    current = row["current"]
-    busy = row["busy"] + (max(0.0, now - current["begin"]) if current else 0.0)
-    return min(1.0, busy / (end - row["connected"])) if end > row["connected"] else None
 
 
 # Jobs

@@ -12,13 +12,13 @@ from textual.widgets import ContentSwitcher
 
 from aioparcs.top.columns import Table
 from aioparcs.top.listing import Lines, Listing
-from aioparcs.top.model import JobModel
+from aioparcs.top.model import JobModel, viewed
 from aioparcs.top.overview import overview_lines, reason_lines
 from aioparcs.top.screens.acting import WORKER_BINDINGS, WORKER_KEYS, ActingPage
 from aioparcs.top.screens.dialogs import Reading
 from aioparcs.top.screens.worker import WorkerPage
 from aioparcs.top.sources import JobSource, Update, watch
-from aioparcs.top.tables import FAILURES, FUNCTIONS, LOG, POOLS, REASONS, WORKERS, ReasonView, reason_text, viewed
+from aioparcs.top.tables import FAILURES, FUNCTIONS, LOG, POOLS, REASONS, WORKERS, ReasonView, reason_text
 from aioparcs.top.tabs import tabs
 from aioparcs.top.texts import elapsed, plain
 

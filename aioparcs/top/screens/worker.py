@@ -15,10 +15,10 @@ from aioparcs.monitor.control import ControlError, send_request
 from aioparcs.monitor.records import Calls, Explanation
 from aioparcs.top.columns import Table
 from aioparcs.top.listing import Lines, Listing
-from aioparcs.top.model import JobModel
+from aioparcs.top.model import JobModel, WorkerView, viewed
 from aioparcs.top.screens.acting import WORKER_BINDINGS, WORKER_KEYS, ActingPage
 from aioparcs.top.sources import JobSource, Update
-from aioparcs.top.tables import CALLS, LOG, STACK, WorkerView, current_call, named_calls, reason_text, viewed
+from aioparcs.top.tables import CALLS, LOG, STACK, current_call, named_calls, reason_text
 from aioparcs.top.tabs import tabs
 from aioparcs.top.texts import bar, count, elapsed, percent, plain, size, spark, state
 
