@@ -102,7 +102,7 @@ class Progress:
             running = status.running
             self._send(self._events, running, status.size, self._replicas.wanted, status.waits(now))
             if self._running:
-                self._running.look(now)
+                self._running.poll(now)
             if running:
                 self.report_soon()  # people also need to see that no results come
             elif self.total is None or self.done < self.total:  # and what it waits for

@@ -28,15 +28,15 @@ class RunningCalls:
         self._events = events
         self._pool = pool
         self._status = status
-        self._looked = 0.0
+        self._polled = 0.0
         self._shown: dict[tuple[float, int, PendingCall], RunningCall] = {}
 
-    def look(self, now: float) -> None:
+    def poll(self, now: float) -> None:
         """Report them if a report is due; the time is that of the loop."""
         is_over = self._shown and not self._status.running
-        if now - self._looked < _PERIOD and not is_over:
+        if now - self._polled < _PERIOD and not is_over:
             return
-        self._looked = now
+        self._polled = now
         most = _MOST if self._events.wants_calls else _FEW
         self._show(long_calls(self._status.workers.values(), most, now))
 

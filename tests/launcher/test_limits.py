@@ -57,12 +57,12 @@ serve(allocate, fork={fork})
 async def test_memory_of_a_service_beyond_the_limit_ends_it_with_a_memory_error(tmp_path: Path) -> None:
     text = """
 from aioparcs import Service, serve
-class Hungry(Service):
+class Greedy(Service):
     async def run(self):
         held = []
         while True:
             held.append(bytearray(1 << 20))
-serve(Hungry)
+serve(Greedy)
 """
     async with job(module(tmp_path, "limited", text)) as runner:
         t = await runner.start("limited", memory="100m")

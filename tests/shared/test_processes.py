@@ -177,7 +177,7 @@ def test_fresh_interpreters_map_too(tmp_path: Path) -> None:
     assert execute(tmp_path, modules=module(tmp_path / "modules", "arrays", text)) == [[True] * 22, True]
 
 
-STRANGER = """
+OUTSIDER = """
 import asyncio, os, sys
 import numpy as np
 from aioparcs import Address, Settings
@@ -239,7 +239,7 @@ async def test_another_process_maps_only_if_it_can(before: tuple[str, ...], user
         accepted.set_result(channel)
 
     listener = await listen(Address("unix", "@"), receive)
-    command = [*before, sys.executable, "-c", STRANGER, str(listener.address), token.hex(), str(user)]
+    command = [*before, sys.executable, "-c", OUTSIDER, str(listener.address), token.hex(), str(user)]
     process = await asyncio.create_subprocess_exec(*command, env=ENVIRONMENT)
     async with await accepted as channel:
         assert await channel.recv() == "ready"

@@ -64,8 +64,8 @@ def test_the_next_free_port_is_taken_unless_one_is_given() -> None:
 async def test_nothing_of_jobs_is_shown_without_a_login() -> None:
     write_history("render-1a2b3c")
     async with open_page() as page:
-        async with aiohttp.ClientSession() as stranger:
-            other = page._replace(client=stranger)
+        async with aiohttp.ClientSession() as anonymous:
+            other = page._replace(client=anonymous)
             for path in CLOSED:
                 code, answer = await other.get(path)
                 assert (code, list(answer)) == (401, ["error"])
@@ -76,27 +76,27 @@ async def test_nothing_of_jobs_is_shown_without_a_login() -> None:
 
 async def test_metrics_need_a_token_and_their_own_opens_nothing_else() -> None:
     async with open_page(metrics_token="of-metrics") as page, aiohttp.ClientSession() as collector:
-        stranger = page._replace(client=collector)
+        anonymous = page._replace(client=collector)
         for sent in ("", "Bearer wrong", f"Basic {TOKEN}", "Bearer"):
-            assert await status(stranger, "/metrics", headers={"Authorization": sent}) == 401
+            assert await status(anonymous, "/metrics", headers={"Authorization": sent}) == 401
         for token in (TOKEN, "of-metrics"):
             async with collector.get(f"{page.url}/metrics", headers={"Authorization": f"Bearer {token}"}) as answer:
                 assert answer.status == 200
                 assert "aioparcs_build_info" in await answer.text()
         for path in CLOSED:
-            assert await status(stranger, path, headers={"Authorization": "Bearer of-metrics"}) == 401
-        assert (await stranger.post("/api/login", {"token": "of-metrics"}))[0] == 403
+            assert await status(anonymous, path, headers={"Authorization": "Bearer of-metrics"}) == 401
+        assert (await anonymous.post("/api/login", {"token": "of-metrics"}))[0] == 403
 
 
 @pytest.mark.parametrize(
     "body", [{"token": ""}, {"token": TOKEN[:-1]}, {"token": f"{TOKEN} "}, {"token": "ü\ud800"}], ids=str
 )
 async def test_a_wrong_token_gets_no_session(body: Any) -> None:
-    async with open_page() as page, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as stranger:
-        other = page._replace(client=stranger)
+    async with open_page() as page, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as anonymous:
+        other = page._replace(client=anonymous)
         code, answer = await other.post("/api/login", body)
         assert (code, list(answer)) == (403, ["error"])
-        assert not list(stranger.cookie_jar)
+        assert not list(anonymous.cookie_jar)
         assert (await other.get("/api/cluster"))[0] == 401
 
 
@@ -230,8 +230,8 @@ async def test_other_methods_do_nothing(method: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/page/app.js", "/page/none", "/none", "/api/jobs", "/api/none", "/api/cluster"])
 async def test_each_answer_has_the_headers_of_a_closed_page(path: str) -> None:
-    async with open_page() as page, aiohttp.ClientSession() as stranger:
-        for client in (page.client, stranger):
+    async with open_page() as page, aiohttp.ClientSession() as anonymous:
+        for client in (page.client, anonymous):
             async with client.get(page.url + path) as answer:
                 policy = answer.headers["Content-Security-Policy"]
                 assert "default-src 'self'" in policy

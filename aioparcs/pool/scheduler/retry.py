@@ -76,15 +76,15 @@ class Retry:
         name, _ = origin  # with its module, unless that is the worker's main.py
         return name in (*self.on, *map(type_name, classes)) or name.rpartition(".")[2] in self.on
 
-    def pause(self, tries: int, chance: float) -> float:
+    def pause(self, tries: int, uniform: float) -> float:
         """
         Return the seconds until a call is made again.
 
         Args:
             tries: how often it was made.
-            chance: a random number, 0 to 1.
+            uniform: a random number, 0 to 1.
         """
-        return min(self.backoff * 2.0 ** min(tries - 1, _DOUBLINGS), _LONGEST) + self.jitter * chance
+        return min(self.backoff * 2.0 ** min(tries - 1, _DOUBLINGS), _LONGEST) + self.jitter * uniform
 
 
 def note_tries(error: BaseException, earlier: Iterable[BaseException]) -> None:

@@ -26,14 +26,14 @@ class ReturnedCalls:
 
     Args:
         retry: when a call that has failed is made again.
-        chance: returns a random number, 0 to 1.
+        uniform: returns a random number, 0 to 1.
         rotations: get those that may be made now, before their other calls.
     """
 
-    def __init__(self, retry: Retry, chance: Callable[[], float], rotations: Rotations) -> None:
+    def __init__(self, retry: Retry, uniform: Callable[[], float], rotations: Rotations) -> None:
         self._rotations = rotations
         self._retry = retry
-        self._chance = chance
+        self._uniform = uniform
         self._errors: WeakKeyDictionary[PendingCall, list[BaseException]] = WeakKeyDictionary()  # one for each try
         self._paused: list[tuple[float, int, PendingCall]] = []  # a heap: when each may be made
         self._count = itertools.count()  # the order of those that are due at the same time
@@ -80,7 +80,7 @@ class ReturnedCalls:
             return False
         self._errors[call] = [*errors, error]
         call.phase = _QUEUED
-        pause = retry.pause(len(errors) + 1, self._chance())
+        pause = retry.pause(len(errors) + 1, self._uniform())
         if pause:
             heapq.heappush(self._paused, (now + pause, next(self._count), call))
         else:

@@ -40,7 +40,7 @@ class Scheduler:
         retry: when a call that has failed is made again.
         rate: how many calls may begin each second, None for any number.
         hedge: how many times the median a call may take before a second worker gets it, None for any time.
-        chance: returns a random number, 0 to 1.
+        uniform: returns a random number, 0 to 1.
 
     Attributes:
         workers: the workers that are up, by number.
@@ -55,7 +55,7 @@ class Scheduler:
         retry: Retry,
         rate: float | None = None,
         hedge: float | None = None,
-        chance: Callable[[], float] = random.random,
+        uniform: Callable[[], float] = random.random,
     ) -> None:
         self.workers: dict[int, WorkerState] = {}
         self.idle_deaths = 0
@@ -66,7 +66,7 @@ class Scheduler:
         self.needs_nodes = hedge is not None
         self._rounds = Rounds(self._agenda, self._rotations, None if rate is None else TokenBucket(rate))
         self.unsaturated = self._rounds.unsaturated
-        self._returned = ReturnedCalls(retry, chance, self._rotations)
+        self._returned = ReturnedCalls(retry, uniform, self._rotations)
         self.status = SchedulerStatus(self.workers, self._rotations, self._rounds, self._returned)
 
     # Clients

@@ -43,7 +43,7 @@ class Streams:
         dispatcher: knows the workers, and what they do.
         retry: when one that has failed before its first item is tried again.
         progress: counts them as calls.
-        chance: returns a random number, 0 to 1.
+        uniform: returns a random number, 0 to 1.
 
     Attributes:
         merges: what reads several of them, and ends with the pool's block.
@@ -54,13 +54,13 @@ class Streams:
         dispatcher: Dispatcher,
         retry: Retry,
         progress: Progress,
-        chance: Callable[[], float] = random.random,
+        uniform: Callable[[], float] = random.random,
     ) -> None:
         self._workers = dispatcher.workers
         self._dispatcher = dispatcher.streams
         self._retry = retry
         self._progress = progress
-        self._chance = chance
+        self._uniform = uniform
         self.merges: WeakSet[_Merge] = WeakSet()
         self._open: WeakSet[PoolStream[Any]] = WeakSet()
         self._waiting: list[ref[PoolStream[Any]]] = []
@@ -101,7 +101,7 @@ class Streams:
             note_tries(error, earlier)
             return None
         self._progress.repeated()
-        return self._retry.pause(len(failures), self._chance())
+        return self._retry.pause(len(failures), self._uniform())
 
     def count(self, outcome: bool | None) -> None:
         """Count a stream as done, as failed, or with None as cancelled."""

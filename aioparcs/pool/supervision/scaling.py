@@ -11,14 +11,14 @@ from aioparcs.pool.progress import Progress
 from aioparcs.pool.sizing import Autoscaler, Bounds, Replicas
 from aioparcs.pool.supervision.startup import WorkerStartup
 
-__all__ = ["Scaling", "Staff"]
+__all__ = ["Membership", "Scaling"]
 
 # Seconds between two looks at what there is to do.
 _PERIOD = 0.1
 
 
-class Staff(Protocol):
-    """The workers of a pool, as its supervisor watches over them."""
+class Membership(Protocol):
+    """The membership of a pool's workers, which its supervisor watches over."""
 
     def join(self, workers: list[PoolWorker]) -> None:
         """Send calls to workers that are ready for them."""
@@ -40,7 +40,7 @@ class Scaling:
         workers: those that are up, and what there is to do for them.
         replicas: counts the workers that there should be.
         progress: reports their number.
-        staff: watches over them.
+        membership: the workers that are up.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Scaling:
         workers: PoolWorkers,
         replicas: Replicas,
         progress: Progress,
-        staff: Staff,
+        membership: Membership,
     ) -> None:
         self._autoscaler = autoscaler
         self._startup = startup
         self._workers = workers
         self._replicas = replicas
         self._progress = progress
-        self._staff = staff
+        self._membership = membership
         self._resizing = asyncio.Lock()
         self._is_elastic = asyncio.Event()
 
@@ -72,7 +72,7 @@ class Scaling:
             more = self._replicas.resize(bounds.clamp(self._replicas.wanted))
             try:
                 if more:
-                    self._staff.join(await self._startup.start(more))
+                    self._membership.join(await self._startup.start(more))
             except BaseException:
                 self._replicas.withdraw(more)
                 raise
@@ -81,7 +81,7 @@ class Scaling:
                 self._is_elastic.set()
             else:
                 self._is_elastic.clear()
-            self._staff.leave(self._workers.retire_surplus(self._replicas))
+            self._membership.leave(self._workers.retire_surplus(self._replicas))
 
     async def run(self) -> NoReturn:
         """Grow and shrink the pool while its size is elastic."""
@@ -99,14 +99,14 @@ class Scaling:
             await self._grow(more)
         elif idle := self._workers.retire_idle(self._autoscaler, replicas.wanted):
             replicas.withdraw(len(idle))
-            self._staff.leave(idle)
+            self._membership.leave(idle)
 
     async def _grow(self, more: int) -> None:
         """Start workers; those that fail are not replaced, but may be started later."""
         self._replicas.resize(self._replicas.wanted + more)
         self._progress.report()
-        errors = await self._startup.start_each(more, lambda worker: self._staff.join([worker]))
+        errors = await self._startup.start_each(more, lambda worker: self._membership.join([worker]))
         if errors:
-            self._staff.continue_degraded(errors[0])
+            self._membership.continue_degraded(errors[0])
             self._replicas.withdraw(len(errors))
         self._autoscaler.started(self._replicas.wanted, len(errors), asyncio.get_running_loop().time())

@@ -341,7 +341,7 @@ class JobState:
             yield from self._workers.stop_lost(self.launchers[slot])
             yield from self._lose(self.launchers[slot])
         starting = (self.workers[number] for number in self._workers.starting)
-        yield from self._waits.look(((worker.module, self.launchers[worker.launcher]) for worker in starting), now)
+        yield from self._waits.poll(((worker.module, self.launchers[worker.launcher]) for worker in starting), now)
 
     def _expire(self, worker: WorkerRecord) -> Iterator[Action]:
         was_placed = worker.phase is WorkerPhase.PLACED

@@ -14,23 +14,23 @@ _FULL = "insufficient resources"
 _UNSTARTED = "its launcher is connected; is its fork server stopped (SIGSTOP), or its machine overloaded?"
 
 
-class _Duty(NamedTuple):
+class _Readiness(NamedTuple):
     """
     What makes a program a launcher.
 
     Attributes:
         program: the program.
-        deed: what it must have done.
+        condition: what it must have done.
         otherwise: why it serves nothing although it has ended without an error; "" for the same words as with one.
     """
 
     program: str
-    deed: str
+    condition: str
     otherwise: str = ""
 
 
-_ANSWER = _Duty("its main.py", "answered the runner")
-_SERVE = _Duty(
+_ANSWER = _Readiness("its main.py", "answered the runner")
+_SERVE = _Readiness(
     "its main.py",
     "called serve(...)",
     "its main.py ended without calling serve(...): add serve(NAME) at its end",
@@ -40,20 +40,22 @@ _SERVE = _Duty(
 def why_ended(launcher: LauncherRecord) -> str:
     """Return why there are no workers of a launcher that has ended."""
     assert launcher.end
-    state, duty = launcher.end.state, _duty(launcher)
-    if state.exitcode == 0 and duty.otherwise:
-        return duty.otherwise
-    return state.reason if state.state == "failed" else f"{duty.program} {state.reason} before it {duty.deed}"
+    state, readiness = launcher.end.state, _readiness(launcher)
+    if state.exitcode == 0 and readiness.otherwise:
+        return readiness.otherwise
+    if state.state == "failed":
+        return state.reason
+    return f"{readiness.program} {state.reason} before it {readiness.condition}"
 
 
 def why_late(launcher: LauncherRecord) -> str:
     """Return what a launcher may still be waiting for, or what it may have forgotten."""
     if launcher.was_connected:
         return _UNSTARTED
-    duty, reason = _duty(launcher), launcher.waits_for
+    readiness, reason = _readiness(launcher), launcher.waits_for
     if _FULL in reason:
         return f"{reason}{_needs(launcher)}"
-    return reason or f"has {duty.program} {duty.deed}?"
+    return reason or f"has {readiness.program} {readiness.condition}?"
 
 
 def _needs(launcher: LauncherRecord) -> str:
@@ -66,18 +68,18 @@ def _needs(launcher: LauncherRecord) -> str:
     return f"; it needs a node with {' and '.join(parts)}" if parts else ""
 
 
-def _duty(launcher: LauncherRecord) -> _Duty:
+def _readiness(launcher: LauncherRecord) -> _Readiness:
     target = launcher.group.spec.target
     if launcher.is_original:
         return _ANSWER
     if target is None:
         return _SERVE
     module = QualifiedName.parse(target).module
-    return _run_duty() if module == MAIN else _Duty("its launcher", f"had imported {module}")
+    return _run_readiness() if module == MAIN else _Readiness("its launcher", f"had imported {module}")
 
 
-def _run_duty() -> _Duty:
+def _run_readiness() -> _Readiness:
     """Return what a launcher of this program must have done; its file may have any name."""
     program = f"its {program_file()}"
     otherwise = f"{program} ended without calling run(...): it must do so in its launchers too"
-    return _Duty(program, "called run(...)", otherwise)
+    return _Readiness(program, "called run(...)", otherwise)

@@ -20,7 +20,7 @@ class StartWaits:
     Reports, for each module, what most of its workers wait for that are starting.
 
     Attributes:
-        due: when the next look is due, if there are such workers.
+        due: when the next poll is due, if there are such workers.
     """
 
     def __init__(self) -> None:
@@ -32,9 +32,9 @@ class StartWaits:
         self.due = now + _PATIENCE
         self._shown.clear()
 
-    def look(self, starting: Iterable[tuple[str, LauncherRecord]], now: float) -> Iterator[ShowWaits]:
+    def poll(self, starting: Iterable[tuple[str, LauncherRecord]], now: float) -> Iterator[ShowWaits]:
         """
-        Yield the reports that are new, if a look is due.
+        Yield the reports that are new, if a poll is due.
 
         Args:
             starting: the module and the launcher of each worker that is starting.

@@ -58,10 +58,10 @@ class Connections:
         """Close the oldest connections without a session if there are too many; return whether there is room."""
         there = [one for one in server.connections if one.transport and not one.transport.is_closing()]
         excess = len(there) - _MOST + 1
-        strangers = [one for one in there if one not in self._known]
-        for one in strangers[: max(0, excess)]:
+        unauthenticated = [one for one in there if one not in self._known]
+        for one in unauthenticated[: max(0, excess)]:
             _abort(one)
-        return excess <= len(strangers)
+        return excess <= len(unauthenticated)
 
     def _check(self, server: web.Server, protocol: Protocol) -> None:
         if protocol in server.connections and protocol not in self._known | self._answered:

@@ -114,18 +114,18 @@ def _kill_after_growth(process: "subprocess.Popen[bytes]", journal: Path, growth
 @pytest.mark.parametrize("seed", range(repeats(1, 4)))
 def test_a_killed_run_loses_nothing_and_makes_no_call_twice(tmp_path: Path, seed: int) -> None:
     kills, items = repeats(8, 50), repeats(1000, 6000)
-    chance = random.Random(seed)
+    generator = random.Random(seed)
     runs = Run(tmp_path, items)
     journal = tmp_path / "run.journal"
     killed = 0
     first_written: dict[int, int] = {}  # by item: the run after which its result was in the journal
     for _ in range(kills):
         with runs.start() as process:
-            if chance.random() < 0.2:  # while it starts, or opens the journal
-                time.sleep(chance.uniform(0.0, 0.8))
+            if generator.random() < 0.2:  # while it starts, or opens the journal
+                time.sleep(generator.uniform(0.0, 0.8))
                 process.send_signal(signal.SIGKILL)
             else:
-                _kill_after_growth(process, journal, chance.randrange(1, 6000), chance.uniform(0.0, 0.004))
+                _kill_after_growth(process, journal, generator.randrange(1, 6000), generator.uniform(0.0, 0.004))
             _, errors = process.communicate(timeout=LONGEST)
         assert process.returncode in (0, -signal.SIGKILL), errors.decode()
         killed += process.returncode == -signal.SIGKILL
