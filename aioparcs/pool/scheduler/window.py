@@ -27,10 +27,11 @@ class CallWindow:
         rest: how many calls it may still have, with those that it has; None for any number.
     """
 
-    __slots__ = ("_concurrency", "_lead", "_prefetches", "pace", "rest", "size")
+    __slots__ = ("_concurrency", "_full", "_lead", "_prefetches", "pace", "rest", "size")
 
     def __init__(self, concurrency: int, max_calls: int | None) -> None:
         self._concurrency = concurrency
+        self._full = concurrency + _MOST
         self._lead = 0 if max_calls is None else int(max_calls * _LEAD_SHARE)
         self._prefetches = True
         self.size = concurrency + 1 if max_calls is None else min(concurrency + 1, max_calls)
@@ -57,10 +58,12 @@ class CallWindow:
     def measure(self, count: int, sample: float) -> None:
         """Record that it has answered calls, each after so many seconds."""
         self.pace = pace = sample + _KEPT**count * (self.pace - sample) if self.pace else sample
-        self.size = self._concurrency
-        if self._prefetches:
-            ahead = _MOST if pace * _MOST <= _AHEAD else int(_AHEAD / pace)
-            self.size += max(1, ahead)
+        if not self._prefetches:
+            self.size = self._concurrency
+        elif pace * _MOST <= _AHEAD:
+            self.size = self._full
+        else:
+            self.size = self._concurrency + (int(_AHEAD / pace) or 1)
         if self.rest is not None:
             self.spend(count)
 
