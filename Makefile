@@ -31,9 +31,9 @@ examples: $(VENV)/.dev ## run the examples that draw, and renew their pictures
 	done
 	@$(py) -m aioparcs run examples/qr_codes/runner -e N=1 -e FOLDER=examples/qr_codes
 
-# Two processes more than cores: the three with the cluster's tests wait for containers most of the time.
+# Three processes more than cores: those with the cluster's tests wait for containers most of the time.
 test: $(VENV)/.dev ## run the tests
-	@$(py) -m pytest -n $$(($$(nproc) + 2))
+	@$(py) -m pytest -n $$(($$(nproc) + 3))
 
 test-fast: $(VENV)/.dev ## run the tests that are quick and need no cluster
 	@$(py) -m pytest -n $$(($$(nproc) + 1)) -m 'not cluster and not slow' --one-loop
