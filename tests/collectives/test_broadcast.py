@@ -198,7 +198,8 @@ async def test_each_worker_has_one_copy_of_a_broadcast() -> None:
         await broadcast(tasks, value)
         await request_all(tasks, "peak")
         after = await gather(tasks)
-        assert all(value.nbytes < end - start < 1.3 * value.nbytes for start, end in zip(before, after, strict=True))
+        # Less than a second copy: TLS keeps what a worker has not passed on yet, a quarter of this value and more.
+        assert all(value.nbytes < end - start < 1.7 * value.nbytes for start, end in zip(before, after, strict=True))
 
 
 async def test_receiving_can_be_cancelled_and_one_alone_receives() -> None:

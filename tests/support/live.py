@@ -55,7 +55,22 @@ class Cluster(NamedTuple):
         """Run Docker's client, against the leader or the node of a number; give its output."""
         url = self.leader_url if node is None else self.nodes[node].url
         command = ["docker", "-H", url, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+        try:
+            return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+        except subprocess.CalledProcessError as error:
+            error.add_note(error.stderr)
+            raise
+
+    def run_on_overlay(self, *arguments: str, node: int | None = None) -> str:
+        """Run a container on the overlay network to its end; give what it printed."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.docker("run", "--rm", "--network", "parcs", *arguments, node=node)
+            except subprocess.CalledProcessError as error:
+                # A node leaves the network with its last container, and refuses a new one in that moment.
+                if error.returncode != 125 or time.monotonic() > end:
+                    raise
 
 
 def ask(cluster: Cluster, question: Callable[[SwarmClient], Awaitable[T]]) -> T:

@@ -62,16 +62,7 @@ class SwarmClient:
     def run(self, image: str, *arguments: str, **env: str) -> str:
         """Run a container on the overlay network to its end, and give what it printed."""
         variables = [f"--env={name}={value}" for name, value in (self.environment | env).items()]
-        place = ("--rm", "--name", f"{self.mark}-runner", "--network", "parcs")
-        command = ("run", *place, *variables, image, *arguments)
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return self.docker(*command)
-            except ClusterError as error:
-                # A node lets go of the network with its last container, and refuses a new one in that moment.
-                if "failed with exit code 125" not in str(error) or time.monotonic() > end:
-                    raise
+        return self.cluster.run_on_overlay("--name", f"{self.mark}-runner", *variables, image, *arguments)
 
     @property
     def environment(self) -> dict[str, str]:

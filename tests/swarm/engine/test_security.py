@@ -169,20 +169,8 @@ def test_an_unauthenticated_container_on_the_overlay_gets_nothing_and_the_job_go
     (worker,) = containers(cluster, echoing.job)
     address = worker.inspect('{{(index .NetworkSettings.Networks "parcs").IPAddress}}')
     runner = variables(worker)["PARCS_RUNNER"]
-    words = (
-        "run",
-        "--rm",
-        "--network",
-        "parcs",
-        cluster.base,
-        "python",
-        "-c",
-        INTRUDER,
-        runner,
-        echoing.job,
-        address,
-    )
-    report = json.loads(cluster.docker(*words, node=2 - worker.node // 2))
+    words = (cluster.base, "python", "-c", INTRUDER, runner, echoing.job, address)
+    report = json.loads(cluster.run_on_overlay(*words, node=2 - worker.node // 2))
     assert report["refusals"] == ["refused: the job's token is another one"] * 2
     assert report["runner"], "it can tell an open port from others"
     assert report["open"] == [], "a worker listens nowhere"
