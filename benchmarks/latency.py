@@ -19,7 +19,7 @@ _WORKERS = (1, 8, 50, 200)
 _CALLS = 10_000  # of a round: ten of them are slower than the 99.9th percentile
 _RATE = 2_000  # calls a second
 _SHARES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
-_MOST = 5  # rounds, of about a minute each
+_MOST = 5  # rounds, of two minutes or more each
 _NAMES = {"submit": "submit", "submit_off": "submit, no history", "recv": "send and recv_any"}
 _LOADS = {"idle": 0, "half": _RATE}
 
