@@ -24,6 +24,8 @@ __all__ = ["broadcast"]
 _LARGE, _MANY = 1 << 20, 3
 # Workers of this machine for which one copy in shared memory is better than one for each.
 _SEVERAL = 2
+# Seconds for workers to say whether they map memory: one that computes keeps the message from no other.
+_PATIENCE = 1.0
 # Bytes of a message's body that go along with the news of it.
 _LONGEST = 4096
 _UNRECEIVED = "has ended without receiving the message"
@@ -54,10 +56,8 @@ async def broadcast(tasks: Sequence[Task], value: Any) -> None:
             _channel(task).connection.sender.check_size(len(body), size)
     near: list[Task] = []
     async with _turns():
-        if any(len(view) >= LEAST for view in buffers):
-            near = [task for task in tasks if await _channel(task).connection.outbox.loans.are_possible()]
-        if len(near) < _SEVERAL:
-            near = []
+        if tasks and any(len(view) >= LEAST for view in buffers):
+            near = await _near(tasks)
         shared = message._replace(buffers=await share_buffers(buffers)) if near else message
     relays = [task for task in tasks if _channel(task).relays.is_supported and task not in near]
     if size < _LARGE or len(body) > _LONGEST or len(relays) < _MANY:
@@ -83,6 +83,18 @@ _copying: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDi
 def _turns() -> asyncio.Lock:
     """Return the lock by which broadcasts are sent in the order in which they began: copying lets others run."""
     return _copying.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+
+async def _near(tasks: Sequence[Task]) -> list[Task]:
+    """Return the workers that map memory of this process, if they are several; those that answer late get bytes."""
+    asked = [asyncio.ensure_future(_channel(task).connection.outbox.loans.are_possible()) for task in tasks]
+    try:
+        await asyncio.wait(asked, timeout=_PATIENCE)
+        near = [task for task, answer in zip(tasks, asked, strict=True) if answer.done() and answer.result()]
+    finally:
+        for answer in asked:
+            answer.cancel()
+    return near if len(near) >= _SEVERAL else []
 
 
 async def _all(parts: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -87,7 +87,7 @@ class SimulatedEngine:
 
     async def address(self, launcher: int) -> Address:
         """Raise an error: no service here is the original's."""
-        raise NotImplementedError
+        raise NotImplementedError("a simulated launcher has no address: it runs no service of the original")
 
     def poll_now(self) -> None:
         """Do nothing: ends are noticed at once."""

@@ -189,6 +189,19 @@ async def test_a_broadcast_arrives_while_no_worker_receives(tmp_path: Path) -> N
         assert await gather(tasks) == [digest(array(4 * MIB))] * 6
 
 
+async def test_a_stopped_worker_keeps_a_broadcast_from_no_other() -> None:
+    value = array(4 * MIB)
+    async with job() as runner, runner.start_many("chorus", 4) as tasks:
+        (pid, *_) = await pids(tasks)
+        await request_all(tasks, "recv_many", 1)
+        with stopped(pid):
+            sending = asyncio.ensure_future(broadcast(tasks, value))
+            assert await gather(tasks[1:]) == [digest(value)] * 3
+            assert not sending.done()
+        await sending
+        assert await tasks[0].recv() == digest(value)
+
+
 async def test_each_worker_has_one_copy_of_a_broadcast() -> None:
     value = array(64 * MIB)
     async with relaying() as runner, runner.start_many("chorus", 6) as tasks:
