@@ -73,6 +73,7 @@ class Channel:
         peer_limits: bytes that the peer accepts in a body, and in the buffers of a message; this side's own
             limits if None.
         peer: the number of the worker at the other end, if that is another one's peer; errors name it.
+        peer_memory: how the peer's shared memory is reached, if it has said so.
 
     Attributes:
         peer: the same; None at the ends of the channel between a worker and the program that started it.
@@ -92,11 +93,13 @@ class Channel:
         version: int = 2,
         peer_limits: tuple[int, int] | None = None,
         peer: int | None = None,
+        peer_memory: tuple[int, int, bytes] | None = None,
     ) -> None:
         self.peer = peer
         self.connection = connection = FrameConnection(
             reader, writer, settings=settings, version=version, peer_limits=peer_limits, peer=peer
         )
+        connection.reader.share_memory(peer_memory)  # before what has arrived is read: it may be the question
         self.calls = CallClient(connection)
         self.call_server = CallServer(connection)
         self.barriers = Barriers(connection)

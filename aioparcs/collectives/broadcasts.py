@@ -87,12 +87,12 @@ def _turns() -> asyncio.Lock:
 
 async def _near(tasks: Sequence[Task]) -> list[Task]:
     """Return the workers that map memory of this process, if they are several; those that answer late get bytes."""
-    asked = [asyncio.ensure_future(_channel(task).connection.outbox.loans.are_possible()) for task in tasks]
+    answers = [asyncio.ensure_future(_channel(task).connection.outbox.loans.are_possible()) for task in tasks]
     try:
-        await asyncio.wait(asked, timeout=_PATIENCE)
-        near = [task for task, answer in zip(tasks, asked, strict=True) if answer.done() and answer.result()]
+        await asyncio.wait(answers, timeout=_PATIENCE)
+        near = [task for task, answer in zip(tasks, answers, strict=True) if answer.done() and answer.result()]
     finally:
-        for answer in asked:
+        for answer in answers:
             answer.cancel()
     return near if len(near) >= _SEVERAL else []
 

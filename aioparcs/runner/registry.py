@@ -204,10 +204,9 @@ class JobRegistry:
 
     def _open(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
         limits = (peer.max_body, peer.max_buffers)
-        channel = Channel(reader, writer, settings=self._settings, peer_limits=limits)
+        channel = Channel(reader, writer, settings=self._settings, peer_limits=limits, peer_memory=peer.memory)
         channel.connection.extensions = peer.extensions
         channel.connection.tracing = peer.tracing
-        channel.connection.reader.share_memory(peer.memory)
         channel.relays.is_supported = peer.relays
         channel.relays.refuse()
         return channel

@@ -47,9 +47,9 @@ async def converse(
     """
     reader, writer, runner = await connection
     keep_alive(writer.transport, settings.liveness, user_timeout=False)
-    channel = Channel(reader, writer, settings=settings, peer_limits=(runner.max_body, runner.max_buffers))
+    limits = runner.max_body, runner.max_buffers
+    channel = Channel(reader, writer, settings=settings, peer_limits=limits, peer_memory=runner.memory)
     channel.connection.extensions = runner.extensions
-    channel.connection.reader.share_memory(runner.memory)
     RelayReceiver(channel, endpoint, Address.parse(context.parent) if context.parent else endpoint.runner.address)
     set_context(runner.welcome)
     try:

@@ -215,10 +215,11 @@ class PeerEndpoint:
     def _channel(self, peer: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Channel:
         keep_alive(writer.transport, self.settings.liveness, user_timeout=False)
         limits = peer.max_body, peer.max_buffers
-        channel = Channel(reader, writer, settings=self.settings, peer_limits=limits, peer=peer.worker)
+        channel = Channel(
+            reader, writer, settings=self.settings, peer_limits=limits, peer=peer.worker, peer_memory=peer.memory
+        )
         channel.connection.extensions = peer.extensions
         channel.connection.tracing = peer.tracing
-        channel.connection.reader.share_memory(peer.memory)
         channel.relays.is_supported = peer.relays
         channel.relays.refuse()
         self._open.add(channel.connection)

@@ -3,13 +3,16 @@
 import asyncio
 import gc
 import os
+import socket
 from typing import Any
 
 import numpy as np
 import pytest
 
 from aioparcs import ConnectionLost, EncodeError, ProtocolError, Settings, shared_array
+from aioparcs.channel import Channel
 from aioparcs.channel.connection import RECEIVING
+from aioparcs.channel.connection.loans import mapped_frame
 from aioparcs.settings import MIB
 from aioparcs.shared import LEAST, own_probe
 from aioparcs.wire import FrameType, Reference, encode_frame, encode_header
@@ -361,3 +364,14 @@ async def test_a_process_that_cannot_map_says_so_by_an_error(monkeypatch: pytest
         await here.send(filled(SIZE))
         with pytest.raises(ConnectionLost, match="no memory"):
             await there.recv()
+
+
+async def test_a_question_that_came_with_the_handshake_is_answered() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.setblocking(False)
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        reader.feed_data(mapped_frame(True))
+        channel = Channel(reader, writer, peer_memory=own_probe())
+        assert await asyncio.get_running_loop().sock_recv(theirs, 64) == mapped_frame(0)
+        channel.abort()
