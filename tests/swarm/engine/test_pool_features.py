@@ -79,8 +79,10 @@ async def test_an_elastic_pool_gets_containers_for_what_waits_and_gives_them_bac
         calls = asyncio.ensure_future(pool.starmap([(SHARED, str(i)) for i in range(40)]))
         await until(lambda: pool.size == 12 and len(marks(folder)) == 12)
         there = await running(cluster, runner)
-        assert {one.node for one in there} == {0, 1, 2}
         assert len(await services(cluster, runner)) == 4, "one for each of the sizes 2, 4, 8 and 12"
+        # Two containers each, on two nodes; which ones also depends on what other jobs run there.
+        assert len(there) == 8
+        assert len({one.node for one in there}) > 1
 
         await kill(there[0])
         await until(lambda: pool.size < 12)
