@@ -1,5 +1,9 @@
 """
-The times of single calls of a pool, or of single messages by `recv_any`: ``MODULE submit|recv WORKERS``.
+The times of single calls of a pool, or of single messages: ``MODULE submit|recv|bare|bare1 WORKERS``.
+
+Messages go to workers in turn, and `recv_any` receives the answers. ``bare`` is the same without aioparcs: to forked
+processes, by protocols of asyncio on both sides. ``bare1`` has as many of them, and only one gets messages, as a pool's
+calls go to the worker that has answered last.
 
 It prints ``ready``. Then each line on its input is a round: ``COUNT RATE``, how many calls, and how many begin each
 second. They begin when they are due, whether those before are done or not, and their time runs from when they were due:
@@ -13,6 +17,7 @@ import asyncio
 import ctypes
 import json
 import os
+import socket
 import struct
 import sys
 import time
@@ -22,8 +27,11 @@ from contextlib import asynccontextmanager
 from itertools import cycle
 from typing import Protocol
 
+import uvloop
+
 from aioparcs import Pool, Runner, Task, run
 from benchmarks.peers.control import expect, place
+from benchmarks.peers.protocol import Framed
 
 _MONOTONIC, _LIBC = 1, ctypes.CDLL(None, use_errno=True)
 _Times = list[float]
@@ -117,6 +125,51 @@ async def _at_rate(subject: _Subject, count: int, rate: int) -> _Times:
     return times
 
 
+class _Asker(Framed):
+    """The runner's end of a connection to a forked process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: deque[tuple[int, Callable[[], object]]] = deque()
+
+    def received(self, message: int) -> None:
+        number, done = self.waiting.popleft()
+        expect(message == number, "an answer differs")
+        done()
+
+
+class _Bare:
+    """Messages to forked processes in turn, without aioparcs."""
+
+    def __init__(self, processes: list[_Asker]) -> None:
+        self._turns = cycle(processes)
+
+    def begin(self, number: int, done: Callable[[], object]) -> None:
+        process = next(self._turns)
+        process.waiting.append((number, done))
+        process.send(number)
+
+
+def _fork(count: int) -> list[socket.socket]:
+    """Return the sockets of processes that answer each message with itself, and end with their socket."""
+    ours: list[socket.socket] = []
+    for _ in range(count):
+        own, other = socket.socketpair()
+        if not os.fork():
+            for one in (own, *ours):
+                one.close()
+            uvloop.run(_echo(other))
+            os._exit(0)
+        other.close()
+        ours.append(own)
+    return ours
+
+
+async def _echo(end: socket.socket) -> None:
+    _, protocol = await asyncio.get_running_loop().create_connection(Framed, sock=end)
+    await protocol.ended
+
+
 @asynccontextmanager
 async def _subject(runner: Runner, kind: str, workers: int) -> AsyncIterator[_Subject]:
     if kind == "submit":
@@ -131,20 +184,34 @@ async def _subject(runner: Runner, kind: str, workers: int) -> AsyncIterator[_Su
     await asyncio.gather(*(task.kill() for task in tasks))
 
 
+async def _measure(subject: _Subject, cores: set[int]) -> None:
+    os.sched_setaffinity(0, cores)
+    place(0)
+    print("ready", flush=True)
+    # A thread waits for the harness, so that the loop is free meanwhile; it sleeps while a round is measured.
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        count, rate = map(int, line.split())
+        times = await (_at_rate(subject, count, rate) if rate else _one_by_one(subject, count))
+        print(json.dumps([round(1e6 * one, 1) for one in times]), flush=True)
+
+
+async def _measure_bare(ends: list[socket.socket], cores: set[int]) -> None:
+    loop = asyncio.get_running_loop()
+    processes = [(await loop.create_connection(_Asker, sock=end))[1] for end in ends]
+    await _measure(_Bare(processes[:1] if sys.argv[1] == "bare1" else processes), cores)
+
+
 async def _main(runner: Runner) -> None:
-    kind, workers = sys.argv[1], int(sys.argv[2])
     cores = os.sched_getaffinity(0)
     place(1)  # where the processes stay that the runner starts
-    async with _subject(runner, kind, workers) as subject:
-        os.sched_setaffinity(0, cores)
-        place(0)
-        print("ready", flush=True)
-        # A thread waits for the harness, so that the loop is free meanwhile; it sleeps while a round is measured.
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            count, rate = map(int, line.split())
-            times = await (_at_rate(subject, count, rate) if rate else _one_by_one(subject, count))
-            print(json.dumps([round(1e6 * one, 1) for one in times]), flush=True)
+    async with _subject(runner, sys.argv[1], int(sys.argv[2])) as subject:
+        await _measure(subject, cores)
 
 
 if __name__ == "__main__":
-    run(_main)
+    if sys.argv[1].startswith("bare"):
+        _cores = os.sched_getaffinity(0)
+        place(1)
+        uvloop.run(_measure_bare(_fork(int(sys.argv[2])), _cores))
+    else:
+        run(_main)
