@@ -30,15 +30,18 @@ RED = """new Promise((done) => requestAnimationFrame(() => requestAnimationFrame
 
 def click_red(page: Page) -> None:
     """Click a failed call in the timeline, once it is drawn at its place, and wait for what is said of it."""
-    x, y, *_ = box(page)
+    tried = []
     for _ in range(200):
         dx, dy = page.until(RED)
-        if "ValueError" in tip_at(page, x + dx + 0.5, y + dy + 2):
+        left, top, *_ = box(page)
+        x, y = left + dx + 0.5, top + dy + 2
+        tried.append((left, top, dx, dy, tip_at(page, x, y)))
+        if "ValueError" in tried[-1][-1]:
             break
     else:
-        pytest.fail("what is red is no failed call")
+        pytest.fail(f"what is red is no failed call: {tried[-1]}")
     for kind in ("mousePressed", "mouseReleased"):
-        page.move(x + dx + 0.5, y + dy + 2, kind=kind, button="left", clickCount=1)
+        page.move(x, y, kind=kind, button="left", clickCount=1)
     page.until("!!document.querySelector('dialog[open]')")
 
 
