@@ -46,6 +46,9 @@ class CallObserver(Protocol):
             actions: what the scheduler makes of them.
         """
 
+    def cancelled(self, worker: WorkerState, call: PendingCall, now: float, error: BaseException) -> None:
+        """Note that the result of a worker's call is no longer needed, whether or not the call has begun."""
+
     def ended(
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
     ) -> None:
@@ -80,6 +83,10 @@ class _Guarded:
     def answered(self, worker: WorkerState, begin: float, now: float, actions: Sequence[Action]) -> None:
         for one in self._observers:
             observed(one.answered, worker, begin, now, actions)
+
+    def cancelled(self, worker: WorkerState, call: PendingCall, now: float, error: BaseException) -> None:
+        for one in self._observers:
+            observed(one.cancelled, worker, call, now, error)
 
     def ended(
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]

@@ -76,7 +76,7 @@ class WorkerSpans:
                 self._fail(call, span, value)
 
     def reject(self, call: PendingCall, error: BaseException) -> None:
-        """End the span of a call that could not be sent."""
+        """End the span of a call that could not be sent, or whose result is no longer needed."""
         if begun := self._calls.pop(call.call_id, None):
             self._fail(*begun, error)
 

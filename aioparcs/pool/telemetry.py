@@ -92,6 +92,11 @@ class CallTelemetry:
                 self._end_short(worker.id)
                 observed(self._make_one, worker.id, call, start, end, None if is_done else value)
 
+    def cancelled(self, worker: WorkerState, call: PendingCall, now: float, error: BaseException) -> None:
+        if worker.id not in self._linked and call in worker.begun:
+            self._end_short(worker.id)
+            self._make_one(worker.id, call, getattr(call, "sent", worker.since), now, error)
+
     def ended(
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
     ) -> None:

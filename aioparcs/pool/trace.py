@@ -71,6 +71,9 @@ class CallTrace(SpanCollector):
         if settles:
             self._count(worker, settles[-1][-1][0])
 
+    def cancelled(self, worker: WorkerState, call: PendingCall, now: float, error: BaseException) -> None:
+        """Do nothing: such a call has neither succeeded nor failed."""
+
     def ended(
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
     ) -> None:

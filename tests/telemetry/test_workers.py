@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.trace import StatusCode
 
 from aioparcs import Pool, RemoteError, Retry, Runner
+from aioparcs.pool.control import open_pools
 from tests.support import reference_service
 from tests.support.jobs import MODULES, job
 from tests.support.telemetry import Made, Telemetry, attributes, read_spans
@@ -235,6 +236,41 @@ async def test_a_copy_of_a_call_has_a_link_to_the_call_that_takes_long(telemetry
     assert [span.links for span in spans] == [[]] * 21 + [[first.id]]
     assert first.attributes["aioparcs.worker"] != second.attributes["aioparcs.worker"]
     assert first.parent == second.parent
+
+
+@pytest.mark.parametrize("provider", ["import simple", "setup simple"], ids=["traced worker", "untraced worker"])
+async def test_spans_of_calls_that_are_cancelled_end_at_once(telemetry: Telemetry, folder: Path, provider: str) -> None:
+    """Their functions are plain ones, which run until their worker ends."""
+    begun = [folder / name for name in ("one", "two", "three", "four")]
+    variables, results = env(folder, PROVIDER=provider), None
+    async with job() as runner:
+        for number, path in enumerate(begun[:3]):
+            async with runner.pool("traced", 1, function="linger_once", env=variables) as pool:
+                if number == 2:  # left with a call that runs
+                    results = pool.imap_unordered([str(path)])
+                    await until(path.exists)
+                    continue
+                future = pool.submit(str(path))
+                await until(path.exists)
+                if number == 0:
+                    future.cancel()
+                else:
+                    (control,) = open_pools
+                    assert control.cancel(None, None, "a user")
+                await asyncio.gather(future, return_exceptions=True)
+        async with runner.start("traced", env=variables) as task:
+            call = asyncio.ensure_future(task.call("linger_once", str(begun[3])))
+            await until(begun[3].exists)
+            call.cancel()
+    assert results is not None  # it was kept: what it had asked for is left with its pool
+    tree = Tree(telemetry, folder)
+    cancelled = "asyncio.exceptions.CancelledError"
+    errors = [cancelled, "aioparcs.errors.CallCancelled", cancelled, cancelled]
+    assert [Made.of(span).attributes["error.type"] for span in telemetry.calls] == errors
+    assert all(span.status.status_code is StatusCode.ERROR for span in telemetry.calls)
+    # Those of pools are killed, and may have no time for theirs.
+    served = [span.attributes["error.type"] for span in tree.of("SERVER") if span.attributes["aioparcs.worker"] == 3]
+    assert served == ([cancelled] if provider.startswith("import") else [])
 
 
 async def test_short_tries_have_links_too_where_workers_make_no_spans(telemetry: Telemetry) -> None:

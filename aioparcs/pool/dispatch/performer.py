@@ -98,7 +98,11 @@ class Performer:
         self.workers[action.worker].revoke(action.calls)
 
     def _cancel(self, action: Cancel) -> None:
-        self.workers[action.worker].cancel(action.call)
+        number, call, error = action
+        worker, error = self.workers[number], error or asyncio.CancelledError("its caller needs no result")
+        if self._trace:
+            self._trace.cancelled(worker.state, call, self._now(), error)
+        worker.cancel(call, error)
 
     def _assign(self, action: Assign) -> None:
         number, calls = action

@@ -103,8 +103,10 @@ class PoolWorker:
         for call in calls:
             self._calls.revoke(call.call_id)
 
-    def cancel(self, call: PendingCall) -> None:
-        """Cancel a call: it is revoked, or stopped if it can be; its answer comes in any case."""
+    def cancel(self, call: PendingCall, error: BaseException) -> None:
+        """Cancel a call: it is revoked, or stopped if it can be; its span ends now, and its answer still comes."""
+        if self.spans is not None:
+            self.spans.reject(call, error)
         self._calls.cancel_call(call.call_id)
 
     def open_stream(

@@ -124,8 +124,12 @@ class PoolWorkers:
     def clear(self) -> set[WorkerHandle]:
         """Forget all workers; return those that run calls."""
         busy = {worker.task for worker in self.up.values() if worker.state.calls or worker.state.streams}
+        error = asyncio.CancelledError("its pool was left")
         for worker in self.up.values():
-            worker.close_spans(asyncio.CancelledError("its pool was left"))
+            worker.close_spans(error)
+            if self._trace:
+                for call in worker.state.unsettled:
+                    self._trace.cancelled(worker.state, call, self._now(), error)
         self._scheduler.workers.clear()
         self.up.clear()
         return busy

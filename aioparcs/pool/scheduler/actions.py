@@ -29,10 +29,11 @@ class Revoke(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Ask a worker to stop a call, if it can be stopped."""
+    """Ask a worker to stop a call, if it can be stopped; the error is why, None if its caller needs no result."""
 
     worker: int
     call: PendingCall
+    error: BaseException | None = None
 
 
 class Settle(NamedTuple):

@@ -113,7 +113,7 @@ class Scheduler:
     def abort(self, call: PendingCall, error: ParcsError) -> list[Action]:
         """Settle a call that has no result yet with an error, as if it had failed for the last time."""
         call = call if self._hedging is None else self._hedging.original(call)
-        self._cancel(call)
+        self._cancel(call, error)
         failure = call, False, error
         self._agenda.actions.append(Settle(-1, call.client, [failure], [failure]))
         return self._agenda.flush()
@@ -297,12 +297,12 @@ class Scheduler:
 
     # Inside: revoking
 
-    def _cancel(self, call: PendingCall) -> None:
+    def _cancel(self, call: PendingCall, error: BaseException | None = None) -> None:
         if self._hedging is not None and (other := self._hedging.part(call)) is not None:
-            self._cancel(other)
+            self._cancel(other, error)
         phase = call.phase
         if phase is _SENT or phase is _REVOKING:
-            self._agenda.actions.append(Cancel(call.worker, call))
+            self._agenda.actions.append(Cancel(call.worker, call, error))
         if phase is not _SETTLED:
             call.phase = _CANCELLED
 

@@ -127,6 +127,11 @@ class WorkerState:
         return plain + others
 
     @property
+    def unsettled(self) -> list[PendingCall]:
+        """The calls whose results are waited for."""
+        return [call for call in self.calls.values() if call.phase is not _CANCELLED]
+
+    @property
     def waiting(self) -> list[PendingCall]:
         """The calls that it has not begun, and that should still be its own; any, if it may be busy with a stream."""
         if len(self.calls) < 2 and not self.streams:

@@ -111,6 +111,7 @@ class Functions:
             await self._coroutine_calls.cancel_all()
             await self._replies.cancel()
             self._answers.close()
+            self._spans.close()
 
     def _begin(self, calls: list[Call]) -> None:
         plain, waiting, put = self._functions.plain, self._waiting.calls, self._plain_calls.put

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ class ServerSpans:
     def __init__(self, module: str, worker: int) -> None:
         self._module = module
         self._worker = worker
+        self._open: dict[CallSpan, None] = {}  # those of functions that `wrap` has made
 
     @property
     def are_wanted(self) -> bool:
@@ -44,26 +46,35 @@ class ServerSpans:
             span = self.begin(name, context)
             if span is None:
                 return function(*args, **kwargs)
+            self._open[span] = None
             try:
                 with span.current():
                     value = function(*args, **kwargs)
             except BaseException as error:
-                span.end(strip_internal_frames(error))
+                self._end(span, strip_internal_frames(error))
                 raise
             if hasattr(type(value), "__await__"):
-                return _wait(span, value)
-            span.end()
+                return self._wait(span, value)
+            self._end(span)
             return value
 
         return run
 
+    def close(self) -> None:
+        """End the spans of functions that still run, in the thread: they end with this process."""
+        for span in list(self._open):
+            self._end(span, asyncio.CancelledError("its worker ends"))
 
-async def _wait(span: CallSpan, awaitable: Awaitable[Any]) -> Any:
-    try:
-        with span.current():
-            value = await awaitable
-    except BaseException as error:
-        span.end(strip_internal_frames(error))
-        raise
-    span.end()
-    return value
+    async def _wait(self, span: CallSpan, awaitable: Awaitable[Any]) -> Any:
+        try:
+            with span.current():
+                value = await awaitable
+        except BaseException as error:
+            self._end(span, strip_internal_frames(error))
+            raise
+        self._end(span)
+        return value
+
+    def _end(self, span: CallSpan, error: BaseException | None = None) -> None:
+        if self._open.pop(span, self) is None:  # it has not ended, and does so only once
+            span.end(error)
