@@ -6,7 +6,16 @@ ever executed: no pickle, no object arrays.
 """
 
 from aioparcs.codec.decoder import SHORT, allocate, decode, decode_checked, decode_raw, extension, short_extension
-from aioparcs.codec.encoder import add_context, digest, encode, encode_call, encode_inline, encode_plain, encode_result
+from aioparcs.codec.encoder import (
+    add_context,
+    digest,
+    digest_arguments,
+    encode,
+    encode_call,
+    encode_inline,
+    encode_plain,
+    encode_result,
+)
 from aioparcs.codec.json_messages import decode_json, encode_json
 from aioparcs.codec.types import DIGEST, OUT_OF_BAND, Ext, named, register, registered
 
@@ -22,6 +31,7 @@ __all__ = [
     "decode_json",
     "decode_raw",
     "digest",
+    "digest_arguments",
     "encode",
     "encode_call",
     "encode_inline",

@@ -18,7 +18,16 @@ from aioparcs.codec.walk import SCALARS, UNPACKABLE, DigestWalk, Walk, extension
 from aioparcs.errors import EncodeError, describe
 from aioparcs.settings import EXTENSIONS
 
-__all__ = ["add_context", "digest", "encode", "encode_call", "encode_inline", "encode_plain", "encode_result"]
+__all__ = [
+    "add_context",
+    "digest",
+    "digest_arguments",
+    "encode",
+    "encode_call",
+    "encode_inline",
+    "encode_plain",
+    "encode_result",
+]
 
 _only_scalars = SCALARS.issuperset
 _only_plain_keys = frozenset({str, int}).issuperset
@@ -146,6 +155,21 @@ def digest(value: Any) -> bytes:
     if body is None:
         body, _ = _encode_walking(DigestWalk, value, EXTENSIONS)
     return blake2b(body, digest_size=DIGEST).digest()
+
+
+def digest_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+    """
+    Return the digest of a call's arguments: of their list, or of ``{"args": ..., "kwargs": ...}``; quick for scalars.
+
+    Raises:
+        EncodeError: as `encode`.
+    """
+    try:
+        if not kwargs and _only_scalars(map(type, args)):
+            return blake2b(packer.pack(args), digest_size=DIGEST).digest()
+    except Exception:  # the walk says where
+        pass
+    return digest({"args": list(args), "kwargs": dict(kwargs)} if kwargs else list(args))
 
 
 def _encode_walking(kind: type[Walk], value: Any, extensions: int) -> tuple[bytes, Buffers]:

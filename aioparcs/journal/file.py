@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import time
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from aioparcs.journal.records import (
     decode_value,
     encode_function,
     encode_result,
+    encode_small_result,
     read_head,
     read_payload,
 )
@@ -52,7 +53,7 @@ class JournalFile:
     """
     A journal that is open, and locked: no other run can open it.
 
-    All methods may wait for the disk, and are for one thread; only `find` may be called in another one meanwhile.
+    All methods may wait for the disk, and are for one thread. Another one may look at what `places` returns.
 
     Args:
         path: the file's name; the file is created if it is missing.
@@ -84,9 +85,9 @@ class JournalFile:
             self._results.append({})
         return number
 
-    def find(self, function: int, key: bytes) -> int | None:
-        """Return where the result of a call is, None if it isn't there."""
-        return self._results[function].get(key)
+    def places(self, function: int) -> Mapping[bytes, int]:
+        """Return where the result of each key of a function is, now and from now on."""
+        return self._results[function]
 
     def read(self, begin: int) -> Any:
         """
@@ -115,7 +116,7 @@ class JournalFile:
                 raise
             raise JournalError(self.path, f"the result at byte {begin} can't be read: {describe(error)}") from error
 
-    def append(self, entries: Iterable[Entry]) -> None:
+    def append(self, entries: Sequence[Entry]) -> None:
         """
         Write results: all of them, or none. When it returns they survive the end of this process.
 
@@ -124,19 +125,25 @@ class JournalFile:
         """
         now, begin = time(), self._end
         pieces: list[Any] = []
-        written: list[tuple[int, bytes, int]] = []
+        places: list[int] = []
         for function, key, value, item in entries:
+            places.append(begin)
             try:
-                record = encode_result(function, key, now, value)
+                record = encode_small_result(function, key, now, value)
+                if record is not None:
+                    pieces.append(record)
+                    begin += len(record)
+                    continue
+                large = encode_result(function, key, now, value)
             except Exception as error:  # also of a type's own code, and MemoryError
                 reason = f"the result of {item} can't be written: {describe(error)}"
                 raise JournalError(self.path, reason) from error
-            pieces += record
-            written.append((function, key, begin))
-            begin += sum(map(len, record))
+            pieces += large
+            begin += sum(map(len, large))
         self._write(pieces)
-        for function, key, where in written:
-            self._results[function].setdefault(key, where)
+        results = self._results
+        for (function, key, _, _), place in zip(entries, places, strict=True):
+            results[function].setdefault(key, place)
 
     def sync(self) -> None:
         """
@@ -259,6 +266,9 @@ def _is_same(fd: int, path: str) -> bool:
 
 def _joined(pieces: list[Any]) -> Iterator[Any]:
     """Yield pieces, the small ones joined: a system call for each would take longer."""
+    if max(map(len, pieces), default=0) <= _SMALL:  # as most are
+        yield b"".join(pieces)
+        return
     run: list[Any] = []
     for piece in pieces:
         if len(piece) <= _SMALL:

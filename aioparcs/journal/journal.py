@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -80,9 +80,9 @@ class Journal:
         """
         return await self._run(self._file.add_function, name, version)
 
-    def find(self, function: int, key: bytes) -> int | None:
-        """Return where the result of a call is, None if it isn't there."""
-        return self._file.find(function, key)
+    def places(self, function: int) -> Mapping[bytes, int]:
+        """Return where the result of each key of a function is, now and from now on."""
+        return self._file.places(function)
 
     def read(self, places: Sequence[int], done: Callable[[list[Read], JournalError | None], object]) -> None:
         """Read results; ``done`` gets them, as many as could be read, and why the others could not."""

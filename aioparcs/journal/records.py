@@ -27,6 +27,7 @@ __all__ = [
     "decode_value",
     "encode_function",
     "encode_result",
+    "encode_small_result",
     "read_head",
     "read_payload",
 ]
@@ -45,6 +46,9 @@ _check = struct.Struct(">I")
 # The beginning of a payload: its kind, and the function's number. Of a result also the time, and the key.
 _kind = struct.Struct(">BI")
 _result = struct.Struct(f">BId{KEY_SIZE}s")
+_small_result = struct.Struct(f">BId{KEY_SIZE}sQ")  # with the header of a frame
+_pack_head, _pack_check, _pack_small_result = _head.pack, _check.pack, _small_result.pack
+_MESSAGE = FrameType.MSG << 56
 
 
 class Head(NamedTuple):
@@ -101,12 +105,17 @@ def encode_result(function: int, key: bytes, time: float, value: Any) -> list[An
     """
     is_raw, body, buffers = codec.encode(value)
     frame = wire.encode_frame(FrameType.RAW if is_raw else FrameType.MSG, body, buffers)
-    first = _result.pack(_RESULT, function, time, key)
-    if len(frame) > 1 or len(body) > _SMALL:
-        return _record([first, *frame])
-    payload = first + frame[0]  # as most are
-    head = _head.pack(len(payload), crc32(payload))
-    return [head + _check.pack(crc32(head)) + payload]
+    return _record([_result.pack(_RESULT, function, time, key), *frame])
+
+
+def encode_small_result(function: int, key: bytes, time: float, value: Any) -> bytes | None:
+    """Return the record of the commonest results, scalars and short lists of them; None for all others."""
+    body = codec.encode_plain(value)
+    if body is None or len(body) > _SMALL:
+        return None
+    payload = _pack_small_result(_RESULT, function, time, key, _MESSAGE | len(body)) + body
+    head = _pack_head(len(payload), crc32(payload))
+    return head + _pack_check(crc32(head)) + payload
 
 
 def read_head(data: bytes) -> Head | None:

@@ -69,6 +69,13 @@ def test_a_digest_is_that_of_what_arrives(value: Any) -> None:
     assert codec.digest(arrived) == codec.digest(value)
 
 
+@pytest.mark.parametrize("args", [(), (1, "a", None, 0.5), ([1], {2}), (1 << 70,), (np.arange(3000), b"x")], ids=str)
+def test_the_arguments_of_a_call_have_the_digest_of_their_list(args: tuple[Any, ...]) -> None:
+    assert codec.digest_arguments(args, {}) == codec.digest_arguments(list(args), {}) == codec.digest(list(args))
+    kwargs = {"a": 1}
+    assert codec.digest_arguments(args, kwargs) == codec.digest({"args": list(args), "kwargs": kwargs})
+
+
 def test_what_cannot_be_sent_has_none() -> None:
     with pytest.raises(EncodeError, match=r"\$\.a\[1\]"):
         codec.digest({"a": [1, object()]})

@@ -37,7 +37,7 @@ def opened(path: Path | str) -> Iterator[JournalFile]:
 
 
 def _get(journal: JournalFile, function: int, key: bytes) -> Any:
-    place = journal.find(function, key)
+    place = journal.places(function).get(key)
     assert place is not None
     return journal.read(place)
 
@@ -57,9 +57,9 @@ def test_results_are_found_again(path: Path) -> None:
     with opened(path) as journal:
         assert [journal.add_function("one:f", b"2"), journal.add_function("one:f", b"1")] == [1, 0]
         assert [_get(journal, 0, _key(number)) for number in range(len(VALUES))] == VALUES
-        assert journal.find(1, _key(99)) is None
+        assert journal.places(1).get(_key(99)) is None
         new = journal.add_function("one:g", b"1")
-        assert (new, journal.find(new, _key(0))) == (2, None)
+        assert (new, journal.places(new).get(_key(0))) == (2, None)
 
 
 def test_large_results_are_written_from_their_own_memory(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_run_may_be_killed_at_each_byte(path: Path, tmp_path: Path) -> None:
     for size in range(len(whole) + 1):
         cut.write_bytes(whole[:size])
         with opened(cut) as journal:
-            there = [journal.find(0, _key(number)) for number in range(len(VALUES))] if journal._results else []
+            there = [journal.places(0).get(_key(number)) for number in range(len(VALUES))] if journal._results else []
             kept = sum(place is not None for place in there)
             assert kept in ends
             ends = [kept, kept + 1]
@@ -129,7 +129,7 @@ def test_what_the_disk_lost_in_a_crash_of_the_machine_is_cut_off(path: Path) -> 
     assert path.read_bytes() == whole
     path.write_bytes(whole[:-3] + bytes(3))  # the last record has its size, but not all of its bytes
     with opened(path) as journal:
-        assert journal.find(1, _key(4)) is None
+        assert journal.places(1).get(_key(4)) is None
         assert _get(journal, 1, _key(3)) == VALUES[3]
 
 
@@ -206,7 +206,7 @@ def test_a_batch_is_written_as_a_whole_or_not_at_all(path: Path) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         assert path.stat().st_size == size
-        assert journal.find(0, _key(10)) is None
+        assert journal.places(0).get(_key(10)) is None
         journal.append([Entry(0, _key(10), "later")])
         assert _get(journal, 0, _key(10)) == "later"
     with opened(path) as journal:
@@ -217,7 +217,7 @@ def test_a_result_that_cannot_be_written_is_named(path: Path) -> None:
     with opened(path) as journal:
         with pytest.raises(JournalError, match=r"the result of item 3: \(4\) can't be written: EncodeError: "):
             journal.append([Entry(0, _key(10), 1), Entry(0, _key(11), object(), "item 3: (4)")])
-        assert journal.find(0, _key(10)) is None
+        assert journal.places(0).get(_key(10)) is None
 
 
 def test_a_file_that_was_removed_is_noticed(path: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_file_that_was_removed_is_noticed(path: Path) -> None:
 
 def test_a_file_that_was_changed_is_noticed(path: Path, tmp_path: Path) -> None:
     with opened(path) as journal:
-        place = journal.find(0, _key(1))
+        place = journal.places(0).get(_key(1))
         assert place is not None
         with path.open("r+b") as file:
             file.seek(place + 40)

@@ -46,7 +46,7 @@ async def _write(journal: Journal, *values: tuple[int, Any]) -> JournalError | N
 
 async def test_what_is_written_is_read(journal: Journal, path: Path) -> None:
     assert await asyncio.gather(*(_write(journal, (n, n * n), (n + 100, str(n))) for n in range(50))) == [None] * 50
-    places = [journal.find(0, _key(n)) for n in range(150)]
+    places = [journal.places(0).get(_key(n)) for n in range(150)]
     assert [place is None for place in places] == [50 <= n < 100 for n in range(150)]
     found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     journal.read([place for place in places if place is not None], lambda *answer: found.set_result(answer))
@@ -66,7 +66,7 @@ async def test_a_batch_that_fails_does_not_stop_the_next(journal: Journal) -> No
     assert all("File too large" in str(error) for error in errors)
     assert "the result of item 6 can't be written" in str(await _write(journal, (6, object())))
     assert await _write(journal, (1, "one")) is None
-    assert journal.find(0, _key(0)) is None
+    assert journal.places(0).get(_key(0)) is None
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ async def test_what_was_requested_is_written_before_the_end(journal: Journal, pa
     await journal.aclose()
     assert written == [None] * 100
     file = JournalFile(str(path))
-    assert all(file.find(0, _key(n)) is not None for n in range(100))
+    assert all(_key(n) in file.places(0) for n in range(100))
     file.close()
 
 

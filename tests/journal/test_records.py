@@ -14,6 +14,7 @@ from aioparcs.journal.records import (
     decode_value,
     encode_function,
     encode_result,
+    encode_small_result,
     read_head,
     read_payload,
 )
@@ -40,6 +41,17 @@ def test_a_result_is_read_as_it_was_written(function: int, key: bytes, time: flo
     assert isinstance(record, ResultHead)
     assert (record.function, record.key, record.time) == (function, key, time)
     assert same(decode_value(payload[record.value_at :]), value)
+    small = encode_small_result(function, key, time, value)
+    assert small in (None, b"".join(encode_result(function, key, time, value)))
+
+
+def test_scalars_and_short_lists_of_them_are_encoded_at_once() -> None:
+    for value in (None, 7, "text", 0.5, [1, "a"], {"a": 1}):
+        assert encode_small_result(0, bytes(KEY_SIZE), 0.0, value) == b"".join(
+            encode_result(0, bytes(KEY_SIZE), 0.0, value)
+        )
+    assert encode_small_result(0, bytes(KEY_SIZE), 0.0, "x" * 5000) is None
+    assert encode_small_result(0, bytes(KEY_SIZE), 0.0, 1 << 70) is None
 
 
 @property_test

@@ -80,32 +80,35 @@ class _Journaled(MapBase):
         """Return the calls whose results are not in the journal, and request those of the others."""
         assert self._journal is not None
         journal, function = self._journal
+        known, keys = journal.places(function), self._keys
         missing: list[PendingCall] = []
         found: list[PendingCall] = []
         places: list[int] = []
         for call in calls:
             key = self._key(call)
-            place = None if key is None else journal.find(function, key)
-            if place is not None:
+            if key in known:
                 found.append(call)
-                places.append(place)
+                places.append(known[key])
                 continue
-            if key is not None:
-                self._keys[call.index] = key
+            if key:
+                keys[call.index] = key
             missing.append(call)
         if found:
             journal.read(places, partial(self._found, found))
         return missing
 
-    def _key(self, call: PendingCall) -> bytes | None:
-        """Return the key of the next call; None for one that can't be sent, and fails."""
+    def _key(self, call: PendingCall) -> bytes:
+        """Return the key of the next call; none for one that can't be sent, and fails."""
         try:
-            args, kwargs = call.arguments
-            digest = codec.digest({"args": list(args), "kwargs": dict(kwargs)} if kwargs else list(args))
+            digest = codec.digest_arguments(*call.arguments)
         except EncodeError:
-            return None
-        count = self._counts[digest] = self._counts.get(digest, 0) + 1
-        return digest if count == 1 else blake2b(b"%b%d" % (digest, count), digest_size=KEY_SIZE).digest()
+            return b""
+        counts = self._counts
+        if digest not in counts:
+            counts[digest] = 1
+            return digest
+        count = counts[digest] = counts[digest] + 1
+        return blake2b(b"%b%d" % (digest, count), digest_size=KEY_SIZE).digest()
 
     def _found(self, calls: Sequence[PendingCall], results: list[tuple[bool, Any]], error: JournalError | None) -> None:
         outcomes = [(call, ok, value) for call, (ok, value) in zip(calls, results, strict=False)]
