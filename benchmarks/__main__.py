@@ -1,6 +1,6 @@
 """
 Measure channels, pools, broadcasts and the starting of workers: ``python -m benchmarks channel spawn``, ``swarm``,
-``broadcast``, ``pool``, ``shared``, ``ui``, ``latency`` and ``scale``.
+``broadcast``, ``pool``, ``items``, ``shared``, ``ui``, ``latency`` and ``scale``.
 
 What is measured, how, and what it does not say is in docs/benchmarks.md.
 """
@@ -23,6 +23,7 @@ from benchmarks import (
     bulk,
     calls,
     imports,
+    items,
     latency,
     machine,
     makespan,
@@ -50,6 +51,7 @@ _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "pool": (calls, makespan, pool_start),
     "shared": (shared,),
     "ui": (ui,),
+    "items": (items,),
     "latency": (latency,),
     "scale": (scale,),
 }

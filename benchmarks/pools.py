@@ -49,22 +49,30 @@ def take_turns(
     """
     taken = {pool_mode: Rounds([], []) for pool_mode in pool_modes}
     for first in range(0, rounds, _GENERATION):
-        with _Pools({pool_mode.pool for pool_mode in pool_modes}, workers) as pools:
+        with Pools({pool_mode.pool for pool_mode in pool_modes}, workers) as pools:
             for pool_mode in pool_modes:
                 pools.run_round(pool_mode, max(workers, calls // _WARM_UP))
             for turn in range(first, min(first + _GENERATION, rounds)):
                 for pool_mode in pool_modes[:: -1 if turn % 2 else 1]:
-                    seconds, cpu_seconds = pools.run_round(pool_mode, calls)
+                    seconds, cpu_seconds, _ = pools.run_round(pool_mode, calls)
                     taken[pool_mode].seconds.append(seconds)
                     taken[pool_mode].cpu_seconds.append(cpu_seconds)
                 progress()
     return taken
 
 
-class _Pools:
+class Round(NamedTuple):
+    """A round of a pool: its times, and what else its mode measures."""
+
+    seconds: float
+    cpu_seconds: float
+    more: dict[str, list[float]]
+
+
+class Pools:
     """The pools of some rounds, up; a context manager that ends them and removes the files that they leave."""
 
-    def __init__(self, names: set[str], workers: int) -> None:
+    def __init__(self, names: set[str], workers: int, patience: float = _PATIENCE) -> None:
         self._programs: dict[str, Program] = {}
         with ExitStack() as stack:
             folder = stack.enter_context(TemporaryDirectory(prefix="pools-"))
@@ -73,7 +81,7 @@ class _Pools:
                     "-m",
                     f"benchmarks.peers.calls.{name}",
                     str(workers),
-                    patience=_PATIENCE,
+                    patience=patience,
                     PARCS_MODULES=str(ROOT / "benchmarks" / "modules"),
                     RAY_USAGE_STATS_ENABLED="0",
                     TMPDIR=folder,
@@ -84,10 +92,9 @@ class _Pools:
                     raise ProgramFailed(f"{name} did not get ready")
             self._stack = stack.pop_all()
 
-    def run_round(self, pool_mode: PoolMode, calls: int) -> tuple[float, float]:
-        """Run a round, and return its seconds and CPU seconds."""
-        seconds, cpu_seconds = json.loads(self._programs[pool_mode.pool].ask(f"{pool_mode.mode} {calls}"))
-        return seconds, cpu_seconds
+    def run_round(self, pool_mode: PoolMode, calls: int) -> Round:
+        """Run a round of a pool."""
+        return Round(*json.loads(self._programs[pool_mode.pool].ask(f"{pool_mode.mode} {calls}")))
 
     def __enter__(self) -> Self:
         return self

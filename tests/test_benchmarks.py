@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from benchmarks import calls, latency, makespan, scale, shared, ui
+from benchmarks import calls, items, latency, makespan, scale, shared, ui
 from benchmarks.harness import ProgramFailed
 from benchmarks.pools import PoolMode, take_turns
 from benchmarks.results import Measured
@@ -82,3 +82,13 @@ def test_a_runner_of_many_workers_is_measured() -> None:
     assert figures["simulated_large_mib"] == 64
     assert figures["simulated_end_us"] > 0
     assert figures["local_all_s"] > figures["local_connect_s"]
+
+
+@pytest.mark.slow
+def test_a_journal_is_compared_with_none_and_memory_is_noted() -> None:
+    results = items.measure(2, lambda done, total: None, calls=200, many=1000)
+    (measured,) = results.ratios
+    assert (measured.key, len(measured.values)) == ("journal_vs_none", 2)
+    figures = {measured.key: measured.median for measured in results.figures}
+    assert 1 < figures["items_memory_mib"] < 1000
+    assert 0 <= figures["items_grown_mib"] < 100

@@ -35,7 +35,10 @@ def _main(workers: int) -> None:
             # Impure: else it would answer a second round from memory.
             return list(client.gather(client.map(control.noop, range(count), pure=False)))
 
-        control.run_rounds({"noop": noop})
+        def pause(count: int) -> list[int]:
+            return [answer for answer, _pid in client.gather(client.map(control.pause, range(count), pure=False))]
+
+        control.run_rounds({"noop": noop, "pause": pause})
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def _main(workers: int) -> None:
         # Again while some are still starting: on a busy machine the first ones may have made all calls by then.
         pids, deadline = set[int](), time.monotonic() + _START
         while len(pids) < workers and time.monotonic() < deadline:
-            pids |= {pid for _, pid in pool.imap_unordered(control.pause, range(10 * workers), chunksize=1)}
+            pids |= {pid for _, pid in pool.imap_unordered(control.pause, range(workers), chunksize=1)}
         control.check_workers(pids, workers)
         control.run_rounds({"noop": noop, "chunks": chunks, "pause": pause})
 

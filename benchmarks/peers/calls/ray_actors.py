@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from functools import partial
 from typing import Any
 
 import psutil
@@ -35,6 +36,9 @@ _PATIENCE = 30  # seconds for Ray's processes to end
 class _Calls:
     def noop(self, number: int) -> int:
         return control.noop(number)
+
+    def pause(self, number: int) -> int:
+        return control.pause(number)[0]
 
     def pid(self) -> int:
         return os.getpid()
@@ -55,18 +59,20 @@ def _main(workers: int) -> None:
         actors = [_Actor.remote() for _ in range(workers)]
         control.check_workers(ray.get([actor.pid.remote() for actor in actors]), workers)
 
-        def noop(count: int) -> list[int]:
+        def call(method: str, count: int) -> list[int]:
             numbers = iter(range(count))
-            busy = {actor.noop.remote(n): actor for actor, n in zip(actors * _IN_FLIGHT, numbers, strict=False)}
+            busy = {
+                getattr(actor, method).remote(n): actor for actor, n in zip(actors * _IN_FLIGHT, numbers, strict=False)
+            }
             answers: list[int] = []
             while busy:
                 ready, _ = ray.wait(list(busy), num_returns=-(-len(busy) // 2))
                 answers += ray.get(ready)
                 idle = [busy.pop(call) for call in ready]
-                busy.update((actor.noop.remote(n), actor) for actor, n in zip(idle, numbers, strict=False))
+                busy.update((getattr(actor, method).remote(n), actor) for actor, n in zip(idle, numbers, strict=False))
             return answers
 
-        control.run_rounds({"noop": noop})
+        control.run_rounds({"noop": partial(call, "noop"), "pause": partial(call, "pause")})
     finally:
         started = psutil.Process().children(recursive=True)
         ray.shutdown()
