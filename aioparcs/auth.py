@@ -30,6 +30,7 @@ __all__ = [
     "Role",
     "new_nonce",
     "proof",
+    "read_memory",
     "unexpected",
     "verify",
 ]
@@ -158,7 +159,7 @@ class Hello(NamedTuple):
                 values.get("files") is True,
                 _typed(values.get("control", FIRST_CONTROL), int),
                 values.get("tracing") is True,
-                _memory(values.get("memory")),
+                read_memory(values.get("memory")),
             )
         except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
             raise HandshakeError("the peer's HELLO can't be read") from error
@@ -200,7 +201,7 @@ def verify(token: bytes, role: str, transcript: bytes, body: bytes) -> bool:
     return hmac.compare_digest(proof(token, role, transcript), body)
 
 
-def _memory(value: Any) -> tuple[int, int, bytes] | None:
+def read_memory(value: Any) -> tuple[int, int, bytes] | None:
     """Return how memory is reached; None for whatever is no such thing."""
     kinds = [type(field) for field in value] if type(value) is list else []
     if kinds != [int, int, bytes] or min(value[:2]) < 0 or len(value[2]) != SECRET_SIZE:

@@ -35,7 +35,7 @@ MAX_BUFFER_COUNT = 4096
 # The highest extension of values that every peer knows, and the highest that this program knows; see docs/wire.md.
 FIRST_EXTENSIONS, EXTENSIONS = 5, 9
 # The highest type of frames of control connections: what a launcher knows that doesn't say, and this one.
-FIRST_CONTROL, CONTROL = 25, 27
+FIRST_CONTROL, CONTROL = 25, 29
 
 
 class Settings(NamedTuple):

@@ -22,6 +22,7 @@ from aioparcs.messages.fields import (
     read,
     unpack,
 )
+from aioparcs.messages.keeping import Keep, Kept
 from aioparcs.messages.watching import Stack, StackRead, Usage, UsageRequest
 from aioparcs.wire import Frame, FrameType
 
@@ -35,6 +36,8 @@ __all__ = [
     "Exited",
     "Files",
     "FilesTaken",
+    "Keep",
+    "Kept",
     "Kill",
     "LauncherReport",
     "LauncherRequest",
@@ -272,8 +275,8 @@ class Progress(NamedTuple):
         return unpack(cls, "PROGRESS", body)
 
 
-LauncherRequest = Start | Kill | LogReceived | Files | Stack | UsageRequest
-LauncherReport = Started | Exited | Log | Progress | FilesTaken | StackRead | Usage
+LauncherRequest = Start | Kill | LogReceived | Files | Stack | UsageRequest | Keep
+LauncherReport = Started | Exited | Log | Progress | FilesTaken | StackRead | Usage | Kept
 
 # The messages of each side, by the types of their frames.
 REQUESTS: dict[int, Any] = {
@@ -283,6 +286,7 @@ REQUESTS: dict[int, Any] = {
     FrameType.FILES: Files,
     FrameType.STACK: Stack,
     FrameType.USAGE: UsageRequest,
+    FrameType.MEMORY: Keep,
 }
 REPORTS: dict[int, Any] = {
     FrameType.STARTED: Started,
@@ -292,6 +296,7 @@ REPORTS: dict[int, Any] = {
     FrameType.FILES: FilesTaken,
     FrameType.STACK: StackRead,
     FrameType.USAGE: Usage,
+    FrameType.MEMORY: Kept,
 }
 # What the agent and the fork server send each other.
 _DATAGRAMS: dict[int, Any] = {

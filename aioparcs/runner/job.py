@@ -85,7 +85,7 @@ class RunnerJob:
 
     def worker_provider(self) -> RunnerWorkers:
         """Return what starts a pool's workers."""
-        provider = RunnerWorkers(self.supervisor, self.state, self.engine)
+        provider = RunnerWorkers(self.supervisor, self.state, self.engine, self.registry.launchers)
         self._providers.add(provider)
         return provider
 
@@ -142,9 +142,9 @@ class RunnerJob:
                 await serve_relay(channel, self._settings.handshake_timeout)
             case Incoming(_, number, Channel() as channel):
                 self.supervisor.connect_worker(number, channel)
-            case Incoming(Role.LAUNCHER, slot, FrameConnection() as connection, takes_files, control):
-                liveness = self._settings.liveness
-                client = LauncherClient(slot, connection, liveness, takes_files=takes_files, control=control)
+            case Incoming(Role.LAUNCHER, slot, FrameConnection() as connection, peer):
+                place = slot, connection, self._settings.liveness
+                client = LauncherClient(*place, takes_files=peer.files, control=peer.control, memory=peer.memory)
                 self.supervisor.connect_launcher(client)
             case Incoming(_, number, FrameConnection() as connection):
                 self._spawn_server.connect(number, connection)

@@ -15,7 +15,7 @@ from aioparcs.events import EventBus, Notice
 from aioparcs.messages.fields import describe
 from aioparcs.runner.launchers import LauncherClient, StackRequests
 from aioparcs.runner.state import JobState, LauncherPhase, WorkerPhase
-from aioparcs.settings import FIRST_CONTROL, Settings
+from aioparcs.settings import Settings
 from aioparcs.task import TaskTrace, WorkerHandle, check_file_limit
 from aioparcs.transport import keep_alive
 
@@ -33,15 +33,13 @@ class Incoming(NamedTuple):
         role: what its peer is, an `auth.Role`: a launcher and a parent have a control connection, others a channel.
         number: the launcher's slot, or the worker's number.
         connection: the connection.
-        takes_files: whether it is a launcher that can be sent files.
-        control: the highest type of frames that it knows, if it is a launcher.
+        peer: what the peer has said of itself.
     """
 
     role: str
     number: int
     connection: FrameConnection | Channel
-    takes_files: bool = False
-    control: int = FIRST_CONTROL
+    peer: Hello
 
 
 class JobRegistry:
@@ -130,11 +128,11 @@ class JobRegistry:
         if peer.role in (Role.LAUNCHER, Role.PARENT):
             keep_alive(writer.transport, self._settings.liveness, user_timeout=peer.role == Role.LAUNCHER)
             link = control_link(reader, writer, self._settings)
-            return Incoming(peer.role, peer.worker, link, peer.files, peer.control)
+            return Incoming(peer.role, peer.worker, link, peer)
         if peer.role == Role.WORKER:
             # No user timeout: it would end the connection of a worker that reads slowly.
             keep_alive(writer.transport, self._settings.liveness, user_timeout=False)
-        return Incoming(peer.role, peer.worker, self._open(peer, reader, writer))
+        return Incoming(peer.role, peer.worker, self._open(peer, reader, writer), peer)
 
     def close(self) -> None:
         """Report the refused connections that have not been reported yet: no more will come."""

@@ -15,7 +15,7 @@ from aioparcs.channel import Channel
 from aioparcs.engine import Engine, WorkerGroup, WorkerSpec
 from aioparcs.errors import ParcsError, ProtocolError, StartError
 from aioparcs.events import EventBus, Notice, WorkerExited, WorkersRequested, WorkerStopped
-from aioparcs.messages.launcher import FilesTaken, Log, StackRead, Started, Usage
+from aioparcs.messages.launcher import FilesTaken, Kept, Log, StackRead, Started, Usage
 from aioparcs.qualname import START_FOLDER
 from aioparcs.runner.deadline_timer import DeadlineTimer
 from aioparcs.runner.launchers import FileSender, LauncherClient
@@ -213,7 +213,7 @@ class WorkerSupervisor:
         try:
             while True:
                 message = await client.recv()
-                if isinstance(message, FilesTaken | Usage):
+                if isinstance(message, FilesTaken | Kept | Usage):
                     client.handle(message)
                 elif isinstance(message, StackRead):
                     self._registry.stacks.handle(client.slot, message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aioparcs import deadlines
@@ -36,6 +37,7 @@ from aioparcs.messages.spawn import (
     read_spawn_report,
 )
 from aioparcs.service.peer_endpoint import PeerEndpoint
+from aioparcs.shared import KeptMemory
 from aioparcs.task import WorkerHandle, check_file_limit
 from aioparcs.transport import keep_alive, raise_file_limit
 
@@ -119,6 +121,9 @@ class SpawnClient:
     async def replace(self, spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
         """Start a worker in place of one that is gone; see `place`."""
         return (await self.place(spec, 1))[0]
+
+    async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
+        """Return None: a service has no connection to the launchers of its workers."""
 
     def discard(self, task: WorkerHandle) -> None:
         """Release what was kept for a worker's replacement; see `release`."""

@@ -5,11 +5,13 @@ It has no name: a process of the same user opens the other one's descriptor unde
 left of it once the last process that has mapped it has ended, in whatever way.
 """
 
+from aioparcs.shared.kept import KeptMemory, place_of
 from aioparcs.shared.memory import LEAST, SharedMemory, SharedPart, find_shared
 from aioparcs.shared.probe import Probe, is_reachable, keep_spare, own_probe, take_spare
 
 __all__ = [
     "LEAST",
+    "KeptMemory",
     "Probe",
     "SharedMemory",
     "SharedPart",
@@ -17,5 +19,6 @@ __all__ = [
     "is_reachable",
     "keep_spare",
     "own_probe",
+    "place_of",
     "take_spare",
 ]

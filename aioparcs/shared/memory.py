@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from aioparcs.cpus import usable_cpus
 from aioparcs.shared.stitching import Stitched, advise_huge
 
-__all__ = ["LEAST", "SEAL_SHRINK", "SharedMemory", "SharedPart", "copy_to_shared", "find_shared", "open_memory"]
+__all__ = ["LEAST", "SEAL_SHRINK", "SharedMemory", "SharedPart", "copy_to_shared", "find_shared", "open_memory", "seal"]
 
 # Bytes from which on a buffer crosses by reference: below, a socket is as fast.
 LEAST = 1 << 20
@@ -65,6 +65,16 @@ def open_memory(size: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def seal(fd: int) -> None:
+    """
+    Allow no process to write to memory from now on.
+
+    Raises:
+        OSError: a process has mapped it to do so.
+    """
+    fcntl.fcntl(fd, _ADD_SEALS, _SEAL_WRITE)
 
 
 class SharedMemory(Stitched):
@@ -145,7 +155,7 @@ async def copy_to_shared(view: memoryview) -> memoryview | None:
             fds.append(open_memory(len(piece)))
         await _fill(fds, pieces)
         for fd in fds:
-            fcntl.fcntl(fd, _ADD_SEALS, _SEAL_WRITE)
+            seal(fd)
     except OSError:
         _close(fds)
         return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aioparcs.shared.memory import LEAST, copy_to_shared, find_shared
 
-__all__ = ["share_buffers", "share_values"]
+__all__ = ["flatten_values", "share_buffers", "share_values"]
 
+_Conversion = Callable[[memoryview], Awaitable[memoryview]]
 _BYTES = frozenset({bytes, bytearray, memoryview})
 
 
@@ -24,19 +26,37 @@ async def share_values(value: Any) -> Any:
     It is for sending: in place of bytes there is a view of them. What is in lists, tuples and dicts is replaced, too.
     What lies in shared memory already, or has no room there, stays as it is.
     """
-    return await _share(value, {})
+    return await _convert(value, _share_view, {})
 
 
-async def _share(value: Any, known: dict[int, Any]) -> Any:
+async def flatten_values(value: Any) -> tuple[Any, list[memoryview]]:
+    """
+    Return a value in which large arrays are replaced by equal ones whose bytes lie in one piece, and the buffers that
+    such arrays and large bytes are sent as.
+
+    What is in lists, tuples and dicts is replaced, too.
+    """
+    views: list[memoryview] = []
+
+    async def collect(view: memoryview) -> memoryview:
+        views.append(view)
+        return view
+
+    return await _convert(value, collect, {}), views
+
+
+async def _convert(value: Any, conversion: _Conversion, known: dict[int, Any]) -> Any:
+    """Return a value with the buffers of its large parts replaced, each once."""
     kind = type(value)
     if kind is dict:
-        return {key: await _share(one, known) for key, one in value.items()}
+        return {key: await _convert(one, conversion, known) for key, one in value.items()}
     if kind is list or kind is tuple:
-        return kind([await _share(one, known) for one in value])
+        return kind([await _convert(one, conversion, known) for one in value])
     if not _is_large(value):
         return value
     if id(value) not in known:
-        known[id(value)] = await (_share_view(memoryview(value)) if kind in _BYTES else _share_array(value))
+        is_bytes = kind in _BYTES
+        known[id(value)] = await (conversion(memoryview(value)) if is_bytes else _convert_array(value, conversion))
     return known[id(value)]
 
 
@@ -54,10 +74,12 @@ async def _share_view(view: memoryview) -> memoryview:
     return view if find_shared(view) else await copy_to_shared(view) or view
 
 
-async def _share_array(value: Any) -> Any:
+async def _convert_array(value: Any, conversion: _Conversion) -> Any:
     numpy = sys.modules["numpy"]
     order = "F" if value.flags.fnc else "C"
     flat = numpy.ravel(value, order=order).view("u1")  # a copy only where it isn't contiguous
     view = memoryview(flat)
-    shared = await _share_view(view)
-    return value if shared is view else numpy.ndarray(value.shape, value.dtype, shared.obj, order=order)
+    converted = await conversion(view)
+    if converted is view and numpy.may_share_memory(flat, value):
+        return value
+    return numpy.ndarray(value.shape, value.dtype, converted.obj, order=order)

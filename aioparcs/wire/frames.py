@@ -54,7 +54,7 @@ Buffer = Any  # whatever supports the buffer protocol: typing can't say so befor
 
 
 class FrameType(IntEnum):
-    """The type of a frame. Types 16 to 23, and 25 to 27, belong to control connections."""
+    """The type of a frame. Types 16 to 23, 25 to 27, and 29, belong to control connections."""
 
     JSON = 0
     MSG = 1
@@ -85,6 +85,7 @@ class FrameType(IntEnum):
     STACK = 26
     USAGE = 27
     MAPPED = 28
+    MEMORY = 29
 
 
 class Frame(NamedTuple):

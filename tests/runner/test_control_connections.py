@@ -66,7 +66,7 @@ pytestmark = pytest.mark.one_loop
 
 START, STARTED, EXITED, KILL = FrameType.START, FrameType.STARTED, FrameType.EXITED, FrameType.KILL
 LOG, PROGRESS, SPAWN, SPAWNED = FrameType.LOG, FrameType.PROGRESS, FrameType.SPAWN, FrameType.SPAWNED
-FILES, STACK, USAGE = FrameType.FILES, FrameType.STACK, FrameType.USAGE
+FILES, STACK, USAGE, MEMORY = FrameType.FILES, FrameType.STACK, FrameType.USAGE, FrameType.MEMORY
 ADDRESS = "tcp://127.0.0.1:1"
 
 # What may come: anything, and what is almost right.
@@ -80,6 +80,7 @@ VALID: dict[FrameType, list[Any]] = {
     FILES: [1, None],
     STACK: [1, 0],
     USAGE: [[[0, 0.5, 4096]], [[0, 1]]],
+    MEMORY: [1, 4096, [3, 4711]],
     SPAWN: [5, "x", 1, {"env": {"A": "b"}, "memory": "1g"}, ADDRESS],
     SPAWNED: [5],
 }

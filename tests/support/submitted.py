@@ -91,9 +91,9 @@ def containers(cluster: Cluster, job: str, role: str = "worker") -> list[Contain
     ]
 
 
-def build(cluster: Cluster, folder: Path, path: str) -> str:
+def build(cluster: Cluster, folder: Path, path: str, **variables: str) -> str:
     """Build a module's image and push it below a path of the registry; gives its reference, with the digest."""
-    variables = cluster.environment | {"PARCS_REGISTRY": f"{cluster.registry}/{path}"}
+    variables |= cluster.environment | {"PARCS_REGISTRY": f"{cluster.registry}/{path}"}
     done = execute([*COMMAND, "build", str(folder), "--push", "--json"], None, **variables)
     assert done.returncode == 0, done.stderr
     return str(json.loads(done.stdout)[0]["digest"])

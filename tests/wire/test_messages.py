@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aioparcs.errors import EncodeError, ProtocolError, WorkerLost
 from aioparcs.messages import fields, launcher, spawn
+from aioparcs.messages.keeping import Keep, Kept, MemoryPlace
 from aioparcs.messages.launcher import (
     Exited,
     Files,
@@ -66,6 +67,10 @@ EXAMPLES: list[Any] = [
     UsageRequest(),
     Usage([WorkerUse(4, 0.95, 50 << 20), WorkerUse(5, 0, 0)], []),
     Usage([], [PeerChannel(4, 5)]),
+    Keep(1, 8192, b"a piece"),
+    Keep(1, 0),
+    Kept(1, 8192, MemoryPlace(7, 4712)),
+    Kept(1, 0, None),
     Spawn(1, "x", 3, {"env": {"A": "b"}, "memory": "1g"}, "unix:@x"),
     Spawned(1, 7, None),
     SpawnExpected(1),

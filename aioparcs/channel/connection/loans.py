@@ -3,49 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgpack
 
 from aioparcs import wire
-from aioparcs.shared import LEAST, SharedMemory, find_shared
+from aioparcs.shared import LEAST, KeptMemory, SharedMemory, SharedPart, find_shared
 from aioparcs.wire import FrameType, Reference
 
-__all__ = ["Loans", "mapped_frame"]
+__all__ = ["Loans", "Question", "mapped_frame"]
+
+# What the peer is asked for: this process's memory (True), or that of another one.
+Question = bool | tuple[int, int, bytes]
 
 
 class Loans:
     """
     References instead of buffers, and the memory that they refer to, which stays here until the peer has mapped it.
 
-    Whether the peer can map this process's memory is asked before the first loan: most connections never need to know.
+    They refer to this process's memory, or to copies that a process on the peer's machine keeps. Whether the peer can
+    map one of both is asked before the first loan: most connections never need to know.
 
     Args:
-        ask: sends the peer that question.
+        ask: sends the peer that question: True, or how the other process's memory is reached.
 
     Attributes:
-        is_askable: whether the peer has said that it may be asked, and was not.
+        is_askable: whether the peer has said that it may be asked for this process's memory, and was not.
         is_undecided: True from the question to the answer.
-        is_possible: whether the peer has said that it can map memory of this process.
+        is_possible: whether the peer has said that it can map what it was asked for.
         size: bytes that the peer has not mapped yet.
         saved: bytes that were not written because it has mapped them.
     """
 
-    def __init__(self, ask: Callable[[], object]) -> None:
+    def __init__(self, ask: Callable[[Question], object]) -> None:
         self.is_askable = False
         self.is_possible = False
         self.size = self.saved = 0
         self._ask = ask
         self.is_undecided = False
-        self._lent: list[tuple[SharedMemory, Reference]] = []
+        self._question: Question | None = None
+        self._kept: list[KeptMemory] = []  # what is lent from now on
+        self._lent: list[tuple[SharedMemory | KeptMemory, Reference]] = []
         self._returned = 0
         self._waiting: list[tuple[int, asyncio.Future[bool]]] = []
 
     def any_in(self, buffers: tuple[Any, ...]) -> bool:
         """Return True if one of the buffers would be lent, or perhaps would."""
         is_open = self.is_possible or self.is_askable or self.is_undecided
-        return is_open and any(_find(view) is not None for view in buffers)
+        return is_open and any(self._find(view) is not None for view in buffers)
 
     def lend(self, buffers: tuple[Any, ...]) -> tuple[Any, ...]:
         """
@@ -60,16 +67,26 @@ class Loans:
         if not (self.is_askable or self.is_undecided) or not self.any_in(buffers):
             return False
         if self.is_askable:
-            self._post_question()
+            self._post_question(True)
         return True
 
-    async def are_possible(self) -> bool:
-        """Return whether the peer maps memory of this process, once that is known."""
-        if self.is_askable:
-            self._post_question()
+    async def are_possible(self, keeper: tuple[int, int, bytes] | None = None) -> bool:
+        """Return whether the peer maps memory of this process, or of a keeper, once that is known; it is asked once."""
+        question: Question = True if keeper is None else keeper
+        if self.is_askable or (keeper is not None and self._question is None):
+            self._post_question(True if self.is_askable else question)
         while self.is_undecided:
             await self.wait_returned()
-        return self.is_possible
+        return self.is_possible and self._question == question
+
+    @contextmanager
+    def lending(self, kept: KeptMemory) -> Iterator[None]:
+        """Lend what a keeper has copies of, in place of these buffers, while the block runs."""
+        self._kept.append(kept)
+        try:
+            yield
+        finally:
+            self._kept = [one for one in self._kept if one is not kept]
 
     def count_returned(self, count: Any) -> None:
         """
@@ -107,9 +124,10 @@ class Loans:
         self.size = 0
         self._wake(is_over=True)
 
-    def _post_question(self) -> None:
+    def _post_question(self, question: Question) -> None:
         self.is_askable, self.is_undecided = False, True
-        self._ask()
+        self._question = question
+        self._ask(question)
 
     def _wake(self, *, is_over: bool = False) -> None:
         """Wake those who wait for what was returned, or for what never will be."""
@@ -121,27 +139,33 @@ class Loans:
                 future.set_result(number <= self._returned)
 
     def _lend(self, view: Any) -> Any:
-        found = _find(view)
+        found = self._find(view)
         if found is None:
             return view
-        memory, offset = found
-        owner = view.obj
+        memory, parts = found
+        owner: Any = view.obj if isinstance(memory, SharedMemory) else None
         while hasattr(owner, "flags"):  # arrays, the last of which is the one that lies in the memory itself
             owner.flags.writeable = False
             owner = owner.base
-        reference = Reference(len(view), tuple(memory.cut(offset, len(view))))
+        reference = Reference(len(view), parts)
         self._lent.append((memory, reference))
         self.size += reference.size
         return reference
 
+    def _find(self, view: Any) -> tuple[SharedMemory | KeptMemory, tuple[SharedPart, ...]] | None:
+        """Return the shared memory of a buffer that is large enough to be lent, and its parts there."""
+        if len(view) < LEAST:
+            return None
+        if self._question is None or self._question is True:
+            found = find_shared(view)
+            return (found[0], tuple(found[0].cut(found[1], len(view)))) if found and found[0].is_open else None
+        for kept in self._kept:
+            if part := kept.find(view):
+                return kept, (part,)
+        return None
 
-def mapped_frame(value: int | None) -> bytes:
-    """Return a MAPPED frame: the question if it is possible (True), that it isn't (None), or how many were mapped."""
+
+def mapped_frame(value: Question | int | None) -> bytes:
+    """Return a MAPPED frame: a question, that it can't map anything (None), or how many buffers it has mapped."""
     body = msgpack.packb(value)
     return wire.encode_header(FrameType.MAPPED, len(body)) + body
-
-
-def _find(view: Any) -> tuple[SharedMemory, int] | None:
-    """Return the shared memory of a buffer that is large enough to be lent."""
-    found = find_shared(view) if len(view) >= LEAST else None
-    return found if found and found[0].is_open else None

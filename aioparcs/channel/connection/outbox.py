@@ -27,7 +27,6 @@ BATCH = 64 << 10
 _COPY = 64 << 10
 # Seconds after which a connection that has been written to counts as idle again.
 _QUIET = 0.001
-_QUESTION = mapped_frame(True)
 # The pieces of an outbox in which none has waited so far: a deque has room for 64 from the first, and most are idle.
 _NO_PIECES: deque[bytes | Sending | Held] = deque()
 _NOTHING = memoryview(b"")
@@ -116,7 +115,7 @@ class Outbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, limit: int) -> None:
         self.size = 0
-        self.loans = Loans(lambda: self.put(_QUESTION))
+        self.loans = Loans(lambda question: self.put(mapped_frame(question)))
         self.blocked = False
         self.is_ended = False
         self.frames = 0

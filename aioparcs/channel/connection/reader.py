@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from aioparcs import codec, wire
+from aioparcs.auth import read_memory
 from aioparcs.channel.connection.inbox import Inbox
 from aioparcs.channel.connection.loans import mapped_frame
 from aioparcs.channel.connection.memory import LARGE, RECEIVING
@@ -230,8 +231,8 @@ class FrameReader(FrameSink):
         """Handle what the peer says of this side's shared memory, or its question if this side can map its own."""
         try:
             value = codec.decode(frame.body)
-            if value is True:
-                self._answer_question()
+            if value is True or type(value) is list:
+                self._answer_question(value)
             else:
                 self._outbox.loans.count_returned(value)
         except (DecodeError, ValueError) as error:
@@ -239,7 +240,9 @@ class FrameReader(FrameSink):
             return
         self._outbox.flush()
 
-    def _answer_question(self) -> None:
+    def _answer_question(self, question: Any) -> None:
+        keeper = read_memory(question)  # none if it is about the peer's own memory
+        self._peer_memory = keeper or self._peer_memory
         is_near = self._peer_memory is not None and is_reachable(*self._peer_memory)
         if is_near:
             self.decoder.allow_shared()

@@ -93,6 +93,8 @@ def _handshake_timeout(settings: Settings, deadline: float) -> float:
 
 
 def _renewed(hello: Hello, address: Address) -> Hello:
-    """Return a greeting with a nonce that was never used, and with the way to this process's memory on its machine."""
-    is_near = address.scheme == "unix" and not address.fingerprint and hello.role in (Role.WORKER, Role.PEER)
-    return hello._replace(nonce=new_nonce(), memory=own_probe() if is_near else None)
+    """Return a greeting with a nonce that was never used, and with the way to this process's memory if it is needed."""
+    is_near = address.scheme == "unix" and not address.fingerprint
+    # Workers that don't map the runner's memory may map what their launcher keeps.
+    is_needed = hello.role in (Role.WORKER, Role.PEER) if is_near else hello.role == Role.LAUNCHER
+    return hello._replace(nonce=new_nonce(), memory=own_probe() if is_needed else None)

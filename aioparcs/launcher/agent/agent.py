@@ -20,6 +20,7 @@ from aioparcs.channel import FrameConnection, control_link
 from aioparcs.errors import ChannelClosed, ConnectionLost, EndOfChannel
 from aioparcs.launcher.agent.file_receiver import FileReceiver
 from aioparcs.launcher.agent.fork_client import ForkServerClient
+from aioparcs.launcher.agent.keeper import MemoryKeeper
 from aioparcs.launcher.agent.output import Output
 from aioparcs.launcher.agent.usage import UsageMeter
 from aioparcs.launcher.agent.workers import AgentWorkers
@@ -29,6 +30,7 @@ from aioparcs.messages.fields import Message
 from aioparcs.messages.launcher import (
     ALL,
     Files,
+    Keep,
     Kill,
     LauncherRequest,
     LogReceived,
@@ -64,6 +66,7 @@ class LauncherAgent:
         self._fork_server = ForkServerClient(fork_server)
         self._background = BackgroundTasks()
         self._files = FileReceiver(self._report)
+        self._keeper = MemoryKeeper(self._report)
         self._usage = UsageMeter()
         loop, on_peer = asyncio.get_running_loop(), self._usage.note_peer
         self._output = Output(loop, progress, settings.log_queue, settings.last_lines, on_peer)
@@ -106,6 +109,7 @@ class LauncherAgent:
             await self._background.aclose()
             await self._files.aclose()
             self._output.close()
+            self._keeper.close()
             self._link.abort()
 
     async def _watch(self, transport: asyncio.WriteTransport) -> None:
@@ -131,6 +135,8 @@ class LauncherAgent:
                 self._acknowledged.set()
             case Files(piece):
                 self._files.add(piece)
+            case Keep():
+                self._keeper.handle(request)
             case UsageRequest():
                 self._report(self._usage.measure())
             case Start():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import Protocol
 
@@ -14,7 +14,8 @@ from aioparcs.pool.dispatch import PoolWorker
 from aioparcs.pool.options import PoolOptions
 from aioparcs.pool.scheduler import WorkerState
 from aioparcs.pool.sizing import Replicas
-from aioparcs.pool.supervision.constants import Constants
+from aioparcs.pool.supervision.constants import Constants, KeptConstants
+from aioparcs.shared import KeptMemory
 from aioparcs.task import Task, WorkerHandle
 from aioparcs.telemetry import find_tracer
 
@@ -35,6 +36,9 @@ class WorkerProvider(Protocol):
 
     async def replace(self, spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
         """Place a worker in place of one that is gone; return before it is connected."""
+
+    async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
+        """Send copies of buffers to a worker's launcher, whose workers map them; return None if it can't keep them."""
 
     def discard(self, task: WorkerHandle) -> None:
         """Release what was kept for a replacement of a worker that gets none."""
@@ -66,7 +70,13 @@ class WorkerStartup:
         self.tasks: set[WorkerHandle] = set()
         self._options = options
         self._replicas = replicas
+        self._kept = KeptConstants(options.setup or {}, provider.keep, self.tasks)
         self._numbers = count()  # of its workers, in the order of their starts
+
+    def release(self) -> None:
+        """Release what launchers keep for its workers, and for replacements: it starts no more of them."""
+        self._kept.release()
+        self.provider.release()
 
     async def start(self, size: int) -> list[PoolWorker]:
         """Start workers, and wait until all of them are ready for calls; if one fails, none of them stays."""
@@ -92,7 +102,7 @@ class WorkerStartup:
             Why the others did not start.
         """
         errors: list[ParcsError] = []
-        constants = Constants(self._options.setup or {}, size)
+        constants = Constants(self._options.setup or {}, size, self._kept)
         waiting = size  # for those that neither are ready nor have failed
         self._replicas.starting += size
 
@@ -127,7 +137,7 @@ class WorkerStartup:
 
     async def _start(self, placing: Awaitable[list[WorkerHandle]], size: int) -> list[PoolWorker]:
         self._replicas.starting += size
-        constants = Constants(self._options.setup or {}, size)
+        constants = Constants(self._options.setup or {}, size, self._kept)
         tasks: list[WorkerHandle] = []
         try:
             tasks += await placing
@@ -157,7 +167,8 @@ class WorkerStartup:
         await self._configure(task, number)
         if self._options.setup is not None:
             try:
-                await Task(task).call(_SETUP, **await constants.of(task))
+                async with constants.of(task) as values:
+                    await Task(task).call(_SETUP, **values)
             except RemoteError as error:
                 add_note(error, f"in {_SETUP}(), which the pool calls in each worker first")
                 raise

@@ -108,7 +108,7 @@ class PoolSupervisor:
         await asyncio.gather(self._supervision, return_exceptions=True)
         busy = self._workers.clear()
         await asyncio.gather(*(self._end(task, graceful=task not in busy) for task in self._tasks))
-        self._startup.provider.release()
+        self._startup.release()
 
     def abort(self) -> None:
         """End all workers at once, and wait for nothing."""
@@ -116,7 +116,7 @@ class PoolSupervisor:
         self._workers.clear()
         for task in self._tasks:
             task.abort()
-        self._startup.provider.release()
+        self._startup.release()
 
     async def _supervise(self, opened: asyncio.Future[None]) -> None:
         """Run all tasks until `_close`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from aioparcs import deadlines
 from aioparcs.channel import FrameConnection
@@ -13,6 +15,7 @@ from aioparcs.messages.launcher import (
     FILES_WINDOW,
     Files,
     FilesTaken,
+    Kept,
     Kill,
     LauncherReport,
     LogReceived,
@@ -24,6 +27,9 @@ from aioparcs.messages.launcher import (
 )
 from aioparcs.settings import FIRST_CONTROL
 from aioparcs.wire import FrameType
+
+if TYPE_CHECKING:
+    from aioparcs.runner.launchers.kept_memories import KeptMemories
 
 __all__ = ["LauncherClient"]
 
@@ -43,6 +49,7 @@ class LauncherClient:
         liveness: seconds without a byte after which its host counts as lost.
         takes_files: whether it can be sent files.
         control: the highest type of frames that it knows.
+        memory: how memory that it keeps is reached, if it has said so.
 
     Attributes:
         is_silent: True once its host counts as lost.
@@ -56,6 +63,7 @@ class LauncherClient:
         *,
         takes_files: bool = False,
         control: int = FIRST_CONTROL,
+        memory: tuple[int, int, bytes] | None = None,
     ) -> None:
         self.slot = slot
         self.control = control
@@ -65,8 +73,16 @@ class LauncherClient:
         self._changed = asyncio.Event()
         self._end: ParcsError | None = None
         self.is_silent = False
+        self._memory = memory if control >= FrameType.MEMORY else None
         self._connection = connection
         self._liveness = liveness
+
+    @cached_property
+    def memories(self) -> KeptMemories:
+        """What it keeps for its workers."""
+        from aioparcs.runner.launchers.kept_memories import KeptMemories  # few pools have such arguments
+
+        return KeptMemories(self._connection, self._memory)
 
     @property
     def bytes_received(self) -> int:
@@ -91,6 +107,8 @@ class LauncherClient:
         except ParcsError as error:
             self._end = error
             self._changed.set()
+            if self._memory is not None:
+                self.memories.lose()
             raise
 
     async def send_files(self, pieces: Iterator[bytes], patience: float) -> None:
@@ -120,9 +138,11 @@ class LauncherClient:
             self._on_usage = on_usage
             self.send(UsageRequest())
 
-    def handle(self, report: FilesTaken | Usage) -> None:
-        """Handle a report of the launcher on files, or on what its workers use."""
-        if isinstance(report, FilesTaken):
+    def handle(self, report: FilesTaken | Usage | Kept) -> None:
+        """Handle a report of the launcher on files, on memory, or on what its workers use."""
+        if isinstance(report, Kept):
+            self.memories.handle(report)
+        elif isinstance(report, FilesTaken):
             self._taken = report
             self._changed.set()
         elif self._on_usage is not None:  # else it wasn't asked

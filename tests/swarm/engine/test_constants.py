@@ -1,0 +1,70 @@
+"""The constants of a pool on a real Swarm: large arrays reach each container once, and its workers share them."""
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aioparcs.pool import Pool
+from tests.cluster.image import download
+from tests.support.jobs import MODULES
+from tests.support.live import Cluster
+from tests.support.submitted import build, containers, own, running_job
+from tests.support.swarm_jobs import until
+
+pytestmark = pytest.mark.one_loop
+
+MIB = 1 << 20
+SIZE = 64 * MIB
+
+
+@pytest.fixture(scope="module")
+def arrays(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("arrays")
+    shutil.copy(MODULES / "arrays" / "main.py", folder)
+    (folder / "requirements.txt").write_text("numpy\n")
+    wheels = folder.with_name("wheels")
+    wheels.mkdir()
+    download(wheels, "numpy")
+    return build(own(cluster), folder, "tests-arrays", PARCS_WHEELS=str(wheels))
+
+
+async def shares(pool: Pool, size: int) -> dict[tuple[str, int], list[Any]]:
+    """Return what all workers of the pool answer, by their containers and ids."""
+    found: dict[tuple[str, int], list[Any]] = {}
+    while len(found) < size:
+        for host, pid, *rest in await pool.map(range(60), function="share"):
+            found[host, pid] = rest
+    return found
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_a_large_array_reaches_each_container_once(cluster: Cluster, arrays: str, tls: bool) -> None:
+    array = np.arange(float(SIZE // 8))
+    async with (
+        running_job(cluster.leader_url, tls=tls) as (runner, _, _),
+        runner.pool(arrays, 6, setup={"array": array}) as pool,
+    ):
+        before = await shares(pool, 6)
+        assert len({host for host, _ in before}) == 3
+        assert all(is_right for is_right, *_ in before.values())
+        for host in {host for host, _ in before}:
+            one, other = (rest for (place, _), rest in before.items() if place == host)
+            (_, number, share, arrived), (_, same, other_share, _) = one, other
+            assert number == same != 0
+            assert share + other_share <= SIZE + MIB, "what two processes have mapped counts for half in each"
+            assert SIZE < arrived < SIZE + 8 * MIB
+
+        victim = min(before)
+        container = next(one for one in containers(cluster, runner.job) if one.id.startswith(victim[0]))
+        container.run("python", "-c", f"import os; os.kill({victim[1]}, 9)")
+        await until(lambda: pool.size < 6)
+        await until(lambda: pool.size == 6)
+        after = await shares(pool, 6)
+        (new,) = after.keys() - before.keys()
+        assert new[0] == victim[0]
+        is_right, number, _, arrived = after[new]
+        assert (is_right, number) == (True, before[victim][1])
+        assert arrived - before[victim][3] < 8 * MIB, "it was there"
+        print(before, after)
