@@ -6,11 +6,15 @@ No file is read here and no clock: events go in, records come out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from aioparcs.events import (
     CallSpan,
     CallSpans,
+    CallsRunning,
+    ChannelSamples,
     Event,
     LogLines,
     Notice,
@@ -25,8 +29,11 @@ from aioparcs.events import (
     WorkersWaiting,
 )
 from aioparcs.recording.reader import Recording
+from aioparcs.recording.talks import Talk, Talks
 
 __all__ = ["History", "LogLine", "PoolLife", "WorkerLife", "extent", "history_of"]
+
+_PAUSE = 0.5  # seconds between two times with messages that are one conversation
 
 
 @dataclass(slots=True)
@@ -44,6 +51,10 @@ class WorkerLife:
         how: how it has ended: "done", "lost", "stopped", or "" if that was not recorded.
         reason: why it was lost, else "".
         spans: its calls, in the order in which they began.
+        talks: the times in which it was in no call, and its channel has carried messages.
+        reached: the end of its calls.
+        calling_since: when the call began that it is in, if that takes long; else infinite.
+        carried: the messages and the bytes that its channel has carried.
     """
 
     number: int
@@ -55,6 +66,10 @@ class WorkerLife:
     how: str = ""
     reason: str = ""
     spans: list[CallSpan] = field(default_factory=list)
+    talks: list[Talk] = field(default_factory=list)
+    reached: float = 0.0
+    calling_since: float = inf
+    carried: tuple[int, int] = 0, 0
 
     @property
     def name(self) -> str:
@@ -119,6 +134,7 @@ class History:
         workers: its workers, by number.
         pools: its pools, by number.
         log: the lines that workers have printed, and notices, in order.
+        running: the workers whose call takes long, by pool.
     """
 
     duration: float = 0.0
@@ -127,6 +143,11 @@ class History:
     workers: dict[int, WorkerLife] = field(default_factory=dict)
     pools: dict[int, PoolLife] = field(default_factory=dict)
     log: list[LogLine] = field(default_factory=list)
+    running: dict[int | None, set[int]] = field(default_factory=dict)
+
+    def has_pool(self, module: str) -> bool:
+        """Return whether a pool has a module's workers."""
+        return any(pool.state.name == module for pool in self.pools.values())
 
     @property
     def in_pools(self) -> list[WorkerLife]:
@@ -138,10 +159,21 @@ class History:
 def history_of(recording: Recording) -> History:
     """Return what a recording says of workers and pools."""
     history, start = History(), recording.started.time
+    talks = Talks(history.workers.get, history.has_pool)
+    if recording.started.versions.get("engine") == "swarm":
+        talks.set_rare()
     for event in recording.events:
         time = max(0.0, event.time - start)
         history.duration = max(history.duration, time)
+        _add_talks(history, talks.decided(history.duration))
         _apply(history, event, time, start)
+        match event:
+            case ChannelSamples():
+                _add_samples(history, talks, event, time)
+            case CallSpans():
+                for span in event.spans:
+                    talks.call(span.worker, span.begin - start, span.end - start)
+    _add_talks(history, talks.decided(inf))
     for worker in history.workers.values():
         worker.spans.sort(key=lambda span: (span.begin, span.end))
     return history
@@ -172,6 +204,8 @@ def _apply(history: History, event: Event, time: float, start: float) -> None:
             worker.ended, worker.how = time, "stopped"
         case CallSpans():
             _add_spans(history, event, start)
+        case CallsRunning():
+            _set_running(history, event, start)
         case PoolProgress():
             _add_progress(history, event.state, time)
         case LogLines():
@@ -198,6 +232,37 @@ def _add_spans(history: History, event: CallSpans, start: float) -> None:
         begin, end = max(0.0, span.begin - start), max(0.0, span.end - start)
         name = span.function.rpartition(":")[2] or worker.module
         worker.spans.append(span._replace(begin=begin, end=max(begin, end), function=name))
+        worker.reached = max(worker.reached, end)
+
+
+def _set_running(history: History, event: CallsRunning, start: float) -> None:
+    """Note which workers of a pool are in a call that takes long, in place of those that were."""
+    for number in history.running.pop(event.pool, ()):
+        history.workers[number].calling_since = inf
+    own = history.running[event.pool] = {call.worker for call in event.calls if call.worker in history.workers}
+    for call in event.calls:
+        if call.worker in own:
+            history.workers[call.worker].calling_since = call.begin - start
+
+
+def _add_samples(history: History, talks: Talks, event: ChannelSamples, time: float) -> None:
+    talks.begin(len(event.samples))
+    for sample in event.samples:
+        worker = history.workers.get(sample.worker)
+        if worker is None:
+            continue
+        messages, size = worker.carried
+        worker.carried = sample.sent + sample.received, sample.bytes_sent + sample.bytes_received
+        talks.add(worker, max(0, worker.carried[0] - messages), max(0, worker.carried[1] - size), time)
+
+
+def _add_talks(history: History, found: Iterable[Talk]) -> None:
+    for talk in found:
+        own = history.workers[talk.worker].talks
+        if own and talk.begin - own[-1].end <= _PAUSE:
+            own[-1] = Talk(talk.worker, own[-1].begin, talk.end, own[-1].messages + talk.messages)
+        else:
+            own.append(talk)
 
 
 def _add_progress(history: History, state: PoolState, time: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from base64 import b64encode
+from operator import itemgetter
 from typing import NamedTuple
 
 from aioparcs.recording.history import History, WorkerLife, extent
@@ -18,6 +19,7 @@ __all__ = ["Series", "Timeline", "make_series", "make_timeline"]
 _TRIES = 5  # to find the finest resolution that fits
 _FINEST = 20_000  # steps of the whole duration, at first
 _TEXTS, _ERRORS = 1500, 500  # calls whose text a timeline has: the longest ones, and those that have failed
+_TALK = -1  # in place of the number of a function: messages, and no call
 _HOW = {"": 0, "done": 1, "stopped": 2, "lost": 3}
 _STEPS = 240  # points of a chart
 
@@ -33,7 +35,8 @@ class Timeline(NamedTuple):
         packed: its JSON, compressed by zlib, in base64. It holds ``workers``, a list of [number, module, node,
             requested, connected, ended, how], and ``spans``, for each of them a flat list of numbers: the begin since
             the last span's end, the length, the function, the calls, the failed ones, the percentage of the time in
-            which it was in a call, and the text, -1 for none. Times are multiples of ``unit``.
+            which it was in a call, and the text, -1 for none. Times are multiples of ``unit``. A span of the function
+            -1 is a time in which the worker talked, and its calls are messages.
         unit: the seconds of one unit of time.
         step: the seconds below which spans were merged.
         functions: the names of the functions, by number.
@@ -185,6 +188,9 @@ def _prepared(worker: WorkerLife, functions: dict[str, int], texts: dict[tuple[s
         begin, end, share = extent(span)
         text = texts.get((span.call, span.error), -1) if span.call else -1
         spans.append((begin, end, functions[span.function], span.calls, span.failed, (end - begin) * share, text))
+    if worker.talks:
+        spans += [(begin, end, _TALK, messages, 0, end - begin, -1) for _, begin, end, messages in worker.talks]
+        spans.sort(key=itemgetter(0, 1))
     return spans
 
 
@@ -199,6 +205,10 @@ def _merged(spans: list[_Merged], step: float) -> list[_Merged]:
             last = span
             continue
         main, other = (span, last) if span[5] > last[5] else (last, span)
+        if _TALK in (main[2], other[2]) and main[2] != other[2]:  # what is left of the two is the call
+            call = other if main[2] == _TALK else main
+            last = (last[0], max(last[1], span[1]), *call[2:])
+            continue
         text = max(span[6], last[6]) if bool(span[4]) == bool(last[4]) else (span if span[4] else last)[6]
         last = (last[0], max(last[1], span[1]), main[2], last[3] + span[3], last[4] + span[4], main[5] + other[5], text)
     if last is not None:

@@ -45,6 +45,7 @@ def _worker(worker: WorkerLife, process: int, duration: float) -> Iterator[dict[
     yield {"name": "thread_sort_index", "ph": "M", **place, "args": {"sort_index": worker.number}}
     if worker.connected is not None:
         yield {"name": "starting", "cat": "worker", "ph": "X", **place, **_times(worker.requested, worker.connected)}
+    yield from _talks(worker, place)
     reached = worker.connected or 0.0
     for number, span in enumerate(worker.spans):
         if span.begin >= reached - 1e-6:
@@ -59,6 +60,18 @@ def _worker(worker: WorkerLife, process: int, duration: float) -> Iterator[dict[
         end = duration if worker.ended is None else worker.ended
         event = {"name": worker.how, "cat": "worker", "ph": "i", "s": "t", **place, "ts": _micros(end)}
         yield event | ({"args": {"reason": worker.reason}} if worker.reason else {})
+
+
+def _talks(worker: WorkerLife, place: dict[str, int]) -> Iterator[dict[str, Any]]:
+    """Yield the times in which a worker talked, but not those of which it came out late that it was in a call."""
+    calls = iter(worker.spans)
+    call = next(calls, None)
+    for _, begin, end, messages in worker.talks:
+        while call is not None and call.end <= begin:
+            call = next(calls, None)
+        if call is None or call.begin >= end:
+            yield {"name": "talking", "cat": "worker", "ph": "X", **place, **_times(begin, end),
+                   "args": {"messages": messages}}  # fmt: skip
 
 
 def _call(span: CallSpan) -> dict[str, Any]:

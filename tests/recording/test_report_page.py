@@ -9,7 +9,7 @@ import pytest
 from aioparcs.recording import Recording
 from aioparcs.recording.report import LARGEST, render_report
 from tests.support.browser import Browser, Page, chromium
-from tests.support.recordings import recording, started
+from tests.support.recordings import conversation, recording, started
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
@@ -25,7 +25,7 @@ PIXELS = """(() => {
   }
   return counts;
 })()"""
-RED = (198, 40, 40)
+RED, TALK = (198, 40, 40), (69, 82, 93)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,21 @@ def test_the_page_shows_what_was_recorded(show: Open) -> None:
     assert len(colours) > 20
     assert count(page, RED) > 20, "failed calls are red"
     assert page.problems() == []
+
+
+def test_the_timeline_shows_conversations(show: Open) -> None:
+    assert "talking" not in show(recording(2, 5)).run('document.getElementById("legend").innerText')
+    page = show(conversation())
+    assert "talking" in page.run('document.getElementById("legend").innerText')
+    assert count(page, TALK) > 200
+    x, y, width, _ = box(page)
+    page.move(x + 132 + (width - 132) / 12, y + 22 + 20 + 10)
+    assert page.run('document.getElementById("tip").innerText').endswith("talking: 8 messages in 1.50 s")
+    page.run('document.getElementById("scroller").focus()')
+    page.press("b")
+    assert count(page, TALK) == 0, "a band is paler where only some of its workers talk"
+    page.move(x + 132 + (width - 132) / 12, y + 22 + 15 + 8)
+    assert "0 in a call, 1 talking, 1 connected" in page.run('document.getElementById("tip").innerText')
 
 
 def test_what_programs_print_is_only_text(show: Open) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 from aioparcs.events import (
     CallSpan,
     CallSpans,
+    ChannelSample,
+    ChannelSamples,
     Event,
     LogLines,
     Notice,
@@ -21,7 +23,7 @@ from aioparcs.events import (
 from aioparcs.events.codec import to_json
 from aioparcs.recording import Recording
 
-__all__ = ["HOSTILE", "recording", "started", "write_recording"]
+__all__ = ["HOSTILE", "conversation", "recording", "started", "write_recording"]
 
 HOSTILE = "</script><script>window.hacked = 1</script><!-- <img src=x onerror='window.hacked = 1'> é \u2028"
 _BEGIN = 100.0  # on the program's clock
@@ -72,6 +74,16 @@ def recording(
         events.append(WorkerExited(end, "render", 1, f"killed by SIGKILL {HOSTILE}"))
     events.append(ProgramEnding(end + 0.5, error))
     return Recording(started(), events, 0)
+
+
+def conversation() -> Recording:
+    """Return the recording of two workers; the first one is sent messages, in its first seconds and once later."""
+    carried = ((1.0, 4), (2.0, 8), (10.0, 9))
+    samples = [
+        ChannelSamples(_BEGIN + time, (ChannelSample(0, count, 0, 100 * count, 0, 0),)) for time, count in carried
+    ]
+    begin: list[Event] = [WorkersRequested(_BEGIN, "talk", range(2)), WorkerConnected(_BEGIN + 0.5, "talk", 0)]
+    return Recording(started(), [*begin, *samples, ProgramEnding(_BEGIN + 12, "")], 0)
 
 
 def write_recording(path: Path, made: Recording) -> Path:

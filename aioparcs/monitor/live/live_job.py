@@ -36,10 +36,10 @@ from aioparcs.monitor.live.course import Course, Level
 from aioparcs.monitor.live.output import NOTICE, WARNING, Output
 from aioparcs.monitor.live.peers import Peers
 from aioparcs.monitor.live.progress import Progress
-from aioparcs.monitor.live.talks import Talks
 from aioparcs.monitor.live.workers import Workers
 from aioparcs.monitor.records import Channel, JobRow, Overview, rounded
 from aioparcs.recording.full import FULL
+from aioparcs.recording.talks import Talks
 
 __all__ = ["LiveJob"]
 
@@ -80,7 +80,7 @@ class LiveJob:
         self.workers = Workers()
         self.peers = Peers()
         self.calls = CallLog()
-        self._talks = Talks(self.workers, self.progress.has_pool)
+        self._talks = Talks(self.workers.find, self.progress.has_pool)
         self.output = Output()
         self.course = Course()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from aioparcs.monitor.records import Channel, Current, Usage, WorkerRow, rounded
 
@@ -51,6 +52,11 @@ class Worker:
         if self.is_calling:
             return "calling"
         return "waiting" if self.has_calls else "connected"
+
+    @property
+    def calling_since(self) -> float:
+        """When the call began that it is in, if that takes long; else infinite."""
+        return self.current["begin"] if self.current else inf
 
     def available(self, now: float) -> float:
         """Return the seconds in which it could have had calls."""

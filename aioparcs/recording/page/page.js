@@ -215,7 +215,8 @@ class Timeline {
     this.end = Math.max(data.overview.duration, 1e-3);
     this.workers = workers.map(([number, module, node, requested, connected, ended, how], i) => {
       const time = (units) => (units < 0 ? null : units * about.unit);
-      return { number, how, module: about.modules[module], node: about.nodes[node], requested: time(requested), connected: time(connected), ended: time(ended), spans: this.decode(spans[i]) };
+      const all = this.decode(spans[i]), talks = all.filter((one) => one.fn < 0);
+      return { number, how, module: about.modules[module], node: about.nodes[node], requested: time(requested), connected: time(connected), ended: time(ended), spans: all.filter((one) => one.fn >= 0), talks };
     });
     this.from = 0;
     this.to = this.end;
@@ -270,7 +271,7 @@ class Timeline {
     $("spacer").style.height = `${full - view}px`;
     const width = this.scroller.clientWidth;
     const context = fit(this.canvas, width, view);
-    const colours = Object.fromEntries(["idle", "start", "bad", "text", "dim", "line", "soft", "card"].map((name) => [name, colour(name)]));
+    const colours = Object.fromEntries(["idle", "talk", "start", "bad", "text", "dim", "line", "soft", "card"].map((name) => [name, colour(name)]));
     const top = this.scroller.scrollTop;
     const first = Math.max(0, Math.floor(top / this.height));
     context.save();
@@ -318,6 +319,8 @@ class Timeline {
     this.bar(context, worker.requested, ready, y, this.height / 2 - 1);
     context.fillStyle = colours.idle;
     if (worker.connected !== null) this.bar(context, ready, gone, y, this.height / 4);
+    context.fillStyle = colours.talk;
+    for (const talk of worker.talks) this.bar(context, talk.begin, talk.end, y, this.height / 4);
     for (const span of worker.spans) {
       if (span.end < this.from || span.begin > this.to) continue;
       context.globalAlpha = span.failed ? 1 : Math.max(0.3, span.share);
@@ -339,13 +342,14 @@ class Timeline {
   }
 
   band(context, { workers, main }, y, colours) {
-    const count = Math.ceil(this.width), busy = new Float64Array(count), up = new Float64Array(count), failed = new Uint8Array(count);
+    const count = Math.ceil(this.width), busy = new Float64Array(count), up = new Float64Array(count), talking = new Float64Array(count), failed = new Uint8Array(count);
     const add = (values, begin, end, share) => {
       const from = this.x(begin) - this.label, to = this.x(end) - this.label;
       for (let i = Math.max(0, Math.floor(from)); i < Math.min(count, to); i++) values[i] += share * Math.min(1, Math.min(i + 1, to) - Math.max(i, from));
     };
     for (const worker of workers) {
       if (worker.connected !== null) add(up, worker.connected, worker.ended === null ? this.end : worker.ended, 1);
+      for (const talk of worker.talks) add(talking, talk.begin, talk.end, 1);
       for (const span of worker.spans) {
         if (span.end < this.from || span.begin > this.to) continue;
         add(busy, span.begin, span.end, span.share);
@@ -356,7 +360,8 @@ class Timeline {
     for (let i = 0; i < count; i++) {
       const x = this.label + i;
       if (up[i]) { context.fillStyle = colours.idle; context.fillRect(x, y + 1, 1, this.height - 2); }
-      if (busy[i]) { context.globalAlpha = Math.min(1, 0.12 + (0.88 * busy[i]) / workers.length); context.fillStyle = tint; context.fillRect(x, y + 1, 1, this.height - 2); context.globalAlpha = 1; }
+      const share = busy[i] || talking[i];
+      if (share) { context.globalAlpha = Math.min(1, 0.12 + (0.88 * share) / workers.length); context.fillStyle = busy[i] ? tint : colours.talk; context.fillRect(x, y + 1, 1, this.height - 2); context.globalAlpha = 1; }
       if (failed[i]) { context.fillStyle = colours.bad; context.fillRect(x, y + 1, 1.5, this.height - 2); }
     }
     for (const worker of workers) if (worker.how === 3 && worker.ended >= this.from && worker.ended <= this.to) this.cross(context, worker.ended, y, colours);
@@ -451,18 +456,22 @@ class Timeline {
     } else if (time < worker.requested) lines.push("not requested yet");
     else if (worker.connected === null || time < worker.connected) lines.push(`starting${worker.connected === null ? "" : ` for ${seconds(worker.connected - worker.requested)}`}`);
     else if (worker.ended !== null && time > worker.ended) lines.push(`${HOW[worker.how]} at ${at(worker.ended)}`);
-    else lines.push("waiting");
+    else {
+      const talk = worker.talks.find((one) => one.begin - near <= time && time <= one.end + near);
+      lines.push(talk ? `talking: ${plural(talk.calls, "message")} in ${seconds(talk.end - talk.begin)}` : "waiting");
+    }
     return lines.join("\n");
   }
 
   describeBand(workers, time) {
     const busy = workers.filter((worker) => worker.spans.some((span) => span.begin <= time && time <= span.end)).length;
+    const talking = workers.filter((worker) => worker.talks.some((one) => one.begin <= time && time <= one.end)).length;
     const up = workers.filter((worker) => worker.connected !== null && worker.connected <= time && (worker.ended === null || time <= worker.ended)).length;
-    return `${workers[0].module}:${workers[0].number}–${workers[workers.length - 1].number}\n${at(time)}: ${busy} in a call, ${up} connected\npress b for one worker in a row`;
+    return `${workers[0].module}:${workers[0].number}–${workers[workers.length - 1].number}\n${at(time)}: ${busy} in a call, ${talking ? `${talking} talking, ` : ""}${up} connected\npress b for one worker in a row`;
   }
 }
 
-function showLegend() {
+function showLegend(talks) {
   const add = (name, value) => {
     const box = make("i");
     box.style.background = value;
@@ -472,6 +481,7 @@ function showLegend() {
   if (data.timeline.functions.length > 12) add(`${data.timeline.functions.length - 12} others`, "transparent");
   add("failed", "var(--bad)");
   add("waiting", "var(--idle)");
+  if (talks) add("talking", "var(--talk)");
   add("starting", "var(--start)");
 }
 
@@ -480,7 +490,6 @@ async function start() {
   showTables();
   showLog();
   showCharts();
-  showLegend();
   const skipped = data.skipped ? `; ${plural(data.skipped, "line")} of the recording could not be read` : "";
   $("footer").textContent = `Made by aioparcs report${skipped}.`;
   let timeline = null;
@@ -489,6 +498,7 @@ async function start() {
   else {
     timeline = new Timeline(await unpack(data.timeline.packed), data.timeline);
     const shown = timeline.workers.length;
+    showLegend(timeline.workers.some((worker) => worker.talks.length));
     if (shown < data.overview.workers) $("note").textContent = `Only ${whole(shown)} of ${whole(data.overview.workers)} workers are shown. `;
     if (data.timeline.step > data.overview.duration / 2000) $("note").textContent += `Calls closer than ${seconds(data.timeline.step)} are drawn as one.`;
   }

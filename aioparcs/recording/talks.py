@@ -1,15 +1,16 @@
-"""The times in which workers talk: their channels carry messages, and they are in no call."""
+"""
+The times in which workers talk: their channels carry messages, and they are in no call.
+
+No file is read here and no clock: samples and calls go in, times come out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from aioparcs.monitor.live.worker import Worker
-from aioparcs.monitor.live.workers import Workers
-
-__all__ = ["Talk", "Talks"]
+__all__ = ["Talk", "Talker", "Talks"]
 
 _PERIOD = 1.5  # seconds between two samples of a channel that is used, at the most: usually one
 _RARE = 6.0  # ... in the log of a runner on a Swarm
@@ -35,18 +36,42 @@ class Talk(NamedTuple):
     messages: int
 
 
+class Talker(Protocol):
+    """A worker; times are seconds since its job began."""
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+
+    @property
+    def module(self) -> str:
+        """Its module."""
+
+    @property
+    def connected(self) -> float | None:
+        """When it was connected, None if it is not."""
+
+    @property
+    def reached(self) -> float:
+        """The end of its calls."""
+
+    @property
+    def calling_since(self) -> float:
+        """When the call began that it is in, if that takes long; else infinite."""
+
+
 class Talks:
     """
     Finds the times with messages that have nothing to do with calls.
 
     Args:
-        workers: the workers.
+        find: returns the worker of a number, None if there is none.
         has_pool: returns whether a pool has a module's workers.
     """
 
-    def __init__(self, workers: Workers, has_pool: Callable[[str], bool]) -> None:
+    def __init__(self, find: Callable[[int], Talker | None], has_pool: Callable[[str], bool]) -> None:
         self._period = _PERIOD
-        self._workers = workers
+        self._find = find
         self._has_pool = has_pool
         self._sampled: dict[int, float] = {}  # worker: when it had its last sample
         self._open: dict[int, list[Talk]] = {}  # worker: times of which it is not known yet what they are
@@ -61,7 +86,7 @@ class Talks:
         """Note that so many samples come at once: others may be late where these are all that there was room for."""
         self._is_full = samples >= _FULL
 
-    def add(self, worker: Worker, messages: int, size: int, time: float) -> None:
+    def add(self, worker: Talker, messages: int, size: int, time: float) -> None:
         """Note the frames and the bytes that a worker's channel has carried since its last sample."""
         last = self._sampled.get(worker.number)
         since = worker.connected or 0.0 if last is None else last
@@ -83,14 +108,13 @@ class Talks:
             return
         opened, self._open, self._due = self._open, {}, inf
         for number, talks in opened.items():
-            worker = self._workers.find(number)
+            worker = self._find(number)
             if worker is None:
                 del self._sampled[number]
                 continue
-            begin = worker.current["begin"] if worker.current else inf
             for talk in talks:
                 if talk.end + _LATE > now:
                     self._open.setdefault(number, []).append(talk)
                     self._due = min(self._due, talk.end + _LATE)
-                elif talk.end <= begin:
+                elif talk.end <= worker.calling_since:
                     yield talk
