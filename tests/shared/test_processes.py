@@ -1,12 +1,14 @@
 """Arrays between real processes: workers of pools and collectives, killed ones, and those that can't map."""
 
 import asyncio
+import gc
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aioparcs import Address, Channel, Settings, WorkerLost, broadcast, gather
+from aioparcs import Address, Channel, ParcsError, Settings, WorkerLost, broadcast, gather
 from aioparcs.auth import Hello, Role
 from aioparcs.channel import Acceptor
 from aioparcs.transport import listen
@@ -23,6 +25,15 @@ from tests.support.sharing import filled, is_mapped, memory_of
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.one_loop]
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector from running."""
+    gc.disable()
+    yield
+    gc.enable()
+
 
 SIZE = 1 << 18
 
@@ -59,6 +70,25 @@ async def test_constants_of_a_pool_are_in_memory_once(kind: str) -> None:
         places = await pool.map(range(100), function="where_constant")
         assert {total for _, total, *_ in places} == {float(array.sum())}
     assert array.flags.writeable is (kind == "ordinary")
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_constants_of_workers_that_fail_are_released_at_once() -> None:
+    setup = {"array": np.ones(SIZE), "refused": True}
+    async with job() as runner, runner.pool("arrays", 1):
+        with pytest.raises(ValueError, match="refused") as caught:
+            await runner.pool("arrays", 4, setup=setup).__aenter__()
+        assert not memory_of(), "although the error is there"
+        assert caught.traceback
+        starting = asyncio.ensure_future(runner.pool("arrays", 4, setup=setup | {"refused": "late"}).__aenter__())
+        await until(memory_of)
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert not memory_of()
+        async with runner.pool("arrays", (0, 4), setup=setup) as pool:
+            with pytest.raises(ParcsError):
+                await pool.map(range(20), function="pid")
+            assert not memory_of()
 
 
 async def test_a_broadcast_is_in_memory_once() -> None:

@@ -98,6 +98,10 @@ class Constants:
         else:
             yield self._values
 
+    def release(self) -> None:
+        """Release the copy in shared memory: these workers have started, or failed."""
+        self._values = {}
+
     async def _share(self) -> Mapping[str, Any]:
         async with self._sharing:
             if not self._is_shared:

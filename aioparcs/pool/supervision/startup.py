@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
+from traceback import clear_frames
 from typing import Protocol
 
 from aioparcs.channel import CONCURRENCY, LIMITED, MEMORY, NO_FUNCTION, TRACING
@@ -132,6 +133,7 @@ class WorkerStartup:
         except BaseException as error:
             raise _first(error) from None
         finally:
+            constants.release()
             self._replicas.starting -= waiting
         return errors
 
@@ -151,6 +153,7 @@ class WorkerStartup:
             await self._discard(tasks)
             raise _first(error) from None
         finally:
+            constants.release()
             self._replicas.starting -= size
 
     async def _discard(self, tasks: list[WorkerHandle]) -> None:
@@ -167,10 +170,11 @@ class WorkerStartup:
         await self._configure(task, number)
         if self._options.setup is not None:
             try:
-                async with constants.of(task) as values:
-                    await Task(task).call(_SETUP, **values)
-            except RemoteError as error:
-                add_note(error, f"in {_SETUP}(), which the pool calls in each worker first")
+                await self._set_up(task, constants)
+            except BaseException as error:
+                clear_frames(error.__traceback__)  # they have the arguments; an error may be kept for long
+                if isinstance(error, RemoteError):
+                    add_note(error, f"in {_SETUP}(), which the pool calls in each worker first")
                 raise
         await self._check_limits(task)
         makes_spans = False
@@ -179,6 +183,11 @@ class WorkerStartup:
         options = self._options
         state = WorkerState(task.worker, options.concurrency, self.coroutines, options.recycling.max_calls)
         return PoolWorker(task, state, makes_spans=makes_spans)
+
+    @staticmethod
+    async def _set_up(task: WorkerHandle, constants: Constants) -> None:
+        async with constants.of(task) as values:
+            await Task(task).call(_SETUP, **values)
 
     @staticmethod
     async def _makes_spans(task: WorkerHandle) -> bool:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ def place(array: Any) -> int:
 
 
 def setup(**values: Any) -> None:
+    if values.get("refused") == "late":
+        time.sleep(600)
+    if values.get("refused"):
+        raise ValueError("refused")
     constants.update(values)
 
 
