@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import chain, islice
 
-from aioparcs.events.records import CallSpan, CallSpans
+from aioparcs.events.records import CallSpan, CallSpans, CallTraceback
 from aioparcs.events.samples import ChannelSample, ChannelSamples, Use, WorkerUsage
 
 __all__ = ["PendingNumbers", "PendingSpans"]
 
 _FEW = 150  # spans that wait and are written as they are; the calls of each worker become one span if there are more
 _FAILURES = 3  # failed calls of a worker and function that keep a span of their own then
+_TRACED = 50  # failed calls, the last ones, whose tracebacks wait
 _MOST = 5000  # spans at which they are merged at once
 _TOGETHER = 20  # of one event
 _PERIOD = 5.0  # seconds between two times at which numbers are written
@@ -24,6 +25,7 @@ class PendingSpans:
 
     def __init__(self) -> None:
         self._spans: dict[_Key, list[CallSpan]] = {}
+        self._tracebacks: dict[CallSpan, str] = {}
         self._count = 0
 
     def __bool__(self) -> bool:
@@ -35,6 +37,10 @@ class PendingSpans:
         for span in event.spans:
             self._spans.setdefault((event.pool, span.worker, span.function), []).append(span)
         self._count += len(event.spans)
+        for one in event.tracebacks:
+            self._tracebacks.update((event.spans[place], one.text) for place in one.spans)
+        for span in list(self._tracebacks)[:-_TRACED]:
+            del self._tracebacks[span]
         if self._count > _MOST:
             for key in self._spans:
                 self._merge(key)
@@ -46,16 +52,25 @@ class PendingSpans:
         if self._count > _FEW:
             for key in keys:
                 self._merge(key)
-        return CallSpans(time, pool, tuple(islice(chain.from_iterable(self._spans[key] for key in keys), _TOGETHER)))
+        spans = tuple(islice(chain.from_iterable(self._spans[key] for key in keys), _TOGETHER))
+        return CallSpans(time, pool, spans, self._tracebacks_of(spans))
 
     def remove(self, event: CallSpans) -> None:
         """Remove the spans that `first` has returned."""
         for span in event.spans:
             key = event.pool, span.worker, span.function
             del self._spans[key][0]
+            self._tracebacks.pop(span, None)
             if not self._spans[key]:
                 del self._spans[key]
         self._count -= len(event.spans)
+
+    def _tracebacks_of(self, spans: tuple[CallSpan, ...]) -> tuple[CallTraceback, ...]:
+        places: dict[str, list[int]] = {}
+        for place, span in enumerate(spans if self._tracebacks else ()):
+            if text := self._tracebacks.get(span):
+                places.setdefault(text, []).append(place)
+        return tuple(CallTraceback(tuple(own), text) for text, own in places.items())
 
     def _merge(self, key: _Key) -> None:
         before, after = self._spans[key], _merged(self._spans[key])

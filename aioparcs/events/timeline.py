@@ -32,6 +32,7 @@ __all__ = ["TimelineLog"]
 
 _PERIOD = 1.0  # seconds between two lines
 _WAITING = 20_000  # events on workers that may wait
+_TRACEBACKS = 3  # that a line may have: a traceback takes more bytes than a hundred calls
 _LAST_LINES = 4  # that the end of a program may have, whatever their bytes: all its workers end then
 _LONGEST = 1000  # characters of a reason why a worker or the program has ended
 _KINDS = (WorkersRequested, WorkersPlaced, WorkerConnected, WorkerExited, WorkerStopped, PeersChanged, ProgramEnding)
@@ -94,10 +95,11 @@ class TimelineLog:
         """Write one line of at most some bytes; return whether more is left."""
         packer = self._log.packer(room)
         with self._lock:
-            count = 0
+            count, traced = 0, _TRACEBACKS
             for event in self._waiting(now + self._begun):
-                if packer.add(shifted(event, -self._begun)):
+                if (written := _add(packer, shifted(event, -self._begun), traced)) is not None:
                     count += 1
+                    traced -= written
                 elif count or room < self._log.most:
                     break
                 else:
@@ -129,6 +131,16 @@ class TimelineLog:
                 self._numbers.remove(event)
             case _:
                 self._events.popleft()
+
+
+def _add(packer: Packer, event: Event, tracebacks: int) -> int | None:
+    """Add an event, with so many tracebacks or fewer; return how many have room, None if the event has none."""
+    if not (isinstance(event, CallSpans) and event.tracebacks):
+        return 0 if packer.add(event) else None
+    for count in sorted({min(tracebacks, len(event.tracebacks)), min(tracebacks, 1), 0}, reverse=True):
+        if packer.add(event._replace(tracebacks=event.tracebacks[:count])):
+            return count
+    return None
 
 
 def _shortened(event: Event) -> Event:

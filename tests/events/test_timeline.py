@@ -13,6 +13,7 @@ from aioparcs.events import (
     CallSpan,
     CallSpans,
     CallsRunning,
+    CallTraceback,
     ChannelSample,
     ChannelSamples,
     Event,
@@ -200,6 +201,42 @@ def test_few_calls_are_written_as_they_are_and_failures_stay_apart_when_they_are
     merged, failed = written.spans[8:]
     assert (merged.calls, merged.failed, merged.call) == (499, 0, "")
     assert failed == many[100]._replace(begin=1.1, end=1.101)
+
+
+def failures(rng: random.Random, count: int, length: int) -> CallSpans:
+    """Return calls that have failed one after the other, each somewhere else."""
+    spans = [
+        CallSpan(0, "f", n / 100, (n + 1) / 100, 0.01, 1, 1, f"item {n}", f"ValueError: {n}") for n in range(count)
+    ]
+    texts = ["".join(rng.choices(string.printable, k=length)) for _ in spans]
+    return CallSpans(1.0, 0, tuple(spans), tuple(CallTraceback((place,), text) for place, text in enumerate(texts)))
+
+
+def test_tracebacks_of_failed_calls_come_with_them_as_far_as_there_is_room(capfd: pytest.CaptureFixture[str]) -> None:
+    rng = random.Random(7)
+    written, timeline = Written(capfd), TimelineLog(EventLog(WORD), 0.0)
+    few, many = failures(rng, 3, 500), failures(rng, 100, 3000)
+    few = few._replace(tracebacks=(CallTraceback((0, 2), few.tracebacks[0].text), few.tracebacks[1]))
+    timeline(few)
+    timeline.write(1.0)
+    written.read()
+    assert written.events == [few]
+    timeline(many)
+    for second in range(2, 10):
+        timeline.write(float(second))
+    written.read()
+    assert written.spans == [*few.spans, *many.spans], "no call is lost for a traceback"
+    assert max(written.sizes) <= RATE
+    known = {many.spans[one.spans[0]]: one.text for one in many.tracebacks[50:]}
+    found = [
+        (event.spans[place], one.text)
+        for event in written.events[1:]
+        if isinstance(event, CallSpans)
+        for one in event.tracebacks
+        for place in one.spans
+    ]
+    assert found
+    assert all(known[span] == text for span, text in found)
 
 
 def test_more_than_can_wait_is_dropped_the_oldest_first_and_counted(capfd: pytest.CaptureFixture[str]) -> None:

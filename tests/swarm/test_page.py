@@ -24,11 +24,11 @@ from aioparcs import run
 
 def work(n):
     print("working on", n)
-    return n
+    return n + 0 / (10 - n)
 
 async def main(runner):
     async with runner.pool(work, 3) as pool:
-        print(sum(await pool.map(range(10))), flush=True)
+        await pool.map(range(11), return_exceptions=True)
         await asyncio.sleep(300)
 
 run(main)
@@ -52,13 +52,16 @@ def test_a_job_on_the_swarm_is_on_the_page(cluster: Cluster, tmp_path: Path) -> 
             address = lines[-1].removeprefix("page: ").strip()
             (name,) = parse_qs(urlsplit(address).fragment)["job"]
             deadline = time.monotonic() + 200
-            while (message := ask(address, f"/api/jobs/{name}"))["overview"]["items"]["done"] < 10:
+            message = ask(address, f"/api/jobs/{name}")
+            while message["overview"]["items"]["done"] < 11 or not message["failures"]:
                 assert time.monotonic() < deadline, message["log"]
                 time.sleep(0.2)
+                message = ask(address, f"/api/jobs/{name}")
             overview = message["overview"]
             assert (overview["engine"], overview["state"]) == ("swarm", "running")
             assert overview["workers"]["up"] == 3
             assert any("working on 7" in row[4] for row in message["log"])
+            assert "return n + 0 / (10 - n)" in json.dumps(message["failures"]), "a traceback"
             known = ask(address, "/api/cluster")
             assert known["available"], known["reason"]
             assert len(known["nodes"]) == cluster.size
