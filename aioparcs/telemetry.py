@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
 __all__ = [
+    "LONGEST_NAME",
     "CallSpan",
     "attributes_of",
     "context_of",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
+LONGEST_NAME = 200
+"""Characters of the name of a call's function in a span, at the most: any text can be called, if in vain."""
 # Characters of each that are sent and read, at the most: those that all who pass on a tracestate have to take.
 _LONGEST = 512
 
@@ -65,7 +68,7 @@ def attributes_of(module: str, function: str, worker: int) -> tuple[str, dict[st
     """Return the name of a call's span, which is that of the function, and the attributes that it begins with."""
     place, _, name = function.rpartition(":")
     # A function that workers serve alone, or first, has no name in calls: it has that of what was started.
-    method = "/".join(filter(None, (place or module, name or module)))
+    method = "/".join(filter(None, (place or module, name or module)))[:LONGEST_NAME]
     attributes: dict[str, AttributeValue] = {"rpc.system.name": "aioparcs", "rpc.method": method}
     if module:
         attributes["server.address"] = module

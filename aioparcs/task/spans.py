@@ -8,6 +8,7 @@ from time import monotonic
 
 from aioparcs.errors import ParcsError, describe, notes_of
 from aioparcs.events import CallSpan, CallSpans, CallTraceback, EventBus
+from aioparcs.telemetry import LONGEST_NAME
 
 __all__ = ["FAILURES", "SHORT", "Merging", "SpanCollector"]
 
@@ -43,7 +44,7 @@ class Merging:
         self.failed = failed
 
     def span(self, worker: int, call: str = "", error: str = "") -> CallSpan:
-        busy, function = round(self.busy, 6), self.function[:_LONGEST]  # any text can be called, if in vain
+        busy, function = round(self.busy, 6), self.function[:LONGEST_NAME]
         return CallSpan(worker, function, self.begin, self.end, busy, self.calls, self.failed, call, error)
 
     def add(self, other: Merging) -> None:

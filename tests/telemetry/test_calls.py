@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
-from aioparcs import Executor, Runner
+from aioparcs import Executor, RemoteError, Runner
 from aioparcs.events import Event, PoolProgress, bus
 from tests.support.jobs import MODULES, execute, job
 from tests.support.telemetry import Telemetry, attributes, parent
@@ -46,7 +46,10 @@ async def test_a_call_of_a_task_is_the_child_of_the_present_span(telemetry: Tele
             with pytest.raises(ValueError, match="is odd"):
                 await task.call("refuse_odd", 3)
             assert await task.call_within(30, "square", 4) == 16
-    done, failed, limited = telemetry.calls
+        with pytest.raises(RemoteError, match="xxx"):
+            await task.call("x" * 100_000)
+    done, failed, limited, unknown = telemetry.calls
+    assert unknown.name == attributes(unknown)["rpc.method"] == f"crunch/{'x' * 193}"
     assert {parent(span) for span in (done, failed, limited)} == {mine.get_span_context().span_id}
     assert [span.name for span in (done, failed, limited)] == ["crunch/square", "crunch/refuse_odd", "crunch/square"]
     assert attributes(done) == {"rpc.system.name": "aioparcs", "rpc.method": "crunch/square",
