@@ -195,6 +195,7 @@ FOREIGN = [
     {"Origin": "{url}", "Sec-Fetch-Site": "same-site"},
     {"Origin": "{https}"},
     {"Sec-Fetch-Site": "same-origin"},
+    {"Authorization": "Bearer {token}"},
     {},
 ]
 
@@ -205,13 +206,13 @@ async def test_no_other_page_can_change_anything(headers: dict[str, str]) -> Non
     with running(path):
         async with control_socket(path, {"ok": True, "text": "stopped"}) as requests, open_page(control=True) as page:
             https = page.url.replace("http:", "https:")
-            sent = {name: text.format(url=page.url, https=https) for name, text in headers.items()}
+            sent = {name: text.format(url=page.url, https=https, token=TOKEN) for name, text in headers.items()}
             for target in ("/api/jobs/render-1a2b3c/stop", "/api/login"):
                 assert await status(page, target, "POST", json={"token": TOKEN}, headers=sent) == 403
             assert not requests
 
 
-@pytest.mark.parametrize("headers", FOREIGN[:-2], ids=str)
+@pytest.mark.parametrize("headers", FOREIGN[:-3], ids=str)
 async def test_no_other_page_can_read_a_stream(headers: dict[str, str]) -> None:
     write_history("render-1a2b3c")
     async with open_page() as page:
