@@ -12,14 +12,12 @@ from mmap import PAGESIZE
 from typing import Any
 
 from aioparcs.shared.memory import SEAL_SHRINK, SharedPart
-from aioparcs.shared.probe import keep_spare, take_spare
+from aioparcs.shared.probe import READING, keep_spare, take_spare
 from aioparcs.shared.stitching import Stitched, can_stitch
 
 __all__ = ["map_shared", "read_shared"]
 
 _GET_SEALS = 1034
-# Nothing that may be behind a path of /proc blocks, or becomes this process's terminal.
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 def map_shared(pid: int, parts: Sequence[SharedPart]) -> Any:
@@ -93,11 +91,11 @@ def _opened(pid: int, part: SharedPart) -> Iterator[int]:
 def _open(path: str) -> tuple[int, bool]:
     """Return a descriptor, and whether it is the spare one."""
     try:
-        return os.open(path, _FLAGS), False
+        return os.open(path, READING), False
     except OSError as error:
         if error.errno != errno.EMFILE or not take_spare():
             raise
-    return os.open(path, _FLAGS), True
+    return os.open(path, READING), True
 
 
 def _seals(fd: int) -> int:

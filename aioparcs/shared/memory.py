@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
+import resource
 import sys
 import threading
 import weakref
@@ -27,6 +29,8 @@ _ADD_SEALS = 1033
 _BURST = 4 << 20
 # Bytes for which a thread is worth while, and how many there are at most.
 _PART, _THREADS = 32 << 20, 4
+# The share of all descriptors that is for others: one of so many.
+_SPARE = 4
 # Bytes of a huge page, and where the system says which memory has them.
 _HUGE_PAGE, _HUGE = 2 << 20, "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
@@ -59,6 +63,10 @@ def open_memory(size: int) -> int:
         raise OSError("this system has no memory without a name")
     fd = os.memfd_create("aioparcs", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
+        # The kernel gives the lowest number that is free: a high one means that few are left, for files and sockets.
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if fd >= limit - limit // _SPARE:
+            raise OSError(errno.EMFILE, "few descriptors are left")
         os.ftruncate(fd, size)
         fcntl.fcntl(fd, _ADD_SEALS, SEAL_SHRINK | _SEAL_GROW)
     except BaseException:
@@ -104,6 +112,7 @@ class SharedMemory(Stitched):
         memory.parts = parts
         weakref.finalize(memory, _close_held, parts).atexit = False
         if writable:
+            _writable.add(memory)
             try:
                 fcntl.fcntl(fds[0], _ADD_SEALS, _SEAL_FUTURE_WRITE)
             except OSError:
@@ -112,8 +121,13 @@ class SharedMemory(Stitched):
 
     @property
     def is_open(self) -> bool:
-        """True if the descriptors are still this memory's: a process that was forked may have closed all it had."""
-        return all(map(_is_held, self.parts))
+        """True if others can map it: a process that was forked may have closed its descriptors, or has a copy."""
+        return bool(self.parts) and all(map(_is_held, self.parts))
+
+    def detach(self) -> None:
+        """Make it this process's alone, which was forked: like all other memory, it is no longer the parent's."""
+        parts, self.parts = self.parts, ()
+        self.make_private([(part.fd, 0, part.size) for part in parts if _is_held(part)])
 
     def cut(self, offset: int, size: int) -> Iterator[SharedPart]:
         """Yield the parts of so many bytes from an offset on."""
@@ -123,6 +137,17 @@ class SharedMemory(Stitched):
                 yield part._replace(offset=offset, size=taken)
                 size -= taken
             offset = max(offset - part.size, 0)
+
+
+_writable: weakref.WeakSet[SharedMemory] = weakref.WeakSet()
+
+
+def _detach_all() -> None:
+    for memory in list(_writable):
+        memory.detach()
+
+
+os.register_at_fork(after_in_child=_detach_all)
 
 
 def find_shared(view: memoryview) -> tuple[SharedMemory, int] | None:

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from aioparcs.shared.memory import open_memory
 
-__all__ = ["Probe", "is_reachable", "keep_spare", "own_probe", "take_spare"]
+__all__ = ["READING", "Probe", "is_reachable", "keep_spare", "own_probe", "take_spare"]
 
 _SIZE = 16
+# Nothing that may be behind a path of /proc blocks, or becomes this process's terminal.
+READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class Probe(NamedTuple):
@@ -58,7 +60,7 @@ def is_reachable(pid: int, fd: int, secret: bytes) -> bool:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, READING)
     except (OSError, ValueError):
         return False
     try:

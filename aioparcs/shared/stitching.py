@@ -69,11 +69,26 @@ class Stitched(mmap.mmap):
 
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
         memory = cls(-1, sum(size for *_, size in parts), flags, _WRITABLE)
-        memory.address = address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-        for fd, offset, size in parts:
-            how = _FIXED | (mmap.MAP_SHARED if is_own else mmap.MAP_PRIVATE)
-            if _libc()(address, size, _WRITABLE, how, fd, offset) != address:
-                raise OSError(ctypes.get_errno(), "mmap")
-            address += size
+        memory.address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        _map(memory.address, parts, mmap.MAP_SHARED if is_own else mmap.MAP_PRIVATE)
         advise_huge(memory)
         return memory
+
+    def make_private(self, parts: Sequence[tuple[int, int, int]]) -> None:
+        """
+        Map the same parts again, in the same place: what is written stays private from now on.
+
+        Raises:
+            OSError: there is no room for it, or the descriptors can't be mapped.
+        """
+        _map(self.address, parts, mmap.MAP_PRIVATE)
+
+
+def _map(address: int, parts: Sequence[tuple[int, int, int]], how: int) -> None:
+    """Map parts behind each other, in place of what is there."""
+    import ctypes
+
+    for fd, offset, size in parts:
+        if _libc()(address, size, _WRITABLE, _FIXED | how, fd, offset) != address:
+            raise OSError(ctypes.get_errno(), "mmap")
+        address += size

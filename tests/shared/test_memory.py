@@ -57,6 +57,19 @@ def test_a_shared_array_is_an_array_of_zeros(shape: Any, dtype: Any) -> None:
     assert found[1] == 0
 
 
+@pytest.mark.parametrize("shape", [np.int64(1 << 18), [2, 1 << 20], (np.int32(70_000), np.int32(70_000))])
+def test_a_shape_may_be_what_numpy_takes(shape: Any) -> None:
+    array = shared_array(shape, "u1" if len(np.atleast_1d(shape)) > 1 else float)
+    assert array.shape == tuple(np.atleast_1d(shape))
+    assert find_shared(view_of(array))
+
+
+@pytest.mark.parametrize("shape", [1 << 62, (1 << 40, 1 << 40), -5, (-1, -(1 << 21))])
+def test_a_shape_that_numpy_refuses_is_refused(shape: Any) -> None:
+    with pytest.raises(ValueError, match=r"too big|negative"):
+        shared_array(shape)
+
+
 @pytest.mark.parametrize("shape", [0, (), (3, 0), 10])
 def test_a_small_one_is_an_ordinary_array(shape: Any) -> None:
     array = shared_array(shape)
@@ -237,6 +250,15 @@ def test_without_descriptors_memory_is_mapped_and_arrays_are_ordinary_ones() -> 
     assert all(copy.tobytes() == array.tobytes() for copy in copies)
 
 
+def test_arrays_leave_descriptors_for_files() -> None:
+    with limited(resource.RLIMIT_NOFILE, 200):
+        arrays = [shared_array(LEAST // 8) for _ in range(200)]
+        assert len({find_shared(view_of(array)) is None for array in arrays}) == 2
+        files = [os.open(os.devnull, os.O_RDONLY) for _ in range(40)]
+    for fd in files:
+        os.close(fd)
+
+
 def test_without_memory_a_memory_error_is_raised_and_nothing_is_left() -> None:
     array = filled(1 << 24)
     parts, descriptors = place_of(array), len(os.listdir("/proc/self/fd"))
@@ -247,6 +269,21 @@ def test_without_memory_a_memory_error_is_raised_and_nothing_is_left() -> None:
             shared_array(1 << 24)
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_a_forked_process_has_an_array_of_its_own() -> None:
+    array = filled(1 << 18)
+    before = array.copy()
+    pid = os.fork()
+    if not pid:
+        is_right = np.array_equal(array, before)
+        array[:] = 1
+        is_right = is_right and bool((array == 1).all()) and not array.base.is_open
+        del array
+        os._exit(not is_right)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert np.array_equal(array, before)
+    assert array.base.is_open
 
 
 def test_a_process_that_has_closed_its_descriptors_does_not_lend_or_close_what_has_their_numbers() -> None:

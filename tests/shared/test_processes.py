@@ -103,6 +103,20 @@ async def test_a_broadcast_is_in_memory_once() -> None:
         assert all(total == float(array.sum()) for _, total in answers)
 
 
+async def test_each_worker_has_its_own_of_an_array_made_before_the_fork(tmp_path: Path) -> None:
+    program = (
+        "import os, time\nfrom aioparcs import serve, shared_array\narray = shared_array(1 << 18)\n"
+        "def fill(folder, number):\n    array[:] = number\n    open(f'{folder}/{number}', 'x')\n"
+        "    while len(os.listdir(folder)) < 3: time.sleep(0.01)\n    return array\nserve(fill)"
+    )
+    together = tmp_path / "together"
+    together.mkdir()
+    module(tmp_path, "filling", program)
+    async with job(tmp_path) as runner, runner.pool("filling", 3) as pool:
+        results = await pool.starmap([(str(together), number) for number in range(3)])
+        assert [(result.min(), result.max()) for result in results] == [(0, 0), (1, 1), (2, 2)]
+
+
 async def test_a_call_is_repeated_with_its_array(tmp_path: Path) -> None:
     array = filled(SIZE)
     async with job() as runner, runner.pool("arrays", 1, retries=1) as pool:
