@@ -125,7 +125,7 @@ class SharedMemory(Stitched):
         return bool(self.parts) and all(map(_is_held, self.parts))
 
     def detach(self) -> None:
-        """Make it this process's alone, which was forked: like all other memory, it is no longer the parent's."""
+        """Part it from the parent of this process, which was forked: what either writes is no longer the other's."""
         parts, self.parts = self.parts, ()
         self.make_private([(part.fd, 0, part.size) for part in parts if _is_held(part)])
 

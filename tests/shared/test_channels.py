@@ -366,6 +366,14 @@ async def test_a_process_that_cannot_map_says_so_by_an_error(monkeypatch: pytest
             await there.recv()
 
 
+@pytest.mark.parametrize("question", [True, (1, 1, bytes(16))])
+async def test_a_second_question_ends_the_channel(question: Any) -> None:
+    async with sharing_pair() as (here, _):
+        here.connection.reader.data_received(mapped_frame(question))
+        with pytest.raises(ProtocolError, match="second question"):
+            await here.recv()
+
+
 async def test_a_question_that_came_with_the_handshake_is_answered() -> None:
     ours, theirs = socket.socketpair()
     with theirs:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
-from aioparcs import wire
+from aioparcs import codec, wire
 from aioparcs.channel.connection.memory import MessageMemory
 from aioparcs.channel.connection.waiter import InlineFuture
 from aioparcs.errors import BusyError, EndOfChannel, ParcsError, fresh
-from aioparcs.wire import Frame
+from aioparcs.wire import Decoder, Frame, FrameType
 
-__all__ = ["Inbox"]
+__all__ = ["Inbox", "ReceiveTarget"]
 
 
 class Inbox:
@@ -201,6 +202,50 @@ class Inbox:
     def _discard(self) -> None:
         while self.frames:
             self.consumed(wire.frame_of(self.frames.popleft()))
+
+
+class ReceiveTarget:
+    """
+    The memory that a program has given for the next raw message.
+
+    Args:
+        inbox: where that message will be in line.
+    """
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._memory: memoryview | None = None
+        self._filling: memoryview | None = None  # the part of it that a message is being received into
+
+    def set(self, memory: memoryview | None) -> None:
+        """Receive the buffer of the next raw message into this memory, if it fits."""
+        self._memory, self._filling = memory, None
+
+    def allocate(self, type: int, size: int) -> Any:
+        """Return the memory for a piece of a frame."""
+        filling = self.find(type, size)
+        return codec.allocate(type, size) if filling is None else filling
+
+    def find(self, type: int, size: int) -> memoryview | None:
+        """Return the part of the program's memory that a piece of a frame belongs in, or None."""
+        memory = self._memory
+        if type == FrameType.RAW and memory is not None and not self._inbox.frames and size <= len(memory):
+            self._filling = memory[:size]
+            return self._filling
+        return None
+
+    def withdraw(self, decoder: Decoder) -> None:
+        """Undo `set`: receive the rest into memory of its own, with what has arrived so far."""
+        filling = self._filling
+        self.set(None)
+        if filling is None:
+            return
+        decoder.move(filling, codec.allocate(FrameType.RAW, len(filling)))
+        frames = self._inbox.frames
+        if frames:
+            frame = wire.frame_of(frames[0])
+            if frame.buffers and frame.buffers[0] is filling:
+                frames[0] = frame._replace(buffers=(bytearray(filling),))
 
 
 def _size(frame: Frame) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from aioparcs import codec, wire
 from aioparcs.auth import read_memory
-from aioparcs.channel.connection.inbox import Inbox
+from aioparcs.channel.connection.inbox import Inbox, ReceiveTarget
 from aioparcs.channel.connection.loans import mapped_frame
 from aioparcs.channel.connection.memory import LARGE, RECEIVING
 from aioparcs.channel.connection.outbox import Outbox
@@ -26,7 +26,7 @@ from aioparcs.shared import SharedPart, is_reachable, own_probe
 from aioparcs.transport import os_reason
 from aioparcs.wire import Decoder, Frame, FrameSink, FrameType, Reference
 
-__all__ = ["FrameReader", "ReceiveTarget"]
+__all__ = ["FrameReader"]
 
 _PLAIN_MSG = FrameType.MSG << 56
 _head = wire.unpack_head
@@ -86,7 +86,7 @@ class FrameReader(FrameSink):
         self._whole = settings.max_body + wire.HEADER_SIZE if version == 2 else -1
         self._limit = inbox.limit
         self._peer_memory: tuple[int, int, bytes] | None = None  # how it is reached
-        self._mapped = 0  # buffers
+        self._mapped, self._has_answered = 0, False  # buffers; whether the peer maps them
         self._reading_on = 0  # how many wait for what is behind the messages in line
         inbox.memory.retry = self._retry
         self._chunks = ChunkProtocol()
@@ -241,6 +241,9 @@ class FrameReader(FrameSink):
         self._outbox.flush()
 
     def _answer_question(self, question: Any) -> None:
+        if self._has_answered:  # or the answers of one that doesn't read them would pile up
+            raise ValueError("a second question")
+        self._has_answered = True
         keeper = read_memory(question)  # none if it is about the peer's own memory
         self._peer_memory = keeper or self._peer_memory
         is_near = self._peer_memory is not None and is_reachable(*self._peer_memory)
@@ -304,47 +307,3 @@ class FrameReader(FrameSink):
         self._inbox.taken += wire.HEADER_SIZE * len(bodies) + sum(map(len, bodies))
         self._inbox.passed += len(bodies)
         self.router.handle_small_results(bodies)
-
-
-class ReceiveTarget:
-    """
-    The memory that a program has given for the next raw message.
-
-    Args:
-        inbox: where that message will be in line.
-    """
-
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self._memory: memoryview | None = None
-        self._filling: memoryview | None = None  # the part of it that a message is being received into
-
-    def set(self, memory: memoryview | None) -> None:
-        """Receive the buffer of the next raw message into this memory, if it fits."""
-        self._memory, self._filling = memory, None
-
-    def allocate(self, type: int, size: int) -> Any:
-        """Return the memory for a piece of a frame."""
-        filling = self.find(type, size)
-        return codec.allocate(type, size) if filling is None else filling
-
-    def find(self, type: int, size: int) -> memoryview | None:
-        """Return the part of the program's memory that a piece of a frame belongs in, or None."""
-        memory = self._memory
-        if type == FrameType.RAW and memory is not None and not self._inbox.frames and size <= len(memory):
-            self._filling = memory[:size]
-            return self._filling
-        return None
-
-    def withdraw(self, decoder: Decoder) -> None:
-        """Undo `set`: receive the rest into memory of its own, with what has arrived so far."""
-        filling = self._filling
-        self.set(None)
-        if filling is None:
-            return
-        decoder.move(filling, codec.allocate(FrameType.RAW, len(filling)))
-        frames = self._inbox.frames
-        if frames:
-            frame = wire.frame_of(frames[0])
-            if frame.buffers and frame.buffers[0] is filling:
-                frames[0] = frame._replace(buffers=(bytearray(filling),))
