@@ -54,9 +54,9 @@ class JobRow(TypedDict):
     """
     A job in a list.
 
-    ``state`` is running, done, failed, stopped (by a signal) or killed,
-    the latter for one whose end was not recorded. ``started`` is seconds
-    since 1970. ``rate`` is items a second, ``left`` the seconds that are left, None if that is unknown.
+    ``state`` is running, done, failed, stopped (by a signal) or killed, the latter for one whose end was not recorded.
+    ``started`` is seconds since 1970. ``rate`` is items a second, None at the end, ``left`` the seconds that are left,
+    None if that is unknown.
     """
 
     id: str
@@ -67,7 +67,7 @@ class JobRow(TypedDict):
     seconds: float
     workers: WorkerCounts
     items: Items
-    rate: float
+    rate: float | None
     left: float | None
     error: str
     waits: list[str]

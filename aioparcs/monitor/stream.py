@@ -92,7 +92,8 @@ class JobStream:
 
     def _add_steps(self, message: Message, seen: Position, now: Position, is_reset: bool) -> None:
         if is_reset or now.steps != seen.steps:
-            message["series"] = self._job.course.rows(0 if is_reset else seen.steps)
+            # A chart begins with the job: one that has ended within a second has only one step.
+            message["series"] = [[0.0] * 8] * is_reset + self._job.course.rows(0 if is_reset else seen.steps)
             if is_reset:
                 message["seriesReset"] = True
 

@@ -97,7 +97,7 @@ JOBS = Table(
         Column("WORKERS", 9, _job_workers, lambda row: row["workers"]["up"], right=True, falls=True),
         Column("PROGRESS", _BAR, _job_bar, rank=3),
         Column("ITEMS", 15, _job_items, lambda row: row["items"]["done"], right=True, falls=True, rank=1),
-        Column("RATE", 8, lambda row: frequency(row["rate"]) if row["rate"] else "", lambda row: row["rate"],
+        Column("RATE", 8, lambda row: frequency(row["rate"]) if row["rate"] else "", lambda row: row["rate"] or 0.0,
                right=True, falls=True, rank=2),
         Column("LEFT", 8, lambda row: "" if row["left"] is None else duration(row["left"]),
                lambda row: -1.0 if row["left"] is None else row["left"], right=True, falls=True, rank=2),

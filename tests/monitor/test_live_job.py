@@ -160,6 +160,7 @@ def test_a_job_whose_calls_are_not_recorded_claims_nothing_about_them() -> None:
     assert overview["items"] == {"done": 50, "total": 100, "failed": 2, "running": 3}
     assert [row["state"] for row in message["workers"]] == ["connected", "calling", "connected"]
     assert message["series"][-1][1:3] == [3, 3]
+    assert message["series"][0] == [0.0] * 8, "charts begin with the job"
     view.apply(CallsRunning(BEGIN + 7, 0, ()))
     assert [row["state"] for row in whole(view)["workers"]] == ["connected"] * 3
     view.apply(span(1, 7.0, 7.5))  # a recording has asked for them
@@ -210,6 +211,30 @@ def test_a_job_on_a_swarm_is_known_from_snapshots() -> None:
     assert message["log"] == [[0, 10.0, "runner", None, "factor: 6 of 8 connected", 1]]
     view.advance(12.0)
     assert whole(view)["series"][-1][1:3] == [6, 6]
+
+
+def test_workers_whose_calls_are_reported_rarely_are_in_calls_all_the_time() -> None:
+    workers = range(500)
+    view = job(WorkersRequested(BEGIN, "f", workers), *(WorkerConnected(BEGIN, "f", number) for number in workers))
+    for second in range(2, 21):
+        view.advance(second - 0.1)
+        if second % 2 == 0:  # as many spans come every two seconds
+            time = BEGIN + second
+            spans = (CallSpan(number, "f", time - 2, time - 0.3, 1.7, 10, 0, "", "") for number in workers)
+            view.apply(CallSpans(time, 0, tuple(spans)))
+    rows = whole(view)["series"]
+    assert [row[2] for row in rows[3:]] == [500] * len(rows[3:])
+    assert all(row[3] == pytest.approx(2500, rel=0.3) for row in rows[4:])
+    view.apply(ProgramEnding(BEGIN + 20.9, ""))
+    rows = whole(view)["series"]
+    lengths = [time - before for (before, *_), (time, *_) in pairwise(rows)]
+    assert sum(row[3] * length for row, length in zip(rows[1:], lengths, strict=True)) == pytest.approx(50_000)
+    assert max(row[3] for row in rows) < 5000, "what is left is no peak"
+
+
+def test_a_job_of_less_than_a_second_has_a_course() -> None:
+    rows = whole(job(span(0, 0.1, 0.2), ProgramEnding(BEGIN + 0.5, "")))["series"]
+    assert [row[0] for row in rows] == [0.0, 0.5]
 
 
 @pytest.mark.slow

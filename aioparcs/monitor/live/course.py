@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 from aioparcs.monitor.records import Calls, rounded
@@ -9,6 +10,7 @@ from aioparcs.monitor.records import Calls, rounded
 __all__ = ["Course", "Level"]
 
 _MOST = 600  # steps that are kept
+_RATES = (3, 4, 6, 7)  # the places in a row of what is counted
 
 
 class Level(NamedTuple):
@@ -33,16 +35,29 @@ class Course:
         self.step = 1.0
         self._rows: list[list[float]] = []  # sums of each step's numbers, see `Message.series`
         self._next = 1.0
-        self._sums = [0.0] * 4  # calls, failed ones, messages and bytes since the last step
+        # Calls, failed ones, messages and bytes of the present step, and of those after it that have some already.
+        self._sums = [[0.0] * 4]
 
     def __len__(self) -> int:
         """Return the number of steps."""
         return len(self._rows)
 
-    def count(self, calls: int = 0, failed: int = 0, messages: int = 0, size: int = 0) -> None:
-        """Add calls and messages to the present step."""
-        for place, number in enumerate((calls, failed, messages, size)):
-            self._sums[place] += number
+    def count(
+        self, now: float, period: float, calls: int = 0, failed: int = 0, messages: int = 0, size: int = 0
+    ) -> None:
+        """
+        Add calls and messages that were reported now, and happened in the period before.
+
+        They are added to the steps of as long a period from now on: those before are no longer changed.
+        """
+        begin, end, edge = now, now + period, self._next
+        for place in range(ceil((end - edge) / self.step) + 1 if end > edge else 1):
+            if place == len(self._sums):
+                self._sums.append([0.0] * 4)
+            part = (min(end, edge) - begin) / period
+            for kind, number in enumerate((calls, failed, messages, size)):
+                self._sums[place][kind] += number * part
+            begin, edge = edge, edge + self.step
 
     def is_due(self, now: float) -> bool:
         """Return whether a step has ended."""
@@ -57,8 +72,14 @@ class Course:
             self._next += self.step
 
     def end(self, now: float, level: Level) -> None:
-        """Add the last step, which is a shorter one."""
+        """Extend the last step, or add one if there is none: what is left would be many calls in a short time."""
         begun = self._next - self.step
+        if self._rows:
+            last = self._rows.pop()
+            self._sums.append([last[place] * self.step for place in _RATES])
+            begun -= self.step
+            self.merged += 1
+        self._sums = [_sum_of(self._sums)]
         if now > begun:
             self._add(now, now - begun, level)
 
@@ -67,15 +88,20 @@ class Course:
         return [[rounded(number) for number in row] for row in self._rows[first:]]
 
     def _add(self, now: float, seconds: float, level: Level) -> None:
-        calls, failed, *traffic = (number / seconds for number in self._sums)
+        calls, failed, *traffic = (number / seconds for number in self._sums[0])
         self._rows.append([now, level.up, level.calling, calls, failed, level.items, *traffic])
-        self._sums = [0.0] * 4
+        self._sums = self._sums[1:] or [[0.0] * 4]
 
     def _merge(self) -> None:
         pairs = zip(self._rows[::2], self._rows[1::2], strict=True)
         self._rows = [_joined(first, second) for first, second in pairs]
+        self._sums = [_sum_of(self._sums)]
         self.step *= 2
         self.merged += 1
+
+
+def _sum_of(sums: list[list[float]]) -> list[float]:
+    return [sum(numbers) for numbers in zip(*sums, strict=True)]
 
 
 def _joined(first: list[float], second: list[float]) -> list[float]:

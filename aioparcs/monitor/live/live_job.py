@@ -43,6 +43,9 @@ from aioparcs.recording.talks import Talks
 
 __all__ = ["LiveJob"]
 
+# Seconds between two reports of calls and messages, at the least and at the most, and the spans in a second that make
+# them rarer in between.
+_PERIOD, _SLOWEST, _RATE = 1.0, 2.0, 250
 _STOPPED = re.compile(r"stopped( by SIG(INT|TERM))?")  # why a program has ended that was asked to
 
 
@@ -128,7 +131,7 @@ class LiveJob:
             "id": self.id, "program": started.program, "engine": versions.get("engine", "local"), "state": self.state,
             "started": rounded(started.date), "seconds": rounded(self.now),
             "workers": progress.workers(is_over=is_over), "items": progress.items(is_over=is_over),
-            "rate": 0.0 if is_over else progress.rate(clock),
+            "rate": None if is_over else progress.rate(clock),
             "left": None if is_over else progress.left(clock), "error": self.error,
             "waits": [] if is_over else progress.waits(), "control": self.has_control,
         }  # fmt: skip
@@ -224,7 +227,7 @@ class LiveJob:
             messages, size = self.workers.set_channel(worker, channel)
             if found := self.workers.find(worker):
                 self._talks.add(found, messages, size, time)
-            self.course.count(messages=messages, size=size)
+            self.course.count(self.now, _PERIOD, messages=messages, size=size)
 
     def _apply_to_output(self, event: Event, time: float) -> None:
         output = self.output
@@ -261,4 +264,7 @@ class LiveJob:
             self.calls.add(own, tracebacks.get(place, ""))
             count += calls
             failed += failures
-        self.course.count(count, failed)
+        # The more calls an event has, the later the next one comes: see `SpanCollector`.
+        period = min(max(_PERIOD, len(event.spans) / _RATE), _SLOWEST)
+        self.workers.expect_calls(period)
+        self.course.count(self.now, period, count, failed)

@@ -13,7 +13,7 @@ __all__ = ["Workers"]
 
 # Rows at which the oldest of workers that have ended are dropped, and how many are left then.
 _MOST, _KEPT = 4000, 3000
-_RECENT = 1.0  # seconds for which a worker counts as in a call after its last one
+_RECENT = 0.5  # seconds for which a worker counts as in a call after its last one, and after the next are reported
 
 
 class Workers:
@@ -36,6 +36,7 @@ class Workers:
         self.running: dict[int | None, tuple[RunningCall, ...]] = {}
         self._workers: dict[int, Worker] = {}
         self._calling: dict[int, Worker] = {}  # those that are in a call
+        self._period = 1.0  # seconds between two reports of calls
         self._gone = 0  # rows of workers that have ended
         self.sums = WorkerSums(self._workers)
 
@@ -103,6 +104,10 @@ class Workers:
             self._set_calling(worker, True)
         self.touch(worker)
 
+    def expect_calls(self, period: float) -> None:
+        """Note how many seconds after these calls the next ones are reported."""
+        self._period = period
+
     def note_calls(self) -> None:
         """Note that the calls of workers are recorded after all."""
         if not self.has_calls:
@@ -142,7 +147,7 @@ class Workers:
     def advance(self, now: float) -> None:
         """Note which workers are no longer in a call."""
         for worker in list(self._calling.values()):
-            if worker.current is None and worker.reached < now - _RECENT:
+            if worker.current is None and worker.reached < now - self._period - _RECENT:
                 self._set_calling(worker, False)
                 self.touch(worker)
 

@@ -11,7 +11,7 @@ const HEIGHT = 120, LEFT = 42, RIGHT = 8, TOP = 8, BOTTOM = 20;
 function scaleOf(times, columns, width) {
   let most = 0;
   for (const column of columns) for (const value of column) if (value > most) most = value;
-  const [first, last] = [times[0] ?? 0, times.at(-1) ?? 1], from = times.length > 1 && first < last * 0.1 ? 0 : first, to = Math.max(last, from + 1e-3), top = most > 0 ? most * 1.1 : 1;
+  const [first, last] = [times[0] ?? 0, times.at(-1) ?? 1], from = times.length > 1 && first < last * 0.1 ? 0 : first, to = Math.max(last, from + 1), top = most > 0 ? most * 1.1 : 1;
   return {
     from, to, top, x: (time) => LEFT + ((time - from) / (to - from)) * (width - LEFT - RIGHT),
     y: (value) => HEIGHT - BOTTOM - (value / top) * (HEIGHT - BOTTOM - TOP),
