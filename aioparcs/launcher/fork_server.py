@@ -17,7 +17,7 @@ import struct
 import sys
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from aioparcs import codec, deadlines
 from aioparcs.channel import ResultLog, encode_timeout
@@ -42,8 +42,25 @@ from aioparcs.wire import FrameType, encode_frame
 
 __all__ = ["ForkServer"]
 
+# Workers that are forked before they are reported.
+_BATCH = 8
 _DESCRIPTOR = struct.Struct("=i")
 _PACKAGE = str(Path(__file__).parents[1]) + "/"
+
+
+class _Spawned(NamedTuple):
+    """
+    A worker that was forked.
+
+    Attributes:
+        context: its place in the job.
+        pid: its process.
+        output: the descriptor that its output is read from.
+    """
+
+    context: WorkerContext
+    pid: int
+    output: int
 
 
 class ForkServer:
@@ -146,19 +163,19 @@ class ForkServer:
     def _spawn_all(self, start: Start) -> None:
         problem, result_logs = self._prepare(start.workers, start.limits)
         parent = start.parent or ""
+        contexts = [
+            WorkerContext(worker, worker - start.base, start.size, self._progress, parent, self.records, result_log)
+            for worker, result_log in enumerate(result_logs, start.first)
+        ]
         flush_output()
-        for worker, result_log in enumerate(result_logs, start.first):  # an answer for each: the runner waits for it
-            if self._terminated:
-                problem = "its launcher is being ended by SIGTERM"
-            if problem is None:
-                rank, size = worker - start.base, start.size
-                context = WorkerContext(worker, rank, size, self._progress, parent, self.records, result_log)
-                try:
-                    self._spawn(context, start.limits)
-                    continue
-                except Exception as error:
-                    problem = _process_error_reason(error)
-            self._report(Exited(worker, None, [problem]))
+        while contexts and problem is None:
+            spawned: list[_Spawned] = []
+            problem = self._spawn(contexts[:_BATCH], start.limits, spawned)
+            contexts = contexts[len(spawned) :]
+            if spawned:  # what has failed may succeed when less is open
+                problem = self._announce(spawned)
+        for context in contexts:  # an answer for each: the runner waits for it
+            self._report(Exited(context.worker, None, [str(problem)]))
 
     def _prepare(self, count: int, limits: dict[str, Any]) -> tuple[str | None, list[ResultLog | None]]:
         """Return the reason why workers with these limits can't be made, or None, and their result logs."""
@@ -171,35 +188,78 @@ class ForkServer:
             problem = _process_error_reason(error)
         return problem, result_logs
 
-    def _spawn(self, context: WorkerContext, limits: dict[str, Any]) -> None:
-        reading, writing = os.pipe2(os.O_CLOEXEC)
+    def _spawn(self, contexts: list[WorkerContext], limits: dict[str, Any], spawned: list[_Spawned]) -> str | None:
+        """
+        Fork workers, one right behind the other, and add those that are there to ``spawned``.
+
+        After each fork this process has to copy every page that it changes. So what each worker needs is done for all
+        of them behind the last fork.
+
+        Returns:
+            The reason why the others can't be made, or None.
+        """
+        if self._terminated:
+            return "its launcher is being ended by SIGTERM"
         parent = os.getpid()
+        block_signals()
         try:
-            block_signals()
-            try:
-                with ReservedGPUs(limits.get("gpus", 0)) as gpus:
-                    pid = os.fork() if self._fork else fork_without_warning()
-                    if pid == 0:
-                        gpus.use(executes=not self._fork)
-                        self._run_worker(context, limits, parent, writing)
-            finally:
-                unblock_signals()
+            for context in contexts:
+                spawned.append(self._fork_worker(context, limits, parent, spawned))
+        except Exception as error:
+            return _process_error_reason(error)
+        finally:
+            unblock_signals()
+        return None
+
+    def _fork_worker(
+        self, context: WorkerContext, limits: dict[str, Any], parent: int, spawned: list[_Spawned]
+    ) -> _Spawned:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        gpus = None
+        try:
+            if limits.get("gpus"):
+                gpus = ReservedGPUs(limits["gpus"])
+            pid = os.fork() if self._fork else fork_without_warning()
+            if pid == 0:
+                if gpus:
+                    gpus.use(executes=not self._fork)
+                self._run_worker(context, limits, parent, writing, spawned)
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+            if gpus:
+                gpus.close()
+        return _Spawned(context, pid, reading)
+
+    def _announce(self, spawned: list[_Spawned]) -> str | None:
+        """Report workers to the agent; return the reason why one can't be reported, and those behind it are killed."""
+        problem = None
+        for context, pid, reading in spawned:
             self._children.add(pid, context.worker)
             self._result_logs[context.worker] = context.result_log
             try:
-                self._report(Started(context.worker, pid), descriptor=reading)
-            except OSError:
+                if problem is None:
+                    self._report(Started(context.worker, pid), descriptor=reading)
+            except OSError as error:
+                problem = _process_error_reason(error)
+            finally:
+                os.close(reading)
+            if problem is not None:
                 self._children.kill_unannounced(pid)
-                raise
-        finally:
-            os.close(reading)
-            os.close(writing)
+                self._report(Exited(context.worker, None, [problem]))
+        return problem
 
-    def _run_worker(self, context: WorkerContext, limits: dict[str, Any], parent: int, output: int) -> None:
+    def _run_worker(
+        self, context: WorkerContext, limits: dict[str, Any], parent: int, output: int, siblings: list[_Spawned]
+    ) -> None:
         """Run the worker; never returns."""
         code = 1
         try:
             self._agent.close()
+            for sibling in siblings:
+                os.close(sibling.output)
             become_worker(parent, output, limits, context.worker)
             if not self._fork:
                 self._exec_fresh(context)

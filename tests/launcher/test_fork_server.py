@@ -108,7 +108,7 @@ NO_FILES = "resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(1), 4096))"  # th
     [
         (NO_FILES, {}, "Too many open files; its launcher may have"),
         (NO_FILES, {"memory": 1 << 30}, "Too many open files; its launcher may have"),
-        ("ForkServer._spawn = lambda *_: bytes(1 << 60)", {}, "MemoryError()"),
+        ("ForkServer._fork_worker = lambda *_: bytes(1 << 60)", {}, "MemoryError()"),
     ],
     ids=["no files", "no files to look what it holds", "no memory"],
 )

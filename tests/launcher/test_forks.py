@@ -1,0 +1,32 @@
+"""What a worker takes along from its launcher."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support.jobs import job, module
+
+# Coverage runs code of its own in each worker.
+pytestmark = [pytest.mark.one_loop, pytest.mark.slow, pytest.mark.untraced]
+
+COUNTER = """
+import os
+from aioparcs import Service, serve
+class Counter(Service):
+    async def run(self):
+        async for _ in self:
+            await self.send(list(map(os.readlink, descriptors())))
+def descriptors():
+    return [name for name in (f"/proc/self/fd/{number}" for number in range(100)) if os.path.lexists(name)]
+serve(Counter)
+"""
+
+
+async def test_workers_that_are_forked_together_have_nothing_of_each_other(tmp_path: Path) -> None:
+    async with job(module(tmp_path, "counter", COUNTER)) as runner, runner.start_many("counter", 20) as tasks:
+        await asyncio.gather(*(task.send(None) for task in tasks))
+        answers = await asyncio.gather(*(task.recv() for task in tasks))
+    pipes = [{name for name in names if name.startswith("pipe:")} for names in answers]
+    shared = set.intersection(*pipes)
+    assert len(set.union(*pipes) - shared) == sum(len(names - shared) for names in pipes)
