@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,6 +24,9 @@ def shared_generators() -> list[str]:
 
     The generators behind the functions of `random` and `numpy.random` don't count: each worker seeds them again.
     """
+    random = sys.modules.get("random")
+    if random is None:  # nor has numpy.random been loaded, which loads it
+        return []
     kinds: tuple[type, ...] = (random.Random,)
     seeded: list[Any] = [random._inst]  # whose methods are the module's functions
     if numpy_random := sys.modules.get("numpy.random"):

@@ -32,7 +32,7 @@ from aioparcs.launcher.fork_safety import (
 from aioparcs.launcher.fork_server import ForkServer
 from aioparcs.launcher.process.child import warm_up
 from aioparcs.launcher.process.exiting import flush_output, inherited_state
-from aioparcs.launcher.process.prctl import die_with_parent
+from aioparcs.launcher.process.prctl import die_with_parent, libc
 from aioparcs.launcher.random_state import shared_generators
 from aioparcs.launcher.sources import report_sources
 from aioparcs.loop import new_loop
@@ -55,12 +55,13 @@ def launch(endpoint: RunnerEndpoint, settings: Settings, program: WorkerProgram,
     report_sources()
     fork = _check(_loaded_by(endpoint.target), fork=fork)
     warm_up()
+    inheritance = inherited_state()
     if fork:
-        program.prewarm()
+        program.prewarm()  # last: it fills Python's caches with what the workers look up
     # All workers share what the module's top level made: keep the collector from touching, and so copying, it.
     gc.collect()
-    inheritance = inherited_state()
     gc.freeze()
+    libc.malloc_trim(0)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reading, writing = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(writing, False)

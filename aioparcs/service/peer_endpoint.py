@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -54,20 +55,34 @@ class PeerEndpoint:
         self.settings = settings
         self.worker = worker
         self._reports = reports
-        self._acceptor = Acceptor(Role.PEER, runner.job, worker, runner.token, settings, self)
         self._listener: Listener | None = None
-        self._opening = asyncio.Lock()
         self._expected: dict[int, WorkerHandle] = {}
         self._given_up: deque[int] = deque(maxlen=_WAITING)
-        self._dialled: asyncio.Queue[Channel] = asyncio.Queue()
-        self._open: WeakSet[FrameConnection] = WeakSet()  # an open one is held by its transport
         # Not in a task group: a watch outlives the task that opened its channel, and `abort` ends all without waiting.
         self._watching: set[asyncio.Task[None]] = set()
+
+    # Made when they are used: most workers have no peers, and each would pay for them.
+
+    @cached_property
+    def _acceptor(self) -> Acceptor:
+        return Acceptor(Role.PEER, self.runner.job, self.worker, self.runner.token, self.settings, self)
+
+    @cached_property
+    def _opening(self) -> asyncio.Lock:
+        return asyncio.Lock()
+
+    @cached_property
+    def _dialled(self) -> asyncio.Queue[Channel]:
+        return asyncio.Queue()
+
+    @cached_property
+    def _open(self) -> WeakSet[FrameConnection]:
+        return WeakSet()  # an open one is held by its transport
 
     @property
     def is_open(self) -> bool:
         """True when there is something to close."""
-        return self._listener is not None or bool(self._open) or bool(self._watching)
+        return self._listener is not None or ("_open" in vars(self) and bool(self._open)) or bool(self._watching)
 
     async def address(self) -> Address:
         """
@@ -151,10 +166,10 @@ class PeerEndpoint:
         """Abort every peer's channel, and close the listener."""
         for watch in self._watching:
             watch.cancel()
-        self._acceptor.close()
-        for connection in self._open:
+        for connection in vars(self).get("_open", ()):
             connection.abort()
         if self._listener:
+            self._acceptor.close()
             self._listener.close()
 
     def _place(self) -> Address:

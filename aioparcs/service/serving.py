@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # see `child`
 import asyncio
 import os
-import random
 import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, Self
 
 from aioparcs.address import Address
 from aioparcs.auth import Role
@@ -81,11 +81,12 @@ def serve_program(program: Program, make: Callable[[], Service] | None, *, fork:
     if runner is not None and runner.context is not None:
         context = runner.context
         warm_up()
-        random.seed()  # whatever the module did; in a fork `random` does so itself
+        if random := sys.modules.get("random"):  # whatever the module did; in a fork `random` does so itself
+            random.seed()
         inheritance = Inherited((), frozenset(threading.enumerate()))
-        _leave(run(_WorkerProgram(runner, settings, program), context, inheritance))
+        _leave(run(_WorkerProgram.of(runner, settings, program), context, inheritance))
     if runner is not None:
-        launch(runner, settings, _WorkerProgram(runner, settings, program), fork=fork)
+        launch(runner, settings, _WorkerProgram.of(runner, settings, program), fork=fork)
     if make is not None and "LEADER_URL" in os.environ:
         with asyncio.Runner(loop_factory=new_loop) as loop_runner:
             code = loop_runner.run(serve_original(make, settings))
@@ -101,17 +102,19 @@ class _WorkerProgram(NamedTuple):
         runner: the runner's address, and the job's token.
         settings: limits and deadlines.
         program: what a worker does with its channel.
+        name: what its workers are called, before their numbers.
     """
 
     runner: RunnerEndpoint
     settings: Settings
     program: Program
+    name: str
 
-    @property
-    def name(self) -> str:
-        """Return what its workers are called, before their numbers."""
-        target = self.runner.target
-        return QualifiedName.parse(target).name if target else module_name()
+    @classmethod
+    def of(cls, runner: RunnerEndpoint, settings: Settings, program: Program) -> Self:
+        """Return the program, with its name."""
+        name = QualifiedName.parse(runner.target).name if runner.target else module_name()
+        return cls(runner, settings, program, name)
 
     def run(self, context: WorkerContext) -> int:
         """Run a worker; return the exit code."""
@@ -133,7 +136,7 @@ class _WorkerProgram(NamedTuple):
 
         # Not by the loop, whose handlers cost a worker more, and wait for the loop's turn as this one does.
         set_handler(signal.SIGTERM, stop)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # which raises in the midst of the loop
+        if _signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # which raises in the midst of the loop
             set_handler(signal.SIGINT, stop)
         try:
             settings = self.settings

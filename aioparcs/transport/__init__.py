@@ -9,7 +9,15 @@ from aioparcs.transport.dialling import FIRST_PAUSE, LONGEST_PAUSE, dial, dial_n
 from aioparcs.transport.files import file_limit, os_reason, raise_file_limit
 from aioparcs.transport.listener import Listener, listen
 from aioparcs.transport.pending import PendingHandshakes
-from aioparcs.transport.sockets import is_of_another_user, keep_alive, source_address, streams_of, wait_silent
+from aioparcs.transport.sockets import (
+    bind,
+    bound_address,
+    is_of_another_user,
+    keep_alive,
+    source_address,
+    streams_of,
+    wait_silent,
+)
 from aioparcs.transport.unix_paths import short_path
 
 __all__ = [
@@ -17,6 +25,8 @@ __all__ = [
     "LONGEST_PAUSE",
     "Listener",
     "PendingHandshakes",
+    "bind",
+    "bound_address",
     "dial",
     "dial_now",
     "file_limit",

@@ -58,7 +58,7 @@ class Listener:
         # Not in a task group: a listener is open beyond any block, and `close` cancels them without waiting.
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepted: dict[asyncio.Task[None], socket.socket] = {}  # those whose task has not begun
-        self._in_tls = PendingHandshakes[asyncio.Task[None]]()
+        self._in_tls: PendingHandshakes[asyncio.Task[None]] = PendingHandshakes()
         self._pause: asyncio.TimerHandle | None = None
         self._next_report = 0.0
         self._loop.add_reader(sock, self._accept)

@@ -334,7 +334,7 @@ serve(abs)
     async with job(module(tmp_path, "narrow", text)) as runner:
         tasks = await runner.start_many("narrow", count, return_exceptions=True)
         errors = [t for t in tasks if isinstance(t, StartError)]
-        assert 5 < len(tasks) - len(errors) < 30
+        assert 4 < len(tasks) - len(errors) < 30
         for error in errors:
             assert re.search(r"its launcher may have 30 .*\(ulimit -n\): raise the limit or start fewer", str(error))
         for t in tasks:

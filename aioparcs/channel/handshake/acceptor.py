@@ -61,7 +61,7 @@ class Acceptor:
         self._settings = settings
         self._policy = policy
         self._refusals = Refusals(policy.report)
-        self._pending = PendingHandshakes[asyncio.WriteTransport]()
+        self._pending: PendingHandshakes[asyncio.WriteTransport] = PendingHandshakes()
         self._last_files: set[asyncio.WriteTransport] = set()  # those among them that have one of the last descriptors
 
     @property

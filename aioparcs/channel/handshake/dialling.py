@@ -13,7 +13,7 @@ from aioparcs.settings import Settings
 from aioparcs.shared import own_probe
 from aioparcs.transport import FIRST_PAUSE, LONGEST_PAUSE, dial, dial_now
 
-__all__ = ["Connection", "reach", "reach_now"]
+__all__ = ["Connection", "reach", "reach_now", "renewed"]
 
 # Times as long as the usual time for a connection.
 _NO_ROUTE = 4
@@ -53,7 +53,7 @@ async def reach(
             deadline = began + no_route
         try:
             own = _handshake_timeout(settings, deadline)
-            return reader, writer, await introduce(reader, writer, _renewed(hello, address), token, own)
+            return reader, writer, await introduce(reader, writer, renewed(hello, address), token, own)
         except BaseException as error:
             writer.transport.abort()
             if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
@@ -78,7 +78,7 @@ def reach_now(address: Address, hello: Hello, token: bytes, settings: Settings) 
         if monotonic() >= deadline:  # there was no route at first
             deadline = began + no_route
         try:
-            return sock, introduce_now(sock, _renewed(hello, address), token, _handshake_timeout(settings, deadline))
+            return sock, introduce_now(sock, renewed(hello, address), token, _handshake_timeout(settings, deadline))
         except BaseException as error:
             sock.close()
             if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
@@ -92,7 +92,7 @@ def _handshake_timeout(settings: Settings, deadline: float) -> float:
     return max(min(settings.handshake_timeout, deadline - monotonic()), FIRST_PAUSE)
 
 
-def _renewed(hello: Hello, address: Address) -> Hello:
+def renewed(hello: Hello, address: Address) -> Hello:
     """Return a greeting with a nonce that was never used, and with the way to this process's memory if it is needed."""
     is_near = address.scheme == "unix" and not address.fingerprint
     # Workers that don't map the runner's memory may map what their launcher keeps.

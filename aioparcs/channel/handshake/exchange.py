@@ -21,7 +21,7 @@ from aioparcs.auth import MAGIC, MAX_HANDSHAKE_FRAME, Hello, proof, verify
 from aioparcs.errors import HandshakeError
 from aioparcs.wire import FrameType
 
-__all__ = ["HungUp", "accept", "accept_v1", "introduce", "introduce_now", "introduce_v1"]
+__all__ = ["HungUp", "accept", "accept_v1", "answers_to", "introduce", "introduce_now", "introduce_v1"]
 
 _SYN, _ACK = b"SYN", b"ACK"
 _LISTENER = "the listener"
@@ -134,6 +134,15 @@ def _introduction(hello: Hello, token: bytes) -> _Steps[Hello]:
         raise HandshakeError("the listener doesn't know the job's token")
     _, welcome = yield from _read_frame(FrameType.WELCOME)
     return listener._replace(welcome=welcome)
+
+
+def answers_to(dialler: Hello, listener: Hello, token: bytes) -> tuple[bytes, int]:
+    """Return all that a listener sends to a dialler whom it accepts, and how many bytes that one sends."""
+    own_hello = MAGIC + _frame(FrameType.HELLO, dialler.encode())
+    peer_hello = MAGIC + _frame(FrameType.HELLO, listener.encode())
+    auth = _frame(FrameType.AUTH, proof(token, dialler.role, own_hello + peer_hello))
+    answer = proof(token, listener.role, own_hello + peer_hello + auth)
+    return peer_hello + _frame(FrameType.AUTH, answer) + _frame(FrameType.WELCOME), len(own_hello + auth)
 
 
 async def accept(

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # `signal` wraps it in enums, whose making each worker would pay
 import contextlib
 import io
 import os
 import signal
 import sys
+
+# `signal` wraps it in enums, whose making each worker would pay. And no attributes of modules: where they are looked up
+# for the first time, a fork copies a page for their name, and one for Python's cache of types.
+from _signal import (  # type: ignore[import-not-found]
+    SIG_BLOCK,
+    SIG_DFL,
+    SIG_UNBLOCK,
+    pthread_sigmask,
+    set_wakeup_fd,
+)
+from _signal import signal as set_handler
 from collections.abc import Mapping
+from os import dup2, setpgid
 from typing import Any
 
 from aioparcs import deadlines
@@ -35,12 +46,10 @@ __all__ = [
 ]
 
 # Those that the fork server handles. They are blocked around a fork: a child must never run its parent's handlers.
-SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGCONT)
+SIGNALS = (int(signal.SIGTERM), int(signal.SIGCHLD), int(signal.SIGCONT))
 
 # The exit code of a worker that SIGTERM has ended.
 TERMINATED = 128 + signal.SIGTERM
-
-set_handler = _signal.signal
 
 
 def warm_up() -> None:
@@ -55,12 +64,12 @@ def warm_up() -> None:
 
 def block_signals() -> None:
     """Block `SIGNALS`, as around each fork."""
-    _signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    pthread_sigmask(SIG_BLOCK, SIGNALS)
 
 
 def unblock_signals() -> None:
     """Unblock `SIGNALS`; those that are pending are delivered."""
-    _signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    pthread_sigmask(SIG_UNBLOCK, SIGNALS)
 
 
 def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: int) -> None:
@@ -73,15 +82,15 @@ def become_worker(parent: int, output: int, limits: Mapping[str, Any], worker: i
         limits: ``cpus`` (whole ones) and ``memory`` (bytes), if there are any.
         worker: the worker's number; it spreads limited workers over the CPUs.
     """
-    os.setpgid(0, 0)
-    signal.set_wakeup_fd(-1)
+    setpgid(0, 0)
+    set_wakeup_fd(-1)
     for number in SIGNALS:
-        set_handler(number, _signal.SIG_DFL)
+        set_handler(number, SIG_DFL)
     unblock_signals()
     die_with_parent(parent)
     clear_inherited_cleanup()
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    dup2(output, 1)
+    dup2(output, 2)
     if limits:
         apply_limits(limits, worker)
 
@@ -118,7 +127,7 @@ def run(program: WorkerProgram, context: WorkerContext, inheritance: Inherited) 
     clean_up(inheritance, 0 if code == TERMINATED else deadlines.WORKER_THREADS, code)
     libc.fflush(None)  # what libraries printed without Python
     if interrupted:  # as Python does it, but without a traceback, whose frames are not the user's
-        set_handler(signal.SIGINT, _signal.SIG_DFL)
+        set_handler(signal.SIGINT, SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
     return code
 

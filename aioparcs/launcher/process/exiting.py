@@ -15,10 +15,13 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Iterable, Iterator
+from abc import ABCMeta
+from atexit import _clear as _clear_exit_functions
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, NamedTuple
+from weakref import finalize
 
 from aioparcs import deadlines
 
@@ -28,7 +31,14 @@ _FILE, _TEXT = io.IOBase.__bases__[0], io.TextIOBase.__bases__[0]
 # The prefix of the names of threads that are not waited for: a function that still runs in one ends with its process.
 OUR_THREADS = "aioparcs-"
 
-__all__ = ["OUR_THREADS", "Inherited", "clean_up", "clear_inherited_cleanup", "flush_output", "inherited_state"]
+__all__ = [
+    "OUR_THREADS",
+    "Inherited",
+    "clean_up",
+    "clear_inherited_cleanup",
+    "flush_output",
+    "inherited_state",
+]
 
 
 class Inherited(NamedTuple):
@@ -38,25 +48,47 @@ class Inherited(NamedTuple):
     Attributes:
         files: open files, and handlers of log records; it writes out what it has put into them, and leaves them open.
         threads: those that are not waited for.
+        types: those that are there, so that none takes the id of one of them.
+        closing: whether closing an object of a type writes something, by the type's id: a type may have no hash. What
+            is looked up in a type here, no worker looks up at its end.
     """
 
     files: tuple[weakref.ref[Any], ...]
     threads: frozenset[threading.Thread]
+    types: tuple[type, ...] = ()
+    closing: Mapping[int, bool] = MappingProxyType({})
 
 
 def inherited_state() -> Inherited:
     """List the files that the module has opened, and flush them: each fork would write their buffers again."""
-    files = [one for one in _all_objects() if issubclass(type(one), (_FILE, logging.Handler))]
+    types = _all_types()
+    file_types = {id(kind) for kind in types if issubclass(kind, (_FILE, logging.Handler))}
+    files = [one for one in _all_objects() if id(type(one)) in file_types]
     _flush(files)
-    return Inherited(tuple(map(weakref.ref, files)), frozenset(threading.enumerate()))
+    # Others have metaclasses of the module's own, which may do anything.
+    closing = {id(kind): _writes_when_closed(kind) for kind in types if type(kind) in (type, ABCMeta)}
+    return Inherited(tuple(map(weakref.ref, files)), frozenset(threading.enumerate()), types, closing)
+
+
+def _all_types() -> tuple[type, ...]:
+    found: dict[int, type] = {id(object): object}
+    waiting: list[type] = [object]
+    while waiting:
+        kind: type
+        for kind in type.__subclasses__(waiting.pop()):
+            if id(kind) not in found:
+                found[id(kind)] = kind
+                waiting.append(kind)
+    return tuple(found.values())
 
 
 def clear_inherited_cleanup() -> None:
     """Remove, in a forked process, what is to happen at the launcher's own end."""
-    atexit._clear()
-    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]  # there is no public list
-        finalizer.atexit = False
-    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]  # the next one registers again
+    _clear_exit_functions()
+    if finalize._registered_with_atexit:  # type: ignore[attr-defined]  # as long as there is none, nothing changes
+        for finalizer in list(finalize._registry):  # type: ignore[attr-defined]  # there is no public list
+            finalizer.atexit = False
+        finalize._registered_with_atexit = False  # type: ignore[attr-defined]  # the next one registers again
     atexit.register(logging.shutdown)
     if processes := sys.modules.get("multiprocessing.process"):
         processes._children.clear()  # they are no children of this process
@@ -110,7 +142,7 @@ def _report_overtime(frame: FrameType | None) -> None:
 def _write_files(inheritance: Inherited) -> None:
     """Write what is still in the buffers of files, and close those that the worker has opened."""
     _flush(filter(None, (file() for file in inheritance.files)))
-    for file in sorted(_closable(), key=_turn):
+    for file in sorted(_closable(inheritance.closing), key=_turn):
         _close(file)
     flush_output()
 
@@ -160,21 +192,31 @@ def _all_objects() -> list[Any]:
         return []
 
 
-def _closable() -> Iterator[Any]:
-    """Return the objects that write something when closed: files, and archives and the like of the standard library."""
+def _closable(closing: Mapping[int, bool]) -> Iterator[Any]:
+    """Return the objects that write something when closed; of the types in ``closing`` that is known."""
+    own: dict[int, bool] = {}  # as ``closing``, for types that the worker itself has made
     for one in _all_objects():
-        kind = type(one)
-        if issubclass(kind, _FILE):
-            closes = not issubclass(kind, io.FileIO)  # it has no buffer
-        else:
-            # Of Python's own, such as archives and shelves: what close() of others does is not known.
-            closes = (
-                hasattr(kind, "__del__")
-                and inspect.isfunction(getattr(kind, "close", None))
-                and kind.__module__.partition(".")[0] in sys.stdlib_module_names
-            )
-        if closes and not kind.__module__.startswith("asyncio."):  # loops, and what needs one
+        key = id(type(one))
+        closes = closing.get(key)
+        if closes is None:
+            closes = own.get(key)
+        if closes is None:
+            closes = own[key] = _writes_when_closed(type(one))
+        if closes:
             yield one
+
+
+def _writes_when_closed(kind: type) -> bool:
+    """Return True for files, and archives and the like of the standard library."""
+    if issubclass(kind, _FILE):
+        return not issubclass(kind, io.FileIO)  # it has no buffer
+    # Of Python's own, such as archives and shelves: what close() of others does is not known.
+    return (
+        hasattr(kind, "__del__")
+        and inspect.isfunction(getattr(kind, "close", None))
+        and kind.__module__.partition(".")[0] in sys.stdlib_module_names
+        and not kind.__module__.startswith("asyncio.")  # loops, and what needs one
+    )
 
 
 def _turn(file: Any) -> int:

@@ -12,6 +12,8 @@ import faulthandler
 import os
 import signal
 import struct
+from _signal import siginterrupt  # type: ignore[import-not-found]  # see `child`
+from _signal import signal as set_handler
 from functools import partial
 from types import FrameType
 
@@ -52,8 +54,8 @@ def answer_signals(records: int, worker: int) -> None:
         records: the descriptor of the memory, whose position is shared by all workers and their launcher.
         worker: the worker's number.
     """
-    signal.signal(ANSWER, partial(_answer, records, worker * STRIDE + _ANSWER_AT))
-    signal.siginterrupt(ANSWER, False)  # or it would interrupt system calls of libraries
+    set_handler(ANSWER, partial(_answer, records, worker * STRIDE + _ANSWER_AT))
+    siginterrupt(ANSWER, False)  # or it would interrupt system calls of libraries
     faulthandler.register(DUMP, file=records, all_threads=True)
 
 
