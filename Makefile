@@ -13,7 +13,7 @@ PICTURES := floyd_warshall/floyd_warshall.jpg mandelbrot/mandelbrot.png painting
 # The tests start thousands of processes: each starts in two thirds of the time if it finds its bytecode compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo examples test test-fast test-deep test-all coverage check bench bench-swarm bench-broadcast bench-pool bench-shared cluster cluster-down clean .venv
+.PHONY: help demo examples test test-fast test-deep test-all coverage check bench bench-swarm bench-broadcast bench-pool bench-shared bench-all bench-quick cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -75,6 +75,13 @@ bench-pool: $(BENCH)/.made ## measure pools against multiprocessing, Ray, Dask a
 
 bench-shared: $(BENCH)/.made ## measure large arrays against multiprocessing, joblib and Ray, into build/bench-shared.json
 	@$(BENCH)/bin/python -m benchmarks shared --json build/bench-shared.json
+
+bench-all: $(BENCH)/.made $(VENV)/.dev ## measure aioparcs and its peers, into benchmarks/results and docs/performance.md; ONLY=items for a part
+	@$(BENCH)/bin/python -m benchmarks.performance measure $(ONLY)
+	@$(py) -m benchmarks.performance draw
+
+bench-quick: $(VENV)/.dev ## measure a few ratios in a minute, and compare them with the last results
+	@$(py) -m benchmarks.performance quick
 
 cluster: $(VENV)/.dev ## bring up a real Swarm of three nodes on this machine (Debian, root)
 	@$(py) -m tests.cluster up

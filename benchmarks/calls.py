@@ -65,6 +65,12 @@ def measure(rounds: int, progress: Progress, calls: int = _CALLS) -> Results:
     return results
 
 
+def against_processes(rounds: int, calls: int) -> Measured:
+    """Compare with multiprocessing's alone."""
+    taken = take_turns((_PROCESSES.pool_mode, _OURS), _WORKERS, calls, rounds, lambda: None)
+    return _of_peer(_PROCESSES, taken, calls).ratios[0]
+
+
 def _of_ours(taken: Mapping[PoolMode, Rounds], calls: int) -> Results:
     seconds, cpu_seconds = taken[_OURS]
     return Results(

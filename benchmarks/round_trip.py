@@ -7,6 +7,8 @@ waking of another core, most of a round trip's time, is gone from it, and what i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.harness import Contender, Progress, compare
 from benchmarks.results import Measured, Results, at_most, ratio
 
@@ -19,12 +21,15 @@ _COMPARISONS = (
     ("socket", _SOCKETS, "blocking sockets", False, None),
     ("protocol_one_core", _PROTOCOL, "a bare asyncio.Protocol, one core", True, None),
 )
+_KEYS = tuple(key for key, *_ in _COMPARISONS)
 
 
-def measure(rounds: int, progress: Progress) -> Results:
+def measure(rounds: int, progress: Progress, keys: Sequence[str] = _KEYS) -> Results:
     """Compare with a bare protocol and with blocking sockets."""
     results = Results()
     for key, peer, name, one_core, target in _COMPARISONS:
+        if key not in keys:
+            continue
         ours, theirs = compare(_OURS, peer, rounds, progress, one_core=one_core)
         if not results.figures:
             results.figures.append(_figure("round_trip_us", "round trip", ours))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 
-from benchmarks.harness import ROOT, Program, Progress
+from benchmarks.harness import ROOT, Program, Progress, take_turns
 from benchmarks.results import Measured, Results, at_most, ratio
 
 _COUNT = 200
@@ -41,6 +42,17 @@ def measure(rounds: int, progress: Progress) -> Results:
     return Results(_figures(times, unique), _ratios(times))
 
 
+def against_fork_server(rounds: int) -> Measured:
+    """Compare ``start_many`` alone."""
+    many, forkserver = (partial(_run, *_COMMANDS[how]) for how in ("many", "forkserver"))
+    pairs = [take_turns(turn, many, forkserver) for turn in range(rounds)]
+    return _ratio([ours[0] for ours, _ in pairs], [theirs[0] for _, theirs in pairs])
+
+
+def _ratio(many: list[float], forkserver: list[float]) -> Measured:
+    return ratio("spawn_200_vs_forkserver", "200 workers / fork server", many, forkserver, at_most(0.7))
+
+
 def _figures(times: dict[str, list[float]], unique: list[float]) -> list[Measured]:
     return [
         Measured("spawn_200_s", "200 workers, start_many", times["many"], "s"),
@@ -53,7 +65,7 @@ def _figures(times: dict[str, list[float]], unique: list[float]) -> list[Measure
 def _ratios(times: dict[str, list[float]]) -> list[Measured]:
     many, gather, forkserver = (times[how] for how in ("many", "gather", "forkserver"))
     return [
-        ratio("spawn_200_vs_forkserver", "200 workers / fork server", many, forkserver, at_most(0.7)),
+        _ratio(many, forkserver),
         ratio("spawn_200_gather_vs_forkserver", "200 workers by gather / fork server", gather, forkserver, None),
     ]
 
