@@ -13,15 +13,14 @@ PICTURES := floyd_warshall/floyd_warshall.jpg mandelbrot/mandelbrot.png painting
 # The tests start thousands of processes: each starts in two thirds of the time if it finds its bytecode compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo examples test test-fast test-deep test-all coverage check bench bench-swarm bench-broadcast bench-pool bench-shared bench-all bench-quick cluster cluster-down clean .venv
+.PHONY: help demo examples test test-fast test-deep test-all coverage check dist bench bench-swarm bench-broadcast bench-pool bench-shared bench-all bench-quick cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
 	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.runtime ## find the divisors of a number on 8 workers of this machine
-	@$(py) -m aioparcs run runner --modules examples -e N=111111111 -e P=8
-	@echo "Next: $(py) -m aioparcs new hello"
+	@$(py) -m aioparcs demo
 
 examples: $(VENV)/.dev ## run the examples that draw, and renew their pictures
 	@for picture in $(PICTURES); do \
@@ -57,6 +56,10 @@ check: $(VENV)/.dev ## check format, lint, words, types and the architecture
 	@$(py) .ci/words.py
 	@$(py) -m mypy --no-error-summary
 	@$(py) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-logo
+
+dist: $(VENV)/.dev ## build the wheel and the source distribution, into dist/
+	@rm -rf dist
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(py) -m hatchling build
 
 bench: $(VENV)/.dev ## measure channels and starting workers, into build/bench.json
 	@mkdir -p build

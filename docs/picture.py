@@ -1,7 +1,7 @@
 """
 Draw the picture of a run that the README shows: ``python docs/picture.py`` writes ``docs/run.svg``.
 
-The run is a real one, on this machine: the command of ``make demo`` under the live display, which then is
+The run is a real one, on this machine: that of ``aioparcs demo``, under the live display, which then is
 rendered once more as it stood at the end.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from aioparcs.cli.demo import VARIABLES
 from aioparcs.cli.execute import execute
 from aioparcs.display import Detail
 from aioparcs.display.live import LiveDisplay
@@ -24,18 +25,9 @@ EXAMPLES = DOCS.parent / "examples"
 WIDTH = 108  # columns
 
 
-def demo() -> dict[str, str]:
-    """Read N and P from the Makefile, so that the picture shows what `make demo` does."""
-    recipe = re.search(r"^demo:.*\n((?:\t.*\n)+)", (DOCS.parent / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    if recipe is None:
-        raise SystemExit("the Makefile has no demo")
-    return dict(re.findall(r"-e (\w+)=(\w+)", recipe[1]))
-
-
 def main() -> None:
     """Run the example and write the picture."""
-    variables = demo()
-    os.environ.update(variables, PARCS_MODULES=str(EXAMPLES))
+    os.environ.update(VARIABLES, PARCS_MODULES=str(EXAMPLES))
     display = LiveDisplay(Console(file=io.StringIO(), width=WIDTH, force_terminal=True), Detail.NORMAL)
     program_events.set(EventBus(display))
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -45,7 +37,7 @@ def main() -> None:
         raise SystemExit(code)
 
     picture = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    arguments = " ".join(f"-e {name}={value}" for name, value in variables.items())
+    arguments = " ".join(f"-e {name}={value}" for name, value in VARIABLES.items())
     picture.print(Text.assemble(("$ ", "green"), f"aioparcs run runner --modules examples {arguments}"))
     picture.print(Text(printed.getvalue().rstrip()))
     picture.print(display.table)

@@ -47,6 +47,7 @@ Any other code is the runner's own, from sys.exit.
 _EXAMPLES = """
 \b
 Examples:
+  aioparcs demo                        see 8 workers at work
   aioparcs new hello                   make a project that runs
   aioparcs run hello                   run it on this machine
   aioparcs run runner --modules examples -e N=111111111 -e P=8
@@ -91,6 +92,7 @@ main.modules = {
     "image": "aioparcs.cli.build",
     "ps": "aioparcs.cli.jobs",
     "logs": "aioparcs.cli.jobs",
+    "demo": "aioparcs.cli.demo",
     "fetch": "aioparcs.cli.fetch",
     "rm": "aioparcs.cli.jobs",
     "doctor": "aioparcs.cli.doctor",

@@ -13,6 +13,7 @@ from tests.cluster.command import execute
 from tests.cluster.node import Node
 from tests.cluster.places import REPOSITORY
 from tests.cluster.registry import Registry
+from tests.support.wheels import build
 
 __all__ = ["NAME", "download", "is_current", "make_wheels", "provide"]
 
@@ -51,9 +52,8 @@ def _sources(registry: Registry) -> str:
 
 def make_wheels() -> None:
     """Gather wheels for the image's Python, which need not be this one: aioparcs, what it requires, and pip."""
-    for old in (_WHEELS, REPOSITORY / "build/lib"):  # setuptools would pack again what a build before left there
-        shutil.rmtree(old, ignore_errors=True)
-    _pip("wheel", "--no-deps", "--wheel-dir", _WHEELS, REPOSITORY)
+    shutil.rmtree(_WHEELS, ignore_errors=True)
+    build(_WHEELS, "wheel")
     (package,) = _WHEELS.glob("aioparcs-*.whl")
     download(_WHEELS, package, "pip")
 

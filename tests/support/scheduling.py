@@ -5,14 +5,14 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 __all__ = ["ClusterScheduling"]
 
 
-# Files with a browser for all of their tests: shared out one by one they would start it in each process.
-_WHOLE = ("tests/web/page/", "tests/recording/test_report_page.py")
+# Files with a browser, or an installation, for all of their tests: shared out one by one each process would make it.
+_WHOLE = ("tests/packaging/", "tests/recording/test_report_page.py", "tests/web/page/")
 
 
 class ClusterScheduling(LoadScopeScheduling):  # type: ignore[misc]  # as above
     """
     Hands the cluster's tests to three processes, each third in its order, and each other test to whichever is free;
-    those of a file with a browser together.
+    those of a file with a browser or an installation together.
 
     The thirds take about as long, and in each a process waits for containers most of the time. ``--dist loadgroup``
     would do the same, but pytest-xdist 3.8 writes groups to an attribute that pytest 9.2 doesn't read.

@@ -3,8 +3,6 @@
 import io
 import secrets
 import subprocess
-import sys
-import venv
 import zipfile
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from tests.cluster import image
 from tests.cluster.places import REPOSITORY
 from tests.support.command import COMMAND, ENVIRONMENT, execute
 from tests.support.live import Cluster
+from tests.support.wheels import install
 
 DOCKERFILE = REPOSITORY / "images/python/Dockerfile"
 WHEEL = f"aioparcs-{VERSION}-py3-none-any.whl"
@@ -61,30 +60,16 @@ def test_an_installation_becomes_a_wheel_again() -> None:
 def test_an_installation_of_the_wheel_makes_the_base_image_and_modules_run_on_it(
     cluster: Cluster, wheels: Path, tmp_path: Path
 ) -> None:
-    venv.create(tmp_path / "venv", symlinks=True)
-    python = tmp_path / "venv/bin/python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*pip, str(wheels / WHEEL)], check=True, timeout=120)
-    # What it requires is the one thing that it shares with this environment.
-    import aiodocker
-
-    (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
-    (site / "requirements.pth").write_text(f"{Path(aiodocker.__file__).parent.parent}\n")
-    where = subprocess.run(
-        [python, "-c", "import aioparcs; print(aioparcs.__file__)"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    assert where.startswith(str(site)), "the tests' own checkout was imported"
-
+    command = [str(install(wheels / WHEEL, tmp_path / "venv") / "aioparcs")]
     registry = f"{cluster.registry}/{secrets.token_hex(4)}"
-    output = built(cluster, wheels, registry, [str(tmp_path / "venv/bin/aioparcs")])
+    output = built(cluster, wheels, registry, command)
     assert output.startswith(f"base image: built and pushed {registry}/aioparcs/python:")
     base = f"{registry}/aioparcs/python:{VERSION}"
     program = (
         "import aioparcs, importlib.util, os; print(aioparcs.__version__, os.getuid(), importlib.util.find_spec('pip'))"
     )
     assert cluster.docker("run", "--rm", base, "python", "-c", program).split() == [VERSION, "1000", "None"]
-    again = built(cluster, wheels, registry, [str(tmp_path / "venv/bin/aioparcs")])
+    again = built(cluster, wheels, registry, command)
     assert again.startswith("base image: unchanged, ")
 
 

@@ -1,0 +1,1 @@
+../../../../examples/runner/main.py
