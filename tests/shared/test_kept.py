@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from aioparcs import Pool, ProtocolError, Runner
+from aioparcs import ConnectionLost, Pool, ProtocolError, Runner, WorkerLost
 from aioparcs.channel import Channel
 from aioparcs.channel.connection import FrameConnection
 from aioparcs.channel.connection.loans import mapped_frame
@@ -243,6 +243,29 @@ async def test_what_is_kept_is_mapped_over_any_transport(kind: str) -> None:
         sending = asyncio.ensure_future(here.send(array))
         assert not is_mapped(await there.recv())
         await sending
+
+
+async def test_a_peer_that_is_gone_is_not_waited_for() -> None:
+    async with pair("tcp") as (here, there):
+        there.abort()
+        with pytest.raises(ConnectionLost):
+            await here.recv()
+        assert not await here.connection.outbox.loans.are_possible(own_probe())
+
+
+async def test_a_worker_that_dies_while_its_launcher_gets_constants_fails_their_start() -> None:
+    async with job(tls=True) as runner, runner.pool("arrays", 1) as pool:
+        (bystander,) = await pool.map([None], function="pid")
+        starting = asyncio.ensure_future(runner.pool("arrays", 2, setup={"array": np.ones(1 << 24)}).__aenter__())
+        await until(kept)
+        agent = psutil.Process(int(kept()[0].split("/")[2]))
+        server = agent.parent()
+        assert server
+        workers = [child for child in server.children() if child.pid not in (agent.pid, bystander)]
+        workers[0].kill()
+        with pytest.raises(WorkerLost):
+            await starting
+        await until(lambda: not kept())
 
 
 async def test_who_cannot_open_it_gets_bytes() -> None:

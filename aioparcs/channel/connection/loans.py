@@ -44,6 +44,7 @@ class Loans:
         self._ask = ask
         self.is_undecided = False
         self._question: Question | None = None
+        self._is_over = False  # the peer maps nothing, or nothing more
         self._kept: list[KeptMemory] = []  # what is lent from now on
         self._lent: list[tuple[SharedMemory | KeptMemory, Reference]] = []
         self._returned = 0
@@ -73,7 +74,7 @@ class Loans:
     async def are_possible(self, keeper: tuple[int, int, bytes] | None = None) -> bool:
         """Return whether the peer maps memory of this process, or of a keeper, once that is known; it is asked once."""
         question: Question = True if keeper is None else keeper
-        if self.is_askable or (keeper is not None and self._question is None):
+        if self.is_askable or (keeper is not None and self._question is None and not self._is_over):
             self._post_question(True if self.is_askable else question)
         while self.is_undecided:
             await self.wait_returned()
@@ -120,6 +121,7 @@ class Loans:
     def clear(self) -> None:
         """Forget what was lent, and lend no more: the peer maps nothing more."""
         self.is_possible = self.is_askable = self.is_undecided = False
+        self._is_over = True
         self._lent.clear()
         self.size = 0
         self._wake(is_over=True)
