@@ -16,7 +16,8 @@ _PERIOD = 1.5  # seconds between two samples of a channel that is used, at the m
 _RARE = 6.0  # ... in the log of a runner on a Swarm
 _FULL = 100  # samples of an event that may have no room for more: others come with the next one
 _LATE = 3.0  # seconds after which it is known whether a worker was in a call
-_FIRST = 60.0  # ... whether a pool has a worker that has had messages once
+# ... whether a pool has a worker that has had messages so rarely: it may have told it what it is for.
+_PREPARED, _FEW = 60.0, 2
 _FRAME = 8  # bytes of a frame without a message: a ping, or the end of a channel
 
 
@@ -75,7 +76,7 @@ class Talks:
         self._find = find
         self._has_pool = has_pool
         self._sampled: dict[int, float] = {}  # worker: when it had its last sample
-        self._first: dict[int, Talk] = {}  # worker: its first time, which may be that of a pool's preparation
+        self._new: set[int] = set()  # workers of which some are open since their first sample
         self._open: dict[int, list[Talk]] = {}  # worker: times of which it is not known yet what they are
         self._due = inf  # when some are
         self._is_full = False
@@ -94,12 +95,13 @@ class Talks:
         since = worker.connected or 0.0 if last is None else last
         self._sampled[worker.number] = time
         begin = since if self._is_full or time - since <= self._period else time - 1.0
-        if size > _FRAME * messages and worker.reached <= begin:
-            talk = Talk(worker.number, begin, time, messages)
-            self._open.setdefault(worker.number, []).append(talk)
+        is_of_pool = last is None and self._has_pool(worker.module)  # its workers learn what they are for
+        if size > _FRAME * messages and worker.reached <= begin and not is_of_pool:
+            talks = self._open.setdefault(worker.number, [])
+            talks.append(Talk(worker.number, begin, time, messages))
             if last is None:
-                self._first[worker.number] = talk
-            self._due = min(self._due, time + _LATE)
+                self._new.add(worker.number)
+            self._due = min(self._due, time if len(talks) > _FEW else time + _LATE)
 
     def call(self, worker: int, begin: float, end: float) -> None:
         """Note a worker's calls, which its messages may have been."""
@@ -115,15 +117,19 @@ class Talks:
             worker = self._find(number)
             if worker is None:
                 del self._sampled[number]
-                self._first.pop(number, None)
+                self._new.discard(number)
                 continue
+            late = _LATE
+            if number in self._new:
+                if self._has_pool(worker.module):  # it has begun since
+                    self._new.discard(number)
+                    continue
+                late = _PREPARED if len(talks) <= _FEW else _LATE
             for talk in talks:
-                is_first = talk is self._first.get(number)
-                if is_first and self._has_pool(worker.module):
-                    continue  # the pool has told its workers what they are for
-                late = _FIRST if is_first and len(talks) == 1 else _LATE
                 if talk.end + late > now:
                     self._open.setdefault(number, []).append(talk)
                     self._due = min(self._due, talk.end + late)
-                elif talk.end <= worker.calling_since:
+                    continue
+                self._new.discard(number)
+                if talk.end <= worker.calling_since:
                     yield talk

@@ -64,7 +64,7 @@ def test_messages_of_calls_are_no_conversations() -> None:
         "a pool has told its worker what it is for"
     )
     late = PoolProgress(BEGIN + 30, PoolState(0, "talk", 0, 0, 1, 1, 1, 1))
-    assert talks(sample(1.0, 4), late) == [], "it has waited for its other workers"
+    assert talks(sample(1.0, 4), sample(2.0, 6), late) == [], "it has waited for its other workers"
 
 
 def test_a_conversation_of_hours_is_short_for_a_page_and_calls_keep_their_places() -> None:

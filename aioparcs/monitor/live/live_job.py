@@ -43,9 +43,7 @@ from aioparcs.recording.talks import Talks
 
 __all__ = ["LiveJob"]
 
-# Seconds between two reports of calls and messages, at the least and at the most, and the spans in a second that make
-# them rarer in between.
-_PERIOD, _SLOWEST, _RATE = 1.0, 2.0, 250
+_PERIOD = 1.0  # seconds between two samples of channels
 _STOPPED = re.compile(r"stopped( by SIG(INT|TERM))?")  # why a program has ended that was asked to
 
 
@@ -264,7 +262,5 @@ class LiveJob:
             self.calls.add(own, tracebacks.get(place, ""))
             count += calls
             failed += failures
-        # The more calls an event has, the later the next one comes: see `SpanCollector`.
-        period = min(max(_PERIOD, len(event.spans) / _RATE), _SLOWEST)
-        self.workers.expect_calls(period)
+        period = self.workers.expect_calls(event.time, len(event.spans))
         self.course.count(self.now, period, count, failed)

@@ -13,6 +13,9 @@ __all__ = ["Workers"]
 
 # Rows at which the oldest of workers that have ended are dropped, and how many are left then.
 _MOST, _KEPT = 4000, 3000
+# Seconds between two reports of calls, at the least and at the most, and the spans in a second that make them rarer in
+# between: see `SpanCollector`.
+_PERIOD, _SLOWEST, _RATE = 1.0, 2.0, 250
 _RECENT = 0.5  # seconds for which a worker counts as in a call after its last one, and after the next are reported
 
 
@@ -36,7 +39,8 @@ class Workers:
         self.running: dict[int | None, tuple[RunningCall, ...]] = {}
         self._workers: dict[int, Worker] = {}
         self._calling: dict[int, Worker] = {}  # those that are in a call
-        self._period = 1.0  # seconds between two reports of calls
+        self._period = _PERIOD  # seconds between two reports of calls
+        self._reported, self._spans = 0.0, 0  # when there was one, and its spans
         self._gone = 0  # rows of workers that have ended
         self.sums = WorkerSums(self._workers)
 
@@ -104,9 +108,13 @@ class Workers:
             self._set_calling(worker, True)
         self.touch(worker)
 
-    def expect_calls(self, period: float) -> None:
-        """Note how many seconds after these calls the next ones are reported."""
-        self._period = period
+    def expect_calls(self, time: float, spans: int) -> float:
+        """Return the seconds after which calls are reported next, now that so many spans are reported at a time."""
+        if time != self._reported:
+            self._reported, self._spans = time, 0
+        self._spans += spans
+        self._period = min(max(_PERIOD, self._spans / _RATE), _SLOWEST)
+        return self._period
 
     def note_calls(self) -> None:
         """Note that the calls of workers are recorded after all."""
