@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from aioparcs.channel import Channel
+from aioparcs.channel import CONCURRENCY, Channel
 from aioparcs.channel.handshake.prewarm import prewarm_handshake
 from aioparcs.errors import ParcsError
 from aioparcs.launcher.connect import adopt
@@ -14,6 +14,7 @@ from aioparcs.loop import new_loop
 from aioparcs.service.conversation import converse
 from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.service import Service
+from aioparcs.service.targets import program_of
 from aioparcs.settings import Settings
 from aioparcs.transport import streams_of
 
@@ -23,7 +24,7 @@ __all__ = ["prewarm"]
 _TIMES = 5
 
 
-def prewarm(runner: RunnerEndpoint, settings: Settings) -> None:
+def prewarm(runner: RunnerEndpoint, settings: Settings, *, functions: bool) -> None:
     """
     Run a handshake, a loop, a channel and a service, and keep only what Python has learnt, and libuv's own pipe.
 
@@ -33,29 +34,38 @@ def prewarm(runner: RunnerEndpoint, settings: Settings) -> None:
     Args:
         runner: the runner's address, which is not dialled.
         settings: limits and deadlines.
+        functions: whether workers answer calls of functions, or run a service.
     """
     with suppress(OSError, ParcsError):  # a process that can't dial itself has slower workers
         for _ in range(_TIMES):
             loop = new_loop()
             try:
-                loop.run_until_complete(_play(runner, settings))
+                loop.run_until_complete(_play(runner, settings, functions=functions))
             finally:
                 loop.close()
 
 
-async def _play(runner: RunnerEndpoint, settings: Settings) -> None:
+async def _play(runner: RunnerEndpoint, settings: Settings, *, functions: bool) -> None:
     ours, theirs, hello = prewarm_handshake(runner.address.scheme, settings)
     endpoint, context = PeerEndpoint(runner, settings, -1), WorkerContext(-1, 0, 1, -1)
-    running = asyncio.ensure_future(converse(adopt(ours, hello), endpoint, settings, context, _echo))
+    program = program_of([_answer if functions else _Echo], "")
+    running = asyncio.ensure_future(converse(adopt(ours, hello), endpoint, settings, context, program))
     here = Channel(*await streams_of(theirs), settings=settings)
-    await here.send(None)
-    await here.recv()
+    if functions:
+        await here.call(CONCURRENCY, 1, "", 0, True)  # as a pool does
+        await here.call("", None)
+    else:
+        await here.send([None, [None]])
+        await here.recv()
     await here.aclose()
     await running
 
 
-async def _echo(channel: Channel, place: WorkerContext, endpoint: PeerEndpoint) -> None:
-    service = Service()
-    service._attach(channel, place, endpoint)
-    async for message in service:
-        await service.send(message)
+async def _answer(message: object) -> object:
+    return message
+
+
+class _Echo(Service):
+    async def run(self) -> None:
+        async for message in self:
+            await self.send(message)

@@ -28,7 +28,7 @@ from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.prewarm import prewarm
 from aioparcs.service.random_streams import set_rank
 from aioparcs.service.service import Service
-from aioparcs.service.targets import FunctionFinder, program_of
+from aioparcs.service.targets import FunctionFinder, program_of, service_of
 from aioparcs.service.tracebacks import print_cancelled
 from aioparcs.settings import Settings
 
@@ -56,10 +56,10 @@ def serve_named(target: str) -> NoReturn:
         where = f"{program_file()}, above run(main)" if place.module == MAIN else place.module
         _leave(1, f"error: a worker finds no {place.name} in {where}: {error}")
     try:
-        program = program_of([target_object], place.name, FunctionFinder(place))
+        program, make = program_of([target_object], place.name, FunctionFinder(place)), service_of([target_object])
     except TypeError as error:
         _leave(1, f"error: {error}")
-    serve_program(program, None, fork=True)
+    serve_program(program, make, fork=True)
 
 
 def serve_program(program: Program, make: Callable[[], Service] | None, *, fork: bool) -> NoReturn:
@@ -84,9 +84,9 @@ def serve_program(program: Program, make: Callable[[], Service] | None, *, fork:
         if random := sys.modules.get("random"):  # whatever the module did; in a fork `random` does so itself
             random.seed()
         inheritance = Inherited((), frozenset(threading.enumerate()))
-        _leave(run(_WorkerProgram.of(runner, settings, program), context, inheritance))
+        _leave(run(_WorkerProgram.of(runner, settings, program, functions=make is None), context, inheritance))
     if runner is not None:
-        launch(runner, settings, _WorkerProgram.of(runner, settings, program), fork=fork)
+        launch(runner, settings, _WorkerProgram.of(runner, settings, program, functions=make is None), fork=fork)
     if make is not None and "LEADER_URL" in os.environ:
         with asyncio.Runner(loop_factory=new_loop) as loop_runner:
             code = loop_runner.run(serve_original(make, settings))
@@ -103,18 +103,20 @@ class _WorkerProgram(NamedTuple):
         settings: limits and deadlines.
         program: what a worker does with its channel.
         name: what its workers are called, before their numbers.
+        functions: whether it answers calls of functions.
     """
 
     runner: RunnerEndpoint
     settings: Settings
     program: Program
     name: str
+    functions: bool
 
     @classmethod
-    def of(cls, runner: RunnerEndpoint, settings: Settings, program: Program) -> Self:
+    def of(cls, runner: RunnerEndpoint, settings: Settings, program: Program, *, functions: bool) -> Self:
         """Return the program, with its name."""
         name = QualifiedName.parse(runner.target).name if runner.target else module_name()
-        return cls(runner, settings, program, name)
+        return cls(runner, settings, program, name, functions)
 
     def run(self, context: WorkerContext) -> int:
         """Run a worker; return the exit code."""
@@ -158,7 +160,7 @@ class _WorkerProgram(NamedTuple):
 
     def prewarm(self) -> None:
         """Run once what each forked worker will run."""
-        prewarm(self.runner, self.settings)
+        prewarm(self.runner, self.settings, functions=self.functions)
 
 
 def _connection(runner: RunnerEndpoint, settings: Settings, context: WorkerContext) -> Awaitable[Connection]:
