@@ -27,6 +27,7 @@ import pytest
 from aioparcs.codec.types import named, registered
 from aioparcs.shared import keep_spare, own_probe
 from tests.support.deep import IS_DEEP
+from tests.support.forked import ForkServer, can_fork
 from tests.support.leaks import SESSION, Snapshot, descendants, tasks_left
 from tests.support.live import hide_swarm
 from tests.support.scheduling import ClusterScheduling
@@ -38,6 +39,13 @@ if _HAS_UVLOOP:
 _ONE_LOOP = [pytest.param(("asyncio", {"use_uvloop": _HAS_UVLOOP}), id="one loop")]
 # Rooms whose own code deals with the event loop: transports and connections.
 _EACH_ON_BOTH = ("tests/channel/", "tests/wire/", "tests/support/", "tests/test_")
+
+# Rooms whose tests have other subjects than the start of an interpreter: that of their programs is a fork.
+_FORKED = tuple(
+    f"tests/{room}/"
+    for room in ("cli", "collectives", "display", "executor", "pool", "program", "recording", "runner", "service",
+                 "telemetry", "top", "web")
+)  # fmt: skip
 
 _OUTLIVING = pytest.StashKey[list[str]]()
 _END_OF_ORPHANS = 2.0  # seconds a process that lost its parent may take to end after the last test
@@ -81,8 +89,25 @@ def _keeps_two_descriptors() -> None:
     keep_spare()
 
 
+@pytest.fixture(scope="session")
+def _fork_server() -> Iterator[ForkServer]:
+    server = ForkServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture(autouse=True)
-def _leaves_nothing() -> Iterator[list[str]]:
+def _forks_programs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fork the programs of a test: half the time of a start from nothing."""
+    if request.node.nodeid.startswith(_FORKED) and can_fork() and not request.node.get_closest_marker("fresh"):
+        with request.getfixturevalue("_fork_server").serving():
+            yield
+    else:
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing(_forks_programs: None) -> Iterator[list[str]]:
     problems: list[str] = []
     before = Snapshot.take()
     yield problems

@@ -336,12 +336,14 @@ def test_a_signal_before_run_is_called(project: Project, number: signal.Signals,
 # Parts
 
 
+@pytest.mark.fresh
 def test_the_package_does_not_load_the_command_lines_libraries() -> None:
     code = "import sys, aioparcs; print({'click', 'rich', 'docker', 'aiohttp', 'aiodocker'} & set(sys.modules))"
     done = execute([sys.executable, "-c", code])
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
+@pytest.mark.fresh
 def test_commands_about_a_cluster_do_not_load_the_docker_package() -> None:
     code = "import sys, aioparcs.swarm.jobs, aioparcs.cli.submit, aioparcs.build; print('docker' in sys.modules)"
     done = execute([sys.executable, "-c", code])

@@ -290,6 +290,7 @@ async def interrupted(swarm: OneJobSwarm, folder: Path) -> Any:
     return done
 
 
+@pytest.mark.fresh
 async def test_ctrl_c_while_files_are_sent_leaves_nothing(runner: Path, folder: Path) -> None:
     async with one_job_swarm(runner) as swarm:
         swarm.files.is_held = True
@@ -299,6 +300,7 @@ async def test_ctrl_c_while_files_are_sent_leaves_nothing(runner: Path, folder: 
         assert swarm.files.is_gone
 
 
+@pytest.mark.fresh
 async def test_ctrl_c_while_outputs_are_fetched_leaves_nothing(runner: Path, folder: Path) -> None:
     async with one_job_swarm(runner) as swarm:
         swarm.files.is_cut = True
@@ -319,6 +321,7 @@ async def test_a_full_disk_here_leaves_the_outputs_on_the_cluster(runner: Path, 
         assert swarm.files.holder
 
 
+@pytest.mark.fresh
 async def test_ctrl_c_leaves_no_files_on_the_cluster_and_none_here(tmp_path: Path, folder: Path) -> None:
     text = "import asyncio\nfrom aioparcs import run\n"
     text += "async def main(r):\n    open('one.txt', 'w').close()\n    await asyncio.sleep(3600)\nrun(main)\n"

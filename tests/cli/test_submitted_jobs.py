@@ -167,6 +167,7 @@ async def test_a_submitted_runner_is_shown_in_lines_where_there_is_no_terminal(f
 
 
 @pytest.mark.slow
+@pytest.mark.fresh
 async def test_a_submitted_runner_that_is_stopped_leaves_the_terminal_as_it_was(folder: Path, tmp_path: Path) -> None:
     async with one_job_swarm(folder, "-e", f"GO={tmp_path / 'never'}") as swarm:
         arguments = ("run", "r:5000/main", "--on", "swarm")

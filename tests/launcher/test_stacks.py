@@ -9,7 +9,7 @@ import pytest
 from aioparcs import Runner
 from aioparcs.launcher.process.stacks import describe_tasks
 from aioparcs.settings import FIRST_CONTROL
-from tests.support.jobs import EventRecorder, gone, job, module
+from tests.support.jobs import EventRecorder, family, gone, job, module
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow]
@@ -156,7 +156,7 @@ async def test_a_stopped_launcher_is_given_up_at_a_deadline(tmp_path: Path, monk
     monkeypatch.setattr("aioparcs.deadlines.STACK_REPORT", 0.3)
     async with job(module(tmp_path, "plain", PLAIN.format(options=""))) as runner, runner.start("plain") as t:
         await t.call("pid")
-        processes = psutil.Process().children(recursive=True)
+        processes = family()
         for process in processes:
             process.suspend()
         with pytest.raises(LookupError, match=r"worker 0: its launcher has not answered for 0.3 s"):

@@ -16,7 +16,7 @@ from aioparcs.events import PoolState
 from aioparcs.local import LocalEngine
 from aioparcs.pool import Pool
 from aioparcs.task import WorkerHandle
-from tests.support.jobs import MODULES, EventRecorder, family, job, live, module
+from tests.support.jobs import MODULES, EventRecorder, children, family, job, live, module
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_loop
@@ -314,7 +314,7 @@ async def test_a_worker_that_dies_with_nothing_to_do_is_replaced(runner: Runner)
 async def test_a_pool_without_a_launcher_gets_another_one(runner: Runner) -> None:
     async with runner.pool("crunch", 2) as pool:
         before = _tasks(pool)
-        for process in [process for process in family() if "crunch" in " ".join(process.cmdline())]:
+        for process in family():
             if process.is_running():
                 process.kill()
         await until(lambda: pool.size == 2 and not before & _tasks(pool))
@@ -340,7 +340,7 @@ async def test_a_pool_that_can_start_no_worker_fails_all_calls(tmp_path: Path) -
     folder = module(tmp_path, "breaks", BREAKS_LATER)
     recorder = EventRecorder()
     async with job(folder, recorder=recorder) as runner, runner.pool("breaks", 1, retries=1000) as pool:
-        (launcher,) = [process for process in family() if process.ppid() == os.getpid()]
+        (launcher,) = children()
         (folder / "breaks" / "broken").touch()
         launcher.kill()
         waiting = [asyncio.ensure_future(pool.map(range(10))), pool.submit(1), pool.submit(2)]

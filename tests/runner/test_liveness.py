@@ -14,7 +14,7 @@ import pytest
 
 from aioparcs import StartError, WorkerLost
 from tests.support.engines import Network, command_runner
-from tests.support.jobs import EventRecorder, family, gone, job, live, module, program
+from tests.support.jobs import EventRecorder, children, family, gone, job, live, module, program
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
@@ -106,7 +106,7 @@ async def test_a_fork_server_that_is_stopped_is_lost_after_liveness_and_its_work
     async with job(liveness=LIVENESS) as runner:
         t = await runner.start("talker")
         processes = family()
-        (fork_server,) = psutil.Process().children()
+        (fork_server,) = children()
         waiting = asyncio.ensure_future(t.recv())
         fork_server.suspend()
         with pytest.raises(WorkerLost, match="is lost: its launcher ended with exit code 1") as caught:
@@ -120,7 +120,7 @@ async def test_a_fork_server_that_is_stopped_is_lost_after_liveness_and_its_work
 async def test_a_start_by_a_fork_server_that_is_stopped_names_it(tmp_path: Path) -> None:
     async with job(start_timeout=2.0) as runner:
         await runner.start("talker")
-        (fork_server,) = psutil.Process().children()
+        (fork_server,) = children()
         fork_server.suspend()
         with pytest.raises(StartError, match="its launcher is connected; is its fork server stopped"):
             await runner.start("talker")

@@ -4,11 +4,10 @@ import asyncio
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 from aioparcs import ChannelClosed, EndOfChannel, ParcsError, StartError, Task, WorkerLost, deadlines
-from tests.support.jobs import EventRecorder, family, gone, job, live, module
+from tests.support.jobs import EventRecorder, children, family, gone, job, live, module
 from tests.support.waiting import PATIENCE, until
 
 LONG = 60.0  # seconds: a close_timeout that nothing waits for
@@ -184,7 +183,7 @@ async def test_leaving_a_runner_on_an_error_waits_for_no_launcher_that_is_stoppe
     with suppress(KeyError):
         async with job(close_timeout=LONG) as runner:
             await runner.start_many("talker", 2)
-            for process in psutil.Process().children() if stopped == "fork server" else family():
+            for process in children() if stopped == "fork server" else family():
                 process.suspend()
             begun = loop_time()
             raise KeyError

@@ -30,12 +30,14 @@ from aioparcs.events import (
     WorkersWaiting,
     program_events,
 )
+from tests.support.forked import is_fork_server
 from tests.support.waiting import PATIENCE, until
 
 __all__ = [
     "ENVIRONMENT",
     "MODULES",
     "EventRecorder",
+    "children",
     "execute",
     "family",
     "gone",
@@ -154,7 +156,12 @@ def program(text: str, **env: str) -> Iterator["subprocess.Popen[str]"]:
 
 def family(pid: int | None = None) -> list[psutil.Process]:
     """Find the processes that descend from one, this one by default."""
-    return psutil.Process(pid).children(recursive=True)
+    return [process for process in psutil.Process(pid).children(recursive=True) if not is_fork_server(process.pid)]
+
+
+def children() -> list[psutil.Process]:
+    """Find the children of this process."""
+    return [process for process in family() if process.ppid() == os.getpid()]
 
 
 def live(processes: list[psutil.Process]) -> list[psutil.Process]:

@@ -62,9 +62,25 @@ def _descriptors() -> dict[int, str]:
 def _children() -> list[psutil.Process]:
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:  # none at all: the usual case, without a walk through /proc
+    except ChildProcessError:  # none at all
         return []
-    return psutil.Process().children()
+    pids = {int(name) for name in os.listdir("/proc") if name.isdecimal()}
+    found = [process for pid in pids - _others if (process := _own_child(pid))]
+    _others.clear()
+    _others.update(pids.difference(process.pid for process in found))
+    return found
+
+
+_others: set[int] = set()
+"""Processes that were no children of this one when they were looked at, and so never will be."""
+
+
+def _own_child(pid: int) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid)
+        return process if process.ppid() == os.getpid() else None
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _describe(fd: int, link: str) -> str:

@@ -144,6 +144,7 @@ run(main)
 """
 
 
+@pytest.mark.fresh
 def test_nothing_of_it_is_loaded_by_itself_in_runners_and_workers(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(WITHOUT)
     done = subprocess.run(

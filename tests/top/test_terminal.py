@@ -126,6 +126,7 @@ def test_the_name_of_a_program_is_its_last_run() -> None:
     assert run("top", "render", XDG_STATE_HOME=state()).stdout.startswith(" render-1a2b3c ")
 
 
+@pytest.mark.fresh
 def test_textual_is_loaded_on_a_terminal_only_and_missed_in_one_line(tmp_path: Path) -> None:
     done = execute([sys.executable, "-c", LOADED], XDG_STATE_HOME=state())
     assert (done.returncode, done.stderr) == (0, "")
