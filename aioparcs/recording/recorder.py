@@ -198,8 +198,10 @@ def recorded(events: EventBus, path: str, program: str = "") -> Iterator[None]:
 
 
 def program_name() -> str:
-    """Return the name of this program: its file, and the folder of a ``main.py``."""
+    """Return the name of this program: its file, and the folder of a ``main.py``; that of a notebook, if it is one."""
     file = Path(sys.argv[0]).absolute()
+    if file.name == "ipykernel_launcher.py":
+        return Path(os.environ.get("JPY_SESSION_NAME") or "notebook").name  # Jupyter's server sets it
     return f"{file.parent.name}/{file.name}" if file.name == "main.py" else file.name
 
 

@@ -210,7 +210,7 @@ def keep_history(
 
 def _plain(program: str) -> str:
     """Return a program's name for that of a file: the folder of a ``main.py``, or the file without its end."""
-    name = program.removesuffix("/main.py").removesuffix(".py").rpartition("/")[2]
+    name = program.removesuffix("/main.py").removesuffix(".py").removesuffix(".ipynb").rpartition("/")[2]
     return _OTHERS.sub("_", name).strip("._-")[:_LONGEST] or "program"
 
 

@@ -17,7 +17,8 @@ from aioparcs.channel import Channel, FrameConnection, serve_relay
 from aioparcs.display import default_display, is_page_wanted, keep
 from aioparcs.ending import in_full
 from aioparcs.engine import Engine, Job
-from aioparcs.events import EventBus, Notice, program_events
+from aioparcs.errors import ParcsError, describe
+from aioparcs.events import EventBus, Notice, ProgramEnding, program_events
 from aioparcs.modules import module_folders
 from aioparcs.qualname import qualified_name
 from aioparcs.runner.engines import choose_engine
@@ -82,6 +83,7 @@ class RunnerJob:
         self._providers: WeakSet[RunnerWorkers] = WeakSet()
         self._outside = AsyncExitStack()  # what shows the job to others: its history and its control socket
         self._listener: Listener | None = None
+        self._error: BaseException | None = None  # with which it was left
 
     def worker_provider(self) -> RunnerWorkers:
         """Return what starts a pool's workers."""
@@ -103,6 +105,7 @@ class RunnerJob:
                 kept = keep(self.events)
                 await asyncio.to_thread(kept.__enter__)
                 self._outside.push_async_callback(asyncio.to_thread, kept.__exit__, None, None, None)
+                self._outside.callback(self._announce_end)
             self._listener = await self.engine.listen(self._handle_connection, tls=self._tls)
             name, token, address = self.registry.job, self.registry.token, self._listener.address
             await self.engine.open(Job(name, token, address, self._settings, self.events, tuple(self._folders)))
@@ -114,13 +117,26 @@ class RunnerJob:
             await self._leave()
             raise
 
-    async def close(self, *, finish: bool) -> None:
-        """Wait for the workers to finish, if that is wanted, end what still runs, and release everything."""
+    async def close(self, error: BaseException | None) -> None:
+        """Wait for the workers to finish, unless there is an error, end what still runs, and release everything."""
+        self._error = error
         try:
-            if finish:
+            if error is None:
                 await self.supervisor.finish()
+        except BaseException as failure:
+            self._error = failure
+            raise
         finally:
             await self._leave()
+
+    def _announce_end(self) -> None:
+        """Publish why this job has ended, if its history is its own: it says so of a program otherwise."""
+        match self._error:
+            case asyncio.CancelledError() | KeyboardInterrupt():
+                self.events.publish(ProgramEnding(monotonic(), "stopped"))
+            case BaseException() as error:
+                text = str(error) if isinstance(error, ParcsError) else describe(error)
+                self.events.publish(ProgramEnding(monotonic(), text))
 
     async def _open_control(self) -> None:
         """Open the control socket beside the program's history, if it has one and no other runner has the socket."""

@@ -123,14 +123,14 @@ class Runner(Starter):
 
     async def close(self) -> None:
         """Leave a runner that was entered by `open`, as leaving its block normally does."""
-        await self.__aexit__(None)
+        await self.__aexit__(None, None)
 
     async def __aenter__(self) -> Self:
         await self._job.open()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        await self._job.close(finish=kind is None)
+    async def __aexit__(self, _: type[BaseException] | None, error: BaseException | None, *__: object) -> None:
+        await self._job.close(error)
 
     async def _start_workers(self, spec: WorkerSpec, count: int) -> list[WorkerHandle]:
         return await self._job.supervisor.place(spec, count)

@@ -307,7 +307,7 @@ def test_a_detached_run_is_not_shown(folder: Path) -> None:
 
 
 ENTERED = """
-import asyncio, os
+import asyncio, os, sys
 from aioparcs import Runner
 from work import work
 
@@ -317,6 +317,13 @@ async def main():
             print(sum(await pool.map(range(10))), flush=True)
             while not os.path.exists(f"end{turn}"):
                 await asyncio.sleep(0.01)
+    try:
+        async with Runner():
+            raise ValueError("no")
+    except ValueError:
+        sys.argv[0] = "/lib/ipykernel_launcher.py"
+    async with Runner():
+        pass
 
 asyncio.run(main())
 """
@@ -326,7 +333,8 @@ def test_runners_of_another_program_are_shown_if_a_variable_says_so(tmp_path: Pa
     (tmp_path / "work.py").write_text("def work(n):\n    return n\n")
     (tmp_path / "entered.py").write_text(ENTERED)
     command: list[str | Path] = [sys.executable, tmp_path / "entered.py"]
-    with started(*command, cwd=tmp_path, XDG_STATE_HOME=state, PARCS_UI="1") as process:
+    variables = {"XDG_STATE_HOME": state, "PARCS_UI": "1", "JPY_SESSION_NAME": "/home/user/squares.ipynb"}
+    with started(*command, cwd=tmp_path, **variables) as process:
         for turn in range(2):
             address = address_of(process, error=True)
             assert process.stdout
@@ -336,11 +344,17 @@ def test_runners_of_another_program_are_shown_if_a_variable_says_so(tmp_path: Pa
             assert ask(address, f"/api/jobs/{name}/workers/0/stack")["stack"]
             (tmp_path / f"end{turn}").touch()
         assert process.wait(TIMEOUT) == 0
-    assert len(histories(state)) == 2
+    ended = []
     for path in histories(state):
-        view = history_of(read_recording(path))
+        recording = read_recording(path)
+        view = history_of(recording)
         assert view.is_whole
         assert all(worker.ended for worker in view.workers.values())
+        ended.append((path.name.partition("-")[0], recording.started.program, view.error))
+    assert sorted(ended) == [
+        ("entered", "entered.py", ""), ("entered", "entered.py", ""), ("entered", "entered.py", "ValueError: no"),
+        ("squares", "squares.ipynb", ""),
+    ]  # fmt: skip
 
 
 def test_a_worker_is_killed_by_its_page(folder: Path, state: str) -> None:

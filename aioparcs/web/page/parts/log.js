@@ -65,6 +65,6 @@ export function Log({ log, workers = null, job = null, isBounded = false }) {
     <label>Level <select id="log-level" onChange=${(event) => set({ level: Number(event.target.value) })}>${LEVEL_NAMES.map((name, i) => html`<option value=${i}>${name}</option>`)}</select></label></div>`;
   const note = html`<span role="status" id="log-found">${isFiltered ? `${plural(rows.length, "line")} found` : `${isBounded && log.length >= 2000 ? "the last " : ""}${plural(log.length, "line")}`}</span>`;
   return html`<${Section} id="log" title="Log" tools=${tools} note=${note}>
-    ${rows.length ? html`<${Lines} rows=${rows} word=${filter.word} job=${job} chosen=${chosen} choose=${choose} />` : html`<p class="none">${isFiltered ? "No line is like that." : "Nothing was printed yet."}</p>`}
+    ${rows.length ? html`<${Lines} rows=${rows} word=${filter.word} job=${job} chosen=${chosen} choose=${choose} />` : html`<p class="none">${isFiltered ? "No line is like that." : "Nothing was printed."}</p>`}
     ${chosen && html`<pre class="whole-line" tabindex="0">${chosen[4]}</pre>`}<//>`;
 }
