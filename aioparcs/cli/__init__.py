@@ -18,7 +18,6 @@ from aioparcs.cli.command import Commands, ProgramCommand
 from aioparcs.cli.environment import enter, interpreter, needs_another
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.modules import Usage, find, roots, runners_there
-from aioparcs.cli.template import command_line, copy_to, why_no_project
 from aioparcs.cli.transfer.runner import check_there, run_with_files
 from aioparcs.display import Detail, open_display
 from aioparcs.errors import ParcsError, SettingError, StartError, quote_lines
@@ -67,11 +66,6 @@ Examples:
   aioparcs run hello --on swarm --fetch out --detach    ... and later: aioparcs fetch JOB
   aioparcs run hello -- --verbose x    what follows -- is the program's: sys.argv
 """
-_NEW_EXAMPLE = """
-\b
-Example:
-  aioparcs new hello && aioparcs run hello
-"""
 _SHELLS = """
 \b
 Put one of these lines into the file named beside it:
@@ -99,6 +93,7 @@ main.modules = {
     "cluster": "aioparcs.cli.doctor",
     "explain": "aioparcs.cli.explain",
     "journal": "aioparcs.cli.journal",
+    "new": "aioparcs.cli.new",
     "report": "aioparcs.cli.report",
     "diff": "aioparcs.cli.diff",
     "ui": "aioparcs.cli.ui",
@@ -305,26 +300,6 @@ def _submit(module: str, modules: str | None, variables: dict[str, str], argumen
         raise Usage(str(error)) from None
     except ParcsError as error:
         raise click.ClickException(str(error)) from None
-
-
-@main.command(epilog=_NEW_EXAMPLE)
-@click.argument("name", type=click.Path())
-def new(name: str) -> None:
-    """Make a project: a program with a runner and a function for its workers.
-
-    It can run at once. An existing file or folder NAME is never overwritten.
-    """
-    problem = why_no_project(name)
-    if problem:
-        raise Usage(f"{name!r} can't be a project's name: {problem}")
-    try:
-        copy_to(Path(name))
-    except FileExistsError:
-        raise Usage(f"{name} already exists; choose another name") from None
-    except OSError as error:
-        raise Usage(f"can't create {name}: {error.strerror}") from None
-    click.echo(f"Created {name}: a program that counts primes on several workers. Run it:")
-    click.echo(f"  {command_line('run', name)}")
 
 
 @main.command(epilog=_SHELLS)

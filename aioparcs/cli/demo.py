@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
-from aioparcs.cli.template import command_line
+from aioparcs.cli.new import command_line
 from aioparcs.display import Detail, open_display
 
 __all__ = ["MODULES", "VARIABLES", "demo"]
