@@ -90,7 +90,8 @@ def _keeps_two_descriptors() -> None:
 
 
 @pytest.fixture(scope="session")
-def _fork_server() -> Iterator[ForkServer]:
+def fork_server() -> Iterator[ForkServer]:
+    """Yield the process that forks programs."""
     server = ForkServer()
     yield server
     server.close()
@@ -100,7 +101,7 @@ def _fork_server() -> Iterator[ForkServer]:
 def _forks_programs(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fork the programs of a test: half the time of a start from nothing."""
     if request.node.nodeid.startswith(_FORKED) and can_fork() and not request.node.get_closest_marker("fresh"):
-        with request.getfixturevalue("_fork_server").serving():
+        with request.getfixturevalue("fork_server").serving():
             yield
     else:
         yield

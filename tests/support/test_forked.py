@@ -3,12 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.forked import FILE, ForkServer, can_fork
+from tests.support.forked import FILE, ForkServer
 from tests.support.jobs import children, job
 from tests.support.leaks import SESSION
 
@@ -31,19 +30,13 @@ end()
 ENDS = ["pass", "sys.exit(3)", "sys.exit('in vain')", "1 / 0", "raise KeyboardInterrupt", "os.kill(os.getpid(), 9)"]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    if not can_fork():
-        pytest.skip("programs are not forked")
-    server = ForkServer()
-    yield server
-    server.close()
+pytestmark = pytest.mark.untraced  # coverage has descriptors and exit functions of its own
 
 
 @pytest.mark.parametrize(
     "how, end", [("-c", "1 / 0"), ("-m", "1 / 0"), ("absolute", "1 / 0"), *(("main.py", end) for end in ENDS)]
 )
-def test_it_sees_and_ends_as_any_other(server: ForkServer, tmp_path: Path, how: str, end: str) -> None:
+def test_it_sees_and_ends_as_any_other(fork_server: ForkServer, tmp_path: Path, how: str, end: str) -> None:
     text = SEEN.replace("END", end)
     (tmp_path / "main.py").write_text(text)
     arguments = {"-c": ["-c", text], "-m": ["-m", "main"], "absolute": [str(tmp_path / "main.py")]}.get(how, [how])
@@ -61,13 +54,13 @@ def test_it_sees_and_ends_as_any_other(server: ForkServer, tmp_path: Path, how: 
 
         from_nothing = run()
         assert from_nothing[1].startswith("__main__ ")
-        with server.serving():
+        with fork_server.serving():
             assert run() == from_nothing
 
 
 @pytest.mark.one_loop
-async def test_a_launcher_is_a_fork_that_ends_with_this_process(server: ForkServer) -> None:
-    with server.serving():
+async def test_a_launcher_is_a_fork_that_ends_with_this_process(fork_server: ForkServer) -> None:
+    with fork_server.serving():
         async with job() as runner:
             await runner.start("talker")
             (launcher,) = children()
