@@ -90,7 +90,7 @@ main.modules = {
     "fetch": "aioparcs.cli.fetch",
     "rm": "aioparcs.cli.jobs",
     "doctor": "aioparcs.cli.doctor",
-    "cluster": "aioparcs.cli.doctor",
+    "cluster": "aioparcs.cli.cluster",
     "explain": "aioparcs.cli.explain",
     "journal": "aioparcs.cli.journal",
     "new": "aioparcs.cli.new",

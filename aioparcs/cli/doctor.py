@@ -1,4 +1,4 @@
-"""The commands about the cluster itself: ``aioparcs doctor``, ``aioparcs cluster init``."""
+"""The command ``aioparcs doctor``: checks of a cluster."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aioparcs.cli.command import EXIT_CODES, run_command
+from aioparcs.cli.command import run_command
 
 if TYPE_CHECKING:
     from aioparcs.swarm.doctor.checks import Check
-    from aioparcs.swarm.engine.overlay import Overlay
 
-__all__ = ["cluster", "doctor"]
+__all__ = ["doctor"]
 
 _DOCTOR_EXAMPLES = """
 \b
@@ -28,12 +27,6 @@ Exit codes:
     2  the command line or a setting is wrong
   130  ended by Ctrl-C
   143  ended by SIGTERM
-"""
-_INIT_EXAMPLES = """
-\b
-Examples:
-  aioparcs cluster init
-  aioparcs cluster init --subnet 10.200.0.0/20
 """
 _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -63,29 +56,3 @@ async def _examine(as_json: bool) -> list[Check]:
             if check.advice:
                 click.echo(f"{'':8}  {check.advice}")
     return checks
-
-
-@click.group()
-def cluster() -> None:
-    """Prepare a cluster for jobs."""
-
-
-@cluster.command(short_help="Create the network of the jobs.", epilog=_INIT_EXAMPLES + EXIT_CODES)
-@click.option("--subnet", metavar="CIDR",
-              help="The subnet.  [default: the first /20 of 10.76.0.0/14 that overlaps nothing in use]")  # fmt: skip
-def init(subnet: str | None) -> None:
-    """Create the network of the jobs: an attachable overlay, with room for 4,000 containers.
-
-    Its name is parcs, unless PARCS_NETWORK gives another. An existing network is checked, and never changed.
-    """
-    network = run_command(_init(subnet))
-    state = "created" if network.created else "already exists"
-    click.echo(f"network {network.name}: {state}, {network.subnet}, room for {network.capacity} containers")
-
-
-async def _init(subnet: str | None) -> Overlay:
-    from aioparcs.swarm.docker.client import open_swarm
-    from aioparcs.swarm.engine.overlay import ensure_overlay
-
-    async with open_swarm() as swarm:
-        return await ensure_overlay(swarm, subnet)

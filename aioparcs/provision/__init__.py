@@ -1,0 +1,1 @@
+"""Makes a Docker Swarm of bare machines over ssh: looks at them, plans the steps, and carries them out."""

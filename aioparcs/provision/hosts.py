@@ -1,0 +1,44 @@
+"""The hosts as the user names them."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from aioparcs.errors import SettingError
+
+__all__ = ["Host", "parse_host"]
+
+_FORM = re.compile(r"(?:(?P<user>[^@\s]+)@)?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?::(?P<port>\d{1,5}))?")
+
+
+class Host(NamedTuple):
+    """
+    One machine, and how to log in there.
+
+    Attributes:
+        name: its name or address for ssh, and in messages.
+        user: who logs in; "" for what ssh's configuration says, or the user here.
+        port: sshd's port; 0 for what ssh's configuration says, or 22.
+    """
+
+    name: str
+    user: str = ""
+    port: int = 0
+
+
+def parse_host(text: str, user: str | None = None) -> Host:
+    """
+    Return the host that ``[USER@]HOST[:PORT]`` names.
+
+    Args:
+        text: the words.
+        user: who logs in where the words don't say.
+
+    Raises:
+        SettingError: it is no name of a host.
+    """
+    match = _FORM.fullmatch(text)
+    if match is None or int(match["port"] or 1) not in range(1, 65536):
+        raise SettingError(f"{text!r} does not name a host: [USER@]HOST[:PORT]")
+    return Host(match["name"], match["user"] or user or "", int(match["port"] or 0))

@@ -1,0 +1,155 @@
+"""The steps that make a cluster: records, each with the sentence that says what it does."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import NamedTuple
+
+__all__ = [
+    "AddToGroup",
+    "CreateNetwork",
+    "InitSwarm",
+    "InstallDocker",
+    "JoinSwarm",
+    "Mark",
+    "Promote",
+    "StartDocker",
+    "Step",
+]
+
+
+class InstallDocker(NamedTuple):
+    """
+    Install Docker from the packages of the host's system.
+
+    Attributes:
+        host: where.
+        manager: ``apt-get`` or ``dnf``.
+        package: the package.
+        client: the package of Docker's client, where the first one leaves it out.
+    """
+
+    host: str
+    manager: str
+    package: str
+    client: str
+
+    def __str__(self) -> str:
+        return f"install Docker: {self.manager} install {self.package}"
+
+
+class StartDocker(NamedTuple):
+    """
+    Start Docker, now and whenever the host starts.
+
+    Attributes:
+        host: where.
+    """
+
+    host: str
+
+    def __str__(self) -> str:
+        return "start Docker, also whenever the host starts"
+
+
+class AddToGroup(NamedTuple):
+    """
+    Let a user use Docker, as aioparcs does on managers over ssh.
+
+    Attributes:
+        host: where.
+        user: who logs in there.
+    """
+
+    host: str
+    user: str
+
+    def __str__(self) -> str:
+        return f"let {self.user} use Docker: usermod --append --groups docker {self.user}"
+
+
+class InitSwarm(NamedTuple):
+    """
+    Make the Swarm.
+
+    Attributes:
+        host: its first manager.
+        address: the address at which the others reach it.
+    """
+
+    host: str
+    address: IPv4Address
+
+    def __str__(self) -> str:
+        return f"make the Swarm, at {self.address}"
+
+
+class JoinSwarm(NamedTuple):
+    """
+    Join the Swarm.
+
+    Attributes:
+        host: which host.
+        address: the address at which the others reach it.
+        via: the manager that it asks.
+        manager: whether it becomes a manager.
+    """
+
+    host: str
+    address: IPv4Address
+    via: str
+    manager: bool
+
+    def __str__(self) -> str:
+        return f"join the Swarm of {self.via} as a {'manager' if self.manager else 'worker'}, at {self.address}"
+
+
+class Promote(NamedTuple):
+    """
+    Make a worker a manager.
+
+    Attributes:
+        host: which host.
+        via: a manager.
+    """
+
+    host: str
+    via: str
+
+    def __str__(self) -> str:
+        return "become a manager"
+
+
+class Mark(NamedTuple):
+    """
+    Note on the host and in the Swarm that aioparcs has put it there, and how to log in.
+
+    Attributes:
+        host: which host.
+        via: a manager.
+    """
+
+    host: str
+    via: str
+
+    def __str__(self) -> str:
+        return "note that aioparcs has put it into the Swarm"
+
+
+class CreateNetwork(NamedTuple):
+    """
+    Create the overlay network of the jobs.
+
+    Attributes:
+        host: a manager.
+        name: the network.
+    """
+
+    host: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"create the network {self.name} of the jobs"
+
+
+Step = InstallDocker | StartDocker | AddToGroup | InitSwarm | JoinSwarm | Promote | Mark | CreateNetwork

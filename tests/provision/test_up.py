@@ -1,0 +1,166 @@
+"""`aioparcs cluster up` on machines with a real sshd each: what it makes, and what it says is in the way."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.cluster import obstacle
+from tests.provision.machines import Network, machines
+from tests.provision.tree import USER
+from tests.support.command import run
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.cluster,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(bool(obstacle()), reason=f"no machines to test with: {obstacle()}"),
+]
+
+
+def up(network: Network, *options: str) -> "subprocess.CompletedProcess[str]":
+    hosts = [machine.address for machine in network.machines]
+    return run("cluster", "up", *hosts, "--user", USER, *options, HOME=str(network.home))
+
+
+def docker(network: Network, *words: str, machine: int = 0) -> str:
+    return network.machines[machine].run("docker", *words).strip()
+
+
+def lines(text: str, state: str) -> list[str]:
+    """Return the lines of a state, without the addresses' common part."""
+    return [line.removeprefix(state).strip() for line in text.splitlines() if line.startswith(state)]
+
+
+def test_a_cluster_is_made_of_bare_machines_and_made_once() -> None:
+    with machines((True, True, False)) as network:
+        first, second, third = network.machines
+        planned = up(network, "--plan")
+        assert planned.returncode == 0, planned
+        expected = [
+            f"{first.address}: start Docker, also whenever the host starts",
+            f"{first.address}: let ada use Docker: usermod --append --groups docker ada",
+            f"{second.address}: start Docker, also whenever the host starts",
+            f"{third.address}: install Docker: apt-get install docker.io",
+            f"{third.address}: start Docker, also whenever the host starts",
+            f"{first.address}: make the Swarm, at {first.address}",
+            *(f"{one.address}: join the Swarm of {first.address} as a worker, at {one.address}"
+              for one in (second, third)),
+            *(f"{one.address}: note that aioparcs has put it into the Swarm" for one in network.machines),
+            f"{first.address}: create the network parcs of the jobs",
+        ]  # fmt: skip
+        assert lines(planned.stdout, "plan") == expected
+        for machine in network.machines:
+            assert not re.search(r"\bdockerd\b", machine.run("sh", "-c", "cat /proc/[0-9]*/comm"))
+
+        _break_half_way(network)
+        made = up(network)
+        assert made.returncode == 0, made
+        assert lines(made.stdout, "done")[-1] == expected[-1]
+        states = docker(network, "node", "ls", "--format", "{{.Hostname}} {{.Status}} {{.ManagerStatus}}").split("\n")
+        assert sorted(map(str.strip, states)) == ["bare-1 Ready Leader", "bare-2 Ready", "bare-3 Ready"]
+        labels = docker(network, "node", "inspect", "--format", "{{json .Spec.Labels}}", "bare-3")
+        assert labels == f'{{"io.aioparcs.host":"ssh://ada@{third.address}"}}'
+        assert (
+            docker(network, "network", "inspect", "--format", "{{.Driver}} {{.Attachable}}", "parcs") == "overlay true"
+        )
+        assert f"export LEADER_URL=ssh://ada@{first.address}" in made.stdout
+
+        again = up(network)
+        assert (again.returncode, lines(again.stdout, "done")) == (0, [])
+        assert "nothing to do: the cluster is as it should be" in again.stdout
+        jobs = run("ps", HOME=str(network.home), LEADER_URL=f"ssh://{USER}@{first.address}")
+        assert jobs.returncode == 0, jobs
+        docker(network, "swarm", "leave", "--force", machine=2)
+        docker(network, "swarm", "init", "--advertise-addr", third.address, machine=2)
+        elsewhere = docker(network, "info", "--format", "{{.Swarm.Cluster.ID}}", machine=2)
+        refused = up(network)
+        assert refused.returncode == 1
+        assert lines(refused.stdout, "failed") == [
+            f"{third.address}: is in the Swarm {elsewhere} already, which aioparcs did not make with these hosts"
+        ]
+        assert docker(network, "info", "--format", "{{.Swarm.Cluster.ID}}", machine=2) == elsewhere
+
+
+def _break_half_way(network: Network) -> None:
+    """Cut a machine off in the midst of a step, and see that the others end theirs."""
+    first, second, _ = network.machines
+    script = "/etc/init.d/docker"
+    second.run("cp", script, "/root/docker")
+    second.run("sh", "-c", f"printf '#!/bin/sh\\nip link set eth0 down; sleep 60\\n' > {script}")
+    broken = up(network)
+    assert broken.returncode == 1
+    (failed,) = lines(broken.stdout, "failed")
+    assert failed.startswith(f"{second.address}: the connection was lost during starting Docker: ")
+    assert "then run this again: it goes on from there" in broken.stdout
+    assert f"{first.address}: start Docker, also whenever the host starts" in lines(broken.stdout, "done")
+    assert docker(network, "info", "--format", "{{.Swarm.LocalNodeState}}") == "inactive"
+    second.run("sh", "-c", f"cp /root/docker {script}; ip link set eth0 up; ip route add default via 10.214.77.1")
+
+
+def _port(network: Network, port: str, target: str, reason: str) -> tuple[str, str, str, str]:
+    """Return how a port of the first machine is closed for the second one and opened again, and what is said of it."""
+    first, second, _ = network.machines
+    number, protocol = port.split("/")
+    rule = f"INPUT -p {protocol} --dport {number} -s {second.address} -j {target}"
+    return (
+        f"iptables -A {rule}",
+        f"iptables -D {rule}",
+        f"{second.address}: can't reach {first.address} ({first.address}) on {port}: {reason}",
+        f"open {port} in {first.address}'s firewall, and in the cloud's, for {second.address}",
+    )
+
+
+def _obstacles(network: Network) -> list[tuple[str, str, str, str]]:
+    """Return what is done to the first machine, how it is undone, and what is said of it and advised."""
+    own = network.machines[0].address
+    return [
+        _port(network, "7946/udp", "DROP", "no answer"),
+        _port(network, "2377/tcp", "REJECT", "Connection refused"),
+        (
+            "mv /etc/sudoers.d/ada /root",
+            "mv /root/ada /etc/sudoers.d",
+            f"{own}: sudo does not let ada be root without a password: sudo: a password is required",
+            "> /etc/sudoers.d/ada",
+        ),
+        (
+            "mount -t tmpfs -o size=400m tmpfs /var/lib/docker",
+            "umount /var/lib/docker",
+            f"{own}: only 0.4 GB are free in /var/lib/docker",
+            "make room: Docker and its images need 3 GB",
+        ),
+        (
+            "mv /home/ada/.ssh/authorized_keys /root",
+            "mv /root/authorized_keys /home/ada/.ssh",
+            f"{own}: sshd does not let ada in: no key is accepted",
+            f"ssh-copy-id ada@{own}",
+        ),
+        ("mv /usr/bin/python3 /root", "mv /root/python3 /usr/bin", f"{own}: has no python3", "apt-get install python3"),
+    ]
+
+
+def test_what_is_in_the_way_is_named_and_nothing_is_changed() -> None:
+    with machines((False, False, False)) as network:
+        first, second, third = network.machines
+
+        def check(*expected: str, advice: str) -> None:
+            done = up(network)
+            assert (done.returncode, lines(done.stdout, "failed")) == (1, list(expected))
+            assert advice in done.stdout
+            assert not lines(done.stdout, "done")
+
+        for do, undo, expected, advice in _obstacles(network):
+            first.run("sh", "-c", do)
+            check(expected, advice=advice)
+            first.run("sh", "-c", undo)
+        known = network.home / ".ssh/known_hosts"
+        entries = known.read_text().splitlines(keepends=True)
+        known.write_text("".join(entries[1:]))
+        check(
+            f"{first.address}: its host key is not the one in known_hosts, or not there",
+            advice=f"ssh-keyscan -H {first.address} >> ~/.ssh/known_hosts",
+        )
+        known.write_text("".join(entries))
+        for machine in (second, third):
+            machine.run("sh", "-c", "kill $(cat /run/sshd.pid)")
+        check(f"{second.address}, {third.address}: can't be reached by ssh: Connection refused", advice="is it up")
