@@ -186,6 +186,11 @@ class ProgramStarted(NamedTuple):
     versions: dict[str, str]
     has_calls: bool = True
 
+    @property
+    def is_submitted(self) -> bool:
+        """True of a program on a Swarm, whose events are those of its log: they are rarer than others."""
+        return "job" in self.versions
+
 
 class WorkersRequested(NamedTuple):
     """

@@ -160,7 +160,7 @@ def history_of(recording: Recording) -> History:
     """Return what a recording says of workers and pools."""
     history, start = History(), recording.started.time
     talks = Talks(history.workers.get, history.has_pool)
-    if recording.started.versions.get("engine") == "swarm":
+    if recording.started.is_submitted:
         talks.set_rare()
     for event in recording.events:
         time = max(0.0, event.time - start)

@@ -213,25 +213,30 @@ def test_a_job_on_a_swarm_is_known_from_snapshots() -> None:
     assert whole(view)["series"][-1][1:3] == [6, 6]
 
 
-def test_workers_whose_calls_are_reported_rarely_are_in_calls_all_the_time() -> None:
-    workers = range(500)
-    view = job(WorkersRequested(BEGIN, "f", workers), *(WorkerConnected(BEGIN, "f", number) for number in workers))
+@pytest.mark.parametrize("is_submitted", [False, True], ids=["500 workers", "20 of a runner on a Swarm"])
+def test_workers_whose_calls_are_reported_rarely_are_in_calls_all_the_time(is_submitted: bool) -> None:
+    workers = range(20 if is_submitted else 500)
+    view = LiveJob("f-1a2b3c")
+    view.apply(started()._replace(versions={"job": "1a2b3c4d"} if is_submitted else {}))
+    view.apply(WorkersRequested(BEGIN, "f", workers))
+    for number in workers:
+        view.apply(WorkerConnected(BEGIN, "f", number))
     for second in range(2, 21):
         view.advance(second - 0.1)
         if second % 2 == 0:  # as many spans come every two seconds
             time = BEGIN + second
-            spans = (CallSpan(number, "f", time - 2, time - 0.3, 1.7, 10, 0, "", "") for number in workers)
-            made = tuple(spans)
-            view.apply(CallSpans(time, 0, made[:450]))  # one has no more than a few hundred
-            view.apply(CallSpans(time, 0, made[450:]))
+            spans = tuple(CallSpan(number, "f", time - 2, time - 0.3, 1.7, 10, 0, "", "") for number in workers)
+            view.apply(CallSpans(time, 0, spans[:450]))  # one has no more than a few hundred
+            view.apply(CallSpans(time, 0, spans[450:]))
     rows = whole(view)["series"]
-    assert [row[2] for row in rows[3:]] == [500] * len(rows[3:])
-    assert all(row[3] == pytest.approx(2500, rel=0.3) for row in rows[4:])
+    rate = 5 * len(workers)
+    assert [row[2] for row in rows[3:]] == [len(workers)] * len(rows[3:])
+    assert all(row[3] == pytest.approx(rate, rel=0.3) for row in rows[4:])
     view.apply(ProgramEnding(BEGIN + 20.9, ""))
     rows = whole(view)["series"]
     lengths = [time - before for (before, *_), (time, *_) in pairwise(rows)]
-    assert sum(row[3] * length for row, length in zip(rows[1:], lengths, strict=True)) == pytest.approx(50_000)
-    assert max(row[3] for row in rows) < 5000, "what is left is no peak"
+    assert sum(row[3] * length for row, length in zip(rows[1:], lengths, strict=True)) == pytest.approx(20 * rate)
+    assert max(row[3] for row in rows) < 2 * rate, "what is left is no peak"
 
 
 def test_a_job_of_less_than_a_second_has_a_course() -> None:

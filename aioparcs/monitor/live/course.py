@@ -28,11 +28,12 @@ class Course:
     Attributes:
         merged: how often that was.
         step: the seconds of a step.
+        sampled: the seconds between two samples of channels.
     """
 
     def __init__(self) -> None:
         self.merged = 0
-        self.step = 1.0
+        self.step = self.sampled = 1.0
         self._rows: list[list[float]] = []  # sums of each step's numbers, see `Message.series`
         self._next = 1.0
         # Calls, failed ones, messages and bytes of the present step, and of those after it that have some already.
@@ -41,6 +42,10 @@ class Course:
     def __len__(self) -> int:
         """Return the number of steps."""
         return len(self._rows)
+
+    def set_rare(self) -> None:
+        """Note that samples are as rare as in the log of a runner on a Swarm."""
+        self.sampled = 5.0
 
     def count(
         self, now: float, period: float, calls: int = 0, failed: int = 0, messages: int = 0, size: int = 0

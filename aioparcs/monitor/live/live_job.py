@@ -43,7 +43,6 @@ from aioparcs.recording.talks import Talks
 
 __all__ = ["LiveJob"]
 
-_PERIOD = 1.0  # seconds between two samples of channels
 _STOPPED = re.compile(r"stopped( by SIG(INT|TERM))?")  # why a program has ended that was asked to
 
 
@@ -96,8 +95,10 @@ class LiveJob:
         """Record an event."""
         if isinstance(event, ProgramStarted):
             self.started, self.workers.has_calls = event, event.has_calls
-            if event.versions.get("engine") == "swarm":
+            if event.is_submitted:
                 self._talks.set_rare()
+                self.workers.set_rare()
+                self.course.set_rare()
             return
         time = self._written = max(0.0, event.time - self.started.time)
         self._reach(time)
@@ -225,7 +226,7 @@ class LiveJob:
             messages, size = self.workers.set_channel(worker, channel)
             if found := self.workers.find(worker):
                 self._talks.add(found, messages, size, time)
-            self.course.count(self.now, _PERIOD, messages=messages, size=size)
+            self.course.count(self.now, self.course.sampled, messages=messages, size=size)
 
     def _apply_to_output(self, event: Event, time: float) -> None:
         output = self.output

@@ -39,7 +39,7 @@ class Workers:
         self.running: dict[int | None, tuple[RunningCall, ...]] = {}
         self._workers: dict[int, Worker] = {}
         self._calling: dict[int, Worker] = {}  # those that are in a call
-        self._period = _PERIOD  # seconds between two reports of calls
+        self._period = self._least = _PERIOD  # seconds between two reports of calls, and the least
         self._reported, self._spans = 0.0, 0  # when there was one, and its spans
         self._gone = 0  # rows of workers that have ended
         self.sums = WorkerSums(self._workers)
@@ -108,12 +108,16 @@ class Workers:
             self._set_calling(worker, True)
         self.touch(worker)
 
+    def set_rare(self) -> None:
+        """Note that calls are reported as rarely as they come from the log of a runner on a Swarm."""
+        self._least = self._period = _SLOWEST
+
     def expect_calls(self, time: float, spans: int) -> float:
         """Return the seconds after which calls are reported next, now that so many spans are reported at a time."""
         if time != self._reported:
             self._reported, self._spans = time, 0
         self._spans += spans
-        self._period = min(max(_PERIOD, self._spans / _RATE), _SLOWEST)
+        self._period = min(max(self._least, self._spans / _RATE), _SLOWEST)
         return self._period
 
     def note_calls(self) -> None:
