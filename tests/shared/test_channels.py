@@ -4,6 +4,8 @@ import asyncio
 import gc
 import os
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from aioparcs.channel.connection.loans import mapped_frame
 from aioparcs.settings import MIB
 from aioparcs.shared import LEAST, own_probe
 from aioparcs.wire import FrameType, Reference, encode_frame, encode_header
-from tests.support.channels import SMALL, pair, waits
+from tests.support.channels import SMALL, Pair, pair, waits
 from tests.support.sharing import filled, is_mapped, memory_of, sharing_pair
 from tests.support.waiting import until
 
@@ -372,6 +374,48 @@ async def test_a_second_question_ends_the_channel(question: Any) -> None:
         here.connection.reader.data_received(mapped_frame(question))
         with pytest.raises(ProtocolError, match="second question"):
             await here.recv()
+
+
+@asynccontextmanager
+async def askable_pair(settings: Settings | None = None) -> AsyncIterator[Pair]:
+    """Open two connected channels whose ends may ask each other if they map memory, and have not."""
+    async with pair("unix", settings) as channels:
+        for channel in channels:
+            channel.connection.reader.share_memory(own_probe())
+        yield channels
+
+
+async def test_both_ends_may_send_their_first_array_at_once() -> None:
+    arrays = [filled(SIZE, seed) for seed in range(2)]
+    async with askable_pair() as channels:
+
+        async def exchange(channel: Channel, seed: int) -> None:
+            array = arrays[seed]
+            for text in "ab":  # right before, so that what follows waits for the end of the loop's iteration
+                await channel.send(text)
+            await channel.send(array)
+            assert [await channel.recv() for _ in "ab"] == ["a", "b"]
+            received = await channel.recv()
+            assert np.array_equal(received, filled(SIZE, 1 - seed))
+            assert is_mapped(received)
+
+        await asyncio.gather(*map(exchange, channels, range(2)))
+
+
+async def test_what_is_sent_while_an_array_waits_for_the_answer_comes_behind_it() -> None:
+    async with askable_pair(Settings(send_queue=8 * MIB)) as (here, there):
+        there.connection.transport.pause_reading()
+        sending = asyncio.ensure_future(here.send(filled(SIZE)))
+        await waits(sending)
+        await there.send("a message that makes the connection idle")
+        await here.recv()
+        following = asyncio.ensure_future(here.send("after"))
+        closing = asyncio.ensure_future(here.aclose(None))
+        await asyncio.sleep(0)
+        there.connection.transport.resume_reading()
+        assert np.array_equal(await there.recv(), filled(SIZE))
+        assert [message async for message in there] == ["after"]
+        await asyncio.gather(sending, following, closing, there.aclose())
 
 
 async def test_a_question_that_came_with_the_handshake_is_answered() -> None:

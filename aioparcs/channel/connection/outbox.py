@@ -187,6 +187,16 @@ class Outbox:
         if not self._cork.is_due:
             self._schedule_flush()
 
+    def put_ahead(self, frame: bytes) -> None:
+        """Add a small frame before those that wait for the peer's answer: its own may wait for this one."""
+        held = next((index for index, piece in enumerate(self._pieces) if isinstance(piece, Held)), None)
+        if held is None:
+            self.put(frame)
+            return
+        self._pieces.insert(held, frame)
+        self.size += len(frame)
+        self.flush()
+
     def put_batch(self, frames: list[bytes]) -> None:
         """Add small frames that are written together."""
         if frames:
@@ -197,10 +207,10 @@ class Outbox:
         self, type: int, body: bytes, buffers: tuple[Any, ...], done: asyncio.Future[None] | None
     ) -> list[Sending]:
         """Add a frame with buffers, which are flat memoryviews. Returns what the owner may want to `copy`."""
-        self.idle = self.clear = False
         held = Held(type, body, [Sending(view, None) for view in buffers])
         held.sendings[-1].done = done
         pieces = [held] if self.loans.must_wait(buffers) else held.pieces(self.loans)
+        self.idle = self.clear = False  # now: the question may have left at once
         if self._pieces is _NO_PIECES:
             self._pieces = deque()
         self._pieces.extend(pieces)

@@ -250,7 +250,7 @@ class FrameReader(FrameSink):
         if is_near:
             self.decoder.allow_shared()
         if self._outbox.can_write:
-            self._outbox.put(mapped_frame(0 if is_near else None))
+            self._outbox.put_ahead(mapped_frame(0 if is_near else None))
 
     def map(self, type: int, reference: Reference) -> Any:
         """
@@ -280,7 +280,7 @@ class FrameReader(FrameSink):
         self._inbox.bytes += reference.saved
         self._mapped += 1
         if self._outbox.can_write:  # however much waits: the peer may wait for it
-            self._outbox.put(mapped_frame(self._mapped))
+            self._outbox.put_ahead(mapped_frame(self._mapped))
         return buffer
 
     def reserve(self, size: int) -> bool:
