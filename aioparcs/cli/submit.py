@@ -179,7 +179,10 @@ async def _submit(request: RunRequest) -> int:
                     _echo(request, f"lost contact with it ({error.reason}); {_hint(job, request.files)}")
                     return 1
                 code = await transfer.fetch(service.exitcode)
-                events.publish(ProgramEnding(time.monotonic(), end_text(code)))
+                end = end_text(code)
+                events.publish(ProgramEnding(time.monotonic(), end))
+                if end.startswith("killed"):  # else it has said so itself
+                    click.echo(f"error: the runner was {end}", err=True)
                 return code
         finally:
             if not goes_on:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from aioparcs.engine import LauncherState
+from aioparcs.errors import signal_name
 from aioparcs.swarm.docker.labels import FETCH, JOB, MODULE, PARENT, ROLE, RUNNER, WORKERS, Role
 from aioparcs.swarm.docker.records import Record, SwarmSecret, SwarmService, SwarmTask
 from aioparcs.swarm.docker.task_state import is_over, launcher_state, newest
@@ -205,9 +207,11 @@ def view(name: str, services: Iterable[SwarmService], tasks: Iterable[SwarmTask]
 
 
 def end_text(code: int | None) -> str:
-    """Return why a runner has ended, as its own program says it: by its exit code, or minus the number of a signal."""
+    """Return why a runner has ended, by its exit code, which is 128 and a signal or minus a signal if that was why."""
     if code in _STOPS:
         return f"stopped by {_STOPS[code]}"
+    if code and (code < 0 or 128 < code <= 128 + signal.SIGRTMAX):
+        return f"killed by {signal_name(-code if code < 0 else code - 128)}"
     return f"exit code {code}" if code else ""
 
 

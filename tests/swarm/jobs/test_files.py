@@ -116,6 +116,7 @@ def test_files_and_arguments_reach_a_runner_and_its_outputs_come_back(cluster: C
 def test_outputs_of_a_runner_that_was_killed_come_back_unchecked(cluster: Cluster, folder: Path) -> None:
     code, _, errors = submit(cluster, folder, *FILES, "--", "kill")
     assert code == 137, errors
+    assert "error: the runner was killed by SIGKILL\n" in errors
     assert (folder / "out/twice").stat().st_size == 2 * SIZE
     assert "it ended without listing its files; fetched what is there, unchecked: 1 file, 67.1 MB" in errors
     assert left(cluster) == []

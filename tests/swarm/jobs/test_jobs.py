@@ -14,7 +14,7 @@ from aioparcs.swarm.docker.logs import parse_logs
 from aioparcs.swarm.docker.task_state import launcher_state
 from aioparcs.swarm.engine.overlay import choose_subnet, unfit_reason
 from aioparcs.swarm.jobs.orphans import is_alive, leftover
-from aioparcs.swarm.jobs.view import SwarmJob, view
+from aioparcs.swarm.jobs.view import SwarmJob, end_text, view
 
 NOW = 1_795_650_000.0  # 2026-11-26, the time of the records plus some hours
 CREATED = "2026-11-25T23:02:22.04972993Z"
@@ -74,6 +74,12 @@ RUNNER_SERVICE = service("parcs-j_runner", 1, "runner", module="main")
 def test_the_end_of_a_launcher_is_a_clause_that_others_can_follow(record: Any, reason: str) -> None:
     state = launcher_state(0, record, NODES)
     assert (state.state, state.reason) == ("gone", reason)
+
+
+def test_the_end_of_a_runner_says_which_signal_it_was() -> None:
+    ends = {0: "", None: "", 3: "exit code 3", 255: "exit code 255", 137: "killed by SIGKILL", -9: "killed by SIGKILL"}
+    assert {code: end_text(code) for code in ends} == ends
+    assert end_text(130) == end_text(-2) == "stopped by SIGINT"
 
 
 @pytest.mark.parametrize(
