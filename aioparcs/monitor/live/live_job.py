@@ -113,7 +113,7 @@ class LiveJob:
         """Note the present time, in seconds since the job began, unless it has ended."""
         if not self.is_ended:
             self._reach(now)
-            self.workers.advance(self.now)
+            self.workers.advance(self._reported)
 
     def lose(self) -> None:
         """Note that the program no longer runs and that all it has written is read: its last event was its end."""
@@ -157,11 +157,16 @@ class LiveJob:
             "slowest": self.calls.slowest(),
         }
 
+    @property
+    def _reported(self) -> float:
+        """The time up to which calls are known, but for those of the last report: a log comes late."""
+        return self._written if self.started.is_submitted else self.now
+
     def _reach(self, time: float) -> None:
         self.now = max(self.now, time)
         self._add_talks(self.now)
         if self.course.is_due(self.now):
-            self.workers.advance(self.now)
+            self.workers.advance(self._reported)
             self.course.advance(self.now, self._level())
 
     def _end(self, error: str) -> None:

@@ -16,6 +16,7 @@ _MOST, _KEPT = 4000, 3000
 # Seconds between two reports of calls, at the least and at the most, and the spans in a second that make them rarer in
 # between: see `SpanCollector`.
 _PERIOD, _SLOWEST, _RATE = 1.0, 2.0, 250
+_RARE = 3.0  # seconds between two of them in the log of a runner on a Swarm
 _RECENT = 0.5  # seconds for which a worker counts as in a call after its last one, and after the next are reported
 
 
@@ -110,14 +111,14 @@ class Workers:
 
     def set_rare(self) -> None:
         """Note that calls are reported as rarely as they come from the log of a runner on a Swarm."""
-        self._least = self._period = _SLOWEST
+        self._least = self._period = _RARE
 
     def expect_calls(self, time: float, spans: int) -> float:
         """Return the seconds after which calls are reported next, now that so many spans are reported at a time."""
         if time != self._reported:
             self._reported, self._spans = time, 0
         self._spans += spans
-        self._period = min(max(self._least, self._spans / _RATE), _SLOWEST)
+        self._period = max(self._least, min(self._spans / _RATE, _SLOWEST))
         return self._period
 
     def note_calls(self) -> None:
