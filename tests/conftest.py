@@ -42,9 +42,10 @@ _EACH_ON_BOTH = ("tests/channel/", "tests/wire/", "tests/support/", "tests/test_
 
 # Rooms whose tests have other subjects than the start of an interpreter: that of their programs is a fork.
 _FORKED = tuple(
-    f"tests/{room}/"
-    for room in ("cli", "collectives", "display", "executor", "pool", "program", "recording", "runner", "service",
-                 "telemetry", "top", "web")
+    f"tests/{room}"
+    for room in ("cli/", "collectives/", "display/", "executor/", "launcher/test_files", "launcher/test_gpus",
+                 "launcher/test_output", "local/test_threads", "monitor/", "pool/", "program/",
+                 "recording/", "runner/", "service/", "shared/test_processes", "telemetry/", "top/", "web/")
 )  # fmt: skip
 
 _OUTLIVING = pytest.StashKey[list[str]]()
@@ -189,6 +190,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         import uvloop
 
         uvloop.new_event_loop().close()  # opens libuv's pipes, which stay open for the life of the process
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    gc.disable()  # it would look again and again through tests that all stay
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:

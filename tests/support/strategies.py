@@ -15,11 +15,12 @@ from hypothesis.strategies import SearchStrategy
 
 from aioparcs import Address
 from aioparcs.wire import Frame, FrameType, encode_frame
+from tests.support.deep import repeats
 
 __all__ = ["arrays", "chunked", "chunks", "frames", "mutated", "property_test", "scalars", "stream_of", "values"]
 
 # No deadline: the machine may be busy. Hypothesis itself takes fixed seeds where the environment has CI.
-property_test = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+property_test = settings(deadline=None, max_examples=repeats(50, 1000), suppress_health_check=[HealthCheck.too_slow])
 
 _WITH_BUFFERS = [FrameType.MSG, FrameType.CALL, FrameType.RESULT]
 # Around what waits in the decoder's tail, and beyond one chunk.
