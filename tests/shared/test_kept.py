@@ -6,6 +6,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from aioparcs.channel.connection import FrameConnection
 from aioparcs.channel.connection.loans import mapped_frame
 from aioparcs.launcher.agent.keeper import MemoryKeeper
 from aioparcs.messages.keeping import LONGEST_PART, Keep, Kept
+from aioparcs.pool.supervision.constants import KeptConstants
 from aioparcs.runner.launchers import LauncherClient
 from aioparcs.runner.launchers.kept_memories import KeptMemories
 from aioparcs.shared import KeptMemory, SharedPart, own_probe, place_of
@@ -110,6 +112,23 @@ async def test_each_launcher_keeps_constants_and_pools_may_start_at_once() -> No
             for pool in pools:
                 await pool.__aexit__(None, None, None)
         await until(lambda: not kept())
+
+
+async def test_what_launchers_keep_that_are_gone_is_forgotten() -> None:
+    released: list[int] = []
+
+    async def keep(worker: Any, views: Any) -> KeptMemory:
+        return KeptMemory((1, 2, b""), {}, lambda: released.append(worker.launcher))
+
+    workers = [SimpleNamespace(launcher=1), SimpleNamespace(launcher=1)]
+    constants: Any = KeptConstants({"array": np.ones(SIZE)}, keep, workers)  # type: ignore[arg-type]  # their launchers suffice
+    assert await constants.by_launcher_of(workers[0])
+    assert await constants.by_launcher_of(SimpleNamespace(launcher=2)) is None
+    workers[:] = [SimpleNamespace(launcher=2), SimpleNamespace(launcher=2)]
+    assert await constants.by_launcher_of(workers[0])
+    assert released == [1]
+    constants.release()
+    assert released == [1, 2]
 
 
 async def test_a_cancelled_start_leaves_nothing_in_the_launcher() -> None:

@@ -45,6 +45,8 @@ class KeptConstants:
         if launcher not in self._keeping:
             if sum(other.launcher == launcher for other in self._workers) < _SEVERAL:
                 return None
+            for gone in self._keeping.keys() - {other.launcher for other in self._workers}:
+                _release(self._keeping.pop(gone))  # a pool may grow and shrink for days
             self._keeping[launcher] = asyncio.create_task(self._send(worker))
         kept = await asyncio.shield(self._keeping[launcher])
         return (self._flat[0], kept) if self._flat and kept else None
@@ -52,10 +54,7 @@ class KeptConstants:
     def release(self) -> None:
         """Ask all launchers to release what they keep."""
         for keeping in self._keeping.values():
-            if not keeping.done():
-                keeping.cancel()
-            elif not keeping.cancelled() and (kept := keeping.result()):
-                kept.release()
+            _release(keeping)
         self._keeping.clear()
         self._flat = None
 
@@ -64,6 +63,13 @@ class KeptConstants:
             self._flat = await flatten_values(dict(self._values))
         _, views = self._flat
         return await self._keep(worker, views) if views else None
+
+
+def _release(keeping: asyncio.Task[KeptMemory | None]) -> None:
+    if not keeping.done():
+        keeping.cancel()
+    elif not keeping.cancelled() and (kept := keeping.result()):
+        kept.release()
 
 
 class Constants:
