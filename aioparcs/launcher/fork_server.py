@@ -8,7 +8,7 @@ agent, for the ends of its children, and for SIGTERM, all in one `poll`.
 from __future__ import annotations
 
 import contextlib
-import errno
+import gc
 import os
 import select
 import signal
@@ -33,7 +33,7 @@ from aioparcs.launcher.process.child import (
 )
 from aioparcs.launcher.process.exiting import Inherited, flush_output
 from aioparcs.launcher.process.gpus import ReservedGPUs
-from aioparcs.launcher.process.limits import limits_refusal_reason, too_few_files
+from aioparcs.launcher.process.limits import limits_refusal_reason, process_error_reason
 from aioparcs.launcher.process.prctl import adopt_orphans, die_with_parent
 from aioparcs.launcher.process.stack_dumps import ignore_signals
 from aioparcs.launcher.reaper import ProcessReaper
@@ -44,6 +44,8 @@ __all__ = ["ForkServer"]
 
 # Workers that are forked before they are reported.
 _BATCH = 8
+# Workers of one request that are worth prewarming more than the once that each launcher does, and how often more.
+_MANY, _TIMES = 8, 4
 _DESCRIPTOR = struct.Struct("=i")
 _PACKAGE = str(Path(__file__).parents[1]) + "/"
 
@@ -101,8 +103,9 @@ class ForkServer:
         self._agent_pid = 0
         self._exit_code: int | None = None
         self._terminated = False
-        self._wake_reading, wake_writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(wake_writing, warn_on_full_buffer=False)
+        self._is_warm = not fork
+        self._wake_reading, self._wake_writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wake_writing, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         ignore_signals()  # those for stacks, until a worker answers them
         signal.signal(signal.SIGTERM, self._on_sigterm)
@@ -161,6 +164,8 @@ class ForkServer:
         return True
 
     def _spawn_all(self, start: Start) -> None:
+        if start.workers >= _MANY and not self._is_warm:
+            self._prewarm()
         problem, result_logs = self._prepare(start.workers, start.limits)
         parent = start.parent or ""
         contexts = [
@@ -177,6 +182,16 @@ class ForkServer:
         for context in contexts:  # an answer for each: the runner waits for it
             self._report(Exited(context.worker, None, [str(problem)]))
 
+    def _prewarm(self) -> None:
+        """Prewarm as often as pays for many workers: Python specialises what has run a few times."""
+        self._is_warm = True
+        for _ in range(_TIMES):
+            self._program.prewarm()
+        gc.collect()  # as before: the workers are not to touch it
+        gc.freeze()
+        signal.set_wakeup_fd(self._wake_writing, warn_on_full_buffer=False)  # which a loop has taken
+        os.write(self._wake_writing, b"\0")  # for the signals that have come meanwhile
+
     def _prepare(self, count: int, limits: dict[str, Any]) -> tuple[str | None, list[ResultLog | None]]:
         """Return the reason why workers with these limits can't be made, or None, and their result logs."""
         result_logs: list[ResultLog | None] = [None] * count
@@ -185,7 +200,7 @@ class ForkServer:
             if self._fork and problem is None:
                 result_logs[:] = ResultLog.make(count)
         except Exception as error:
-            problem = _process_error_reason(error)
+            problem = process_error_reason(error)
         return problem, result_logs
 
     def _spawn(self, contexts: list[WorkerContext], limits: dict[str, Any], spawned: list[_Spawned]) -> str | None:
@@ -206,7 +221,7 @@ class ForkServer:
             for context in contexts:
                 spawned.append(self._fork_worker(context, limits, parent, spawned))
         except Exception as error:
-            return _process_error_reason(error)
+            return process_error_reason(error)
         finally:
             unblock_signals()
         return None
@@ -243,7 +258,7 @@ class ForkServer:
                 if problem is None:
                     self._report(Started(context.worker, pid), descriptor=reading)
             except OSError as error:
-                problem = _process_error_reason(error)
+                problem = process_error_reason(error)
             finally:
                 os.close(reading)
             if problem is not None:
@@ -327,17 +342,3 @@ class ForkServer:
             self._agent.sendmsg([to_datagram(message)], passed)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the next poll notices that it is gone
-
-
-def _process_error_reason(error: Exception) -> str:
-    """Return the reason why a worker's process can't be made, with the limit that was hit, and what to do."""
-    if isinstance(error, LookupError):  # GPUs that are not free
-        return str(error)
-    if not isinstance(error, OSError):
-        return f"can't make a process for it: {error!r}"
-    text = f"can't make a process for it: {error.strerror}"
-    if error.errno in (errno.EMFILE, errno.ETOOMANYREFS):
-        return f"{text}; {too_few_files()}"
-    if error.errno == errno.EAGAIN:
-        return f"{text}; this user (ulimit -u) or the container (pids limit) is at its limit of processes: start fewer"
-    return text

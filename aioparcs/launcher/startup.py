@@ -57,7 +57,7 @@ def launch(endpoint: RunnerEndpoint, settings: Settings, program: WorkerProgram,
     warm_up()
     inheritance = inherited_state()
     if fork:
-        program.prewarm()  # last: it fills Python's caches with what the workers look up
+        program.prewarm()  # behind all that looks types up: it fills Python's cache of them
     # All workers share what the module's top level made: keep the collector from touching, and so copying, it.
     gc.collect()
     gc.freeze()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from aioparcs.channel import CONCURRENCY, Channel
 from aioparcs.channel.handshake.prewarm import prewarm_handshake
@@ -20,9 +19,6 @@ from aioparcs.transport import streams_of
 
 __all__ = ["prewarm"]
 
-# Python specialises what runs a few times. Five take 5 ms, and ten save each worker hardly more.
-_TIMES = 5
-
 
 def prewarm(runner: RunnerEndpoint, settings: Settings, *, functions: bool) -> None:
     """
@@ -36,13 +32,13 @@ def prewarm(runner: RunnerEndpoint, settings: Settings, *, functions: bool) -> N
         settings: limits and deadlines.
         functions: whether workers answer calls of functions, or run a service.
     """
-    with suppress(OSError, ParcsError):  # a process that can't dial itself has slower workers
-        for _ in range(_TIMES):
-            loop = new_loop()
-            try:
-                loop.run_until_complete(_play(runner, settings, functions=functions))
-            finally:
-                loop.close()
+    loop = new_loop()
+    try:
+        loop.run_until_complete(_play(runner, settings, functions=functions))
+    except (OSError, ParcsError):
+        pass  # a process that can't dial itself has slower workers
+    finally:
+        loop.close()
 
 
 async def _play(runner: RunnerEndpoint, settings: Settings, *, functions: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 from aioparcs.transport import file_limit
 
-__all__ = ["apply_limits", "free_cpus", "limits_refusal_reason", "too_few_files"]
+__all__ = ["apply_limits", "free_cpus", "limits_refusal_reason", "process_error_reason", "too_few_files"]
 
 # Bytes that a worker needs, besides what it shares, to run at all: its loop, its buffers, a thread's stack.
 _WORKER_MEMORY = 16 << 20
@@ -69,3 +70,17 @@ def _held() -> int:
     """Return the size of this process's data segments as the kernel's limit counts it, in bytes."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmData:"))
+
+
+def process_error_reason(error: Exception) -> str:
+    """Return the reason why a worker's process can't be made, with the limit that was hit, and what to do."""
+    if isinstance(error, LookupError):  # GPUs that are not free
+        return str(error)
+    if not isinstance(error, OSError):
+        return f"can't make a process for it: {error!r}"
+    text = f"can't make a process for it: {error.strerror}"
+    if error.errno in (errno.EMFILE, errno.ETOOMANYREFS):
+        return f"{text}; {too_few_files()}"
+    if error.errno == errno.EAGAIN:
+        return f"{text}; this user (ulimit -u) or the container (pids limit) is at its limit of processes: start fewer"
+    return text
