@@ -13,7 +13,7 @@ PICTURES := floyd_warshall/floyd_warshall.jpg mandelbrot/mandelbrot.png painting
 # The tests start thousands of processes: each starts in two thirds of the time if it finds its bytecode compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo examples test test-fast test-deep test-all coverage check dist bench bench-swarm bench-broadcast bench-pool bench-shared bench-all bench-quick cluster cluster-down clean .venv
+.PHONY: help demo examples docs test test-fast test-deep test-all coverage check dist bench bench-swarm bench-broadcast bench-pool bench-shared bench-all bench-quick cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -56,6 +56,10 @@ check: $(VENV)/.dev ## check format, lint, words, types and the architecture
 	@$(py) .ci/words.py
 	@$(py) -m mypy --no-error-summary
 	@$(py) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-logo
+
+docs: $(VENV)/.docs ## build the pages as a site, into build/docs; a broken link or an unknown reference is an error
+	@$(py) -m sphinx --quiet --fail-on-warning --keep-going -c docs/site -d build/docs-cache . build/docs
+	@echo "build/docs/index.html"
 
 dist: $(VENV)/.dev ## build the wheel and the source distribution, into dist/
 	@rm -rf dist
@@ -112,6 +116,12 @@ $(BENCH)/.made: pyproject.toml
 	@echo "Installing aioparcs and what it is measured against into $(BENCH)"
 	@$(BENCH)/bin/python -m pip -qq --disable-pip-version-check --no-input install --upgrade 'pip>=25.1'
 	@$(BENCH)/bin/python -m pip -qq --no-input install --group bench --editable .
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml $(VENV)/.runtime
+	@echo "Installing Sphinx into $(VENV)"
+	@$(pip) --upgrade 'pip>=25.1'
+	@$(pip) --group docs
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.runtime
