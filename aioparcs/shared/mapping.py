@@ -6,8 +6,8 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from mmap import PAGESIZE
 from typing import Any
 
@@ -34,23 +34,25 @@ def map_shared(pid: int, parts: Sequence[SharedPart]) -> Any:
         OSError: it can't be opened.
     """
     keep_spare()
-    with ExitStack() as stack:
-        places: list[tuple[int, int, int]] = []
-        before = parts[0].offset % PAGESIZE
-        for number, part in enumerate(parts):
-            start, end = part.offset - (0 if number else before), part.offset + part.size
-            if start % PAGESIZE or (end % PAGESIZE and number < len(parts) - 1):
-                raise ValueError("parts that are no pages")
-            places.append((stack.enter_context(_opened(pid, part)), start, end - start))
-        if not can_stitch():
-            copy = bytearray(sum(part.size for part in parts))
-            read_shared(pid, parts, memoryview(copy))
-            return copy
-        try:
-            memory = Stitched.stitch(places, is_own=False)
-        except OSError as error:
-            raise MemoryError(f"no memory for {sum(part.size for part in parts):,} bytes") from error
-        return memoryview(memory)[before:] if before else memory
+    size = sum(part.size for part in parts)
+    if not can_stitch():
+        copy = bytearray(size)
+        read_shared(pid, parts, memoryview(copy))
+        return copy
+    before = parts[0].offset % PAGESIZE
+    with closing(_places(pid, parts, before)) as places:
+        memory = Stitched.stitch(before + size, places, is_own=False)
+    return memoryview(memory)[before:] if before else memory
+
+
+def _places(pid: int, parts: Sequence[SharedPart], before: int) -> Generator[tuple[int, int, int]]:
+    """Yield descriptor, offset and size of each part, one open at a time; the first begins earlier, at a page."""
+    for number, part in enumerate(parts):
+        start, end = part.offset - (0 if number else before), part.offset + part.size
+        if start % PAGESIZE or (end % PAGESIZE and number < len(parts) - 1):
+            raise ValueError("parts that are no pages")
+        with _opened(pid, part) as fd:
+            yield fd, start, end - start
 
 
 def read_shared(pid: int, parts: Sequence[SharedPart], target: memoryview) -> None:

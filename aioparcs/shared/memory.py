@@ -105,10 +105,11 @@ class SharedMemory(Stitched):
         try:
             states = [os.fstat(fd) for fd in fds]
             parts = [SharedPart(fd, state.st_ino, 0, state.st_size) for fd, state in zip(fds, states, strict=True)]
-            memory = cls.stitch([(part.fd, 0, part.size) for part in parts], is_own=writable)
-        except OSError as error:
+            size = sum(part.size for part in parts)
+            memory = cls.stitch(size, [(part.fd, 0, part.size) for part in parts], is_own=writable)
+        except MemoryError:
             _close(fds)
-            raise MemoryError(f"no room for shared memory: {error}") from error
+            raise
         memory.parts = parts
         weakref.finalize(memory, _close_held, parts).atexit = False
         if writable:

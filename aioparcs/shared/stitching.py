@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Self
 
@@ -54,41 +55,46 @@ class Stitched(mmap.mmap):
     address: int
 
     @classmethod
-    def stitch(cls, parts: Sequence[tuple[int, int, int]], *, is_own: bool) -> Self:
+    def stitch(cls, size: int, parts: Iterable[tuple[int, int, int]], *, is_own: bool) -> Self:
         """
         Map parts behind each other; what is written stays private, unless the memory is this process's own.
 
         Args:
+            size: the bytes of all parts.
             parts: descriptor, offset and size of each; all ends but the last one, and all offsets, are those of pages.
+                A descriptor may be closed when the next part is taken.
             is_own: whether others see what is written.
 
         Raises:
-            OSError: there is no room for it, or the descriptors can't be mapped.
+            MemoryError: there is no room for it, or a descriptor can't be mapped.
         """
         import ctypes
 
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
-        memory = cls(-1, sum(size for *_, size in parts), flags, _WRITABLE)
+        try:
+            memory = cls(-1, size, flags, _WRITABLE)
+        except OSError as error:
+            raise MemoryError(f"no room for {size:,} bytes: {error.strerror}") from error
         memory.address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
         _map(memory.address, parts, mmap.MAP_SHARED if is_own else mmap.MAP_PRIVATE)
         advise_huge(memory)
         return memory
 
-    def make_private(self, parts: Sequence[tuple[int, int, int]]) -> None:
+    def make_private(self, parts: Iterable[tuple[int, int, int]]) -> None:
         """
         Map the same parts again, in the same place: what is written stays private from now on.
 
         Raises:
-            OSError: there is no room for it, or the descriptors can't be mapped.
+            MemoryError: there is no room for it, or the descriptors can't be mapped.
         """
         _map(self.address, parts, mmap.MAP_PRIVATE)
 
 
-def _map(address: int, parts: Sequence[tuple[int, int, int]], how: int) -> None:
+def _map(address: int, parts: Iterable[tuple[int, int, int]], how: int) -> None:
     """Map parts behind each other, in place of what is there."""
     import ctypes
 
     for fd, offset, size in parts:
         if _libc()(address, size, _WRITABLE, _FIXED | how, fd, offset) != address:
-            raise OSError(ctypes.get_errno(), "mmap")
+            raise MemoryError(f"{size:,} bytes can't be mapped: {os.strerror(ctypes.get_errno())}")
         address += size

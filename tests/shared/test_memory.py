@@ -173,7 +173,7 @@ def test_another_inode_or_too_much_is_refused() -> None:
     with pytest.raises(OSError, match="No such file"):
         map_shared(HERE, [part._replace(fd=999_999)])
     with pytest.raises(ValueError, match="bytes"):
-        map_shared(HERE, [part._replace(size=0)])
+        map_shared(HERE, [part._replace(size=0), part])
 
 
 def refuse(fd: int) -> None:
@@ -234,8 +234,8 @@ def limited(kind: int, limit: int) -> Iterator[None]:
 
 
 def test_without_descriptors_memory_is_mapped_and_arrays_are_ordinary_ones() -> None:
-    array = filled(1 << 18)
-    parts = place_of(array)
+    array, other = filled(1 << 18), filled(1 << 18, 1)
+    parts = place_of(array) + place_of(other)
     keep_spare()
     taken: list[int] = []
     with limited(resource.RLIMIT_NOFILE, max(map(int, os.listdir("/proc/self/fd"))) + 5):
@@ -247,7 +247,7 @@ def test_without_descriptors_memory_is_mapped_and_arrays_are_ordinary_ones() -> 
         for fd in taken:
             os.close(fd)
     assert find_shared(view_of(ordinary)) is None
-    assert all(copy.tobytes() == array.tobytes() for copy in copies)
+    assert all(copy.tobytes() == array.tobytes() + other.tobytes() for copy in copies)
 
 
 def test_arrays_leave_descriptors_for_files() -> None:
