@@ -17,9 +17,9 @@ import traceback
 import weakref
 from abc import ABCMeta
 from atexit import _clear as _clear_exit_functions
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import FrameType, MappingProxyType
+from types import FrameType
 from typing import Any, NamedTuple
 from weakref import finalize
 
@@ -48,15 +48,14 @@ class Inherited(NamedTuple):
     Attributes:
         files: open files, and handlers of log records; it writes out what it has put into them, and leaves them open.
         threads: those that are not waited for.
-        types: those that are there, so that none takes the id of one of them.
-        closing: whether closing an object of a type writes something, by the type's id: a type may have no hash. What
-            is looked up in a type here, no worker looks up at its end.
+        types: those that are known: what was looked up in them, no worker looks up at its end.
+        closing: those of them whose objects write something when they are closed.
     """
 
     files: tuple[weakref.ref[Any], ...]
     threads: frozenset[threading.Thread]
-    types: tuple[type, ...] = ()
-    closing: Mapping[int, bool] = MappingProxyType({})
+    types: frozenset[type] = frozenset()
+    closing: frozenset[type] = frozenset()
 
 
 def inherited_state() -> Inherited:
@@ -65,9 +64,9 @@ def inherited_state() -> Inherited:
     file_types = {id(kind) for kind in types if issubclass(kind, (_FILE, logging.Handler))}
     files = [one for one in _all_objects() if id(type(one)) in file_types]
     _flush(files)
-    # Others have metaclasses of the module's own, which may do anything.
-    closing = {id(kind): _writes_when_closed(kind) for kind in types if type(kind) in (type, ABCMeta)}
-    return Inherited(tuple(map(weakref.ref, files)), frozenset(threading.enumerate()), types, closing)
+    known = frozenset(filter(_is_plain, types))
+    closing = frozenset(filter(_writes_when_closed, known))
+    return Inherited(tuple(map(weakref.ref, files)), frozenset(threading.enumerate()), known, closing)
 
 
 def _all_types() -> tuple[type, ...]:
@@ -89,11 +88,16 @@ def clear_inherited_cleanup() -> None:
         for finalizer in list(finalize._registry):  # type: ignore[attr-defined]  # there is no public list
             finalizer.atexit = False
         finalize._registered_with_atexit = False  # type: ignore[attr-defined]  # the next one registers again
-    atexit.register(logging.shutdown)
+    atexit.register(_shut_down_logging)
     if processes := sys.modules.get("multiprocessing.process"):
         processes._children.clear()  # they are no children of this process
     if util := sys.modules.get("multiprocessing.util"):
         atexit.register(util._exit_function)
+
+
+def _shut_down_logging() -> None:
+    if len(logging._handlerList) > 1:  # type: ignore[attr-defined]  # the handler of last resort only needs a flush
+        logging.shutdown()
 
 
 def clean_up(inheritance: Inherited, grace: float, code: int) -> None:
@@ -142,7 +146,7 @@ def _report_overtime(frame: FrameType | None) -> None:
 def _write_files(inheritance: Inherited) -> None:
     """Write what is still in the buffers of files, and close those that the worker has opened."""
     _flush(filter(None, (file() for file in inheritance.files)))
-    for file in sorted(_closable(inheritance.closing), key=_turn):
+    for file in sorted(_closable(inheritance), key=_turn):
         _close(file)
     flush_output()
 
@@ -192,16 +196,23 @@ def _all_objects() -> list[Any]:
         return []
 
 
-def _closable(closing: Mapping[int, bool]) -> Iterator[Any]:
-    """Return the objects that write something when closed; of the types in ``closing`` that is known."""
-    own: dict[int, bool] = {}  # as ``closing``, for types that the worker itself has made
+def _is_plain(kind: type) -> bool:
+    """Return True for a type without a metaclass of the module's own, which may do anything, and need have no hash."""
+    return type(kind) is type or type(kind) is ABCMeta
+
+
+def _closable(inheritance: Inherited) -> Iterator[Any]:
+    """Return the objects that write something when closed."""
+    types, closing = inheritance.types, inheritance.closing
+    own: dict[int, bool] = {}  # whether those of other types do, by the type's id
     for one in _all_objects():
-        key = id(type(one))
-        closes = closing.get(key)
-        if closes is None:
-            closes = own.get(key)
-        if closes is None:
-            closes = own[key] = _writes_when_closed(type(one))
+        kind = type(one)
+        if _is_plain(kind) and kind in types:
+            closes = kind in closing
+        elif id(kind) in own:
+            closes = own[id(kind)]
+        else:
+            closes = own[id(kind)] = _writes_when_closed(kind)
         if closes:
             yield one
 
