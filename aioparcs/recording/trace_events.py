@@ -6,6 +6,7 @@ for each worker.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 from aioparcs.events import CallSpan, PoolProgress
@@ -45,7 +46,14 @@ def _worker(worker: WorkerLife, process: int, duration: float) -> Iterator[dict[
     yield {"name": "thread_sort_index", "ph": "M", **place, "args": {"sort_index": worker.number}}
     if worker.connected is not None:
         yield {"name": "starting", "cat": "worker", "ph": "X", **place, **_times(worker.requested, worker.connected)}
-    yield from _talks(worker, place)
+    yield from sorted((*_talks(worker, place), *_calls(worker, place)), key=itemgetter("ts"))
+    if worker.how:
+        end = duration if worker.ended is None else worker.ended
+        event = {"name": worker.how, "cat": "worker", "ph": "i", "s": "t", **place, "ts": _micros(end)}
+        yield event | ({"args": {"reason": worker.reason}} if worker.reason else {})
+
+
+def _calls(worker: WorkerLife, place: dict[str, int]) -> Iterator[dict[str, Any]]:
     reached = worker.connected or 0.0
     for number, span in enumerate(worker.spans):
         if span.begin >= reached - 1e-6:
@@ -56,10 +64,6 @@ def _worker(worker: WorkerLife, process: int, duration: float) -> Iterator[dict[
             identity = {"id": f"{worker.number}.{number}", **place}
             yield {**_call(span), "ph": "b", **identity, "ts": _micros(span.begin)}
             yield {"name": span.function, "cat": "call", "ph": "e", **identity, "ts": _micros(span.end)}
-    if worker.how:
-        end = duration if worker.ended is None else worker.ended
-        event = {"name": worker.how, "cat": "worker", "ph": "i", "s": "t", **place, "ts": _micros(end)}
-        yield event | ({"args": {"reason": worker.reason}} if worker.reason else {})
 
 
 def _talks(worker: WorkerLife, place: dict[str, int]) -> Iterator[dict[str, Any]]:

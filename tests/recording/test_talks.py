@@ -46,6 +46,7 @@ def test_messages_of_calls_are_no_conversations() -> None:
     long = CallsRunning(begin + 10.1, None, (RunningCall(0, "main:work", "work()", begin + 9.5),))
     made.events[-1:-1] = [CallSpans(begin + 2.1, None, (span,)), long]
     made.events.sort(key=lambda event: event.time)
+    check_trace(trace_events(made))
     assert [(talk.begin, talk.end) for talk in history_of(made).workers[0].talks] == [(0.5, 1.0)]
 
 

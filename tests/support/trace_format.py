@@ -87,6 +87,8 @@ def _check_threads(events: list[_Event]) -> None:
         if event["ph"] == "X":
             threads[event["pid"], event["tid"]].append((event["ts"], event["ts"] + event["dur"]))
     for spans in threads.values():
+        begins = [begin for begin, _ in spans]
+        assert begins == sorted(begins), "not required, but simpler to read for other programs"
         around: list[float] = []
         for begin, end in sorted(spans, key=lambda span: (span[0], -span[1])):
             while around and around[-1] <= begin + _SLACK:
