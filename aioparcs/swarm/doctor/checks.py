@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from enum import StrEnum
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aioparcs.address import Address
+from aioparcs.engine.checks import Check, CheckState
 from aioparcs.errors import ClusterError, ConnectionLost
 from aioparcs.modules.images import base_image, registry_address
 from aioparcs.swarm.docker.client import SwarmClient, open_swarm
@@ -22,35 +21,10 @@ from aioparcs.swarm.engine.overlay import unfit_reason
 from aioparcs.swarm.engine.placement import network_name
 from aioparcs.transport import Listener, listen
 
-__all__ = ["Check", "CheckState", "examine"]
+__all__ = ["examine"]
 
 _OLDEST_API = (1, 40)  # Docker 19.03
 _FEW = 200  # free addresses: a Swarm's own choice, a /24, begins with 250
-
-
-class CheckState(StrEnum):
-    """How a check went."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-class Check(NamedTuple):
-    """
-    The result of one check.
-
-    Attributes:
-        name: what was checked.
-        state: how it went.
-        text: what was found.
-        advice: how to fix it, "" if there is nothing to fix.
-    """
-
-    name: str
-    state: CheckState
-    text: str
-    advice: str = ""
 
 
 async def examine() -> AsyncIterator[Check]:
