@@ -17,7 +17,7 @@ from aioparcs.address import ORIGINAL_PORT, Address
 from aioparcs.cpus import usable_cpus
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.engine.threads import thread_share, thread_variables
-from aioparcs.errors import StartError, signal_name
+from aioparcs.errors import SettingError, StartError, signal_name
 from aioparcs.events import LogLines, Notice
 from aioparcs.launcher.context import RunnerEndpoint, pass_token
 from aioparcs.local.includes import include_variables
@@ -46,9 +46,15 @@ class LocalEngine:
 
     Args:
         modules: the folders that hold modules; see `module_folders` for the default.
+
+    Raises:
+        SettingError: this is another system than Linux.
     """
 
     def __init__(self, modules: list[Path] | None = None) -> None:
+        if sys.platform != "linux":
+            where = "run the program in a container or a virtual machine with Linux, or on a Swarm by --on swarm"
+            raise SettingError(f"workers need Linux, and this is {sys.platform}: {where}")
         self._folders = modules if modules is not None else module_folders()
         self._processes: dict[int, Process] = {}
         self._next_slot = 0

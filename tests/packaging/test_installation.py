@@ -106,7 +106,8 @@ def test_the_description_has_no_link_that_works_in_the_repository_only(
         assert (ROOT / path.partition("#")[0]).exists()
 
 
-def test_an_installation_runs_the_demo(commands: Path, tmp_path: Path) -> None:
+def test_an_installation_runs_the_demo_also_above_a_clone(commands: Path, tmp_path: Path) -> None:
+    (tmp_path / "aioparcs/aioparcs").mkdir(parents=True)
     done = execute([str(commands / "python"), "-c", DEMO, str(commands / "aioparcs")], tmp_path)
     assert not done.returncode, done.stderr
     divisors, took, following = done.stdout.splitlines()
@@ -114,7 +115,7 @@ def test_an_installation_runs_the_demo(commands: Path, tmp_path: Path) -> None:
     assert took.startswith("8 workers took ")
     assert following == f"Next: {commands}/aioparcs new hello"
     assert "factor: 8 workers finished" in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["aioparcs"]
 
 
 def test_a_release_is_refused_unless_version_changelog_and_address_are_those_of_its_tag(tmp_path: Path) -> None:
