@@ -11,7 +11,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from mmap import mmap
 from typing import Any, NamedTuple
@@ -216,6 +215,8 @@ async def _fill(fds: Sequence[int], pieces: Sequence[memoryview]) -> None:
                     done += len(burst)
 
     loop = asyncio.get_running_loop()
+    from concurrent.futures import ThreadPoolExecutor  # few processes fill so much: it has hooks in each fork
+
     with ThreadPoolExecutor(len(fds)) as threads:  # when this is left, none of them uses a descriptor
         try:
             await asyncio.gather(*map(lambda *args: loop.run_in_executor(threads, write, *args), fds, pieces))

@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import os
 import sys
-import termios
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -52,6 +51,8 @@ def drain_socket(transport: asyncio.Transport) -> tuple[bytes, bool]:
     sock = transport.get_extra_info("socket") if is_plain else None
     if sock is None:
         return b"", False
+    import termios  # most connections end well
+
     fd, held = sock.fileno(), bytearray()
     try:
         # The kernel's count bounds it: a peer that has only ended reading may go on sending.
