@@ -182,6 +182,8 @@ def unpack_lengths(data: bytes, position: int, count: int, flags: int) -> tuple[
             continue
         parts: list[tuple[int, int, int, int]] = []
         left = size = length ^ _IN_SHARED
+        if not size:
+            raise ProtocolError("nothing lies in shared memory")
         while left > 0:
             if len(data) < end + _PART.size:
                 return None
