@@ -84,6 +84,9 @@ class Settings(NamedTuple):
         """
         Read the settings that the environment names; the others have their defaults.
 
+        Args:
+            environ: the environment; that of this process by default.
+
         Raises:
             SettingError: a value is not a positive number or size.
         """

@@ -157,7 +157,7 @@ class Starter:
             min_workers: the wait ends when this many workers are connected; later ones join the list. Failed starts
                 are ignored as long as this many succeed.
             return_exceptions: put a `StartError` into the list in place of a worker that did not start.
-            per_container: how many of them share a container on a Swarm, 1 by default; what `main.py` loads before
+            per_container: how many of them share a container on a Swarm, 1 by default; what ``main.py`` loads before
                 ``serve`` is loaded once for all of these. ``"auto"`` makes one container for each node that
                 is available. The local engine has no containers.
             wire: refused here for the original PARCS (``"v1"``), whose services have no rank and are started one by

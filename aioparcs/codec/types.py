@@ -85,9 +85,9 @@ def register(
     Register a class under a name, so that its values travel in messages; both programs register it.
 
     A dataclass, a ``NamedTuple``, an ``Enum`` and an exception need nothing more. A dataclass is rebuilt from its
-    fields as by `copy`, without calling ``__init__`` or ``__post_init__``; so is a named tuple. A member of an enum
-    travels by its name, one of a `Flag` by its value. An exception travels with its ``args`` and attributes. For other
-    classes pass two functions::
+    fields as by ``copy``, without calling ``__init__`` or ``__post_init__``; so is a named tuple. A member of an enum
+    travels by its name, one of a ``Flag`` by its value. An exception travels with its ``args`` and attributes. For
+    other classes pass two functions::
 
         @register
         @dataclass

@@ -58,6 +58,9 @@ PROGRAMS = [
             "top.md",
             "tree.md",
             "ui.md",
+            "reference/channel.md",
+            "reference/pool.md",
+            "reference/runner.md",
         )
     ),
 ]
@@ -65,6 +68,7 @@ ARCHITECTURE, GLOSSARY = ROOT / "docs" / "architecture.md", ROOT / "docs" / "glo
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "reference").glob("*.md")),
     *ROOT.glob("examples/**/README.md"),
 ]
 # A cell of a notebook: a program without a file, in a loop that runs already.

@@ -63,7 +63,7 @@ class StreamMethods(Generic[P, R_co]):
             **kwargs: the keyword arguments.
 
         Returns:
-            An async iterator, see `Stream`. The pool's ``timeout`` is for each item, see `stream_within`.
+            An async iterator, see `Stream`. The pool's ``timeout`` is for each item.
 
         Raises:
             TypeError: the function is none that workers can find; says what to do.
@@ -130,7 +130,7 @@ class StreamMethods(Generic[P, R_co]):
             items: an iterable, or an async one; taken as generators begin.
             function: see `stream`.
             return_exceptions: yield the exceptions of failed generators as items, instead of raising them.
-            timeout: see `stream_within`.
+            timeout: seconds for each item; None for the pool's.
 
         Returns:
             An async iterator, see `Stream`. A generator that failed raises in its place; another ``async for`` over
@@ -161,5 +161,5 @@ class StreamMethods(Generic[P, R_co]):
     def stream_starmap(
         self, items: Items, *, function: Any = "", return_exceptions: bool = False, timeout: Limit = None
     ) -> Any:
-        """Call a generator function as `stream_map` does, with items that are tuples of arguments."""
+        """Call a generator function with items that are tuples of arguments; for the rest see `stream_map`."""
         return self._stream_map(items, function, True, return_exceptions, timeout)

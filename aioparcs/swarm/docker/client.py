@@ -97,6 +97,10 @@ class SwarmClient:
         Create a Swarm service, and return its ID.
 
         Its name makes it safe to ask again when no answer came: the service may exist anyway.
+
+        Args:
+            spec: the service, as Docker's API has it.
+            headers: those of the request, such as the login of the image's registry.
         """
         body = json.dumps(spec)
         async with self._changes:
@@ -197,7 +201,7 @@ class SwarmClient:
     # Secrets
 
     async def create_secret(self, name: str, text: str, labels: Mapping[str, str]) -> str:
-        """Create a secret, and return its ID."""
+        """Create a secret of this name, with a text and labels, and return its ID."""
         with self._errors():
             return str((await self.docker.secrets.create(name, text, labels=labels))["ID"])
 
@@ -221,7 +225,7 @@ async def open_swarm(url: str | None = None, *, check: bool = True) -> AsyncIter
     Open a client of a Swarm's leader, and close it when the block is left.
 
     Args:
-        url: the leader's address, None to look for it, see `find_leader`.
+        url: the leader's address, None for the one in ``LEADER_URL``, or else Docker's own.
         check: raise an error for a Docker that is no manager of a Swarm.
 
     Raises:

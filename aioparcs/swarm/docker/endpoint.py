@@ -103,10 +103,10 @@ async def open_docker(url: str | DockerEndpoint | None = None) -> AsyncIterator[
 
     The leader has answered once when the block begins. What Docker refuses, and connections that fail or are lost,
     leave the block as `ClusterError`; inside it they are aiodocker's and aiohttp's own. A request has 60 seconds;
-    requests that stream need the timeout `STREAM`.
+    requests that stream need a timeout of their own.
 
     Args:
-        url: the leader, or its address; None to look for it, see `find_leader`.
+        url: the leader, or its address; None for the one in ``LEADER_URL``, or else Docker's own.
 
     Raises:
         ClusterError: the leader can't be reached, or refused a request.
