@@ -1,28 +1,55 @@
-"""Sharing the tests out to processes: three of them take the tests of the one cluster, all take the others."""
+"""Sharing the tests out to processes: the longest first, and those of the one cluster to three of them at first."""
+
+from collections import OrderedDict
+from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
 __all__ = ["ClusterScheduling"]
 
-
-# Files with a browser, or an installation, for all of their tests: shared out one by one each process would make it.
-_WHOLE = ("tests/packaging/", "tests/recording/test_report_page.py", "tests/web/page/")
+_CLUSTER = "tests/swarm/"
+_PROCESSES = (
+    3  # so many take the tests of the cluster while there are others: they wait for containers most of the time
+)
+# Files with a browser for all of their tests: shared out one by one they would start it in each process.
+_WHOLE = ("tests/web/page/", "tests/recording/test_report_page.py")
+# Tests of many seconds each: one that begins last is waited for by all other processes.
+_LONG = ("tests/cli/test_fetch", "tests/display/test_jupyterlab", "tests/display/test_notebook", "tests/examples/",
+         "tests/packaging/", "tests/pool/limits/test_timeouts", "tests/program/test_types",
+         "tests/test_benchmarks")  # fmt: skip
 
 
 class ClusterScheduling(LoadScopeScheduling):  # type: ignore[misc]  # as above
     """
-    Hands the cluster's tests to three processes, each third in its order, and each other test to whichever is free;
-    those of a file with a browser or an installation together.
+    Hands each test to whichever process is free; those of a file on the cluster, or with a browser, together.
 
-    The thirds take about as long, and in each a process waits for containers most of the time. ``--dist loadgroup``
-    would do the same, but pytest-xdist 3.8 writes groups to an attribute that pytest 9.2 doesn't read.
+    ``--dist loadgroup`` would keep files together too, but pytest-xdist 3.8 writes groups to an attribute that
+    pytest 9.2 doesn't read.
     """
 
+    workqueue: OrderedDict[str, dict[str, bool]]
+
+    def __init__(self, config: Any, log: Any) -> None:
+        super().__init__(config, log)
+        self._on_cluster: set[Any] = set()
+        self._is_ordered = False
+
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith(_WHOLE):
-            return nodeid.partition("::")[0]
-        if not nodeid.startswith("tests/swarm/"):
-            return nodeid
-        if not nodeid.startswith(("tests/swarm/docker/", "tests/swarm/engine/")):
-            return "cluster: others"
-        return "cluster: docker, engine to o" if nodeid < "tests/swarm/engine/test_p" else "cluster: engine from p"
+        return nodeid.partition("::")[0] if nodeid.startswith((_CLUSTER, *_WHOLE)) else nodeid
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if not self._is_ordered:
+            self.workqueue = OrderedDict(sorted(self.workqueue.items(), key=lambda item: _rank(item[0])))
+            self._is_ordered = True
+        scope = next(iter(self.workqueue))
+        if node not in self._on_cluster and len(self._on_cluster) >= _PROCESSES:
+            scope = next((other for other in self.workqueue if not other.startswith(_CLUSTER)), scope)
+        if scope.startswith(_CLUSTER):
+            self._on_cluster.add(node)
+        self.workqueue.move_to_end(scope, last=False)
+        super()._assign_work_unit(node)
+
+
+def _rank(scope: str) -> int:
+    """Return the place of tests in the order: those on the cluster, files with a browser, long ones, others."""
+    return next((rank for rank, names in enumerate(((_CLUSTER,), _WHOLE, _LONG)) if scope.startswith(names)), 3)
