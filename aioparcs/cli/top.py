@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["top"]
 
+_NAMED = 8  # jobs that an error names
 _EXAMPLES = """
 \b
 Examples:
@@ -75,8 +76,9 @@ def _source(name: str) -> JobSource:
 
     found = histories_of(name)
     if len(found) != 1:
-        names = [path.name.removesuffix(SUFFIX) for path in found or histories()]
-        there = f"; there are: {', '.join(sorted(names))}" if names else ""
+        names = sorted(path.name.removesuffix(SUFFIX) for path in found or histories())
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        there = f"; there are: {', '.join(names[:_NAMED])}{more}" if names else ""
         raise Usage(f"several jobs have names that begin with {name!r}{there}" if found
                     else f"there is no job {name!r} on this machine{there}")  # fmt: skip
     (path,) = found

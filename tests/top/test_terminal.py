@@ -115,6 +115,11 @@ def test_a_job_that_is_not_there_is_a_wrong_command_line() -> None:
     done = run("top", "rend", XDG_STATE_HOME=state())
     assert done.returncode == 2
     assert "several jobs have names that begin with 'rend'; there are: render-1a2b3c, render-2b3c4d" in done.stderr
+    for number in range(10):
+        write_recording(store_folder() / f"other-{number}.jsonl", recording(1, 1))
+    assert run("top", "none", XDG_STATE_HOME=state()).stderr.endswith(" other-7 and 4 more\n"), (
+        "of as many as there may be"
+    )
     assert run("top", "render-2", XDG_STATE_HOME=state()).returncode == 0
 
 
