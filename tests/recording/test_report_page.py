@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aioparcs.events import ProgramEnding
 from aioparcs.recording import Recording
 from aioparcs.recording.report import LARGEST, render_report
 from tests.support.browser import Browser, Page, chromium
@@ -24,6 +25,16 @@ PIXELS = """(() => {
     counts[key] = (counts[key] || 0) + 1;
   }
   return counts;
+})()"""
+# The texts of all canvases, drawn again.
+TEXTS = """(() => {
+  const texts = [], draw = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+    texts.push(text);
+    draw.call(this, text, ...rest);
+  };
+  window.dispatchEvent(new Event("resize"));
+  return texts;
 })()"""
 RED, TALK = (198, 40, 40), (69, 82, 93)
 
@@ -95,6 +106,17 @@ def test_the_timeline_shows_conversations(show: Open) -> None:
     assert count(page, TALK) == 0, "a band is paler where only some of its workers talk"
     page.move(x + 132 + (width - 132) / 12, y + 22 + 15 + 8)
     assert "0 in a call, 1 talking, 1 connected" in page.run('document.getElementById("tip").innerText')
+
+
+def test_a_program_that_was_stopped_has_not_failed(show: Open) -> None:
+    made = conversation()
+    made.events[-1] = ProgramEnding(made.events[-1].time, "stopped by SIGTERM")
+    page = show(made)
+    assert " · stopped · " in page.run('document.getElementById("subtitle").textContent')
+    assert page.run('document.getElementById("failure-title").textContent') == "Stopped"
+    drawn = page.run(TEXTS)
+    assert "10 s" in drawn
+    assert not any("e-" in text for text in drawn), "it has had no calls"
 
 
 def test_what_programs_print_is_only_text(show: Open) -> None:

@@ -44,7 +44,8 @@ function showOverview() {
   document.title = `${data.program} – aioparcs report`;
   $("program").textContent = data.program;
   const date = new Date(data.date * 1000).toISOString().replace("T", " ").slice(0, 19);
-  const state = data.error ? "failed" : data.isWhole ? "succeeded" : "its end was not recorded";
+  const isStopped = /^stopped( by SIG(INT|TERM))?$/.test(data.error);
+  const state = isStopped ? "stopped" : data.error ? "failed" : data.isWhole ? "succeeded" : "its end was not recorded";
   $("subtitle").textContent = `${date} UTC · ${state} · ` + Object.entries(data.versions).map(([name, value]) => `${name} ${value}`).join(" · ");
   figure("Duration", seconds(one.duration));
   figure("Workers", whole(one.workers), one.lost ? `${whole(one.lost)} lost` : `${whole(one.peak)} at once at most`, one.lost > 0);
@@ -55,7 +56,7 @@ function showOverview() {
   if (!failure) return;
   $("failure").hidden = false;
   $("failure-text").textContent = failure;
-  if (!data.error) $("failure-title").textContent = "No end";
+  if (isStopped || !data.error) $("failure-title").textContent = isStopped ? "Stopped" : "No end";
   if (data.last.length) showLines($("failure-lines"), data.last, "");
   else $("failure-log").hidden = true;
 }
@@ -173,7 +174,7 @@ const tick = (value, step) => (step >= 60 ? `${(value / 60).toFixed(step % 60 ? 
 function chart(canvas, areas, end) {
   const width = canvas.parentNode.clientWidth, height = 150, left = 44, bottom = height - 20;
   const context = fit(canvas, width, height);
-  const top = Math.max(1e-9, ...areas.flatMap(({ values }) => values)) * 1.08;
+  const top = (Math.max(0, ...areas.flatMap(({ values }) => values)) || 1) * 1.08;
   const x = (i, count) => left + ((width - left - 8) * i) / count, y = (value) => bottom - ((bottom - 8) * value) / top;
   context.fillStyle = colour("dim");
   context.strokeStyle = colour("line");
