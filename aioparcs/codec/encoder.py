@@ -29,6 +29,7 @@ __all__ = [
     "encode_result",
 ]
 
+_empty_hash = blake2b(digest_size=DIGEST)
 _only_scalars = SCALARS.issuperset
 _only_plain_keys = frozenset({str, int}).issuperset
 
@@ -166,7 +167,9 @@ def digest_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
     """
     try:
         if not kwargs and _only_scalars(map(type, args)):
-            return blake2b(packer.pack(args), digest_size=DIGEST).digest()
+            hashed = _empty_hash.copy()  # in two thirds of the time of a new one
+            hashed.update(packer.pack(args))
+            return hashed.digest()
     except Exception:  # the walk says where
         pass
     return digest({"args": list(args), "kwargs": dict(kwargs)} if kwargs else list(args))

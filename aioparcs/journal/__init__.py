@@ -4,10 +4,9 @@ Journals of pools: files with the results of calls, from which a run that was ki
 ``docs/journal.md`` describes them, and their format.
 """
 
-from aioparcs.journal.file import Entry
-from aioparcs.journal.journal import Journal
+from aioparcs.journal.journal import Journal, Results
 from aioparcs.journal.records import KEY_SIZE
 from aioparcs.journal.summary import JournalSummary, summarize
 from aioparcs.journal.version import SIZE, function_version
 
-__all__ = ["KEY_SIZE", "SIZE", "Entry", "Journal", "JournalSummary", "function_version", "summarize"]
+__all__ = ["KEY_SIZE", "SIZE", "Journal", "JournalSummary", "Results", "function_version", "summarize"]

@@ -17,14 +17,13 @@ from aioparcs.journal.records import (
     decode_value,
     encode_function,
     encode_result,
-    encode_small_result,
     read_head,
     read_payload,
 )
 from aioparcs.journal.scan import HEADER, check_header, scan
 from aioparcs.transport import os_reason
 
-__all__ = ["Entry", "JournalFile"]
+__all__ = ["Entry", "JournalFile", "Records"]
 
 # Bytes that are read at first for a result: most have no more.
 _FIRST = 4096
@@ -47,6 +46,21 @@ class Entry(NamedTuple):
     key: bytes
     value: Any
     item: object = ""
+
+
+class Records(NamedTuple):
+    """
+    Results of one function to write, encoded already.
+
+    Attributes:
+        function: the function's number.
+        keys: the hash of the arguments of each.
+        records: those of `encode_small_results`.
+    """
+
+    function: int
+    keys: list[bytes]
+    records: list[bytes]
 
 
 class JournalFile:
@@ -116,7 +130,7 @@ class JournalFile:
                 raise
             raise JournalError(self.path, f"the result at byte {begin} can't be read: {describe(error)}") from error
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry], encoded: Sequence[Records] = ()) -> None:
         """
         Write results: all of them, or none. When it returns they survive the end of this process.
 
@@ -125,25 +139,26 @@ class JournalFile:
         """
         now, begin = time(), self._end
         pieces: list[Any] = []
-        places: list[int] = []
+        written: list[tuple[int, bytes, int]] = []
         for function, key, value, item in entries:
-            places.append(begin)
             try:
-                record = encode_small_result(function, key, now, value)
-                if record is not None:
-                    pieces.append(record)
-                    begin += len(record)
-                    continue
-                large = encode_result(function, key, now, value)
+                record = encode_result(function, key, now, value)
             except Exception as error:  # also of a type's own code, and MemoryError
                 reason = f"the result of {item} can't be written: {describe(error)}"
                 raise JournalError(self.path, reason) from error
-            pieces += large
-            begin += sum(map(len, large))
+            pieces += record
+            written.append((function, key, begin))
+            begin += sum(map(len, record))
+        for _, _, records in encoded:
+            pieces += records
         self._write(pieces)
-        results = self._results
-        for (function, key, _, _), place in zip(entries, places, strict=True):
-            results[function].setdefault(key, place)
+        for function, key, place in written:
+            self._results[function].setdefault(key, place)
+        for function, keys, records in encoded:
+            keep = self._results[function].setdefault
+            for key, small in zip(keys, records, strict=True):
+                keep(key, begin)
+                begin += len(small)
 
     def sync(self) -> None:
         """

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import time
 from typing import Any, NamedTuple, TypeVar
 
 from aioparcs.errors import DecodeError, JournalError, fresh
-from aioparcs.journal.file import Entry, JournalFile
+from aioparcs.journal.file import Entry, JournalFile, Records
+from aioparcs.journal.records import encode_small_results
 
-__all__ = ["PATIENCE", "SYNC_PERIOD", "Journal"]
+__all__ = ["PATIENCE", "SYNC_PERIOD", "Journal", "Results"]
 
 SYNC_PERIOD = 1.0
 """Seconds that a result waits, at most, until the disk is asked to have it."""
@@ -21,6 +23,21 @@ PATIENCE = 10.0
 T = TypeVar("T")
 # A result that was read, or the error in its place.
 Read = tuple[bool, Any]
+
+
+class Results(NamedTuple):
+    """
+    Results to write.
+
+    Attributes:
+        keys: the hash of the arguments of each.
+        values: what each call has returned.
+        items: the calls, whose texts are for messages.
+    """
+
+    keys: list[bytes]
+    values: list[Any]
+    items: list[Any]
 
 
 class _Reading(NamedTuple):
@@ -34,6 +51,7 @@ class _Writing(NamedTuple):
     """Results to write, and what is called when they are written, or can't be."""
 
     entries: Sequence[Entry]
+    encoded: Sequence[Records]
     done: Callable[[JournalError | None], object]
 
 
@@ -88,9 +106,18 @@ class Journal:
         """Read results; ``done`` gets them, as many as could be read, and why the others could not."""
         self._request(_Reading(places, done))
 
-    def write(self, entries: Sequence[Entry], done: Callable[[JournalError | None], object]) -> None:
-        """Write results, or none; ``done`` is called when all so far are written, or gets the error."""
-        self._request(_Writing(entries, done))
+    def write(self, function: int, results: Results, done: Callable[[JournalError | None], object]) -> None:
+        """
+        Write results of one function, or none; ``done`` is called when all so far are written, or gets the error.
+
+        Small ones are encoded here: in the thread that would wait for the interpreter's lock, as this one would for it.
+        """
+        keys, values, items = results
+        records = encode_small_results(function, time(), keys, values)
+        if records is None:
+            self._request(_Writing([Entry(function, *one) for one in zip(keys, values, items, strict=True)], [], done))
+        else:
+            self._request(_Writing([], [Records(function, keys, records)] if keys else [], done))
 
     async def aclose(self) -> None:
         """
@@ -158,16 +185,17 @@ class Journal:
     async def _write(self, requests: Sequence[_Writing]) -> None:
         """Write all that was requested in one go."""
         entries = [entry for one in requests for entry in one.entries]
+        encoded = [records for one in requests for records in one.encoded]
         error = self._error
         if error is None:
             try:
-                if entries:
-                    await self._run(self._file.append, entries)
+                if entries or encoded:
+                    await self._run(self._file.append, entries, encoded)
                     self._sync_soon()
             except JournalError as failure:  # no reason to stop: there may be room later
                 error = failure
         self._is_error_known |= bool(requests) and self._error is not None
-        for _, done in requests:
+        for *_, done in requests:
             done(None if error is None else fresh(error))
 
     async def _sync(self) -> None:

@@ -27,7 +27,7 @@ __all__ = [
     "decode_value",
     "encode_function",
     "encode_result",
-    "encode_small_result",
+    "encode_small_results",
     "read_head",
     "read_payload",
 ]
@@ -39,16 +39,15 @@ HEAD_SIZE = 16
 
 _FUNCTION, _RESULT = 1, 2
 _LARGEST = (1 << 48) - 1
-_SMALL = 1 << 12  # bytes that are copied rather than handled as a piece of their own
+_HEADS: dict[int, tuple[bytes, int, bytes]] = {}  # of small results, by the size of their bodies
+_SMALL = 1 << 12  # bytes of a body
 # A record's head: the size of its payload, the checksum of that, and one of these two.
 _head = struct.Struct(">QI")
 _check = struct.Struct(">I")
 # The beginning of a payload: its kind, and the function's number. Of a result also the time, and the key.
 _kind = struct.Struct(">BI")
 _result = struct.Struct(f">BId{KEY_SIZE}s")
-_small_result = struct.Struct(f">BId{KEY_SIZE}sQ")  # with the header of a frame
-_pack_head, _pack_check, _pack_small_result = _head.pack, _check.pack, _small_result.pack
-_MESSAGE = FrameType.MSG << 56
+_result_start = struct.Struct(">BId")
 
 
 class Head(NamedTuple):
@@ -108,14 +107,27 @@ def encode_result(function: int, key: bytes, time: float, value: Any) -> list[An
     return _record([_result.pack(_RESULT, function, time, key), *frame])
 
 
-def encode_small_result(function: int, key: bytes, time: float, value: Any) -> bytes | None:
-    """Return the record of the commonest results, scalars and short lists of them; None for all others."""
-    body = codec.encode_plain(value)
-    if body is None or len(body) > _SMALL:
-        return None
-    payload = _pack_small_result(_RESULT, function, time, key, _MESSAGE | len(body)) + body
-    head = _pack_head(len(payload), crc32(payload))
-    return head + _pack_check(crc32(head)) + payload
+def encode_small_results(function: int, time: float, keys: list[bytes], values: list[Any]) -> list[bytes] | None:
+    """Return the records of the commonest results, scalars and short lists of them; None if one is another."""
+    records: list[bytes] = []
+    start, encode = _result_start.pack(_RESULT, function, time), codec.encode_plain
+    for key, value in zip(keys, values, strict=True):
+        body = encode(value)
+        if body is None or (size := len(body)) >= _SMALL:
+            return None
+        head, checksum, frame = _HEADS.get(size) or _make_heads(size)
+        payload = start + key + frame + body
+        check = crc32(payload).to_bytes(4, "big")
+        records.append(head + check + crc32(check, checksum).to_bytes(4, "big") + payload)
+    return records
+
+
+def _make_heads(size: int) -> tuple[bytes, int, bytes]:
+    """Return how the record of a body of this size begins, the checksum of that, and the header of its frame."""
+    (frame,) = wire.encode_frame(FrameType.MSG, bytes(size))
+    head = (_result.size + len(frame)).to_bytes(8, "big")
+    _HEADS[size] = head, crc32(head), frame[: len(frame) - size]
+    return _HEADS[size]
 
 
 def read_head(data: bytes) -> Head | None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aioparcs import JournalError
-from aioparcs.journal import KEY_SIZE, Entry, Journal
+from aioparcs.journal import KEY_SIZE, Journal, Results
 from aioparcs.journal.file import JournalFile
 from tests.support.waiting import until
 
@@ -40,7 +40,9 @@ async def journal(path: Path) -> AsyncIterator[Journal]:
 async def _write(journal: Journal, *values: tuple[int, Any]) -> JournalError | None:
     """Write results; return the error."""
     written: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
-    journal.write([Entry(0, _key(number), value, f"item {number}") for number, value in values], written.set_result)
+    items = [f"item {number}" for number, _ in values]
+    results = Results([_key(number) for number, _ in values], [value for _, value in values], items)
+    journal.write(0, results, written.set_result)
     return await written
 
 
@@ -77,7 +79,7 @@ async def test_a_file_that_was_removed_is_noticed_within_a_second(journal: Journ
 
     def has_failed() -> bool:
         if errors[-1] is None:
-            journal.write([Entry(0, _key(2), 2)], errors.append)
+            journal.write(0, Results([_key(2)], [2], [2]), errors.append)
         return errors[-1] is not None
 
     await until(has_failed, pause=0.01)
@@ -95,7 +97,7 @@ async def test_an_error_that_nothing_else_would_raise_is_raised_at_the_end(journ
 async def test_what_was_requested_is_written_before_the_end(journal: Journal, path: Path) -> None:
     written: list[JournalError | None] = []
     for n in range(100):
-        journal.write([Entry(0, _key(n), n)], written.append)
+        journal.write(0, Results([_key(n)], [n], [n]), written.append)
     await journal.aclose()
     assert written == [None] * 100
     file = JournalFile(str(path))
@@ -115,7 +117,7 @@ async def test_a_cancelled_opening_leaves_nothing_open(path: Path) -> None:
 
 
 async def test_a_cancelled_end_still_closes_the_file(journal: Journal, path: Path) -> None:
-    journal.write([Entry(0, _key(1), b"x" * 10_000_000)], lambda _: None)
+    journal.write(0, Results([_key(1)], [b"x" * 10_000_000], [1]), lambda _: None)
     closing = asyncio.ensure_future(journal.aclose())
     await asyncio.sleep(0)
     closing.cancel()

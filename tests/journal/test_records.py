@@ -14,7 +14,7 @@ from aioparcs.journal.records import (
     decode_value,
     encode_function,
     encode_result,
-    encode_small_result,
+    encode_small_results,
     read_head,
     read_payload,
 )
@@ -41,17 +41,17 @@ def test_a_result_is_read_as_it_was_written(function: int, key: bytes, time: flo
     assert isinstance(record, ResultHead)
     assert (record.function, record.key, record.time) == (function, key, time)
     assert same(decode_value(payload[record.value_at :]), value)
-    small = encode_small_result(function, key, time, value)
-    assert small in (None, b"".join(encode_result(function, key, time, value)))
+    small = encode_small_results(function, time, [key], [value])
+    assert small in (None, [b"".join(encode_result(function, key, time, value))])
 
 
 def test_scalars_and_short_lists_of_them_are_encoded_at_once() -> None:
-    for value in (None, 7, "text", 0.5, [1, "a"], {"a": 1}):
-        assert encode_small_result(0, bytes(KEY_SIZE), 0.0, value) == b"".join(
-            encode_result(0, bytes(KEY_SIZE), 0.0, value)
-        )
-    assert encode_small_result(0, bytes(KEY_SIZE), 0.0, "x" * 5000) is None
-    assert encode_small_result(0, bytes(KEY_SIZE), 0.0, 1 << 70) is None
+    values: list[Any] = [None, 7, "text", 0.5, [1, "a"], {"a": 1}, "x" * 4000]
+    keys = [bytes([number]) * KEY_SIZE for number in range(len(values))]
+    records = encode_small_results(3, 0.5, keys, values)
+    assert records == [b"".join(encode_result(3, *one)) for one in zip(keys, [0.5] * len(keys), values, strict=True)]
+    for other in "x" * 5000, 1 << 70, (1,):
+        assert encode_small_results(3, 0.5, keys[:2], [7, other]) is None
 
 
 @property_test

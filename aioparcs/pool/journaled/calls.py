@@ -10,7 +10,7 @@ from typing import Any
 
 from aioparcs import codec
 from aioparcs.errors import EncodeError, JournalError, add_note, fresh
-from aioparcs.journal import KEY_SIZE, Entry
+from aioparcs.journal import KEY_SIZE, Results
 from aioparcs.pool.journaled.journals import FunctionJournal
 from aioparcs.pool.results import KeyedIterator, MapBase, MapCall, R, ResultIterator
 from aioparcs.pool.scheduler import Outcome, PendingCall, Supply
@@ -19,8 +19,6 @@ __all__ = ["JournaledIterator", "JournaledKeyedIterator", "JournaledMap"]
 
 # Items that are looked up before other things get their turn.
 _AT_ONCE = 256
-
-_new = tuple.__new__  # a named tuple without the detour through its own constructor
 
 
 class _Journaled(MapBase):
@@ -57,13 +55,15 @@ class _Journaled(MapBase):
     def settle(self, outcomes: list[Outcome]) -> None:
         """Accept results when they are written; exceptions too, so that what came before them is there."""
         assert self._journal is not None
-        journal, function = self._journal
-        entries: list[Entry] = []
+        (journal, function), pop = self._journal, self._keys.pop
+        results = keys, values, calls = Results([], [], [])
         for call, ok, value in outcomes:
-            key = self._keys.pop(call.index, None)
+            key = pop(call.index, None)
             if ok and key is not None:
-                entries.append(_new(Entry, (function, key, value, call)))
-        journal.write(entries, partial(self._written, outcomes))
+                keys.append(key)
+                values.append(value)
+                calls.append(call)
+        journal.write(function, results, partial(self._written, outcomes))
 
     # Inside
 
@@ -98,7 +98,7 @@ class _Journaled(MapBase):
         return missing
 
     def _key(self, call: PendingCall) -> bytes:
-        """Return the key of the next call; none for one that can't be sent, and fails."""
+        """Return the key of the next call; b"" for one that can't be sent, and fails."""
         try:
             digest = codec.digest_arguments(*call.arguments)
         except EncodeError:
