@@ -58,14 +58,14 @@ def _measure(name: str) -> Part:
         figures.update((figure.key, figure) for figure in more)
 
     plan = parts.workers() if name == "workers" else parts.sizes() if name == "sizes" else parts.items(keep)
-    part.points, part.left_out = sweep(plan.series, plan.ats, plan.grows, parts.free_gib, _report)
+    part.points, part.left_out = sweep(plan, parts.free_gib, _report)
     part.figures = list(figures.values())
     return part
 
 
 @main.command()
 def draw() -> None:
-    """Draw the pictures of the newest results, and renew the figures of docs/performance.md."""
+    """Draw the pictures of the newest results, and write docs/performance.md."""
     from benchmarks.performance import page, plots  # matplotlib is not where the peers are
 
     path = records.newest()
@@ -73,8 +73,7 @@ def draw() -> None:
         raise click.ClickException("there are no results yet: make bench-all")
     found = records.load(path)
     plots.draw(found, page.PICTURES)
-    text = page.PAGE.read_text(encoding="utf-8")
-    page.PAGE.write_text(page.renew(text, found), encoding="utf-8")
+    page.PAGE.write_text(page.render(found), encoding="utf-8")
 
 
 @main.command()

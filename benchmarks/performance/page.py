@@ -1,15 +1,15 @@
 """
-The figures of docs/performance.md: all come from the results.
+The page docs/performance.md, from `page.md` beside this file and the results.
 
-A figure in its text is followed by a comment that says which it is: ``4.9 µs<!-- items/ours/1000000 each -->`` is the
-time of that point for each of its places, and ``5.1<!-- items/ray/1000 / items/ours/1000 -->`` a quotient.
-``round_trip_vs_protocol`` by itself is a ratio or figure.
+In braces that has the figures: ``{items/ours/1000000 each}`` is the time of that point for each of its places, and
+``{round_trip_vs_protocol}`` a ratio or figure by its key. ``{table}`` and ``{notes}`` stand for more.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from benchmarks.harness import ROOT
 from benchmarks.performance import titles
@@ -17,14 +17,14 @@ from benchmarks.performance.records import Figure, Parts, Point
 from benchmarks.report import short
 
 PAGE = ROOT / "docs" / "performance.md"
+TEMPLATE = Path(__file__).with_name("page.md")
 PICTURES = ROOT / "docs" / "pictures" / "performance"
 
-_FIGURE = re.compile(r"[\d,.]+(?: (?:s|ms|µs|MiB|/s))?<!-- ([^>]+?) -->")
-_BLOCK = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
+_FIGURE = re.compile(r"\{([^{}]+)\}")
 # The columns of the table: what they are called, the plot, the place, and whether the time is for each.
 _COLUMNS = (
     ("start of 64 workers", "start", 64, False),
-    ("1,000 calls of 10 ms over 64", "naps", 64, False),
+    ("500 calls of 10 ms over 64", "naps", 64, False),
     ("a call, of 10,000 over 8", "items", 10_000, True),
     ("64 B there and back", "round_trip", 64, False),
     ("64 MiB there and back", "round_trip", 64 << 20, False),
@@ -32,29 +32,27 @@ _COLUMNS = (
 
 
 class UnknownFigureError(Exception):
-    """A page names a figure that the results don't have."""
+    """The page names a figure that the results don't have."""
 
 
-def renew(text: str, parts: Parts) -> str:
+def render(parts: Parts) -> str:
     """
-    Return the page with the figures of some results.
+    Return the page.
 
     Raises:
-        UnknownFigureError: it names one that they don't have.
+        UnknownFigureError: it names a figure that these results don't have.
     """
-    text = _BLOCK.sub(lambda found: found[1] + "\n" + "\n".join(_table(parts)) + "\n\n" + found[2], text)
-    return _FIGURE.sub(lambda found: f"{_value(found[1], parts)}<!-- {found[1]} -->", text)
+    return _FIGURE.sub(lambda found: _value(found[1], parts), TEMPLATE.read_text(encoding="utf-8"))
 
 
-def _value(terms: str, parts: Parts) -> str:
-    over, _, under = terms.partition(" / ")
-    if under:
-        return short(_seconds(over, parts) / _seconds(under, parts))
-    if "/" in over:
-        return titles.time(_seconds(over, parts))
-    figure = next((one for part in parts.values() for one in part.figures if one.key == over), None)
+def _value(name: str, parts: Parts) -> str:
+    if name in ("table", "notes"):
+        return "\n".join(_table(parts) if name == "table" else _notes(parts))
+    if "/" in name:
+        return titles.time(_seconds(name, parts))
+    figure = next((one for part in parts.values() for one in part.figures if one.key == name), None)
     if figure is None:
-        raise UnknownFigureError(over)
+        raise UnknownFigureError(name)
     return _text(figure)
 
 
@@ -84,8 +82,6 @@ def _table(parts: Parts) -> Iterator[str]:
         cells = [_cell(parts, name, *column[1:]) for column in _COLUMNS]
         if any(cells) and name != "ours_journal":
             yield f"| {title} | " + " | ".join(cells) + " |"
-    yield ""
-    yield from _described(parts)
 
 
 def _cell(parts: Parts, series: str, plot: str, at: int, each: bool) -> str:
@@ -95,7 +91,7 @@ def _cell(parts: Parts, series: str, plot: str, at: int, each: bool) -> str:
     return titles.time(point.seconds.median / (at if each else 1)) if point.seconds else "-"
 
 
-def _described(parts: Parts) -> Iterator[str]:
+def _notes(parts: Parts) -> Iterator[str]:
     """Yield what was measured on, and what was not measured."""
     loads: dict[str, list[str]] = {}
     for name, part in parts.items():

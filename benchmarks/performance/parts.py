@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
 
 import psutil
 
 from benchmarks.harness import Contender, Pair
 from benchmarks.items import figures
 from benchmarks.performance.records import Figure
-from benchmarks.performance.sweep import Begin, Series, Taken
+from benchmarks.performance.sweep import Begin, Series, Sweep, Taken
 from benchmarks.pools import PoolMode, Pools, Round
 
-NAPS = 1000  # calls that wait for 10 ms
+NAPS = 500  # calls that wait for 10 ms
 POOL = 8  # workers that the items are for
 _WARM_UP = 100  # calls before the first round
-_PATIENCE = 400.0  # seconds for a round: more than a budget, on a machine that is busy
+_PATIENCE = 300.0  # seconds for a round: more than a budget, on a machine that is busy
 _CHECKED = 5  # messages of a round that compares every one
-_ROUND = 64 << 20  # bytes of a timed round, if a message has no more
-_MOST = 2000  # messages of a timed round
-
-
-class Sweep(NamedTuple):
-    """
-    A part that has plots.
-
-    Attributes:
-        series: what is measured.
-        ats: where.
-        grows: the plot whose time is expected to grow as the places do.
-    """
-
-    series: Sequence[Series]
-    ats: Sequence[int]
-    grows: str
+_ROUND = 32 << 20  # bytes of a timed round, if a message has no more
+_MOST = 1000  # messages of a timed round
 
 
 def workers() -> Sweep:
@@ -51,7 +35,7 @@ def workers() -> Sweep:
         Series("ipyparallel", _pools("ipyparallel_view"), "ipyparallel"),
         Series("mpi4py", _pools("mpi_futures"), "mpi4py", "mpirun"),
     ]
-    return Sweep(series, (1, 4, 16, 64, 256, 1000), "start")
+    return Sweep(series, (1, 4, 16, 64, 256, 1000), "start", 60)
 
 
 def sizes() -> Sweep:
@@ -69,7 +53,7 @@ def sizes() -> Sweep:
         Series("mpi4py", _echo("mpi_buffers"), "mpi4py", "mpirun"),
         Series("copies", _echo("copies")),
     ]
-    return Sweep(series, tuple(64 << 4 * step for step in range(7)), "round_trip")
+    return Sweep(series, tuple(64 << 4 * step for step in range(7)), "round_trip", 60)
 
 
 def items(keep: Callable[[list[Figure]], object]) -> Sweep:
@@ -85,7 +69,7 @@ def items(keep: Callable[[list[Figure]], object]) -> Sweep:
         Series("ipyparallel", _items(PoolMode("ipyparallel_view")), "ipyparallel"),
         Series("mpi4py", _items(PoolMode("mpi_futures")), "mpi4py", "mpirun"),
     ]
-    return Sweep(series, (1000, 10_000, 100_000, 1_000_000, 10_000_000), "items")
+    return Sweep(series, (1000, 10_000, 100_000, 1_000_000, 10_000_000), "items", 100)
 
 
 def free_gib() -> float:

@@ -83,7 +83,7 @@ PLOTS = (
     ),
     Plot(
         "naps", "workers", f"{NAPS:,} calls that wait for 10 ms", "workers", titles.count,
-        lambda points, at: 0.01 * NAPS / at, "nothing but the waiting",
+        lambda points, at: 0.01 * max(1.0, NAPS / at), "nothing but the waiting",
     ),
     Plot(
         "round_trip", "sizes", "One message there and back", "bytes of the message", titles.size, _copies,

@@ -13,12 +13,9 @@ from typing import NamedTuple
 from benchmarks.harness import ProgramFailed
 from benchmarks.performance.records import Point, Summary
 
-BUDGET = 100.0
-"""Seconds that a round may take: one that would take longer, by the place before it, stops its series."""
-
 _SHARE = 0.5  # of the memory that is free, which a round may take
 # Rounds of a place, by the seconds that the first one takes at most.
-_ROUNDS = ((1.0, 5), (4.0, 3))
+_ROUNDS = ((1.0, 5), (2.0, 3))
 
 
 class Taken(NamedTuple):
@@ -66,23 +63,32 @@ class Series:
         return ""
 
 
+class Sweep(NamedTuple):
+    """
+    A part that has plots.
+
+    Attributes:
+        series: what is measured.
+        ats: where.
+        grows: the plot whose time is expected to grow as the places do.
+        budget: seconds that a round may take: one that would take longer, by the place before it, stops its series.
+    """
+
+    series: Sequence[Series]
+    ats: Sequence[int]
+    grows: str
+    budget: float
+
+
 _DEBIAN = {"mpirun": "openmpi-bin", "nats-server": "nats-server"}
 
 
-def sweep(
-    series: Sequence[Series],
-    ats: Sequence[int],
-    grows: str,
-    free_gib: Callable[[], float],
-    report: Callable[[str], None],
-) -> tuple[list[Point], list[str]]:
+def sweep(plan: Sweep, free_gib: Callable[[], float], report: Callable[[str], None]) -> tuple[list[Point], list[str]]:
     """
     Measure all series at the first place, then at the next.
 
     Args:
-        series: what to measure; what is missing here is left out.
-        ats: the places.
-        grows: the plot whose time is expected to grow as the places do.
+        plan: what to measure; what is missing here is left out.
         free_gib: returns the memory that is free.
         report: called with a line for people after each place.
 
@@ -90,27 +96,27 @@ def sweep(
         The points, and what was left out.
     """
     points: list[Point] = []
-    left_out = [one.missing for one in series if one.missing]
-    here = [one for one in series if not one.missing]
-    for at in ats:
+    left_out = [one.missing for one in plan.series if one.missing]
+    here = [one for one in plan.series if not one.missing]
+    for at in plan.ats:
         for one in here:
             if not one.stopped:
-                found = _measure(one, at, grows, free_gib)
+                found = _measure(one, at, plan, free_gib)
                 points += found
                 report(", ".join(_line(point) for point in found))
     return points, left_out
 
 
-def _measure(series: Series, at: int, grows: str, free_gib: Callable[[], float]) -> list[Point]:
-    if stopped := _too_much(series, at, free_gib):
-        return _stop(series, at, grows, stopped)
+def _measure(series: Series, at: int, plan: Sweep, free_gib: Callable[[], float]) -> list[Point]:
+    if stopped := _too_much(series, at, plan.budget, free_gib):
+        return _stop(series, at, plan.grows, stopped)
     try:
         taken = _rounds(series, at)
     except ProgramFailed as error:
-        return _stop(series, at, grows, str(error))
+        return _stop(series, at, plan.grows, str(error))
     values = {plot: [one.seconds[plot] for one in taken] for plot in taken[0].seconds}
     points = [Point(plot, series.name, at, Summary.of(seconds)) for plot, seconds in values.items()]
-    series.last = {"at": at, "seconds": max(values[grows]), "gib": max(one.gib for one in taken)}
+    series.last = {"at": at, "seconds": max(values[plan.grows]), "gib": max(one.gib for one in taken)}
     return points
 
 
@@ -119,14 +125,14 @@ def _stop(series: Series, at: int, grows: str, reason: str) -> list[Point]:
     return [Point(grows, series.name, at, None, reason)]
 
 
-def _too_much(series: Series, at: int, free_gib: Callable[[], float]) -> str:
+def _too_much(series: Series, at: int, budget: float, free_gib: Callable[[], float]) -> str:
     """Return why a place is not tried, "" if it is."""
     if series.most is not None and at > series.most:
         return series.reason
     if not series.last:
         return ""
     growth = at / series.last["at"]
-    if (seconds := growth * series.last["seconds"]) > BUDGET:
+    if (seconds := growth * series.last["seconds"]) > budget:
         return f"would take {seconds:,.0f} s"
     if (gib := growth * series.last["gib"]) > _SHARE * free_gib():
         return f"would take {gib:.0f} GiB of memory"
