@@ -6,12 +6,18 @@ ARG BASE=python:3.13-slim
 
 FROM $BASE AS build
 ARG INDEX=--no-index
+# With "--no-deps aioparcs msgpack uvloop" it is the image of workers, which have neither the command line nor Docker's libraries;
+# then aioparcs there must not say that it requires them, or a module that names aioparcs would install them after all.
+ARG PACKAGES=aioparcs
 COPY *.whl /wheels/
 # Into a tree beside the system, laid out as this Python wants it (Debian's own differs from the official images').
 # pip runs from its wheel and stays behind, and so does what only compilers and tests read.
 RUN set -eu; \
     python3 "$(echo /wheels/pip-*.whl)/pip" install --quiet $INDEX --find-links /wheels --no-cache-dir --no-compile \
-        --root /tree --ignore-installed --break-system-packages --root-user-action ignore aioparcs; \
+        --root /tree --ignore-installed --break-system-packages --root-user-action ignore $PACKAGES; \
+    case "$PACKAGES" in --no-deps*) \
+        find /tree -path '*/aioparcs-*/METADATA' -exec sed -i '/^Requires-Dist:/{/extra ==\|msgpack\|uvloop/!d}' {} +;; \
+    esac; \
     find /tree -type d -name tests -prune -exec rm -r {} +; \
     find /tree -type f \( -name '*.c' -o -name '*.h' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.pyi' \) \
         -delete; \

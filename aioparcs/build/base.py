@@ -20,13 +20,14 @@ from aioparcs.build.dockerfile import DOCKERFILE, find_wheels, own_pip
 from aioparcs.build.image import BuiltImage, ImageBuild
 from aioparcs.build.transcript import BuildOutput
 from aioparcs.errors import BuildError
-from aioparcs.modules.images import registry_address, wheel_folder
+from aioparcs.modules.images import WORKER, registry_address, wheel_folder
 from aioparcs.settings import VERSION
 from aioparcs.swarm.engine.source import Context
 
 __all__ = ["PYTHON", "build_base", "own_wheel"]
 
 NAME = "aioparcs/python"
+_FOR_WORKERS = "--no-deps aioparcs msgpack uvloop"
 PYTHON = "python:3.13-slim"
 """The image with Python that it is built on, unless another one is named."""
 
@@ -34,6 +35,7 @@ PYTHON = "python:3.13-slim"
 async def build_base(
     docker: Docker,
     *,
+    service: bool = False,
     registry: str | None = None,
     python: str = PYTHON,
     wheels: Path | None = None,
@@ -46,6 +48,8 @@ async def build_base(
 
     Args:
         docker: an open client of the leader, see `open_docker`.
+        service: build the one that services are built on, with what workers load and no more. Its tag ends in
+            ``-worker``.
         registry: where the image goes, ``host:port``; None for ``PARCS_REGISTRY``.
         python: the image with Python to build on.
         wheels: a folder with wheels for that Python of all that aioparcs requires, to build without network; None
@@ -60,6 +64,9 @@ async def build_base(
     address, folder = registry_address(registry), wheel_folder(wheels)
     building = ImageBuild(docker, NAME, f"{address}/{NAME}" if address else NAME, output)
     arguments = {"BASE": python, "VERSION": VERSION, "INDEX": "--no-index" if folder else ""}
+    tag = VERSION
+    if service:
+        arguments["PACKAGES"], tag = _FOR_WORKERS, f"{VERSION}{WORKER}"
     building.output.state("packing")
     with TemporaryFile() as file:
         try:
@@ -68,7 +75,7 @@ async def build_base(
         except (OSError, PackageNotFoundError) as error:
             raise BuildError(NAME, "", f"its wheels can't be read: {error}") from error
         content = await building.identify([packed.content, arguments], [python], needed=True)
-        return await building.carry_out(file, content, push=bool(address), tags=(VERSION,), arguments=arguments)
+        return await building.carry_out(file, content, push=bool(address), tags=(tag,), arguments=arguments)
 
 
 def own_wheel() -> tuple[str, bytes]:

@@ -17,6 +17,7 @@ from aioparcs.build.dockerfile import DOCKERFILE, pack_module
 from aioparcs.build.transcript import BuildOutput, Transcript
 from aioparcs.errors import BuildError, StartError
 from aioparcs.modules.images import base_image, check_request, image_name, wheel_folder
+from aioparcs.modules.kinds import is_service
 from aioparcs.swarm.docker import credentials
 from aioparcs.swarm.docker.client import wait_until
 from aioparcs.swarm.docker.images import inspect_image, registry_digest
@@ -68,7 +69,8 @@ async def build(
         docker: an open client of the leader, see `open_docker`.
         folder: the module; its name is the module's.
         registry: where the image goes, ``host:port``; None for ``PARCS_REGISTRY``.
-        base: the image to build on; None for ``PARCS_BASE_IMAGE``, else ``aioparcs/python`` in the registry.
+        base: the image to build on; None for ``PARCS_BASE_IMAGE``, else ``aioparcs/python`` in the registry: for a
+            module that only serves the one of workers.
         push: whether it goes to the registry, for other nodes to pull.
         wheels: a folder to install packages from, without the network; None for ``PARCS_WHEELS``.
         tag: one more tag for the image.
@@ -81,7 +83,8 @@ async def build(
     """
     check_request(folder.name, registry=registry, push=push, tag=tag)
     building = ImageBuild(docker, folder.name, image_name(folder.name, registry), output)
-    return await building.of_module(folder, base_image(registry, base), wheel_folder(wheels), push=push, tag=tag)
+    base = base_image(registry, base, service=is_service(folder))
+    return await building.of_module(folder, base, wheel_folder(wheels), push=push, tag=tag)
 
 
 class ImageBuild:

@@ -106,10 +106,10 @@ def _outcome(image: BuiltImage) -> str:
 
 @click.group()
 def image() -> None:
-    """Build the base image of the modules."""
+    """Build the base images of the modules."""
 
 
-@image.command("build", short_help="Build the base image on the Swarm's leader.", epilog=_IMAGE_EXAMPLES)
+@image.command("build", short_help="Build the base images on the Swarm's leader.", epilog=_IMAGE_EXAMPLES)
 @click.option("--from", "python", metavar="IMAGE", default="python:3.13-slim", show_default=True,
               help="The image with Python to build on.")  # fmt: skip
 @click.option("--registry", metavar="R", help="Push it there, HOST:PORT or HOST:PORT/PATH.  [default: $PARCS_REGISTRY]")
@@ -117,13 +117,15 @@ def image() -> None:
               help="Install packages from the wheels in this folder only.  [default: $PARCS_WHEELS]")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Show all that the build and the push print.")
 def build_image(python: str, registry: str | None, wheels: Path | None, verbose: bool) -> None:
-    """Build the base image on the Swarm's leader: Python, and aioparcs as it is installed here.
+    """Build the base images on the Swarm's leader: Python, and aioparcs as it is installed here.
 
-    `aioparcs build` looks for it under the name aioparcs/python, with the version of aioparcs as its tag. An
-    unchanged image is neither built nor pushed again.
+    `aioparcs build` looks for them under the name aioparcs/python, with the version of aioparcs as the tag, and
+    -worker behind it for the one of services, which has neither the command line nor Docker's libraries. An unchanged
+    image is neither built nor pushed again.
     """
-    from aioparcs.cli.building import build_base_image  # Docker's libraries take longer to load than the rest together
+    from aioparcs.cli.building import build_base_images  # Docker's libraries take longer to load than the rest together
 
     with reported():
-        made = build_base_image(python, registry, wheels, verbose=verbose)
+        made, of_workers = build_base_images(python, registry, wheels, verbose=verbose)
     click.echo(f"base image: {_outcome(made)}")
+    click.echo(f"base image of workers: {_outcome(of_workers)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from aioparcs.display import sanitize
 from aioparcs.modules.images import check_request
 from aioparcs.swarm import open_docker
 
-__all__ = ["BuildOptions", "build_all", "build_base_image"]
+__all__ = ["BuildOptions", "build_all", "build_base_images"]
 
 
 class BuildOptions(NamedTuple):
@@ -71,17 +72,20 @@ async def _build(folder: Path, options: BuildOptions) -> BuiltImage:
         )
 
 
-def build_base_image(python: str, registry: str | None, wheels: Path | None, *, verbose: bool) -> BuiltImage:
+def build_base_images(
+    python: str, registry: str | None, wheels: Path | None, *, verbose: bool
+) -> tuple[BuiltImage, BuiltImage]:
     """
-    Build the image that modules are built on, see `build_base`.
+    Build the images that programs and services are built on, see `build_base`.
 
     Raises:
         BuildError, ClusterError, SettingError: it could not be built.
     """
 
-    async def run() -> BuiltImage:
+    async def run() -> tuple[BuiltImage, BuiltImage]:
         async with _shown_build("base image", verbose=verbose) as (docker, output):
-            return await build_base(docker, registry=registry, python=python, wheels=wheels, output=output)
+            build = partial(build_base, docker, registry=registry, python=python, wheels=wheels, output=output)
+            return await build(), await build(service=True)
 
     return asyncio.run(run())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from aioparcs.modules import find_modules, module_folders
+from aioparcs.modules.kinds import serves
 
 __all__ = ["Usage", "find", "modules_there", "roots", "runners", "runners_there"]
 
 MAIN = "main.py"
-_SERVES = re.compile(rb"^\s*(aioparcs\.)?serve\(", re.MULTILINE)
 
 
 class Usage(click.ClickException):
@@ -72,7 +71,7 @@ def find(name: str, folders: Sequence[Path], *, runner: bool = False) -> Path:
 
 def runners(there: Mapping[str, Path]) -> list[str]:
     """Return the names of those modules that can be run: their ``main.py`` doesn't call ``serve``."""
-    return sorted(name for name, folder in there.items() if not _SERVES.search((folder / MAIN).read_bytes()))
+    return sorted(name for name, folder in there.items() if not serves(folder))
 
 
 def _instead(name: str, there: Mapping[str, Path], runner: bool) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 from aioparcs.errors import SettingError
 from aioparcs.settings import VERSION
 
-__all__ = ["base_image", "check_request", "image_name", "registry_address", "wheel_folder"]
+__all__ = ["WORKER", "base_image", "check_request", "image_name", "registry_address", "wheel_folder"]
+
+WORKER = "-worker"  # the end of the tag of the image that services are built on
 
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -46,10 +48,15 @@ def image_name(module: str, registry: str | None = None) -> str:
     return f"{address}/{name}" if address else name
 
 
-def base_image(registry: str | None = None, base: str | None = None) -> str:
-    """Return the image that modules are built on: ``base``, else ``PARCS_BASE_IMAGE``, else this version's own."""
+def base_image(registry: str | None = None, base: str | None = None, *, service: bool = False) -> str:
+    """
+    Return the image that modules are built on: ``base``, else ``PARCS_BASE_IMAGE``, else this version's own.
+
+    That of services has only what workers load; the other one can also run programs.
+    """
     address = registry_address(registry)
-    own = f"{address}/aioparcs/python:{VERSION}" if address else f"aioparcs/python:{VERSION}"
+    name = f"aioparcs/python:{VERSION}{WORKER if service else ''}"
+    own = f"{address}/{name}" if address else name
     return base or os.environ.get("PARCS_BASE_IMAGE") or own
 
 

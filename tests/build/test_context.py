@@ -20,6 +20,7 @@ from aioparcs.build import base_image, image_name, install
 from aioparcs.build.dockerfile import bases, module_context, pack_module
 from aioparcs.build.transcript import BuildOutput, Transcript
 from aioparcs.modules.images import check_request, wheel_folder
+from aioparcs.modules.kinds import is_service
 from aioparcs.settings import VERSION
 from aioparcs.swarm.docker.credentials import build_auth_header, pull_auth_header
 from aioparcs.swarm.engine.source import Context, module_files, source_tag
@@ -319,8 +320,21 @@ def test_names_come_from_arguments_then_from_the_environment(monkeypatch: pytest
     monkeypatch.setenv("PARCS_REGISTRY", "10.0.0.1:5000/")
     assert (image_name("factor"), base_image()) == ("10.0.0.1:5000/factor", f"10.0.0.1:5000/aioparcs/python:{VERSION}")
     assert image_name("factor", "other/team") == "other/team/factor"
+    assert base_image(service=True) == f"10.0.0.1:5000/aioparcs/python:{VERSION}-worker"
     monkeypatch.setenv("PARCS_BASE_IMAGE", "mine")
-    assert (base_image(), base_image(base="its")) == ("mine", "its")
+    assert (base_image(), base_image(base="its"), base_image(service=True)) == ("mine", "its", "mine")
+
+
+def test_only_a_module_that_is_no_program_is_built_on_the_image_of_workers(module: Module) -> None:
+    for text, expected in (
+        ("from aioparcs import serve\nserve(f)\n", True),
+        ("import aioparcs\nif True:\n    aioparcs.serve(f)\n", True),
+        ("from aioparcs import run, serve\nserve(f)\nrun(main)\n", False),
+        ("from aioparcs import run\nrun(main)\n", False),
+        ("print('serve(f)')\n", False),
+    ):
+        assert is_service(module(**{"main.py": text})) is expected, text
+    assert not is_service(Path("nowhere"))
 
 
 @pytest.mark.parametrize(

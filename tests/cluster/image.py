@@ -30,13 +30,15 @@ def is_current(registry: Registry) -> bool:
 
 
 def provide(node: Node, registry: Registry, python_base: str) -> None:
-    """Build the image and push it."""
-    name = f"{registry.address}/{NAME}:{VERSION}"
+    """Build the images of workers and of programs, and push them."""
     make_wheels()
     arguments = ("--build-arg", f"BASE={python_base}", "--build-arg", f"VERSION={VERSION}", "--network", "none")
     label = f"{_SOURCES}={_sources(registry)}"
-    node.docker("build", "--quiet", "--label", label, *arguments, "-f", _DOCKERFILE, "-t", name, _WHEELS, timeout=300)
-    node.docker("push", "--quiet", name, timeout=120)
+    for tag, packages in ((f"{VERSION}-worker", "--no-deps aioparcs msgpack uvloop"), (VERSION, "aioparcs")):
+        name = f"{registry.address}/{NAME}:{tag}"
+        words = ("--quiet", "--label", label, *arguments, "--build-arg", f"PACKAGES={packages}")
+        node.docker("build", *words, "-f", _DOCKERFILE, "-t", name, _WHEELS, timeout=300)
+        node.docker("push", "--quiet", name, timeout=120)
 
 
 def _sources(registry: Registry) -> str:

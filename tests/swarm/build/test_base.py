@@ -18,6 +18,7 @@ from tests.support.live import Cluster
 from tests.support.wheels import install
 
 DOCKERFILE = REPOSITORY / "images/python/Dockerfile"
+NOT_FOR_WORKERS = ("aiodocker", "aiohttp", "click", "docker", "requests", "rich")
 WHEEL = f"aioparcs-{VERSION}-py3-none-any.whl"
 
 
@@ -70,7 +71,22 @@ def test_an_installation_of_the_wheel_makes_the_base_image_and_modules_run_on_it
     )
     assert cluster.docker("run", "--rm", base, "python", "-c", program).split() == [VERSION, "1000", "None"]
     again = built(cluster, wheels, registry, command)
-    assert again.startswith("base image: unchanged, ")
+    assert [line.partition(": ")[2].partition(",")[0] for line in again.splitlines()] == ["unchanged", "unchanged"]
+    only = (
+        "import importlib.metadata as data, importlib.util as util, re;"
+        f"print([name for name in {NOT_FOR_WORKERS} if util.find_spec(name)],"
+        "[re.split(r'\\W', text)[0] for text in data.requires('aioparcs') if 'extra' not in text])"
+    )
+    assert cluster.docker("run", "--rm", f"{base}-worker", "python", "-c", only) == "[] ['msgpack', 'uvloop']\n"
+    refused = subprocess.run(
+        ["docker", "-H", cluster.leader_url, "run", "--rm", f"{base}-worker", "python", "-m", "aioparcs", "ps"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert refused.stderr.startswith("error: click is not installed: build a program's image on aioparcs/python, ")
+    size, of_workers = (
+        int(cluster.docker("image", "inspect", "--format", "{{.Size}}", name)) for name in (base, f"{base}-worker")
+    )
+    assert size - of_workers > 20_000_000
 
 
 def test_without_wheels_that_it_needs_the_build_says_so(cluster: Cluster, wheels: Path, tmp_path: Path) -> None:
