@@ -46,12 +46,14 @@ PROGRAMS = [
         ROOT / "docs" / name
         for name in (
             "arrays.md",
+            "comparison.md",
             "executor.md",
             "explain.md",
             "files.md",
             "functions.md",
             "journal.md",
             "metrics.md",
+            "migration.md",
             "peers.md",
             "pool.md",
             "recording.md",
@@ -180,11 +182,13 @@ def _runs() -> dict[Path, list[Block]]:
             for block in programs
             for name in re.findall(r'(?:(?:start(?:_many)?|pool)\(|module=)"(\w+)"', block.text)
         }
-        imported = {f"/{name}.py" for block in programs for name in re.findall(r"(?m)^import (\w+)$", block.text)}
+        imported = {
+            f"/{name}.py" for block in programs for name in re.findall(r"(?m)^(?:import|from) (\w+)", block.text)
+        }
         found[document] = [
             b
             for b in programs
-            if not b.file or b.file.removesuffix("/main.py") in run or b.file.endswith(tuple(imported))
+            if not b.file or b.file.removesuffix("/main.py") in run or f"/{b.file}".endswith(tuple(imported))
         ]
     return found
 
