@@ -24,7 +24,7 @@ All exceptions of aioparcs, in one tree.
     └── SettingError        a setting or an option has an impossible value (also a ValueError)
 
 Exceptions hold data; ``__str__`` makes the sentence. Timeouts that you ask for with ``asyncio.timeout``
-are the builtin ``TimeoutError`` and nothing more.
+are the builtin ``TimeoutError`` and nothing more. docs/errors.md says of each error what to do about it.
 """
 
 from __future__ import annotations
