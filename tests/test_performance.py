@@ -50,10 +50,12 @@ def test_a_ratio_has_moved_if_the_intervals_have_nothing_in_common() -> None:
     assert [change.verdict for change in compare([_figure(low)], [])] == ["new"]
 
 
-def _series(name: str, seconds: Callable[[int], float], gib: float = 0.0, **options: object) -> Series:
+def _series(
+    name: str, seconds: Callable[[int], float], gib: Callable[[int], float] = lambda at: 0, **options: object
+) -> Series:
     @contextmanager
     def begin(at: int) -> Iterator[Callable[[], Taken]]:
-        yield lambda: Taken({"plot": seconds(at)}, gib)
+        yield lambda: Taken({"plot": seconds(at)}, gib(at))
 
     return Series(name, begin, **options)  # type: ignore[arg-type]  # as given
 
@@ -61,8 +63,8 @@ def _series(name: str, seconds: Callable[[int], float], gib: float = 0.0, **opti
 def test_a_series_stops_where_its_budget_ends() -> None:
     series = [
         _series("quick", lambda at: at / 1e6),
-        _series("slow", lambda at: 2.0 * at),
-        _series("large", lambda at: 0.1, gib=1.0),
+        _series("slow", lambda at: 20 + at),
+        _series("large", lambda at: 0.1, gib=lambda at: 0.1 * at),
         _series("small", lambda at: 0.1, most=10, reason="it allows 10"),
         _series("absent", lambda at: 0.1, package="no_such_package"),
     ]
@@ -70,10 +72,10 @@ def test_a_series_stops_where_its_budget_ends() -> None:
     points, left_out = sweep(Sweep(series, (1, 10, 100, 1000), "plot", 100), lambda: 15.0, reported.append)
     measured = [(point.series, point.at) for point in points if point.seconds]
     assert [at for name, at in measured if name == "quick"] == [1, 10, 100, 1000]
-    assert [at for name, at in measured if name in ("slow", "large", "small")] == [1, 1, 1, 10, 10]
+    assert [at for name, at in measured if name in ("slow", "large", "small")] == [1, 1, 1, 10, 10, 10]
     assert {point.series: (point.at, point.stopped) for point in points if point.stopped} == {
-        "slow": (100, "would take 200 s"),
-        "large": (10, "would take 10 GiB of memory"),
+        "slow": (100, "would take 120 s"),
+        "large": (100, "would take 10 GiB of memory"),
         "small": (100, "it allows 10"),
     }
     assert left_out == ["absent: no_such_package is not installed; make bench-all installs it"]

@@ -42,6 +42,7 @@ class Series:
         most: the last place that it can do, None if it can do all.
         reason: why it can't do more.
         stopped: whether it is over.
+        done: each place before, the seconds of its longest round, and the memory of the largest.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Series:
     most: int | None = None
     reason: str = ""
     stopped: bool = False
-    last: dict[str, float] = field(default_factory=dict)
+    done: list[tuple[int, float, float]] = field(default_factory=list)
 
     @property
     def missing(self) -> str:
@@ -116,7 +117,7 @@ def _measure(series: Series, at: int, plan: Sweep, free_gib: Callable[[], float]
         return _stop(series, at, plan.grows, str(error))
     values = {plot: [one.seconds[plot] for one in taken] for plot in taken[0].seconds}
     points = [Point(plot, series.name, at, Summary.of(seconds)) for plot, seconds in values.items()]
-    series.last = {"at": at, "seconds": max(values[plan.grows]), "gib": max(one.gib for one in taken)}
+    series.done.append((at, max(values[plan.grows]), max(one.gib for one in taken)))
     return points
 
 
@@ -129,12 +130,13 @@ def _too_much(series: Series, at: int, budget: float, free_gib: Callable[[], flo
     """Return why a place is not tried, "" if it is."""
     if series.most is not None and at > series.most:
         return series.reason
-    if not series.last:
+    if len(series.done) < 2:
         return ""
-    growth = at / series.last["at"]
-    if (seconds := growth * series.last["seconds"]) > budget:
+    (before, least, little), (last, most, much) = series.done[-2:]
+    growth = (at - last) / (last - before)  # of what is added to a part that is the same everywhere
+    if (seconds := most + growth * (most - least)) > budget:
         return f"would take {seconds:,.0f} s"
-    if (gib := growth * series.last["gib"]) > _SHARE * free_gib():
+    if (gib := much + growth * (much - little)) > _SHARE * free_gib():
         return f"would take {gib:.0f} GiB of memory"
     return ""
 
