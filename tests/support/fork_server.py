@@ -64,7 +64,7 @@ def _fork_sibling() -> int:
 
 def _become(request: dict[str, Any], descriptors: list[int]) -> None:
     """Receive what a program has from its start."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _ignore({*request["ignored"], signal.SIGPIPE, signal.SIGXFSZ})  # the last two as Python does
     if request["session"]:
         os.setsid()
     if request["dies"]:
@@ -84,6 +84,15 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
             vars(module)["START_FOLDER"] = request["folder"]
     os.environ.clear()
     os.environ.update(request["environ"])
+
+
+def _ignore(ignored: set[int]) -> None:
+    """Ignore some signals, and no others."""
+    for number in signal.valid_signals():
+        if (signal.getsignal(number) is signal.SIG_IGN) != (number in ignored):
+            signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+    if signal.SIGINT not in ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _run(arguments: list[str]) -> None:

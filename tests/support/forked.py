@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -93,6 +94,7 @@ class ForkServer:
             "session": start["start_new_session"],
             "dies": start["preexec_fn"] is not None,
             "limits": [(limit, resource.getrlimit(limit)) for limit in _LIMITS],
+            "ignored": [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN],
             "cpus": list(os.sched_getaffinity(0)),
             "numbers": list(descriptors),
         }
