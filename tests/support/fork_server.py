@@ -16,6 +16,7 @@ import runpy
 import signal
 import socket
 import sys
+import threading
 from types import ModuleType
 from typing import Any
 
@@ -51,11 +52,22 @@ def _next_program(requests: socket.socket) -> list[str]:
         requests.send(str(pid).encode())
 
 
+def _find_own_number() -> ctypes.c_int:
+    """Find where the C library keeps this thread's number, which its own fork would renew; pthread_kill uses it."""
+    first = threading.get_ident()  # the address of what it keeps of the thread
+    fields = (ctypes.c_int.from_address(first + offset) for offset in range(0, 2048, 4))
+    return next(field for field in fields if field.value == os.getpid())
+
+
+_own_number = _find_own_number()
+
+
 def _fork_sibling() -> int:
     """Fork as ``os.fork`` does, but a child of this process's parent."""
     ctypes.pythonapi.PyOS_BeforeFork()
     pid: int = _syscall(_CLONE, _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
+        _own_number.value = os.getpid()
         ctypes.pythonapi.PyOS_AfterFork_Child()
     else:
         ctypes.pythonapi.PyOS_AfterFork_Parent()
