@@ -4,8 +4,7 @@ The events of a job: records that say what has happened, and when.
 No clock is read here: who publishes an event passes its time, in seconds of the program's monotonic clock.
 
 Each program loads these, so they are tuples, which are defined in a fifth of the time of a frozen dataclass; and their
-annotations are no texts, which typing would compile one by one. Two events with the same values are equal, also if they
-are of different classes.
+annotations are no texts, which typing would compile one by one. Two events with equal values are equal, of any class.
 """
 
 from typing import NamedTuple
