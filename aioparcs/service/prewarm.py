@@ -15,6 +15,7 @@ from aioparcs.service.peer_endpoint import PeerEndpoint
 from aioparcs.service.service import Service
 from aioparcs.service.targets import program_of
 from aioparcs.settings import Settings
+from aioparcs.telemetry import find_tracer
 from aioparcs.transport import streams_of
 
 __all__ = ["prewarm"]
@@ -32,9 +33,10 @@ def prewarm(runner: RunnerEndpoint, settings: Settings, *, functions: bool) -> N
         settings: limits and deadlines.
         functions: whether workers answer calls of functions, or run a service.
     """
+    is_traced = find_tracer() is not None  # a call would be one of the spans that the program exports
     loop = new_loop()
     try:
-        loop.run_until_complete(_play(runner, settings, functions=functions))
+        loop.run_until_complete(_play(runner, settings, functions=functions and not is_traced))
     except (OSError, ParcsError):
         pass  # a process that can't dial itself has slower workers
     finally:

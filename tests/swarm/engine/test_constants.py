@@ -11,7 +11,6 @@ from tests.cluster.image import download
 from tests.support.jobs import MODULES
 from tests.support.live import Cluster
 from tests.support.submitted import build, containers, own, running_job
-from tests.support.swarm_jobs import until
 
 pytestmark = pytest.mark.one_loop
 
@@ -44,7 +43,7 @@ async def test_a_large_array_reaches_each_container_once(cluster: Cluster, array
     array = np.arange(float(SIZE // 8))
     async with (
         running_job(cluster.leader_url, tls=tls) as (runner, _, _),
-        runner.pool(arrays, 6, setup={"array": array}) as pool,
+        runner.pool(arrays, 6, setup={"array": array}, retries=1) as pool,
     ):
         before = await shares(pool, 6)
         assert len({host for host, _ in before}) == 3
@@ -59,12 +58,9 @@ async def test_a_large_array_reaches_each_container_once(cluster: Cluster, array
         victim = min(before)
         container = next(one for one in containers(cluster, runner.job) if one.id.startswith(victim[0]))
         container.run("python", "-c", f"import os; os.kill({victim[1]}, 9)")
-        await until(lambda: pool.size < 6)
-        await until(lambda: pool.size == 6)
-        after = await shares(pool, 6)
+        after = await shares(pool, 6)  # with the one in its place, which may be there at once
         (new,) = after.keys() - before.keys()
         assert new[0] == victim[0]
         is_right, number, _, arrived = after[new]
         assert (is_right, number) == (True, before[victim][1])
         assert arrived - before[victim][3] < 8 * MIB, "it was there"
-        print(before, after)
