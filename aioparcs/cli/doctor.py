@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aioparcs.engine.checks import Check
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "print_check"]
 
 _DOCTOR_EXAMPLES = """
 \b
@@ -57,9 +57,7 @@ async def _examine(as_json: bool) -> list[Check]:
     async for check in _checks():
         checks.append(check)
         if not as_json:
-            click.echo(f"{click.style(f'{check.state:8}', _COLORS[check.state])}{check.name}: {check.text}")
-            if check.advice:
-                click.echo(f"{'':8}  {check.advice}")
+            print_check(check)
     return checks
 
 
@@ -72,3 +70,10 @@ def _checks() -> AsyncIterator[Check]:
     from aioparcs.cli.machine import examine_machine  # with a runner
 
     return examine_machine()
+
+
+def print_check(check: Check) -> None:
+    """Print the result of a check, and what to do about it."""
+    click.echo(f"{click.style(f'{check.state:8}', _COLORS[check.state])}{check.name}: {check.text}")
+    if check.advice:
+        click.echo(f"{'':8}  {check.advice}")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import singledispatchmethod
+from ipaddress import IPv4Address
 from typing import Any
 
-from aioparcs.errors import ClusterError
-from aioparcs.provision import steps
-from aioparcs.provision.facts import IN_SWARM
-from aioparcs.provision.plan import NEW, Plan
-from aioparcs.provision.programs.facts import MARKER
+from aioparcs.build import build_base
+from aioparcs.provision import here, registry
+from aioparcs.provision.carrier import Carrier, certificate_path, query, update_node
+from aioparcs.provision.plans import steps
+from aioparcs.provision.plans.facts import IN_SWARM
+from aioparcs.provision.plans.nodes import LABEL
+from aioparcs.provision.plans.plan import NEW
+from aioparcs.provision.programs.facts import CERTIFICATES, MARKER
 from aioparcs.provision.ssh import HostError, Remote
-from aioparcs.provision.survey import LABEL, gather
 from aioparcs.swarm.docker.client import open_swarm, wait_until
+from aioparcs.swarm.docker.endpoint import open_docker
 from aioparcs.swarm.engine.overlay import ensure_overlay
 
 __all__ = ["Executor"]
@@ -30,41 +35,16 @@ _INSTALL = {
 _START = (
     "if [ -d /run/systemd/system ]; then systemctl enable --now docker; else service docker start; fi >&2 </dev/null"
 )
-_INSTALLING, _STARTING, _JOINING = 1200.0, 90.0, 60.0  # seconds
+_INSTALLING, _STARTING, _JOINING, _SERVING = 1200.0, 90.0, 60.0, 180.0  # seconds
+_LOGIN = "/etc/aioparcs/registry.json"  # on the manager: for users of other machines, who are root there anyway
 
 
-class Executor:
-    """
-    Carries steps out.
+class Executor(Carrier[steps.Step]):
+    """Carries the steps of `plan_up` out."""
 
-    Args:
-        remotes: the hosts, by name.
-        report: is called with each step when it is done.
-    """
-
-    def __init__(self, remotes: Mapping[str, Remote], report: Callable[[steps.Step], None]) -> None:
-        self._remotes = remotes
-        self._report = report
-
-    async def carry_out(self, plan: Plan) -> list[HostError]:
-        """
-        Carry a plan out, stage after stage, until hosts fail; the others of that stage end what they have begun.
-
-        Returns:
-            the errors of the hosts that have failed. What is done stays done, and a new plan begins there.
-        """
-        for stage in plan.stages:
-            hosts = dict.fromkeys(step.host for step in stage)
-            chains = [[step for step in stage if step.host == host] for host in hosts]
-            failed = [result for result in await gather(map(self._chain, chains)) if isinstance(result, HostError)]
-            if failed:
-                return failed
-        return []
-
-    async def _chain(self, chain: Sequence[steps.Step]) -> None:
-        for step in chain:
-            await self._do(step, self._remotes[step.host])
-            self._report(step)
+    async def do(self, step: steps.Step) -> None:
+        """Do a step; the remote of one that changes this machine is the manager that it asks."""
+        await self._do(step, self.remotes[getattr(step, "via", "") if step.host == steps.HERE else step.host])
 
     @singledispatchmethod
     async def _do(self, step: Any, remote: Remote) -> None:
@@ -108,7 +88,7 @@ class Executor:
 
     @_do.register
     async def _(self, step: steps.JoinSwarm, remote: Remote) -> None:
-        manager = self._remotes[step.via]
+        manager = self.remotes[step.via]
         swarm, info = await manager.docker(("GET", "/swarm", None), ("GET", "/info", None))
         if swarm.status != 200:
             raise HostError(step.via, f"its Swarm can't be asked: {swarm.body['message']}")
@@ -123,33 +103,72 @@ class Executor:
 
     @_do.register
     async def _(self, step: steps.Promote, remote: Remote) -> None:
-        await self._update(step.via, await _node(remote), {"Role": "manager"})
+        await update_node(self.remotes[step.via], await _node(remote), {"Role": "manager"})
 
     @_do.register
     async def _(self, step: steps.Mark, remote: Remote) -> None:
-        (swarm,) = await self._remotes[step.via].docker(("GET", "/swarm", None))
-        await self._update(step.via, await _node(remote), {"Labels": {LABEL: remote.url}})
+        (swarm,) = await self.remotes[step.via].docker(("GET", "/swarm", None))
+        await update_node(self.remotes[step.via], await _node(remote), {"Labels": {LABEL: remote.url}})
         await _mark(remote, swarm.body["ID"])
 
     @_do.register
     async def _(self, step: steps.CreateNetwork, remote: Remote) -> None:
-        try:
-            async with open_swarm(remote.url) as swarm:
-                await ensure_overlay(swarm, None)
-        except ClusterError as error:
-            raise HostError(step.host, error.reason, error.advice) from error
+        async with open_swarm(remote.url) as swarm:
+            await ensure_overlay(swarm, None)
 
-    async def _update(self, via: str, node: str, changes: Mapping[str, Any]) -> None:
-        """Change a node's specification; its labels are added to those that it has."""
-        manager = self._remotes[via]
-        (answer,) = await manager.docker(("GET", f"/nodes/{node}", None))
-        if answer.status != 200:
-            raise HostError(via, f"the node {node} can't be looked at: {answer.body['message']}")
-        spec = answer.body["Spec"]
-        labels = {**(spec.get("Labels") or {}), **changes.get("Labels", {})}
-        version = answer.body["Version"]["Index"]
-        fresh = {**spec, **changes, "Labels": labels}
-        await manager.change("POST", f"/nodes/{node}/update?version={version}", fresh, "docker node update")
+    @_do.register
+    async def _(self, step: steps.CreateRegistry, remote: Remote) -> None:
+        host = step.address.rpartition(":")[0]
+        keys = registry.make_keys(IPv4Address(host))
+        login = {"username": registry.USER, "password": keys.password, "serveraddress": step.address}
+        await remote.write(_certificate(step.address), keys.certificate, "644")
+        await remote.write(_LOGIN, json.dumps(login), "600")
+        stored = {}
+        for spec in registry.secret_specs(keys):
+            made = await remote.change("POST", "/secrets/create", spec, "docker secret create")
+            stored[spec["Name"]] = made["ID"]
+        spec = registry.service_spec(step.address, await _node(remote), stored)
+        await remote.change("POST", "/services/create", spec, "docker service create")
+        await self._wait_registry(remote, login)
+
+    async def _wait_registry(self, remote: Remote, login: Mapping[str, str]) -> None:
+        """Wait until the registry lets the user in that it should."""
+        answer: Any = None
+
+        async def answers() -> bool:
+            nonlocal answer
+            (answer,) = await remote.docker(("POST", "/auth", login))
+            return bool(answer.status == 200)
+
+        if not await wait_until(answers, _SERVING):
+            (found,) = await remote.docker(("GET", query("/tasks", service=[registry.NAME]), None))
+            reasons = {task["Status"].get("Err", "") for task in found.body} - {""}
+            reason = "; ".join(sorted(reasons)) or answer.body["message"]
+            advice = f"docker service ps {registry.NAME} there; docker service rm {registry.NAME} before another try"
+            raise HostError(remote.host.name, f"the registry does not answer: {reason}", advice)
+
+    @_do.register
+    async def _(self, step: steps.Trust, remote: Remote) -> None:
+        certificate = await self.remotes[step.via].read(_certificate(step.address))
+        await remote.write(_certificate(step.address), certificate, "644")
+
+    @_do.register
+    async def _(self, step: steps.LogIn, manager: Remote) -> None:
+        login = json.loads(await manager.read(_LOGIN))
+        await here.log_in_here(step.address, login["username"], login["password"])
+
+    @_do.register
+    async def _(self, step: steps.BuildImage, remote: Remote) -> None:
+        async with open_docker(remote.url) as docker:
+            await build_base(docker, registry=step.registry, python=step.python)
+
+    @_do.register
+    async def _(self, step: steps.CreateContext, manager: Remote) -> None:
+        await asyncio.to_thread(here.create_context, step.name, step.url)
+
+
+def _certificate(address: str) -> str:
+    return certificate_path(CERTIFICATES, address)
 
 
 async def _node(remote: Remote) -> str:
@@ -171,6 +190,4 @@ async def _node(remote: Remote) -> str:
 
 
 async def _mark(remote: Remote, swarm: str) -> None:
-    folder, text = MARKER.rpartition("/")[0], shlex.quote(json.dumps({"swarm": swarm}))
-    command = f"mkdir -p {folder} && printf '%s\\n' {text} > {MARKER}"
-    await remote.run(command, timeout=30, what=f"writing {MARKER}")
+    await remote.write(MARKER, json.dumps({"swarm": swarm}) + "\n", "644")

@@ -10,9 +10,9 @@ from typing import Any
 
 import asyncssh
 
-from aioparcs.provision.checks import Problem
-from aioparcs.provision.facts import PortFailure
-from aioparcs.provision.plan import Dial
+from aioparcs.provision.plans.checks import Problem
+from aioparcs.provision.plans.facts import PortFailure
+from aioparcs.provision.plans.plan import Dial
 from aioparcs.provision.ssh import HostError, Remote
 
 __all__ = ["try_ports"]

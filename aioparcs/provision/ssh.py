@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import asyncssh
 
 from aioparcs.errors import ClusterError
-from aioparcs.provision.hosts import Host
+from aioparcs.provision.plans.hosts import Host
 
 __all__ = ["Answer", "HostError", "Remote", "log_in"]
 
@@ -90,6 +90,16 @@ class Remote:
             HostError: it has failed.
         """
         return await self._run(self._as_root(f"sh -c {shlex.quote(command)}"), "", timeout, what)
+
+    async def write(self, path: str, text: str, mode: str) -> None:
+        """Write a file as root, with a mode as ``chmod`` has it; its text is in no command line."""
+        folder, new = shlex.quote(path.rpartition("/")[0]), shlex.quote(f"{path}.new")
+        command = f"mkdir -p {folder} && umask 077 && cat > {new} && chmod {mode} {new} && mv {new} {shlex.quote(path)}"
+        await self._run(self._as_root(f"sh -c {shlex.quote(command)}"), text, 30, f"writing {path}")
+
+    async def read(self, path: str) -> str:
+        """Return the text of a file that root can read."""
+        return await self.run(f"cat {shlex.quote(path)}", timeout=30, what=f"reading {path}")
 
     async def program(self, name: str, given: Any = None, *, root: bool = False, timeout: float = 60) -> Any:
         """

@@ -8,15 +8,13 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
-from aioparcs.provision.checks import Problem
-from aioparcs.provision.facts import DockerFacts, HostFacts, read_docker, read_facts
-from aioparcs.provision.hosts import Host
+from aioparcs.provision.plans.checks import Problem
+from aioparcs.provision.plans.facts import DockerFacts, HostFacts, read_docker, read_facts
+from aioparcs.provision.plans.hosts import Host
+from aioparcs.provision.plans.nodes import LABEL
 from aioparcs.provision.ssh import HostError, Remote, log_in
 
-__all__ = ["LABEL", "Survey", "gather", "open_survey"]
-
-LABEL = "io.aioparcs.host"
-"""The label of a node that says how to log in there."""
+__all__ = ["Survey", "gather", "open_survey"]
 
 T = TypeVar("T")
 
@@ -68,7 +66,7 @@ async def _enter(stack: AsyncExitStack, host: Host) -> tuple[Remote, HostFacts]:
     found = await remote.program("facts")
     skew = found["time"] - time.time()  # what the answer took on its way is far below what matters
     docker = None if found["sudo"] or "dockerd" not in found["commands"] else await _docker(remote)
-    return remote, read_facts(host.name, remote.user, found, skew, docker)
+    return remote, read_facts(host.name, remote.user, remote.url, found, skew, docker)
 
 
 async def _docker(remote: Remote) -> DockerFacts | None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from aioparcs.provision.checks import check_hosts
-from aioparcs.provision.hosts import Host
-from aioparcs.provision.plan import Plan, dials, plan_up
+from aioparcs.modules.images import base_image
+from aioparcs.provision import registry
+from aioparcs.provision.carrier import query
+from aioparcs.provision.here import context_url, is_logged_in
+from aioparcs.provision.plans.checks import check_hosts
+from aioparcs.provision.plans.facts import ClusterFacts
+from aioparcs.provision.plans.hosts import Host
+from aioparcs.provision.plans.plan import Plan, Wishes, dials, leader, plan_up, registry_of
 from aioparcs.provision.ports import try_ports
+from aioparcs.provision.ssh import Remote
 from aioparcs.provision.survey import Survey, open_survey
-from aioparcs.swarm.engine.placement import network_name
 
 __all__ = ["Prepared", "prepare"]
 
@@ -23,42 +29,66 @@ class Prepared(NamedTuple):
     Attributes:
         survey: the hosts.
         plan: the steps, or what is in the way.
+        registry: the registry of the cluster.
     """
 
     survey: Survey
     plan: Plan
+    registry: str
 
 
 @asynccontextmanager
-async def prepare(hosts: Iterable[Host], given: Mapping[str, str]) -> AsyncIterator[Prepared]:
+async def prepare(hosts: Iterable[Host], wishes: Wishes) -> AsyncIterator[Prepared]:
     """
     Look at hosts and plan a cluster of them; log out when the block is left. Nothing is changed.
 
     Args:
         hosts: the hosts.
-        given: addresses that the user has named, by host.
+        wishes: what the user wants of the cluster beside them.
 
     Raises:
         HostError: a host is lost meanwhile.
+        SettingError: Docker's configuration here can't be read.
     """
     async with open_survey(hosts) as survey:
         if survey.problems:
-            problems = (*survey.problems, *check_hosts(survey.facts)) if survey.facts else tuple(survey.problems)
-            yield Prepared(survey, Plan(problems, (), ()))
+            problems = (*survey.problems, *check_hosts(survey.facts))
+            yield Prepared(survey, Plan(problems, (), ()), "")
             return
         nodes = [host.name for host in survey.facts if host.in_swarm]
-        failures, taken = await try_ports(survey.remotes, dials(survey.facts, given), nodes)
-        plan = plan_up(survey.facts, failures, await _missing_network(survey), given=given)
+        failures, taken = await try_ports(survey.remotes, dials(survey.facts, wishes), nodes)
+        cluster = await _look(survey, wishes)
+        plan = plan_up(survey.facts, failures, cluster, wishes)
         if taken:
             plan = Plan((*plan.problems, *taken), plan.managers, ())
-        yield Prepared(survey, plan)
+        yield Prepared(survey, plan, registry_of(survey.facts, wishes, cluster))
 
 
-async def _missing_network(survey: Survey) -> str | None:
-    """Return the name of the network of the jobs, None if there is one."""
-    name = network_name()
-    for host in survey.facts:
-        if host.docker and host.docker.swarm:
-            (answer,) = await survey.remotes[host.name].docker(("GET", f"/networks/{name}?scope=swarm", None))
-            return None if answer.status == 200 else name
-    return name
+async def _look(survey: Survey, wishes: Wishes) -> ClusterFacts:
+    """Return what there is for jobs already, as the leader and Docker's configuration here have it."""
+    first = leader(survey.facts)
+    context = await asyncio.to_thread(context_url, wishes.context)
+    if not first.docker or not first.docker.swarm:
+        return ClusterFacts(context=context)
+    services = query("/services", label=[registry.LABEL])
+    network, found = await survey.remotes[first.name].docker(
+        ("GET", f"/networks/{wishes.network}?scope=swarm", None), ("GET", services, None)
+    )
+    own = str(found.body[0]["Spec"]["Labels"][registry.LABEL]) if found.body else ""
+    return ClusterFacts(
+        network=network.status == 200,
+        registry=own,
+        logged_in=bool(own) and await is_logged_in(own),
+        image=await _has_image(survey.remotes[first.name], wishes.registry or own),
+        context=context,
+    )
+
+
+async def _has_image(remote: Remote, address: str) -> bool:
+    """Return whether the base image was pushed to a registry: only then does the leader know a digest of it there."""
+    if not address:
+        return False
+    name = base_image(address)
+    (image,) = await remote.docker(("GET", f"/images/{name}/json", None))
+    digests = image.body.get("RepoDigests") or [] if image.status == 200 else []
+    return any(digest.startswith(f"{name.rpartition(':')[0]}@") for digest in digests)

@@ -2,9 +2,9 @@
 
 from ipaddress import IPv4Interface
 
-from aioparcs.provision import steps
-from aioparcs.provision.facts import DockerFacts, HostFacts, Member
-from aioparcs.provision.plan import Plan
+from aioparcs.provision.plans import steps
+from aioparcs.provision.plans.facts import DockerFacts, HostFacts, Member
+from aioparcs.provision.plans.plan import Plan
 
 __all__ = ["apply", "bare"]
 
@@ -16,6 +16,7 @@ def bare(number: int, *, docker: bool = True) -> HostFacts:
     return HostFacts(
         name=f"node{number}",
         user="ada",
+        url=f"ssh://ada@node{number}",
         hostname=f"node{number}",
         system="Debian GNU/Linux 12 (bookworm)",
         families=("debian",),
@@ -30,6 +31,7 @@ def bare(number: int, *, docker: bool = True) -> HostFacts:
         systemd=True,
         skew=0.0,
         marked="",
+        trusts=(),
         docker=DockerFacts("20.10.24") if docker else None,
     )
 
@@ -58,6 +60,8 @@ def apply(hosts: list[HostFacts], plan: Plan, count: int | None = None) -> list[
             case steps.Mark():
                 members[docker.node] = members[docker.node]._replace(host=f"ssh://ada@{host.name}")
                 host = host._replace(marked=_SWARM)
+            case steps.Trust():
+                host = host._replace(trusts=(step.address,))
         found[step.host] = host
     return [_as_listed(host, members) for host in found.values()]
 

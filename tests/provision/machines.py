@@ -68,6 +68,9 @@ class Machine:
         (self.folder / "upper/etc/docker/daemon.json").write_text(_DAEMON.format(name=self.name))
         (self.folder / "upper/etc/default").mkdir()
         (self.folder / "upper/etc/default/docker").write_text("ulimit() { :; }  # which may not be raised here\n")
+        (self.folder / "upper/etc/resolv.conf").write_text(
+            "nameserver 127.0.0.1\n"
+        )  # there is none, as it says at once
         (self.folder / "upper/etc/hosts").write_text(f"127.0.0.1 localhost\n{self.address} {self.name}\n")
         _plug(self.name, self.address)
         own = ("--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -76,6 +79,17 @@ class Machine:
         detach(self.folder / "log", *inside, "sh", "-c", script)
         until(self._has_begun, _START, lambda: f"{self.name} does not begin: {(self.folder / 'log').read_text()}")
         self.start_sshd()
+
+    def provide_images(self) -> None:
+        """Start its Docker, and give it the images that others pull from the internet: Python, and a registry."""
+        self.run("service", "docker", "start")
+        until(
+            lambda: self.run("sh", "-c", "docker version 2>/dev/null || true").count("Version:") > 1,
+            _START, f"no Docker on {self.name}",
+        )  # fmt: skip
+        entry = 'ENTRYPOINT ["/usr/bin/docker-registry", "serve", "/config.yml"]'
+        self.run("docker", "import", "--change", entry, "/srv/images/registry.tar", "registry:2", timeout=60)
+        self.run("docker", "import", "--change", 'CMD ["python3"]', "/srv/images/python.tar", "python", timeout=60)
 
     def start_sshd(self) -> None:
         """Start its sshd."""
@@ -104,11 +118,13 @@ class Network:
         machines: the machines.
         home: the home of a user here who has the key that they accept, and knows their own.
         folder: where all of it is.
+        wheels: what aioparcs requires, for images that are built without network.
     """
 
     machines: tuple[Machine, ...]
     home: Path
     folder: Path
+    wheels: Path
 
 
 @contextmanager
@@ -139,7 +155,7 @@ def _start(folder: Path, cache: Path, with_docker: tuple[bool, ...]) -> Network:
     _lay()
     for machine, docker in zip(found, with_docker, strict=True):
         machine.start(trees, docker=docker)
-    return Network(found, _home(folder, trees, found), folder)
+    return Network(found, _home(folder, trees, found), folder, trees.wheels)
 
 
 def _home(folder: Path, trees: Trees, found: tuple[Machine, ...]) -> Path:

@@ -10,17 +10,18 @@ from hypothesis import strategies as st
 
 from aioparcs.cli.cluster import cluster
 from aioparcs.errors import SettingError
-from aioparcs.provision import steps
-from aioparcs.provision.facts import DockerFacts, HostFacts, Member, PortFailure
-from aioparcs.provision.hosts import Host, parse_host
-from aioparcs.provision.plan import Plan, dials, plan_up
+from aioparcs.provision.plans import steps
+from aioparcs.provision.plans.facts import ClusterFacts, DockerFacts, HostFacts, Member, PortFailure
+from aioparcs.provision.plans.hosts import Host, parse_host
+from aioparcs.provision.plans.plan import Plan, Wishes, dials, plan_up
 from tests.provision.facts import apply, bare
 
-_NOTHING: dict[str, str] = {}
+_WISHES = Wishes("parcs", "", "python", "aioparcs", {})
+_DONE = ClusterFacts(True, "10.0.0.1:5000", True, True, "ssh://ada@node1")
 
 
 def plan(hosts: list[HostFacts], *failures: PortFailure) -> Plan:
-    return plan_up(hosts, failures, None, given=_NOTHING)
+    return plan_up(hosts, failures, _DONE, _WISHES)
 
 
 def problems(*hosts: HostFacts) -> list[str]:
@@ -31,7 +32,7 @@ def problems(*hosts: HostFacts) -> list[str]:
 
 
 def test_three_bare_machines_become_a_cluster() -> None:
-    made = plan_up([bare(1), bare(2, docker=False), bare(3)], [], "parcs", given=_NOTHING)
+    made = plan_up([bare(1), bare(2, docker=False), bare(3)], [], ClusterFacts(), _WISHES)
     assert not made.problems
     assert made.managers == ("node1",)
     assert made.stages == (
@@ -47,7 +48,21 @@ def test_three_bare_machines_become_a_cluster() -> None:
         ),
         tuple(steps.Mark(f"node{i}", "node1") for i in (1, 2, 3)),
         (steps.CreateNetwork("node1", "parcs"),),
+        (steps.CreateRegistry("node1", "10.0.0.1:5000"),),
+        tuple(steps.Trust(f"node{i}", "10.0.0.1:5000", "node1") for i in (2, 3)),
+        (steps.LogIn(steps.HERE, "10.0.0.1:5000", "node1"),),
+        (steps.BuildImage("node1", "10.0.0.1:5000", "python"),),
+        (steps.CreateContext(steps.HERE, "aioparcs", "ssh://ada@node1", "node1"),),
     )
+
+
+def test_a_registry_of_the_user_needs_no_other() -> None:
+    hosts = [bare(1), bare(2)]
+    own = _WISHES._replace(registry="registry.example.com/team")
+    made = plan_up(hosts, [], ClusterFacts(), own)
+    assert steps.BuildImage("node1", "registry.example.com/team", "python") in made.steps
+    assert not any(isinstance(step, steps.CreateRegistry | steps.Trust | steps.LogIn) for step in made.steps)
+    assert all(dial.port != 5000 for dial in dials(hosts, own))
 
 
 @given(
@@ -125,10 +140,10 @@ def test_an_unreachable_port_is_named_with_both_hosts() -> None:
     assert not made.steps
 
 
-def test_managers_need_their_own_port_and_all_need_the_others() -> None:
-    found = {(dial.source, dial.target, f"{dial.port}/{dial.protocol}") for dial in dials([bare(1), bare(2)], _NOTHING)}
+def test_all_need_some_ports_of_all_and_others_of_managers_and_of_the_registry() -> None:
+    found = {(dial.source, dial.target, f"{dial.port}/{dial.protocol}") for dial in dials([bare(1), bare(2)], _WISHES)}
     both = {"7946/tcp", "7946/udp", "4789/udp"}
-    assert found == {("node2", "node1", port) for port in {"2377/tcp", *both}} | {
+    assert found == {("node2", "node1", port) for port in {"2377/tcp", "5000/tcp", *both}} | {
         ("node1", "node2", port) for port in both
     }
 
@@ -144,10 +159,12 @@ def test_managers_need_their_own_port_and_all_need_the_others() -> None:
 def test_the_address_is_the_one_that_the_others_reach(own: list[str], others: str, expected: str | None) -> None:
     hosts = [bare(1)._replace(addresses=(IPv4Interface(others),)), bare(2)]
     hosts[1] = hosts[1]._replace(addresses=tuple(map(IPv4Interface, own)))
-    found = {dial.target: str(dial.address) for dial in dials(hosts, _NOTHING)}
+    found = {dial.target: str(dial.address) for dial in dials(hosts, _WISHES)}
     assert found.get("node2") == expected
     assert plan(hosts).fatal is (expected is None)
-    assert {str(dial.address) for dial in dials(hosts, {"node2": "198.51.100.1"})} >= {"198.51.100.1"}
+    assert {str(dial.address) for dial in dials(hosts, _WISHES._replace(addresses={"node2": "198.51.100.1"}))} >= {
+        "198.51.100.1"
+    }
 
 
 def test_hosts_are_named_as_ssh_names_them() -> None:
@@ -162,5 +179,5 @@ def test_hosts_are_named_as_ssh_names_them() -> None:
 def test_without_the_extra_the_command_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "asyncssh", None)  # Python's own way to say that there is none
     done = CliRunner().invoke(cluster, ["up", "node1"])
-    assert "aioparcs cluster up needs asyncssh: pip install 'aioparcs[ssh]'" in done.output
+    assert "this command needs asyncssh: pip install 'aioparcs[ssh]'" in done.output
     assert done.exit_code == 1

@@ -1,14 +1,17 @@
 """`aioparcs cluster up` on machines with a real sshd each: what it makes, and what it says is in the way."""
 
+import base64
+import json
 import re
 import subprocess
 
 import pytest
 
-from tests.cluster import obstacle
+from aioparcs.settings import VERSION
+from tests.cluster import ClusterError, obstacle
 from tests.provision.machines import Network, machines
 from tests.provision.tree import USER
-from tests.support.command import run
+from tests.support.command import COMMAND, ENVIRONMENT, run
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,7 +23,12 @@ pytestmark = [
 
 def up(network: Network, *options: str) -> "subprocess.CompletedProcess[str]":
     hosts = [machine.address for machine in network.machines]
-    return run("cluster", "up", *hosts, "--user", USER, *options, HOME=str(network.home))
+    command = [*COMMAND, "cluster", "up", *hosts, "--user", USER, "--from", "python", *options]
+    given = {"HOME": str(network.home), "PARCS_WHEELS": str(network.wheels)}
+    # It builds an image on the way, which may take longer than any other command of the tests.
+    return subprocess.run(
+        command, env=ENVIRONMENT | given, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
+    )
 
 
 def docker(network: Network, *words: str, machine: int = 0) -> str:
@@ -35,10 +43,11 @@ def lines(text: str, state: str) -> list[str]:
 def test_a_cluster_is_made_of_bare_machines_and_made_once() -> None:
     with machines((True, True, False)) as network:
         first, second, third = network.machines
+        first.provide_images()
+        registry = f"{first.address}:5000"
         planned = up(network, "--plan")
         assert planned.returncode == 0, planned
         expected = [
-            f"{first.address}: start Docker, also whenever the host starts",
             f"{first.address}: let ada use Docker: usermod --append --groups docker ada",
             f"{second.address}: start Docker, also whenever the host starts",
             f"{third.address}: install Docker: apt-get install docker.io",
@@ -48,9 +57,15 @@ def test_a_cluster_is_made_of_bare_machines_and_made_once() -> None:
               for one in (second, third)),
             *(f"{one.address}: note that aioparcs has put it into the Swarm" for one in network.machines),
             f"{first.address}: create the network parcs of the jobs",
+            f"{first.address}: run a registry, {registry}, with TLS and a password",
+            *(f"{one.address}: trust the certificate of {registry}" for one in (second, third)),
+            f"this machine: log in to {registry}",
+            f"{first.address}: build the base image on python, and push it to {registry}",
+            f"this machine: create the Docker context aioparcs, ssh://ada@{first.address}",
         ]  # fmt: skip
         assert lines(planned.stdout, "plan") == expected
-        for machine in network.machines:
+        assert docker(network, "info", "--format", "{{.Swarm.LocalNodeState}}") == "inactive"
+        for machine in (second, third):
             assert not re.search(r"\bdockerd\b", machine.run("sh", "-c", "cat /proc/[0-9]*/comm"))
 
         _break_half_way(network)
@@ -61,17 +76,26 @@ def test_a_cluster_is_made_of_bare_machines_and_made_once() -> None:
         assert sorted(map(str.strip, states)) == ["bare-1 Ready Leader", "bare-2 Ready", "bare-3 Ready"]
         labels = docker(network, "node", "inspect", "--format", "{{json .Spec.Labels}}", "bare-3")
         assert labels == f'{{"io.aioparcs.host":"ssh://ada@{third.address}"}}'
-        assert (
-            docker(network, "network", "inspect", "--format", "{{.Driver}} {{.Attachable}}", "parcs") == "overlay true"
-        )
-        assert f"export LEADER_URL=ssh://ada@{first.address}" in made.stdout
+        checks = lines(made.stdout, "ok")
+        for check in (
+            "nodes: 3 of 3 are ready",
+            "network: 'parcs' is an attachable overlay, 10.76.0.0/20",
+            f"base image: {registry}/aioparcs/python:{VERSION} runs on bare-1, bare-2, bare-3",
+            f"registry: {registry} can be reached from bare-1, bare-2, bare-3",
+        ):
+            assert check in checks
+        assert f"export DOCKER_CONTEXT=aioparcs PARCS_REGISTRY={registry}" in made.stdout
+        jobs = run("ps", HOME=str(network.home), DOCKER_CONTEXT="aioparcs")
+        assert jobs.returncode == 0, jobs
+        _check_registry(network, registry)
 
         again = up(network)
         assert (again.returncode, lines(again.stdout, "done")) == (0, [])
         assert "nothing to do: the cluster is as it should be" in again.stdout
-        jobs = run("ps", HOME=str(network.home), LEADER_URL=f"ssh://{USER}@{first.address}")
-        assert jobs.returncode == 0, jobs
-        docker(network, "swarm", "leave", "--force", machine=2)
+
+        _remove_and_add(network)
+        _end(network)
+
         docker(network, "swarm", "init", "--advertise-addr", third.address, machine=2)
         elsewhere = docker(network, "info", "--format", "{{.Swarm.Cluster.ID}}", machine=2)
         refused = up(network)
@@ -80,6 +104,75 @@ def test_a_cluster_is_made_of_bare_machines_and_made_once() -> None:
             f"{third.address}: is in the Swarm {elsewhere} already, which aioparcs did not make with these hosts"
         ]
         assert docker(network, "info", "--format", "{{.Swarm.Cluster.ID}}", machine=2) == elsewhere
+
+
+def _cluster(network: Network, *words: str) -> "subprocess.CompletedProcess[str]":
+    done = run("cluster", *words, HOME=str(network.home), DOCKER_CONTEXT="aioparcs")
+    assert done.returncode == 0, done
+    return done
+
+
+def _names(network: Network) -> list[str]:
+    """Return the nodes by `cluster status`, which has also the rest as it should be."""
+    found = json.loads(_cluster(network, "status", "--json").stdout)
+    first = network.machines[0].address
+    assert (found["leader"], found["network"], found["registry"], found["jobs"]) == (
+        f"ssh://ada@{first}", "parcs", f"{first}:5000", []
+    )  # fmt: skip
+    assert {(node["state"], node["availability"]) for node in found["nodes"]} == {("ready", "active")}
+    assert found["nodes"][0]["manager"]
+    return [node["name"] for node in found["nodes"]]
+
+
+def _remove_and_add(network: Network) -> None:
+    """Remove a node on which a container runs, and add it again."""
+    first, second, third = network.machines
+    assert _names(network) == [first.address, second.address, third.address]
+    spread = ("--mode", "global", "--name", "busy", "--entrypoint", "sleep", "python", "infinity")
+    docker(network, "service", "create", "--detach", "--restart-condition", "none", "--no-resolve-image", *spread)
+    removed = _cluster(network, "remove", "bare-3")
+    assert lines(removed.stdout, "done") == [
+        f"{third.address}: drain it, and wait until its containers have ended",
+        f"{third.address}: leave the Swarm; Docker stays installed",
+        f"{third.address}: remove it from the list of nodes",
+    ]
+    docker(network, "service", "rm", "busy")
+    assert _names(network) == [first.address, second.address]
+    assert docker(network, "info", "--format", "{{.Swarm.LocalNodeState}}", machine=2) == "inactive"
+    assert third.run("ls", "/etc/docker/certs.d") == ""
+
+    added = _cluster(network, "add", third.address, "--user", USER)
+    assert lines(added.stdout, "done") == [
+        f"{third.address}: join the Swarm of {first.address} as a worker, at {third.address}",
+        f"{third.address}: note that aioparcs has put it into the Swarm",
+        f"{third.address}: trust the certificate of {first.address}:5000",
+    ]
+    assert _names(network) == [first.address, second.address, third.address]
+
+
+def _end(network: Network) -> None:
+    """End the cluster, of which only Docker is left."""
+    _cluster(network, "down", "--yes")
+    for number, machine in enumerate(network.machines):
+        assert docker(network, "info", "--format", "{{.Swarm.LocalNodeState}}", machine=number) == "inactive"
+        assert "aioparcs" not in machine.run("ls", "/etc")
+        assert machine.run("ls", "/etc/docker/certs.d") == ""
+        assert docker(network, "volume", "ls", "--quiet", machine=number) == ""
+    kept = json.loads((network.home / ".docker/config.json").read_text())
+    assert kept["auths"] == {}
+    assert run("ps", HOME=str(network.home), DOCKER_CONTEXT="aioparcs").returncode == 2
+
+
+def _check_registry(network: Network, registry: str) -> None:
+    """Check that the registry wants a password, and who can read it."""
+    first, second, _ = network.machines
+    with pytest.raises(ClusterError, match=r"no basic auth credentials|unauthorized"):
+        second.run("docker", "pull", f"{registry}/aioparcs/python:{VERSION}")
+    kept = network.home / ".docker/config.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    password = json.loads(first.run("cat", "/etc/aioparcs/registry.json"))["password"]
+    assert base64.b64decode(json.loads(kept.read_text())["auths"][registry]["auth"]) == f"aioparcs:{password}".encode()
+    assert first.run("stat", "--format", "%a %U", "/etc/aioparcs/registry.json") == "600 root\n"
 
 
 def _break_half_way(network: Network) -> None:
@@ -93,7 +186,7 @@ def _break_half_way(network: Network) -> None:
     (failed,) = lines(broken.stdout, "failed")
     assert failed.startswith(f"{second.address}: the connection was lost during starting Docker: ")
     assert "then run this again: it goes on from there" in broken.stdout
-    assert f"{first.address}: start Docker, also whenever the host starts" in lines(broken.stdout, "done")
+    assert f"{first.address}: let ada use Docker: usermod --append --groups docker ada" in lines(broken.stdout, "done")
     assert docker(network, "info", "--format", "{{.Swarm.LocalNodeState}}") == "inactive"
     second.run("sh", "-c", f"cp /root/docker {script}; ip link set eth0 up; ip route add default via 10.214.77.1")
 

@@ -3,10 +3,12 @@
 import hashlib
 import shutil
 from collections.abc import Sequence
+from importlib.metadata import requires
 from pathlib import Path
 
 from tests.cluster import packages
 from tests.cluster.command import execute
+from tests.cluster.image import download
 
 __all__ = ["USER", "Trees", "provide"]
 
@@ -17,7 +19,14 @@ _SUITE = "bookworm"
 _MIRROR = "http://deb.debian.org/debian"
 _INCLUDED = "python3,openssh-server,sudo,iproute2,iptables,ca-certificates,kmod"
 _NOT_NEEDED = ("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man", "var/lib/apt/lists", "var/log")
-_COMMANDS = {"debootstrap": "debootstrap", "dockerd": "docker.io", "ip": "iproute2", "nsenter": "util-linux"}
+_COMMANDS = {
+    "debootstrap": "debootstrap",
+    "dockerd": "docker.io",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "docker-registry": "docker-registry",
+}
+_REGISTRY = "version: 0.1\nstorage: {filesystem: {rootdirectory: /var/lib/registry}}\nhttp: {addr: ':5000'}\n"
 _APART = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
@@ -34,6 +43,7 @@ class Trees:
         self.bare = folder / "bare"
         self.docker = folder / "docker"  # what Docker's packages add to it
         self.keys = folder / "keys"  # the user's, and all machines' own
+        self.wheels = folder / "wheels"  # what aioparcs requires
 
     def is_current(self) -> bool:
         """Return whether they are as they are made here."""
@@ -51,8 +61,10 @@ class Trees:
             shutil.rmtree(self.bare / name, ignore_errors=True)
             (self.bare / name).mkdir()
         self._provide_packages()
+        self._pack_images()  # before there is a user: its number is that of the user of aioparcs' images
         self._add_user()
         self._install_docker()
+        download(self.wheels, *required())
         (self._folder / "recipe").write_text(_recipe())
 
     def _provide_packages(self) -> None:
@@ -103,6 +115,21 @@ class Trees:
         shutil.rmtree(work)
         merged.rmdir()
 
+    def _pack_images(self) -> None:
+        """Pack what images of Python and of a registry are made of, on the machine itself."""
+        images, registry = self.bare / "srv/images", self._folder / "registry"
+        images.mkdir()
+        execute("tar", "--create", "--file", images / "python.tar", "--directory", self.bare, "--exclude=./srv", ".")
+        program = str(shutil.which("docker-registry"))
+        needed = [word for word in execute("ldd", program).split() if word.startswith("/")]
+        for name in (program, *needed):
+            target = registry / name.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(name, target)
+        (registry / "config.yml").write_text(_REGISTRY)
+        execute("tar", "--create", "--file", images / "registry.tar", "--directory", registry, ".")
+        shutil.rmtree(registry)
+
 
 def provide(folder: Path, run: Path) -> Trees:
     """
@@ -122,8 +149,13 @@ def provide(folder: Path, run: Path) -> Trees:
     return trees
 
 
+def required() -> list[str]:
+    """Return what aioparcs requires, without its extras."""
+    return [line for line in requires("aioparcs") or () if "extra ==" not in line]
+
+
 def _recipe() -> str:
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    return hashlib.sha256(Path(__file__).read_bytes() + repr(required()).encode()).hexdigest()
 
 
 def _entry(package: Path) -> str:

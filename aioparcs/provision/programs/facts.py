@@ -13,6 +13,7 @@ from typing import Any
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = dict(os.environ, PATH=PATH, LC_ALL="C")
 DOCKER = "/var/lib/docker"
+CERTIFICATES = "/etc/docker/certs.d"
 MARKER = "/etc/aioparcs/cluster.json"
 
 
@@ -94,6 +95,7 @@ def main() -> None:
         ],
         "systemd": os.path.isdir("/run/systemd/system"),
         "marker": marker(),
+        "trusts": os.listdir(CERTIFICATES) if os.path.isdir(CERTIFICATES) else [],
     }
     print(json.dumps(facts))
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from aioparcs.errors import SettingError
 
-__all__ = ["build_auth_header", "configuration", "is_configured", "pull_auth_header"]
+__all__ = [
+    "build_auth_header",
+    "configuration",
+    "configuration_file",
+    "forget_credentials",
+    "has_credentials",
+    "is_configured",
+    "keep_credentials",
+    "pull_auth_header",
+]
 
 REGISTRY = "X-Registry-Auth"
 REGISTRIES = "X-Registry-Config"
@@ -61,6 +71,80 @@ def configuration(images: Iterable[str]) -> str:
     found = dict(map(_find, images))
     entries = {registry: _entry(known) for registry, known in found.items() if known}
     return json.dumps({"auths": entries}) if entries else ""
+
+
+def has_credentials(registry: str) -> bool:
+    """
+    Return whether there are credentials for a registry; may run a credential helper, and block.
+
+    Raises:
+        SettingError: as above.
+    """
+    return bool(_find(f"{registry}/image")[1])
+
+
+def keep_credentials(registry: str, user: str, password: str) -> None:
+    """
+    Keep credentials for a registry as ``docker login`` does: by the configured credential helper, or in the file.
+
+    Raises:
+        SettingError: Docker's configuration, or its credential helper, can't be used.
+    """
+    with _changed_configuration() as found:
+        if store := _store(found, registry):
+            store.store(registry, user, password)
+        else:
+            found.setdefault("auths", {})[registry] = _entry({"username": user, "password": password})
+
+
+def forget_credentials(registry: str) -> None:
+    """
+    Remove the credentials for a registry as ``docker logout`` does.
+
+    Raises:
+        SettingError: as above.
+    """
+    with _changed_configuration() as found:
+        if store := _store(found, registry):
+            store.erase(registry)
+        found.get("auths", {}).pop(registry, None)
+
+
+def _store(found: Mapping[str, Any], registry: str) -> Any:
+    """Return the credential helper that is configured for a registry, None if there is none."""
+    helper = found.get("credHelpers", {}).get(registry) or found.get("credsStore")
+    if not helper:
+        return None
+    from docker.credentials import Store
+
+    return Store(helper)
+
+
+@contextmanager
+def _changed_configuration() -> Iterator[dict[str, Any]]:
+    """Provide Docker's configuration, and write it if the block has changed it."""
+    file = configuration_file().resolve()
+    try:
+        found = json.loads(file.read_text())
+        before = json.dumps(found)
+        yield found
+        if json.dumps(found) != before:
+            fresh = file.with_suffix(".aioparcs")
+            fresh.touch(mode=0o600)
+            fresh.write_text(json.dumps(found, indent="\t"))
+            fresh.replace(file)
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a helper's, of the docker package
+        raise _unusable(error) from error
+
+
+def configuration_file() -> Path:
+    """Return Docker's configuration file, made if it is not there."""
+    file = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker", "config.json")
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.touch(mode=0o600)
+        file.write_text("{}")
+    return file
 
 
 def is_configured() -> bool:

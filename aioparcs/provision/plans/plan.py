@@ -4,28 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
+from types import MappingProxyType
 from typing import NamedTuple
 
-from aioparcs.provision.checks import Problem, check_hosts, check_ports, find_addresses, packages
-from aioparcs.provision.facts import HostFacts, PortFailure
-from aioparcs.provision.steps import (
+from aioparcs.provision.plans.checks import Problem, check_hosts, check_ports, find_addresses, packages
+from aioparcs.provision.plans.facts import ClusterFacts, HostFacts, PortFailure
+from aioparcs.provision.plans.steps import (
+    HERE,
     AddToGroup,
+    BuildImage,
+    CreateContext,
     CreateNetwork,
+    CreateRegistry,
     InitSwarm,
     InstallDocker,
     JoinSwarm,
+    LogIn,
     Mark,
     Promote,
     StartDocker,
     Step,
+    Trust,
 )
 
-__all__ = ["NEW", "Dial", "Plan", "dials", "manager_count", "plan_up"]
+__all__ = ["NEW", "Dial", "Plan", "Wishes", "dials", "leader", "manager_count", "plan_up", "registry_of"]
 
 NEW = "new"
 """What marks a host on which a Swarm is being made, before it has an ID."""
 
 _SWARM, _GOSSIP, _VXLAN = ("tcp", 2377), (("tcp", 7946), ("udp", 7946)), ("udp", 4789)
+_REGISTRY = ("tcp", 5000)
 _THREE_FROM = 5  # hosts: with fewer, two managers more cost more than the death of one
 
 
@@ -46,6 +54,27 @@ class Dial(NamedTuple):
     address: IPv4Address
     protocol: str
     port: int
+
+
+class Wishes(NamedTuple):
+    """
+    What the user wants of a cluster, beside its hosts.
+
+    Attributes:
+        network: the name of the network of the jobs.
+        registry: a registry that there is, "" for one that is made.
+        python: the image with Python that the base image is built on.
+        context: the name of the Docker context.
+        addresses: addresses of hosts that are named, by host.
+        only_hosts: leave all but the hosts as it is, as when some are added.
+    """
+
+    network: str
+    registry: str = ""
+    python: str = ""
+    context: str = ""
+    addresses: Mapping[str, str] = MappingProxyType({})
+    only_hosts: bool = False
 
 
 class Plan(NamedTuple):
@@ -78,38 +107,55 @@ def manager_count(hosts: int) -> int:
     return 3 if hosts >= _THREE_FROM else 1
 
 
-def dials(hosts: Sequence[HostFacts], given: Mapping[str, str]) -> list[Dial]:
-    """Return the ports that the hosts need of each other: 2377/tcp of managers, the others of all."""
-    addresses, _ = find_addresses(hosts, given)
+def leader(hosts: Sequence[HostFacts]) -> HostFacts:
+    """Return the manager that is asked about the Swarm, or that makes it."""
+    return _own(hosts) or hosts[0]
+
+
+def registry_of(hosts: Sequence[HostFacts], wishes: Wishes, cluster: ClusterFacts) -> str:
+    """Return the registry of a cluster: the user's, the one that was made, or the one to be made; "" if unknown."""
+    addresses, _ = find_addresses(hosts, wishes.addresses)
+    own = addresses.get(leader(hosts).name)
+    return wishes.registry or cluster.registry or (f"{own}:{_REGISTRY[1]}" if own else "")
+
+
+def dials(hosts: Sequence[HostFacts], wishes: Wishes) -> list[Dial]:
+    """Return the ports that the hosts need of each other: some of all, others of managers, the registry's of one."""
+    addresses, _ = find_addresses(hosts, wishes.addresses)
     managers = _managers(hosts)
     needed = []
     for target, address in addresses.items():
-        ports = (*([_SWARM] if target in managers else []), *_GOSSIP, _VXLAN)
+        own = [_REGISTRY] if target == leader(hosts).name and not wishes.registry and not wishes.only_hosts else []
+        ports = (*([_SWARM] if target in managers else []), *_GOSSIP, _VXLAN, *own)
         needed += [
             Dial(source, target, address, *port) for source in addresses if source != target for port in ports
         ]  # fmt: skip
     return needed
 
 
-def plan_up(hosts: Sequence[HostFacts], unreachable: Sequence[PortFailure], network: str | None, *,
-            given: Mapping[str, str]) -> Plan:  # fmt: skip
+def plan_up(
+    hosts: Sequence[HostFacts], unreachable: Sequence[PortFailure], cluster: ClusterFacts, wishes: Wishes
+) -> Plan:
     """
     Plan a cluster.
 
     Args:
         hosts: all of its hosts; the first ones become managers, unless there are some already.
         unreachable: the ports of `dials` that can't be reached.
-        network: the name of the network if it is to be created, None if it is there.
-        given: addresses that the user has named, by host.
+        cluster: what there is for jobs already.
+        wishes: what the user wants.
     """
-    addresses, missing = find_addresses(hosts, given)
+    addresses, missing = find_addresses(hosts, wishes.addresses)
     problems = (*check_hosts(hosts), *missing, *_foreign(hosts), *check_ports(unreachable))
     managers = _managers(hosts)
     if any(problem.fatal for problem in problems):
         return Plan(problems, managers, ())
     stages = [_prepare(hosts, managers), *_gather(hosts, managers, addresses)]
-    if network:
-        stages.append((CreateNetwork(managers[0], network),))
+    own = registry_of(hosts, wishes, cluster)
+    if wishes.only_hosts:
+        stages.append(_trust(hosts, cluster.registry, cluster) if cluster.registry else ())
+    else:
+        stages += _furnish(hosts, cluster, wishes, own)
     return Plan(problems, managers, tuple(stage for stage in stages if stage))
 
 
@@ -174,20 +220,48 @@ def _gather(
     hosts: Sequence[HostFacts], managers: Sequence[str], addresses: Mapping[str, IPv4Address]
 ) -> list[tuple[Step, ...]]:
     """Return the steps that bring the hosts into one Swarm."""
-    members, leader = _members(hosts), managers[0]
+    members, first = _members(hosts), managers[0]
     stages: list[tuple[Step, ...]] = []
     if not members:
-        stages.append((InitSwarm(leader, addresses[leader]),))
+        stages.append((InitSwarm(first, addresses[first]),))
     for host in hosts:
-        if host.name == leader and not members:
+        if host.name == first and not members:
             continue
         if not _is_member(host, members) and host.name in managers:
-            stages.append((JoinSwarm(host.name, addresses[host.name], leader, manager=True),))  # one after another
+            stages.append((JoinSwarm(host.name, addresses[host.name], first, manager=True),))  # one after another
         elif host.name in managers and host.docker and not members[host.docker.node]:
-            stages.append((Promote(host.name, leader),))
+            stages.append((Promote(host.name, first),))
     new = [host for host in hosts if not _is_member(host, members) and host.name not in managers]
-    stages.append(tuple(JoinSwarm(host.name, addresses[host.name], leader, manager=False) for host in new))
-    stages.append(tuple(Mark(host.name, leader) for host in hosts if not _is_marked(host, members, hosts)))
+    stages.append(tuple(JoinSwarm(host.name, addresses[host.name], first, manager=False) for host in new))
+    stages.append(tuple(Mark(host.name, first) for host in hosts if not _is_marked(host, members, hosts)))
+    return stages
+
+
+def _trust(hosts: Sequence[HostFacts], registry: str, cluster: ClusterFacts) -> tuple[Step, ...]:
+    """Return the steps that give the hosts the certificate of the cluster's own registry, which the leader has."""
+    first = leader(hosts)
+    without = [host for host in hosts if host is not first and (registry not in host.trusts or not cluster.registry)]
+    return tuple(Trust(host.name, registry, first.name) for host in without)
+
+
+def _furnish(
+    hosts: Sequence[HostFacts], cluster: ClusterFacts, wishes: Wishes, registry: str
+) -> list[tuple[Step, ...]]:
+    """Return the steps that provide what jobs need: network, registry, base image, and the way to the leader."""
+    first = leader(hosts)
+    stages: list[tuple[Step, ...]] = []
+    if not cluster.network:
+        stages.append((CreateNetwork(first.name, wishes.network),))
+    if not wishes.registry:
+        if not cluster.registry:
+            stages.append((CreateRegistry(first.name, registry),))
+        stages.append(_trust(hosts, registry, cluster))
+        if not cluster.logged_in or not cluster.registry:
+            stages.append((LogIn(HERE, registry, first.name),))
+    if not cluster.image:
+        stages.append((BuildImage(first.name, registry, wishes.python),))
+    if cluster.context != first.url:
+        stages.append((CreateContext(HERE, wishes.context, first.url, first.name),))
     return stages
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any, NamedTuple
 
-__all__ = ["IN_SWARM", "DockerFacts", "HostFacts", "Member", "PortFailure", "read_docker", "read_facts"]
+__all__ = ["IN_SWARM", "ClusterFacts", "DockerFacts", "HostFacts", "Member", "PortFailure", "read_docker", "read_facts"]
 
 IN_SWARM = "active"
 """The state of a Docker that is a node in order."""
@@ -54,6 +54,7 @@ class HostFacts(NamedTuple):
     Attributes:
         name: the host, as the user names it.
         user: who logs in there.
+        url: the address of its Docker over ssh.
         hostname: its own name.
         system: the name of its system, as people read it.
         families: the system and those that it is like, as ``os-release`` has them.
@@ -68,11 +69,13 @@ class HostFacts(NamedTuple):
         systemd: whether it runs systemd.
         skew: seconds that its clock is ahead of the clock here.
         marked: the ID of the Swarm that aioparcs has put it in, "" if none.
+        trusts: the registries whose certificates its Docker has been given.
         docker: its Docker, None if it does not run.
     """
 
     name: str
     user: str
+    url: str
     hostname: str
     system: str
     families: tuple[str, ...]
@@ -87,12 +90,32 @@ class HostFacts(NamedTuple):
     systemd: bool
     skew: float
     marked: str
+    trusts: tuple[str, ...]
     docker: DockerFacts | None
 
     @property
     def in_swarm(self) -> bool:
         """Whether its Docker is a node of a Swarm."""
         return self.docker is not None and self.docker.state == IN_SWARM
+
+
+class ClusterFacts(NamedTuple):
+    """
+    What there is for jobs beside the hosts: in the Swarm, and here.
+
+    Attributes:
+        network: whether the Swarm has the network of the jobs.
+        registry: the address of the registry that aioparcs has made in it, "" if none.
+        logged_in: whether Docker's configuration here has credentials for that one.
+        image: whether the registry has the base image.
+        context: the leader that the Docker context here names, "" if there is no such context.
+    """
+
+    network: bool = False
+    registry: str = ""
+    logged_in: bool = False
+    image: bool = False
+    context: str = ""
 
 
 class PortFailure(NamedTuple):
@@ -114,12 +137,15 @@ class PortFailure(NamedTuple):
     reason: str
 
 
-def read_facts(name: str, user: str, found: dict[str, Any], skew: float, docker: DockerFacts | None) -> HostFacts:
+def read_facts(
+    name: str, user: str, url: str, found: dict[str, Any], skew: float, docker: DockerFacts | None
+) -> HostFacts:
     """Return a host's facts from what the program on the host has printed."""
     release = found["release"]
     return HostFacts(
         name=name,
         user=user,
+        url=url,
         hostname=found["hostname"],
         system=release.get("PRETTY_NAME") or release.get("ID") or "an unknown system",
         families=(release.get("ID", ""), *release.get("ID_LIKE", "").split()),
@@ -134,6 +160,7 @@ def read_facts(name: str, user: str, found: dict[str, Any], skew: float, docker:
         systemd=found["systemd"],
         skew=skew,
         marked=(found["marker"] or {}).get("swarm", ""),
+        trusts=tuple(found["trusts"]),
         docker=docker,
     )
 

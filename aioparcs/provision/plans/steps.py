@@ -6,16 +6,25 @@ from ipaddress import IPv4Address
 from typing import NamedTuple
 
 __all__ = [
+    "HERE",
     "AddToGroup",
+    "BuildImage",
+    "CreateContext",
     "CreateNetwork",
+    "CreateRegistry",
     "InitSwarm",
     "InstallDocker",
     "JoinSwarm",
+    "LogIn",
     "Mark",
     "Promote",
     "StartDocker",
     "Step",
+    "Trust",
 ]
+
+HERE = "this machine"
+"""The host of steps that change what the user has here."""
 
 
 class InstallDocker(NamedTuple):
@@ -152,4 +161,108 @@ class CreateNetwork(NamedTuple):
         return f"create the network {self.name} of the jobs"
 
 
-Step = InstallDocker | StartDocker | AddToGroup | InitSwarm | JoinSwarm | Promote | Mark | CreateNetwork
+class CreateRegistry(NamedTuple):
+    """
+    Run a registry as a Swarm service, with a certificate and a password of its own.
+
+    Attributes:
+        host: the manager that it runs on.
+        address: its address, ``HOST:PORT``.
+    """
+
+    host: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"run a registry, {self.address}, with TLS and a password"
+
+
+class Trust(NamedTuple):
+    """
+    Let a host's Docker know the certificate of the cluster's registry.
+
+    Attributes:
+        host: where.
+        address: the registry.
+        via: the manager that has the certificate.
+    """
+
+    host: str
+    address: str
+    via: str
+
+    def __str__(self) -> str:
+        return f"trust the certificate of {self.address}"
+
+
+class LogIn(NamedTuple):
+    """
+    Keep the password of the cluster's registry in Docker's configuration here, as ``docker login`` does.
+
+    Attributes:
+        host: `HERE`.
+        address: the registry.
+        via: the manager that has the password.
+    """
+
+    host: str
+    address: str
+    via: str
+
+    def __str__(self) -> str:
+        return f"log in to {self.address}"
+
+
+class BuildImage(NamedTuple):
+    """
+    Build the base image of the modules, and push it.
+
+    Attributes:
+        host: the manager that builds it.
+        registry: where it goes.
+        python: the image with Python that it is built on.
+    """
+
+    host: str
+    registry: str
+    python: str
+
+    def __str__(self) -> str:
+        return f"build the base image on {self.python}, and push it to {self.registry}"
+
+
+class CreateContext(NamedTuple):
+    """
+    Create a Docker context, which names the leader to Docker's commands and to aioparcs.
+
+    Attributes:
+        host: `HERE`.
+        name: the context.
+        url: the leader.
+        via: the same, by its name.
+    """
+
+    host: str
+    name: str
+    url: str
+    via: str
+
+    def __str__(self) -> str:
+        return f"create the Docker context {self.name}, {self.url}"
+
+
+Step = (
+    InstallDocker
+    | StartDocker
+    | AddToGroup
+    | InitSwarm
+    | JoinSwarm
+    | Promote
+    | Mark
+    | CreateNetwork
+    | CreateRegistry
+    | Trust
+    | LogIn
+    | BuildImage
+    | CreateContext
+)

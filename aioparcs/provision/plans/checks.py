@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from aioparcs.provision.facts import HostFacts, PortFailure
+from aioparcs.provision.plans.facts import HostFacts, PortFailure
 
 __all__ = ["Problem", "check_hosts", "check_ports", "find_addresses", "packages"]
 
