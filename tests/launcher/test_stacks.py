@@ -82,6 +82,7 @@ serve(outer)
 async def test_the_tasks_of_coroutine_functions_are_there(tmp_path: Path) -> None:
     async with job(module(tmp_path, "coroutines", COROUTINES)) as runner, runner.start("coroutines") as t:
         calls = [asyncio.ensure_future(t.call("outer", n)) for n in (1, 2)]
+        await asyncio.sleep(0)  # they are sent first, and begin before the next one ends
         await t.call("outer", 0)
         text = await read(runner)
         assert text.count(" in inner\n") == 2
