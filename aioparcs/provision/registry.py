@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import secrets
-from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from typing import Any, NamedTuple
+
+from aioparcs.transport.certificates import make_certificate
 
 __all__ = ["IMAGE", "LABEL", "NAME", "USER", "Keys", "make_keys", "secret_specs", "service_spec"]
 
@@ -21,7 +22,6 @@ USER = "aioparcs"
 """Who logs in to the registry."""
 
 _PORT = 5000
-_YEARS = 10
 _FILES = {"certificate": "tls.crt", "key": "tls.key", "passwords": "htpasswd"}
 _ENVIRONMENT = {
     "REGISTRY_HTTP_ADDR": f"0.0.0.0:{_PORT}",
@@ -55,35 +55,15 @@ def make_keys(address: IPv4Address) -> Keys:
     """Return new keys for a registry at an address; needs the extra ``ssh``."""
     import bcrypt
     from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
 
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))  # of clocks that differ a little
-        .not_valid_after(now + timedelta(days=365 * _YEARS))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(address)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
+    certificate, private = make_certificate(
+        NAME,
+        (x509.SubjectAlternativeName([x509.IPAddress(address)]), False),
+        (x509.BasicConstraints(ca=True, path_length=0), True),
     )
     password = secrets.token_urlsafe(24)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return Keys(
-        certificate.public_bytes(serialization.Encoding.PEM).decode(),
-        private.decode(),
-        password,
-        f"{USER}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()}\n",
-    )
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
+    return Keys(certificate.decode(), private.decode(), password, f"{USER}:{hashed}\n")
 
 
 def secret_specs(keys: Keys) -> list[dict[str, Any]]:

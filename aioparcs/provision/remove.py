@@ -71,9 +71,11 @@ class Remover(Carrier[removal.RemovalStep]):
     @do.register
     async def _(self, step: removal.StopRegistry) -> None:
         manager = self.remotes[step.host]
-        await manager.docker(("DELETE", f"/services/{registry.NAME}", None))
-        (secrets,) = await manager.docker(("GET", query("/secrets", label=[registry.LABEL]), None))
-        await manager.docker(*(("DELETE", f"/secrets/{secret['ID']}", None) for secret in secrets.body))
+        (removed,) = await manager.docker(("DELETE", f"/services/{registry.NAME}", None))
+        if removed.status not in (200, 404):  # 404: an earlier run has removed it
+            raise HostError(step.host, f"docker service rm has failed: {(removed.body or {}).get('message')}")
+        for secret in await manager.change("GET", query("/secrets", label=[registry.LABEL]), None, "docker secret ls"):
+            await manager.change("DELETE", f"/secrets/{secret['ID']}", None, "docker secret rm")
         if step.node in self.remotes:
             await _remove_volume(self.remotes[step.node])
 

@@ -6,10 +6,11 @@ import datetime
 import hashlib
 import os
 import ssl
+from typing import Any
 
 from aioparcs.errors import SettingError
 
-__all__ = ["client_context", "server_context"]
+__all__ = ["client_context", "make_certificate", "server_context"]
 
 
 def client_context() -> ssl.SSLContext:
@@ -29,7 +30,7 @@ def server_context() -> tuple[ssl.SSLContext, str]:
         SettingError: ``cryptography`` is not installed.
     """
     try:
-        certificate, key = _make_certificate()
+        certificate, key = make_certificate("aioparcs job")  # pinned: its name and its dates don't matter
     except ImportError as error:
         raise SettingError("TLS needs the package cryptography: install aioparcs[tls]") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -38,28 +39,35 @@ def server_context() -> tuple[ssl.SSLContext, str]:
     return context, hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.decode())).hexdigest()
 
 
-def _make_certificate() -> tuple[bytes, bytes]:
-    """Return a new certificate and its key, as PEM; it is pinned, so its name and its dates don't matter."""
+def make_certificate(name: str, *extensions: tuple[Any, bool]) -> tuple[bytes, bytes]:
+    """
+    Return a new self-signed certificate for ten years and its key, as PEM; needs the package cryptography.
+
+    Args:
+        name: its common name.
+        extensions: extensions as cryptography has them, each with whether it is critical.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "aioparcs job")])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_before(now - datetime.timedelta(days=1))  # of clocks that differ a little
         .not_valid_after(now + datetime.timedelta(days=3650))
-        .sign(key, hashes.SHA256())
     )
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, critical=is_critical)
     pem = serialization.Encoding.PEM
     plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return certificate.public_bytes(pem), key.private_bytes(pem, *plain)
+    return builder.sign(key, hashes.SHA256()).public_bytes(pem), key.private_bytes(pem, *plain)
 
 
 def _load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
