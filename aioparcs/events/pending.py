@@ -120,12 +120,12 @@ def _merged(spans: list[CallSpan]) -> list[CallSpan]:
     """Return the spans of a worker's calls of a function as one, and the first that have failed by themselves."""
     if len(spans) == 1:
         return spans
-    failures = [span for span in spans if span.error and span.calls == 1][:_FAILURES]
+    failures = [span for span in spans if span.failed and span.error and span.calls == 1][:_FAILURES]
     others = [span for span in spans if span not in failures]
     if not others:
         return failures
     begin, end = min(span.begin for span in others), max(span.end for span in others)
     busy, calls = sum(span.busy for span in others), sum(span.calls for span in others)
     first = others[0]._replace(call="", error="") if len(others) > 1 else others[0]
-    failed = sum(span.failed for span in others)
-    return [first._replace(begin=begin, end=end, busy=round(busy, 6), calls=calls, failed=failed), *failures]
+    counts = {name: sum(getattr(span, name) for span in others) for name in ("failed", "cancelled", "lost")}
+    return [first._replace(begin=begin, end=end, busy=round(busy, 6), calls=calls, **counts), *failures]

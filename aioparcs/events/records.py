@@ -85,7 +85,10 @@ class CallSpan(NamedTuple):
         failed: how many of these have failed.
         call: which call it was, if it is one, and not a short one that succeeded; the first and the last of them if
             they are long ones whose results came together; else "".
-        error: why it failed, if it is one call that did; else "".
+        error: why it failed or was cancelled, if it is one call that did; else "".
+        cancelled: how many calls were cancelled while they ran, and so neither succeeded nor failed. Each ends when its
+            worker has answered, which for a plain function is when that has run to its end.
+        lost: how many of those that have failed ran when their worker was lost.
     """
 
     worker: int
@@ -97,6 +100,21 @@ class CallSpan(NamedTuple):
     failed: int
     call: str
     error: str
+    cancelled: int = 0
+    lost: int = 0
+
+    @property
+    def title(self) -> str:
+        """Which call it was, and whether it was cancelled, for people."""
+        return f"{self.call}, cancelled" if self.call and self.cancelled else self.call
+
+    @property
+    def reason(self) -> str:
+        """Why it has failed, or was cancelled or lost, for people; "" if it is not one call that did."""
+        word = "lost" if self.lost else "cancelled" if self.cancelled else ""
+        if not word or self.calls > 1:
+            return self.error
+        return f"{word}: {self.error}" if self.error else word
 
 
 class CallTraceback(NamedTuple):

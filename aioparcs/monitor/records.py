@@ -131,6 +131,7 @@ class FunctionRow(TypedDict):
     name: str
     calls: int
     failed: int
+    cancelled: int
     busy: float
     longest: float
 
@@ -211,8 +212,8 @@ class Message(TypedDict, total=False):
 
     Rows of lists:
 
-    - ``spans``: worker, number of the function, begin, end, busy, calls, failed, call, error; the number is -1, and the
-      calls are messages, for a time with messages and no call
+    - ``spans``: worker, number of the function, begin, end, busy, calls, failed, call, error, cancelled; the number is
+      -1, and the calls are messages, for a time with messages and no call
     - ``series``: time, up, calling, calls per second, failed ones per second, items done, messages and bytes per second
     - ``peers``: from, to, opened, closed or None
     - ``slowest``: busy, function, call, worker, begin

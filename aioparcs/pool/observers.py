@@ -47,7 +47,11 @@ class CallObserver(Protocol):
         """
 
     def cancelled(self, worker: WorkerState, call: PendingCall, now: float, error: BaseException) -> None:
-        """Note that the result of a worker's call is no longer needed, whether or not the call has begun."""
+        """
+        Note that the result of a worker's call is no longer needed, whether or not the call has begun.
+
+        `answered` follows, perhaps without any action, when the worker no longer has it.
+        """
 
     def ended(
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]

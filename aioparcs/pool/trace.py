@@ -7,10 +7,12 @@ from itertools import groupby
 from operator import itemgetter
 
 from aioparcs.events import EventBus
-from aioparcs.pool.scheduler import Action, Client, Outcome, PendingCall, Repeat, Settle, Tally, WorkerState
+from aioparcs.pool.scheduler import Action, CallPhase, Client, Outcome, PendingCall, Repeat, Settle, Tally, WorkerState
 from aioparcs.task import FAILURES, Merging, SpanCollector
 
 __all__ = ["CallTrace"]
+
+_SETTLED = CallPhase.SETTLED
 
 
 class CallTrace(SpanCollector):
@@ -30,6 +32,8 @@ class CallTrace(SpanCollector):
         super().__init__(events, pool)
         self._has_tallies = has_tallies
         self._tallied: dict[int, Tally] = {}  # by worker, those that may have something
+        # By worker, those that it has not answered yet: whether they had begun, and why they were cancelled.
+        self._cancelled: dict[int, dict[PendingCall, tuple[bool, BaseException]]] = {}
 
     def worker_spans(self, worker: int, *, is_linked: bool) -> None:
         """Return nothing: the spans of events are made afterwards."""
@@ -59,7 +63,8 @@ class CallTrace(SpanCollector):
         self._take_tally(worker.id)
         if worker.tally is None:  # it is gone, or has had none
             self._tallied.pop(worker.id, None)
-        settles = [action.outcomes for action in actions if type(action) is Settle]
+        settles = [[outcome] for outcome in self._take_cancelled(worker)]  # it had begun them before the others
+        settles += [action.outcomes for action in actions if type(action) is Settle]
         settles += [[(action.call, False, action.error)] for action in actions if type(action) is Repeat]
         count = sum(map(len, settles))
         for outcomes in settles:
@@ -72,7 +77,8 @@ class CallTrace(SpanCollector):
             self._count(worker, settles[-1][-1][0])
 
     def cancelled(self, worker: WorkerState, call: PendingCall, now: float, error: BaseException) -> None:
-        """Do nothing: such a call has neither succeeded nor failed."""
+        """Note that a call was cancelled: it ends when its worker answers, or is gone."""
+        self._cancelled.setdefault(worker.id, {})[call] = call in worker.begun, error
 
     def ended(
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
@@ -111,20 +117,29 @@ class CallTrace(SpanCollector):
         """Add the calls that a worker has counted."""
         tally = self._tallied.get(worker)
         if tally and tally.calls and tally.function is not None:
-            calls = Merging(tally.function, tally.begin, tally.end, tally.busy, tally.calls, 0)
+            calls = Merging(tally.function, tally.begin, tally.end, tally.busy, tally.calls)
             tally.calls = 0
             self._merge(worker, calls)
+
+    def _take_cancelled(self, worker: WorkerState) -> list[Outcome]:
+        """Remove the cancelled calls that a worker no longer has; return those of them that had begun."""
+        own = self._cancelled.get(worker.id)
+        if not own:
+            return []
+        over = {call: one for call, one in own.items() if worker.calls.get(call.call_id) is not call}
+        self._cancelled[worker.id] = {call: one for call, one in own.items() if call not in over}
+        begun = [(call, error) for call, (is_begun, error) in over.items() if is_begun or call.phase is _SETTLED]
+        return [(call, False, error) for call, error in begun]
 
     def _add(self, worker: int, begin: float, end: float, outcomes: list[Outcome]) -> None:
         """Add calls that a worker has answered one after the other, or one of those that it runs at once."""
         call, is_done, value = outcomes[0]
-        failed = sum(not is_done for _, is_done, _ in outcomes)
-        if failed and len(outcomes) > 1 and self._failures < FAILURES:
+        count, busy = len(outcomes), end - begin
+        calls = Merging(call.served, begin, end, busy, count, [value for _, ok, value in outcomes if not ok])
+        if calls.failed and count > 1 and self._failures < FAILURES:
             self._split(worker, begin, end, outcomes)
             return
-        count, busy = len(outcomes), end - begin
-        calls = Merging(call.served, begin, end, busy, count, failed)
-        if count == 1 and (busy >= self._short or self._is_listed(is_done)):
+        if count == 1 and (busy >= self._short or self._is_listed(not calls.failed)):
             self._list(worker, calls, str(call), None if is_done else value)
         elif busy >= self._short * count:  # they came together: any of them may have been the long one
             self._list(worker, calls, f"{call} to {outcomes[-1][0]}", None)

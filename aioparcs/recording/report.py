@@ -77,7 +77,8 @@ def _overview(summary: Summary) -> dict[str, Any]:
 def _functions(summary: Summary) -> dict[str, Any]:
     total = sum(one.busy for one in summary.functions) or 1.0
     return _rows([
-        [one.name, one.calls, one.failed, one.busy, one.busy / total, one.mean, one.spread, one.longest]
+        [one.name, one.calls, one.failed, one.cancelled or None, one.busy, one.busy / total, one.mean, one.spread,
+         one.longest]
         for one in summary.functions
     ])  # fmt: skip
 
@@ -96,14 +97,14 @@ def _pools(history: History) -> dict[str, Any]:
 def _slowest(history: History) -> dict[str, Any]:
     spans = [(span, worker) for worker in history.workers.values() for span in worker.spans if span.call]
     spans.sort(key=lambda one: -one[0].busy)
-    return _rows([[span.busy, span.function, _short(span.call), worker.name, worker.node, span.begin]
+    return _rows([[span.busy, span.function, _short(span.title), worker.name, worker.node, span.begin]
                   for span, worker in spans[:30]])  # fmt: skip
 
 
 def _failed(history: History) -> dict[str, Any]:
     spans = [(span, worker) for worker in history.workers.values() for span in worker.spans if span.failed]
     spans.sort(key=lambda one: one[0].end)
-    rows = [_failure(span.end, worker, span.function, span.call or f"{span.failed} calls", span.error)
+    rows = [_failure(span.end, worker, span.function, span.call or f"{span.failed} calls", span.reason)
             for span, worker in spans]  # fmt: skip
     return _rows(rows)
 

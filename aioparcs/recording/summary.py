@@ -28,6 +28,7 @@ class FunctionSummary(NamedTuple):
         name: its name.
         calls: how many there were.
         failed: how many of these have failed.
+        cancelled: how many were cancelled while they ran.
         busy: the seconds that they took, in all workers together.
         longest: the longest of those that were listed by themselves, in seconds.
         spread: the standard deviation of the means of ten parts of them, in seconds; None if there are too few.
@@ -36,6 +37,7 @@ class FunctionSummary(NamedTuple):
     name: str
     calls: int
     failed: int
+    cancelled: int
     busy: float
     longest: float
     spread: float | None
@@ -164,6 +166,7 @@ def _function(name: str, spans: list[CallSpan]) -> FunctionSummary:
         name,
         sum(span.calls for span in spans),
         sum(span.failed for span in spans),
+        sum(span.cancelled for span in spans),
         sum(span.busy for span in spans),
         max((span.busy for span in spans if span.calls == 1), default=0.0),
         spread,

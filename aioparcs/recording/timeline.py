@@ -23,8 +23,8 @@ _TALK = -1  # in place of the number of a function: messages, and no call
 _HOW = {"": 0, "done": 1, "stopped": 2, "lost": 3}
 _STEPS = 240  # points of a chart
 
-# Begin, end, function, calls, failed ones, busy seconds, and text of calls that are drawn as one.
-_Merged = tuple[float, float, int, int, int, float, int]
+# Begin, end, function, calls, failed ones, busy seconds, text, and cancelled ones of calls that are drawn as one.
+_Merged = tuple[float, float, int, int, int, float, int, int]
 
 
 class Timeline(NamedTuple):
@@ -35,14 +35,14 @@ class Timeline(NamedTuple):
         packed: its JSON, compressed by zlib, in base64. It holds ``workers``, a list of [number, module, node,
             requested, connected, ended, how], and ``spans``, for each of them a flat list of numbers: the begin since
             the last span's end, the length, the function, the calls, the failed ones, the percentage of the time in
-            which it was in a call, and the text, -1 for none. Times are multiples of ``unit``. A span of the function
-            -1 is a time in which the worker talked, and its calls are messages.
+            which it was in a call, the text, -1 for none, and the cancelled ones. Times are multiples of ``unit``. A
+            span of the function -1 is a time in which the worker talked, and its calls are messages.
         unit: the seconds of one unit of time.
         step: the seconds below which spans were merged.
         functions: the names of the functions, by number.
         modules: those of the modules.
         nodes: those of the nodes.
-        texts: calls and their errors, by number.
+        texts: calls, and why they have failed or were cancelled, by number.
     """
 
     packed: str
@@ -153,8 +153,8 @@ def _texts(workers: list[WorkerLife]) -> list[tuple[str, str]]:
     """Return the calls that a timeline can name: the longest ones, and those that have failed, with their errors."""
     spans = [span for worker in workers for span in worker.spans if span.call]
     longest = sorted(spans, key=lambda span: span.begin - span.end)[:_TEXTS]
-    failed = [span for span in spans if span.error][:_ERRORS]
-    return list(dict.fromkeys((span.call, span.error) for span in (*failed, *longest)))
+    failed = [span for span in spans if span.reason][:_ERRORS]
+    return list(dict.fromkeys((span.call, span.reason) for span in (*failed, *longest)))
 
 
 def _row(worker: WorkerLife, module: int, node: int, unit: float) -> list[int]:
@@ -172,11 +172,11 @@ def _numbers(spans: list[_Merged], unit: float) -> list[int]:
     """Return spans as a flat list of numbers, see `Timeline`."""
     numbers: list[int] = []
     reached = 0
-    for begin, end, function, calls, failed, busy, text in spans:
+    for begin, end, function, calls, failed, busy, text, cancelled in spans:
         first = round(begin / unit)
         length = max(1, round((end - begin) / unit))
         share = min(100, round(100 * busy / (end - begin))) if end > begin else 100
-        numbers += (first - reached, length, function, calls, failed, share, text)
+        numbers += (first - reached, length, function, calls, failed, share, text, cancelled)
         reached = first + length
     return numbers
 
@@ -186,10 +186,11 @@ def _prepared(worker: WorkerLife, functions: dict[str, int], texts: dict[tuple[s
     spans: list[_Merged] = []
     for span in worker.spans:
         begin, end, share = extent(span)
-        text = texts.get((span.call, span.error), -1) if span.call else -1
-        spans.append((begin, end, functions[span.function], span.calls, span.failed, (end - begin) * share, text))
+        text = texts.get((span.call, span.reason), -1) if span.call else -1
+        busy = (end - begin) * share
+        spans.append((begin, end, functions[span.function], span.calls, span.failed, busy, text, span.cancelled))
     if worker.talks:
-        spans += [(begin, end, _TALK, messages, 0, end - begin, -1) for _, begin, end, messages in worker.talks]
+        spans += [(begin, end, _TALK, messages, 0, end - begin, -1, 0) for _, begin, end, messages in worker.talks]
         spans.sort(key=itemgetter(0, 1))
     return spans
 
@@ -210,7 +211,8 @@ def _merged(spans: list[_Merged], step: float) -> list[_Merged]:
             last = (last[0], max(last[1], span[1]), *call[2:])
             continue
         text = max(span[6], last[6]) if bool(span[4]) == bool(last[4]) else (span if span[4] else last)[6]
-        last = (last[0], max(last[1], span[1]), main[2], last[3] + span[3], last[4] + span[4], main[5] + other[5], text)
+        calls, failed, busy, cancelled = (last[field] + span[field] for field in (3, 4, 5, 7))
+        last = (last[0], max(last[1], span[1]), main[2], int(calls), int(failed), busy, text, int(cancelled))
     if last is not None:
         merged.append(last)
     return merged

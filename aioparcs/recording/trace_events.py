@@ -79,11 +79,13 @@ def _talks(worker: WorkerLife, place: dict[str, int]) -> Iterator[dict[str, Any]
 
 
 def _call(span: CallSpan) -> dict[str, Any]:
-    details = {"calls": span.calls, "failed": span.failed, "call": span.call, "error": span.error}
+    counts = {"calls": span.calls, "failed": span.failed, "cancelled": span.cancelled, "lost": span.lost}
+    details: dict[str, int | str] = {**counts, "call": span.call, "error": span.error}
     event: dict[str, Any] = {
         "name": span.function, "cat": "call", "args": {name: value for name, value in details.items() if value},
     }  # fmt: skip
-    return event | ({"cname": "terrible"} if span.failed else {})
+    colour = "terrible" if span.failed else "grey" if span.cancelled else ""
+    return event | ({"cname": colour} if colour else {})
 
 
 def _counters(recording: Recording) -> Iterator[dict[str, Any]]:

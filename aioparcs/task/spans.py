@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 
-from aioparcs.errors import ParcsError, describe, notes_of
+from aioparcs.errors import (
+    CallCancelled,
+    ChannelClosed,
+    ConnectionLost,
+    EndOfChannel,
+    ParcsError,
+    WorkerLost,
+    describe,
+    notes_of,
+)
 from aioparcs.events import CallSpan, CallSpans, CallTraceback, EventBus
 from aioparcs.telemetry import LONGEST_NAME
 
@@ -24,6 +33,9 @@ _ENDED = 200  # spans of short calls in one event; beyond those, the calls of a 
 FAILURES = 20
 """Failed calls of one event that are listed by themselves."""
 
+# What a call has in place of its result if it was cancelled, alone or with its worker by who has started that.
+_CANCELLED = asyncio.CancelledError, CallCancelled, ChannelClosed
+_LOST = WorkerLost, ConnectionLost, EndOfChannel  # and if its worker was lost
 _LONGEST = 200  # characters of what is listed
 _TRACEBACKS, _LONGEST_TRACEBACK = 3, 3000  # different ones of one event, and characters of one
 # Spans in one event.
@@ -33,19 +45,26 @@ _LARGEST = 500
 class Merging:
     """Calls of a worker that may become more; see `CallSpan`."""
 
-    __slots__ = ("begin", "busy", "calls", "end", "failed", "function")
+    __slots__ = ("begin", "busy", "calls", "cancelled", "end", "failed", "function", "lost")
 
-    def __init__(self, function: str, begin: float, end: float, busy: float, calls: int, failed: int) -> None:
+    def __init__(
+        self, function: str, begin: float, end: float, busy: float, calls: int, errors: Iterable[BaseException] = ()
+    ) -> None:
         self.function = function
         self.begin = begin
         self.end = end
         self.busy = busy
         self.calls = calls
-        self.failed = failed
+        self.failed = self.cancelled = self.lost = 0
+        for error in errors:
+            self.cancelled += (is_cancelled := isinstance(error, _CANCELLED))
+            self.failed += not is_cancelled
+            self.lost += isinstance(error, _LOST)
 
     def span(self, worker: int, call: str = "", error: str = "") -> CallSpan:
         busy, function = round(self.busy, 6), self.function[:LONGEST_NAME]
-        return CallSpan(worker, function, self.begin, self.end, busy, self.calls, self.failed, call, error)
+        counts = self.calls, self.failed, call, error, self.cancelled, self.lost
+        return CallSpan(worker, function, self.begin, self.end, busy, *counts)
 
     def add(self, other: Merging) -> None:
         """Add calls that came later."""
@@ -53,6 +72,8 @@ class Merging:
         self.busy += other.busy
         self.calls += other.calls
         self.failed += other.failed
+        self.cancelled += other.cancelled
+        self.lost += other.lost
 
 
 class SpanCollector:
@@ -82,11 +103,11 @@ class SpanCollector:
         self, worker: int, function: str, begin: float, now: float, error: BaseException | None, text: Callable[[], str]
     ) -> None:
         """Add a call, or a stream, that has ended; one that is listed by itself gets its text, and why it failed."""
-        busy, failed = now - begin, int(error is not None)
-        if now - begin >= self._short or self._is_listed(error is None):
-            self._list(worker, Merging(function, begin, now, busy, 1, failed), text(), error)
+        calls = Merging(function, begin, now, now - begin, 1, () if error is None else (error,))
+        if now - begin >= self._short or self._is_listed(not calls.failed):
+            self._list(worker, calls, text(), error)
         else:
-            self._merge(worker, Merging(function, begin, now, busy, 1, failed))
+            self._merge(worker, calls)
         self._schedule()
 
     def publish(self) -> None:
@@ -113,8 +134,10 @@ class SpanCollector:
         """Add a span with its text, usually of one call."""
         self._end_merging(worker)
         self._end_joined(worker)
-        reason = "" if error is None else str(error) if isinstance(error, ParcsError) else describe(error)
-        trace = "" if error is None else _traceback(error)
+        reason = trace = ""
+        if error is not None:
+            reason = str(error) if isinstance(error, (ParcsError, *_CANCELLED)) else describe(error)
+            trace = _traceback(error) if calls.failed else ""
         if trace and (trace in self._tracebacks or len(self._tracebacks) < _TRACEBACKS):
             self._tracebacks.setdefault(trace, []).append(len(self._spans))
         self._spans.append(calls.span(worker, text[:_LONGEST], reason[:_LONGEST]))

@@ -125,11 +125,8 @@ class Task:
         """
         refuse_generator_function(function)
         name = _name(function)
-        try:
-            result = self._channel.calls.call(name, *args, **kwargs)
-            return await self._noted(name, args, kwargs, result)
-        except UNEXPLAINED as error:
-            raise await self.handle.explain(error) from error.__cause__
+        result = self._explained(self._channel.calls.call(name, *args, **kwargs))
+        return await self._noted(name, args, kwargs, result)
 
     @overload
     async def call_within(self, timeout: float, name: str, /, *args: Any, **kwargs: Any) -> Any: ...
@@ -159,14 +156,8 @@ class Task:
         refuse_generator_function(function)
         calls, name = self._channel.calls, _name(function)
         call_id, limited = calls.new_id(), (time_limit(timeout), name, list(args), kwargs)
-        try:
-            result = calls.call_as(call_id, LIMITED, limited, {})
-            return await self._noted(name, args, kwargs, result)
-        except CallTimeout as error:
-            raise self.handle.locate(error) from None
-        except UNEXPLAINED as error:
-            explained = await self.handle.explain(error)
-            raise self.handle.timed_out(call_id) or explained from error.__cause__
+        result = self._explained(calls.call_as(call_id, LIMITED, limited, {}), call_id)
+        return await self._noted(name, args, kwargs, result)
 
     @overload
     def stream(self, name: str, /, *args: Any, **kwargs: Any) -> Stream[Any]: ...
@@ -264,6 +255,17 @@ class Task:
             await self.shutdown()
         else:
             await self.kill()
+
+    async def _explained(self, result: Coroutine[Any, Any, Any], limited: int | None = None) -> Any:
+        """Return a call's result, or raise its error as the launcher explains it; one with a limit has its id here."""
+        try:
+            return await result
+        except CallTimeout as error:
+            raise self.handle.locate(error) from None
+        except UNEXPLAINED as error:
+            explained = await self.handle.explain(error)
+            timed_out = None if limited is None else self.handle.timed_out(limited)
+            raise timed_out or explained from error.__cause__
 
     def _noted(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: Coroutine[Any, Any, Any]

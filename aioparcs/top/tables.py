@@ -211,6 +211,8 @@ FUNCTIONS = Table(
         Column("CALLS", 9, lambda row: count(row["calls"]), lambda row: row["calls"], right=True, falls=True),
         Column("FAILED", 7, lambda row: Text(count(row["failed"]), "red") if row["failed"] else "",
                lambda row: row["failed"], right=True, falls=True),
+        Column("CANCELLED", 9, lambda row: count(row["cancelled"]) if row["cancelled"] else "",
+               lambda row: row["cancelled"], right=True, falls=True, rank=1),
         Column("MEAN", 9, lambda row: _short(_mean(row)), _mean, right=True, falls=True),
         Column("LONGEST", 9, lambda row: _short(row["longest"]) if row["longest"] else "", lambda row: row["longest"],
                right=True, falls=True),
@@ -303,6 +305,14 @@ STACK = Table(
     empty="t reads where it is",
 )
 
+
+def _ended(row: list[Any]) -> Text:
+    """Return which call it was, and that it was cancelled; or why it has failed."""
+    if row[6] and row[8]:
+        return Text(plain(row[8]), "red")
+    return Text(plain(", ".join(filter(None, (row[7], row[8])))))
+
+
 # Rows are those of spans; the function's name is in place of its number.
 CALLS = Table(
     (
@@ -310,7 +320,7 @@ CALLS = Table(
         Column("TOOK", 8, lambda row: _short(row[4]), lambda row: row[4], right=True, falls=True),
         Column("CALLS", 6, lambda row: count(row[5]), lambda row: row[5], right=True, falls=True),
         Column("FUNCTION", 14, lambda row: plain(row[1]), lambda row: row[1]),
-        Column("CALL, OR ERROR", 20, lambda row: Text(plain(row[8]), "red") if row[8] else plain(row[7]), grows=True),
+        Column("CALL, OR ERROR", 20, _ended, grows=True),
     ),
     key=lambda row: (row[2], row[3], row[1]),
     words=lambda row: f"{row[1]} {row[7]} {row[8]}",

@@ -44,7 +44,7 @@ class Key(NamedTuple):
 
 COUNTERS = (
     Family("aioparcs_jobs_ended", "Jobs that have ended.", "result", ("done", "failed", "stopped", "killed")),
-    Family("aioparcs_calls", "Calls that workers have answered.", "result", ("done", "failed")),
+    Family("aioparcs_calls", "Calls that workers have answered.", "result", ("done", "failed", "cancelled")),
     Family("aioparcs_call_seconds", "Seconds that these calls took, all in all."),
     Family("aioparcs_items", "Items of pools that have a result.", "result", ("done", "failed")),
     Family("aioparcs_workers_requested", "Workers that were requested."),
@@ -155,7 +155,8 @@ def _all(families: tuple[Family, ...]) -> Iterator[tuple[str, str]]:
 def _counts(job: LiveJob) -> Iterator[tuple[tuple[str, str], float]]:
     """Yield what a job has counted so far."""
     items, workers, calls = job.progress.items(), job.progress.workers(), job.calls
-    yield ("aioparcs_calls", "done"), calls.calls - calls.failed
+    yield ("aioparcs_calls", "done"), calls.calls - calls.failed - calls.cancelled
+    yield ("aioparcs_calls", "cancelled"), calls.cancelled
     yield ("aioparcs_calls", "failed"), calls.failed
     yield ("aioparcs_call_seconds", ""), sum(one["busy"] for one in calls.functions())
     yield ("aioparcs_items", "done"), items["done"] - items["failed"]

@@ -184,11 +184,28 @@ def test_a_message_has_what_has_changed_and_nothing_else() -> None:
     assert second is not None
     assert not second["reset"]
     assert [row["number"] for row in second["workers"]] == [7]
-    assert second["spans"] == [[7, 0, 1.0, 1.6, 0.6, 1, 1, "work(3)", "ValueError: 3"]]
+    assert second["spans"] == [[7, 0, 1.0, 1.6, 0.6, 1, 1, "work(3)", "ValueError: 3", 0]]
     assert second["failures"] == [[1.6, "work", "work(3)", "ValueError: 3", 7, ""]]
     assert second["log"] == [[0, 1.7, "f", 7, "one line", 0]]
     assert "modules" not in second
     assert "series" not in second
+
+
+def test_cancelled_and_lost_calls_say_so_and_only_lost_ones_have_failed() -> None:
+    view = job(WorkersRequested(BEGIN, "f", range(2)), *(WorkerConnected(BEGIN + 1, "f", one) for one in range(2)))
+    one = CallSpan(0, "work", BEGIN + 1, BEGIN + 3, 2.0, 1, 0, "work(3)", "by top", cancelled=1)
+    view.apply(
+        CallSpans(BEGIN + 3, 0, (one, one._replace(worker=1, failed=1, cancelled=0, error="was killed", lost=1)))
+    )
+    message = whole(view)
+    assert [row[5:] for row in message["spans"]] == [
+        [1, 0, "work(3)", "cancelled: by top", 1],
+        [1, 1, "work(3)", "lost: was killed", 0],
+    ]
+    assert [row[3] for row in message["failures"]] == ["lost: was killed"]
+    assert [row[2] for row in message["slowest"]] == ["work(3), cancelled", "work(3)"]
+    (function,) = message["functions"]
+    assert (function["calls"], function["failed"], function["cancelled"]) == (2, 1, 1)
 
 
 def test_a_job_on_a_swarm_is_known_from_snapshots() -> None:

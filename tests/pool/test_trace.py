@@ -10,6 +10,7 @@ import pytest
 from aioparcs import ParcsError, Retry
 from aioparcs.events import CallSpan, CallSpans, Event, WorkerConnected, WorkerExited, WorkerStopped
 from tests.support.jobs import job
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
@@ -121,8 +122,45 @@ async def test_the_call_that_has_killed_its_worker_has_failed(spans: Spans) -> N
     spans.check()
     assert (spans.calls, spans.failed) == (12, 1)
     (lost,) = [span for span in spans.spans if span.failed]
-    assert lost.call == "item 7: (7, 7)"
+    assert (lost.call, lost.lost) == ("item 7: (7, 7)", 1)
     assert "SIGKILL" in lost.error
+
+
+async def test_a_call_that_is_cancelled_while_it_runs_ends_with_its_worker_s_answer(
+    spans: Spans, tmp_path: Path
+) -> None:
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    async with job(calls=spans) as runner, runner.pool("crunch", 1, function="mark_and_wait_for") as pool:
+        running, waiting = (pool.submit(str(begun), str(go)) for _ in range(2))
+        await until(begun.exists)
+        (worker,) = pool._scheduler.workers.values()
+        waiting.cancel()
+        await until(lambda: len(worker.calls) == 1)  # else it might begin
+        running.cancel()
+        cancelled = time.monotonic()
+        await asyncio.sleep(0)  # the call is cancelled by a callback
+        go.touch()
+        assert await pool.submit(3, function="square") == 9
+    spans.check()
+    (span,) = [span for span in spans.spans if span.cancelled]
+    assert (span.function, span.calls, span.failed) == ("mark_and_wait_for", 1, 0)
+    assert span.begin <= cancelled <= span.end + CLOCK
+    assert spans.calls == 2, "that which had not begun is no call"
+
+
+async def test_calls_that_run_when_their_pool_is_left_are_cancelled(spans: Spans, tmp_path: Path) -> None:
+    async with job(calls=spans) as runner:
+        async with runner.pool("crunch", 2, function="hold") as pool:
+            pool.submit(str(tmp_path), "one")
+            pool.submit(str(tmp_path), "two")
+            await until(lambda: len(list(tmp_path.iterdir())) == 2)
+        async with runner.pool("streams", 1, function="count") as pool:
+            async for _ in pool.stream(1000):
+                break
+    spans.check(overlapping=True)
+    cancelled = [span for span in spans.spans if span.cancelled]
+    assert sorted(span.function for span in cancelled) == ["count", "hold", "hold"]
+    assert spans.failed == 0
 
 
 async def test_repeated_calls_count_each_time(spans: Spans, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_timeline_keeps_all_calls_at_any_resolution(limit: int) -> None:
     content = unpack(timeline.packed)
     assert [row[0] for row in content["workers"]] == list(range(20))
     for worker, spans in zip(made.workers.values(), content["spans"], strict=True):
-        groups = [spans[first : first + 7] for first in range(0, len(spans), 7)]
+        groups = [spans[first : first + 8] for first in range(0, len(spans), 8)]
         assert sum(group[3] for group in groups) == 200
         assert sum(group[4] for group in groups) == 4
         reached = 0

@@ -63,4 +63,4 @@ def test_conversations_are_coarser_in_a_timeline_that_has_no_room_for_all_of_the
     assert len(timeline.packed) <= 3000
     assert timeline.step > 10
     spans = json.loads(zlib.decompress(b64decode(timeline.packed)))["spans"][0]
-    assert sum(spans[place + 3] for place in range(0, len(spans), 7) if spans[place + 2] == 0) == 2245, "each call"
+    assert sum(spans[place + 3] for place in range(0, len(spans), 8) if spans[place + 2] == 0) == 2245, "each call"

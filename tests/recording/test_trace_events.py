@@ -46,6 +46,18 @@ def test_processes_are_modules_on_nodes_and_pools_are_counters() -> None:
     assert len([event for event in of_phase(made, "i") if event["cat"] == "notice"]) == 1
 
 
+def test_cancelled_calls_are_grey_and_lost_ones_say_so() -> None:
+    made = recording(1, 1, nodes=1)
+    one = CallSpan(0, "wait", 103.0, 104.0, 1.0, 1, 0, "item 0", "by top", cancelled=1)
+    lost = one._replace(begin=105.0, end=106.0, failed=1, error="was killed", cancelled=0, lost=1)
+    made.events.insert(-1, CallSpans(106.0, 0, (one, lost)))
+    calls = [event for event in of_phase(made, "X") if event["name"] == "wait"]
+    assert [(event["cname"], event["args"]) for event in calls] == [
+        ("grey", {"calls": 1, "cancelled": 1, "call": "item 0", "error": "by top"}),
+        ("terrible", {"calls": 1, "failed": 1, "lost": 1, "call": "item 0", "error": "was killed"}),
+    ]
+
+
 def test_calls_that_overlap_are_asynchronous_events() -> None:
     made = recording(1, 1, nodes=1)
     spans = tuple(CallSpan(0, "wait", 103.0 + i / 10, 104.0, 1 - i / 10, 1, 0, f"item {i}", "") for i in range(3))

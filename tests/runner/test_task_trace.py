@@ -1,10 +1,12 @@
 """The trace of tasks, on real workers: their calls, and those that run for long."""
 
 import asyncio
+import os
+import signal
 
 import pytest
 
-from aioparcs import ParcsError, RemoteError
+from aioparcs import ParcsError, RemoteError, WorkerLost
 from aioparcs.events import CallSpan, CallSpans, CallsRunning, Event, RunningCall
 from tests.support.jobs import job
 
@@ -65,7 +67,7 @@ async def test_calls_that_run_for_long_are_reported_once_and_when_they_end(calls
         await calls.reported.wait()
         assert calls.reports == [(running,), ()]
         await task.kill()
-    assert [span.failed for span in calls.spans] == [1]
+    assert [(span.failed, span.cancelled) for span in calls.spans] == [(0, 1)]
 
 
 async def test_nothing_is_noted_for_those_who_do_not_ask() -> None:
@@ -83,3 +85,18 @@ async def test_a_call_that_is_cut_off_by_the_end_of_its_runner_is_over(calls: Ca
         with pytest.raises(ParcsError):
             await hanging
     assert calls.reports[-1] == ()
+    assert [(span.failed, span.cancelled) for span in calls.spans] == [(0, 1)]
+
+
+async def test_a_call_whose_worker_is_killed_is_lost(calls: Calls) -> None:
+    async with job(calls=calls) as runner:
+        task = await runner.start("crunch")
+        pid = await task.call("pid")
+        hanging = asyncio.create_task(task.call("sleep", 60))
+        await calls.reported.wait()
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(WorkerLost):
+            await hanging
+    (span,) = [span for span in calls.spans if span.function == "sleep"]
+    assert (span.failed, span.lost, span.cancelled) == (1, 1, 0)
+    assert "SIGKILL" in span.error

@@ -24,7 +24,7 @@ _KEYS: dict[str, tuple[set[str], set[str]]] = {
 }
 _METADATA = {"process_name": "name", "thread_name": "name", "process_labels": "labels",
              "process_sort_index": "sort_index", "thread_sort_index": "sort_index"}  # fmt: skip
-_COLOURS = {"good", "bad", "terrible"}
+_COLOURS = {"good", "bad", "terrible", "grey"}
 _SLACK = 0.3  # microseconds by which a rounded end may pass the next begin
 
 

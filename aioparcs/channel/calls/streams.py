@@ -38,6 +38,7 @@ class CallStream:
     Attributes:
         function, args, kwargs, call_id: the call that opens it; see `OutgoingCall`.
         has_ended: True when nothing more of it will come.
+        is_closed: True when its reader has cancelled it.
         count: how many items have come.
     """
 
@@ -61,7 +62,7 @@ class CallStream:
         self._on_end = on_end
         self._items: deque[tuple[Any, int]] = deque()  # each with its size
         self._error: BaseException | None = None  # what is raised behind the items
-        self._is_closed = False
+        self.is_closed = False
         self._taken = self._credited = self._bytes = 0  # items taken, those reported; bytes of those that were not
         self._waiter: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] = connection.inbox.loop.create_future()
@@ -87,7 +88,7 @@ class CallStream:
         if self._waiter is not None:
             raise BusyError(ONE_READER)
         while not self._items:
-            if self.has_ended or self._is_closed:
+            if self.has_ended or self.is_closed:
                 raise self._error or StopAsyncIteration
             self._waiter = self._connection.inbox.loop.create_future()
             try:
@@ -103,9 +104,9 @@ class CallStream:
 
     def cancel(self) -> None:
         """Ask the peer to end the generator, and discard its items; what it does then is not reported."""
-        if not self._is_closed and not self.has_ended:
+        if not self.is_closed and not self.has_ended:
             self._connection.post_frame(FrameType.CANCEL, msgpack.packb([self.call_id]))
-        self._is_closed = True
+        self.is_closed = True
         self._items.clear()
         self._wake()
 
@@ -128,7 +129,7 @@ class CallStream:
         ok, value = _read(frame)
         if ok is not None:
             self._end(None if ok else value)
-        elif not self._is_closed:
+        elif not self.is_closed:
             self.count += 1
             self._items.append((value, _size(frame)))
         self._wake()
@@ -138,7 +139,7 @@ class CallStream:
     def _end(self, error: BaseException | None) -> None:
         if isinstance(error, DecodeError):
             self._connection.post_frame(FrameType.CANCEL, msgpack.packb([self.call_id]))
-        self._error = None if self._is_closed else error
+        self._error = None if self.is_closed else error
         self.has_ended = True
         self._ended.set_result(None)
         self._on_end(self)

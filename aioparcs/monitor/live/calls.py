@@ -29,15 +29,16 @@ class _Span(NamedTuple):
     failed: int
     call: str
     error: str
+    cancelled: int
 
 
 class _Function:
     """The sums of a function's calls."""
 
-    __slots__ = ("busy", "calls", "failed", "longest")
+    __slots__ = ("busy", "calls", "cancelled", "failed", "longest")
 
     def __init__(self) -> None:
-        self.calls = self.failed = 0
+        self.calls = self.failed = self.cancelled = 0
         self.busy = self.longest = 0.0
 
 
@@ -49,11 +50,12 @@ class CallLog:
         merged: how often spans were merged.
         calls: the number of calls.
         failed: how many of these have failed.
+        cancelled: how many were cancelled while they ran.
         failures_seen: how many failed calls were listed by themselves.
     """
 
     def __init__(self) -> None:
-        self.merged = self.calls = self.failed = self.failures_seen = 0
+        self.merged = self.calls = self.failed = self.cancelled = self.failures_seen = 0
         self._spans: list[_Span] = []
         self._numbers: dict[str, int] = {}
         self._functions: list[_Function] = []
@@ -71,17 +73,20 @@ class CallLog:
         function = self._functions[number]
         self.calls += span.calls
         self.failed += span.failed
+        self.cancelled += span.cancelled
         function.calls += span.calls
         function.failed += span.failed
+        function.cancelled += span.cancelled
         function.busy += span.busy
         begin, end, busy = map(rounded, (span.begin, span.end, span.busy))
-        self._spans.append(_Span(span.worker, number, begin, end, busy, span.calls, span.failed, span.call, span.error))
+        details = span.calls, span.failed, span.call, span.reason, span.cancelled
+        self._spans.append(_Span(span.worker, number, begin, end, busy, *details))
         if span.calls == 1:
             function.longest = max(function.longest, span.busy)
             self._rank(span)
-        if span.error:
+        if span.error and span.failed:
             self.failures_seen += 1
-            row = [rounded(span.end), span.function, span.call, span.error, span.worker, traceback]
+            row = [rounded(span.end), span.function, span.call, span.reason, span.worker, traceback]
             self._failures.append(row)
         if len(self._spans) > _MOST:
             self._merge()
@@ -89,7 +94,7 @@ class CallLog:
     def talk(self, worker: int, begin: float, end: float, messages: int) -> None:
         """Add a time in which a worker was in no call, and its channel has carried messages."""
         self._spans.append(
-            _Span(worker, _TALK, rounded(begin), rounded(end), rounded(end - begin), messages, 0, "", "")
+            _Span(worker, _TALK, rounded(begin), rounded(end), rounded(end - begin), messages, 0, "", "", 0)
         )
         if len(self._spans) > _MOST:
             self._merge()
@@ -105,8 +110,8 @@ class CallLog:
     def functions(self) -> list[FunctionRow]:
         """Return the rows of functions, by number."""
         return [
-            {"name": name, "calls": one.calls, "failed": one.failed, "busy": rounded(one.busy),
-             "longest": rounded(one.longest)}
+            {"name": name, "calls": one.calls, "failed": one.failed, "cancelled": one.cancelled,
+             "busy": rounded(one.busy), "longest": rounded(one.longest)}
             for name, one in zip(self._numbers, self._functions, strict=True)
         ]  # fmt: skip
 
@@ -132,7 +137,7 @@ class CallLog:
         slowest = self._slowest
         if not span.call or (len(slowest) == _SLOWEST and span.busy <= slowest[-1][0]):
             return
-        slowest.append((span.busy, span.function, span.call, span.worker, span.begin))
+        slowest.append((span.busy, span.function, span.title, span.worker, span.begin))
         slowest.sort(key=lambda one: -one[0])
         del slowest[_SLOWEST:]
 
@@ -188,4 +193,5 @@ def _joined(first: _Span, second: _Span) -> _Span:
         first.failed + second.failed,
         text.call,
         text.error,
+        first.cancelled + second.cancelled,
     )

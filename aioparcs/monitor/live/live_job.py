@@ -12,7 +12,6 @@ from math import inf
 from typing import Any
 
 from aioparcs.events import (
-    CallSpan,
     CallSpans,
     CallsRunning,
     ChannelSamples,
@@ -256,17 +255,17 @@ class LiveJob:
         self.workers.note_calls()  # a recording or a page has asked for them
         count = failed = 0
         tracebacks = {place: one.text for one in event.tracebacks for place in one.spans}
-        for place, (number, function, begin, end, busy, calls, failures, call, error) in enumerate(event.spans):
-            worker = find(number)
+        for place, span in enumerate(event.spans):
+            worker = find(span.worker)
             if worker is None:
                 continue
-            begin = max(0.0, begin - start)
-            name = function.rpartition(":")[2] or worker.module
-            own = CallSpan(number, name, begin, max(begin, end - start), busy, calls, failures, call, error)
+            begin = max(0.0, span.begin - start)
+            name = span.function.rpartition(":")[2] or worker.module
+            own = span._replace(function=name, begin=begin, end=max(begin, span.end - start))
             self.workers.add(worker, own)
-            self._talks.call(number, own.begin, own.end)
+            self._talks.call(own.worker, own.begin, own.end)
             self.calls.add(own, tracebacks.get(place, ""))
-            count += calls
-            failed += failures
+            count += own.calls
+            failed += own.failed
         period = self.workers.expect_calls(event.time, len(event.spans))
         self.course.count(self.now, period, count, failed)

@@ -63,5 +63,6 @@ class StreamDispatcher:
     def _end(self, worker: PoolWorker, name: str, begin: float, text: Callable[[], str], stream: CallStream) -> None:
         worker.end_stream(stream)
         if self._trace:
-            self._trace.ended(worker.id, name, begin, self._now(), stream.error, text)
+            error = asyncio.CancelledError("its reader has left it") if stream.is_closed else stream.error
+            self._trace.ended(worker.id, name, begin, self._now(), error, text)
         worker.state.remove_stream(self._now())

@@ -10,7 +10,7 @@ from aioparcs.errors import WorkerLost
 from aioparcs.pool.dispatch.performer import Performer
 from aioparcs.pool.dispatch.worker import PoolWorker
 from aioparcs.pool.observers import CallObserver
-from aioparcs.pool.scheduler import Load, Scheduler
+from aioparcs.pool.scheduler import Load, Scheduler, WorkerState
 from aioparcs.pool.sizing import Autoscaler, Replicas
 from aioparcs.task import WorkerHandle
 from aioparcs.wire import Frame
@@ -128,11 +128,18 @@ class PoolWorkers:
         for worker in self.up.values():
             worker.close_spans(error)
             if self._trace:
-                for call in worker.state.unsettled:
-                    self._trace.cancelled(worker.state, call, self._now(), error)
+                self._cut_short(worker.state, self._trace, error)
         self._scheduler.workers.clear()
         self.up.clear()
         return busy
+
+    def _cut_short(self, worker: WorkerState, trace: CallObserver, error: BaseException) -> None:
+        """Note that all calls of a worker are cancelled now: none of them will be answered."""
+        now = self._now()
+        for call in worker.unsettled:
+            trace.cancelled(worker, call, now, error)
+        worker.calls.clear()
+        trace.answered(worker, worker.since, now, [])
 
     def _notify(self) -> None:
         """Call what waits for workers."""

@@ -149,6 +149,8 @@ def _leave_copy(call: PendingCall, workers: Mapping[int, WorkerState]) -> Pendin
     """Leave a copy of a call with its worker in place of it: the call itself is settled, or made again."""
     copy = call.copy()
     copy.worker, copy.call_id = call.worker, call.call_id
+    if hasattr(call, "sent"):
+        copy.sent = call.sent
     workers[call.worker].calls[call.call_id] = copy
     call.phase = _SETTLED
     return copy

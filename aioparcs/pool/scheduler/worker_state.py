@@ -209,6 +209,7 @@ class WorkerState:
                     has_others = True
                     continue
                 if call.phase is _CANCELLED:
+                    call.phase = _SETTLED  # it has run
                     has_others = True
                     continue
             call.phase = _SETTLED

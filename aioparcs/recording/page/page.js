@@ -135,7 +135,7 @@ function showTables() {
   const text = (name, kind) => [name, null, kind];
   table("Worker deaths", [["Time", at], text("Worker"), text("Node"), text("Reason", "wide")], data.deaths);
   table("Failed calls", [["Time", at], text("Function"), text("Call", "wide"), text("Error", "wide"), text("Worker"), text("Node")], data.failed);
-  table("Functions", [text("Function"), ["Calls", whole], ["Failed", whole, "bad"], ["Time in all", seconds], ["Share", percent], ["Mean", seconds], ["Spread of means", seconds], ["Longest", seconds]], data.functions);
+  table("Functions", [text("Function"), ["Calls", whole], ["Failed", whole, "bad"], ["Cancelled", (value) => whole(value || 0)], ["Time in all", seconds], ["Share", percent], ["Mean", seconds], ["Spread of means", seconds], ["Longest", seconds]], data.functions);
   table("Pools", [text("Pool"), ["Done", whole], ["Of", whole], ["Failed", whole, "bad"], ["Repeated", whole], ["Workers", whole], ["Began", at], ["Took", seconds], ["Items per second", perSecond]], data.pools);
   const nodes = data.nodes.rows.map(([node, workers, lost, calls, busy, available]) => [node, workers, lost, calls, busy, available ? busy / available : null]);
   table("Nodes", [text("Node"), ["Workers", whole], ["Lost", whole, "bad"], ["Calls", whole], ["Time in calls", seconds], ["Utilisation", percent]], { rows: nodes, count: data.nodes.count });
@@ -231,11 +231,11 @@ class Timeline {
   decode(flat) {
     const spans = [];
     let reached = 0;
-    for (let i = 0; i < flat.length; i += 7) {
+    for (let i = 0; i < flat.length; i += 8) {
       const begin = reached + flat[i];
       reached = begin + flat[i + 1];
       const unit = this.about.unit;
-      spans.push({ begin: begin * unit, end: reached * unit, fn: flat[i + 2], calls: flat[i + 3], failed: flat[i + 4], share: flat[i + 5] / 100, text: flat[i + 6] });
+      spans.push({ begin: begin * unit, end: reached * unit, fn: flat[i + 2], calls: flat[i + 3], failed: flat[i + 4], share: flat[i + 5] / 100, text: flat[i + 6], cancelled: flat[i + 7] });
     }
     return spans;
   }
@@ -313,6 +313,13 @@ class Timeline {
     context.fillRect(from, y + inset, Math.max(1, to - from - (to - from > 4 ? 0.6 : 0)), this.height - 2 * inset);
   }
 
+  /** Leave only the edge of a call that was cancelled, where there is room for one. */
+  hollow(context, { begin, end }, y, colours) {
+    const from = this.x(begin) + 1.5, to = this.x(end) - 2.1;
+    context.fillStyle = colours.card;
+    if (to > from) context.fillRect(from, y + 3.5, to - from, this.height - 7);
+  }
+
   worker(context, worker, y, colours) {
     const gone = worker.ended === null ? this.end : worker.ended;
     const ready = worker.connected === null ? gone : worker.connected;
@@ -327,6 +334,7 @@ class Timeline {
       context.globalAlpha = span.failed ? 1 : Math.max(0.3, span.share);
       context.fillStyle = span.failed ? colours.bad : PALETTE[span.fn % PALETTE.length];
       this.bar(context, span.begin, span.end, y, span.failed ? 1 : 2);
+      if (span.cancelled === span.calls) this.hollow(context, span, y, colours);
     }
     context.globalAlpha = 1;
     if (worker.how === 3) this.cross(context, gone, y, colours);
@@ -453,7 +461,7 @@ class Timeline {
       const [call, error] = this.about.texts[span.text] || ["", ""];
       lines.push(`${this.about.functions[span.fn]}: ${span.calls > 1 ? `${plural(span.calls, "call")}${call ? `, with ${call}` : ""}` : call || "1 call"}`);
       lines.push(`${seconds(span.end - span.begin)} at ${at(span.begin)}${span.calls > 1 ? `, ${percent(span.share)} of it in calls` : ""}`);
-      if (span.failed) lines.push(error || `${whole(span.failed)} failed`);
+      if (span.failed || span.cancelled) lines.push(error || [["failed", span.failed], ["cancelled", span.cancelled]].filter(([, count]) => count).map(([how, count]) => `${whole(count)} ${how}`).join(", "));
     } else if (time < worker.requested) lines.push("not requested yet");
     else if (worker.connected === null || time < worker.connected) lines.push(`starting${worker.connected === null ? "" : ` for ${seconds(worker.connected - worker.requested)}`}`);
     else if (worker.ended !== null && time > worker.ended) lines.push(`${HOW[worker.how]} at ${at(worker.ended)}`);
@@ -472,15 +480,17 @@ class Timeline {
   }
 }
 
-function showLegend(talks) {
-  const add = (name, value) => {
-    const box = make("i");
-    box.style.background = value;
+function showLegend(workers) {
+  const talks = workers.some((one) => one.talks.length), cancelled = workers.some(({ spans }) => spans.some((one) => one.cancelled));
+  const add = (name, value, kind = "") => {
+    const box = make("i", { class: kind });
+    if (value) box.style.background = value;
     $("legend").append(make("li", {}, box, name));
   };
   data.timeline.functions.slice(0, 12).forEach((name, i) => add(name, PALETTE[i % PALETTE.length]));
   if (data.timeline.functions.length > 12) add(`${data.timeline.functions.length - 12} others`, "transparent");
   add("failed", "var(--bad)");
+  if (cancelled) add("cancelled", "", "hollow");
   add("waiting", "var(--idle)");
   if (talks) add("talking", "var(--talk)");
   add("starting", "var(--start)");
@@ -499,7 +509,7 @@ async function start() {
   else {
     timeline = new Timeline(await unpack(data.timeline.packed), data.timeline);
     const shown = timeline.workers.length;
-    showLegend(timeline.workers.some((worker) => worker.talks.length));
+    showLegend(timeline.workers);
     if (shown < data.overview.workers) $("note").textContent = `Only ${whole(shown)} of ${whole(data.overview.workers)} workers are shown. `;
     if (data.timeline.step > data.overview.duration / 2000) $("note").textContent += `Calls closer than ${seconds(data.timeline.step)} are drawn as one.`;
   }

@@ -91,3 +91,6 @@ export function tick(value, step) {
   if (value >= 120) return `${Math.floor(value / 60)}:${(value % 60).toFixed(Math.max(0, -Math.floor(Math.log10(step) + 1e-9))).padStart(2, "0")}`;
   return `${value.toFixed(Math.max(0, -Math.floor(Math.log10(step) + 1e-9)))}${NEXT}s`;
 }
+
+/** Return how many of some calls have failed, and how many were cancelled; "" if none was either. */
+export const howMany = ({ failed, cancelled }) => [failed && `${failed} failed`, cancelled && `${cancelled} cancelled`].filter(Boolean).join(", ");

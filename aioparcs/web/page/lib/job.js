@@ -43,14 +43,14 @@ function addTalk({ talks }, worker, begin, end, messages) {
   if (own.length > TALKS) own.shift();
 }
 
-function addSpan(job, [worker, fn, begin, end, busy, calls, failed, call, error]) {
+function addSpan(job, [worker, fn, begin, end, busy, calls, failed, call, error, cancelled]) {
   if (fn < 0) {
     addTalk(job, worker, begin, end, calls);
     return;
   }
   let spans = job.spans.get(worker);
   if (!spans) job.spans.set(worker, (spans = []));
-  spans.push({ fn, begin, end, busy, calls, failed, call, error });
+  spans.push({ fn, begin, end, busy, calls, failed, call, error, cancelled });
   job.spanCount++;
 }
 
@@ -70,7 +70,7 @@ function joined(one, two) {
   const main = two.failed > one.failed || (two.failed === one.failed && two.busy > one.busy) ? two : one;
   return {
     ...main, begin: Math.min(one.begin, two.begin), end: Math.max(one.end, two.end), busy: one.busy + two.busy,
-    calls: one.calls + two.calls, failed: one.failed + two.failed,
+    calls: one.calls + two.calls, failed: one.failed + two.failed, cancelled: one.cancelled + two.cancelled,
   };
 }
 

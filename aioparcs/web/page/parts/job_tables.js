@@ -2,7 +2,7 @@
 
 import { html, useState } from "../vendor/htm-preact.js";
 import { functionClass } from "../lib/colours.js";
-import { bytes, duration, moment, percent, plural, running, whole } from "../lib/format.js";
+import { bytes, duration, howMany, moment, percent, plural, running, whole } from "../lib/format.js";
 import { Progress, State } from "./common.js";
 import { Table } from "./table.js";
 
@@ -54,6 +54,7 @@ export function Functions({ functions, hasCalls }) {
     { key: "name", name: "Function", value: (row) => row.name, show: (row) => html`<i class="key ${functionClass(row.i)}" aria-hidden="true"></i>${row.name || "call"}` },
     number("calls", "Calls", (row) => row.calls),
     number("failed", "Failed", (row) => row.failed, whole, { bad: (row) => row.failed > 0 }),
+    ...(functions.some((row) => row.cancelled) ? [number("cancelled", "Cancelled", (row) => row.cancelled)] : []),
     number("busy", "Time in all", (row) => row.busy, duration),
     number("share", "Share", (row) => row.busy / all, percent),
     number("mean", "Mean", (row) => (row.calls ? row.busy / row.calls : null), duration),
@@ -104,6 +105,6 @@ export function Calls({ spans, functions, hasCalls }) {
     { key: "function", name: "Function", value: (row) => functions[row[1]] || "call", show: (row) => html`<i class="key ${functionClass(row[1])}" aria-hidden="true"></i>${functions[row[1]] || "call"}` },
     number("calls", "Calls", (row) => row[5]),
     text("call", "Call", (row) => row[7] || (row[5] > 1 ? "short calls together" : ""), { wide: true }),
-    text("error", "Error", (row) => row[8] || (row[6] ? `${row[6]} failed` : ""), { wide: true, bad: (row) => row[6] > 0 }),
+    text("error", "Error", (row) => row[8] || howMany({ failed: row[6], cancelled: row[9] }), { wide: true, bad: (row) => row[6] > 0 }),
   ]} />`;
 }

@@ -44,10 +44,19 @@ export function drawWorker(context, scale, { worker, spans, talks, now }, y, hei
     context.globalAlpha = span.failed ? 1 : Math.max(0.3, share(span));
     context.fillStyle = span.failed ? tints.bad : ofFunction(span.fn);
     bar(context, scale, span.begin, span.end, y + (span.failed ? 1 : 2), height - (span.failed ? 2 : 4));
+    if (span.cancelled === span.calls) drawHollow(context, scale, span, y, height, tints);
   }
   if (worker.current) drawCurrent(context, scale, worker.current, now, y, height, numbers);
   context.globalAlpha = 1;
   if (worker.state === "lost") drawCross(context, scale, gone, y, height, tints);
+}
+
+/** Leave only the edge of a call that was cancelled, where there is room for one. */
+function drawHollow(context, scale, { begin, end }, y, height, tints) {
+  const from = Math.max(scale.left, scale.x(begin) + 1.5), to = Math.min(scale.right, scale.x(end) - 2.1);
+  context.globalAlpha = 1;
+  context.fillStyle = tints.card;
+  if (to > from) context.fillRect(from, y + 3.5, to - from, height - 7);
 }
 
 /** Draw the call that runs now: paler, with an edge, since its end is not known. */

@@ -23,7 +23,7 @@ function Tip({ tip }) {
 function Legend({ functions }) {
   const shown = functions.map((one, i) => ({ ...one, i })).sort((a, b) => b.busy - a.busy).slice(0, 10).sort((a, b) => a.i - b.i);
   return html`<ul class="legend" aria-label="Colours">${shown.map(({ name, i }) => html`<li key=${i}><i class="key ${functionClass(i)}"></i>${name || "call"}</li>`)}
-    <li><i class="key k-idle"></i>waiting</li><li><i class="key k-talk"></i>talking</li><li><i class="key k-start"></i>starting</li><li><i class="key k-bad"></i>failed</li><li><i class="cross" aria-hidden="true">×</i>lost</li></ul>`;
+    <li><i class="key k-idle"></i>waiting</li><li><i class="key k-talk"></i>talking</li><li><i class="key k-start"></i>starting</li><li><i class="key k-bad"></i>failed</li><li><i class="key k-hollow"></i>cancelled</li><li><i class="cross" aria-hidden="true">×</i>lost</li></ul>`;
 }
 
 /** A failed call that was clicked. */

@@ -1,6 +1,6 @@
 // What the timeline says of the place under the mouse.
 
-import { duration, moment, percent, plural } from "../lib/format.js";
+import { duration, howMany, moment, percent, plural } from "../lib/format.js";
 import { share } from "./rows.js";
 
 const STATES = { starting: "starting", waiting: "waiting", calling: "in a call", connected: "connected", done: "ended", lost: "lost", stopped: "stopped", ended: "ended", unknown: "end unknown" };
@@ -22,7 +22,7 @@ function ofSpan(span, functions) {
   const lines = [`${name}: ${span.call || took}`];
   if (span.call) lines.push(`${took} at ${moment(span.begin)}`);
   else lines.push(`at ${moment(span.begin)}`);
-  if (span.failed) lines.push(span.error || `${span.failed} failed`);
+  if (span.error || span.failed || span.cancelled) lines.push(span.error || howMany(span));
   return lines;
 }
 
