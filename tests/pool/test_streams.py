@@ -7,7 +7,6 @@ import os
 import signal
 import textwrap
 import tracemalloc
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,9 @@ import psutil
 import pytest
 
 from aioparcs import BusyError, CallTimeout, EncodeError, Retry, Runner, Stream, WorkerLost
+from aioparcs.channel import CallStream
+from aioparcs.pool.dispatch import PoolWorker
+from aioparcs.pool.streams.stream import PoolStream
 from tests.support.jobs import job, module
 from tests.support.waiting import PATIENCE, until
 
@@ -178,20 +180,40 @@ async def test_a_stream_is_tried_again_before_its_first_item(runner: Runner, tmp
         assert await _read(pool.stream(3, function="count")) == [0, 1, 2]
 
 
-async def test_a_stream_that_is_tried_again_has_one_reader(runner: Runner, tmp_path: Path) -> None:
+async def test_a_stream_that_is_tried_again_has_one_reader(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with runner.pool("streams", 1, function="die_first", retries=Retry(1, backoff=0.2)) as pool:
-        stream = pool.stream(str(tmp_path), 1, 5)
+        stream, in_pause = pool.stream(str(tmp_path), 1, 5), False
+        assert isinstance(stream, PoolStream)
+        begin, begun = stream.begin, list[bool]()
+
+        def begin_and_look(source: CallStream, worker: PoolWorker) -> None:
+            begin(source, worker)
+            begun.append(_is_busy(stream))
+
+        monkeypatch.setattr(stream, "begin", begin_and_look)
         reading = asyncio.ensure_future(anext(stream))
         await asyncio.sleep(0)
-        refused = 0
         while not reading.done():
-            with suppress(BusyError):
-                await anext(stream)
-            refused += 1
-            await asyncio.sleep(0.01)
+            assert _is_busy(stream)
+            in_pause = in_pause or stream._due is not None
+            await asyncio.sleep(0)  # each turn of the loop is looked at
         assert [await reading, *await _read(stream)] == list(range(5))
-        assert refused > 10, "in the pause, too"
+        assert in_pause
+        assert begun == [True], "its reader knows of no worker yet"
         assert len(os.listdir(tmp_path)) == 2
+
+
+def _is_busy(stream: Stream[Any]) -> bool:
+    """Return whether a second reader is refused; it is not left waiting."""
+    second = stream.__anext__()
+    try:
+        second.send(None)
+    except BusyError:
+        return True
+    second.close()
+    return False
 
 
 async def test_streams_that_die_again_and_again_are_no_idle_deaths(runner: Runner) -> None:
@@ -203,7 +225,7 @@ async def test_streams_that_die_again_and_again_are_no_idle_deaths(runner: Runne
 
 
 async def test_the_time_limit_is_of_each_item(runner: Runner) -> None:
-    async with runner.pool("streams", 1, function="slow", timeout=0.4) as pool:
+    async with runner.pool("streams", 1, function="slow", timeout=1.0) as pool:
         assert await _read(pool.stream(10, 0.0, 0)) == list(range(10))
         assert await _read(pool.stream(20, 0.05, 3)) == list(range(20))
         for function in ("slow", "aslow"):
@@ -227,7 +249,7 @@ async def test_leaving_the_block_closes_generators(runner: Runner, tmp_path: Pat
         streams = [pool.stream(str(path)) for path in paths]
         for stream in streams:
             assert await anext(stream) == 0
-        async for _ in pool.stream(str(paths[0])):
+        async for _ in pool.stream(str(tmp_path / "another")):
             break
         waiting = asyncio.ensure_future(_wait(streams[0]))
         await asyncio.sleep(0)

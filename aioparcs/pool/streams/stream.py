@@ -84,6 +84,8 @@ class PoolStream(Stream[T_co]):
 
     async def __anext__(self) -> T_co:
         while True:
+            if self._is_busy:  # also once it is placed: its reader is about to take the first item
+                raise BusyError(ONE_READER)
             if self._failure is not None:
                 error, self._failure = self._failure, None
                 raise error
@@ -137,9 +139,7 @@ class PoolStream(Stream[T_co]):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Refuse a second reader: both would have it placed."""
-        if self._is_busy:
-            raise BusyError(ONE_READER)
+        """Refuse a second reader meanwhile: both would have it placed."""
         self._is_busy = True
         try:
             yield
