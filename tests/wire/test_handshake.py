@@ -302,7 +302,7 @@ async def test_dialling_a_listener_that_always_hangs_up_fails() -> None:
             await reach(address, hello(), TOKEN, settings)
         with pytest.raises(HandshakeError, match="closed the connection during the handshake"):
             await asyncio.to_thread(reach_now, address, hello(), TOKEN, settings)
-        assert 4 <= len(came) < 20
+        assert 2 <= len(came) < 20  # how often, is a matter of the machine; that it waits between two tries, is not
 
 
 async def test_a_connection_broken_in_its_handshake_is_freed_without_gc() -> None:

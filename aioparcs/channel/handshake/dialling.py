@@ -17,6 +17,8 @@ __all__ = ["Connection", "reach", "reach_now", "renewed"]
 
 # Times as long as the usual time for a connection.
 _NO_ROUTE = 4
+# Seconds that a listener which has hung up has to do so again, at the least: it is there, and this machine may be slow.
+_LEAST = 1.0
 
 # A connection's two ends, and what the listener said of itself.
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter, Hello]
@@ -43,7 +45,7 @@ async def reach(
         ConnectionLost: no listener answered in time.
         HandshakeError: the listener refused this program, or isn't who it should be.
     """
-    left, pause = settings.connect_timeout if timeout is None else timeout, FIRST_PAUSE
+    left, least, pause = settings.connect_timeout if timeout is None else timeout, FIRST_PAUSE, FIRST_PAUSE
     no_route = _NO_ROUTE * settings.connect_timeout if timeout is None else left
     began = monotonic()
     deadline = began + left
@@ -52,14 +54,15 @@ async def reach(
         if monotonic() >= deadline:  # there was no route at first
             deadline = began + no_route
         try:
-            own = _handshake_timeout(settings, deadline)
+            own = max(min(settings.handshake_timeout, deadline - monotonic()), least)
             return reader, writer, await introduce(reader, writer, renewed(hello, address), token, own)
         except BaseException as error:
             writer.transport.abort()
-            if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
+            if not isinstance(error, HungUp) or deadline - monotonic() - pause <= 0:
                 raise
+        least = _LEAST
         await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+        left, pause = max(deadline - monotonic(), least), min(2 * pause, LONGEST_PAUSE)
 
 
 def reach_now(address: Address, hello: Hello, token: bytes, settings: Settings) -> tuple[socket.socket, Hello]:
@@ -69,7 +72,7 @@ def reach_now(address: Address, hello: Hello, token: bytes, settings: Settings) 
     Returns:
         The connection, and what the listener said of itself.
     """
-    left, pause = settings.connect_timeout, FIRST_PAUSE
+    left, least, pause = settings.connect_timeout, FIRST_PAUSE, FIRST_PAUSE
     no_route = _NO_ROUTE * left
     began = monotonic()
     deadline = began + left
@@ -78,18 +81,15 @@ def reach_now(address: Address, hello: Hello, token: bytes, settings: Settings) 
         if monotonic() >= deadline:  # there was no route at first
             deadline = began + no_route
         try:
-            return sock, introduce_now(sock, renewed(hello, address), token, _handshake_timeout(settings, deadline))
+            own = max(min(settings.handshake_timeout, deadline - monotonic()), least)
+            return sock, introduce_now(sock, renewed(hello, address), token, own)
         except BaseException as error:
             sock.close()
-            if not isinstance(error, HungUp) or (left := deadline - monotonic() - pause) <= 0:
+            if not isinstance(error, HungUp) or deadline - monotonic() - pause <= 0:
                 raise
+        least = _LEAST
         sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
-
-
-def _handshake_timeout(settings: Settings, deadline: float) -> float:
-    """Return the seconds for one handshake: what is left for all tries, if that is less than one usually has."""
-    return max(min(settings.handshake_timeout, deadline - monotonic()), FIRST_PAUSE)
+        left, pause = max(deadline - monotonic(), least), min(2 * pause, LONGEST_PAUSE)
 
 
 def renewed(hello: Hello, address: Address) -> Hello:
