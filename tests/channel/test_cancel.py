@@ -12,6 +12,7 @@ from aioparcs import Channel, ChannelClosed, ConnectionLost, EndOfChannel, Remot
 from aioparcs.settings import MIB
 from aioparcs.wire import FrameType
 from tests.support.channels import KINDS, SMALL, CancelAt, pair
+from tests.support.waiting import PATIENCE
 
 pytestmark = [KINDS, pytest.mark.parametrize("late", [False, True], ids=["early", "late"])]
 
@@ -19,6 +20,8 @@ Check = Callable[[Any], Awaitable[None]]
 
 # More awaits than any operation reaches: the loop below must end by itself.
 _MOST = 40
+# The kernel may take some of what fills a queue after it was seen to be full: then an operation waits for nothing.
+_TRIES = 20
 
 
 async def at_every_await(kind: str, late: bool, scenario: Callable[..., Any]) -> None:
@@ -28,13 +31,16 @@ async def at_every_await(kind: str, late: bool, scenario: Callable[..., Any]) ->
     A scenario takes the two channels, and gives an operation to cancel; it gets the operation's outcome back.
     """
     for n in range(1, _MOST):
-        async with pair(kind, SMALL) as (here, there), asyncio.timeout(10):
-            async with scenario(here, there) as (operation, outcome):
-                injected = CancelAt(operation, n, late=late)
-                outcome.append(await injected.run())
-        if not injected.reached:
-            assert n > 1, "the operation never waited"
+        for _ in range(_TRIES if n == 1 else 1):
+            async with pair(kind, SMALL) as (here, there), asyncio.timeout(PATIENCE):
+                async with scenario(here, there) as (operation, outcome):
+                    injected = CancelAt(operation, n, late=late)
+                    outcome.append(await injected.run())
+            if injected.reached:
+                break
             assert not cancelled(outcome)
+        else:
+            assert n > 1, "the operation never waited"
             return
     pytest.fail(f"more than {_MOST} awaits")
 

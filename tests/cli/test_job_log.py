@@ -261,7 +261,7 @@ def test_the_history_of_a_job_elsewhere_has_its_progress_and_its_lines(tmp_path:
     assert row["items"] == {"done": 10, "total": 10, "failed": 5, "running": 0}
     assert row["workers"]["requested"] == 2
     (pool,) = view.parts()["pools"]
-    assert 0 <= pool["begun"] <= pool["ended"] <= view.now < 12
+    assert 0 <= pool["begun"] <= pool["ended"] <= view.now < 10 + TIMEOUT
     workers = [worker.row() for worker in view.workers]
     assert [(row["number"], row["state"]) for row in workers] == [(0, "done"), (1, "done")]
     assert all(row["requested"] <= row["connected"] <= row["ended"] for row in workers)  # type: ignore[operator]  # all have

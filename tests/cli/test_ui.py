@@ -223,7 +223,7 @@ def test_a_run_is_shown_while_it_lasts(folder: Path, state: str, how: str) -> No
         (folder / "end").touch()
         assert process.wait(TIMEOUT) == 0
     assert is_gone(address)
-    assert not left(processes, 10)
+    assert not left(processes)
     (path,) = histories(state)
     assert any(isinstance(event, CallSpans) for event in read_recording(path).events)
 
@@ -268,7 +268,7 @@ def test_a_run_that_is_stopped_leaves_no_server(folder: Path, state: str, number
         assert is_served(processes)
         process.send_signal(number)
         process.wait(TIMEOUT)
-    assert not left(processes, 20)
+    assert not left(processes)
     assert is_gone(address)
 
 

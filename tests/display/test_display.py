@@ -42,7 +42,8 @@ def test_without_a_terminal_lines_go_to_stderr() -> None:
     done = run(*factor())
     assert done.returncode == 0
     assert done.stdout.splitlines()[0] == DIVISORS
-    lines = [line for line in done.stderr.splitlines() if not line.endswith(" %")]
+    # On a busy machine also what a start waits for, and the progress.
+    lines = [line for line in done.stderr.splitlines() if not line.endswith(" %") and " wait" not in line]
     assert lines[:3] == ["factor: starting 3 workers", "factor: 3 of 3 connected", "factor: 3 workers finished"]
     assert re.fullmatch(r"3 workers, \d+\.\d s", lines[3])
     assert "\x1b" not in done.stderr
@@ -68,12 +69,11 @@ run(main)
 )
 def test_events_before_the_end_are_printed_before_its_reason(project: Project, end: str, code: int, first: str) -> None:
     done = run("run", project(FAILING.format(end=end)), "--modules", EXAMPLES)
-    lines = [line for line in done.stderr.splitlines() if line != "stopping"]
+    lines = [line for line in done.stderr.splitlines() if line != "stopping" and " wait" not in line]
     assert done.returncode == code
     assert lines[:2] == ["factor: starting 1 worker", "factor: 1 of 1 connected"]
     reason = lines.index(next(line for line in lines if line.startswith(first)))
     assert reason >= 2
-    # On a busy machine also that it waits for the end of its worker.
     assert all(line.startswith(("factor: ", "runner: ")) for line in lines[:reason]), "the summary comes after it"
     assert done.stderr.count("factor: starting 1 worker") == 1
 

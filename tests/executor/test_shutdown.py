@@ -190,7 +190,7 @@ def _interrupt(text: str, begun: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
         assert "KeyboardInterrupt" in errors
-        assert not left(workers, 5)
+        assert not left(workers)
 
 
 def test_a_program_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_program_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
         workers = family(process.pid)
         process.kill()
         process.communicate(timeout=60)
-        assert not left(workers, 5)
+        assert not left(workers)
 
 
 # Forks

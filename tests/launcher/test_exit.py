@@ -106,7 +106,7 @@ async def test_all_clean_ends_write_buffered_files(tmp_path: Path, end: str, cod
     recorder = EventRecorder()
     async with job(module(tmp_path, "late", LATE.format(end=end)), recorder=recorder) as runner:
         t = await runner.start("late")
-        await until(lambda: t.state == "gone", 5)
+        await until(lambda: t.state == "gone")
     assert (tmp_path / "late" / "out").read_text() == "written"
     assert (tmp_path / "late" / "at_end").read_text() == "ran"
     *event, error = recorder.events[-1]
@@ -122,7 +122,7 @@ async def test_all_clean_ends_write_buffered_files(tmp_path: Path, end: str, cod
 OVERTIME = """
 import atexit, os, threading, time
 from aioparcs import deadlines, serve
-deadlines.EXIT_FUNCTIONS = 0.1
+deadlines.EXIT_FUNCTIONS = 0.5
 kept = []
 def f(path):
     file = open(path, "w")
@@ -184,7 +184,7 @@ async def test_no_end_leaves_anything_in_shared_memory(tmp_path: Path, end: str)
         else:
             worker = next(process for process in family() if process.ppid() != os.getpid())
             psutil.Process(worker.ppid()).kill()
-        await until(lambda: not any(path.exists() for path in paths), 5)
+        await until(lambda: not any(path.exists() for path in paths))
 
 
 ATTACHING = """

@@ -13,6 +13,7 @@ from aioparcs import WorkerLost
 from aioparcs.display.console import Console
 from aioparcs.events import LogLines, Notice
 from tests.support.jobs import EventRecorder, execute, job, module
+from tests.support.waiting import PATIENCE
 
 pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
@@ -257,7 +258,7 @@ async def test_printing_never_waits_for_the_runner(tmp_path: Path) -> None:
 
 def block_until(done: Path) -> None:
     """Block the loop, as a program that computes does: were printing to wait for it, this would never end."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not done.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)

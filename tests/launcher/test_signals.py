@@ -98,7 +98,7 @@ async def test_sigterm_ends_a_worker_that_is_about_to_connect() -> None:
 
 
 def _wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if found := condition():
             return found
@@ -153,7 +153,7 @@ async def test_orphans_are_reaped(prefix: tuple[str, ...]) -> None:
             # The agent, the worker and the orphan that still runs: the other one is no zombie.
             await until(lambda: len(launcher.children()) == 3)
             left = family()
-    await gone(left, 1)
+    await gone(left)
 
 
 @pytest.mark.slow
@@ -164,8 +164,8 @@ async def test_processes_of_a_worker_end_with_its_launcher_at_the_latest(session
         beside = psutil.Process(await t.call("run_beside", ["sleep", "60"], session))
         await t.shutdown()
         if not session:  # in the worker's own group: it ends with the worker
-            await gone([beside], 1)
-    await gone([beside], 0.1)
+            await gone([beside])
+    await gone([beside])
 
 
 async def test_processes_of_a_worker_end_with_a_killed_launcher() -> None:
@@ -174,7 +174,7 @@ async def test_processes_of_a_worker_end_with_a_killed_launcher() -> None:
         _, launcher, _ = await t.call("who")
         beside = psutil.Process(await t.call("run_beside", ["sleep", "60"], False))
         psutil.Process(launcher).kill()
-        await gone([beside], 2)
+        await gone([beside])
 
 
 async def test_helpers_of_the_module_itself_end_with_the_launcher(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ serve(pid)
         async with runner.start("helped") as t:
             helper = psutil.Process(await t.call("pid"))
         assert helper.is_running()  # it is the module's, not the worker's
-    await gone([helper], 2)
+    await gone([helper])
 
 
 ODD = """

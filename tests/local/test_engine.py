@@ -97,8 +97,8 @@ async def test_nothing_is_left_of_a_job_whose_runner_is_killed(tmp_path: Path) -
         processes = family(runner.pid)
         assert len(processes) == 2 * 2 + 5
         runner.kill()
-        await gone(processes, 2)
-        await until(lambda: not listening(name), 1)
+        await gone(processes)
+        await until(lambda: not listening(name))
     assert not os.listdir(temporary)
 
 

@@ -131,7 +131,7 @@ async def test_an_interrupted_installation_is_repeated(tmp_path: Path, cache: Pa
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
-        await gone(processes, 1)
+        await gone(processes)
 
         # Killed in the middle, the installer dies with its job, and the lock is free.
         text = "from aioparcs import run\nasync def main(runner):\n    await runner.start('needy')\nrun(main)\n"
@@ -140,7 +140,7 @@ async def test_an_interrupted_installation_is_repeated(tmp_path: Path, cache: Pa
             await until(lambda: family(other.pid))
             processes = family(other.pid)
             other.kill()
-            await gone(processes, 2)
+            await gone(processes)
         assert not live(processes)
 
         async with runner.start("needy") as t:

@@ -243,7 +243,7 @@ def test_a_program_that_is_stopped_loses_at_most_a_second(tmp_path: Path, number
     assert calls(recording) == 10
     ends = [event.error for event in recording.events if isinstance(event, ProgramEnding)]
     assert ends == ([] if number is signal.SIGKILL else [f"stopped by {number.name}"])
-    assert not left(processes, 20)
+    assert not left(processes)
 
 
 def test_a_runner_in_an_environment_of_its_own_is_recorded_there(main: Path, tmp_path: Path) -> None:

@@ -349,7 +349,7 @@ async def test_a_second_connection_is_refused_with_the_state_of_the_first() -> N
 
 
 async def test_a_service_that_expects_its_workers_too_late_gets_none_and_stays_connected() -> None:
-    async with harness(start_timeout=0.5) as here:
+    async with harness(start_timeout=2.0) as here:
         one = await here.member()
         session = here.runner._job.registry.sessions[0]
         assert await answered(one.parent, packed(SPAWN, 5, "x", 2, {}, ADDRESS), SPAWNED)
@@ -514,7 +514,7 @@ def is_sound(request: Any) -> bool:
 
 
 async def test_the_launchers_end_waits_for_no_worker_without_a_fork_server() -> None:
-    async with forking() as (_, link, control), asyncio.timeout(5):
+    async with forking() as (_, link, control), asyncio.timeout(PATIENCE):
         for type, body in packed(START, 0, 1, 0, 1, {}, None), packed(KILL, -1, signal.SIGTERM):
             link.post_frame(type, body)
         loop = asyncio.get_running_loop()
@@ -549,7 +549,7 @@ async def test_a_start_request_may_lack_a_parent() -> None:
 
 
 async def test_results_of_any_size_reach_the_runner() -> None:
-    async with forking() as fork, asyncio.timeout(10):
+    async with forking() as fork, asyncio.timeout(PATIENCE):
         await fork.runner.send_frame(*packed(START, 4, 1, 4, 1, {}))
         assert len(await fork.requests()) == 1
         exited = Exited(4, -9, [], b"r" * 16_000)
@@ -675,7 +675,7 @@ async def test_only_a_launcher_that_knows_the_frame_gets_a_request_for_usage(con
 @asynccontextmanager
 async def starting_with_files(**changes: Any) -> AsyncIterator[tuple[FrameConnection, asyncio.Future[Task]]]:
     """Start a worker that needs a file, and connect as its launcher, with changes to its HELLO."""
-    async with harness(start_timeout=5.0) as here:
+    async with harness() as here:
         here.engine.needs_files = True
         starting = asyncio.ensure_future(here.runner.start("any", files=["setup.cfg"])._start())
         await until(lambda: here.engine.placements)

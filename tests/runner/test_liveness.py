@@ -118,7 +118,7 @@ async def test_a_fork_server_that_is_stopped_is_lost_after_liveness_and_its_work
 
 @pytest.mark.slow
 async def test_a_start_by_a_fork_server_that_is_stopped_names_it(tmp_path: Path) -> None:
-    async with job(start_timeout=2.0) as runner:
+    async with job(start_timeout=6.0) as runner:
         await runner.start("talker")
         (fork_server,) = children()
         fork_server.suspend()

@@ -83,6 +83,7 @@ async def test_an_original_service_outlives_its_start_and_not_its_job(original: 
         while loop.time() < over:  # its start's deadline passes meanwhile
             await t.send(["echo", 1])
             assert await t.recv() == 1
+            await asyncio.sleep(0.05)
         await t.kill()
         async with runner.start("original", wire="v1") as again:
             await again.send(["echo", 2])

@@ -436,7 +436,7 @@ async def test_a_launcher_that_is_killed_takes_its_workers_along_and_the_next_st
         for t in tasks:
             with pytest.raises(WorkerLost, match="is lost: its launcher was killed by SIGKILL"):
                 await t.recv()
-        await gone(processes, 5)
+        await gone(processes)
         async with runner.start("talker") as t:
             await t.send(["echo", 1])
             assert await t.recv() == 1

@@ -130,7 +130,7 @@ serve(start)
         pid = await t.call("start")
         sleep = [process for process in family() if process.pid == pid]
         assert len(live(sleep)) == 1
-    await gone(sleep, 5)
+    await gone(sleep)
 
 
 async def test_send_eof_lets_the_worker_finish_and_answer() -> None:

@@ -15,7 +15,7 @@ __all__ = ["COMMAND", "ENVIRONMENT", "EXAMPLES", "TIMEOUT", "execute", "in_termi
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COMMAND = [sys.executable, "-m", "aioparcs"]
-TIMEOUT = 60  # seconds: far more than any command of a test takes, far less than a hang
+TIMEOUT = 100  # seconds: far more than any command of a test takes, far less than a hang
 _NOT_PASSED_ON = ("LEADER_URL", "PARCS_MODULES", "N", "P", "PYTEST_ADDOPTS")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
 

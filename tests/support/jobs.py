@@ -169,7 +169,7 @@ def live(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if _lives(process)]
 
 
-def left(processes: list[psutil.Process], timeout: float) -> list[psutil.Process]:
+def left(processes: list[psutil.Process], timeout: float = PATIENCE) -> list[psutil.Process]:
     """Find those that still run after some seconds."""
     deadline = time.monotonic() + timeout
     while (running := live(processes)) and time.monotonic() < deadline:

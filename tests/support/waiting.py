@@ -6,8 +6,9 @@ from typing import Any
 
 __all__ = ["PATIENCE", "until"]
 
-PATIENCE = 20.0
-"""Seconds until a condition that should come soon counts as one that never comes, also on a machine with other work."""
+PATIENCE = 40.0
+"""Seconds until a condition that should come soon counts as one that never comes, also on a machine with other work;
+less than the minute for which many programs of tests sleep."""
 
 
 async def until(condition: Callable[[], Any], timeout: float = PATIENCE, *, pause: float = 0.002) -> None:

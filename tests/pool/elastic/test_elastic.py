@@ -96,13 +96,16 @@ async def test_a_pool_grows_while_calls_wait_and_shrinks_without_work(tmp_path: 
     assert marks == ["x"] * 20, "no call is lost, and none runs twice"
 
 
-async def test_items_of_an_iterable_and_prefetched_calls_make_it_grow(runner: Runner) -> None:
-    async with runner.pool("crunch", (1, 3), function="sleep", idle=60) as pool:
-        await pool.map([0.2] * 10)
-        assert pool.size == 3
-    async with runner.pool("crunch", (1, 3), function="sleep", idle=60) as pool:
-        await pool.map([0.5] * 2)
-        assert pool.size == 2, "the second call waited behind the first"
+@pytest.mark.parametrize("count, size", [(10, 3), (2, 2)], ids=["many", "the second behind the first"])
+async def test_items_of_an_iterable_and_prefetched_calls_make_it_grow(
+    runner: Runner, tmp_path: Path, count: int, size: int
+) -> None:
+    async with runner.pool("crunch", (1, 3), function="hold", idle=60) as pool:
+        calls = asyncio.ensure_future(pool.starmap((str(tmp_path), str(i)) for i in range(count)))
+        await until(lambda: pool.size == size)
+        (tmp_path / "go").touch()
+        await calls
+        assert pool.size == size
 
 
 async def test_a_pool_may_have_no_worker_while_there_is_no_work() -> None:

@@ -18,7 +18,7 @@ from aiodocker import Docker, DockerError
 
 from aioparcs.swarm import open_docker
 from tests.cluster import Cluster as OwnCluster
-from tests.support.command import COMMAND, ENVIRONMENT, EXAMPLES, execute, run
+from tests.support.command import COMMAND, ENVIRONMENT, EXAMPLES, TIMEOUT, execute, run
 from tests.support.live import Cluster
 
 Module = Callable[..., Path]
@@ -311,12 +311,12 @@ def test_a_signal_ends_the_build(cluster: Cluster, module: Module, number: signa
     ) as process:
         assert process.stderr is not None
         assert any(line == f"{folder.name} | begun\n" for line in process.stderr)
-        begun = time.monotonic()
         process.send_signal(number)
-        assert process.wait(20) == code
+        assert process.wait(TIMEOUT) == code
         assert "Traceback" not in process.stderr.read()
+    end = time.monotonic() + TIMEOUT
     while containers(cluster, word):  # Docker kills it by itself, once no client listens
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() < end
         time.sleep(0.1)
     assert dangling(cluster, word) == []
 
@@ -355,11 +355,9 @@ def test_an_unreachable_registry_is_an_error(cluster: Cluster, build: Build, mod
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         registry = f"{host}:{free.getsockname()[1]}"
-    begun = time.monotonic()
     done = build(module(), "--push", "--registry", registry, "--base", cluster.base)
     assert (done.code, done.images, len(done.stderr.splitlines())) == (1, [], 1)
     assert f"is the registry {registry} running, and reachable from the leader?" in done.stderr
-    assert time.monotonic() - begun < 40
 
 
 @pytest.mark.slow

@@ -195,14 +195,14 @@ async def test_a_leader_over_ssh_whose_key_is_another_one(ssh: str, tmp_path: Pa
     place = known.read_text().split(" ")[0]
     known.write_text(f"{place} {(tmp_path / 'home' / '.ssh' / 'id_ed25519.pub').read_text()}")
     with pytest.raises(ClusterError, match=rf"{ssh}: can't be reached: .*[Hh]ost key"):
-        async with asyncio.timeout(30), open_docker(ssh):
+        async with asyncio.timeout(60), open_docker(ssh):
             pass
 
 
 async def test_a_leader_over_ssh_that_refuses_the_login(ssh: str, tmp_path: Path) -> None:
     (tmp_path / "home" / ".ssh" / "id_ed25519.pub").write_text("")
     with pytest.raises(ClusterError, match=rf"{ssh}: can't be reached: .*[Pp]ermission denied"):
-        async with asyncio.timeout(30), open_docker(ssh):
+        async with asyncio.timeout(60), open_docker(ssh):
             pass
 
 

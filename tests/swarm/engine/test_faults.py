@@ -21,14 +21,14 @@ from tests.support.command import COMMAND, EXAMPLES, execute
 from tests.support.jobs import ENVIRONMENT, MODULES, EventRecorder
 from tests.support.live import Cluster, ask, left
 from tests.support.swarm_jobs import Job
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.one_loop
 
 
-async def _wait_for(seconds: float, awaitable: Awaitable[Any]) -> Any:
-    """Wait for something that must not take longer; the machine may be busy with containers."""
-    return await asyncio.wait_for(awaitable, seconds)
+async def _wait_for(awaitable: Awaitable[Any]) -> Any:
+    """Wait for something that comes by itself, long before the test's own end; the machine may be busy."""
+    return await asyncio.wait_for(awaitable, PATIENCE)
 
 
 async def _containers(cluster: Cluster, runner: Runner) -> list[tuple[int, str]]:
@@ -54,16 +54,16 @@ def nodes(cluster: Cluster) -> tuple[Node, ...]:
 async def test_no_such_image(cluster: Cluster, job: Job) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=r"there is no image .*/nowhere:1: manifest unknown.*check its name"):
-            await _wait_for(10, runner.start(f"{cluster.registry}/nowhere:1"))
+            await _wait_for(runner.start(f"{cluster.registry}/nowhere:1"))
         with pytest.raises(StartError, match=r"start an image by its reference, such as .*/nowhere:latest"):
-            await _wait_for(10, runner.start("nowhere"))
+            await _wait_for(runner.start("nowhere"))
 
 
 async def test_no_registry_to_take_modules_from(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     async with job() as runner:
         monkeypatch.delenv("PARCS_REGISTRY")
         with pytest.raises(StartError, match=r"name the registry .* in PARCS_REGISTRY"):
-            await _wait_for(10, runner.start("talker"))
+            await _wait_for(runner.start("talker"))
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ async def test_no_registry_to_take_modules_from(job: Job, monkeypatch: pytest.Mo
 )
 async def test_no_suitable_node(job: Job, options: dict[str, Any], reason: str, needs: str) -> None:
     recorder = EventRecorder()
-    async with job(start_timeout=4, recorder=recorder) as runner:
+    async with job(start_timeout=8, recorder=recorder) as runner:
         begun = time.monotonic()
-        with pytest.raises(StartError, match=rf"within 4 s \(PARCS_START_TIMEOUT\): no suitable node \({reason}\)"):
-            await _wait_for(15, runner.start("talker", **options))
-        assert time.monotonic() - begun >= 4
+        with pytest.raises(StartError, match=rf"within 8 s \(PARCS_START_TIMEOUT\): no suitable node \({reason}\)"):
+            await _wait_for(runner.start("talker", **options))
+        assert time.monotonic() - begun >= 8
     (waiting,) = {event for event in recorder.events if event[0] == "waiting"}
     assert waiting == ("waiting", "talker", 1, f"no suitable node ({reason}){needs}")
 
@@ -91,9 +91,9 @@ async def test_no_suitable_node(job: Job, options: dict[str, Any], reason: str, 
 async def test_a_pull_that_hangs(cluster: Cluster, nodes: tuple[Node, ...], job: Job) -> None:
     with socket.create_server((_machine(), 0)) as silent:  # a registry that takes connections and says nothing
         address = f"{_machine()}:{silent.getsockname()[1]}"
-        async with job(start_timeout=4) as runner:
-            with pytest.raises(StartError, match=r"within 4 s \(PARCS_START_TIMEOUT\): its node is pulling the image"):
-                await _wait_for(15, runner.start(f"{address}/talker@sha256:{'0' * 64}"))
+        async with job(start_timeout=8) as runner:
+            with pytest.raises(StartError, match=r"within 8 s \(PARCS_START_TIMEOUT\): its node is pulling the image"):
+                await _wait_for(runner.start(f"{address}/talker@sha256:{'0' * 64}"))
 
 
 def _machine() -> str:
@@ -105,7 +105,7 @@ def _machine() -> str:
 async def test_no_gpus(job: Job) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=r"gpus=1: no node of the Swarm offers GPUs; .*daemon\.json"):
-            await _wait_for(10, runner.start("talker", gpus=1))
+            await _wait_for(runner.start("talker", gpus=1))
 
 
 async def test_a_network_without_addresses(cluster: Cluster, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ async def test_a_network_without_addresses(cluster: Cluster, job: Job, monkeypat
     try:
         async with job(overlay=True) as runner:
             with pytest.raises(StartError, match=r"'parcs-tiny' has too few free addresses .* \(\d of 20\)"):
-                await _wait_for(10, runner.start_many("talker", 20))
+                await _wait_for(runner.start_many("talker", 20))
     finally:
         await asyncio.to_thread(cluster.docker, "network", "rm", "parcs-tiny")
 
@@ -124,19 +124,19 @@ async def test_no_network(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARCS_NETWORK", "nowhere")
     async with job(overlay=True) as runner:
         with pytest.raises(StartError, match="no network 'nowhere' on the Swarm; make it: aioparcs cluster init"):
-            await _wait_for(10, runner.start("talker"))
+            await _wait_for(runner.start("talker"))
 
 
 async def test_a_container_that_can_not_be_started(job: Job) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=r"refused its container: .*bind source path does not exist"):
-            await _wait_for(30, runner.start("talker", swarm={"mounts": ["/nowhere:/data"]}))
+            await _wait_for(runner.start("talker", swarm={"mounts": ["/nowhere:/data"]}))
 
 
 async def test_a_main_that_does_not_call_serve_is_an_error(cluster: Cluster, job: Job) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=r"ended with exit code 2 before it called serve") as failed:
-            await _wait_for(30, runner.start(cluster.base))  # the base image: it has no main.py
+            await _wait_for(runner.start(cluster.base))  # the base image: it has no main.py
         assert "main.py" in " ".join(failed.value.last_lines)
 
 
@@ -146,7 +146,7 @@ async def test_a_main_that_does_not_call_serve_is_an_error(cluster: Cluster, job
 async def test_output_can_be_read_back_unless_another_log_driver_is_set(cluster: Cluster, job: Job) -> None:
     async with job() as runner:
         with pytest.raises(StartError, match=r"nothing can be read back from the log driver 'none'"):
-            await _wait_for(30, runner.start(cluster.base, swarm={"log_driver": {"Name": "none"}}))
+            await _wait_for(runner.start(cluster.base, swarm={"log_driver": {"Name": "none"}}))
         await runner.start("talker")
         (talker,) = [
             one for one in await asyncio.to_thread(_services, cluster, runner.job) if "talker" in one["Spec"]["Name"]
@@ -163,11 +163,12 @@ def _services(cluster: Cluster, job: str) -> list[Any]:
 @pytest.mark.alone
 async def test_a_node_that_is_drained(cluster: Cluster, nodes: tuple[Node, ...], job: Job) -> None:
     async with job() as runner, runner.start_many("talker", 2, swarm={"constraints": ["node.role==worker"]}) as tasks:
+        await until(lambda: tasks[0].node)
         node = next(node for node in nodes if node.name == tasks[0].node)
         try:
             await asyncio.to_thread(nodes[0].docker, "node", "update", "--availability", "drain", node.name)
             with pytest.raises(WorkerLost, match=r"SIGTERM: it was stopped from outside|its node is drained"):
-                await _wait_for(20, tasks[0].recv())
+                await _wait_for(tasks[0].recv())
         finally:
             await asyncio.to_thread(nodes[0].docker, "node", "update", "--availability", "active", node.name)
 
@@ -176,11 +177,11 @@ async def test_a_service_that_raises(job: Job) -> None:
     async with job() as runner, runner.start_many("talker", 2) as (first, second):
         await first.send(["fail", "ValueError", "bad"])
         with pytest.raises(ValueError, match="bad") as error:
-            await _wait_for(10, first.recv())
+            await _wait_for(first.recv())
         assert isinstance(error.value, RemoteError)
         assert 'File "/parcs/main.py"' in error.value.traceback
         await second.send(["echo", "the job goes on"])
-        assert await _wait_for(10, second.recv()) == "the job goes on"
+        assert await _wait_for(second.recv()) == "the job goes on"
 
 
 async def test_a_killed_container(cluster: Cluster, nodes: tuple[Node, ...], job: Job) -> None:
@@ -191,7 +192,7 @@ async def test_a_killed_container(cluster: Cluster, nodes: tuple[Node, ...], job
         reading = asyncio.ensure_future(t.recv())
         await asyncio.to_thread(cluster.docker, "kill", container, node=node)
         with pytest.raises(WorkerLost, match=r"talker:0 on node\d is lost: its launcher was killed by SIGKILL") as lost:
-            await _wait_for(5, reading)
+            await _wait_for(reading)
         assert lost.value.last_lines == ("last words",)
 
 
@@ -199,7 +200,7 @@ async def test_a_killed_worker_process(job: Job) -> None:
     async with job() as runner, runner.start("talker") as t:
         await t.send(["die", signal.SIGKILL])
         with pytest.raises(WorkerLost, match="was killed by SIGKILL") as lost:
-            await _wait_for(5, t.recv())
+            await _wait_for(t.recv())
         assert lost.value.signal == signal.SIGKILL
 
 
@@ -207,14 +208,14 @@ async def test_a_worker_that_takes_more_memory_than_it_may(job: Job) -> None:
     async with job() as runner, runner.start("probe", memory="64m") as t:
         assert await t.call("allocate", 1 << 20) == 1 << 20
         with pytest.raises(WorkerLost, match=r"was killed by SIGKILL(?s:.*)its container has no more memory"):
-            await _wait_for(30, t.call("allocate", 1 << 30))
+            await _wait_for(t.call("allocate", 1 << 30))
 
 
 async def test_workers_that_share_a_container_share_no_memory_limit(job: Job) -> None:
     async with job() as runner, runner.start_many("probe", 2, per_container=2, memory="96m") as (first, second):
         with pytest.raises(MemoryError):
-            await _wait_for(30, first.call("allocate", 150 << 20))
-        assert await _wait_for(10, second.call("allocate", 1 << 20)) == 1 << 20
+            await _wait_for(first.call("allocate", 150 << 20))
+        assert await _wait_for(second.call("allocate", 1 << 20)) == 1 << 20
 
 
 @pytest.mark.alone
@@ -228,10 +229,10 @@ async def test_a_node_that_is_cut_off(nodes: tuple[Node, ...], job: Job) -> None
         try:
             await asyncio.to_thread(nodes[2].cut)
             with pytest.raises(WorkerLost, match=r"on node3 is lost: its host was silent for 3 s"):
-                await _wait_for(10, reading)
+                await _wait_for(reading)
             for task in others:
                 await task.send(["echo", "here"])
-                assert await _wait_for(10, task.recv()) == "here"
+                assert await _wait_for(task.recv()) == "here"
         finally:
             await asyncio.to_thread(nodes[2].restore)
 
@@ -244,12 +245,12 @@ async def test_a_node_whose_docker_is_killed(nodes: tuple[Node, ...], job: Job) 
             await asyncio.to_thread(nodes[1].kill)
             for task in tasks:  # containers live on without their Docker, and so do their channels
                 await task.send(["echo", "here"])
-                assert await _wait_for(10, task.recv()) == "here"
+                assert await _wait_for(task.recv()) == "here"
         finally:
             await asyncio.to_thread(nodes[1].revive)
         (orphan,) = [task for task in tasks if task.node == "node2"]
         with pytest.raises(WorkerLost, match=r"on node2 (is lost|ended with exit code 143)"):  # the containers
-            await _wait_for(30, orphan.recv())
+            await _wait_for(orphan.recv())
 
 
 # What becomes of a job whose runner fails
@@ -282,7 +283,7 @@ def _program(cluster: Cluster, text: str) -> "subprocess.Popen[str]":
 def _name(process: "subprocess.Popen[str]") -> str:
     assert process.stdout
     name = process.stdout.readline().strip()
-    assert re.fullmatch("[0-9a-f]{8}", name), process.communicate(timeout=10)[1]
+    assert re.fullmatch("[0-9a-f]{8}", name), process.communicate(timeout=PATIENCE)[1]
     return name
 
 
@@ -292,7 +293,7 @@ def test_a_runner_that_is_killed(cluster: Cluster, images: None) -> None:
         name = _name(process)
         process.kill()
     # Its launchers notice and end by themselves; what Docker keeps of it, the next command sweeps.
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE
     while "Running" in (tasks := _stack_ps(cluster, name)):
         assert time.monotonic() < end, tasks
     done = execute([*COMMAND, "rm", "--orphans"], None, **cluster.environment)
@@ -332,11 +333,9 @@ async def test_a_runner_that_raises_while_workers_work(job: Job) -> None:
 
 
 async def test_docker_that_can_not_be_reached() -> None:
-    begun = time.monotonic()
     with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:1: can't be reached: Connection refused"):
         async with Runner(engine=SwarmEngine("tcp://127.0.0.1:1")):
             pass
-    assert time.monotonic() - begun < 10
 
 
 async def test_a_leader_that_is_a_worker_node(nodes: tuple[Node, ...]) -> None:
@@ -354,7 +353,7 @@ def test_an_error_of_the_cluster_is_one_line(leader: str, message: str, tmp_path
     main = tmp_path / "main.py"
     main.write_text("from aioparcs import run\n\nasync def main(runner): ...\n\nrun(main)\n")
     variables = ENVIRONMENT | {"PARCS_ENGINE": "swarm", "LEADER_URL": leader or "nonsense"}
-    done = subprocess.run([sys.executable, str(main)], env=variables, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, str(main)], env=variables, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == (1 if leader else 2)
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -409,7 +408,8 @@ def test_run_on_swarm_stops_with_ctrl_c(cluster: Cluster) -> None:
                 break
         process.send_signal(signal.SIGINT)
         stopping = "stopping; press Ctrl-C again to leave the cleanup to the cluster\n"
-        assert process.stderr.readline() == stopping, "at once, long before its end"
+        assert stopping in process.stderr, "others may come first, such as where the worker was placed"
+        assert process.poll() is None, "at once, long before its end"
         process.communicate(timeout=90)
     (name,) = re.findall(r"runs as job ([0-9a-f]{8})", read)
     assert process.returncode == 130

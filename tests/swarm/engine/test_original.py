@@ -105,8 +105,8 @@ class SwarmClient:
         until(lambda: not self.tasks())
 
 
-def until(condition: Callable[[], Any], timeout: float = PATIENCE) -> None:
-    deadline = time.monotonic() + timeout
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.2)
@@ -299,19 +299,20 @@ def test_a_runner_starts_as_in_the_original(swarm: SwarmClient, images: Images, 
     with typed(swarm, images, *arguments, N="90", P="3") as runner:
         until(lambda: [task["Status"]["State"] for task in swarm.tasks()] == ["complete"])
     log = swarm.logs(runner).splitlines()
-    lines = [line for line in log if not line.startswith("swarm: tcp://")]  # what the original doesn't warn of
-    assert len(log) == len(lines) + 1
+    notices = [line for line in log if line.startswith("swarm: ")]  # what the original doesn't warn of
+    assert any(line.startswith("swarm: tcp://") for line in notices), "others may tell of a leader that is slow"
+    lines = [line for line in log if line not in notices]
     assert lines[0] == f"90 has 12 divisors: {', '.join(map(str, DIVISORS))}"
     assert re.fullmatch(r"3 workers took [\d.]+ s", lines[1])
     assert len(lines) == 2
-    assert not swarm.workers(images)
+    until(lambda: not swarm.workers(images))  # Docker may show a task for a moment more
 
 
 def test_a_runner_that_is_removed_leaves_nothing(swarm: SwarmClient, images: Images) -> None:
     with typed(swarm, images, N="9999999999999", P="1") as runner:
         until(lambda: [task["Status"]["State"] for task in swarm.workers(images)] == ["running"])
         swarm.docker("service", "rm", runner)
-        until(lambda: not swarm.workers(images) and not swarm.tasks(), 20)
+        until(lambda: not swarm.workers(images) and not swarm.tasks())
 
 
 def test_a_runner_that_fails_says_so_in_its_log(swarm: SwarmClient, images: Images) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from aioparcs import Address, RemoteError, Task, WorkerLost
 from tests.support.jobs import MODULES, module
-from tests.support.live import Cluster
+from tests.support.live import PATIENCE, Cluster
 from tests.support.submitted import build, own, running_job, submitted
 from tests.support.waiting import until
 
@@ -102,4 +102,4 @@ def test_workers_of_a_runner_inside_the_overlay_connect(cluster: Cluster, tmp_pa
     folder = module(tmp_path, "inside", INSIDE) / "inside"
     with submitted(own(cluster), folder, "tests-peers-inside", "--modules", str(MODULES)) as job:
         assert job.line()[0] == 12
-        assert job.process.wait(60) == 0
+        assert job.process.wait(PATIENCE) == 0

@@ -172,7 +172,7 @@ async def test_sizes_threads_and_rates_are_those_of_the_cluster(cluster: Cluster
             assert pool.size == sum(cpu // min(cpus) for cpu in cpus)
             assert await pool.submit(function="threads") == (str(min(cpus)), min(cpus))
             begun = sorted(await pool.map([None] * 51))
-            assert begun[-1] - begun[0] > 0.9, "fifty pauses"
+            assert begun[-1] - begun[0] > 0.5, "fifty pauses of 20 ms; the first of the calls may begin late"
 
 
 async def test_a_call_that_is_stuck_on_one_node_is_answered_by_another(job: Job, folder: Path) -> None:

@@ -38,7 +38,7 @@ def on(cluster: Cluster, *arguments: str | Path, **env: str) -> "subprocess.Comp
     return execute([*COMMAND, *map(str, arguments)], None, **cluster.environment | env)
 
 
-def until(condition: Callable[[], T], seconds: float = 30.0) -> T:
+def until(condition: Callable[[], T], seconds: float = TIMEOUT) -> T:
     """Ask until something is true."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -107,8 +107,9 @@ def outside(cluster: Cluster, echo: str, folder: Path) -> Iterator[Outside]:
 
 def test_a_job_is_shown_and_then_removed(cluster: Cluster, aioparcs: Aioparcs, echo: str, tmp_path: Path) -> None:
     with outside(cluster, echo, tmp_path) as (job, runner):
-        found = shown(aioparcs, job)
-        assert (found["state"], found["running"], found["asked"], found["modules"]) == ("running", 3, 3, [echo])
+        # A worker may have dialled before its node has told the leader that its container runs.
+        found = until(lambda: (one := shown(aioparcs, job))["running"] == 3 and one)
+        assert (found["state"], found["asked"], found["modules"]) == ("running", 3, [echo])
         assert found["runner"].startswith(f"process {runner.pid} on ")
         assert [(one["container"], one["slot"], one["state"], one["error"]) for one in found["workers"]] == [
             (number, number + 1, "running", "") for number in range(3)
@@ -226,9 +227,9 @@ def test_following_ends_when_the_job_is_removed_and_with_ctrl_c(cluster: Cluster
             assert other.stdout
             assert (one.stdout.readline(), other.stdout.readline()) == ("on\n", "on\n")
             one.send_signal(signal.SIGINT)
-            assert one.wait(10) == 130
+            assert one.wait(TIMEOUT) == 130
             assert aioparcs("rm", job).returncode == 0
-            assert other.wait(10) == 0
+            assert other.wait(TIMEOUT) == 0
 
 
 def test_a_runner_that_never_runs_says_why(cluster: Cluster, aioparcs: Aioparcs) -> None:

@@ -207,6 +207,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.alone  # a command of another test would be that next one
 def test_files_of_a_submitter_that_died_are_removed_by_the_next_command(cluster: Cluster) -> None:
     talker = build(own(cluster), MODULES / "talker", "tests-files")
     made = execute([sys.executable, "-c", ABANDON, talker], None, **environment(cluster))

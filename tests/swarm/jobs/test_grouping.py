@@ -9,6 +9,7 @@ from aioparcs import Task, WorkerLost
 from tests.support.jobs import MODULES
 from tests.support.live import Cluster, left
 from tests.support.submitted import build, containers, own, running_job
+from tests.support.swarm_jobs import PATIENCE
 
 pytestmark = pytest.mark.one_loop
 
@@ -35,9 +36,11 @@ async def test_docker_shows_a_job_as_a_stack(cluster: Cluster, talker: str) -> N
         stack = f"parcs-{job.id}"
         stacks = await docker(cluster, "stack", "ls", "--format", "{{.Name}} {{.Services}}")
         assert f"{stack} 2" in stacks
-        lines = await docker(cluster, "stack", "ps", stack, "--format", "{{.Name}} {{.CurrentState}}")
         names = [f"{stack}_talker-0.1", f"{stack}_talker-0.2", f"{stack}_talker-2.1"]
-        assert sorted(line.split()[:2] for line in lines) == [[name, "Running"] for name in names]
+        running, lines = [[name, "Running"] for name in names], list[str]()
+        async with asyncio.timeout(PATIENCE):  # a worker may dial before its node has told that its container runs
+            while sorted(line.split()[:2] for line in lines) != running:
+                lines = await docker(cluster, "stack", "ps", stack, "--format", "{{.Name}} {{.CurrentState}}")
         services = await docker(cluster, "stack", "services", stack, "--format", "{{.Name}} {{.Replicas}}")
         assert sorted(services) == [f"{stack}_talker-0 2/2", f"{stack}_talker-2 1/1"]
         await asyncio.gather(*map(answers, tasks))
@@ -77,7 +80,7 @@ async def test_removing_the_stack_ends_the_job_and_reaches_the_runner(cluster: C
         assert f"Removing secret parcs-{job.id}_token" in removed
         for task in tasks:
             with pytest.raises(WorkerLost):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE):
                     await task.recv()
     assert await asyncio.to_thread(left, cluster, job.id) == []
     assert await docker(cluster, "network", "ls", "--quiet", "--filter", "name=parcs"), "all jobs share it"
