@@ -1,0 +1,74 @@
+"""Some histories of the simulation, that it repeats them, and that it finds bugs; ``make simulate`` runs many more."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.deep import deep, repeats
+from tests.support.jobs import ENVIRONMENT
+
+pytestmark = [pytest.mark.slow, pytest.mark.fresh]
+
+# By what the checker finds: a seed that shows it soon, and a bug: a scheduler repeats what has begun, a launcher
+# forgets the results that its worker had not sent, a pool forgets calls.
+BUGS = {
+    "has begun in": (
+        1,
+        "from aioparcs.pool.scheduler.worker_state import WorkerState\n"
+        "WorkerState.begun = property(lambda self: [])\n",
+    ),
+    "has begun in|was finished by": (
+        98,
+        "from aioparcs.channel import ResultLog\n"
+        "ResultLog.read = lambda self: b''\n",
+    ),
+    "has no outcome|goes on and on|nothing is left": (
+        1,
+        "import random\n"
+        "from aioparcs.pool.scheduler.rotation import Rotation\n"
+        "submit = Rotation.submit\n"
+        "Rotation.submit = lambda self, call: None if random.random() < 0.1 else submit(self, call)\n",
+    ),
+}  # fmt: skip
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=ENVIRONMENT | {"PYTHONHASHSEED": "0"}
+    )
+
+
+def simulate(seed: int, histories: int) -> str:
+    done = run("-m", "tests.simulation", "--seed", str(seed), "--histories", str(histories), "--stop", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@deep
+def test_nothing_is_lost_repeated_or_left_in_any_history() -> None:
+    simulate(1, repeats(60, 1000))
+
+
+def test_a_seed_makes_the_same_history_alone_and_behind_others() -> None:
+    digests = [int(simulate(*one).split()[-1], 16) for one in ((5, 2), (5, 1), (6, 1))]
+    assert digests[0] == digests[1] ^ digests[2]
+
+
+@pytest.mark.parametrize("problem", BUGS)
+def test_a_bug_is_found(problem: str) -> None:
+    seed, bug = BUGS[problem]
+    program = (
+        "from tests.simulation.loop import clock\n"
+        "clock.install()\n"
+        "from tests.simulation.run import install, simulate\n"
+        "install()\n"
+        f"{bug}"
+        f"for seed in range({seed}, 2000):\n"
+        "    if problems := simulate(seed).problems:\n"
+        "        print(*problems)\n"
+        "        break\n"
+    )
+    done = run("-c", program)
+    assert re.search(problem, done.stdout), done.stdout + done.stderr
