@@ -1,6 +1,6 @@
 """
 Measure channels, pools, broadcasts and the starting of workers: ``python -m benchmarks channel spawn``, ``swarm``,
-``broadcast``, ``pool``, ``items``, ``shared``, ``ui``, ``latency`` and ``scale``.
+``broadcast``, ``pool``, ``items``, ``shared``, ``ui``, ``latency``, ``scale`` and ``gallery``.
 
 What is measured, how, and what it does not say is in docs/benchmarks.md.
 """
@@ -22,6 +22,7 @@ from benchmarks import (
     broadcast,
     bulk,
     calls,
+    gallery,
     imports,
     items,
     latency,
@@ -54,16 +55,19 @@ _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "items": (items,),
     "latency": (latency,),
     "scale": (scale,),
+    "gallery": (gallery,),
 }
 _ROUNDS, _SWARM_ROUNDS = 30, 5  # one on a Swarm takes up to two minutes
 _BROADCAST_ROUNDS = 2  # and one of these up to four
-_SHARED_ROUNDS = 5  # and one of these up to one
+_SHARED_ROUNDS = _GALLERY_ROUNDS = 5  # and one of these up to one
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("groups", nargs=-1, required=True, type=click.Choice(list(_GROUPS)))
 @click.option(
-    "--rounds", type=click.IntRange(1), help="Pairs of each comparison.  [default: 30; swarm, shared: 5; broadcast: 2]"
+    "--rounds",
+    type=click.IntRange(1),
+    help="Pairs of each comparison.  [default: 30; swarm, shared, gallery: 5; broadcast: 2]",
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all there.")
 @click.option("--picture", "svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw the ratios there.")
@@ -75,7 +79,9 @@ def main(groups: tuple[str, ...], rounds: int | None, json_file: Path | None, sv
         for module in (module for group in dict.fromkeys(groups) for module in _GROUPS[group]):
             try:
                 usual = _SWARM_ROUNDS if module in (swarm, pool_start) else _ROUNDS
-                usual = {broadcast: _BROADCAST_ROUNDS, shared: _SHARED_ROUNDS}.get(module, usual)
+                usual = {broadcast: _BROADCAST_ROUNDS, shared: _SHARED_ROUNDS, gallery: _GALLERY_ROUNDS}.get(
+                    module, usual
+                )
                 results.add(module.measure(rounds or usual, watch(module)))
             except ProgramFailed as error:
                 raise click.ClickException(str(error)) from None

@@ -158,6 +158,38 @@ def test_the_factors_of_a_number(example: Example, n: int, factors: str) -> None
     assert output.endswith("all factors are prime: yes\n")
 
 
+@pytest.mark.parametrize("n, width, p", [(1, 1, 2), (13, 4, 3), (20, 50, 2)])
+def test_the_solution_of_equations(example: Example, n: int, width: int, p: int) -> None:
+    output = example("gaussian_elimination", N=n, WIDTH=width, P=p).stdout
+    assert output.startswith(f"{p} workers solved {n} equations in ")
+    assert float(found(r"is ([-+\de]+)\n", output)) < 1e-9
+    assert output.endswith("NumPy finds the same: yes\n")
+
+
+@pytest.mark.parametrize("modulus, base, target", [(2, 1, 1), (101, 2, 60), (101, 10, 2), (1009, 11, 500)])
+def test_a_discrete_logarithm(example: Example, modulus: int, base: int, target: int) -> None:
+    output = example("discrete_logarithm", MODULUS=modulus, BASE=base, TARGET=target, P=2).stdout
+    powers = [power for power in range(modulus) if pow(base, power, modulus) == target % modulus]
+    if powers:
+        assert int(found(r"\*\* (\d+) = ", output)) % (modulus - 1) in powers
+        assert output.endswith("That power is the target: yes\n")
+    else:
+        assert output.startswith("There is no such exponent\n")
+
+
+@pytest.mark.parametrize("n, height, p", [(1, 1, 1), (2, 5, 4), (60, 7, 3)])
+def test_the_longest_common_subsequence(example: Example, n: int, height: int, p: int) -> None:
+    output = example("lcs", N=n, HEIGHT=height, P=p).stdout
+    first, second = load(EXAMPLES / "lcs" / "runner" / "sequences.py").related(n)
+    row = [0] * (len(second) + 1)
+    for letter in first:
+        above, row = row, [0]
+        for column, other in enumerate(second):
+            row.append(above[column] + 1 if letter == other else max(above[column + 1], row[-1]))
+    assert int(found(r"subsequence of (\d+) letters", output)) == row[-1]
+    assert output.endswith("One process alone finds the same: yes\n")
+
+
 def test_the_words_of_a_folder(example: Example, tmp_path: Path) -> None:
     texts = ["The cat and the hat.", "A cat: THE cat!\n" * 7, "", "Été, été; 3 2 1, don't"]
     for number, text in enumerate(texts):

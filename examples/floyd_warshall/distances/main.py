@@ -1,14 +1,8 @@
 """Keep some rows of a table of distances, and shorten them by the ways through every node."""
 
-import numpy as np
+from ways import shorten
 
 from aioparcs import Service, serve
-
-
-def shorten(rows: np.ndarray, pivots: np.ndarray, first: int) -> None:
-    """Let each of the rows go through the nodes from `first` on, whose own rows are `pivots`."""
-    for node, pivot in enumerate(pivots, first):
-        np.minimum(rows, rows[:, node, None] + pivot, out=rows)
 
 
 class Distances(Service):
