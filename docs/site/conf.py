@@ -64,9 +64,9 @@ def setup(app: Sphinx) -> None:
 
 
 def prepare(app: Sphinx, page: str, source: list[str]) -> None:
-    """Show the names of files, lead links to what is no page to a file, and add the navigation."""
+    """Show the names of files, and the reference; lead links to what is no page to a file; and add the navigation."""
     text = re.sub(r"(?m)^```(\w+) file=(\S+)$", r"```{code-block} \1\n:caption: \2\n", source[0])
-    text = text.replace("```mermaid\n", "```text\n")  # only a program of some megabytes could draw it offline
+    text = re.sub(r"(?ms)^<!-- eval-rst\n(.*?)^-->$", r"```{eval-rst}\n\1```", text)  # unseen in the repository
     folder = (ROOT / page).parent
     text = re.sub(r"(?<=\]\()[^)\s:#`]+(?=\))", lambda link: target(app, folder, link[0]), text)
     app.env.note_dependency("docs/site/navigation.md", docname=page)

@@ -27,11 +27,9 @@ NOT_MADE = ("Line", "Pool")
 def directives() -> Iterator[tuple[str, str, set[str]]]:
     """Yield the directive, the full name and the hidden members of each object that the reference shows."""
     for page in PAGES:
-        for block in blocks(page):
-            if block.words != ("{eval-rst}",):
-                continue
+        for text in re.findall(r"(?ms)^<!-- eval-rst\n(.*?)^-->$", page.read_text()):
             module = ""
-            for kind, name, options in re.findall(r"(?m)^\.\. ([\w:]+):: ([\w.]+)\n((?: +.*\n)*)", block.text):
+            for kind, name, options in re.findall(r"(?m)^\.\. ([\w:]+):: ([\w.]+)\n((?: +.*\n)*)", text):
                 if kind == "currentmodule":
                     module = f"{name}."
                 elif kind == "automodule":
