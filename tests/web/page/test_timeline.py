@@ -109,7 +109,8 @@ def test_the_mouse_zooms_drags_and_opens_a_worker(show: Show, server: PageServer
     rows = page.run("document.getElementById('rows').clientHeight") - 26
     server.answers[f"jobs/{JOB}/workers/0"] = server.answers[f"jobs/{JOB}/workers/2"]
     x, y, *_ = box(page)
-    at = (x + 200, y + 22 + rows / 9 * 1.5)  # the row behind the first node's name
+    # The worker's name, behind that of the first node: of the calls, which move with the clock, one has failed.
+    at = (x + 60, y + 22 + rows / 9 * 1.5)
     page.move(*at, kind="mousePressed", button="left", clickCount=1)
     page.move(*at, kind="mouseReleased", button="left", clickCount=1)
     page.until(f"location.hash.startsWith('{VIEW}/worker/')")
@@ -118,19 +119,20 @@ def test_the_mouse_zooms_drags_and_opens_a_worker(show: Show, server: PageServer
 def test_the_mouse_finds_calls(show: Show) -> None:
     page = show(VIEW)
     x, y, width, _ = box(page)
-    texts = set()
-    for i in range(80):
-        texts.add(tip_at(page, x + 116 + (width - 118) * i / 80, y + 22 + 30))
-    shown = "\n".join(texts).replace("\xa0", " ")
-    for part in (
+    wanted = {
         "render:0 on node1",
         "frame: item ",
         "merge: item ",
         "1.2 s at ",
         "ValueError: </script><script>",
         "not requested",
-    ):
-        assert part in shown
+    }
+    for i in range(80):
+        tip = tip_at(page, x + 116 + (width - 118) * i / 80, y + 22 + 30).replace("\xa0", " ")
+        wanted -= {part for part in wanted if part in tip}
+        if not wanted:
+            break  # each look takes a while
+    assert not wanted
     page.move(2, 2)
     page.until("!document.getElementById('tip')")
 
