@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from aioparcs.settings import VERSION
-from tests.cluster import base, cgroups, image, namespaces, network, packages, swarm
+from tests.cluster import base, cgroups, debian, image, namespaces, network, packages, swarm
 from tests.cluster.command import ClusterError
 from tests.cluster.node import Node
 from tests.cluster.places import Places
@@ -102,7 +102,11 @@ def up(count: int, say: Callable[[str], None]) -> Cluster:
             say(f"installed {', '.join(missing)}")
         network.lay(cluster.machine, cluster.registry.address.partition(":")[0])
         cluster.registry.start()
-        _start_nodes(cluster, say)
+        with ThreadPoolExecutor() as pool:  # all of it waits for files and packages most of the time
+            making = [pool.submit(make, cluster, places, say) for make in (_make_base, _make_wheels)]
+            _start_nodes(cluster, say)
+            for one in making:
+                one.result()
         _provide_images(cluster, places, say)
     return cluster
 
@@ -153,11 +157,22 @@ def _start_nodes(cluster: Cluster, say: Callable[[str], None]) -> None:
     swarm.provide_overlay(cluster.leader)
 
 
+def _make_base(cluster: Cluster, places: Places, say: Callable[[str], None]) -> None:
+    if not base.is_current(cluster.registry):
+        say("making the Python base image from Debian's packages")
+        debian.provide(places.cache)
+
+
+def _make_wheels(cluster: Cluster, _places: Places, say: Callable[[str], None]) -> None:
+    if not (base.is_current(cluster.registry) and image.is_current(cluster.registry)):  # it is built on the base
+        say("gathering the packages that aioparcs requires")
+        image.make_wheels()
+
+
 def _provide_images(cluster: Cluster, places: Places, say: Callable[[str], None]) -> None:
     leader, registry = cluster.leader, cluster.registry
     if not base.is_current(registry):
-        say("making the Python base image from Debian's packages")
-        base.provide(leader, registry, places.run)
+        base.provide(leader, registry, places.cache)
     if not image.is_current(registry):
         say("building the image of aioparcs")
         image.provide(leader, registry, cluster.base)

@@ -30,8 +30,7 @@ def is_current(registry: Registry) -> bool:
 
 
 def provide(node: Node, registry: Registry, python_base: str) -> None:
-    """Build the images of workers and of programs, and push them."""
-    make_wheels()
+    """Build the images of workers and of programs from the wheels that were gathered, and push them."""
     arguments = ("--build-arg", f"BASE={python_base}", "--build-arg", f"VERSION={VERSION}", "--network", "none")
     label = f"{_SOURCES}={_sources(registry)}"
     for tag, packages in ((f"{VERSION}-worker", "--no-deps aioparcs msgpack uvloop"), (VERSION, "aioparcs")):

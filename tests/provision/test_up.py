@@ -1,6 +1,7 @@
 """`aioparcs cluster up` on machines with a real sshd each: what it makes, and what it says is in the way."""
 
 import base64
+import faulthandler
 import json
 import re
 import subprocess
@@ -16,9 +17,15 @@ from tests.support.command import COMMAND, ENVIRONMENT, run
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.cluster,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),  # on a new machine the first one makes the machines' files, too
     pytest.mark.skipif(bool(obstacle()), reason=f"no machines to test with: {obstacle()}"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _takes_longer() -> None:
+    """Keep the watch over hangs in C from ending the whole run: it is shorter, and commands here have deadlines."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 def up(network: Network, *options: str) -> "subprocess.CompletedProcess[str]":

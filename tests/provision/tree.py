@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from importlib.metadata import requires
 from pathlib import Path
 
-from tests.cluster import packages
-from tests.cluster.command import execute
+from tests.cluster import debian, packages
+from tests.cluster.command import ENVIRONMENT, execute
 from tests.cluster.image import download
 
 __all__ = ["USER", "Trees", "provide"]
@@ -15,10 +15,7 @@ __all__ = ["USER", "Trees", "provide"]
 USER = "ada"
 """Who logs in to the machines."""
 
-_SUITE = "bookworm"
-_MIRROR = "http://deb.debian.org/debian"
-_INCLUDED = "python3,openssh-server,sudo,iproute2,iptables,ca-certificates,kmod"
-_NOT_NEEDED = ("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man", "var/lib/apt/lists", "var/log")
+_INCLUDED = ("openssh-server", "sudo", "iproute2", "iptables", "ca-certificates", "kmod")
 _COMMANDS = {
     "debootstrap": "debootstrap",
     "dockerd": "docker.io",
@@ -26,8 +23,12 @@ _COMMANDS = {
     "nsenter": "util-linux",
     "docker-registry": "docker-registry",
 }
+_ENVIRONMENT = ENVIRONMENT | {"DEBIAN_FRONTEND": "noninteractive"}
 _REGISTRY = "version: 0.1\nstorage: {filesystem: {rootdirectory: /var/lib/registry}}\nhttp: {addr: ':5000'}\n"
-_APART = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+# Packages are installed without starting what they bring.
+_INSTALL = r"""mount -t proc proc proc && printf '#!/bin/sh\nexit 101\n' > usr/sbin/policy-rc.d &&
+chmod +x usr/sbin/policy-rc.d && chroot . sh -c 'dpkg --install {packages}/*.deb' &&
+rm usr/sbin/policy-rc.d && umount proc"""
 
 
 class Trees:
@@ -36,10 +37,12 @@ class Trees:
 
     Args:
         folder: where they are.
+        cache: where the files of a minimal Debian are kept.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cache: Path) -> None:
         self._folder = folder
+        self._cache = cache
         self.bare = folder / "bare"
         self.docker = folder / "docker"  # what Docker's packages add to it
         self.keys = folder / "keys"  # the user's, and all machines' own
@@ -55,39 +58,47 @@ class Trees:
         shutil.rmtree(self._folder, ignore_errors=True)
         self.keys.mkdir(parents=True)
         execute("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.keys / "id_ed25519")
-        execute(*_APART, "debootstrap", "--variant=minbase", f"--include={_INCLUDED}", _SUITE, self.bare, _MIRROR,
-                timeout=600)  # fmt: skip
-        for name in _NOT_NEEDED:
-            shutil.rmtree(self.bare / name, ignore_errors=True)
-            (self.bare / name).mkdir()
-        self._provide_packages()
-        self._pack_images()  # before there is a user: its number is that of the user of aioparcs' images
+        self._make_bare()
         self._add_user()
         self._install_docker()
         download(self.wheels, *required())
         (self._folder / "recipe").write_text(_recipe())
 
-    def _provide_packages(self) -> None:
-        """Download Docker's packages, into an archive on the machine itself."""
-        state, archive = self._folder / "apt", self.bare / "srv/packages"
+    def _make_bare(self) -> None:
+        """Build a machine without Docker, which has Docker's packages and images in archives of its own."""
+        archive = debian.provide(self._cache)
+        self.bare.mkdir()
+        execute("tar", "--extract", "--file", archive, "--directory", self.bare, timeout=120)
+        self._download("srv/more", *_INCLUDED)
+        execute(*debian.APART, "sh", "-c", f"cd {self.bare} && {_INSTALL.format(packages='/srv/more')}",
+                timeout=300, env=_ENVIRONMENT)  # fmt: skip
+        shutil.rmtree(self.bare / "srv/more")
+        debian.prune(self.bare)
+        packages = self._download("srv/packages", "docker.io")
+        (packages / "Packages").write_text("\n".join(map(_entry, sorted(packages.glob("*.deb")))))
+        (self.bare / "etc/apt/apt.conf.d/keep").write_text('DPkg::Options { "--force-confold"; };\n')
+        (self.bare / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/srv/packages ./\n")
+        self._pack_images(archive)
+        shutil.rmtree(self._folder / "apt")
+
+    def _download(self, name: str, *wanted: str) -> Path:
+        """Download packages, and those that they need, into a folder of the machine; return it."""
+        state, archive = self._folder / "apt", self.bare / name
         for path in (state / "lists/partial", state / "cache", archive / "partial"):
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
         sources = state / "sources.list"
-        sources.write_text(f"deb [trusted=yes] {_MIRROR} {_SUITE} main\n")
+        sources.write_text(f"deb [trusted=yes] {debian.MIRROR} {debian.SUITE} main\n")
         given = {
             "Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": "/dev/null", "Dir::State": state,
             "Dir::State::status": self.bare / "var/lib/dpkg/status", "Dir::Cache": state / "cache",
             "Dir::Cache::archives": archive, "APT::Keep-Downloaded-Packages": "true", "Debug::NoLocking": "1",
         }  # fmt: skip
         options = [word for name, value in given.items() for word in ("-o", f"{name}={value}")]
-        execute("apt-get", *options, "update", "-qq", timeout=120)
-        execute("apt-get", *options, "install", "-qq", "-y", "--no-install-recommends", "--download-only", "docker.io",
+        if not any((state / "lists").glob("*Packages*")):
+            execute("apt-get", *options, "update", "-qq", timeout=120)
+        execute("apt-get", *options, "install", "-qq", "-y", "--no-install-recommends", "--download-only", *wanted,
                 timeout=300)  # fmt: skip
-        shutil.rmtree(state)
-        found = sorted(archive.glob("*.deb"))
-        (archive / "Packages").write_text("\n".join(map(_entry, found)))
-        (self.bare / "etc/apt/apt.conf.d/keep").write_text('DPkg::Options { "--force-confold"; };\n')
-        (self.bare / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/srv/packages ./\n")
+        return archive
 
     def _add_user(self) -> None:
         execute("chroot", self.bare, "useradd", "--create-home", "--shell", "/bin/bash", USER)
@@ -106,20 +117,17 @@ class Trees:
         work.mkdir()
         merged.mkdir()
         options = f"lowerdir={self.bare},upperdir={self.docker},workdir={work}"
-        refuse = r"printf '#!/bin/sh\nexit 101\n' > usr/sbin/policy-rc.d; chmod +x usr/sbin/policy-rc.d"
-        script = (
-            f"mount -t overlay overlay -o {options} {merged} && cd {merged} && mount -t proc proc proc && {refuse} && "
-            "chroot . sh -c 'dpkg --install /srv/packages/*.deb' && rm usr/sbin/policy-rc.d && umount proc"
-        )
-        execute(*_APART, "sh", "-c", script, timeout=300)
+        mount = f"mount -t overlay overlay -o {options} {merged} && cd {merged}"
+        install = _INSTALL.format(packages="/srv/packages")
+        execute(*debian.APART, "sh", "-c", f"{mount} && {install}", timeout=300, env=_ENVIRONMENT)
         shutil.rmtree(work)
         merged.rmdir()
 
-    def _pack_images(self) -> None:
+    def _pack_images(self, python: Path) -> None:
         """Pack what images of Python and of a registry are made of, on the machine itself."""
         images, registry = self.bare / "srv/images", self._folder / "registry"
         images.mkdir()
-        execute("tar", "--create", "--file", images / "python.tar", "--directory", self.bare, "--exclude=./srv", ".")
+        shutil.copy(python, images / "python.tar")
         program = str(shutil.which("docker-registry"))
         needed = [word for word in execute("ldd", program).split() if word.startswith("/")]
         for name in (program, *needed):
@@ -143,7 +151,7 @@ def provide(folder: Path, run: Path) -> Trees:
         ClusterError: this is no Debian, or its archive can't be reached.
     """
     packages.provide(run, _COMMANDS | {"ssh-keygen": "openssh-client"})
-    trees = Trees(folder)
+    trees = Trees(folder, folder.parent)
     if not trees.is_current():
         trees.make()
     return trees
@@ -155,7 +163,7 @@ def required() -> list[str]:
 
 
 def _recipe() -> str:
-    return hashlib.sha256(Path(__file__).read_bytes() + repr(required()).encode()).hexdigest()
+    return hashlib.sha256(Path(__file__).read_bytes() + f"{debian.recipe()} {required()}".encode()).hexdigest()
 
 
 def _entry(package: Path) -> str:

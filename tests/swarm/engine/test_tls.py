@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.image import download
 from tests.support.capture import Capture, capture
 from tests.support.jobs import MODULES, module
-from tests.support.live import Cluster
+from tests.support.live import PATIENCE, Cluster
 from tests.support.submitted import build, own, running_job, submitted
 from tests.support.waiting import until
 
@@ -66,13 +66,18 @@ asyncio.run(main())
 """
 
 
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gather what the image of the runner needs."""
+    folder = tmp_path_factory.mktemp("wheels")
+    download(folder, "cryptography")
+    return folder
+
+
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
-def test_a_runner_inside_the_overlay(cluster: Cluster, marker: str, tls: bool, tmp_path: Path) -> None:
+def test_a_runner_inside_the_overlay(cluster: Cluster, wheels: Path, marker: str, tls: bool, tmp_path: Path) -> None:
     folder = module(tmp_path, "inside", INSIDE) / "inside"
     (folder / "requirements.txt").write_text("cryptography\n")  # who listens makes the certificate; who dials doesn't
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    download(wheels, "cryptography")
     # The runner's environment travels between managers and nodes too: the marker's is not the message's.
     variables = ("-e", f"MARKER={marker[::-1]}", "-e", f"COPIES={COPIES}", "-e", f"TLS={'1' * tls}")
     arguments = ("--modules", str(MODULES), *variables)
@@ -81,5 +86,5 @@ def test_a_runner_inside_the_overlay(cluster: Cluster, marker: str, tls: bool, t
         submitted(own(cluster), folder, "tests-tls", *arguments, PARCS_WHEELS=str(wheels)) as job,
     ):
         assert job.line() == [True, True]
-        assert job.process.wait(60) == 0
+        assert job.process.wait(PATIENCE) == 0
     check(found, tls, 4, marker)
