@@ -13,7 +13,7 @@ PICTURES := floyd_warshall/floyd_warshall.jpg mandelbrot/mandelbrot.png painting
 # The tests start thousands of processes: each starts in two thirds of the time if it finds its bytecode compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo examples docs test test-fast test-deep test-all simulate coverage check dist bench bench-swarm bench-broadcast bench-pool bench-shared bench-all bench-quick cluster cluster-down clean .venv
+.PHONY: help demo examples docs test test-fast test-deep test-all simulate coverage check check-deep dist bench bench-swarm bench-broadcast bench-pool bench-shared bench-all bench-quick cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -59,6 +59,9 @@ check: $(VENV)/.dev ## check format, lint, words, types and the architecture
 	@$(py) .ci/words.py
 	@$(py) -m mypy --no-error-summary
 	@$(py) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-logo
+
+check-deep: $(VENV)/.fuzz ## fuzz all that reads bytes of others, a minute each; SECONDS= and SEED=
+	@$(py) -m tests.fuzz all --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
 docs: $(VENV)/.docs ## build the pages as a site, into build/docs; a broken link or an unknown reference is an error
 	@$(py) -m sphinx --quiet --fail-on-warning --keep-going -c docs/site -d build/docs-cache . build/docs
@@ -125,6 +128,11 @@ $(VENV)/.docs: pyproject.toml $(VENV)/.runtime
 	@echo "Installing Sphinx into $(VENV)"
 	@$(pip) --upgrade 'pip>=25.1'
 	@$(pip) --group docs
+	@touch $@
+
+$(VENV)/.fuzz: pyproject.toml $(VENV)/.dev
+	@echo "Installing atheris into $(VENV)"
+	@$(pip) --group fuzz
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.runtime

@@ -75,7 +75,7 @@ class Faults:
             if self._random.random() < 0.5:
                 self._loop.later(when, self._happen, kind)
             else:
-                self._loop.at_step(self._random.randrange(4000), partial(self._happen, kind))
+                self._loop.at_step(self._random.randrange(2500), partial(self._happen, kind))
 
     def _happen(self, kind: str, tries: int = 5) -> None:
         if self._runner.is_dead:

@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 from weakref import WeakValueDictionary
@@ -104,6 +104,7 @@ class Host:
         """End it at once, as SIGKILL does."""
         if not self.is_dead:
             self.is_dead = True
+            self.loop.keep_until_end([*self.ready, *self.tasks.values()])
             self.ready.clear()
             self.loop.remove_host(self)
             for callback in self.on_death:
@@ -180,6 +181,7 @@ class VirtualLoop(_Base):  # type: ignore[misc]  # see there
         self.errors: list[dict[str, Any]] = []
         self.is_over = False
         self._has_stopped = False
+        self._kept: list[object] = []
         self._numbers = 0
         self._at_steps: dict[int, list[Callable[[], object]]] = {}
         self._hosts: list[Host] = []
@@ -201,6 +203,10 @@ class VirtualLoop(_Base):  # type: ignore[misc]  # see there
         self._hosts.append(host)
         self._all_hosts.append(host)
         return host
+
+    def keep_until_end(self, objects: Iterable[object]) -> None:
+        """Keep what a dead process has had: no ``finally`` block of it is to run when it is collected."""
+        self._kept += objects
 
     def remove_host(self, host: Host) -> None:
         """Remove a host that has ended."""
@@ -308,7 +314,9 @@ class VirtualLoop(_Base):  # type: ignore[misc]  # see there
         while timers and timers[0][0] <= now:
             handle = heapq.heappop(timers)[2]
             host = handle._context.get(_host, self.kernel)  # type: ignore[attr-defined]  # asyncio's own does so
-            if not handle.cancelled() and not host.is_dead:
+            if host.is_dead:
+                self.keep_until_end([handle])
+            elif not handle.cancelled():
                 host.ready.append(handle)
         if self.kernel.ready:
             return [self.kernel]
@@ -335,6 +343,7 @@ class VirtualLoop(_Base):  # type: ignore[misc]  # see there
                 if not task.done():
                     close_coroutine(task.get_coro())
         self._timers.clear()
+        self._kept.clear()
 
     def timers_of(self, host: Host) -> list[asyncio.TimerHandle]:
         """Return the timers of a host that are not cancelled."""

@@ -79,7 +79,7 @@ class Program:
         self.conversing = random.choice((0, 0, 1, 3))
         self.exit = random.choice(("end",) * 7 + ("error", "cancel", "interrupt"))
         self.cancels = random.choice((0, 0, 0, 1, 3))
-        self.interrupt = random.randrange(4000)  # the step at which its caller cancels it
+        self.interrupt = random.randrange(2500)  # the step at which its caller cancels it
         self.after = random.random() * 4  # seconds until the runner's block is left by force
         self._cancellable: dict[int, asyncio.Task[Any]] = {}
 

@@ -107,7 +107,7 @@ def simulate(seed: int) -> Outcome:
     for _ in range(program.cancels):
         _sometime(loop, chance, partial(runner.call, program.cancel_one))
     if chance.random() < 0.9:
-        faults.plan(chance.choice((1, 2, 3, 6)), chance.choice((0.5, 2.0, 8.0)))
+        faults.plan(chance.choice((1, 2, 4, 8)), chance.choice((0.5, 1.5, 4.0)))
     problems = _play(loop, network, runner, engine, program, history)
     seconds = clock.now - begun
     if not problems:
@@ -146,7 +146,7 @@ def _sometime(loop: VirtualLoop, chance: random.Random, callback: Callable[[], o
     if chance.random() < 0.5:
         loop.later(chance.random() * 3, callback)
     else:
-        loop.at_step(chance.randrange(4000), callback)
+        loop.at_step(chance.randrange(2500), callback)
 
 
 def _run_to_end(loop: VirtualLoop, main: asyncio.Task[None]) -> None:

@@ -1,0 +1,18 @@
+"""A moment of fuzzing of each target, and all inputs that have failed before; ``make check-deep`` takes minutes."""
+
+from itertools import islice
+
+import pytest
+
+from tests.fuzz.__main__ import NAMES
+from tests.fuzz.corpus import inputs
+from tests.fuzz.mutation import mutations
+from tests.fuzz.targets import TARGETS
+from tests.support.deep import deep, repeats
+
+
+@deep
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "page"])
+def test_no_input_gets_anything_but_its_answer_or_the_right_error(name: str) -> None:
+    for data in islice(mutations(inputs(name), 1), repeats(1000, 200_000)):
+        TARGETS[name](data)
