@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +20,11 @@ from aioparcs.display import sanitize
 from aioparcs.display.view import duration
 from aioparcs.errors import ClusterError
 from aioparcs.monitor import CALLS, FollowedJob, LiveJob
-from aioparcs.monitor.control import ControlError, send_request
+from aioparcs.monitor.control import ControlError
 from aioparcs.monitor.explain import Reason, reasons, worker_reasons
 from aioparcs.monitor.jobs import histories_of
 from aioparcs.monitor.records import JobRow, rounded
+from aioparcs.monitor.stacks import logged_stack, read_stack
 from aioparcs.recording.store import SUFFIX, histories, is_running
 
 __all__ = ["explain"]
@@ -88,8 +91,8 @@ def explain(job: str | None, worker: int | None, as_json: bool) -> None:
         else:
             from aioparcs.cli.explain_cluster import explain_cluster_job  # it loads Docker's libraries
 
-            row, why = explain_cluster_job(found, worker)
-            explained = Explained(row, why, {}, problem="stacks of jobs on the cluster are not read from here")
+            live, why = explain_cluster_job(found, worker)
+            explained = _with_stacks(Explained(live.row(), why, {}), partial(logged_stack, live), worker)
     _print_json(explained) if as_json else _print(explained)
 
 
@@ -157,7 +160,7 @@ def _explain_local(path: Path, worker: int | None) -> Explained:
             raise Usage(f"job {job.id} has no worker {worker}{_workers_there(job)}")
         found = reasons(job) if worker is None else worker_reasons(job, worker)
         explained = Explained(job.row(), found, {})
-        return _with_stacks(explained, followed.socket, worker) if job.state == "running" else explained
+        return _with_stacks(explained, partial(read_stack, followed), worker)
 
 
 def _unknown(name: str, reason: str) -> click.ClickException:
@@ -170,20 +173,22 @@ def _workers_there(job: LiveJob) -> str:
     return f"; there are {min(numbers)} to {max(numbers)}" if numbers else ""
 
 
-def _with_stacks(explained: Explained, path: Path, worker: int | None) -> Explained:
-    """Return what is known, with the stacks that say more."""
+def _with_stacks(explained: Explained, read: Callable[[int | None], str], worker: int | None) -> Explained:
+    """Return what is known of a job, with the stacks that say more if it runs, which are read by number."""
     found = explained.reasons
+    if explained.row["state"] != "running":
+        return explained
     wanted = list(dict.fromkeys(reason.worker for reason in found if reason.worker is not None))[:_MOST_STACKS]
     is_program = worker is None and (any(reason.is_program for reason in found) or not found)
     stacks, program, problem = {}, "", ""
     for number in wanted:
         try:
-            stacks[number] = send_request(path, "stack", worker=number)
+            stacks[number] = read(number)
         except ControlError as error:
             problem = str(error)
     if is_program:
         try:
-            program = send_request(path, "where")
+            program = read(None)
         except ControlError as error:
             problem = str(error)
     return explained._replace(stacks=stacks, program=program, problem=problem)

@@ -16,7 +16,6 @@ from aioparcs.events import EventBus, ProgramEnding, ProgramStarted
 from aioparcs.events.log import EventLogReader
 from aioparcs.monitor import LiveJob
 from aioparcs.monitor.explain import Reason, reasons, worker_reasons
-from aioparcs.monitor.records import JobRow
 from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.task_state import has_container, newest
 from aioparcs.swarm.jobs.jobs import find_jobs
@@ -51,9 +50,9 @@ async def _names(is_needed: bool) -> list[str]:
         return []
 
 
-def explain_cluster_job(name: str, worker: int | None) -> tuple[JobRow, list[Reason]]:
+def explain_cluster_job(name: str, worker: int | None) -> tuple[LiveJob, list[Reason]]:
     """
-    Return the row of a job on the cluster, and why it, or one of its workers, waits.
+    Return the view of a job on the cluster, and why it, or one of its workers, waits.
 
     Raises:
         Usage: there is no such job.
@@ -62,7 +61,7 @@ def explain_cluster_job(name: str, worker: int | None) -> tuple[JobRow, list[Rea
     return asyncio.run(_explain(name, worker))
 
 
-async def _explain(name: str, worker: int | None) -> tuple[JobRow, list[Reason]]:
+async def _explain(name: str, worker: int | None) -> tuple[LiveJob, list[Reason]]:
     async with open_leader() as swarm:
         (found,) = await named_jobs(swarm, [name])
         job = await _live_job(swarm, found)
@@ -70,8 +69,8 @@ async def _explain(name: str, worker: int | None) -> tuple[JobRow, list[Reason]]
         # What Docker says of containers comes first, and what the runner says of the same modules is left out.
         docker = list(_containers(found))
         subjects = {reason.subject for reason in docker}
-        return job.row(), docker + [one for one in reasons(job) if one.subject not in subjects]
-    return job.row(), [*_container_of(found, worker), *worker_reasons(job, worker)]
+        return job, docker + [one for one in reasons(job) if one.subject not in subjects]
+    return job, [*_container_of(found, worker), *worker_reasons(job, worker)]
 
 
 async def _live_job(swarm: SwarmClient, found: SwarmJob) -> LiveJob:
@@ -79,8 +78,9 @@ async def _live_job(swarm: SwarmClient, found: SwarmJob) -> LiveJob:
     job = LiveJob(found.name)
     age = max(0.0, time.time() - found.since)
     program = ", ".join(found.modules) or "its program"
-    job.apply(ProgramStarted(monotonic() - age, found.since, program, {"engine": "swarm"}, False))
     service, word = found.runner_service, found.events_word
+    about = {"engine": "swarm", **({"job": found.name} if service and word else {})}
+    job.apply(ProgramStarted(monotonic() - age, found.since, program, about, False))
     task = newest([task for task in found.tasks if service and task["ServiceID"] == service["ID"]]).get(1)
     if word and task and has_container(task):
         reader, events = EventLogReader(word), LogEvents(EventBus(job.apply))

@@ -109,7 +109,7 @@ def _displayed(events: EventBus, detail: Detail, log: EventLog | None) -> Iterat
     plain = PlainDisplay(detail, log=log)
     events.subscribe(plain)
     if plain.timeline:
-        events.subscribe(plain.timeline, calls=True)
+        events.subscribe(plain.timeline, calls=True, stacks=True)
     try:
         yield
     finally:

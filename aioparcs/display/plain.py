@@ -15,6 +15,7 @@ from aioparcs.display.view import ModuleCounts, Pool, counted, describe_end
 from aioparcs.events import Event, ProgramEnding, WorkersRequested, guarded
 
 if TYPE_CHECKING:
+    from aioparcs.display.place import ProgramPlace
     from aioparcs.events.log import EventLog
     from aioparcs.events.timeline import TimelineLog
 
@@ -40,10 +41,12 @@ class PlainDisplay(Display):
         super().__init__(detail, clock)
         self._log = log
         self.timeline: TimelineLog | None = None
+        self._place: ProgramPlace | None = None
         if log:
-            from aioparcs.events.timeline import TimelineLog  # few programs have a log
+            from aioparcs.display.place import ProgramPlace  # few programs have a log
+            from aioparcs.events.timeline import TimelineLog
 
-            self.timeline = TimelineLog(log, self.begun)
+            self.timeline, self._place = TimelineLog(log, self.begun), ProgramPlace()
         self._printed: dict[str, _PrintedCounts] = {}
         self._pool_lines = PoolLines(short=True)
         self._failed_pools = 0
@@ -73,6 +76,8 @@ class PlainDisplay(Display):
         self._write_snapshot(is_over=True)
 
     def _changed(self, event: Event, pool: Pool | None) -> None:
+        if self._place:
+            self._place.note_loop()
         if isinstance(event, WorkersRequested):
             if self._thread.ident is None and (self._log or self._detail is not Detail.QUIET):
                 self._thread.start()
@@ -121,7 +126,9 @@ class PlainDisplay(Display):
             self._log.write_snapshot(self.view.snapshot(self.now, self.begun, is_over=is_over))
 
     def _write_timeline(self) -> None:
-        if self.timeline:
+        if self.timeline and self._place:
+            if place := self._place.read(self.now):
+                self.timeline(place)
             self.timeline.write(self.elapsed)
 
 

@@ -37,6 +37,7 @@ from aioparcs.events.samples import (
     PeerChange,
     PeersChanged,
     RunningCall,
+    StackSample,
     Use,
     WorkerUsage,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "ProgramStarted",
     "RunningCall",
     "Snapshot",
+    "StackSample",
     "StatusLine",
     "Subscriber",
     "Use",

@@ -27,18 +27,20 @@ class EventBus:
 
     Attributes:
         wants_calls: whether a subscriber wants `CallSpans`, which take time to make.
+        wants_stacks: whether one wants each `StackSample`, for which workers are disturbed.
         history: the file with the history of the program, None if it has none.
     """
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self._subscribers = list(subscribers)
-        self.wants_calls = False
+        self.wants_calls = self.wants_stacks = False
         self.history: Path | None = None
 
-    def subscribe(self, subscriber: Subscriber, *, calls: bool = False) -> None:
+    def subscribe(self, subscriber: Subscriber, *, calls: bool = False, stacks: bool = False) -> None:
         """Pass all later events to a subscriber, too; it may want those of pools that begin later to have calls."""
         self._subscribers.append(subscriber)
         self.wants_calls = self.wants_calls or calls
+        self.wants_stacks = self.wants_stacks or stacks
 
     def publish(self, event: Event) -> None:
         """Pass an event to all subscribers."""

@@ -18,7 +18,7 @@ from aioparcs.events.records import (
     WorkerStopped,
     WorkersWaiting,
 )
-from aioparcs.events.samples import CallsRunning, ChannelSamples, Packed, PeersChanged, WorkerUsage
+from aioparcs.events.samples import CallsRunning, ChannelSamples, Packed, PeersChanged, StackSample, WorkerUsage
 
 __all__ = ["Event"]
 
@@ -36,6 +36,7 @@ Event = (
     | ProgramEnding
     | ProgramStarted
     | Snapshot
+    | StackSample
     | StatusLine
     | WorkerConnected
     | WorkerExited

@@ -10,6 +10,7 @@ __all__ = [
     "PeerChange",
     "PeersChanged",
     "RunningCall",
+    "StackSample",
     "Use",
     "WorkerUsage",
 ]
@@ -134,6 +135,20 @@ class PeersChanged(NamedTuple):
 
     time: float
     changes: tuple[PeerChange, ...]
+
+
+class StackSample(NamedTuple):
+    """
+    Where a worker is whose call runs for long, or the program itself; only where a subscriber wants stacks.
+
+    Attributes:
+        worker: the worker's number, None for the program.
+        text: its stacks, or why they can't be had.
+    """
+
+    time: float
+    worker: int | None
+    text: str
 
 
 class Packed(NamedTuple):

@@ -25,7 +25,7 @@ from aioparcs.events.records import (
     WorkersRequested,
     WorkerStopped,
 )
-from aioparcs.events.samples import CallsRunning, ChannelSamples, PeersChanged, WorkerUsage
+from aioparcs.events.samples import CallsRunning, ChannelSamples, PeersChanged, StackSample, WorkerUsage
 from aioparcs.events.shifting import shifted
 
 __all__ = ["TimelineLog"]
@@ -35,6 +35,7 @@ _WAITING = 20_000  # events on workers that may wait
 _TRACEBACKS = 3  # that a line may have: a traceback takes more bytes than a hundred calls
 _LAST_LINES = 4  # that the end of a program may have, whatever their bytes: all its workers end then
 _LONGEST = 1000  # characters of a reason why a worker or the program has ended
+_STACK = 6000  # those of a stack
 _KINDS = (WorkersRequested, WorkersPlaced, WorkerConnected, WorkerExited, WorkerStopped, PeersChanged, ProgramEnding)
 
 
@@ -55,6 +56,7 @@ class TimelineLog:
         self._lock = threading.Lock()
         self._events: deque[Event] = deque()
         self._running: dict[int | None, CallsRunning] = {}  # by pool
+        self._stacks: dict[int | None, StackSample] = {}  # by worker
         self._spans = PendingSpans()
         self._numbers = PendingNumbers()
         self._dropped = 0
@@ -68,6 +70,8 @@ class TimelineLog:
                     self._spans.add(event)
                 case CallsRunning():
                     self._running[event.pool] = event
+                case StackSample():
+                    self._stacks[event.worker] = event._replace(text=_cut(event.text))
                 case ChannelSamples() | WorkerUsage():
                     self._numbers.add(event)
                 case _ if isinstance(event, _KINDS):
@@ -116,6 +120,8 @@ class TimelineLog:
             yield self._events[0]
         while self._running:
             yield next(iter(self._running.values()))
+        while self._stacks:
+            yield next(iter(self._stacks.values()))
         while self._spans:
             yield self._spans.first(time)
         while self._numbers.is_due(time):
@@ -127,6 +133,8 @@ class TimelineLog:
                 self._spans.remove(event)
             case CallsRunning():
                 del self._running[event.pool]
+            case StackSample():
+                del self._stacks[event.worker]
             case ChannelSamples() | WorkerUsage():
                 self._numbers.remove(event)
             case _:
@@ -141,6 +149,13 @@ def _add(packer: Packer, event: Event, tracebacks: int) -> int | None:
         if packer.add(event._replace(tracebacks=event.tracebacks[:count])):
             return count
     return None
+
+
+def _cut(stack: str) -> str:
+    """Return a stack with its first lines: the calls that were made last are the first ones."""
+    if len(stack) <= _STACK:
+        return stack
+    return f"{stack[:_STACK].rpartition(chr(10))[0]}\n..."
 
 
 def _shortened(event: Event) -> Event:

@@ -63,10 +63,10 @@ def reasons(job: LiveJob) -> list[Reason]:
 
 def worker_reasons(job: LiveJob, number: int) -> list[Reason]:
     """Return what a worker does or waits for; nothing of one that isn't known."""
-    worker = job.workers.find(number)
-    if worker is None:
-        return []
-    subject = f"worker {number}"
+    worker, subject = job.workers.find(number), f"worker {number}"
+    if worker is None:  # as of a log of which only the end is read
+        calls = (call for own in job.workers.running.values() for call in own if call.worker == number)
+        return [Reason(subject, f"runs {call.call}", call.begin, number) for call in calls]
     if worker.how or job.state != "running":
         return [Reason(subject, _ended(worker), worker.ended)]
     if worker.connected is None:

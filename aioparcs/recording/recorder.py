@@ -25,6 +25,7 @@ from aioparcs.events import (
     PoolProgress,
     ProgramEnding,
     ProgramStarted,
+    StackSample,
     WorkerProgress,
     WorkerUsage,
 )
@@ -41,7 +42,8 @@ _RARE = 10.0  # seconds between two states of a pool, and two reports on calls t
 _RESERVE = 0.25  # share of its limit that a full recording still takes for all that it has then
 _LONGEST = 500  # characters of a text in a recording that is full
 _is_reported = False  # that a history can't be written
-_DETAILS = CallSpans | LogLines | WorkerProgress | ChannelSamples | WorkerUsage | PeersChanged  # which it has no more
+# Which it has no more.
+_DETAILS = CallSpans | LogLines | WorkerProgress | ChannelSamples | WorkerUsage | PeersChanged | StackSample
 
 
 class Recorder:

@@ -113,6 +113,10 @@ class RunnerJob:
             await self._open_control()
             for sampler in self._channels, self._usage:
                 self.supervisor.own(sampler.run)
+            if self.events.wants_stacks:
+                from aioparcs.runner.sampling.stacks import StackSampler  # only those on a Swarm have it
+
+                self.supervisor.own(StackSampler(self.registry, self.events).run)
         except BaseException:
             await self._leave()
             raise

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 from aioparcs.monitor import FollowedJob, JobStream
 from aioparcs.monitor.explain import explained_worker
 from aioparcs.monitor.records import Calls, Explanation, Message
+from aioparcs.monitor.stacks import read_stack
 from aioparcs.monitor.worker_details import worker_details
 
 __all__ = ["JobSource", "Update", "watch"]
@@ -73,6 +74,15 @@ class JobSource:
     def details(self, worker: int) -> dict[str, Calls]:
         """Return what the end of the history has of a worker, see `worker_details`; takes a moment."""
         return worker_details(self._path, worker, self._followed.job.started.time)
+
+    def stack(self, worker: int) -> str:
+        """
+        Return where a worker is, see `read_stack`; takes a moment.
+
+        Raises:
+            ControlError: that can't be had.
+        """
+        return read_stack(self._followed, worker)
 
     def poll(self) -> Update:
         """Read what is new, at most some megabytes at once."""

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from aioparcs.monitor.control import ControlError, ask_job
 from aioparcs.monitor.explain import explained_worker
+from aioparcs.monitor.stacks import logged_stack
 from aioparcs.recording.store import socket_of
 from aioparcs.web.http.access import problem
 from aioparcs.web.http.bodies import json_object
@@ -95,13 +96,28 @@ class JobRequests:
             with self._counted(name):
                 text = await ask_job(socket_of(path), do, "aioparcs ui" * is_action, **numbers)
         except ControlError as error:
-            if is_action:
-                self._log(f"{words}: {error}")
+            if not is_action:
+                return await self._logged(name, numbers.get("worker"), str(error))
+            self._log(f"{words}: {error}")
             return problem(409, str(error))
         if not is_action:
             return web.json_response({"stack": text})
         self._log(f"{words}: {text or 'done'}")
         return web.json_response({"ok": True, "text": text})
+
+    async def _logged(self, name: str, worker: int | None, reason: str) -> web.Response:
+        """Answer with where a worker of a job on a Swarm, or its program, was; or with why its program can't say."""
+        try:
+            async with self._watches.watch(name) as watch:
+                if watch is None or not watch.followed.job.started.is_submitted:
+                    return problem(409, reason)
+                await watch.poll()
+                async with watch.lock:
+                    return web.json_response({"stack": logged_stack(watch.followed.job, worker)})
+        except TooManyJobs as error:
+            return problem(503, str(error))
+        except ControlError as error:
+            return problem(409, str(error))
 
 
 async def known_worker(watch: JobWatch, number: int) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """The timeline in a log: what happens to single workers comes through, and never takes more bytes than it may."""
 
 import random
+import secrets
 import string
 from collections import Counter
 
@@ -22,6 +23,7 @@ from aioparcs.events import (
     PeersChanged,
     ProgramEnding,
     RunningCall,
+    StackSample,
     Use,
     WorkerConnected,
     WorkerExited,
@@ -114,6 +116,8 @@ def test_what_happens_to_workers_comes_through_with_times_since_the_display_bega
         WorkerStopped(BEGUN + 3, "render", 4),
         PeersChanged(BEGUN + 3, (change,)),
         CallsRunning(BEGUN + 3, 0, (RunningCall(3, "draw", "item 8", BEGUN + 2.5),)),
+        StackSample(BEGUN + 3, 3, '  File "main.py", line 7 in draw'),
+        StackSample(BEGUN + 3, None, ""),
         CallSpans(BEGUN + 3, 0, (span,)),
         WorkerUsage(BEGUN + 3, (use,)),
         ChannelSamples(BEGUN + 3, (sample,)),
@@ -126,6 +130,19 @@ def test_what_happens_to_workers_comes_through_with_times_since_the_display_bega
     assert written.events[0].time == 0.5
     assert written.spans == [span._replace(begin=1.0, end=2.0)]
     assert written.dropped == 0
+
+
+def test_a_long_stack_is_cut_behind_its_first_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    written, timeline = Written(capfd), TimelineLog(EventLog(WORD), BEGUN)
+    frames = [f'  File "{number}{secrets.token_hex(20)}.py", line 7 in draw' for number in range(1000)]
+    timeline(StackSample(BEGUN + 3, 3, "\n".join(frames)))
+    timeline.write(3.0)
+    written.read()
+    (sample,) = written.events
+    assert isinstance(sample, StackSample)
+    *kept, end = sample.text.split("\n")
+    assert (kept, end) == (frames[: len(kept)], "...")
+    assert len(kept) > 50
 
 
 def test_a_line_is_written_once_a_second_and_none_without_news(capfd: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from aioparcs.events import (
     ProgramEnding,
     RunningCall,
     Snapshot,
+    StackSample,
     StatusLine,
     WorkerConnected,
     WorkerExited,
@@ -32,7 +33,9 @@ from aioparcs.events import (
     WorkersWaiting,
 )
 from aioparcs.monitor import JobStream, LiveJob
+from aioparcs.monitor.control import ControlError
 from aioparcs.monitor.records import Message
+from aioparcs.monitor.stacks import logged_stack
 from aioparcs.recording.history import history_of
 from aioparcs.recording.summary import summarize
 from tests.support.live_client import LiveClient
@@ -103,6 +106,24 @@ def test_the_numbers_are_those_of_a_report() -> None:
 )  # fmt: skip
 def test_the_state_of_a_job(ends: list[Event], running: bool, state: str) -> None:
     assert job(*ends, running=running).row()["state"] == state
+
+
+def test_stacks_of_a_job_on_the_swarm_are_those_of_its_log() -> None:
+    here = job(StackSample(BEGIN + 3, 0, "x"))
+    with pytest.raises(ControlError, match="where it runs"):
+        logged_stack(here, 0)
+    view = job(WorkersRequested(BEGIN, "render", range(200)))
+    view.apply(started()._replace(versions={"engine": "swarm", "job": "1a2b3c"}))
+    for number in (*range(150), 7):
+        view.apply(StackSample(BEGIN + 3, number, f"in call {number}"))
+    view.apply(StackSample(BEGIN + 4, None, "in main"))
+    view.advance(9.0)
+    assert logged_stack(view, 7) == "6 s ago, as the log of its runner has it:\nin call 7"
+    assert logged_stack(view, None) == "5 s ago, as the log of its runner has it:\nin main"
+    view.apply(WorkerExited(BEGIN + 9, "render", 7, None))
+    for gone in (7, 40):
+        with pytest.raises(ControlError, match=f"no stack of worker {gone}"):
+            logged_stack(view, gone)
 
 
 def test_nothing_of_a_job_whose_runner_was_killed_is_alive() -> None:

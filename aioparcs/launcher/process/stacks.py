@@ -58,21 +58,25 @@ def format_frames(frames: Iterable[tuple[str, int, str]]) -> str:
     return "\n".join(f'  File "{filename}", line {line} in {name}' for filename, line, name in reversed(own))
 
 
-def describe_stacks(main: FrameType | None) -> str:
+def describe_stacks(
+    main: FrameType | None, thread: int | None = None, loop: asyncio.AbstractEventLoop | None = None
+) -> str:
     """
-    Return the stacks of this process's threads and of the tasks of the loop that runs here; "" if all are idle.
+    Return the stacks of this process's threads and of the tasks of its loop; "" if all are idle.
 
     Args:
-        main: the frame of the thread that calls this, the main one.
+        main: the frame of the main thread, None for the one that it is in now.
+        thread: the main thread, by default the one that calls this.
+        loop: its loop, by default the one that runs here.
     """
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    own = threading.get_ident()
+    names = {one.ident: one.name for one in threading.enumerate()}
+    own = thread or threading.get_ident()
     sections = []
     for ident, frame in sys._current_frames().items():
-        frames = _user_frames(_frames(main if ident == own else frame), is_main=ident == own)
+        frames = _user_frames(_frames(main or frame if ident == own else frame), is_main=ident == own)
         if text := format_frames(frames):
             sections.append(f"thread {names.get(ident, hex(ident))}, the most recent call first:\n{text}")
-    tasks = describe_tasks(asyncio._get_running_loop())
+    tasks = describe_tasks(loop or asyncio._get_running_loop())
     return "\n\n".join([*sections, tasks] if tasks else sections)
 
 

@@ -21,6 +21,7 @@ from aioparcs.events import (
     PeersChanged,
     ProgramEnding,
     ProgramStarted,
+    StackSample,
     StatusLine,
     WorkerConnected,
     WorkerExited,
@@ -42,6 +43,7 @@ from aioparcs.recording.talks import Talks
 
 __all__ = ["LiveJob"]
 
+_STACKS = 100  # that are kept
 _STOPPED = re.compile(r"stopped( by SIG(INT|TERM))?")  # why a program has ended that was asked to
 
 
@@ -67,6 +69,8 @@ class LiveJob:
         calls: their calls.
         output: its lines.
         course: its numbers in each second.
+        stacks: where the program, None, and workers were, as its log has it: of each the seconds since the job began,
+            and the text.
     """
 
     def __init__(self, name: str) -> None:
@@ -82,6 +86,7 @@ class LiveJob:
         self._talks = Talks(self.workers.find, self.progress.has_pool)
         self.output = Output()
         self.course = Course()
+        self.stacks: dict[int | None, tuple[float, str]] = {}
 
     @property
     def state(self) -> str:
@@ -210,8 +215,18 @@ class LiveJob:
             case PeersChanged():
                 for change in event.changes:
                     self.peers.change(change, time)
+            case StackSample():
+                self._set_stack(event, time)
         if isinstance(event, WorkerExited | WorkerStopped):
             self.peers.end(event.worker, time)
+            self.stacks.pop(event.worker, None)
+
+    def _set_stack(self, event: StackSample, time: float) -> None:
+        """Note where a worker or the program is, in place of where it was; the oldest of too many are dropped."""
+        self.stacks.pop(event.worker, None)
+        self.stacks[event.worker] = time, event.text
+        while len(self.stacks) > _STACKS:
+            del self.stacks[next(iter(self.stacks))]
 
     def _set_running(self, event: CallsRunning) -> None:
         """Note which workers are in a call that takes long, and which of the pool's no longer are."""

@@ -1,4 +1,4 @@
-"""The samples of a job, for those who watch it: what its workers use, and what their channels have carried."""
+"""The samples of a job, for those who watch it: what workers use, what channels have carried, where slow calls are."""
 
 from aioparcs.runner.sampling.channels import ChannelSampler
 from aioparcs.runner.sampling.usage import UsageSampler

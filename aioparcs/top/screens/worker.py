@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
-from aioparcs.monitor.control import ControlError, send_request
+from aioparcs.monitor.control import ControlError
 from aioparcs.monitor.records import Calls, Explanation
 from aioparcs.top.columns import Table
 from aioparcs.top.listing import Lines, Listing
@@ -142,7 +142,7 @@ class WorkerPage(ActingPage):
 
     async def _read_stack(self) -> None:
         try:
-            text = await asyncio.to_thread(send_request, self.source.socket, "stack", worker=self.number)
+            text = await asyncio.to_thread(self.source.stack, self.number)
         except ControlError as error:
             text = str(error)
         self._stack = list(enumerate(text.splitlines()))

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from aioparcs.recording.store import histories
-from tests.support.browser import Browser, chromium
-from tests.support.command import COMMAND, ENVIRONMENT
+from tests.support.browser import Browser, Page, chromium
+from tests.support.command import COMMAND, ENVIRONMENT, execute
 from tests.support.live import Cluster
 from tests.support.submitted import containers
-from tests.web.page.live import PROGRAM, ui
+from tests.web.page.live import HANGING, PROGRAM, ui
 from tests.web.page.test_timeline import PIXELS
 from tests.web.page.test_views import until_text
 
@@ -23,6 +23,26 @@ pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with chromium(tmp_path_factory.mktemp("chromium")) as running:
         yield running
+
+
+def check_stacks(page: Page, folder: Path, **variables: str) -> None:
+    """Check that the stack of the call that hangs is shown, by the page and by commands here and elsewhere."""
+    (path,) = histories()
+    with path.open() as file:
+        name = json.loads(file.readline())["versions"]["job"]
+    until_text(page, f"waits for item {HANGING}", "#now")
+    shown = ""
+    while "in work" not in shown:  # it has run for four seconds, and the log is followed
+        shown = execute([*COMMAND, "explain"], None, XDG_STATE_HOME=str(folder / "state"), **variables).stdout
+    assert "ago, as the log of its runner has it:" in shown
+    elsewhere = execute([*COMMAND, "explain", name], None, XDG_STATE_HOME=str(folder / "none"), **variables).stdout
+    assert f"waits for item {HANGING}: ({HANGING}) in worker " in elsewhere
+    assert "in work" in elsewhere
+    worker = int(elsewhere.partition(") in worker ")[2].split()[0])
+    page.run(f"location.hash += '/worker/{worker}'")
+    page.until("document.getElementById('fetch-stack')?.disabled === false")
+    page.run("document.getElementById('fetch-stack').click()")
+    until_text(page, "in work", ".stack")
 
 
 def test_a_job_on_the_swarm_is_seen_with_its_nodes_until_it_is_stopped(
@@ -47,6 +67,7 @@ def test_a_job_on_the_swarm_is_seen_with_its_nodes_until_it_is_stopped(
                 page.run("document.getElementById('tab-nodes').click()")
                 until_text(page, "node", "#panel-nodes")
                 assert len(page.run(PIXELS)) > 5
+                check_stacks(page, tmp_path, **cluster.environment)
                 page.run("location.hash = '#/cluster'")
                 until_text(page, "3 nodes are ready")
                 until_text(page, "running", "#nodes")
