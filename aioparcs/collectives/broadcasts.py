@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -13,9 +14,9 @@ from aioparcs.address import Address
 from aioparcs.channel import RELAYS, Channel, RelayBuffer, decode_error_or_default
 from aioparcs.collectives.tree import broadcast_tree
 from aioparcs.errors import ConnectionLost, EndOfChannel, ParcsError, WorkerLost
-from aioparcs.shared import LEAST
+from aioparcs.shared import LEAST, KeptMemory
 from aioparcs.shared.values import share_buffers
-from aioparcs.task import Task
+from aioparcs.task import Task, WorkerOwner
 from aioparcs.wire import FrameType
 
 __all__ = ["broadcast"]
@@ -24,8 +25,9 @@ __all__ = ["broadcast"]
 _LARGE, _MANY = 1 << 20, 3
 # Workers of this machine for which one copy in shared memory is better than one for each.
 _SEVERAL = 2
-# Seconds for workers to say whether they map memory: one that computes keeps the message from no other.
-_PATIENCE = 1.0
+# Seconds for workers to say whether they map memory: one that computes keeps the message from no other. Elsewhere that
+# saves the network a copy.
+_PATIENCE, _PATIENCE_ELSEWHERE = 1.0, 5.0
 # Bytes of a message's body that go along with the news of it.
 _LONGEST = 4096
 _UNRECEIVED = "has ended without receiving the message"
@@ -35,8 +37,9 @@ async def broadcast(tasks: Sequence[Task], value: Any) -> None:
     """
     Send the same message to all workers; each receives it by `Service.recv`, in its place among the others.
 
-    Large bytes and arrays are copied to shared memory once for all workers of this machine; elsewhere they go to one
-    worker of each node, and from worker to worker while they arrive. `broadcast` returns when all workers have them.
+    Large bytes and arrays are copied to shared memory once for all workers of this machine, and sent once to each
+    container elsewhere that has several of the workers, which share them. To other workers they go from node to node,
+    and from worker to worker while they arrive. `broadcast` returns when all workers have them.
     Other messages are encoded once and sent to each; it returns when all are accepted. A lost worker does not keep the
     message from others, and the error is raised at the end. After cancelling, the workers that don't have all of a
     large message raise a `DecodeError` in its place, and workers without room in their channel don't get one.
@@ -55,15 +58,20 @@ async def broadcast(tasks: Sequence[Task], value: Any) -> None:
         if _channel(task).connection.version > 1:
             _channel(task).connection.sender.check_size(len(body), size)
     near: list[Task] = []
+    kept: dict[Task, KeptMemory] = {}
     async with _turns():
         if tasks and any(len(view) >= LEAST for view in buffers):
             near = await _near(tasks)
+            kept = await _keep([task for task in tasks if task not in near], buffers)
         shared = message._replace(buffers=await share_buffers(buffers)) if near else message
-    relays = [task for task in tasks if _channel(task).relays.is_supported and task not in near]
+    others = [task for task in tasks if task not in near and task not in kept]
+    relays = [task for task in others if _channel(task).relays.is_supported]
     if size < _LARGE or len(body) > _LONGEST or len(relays) < _MANY:
         relays = []
-    others = [task for task in tasks if task not in relays and task not in near]
-    sends = [*(_send(task, message, value) for task in others), *(_share(task, shared) for task in near)]
+    sends = [_send(task, message, value) for task in others if task not in relays]
+    sends += [_share(task, shared) for task in near]
+    sends += [_share(task, message, memory) for task, memory in kept.items()]
+    kept.clear()  # it is released when the last of these has mapped it
     await _all([*sends, *([_Broadcast(relays, message).run()] if relays else [])])
 
 
@@ -81,20 +89,44 @@ _copying: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDi
 
 
 def _turns() -> asyncio.Lock:
-    """Return the lock by which broadcasts are sent in the order in which they began: copying lets others run."""
+    """Return the lock by which broadcasts are sent in the order in which they began: copies are made before that."""
     return _copying.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
 async def _near(tasks: Sequence[Task]) -> list[Task]:
-    """Return the workers that map memory of this process, if they are several; those that answer late get bytes."""
-    answers = [asyncio.ensure_future(_channel(task).connection.outbox.loans.are_possible()) for task in tasks]
+    """Return the workers that map memory of this process, if they are several."""
+    near = await _mapping(tasks)
+    return near if len(near) >= _SEVERAL else []
+
+
+async def _keep(tasks: Sequence[Task], buffers: Sequence[memoryview]) -> dict[Task, KeptMemory]:
+    """Send large buffers to each launcher that has several workers; return those that map what it keeps now."""
+    groups: dict[tuple[WorkerOwner, int], list[Task]] = {}
+    for task in tasks:
+        if _channel(task).connection.version > 1:
+            groups.setdefault((task.handle.owner, task.launcher), []).append(task)
+    views = [view for view in buffers if len(view) >= LEAST]
+    parts = [_keep_for(group, views) for group in groups.values() if len(group) >= _SEVERAL]
+    return {task: memory for part in await asyncio.gather(*parts) for task, memory in part.items()}
+
+
+async def _keep_for(tasks: Sequence[Task], views: Sequence[memoryview]) -> dict[Task, KeptMemory]:
+    kept = await tasks[0].handle.owner.keep(tasks[0].handle, views)
+    if kept is None:
+        return {}
+    kept.release_after_use()
+    return dict.fromkeys(await _mapping(tasks, kept.keeper), kept)
+
+
+async def _mapping(tasks: Sequence[Task], keeper: tuple[int, int, bytes] | None = None) -> list[Task]:
+    """Return the workers that map memory of this process, or of a keeper; those that answer late get bytes."""
+    answers = [asyncio.ensure_future(_channel(task).connection.outbox.loans.are_possible(keeper)) for task in tasks]
     try:
-        await asyncio.wait(answers, timeout=_PATIENCE)
-        near = [task for task, answer in zip(tasks, answers, strict=True) if answer.done() and answer.result()]
+        await asyncio.wait(answers, timeout=_PATIENCE if keeper is None else _PATIENCE_ELSEWHERE)
+        return [task for task, answer in zip(tasks, answers, strict=True) if answer.done() and answer.result()]
     finally:
         for answer in answers:
             answer.cancel()
-    return near if len(near) >= _SEVERAL else []
 
 
 async def _all(parts: Sequence[Coroutine[Any, Any, None]]) -> None:
@@ -115,11 +147,12 @@ async def _send(task: Task, message: _Message, value: Any) -> None:
         raise await task.handle.explain(error) from error.__cause__
 
 
-async def _share(task: Task, message: _Message) -> None:
-    """Send a worker of this machine a message in shared memory; returns when it has mapped that."""
+async def _share(task: Task, message: _Message, kept: KeptMemory | None = None) -> None:
+    """Send a worker a message in memory that is shared here, or kept where it is; returns when it has mapped that."""
     connection = _channel(task).connection
     try:
-        await connection.sender.send(*message)
+        with nullcontext() if kept is None else connection.outbox.loans.lending(kept):
+            await connection.sender.send(*message)
         if not await connection.outbox.loans.wait_returned():
             connection.inbox.check()
             raise ConnectionLost(f"the worker {_UNRECEIVED}")

@@ -87,7 +87,7 @@ class RunnerJob:
 
     def worker_provider(self) -> RunnerWorkers:
         """Return what starts a pool's workers."""
-        provider = RunnerWorkers(self.supervisor, self.state, self.engine, self.registry.launchers)
+        provider = RunnerWorkers(self.supervisor, self.state, self.engine)
         self._providers.add(provider)
         return provider
 

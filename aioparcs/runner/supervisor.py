@@ -24,6 +24,7 @@ from aioparcs.runner.reports import report
 from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.state.stimuli import Action, Stimulus
 from aioparcs.settings import Settings
+from aioparcs.shared import KeptMemory
 from aioparcs.task import WorkerHandle, finish_all
 from aioparcs.transport import raise_file_limit
 
@@ -183,6 +184,11 @@ class WorkerSupervisor:
     def kill(self, task: WorkerHandle, number: int) -> None:
         """Ask a worker's launcher to end it by a signal."""
         self.handle(stimuli.KillRequested(task.worker, number))
+
+    async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
+        """Send copies of buffers to a worker's launcher; see `KeptMemories.keep`."""
+        client = self._registry.launchers.get(task.launcher)
+        return await client.memories.keep(views) if client else None
 
     # Launchers
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from aioparcs.engine import Engine, WorkerSpec
-from aioparcs.runner.launchers import LauncherClient
 from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.supervisor import WorkerSupervisor
 from aioparcs.shared import KeptMemory
@@ -22,7 +21,6 @@ class RunnerWorkers:
         supervisor: places them.
         state: the job's state.
         engine: has CPUs for them.
-        launchers: those that are connected, by slot.
     """
 
     def __init__(
@@ -30,11 +28,9 @@ class RunnerWorkers:
         supervisor: WorkerSupervisor,
         state: JobState,
         engine: Engine,
-        launchers: Mapping[int, LauncherClient],
     ) -> None:
         self._supervisor = supervisor
         self._engine = engine
-        self._launchers = launchers
         self._state = state
         self._reservations: dict[int, int] = {}  # by worker
         self._retained: set[int] = set()
@@ -58,8 +54,7 @@ class RunnerWorkers:
 
     async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
         """Send copies of buffers to a worker's launcher; see `KeptMemories.keep`."""
-        client = self._launchers.get(task.launcher)
-        return await client.memories.keep(views) if client else None
+        return await self._supervisor.keep(task, views)
 
     def discard(self, task: WorkerHandle) -> None:
         """Forget a worker that gets no replacement; release its launchers unless others of its start need them."""

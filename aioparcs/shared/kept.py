@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from aioparcs.shared.memory import SharedPart
 
 __all__ = ["KeptMemory", "place_of"]
 
 
-class KeptMemory(NamedTuple):
+class KeptMemory:
     """
     Copies of buffers of this process in another one's memory, which a peer on its machine maps.
 
-    Attributes:
+    Args:
         keeper: how that process's memory is reached, as a `Probe` has it.
         parts: the copies, by where the buffers are in this process; see `place_of`.
         release: has them released there; those who have mapped them keep them.
+
+    Attributes:
+        keeper, release: the same.
     """
 
-    keeper: tuple[int, int, bytes]
-    parts: Mapping[tuple[int, int], SharedPart]
-    release: Callable[[], object]
+    __slots__ = ("__weakref__", "_parts", "keeper", "release")
+
+    def __init__(
+        self,
+        keeper: tuple[int, int, bytes],
+        parts: Mapping[tuple[int, int], SharedPart],
+        release: Callable[[], object],
+    ) -> None:
+        self.keeper = keeper
+        self.release = release
+        self._parts = parts
+
+    def release_after_use(self) -> None:
+        """Release them when nothing refers to this: no program that lends it, and no loan."""
+        weakref.finalize(self, self.release).atexit = False
 
     def find(self, view: memoryview) -> SharedPart | None:
         """Return the copy of a buffer, None if there is none."""
         place = place_of(view)
-        return self.parts.get(place) if place else None
+        return self._parts.get(place) if place else None
 
 
 def place_of(view: memoryview) -> tuple[int, int] | None:

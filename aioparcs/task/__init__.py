@@ -2,7 +2,7 @@
 
 from aioparcs.task.ending import finish_all
 from aioparcs.task.files import check_file_limit
-from aioparcs.task.handle import UNEXPLAINED, WorkerHandle
+from aioparcs.task.handle import UNEXPLAINED, WorkerHandle, WorkerOwner
 from aioparcs.task.spans import FAILURES, SHORT, Merging, SpanCollector
 from aioparcs.task.starting import Starting, StartingMany
 from aioparcs.task.stream import END_ERRORS, Stream, explain_end
@@ -22,6 +22,7 @@ __all__ = [
     "Task",
     "TaskTrace",
     "WorkerHandle",
+    "WorkerOwner",
     "check_file_limit",
     "explain_end",
     "finish_all",

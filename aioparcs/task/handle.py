@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from aioparcs import deadlines
@@ -21,6 +21,7 @@ from aioparcs.errors import (
     set_worker,
 )
 from aioparcs.settings import Settings
+from aioparcs.shared import KeptMemory
 from aioparcs.task.trace import TaskTrace
 from aioparcs.telemetry import present_context
 
@@ -36,21 +37,24 @@ class WorkerOwner(Protocol):
     def kill(self, task: WorkerHandle, number: int) -> None:
         """End a worker by a signal, through its launcher."""
 
+    async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
+        """Send copies of buffers to a worker's launcher, whose workers map them; return None if it can't keep them."""
+
 
 class WorkerHandle:
     """
     One worker, from the request for it until it is gone. Its `Task` is what the user gets once it is connected.
 
     Args:
-        module, worker, rank, size: see the attributes.
+        module, worker, rank, size, owner: see the attributes.
         settings: limits and deadlines.
-        owner: who has started it.
 
     Attributes:
         module: the name of the worker's module.
         worker: its number in the job.
         rank: its number among those started together, from 0.
         size: how many were started together.
+        owner: who has started it.
         node: the machine that it runs on, "" if there is only one or it isn't known yet.
         launcher: the slot of the launcher that it is a child of.
         channel: the channel to it, once it is connected; it doesn't know why its worker is gone.
@@ -83,7 +87,7 @@ class WorkerHandle:
         self.unsent_results = b""
         self.trace: TaskTrace | None = None
         self.trace_context = present_context()
-        self._owner = owner
+        self.owner = owner
         loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = loop.create_future()  # or its start has failed
         self._exited: asyncio.Future[WorkerLost | None] = loop.create_future()
@@ -179,10 +183,10 @@ class WorkerHandle:
                 await self.channel.aclose(None)
                 await asyncio.shield(self._exited)
         except TimeoutError:
-            self._owner.kill(self, signal.SIGTERM)
+            self.owner.kill(self, signal.SIGTERM)
             await self._wait_killed()
         except BaseException:
-            self._owner.kill(self, signal.SIGKILL)
+            self.owner.kill(self, signal.SIGKILL)
             self.channel.abort()
             raise
 
@@ -194,7 +198,7 @@ class WorkerHandle:
     def abort(self) -> None:
         """End the worker at once, without waiting for anything."""
         if not self._exited.done():
-            self._owner.kill(self, signal.SIGKILL)
+            self.owner.kill(self, signal.SIGKILL)
         if self.is_connected:
             self.channel.abort()
 

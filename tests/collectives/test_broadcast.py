@@ -4,17 +4,18 @@ import asyncio
 import hashlib
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import psutil
 import pytest
 
-from aioparcs import DecodeError, EncodeError, RemoteError, Task, WorkerLost, broadcast, gather
+from aioparcs import DecodeError, EncodeError, RemoteError, Runner, Task, WorkerLost, broadcast, gather
+from aioparcs.collectives import broadcasts
 from aioparcs.collectives.tree import broadcast_tree
 from tests.support.jobs import job, module
 from tests.support.transports import enter, kinds
@@ -24,8 +25,13 @@ pytestmark = [pytest.mark.one_loop, pytest.mark.slow]
 
 MIB = 1 << 20
 
-# With TLS workers of one machine don't map the runner's memory: messages go from one to the next.
-relaying = partial(job, tls=True)
+
+@asynccontextmanager
+async def relaying(kind: str = "tls", **settings: Any) -> AsyncIterator[Runner]:
+    """Enter a runner whose broadcasts go from one worker to the next, as if each had a launcher of its own."""
+    with patch.object(broadcasts, "_SEVERAL", 1000):
+        async with enter(kind, **settings) as runner:
+            yield runner
 
 
 def digest(value: Any) -> list[Any]:
@@ -98,7 +104,8 @@ def test_each_worker_of_a_broadcast_tree_has_a_parent_in_it(count: int) -> None:
 
 
 @kinds
-async def test_a_large_broadcast_is_received_in_its_place_by_all(kind: str) -> None:
+@pytest.mark.parametrize("enter", [enter, relaying], ids=["shared", "relayed"])
+async def test_a_large_broadcast_is_received_in_its_place_by_all(kind: str, enter: Any) -> None:
     value = array(8 * MIB)
     async with enter(kind) as runner, runner.start_many("chorus", 12) as tasks:
         await request_all(tasks, "recv_many", 4)

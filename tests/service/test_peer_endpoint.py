@@ -60,6 +60,7 @@ async def test_two_endpoints_connect(kind: str) -> None:
 
 class Owner:
     def kill(self, task: WorkerHandle, number: int) -> None: ...
+    async def keep(self, task: WorkerHandle, views: object) -> None: ...
 
 
 def worker(number: int) -> WorkerHandle:

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from aioparcs import ConnectionLost, Pool, ProtocolError, Runner, WorkerLost
+from aioparcs import ConnectionLost, Pool, ProtocolError, Runner, Task, WorkerLost, broadcast, gather
 from aioparcs.channel import Channel
 from aioparcs.channel.connection import FrameConnection
 from aioparcs.channel.connection.loans import mapped_frame
@@ -215,6 +215,48 @@ async def test_a_runner_sends_few_pieces_ahead_and_gives_up_without_room_or_conn
         assert Keep.decode((await launcher.recv_frame()).body).memory > number
         memories.lose()
         assert await keeping is None
+
+
+async def places(tasks: list[Task], array: Any) -> set[int]:
+    """Broadcast an array; return in which memory the workers have it."""
+    await asyncio.gather(*(task.send(["place"]) for task in tasks))
+    await broadcast(tasks, {"array": array})
+    found = await gather(tasks)
+    assert {total for _, total in found} == {float(array.sum())}
+    return {place for place, _ in found}
+
+
+async def test_a_broadcast_reaches_a_launcher_once_and_is_released_when_its_workers_have_it() -> None:
+    array = np.random.default_rng(1).random(SIZE)
+    async with job(tls=True) as runner, runner.start_many("chorus", 4) as tasks:
+        found = [await places(tasks, array) for _ in range(2)]
+        assert [len(one) for one in found] == [1, 1]
+        assert 0 not in found[0] | found[1]
+        assert 2 * array.nbytes < launcher_bytes(runner) < 2 * array.nbytes + MIB
+        assert worker_bytes(runner) < MIB
+        await until(lambda: not kept())
+
+
+async def test_a_broadcast_that_is_cancelled_is_kept_for_the_worker_that_has_not_mapped_it_yet() -> None:
+    array = np.random.default_rng(1).random(SIZE)
+    async with job(tls=True) as runner, runner.start_many("chorus", 3) as tasks:
+        await tasks[0].send(["pid"])
+        pid = await tasks[0].recv()
+        await places(tasks, array)
+        await until(lambda: not kept())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.gather(*(task.send(["place"]) for task in tasks))
+            sending = asyncio.ensure_future(broadcast(tasks, {"array": array}))
+            ((place, _), _) = await gather(tasks[1:])
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+            assert kept()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert await tasks[0].recv() == [place, float(array.sum())]
+        await until(lambda: not kept())
 
 
 # The reference that a worker gets

@@ -5,6 +5,7 @@ import hashlib
 import os
 import resource
 import signal
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ def place(array: Any) -> int:
         if first <= begin < last and name and "memfd:aioparcs" in name[0]:
             return int(number)
     return 0
+
+
+def bytes_received() -> int:
+    networks = [line.split() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
+    return sum(int(words[1]) for words in networks if words[0] != "lo:")
 
 
 class Chorus(Service):
@@ -108,6 +114,10 @@ class Chorus(Service):
     async def peak(self) -> None:
         """Send this process's peak memory, in bytes."""
         await self.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
+
+    async def arrived(self) -> None:
+        """Send where this worker is, and how many bytes have come there over the network."""
+        await self.send([socket.gethostname(), bytes_received()])
 
     async def leave(self) -> None:
         raise SystemExit(0)

@@ -1,11 +1,14 @@
-"""The constants of a pool on a real Swarm: large arrays reach each container once, and its workers share them."""
+"""Large arrays on a real Swarm: constants and broadcasts reach each container once, and its workers share them."""
 
+import asyncio
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from aioparcs import Task, broadcast, gather
 from aioparcs.pool import Pool
 from tests.cluster.image import download
 from tests.support.jobs import MODULES
@@ -19,14 +22,27 @@ SIZE = 64 * MIB
 
 
 @pytest.fixture(scope="module")
-def arrays(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("arrays")
-    shutil.copy(MODULES / "arrays" / "main.py", folder)
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheels")
+    download(folder, "numpy")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arrays(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> str:
+    return image(cluster, "arrays", tmp_path_factory.mktemp("arrays"), wheels)
+
+
+@pytest.fixture(scope="module")
+def chorus(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> str:
+    return image(cluster, "chorus", tmp_path_factory.mktemp("chorus"), wheels)
+
+
+def image(cluster: Cluster, module: str, folder: Path, wheels: Path) -> str:
+    """Build a module with NumPy in a folder; return its reference."""
+    shutil.copy(MODULES / module / "main.py", folder)
     (folder / "requirements.txt").write_text("numpy\n")
-    wheels = folder.with_name("wheels")
-    wheels.mkdir()
-    download(wheels, "numpy")
-    return build(own(cluster), folder, "tests-arrays", PARCS_WHEELS=str(wheels))
+    return build(own(cluster), folder, f"tests-{module}-numpy", PARCS_WHEELS=str(wheels))
 
 
 async def shares(pool: Pool, size: int) -> dict[tuple[str, int], list[Any]]:
@@ -64,3 +80,26 @@ async def test_a_large_array_reaches_each_container_once(cluster: Cluster, array
         is_right, number, _, arrived = after[new]
         assert (is_right, number) == (True, before[victim][1])
         assert arrived - before[victim][3] < 8 * MIB, "it was there"
+
+
+async def arrived(tasks: list[Task]) -> dict[str, int]:
+    """Return how many bytes have come to each container over the network."""
+    await asyncio.gather(*(task.send(["arrived"]) for task in tasks))
+    return dict(await gather(tasks))
+
+
+async def test_a_broadcast_reaches_each_container_once(cluster: Cluster, chorus: str) -> None:
+    array = np.arange(float(SIZE // 8))
+    async with running_job(cluster.leader_url) as (runner, _, _):
+        tasks = await runner.start_many(chorus, 6, per_container=2)
+        before = await arrived(tasks)
+        assert len(before) == 3
+        await asyncio.gather(*(task.send(["place"]) for task in tasks))
+        await broadcast(tasks, {"array": array})
+        found = await gather(tasks)
+        after = await arrived(tasks)
+    assert {total for _, total in found} == {float(array.sum())}
+    for launcher in {task.launcher for task in tasks}:
+        one, other = (place for task, (place, _) in zip(tasks, found, strict=True) if task.launcher == launcher)
+        assert one == other != 0
+    assert all(SIZE < after[host] - before[host] < SIZE + 8 * MIB for host in before)
