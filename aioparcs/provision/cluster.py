@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from aioparcs.provision import registry
@@ -79,20 +80,32 @@ def end_plan(cluster: ClusterState) -> Removal:
     return plan_down(cluster.nodes, cluster.jobs, cluster.registry, cluster.registry_node, context)
 
 
-async def carry_out_removal(plan: Removal, report: Callable[[RemovalStep], None]) -> list[HostError]:
-    """Log in to the hosts of a plan, carry it out, and return the errors of the hosts that have failed."""
-    async with _remotes(plan.hosts) as (remotes, failed):
+async def carry_out_removal(
+    plan: Removal, report: Callable[[RemovalStep], None], keys: Mapping[str, str] = MappingProxyType({})
+) -> list[HostError]:
+    """
+    Log in to the hosts of a plan, carry it out, and return the errors of the hosts that have failed.
+
+    Args:
+        plan: the plan.
+        report: called after each step.
+        keys: the files of private keys that ssh does not know, by host.
+    """
+    async with _remotes(plan.hosts, keys) as (remotes, failed):
         return failed or await Remover(remotes, report).carry_out(plan.stages)
 
 
 @asynccontextmanager
-async def _remotes(nodes: Sequence[Node]) -> AsyncIterator[tuple[dict[str, Any], list[HostError]]]:
+async def _remotes(
+    nodes: Sequence[Node], keys: Mapping[str, str]
+) -> AsyncIterator[tuple[dict[str, Any], list[HostError]]]:
     async with AsyncExitStack() as stack:
         remotes, failed = {}, []
         for node in nodes:
             assert node.host, "a plan names only hosts that can be logged in to"
             try:
-                remotes[node.name] = await stack.enter_async_context(log_in(node.host))
+                host = node.host._replace(key=keys.get(node.host.name, ""))
+                remotes[node.name] = await stack.enter_async_context(log_in(host))
             except HostError as error:
                 failed.append(error)
         yield remotes, failed

@@ -112,6 +112,10 @@ class Executor(Carrier[steps.Step]):
         await _mark(remote, swarm.body["ID"])
 
     @_do.register
+    async def _(self, step: steps.Label, remote: Remote) -> None:
+        await update_node(self.remotes[step.via], await _node(remote), {"Labels": dict(step.labels)})
+
+    @_do.register
     async def _(self, step: steps.CreateNetwork, remote: Remote) -> None:
         async with open_swarm(remote.url) as swarm:
             await ensure_overlay(swarm, None)

@@ -17,7 +17,7 @@ from aioparcs.swarm.docker.client import wait_until
 __all__ = ["Remover"]
 
 _ENDED = ("complete", "failed", "shutdown", "rejected", "orphaned", "remove")
-_DRAINING, _DEMOTING, _STOPPING = 120.0, 60.0, 60.0  # seconds
+_DRAINING, _DEMOTING, _STOPPING, _CLOSING = 120.0, 60.0, 60.0, 20.0  # seconds
 
 
 class Remover(Carrier[removal.RemovalStep]):
@@ -59,6 +59,7 @@ class Remover(Carrier[removal.RemovalStep]):
         (answer,) = await remote.docker(("POST", "/swarm/leave?force=true", None))
         if answer.status not in (200, 503):  # 503: it has left already
             raise HostError(step.host, f"docker swarm leave has failed: {(answer.body or {}).get('message')}")
+        await wait_until(lambda: _has_closed(remote), _CLOSING)  # if not, the next `up` says whose port it is
         files = f"rm -rf {shlex.quote(MARKER.rpartition('/')[0])}"
         if step.registry:
             files += f" {shlex.quote(certificate_path(CERTIFICATES, step.registry).rpartition('/')[0])}"
@@ -82,6 +83,12 @@ class Remover(Carrier[removal.RemovalStep]):
     @do.register
     async def _(self, step: removal.Forget) -> None:
         await asyncio.to_thread(here.forget, step.context, step.registry)
+
+
+async def _has_closed(remote: Remote) -> bool:
+    """Return whether no program listens on 7946/tcp: Docker closes it a moment after it has left its Swarm."""
+    listens = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep ':1F0A 0*:0000 0A' || true"
+    return not await remote.run(listens, timeout=30, what="looking for a port")
 
 
 async def _remove_volume(remote: Remote) -> None:

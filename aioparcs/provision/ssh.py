@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import asyncssh
 
 from aioparcs.errors import ClusterError
+from aioparcs.provision.known_hosts import NewKey
 from aioparcs.provision.plans.hosts import Host
 
 __all__ = ["Answer", "HostError", "Remote", "log_in"]
@@ -65,10 +66,12 @@ class Remote:
     Attributes:
         host: the host.
         user: who has logged in.
+        accepted: the fingerprint of its key if that was new and has been accepted, else "".
     """
 
-    def __init__(self, host: Host, connection: asyncssh.SSHClientConnection) -> None:
+    def __init__(self, host: Host, connection: asyncssh.SSHClientConnection, accepted: str = "") -> None:
         self.host = host
+        self.accepted = accepted
         self.user = str(connection.get_extra_info("username"))
         self._connection = connection
 
@@ -183,35 +186,52 @@ class Remote:
 
 
 @asynccontextmanager
-async def log_in(host: Host) -> AsyncIterator[Remote]:
+async def log_in(host: Host, *, accept_new: bool = False) -> AsyncIterator[Remote]:
     """
     Log in to a host with the keys, agent and known hosts of ssh; log out when the block is left.
+
+    Args:
+        host: the host.
+        accept_new: accept the key of a host that has none in known_hosts, and record it there.
 
     Raises:
         HostError: it can't be reached, is not known, or does not let the user in.
     """
-    given: dict[str, Any] = {"port": host.port} if host.port else {}
-    if host.user:
-        given["username"] = host.user
+    given: dict[str, Any] = {
+        name: value
+        for name, value in (("port", host.port), ("username", host.user), ("client_keys", host.key))
+        if value
+    }
+    client = None
     try:
+        if accept_new:
+            client = _client(host, given)
+            given |= {"client_factory": lambda: client, "known_hosts": client.known}
+            if not client.knows(host.name, host.port):  # asyncssh would ask for an RSA key first
+                given["server_host_key_algs"] = "^ssh-ed25519"
         connection = await asyncssh.connect(
             host.name, connect_timeout=_CONNECT, login_timeout=_LOGIN, keepalive_interval=_ALIVE,
             keepalive_count_max=_MISSED, **given,
         )  # fmt: skip
-    except (asyncssh.Error, OSError, ValueError) as error:  # ValueError: a key that can't be read
-        raise _refused(host, error) from error
+        if client and client.accepted:
+            client.record()
+    except (asyncssh.Error, OSError, ValueError) as error:  # ValueError: a key or a file that can't be read
+        raise _refused(host, error, accept_new=accept_new) from error
     async with connection:
-        yield Remote(host, connection)
+        yield Remote(host, connection, client.accepted if client else "")
 
 
-def _refused(host: Host, error: Exception) -> HostError:
+def _client(host: Host, given: dict[str, Any]) -> NewKey:
+    """Return a client that looks for the host's key in the files that ssh's configuration names."""
+    options = asyncssh.SSHClientConnectionOptions(host=host.name, config=(), **given)  # (): the user's
+    files = options.known_hosts  # none if ssh's configuration names none
+    return NewKey([str(file) for file in files] if isinstance(files, list) else [])
+
+
+def _refused(host: Host, error: Exception, *, accept_new: bool) -> HostError:
     port = f" -p {host.port}" if host.port else ""
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
-        advice = (
-            f"if it is new: ssh-keyscan{port} -H {host.name} >> ~/.ssh/known_hosts, and compare the fingerprint with "
-            f"the cloud's; if it was reinstalled: ssh-keygen -R {host.name} first"
-        )
-        return HostError(host.name, "its host key is not the one in known_hosts, or not there", advice)
+        return _unverified(host, port, accept_new=accept_new)
     if isinstance(error, asyncssh.PermissionDenied):
         user = f"{host.user}@" if host.user else ""
         advice = (
@@ -219,6 +239,18 @@ def _refused(host: Host, error: Exception) -> HostError:
         )
         return HostError(host.name, f"sshd does not let {host.user or 'you'} in: no key is accepted", advice)
     return HostError(host.name, f"can't be reached by ssh: {_reason(error)}", "is it up, and is its port of sshd open?")
+
+
+def _unverified(host: Host, port: str, *, accept_new: bool) -> HostError:
+    name = f"'[{host.name}]:{host.port}'" if host.port else host.name
+    if accept_new:
+        advice = f"if it was reinstalled: ssh-keygen -R {name}, and compare the fingerprint; else do not log in there"
+        return HostError(host.name, "its host key is not the one in known_hosts", advice)
+    advice = (
+        f"if it is new: --accept-new, or ssh-keyscan{port} -H {host.name} >> ~/.ssh/known_hosts, and compare the "
+        f"fingerprint with the cloud's; if it was reinstalled: ssh-keygen -R {name} first"
+    )
+    return HostError(host.name, "its host key is not the one in known_hosts, or not there", advice)
 
 
 def _reason(error: Exception) -> str:

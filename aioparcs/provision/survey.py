@@ -35,11 +35,11 @@ class Survey(NamedTuple):
 
 
 @asynccontextmanager
-async def open_survey(hosts: Iterable[Host]) -> AsyncIterator[Survey]:
+async def open_survey(hosts: Iterable[Host], *, accept_new: bool = False) -> AsyncIterator[Survey]:
     """Log in to hosts and look at them, all at once; log out when the block is left. Nothing is changed."""
     hosts = list(hosts)
     async with AsyncExitStack() as stack:
-        results = await gather(_enter(stack, host) for host in hosts)
+        results = await gather(_enter(stack, host, accept_new=accept_new) for host in hosts)
         found = [result for result in results if not isinstance(result, HostError)]
         lost = [result for result in results if isinstance(result, HostError)]
         remotes = {remote.host.name: remote for remote, _ in found}
@@ -61,12 +61,13 @@ async def gather(doing: Iterable[Coroutine[Any, Any, T]]) -> list[T | HostError]
     return [task.result() for task in tasks]
 
 
-async def _enter(stack: AsyncExitStack, host: Host) -> tuple[Remote, HostFacts]:
-    remote = await stack.enter_async_context(log_in(host))
+async def _enter(stack: AsyncExitStack, host: Host, *, accept_new: bool) -> tuple[Remote, HostFacts]:
+    remote = await stack.enter_async_context(log_in(host, accept_new=accept_new))
     found = await remote.program("facts")
     skew = found["time"] - time.time()  # what the answer took on its way is far below what matters
     docker = None if found["sudo"] or "dockerd" not in found["commands"] else await _docker(remote)
-    return remote, read_facts(host.name, remote.user, remote.url, found, skew, docker)
+    facts = read_facts(host.name, remote.user, remote.url, found, skew, docker)
+    return remote, facts._replace(role=host.role, labels=host.labels)
 
 
 async def _docker(remote: Remote) -> DockerFacts | None:

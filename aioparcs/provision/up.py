@@ -11,12 +11,12 @@ from aioparcs.modules.images import base_image
 from aioparcs.provision import registry
 from aioparcs.provision.carrier import query
 from aioparcs.provision.here import context_url, is_logged_in
-from aioparcs.provision.plans.checks import check_hosts
+from aioparcs.provision.plans.checks import Problem, check_hosts
 from aioparcs.provision.plans.facts import ClusterFacts
 from aioparcs.provision.plans.hosts import Host
 from aioparcs.provision.plans.plan import Plan, Wishes, dials, leader, plan_up, registry_of
 from aioparcs.provision.ports import try_ports
-from aioparcs.provision.ssh import Remote
+from aioparcs.provision.ssh import HostError, Remote, log_in
 from aioparcs.provision.survey import Survey, open_survey
 
 __all__ = ["Prepared", "prepare"]
@@ -38,19 +38,20 @@ class Prepared(NamedTuple):
 
 
 @asynccontextmanager
-async def prepare(hosts: Iterable[Host], wishes: Wishes) -> AsyncIterator[Prepared]:
+async def prepare(hosts: Iterable[Host], wishes: Wishes, *, accept_new: bool = False) -> AsyncIterator[Prepared]:
     """
     Look at hosts and plan a cluster of them; log out when the block is left. Nothing is changed.
 
     Args:
         hosts: the hosts.
         wishes: what the user wants of the cluster beside them.
+        accept_new: accept the keys of hosts that have none in known_hosts, and record them there.
 
     Raises:
         HostError: a host is lost meanwhile.
         SettingError: Docker's configuration here can't be read.
     """
-    async with open_survey(hosts) as survey:
+    async with open_survey(hosts, accept_new=accept_new) as survey:
         if survey.problems:
             problems = (*survey.problems, *check_hosts(survey.facts))
             yield Prepared(survey, Plan(problems, (), ()), "")
@@ -59,9 +60,23 @@ async def prepare(hosts: Iterable[Host], wishes: Wishes) -> AsyncIterator[Prepar
         failures, taken = await try_ports(survey.remotes, dials(survey.facts, wishes), nodes)
         cluster = await _look(survey, wishes)
         plan = plan_up(survey.facts, failures, cluster, wishes)
-        if taken:
+        if taken or (taken := await _unknown_keys(survey, plan.managers[0])):
             plan = Plan((*plan.problems, *taken), plan.managers, ())
         yield Prepared(survey, plan, registry_of(survey.facts, wishes, cluster))
+
+
+async def _unknown_keys(survey: Survey, first: str) -> list[Problem]:
+    """Return a problem if only the inventory knows the leader's key: jobs log in there with those that ssh knows."""
+    host = survey.remotes[first].host
+    if not host.key:
+        return []
+    try:
+        async with log_in(host._replace(key="")):
+            return []
+    except HostError:
+        text = f"jobs log in to this manager with the keys that ssh knows, and {host.key} is none of them"
+        advice = f"in ~/.ssh/config: Host {host.name}, and below it: IdentityFile {host.key}; or ssh-add {host.key}"
+        return [Problem(host.name, text, advice)]
 
 
 async def _look(survey: Survey, wishes: Wishes) -> ClusterFacts:

@@ -60,6 +60,10 @@ def apply(hosts: list[HostFacts], plan: Plan, count: int | None = None) -> list[
             case steps.Mark():
                 members[docker.node] = members[docker.node]._replace(host=f"ssh://ada@{host.name}")
                 host = host._replace(marked=_SWARM)
+            case steps.Label():
+                member = members[docker.node]
+                labels = tuple(sorted({**dict(member.labels), **dict(step.labels)}.items()))
+                members[docker.node] = member._replace(labels=labels)
             case steps.Trust():
                 host = host._replace(trusts=(step.address,))
         found[step.host] = host

@@ -89,6 +89,32 @@ def test_a_plan_goes_on_wherever_the_last_one_was_cut_off_and_ends_with_nothing_
     assert sum(member.manager for member in members) == (3 if len(hosts) >= 5 else 1) == len(made.managers)
 
 
+def test_hosts_have_the_roles_and_labels_that_the_user_wants() -> None:
+    def wanted(hosts: list[HostFacts]) -> Plan:
+        return plan_up(hosts, (), _DONE._replace(context="ssh://ada@node4"), _WISHES)
+
+    hosts = [bare(i) for i in range(1, 6)]
+    assert wanted([hosts[0]._replace(role="worker"), *hosts[1:]]).managers == ("node2", "node3", "node4")
+    hosts[3] = hosts[3]._replace(role="manager", labels=(("disk", "ssd"), ("gpu", "a100")))
+    made = wanted(hosts)
+    assert made.managers == ("node4",)
+    assert steps.InitSwarm("node4", IPv4Address("10.0.0.4")) in made.steps
+    label = steps.Label("node4", "node4", (("disk", "ssd"), ("gpu", "a100")))
+    assert (label,) in made.stages
+    assert str(label) == "label its node disk=ssd, gpu=a100"
+    hosts = apply(hosts, made)
+    assert wanted(hosts) == Plan((), ("node4",), ())
+
+    hosts[3] = hosts[3]._replace(labels=(("disk", "hdd"), ("gpu", "a100")))
+    hosts[4] = hosts[4]._replace(role="manager")
+    made = wanted(hosts)
+    assert steps.Promote("node5", "node4") in made.steps
+    assert steps.Label("node4", "node4", (("disk", "hdd"),)) in made.steps
+    (problem,) = made.problems
+    assert (problem.host, problem.fatal) == ("node4, node5", False)
+    assert problem.text == "2 managers survive no more deaths than 1: more than half must be up"
+
+
 def test_a_host_of_another_swarm_stays_there() -> None:
     other = DockerFacts("20.10.24", "active", "x", "10.0.0.2", "other", (Member("x", manager=True, host=""),))
     (found,) = problems(bare(1), bare(2)._replace(docker=other))

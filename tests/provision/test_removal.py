@@ -3,6 +3,7 @@
 import pytest
 
 from aioparcs.errors import SettingError
+from aioparcs.provision.plans.hosts import Host
 from aioparcs.provision.plans.nodes import Node, find_node, read_nodes
 from aioparcs.provision.plans.removal import (
     Demote,
@@ -109,5 +110,5 @@ def test_nodes_are_read_as_docker_lists_them() -> None:
     foreign = {**listed, "ID": "y", "Spec": {"Labels": None, "Role": "worker", "Availability": "active"}}
     first, second = read_nodes([foreign, listed])
     assert first == Node("x", "node1", "ssh://ada@Node1:2222", "10.0.0.1", True, "ready", "drain", "20.10", 2.0, 4)
-    assert first.host == ("Node1", "ada", 2222)
+    assert first.host == Host("Node1", "ada", 2222)
     assert (second.host, second.name) == (None, "node1")

@@ -5,11 +5,13 @@ import faulthandler
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from aioparcs.settings import VERSION
 from tests.cluster import ClusterError, obstacle
+from tests.cluster.command import execute
 from tests.provision.machines import Network, machines
 from tests.provision.tree import USER
 from tests.support.command import COMMAND, ENVIRONMENT, run
@@ -29,7 +31,8 @@ def _takes_longer() -> None:
 
 
 def up(network: Network, *options: str) -> "subprocess.CompletedProcess[str]":
-    hosts = [machine.address for machine in network.machines]
+    """Run the command for all machines, unless an inventory names them."""
+    hosts = [] if "--inventory" in options else [machine.address for machine in network.machines]
     command = [*COMMAND, "cluster", "up", *hosts, "--user", USER, "--from", "python", *options]
     given = {"HOME": str(network.home), "PARCS_WHEELS": str(network.wheels)}
     # It builds an image on the way, which may take longer than any other command of the tests.
@@ -96,6 +99,7 @@ def test_a_cluster_is_made_of_bare_machines_and_made_once() -> None:
         assert jobs.returncode == 0, jobs
         _check_registry(network, registry)
 
+        _label(network)
         again = up(network)
         assert (again.returncode, lines(again.stdout, "done")) == (0, [])
         assert "nothing to do: the cluster is as it should be" in again.stdout
@@ -111,6 +115,26 @@ def test_a_cluster_is_made_of_bare_machines_and_made_once() -> None:
             f"{third.address}: is in the Swarm {elsewhere} already, which aioparcs did not make with these hosts"
         ]
         assert docker(network, "info", "--format", "{{.Swarm.Cluster.ID}}", machine=2) == elsewhere
+
+
+def _inventory(network: Network, key: Path, more: str = "") -> str:
+    """Write an inventory of all machines, the first of which is the manager, and return its path."""
+    first, *others = (machine.address for machine in network.machines)
+    tables = "".join(f"[hosts.'{address}']\n" for address in others)
+    path = network.folder / "cluster.toml"
+    path.write_text(f"key = '{key}'\n[hosts.'{first}']\nrole = 'manager'\n{tables}{more}")
+    return str(path)
+
+
+def _label(network: Network) -> None:
+    """Label a node by an inventory, and find it by the label."""
+    third = network.machines[2].address
+    key = network.home / ".ssh/id_ed25519"
+    inventory = _inventory(network, key, "port = 22\nlabels = { disk = 'ssd' }\n")
+    done = up(network, "--inventory", inventory)
+    assert (done.returncode, lines(done.stdout, "done")) == (0, [f"{third}: label its node disk=ssd"]), done
+    found = docker(network, "node", "ls", "--filter", "node.label=disk=ssd", "--format", "{{.Hostname}}")
+    assert found == "bare-3"
 
 
 def _cluster(network: Network, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -239,6 +263,40 @@ def _obstacles(network: Network) -> list[tuple[str, str, str, str]]:
     ]
 
 
+def _accept_new(network: Network, entries: list[str]) -> None:
+    """Accept the key of a machine that is not known, and refuse that of one that has another one."""
+    first, second, _ = network.machines
+    known = network.home / ".ssh/known_hosts"
+    accepted = up(network, "--plan", "--accept-new")
+    assert accepted.returncode == 0, accepted
+    (line,) = lines(accepted.stdout, "done")
+    assert re.fullmatch(rf"{re.escape(first.address)}: accept its host key, SHA256:\S+, and record it in \S+", line)
+    assert sorted(known.read_text().splitlines(keepends=True)) == sorted(entries)
+    changed = entries[0].replace(first.address, second.address).rpartition(" ")[0]
+    other = network.folder / "other"
+    execute("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other)
+    key = other.with_suffix(".pub").read_text().split()[1]
+    known.write_text("".join([entries[0], f"{changed} {key}\n", *entries[2:]]))
+    refused = up(network, "--plan", "--accept-new")
+    assert refused.returncode == 1
+    assert lines(refused.stdout, "failed") == [f"{second.address}: its host key is not the one in known_hosts"]
+    assert key in known.read_text()
+    known.write_text("".join(entries))
+
+
+def _key_of_the_inventory(network: Network) -> None:
+    """Log in with a key that only an inventory names: not to the manager, where jobs log in later."""
+    own, key = network.home / ".ssh/id_ed25519", network.home / "cloud"
+    own.rename(key)
+    refused = up(network, "--plan", "--inventory", _inventory(network, key))
+    first = network.machines[0].address
+    assert (refused.returncode, lines(refused.stdout, "failed")) == (
+        1, [f"{first}: jobs log in to this manager with the keys that ssh knows, and {key} is none of them"]
+    )  # fmt: skip
+    assert f"in ~/.ssh/config: Host {first}, and below it: IdentityFile {key}; or ssh-add {key}" in refused.stdout
+    key.rename(own)
+
+
 def test_what_is_in_the_way_is_named_and_nothing_is_changed() -> None:
     with machines((False, False, False)) as network:
         first, second, third = network.machines
@@ -260,7 +318,8 @@ def test_what_is_in_the_way_is_named_and_nothing_is_changed() -> None:
             f"{first.address}: its host key is not the one in known_hosts, or not there",
             advice=f"ssh-keyscan -H {first.address} >> ~/.ssh/known_hosts",
         )
-        known.write_text("".join(entries))
+        _accept_new(network, entries)
+        _key_of_the_inventory(network)
         for machine in (second, third):
             machine.run("sh", "-c", "kill $(cat /run/sshd.pid)")
         check(f"{second.address}, {third.address}: can't be reached by ssh: Connection refused", advice="is it up")

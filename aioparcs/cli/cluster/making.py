@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from aioparcs.cli.cluster.options import accept_new_option, inventory_option
 from aioparcs.cli.cluster.printing import need_asyncssh, print_failures, print_line, print_problems, status
 from aioparcs.cli.command import EXIT_CODES, reported, run_command
 
@@ -30,7 +32,8 @@ _UP_EXAMPLES = """
 Examples:
   aioparcs cluster up node1 node2 node3 --user ada --plan
   aioparcs cluster up node1 node2 node3 --registry registry.example.com/team
-  aioparcs cluster up 203.0.113.11 203.0.113.12 ada@203.0.113.13:2222
+  aioparcs cluster up 203.0.113.11 203.0.113.12 ada@203.0.113.13:2222 --accept-new
+  aioparcs cluster up --inventory cluster.toml
 \b
 Exit codes:
     0  the cluster is up, or with --plan: nothing is in the way
@@ -70,9 +73,11 @@ async def _init(subnet: str | None) -> Overlay:
 
 
 @click.command(short_help="Make a cluster of machines that ssh reaches.", epilog=_UP_EXAMPLES)
-@click.argument("host", nargs=-1, required=True)
+@click.argument("host", nargs=-1)
+@inventory_option("A file in TOML that names the hosts, with user, port, key, address, role and labels of each.")
 @click.option("--user", metavar="U",
               help="Who logs in, root or one who may use sudo without a password.  [default: as ssh does]")  # fmt: skip
+@accept_new_option
 @click.option("--registry", metavar="R",
               help="A registry that all hosts can pull from, HOST:PORT[/PATH].  [default: one is made]")  # fmt: skip
 @click.option("--from", "python", metavar="IMAGE", default="python:3.13-slim", show_default=True,
@@ -81,9 +86,10 @@ async def _init(subnet: str | None) -> Overlay:
               help="The Docker context that is created here for the leader.")  # fmt: skip
 @click.option("--plan", "only_plan", is_flag=True, help="Check the hosts, print the steps, and change nothing.")
 def up(
-    host: tuple[str, ...], user: str | None, registry: str | None, python: str, context: str, only_plan: bool
-) -> None:
-    """Make a Docker Swarm of each HOST, [USER@]NAME[:PORT], and all that jobs need there.
+    host: tuple[str, ...], inventory: Path | None, user: str | None, accept_new: bool, registry: str | None,
+    python: str, context: str, only_plan: bool,
+) -> None:  # fmt: skip
+    """Make a Docker Swarm of each HOST, [USER@]NAME[:PORT], or of those in a file, and all that jobs need there.
 
     All hosts are checked first, at once. If something is in the way, nothing is changed. Docker is installed where it
     is missing. The first host becomes the manager; of five hosts or more, the first three do. What is done already is
@@ -91,19 +97,32 @@ def up(
     """
     need_asyncssh()
     from aioparcs.modules.images import registry_address
-    from aioparcs.provision.plans.hosts import parse_host
     from aioparcs.provision.plans.plan import Wishes
     from aioparcs.swarm.engine.placement import network_name
 
     with reported():
-        hosts = [parse_host(text, user) for text in dict.fromkeys(host)]
+        hosts = _named(host, inventory, user)
         given = registry_address(registry) if registry else ""
-        wishes = Wishes(network_name(), given, python, context, {})
-    sys.exit(run_command(_up(hosts, wishes, only_plan=only_plan)))
+        wishes = Wishes(network_name(), given, python, context, _addresses(hosts))
+    sys.exit(run_command(_up(hosts, wishes, accept_new=accept_new, only_plan=only_plan)))
 
 
-async def _up(hosts: list[Host], wishes: Wishes, *, only_plan: bool) -> int:
-    prepared = await _make(hosts, wishes, only_plan=only_plan)
+def _named(words: tuple[str, ...], inventory: Path | None, user: str | None) -> list[Host]:
+    """Return the hosts that the command line names, or a file."""
+    from aioparcs.provision.inventory import read_inventory
+    from aioparcs.provision.plans.hosts import parse_host
+
+    if bool(words) == bool(inventory):
+        raise click.UsageError("name the hosts either in the command line or in a file: --inventory FILE")
+    return read_inventory(inventory, user) if inventory else [parse_host(text, user) for text in dict.fromkeys(words)]
+
+
+def _addresses(hosts: list[Host]) -> dict[str, str]:
+    return {host.name: host.address for host in hosts if host.address}
+
+
+async def _up(hosts: list[Host], wishes: Wishes, *, accept_new: bool, only_plan: bool) -> int:
+    prepared = await _make(hosts, wishes, accept_new=accept_new, only_plan=only_plan)
     if prepared is None or only_plan:
         return int(prepared is None)
     url = prepared.survey.remotes[prepared.plan.managers[0]].url
@@ -112,12 +131,13 @@ async def _up(hosts: list[Host], wishes: Wishes, *, only_plan: bool) -> int:
     return int(failed)
 
 
-async def _make(hosts: list[Host], wishes: Wishes, *, only_plan: bool) -> Prepared | None:
+async def _make(hosts: list[Host], wishes: Wishes, *, accept_new: bool, only_plan: bool) -> Prepared | None:
     """Print or carry out the plan for hosts; return None if that is impossible."""
     from aioparcs.provision.up import prepare
 
     with status("looking at the hosts" if only_plan else "making the cluster"):
-        async with prepare(hosts, wishes) as prepared:
+        async with prepare(hosts, wishes, accept_new=accept_new) as prepared:
+            _print_accepted(prepared)
             _print_facts(prepared)
             print_problems(prepared.plan.problems)
             if prepared.plan.fatal or (not only_plan and not await _carry_out(prepared)):
@@ -131,36 +151,39 @@ async def _make(hosts: list[Host], wishes: Wishes, *, only_plan: bool) -> Prepar
 
 
 @click.command(short_help="Add hosts to a cluster.", epilog=_ADD_EXAMPLES + EXIT_CODES)
-@click.argument("host", nargs=-1, required=True)
+@click.argument("host", nargs=-1)
+@inventory_option("A file in TOML that names the hosts; those of the cluster are left out.")
 @click.option("--user", metavar="U",
               help="Who logs in, root or one who may use sudo without a password.  [default: as ssh does]")  # fmt: skip
+@accept_new_option
 @click.option("--plan", "only_plan", is_flag=True, help="Check the hosts, print the steps, and change nothing.")
-def add(host: tuple[str, ...], user: str | None, only_plan: bool) -> None:
-    """Add each HOST, [USER@]NAME[:PORT], to the cluster that `aioparcs cluster up` has made.
+def add(host: tuple[str, ...], inventory: Path | None, user: str | None, accept_new: bool, only_plan: bool) -> None:
+    """Add each HOST, [USER@]NAME[:PORT], or those in a file, to the cluster that `aioparcs cluster up` has made.
 
     The cluster's own hosts are looked at, too: each must reach the others. From the fifth host on there are three
     managers.
     """
     need_asyncssh()
-    sys.exit(run_command(_add(host, user, only_plan=only_plan)))
+    with reported():
+        fresh = _named(host, inventory, user)
+    sys.exit(run_command(_add(fresh, accept_new=accept_new, only_plan=only_plan)))
 
 
-async def _add(words: tuple[str, ...], user: str | None, *, only_plan: bool) -> int:
+async def _add(fresh: list[Host], *, accept_new: bool, only_plan: bool) -> int:
     from aioparcs.provision.cluster import read_cluster
-    from aioparcs.provision.plans.hosts import parse_host
     from aioparcs.provision.plans.plan import Wishes
     from aioparcs.swarm.engine.placement import network_name
 
-    fresh = [parse_host(text, user) for text in dict.fromkeys(words)]
     cluster = await read_cluster()
     hosts = [node.host for node in cluster.nodes if node.host and node.state == "ready"]
     if not hosts:
         raise click.ClickException(
             f"{cluster.leader}: aioparcs cluster up did not make this Swarm; use docker swarm join"
         )
-    known = {host.name for host in hosts}
-    hosts += [host for host in fresh if host.name not in known]
-    return int(await _make(hosts, Wishes(network_name(), only_hosts=True), only_plan=only_plan) is None)
+    named = {host.name: host for host in fresh}
+    hosts = [named.pop(host.name, host) for host in hosts] + list(named.values())
+    wishes = Wishes(network_name(), addresses=_addresses(hosts), only_hosts=True)
+    return int(await _make(hosts, wishes, accept_new=accept_new, only_plan=only_plan) is None)
 
 
 async def _examine(url: str, registry: str) -> bool:
@@ -185,6 +208,12 @@ async def _carry_out(prepared: Prepared) -> bool:
 
     executor = Executor(prepared.survey.remotes, lambda step: print_line("done", f"{step.host}: {step}"))
     return not print_failures(await executor.carry_out(prepared.plan.stages))
+
+
+def _print_accepted(prepared: Prepared) -> None:
+    for name, remote in prepared.survey.remotes.items():
+        if remote.accepted:
+            print_line("done", f"{name}: accept its host key, {remote.accepted}, and record it in known_hosts")
 
 
 def _print_facts(prepared: Prepared) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from aioparcs.cli.cluster.options import inventory_option
 from aioparcs.cli.cluster.printing import need_asyncssh, print_failures, print_line, print_problems
 from aioparcs.cli.command import EXIT_CODES, run_command
 
@@ -79,38 +81,41 @@ def _described(cluster: ClusterState) -> dict[str, object]:
 
 @click.command(short_help="Remove a host from a cluster.", epilog=_REMOVE_EXAMPLES + EXIT_CODES)
 @click.argument("host")
+@inventory_option("A file in TOML that has the keys of hosts.")
 @click.option("--plan", "only_plan", is_flag=True, help="Print the steps, and change nothing.")
-def remove(host: str, only_plan: bool) -> None:
+def remove(host: str, inventory: Path | None, only_plan: bool) -> None:
     """Remove HOST from the cluster: it is drained, and leaves when its containers have ended.
 
     The calls of pools go on on other nodes; other workers there are lost. A host that is down is only removed from the
     list of nodes. Docker stays installed.
     """
     need_asyncssh()
-    sys.exit(run_command(_remove(host, only_plan=only_plan)))
+    sys.exit(run_command(_remove(host, inventory, only_plan=only_plan)))
 
 
-async def _remove(host: str, *, only_plan: bool) -> int:
+async def _remove(host: str, inventory: Path | None, *, only_plan: bool) -> int:
     from aioparcs.provision.cluster import read_cluster, removal_plan
     from aioparcs.provision.plans.nodes import find_node
 
     cluster = await read_cluster()
-    return await _carry_out(removal_plan(cluster, find_node(cluster.nodes, host)), only_plan=only_plan)
+    plan = removal_plan(cluster, find_node(cluster.nodes, host))
+    return await _carry_out(plan, inventory, only_plan=only_plan)
 
 
 @click.command(short_help="End a cluster.", epilog=_DOWN_EXAMPLES + EXIT_CODES)
+@inventory_option("A file in TOML that has the keys of hosts.")
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
 @click.option("--plan", "only_plan", is_flag=True, help="Print the steps, and change nothing.")
-def down(is_sure: bool, only_plan: bool) -> None:
+def down(inventory: Path | None, is_sure: bool, only_plan: bool) -> None:
     """End the cluster that `aioparcs cluster up` has made: all hosts leave the Swarm, and its registry is removed.
 
     Docker stays installed. Nothing is done while jobs are on the cluster, or nodes that aioparcs has not put there.
     """
     need_asyncssh()
-    sys.exit(run_command(_down(is_sure=is_sure, only_plan=only_plan)))
+    sys.exit(run_command(_down(inventory, is_sure=is_sure, only_plan=only_plan)))
 
 
-async def _down(*, is_sure: bool, only_plan: bool) -> int:
+async def _down(inventory: Path | None, *, is_sure: bool, only_plan: bool) -> int:
     from aioparcs.provision.cluster import end_plan, read_cluster
 
     cluster = await read_cluster()
@@ -119,13 +124,15 @@ async def _down(*, is_sure: bool, only_plan: bool) -> int:
         names = ", ".join(node.name for node in plan.hosts)
         images = f", and {cluster.registry} with its images" if cluster.registry else ""
         click.confirm(f"End the Swarm of {names}{images}?", abort=True)
-    return await _carry_out(plan, only_plan=only_plan)
+    return await _carry_out(plan, inventory, only_plan=only_plan)
 
 
-async def _carry_out(plan: Removal, *, only_plan: bool) -> int:
+async def _carry_out(plan: Removal, inventory: Path | None, *, only_plan: bool) -> int:
     """Print a plan or carry it out, and return the exit code."""
     from aioparcs.provision.cluster import carry_out_removal
+    from aioparcs.provision.inventory import read_inventory
 
+    keys = {host.name: host.key for host in read_inventory(inventory)} if inventory else {}
     print_problems(plan.problems)
     if any(problem.fatal for problem in plan.problems):
         return 1
@@ -133,5 +140,5 @@ async def _carry_out(plan: Removal, *, only_plan: bool) -> int:
         for step in (step for stage in plan.stages for step in stage):
             print_line("plan", f"{step.host}: {step}")
         return 0
-    failed = await carry_out_removal(plan, lambda step: print_line("done", f"{step.host}: {step}"))
+    failed = await carry_out_removal(plan, lambda step: print_line("done", f"{step.host}: {step}"), keys)
     return int(print_failures(failed))

@@ -19,11 +19,13 @@ class Member(NamedTuple):
         id: its ID.
         manager: whether it is a manager.
         host: the label in which aioparcs keeps how to log in there, "" if it has none.
+        labels: all of its labels, with their values.
     """
 
     id: str
     manager: bool
     host: str
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 class DockerFacts(NamedTuple):
@@ -71,6 +73,8 @@ class HostFacts(NamedTuple):
         marked: the ID of the Swarm that aioparcs has put it in, "" if none.
         trusts: the registries whose certificates its Docker has been given.
         docker: its Docker, None if it does not run.
+        role: the role that the user wants it to have, "" for any.
+        labels: labels that the user wants its node to have.
     """
 
     name: str
@@ -92,6 +96,8 @@ class HostFacts(NamedTuple):
     marked: str
     trusts: tuple[str, ...]
     docker: DockerFacts | None
+    role: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
 
     @property
     def in_swarm(self) -> bool:
@@ -175,10 +181,7 @@ def read_docker(info: dict[str, Any], nodes: list[dict[str, Any]], label: str) -
         label: the label of nodes in which aioparcs keeps how to log in there.
     """
     swarm = info["Swarm"]
-    members = [
-        Member(node["ID"], node["Spec"].get("Role") == "manager", (node["Spec"].get("Labels") or {}).get(label, ""))
-        for node in nodes
-    ]
+    members = [_member(node["ID"], node["Spec"], label) for node in nodes]
     return DockerFacts(
         version=info["ServerVersion"],
         state=swarm["LocalNodeState"],
@@ -187,3 +190,8 @@ def read_docker(info: dict[str, Any], nodes: list[dict[str, Any]], label: str) -
         swarm=(swarm.get("Cluster") or {}).get("ID", ""),
         members=tuple(members),
     )
+
+
+def _member(id: str, spec: dict[str, Any], label: str) -> Member:
+    labels = spec.get("Labels") or {}
+    return Member(id, spec.get("Role") == "manager", labels.get(label, ""), tuple(sorted(labels.items())))

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 from aioparcs.errors import SettingError
 
-__all__ = ["Host", "parse_host"]
+__all__ = ["MANAGER", "WORKER", "Host", "parse_host"]
+
+MANAGER, WORKER = "manager", "worker"
+"""The roles that a host can have in its Swarm."""
 
 _FORM = re.compile(r"(?:(?P<user>[^@\s]+)@)?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?::(?P<port>\d{1,5}))?")
 
@@ -20,11 +23,19 @@ class Host(NamedTuple):
         name: its name or address for ssh, and in messages.
         user: who logs in; "" for what ssh's configuration says, or the user here.
         port: sshd's port; 0 for what ssh's configuration says, or 22.
+        key: the file of the private key; "" for those that ssh tries by itself.
+        address: the address at which the other hosts reach it; "" if it is to be found out.
+        role: `MANAGER` or `WORKER`; "" for whichever the cluster needs.
+        labels: labels of its node, with their values.
     """
 
     name: str
     user: str = ""
     port: int = 0
+    key: str = ""
+    address: str = ""
+    role: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 def parse_host(text: str, user: str | None = None) -> Host:

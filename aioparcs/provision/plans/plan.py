@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from aioparcs.provision.plans.checks import Problem, check_hosts, check_ports, find_addresses, packages
 from aioparcs.provision.plans.facts import ClusterFacts, HostFacts, PortFailure
+from aioparcs.provision.plans.hosts import MANAGER, WORKER
 from aioparcs.provision.plans.steps import (
     HERE,
     AddToGroup,
@@ -19,6 +20,7 @@ from aioparcs.provision.plans.steps import (
     InitSwarm,
     InstallDocker,
     JoinSwarm,
+    Label,
     LogIn,
     Mark,
     Promote,
@@ -109,7 +111,8 @@ def manager_count(hosts: int) -> int:
 
 def leader(hosts: Sequence[HostFacts]) -> HostFacts:
     """Return the manager that is asked about the Swarm, or that makes it."""
-    return _own(hosts) or hosts[0]
+    first = _managers(hosts)[0]
+    return next(host for host in hosts if host.name == first)
 
 
 def registry_of(hosts: Sequence[HostFacts], wishes: Wishes, cluster: ClusterFacts) -> str:
@@ -146,8 +149,8 @@ def plan_up(
         wishes: what the user wants.
     """
     addresses, missing = find_addresses(hosts, wishes.addresses)
-    problems = (*check_hosts(hosts), *missing, *_foreign(hosts), *check_ports(unreachable))
     managers = _managers(hosts)
+    problems = (*check_hosts(hosts), *missing, *_foreign(hosts), *check_ports(unreachable), *_even(managers))
     if any(problem.fatal for problem in problems):
         return Plan(problems, managers, ())
     stages = [_prepare(hosts, managers), *_gather(hosts, managers, addresses)]
@@ -189,8 +192,15 @@ def _foreign(hosts: Sequence[HostFacts]) -> list[Problem]:
     return problems
 
 
+def _even(managers: Sequence[str]) -> list[Problem]:
+    if len(managers) % 2:
+        return []
+    text = f"{len(managers)} managers survive no more deaths than {len(managers) - 1}: more than half must be up"
+    return [Problem(", ".join(managers), text, "an odd number of managers is better", fatal=False)]
+
+
 def _managers(hosts: Sequence[HostFacts]) -> tuple[str, ...]:
-    """Return the managers that there are, then hosts in their order, until there are enough."""
+    """Return the managers that there are, then those that the user wants, or else the first ones that are enough."""
     members = _members(hosts)
     present = [host.name for host in hosts if host.docker and members.get(host.docker.node)]
     own = _own(hosts)
@@ -198,8 +208,12 @@ def _managers(hosts: Sequence[HostFacts]) -> tuple[str, ...]:
         present = [own.name, *(name for name in present if name != own.name)]
     total = len(members.keys() | {host.name for host in hosts if not _is_member(host, members)})
     lacking = manager_count(total) - sum(members.values())
-    others = [host.name for host in hosts if host.name not in present]
-    return (*present, *others[: max(lacking, 0)])
+    others = [host for host in hosts if host.name not in present]
+    if any(host.role == MANAGER for host in hosts):
+        chosen = [host.name for host in others if host.role == MANAGER]
+    else:
+        chosen = [host.name for host in others if host.role != WORKER][: max(lacking, 0)]
+    return (*present, *chosen)
 
 
 def _prepare(hosts: Sequence[HostFacts], managers: Sequence[str]) -> tuple[Step, ...]:
@@ -234,7 +248,17 @@ def _gather(
     new = [host for host in hosts if not _is_member(host, members) and host.name not in managers]
     stages.append(tuple(JoinSwarm(host.name, addresses[host.name], first, manager=False) for host in new))
     stages.append(tuple(Mark(host.name, first) for host in hosts if not _is_marked(host, members, hosts)))
+    missing = {host.name: _missing_labels(host, hosts) for host in hosts}
+    stages.append(tuple(Label(name, first, labels) for name, labels in missing.items() if labels))
     return stages
+
+
+def _missing_labels(host: HostFacts, hosts: Sequence[HostFacts]) -> tuple[tuple[str, str], ...]:
+    """Return the labels that the user wants a host's node to have, and that it lacks or has with another value."""
+    own = _own(hosts)
+    members = own.docker.members if own and own.docker else ()
+    present = {label for member in members if host.docker and member.id == host.docker.node for label in member.labels}
+    return tuple(label for label in host.labels if label not in present)
 
 
 def _trust(hosts: Sequence[HostFacts], registry: str, cluster: ClusterFacts) -> tuple[Step, ...]:

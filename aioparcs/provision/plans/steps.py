@@ -15,6 +15,7 @@ __all__ = [
     "InitSwarm",
     "InstallDocker",
     "JoinSwarm",
+    "Label",
     "LogIn",
     "Mark",
     "Promote",
@@ -145,6 +146,24 @@ class Mark(NamedTuple):
         return "note that aioparcs has put it into the Swarm"
 
 
+class Label(NamedTuple):
+    """
+    Give a node labels, which the constraints of jobs can name.
+
+    Attributes:
+        host: which host.
+        via: a manager.
+        labels: the labels that it lacks, with their values.
+    """
+
+    host: str
+    via: str
+    labels: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return f"label its node {', '.join(f'{name}={value}' for name, value in self.labels)}"
+
+
 class CreateNetwork(NamedTuple):
     """
     Create the overlay network of the jobs.
@@ -257,6 +276,7 @@ Step = (
     | AddToGroup
     | InitSwarm
     | JoinSwarm
+    | Label
     | Promote
     | Mark
     | CreateNetwork
