@@ -59,6 +59,17 @@ def test_the_pace_restarts_when_the_fraction_shrinks() -> None:
     assert pace.left(3, 1.0) == pytest.approx(8)
 
 
+def test_what_is_long_overdue_has_no_time_left_that_is_known() -> None:
+    pace = RateEstimator(0, 0)
+    for second in range(1, 11):
+        pace.reach(second, 10 * second, 40)
+    assert pace.left(10, 101) == pytest.approx(0.1)
+    assert pace.left(11, 101) == 0
+    assert pace.left(20, 101) is None, "the last item takes its time"
+    pace.reach(21, 101, 40)
+    assert pace.left(21, 200) is not None
+
+
 @pytest.mark.slow
 def test_a_pace_uses_bounded_memory() -> None:
     pace = RateEstimator(0, 0)

@@ -12,6 +12,7 @@ __all__ = ["RateEstimator", "duration", "frequency"]
 
 _WINDOW = 5.0  # the least seconds that an estimate is made from
 _MARKS = 50  # moments that are kept of such a time
+_OVERDUE = 2.0  # seconds of silence that any estimate outlasts
 
 
 class RateEstimator:
@@ -55,9 +56,12 @@ class RateEstimator:
         return max(last - first, 0.0) / seconds if seconds > 0 else 0.0
 
     def left(self, now: float, total: float) -> float | None:
-        """Return the seconds until it will have reached ``total``; None if that is unknown."""
+        """Return the seconds until it will have reached ``total``; None if that is unknown, or is long overdue."""
         rate, (came, last) = self.rate(now), self._last
-        return max((total - last) / rate - (now - came), 0.0) if rate > 0 and last < total else None
+        if rate <= 0 or last >= total:
+            return None
+        expected, silence = (total - last) / rate, now - came
+        return max(expected - silence, 0.0) if silence <= 2 * expected + _OVERDUE else None
 
 
 def duration(seconds: float) -> str:
