@@ -201,6 +201,7 @@ async def test_a_submitted_runner_that_has_no_node_yet_has_no_progress(folder: P
         assert [(job["state"], job["progress"]) for job in json.loads(done.stdout)] == [("starting", None)]
 
 
+@pytest.mark.slow
 async def test_a_submitted_runner_gets_the_arguments_behind_two_dashes(tmp_path: Path) -> None:
     module(
         tmp_path, "main", "import sys\nfrom aioparcs import run\nasync def main(r): print(sys.argv[1:])\nrun(main)\n"

@@ -116,6 +116,7 @@ def follow(log: EventLog, view: JobView, begin: float, seconds: float) -> None:
         log.write_snapshot(view.snapshot(now, 0.0))
 
 
+@pytest.mark.slow
 def test_500_workers_cost_a_log_a_few_kilobytes_a_second(capfd: pytest.CaptureFixture[str]) -> None:
     log, view = EventLog(WORD), JobView()
     view.apply(WorkersRequested(0, "factor", range(500)))

@@ -156,6 +156,7 @@ def test_a_line_is_written_once_a_second_and_none_without_news(capfd: pytest.Cap
     assert len(written.events) == 20
 
 
+@pytest.mark.slow
 def test_1000_workers_and_their_calls_take_no_more_bytes_than_a_log_may_have(capfd: pytest.CaptureFixture[str]) -> None:
     log, view, rng = EventLog(WORD), JobView(), random.Random(7)
     written, timeline = Written(capfd), TimelineLog(log, BEGUN)

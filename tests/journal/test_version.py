@@ -177,6 +177,7 @@ def _version(name: str) -> bytes:
         ("anonymous", "jprog.py", "OTHER = 5", "OTHER = 6"),  # it has no name, so all of its module counts
     ],
 )
+@pytest.mark.slow
 def test_what_a_function_is_made_of_counts(program: Path, function: str, file: str, old: str, new: str) -> None:
     before = _version(function)
     assert len(before) == SIZE

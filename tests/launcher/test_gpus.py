@@ -45,6 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("fork", [True, False], ids=["forked", "fresh"])
+@pytest.mark.slow
 async def test_each_worker_sees_its_own(names: list[str], tmp_path: Path, fork: bool) -> None:
     folder = module(tmp_path, "seeing", CODE.replace("FORK", str(fork)))
     async with job(folder) as runner, runner.start_many("seeing", 3, gpus=1) as tasks:
@@ -84,6 +85,7 @@ async def test_recycled_workers_take_over_the_gpus(names: list[str], folder: Pat
         assert set(await pool.map(range(100))) <= set(names)
 
 
+@pytest.mark.slow
 async def test_pools_and_programs_do_not_share_a_gpu(names: list[str], folder: Path) -> None:
     async with job(folder) as runner, job(folder) as other:
         async with runner.pool("seeing", 1, gpus=1) as one, other.pool("seeing", 2, gpus=1) as two:
@@ -127,6 +129,7 @@ serve(Boss)
 """
 
 
+@pytest.mark.slow
 async def test_pools_of_services_get_gpus_too(names: list[str], folder: Path) -> None:
     module(folder, "boss", BOSS)
     async with job(folder) as runner, runner.start("boss") as task:

@@ -61,6 +61,7 @@ async def loaded(runner: Runner, size: int | None, **options: Any) -> list[str |
     return answer
 
 
+@pytest.mark.slow
 async def test_the_share_is_set_before_the_module_is_loaded(folder: Path) -> None:
     async with job(folder) as runner:
         assert await loaded(runner, 1) == [str(CPUS)] * 5
@@ -72,6 +73,7 @@ async def test_the_share_is_set_before_the_module_is_loaded(folder: Path) -> Non
 
 
 @pytest.mark.skipif(CPUS < 2, reason="with one CPU there is one thread in any case")
+@pytest.mark.slow
 async def test_numpy_has_so_many_threads(folder: Path) -> None:
     async with job(folder) as runner:
         async with runner.pool("numeric", 1) as pool:
@@ -88,6 +90,7 @@ async def test_workers_that_join_a_pool_have_its_share_and_its_launcher(folder: 
         assert all(answer == before[0] for answer in await pool.map(range(200)))
 
 
+@pytest.mark.slow
 async def test_start_and_start_many_share_by_their_number(folder: Path) -> None:
     async with job(folder) as runner:
         async with runner.start("numeric") as task:
@@ -96,6 +99,7 @@ async def test_start_and_start_many_share_by_their_number(folder: Path) -> None:
             assert await tasks[0].call("at_load") == ["1"] * 5
 
 
+@pytest.mark.slow
 async def test_a_launcher_that_has_loaded_the_module_for_fewer_threads_is_used_again(folder: Path) -> None:
     async with job(folder) as runner, runner.start_many("numeric", CPUS) as tasks:
         async with runner.start("numeric") as task:
@@ -105,6 +109,7 @@ async def test_a_launcher_that_has_loaded_the_module_for_fewer_threads_is_used_a
             assert await task.call("launcher") != await tasks[0].call("launcher")
 
 
+@pytest.mark.slow
 async def test_what_the_user_has_set_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with job(folder) as runner:
         assert await loaded(runner, 9 * CPUS, env={"MKL_NUM_THREADS": "3"}) == ["1", "1", "3", "1", "1"]
@@ -139,6 +144,7 @@ serve(Boss)
 """
 
 
+@pytest.mark.slow
 async def test_pools_of_services_share_the_cpus_too(folder: Path) -> None:
     async with job(folder, module(folder, "boss", BOSS)) as runner:
         async with runner.start("boss") as task:

@@ -3,6 +3,8 @@
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from aioparcs.events import (
     CallSpan,
     CallSpans,
@@ -67,6 +69,7 @@ def test_messages_of_calls_are_no_conversations() -> None:
     assert talks(sample(1.0, 4), sample(2.0, 6), late) == [], "it has waited for its other workers"
 
 
+@pytest.mark.slow
 def test_a_conversation_of_hours_is_short_for_a_page_and_calls_keep_their_places() -> None:
     spoken = [sample(float(second), second) for second in range(1, 30_000)]
     spans = [CallSpan(1, "main:work", BEGIN + n, BEGIN + n + 0.2, 0.2, 1, 0, "", "") for n in range(30_000)]

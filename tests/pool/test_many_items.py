@@ -21,6 +21,7 @@ def _count() -> Counter[type[Any]]:
     return Counter(map(type, gc.get_objects()))
 
 
+@pytest.mark.slow
 async def test_what_a_runner_keeps_does_not_grow_with_the_items() -> None:
     counts: list[Counter[type[Any]]] = []
     calls = 0

@@ -28,6 +28,7 @@ async def _read(stream: Stream[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("function", ["count", "acount"])
+@pytest.mark.slow
 async def test_the_items_of_many_generators_as_they_come(runner: Runner, function: str) -> None:
     async with runner.pool("streams", 3, function=function, concurrency=2) as pool:
         for items in ([30] * 40, _arriving(40)):

@@ -99,6 +99,7 @@ async def test_many_streams_at_once_on_few_workers(runner: Runner) -> None:
 
 
 @pytest.mark.untraced
+@pytest.mark.slow
 async def test_a_slow_reader_holds_few_items(runner: Runner, tmp_path: Path) -> None:
     size = 256 << 10
     async with runner.pool("streams", 1, function="blobs") as pool:
@@ -159,6 +160,7 @@ async def test_a_lost_worker_is_an_error_and_never_a_second_try_behind_an_item(r
 
 
 @pytest.mark.parametrize("function", ["forever", "aforever"])
+@pytest.mark.slow
 async def test_a_worker_that_is_stopped_from_outside_is_lost(runner: Runner, tmp_path: Path, function: str) -> None:
     path = tmp_path / "state"
     async with runner.pool("streams", 1, function=function) as pool:
@@ -243,6 +245,7 @@ async def test_the_time_limit_is_of_each_item(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize("function", ["forever", "aforever"])
+@pytest.mark.slow
 async def test_leaving_the_block_closes_generators(runner: Runner, tmp_path: Path, function: str) -> None:
     paths = [tmp_path / str(i) for i in range(6)]
     async with runner.pool("streams", 2, function=function) as pool:

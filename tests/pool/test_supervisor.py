@@ -274,6 +274,7 @@ async def test_without_retries_nothing_runs_twice_when_the_launchers_agent_is_ki
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.slow
 async def test_results_that_a_dying_worker_had_sent_count_also_when_a_write_to_it_fails_first(
     tls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ async def _ask(task: Task) -> None:
     assert await task.recv() == ["hello", task.worker]
 
 
+@pytest.mark.slow
 async def test_a_thousand_workers_answer_beside_a_slow_reader_and_end() -> None:
     settings = Settings(receive_budget=16 * _MIB, start_timeout=300, handshake_timeout=60, close_timeout=100)
     async with Runner(engine=SimulatedEngine(2, 20), settings=settings) as runner:
@@ -54,6 +55,7 @@ async def test_a_thousand_workers_answer_beside_a_slow_reader_and_end() -> None:
     assert {task.state for task in tasks} == {"gone"}
 
 
+@pytest.mark.slow
 async def test_workers_that_are_started_one_by_one_have_a_launcher_each() -> None:
     settings = Settings(start_timeout=300, handshake_timeout=60, close_timeout=100)
     async with Runner(engine=SimulatedEngine(2, 1), settings=settings) as runner:

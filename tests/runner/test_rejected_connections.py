@@ -144,6 +144,7 @@ async def test_any_of_many_new_unauthenticated_connections_may_be_evicted(monkey
 
 
 @pytest.mark.parametrize("who", ["launcher", "worker"])
+@pytest.mark.slow
 async def test_a_program_whose_connection_is_evicted_dials_again(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     # The newest, each time: by chance it could be the one that holds the only place.
     monkeypatch.setattr(pending.PendingHandshakes, "_victim", lambda pending: list(pending._entries)[-1])

@@ -286,6 +286,7 @@ async def test_a_pool_runs_decorated_coroutine_functions_at_once(tmp_path: Path)
             await pool.map([3] * 6, function="meet")
 
 
+@pytest.mark.slow
 async def test_methods_and_builtins_are_functions_too(tmp_path: Path) -> None:
     async with job(module(tmp_path, "kinds", KINDS)) as runner, runner.start("kinds") as t:
         assert await t.call("method") == "method"

@@ -61,6 +61,7 @@ async def test_the_items_of_each_kind_of_function(t: Task, function: str, items:
 
 
 @pytest.mark.parametrize("function", ["fail", "afail"])
+@pytest.mark.slow
 async def test_an_exception_comes_after_the_items_before_it(t: Task, function: str) -> None:
     stream, items = t.stream(function, 100), list[int]()
     with pytest.raises(KeyError, match="at the end") as caught:
@@ -138,6 +139,7 @@ async def test_large_items_that_are_taken_before_their_sender_goes_on(t: Task, t
     busy.cancel()
 
 
+@pytest.mark.slow
 async def test_streams_and_calls_share_a_worker(t: Task, tmp_path: Path) -> None:
     idle = [t.stream("forever", str(tmp_path / f"{i}")) for i in range(8)]
     assert [await anext(stream) for stream in idle] == [0] * 8

@@ -5,6 +5,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.support.jobs import job, module
 
 MODULE = """
@@ -44,6 +46,7 @@ def test_functions_in_threads_and_coroutine_functions_answer_as_a_local_call_wou
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_each_thread_may_have_a_runner(tmp_path: Path) -> None:
     module(tmp_path, "both", MODULE)
 

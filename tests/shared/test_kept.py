@@ -60,6 +60,7 @@ async def answers(pool: Pool, size: int, function: str = "where_constant") -> di
     return found
 
 
+@pytest.mark.slow
 async def test_constants_reach_a_launcher_once_and_its_workers_share_them() -> None:
     array = np.random.default_rng(1).random(SIZE)
     other = {"nested": [array[::2], {"again": array}], "bytes": bytes(3 * MIB), "small": np.arange(10)}
@@ -91,6 +92,7 @@ async def test_constants_reach_a_launcher_once_and_its_workers_share_them() -> N
             assert [place for place, *_ in (await answers(pool, 1)).values()] == [0]
 
 
+@pytest.mark.slow
 async def test_each_launcher_keeps_constants_and_pools_may_start_at_once() -> None:
     arrays = [np.random.default_rng(seed).random(SIZE) for seed in range(2)]
     async with job(tls=True) as runner:
@@ -131,6 +133,7 @@ async def test_what_launchers_keep_that_are_gone_is_forgotten() -> None:
     assert released == [1, 2]
 
 
+@pytest.mark.slow
 async def test_a_cancelled_start_leaves_nothing_in_the_launcher() -> None:
     async with job(tls=True) as runner, runner.pool("arrays", 2):
         starting = asyncio.ensure_future(runner.pool("arrays", 2, setup={"array": np.ones(1 << 24)}).__aenter__())
@@ -314,6 +317,7 @@ async def test_a_peer_that_is_gone_is_not_waited_for() -> None:
         assert not await here.connection.outbox.loans.are_possible(own_probe())
 
 
+@pytest.mark.slow
 async def test_a_worker_that_dies_while_its_launcher_gets_constants_fails_their_start() -> None:
     async with job(tls=True) as runner, runner.pool("arrays", 1) as pool:
         (bystander,) = await pool.map([None], function="pid")

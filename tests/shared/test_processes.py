@@ -56,6 +56,7 @@ async def test_items_and_results_of_a_pool_are_mapped() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ordinary", "shared"])
+@pytest.mark.slow
 async def test_constants_of_a_pool_are_in_memory_once(kind: str) -> None:
     array = filled(SIZE)
     if kind == "ordinary":
@@ -73,6 +74,7 @@ async def test_constants_of_a_pool_are_in_memory_once(kind: str) -> None:
 
 
 @pytest.mark.usefixtures("uncollected")
+@pytest.mark.slow
 async def test_constants_of_workers_that_fail_are_released_at_once() -> None:
     setup = {"array": np.ones(SIZE), "refused": True}
     async with job() as runner, runner.pool("arrays", 1):
@@ -270,6 +272,7 @@ class Policy:
         pytest.param(("unshare", "--pid", "--fork", "--mount-proc"), 0, False, id="other processes", marks=as_root),
     ],
 )
+@pytest.mark.slow
 async def test_another_process_maps_only_if_it_can(before: tuple[str, ...], user: int, is_near: bool) -> None:
     accepted: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
     token, settings = os.urandom(32), Settings()

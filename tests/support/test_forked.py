@@ -37,6 +37,7 @@ pytestmark = pytest.mark.untraced  # coverage has descriptors and exit functions
 @pytest.mark.parametrize(
     "how, end", [("-c", "1 / 0"), ("-m", "1 / 0"), ("absolute", "1 / 0"), *(("main.py", end) for end in ENDS)]
 )
+@pytest.mark.slow
 def test_it_sees_and_ends_as_any_other(fork_server: ForkServer, tmp_path: Path, how: str, end: str) -> None:
     text = SEEN.replace("END", end)
     (tmp_path / "main.py").write_text(text)

@@ -33,6 +33,7 @@ serve(Team)
 
 
 @pytest.mark.parametrize("method", ["starmap", "istarmap", "istarmap_unordered"])
+@pytest.mark.slow
 async def test_what_is_done_is_not_called_again(runner: Runner, calls: str, journal: Path, method: str) -> None:
     async def scaled(numbers: list[int]) -> list[int]:
         async with runner.pool("work", 2, function="scale") as pool:
@@ -75,6 +76,7 @@ async def test_a_time_limit_is_no_part_of_a_call(runner: Runner, calls: str, jou
 
 
 @pytest.mark.parametrize("method", ["map", "imap", "imap_unordered"])
+@pytest.mark.slow
 async def test_items_of_one_argument(runner: Runner, journal: Path, method: str) -> None:
     async with runner.pool("crunch", 2, function="process") as pool:
         first = [await pool.map([n], journal=str(journal)) for n in range(3)]
@@ -166,6 +168,7 @@ async def test_calls_at_the_same_time_share_a_journal(runner: Runner, calls: str
     assert {one.name for one in summarize(str(journal)).functions} == {"work:count", "work:scale"}
 
 
+@pytest.mark.slow
 async def test_endless_items_are_taken_as_results_are(runner: Runner, calls: str, journal: Path) -> None:
     taken = 0
 

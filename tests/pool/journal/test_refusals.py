@@ -94,6 +94,7 @@ async def test_a_file_that_is_no_journal_is_left_alone(runner: Runner, calls: st
     assert (tmp_path / "elsewhere.txt").read_text() == "Chapter 1"
 
 
+@pytest.mark.slow
 async def test_a_full_disk_ends_the_map_and_loses_nothing_that_was_written(
     runner: Runner, calls: str, journal: Path
 ) -> None:
