@@ -31,5 +31,5 @@ def provide(node: Node, registry: Registry, cache: Path) -> None:
     """
     image = f"{registry.address}/{NAME}:{TAG}"
     options = ("--change", 'CMD ["python3"]', "--change", f"LABEL {_RECIPE}={debian.recipe()}")
-    node.docker("import", *options, debian.provide(cache), image, timeout=120)
-    node.docker("push", "--quiet", image, timeout=120)
+    node.docker("import", *options, debian.provide(cache), image, timeout=300)
+    node.docker("push", "--quiet", image, timeout=300)

@@ -177,7 +177,7 @@ def _provide_images(cluster: Cluster, places: Places, say: Callable[[str], None]
         say("building the image of aioparcs")
         image.provide(leader, registry, cluster.base)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda node: node.docker("pull", "--quiet", cluster.image, timeout=180), cluster.nodes))
+        list(pool.map(lambda node: node.docker("pull", "--quiet", cluster.image, timeout=300), cluster.nodes))
 
 
 def _remove(places: Places) -> bool:

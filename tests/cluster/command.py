@@ -22,7 +22,10 @@ class ClusterError(Exception):
 
 
 def execute(
-    *command: str | Path, timeout: float = 60, stdin: int | None = subprocess.DEVNULL, env: dict[str, str] | None = None
+    *command: str | Path,
+    timeout: float = 120,
+    stdin: int | None = subprocess.DEVNULL,
+    env: dict[str, str] | None = None,
 ) -> str:
     """
     Run a command and give what it wrote to its standard output.
@@ -50,7 +53,7 @@ def detach(log: Path, *command: str | Path) -> None:
     with log.open("ab") as output:
         subprocess.run(
             ["setsid", "--fork", *map(str, command)],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=ENVIRONMENT, check=True, timeout=10,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=ENVIRONMENT, check=True, timeout=60,
         )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def provide(cache: Path) -> Path:
             prune(tree)
             (tree / "etc/resolv.conf").unlink()
             (tree / "usr/bin/python").symlink_to("python3")
-            execute("tar", "--create", "--file", archive, "--directory", tree, ".", timeout=120)
+            execute("tar", "--create", "--file", archive, "--directory", tree, ".", timeout=300)
             shutil.rmtree(tree)
             mark.write_text(recipe())
     return archive

@@ -36,8 +36,8 @@ def provide(node: Node, registry: Registry, python_base: str) -> None:
     for tag, packages in ((f"{VERSION}-worker", "--no-deps aioparcs msgpack uvloop"), (VERSION, "aioparcs")):
         name = f"{registry.address}/{NAME}:{tag}"
         words = ("--quiet", "--label", label, *arguments, "--build-arg", f"PACKAGES={packages}")
-        node.docker("build", *words, "-f", _DOCKERFILE, "-t", name, _WHEELS, timeout=300)
-        node.docker("push", "--quiet", name, timeout=120)
+        node.docker("build", *words, "-f", _DOCKERFILE, "-t", name, _WHEELS, timeout=400)
+        node.docker("push", "--quiet", name, timeout=300)
 
 
 def _sources(registry: Registry) -> str:

@@ -60,7 +60,7 @@ class Node:
             raise ClusterError(f"{self.name} is not there; `python -m tests.cluster up` brings it up")
         return ("nsenter", "--target", str(first.pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--")
 
-    def docker(self, *arguments: str | Path, timeout: float = 60) -> str:
+    def docker(self, *arguments: str | Path, timeout: float = 120) -> str:
         """
         Run the docker client against this node's dockerd and give its output.
 
@@ -77,7 +77,7 @@ class Node:
             own = ("--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc")
             inside = ("nsenter", f"--net={namespaces.file(self.namespace)}", "unshare", *own)
             detach(self._log, *inside, "sh", "-c", _FIRST, self.name)
-            until(self._has_begun, 10, f"{self.name} does not begin: see {self._log}")
+            until(self._has_begun, _START, f"{self.name} does not begin: see {self._log}")
         self._configuration.write_text(json.dumps({"insecure-registries": [registry]}))
         self._start_dockerd()
 
@@ -88,7 +88,7 @@ class Node:
     def answers(self) -> bool:
         """Return whether the dockerd is there."""
         try:
-            return bool(self.docker("version", "--format", "{{.Server.Version}}", timeout=10))
+            return bool(self.docker("version", "--format", "{{.Server.Version}}", timeout=30))
         except ClusterError:
             return False
 
@@ -121,7 +121,7 @@ class Node:
         """Kill its dockerd, which can do nothing about it: its containers run on without it."""
         for process in self._dockerds():
             process.kill()
-        until(lambda: not self.runs(), 10, f"dockerd of {self.name} outlives SIGKILL")
+        until(lambda: not self.runs(), _START, f"dockerd of {self.name} outlives SIGKILL")
 
     def revive(self) -> None:
         """Start its dockerd again, which ends the containers that it finds, and wait until the swarm has it back."""
@@ -177,6 +177,6 @@ class Node:
     def _states(self) -> dict[str, str]:
         """Ask the manager for the states of all nodes; one that is joining may have no name yet."""
         manager = f"unix://{self.manager}"
-        lines = execute("docker", "-H", manager, "node", "ls", "--format", "{{.Status}} {{.Hostname}}", timeout=10)
+        lines = execute("docker", "-H", manager, "node", "ls", "--format", "{{.Status}} {{.Hostname}}", timeout=_START)
         parted = (line.partition(" ") for line in lines.splitlines())
         return {name: state.lower() for state, _, name in parted}

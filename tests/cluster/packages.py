@@ -63,7 +63,7 @@ def _install(folder: Path, packages: list[str]) -> None:
     environment = ENVIRONMENT | {"DEBIAN_FRONTEND": "noninteractive"}
     install = _INSTALL.format(policy=policy, packages=" ".join(packages))
     try:
-        execute("apt-get", "update", "-qq", timeout=120, env=environment)
+        execute("apt-get", "update", "-qq", timeout=300, env=environment)
         execute("unshare", "--mount", "sh", "-c", install, timeout=300, env=environment)
     finally:
         policy.unlink()

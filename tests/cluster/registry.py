@@ -15,7 +15,7 @@ __all__ = ["PORT", "Registry"]
 
 PORT = 5000
 _KEPT = "aioparcs"  # the repositories below this name stay in the cache
-_START = 15.0  # seconds until it must answer
+_START = 60.0  # seconds until it must answer
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIGURATION = """\
 version: 0.1
@@ -68,7 +68,7 @@ class Registry:
             if repository.name != _KEPT:
                 shutil.rmtree(repository)
         self._configure()
-        execute("docker-registry", "garbage-collect", "--delete-untagged", self._file, timeout=60)
+        execute("docker-registry", "garbage-collect", "--delete-untagged", self._file, timeout=120)
 
     @property
     def _file(self) -> Path:
@@ -81,7 +81,7 @@ class Registry:
     def _get(self, path: str) -> Any:
         request = urllib.request.Request(f"http://{self.address}/v2/{path}", headers={"Accept": _MANIFEST})
         try:
-            with _DIRECT.open(request, timeout=5) as answer:
+            with _DIRECT.open(request, timeout=30) as answer:
                 return json.load(answer)
         except (urllib.error.URLError, OSError):
             return None

@@ -28,7 +28,7 @@ class Client(NotebookClient):
 renewals = {}
 cells = [nbformat.v4.new_code_cell(source) for source in json.loads(sys.argv[1])]
 notebook = nbformat.v4.new_notebook(cells=cells)
-Client(notebook, timeout=60, allow_errors=True).execute()
+Client(notebook, timeout=100, allow_errors=True).execute()
 print(json.dumps([[cell.outputs, renewals.get(index, [])] for index, cell in enumerate(notebook.cells)]))
 """
 FUNCTIONS = """

@@ -17,7 +17,7 @@ import nbformat, sys
 from nbclient import NotebookClient
 notebook, folder, result = sys.argv[1:]
 cells = nbformat.read(notebook, 4)
-NotebookClient(cells, timeout=60, resources={"metadata": {"path": folder}}).execute()
+NotebookClient(cells, timeout=100, resources={"metadata": {"path": folder}}).execute()
 nbformat.write(cells, result)
 """
 

@@ -174,7 +174,7 @@ import sys
 import nbformat
 from nbclient import NotebookClient
 cell = nbformat.v4.new_code_cell(sys.argv[1])
-NotebookClient(nbformat.v4.new_notebook(cells=[cell]), timeout=60, resources={"metadata": {"path": "."}}).execute()
+NotebookClient(nbformat.v4.new_notebook(cells=[cell]), timeout=100, resources={"metadata": {"path": "."}}).execute()
 print("".join(output["text"] for output in cell["outputs"] if output.get("name") == "stdout"), end="")
 """
 

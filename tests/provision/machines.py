@@ -23,7 +23,7 @@ _PREFIX = "bare-"
 _SWITCH = f"{_PREFIX}switch"
 _HERE = "bare0"  # this machine's end of its cable
 _SUBNET = "10.214.77"
-_START = 30.0
+_START = 60.0
 
 # The first process of a machine: its own files as its root, then a process that reaps the others.
 _FIRST = """
@@ -56,7 +56,7 @@ class Machine:
     address: str
     folder: Path
 
-    def run(self, *command: str, timeout: float = 30) -> str:
+    def run(self, *command: str, timeout: float = 120) -> str:
         """Run a command on it as root, and return its output."""
         return execute(*self._inside, *command, timeout=timeout)
 
@@ -88,8 +88,8 @@ class Machine:
             _START, f"no Docker on {self.name}",
         )  # fmt: skip
         entry = 'ENTRYPOINT ["/usr/bin/docker-registry", "serve", "/config.yml"]'
-        self.run("docker", "import", "--change", entry, "/srv/images/registry.tar", "registry:2", timeout=60)
-        self.run("docker", "import", "--change", 'CMD ["python3"]', "/srv/images/python.tar", "python", timeout=60)
+        self.run("docker", "import", "--change", entry, "/srv/images/registry.tar", "registry:2", timeout=120)
+        self.run("docker", "import", "--change", 'CMD ["python3"]', "/srv/images/python.tar", "python", timeout=120)
 
     def start_sshd(self) -> None:
         """Start its sshd."""

@@ -26,7 +26,7 @@ def _status(port: int, keys: Keys, password: str | None) -> int:
         request.add_header("Authorization", f"Basic {base64.b64encode(f'{USER}:{password}'.encode()).decode()}")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -52,7 +52,7 @@ def _registry(folder: Path, keys: Keys) -> Iterator[int]:
     with (folder / "log").open("w") as log:
         with subprocess.Popen(command, env={**os.environ, **variables}, stdout=log, stderr=log) as process:
             try:
-                until(lambda: "listening on" in (folder / "log").read_text(), 20, (folder / "log").read_text)
+                until(lambda: "listening on" in (folder / "log").read_text(), 60, (folder / "log").read_text)
                 yield port
             finally:
                 process.kill()

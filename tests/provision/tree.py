@@ -68,7 +68,7 @@ class Trees:
         """Build a machine without Docker, which has Docker's packages and images in archives of its own."""
         archive = debian.provide(self._cache)
         self.bare.mkdir()
-        execute("tar", "--extract", "--file", archive, "--directory", self.bare, timeout=120)
+        execute("tar", "--extract", "--file", archive, "--directory", self.bare, timeout=300)
         self._download("srv/more", *_INCLUDED)
         execute(*debian.APART, "sh", "-c", f"cd {self.bare} && {_INSTALL.format(packages='/srv/more')}",
                 timeout=300, env=_ENVIRONMENT)  # fmt: skip
@@ -95,7 +95,7 @@ class Trees:
         }  # fmt: skip
         options = [word for name, value in given.items() for word in ("-o", f"{name}={value}")]
         if not any((state / "lists").glob("*Packages*")):
-            execute("apt-get", *options, "update", "-qq", timeout=120)
+            execute("apt-get", *options, "update", "-qq", timeout=300)
         execute("apt-get", *options, "install", "-qq", "-y", "--no-install-recommends", "--download-only", *wanted,
                 timeout=300)  # fmt: skip
         return archive

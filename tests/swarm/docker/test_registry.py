@@ -105,7 +105,7 @@ def private(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         subprocess.Popen(["docker-registry", "serve", folder / "registry.yml"], stderr=subprocess.DEVNULL) as process,
     ):
         try:
-            until(lambda: answers(address), 15, "the registry does not answer")
+            until(lambda: answers(address), 60, "the registry does not answer")
             yield Private(address, folder)
         finally:
             process.terminate()
