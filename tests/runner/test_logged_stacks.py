@@ -1,6 +1,7 @@
 """The stacks that the log of a runner has: where its slowest calls are, and where its program is."""
 
 import asyncio
+import threading
 from pathlib import Path
 from time import monotonic
 
@@ -49,7 +50,9 @@ async def test_where_the_program_is_is_reported_once_and_when_it_has_moved() -> 
     assert place.read(100.0) is None, "it has just begun"
 
     async def elsewhere(now: float) -> StackSample | None:
-        return await asyncio.to_thread(place.read, now)
+        is_waiting = threading.Event()
+        asyncio.get_running_loop().call_soon(is_waiting.set)
+        return await asyncio.to_thread(lambda: place.read(now) if is_waiting.wait() else None)
 
     first = await asyncio.create_task(elsewhere(103.0))
     assert first is not None
