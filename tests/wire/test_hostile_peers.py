@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioparcs import Channel, ConnectionLost, DecodeError, ParcsError, ProtocolError, RemoteError, codec
+from aioparcs import Channel, ConnectionLost, DecodeError, ParcsError, ProtocolError, RemoteError, WorkerLost, codec
 from aioparcs.channel import encode_error, read_results
 from aioparcs.channel.relay_buffer import RELAYS, RelayBuffer, serve_relay
 from aioparcs.errors import remote
@@ -203,10 +203,36 @@ async def test_an_offset_before_the_beginning_is_refused(offset: Any) -> None:
         del RELAYS[b"name"]
 
 
-def test_results_of_a_damaged_record_are_not_known() -> None:
+def lost_worker(results: bytes, *, is_reset: bool) -> PoolWorker:
     worker = object.__new__(PoolWorker)
     worker.is_cut_off = False
-    channel = SimpleNamespace(connection=SimpleNamespace(reader=SimpleNamespace(is_cut=False)))
-    task = SimpleNamespace(unsent_results=b"\xff" * 40, channel=channel)
-    worker.task = task  # type: ignore[assignment]  # all that is read
-    assert worker.read_unsent() is None
+    reader = SimpleNamespace(is_cut=False, is_reset=is_reset)
+    channel = SimpleNamespace(connection=SimpleNamespace(reader=reader))
+    worker.task = SimpleNamespace(unsent_results=results, channel=channel)  # type: ignore[assignment]  # all that is read
+    return worker
+
+
+def test_results_of_a_damaged_record_are_not_known() -> None:
+    worker = lost_worker(b"\xff" * 40, is_reset=False)
+    assert worker.read_unsent(WorkerLost.from_exit("work:1", -9)) is None
+
+
+@pytest.mark.parametrize("is_reset, code, known", [(True, 1, None), (True, -9, []), (False, 1, [])])
+def test_results_are_not_known_of_a_worker_that_has_left_because_its_connection_was_reset(
+    is_reset: bool, code: int, known: Any
+) -> None:
+    worker = lost_worker(b"", is_reset=is_reset)
+    assert worker.read_unsent(WorkerLost.from_exit("work:1", code)) == known
+
+
+async def test_a_connection_that_breaks_is_reset_and_one_that_ends_is_not() -> None:
+    for ends in (False, True):
+        here, there, network = memory_pair()
+        async with both(Channel(*here), Channel(*there)) as (one, other):
+            if ends:
+                await asyncio.gather(one.aclose(), other.aclose())
+            else:
+                network.forward.cut()
+                with pytest.raises(ConnectionLost):
+                    await one.recv()
+            assert one.connection.reader.is_reset is not ends

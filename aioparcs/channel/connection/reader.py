@@ -61,6 +61,8 @@ class FrameReader(FrameSink):
         decoder: the decoder.
         target: the memory that the next raw message is received into.
         is_cut: True when the connection broke before all that the peer had sent was read.
+        is_reset: True when it broke in another way than by the end of the peer's stream, and may have lost what was on
+            its way, unless the peer's process had ended before.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class FrameReader(FrameSink):
     ) -> None:
         self.router = FrameRouter(inbox)
         self.target = ReceiveTarget(inbox)
-        self.is_cut = False
+        self.is_cut = self.is_reset = False
         self._connection = connection
         self._transport = transport
         self._inbox = inbox
@@ -143,7 +145,7 @@ class FrameReader(FrameSink):
         held, is_all = drain_socket(self._transport)
         # Of a Unix socket only reading meets a reset, behind all that was sent; that holds under TLS, too.
         is_all = is_all or (self._outbox.is_local and isinstance(error, ConnectionResetError))
-        self.is_cut = not is_all
+        self.is_cut, self.is_reset = not is_all, not self._outbox.is_local
         if held:
             self.data_received(held)
         self.is_cut |= self.decoder.stalled

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aioparcs.channel import CallStream, read_results, read_unsent
 from aioparcs.errors import CallCancelled, CallTimeout, EncodeError, RemoteError, WorkerLost, add_note, set_worker
-from aioparcs.pool.scheduler import PendingCall, Result, WorkerState
+from aioparcs.pool.scheduler import PendingCall, Result, WorkerState, is_fatal
 from aioparcs.task import WorkerHandle
 from aioparcs.wire import Frame
 
@@ -150,11 +150,16 @@ class PoolWorker:
         if not self.streams:
             self._is_quiet.set()
 
-    def read_unsent(self) -> list[Result] | None:
+    def read_unsent(self, lost: WorkerLost) -> list[Result] | None:
         """Return the results that it had not sent when it ended, from its launcher; None if they are not known."""
-        if self.is_cut_off or self.task.channel.connection.reader.is_cut:
+        reader = self.task.channel.connection.reader
+        if self.is_cut_off or reader.is_cut:
             return None  # its connection may have lost results that it had sent
-        return read_unsent(self.task.unsent_results)
+        results = read_unsent(self.task.unsent_results)
+        # A reset that makes a worker leave loses what was on its way; one that follows its death doesn't.
+        if reader.is_reset and lost.signal is None and not any(map(is_fatal, results or ())):
+            return None
+        return results
 
     def close_spans(self, error: BaseException, unsent: Sequence[Result] | None = None) -> None:
         """End the spans of its calls: it is gone, and no more results than these will come."""

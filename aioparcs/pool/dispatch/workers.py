@@ -102,7 +102,7 @@ class PoolWorkers:
         """Remove a worker that is gone; its calls are made again, or fail."""
         # Without an exit status its launcher is gone too, and with it the results that it had made and not sent.
         has_status = lost.exitcode is not None or lost.signal is not None
-        unsent = worker.read_unsent() if has_status else None
+        unsent = worker.read_unsent(lost) if has_status else None
         worker.close_spans(lost, unsent)
         state = worker.state
         begin, now = state.since, self._now()
