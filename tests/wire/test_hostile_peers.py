@@ -217,7 +217,7 @@ def test_results_of_a_damaged_record_are_not_known() -> None:
     assert worker.read_unsent(WorkerLost.from_exit("work:1", -9)) is None
 
 
-@pytest.mark.parametrize("is_reset, code, known", [(True, 1, None), (True, -9, []), (False, 1, [])])
+@pytest.mark.parametrize("is_reset, code, known", [(True, 1, None), (True, -9, []), (True, 143, []), (False, 1, [])])
 def test_results_are_not_known_of_a_worker_that_has_left_because_its_connection_was_reset(
     is_reset: bool, code: int, known: Any
 ) -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:  # few programs make spans
 __all__ = ["PoolWorker", "Succession", "annotate"]
 
 
+# The exit code of a worker that leaves because it has lost its connection.
+_LEFT = 1
+
+
 class Succession(Enum):
     """Whether another worker takes a worker's place."""
 
@@ -157,7 +161,7 @@ class PoolWorker:
             return None  # its connection may have lost results that it had sent
         results = read_unsent(self.task.unsent_results)
         # A reset that makes a worker leave loses what was on its way; one that follows its death doesn't.
-        if reader.is_reset and lost.signal is None and not any(map(is_fatal, results or ())):
+        if reader.is_reset and lost.exitcode == _LEFT and not any(map(is_fatal, results or ())):
             return None
         return results
 
