@@ -55,7 +55,7 @@ def test_version() -> None:
     assert run("--version").stdout == f"aioparcs {aioparcs.__version__}\n"
 
 
-RUNNERS = "factorisation, matrix, pi, runner, tree, word_count"
+RUNNERS = "discrete_logarithm, factorisation, matrix, pi, runner, tree, word_count"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_completion_prints_the_script_of_a_shell(shell: str) -> None:
 
 def test_completion_knows_the_modules() -> None:
     code = "from aioparcs.cli import main; main(prog_name='aioparcs')"
-    programs = ["factorisation", "matrix", "pi", "runner", "tree", "word_count"]
+    programs = ["discrete_logarithm", "factorisation", "matrix", "pi", "runner", "tree", "word_count"]
     for command, modules in (("build", [*programs, "echo", "factor", "sleeper"]), ("run", programs)):
         offered = "".join(f"plain,{name}\n" for name in sorted(modules))
         words = {"COMP_WORDS": f"aioparcs {command} --modules examples", "COMP_CWORD": "4"}

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,7 @@ class ForkServer:
             command = [sys.executable, str(FILE), str(theirs.fileno())]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
         self.pid = self._process.pid
+        self._lock = threading.Lock()  # a thread that starts a program is to get the number of that one
 
     def close(self) -> None:
         """End it; its programs go on."""
@@ -98,8 +100,9 @@ class ForkServer:
             "cpus": list(os.sched_getaffinity(0)),
             "numbers": list(descriptors),
         }
-        socket.send_fds(self._requests, [json.dumps(request).encode()], list(descriptors.values()))
-        return int(self._requests.recv(64))
+        with self._lock:
+            socket.send_fds(self._requests, [json.dumps(request).encode()], list(descriptors.values()))
+            return int(self._requests.recv(64))
 
 
 def is_fork_server(pid: int) -> bool:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,13 @@ async def test_a_launcher_is_a_fork_that_ends_with_this_process(fork_server: For
             assert (str(FILE) in launcher.cmdline()) is not sys.dont_write_bytecode
             assert launcher.environ()[SESSION] == os.environ[SESSION]
     assert not launcher.is_running()
+
+
+def test_threads_that_start_programs_at_once_get_their_own(fork_server: ForkServer) -> None:
+    def start(_: int) -> bool:
+        command = [sys.executable, "-c", "import os; print(os.getpid())"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            return process.communicate(timeout=60)[0] == f"{process.pid}\n"
+
+    with fork_server.serving(), ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(start, range(48)))

@@ -370,7 +370,7 @@ def test_an_unreachable_registry_is_an_error(cluster: Cluster, build: Build, mod
         (
             ["nowhere"],
             "there is no module 'nowhere' in examples; found there: "
-            "echo, factor, factorisation, matrix, pi, runner, sleeper, tree, word_count",
+            "discrete_logarithm, echo, factor, factorisation, matrix, pi, runner, sleeper, tree, word_count",
         ),
     ],
 )
