@@ -64,7 +64,7 @@ def enter_hanging(page: Page) -> int:
     number = page.until(f"""[...document.querySelectorAll('.line')].map((line) => line.innerText)
         .filter((line) => line.includes('item {HANGING} in ')).map((line) => /:([0-9]+) /.exec(line)[1])[0]""")
     page.run(f"location.hash += '/worker/{number}'")
-    page.until("!!document.getElementById('fetch-stack')")
+    page.until("document.getElementById('fetch-stack')?.disabled === false")
     found = re.search(rf"item {HANGING} in (\d+)", text(page, "#log"))
     assert found
     return int(found[1])
