@@ -37,6 +37,7 @@ function Lines({ rows, word, job, chosen, choose }) {
   };
   const moved = () => {
     const one = box.current;
+    if (!one) return; // the view has changed between the scroll and its event
     const isAtEnd = one.scrollHeight - one.scrollTop - one.clientHeight < 2 * LINE;
     isFollowing.current = isAtEnd || (isFollowing.current && one.scrollTop >= Math.min(reached.current, one.scrollHeight - one.clientHeight) - 1);
     setAway(!isFollowing.current);
