@@ -9,8 +9,7 @@ from aioparcs.events import StackSample
 
 __all__ = ["ProgramPlace"]
 
-# Seconds from the first event to the first look, between two looks, and after which a place that is the same is told
-# again.
+# Seconds from the first event to the first read, between two reads, and until an unchanged stack is reported again.
 _FIRST, _PERIOD, _RARE = 2.0, 5.0, 60.0
 
 
