@@ -131,7 +131,7 @@ class SimulatedEngine:
         self._poll.clear()
 
     async def address(self, launcher: int) -> Address:
-        raise NotImplementedError
+        raise NotImplementedError("a simulated launcher has no address: it runs no service of the original")
 
     def poll_now(self) -> None:
         self._poll.set()
