@@ -45,24 +45,17 @@ async def reach(
         ConnectionLost: no listener answered in time.
         HandshakeError: the listener refused this program, or isn't who it should be.
     """
-    left, least, pause = settings.connect_timeout if timeout is None else timeout, FIRST_PAUSE, FIRST_PAUSE
-    no_route = _NO_ROUTE * settings.connect_timeout if timeout is None else left
-    began = monotonic()
-    deadline = began + left
+    tries = _Tries(settings, timeout)
     while True:
-        reader, writer = await dial(address, timeout=left, no_route=no_route)
-        if monotonic() >= deadline:  # there was no route at first
-            deadline = began + no_route
+        reader, writer = await dial(address, timeout=tries.left, no_route=tries.no_route)
         try:
-            own = max(min(settings.handshake_timeout, deadline - monotonic()), least)
+            own = tries.handshake_time()
             return reader, writer, await introduce(reader, writer, renewed(hello, address), token, own)
         except BaseException as error:
             writer.transport.abort()
-            if not isinstance(error, HungUp) or deadline - monotonic() - pause <= 0:
-                raise
-        least = _LEAST
+            pause = tries.pause_after(error)
         await asyncio.sleep(pause)
-        left, pause = max(deadline - monotonic(), least), min(2 * pause, LONGEST_PAUSE)
+        tries.begin_next()
 
 
 def reach_now(address: Address, hello: Hello, token: bytes, settings: Settings) -> tuple[socket.socket, Hello]:
@@ -72,24 +65,53 @@ def reach_now(address: Address, hello: Hello, token: bytes, settings: Settings) 
     Returns:
         The connection, and what the listener said of itself.
     """
-    left, least, pause = settings.connect_timeout, FIRST_PAUSE, FIRST_PAUSE
-    no_route = _NO_ROUTE * left
-    began = monotonic()
-    deadline = began + left
+    tries = _Tries(settings)
     while True:
-        sock = dial_now(address, timeout=left, no_route=no_route)
-        if monotonic() >= deadline:  # there was no route at first
-            deadline = began + no_route
+        sock = dial_now(address, timeout=tries.left, no_route=tries.no_route)
         try:
-            own = max(min(settings.handshake_timeout, deadline - monotonic()), least)
+            own = tries.handshake_time()
             return sock, introduce_now(sock, renewed(hello, address), token, own)
         except BaseException as error:
             sock.close()
-            if not isinstance(error, HungUp) or deadline - monotonic() - pause <= 0:
-                raise
-        least = _LEAST
+            pause = tries.pause_after(error)
         sleep(pause)
-        left, pause = max(deadline - monotonic(), least), min(2 * pause, LONGEST_PAUSE)
+        tries.begin_next()
+
+
+class _Tries:
+    """
+    The time that tries to reach a listener have.
+
+    Attributes:
+        left: seconds for dialling.
+        no_route: those once the network has said that it has no route to the host.
+    """
+
+    def __init__(self, settings: Settings, timeout: float | None = None) -> None:
+        self.left = settings.connect_timeout if timeout is None else timeout
+        self.no_route = _NO_ROUTE * settings.connect_timeout if timeout is None else timeout
+        self._handshake_timeout = settings.handshake_timeout
+        self._began = monotonic()
+        self._deadline = self._began + self.left
+        self._least = self._pause = FIRST_PAUSE
+
+    def handshake_time(self) -> float:
+        """Return the seconds for the handshake on a connection that was just made."""
+        if monotonic() >= self._deadline:  # there was no route at first
+            self._deadline = self._began + self.no_route
+        return max(min(self._handshake_timeout, self._deadline - monotonic()), self._least)
+
+    def pause_after(self, error: BaseException) -> float:
+        """Return the seconds until the next try; raise the error if there is none."""
+        if not isinstance(error, HungUp) or self._deadline - monotonic() - self._pause <= 0:
+            raise error
+        return self._pause
+
+    def begin_next(self) -> None:
+        """Begin the next try."""
+        self._least = _LEAST
+        self.left = max(self._deadline - monotonic(), self._least)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
 
 def renewed(hello: Hello, address: Address) -> Hello:
