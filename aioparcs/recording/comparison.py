@@ -66,8 +66,13 @@ def _of_function(
     if first and second and first.spread is not None and second.spread is not None:
         spread = sqrt(first.spread**2 + second.spread**2)
         clear = abs(first.mean - second.mean) > _FACTOR * spread
+    counts = [
+        Change(name, "failed", "", first and first.failed, second and second.failed),
+        Change(name, "cancelled", "", first and first.cancelled, second and second.cancelled),
+    ]
     return [
         Change(name, "calls", "", first and first.calls, second and second.calls),
+        *(count for count in counts if count.before or count.after),
         Change(name, "mean", "s", first and first.mean, second and second.mean, clear),
         Change(name, "share", "%", _share(first, before), _share(second, after)),
     ]

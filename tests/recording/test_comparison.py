@@ -2,6 +2,7 @@
 
 import pytest
 
+from aioparcs.events import CallSpans, Event
 from aioparcs.recording import Recording
 from aioparcs.recording.comparison import Change, compare
 from aioparcs.recording.history import history_of
@@ -38,3 +39,19 @@ def test_what_only_one_has_is_nothing_in_the_other() -> None:
     found = changes(recording(2, 0), recording(2, 10))
     assert (found["frame", "mean"].before, found["frame", "mean"].is_clear, found["frame", "mean"].ratio) == (None,) * 3
     assert found["frame", "calls"].after == 14
+
+
+def test_failed_and_cancelled_calls_have_rows_if_there_are_any() -> None:
+    def cancel(event: Event) -> Event:
+        if not isinstance(event, CallSpans):
+            return event
+        return event._replace(spans=tuple(span._replace(cancelled=span.failed, failed=0) for span in event.spans))
+
+    failing = recording(4, 100)
+    cancelled = failing._replace(events=[cancel(event) for event in failing.events])
+    found = changes(failing, cancelled)
+    count = found["frame", "failed"].before
+    assert count
+    assert found["frame", "failed"][3:5] == (count, 0)
+    assert found["frame", "cancelled"][3:5] == (0, count)
+    assert ("frame", "cancelled") not in changes(failing, failing)
