@@ -45,7 +45,7 @@ def journal_ratio(rounds: int, step: Callable[[], None], calls: int = _CALLS) ->
 
 def figures(pool_mode: PoolMode, taken: Round) -> list[Measured]:
     """Return the rate of each million of a long round, and what the runner's memory has grown by at most."""
-    key, what = _NAMES[pool_mode], "with a journal" if pool_mode is _JOURNAL else "without a journal"
+    key, what = _NAMES[pool_mode], "with a journal" if pool_mode == _JOURNAL else "without a journal"
     before, *after = taken.more["memory_mib"]
     rates = [1e6 / seconds for seconds in taken.more["seconds_of_parts"]]
     memory = Measured(f"{key}_memory_mib", f"memory of a runner before its calls, {what}", [before], "MiB")
