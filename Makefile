@@ -13,7 +13,7 @@ PICTURES := floyd_warshall/floyd_warshall.jpg mandelbrot/mandelbrot.png painting
 # The tests start thousands of processes: each starts in two thirds of the time if it finds its bytecode compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo examples docs test test-fast test-deep test-all simulate chaos coverage check check-deep dist bench bench-swarm bench-broadcast bench-pool bench-shared bench-all bench-quick cluster cluster-down clean .venv
+.PHONY: help demo examples docs test test-fast test-deep test-all simulate chaos exits coverage check check-deep dist bench bench-swarm bench-broadcast bench-pool bench-shared bench-all bench-quick cluster cluster-down clean .venv
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -45,6 +45,9 @@ simulate: $(VENV)/.dev ## run histories of jobs with faults on a virtual clock; 
 
 chaos: $(VENV)/.dev ## fail processes and machines of the test cluster while jobs work (Debian, root); MINUTES= and SEED=
 	@$(py) -m tests.chaos --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
+
+exits: $(VENV)/.dev ## kill and stop runners at every step, and see what is left (Debian, root); MOMENTS= and SEED=
+	@$(py) -m tests.exits turns requests moments --moments $(or $(MOMENTS),200) --seed $(or $(SEED),1)
 
 coverage: $(VENV)/.dev ## measure the branch coverage of the tests that need no cluster
 	@rm -rf build/coverage

@@ -43,7 +43,7 @@ _EACH_ON_BOTH = ("tests/channel/", "tests/wire/", "tests/support/", "tests/test_
 # Rooms whose tests have other subjects than the start of an interpreter: that of their programs is a fork.
 _FORKED = tuple(
     f"tests/{room}"
-    for room in ("cli/", "collectives/", "display/", "executor/", "launcher/test_files", "launcher/test_gpus",
+    for room in ("cli/", "collectives/", "display/", "executor/", "exits/", "launcher/test_files", "launcher/test_gpus",
                  "launcher/test_output", "local/test_threads", "monitor/", "pool/", "program/",
                  "recording/", "runner/", "service/", "shared/test_processes", "telemetry/", "top/", "web/")
 )  # fmt: skip

@@ -1,15 +1,18 @@
-"""The channel's promises, and the threats to a job, name the tests that prove what is said of them."""
+"""The channel's promises, the threats to a job and the ends of a runner name the tests that prove what is said."""
 
 import re
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parents[1]
 DOCUMENT = TESTS.parent / "docs" / "channel.md"
 
 
-def test_every_threat_names_tests_that_exist() -> None:
-    table = (DOCUMENT.parent / "security.md").read_text().split("## Who can do what")[1].split("\n## ")[0]
+@pytest.mark.parametrize("page, title", [("security", "## Who can do what"), ("reliability", "## Every exit")])
+def test_every_row_names_tests_that_exist(page: str, title: str) -> None:
+    table = (DOCUMENT.parent / f"{page}.md").read_text().split(title)[1].split("\n## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("|")][2:]
     for row in rows:
         named = re.findall(r"`(test_\w+)`", row)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, cast
 
@@ -125,16 +125,7 @@ class SwarmClient:
 
     async def remove_service(self, name: str) -> None:
         """Remove a Swarm service, by name or ID; one that is gone already is fine."""
-        async with self._changes:
-            for turn in range(_TRIES):
-                try:
-                    with self._errors(absent=True):
-                        await self.docker.services.delete(name)
-                    return
-                except ClusterError:
-                    if turn + 1 == _TRIES:
-                        raise
-                await asyncio.sleep(_PAUSE * 2**turn)
+        await self._remove(self.docker.services.delete, name)
 
     # Tasks
 
@@ -211,9 +202,23 @@ class SwarmClient:
             return cast("list[SwarmSecret]", await self.docker.secrets.list(filters={"label": _label(job)}))
 
     async def remove_secret(self, secret: str) -> None:
-        """Remove a secret; one that is gone already is fine."""
-        with self._errors(absent=True):
-            await self.docker.secrets.delete(secret)
+        """Remove a secret, by name or ID; one that is gone already is fine."""
+        await self._remove(self.docker.secrets.delete, secret)
+
+    async def _remove(self, delete: Callable[[str], Awaitable[object]], name: str) -> None:
+        """Remove something; try again when no answer came."""
+        async with self._changes:
+            for turn in range(_TRIES):
+                try:
+                    await delete(name)
+                    return
+                except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError) as error:
+                    status = getattr(error, "status", 900)
+                    if status == 404:
+                        return
+                    if status < 500 or turn + 1 == _TRIES:
+                        raise to_cluster_error(self.leader, error) from error
+                await asyncio.sleep(_PAUSE * 2**turn)
 
     def _errors(self, *, absent: bool = False) -> AbstractContextManager[None]:
         return cluster_errors(self.leader, absent=absent)

@@ -11,6 +11,7 @@ from typing import Any
 
 from aioparcs import deadlines
 from aioparcs.address import ORIGINAL_PORT, Address
+from aioparcs.ending import in_full
 from aioparcs.engine import Job, LauncherState, Placement, WorkerGroup, WorkerSpec
 from aioparcs.errors import ClusterError, StartError
 from aioparcs.events import Notice
@@ -98,7 +99,8 @@ class SwarmEngine:
         self._services = JobServices(self._swarm)
         self._monitor = TaskMonitor(self._swarm, job.id, job.events)
         name, labels = _token_name(job.id), {**job_labels(job.id), RUNNER: runner_identity()}
-        self._secret = await self._swarm.create_secret(name, job.token.hex(), labels), name
+        # In full: Docker goes on with a request that is given up, and `aclose` would look for the secret too early.
+        self._secret = await in_full(self._swarm.create_secret(name, job.token.hex(), labels)), name
 
     async def default_size(self, spec: WorkerSpec) -> int:
         """
@@ -208,10 +210,9 @@ class SwarmEngine:
         """Remove the services and the secret; failures are reported, so that they don't hide why the job ended."""
         job = self._job.id
         try:
-            failures = await self._services.remove_all()
+            for failure in await self._services.remove_all():
+                raise failure  # the secret of a service that is there can't be removed
             await self._swarm.remove_secret(_token_name(job))
-            for failure in failures:
-                raise failure
             is_over = await wait_until(self._is_empty, deadlines.CONTAINERS_STOP)
             if not self._advertised.overlay:  # else this is a container of the job itself, and its end is awaited
                 await wait_until(lambda: has_no_containers(self._swarm, job, Role.WORKER), deadlines.CONTAINERS_REMOVED)

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aioparcs import deadlines
+from aioparcs.ending import in_full
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.docker.client import SwarmClient
 from aioparcs.swarm.docker.credentials import configuration, pull_auth_header
-from aioparcs.swarm.docker.labels import Role, job_labels, service_labels, stack
+from aioparcs.swarm.docker.labels import RUNNER, Role, job_labels, runner_identity, service_labels, stack
 from aioparcs.swarm.docker.logs import LogLine
 from aioparcs.swarm.docker.records import Mount, ServiceSpec, SwarmTask
 from aioparcs.swarm.docker.service import build_container, build_service, escape_template, mount_secret
@@ -127,8 +128,9 @@ class RunnerService:
         url = urlsplit(swarm.leader.url)
         socket = url.path if url.scheme == "unix" else _SOCKET
         headers = await asyncio.to_thread(pull_auth_header, submission.image)
-        registries = await _create_registry_secret(swarm, submission)
-        service = await swarm.create_service(submission.spec(network["Id"], socket, registries), headers)
+        # In full: Docker goes on with a request that is given up, and what it made then would run on without its user.
+        registries = await in_full(_create_registry_secret(swarm, submission))
+        service = await in_full(swarm.create_service(submission.spec(network["Id"], socket, registries), headers))
         return cls(swarm, submission.job, service)
 
     async def wait_running(self, timeout: float) -> AsyncIterator[str]:
@@ -204,4 +206,6 @@ async def _create_registry_secret(swarm: SwarmClient, submission: Submission) ->
     if not content:
         return None
     name = f"{stack(submission.job)}_registries"
-    return await swarm.create_secret(name, content, job_labels(submission.job)), name
+    # With who has made it: if that dies now, the next command knows that no runner will come for it.
+    labels = {**job_labels(submission.job), RUNNER: runner_identity()}
+    return await swarm.create_secret(name, content, labels), name
