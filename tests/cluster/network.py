@@ -13,6 +13,7 @@ from tests.cluster import namespaces
 from tests.cluster.command import ClusterError, execute
 
 __all__ = [
+    "BRIDGE",
     "OVERLAY",
     "SWITCH",
     "cap",
@@ -29,10 +30,12 @@ __all__ = [
 SWITCH = namespaces.PREFIX + "switch"
 """The namespace of the bridge; the registry lives there too."""
 
+BRIDGE = "bridge"
+"""The bridge in it, on which each cable has a port."""
+
 OVERLAY = "10.77.0.0/20"
 """The subnet of the overlay `parcs`: room for 4,000 workers."""
 
-_BRIDGE = "bridge"
 _MACHINE = "parcs0"  # this machine's end of its cable
 _CANDIDATES = [ipaddress.IPv4Network(f"10.213.{number}.0/24") for number in range(100, 200)]
 
@@ -60,13 +63,13 @@ def is_laid() -> bool:
 def lay(machine: str, registry: str) -> None:
     """Create the switch, with the registry's address, and this machine's cable, or what is missing of them."""
     namespaces.add(SWITCH)
-    if _BRIDGE not in _links(SWITCH):
-        execute("ip", "-n", SWITCH, "link", "add", _BRIDGE, "type", "bridge")
-    execute("ip", "-n", SWITCH, "addr", "replace", f"{registry}/24", "dev", _BRIDGE)
-    execute("ip", "-n", SWITCH, "link", "set", _BRIDGE, "up")
+    if BRIDGE not in _links(SWITCH):
+        execute("ip", "-n", SWITCH, "link", "add", BRIDGE, "type", "bridge")
+    execute("ip", "-n", SWITCH, "addr", "replace", f"{registry}/24", "dev", BRIDGE)
+    execute("ip", "-n", SWITCH, "link", "set", BRIDGE, "up")
     if _MACHINE not in os.listdir("/sys/class/net"):
         execute("ip", "link", "add", _MACHINE, "type", "veth", "peer", "name", "machine", "netns", SWITCH)
-    execute("ip", "-n", SWITCH, "link", "set", "machine", "master", _BRIDGE, "up")
+    execute("ip", "-n", SWITCH, "link", "set", "machine", "master", BRIDGE, "up")
     execute("ip", "addr", "replace", f"{machine}/24", "dev", _MACHINE)
     execute("ip", "link", "set", _MACHINE, "up")
 
@@ -77,7 +80,7 @@ def plug(name: str, address: str) -> None:
     namespaces.add(node)
     if name not in _links(SWITCH):
         execute("ip", "-n", SWITCH, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", node)
-        execute("ip", "-n", SWITCH, "link", "set", name, "master", _BRIDGE, "up")
+        execute("ip", "-n", SWITCH, "link", "set", name, "master", BRIDGE, "up")
     execute("ip", "-n", node, "addr", "replace", f"{address}/24", "dev", "eth0")
     execute("ip", "-n", node, "link", "set", "eth0", "up")
 
@@ -85,7 +88,7 @@ def plug(name: str, address: str) -> None:
 def set_port(name: str, *, forwards: bool) -> None:
     """Set whether the switch forwards a node's packets or drops them silently, in both directions."""
     # Off the bridge, but with the carrier up: a port's own state is set back by the kernel at once.
-    execute("ip", "-n", SWITCH, "link", "set", "dev", name, *(("master", _BRIDGE) if forwards else ("nomaster",)))
+    execute("ip", "-n", SWITCH, "link", "set", "dev", name, *(("master", BRIDGE) if forwards else ("nomaster",)))
 
 
 def cap(name: str, rate: str) -> None:

@@ -6,6 +6,7 @@ When that one is killed the kernel ends every other process of the node, contain
 """
 
 import json
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,11 @@ class Node:
     def socket(self) -> Path:
         """The Docker API's Unix socket."""
         return self.folder / "docker.sock"
+
+    @property
+    def containers(self) -> Path:
+        """Where its dockerd keeps what it knows of containers, and their logs."""
+        return self.folder / "data" / "containers"
 
     @property
     def namespace(self) -> str:
@@ -107,7 +113,7 @@ class Node:
     def restore(self) -> None:
         """Forward its packets again, and wait until the swarm has it back."""
         network.set_port(self.name, forwards=True)
-        self._wait_ready()
+        self.wait_ready()
 
     def cap(self, rate: str) -> None:
         """Slow its network down, each way; see `network.cap`."""
@@ -119,15 +125,23 @@ class Node:
 
     def kill(self) -> None:
         """Kill its dockerd, which can do nothing about it: its containers run on without it."""
-        for process in self._dockerds():
-            process.kill()
+        self.signal(signal.SIGKILL)
         until(lambda: not self.runs(), _START, f"dockerd of {self.name} outlives SIGKILL")
 
     def revive(self) -> None:
         """Start its dockerd again, which ends the containers that it finds, and wait until the swarm has it back."""
         self._start_dockerd()
         self.wait_answers()
-        self._wait_ready()
+        self.wait_ready()
+
+    def signal(self, number: int) -> None:
+        """Send its dockerd a signal."""
+        for process in self._dockerds():
+            process.send_signal(number)
+
+    def wait_ready(self) -> None:
+        """Wait until the swarm has it back."""
+        until(self._is_back, _READY, f"the swarm does not have {self.name} back")
 
     def renew(self) -> None:
         """
@@ -166,12 +180,12 @@ class Node:
             "--cgroup-parent", f"/{self.name}", "--exec-opt", "native.cgroupdriver=cgroupfs",
         )  # fmt: skip
 
-    def _wait_ready(self) -> None:
-        until(self._is_back, _READY, f"the swarm does not have {self.name} back")
-
     def _is_back(self) -> bool:
         """Return whether it is ready and, when it is the manager, has the others' states again."""
-        states = self._states()
+        try:
+            states = self._states()
+        except ClusterError:  # the manager itself is coming back
+            return False
         return states.get(self.name) == "ready" and "unknown" not in states.values()
 
     def _states(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from aioparcs.swarm.docker.client import SwarmClient, open_swarm
+from aioparcs.swarm.docker.labels import JOB
 from tests.cluster import Node
 
 __all__ = ["NAMED", "Cluster", "ask", "hide_swarm", "left", "remains"]
@@ -83,8 +84,8 @@ def ask(cluster: Cluster, question: Callable[[SwarmClient], Awaitable[T]]) -> T:
     return asyncio.run(_ask())
 
 
-def remains(cluster: Cluster, job: str) -> list[str]:
-    """Name what the Swarm has of a job."""
+def remains(cluster: Cluster, job: str | None) -> list[str]:
+    """Name what the Swarm has of a job, or of any."""
 
     async def found(swarm: SwarmClient) -> list[str]:
         records = [*await swarm.services(job), *await swarm.secrets(job)]
@@ -93,9 +94,9 @@ def remains(cluster: Cluster, job: str) -> list[str]:
     return ask(cluster, found)
 
 
-def left(cluster: Cluster, job: str, seconds: float = 20.0) -> list[str]:
-    """Name what the Swarm and its nodes have of a job, some seconds after: nodes remove containers in due time."""
-    pattern = ("ps", "--all", "--quiet", "--filter", f"label=io.aioparcs.job={job}")
+def left(cluster: Cluster, job: str | None, seconds: float = 20.0) -> list[str]:
+    """Name what the Swarm and its nodes have of a job, or of any, after some seconds: nodes take time to remove it."""
+    pattern = ("ps", "--all", "--quiet", "--filter", f"label={JOB}={job}" if job else f"label={JOB}")
     end = time.monotonic() + seconds
     while True:
         nodes = range(len(cluster.nodes))
