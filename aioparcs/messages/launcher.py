@@ -67,7 +67,7 @@ DATAGRAM_SIZE = 64 << 10
 LONGEST_PIECE, FILES_WINDOW = 256 << 10, 8
 # A request has to fit into one of those.
 _ADDRESS = Bounded("text of at most 1000 characters", str, 1000)
-# What a worker had made when it ended; launchers of this package keep 16 KiB.
+# What a worker had made when it ended; launchers of this package keep 48 KiB.
 _RESULTS = Bounded("bytes, at most 256 KiB", bytes, 256 << 10)
 _PIECE = Bounded("bytes, at most 256 KiB", bytes, LONGEST_PIECE)
 

@@ -18,6 +18,7 @@ decoder reads both.
 
 from aioparcs.wire.decoder import Decoder, FrameSink
 from aioparcs.wire.frames import (
+    FINISHED,
     HEADER_SIZE,
     LIMITED,
     REVOKED,
@@ -35,6 +36,7 @@ from aioparcs.wire.frames import (
 )
 
 __all__ = [
+    "FINISHED",
     "HEADER_SIZE",
     "LIMITED",
     "REVOKED",

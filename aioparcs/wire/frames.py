@@ -11,6 +11,7 @@ from aioparcs.settings import MAX_BUFFER_COUNT
 
 __all__ = [
     "BUFFERS",
+    "FINISHED",
     "HEADER_SIZE",
     "LARGEST",
     "LIMITED",
@@ -39,6 +40,8 @@ _PART = struct.Struct(">QQQQ")
 _MOST_PARTS = 16
 # The type of the error that answers a call which was given back before it began.
 REVOKED = "aioparcs.Recalled"
+# The type of the error in place of a result that was made, and that is not where its launcher looks for it.
+FINISHED = "aioparcs.Finished"
 # A function that every worker of this package serves: it calls another one, for a limited time.
 LIMITED = "aioparcs.limited"
 # Another one: it calls a function for the items of a generator.

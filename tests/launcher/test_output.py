@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import re
 import sys
 import time
@@ -12,6 +13,8 @@ import pytest
 from aioparcs import WorkerLost
 from aioparcs.display.console import Console
 from aioparcs.events import LogLines, Notice
+from aioparcs.launcher.agent.output import Output
+from aioparcs.messages.launcher import Exited
 from tests.support.jobs import EventRecorder, execute, job, module
 from tests.support.waiting import PATIENCE
 
@@ -262,3 +265,18 @@ def block_until(done: Path) -> None:
     while not done.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+async def test_ends_of_workers_with_many_results_are_reported_one_by_one() -> None:
+    reading, writing = os.pipe()
+    output = Output(asyncio.get_running_loop(), reading, 10, 10, lambda *_: None)
+    try:
+        for worker in (0, 1):
+            output.finish(Exited(worker, -9, [], bytes(48 << 10)))
+        for worker in (0, 1):
+            news = await asyncio.wait_for(output.news(), PATIENCE)
+            assert [one.worker for one in news.exits] == [worker]
+    finally:
+        output.close()
+        os.close(reading)
+        os.close(writing)

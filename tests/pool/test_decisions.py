@@ -17,7 +17,7 @@ from aioparcs.pool.scheduler import (
 )
 from aioparcs.pool.scheduler.rotation import Rotations
 from aioparcs.pool.sizing import Replicas, Step
-from aioparcs.wire import REVOKED
+from aioparcs.wire import FINISHED, REVOKED
 from tests.pool.fakes import PLAIN, FakeClient
 
 NOW = 100.0
@@ -121,6 +121,18 @@ def test_a_worker_whose_results_are_not_known_may_have_begun_all_its_calls() -> 
         sender.perform(scheduler.add_client(FakeClient(2, PLAIN), NOW))
         settles = [action for action in scheduler.lose(0, lost, unsent, NOW) if isinstance(action, Settle)]
         assert [call for settle in settles for call, _, _ in settle.failures] == sender.sent[0][:failures]
+
+
+def test_a_call_that_was_finished_and_whose_result_is_lost_is_not_made_again() -> None:
+    lost, finished = WorkerLost("crunch:0", "was killed by SIGKILL", signal=9), RemoteError.make(FINISHED, "")
+    scheduler = Scheduler(Retry(0))
+    sender = Sender(scheduler)
+    sender.perform(scheduler.add_worker(WorkerState(0, concurrency=1), NOW))
+    sender.perform(scheduler.add_client(FakeClient(3, PLAIN), NOW))
+    calls = sender.sent[0]
+    actions = scheduler.lose(0, lost, [(calls[0].call_id, False, finished)], NOW)
+    settles = [action for action in actions if isinstance(action, Settle)]
+    assert [call for settle in settles for call, _, _ in settle.failures] == calls[:2], "the second may have begun"
 
 
 def test_missing_workers_are_started_until_they_die_as_soon_as_they_are_up() -> None:

@@ -94,7 +94,7 @@ class _Writer(ResultWriter):
     def __init__(self, server: CallServer, result_log: ResultLog | None) -> None:
         super().__init__(server, result_log)
         self.delivering: asyncio.Task[None] | None = None
-        self._fd, self._result_log = 1 << 20, result_log
+        self._fd, self._leave_together = 1 << 20, result_log is not None
         end = server.connection.transport
         assert isinstance(end, End)
         self._end = end

@@ -328,7 +328,7 @@ class End(asyncio.Transport):
         if not self.is_gone:
             self.is_gone = True
             if self.unread:
-                self._fly_later(_RESET)
+                self._reset_peer()
             elif not self._eof_sent:
                 self._eof_sent = True
                 self._fly_later(_END)
@@ -387,10 +387,19 @@ class End(asyncio.Transport):
     def _arrive(self, data: bytes) -> None:
         if self.is_gone:
             if self.peer._error is None:
-                self._fly_later(_RESET)
+                self._reset_peer()
         else:
             self.unread += data
             self._wake()
+
+    def _reset_peer(self) -> None:
+        """Reset the connection; what does not get through just now is never sent again."""
+        if self.is_held or not self._connection.network.passes(self.host, self.peer.host):
+            kept = [piece for piece in self._flight if piece[1] in (_END, _RESET)]
+            self._flight.clear()
+            self._flight.extend(kept)
+            self._in_flight = 0
+        self._fly_later(_RESET)
 
     def receive_reset(self, error: OSError) -> None:
         """Fail this end once what has arrived is read, or at its next write."""

@@ -1,23 +1,28 @@
-"""The result log of a worker: results that perhaps were not sent, in memory that outlives it."""
+"""The result log of a worker: its latest results, in memory that outlives it."""
 
 from __future__ import annotations
 
 import mmap
 import struct
+import threading
 
 __all__ = ["ResultLog"]
 
-_SIZE = 16 << 10
 _HEAD = struct.Struct("=Q")
 _pack_into = _HEAD.pack_into
+# Two halves, of which each begins with the number of its bytes. Half of them hold more than a pool has under way. A
+# launcher sends all of them in one datagram.
+_HALF = 24 << 10
+_SIZE = 2 * _HALF
 
 
 class ResultLog:
     """
-    Results of calls that are finished but may not have left the process.
+    The latest results of calls: those that may not have left the process, and those that were sent before.
 
-    Its memory is shared with the process that forked the worker, which reads it when the worker is gone: so results
-    may leave together, in one system call, and are not lost when the next call kills the process.
+    What was sent may get lost, too: the kernel drops it when it closes a socket with something unread. The memory is
+    shared with the process that forked the worker, which reads it when the worker is gone. So results may leave
+    together, in one system call, and are not lost when the next call kills the process.
 
     Args:
         memory: some shared memory.
@@ -26,8 +31,11 @@ class ResultLog:
 
     def __init__(self, memory: mmap.mmap, number: int) -> None:
         self._memory = memory
-        self._start = number * _SIZE
+        self._halves = number * _SIZE, number * _SIZE + _HALF
+        self._start, self._other = self._halves  # of the half that is written to
         self._end = _HEAD.size
+        self._is_unsent = self._is_other_unsent = False
+        self._lock = threading.Lock()  # the event loop writes, and the thread that runs functions
 
     @classmethod
     def make(cls, count: int) -> list[ResultLog]:
@@ -36,24 +44,46 @@ class ResultLog:
         return [cls(memory, number) for number in range(count)]
 
     def add(self, frame: bytes) -> bool:
-        """Write a frame to the log; return False when there is no room for it."""
-        end = self._end + len(frame)
-        if end > _SIZE:
-            return False
-        start = self._start
-        self._memory[start + self._end : start + end] = frame
-        # Last: the launcher, which reads it when this process is gone, finds whole frames only.
-        _pack_into(self._memory, start, end - 8)
-        self._end = end
-        return True
+        """Write a small frame to the log, in the place of old ones; return False when there is no room for it."""
+        with self._lock:
+            end = self._end + len(frame)
+            if end > _HALF:
+                if self._is_other_unsent:
+                    return False
+                self._turn()
+                end = self._end + len(frame)
+            start = self._start
+            self._memory[start + self._end : start + end] = frame
+            # Last: the launcher, which reads it when this process is gone, finds whole frames only.
+            _pack_into(self._memory, start, end - 8)
+            self._end = end
+            self._is_unsent = True
+            return True
+
+    def mark_sent(self) -> None:
+        """Note that all results have left the process: others may take their places."""
+        self._is_unsent = self._is_other_unsent = False
 
     def clear(self) -> None:
-        """Clear the log: all results have left the process."""
-        _HEAD.pack_into(self._memory, self._start, 0)
-        self._end = _HEAD.size
+        """Remove all results: none of them is wanted now."""
+        with self._lock:
+            for start in self._halves:
+                _pack_into(self._memory, start, 0)
+            self._end = _HEAD.size
+            self.mark_sent()
 
     def read(self) -> bytes:
-        """Return the frames that were written, concatenated."""
-        (size,) = _HEAD.unpack_from(self._memory, self._start)
-        begin = self._start + _HEAD.size
-        return self._memory[begin : begin + min(size, _SIZE - _HEAD.size)]
+        """Return the frames that were written, concatenated, in any order but those of one call."""
+        return b"".join(map(self._read, self._halves))
+
+    def _turn(self) -> None:
+        """Go on in the other half."""
+        self._start, self._other = self._other, self._start
+        self._is_unsent, self._is_other_unsent = False, self._is_unsent
+        self._end = _HEAD.size
+        _pack_into(self._memory, self._start, 0)
+
+    def _read(self, start: int) -> bytes:
+        (size,) = _HEAD.unpack_from(self._memory, start)
+        begin = start + _HEAD.size
+        return self._memory[begin : begin + min(size, _HALF - _HEAD.size)]

@@ -16,7 +16,7 @@ from aioparcs.channel.calls.result_log import ResultLog
 from aioparcs.channel.calls.server import CallServer
 from aioparcs.channel.error_codec import encode_error
 from aioparcs.errors import EncodeError, ParcsError
-from aioparcs.wire import FrameType
+from aioparcs.wire import FINISHED, FrameType
 
 __all__ = ["ResultWriter"]
 
@@ -24,6 +24,8 @@ __all__ = ["ResultWriter"]
 _TOGETHER, _PATIENCE = 32, 0.0005
 # Bytes of a result from which on it leaves alone.
 _SMALL = 256
+# In place of a larger one in the result log.
+_ELSEWHERE = {"type": FINISHED, "message": "its result was lost with the connection of its worker"}
 _HEADS = [wire.encode_header(FrameType.RESULT, size) for size in range(_SMALL)]
 
 
@@ -31,13 +33,13 @@ class ResultWriter:
     """
     Sends the results of one channel's calls, from the event loop and from one other thread.
 
-    When `send_now` returns, what its sender does next, be it to kill the process, can't take the result back: it is
-    with the kernel, or in the result log. The thread writes to the socket itself: to wait for the event loop would
-    cost a small function ten times what it costs.
+    When `send_now` returns, what its sender does next, be it to kill the process, can't take the result back: it is in
+    the result log, or that says at least that the call was finished. The thread writes to the socket itself: to wait
+    for the event loop would cost a small function ten times what it costs.
 
     Args:
         server: where the calls come from.
-        result_log: keeps results that leave together; without one each leaves at once.
+        result_log: keeps results; without one each leaves at once, and may be lost with the process.
     """
 
     def __init__(self, server: CallServer, result_log: ResultLog | None) -> None:
@@ -49,7 +51,9 @@ class ResultWriter:
         self._outbox.share(self._lock)
         # A descriptor of its own: the loop closes the other one when it likes, and its number is then another file's.
         self._fd = os.dup(self._outbox.fd) if self._outbox.fd >= 0 else -1
-        self._result_log = result_log if self._fd >= 0 else None  # where only the loop can write, each leaves alone
+        self._result_log = result_log
+        # Where only the loop can write, each leaves alone.
+        self._leave_together = result_log is not None and self._fd >= 0
         self._unsent: list[bytes] = []
         self._since = 0.0
         self._draining: Future[None] | None = None
@@ -61,15 +65,33 @@ class ResultWriter:
                 os.close(self._fd)
             self._fd = -1
 
+    def forget(self) -> None:
+        """Clear the log: the peer has ended the channel, and wants no result."""
+        if self._result_log:
+            self._result_log.clear()
+
     async def send(self, call_id: int, ok: bool | None, value: Any, name: str = "") -> None:
         """Send a result from the event loop, see `send_now`; ignore a caller that is gone."""
         try:
             try:
-                await self._server.send_result(call_id, ok, value)
+                await self._send(call_id, ok, value)
             except EncodeError as error:
-                await self._server.send_result(call_id, False, encode_error(_of_result(error, name)))
+                await self._send(call_id, False, encode_error(_of_result(error, name)))
         except ParcsError:
             pass
+
+    async def _send(self, call_id: int, ok: bool | None, value: Any) -> None:
+        body, buffers = codec.encode_result(call_id, ok, value, self._server.connection.extensions)
+        if ok is not None:  # else it is an item of a stream
+            self._log(call_id, body, buffers)
+        await self._server.connection.sender.send(FrameType.RESULT, body, buffers)
+
+    def _log(self, call_id: int, body: bytes, buffers: tuple[Any, ...]) -> None:
+        """Write a result to the log: itself if it is small, else that it was made."""
+        if self._result_log:
+            if len(body) >= _SMALL or buffers:
+                body, _ = codec.encode_result(call_id, False, _ELSEWHERE)
+            self._result_log.add(_HEADS[len(body)] + body)
 
     def send_now(self, call_id: int, ok: bool, value: Any, name: str, *, last: bool) -> None:
         """
@@ -91,12 +113,14 @@ class ResultWriter:
             ok, value = False, encode_error(_of_result(error, name))
             body, buffers = codec.encode_result(call_id, ok, value, self._server.connection.extensions)
             size = len(body)
-        if size < _SMALL and not buffers and self._result_log:
+        if size < _SMALL and not buffers and self._leave_together:
             frame = _HEADS[size] + body
             with self._lock:
+                assert self._result_log
                 if self._result_log.add(frame):
                     self._postpone(frame, last)
                     return
+        self._log(call_id, body, buffers)
         self._send_alone(call_id, ok, value, name, body, buffers)
 
     def send_item(self, call_id: int, value: Any, name: str, on_size: Callable[[int], object]) -> None:
@@ -160,7 +184,7 @@ class ResultWriter:
             self._write(b"".join(self._unsent), len(self._unsent))
             self._unsent.clear()
             if self._result_log:
-                self._result_log.clear()
+                self._result_log.mark_sent()
         elif self._draining is None:
             self._draining = asyncio.run_coroutine_threadsafe(self._flush_behind(), self._loop)
 

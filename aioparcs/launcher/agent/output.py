@@ -111,7 +111,7 @@ class Output:
         while self._exits and self._exits[0].lines_before <= self._taken:
             exited = self._exits[0].exited
             room -= sum(map(_size, exited.lines), 16 + len(exited.results))
-            if room < -_QUOTE:
+            if room < -_QUOTE and exits:
                 break
             exits.append(self._exits.popleft().exited)
         if not (self._lines or self._exits or self._progress):

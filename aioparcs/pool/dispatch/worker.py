@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aioparcs.channel import CallStream, read_results, read_unsent
 from aioparcs.errors import CallCancelled, CallTimeout, EncodeError, RemoteError, WorkerLost, add_note, set_worker
-from aioparcs.pool.scheduler import PendingCall, Result, WorkerState, is_fatal
+from aioparcs.pool.scheduler import PendingCall, Result, WorkerState, is_fatal, is_missing
 from aioparcs.task import WorkerHandle
 from aioparcs.wire import Frame
 
@@ -155,7 +155,7 @@ class PoolWorker:
             self._is_quiet.set()
 
     def read_unsent(self, lost: WorkerLost) -> list[Result] | None:
-        """Return the results that it had not sent when it ended, from its launcher; None if they are not known."""
+        """Return its latest results, which its connection may have lost, from its launcher; None if not known."""
         reader = self.task.channel.connection.reader
         if self.is_cut_off or reader.is_cut:
             return None  # its connection may have lost results that it had sent
@@ -163,7 +163,8 @@ class PoolWorker:
         # A reset that makes a worker leave loses what was on its way; one that follows its death doesn't.
         if reader.is_reset and lost.exitcode == _LEFT and not any(map(is_fatal, results or ())):
             return None
-        return results
+        # A result that is there counts more than that it was made.
+        return results and list({one[0]: one for one in sorted(results, key=is_missing, reverse=True)}.values())
 
     def close_spans(self, error: BaseException, unsent: Sequence[Result] | None = None) -> None:
         """End the spans of its calls: it is gone, and no more results than these will come."""

@@ -21,7 +21,7 @@ from aioparcs.pool.scheduler.retry import Retry, note_tries
 from aioparcs.pool.scheduler.scheduler import Scheduler
 from aioparcs.pool.scheduler.status import Load, SchedulerStatus, long_calls
 from aioparcs.pool.scheduler.tally import Tally
-from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, is_fatal
+from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, is_fatal, is_missing
 
 __all__ = [
     "Action",
@@ -49,6 +49,7 @@ __all__ = [
     "WorkerPhase",
     "WorkerState",
     "is_fatal",
+    "is_missing",
     "long_calls",
     "not_arguments",
     "note_tries",

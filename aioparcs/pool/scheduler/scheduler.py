@@ -20,7 +20,15 @@ from aioparcs.pool.scheduler.returns import ReturnedCalls
 from aioparcs.pool.scheduler.rotation import Rotations
 from aioparcs.pool.scheduler.rounds import Rounds
 from aioparcs.pool.scheduler.status import SchedulerStatus
-from aioparcs.pool.scheduler.worker_state import Result, WorkerPhase, WorkerState, calls_of, is_fatal, stuck_calls
+from aioparcs.pool.scheduler.worker_state import (
+    Result,
+    WorkerPhase,
+    WorkerState,
+    calls_of,
+    is_fatal,
+    is_missing,
+    stuck_calls,
+)
 
 __all__ = ["Scheduler"]
 
@@ -199,7 +207,7 @@ class Scheduler:
         Args:
             worker: its number.
             lost: why it is gone.
-            unsent: the results that it had not sent; None if these are not known, so that it may have begun any call.
+            unsent: its latest results; None if these are not known, so that it may have begun any call.
             now: the time.
         """
         state = self.workers.pop(worker)
@@ -207,8 +215,10 @@ class Scheduler:
         state.tally = None  # its last results are traced with those that it won't have
         phase, state.phase = state.phase, _LOST
         fatal = [result for result in unsent or () if is_fatal(result)]
-        self._accept(state, [result for result in unsent or () if not is_fatal(result)], now)
-        begun = state.begun if unsent is not None else list(state.calls.values())
+        self._accept(state, [one for one in unsent or () if not (is_fatal(one) or is_missing(one))], now)
+        finished = [state.calls.pop(one[0]) for one in unsent or () if is_missing(one) and one[0] in state.calls]
+        begun = finished + (state.begun if unsent is not None else list(state.calls.values()))
+        state.calls.update((call.call_id, call) for call in finished)
         self.idle_deaths += not begun and phase is not _RETIRING
         self._accept(state, fatal, now)  # not before: no other call has begun in place of this one
         self._rounds.running -= len(state.calls)

@@ -11,9 +11,9 @@ from aioparcs.pool.scheduler.actions import Expire, Settle
 from aioparcs.pool.scheduler.call import CallPhase, PendingCall
 from aioparcs.pool.scheduler.tally import Tally
 from aioparcs.pool.scheduler.window import CallWindow
-from aioparcs.wire import REVOKED
+from aioparcs.wire import FINISHED, REVOKED
 
-__all__ = ["Result", "WorkerPhase", "WorkerState", "calls_of", "is_fatal", "stuck_calls"]
+__all__ = ["Result", "WorkerPhase", "WorkerState", "calls_of", "is_fatal", "is_missing", "stuck_calls"]
 
 # A call is a slow one when it takes so much longer than those before it, and so many seconds.
 _SLOW_FACTOR, _SLOW = 4.0, 0.02
@@ -253,6 +253,11 @@ def calls_of(workers: Iterable[WorkerState]) -> Iterator[PendingCall]:
 def is_fatal(result: Result) -> bool:
     """Return True for the error of the call that its worker has ended with."""
     return isinstance(result[2], CallTimeout) and result[2].ended_worker
+
+
+def is_missing(result: Result) -> bool:
+    """Return True in place of a result that its worker has made, and that is lost with it."""
+    return not result[1] and getattr(result[2], "type", "") == FINISHED
 
 
 def stuck_calls(

@@ -98,6 +98,7 @@ class Functions:
             self._coroutine_calls.is_ending = self._streams.is_ending = True
             raise
         except EndOfChannel:
+            self._answers.forget()
             self._waiting.calls.clear()
             await self._streams.cancel_all()
             await self._coroutine_calls.cancel_all()
