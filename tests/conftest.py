@@ -203,7 +203,6 @@ def pytest_collection() -> Generator[None, Any, Any]:
 
 def pytest_collection_finish() -> None:
     # A collection after each test then walks what the test made, not all that was ever imported.
-    gc.collect()
     gc.freeze()
 
 

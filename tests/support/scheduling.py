@@ -37,6 +37,13 @@ class ClusterScheduling(LoadScopeScheduling):  # type: ignore[misc]  # as above
     def _split_scope(self, nodeid: str) -> str:
         return nodeid.partition("::")[0] if nodeid.startswith((_CLUSTER, *_WHOLE)) else nodeid
 
+    def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+        scope = self._split_scope(self.registered_collections[node][item_index])
+        super().mark_test_complete(node, item_index, duration)
+        work = self.assigned_work[node]
+        if all(work[scope].values()):
+            del work[scope]  # after each test its process is asked what is left of all that it was ever given
+
     def _assign_work_unit(self, node: Any) -> None:
         if not self._is_ordered:
             self.workqueue = OrderedDict(sorted(self.workqueue.items(), key=lambda item: _rank(item[0])))
