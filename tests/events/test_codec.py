@@ -125,16 +125,16 @@ def with_part(path: str, value: Any) -> Event | None:
 @pytest.mark.parametrize("path", ["time", "modules", "modules.0", "modules.0.requested", "modules.0.fraction",
                                   "modules.0.nodes", "modules.0.nodes.node1", "modules.0.reports", "pools",
                                   "pools.0.state", "pools.0.begun", "earlier", "is_over"])  # fmt: skip
-@pytest.mark.parametrize("wrong", [None, "x", [[]], {"a": "b"}, {}], ids=repr)
-def test_a_snapshot_with_a_part_of_another_type_is_no_event(path: str, wrong: Any) -> None:
-    assert with_part(path, wrong) is None or (path, wrong) == ("modules.0.nodes", {})
+def test_a_snapshot_with_a_part_of_another_type_is_no_event(path: str) -> None:
+    wrong: tuple[Any, ...] = (None, "x", [[]], {"a": "b"}, {})
+    read = [value for value in wrong if with_part(path, value) is not None]
+    assert read == ([{}] if path == "modules.0.nodes" else [])
 
 
 @pytest.mark.parametrize("path", ["modules.0.up", "modules.0.nodes.node1", "pools.0.state.total", "earlier"])
-@pytest.mark.parametrize("wrong", [-1, 1.5, True, 1 << 60])
-def test_a_snapshot_with_an_impossible_count_is_no_event(path: str, wrong: Any) -> None:
+def test_a_snapshot_with_an_impossible_count_is_no_event(path: str) -> None:
     assert with_part(path, 5) is not None
-    assert with_part(path, wrong) is None
+    assert [value for value in (-1, 1.5, True, 1 << 60) if with_part(path, value) is not None] == []
 
 
 KEYS = st.sampled_from(["v", "kind", "time", "module"]) | st.text()

@@ -31,9 +31,29 @@ def load(name: str) -> list[Vector]:
     return vectors
 
 
-def each(vectors: list[Vector]) -> pytest.MarkDecorator:
-    """Parametrize a test by vectors, under their names."""
-    return pytest.mark.parametrize("vector", [pytest.param(vector, id=vector["name"]) for vector in vectors])
+def each(vectors: list[Vector]) -> Callable[[Callable[[Vector], None]], Callable[[], None]]:
+    """Run a test for vector after vector: it fails with the errors of all that are wrong, each under its name."""
+
+    def decorate(test: Callable[[Vector], None]) -> Callable[[], None]:
+        def try_each() -> None:
+            errors = [error for vector in vectors if (error := _error_of(test, vector))]
+            if errors:
+                raise BaseExceptionGroup(f"{len(errors)} of {len(vectors)} vectors", errors)
+
+        try_each.__name__ = test.__name__  # without `functools.wraps`, by which pytest would ask for a fixture `vector`
+        try_each.__module__ = test.__module__
+        return try_each
+
+    return decorate
+
+
+def _error_of(test: Callable[[Vector], None], vector: Vector) -> BaseException | None:
+    try:
+        test(vector)
+    except (Exception, pytest.fail.Exception) as error:  # the latter is how `pytest.raises` fails
+        error.add_note(f"of the vector {vector['name']!r}")
+        return error
+    return None
 
 
 def expand(text: str) -> bytes:
