@@ -32,7 +32,7 @@ from aioparcs.launcher.fork_safety import (
 from aioparcs.launcher.fork_server import ForkServer
 from aioparcs.launcher.process.child import warm_up
 from aioparcs.launcher.process.exiting import flush_output, inherited_state
-from aioparcs.launcher.process.prctl import die_with_parent, libc
+from aioparcs.launcher.process.prctl import die_with_parent, libc, renounce_privileges
 from aioparcs.launcher.random_state import shared_generators
 from aioparcs.launcher.sources import report_sources
 from aioparcs.loop import new_loop
@@ -52,6 +52,7 @@ def launch(endpoint: RunnerEndpoint, settings: Settings, program: WorkerProgram,
         program: the program of its workers.
         fork: False to give each worker a fresh interpreter, which is done as well when a fork would lose threads.
     """
+    renounce_privileges()
     report_sources()
     fork = _check(_loaded_by(endpoint.target), fork=fork)
     warm_up()

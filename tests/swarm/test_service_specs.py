@@ -54,6 +54,8 @@ def test_workers_with_every_option() -> None:
         "networks": ["storage"],
         "labels": {"team": "blue", "io.aioparcs.role": "none"},
         "log_driver": {"Name": "journald"},
+        "capabilities": ["SYS_NICE"],
+        "read_only": True,
     }
     spec = WorkerSpec.make(
         "factor",

@@ -37,6 +37,10 @@ class ContainerSpec(TypedDict):
     Healthcheck: Record
     Mounts: NotRequired[Sequence[Mount]]
     Secrets: NotRequired[Sequence[Record]]
+    CapabilityAdd: NotRequired[Sequence[str]]
+    CapabilityDrop: NotRequired[Sequence[str]]
+    Privileges: NotRequired[Record]
+    ReadOnly: NotRequired[bool]
 
 
 class TaskTemplate(TypedDict):

@@ -18,6 +18,8 @@ _NANOSECONDS = 10**9
 LOG_DRIVER = {"Name": "json-file", "Options": {"max-size": "64m", "max-file": "4"}}
 # The drivers that Docker itself can read back from.
 READABLE = ("json-file", "local", "journald")
+# Which is in memory, and counts as the container's.
+_TMP = {"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": {"Mode": 0o1777}}
 
 
 def escape_template(value: str) -> str:
@@ -82,6 +84,8 @@ def build_container(
     env: Mapping[str, str] | None = None,
     mounts: Sequence[Mount] | None = None,
     secret: Record | None = None,
+    capabilities: Sequence[str] | None = (),
+    read_only: bool = False,
 ) -> ContainerSpec:
     """
     Return the specification of a service's containers; what is None is left to Docker or to the image.
@@ -95,6 +99,9 @@ def build_container(
         env: its environment; Docker expands templates in the values, see `escape_template`.
         mounts: what it sees of its node's files.
         secret: see `mount_secret`.
+        capabilities: the capabilities that it may have, all others are dropped; None for Docker's own choice. Without
+            any its processes can't get new privileges either, where Docker knows of that: others ignore the field.
+        read_only: whether its file system is, but for its mounts and ``/tmp``.
     """
     container: ContainerSpec = {
         "Image": image,
@@ -112,6 +119,16 @@ def build_container(
         container["Mounts"] = mounts
     if secret is not None:
         container["Secrets"] = [secret]
+    if capabilities is not None:
+        container["CapabilityDrop"] = ["ALL"]
+        if capabilities:
+            container["CapabilityAdd"] = list(capabilities)
+        else:
+            container["Privileges"] = {"NoNewPrivileges": True}
+    if read_only:
+        container["ReadOnly"] = True
+        if not any(mount.get("Target") == _TMP["Target"] for mount in mounts or ()):
+            container["Mounts"] = [*(mounts or ()), _TMP]
     return container
 
 

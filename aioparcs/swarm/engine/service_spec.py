@@ -29,7 +29,8 @@ _NANO_CPUS = 10**9  # of one CPU
 # Bytes that a container may have besides its workers' memory: the launcher, its agent, what they load.
 LAUNCHER_MEMORY = 64 << 20
 _LONGEST_NAME = 63
-_OPTIONS = {"constraints", "preferences", "mounts", "networks", "labels", "log_driver"}
+_LISTS = ("constraints", "preferences", "mounts", "networks", "capabilities")
+_OPTIONS = {*_LISTS, "labels", "log_driver", "read_only"}
 
 
 class ServiceContext(NamedTuple):
@@ -75,7 +76,7 @@ def check_options(spec: WorkerSpec) -> None:
     unknown = set(spec.swarm) - _OPTIONS
     if unknown:
         raise SettingError(f"swarm={{{min(unknown)!r}: ...}}: the options are {', '.join(sorted(_OPTIONS))}")
-    for name in ("constraints", "preferences", "mounts", "networks"):
+    for name in _LISTS:
         value = spec.swarm.get(name, ())
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise SettingError(f"swarm={{{name!r}: {value!r}}} must be a list")
@@ -86,6 +87,20 @@ def check_options(spec: WorkerSpec) -> None:
     if not isinstance(driver, Mapping) or not isinstance(driver.get("Name"), str):
         raise SettingError(f"swarm={{'log_driver': {driver!r}}} must be a mapping such as {{'Name': 'journald'}}")
     _mounts(spec)
+    _check_privileges(spec)
+
+
+def _check_privileges(spec: WorkerSpec) -> None:
+    capabilities, read_only = spec.swarm.get("capabilities", ()), spec.swarm.get("read_only", False)
+    if not all(isinstance(name, str) for name in capabilities):
+        raise SettingError(f"swarm={{'capabilities': {capabilities!r}}} must be a list of names such as 'SYS_NICE'")
+    if not isinstance(read_only, bool):
+        raise SettingError(f"swarm={{'read_only': {read_only!r}}} must be True or False")
+    if read_only and spec.files:
+        reason = "can't be with files=, which are written beside the program; mount a volume that has them"
+        raise SettingError(f"swarm={{'read_only': True}} {reason}")
+    if spec.wire == "v1" and (chosen := {"capabilities", "read_only"} & set(spec.swarm)):
+        raise SettingError(f"swarm={{{min(chosen)!r}: ...}}: services of the original PARCS run as their images say")
 
 
 def service_name(job: str, module: str, first: int) -> str:
@@ -106,6 +121,8 @@ def service_spec(spec: WorkerSpec, containers: int, context: ServiceContext) -> 
         mounts=_mounts(spec),
         # Readable for all inside: the image decides which user its program is.
         secret=mount_secret(context.secret, TOKEN_PATH.rpartition("/")[2], 0o444) if context.secret else None,
+        capabilities=tuple(spec.swarm.get("capabilities", ())) if context.secret else None,
+        read_only=spec.swarm.get("read_only", False),
     )
     return build_service(
         service_name(context.job.id, spec.module, context.first),

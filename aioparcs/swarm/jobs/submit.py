@@ -27,6 +27,9 @@ __all__ = ["RunnerService", "Submission"]
 _SOCKET = "/var/run/docker.sock"
 # Where the runner finds the registries' credentials, for the private images of its workers.
 _CONFIGURATION = "/run/secrets/docker"
+# What root has in a container: enough for files of any owner, and to run programs as other users, but not for devices,
+# raw sockets, and other namespaces.
+_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
 _UNUSUAL = 3.0  # seconds after which users want to know why it has not begun
 
 
@@ -86,6 +89,7 @@ class Submission(NamedTuple):
             env={name: escape_template(value) for name, value in variables.items()},
             mounts=mounts,
             secret=mount_secret(registries, f"{_CONFIGURATION}/config.json", 0o400) if registries else None,
+            capabilities=_CAPABILITIES,
         )
         return build_service(
             f"{stack(self.job)}_runner",

@@ -218,3 +218,46 @@ def test_a_worker_is_an_ordinary_user_and_a_submitted_runner_is_root(cluster: Cl
     assert users(worker) == {"1000\t1000\t1000\t1000"}
     assert users(runner) == {"0\t0\t0\t0"}
     assert json.loads(worker.inspect("{{json .HostConfig.Privileged}}")) is False
+    assert {one["CapBnd"] for one in statuses(runner)} == {f"{0b1110_1011:016x}"}, "files of others, other users"
+
+
+# What a worker's container may do
+
+
+def statuses(container: Container) -> list[dict[str, str]]:
+    """Read what the kernel says of a container's own processes: those that Docker runs beside them have no parent."""
+    text = container.run("sh", "-c", "for one in /proc/[0-9]*; do cat $one/status && echo; done; true")
+    found = [
+        dict(line.split(":\t", 1) for line in status.splitlines()) for status in text.split("\n\n") if status.strip()
+    ]
+    return [one for one in found if one["Pid"] == "1" or one["PPid"] != "0"]
+
+
+def is_written(container: Container, path: str) -> bool:
+    """Try to write a file as root."""
+    return container.run("sh", "-c", f"touch {path} 2>/dev/null && echo yes || echo no", user="0") == "yes\n"
+
+
+async def test_a_worker_has_no_capabilities_and_gets_none(cluster: Cluster, talker: str) -> None:
+    async with running_job(cluster.leader_url) as (runner, job, _):
+        await asyncio.gather(*map(answers, await runner.start_many(talker, 2, per_container=2)))
+        (container,) = await asyncio.to_thread(containers, cluster, job.id)
+        found = await asyncio.to_thread(statuses, container)
+        assert len(found) == 4, "the launcher, its agent, and two workers"
+        sets = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+        assert {one[name] for one in found for name in sets} == {"0" * 16}
+        assert {one["NoNewPrivs"] for one in found} == {"1"}
+        assert await asyncio.to_thread(is_written, container, "/parcs/file") is True
+
+
+async def test_a_worker_gets_the_capabilities_that_its_start_names_and_a_root_that_it_cannot_change(
+    cluster: Cluster, talker: str
+) -> None:
+    async with running_job(cluster.leader_url) as (runner, job, _):
+        await answers(await runner.start(talker, swarm={"capabilities": ["SYS_NICE"], "read_only": True}))
+        (container,) = await asyncio.to_thread(containers, cluster, job.id)
+        found = await asyncio.to_thread(statuses, container)
+        assert {(one["CapBnd"], one["NoNewPrivs"]) for one in found} == {(f"{1 << 23:016x}", "0")}
+        writable = ["/tmp/file", "/dev/shm/file", "/parcs/file", "/home/parcs/file", "/file"]
+        written = [path for path in writable if await asyncio.to_thread(is_written, container, path)]
+        assert written == ["/tmp/file", "/dev/shm/file"]
