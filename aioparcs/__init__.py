@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aioparcs.channel import Channel
     from aioparcs.codec import register
     from aioparcs.collectives import barrier, broadcast, gather, reduce, scatter
+    from aioparcs.credentials import secret
     from aioparcs.errors import (
         BrokenPool,
         BuildError,
@@ -54,6 +55,7 @@ _MODULES = {
     "gather": "aioparcs.collectives",
     "reduce": "aioparcs.collectives",
     "scatter": "aioparcs.collectives",
+    "secret": "aioparcs.credentials",
     "BrokenPool": "aioparcs.errors",
     "BuildError": "aioparcs.errors",
     "BusyError": "aioparcs.errors",
@@ -125,6 +127,7 @@ __all__ = [
     "register",
     "run",
     "scatter",
+    "secret",
     "serve",
     "shared_array",
     "worker_rng",

@@ -19,6 +19,7 @@ from aioparcs.cli.environment import enter, interpreter, needs_another
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.modules import Usage, find, roots, runners_there
 from aioparcs.cli.transfer.runner import check_there, run_with_files
+from aioparcs.credentials import give_secrets, read_secrets
 from aioparcs.display import Detail, open_display
 from aioparcs.errors import ParcsError, SettingError, StartError, quote_lines
 from aioparcs.files.names import FileNames
@@ -61,6 +62,7 @@ Examples:
   aioparcs run runner --modules examples -e N=111111111 -e P=8
   aioparcs run -q hello > result.txt
   aioparcs run hello --report run.html
+  aioparcs run hello --secret password=password.txt
   aioparcs run hello --on swarm
   aioparcs run hello --on swarm --send data --fetch out
   aioparcs run hello --on swarm --fetch out --detach    ... and later: aioparcs fetch JOB
@@ -111,6 +113,16 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
     return variables
 
 
+def _secrets(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Path]:
+    files = {}
+    for pair in pairs:
+        name, _equals, file = pair.partition("=")
+        if not name or not file:
+            raise Usage(f"--secret {pair!r} is not NAME=FILE")
+        files[name] = Path(file)
+    return files
+
+
 @main.command(
     cls=ProgramCommand,
     short_help="Run a runner with its workers.",
@@ -121,6 +133,9 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
 @click.argument("module", metavar="MODULE", shell_complete=runners_there)
 @click.option("-e", "--env", "variables", metavar="K=V", multiple=True, callback=_variables,
               help="Set an environment variable for the runner and its workers; may be repeated.")  # fmt: skip
+@click.option("--secret", "secrets", metavar="NAME=FILE", multiple=True, callback=_secrets,
+              help="A file whose content the runner and its workers read by aioparcs.secret(NAME); may be "
+                   "repeated.")  # fmt: skip
 @click.option("--modules", metavar="DIR", type=click.Path(exists=True, file_okay=False),
               help="The folder that holds the modules.  [default: $PARCS_MODULES, else the current folder "
                    "and the one above it]")  # fmt: skip
@@ -146,6 +161,7 @@ def run(
     context: click.Context,
     module: str,
     variables: dict[str, str],
+    secrets: dict[str, Path],
     modules: str | None,
     where: str | None,
     send: tuple[str, ...],
@@ -183,7 +199,7 @@ def run(
         if record and detach:
             raise Usage("--record fetches the recording at the runner's end; use it without --detach")
         files = _files(send, fetch, record)
-        sys.exit(_submit(module, modules, variables, arguments, detail, detach, files, record))
+        sys.exit(_submit(module, modules, variables, arguments, detail, detach, files, record, secrets))
     files = _files(send, fetch)
     if where == "local":
         os.environ["PARCS_ENGINE"] = "local"
@@ -197,6 +213,7 @@ def run(
     try:
         if python := _interpreter(folder, detail):
             enter(python)
+        give_secrets(read_secrets(secrets))
         with terminable():
             code = run_with_files(files, partial(_run, folder, arguments, includes, detail, record, page))
     except KeyboardInterrupt:  # between two lines of ours
@@ -285,7 +302,7 @@ def _files(send: tuple[str, ...], fetch: tuple[str, ...], record: str = "") -> F
 
 
 def _submit(module: str, modules: str | None, variables: dict[str, str], arguments: tuple[str, ...], detail: Detail,
-            detach: bool, files: FileNames, record: str) -> int:  # fmt: skip
+            detach: bool, files: FileNames, record: str, secrets: dict[str, Path]) -> int:  # fmt: skip
     from aioparcs.cli.submit import RunRequest, submit  # Docker's libraries take longer to load than the rest together
 
     for line in misspelt(os.environ):  # the runner, which sees those of -e alone, would not say so
@@ -295,7 +312,8 @@ def _submit(module: str, modules: str | None, variables: dict[str, str], argumen
     folders = roots(modules) if modules or isinstance(runner, str) else [runner.parent]
     try:
         recording = os.path.relpath(record) if record else ""
-        return submit(RunRequest(runner, folders, variables, arguments, detail, detach, files, recording))
+        private = read_secrets(secrets)
+        return submit(RunRequest(runner, folders, variables, arguments, detail, detach, files, recording, private))
     except SettingError as error:
         raise Usage(str(error)) from None
     except ParcsError as error:

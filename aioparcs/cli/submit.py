@@ -58,6 +58,7 @@ class RunRequest(NamedTuple):
         detach: don't wait for its end.
         files: the files that it is sent, and those that are fetched from it.
         record: one of the latter, which it records itself in; "" for none.
+        secrets: what it and its workers read by name.
     """
 
     runner: Path | str
@@ -68,6 +69,7 @@ class RunRequest(NamedTuple):
     detach: bool
     files: FileNames = FileNames()
     record: str = ""
+    secrets: Mapping[str, bytes] = {}
 
 
 def submit(request: RunRequest) -> int:
@@ -213,6 +215,7 @@ def _submission(request: RunRequest, settings: Settings, job: str, image: str, i
         arguments=(*command, *(["--", *request.arguments] if request.arguments else [])),
         deadline=time.time() + settings.start_timeout,
         images=_may_start(images),
+        secrets=request.secrets,
     )
 
 

@@ -97,6 +97,7 @@ class Job(NamedTuple):
         settings: limits and deadlines.
         events: the bus for what happens.
         folders: those that hold the modules.
+        secrets: what the user's programs may read by name, see `aioparcs.secret`.
     """
 
     id: str
@@ -105,6 +106,7 @@ class Job(NamedTuple):
     settings: Settings
     events: EventBus
     folders: tuple[Path, ...] = ()
+    secrets: Mapping[str, bytes] = {}
 
 
 class Engine(Protocol):

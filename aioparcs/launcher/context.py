@@ -104,6 +104,10 @@ class RunnerEndpoint(NamedTuple):
             return None
         context = os.environ.pop("PARCS_PLACE", None)
         try:
+            if "PARCS_SECRETS_FD" in os.environ:
+                from aioparcs.credentials import given_secrets  # few jobs have any
+
+                given_secrets()
             return cls(
                 Address.parse(runner),
                 os.environ["PARCS_JOB"],

@@ -286,9 +286,14 @@ class ForkServer:
 
     def _exec_fresh(self, context: WorkerContext) -> None:
         """Replace this process by a fresh interpreter that runs the same command."""
-        descriptor = pass_token(self._endpoint.token)
+        from aioparcs.credentials import given_secrets, pass_secrets  # forked workers have theirs already
+
+        descriptor, secrets = pass_token(self._endpoint.token), given_secrets()
         for inherited in (descriptor, context.progress, context.records):
             os.set_inheritable(inherited, True)
+        if secrets:
+            os.environ["PARCS_SECRETS_FD"] = str(memory := pass_secrets(secrets))
+            os.set_inheritable(memory, True)
         os.environ.update(self._endpoint._replace(context=context).to_env(descriptor))
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 

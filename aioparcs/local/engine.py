@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -219,7 +219,7 @@ class LocalEngine:
         leader = {"LEADER_URL": os.environ.get("LEADER_URL", _V1_LEADER)} if report is None else {}
         endpoint = RunnerEndpoint(job.address, job.id, slot, job.token, None)
         try:
-            inherited, variables = _inheritance(endpoint, report) if report is not None else ([], {})
+            inherited, variables = _inheritance(endpoint, report, job.secrets) if report is not None else ([], {})
             process = Process(
                 [python, *_flags(), *command.arguments],
                 command.folder,
@@ -265,15 +265,25 @@ def _with_includes(command: Command, folder: str | Path | None, spec: WorkerSpec
     return command._replace(variables=(*command.variables, *variables.items()))
 
 
-def _inheritance(endpoint: RunnerEndpoint, report: int) -> tuple[list[int], dict[str, str]]:
+def _inheritance(
+    endpoint: RunnerEndpoint, report: int, secrets: Mapping[str, bytes]
+) -> tuple[list[int], dict[str, str]]:
     """Return the descriptors that a launcher inherits, and the variables that name them and the runner."""
-    token = pass_token(endpoint.token)
+    descriptors = [pass_token(endpoint.token)]
+    variables = {**endpoint.to_env(descriptors[0]), **_terminal()}
     try:
-        copy = os.dup(report)
+        descriptors.append(os.dup(report))
+        variables |= {"PARCS_SOURCES_FD": str(descriptors[-1])}
+        if secrets:
+            from aioparcs.credentials import pass_secrets  # few jobs have any
+
+            descriptors.append(pass_secrets(secrets))
+            variables |= {"PARCS_SECRETS_FD": str(descriptors[-1])}
     except OSError:
-        os.close(token)
+        for descriptor in descriptors:
+            os.close(descriptor)
         raise
-    return [token, copy], {**endpoint.to_env(token), "PARCS_SOURCES_FD": str(copy), **_terminal()}
+    return descriptors, variables
 
 
 def _terminal() -> dict[str, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +44,7 @@ class RunnerJob:
 
     Args:
         settings: limits and deadlines.
-        engine, modules, tls, spawnable: see `Runner`.
+        engine, modules, tls, spawnable, secrets: see `Runner`.
 
     Attributes:
         engine: where work runs.
@@ -63,7 +64,9 @@ class RunnerJob:
         modules: Iterable[str | os.PathLike[str]] | None,
         tls: bool,
         spawnable: Iterable[str | Callable[..., Any]] | None,
+        secrets: Mapping[str, bytes | os.PathLike[str]] | None,
     ) -> None:
+        self._secrets = _all_secrets(secrets)
         self._settings = settings
         self._folders = module_folders() if modules is None else [Path(folder).resolve() for folder in modules]
         self.engine: Engine = choose_engine(engine, self._folders)
@@ -108,7 +111,8 @@ class RunnerJob:
                 self._outside.callback(self._announce_end)
             self._listener = await self.engine.listen(self._handle_connection, tls=self._tls)
             name, token, address = self.registry.job, self.registry.token, self._listener.address
-            await self.engine.open(Job(name, token, address, self._settings, self.events, tuple(self._folders)))
+            about = self._settings, self.events, tuple(self._folders), self._secrets
+            await self.engine.open(Job(name, token, address, *about))
             await self.supervisor.open()
             await self._open_control()
             for sampler in self._channels, self._usage:
@@ -199,6 +203,20 @@ class RunnerJob:
 
 
 _warned: set[str] = set()  # lines that this process has shown: it may make many runners
+
+
+def _all_secrets(secrets: Mapping[str, bytes | os.PathLike[str]] | None) -> Mapping[str, bytes]:
+    """
+    Return the secrets of a runner and those of its process, which come first.
+
+    Raises:
+        SettingError: one has an impossible name, or can't be read.
+    """
+    if secrets is None and "aioparcs.credentials" not in sys.modules:
+        return {}
+    from aioparcs.credentials import given_secrets, read_secrets  # few programs have any
+
+    return {**read_secrets({} if secrets is None else secrets), **given_secrets()}
 
 
 def _warn_of_misspelt(events: EventBus) -> None:

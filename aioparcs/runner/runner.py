@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from aioparcs.entry import check_may_direct
@@ -46,6 +46,8 @@ class Runner(Starter):
         tls: encrypt every connection (needs the extra ``aioparcs[tls]``).
         spawnable: the modules, image references, functions and Service classes that services may start; by default
             all but images, and ``()`` for none. See docs/tree.md.
+        secrets: bytes by name, or the paths of files with them, that workers read by `secret`; no environment, command
+            line or log contains them. Those of ``aioparcs run --secret`` take the place of these.
 
     Raises:
         SettingError: an argument, or a variable in the environment, has an impossible value.
@@ -65,6 +67,7 @@ class Runner(Starter):
         settings: Settings | None = None,
         tls: bool = False,
         spawnable: Iterable[str | Callable[..., Any]] | None = None,
+        secrets: Mapping[str, bytes | os.PathLike[str]] | None = None,
     ) -> None:
         check_may_direct("makes a Runner")
         if not isinstance(settings, Settings | None):
@@ -77,7 +80,7 @@ class Runner(Starter):
         Runner.made += 1
         if isinstance(modules, str | os.PathLike):  # not its characters
             modules = [modules]
-        self._job = RunnerJob(settings or Settings.from_env(), engine, modules, tls, spawnable)
+        self._job = RunnerJob(settings or Settings.from_env(), engine, modules, tls, spawnable, secrets)
 
     async def run(self) -> None:
         """Run the program; a subclass that is passed to `run` overrides this."""

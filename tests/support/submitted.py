@@ -62,12 +62,14 @@ class Container(NamedTuple):
 
 
 @asynccontextmanager
-async def running_job(leader: str | None = None, *, tls: bool = False, **engine: Any) -> AsyncIterator[RunningJob]:
+async def running_job(
+    leader: str | None = None, *, tls: bool = False, secrets: dict[str, bytes] | None = None, **engine: Any
+) -> AsyncIterator[RunningJob]:
     """Enter a runner of the Swarm; None for the leader that the environment names."""
     recorder, swarm = EventRecorder(), ExposedEngine(leader, **engine)
     token = program_events.set(EventBus(recorder))
     try:
-        runner = Runner(engine=swarm, settings=Settings(), tls=tls)
+        runner = Runner(engine=swarm, settings=Settings(), tls=tls, secrets=secrets)
     finally:
         program_events.reset(token)
     async with runner:

@@ -67,7 +67,8 @@ def test_workers_with_every_option() -> None:
         swarm=swarm,
         parent=4,
     )
-    both = context(networks=("network-id", "other-id"), peers="10.0.1.0/24", gpu_kind="NVIDIA-GPU")
+    secrets = {"password": ("password-id", "parcs-a1b2c3d4_secret-password")}
+    both = context(networks=("network-id", "other-id"), peers="10.0.1.0/24", gpu_kind="NVIDIA-GPU", secrets=secrets)
     check("worker_options", service_spec(spec, 3, both))
 
 
@@ -127,7 +128,8 @@ def submission(**changes: Any) -> Submission:
 
 def test_a_runner() -> None:
     registries = ("secret-id", "parcs-a1b2c3d4_registries")
-    check("runner", submission().spec("network-id", "/run/docker.sock", registries))
+    secrets = {"password": ("password-id", "parcs-a1b2c3d4_secret-password")}
+    check("runner", submission().spec("network-id", "/run/docker.sock", registries, secrets))
 
 
 def test_a_runner_without_credentials_and_command() -> None:

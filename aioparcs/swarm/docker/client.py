@@ -7,6 +7,7 @@ All that aiodocker has no public method for is here, and nothing of a job's rule
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -191,10 +192,11 @@ class SwarmClient:
 
     # Secrets
 
-    async def create_secret(self, name: str, text: str, labels: Mapping[str, str]) -> str:
-        """Create a secret of this name, with a text and labels, and return its ID."""
+    async def create_secret(self, name: str, content: str | bytes, labels: Mapping[str, str]) -> str:
+        """Create a secret of this name, with a content and labels, and return its ID."""
+        data = base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
         with self._errors():
-            return str((await self.docker.secrets.create(name, text, labels=labels))["ID"])
+            return str((await self.docker.secrets.create(name, data, b64=True, labels=labels))["ID"])
 
     async def secrets(self, job: str | None = None) -> list[SwarmSecret]:
         """Return the secrets of one job, or of all."""

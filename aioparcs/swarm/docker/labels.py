@@ -15,6 +15,7 @@ __all__ = [
     "PARENT",
     "ROLE",
     "RUNNER",
+    "SECRET",
     "STACK",
     "WORKERS",
     "Role",
@@ -42,6 +43,8 @@ RUNNER = "io.aioparcs.runner"
 FILES = "io.aioparcs.files"
 # The names of those that its user wants back, a list as JSON: on the same container.
 FETCH = "io.aioparcs.fetch"
+# The name of a secret that users have given to the job, as they know it.
+SECRET = "io.aioparcs.secret"
 
 
 class Role(StrEnum):

@@ -83,7 +83,7 @@ def build_container(
     user: str | None = None,
     env: Mapping[str, str] | None = None,
     mounts: Sequence[Mount] | None = None,
-    secret: Record | None = None,
+    secrets: Sequence[Record] = (),
     capabilities: Sequence[str] | None = (),
     read_only: bool = False,
 ) -> ContainerSpec:
@@ -98,7 +98,7 @@ def build_container(
         user: who runs it.
         env: its environment; Docker expands templates in the values, see `escape_template`.
         mounts: what it sees of its node's files.
-        secret: see `mount_secret`.
+        secrets: see `mount_secret`.
         capabilities: the capabilities that it may have, all others are dropped; None for Docker's own choice. Without
             any its processes can't get new privileges either, where Docker knows of that: others ignore the field.
         read_only: whether its file system is, but for its mounts and ``/tmp``.
@@ -117,8 +117,8 @@ def build_container(
         container["Env"] = [f"{name}={value}" for name, value in env.items()]
     if mounts is not None:
         container["Mounts"] = mounts
-    if secret is not None:
-        container["Secrets"] = [secret]
+    if secrets:
+        container["Secrets"] = secrets
     if capabilities is not None:
         container["CapabilityDrop"] = ["ALL"]
         if capabilities:

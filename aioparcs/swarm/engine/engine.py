@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any
@@ -19,6 +19,7 @@ from aioparcs.swarm.docker.client import SwarmClient, open_swarm, wait_until
 from aioparcs.swarm.docker.credentials import pull_auth_header
 from aioparcs.swarm.docker.labels import ROLE, RUNNER, Role, job_labels, runner_identity, stack
 from aioparcs.swarm.docker.records import SwarmNetwork
+from aioparcs.swarm.docker.secrets import create_secret, find_secrets, secret_name
 from aioparcs.swarm.docker.service import LOG_DRIVER, READABLE
 from aioparcs.swarm.docker.task_state import has_container
 from aioparcs.swarm.engine.advertise import AdvertisedAddress, find_advertised_address, original_leader, subnets
@@ -69,6 +70,8 @@ class SwarmEngine:
         self._node_address = ""  # the leader's, as other nodes know it
         self._network: SwarmNetwork | None = None
         self._secret: tuple[str, str] | None = None
+        self._secrets: Mapping[str, tuple[str, str]] = {}  # of the job's user
+        self._created: list[str] = []  # the names of those that are removed with the job
         self._launchers = 0
         self._services: JobServices
 
@@ -90,7 +93,7 @@ class SwarmEngine:
         return listener
 
     async def open(self, job: Job) -> None:
-        """Prepare a job: create a secret with its token, and start watching its tasks."""
+        """Prepare a job: create secrets with its token and those of its user, and start watching its tasks."""
         self._job, leader = job, self._swarm.leader
         if leader.is_open:
             text = f"{leader.shown} gives root on the cluster to anyone who can reach it; safer: {leader.safer}"
@@ -98,9 +101,20 @@ class SwarmEngine:
         self._images = Images(self._swarm, job.folders)
         self._services = JobServices(self._swarm)
         self._monitor = TaskMonitor(self._swarm, job.id, job.events)
-        name, labels = _token_name(job.id), {**job_labels(job.id), RUNNER: runner_identity()}
+        name, labels = f"{stack(job.id)}_token", {**job_labels(job.id), RUNNER: runner_identity()}
         # In full: Docker goes on with a request that is given up, and `aclose` would look for the secret too early.
+        self._created.append(name)
         self._secret = await in_full(self._swarm.create_secret(name, job.token.hex(), labels)), name
+        self._secrets = await self._create_secrets(job)
+
+    async def _create_secrets(self, job: Job) -> Mapping[str, tuple[str, str]]:
+        """Create the secrets that its user has given to the runner; a submitted job's are there already."""
+        found = await find_secrets(self._swarm, job.id)
+        for name, value in job.secrets.items():
+            if name not in found:
+                self._created.append(secret_name(job.id, name))
+                found[name] = await in_full(create_secret(self._swarm, job.id, name, value))
+        return found
 
     async def default_size(self, spec: WorkerSpec) -> int:
         """
@@ -196,7 +210,7 @@ class SwarmEngine:
         return tuple(line.text for line in lines)
 
     async def aclose(self) -> None:
-        """Remove the job's services, containers and secret from the Swarm, and close the client."""
+        """Remove the job's services, containers and secrets from the Swarm, and close the client."""
         try:
             if self._monitor:
                 self._services.close()
@@ -207,12 +221,13 @@ class SwarmEngine:
             await self._resources.aclose()
 
     async def _remove(self) -> None:
-        """Remove the services and the secret; failures are reported, so that they don't hide why the job ended."""
+        """Remove the services and the secrets; failures are reported, so that they don't hide why the job ended."""
         job = self._job.id
         try:
             for failure in await self._services.remove_all():
                 raise failure  # the secret of a service that is there can't be removed
-            await self._swarm.remove_secret(_token_name(job))
+            for name in self._created:
+                await self._swarm.remove_secret(name)
             is_over = await wait_until(self._is_empty, deadlines.CONTAINERS_STOP)
             if not self._advertised.overlay:  # else this is a container of the job itself, and its end is awaited
                 await wait_until(lambda: has_no_containers(self._swarm, job, Role.WORKER), deadlines.CONTAINERS_REMOVED)
@@ -259,11 +274,8 @@ class SwarmEngine:
             ",".join(subnets(self._network)) if overlay and self._network else "",
             await find_gpu_kind(self._swarm, spec) if spec.gpus else "",
             ContainerProgram() if spec.target is None else container_program(spec.target),
+            self._secrets,
         )
-
-
-def _token_name(job: str) -> str:
-    return f"{stack(job)}_token"
 
 
 def _placements(spec: WorkerSpec, slot: int, first: int, count: int) -> list[Placement]:

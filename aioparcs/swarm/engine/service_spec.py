@@ -11,6 +11,7 @@ from aioparcs.engine import Job, WorkerSpec
 from aioparcs.errors import SettingError
 from aioparcs.swarm.docker.labels import PARENT, WORKERS, Role, service_labels, stack
 from aioparcs.swarm.docker.records import Record, ServiceSpec
+from aioparcs.swarm.docker.secrets import mount_secrets
 from aioparcs.swarm.docker.service import LOG_DRIVER, build_container, build_service, escape_template, mount_secret
 from aioparcs.swarm.engine.program import ContainerProgram
 
@@ -50,6 +51,7 @@ class ServiceContext(NamedTuple):
         peers: the comma-separated subnets in which its workers reach each other; "" if they don't.
         gpu_kind: what the cluster calls its GPUs.
         program: what the containers run, and their variables, where the image is that of the runner's own program.
+        secrets: those that its user has given to the job.
     """
 
     job: Job
@@ -64,6 +66,7 @@ class ServiceContext(NamedTuple):
     peers: str = ""
     gpu_kind: str = ""
     program: ContainerProgram = ContainerProgram()
+    secrets: Mapping[str, tuple[str, str]] = {}
 
 
 def check_options(spec: WorkerSpec) -> None:
@@ -119,8 +122,7 @@ def service_spec(spec: WorkerSpec, containers: int, context: ServiceContext) -> 
         init=context.secret is None,  # ours is a process 1 that reaps its children and heeds signals
         env=_environment(spec, context),
         mounts=_mounts(spec),
-        # Readable for all inside: the image decides which user its program is.
-        secret=mount_secret(context.secret, TOKEN_PATH.rpartition("/")[2], 0o444) if context.secret else None,
+        secrets=_secrets(context),
         capabilities=tuple(spec.swarm.get("capabilities", ())) if context.secret else None,
         read_only=spec.swarm.get("read_only", False),
     )
@@ -134,6 +136,15 @@ def service_spec(spec: WorkerSpec, containers: int, context: ServiceContext) -> 
         resources=_resources(spec, context.gpu_kind),
         log_driver=dict(spec.swarm.get("log_driver", LOG_DRIVER)),
     )
+
+
+def _secrets(context: ServiceContext) -> list[Record]:
+    """Return what a container sees of the job's token and secrets; a service of the original PARCS sees none."""
+    if context.secret is None:
+        return []
+    # Readable for all inside: the image decides which user its program is.
+    token = mount_secret(context.secret, TOKEN_PATH.rpartition("/")[2], 0o444)
+    return [token, *mount_secrets(context.secrets)]
 
 
 def _labels(spec: WorkerSpec, context: ServiceContext) -> dict[str, str]:

@@ -16,6 +16,7 @@ from aioparcs.swarm.docker.credentials import configuration, pull_auth_header
 from aioparcs.swarm.docker.labels import RUNNER, Role, job_labels, runner_identity, service_labels, stack
 from aioparcs.swarm.docker.logs import LogLine
 from aioparcs.swarm.docker.records import Mount, ServiceSpec, SwarmTask
+from aioparcs.swarm.docker.secrets import create_secret, mount_secrets
 from aioparcs.swarm.docker.service import build_container, build_service, escape_template, mount_secret
 from aioparcs.swarm.docker.task_state import launcher_state, newest
 from aioparcs.swarm.engine.placement import network_name
@@ -46,6 +47,7 @@ class Submission(NamedTuple):
         deadline: when it should run, in seconds since 1970.
         images: images that the job may start: it gets the credentials for their registries that are known here.
         files: the volume with its files, None if it has only those of its image.
+        secrets: the secrets that it and its workers may read.
     """
 
     job: str
@@ -56,8 +58,15 @@ class Submission(NamedTuple):
     deadline: float
     images: tuple[str, ...] = ()
     files: FileVolume | None = None
+    secrets: Mapping[str, bytes] = {}
 
-    def spec(self, network: str, socket: str, registries: tuple[str, str] | None = None) -> ServiceSpec:
+    def spec(
+        self,
+        network: str,
+        socket: str,
+        registries: tuple[str, str] | None = None,
+        secrets: Mapping[str, tuple[str, str]] = {},
+    ) -> ServiceSpec:
         """
         Return Docker's specification of the service.
 
@@ -67,6 +76,7 @@ class Submission(NamedTuple):
             network: the ID of the overlay network.
             socket: the path of Docker's socket on the manager.
             registries: the ID and the name of the secret with the credentials of registries, None without any.
+            secrets: those that its user has given to the job.
         """
         variables = {
             **({"DOCKER_CONFIG": _CONFIGURATION} if registries else {}),
@@ -80,6 +90,7 @@ class Submission(NamedTuple):
         if self.files:
             mounts.append({"Type": "volume", "Source": self.files.name, "Target": self.files.folder})
             constraints.append(f"node.id=={self.files.node}")
+        credentials = [mount_secret(registries, f"{_CONFIGURATION}/config.json", 0o400)] if registries else []
         container = build_container(
             self.image,
             stop_grace=deadlines.RUNNER_STOP,
@@ -88,7 +99,7 @@ class Submission(NamedTuple):
             user="0",
             env={name: escape_template(value) for name, value in variables.items()},
             mounts=mounts,
-            secret=mount_secret(registries, f"{_CONFIGURATION}/config.json", 0o400) if registries else None,
+            secrets=[*credentials, *mount_secrets(secrets)],
             capabilities=_CAPABILITIES,
         )
         return build_service(
@@ -134,8 +145,10 @@ class RunnerService:
         headers = await asyncio.to_thread(pull_auth_header, submission.image)
         # In full: Docker goes on with a request that is given up, and what it made then would run on without its user.
         registries = await in_full(_create_registry_secret(swarm, submission))
-        service = await in_full(swarm.create_service(submission.spec(network["Id"], socket, registries), headers))
-        return cls(swarm, submission.job, service)
+        job, given = submission.job, submission.secrets.items()
+        secrets = {name: await in_full(create_secret(swarm, job, name, value)) for name, value in given}
+        spec = submission.spec(network["Id"], socket, registries, secrets)
+        return cls(swarm, job, await in_full(swarm.create_service(spec, headers)))
 
     async def wait_running(self, timeout: float) -> AsyncIterator[str]:
         """
