@@ -37,7 +37,7 @@ class Counts(NamedTuple):
         history = outcome.history
         return Counts(
             self.histories + 1,
-            self.items + len(outcome.program.items),
+            self.items + history.invoked,
             self.calls + sum(map(len, history.begun.values())),
             self.faults + history.faults.total(),
             self.wrong + bool(outcome.problems),

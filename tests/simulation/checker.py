@@ -20,7 +20,13 @@ __all__ = ["check", "left_of"]
 def check(program: Program, history: History) -> Iterator[str]:
     """Yield what is wrong with the results of a program."""
     yield from program.problems
-    is_quiet = not history.faults and not program.has_deaths and not any("timeout" in p.options for p in program.pools)
+    has_limits = any("timeout" in pool.options for pool in program.pools)
+    is_quiet = not history.faults and not program.has_deaths and not has_limits
+    for what, error in history.failures:
+        if is_quiet:
+            yield f"{what} fails without a fault: {error!r}"
+        if not isinstance(error, (WorkerLost, StartError, *[CallTimeout] * has_limits)):
+            yield f"{what} fails with {error!r}"
     for number, item in program.items.items():
         plan, outcomes, begun = program.plans[number], history.outcomes[number], history.begun[number]
         if len(outcomes) > 1:

@@ -40,6 +40,8 @@ class History:
         begun: by item, the workers that have begun it.
         finished: by item, the workers whose result of it is safe, whatever becomes of them.
         outcomes: by item, its results and errors.
+        invoked: how many items the program has had made.
+        failures: what has failed besides the calls of items, each with its error.
         deaths: by worker, why its process has ended, if that was no end that the runner has requested.
         faults: how many of each kind there were.
         loses_unread: to be set to whether a connection that is reset loses what was not read, as with TLS.
@@ -51,6 +53,8 @@ class History:
         self.begun: defaultdict[int, list[int]] = defaultdict(list)
         self.finished: defaultdict[int, list[int]] = defaultdict(list)
         self.outcomes: defaultdict[int, list[Any]] = defaultdict(list)
+        self.invoked = 0
+        self.failures: list[tuple[str, Exception]] = []
         self.deaths: dict[int, str] = {}
         self.faults: Counter[str] = Counter()
         self.loses_unread = False
@@ -60,6 +64,16 @@ class History:
         """Add an event that happens now."""
         if not self.is_over:
             self.events.append(Event(clock.now, kind, what, value))
+
+    def invoke(self, item: int, kind: str) -> None:
+        """Add that the program has an item made."""
+        self.invoked += 1
+        self.add("invoke", item, kind)
+
+    def fail(self, what: str, error: Exception) -> None:
+        """Add that something has failed besides the call of an item."""
+        self.failures.append((what, error))
+        self.add("fail", what, repr(error))
 
     def begin(self, item: int, worker: int) -> None:
         """Add that a worker has begun an item."""

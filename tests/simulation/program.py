@@ -146,12 +146,15 @@ class Program:
             async with asyncio.timeout(self.after if self.exit == "cancel" else None):
                 async with Runner(engine=engine, settings=settings) as runner:
                     await self._use(runner)
-        except TimeoutError:
-            self._history.add("info", "the program is cancelled")
+        except TimeoutError as error:
+            if self.exit == "cancel":
+                self._history.add("info", "the program is cancelled")
+            else:
+                self.problems.append(f"the program met {error!r}")
         except _Failure:
             self._history.add("info", "the program has failed")
         except ParcsError as error:
-            self._history.add("info", "the program ends", repr(error))
+            self._history.fail("the program", error)
 
     async def _use(self, runner: Runner) -> None:
         work = [asyncio.ensure_future(self._use_pool(runner, plan)) for plan in self.pools]
@@ -163,13 +166,14 @@ class Program:
                 raise _Failure
             await asyncio.wait(work)
         finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
-            self._check(work)
+            await self._end(work)
 
-    def _check(self, work: Sequence[asyncio.Future[None]]) -> None:
-        for task in work:
+    async def _end(self, tasks: Sequence[asyncio.Future[None]]) -> None:
+        """Cancel tasks, and note errors that none of them expects."""
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
             if not task.cancelled() and (error := task.exception()) is not None and not _is_left(error):
                 self.problems.append(f"the program met {error!r}")
 
@@ -196,12 +200,9 @@ class Program:
                 for task in tasks if plan.leaves is not None else []:
                     task.cancel()
         except ParcsError as error:
-            self._history.add("info", "a pool is left", repr(error))
+            self._history.fail("a pool", error)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._check(tasks)
+            await self._end(tasks)
 
     async def _resize(self, pool: Pool, plan: PoolPlan) -> None:
         for pause, size in plan.resizes:
@@ -209,7 +210,7 @@ class Program:
             try:
                 await pool.resize(size)
             except ParcsError as error:
-                self._history.add("info", f"resizing to {size} fails", repr(error))
+                self._history.fail(f"resizing to {size}", error)
 
     # Clients
 
@@ -223,8 +224,10 @@ class Program:
             "submit": self._submit,
             "stream": self._stream,
         }
+        if kind == "stream":
+            items = items[:3]
         for item in items:
-            self._history.add("invoke", item.number, kind)
+            self._history.invoke(item.number, kind)
         await run[kind](pool, items)
 
     def _settle(self, items: list[Item], outcomes: list[Any]) -> None:
@@ -317,16 +320,16 @@ class Program:
             return
         outcomes = await asyncio.gather(*futures, return_exceptions=True)
         if any(isinstance(one, asyncio.CancelledError) for one in outcomes):
-            if not self._is_left(items[0]):
+            if not self._may_cancel(items[0]):
                 self.problems.append("a submitted call was cancelled without a reason")
             return
         self._settle(items, outcomes)
 
-    def _is_left(self, item: Item) -> bool:
+    def _may_cancel(self, item: Item) -> bool:
         return self.plans[item.number].leaves is not None or self.exit != "end" or bool(self.cancels)
 
     async def _stream(self, pool: Pool, items: list[Item]) -> None:
-        for item in items[:3]:
+        for item in items:
             got = 0
             try:
                 async for one in pool.stream(item.number, 5, item.seconds, function="count"):
@@ -334,7 +337,7 @@ class Program:
                         self.problems.append(f"a stream yields {one} in place {got}")
                     got += 1
             except ParcsError as error:
-                self._history.add("fail", f"stream {item.number} after {got}", repr(error))
+                self._history.fail(f"stream {item.number} after {got}", error)
                 continue
             if got != 5:
                 self.problems.append(f"a stream ends after {got} of 5 items")
@@ -348,12 +351,9 @@ class Program:
                 try:
                     await asyncio.wait(talks)
                 finally:
-                    for talk in talks:
-                        talk.cancel()
-                    await asyncio.gather(*talks, return_exceptions=True)
-                    self._check(talks)
+                    await self._end(talks)
         except ParcsError as error:
-            self._history.add("info", "conversations end", repr(error))
+            self._history.fail("starting or ending conversations", error)
 
     async def _talk(self, task: Any) -> None:
         """Send messages, and check that they come back in their order."""
@@ -366,7 +366,7 @@ class Program:
                     self.problems.append(f"{task.name} sends message {message[0]} in place of {received}")
                 received += 1
         except ParcsError as error:
-            self._history.add("fail", f"{task.name} after {received}", repr(error))
+            self._history.fail(f"the conversation with {task.name} after {received}", error)
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)

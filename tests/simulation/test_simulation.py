@@ -11,8 +11,12 @@ from tests.support.jobs import ENVIRONMENT
 
 pytestmark = [pytest.mark.slow, pytest.mark.fresh]
 
+# Seeds that have shown bugs of the product: results that a reset has lost; a reset that followed the worker's end;
+# results that were lost with their worker's kernel.
+REGRESSIONS = (60212, 60378, 70768)
 # By what the checker finds: a seed that shows it soon, and a bug: a scheduler repeats what has begun, a launcher
-# forgets the results that its worker had not sent, or those that it had, a pool forgets calls.
+# forgets the results that its worker had not sent, or those that it had, a pool forgets calls, and takes a reset
+# that follows a worker's end for the reason of it.
 BUGS = {
     "has begun in": (
         1,
@@ -25,7 +29,7 @@ BUGS = {
         "ResultLog.read = lambda self: b''\n",
     ),
     "has begun in .*retries=0": (
-        70768,
+        REGRESSIONS[2],
         "from aioparcs.channel import ResultLog, ResultWriter\n"
         "flush = ResultWriter._flush\n"
         "def forget(writer):\n"
@@ -41,7 +45,38 @@ BUGS = {
         "submit = Rotation.submit\n"
         "Rotation.submit = lambda self, call: None if random.random() < 0.1 else submit(self, call)\n",
     ),
+    "and with it . are lost|was finished by": (
+        REGRESSIONS[1],
+        "from aioparcs.pool.dispatch import worker\n"
+        "worker._LEFT = 143\n",
+    ),
 }  # fmt: skip
+
+FAILURES = """
+from aioparcs import StartError
+from aioparcs.channel import CallStream
+from aioparcs.pool import Pool
+from aioparcs.task import Task
+
+
+async def fail(*_):
+    raise StartError("work", "planted")
+
+
+CallStream.take = Pool.resize = Task.recv = fail
+for seed in range(6, 300):
+    print(*(problems := simulate(seed).problems), sep="\\n")
+    if any(problem.startswith("resizing") for problem in problems):
+        break
+"""
+PROLOGUE = """
+from tests.simulation.loop import clock
+
+clock.install()
+from tests.simulation.run import install, simulate
+
+install()
+"""
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -70,15 +105,22 @@ def test_a_seed_makes_the_same_history_alone_and_behind_others() -> None:
 def test_a_bug_is_found(problem: str) -> None:
     seed, bug = BUGS[problem]
     program = (
-        "from tests.simulation.loop import clock\n"
-        "clock.install()\n"
-        "from tests.simulation.run import install, simulate\n"
-        "install()\n"
-        f"{bug}"
-        f"for seed in range({seed}, {seed} + 2000):\n"
+        f"{PROLOGUE}{bug}"
+        f"for seed in range({seed}, {seed + 2000}):\n"
         "    if problems := simulate(seed).problems:\n"
         "        print(*problems)\n"
         "        break\n"
     )
     done = run("-c", program)
     assert re.search(problem, done.stdout), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("seed", REGRESSIONS)
+def test_a_history_is_right_that_has_shown_a_bug(seed: int) -> None:
+    simulate(seed, 1)
+
+
+def test_streams_conversations_and_resizes_that_fail_without_a_fault_are_found() -> None:
+    done = run("-c", PROLOGUE + FAILURES)
+    found = set(re.findall("^(stream|the conversation|resizing) .* fails without a fault", done.stdout, re.MULTILINE))
+    assert found == {"stream", "the conversation", "resizing"}, done.stdout + done.stderr
