@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 
 BUILD = Path(__file__).parents[2] / "build/fuzz"
-NAMES = ("decoder", "values", "handshake", "hello", "control", "docker", "page")
+NAMES = ("decoder", "values", "handshake", "hello", "control", "channel", "events", "files", "docker", "page")
 
 
 def main() -> int:

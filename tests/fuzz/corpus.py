@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
+import tarfile
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from aioparcs import Address, codec, wire
 from aioparcs.auth import MAGIC, Hello, Role
+from aioparcs.events import Event, Notice, WorkerConnected, WorkerUsage
+from aioparcs.events.codec import to_json
+from aioparcs.events.packing import Packer
+from aioparcs.files.listing import SENT
+from aioparcs.files.sending import OutgoingFiles
 from aioparcs.messages.launcher import Exited, Kill, Log, LogLine, Progress, Start, Started
 from aioparcs.messages.spawn import ChildConnected, Spawn, SpawnExpected
 from aioparcs.settings import Settings
@@ -40,7 +49,8 @@ def inputs(target: str) -> list[bytes]:
     """Return the inputs of a target."""
     own: Callable[[], Iterable[bytes]] = {
         "decoder": _streams, "values": _bodies, "handshake": _handshakes, "hello": _hellos, "control": _messages,
-        "docker": _answers, "page": lambda: (one.encode() for one in _REQUESTS),
+        "channel": _conversations, "events": _lines_of_logs, "files": _tars, "docker": _answers,
+        "page": lambda: (one.encode() for one in _REQUESTS),
     }[target]  # fmt: skip
     return [*own(), *map(bytes.fromhex, _lines(target))]
 
@@ -105,6 +115,59 @@ def _messages() -> Iterator[bytes]:
     for message in messages:
         type, body = message.encode()
         yield bytes([CONTROL_TYPES.index(type)]) + body
+
+
+def _conversations() -> Iterator[bytes]:
+    from tests.fuzz.channel import FRAME_TYPES
+
+    error = {"type": "ValueError", "message": "no", "traceback": "x", "cause": {"type": "OSError", "message": "y"}}
+    messages: list[list[tuple[FrameType, Any]]] = [
+        [(FrameType.RESULT, [0, None, 7]), (FrameType.RESULT, [0, None, 8]), (FrameType.RESULT, [0, True, None])],
+        [(FrameType.RESULT, [1, True, "result"]), (FrameType.RESULT, [0, False, error])],
+        [(FrameType.MSG, [1, "x"]), (FrameType.RAW, b"bytes"), (FrameType.JSON, b"{}"), (FrameType.BARRIER, b"")],
+        [(FrameType.CALL, [3, "f", [1], {}]), (FrameType.CANCEL, [3]), (FrameType.CREDIT, [0, 32])],
+        [(FrameType.MAPPED, True), (FrameType.MAPPED, [1, 2, b"name"]), (FrameType.MAPPED, 1)],
+        [(FrameType.RELAY, [b"name", "message", 1, 100, []]), (FrameType.RELAY, [b"name", "release", True])],
+        [(FrameType.RELAY, [b"name", "have", 3]), (FrameType.RELAY, [b"name", "failed", error])],
+        [(FrameType.ERROR, error), (FrameType.BYE, b""), (FrameType.PING, b""), (FrameType.PONG, b"")],
+    ]
+    for frames in messages:
+        bodies = [(type, one if isinstance(one, bytes) else codec.encode_inline(one)[0]) for type, one in frames]
+        yield b"".join(bytes([FRAME_TYPES.index(type), len(body)]) + body for type, body in bodies)
+
+
+def _lines_of_logs() -> Iterator[bytes]:
+    events: list[Event] = [WorkerConnected(1.5, "module", 3), Notice(1.5, "module", "text"), WorkerUsage(1.5, ())]
+    packer = Packer(1 << 16)
+    for event in events:
+        packer.add(event)
+        yield to_json(event).encode()
+    packed = packer.packed(1.5, 2)
+    yield to_json(packed).encode()
+    yield b64decode(packed.data)
+
+
+def _tars() -> Iterator[bytes]:
+    for format in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        file = io.BytesIO()
+        with tarfile.open(mode="w", fileobj=file, format=format) as tar:
+            _add(tar, "out", type=tarfile.DIRTYPE)
+            _add(tar, "out/" + "x" * 110, b"content")
+            _add(tar, "out/link", type=tarfile.SYMTYPE, linkname="y")
+            _add(tar, "out/hard", type=tarfile.LNKTYPE, linkname="out/" + "x" * 110)
+        yield file.getvalue()
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        path.write_text("content")
+        yield b"".join(OutgoingFiles({"out": path}, ["folder"], SENT).chunks())
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes = b"", **fields: Any) -> None:
+    info = tarfile.TarInfo(name)
+    for field, value in fields.items():
+        setattr(info, field, value)
+    info.size, info.mtime = len(content), 1.5
+    tar.addfile(info, io.BytesIO(content))
 
 
 def _answers() -> Iterator[bytes]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from shutil import rmtree
-from tempfile import mkdtemp
 from typing import NoReturn
 
 import atheris
@@ -24,17 +24,20 @@ _OPTIONS = ("-max_len=8192", "-rss_limit_mb=4096", "-timeout=20", "-print_final_
 def fuzz(name: str, seconds: int, seed: int, build: Path, *, keeps: bool) -> int:
     """Fuzz a target in a process of its own, which libFuzzer ends; return its exit code, and keep what it has found."""
     build.mkdir(parents=True, exist_ok=True)
-    folder = mkdtemp(prefix="aioparcs-corpus-")  # no object that the other process would remove at its end, too
+    folder = tempfile.mkdtemp(prefix="aioparcs-fuzz-")  # no object that the other process would remove at its end, too
+    corpus = Path(folder, "corpus")
     try:
+        corpus.mkdir()
         for number, data in enumerate(inputs(name)):
-            Path(folder, str(number)).write_bytes(data)
+            Path(corpus, str(number)).write_bytes(data)
         pid = os.fork()
         if pid == 0:
+            tempfile.tempdir = folder  # libFuzzer ends it with no further ado: what the target leaves is removed here
             own = (f"-max_total_time={seconds}", f"-seed={seed}", f"-artifact_prefix={build}/{name}-")
-            _run(name, [sys.argv[0], folder, *_OPTIONS, *own])
+            _run(name, [sys.argv[0], str(corpus), *_OPTIONS, *own])
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if keeps:
-            keep(name, (path.read_bytes() for path in Path(folder).iterdir()))
+            keep(name, (path.read_bytes() for path in corpus.iterdir()))
         return code
     finally:
         rmtree(folder)

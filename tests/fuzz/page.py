@@ -14,6 +14,7 @@ from aioparcs.web.server import open_server
 __all__ = ["page"]
 
 _TOKEN = "the-token-of-the-fuzzer"
+_PATIENCE = 5.0  # seconds after which the server hangs
 
 
 class _Server:
@@ -48,10 +49,10 @@ class _Server:
         try:
             writer.write(data.replace(b"PORT", str(self._port).encode()))
             writer.write_eof()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(_PATIENCE):
                 return await reader.read(1 << 20)
-        except (ConnectionError, TimeoutError):
-            return b""
+        except ConnectionError:
+            return b""  # it was refused before all of it was read
         finally:
             writer.close()
 
@@ -60,7 +61,7 @@ _servers: list[_Server] = []
 
 
 def page(data: bytes) -> None:
-    """Ask the page's server: no answer is an error of its own, and none says anything to who doesn't know the token."""
+    """Ask the page's server: it answers or closes, with no error of its own, and tells who has no token nothing."""
     if _TOKEN.encode() in data:
         return
     if not _servers:

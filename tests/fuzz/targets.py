@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ from aioparcs.auth import MAGIC, Hello
 from aioparcs.channel.handshake.exchange import _authenticate, _introduction, _receive_hello
 from aioparcs.engine import WorkerSpec
 from aioparcs.errors import ConnectionLost, DecodeError, EncodeError, HandshakeError, ProtocolError
+from aioparcs.events.codec import from_json, to_json
+from aioparcs.events.packing import unpacked
+from aioparcs.events.samples import Packed
 from aioparcs.messages.launcher import REPORTS, REQUESTS, read_datagram, read_launcher_report, read_launcher_request
 from aioparcs.messages.spawn import read_spawn_report, read_spawn_request
 from aioparcs.settings import Settings
@@ -21,6 +25,8 @@ from aioparcs.swarm.docker.logs import parse_logs
 from aioparcs.swarm.docker.task_state import is_over, launcher_state, newest, node_names
 from aioparcs.swarm.engine.placement import workers_for_cpus, workers_per_container
 from aioparcs.wire import Decoder, Frame, FrameType
+from tests.fuzz.channel import channel
+from tests.fuzz.files import files
 from tests.fuzz.page import page
 
 __all__ = ["CONTROL_TYPES", "TARGETS"]
@@ -219,6 +225,16 @@ def hello(data: bytes) -> None:
     handshake(MAGIC + wire.encode_header(FrameType.HELLO, len(data)) + data)
 
 
+def events(data: bytes) -> None:
+    """Read a line of a log, and many that are packed: each is no event, or one that comes out as it was."""
+    event = from_json(data.decode(errors="replace"))
+    assert event is None or from_json(to_json(event)) == event, event
+    for one in unpacked(Packed(0.0, b64encode(data).decode(), 0)):
+        assert not isinstance(one, Packed), one
+    if isinstance(event, Packed):
+        unpacked(event)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    one.__name__: one for one in (decoder, values, handshake, hello, control, docker, page)
+    one.__name__: one for one in (decoder, values, handshake, hello, control, channel, events, files, docker, page)
 }
