@@ -66,7 +66,7 @@ check: $(VENV)/.dev ## check format, lint, words, types and the architecture
 	@$(py) -m mypy --no-error-summary
 	@$(py) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-logo
 
-check-deep: $(VENV)/.fuzz ## fuzz all that reads bytes of others, a minute each; SECONDS= and SEED=
+check-deep: $(VENV)/.fuzz ## fuzz what reads bytes of others, a minute each; SECONDS= and SEED=
 	@$(py) -m tests.fuzz all --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
 docs: $(VENV)/.docs ## build the pages as a site, into build/docs; a broken link or an unknown reference is an error
