@@ -63,6 +63,9 @@ RUNNER_STOP = 60
 RUNNER_END = 70.0
 """For a submitted runner to end its job by itself, and Docker's own time for that."""
 
+LEADER_RETURN = 10.0
+"""For a leader that can't be reached when a job ends to come back: one that is restarted takes some seconds."""
+
 CONTAINERS_STOP = 60.0
 """For the containers of a job that is over to stop: each needs two, and 200 of them share two cores."""
 

@@ -15,6 +15,7 @@ from aioparcs.deadlines import (
     LAST_REPORT,
     LAUNCHER_EXIT,
     LAUNCHER_EXPLANATION,
+    LEADER_RETURN,
     POOL_LOSS,
     RUNNER_END,
     RUNNER_STOP,
@@ -39,6 +40,7 @@ ORDER = {
     "a kill waits longer than an explanation": (LAUNCHER_EXPLANATION, KILL_REPORT),
     "a pool learns of a loss later than of an end that is explained or killed": (KILL_REPORT, POOL_LOSS),
     "a submitted runner that is stopped leaves the containers their time": (CONTAINER_STOP, RUNNER_STOP),
+    "a submitted runner that is stopped may wait for a leader that comes back": (LEADER_RETURN, RUNNER_STOP),
     "who removes a job waits longer than Docker does for its runner": (RUNNER_STOP, RUNNER_END),
     "containers are waited for longer than Docker takes to kill them": (CONTAINER_STOP, CONTAINERS_STOP),
     "a worker has its clean end before the one who waits for it kills it": (

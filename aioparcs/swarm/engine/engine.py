@@ -42,6 +42,9 @@ from aioparcs.transport import Listener, listen
 
 __all__ = ["SwarmEngine"]
 
+# Seconds between two tries to remove what a job has on the Swarm.
+_REMOVAL_PAUSE = 0.5
+
 
 class SwarmEngine:
     """
@@ -224,10 +227,7 @@ class SwarmEngine:
         """Remove the services and the secrets; failures are reported, so that they don't hide why the job ended."""
         job = self._job.id
         try:
-            for failure in await self._services.remove_all():
-                raise failure  # the secret of a service that is there can't be removed
-            for name in self._created:
-                await self._swarm.remove_secret(name)
+            await self._remove_services()
             is_over = await wait_until(self._is_empty, deadlines.CONTAINERS_STOP)
             if not self._advertised.overlay:  # else this is a container of the job itself, and its end is awaited
                 await wait_until(lambda: has_no_containers(self._swarm, job, Role.WORKER), deadlines.CONTAINERS_REMOVED)
@@ -236,6 +236,24 @@ class SwarmEngine:
             return
         if not is_over:
             self._warn(f"containers are still ending; see docker stack ps {stack(job)}")
+
+    async def _remove_services(self) -> None:
+        """Remove the services and the secrets; try again while the leader may come back, as when it is restarted."""
+        end, has_warned = monotonic() + deadlines.LEADER_RETURN, False
+        while True:
+            try:
+                for failure in await self._services.remove_all():
+                    raise failure  # the secret of a service that is there can't be removed
+                for name in self._created:
+                    await self._swarm.remove_secret(name)
+                return
+            except ClusterError as error:
+                if monotonic() > end:
+                    raise
+                if not has_warned:
+                    self._warn(f"{error}; trying again for {deadlines.LEADER_RETURN:g} s")
+                has_warned = True
+            await asyncio.sleep(_REMOVAL_PAUSE)
 
     def _warn(self, text: str) -> None:
         self._job.events.publish(Notice(monotonic(), "swarm", text, is_warning=True))
