@@ -43,7 +43,7 @@ test-deep: $(VENV)/.dev ## run many more random histories of the schedulers, and
 simulate: $(VENV)/.dev ## run histories of jobs with faults on a virtual clock; HISTORIES= and SEED= of the first
 	@$(py) -m tests.simulation --histories $(or $(HISTORIES),10000) --seed $(or $(SEED),1) --processes $$(nproc)
 
-chaos: $(VENV)/.dev ## fail processes and machines of the test cluster while jobs work (Debian, root); MINUTES= and SEED=
+chaos: $(VENV)/.dev ## fail processes, networks, disks and dockerds of the test cluster while jobs work (Debian, root); MINUTES= and SEED=
 	@$(py) -m tests.chaos --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
 
 exits: $(VENV)/.dev ## kill and stop runners at every step, and see what is left (Debian, root); MOMENTS= and SEED=

@@ -67,7 +67,7 @@ def check(events: list[list[Any]], faults: list[Fault], marks: Path) -> Iterator
     yield from (f"item {number} has begun and was never called" for number in begun.keys() - items.keys())
     yield from (what for _, kind, what, _ in events if kind == "wrong")
     for when, kind, since, value in events:
-        if kind == "end" and value[1] not in _ENDS:
+        if kind == "end" and value[1].rpartition(".")[2] not in _ENDS:
             yield f"a {value[0]} ends with {value[1:]}"
         elif kind == "end" and not _during(faults, since, when):
             yield f"a {value[0]} ends without a fault: {value[1:]}"
