@@ -60,6 +60,7 @@ def v1_group() -> Iterator[Path]:
         outer.rmdir()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(AVAILABLE < 2, reason="it needs two CPUs")
 def test_a_real_quota_of_version_1_counts_rounded_up(v1_group: Path) -> None:
     enter = f"import os; open({str(v1_group / 'cgroup.procs')!r}, 'w').write(str(os.getpid())); "

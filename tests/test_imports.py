@@ -57,6 +57,7 @@ def test_the_names_of_a_program_load_nothing_that_runs_it() -> None:
     assert own(loaded) < 25
 
 
+@pytest.mark.slow
 def test_a_runner_loads_no_more_than_it_needs_before_it_starts_workers() -> None:
     loaded = loaded_by(NAMES + EMPTY)
     assert not loaded & (SLOW - {"ctypes"} | {"concurrent.futures.thread", "queue", "termios"})
@@ -85,6 +86,7 @@ def test_a_worker_loads_nothing_after_its_fork_and_nothing_of_a_runners(tmp_path
     assert not {"aioparcs.journal", "aioparcs.service.serving", "decimal", "rich", "shutil", "symtable"} & set(runner)
 
 
+@pytest.mark.slow
 def test_the_command_line_loads_what_a_run_needs() -> None:
     loaded = loaded_by("from aioparcs.cli import main\n")
     assert not loaded & (SLOW - {"click", "json", "shlex"})

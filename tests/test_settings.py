@@ -152,6 +152,7 @@ def test_variables_of_other_programs_are_ignored() -> None:
     assert misspelt({"PARCS_CLUSTER_DIR": "", "PARCS_TEST_SESSION": "", "PARCS_FOO": "", "PARCS": ""}) == []
 
 
+@pytest.mark.slow
 def test_a_runner_reports_a_misspelt_variable_once() -> None:
     program = "from aioparcs import *\nasync def main(runner): Runner(), Runner()\nrun(main)"
     done = execute(program, PARCS_START_TIMOUT="300")

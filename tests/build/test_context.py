@@ -119,6 +119,7 @@ def test_requirements_that_name_files_are_installed_beside_them(
     assert f'"-r", "{requirements}"]' in first
 
 
+@pytest.mark.slow
 def test_wheels_come_along_only_where_packages_are_installed(module: Module, tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
@@ -129,6 +130,7 @@ def test_wheels_come_along_only_where_packages_are_installed(module: Module, tmp
     assert {name for name in made if "wheels" in name} == {"packages/wheels/a-1-py3-none-any.whl"}
 
 
+@pytest.mark.slow
 def test_a_folder_without_wheels_is_an_error(module: Module, tmp_path: Path) -> None:
     (tmp_path / "wheels").mkdir()
     with pytest.raises(BuildError, match="there are no wheels in"):
@@ -241,6 +243,7 @@ def test_the_tag_of_the_source_is_that_of_what_was_packed(module: Module, files:
     assert packed.tag == before != source_tag(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["requirements.txt", "Dockerfile"])
 def test_a_build_is_refused_if_what_it_installs_changes_while_it_is_packed(module: Module, name: str) -> None:
     folder = module(**{name: "FROM one"})
@@ -381,6 +384,7 @@ def test_without_a_configuration_there_are_no_credentials(tmp_path: Path, monkey
     assert decoded(pull_auth_header("factor")["X-Registry-Auth"]) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:docker-credential-nowhere")
 def test_an_absent_credential_helper_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text('{"credsStore": "nowhere"}')

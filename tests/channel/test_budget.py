@@ -95,6 +95,7 @@ async def test_a_message_larger_than_the_budget_is_received_alone(kind: str) -> 
         assert RECEIVING.reserved == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["lost", "closed", "aborted"])
 async def test_a_channel_that_ends_releases_its_part_of_the_budget(kind: str, end: str) -> None:
     async with AsyncExitStack() as stack:

@@ -24,6 +24,7 @@ def flat(message: Any) -> bytes:
     return message.tobytes() if isinstance(message, np.ndarray) else message
 
 
+@pytest.mark.slow
 @CHANGEABLE
 async def test_a_buffer_may_change_when_send_returns(kind: str, make: Any) -> None:
     original = pattern(3 * MIB)
@@ -39,6 +40,7 @@ async def test_a_buffer_may_change_when_send_returns(kind: str, make: Any) -> No
         assert flat(await receiving) == original
 
 
+@pytest.mark.slow
 @CHANGEABLE
 async def test_a_buffer_may_change_when_the_wait_is_cancelled_and_arrives_as_it_was(kind: str, make: Any) -> None:
     original = pattern(3 * MIB)
@@ -84,6 +86,7 @@ async def test_bytes_are_accepted_without_a_wait(kind: str) -> None:
         assert await there.recv() == pattern(5 * MIB)
 
 
+@pytest.mark.slow
 async def test_small_frames_never_enter_a_large_one(kind: str) -> None:
     """The rest of a large message waits for its turn; a goodbye, a reply to a ping and a cancelled call wait behind."""
     async with pair(kind) as (here, there):
@@ -114,6 +117,7 @@ async def test_recv_into_fills_the_buffer(kind: str, size: int) -> None:
         assert await there.recv() == "next"
 
 
+@pytest.mark.slow
 async def test_recv_into_an_array(kind: str) -> None:
     array = np.arange(600_000.0).reshape(300, 2000)
     async with pair(kind) as (here, there):
@@ -168,6 +172,7 @@ async def test_recv_into_needs_a_writable_buffer(kind: str) -> None:
         assert await there.recv() == b"x"
 
 
+@pytest.mark.slow
 async def test_recv_into_cancelled_half_way_leaves_the_message_unharmed(kind: str) -> None:
     original = pattern(4 * MIB)
     async with pair(kind, SMALL) as (here, there):
@@ -187,6 +192,7 @@ async def test_recv_into_cancelled_half_way_leaves_the_message_unharmed(kind: st
         assert await there.recv() == "next"
 
 
+@pytest.mark.slow
 async def test_a_busy_recv_into_does_not_disturb_the_one_that_waits(kind: str) -> None:
     original = pattern(4 * MIB)
     async with pair(kind, SMALL) as (here, there):
@@ -206,6 +212,7 @@ async def test_a_busy_recv_into_does_not_disturb_the_one_that_waits(kind: str) -
         await sending
 
 
+@pytest.mark.slow
 async def test_a_connection_lost_half_way_is_a_loss_for_recv_into(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
         receiving = asyncio.ensure_future(there.recv_into(bytearray(81 * MIB)))

@@ -199,6 +199,7 @@ async def test_calls_that_wait_for_room_end_with_the_connection(kind: str) -> No
                 await call
 
 
+@pytest.mark.slow
 async def test_a_program_that_only_receives_declines_calls(kind: str) -> None:
     async with pair(kind) as (here, there):
         calls = [asyncio.ensure_future(here.call("f", i)) for i in range(600)]  # no recursion for each of them

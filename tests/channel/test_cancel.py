@@ -66,6 +66,7 @@ async def numbers(channel: Channel, count: int) -> list[int]:
     return [(await channel.recv())[0] for _ in range(count)]
 
 
+@pytest.mark.slow
 async def test_a_cancelled_send_was_not_sent(kind: str, late: bool) -> None:
     @asynccontextmanager
     async def scenario(here: Channel, there: Channel) -> Scenario:
@@ -118,6 +119,7 @@ async def test_a_cancelled_recv_of_a_large_message_leaves_it_first_in_line(kind:
     await at_every_await(kind, late, scenario)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_recv_declines_the_calls_before_its_message(kind: str, late: bool) -> None:
     @asynccontextmanager
     async def scenario(here: Channel, there: Channel) -> Scenario:
@@ -142,6 +144,7 @@ async def test_a_cancelled_recv_declines_the_calls_before_its_message(kind: str,
     await at_every_await(kind, late, scenario)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_recv_into_leaves_the_message_first_in_line(kind: str, late: bool) -> None:
     @asynccontextmanager
     async def scenario(here: Channel, there: Channel) -> Scenario:
@@ -187,6 +190,7 @@ async def test_a_cancelled_send_of_an_array_delivers_the_original_or_nothing(kin
     await at_every_await(kind, late, scenario)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_call_is_cancelled_at_the_peer_and_the_next_one_works(kind: str, late: bool) -> None:
     @asynccontextmanager
     async def scenario(here: Channel, there: Channel) -> Scenario:
@@ -237,6 +241,7 @@ async def test_a_cancelled_recv_call_leaves_the_call_first_in_line(kind: str, la
     await at_every_await(kind, late, scenario)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_result_was_not_sent(kind: str, late: bool) -> None:
     @asynccontextmanager
     async def scenario(here: Channel, there: Channel) -> Scenario:
@@ -254,6 +259,7 @@ async def test_a_cancelled_result_was_not_sent(kind: str, late: bool) -> None:
     await at_every_await(kind, late, scenario)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_send_frame_was_not_sent(kind: str, late: bool) -> None:
     @asynccontextmanager
     async def scenario(here: Channel, there: Channel) -> Scenario:

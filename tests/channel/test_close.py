@@ -252,6 +252,7 @@ async def test_a_failed_program_is_a_remote_error_and_the_builtin(kind: str) -> 
             await there.send(1)
 
 
+@pytest.mark.slow
 async def test_a_large_message_that_is_never_received_ends_with_its_channel(kind: str) -> None:
     async with pair(kind, Settings(send_queue=64 * KIB)) as (here, there):
         sending = asyncio.ensure_future(here.send(bytearray(50_000_000)))

@@ -61,6 +61,7 @@ async def test_many_small_messages_are_not_lost_in_batches(kind: str) -> None:
         assert await recv_many(there, 20_000) == list(range(20_000))
 
 
+@pytest.mark.slow
 async def test_several_senders_keep_their_own_order(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there), asyncio.TaskGroup() as group:
         for sender in range(5):
@@ -117,6 +118,7 @@ async def test_a_slow_reader_slows_the_sender(kind: str) -> None:
         assert await there.recv() == "the last"
 
 
+@pytest.mark.slow
 async def test_both_directions_can_be_full_at_once(kind: str) -> None:
     async with pair(kind, SMALL) as (here, there):
         forth, back = await block(here, there), await block(there, here)

@@ -89,6 +89,7 @@ def shown(lines: list[LogLine], capsys: pytest.CaptureFixture[str], word: str = 
     return out, err.split("\n")[:-1]
 
 
+@pytest.mark.slow
 def test_a_log_without_a_terminal_shows_what_a_local_run_shows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_log_without_a_terminal_shows_what_a_local_run_shows(
     assert re.fullmatch(r"2 workers, \d+\.\d s", lines[-1])
 
 
+@pytest.mark.slow
 def test_a_quiet_runner_prints_little_and_shows_its_progress(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +145,7 @@ def test_the_processes_of_a_runner_do_not_write_events(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_progress_of_a_job_is_read_from_its_log(tmp_path: Path) -> None:
     progress = read_progress(submitted(tmp_path), WORD)
     assert progress is not None
@@ -203,6 +206,7 @@ def test_a_quiet_terminal_has_no_display(tmp_path: Path) -> None:
     assert text == "5\nfind the odd ones: 5 of 10 items failed\nthe end\n"
 
 
+@pytest.mark.slow
 def test_hostile_text_of_a_log_does_nothing_to_a_terminal(tmp_path: Path) -> None:
     bad = "\x1b[2J\x9b2J\x1b]0;title\x07"
     state: dict[str, Any] = {"module": f"{bad}name", "requested": 1, "up": 1, "done": 0, "failed": 0, "stopped": 0}
@@ -247,6 +251,7 @@ def test_the_clock_of_a_runner_goes_on_between_snapshots_and_never_back(monkeypa
     assert clock.now() == 105.0
 
 
+@pytest.mark.slow
 def test_the_history_of_a_job_elsewhere_has_its_progress_and_its_lines(tmp_path: Path) -> None:
     events: list[Event] = []
     lines = submitted(tmp_path)

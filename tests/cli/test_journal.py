@@ -35,6 +35,7 @@ def test_a_table_has_each_version(path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_json_has_all_of_it(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 1)
     done = run("journal", path, "--json")

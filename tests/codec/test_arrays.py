@@ -12,6 +12,7 @@ def described(*description: Any) -> bytes:
     return bytes(msgpack.packb(msgpack.ExtType(Ext.ARRAY, msgpack.packb(description))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value, expected",
     [
@@ -62,6 +63,7 @@ def test_an_empty_field_of_a_dtype_is_kept() -> None:
 _NOTED = np.dtype("i4", metadata={"unit": "m"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value, reason",
     [

@@ -245,6 +245,7 @@ def test_an_error_of_the_codec_is_a_builtin_error_too() -> None:
 # Several threads
 
 
+@pytest.mark.slow
 def test_threads_that_encode_at_once_do_not_mix_their_messages() -> None:
     values: list[Any] = [[1 << 200] * 50, list(range(200)), {"text": "x" * 100}, [(1 << 64, "é"), {"b": b"y" * 300}]]
     wanted = [codec.encode_result(1, True, value) for value in values]

@@ -196,6 +196,7 @@ except DecodeError as error:
     assert "NumPy is not installed here: install aioparcs[numpy]" in python(program)
 
 
+@pytest.mark.slow
 def test_an_array_loads_numpy_when_it_arrives() -> None:
     body, _ = codec.encode_inline(np.arange(3))
     program = f"""

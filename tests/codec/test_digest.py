@@ -25,6 +25,7 @@ for value in {VALUES}:
 """
 
 
+@pytest.mark.slow
 def test_the_order_of_sets_does_not_count() -> None:
     """The hashes of texts differ in each process, and with them the order of a set."""
     outputs = {
@@ -60,6 +61,7 @@ def test_values_that_are_sent_differently_have_other_digests(one: Any, other: An
     assert codec.digest([one]) != codec.digest([other])
 
 
+@pytest.mark.slow
 @property_test
 @given(values)
 def test_a_digest_is_that_of_what_arrives(value: Any) -> None:

@@ -285,6 +285,7 @@ def test_a_value_may_appear_twice() -> None:
     assert codec.decode(body) == [shared, shared]
 
 
+@pytest.mark.slow
 def test_a_nearly_full_stack_is_an_encode_error() -> None:
     def descend(left: int) -> None:
         if left:

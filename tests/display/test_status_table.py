@@ -186,6 +186,7 @@ def test_a_failed_start_is_counted_once_and_shown_by_its_error_alone(starting: P
     assert lines[-1].startswith("4 workers, 4 failed, ")
 
 
+@pytest.mark.slow
 def test_a_failed_start_is_not_shown_as_finished_on_a_terminal(starting: Path) -> None:
     code, written = in_terminal("run", starting)
     assert code == 0

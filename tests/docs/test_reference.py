@@ -64,6 +64,7 @@ def test_the_reference_shows_every_public_name() -> None:
     assert {name for _, name, _ in directives()} - {"aioparcs.channel.Statistics"} == public
 
 
+@pytest.mark.slow
 def test_every_name_of_the_reference_has_a_docstring_that_names_its_parameters() -> None:
     missing = [name for name, thing in shown().items() if not all(described(name, thing))]
     assert not missing

@@ -319,6 +319,7 @@ def test_anything_else_holds_no_events(data: str) -> None:
     assert unpacked(Packed(0.0, data, 0)) == []
 
 
+@pytest.mark.slow
 def test_a_small_line_that_claims_to_hold_much_is_cut_off() -> None:
     packer = Packer(1 << 20)
     count = 0

@@ -50,6 +50,7 @@ def everything(folder: Path) -> dict[str, Any]:
     return list_files(folder, sorted(path.name for path in folder.iterdir()))
 
 
+@pytest.mark.slow
 @given(tree=TREES, size=st.integers(1, 5000))
 @property_test
 def test_any_tree_arrives_as_it_is(tree: dict[str, bytes], size: int) -> None:
@@ -61,6 +62,7 @@ def test_any_tree_arrives_as_it_is(tree: dict[str, bytes], size: int) -> None:
         assert everything(Path(there)) == everything(Path(here))
 
 
+@pytest.mark.slow
 @given(tree=TREES.filter(bool), data=st.data())
 @property_test
 def test_of_what_is_damaged_nothing_arrives(tree: dict[str, bytes], data: st.DataObject) -> None:

@@ -13,6 +13,7 @@ from tests.support.deep import deep, repeats
 SLOW = {"channel", "files"}  # each input of theirs takes milliseconds
 
 
+@pytest.mark.slow
 @deep
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "page"])
 def test_no_input_gets_anything_but_its_answer_or_the_right_error(name: str) -> None:

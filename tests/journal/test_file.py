@@ -76,6 +76,7 @@ def test_large_results_are_written_from_their_own_memory(tmp_path: Path) -> None
         assert _get(journal, 0, _key(2)) == 3
 
 
+@pytest.mark.slow
 def test_a_run_may_be_killed_at_each_byte(path: Path, tmp_path: Path) -> None:
     """What was written whole stays, the rest is cut off, and the next results are written behind it."""
     whole = path.read_bytes()

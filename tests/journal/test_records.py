@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ def _split(pieces: list[Any]) -> tuple[Head, bytes]:
     return head, data[HEAD_SIZE:]
 
 
+@pytest.mark.slow
 @property_test
 @given(numbers, keys, st.floats(allow_nan=False), values)
 def test_a_result_is_read_as_it_was_written(function: int, key: bytes, time: float, value: Any) -> None:
@@ -61,6 +63,7 @@ def test_a_function_is_read_as_it_was_written(number: int, name: str, version: b
     assert read_payload(*_split(encode_function(record))) == record
 
 
+@pytest.mark.slow
 @property_test
 @given(keys, values, st.data())
 def test_a_changed_bit_is_noticed(key: bytes, value: Any, data: st.DataObject) -> None:

@@ -67,6 +67,7 @@ async def test_a_worker_may_have_several(names: list[str], folder: Path) -> None
             await runner.start_many("seeing", 2, gpus=2)
 
 
+@pytest.mark.slow
 async def test_a_gpu_is_free_again_when_its_worker_has_ended(names: list[str], folder: Path) -> None:
     async with job(folder) as runner, runner.pool("seeing", 3, gpus=1, retries=1) as pool:
         for _ in range(3):
@@ -80,6 +81,7 @@ async def test_a_gpu_is_free_again_when_its_worker_has_ended(names: list[str], f
             seen |= set(await pool.map(range(100)))
 
 
+@pytest.mark.slow
 async def test_recycled_workers_take_over_the_gpus(names: list[str], folder: Path) -> None:
     async with job(folder) as runner, runner.pool("seeing", 3, gpus=1, max_calls=10) as pool:
         assert set(await pool.map(range(100))) <= set(names)

@@ -14,6 +14,7 @@ CPUS = len(os.sched_getaffinity(0))
 needs_cpus = pytest.mark.skipif(CPUS < 2, reason="with one CPU every worker has that one")
 
 
+@pytest.mark.slow
 @needs_cpus
 async def test_workers_of_a_launcher_get_different_cpus() -> None:
     async with job() as runner, runner.start_many("probe", 2, cpus=1) as tasks:

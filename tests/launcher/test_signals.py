@@ -70,6 +70,7 @@ async def test_sigterm_ends_a_launcher_whose_worker_computes(prefix: tuple[str, 
             await t.recv()
 
 
+@pytest.mark.slow
 async def test_sigterm_ends_a_launcher_without_workers() -> None:
     async with command_runner() as (runner, engine):
         async with runner.start("probe"):
@@ -168,6 +169,7 @@ async def test_processes_of_a_worker_end_with_its_launcher_at_the_latest(session
     await gone([beside])
 
 
+@pytest.mark.slow
 async def test_processes_of_a_worker_end_with_a_killed_launcher() -> None:
     async with job() as runner:
         t = await runner.start("probe")
@@ -177,6 +179,7 @@ async def test_processes_of_a_worker_end_with_a_killed_launcher() -> None:
         await gone([beside])
 
 
+@pytest.mark.slow
 async def test_helpers_of_the_module_itself_end_with_the_launcher(tmp_path: Path) -> None:
     text = """
 import subprocess
@@ -261,6 +264,7 @@ async def test_worker_lost_names_the_exit_code_and_the_last_lines(
         assert (lost.value.exitcode, lost.value.last_lines) == (code, (line,))
 
 
+@pytest.mark.slow
 def test_a_launcher_alone_ends_on_a_wrong_address(tmp_path: Path) -> None:
     main = module(tmp_path, "alone", "from aioparcs import serve\nserve(print)\n") / "alone" / "main.py"
     token = tmp_path / "token"

@@ -82,6 +82,7 @@ async def test_numpy_has_so_many_threads(folder: Path) -> None:
             assert await pool.submit(function="threads") < many
 
 
+@pytest.mark.slow
 async def test_workers_that_join_a_pool_have_its_share_and_its_launcher(folder: Path) -> None:
     async with job(folder) as runner, runner.pool("numeric", 2) as pool:
         before = await pool.submit(), await pool.submit(function="launcher")

@@ -117,6 +117,7 @@ def test_a_job_is_followed_until_its_program_is_gone(tmp_path: Path) -> None:
         assert one.job.row()["state"] == "killed"
 
 
+@pytest.mark.slow
 def test_a_long_history_is_read_in_pieces(tmp_path: Path) -> None:
     path = write_recording(tmp_path / "render-1a2b3c.jsonl", recording(40, 300))
     size = path.stat().st_size

@@ -67,6 +67,7 @@ def test_a_line_is_read_when_it_is_complete(tmp_path: Path) -> None:
     assert details.read()["channelSeries"] == [[2, 1.0, 10.0]]
 
 
+@pytest.mark.slow
 def test_as_much_is_kept_as_without_what_was_read_before(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     details, last = WorkerDetails(path, 1, 0), dict[str, Calls]()

@@ -163,6 +163,7 @@ async def test_results_do_not_wait_for_memory_that_is_not_released() -> None:
             await talker.kill()
 
 
+@pytest.mark.slow
 async def test_abandoned_results_are_dropped(runner: Runner) -> None:
     async with runner.pool("crunch", 2) as pool:
         for _ in range(20):
@@ -189,6 +190,7 @@ async def test_a_cancelled_map_begins_no_further_call(runner: Runner, tmp_path: 
         assert sum(1 for _ in tmp_path.iterdir()) == 1  # noqa: ASYNC240  # quick
 
 
+@pytest.mark.slow
 async def test_two_pools_of_one_module_live_and_lose_workers_side_by_side(runner: Runner) -> None:
     async with runner.pool("crunch", 1) as first:
         async with runner.pool("crunch", 2) as second:

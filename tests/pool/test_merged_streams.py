@@ -135,6 +135,7 @@ async def test_a_merged_stream_that_ends_early_closes_its_generators(runner: Run
     assert await _read(merged) == []
 
 
+@pytest.mark.slow
 async def test_a_merged_stream_goes_on_in_other_workers(runner: Runner) -> None:
     async with runner.pool("streams", 2, function="die", retries=99) as pool:
         outcomes = await _read(pool.stream_map([5] * 6, return_exceptions=True))

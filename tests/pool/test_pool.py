@@ -400,6 +400,7 @@ async def test_items_that_come_one_by_one_each_get_a_worker_of_their_own(runner:
         assert await calls == [str(go)] * 6
 
 
+@pytest.mark.slow
 async def test_items_queued_behind_a_slow_one_are_given_to_others_while_the_source_lasts(
     runner: Runner, tmp_path: Path
 ) -> None:

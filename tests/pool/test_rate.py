@@ -22,6 +22,7 @@ def test_a_rate_is_a_number_or_text(rate: Any, number: float) -> None:
     assert read_rate(rate) == number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", ["", "100", "s", "100/d", "-1/s", "0/s", "1e3/s", "100/s/m", 0, -1, "inf/s"])
 async def test_another_text_is_refused(runner: Runner, rate: Any) -> None:
     with pytest.raises(
@@ -48,6 +49,7 @@ def test_the_calls_of_20_ms_may_begin_at_once(rate: float, burst: int) -> None:
     assert bucket.available(1000.0) == burst
 
 
+@pytest.mark.slow
 @property_test
 @given(
     rate=st.floats(0.01, 10_000),
@@ -81,6 +83,7 @@ async def test_calls_begin_no_oftener_over_all_workers(runner: Runner) -> None:
         assert time.monotonic() - begun >= 19 / 50, "they are evenly spaced"
 
 
+@pytest.mark.slow
 async def test_calls_that_are_made_again_count_again(runner: Runner, tmp_path: Any) -> None:
     async with runner.pool("crunch", 2, rate=50, retries=1) as pool:
         begun = asyncio.get_running_loop().time()  # as the pool reads it: it may be behind the clock

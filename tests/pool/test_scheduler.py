@@ -116,7 +116,7 @@ class Histories(RuleBasedStateMachine):
             self.model.check_end()
 
 
-TestHistories: Any = deep(Histories.TestCase)
+TestHistories: Any = pytest.mark.slow(deep(Histories.TestCase))
 TestHistories.settings = settings(property_test, max_examples=repeats(10, 1000), stateful_step_count=40)
 
 

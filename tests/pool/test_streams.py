@@ -87,6 +87,7 @@ async def test_a_stream_does_not_wait_behind_a_slow_call(tmp_path: Path) -> None
         await held
 
 
+@pytest.mark.slow
 async def test_many_streams_at_once_on_few_workers(runner: Runner) -> None:
     async with runner.pool("streams", 2, function="count") as pool:
         streams = [pool.stream(300, function="count" if i % 2 else "acount") for i in range(40)]
@@ -218,6 +219,7 @@ def _is_busy(stream: Stream[Any]) -> bool:
     return False
 
 
+@pytest.mark.slow
 async def test_streams_that_die_again_and_again_are_no_idle_deaths(runner: Runner) -> None:
     async with runner.pool("streams", 1, function="die") as pool:
         for _ in range(8):
@@ -301,6 +303,7 @@ async def test_a_stream_that_is_no_longer_referenced_ends(runner: Runner, tmp_pa
         await until(lambda: _has_ended(path))
 
 
+@pytest.mark.slow
 async def test_resizing_and_recycling_let_streams_end(runner: Runner) -> None:
     async with runner.pool("streams", 2, function="pids") as pool:
         streams = [pool.stream() for _ in range(2)]

@@ -65,6 +65,7 @@ def test_a_registry_of_the_user_needs_no_other() -> None:
     assert all(dial.port != 5000 for dial in dials(hosts, own))
 
 
+@pytest.mark.slow
 @given(
     docker=st.lists(st.booleans(), min_size=1, max_size=9),
     later=st.lists(st.booleans(), max_size=4),

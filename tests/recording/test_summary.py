@@ -78,6 +78,7 @@ def test_stragglers_are_the_workers_that_are_far_from_the_others() -> None:
     assert one.slower == pytest.approx(5, abs=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1_000_000, 20_000, 5_000])
 def test_a_timeline_keeps_all_calls_at_any_resolution(limit: int) -> None:
     made = history_of(recording(20, 200))

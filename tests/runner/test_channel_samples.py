@@ -36,6 +36,7 @@ class Samples:
             self.parents |= dict.fromkeys(event.workers, event.parent)
 
 
+@pytest.mark.slow
 async def test_the_last_samples_count_all_frames_and_bytes() -> None:
     samples = Samples()
     async with job(calls=samples) as runner:
@@ -121,6 +122,7 @@ async def test_only_so_many_channels_are_looked_at_each_time_and_all_in_turn() -
     assert {number: sample.sent for number, sample in samples.last.items()} == dict.fromkeys(range(5), 1)
 
 
+@pytest.mark.slow
 async def test_who_has_started_a_worker_is_in_its_request() -> None:
     samples = Samples()
     async with job(recorder=samples) as runner, runner.start("tree") as root:

@@ -218,6 +218,7 @@ def _send(path: Path, data: bytes) -> bytes:
         return b"".join(iter(lambda: sock.recv(4096), b""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data, reason",
     [

@@ -25,6 +25,7 @@ def run(tmp_path: Path, body: str, **env: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_success_returns_to_the_program(tmp_path: Path) -> None:
     body = """async with runner.start("talker") as t:
         await t.send(["echo", 1])
@@ -69,6 +70,7 @@ def test_errors_of_aioparcs_are_one_line(tmp_path: Path, body: str, message: str
     assert re.fullmatch(message + "\n", err), err
 
 
+@pytest.mark.slow
 def test_a_remote_error_has_the_tracebacks_of_both_programs(tmp_path: Path) -> None:
     body = "t = await runner.start('functions'); await t.call('fail', 'ValueError', 'why')"
     code, _, err = run(tmp_path, body)
@@ -81,6 +83,7 @@ def test_a_remote_error_has_the_tracebacks_of_both_programs(tmp_path: Path) -> N
     assert set(re.findall(r'File "(.*)", line', err)) == {f"{Path(__file__).parents[1]}/modules/functions/main.py"}
 
 
+@pytest.mark.slow
 def test_a_remote_group_has_the_traceback_of_each_member_once(tmp_path: Path) -> None:
     body = "t = await runner.start('values'); await t.call('fail_many')"
     code, _, err = run(tmp_path, body)
@@ -178,6 +181,7 @@ def test_handlers_of_signals_are_restored(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.slow
 def test_modules_are_beside_the_runners_folder(tmp_path: Path) -> None:
     for name, text in {
         "runner": f"{HEAD}async def main(runner): print(await (await runner.start('one')).recv())\nrun(main)",

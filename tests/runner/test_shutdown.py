@@ -191,6 +191,7 @@ async def test_leaving_a_runner_on_an_error_waits_for_no_launcher_that_is_stoppe
     assert not family()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaving", [False, True])
 async def test_cancelling_a_runner_while_it_works_or_leaves(leaving: bool) -> None:
     ready = asyncio.Event()

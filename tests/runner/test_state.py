@@ -385,6 +385,7 @@ class Histories(RuleBasedStateMachine):
         self.world.finish()
 
 
+@pytest.mark.slow
 @deep
 @pytest.mark.timeout(1200)
 def test_short_histories() -> None:

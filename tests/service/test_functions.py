@@ -147,6 +147,7 @@ async def test_an_exception_of_a_function_is_raised_by_its_call(
     assert await t.call("add", 1) == 2
 
 
+@pytest.mark.slow
 async def test_a_function_that_cancels_itself_is_answered(t: Task) -> None:
     with pytest.raises(RemoteError, match="CancelledError"):
         await asyncio.wait_for(t.call("cancel_itself"), 10)
@@ -172,6 +173,7 @@ async def test_values_that_have_no_form_on_the_wire(t: Task) -> None:
     assert await t.call("add", 1) == 2
 
 
+@pytest.mark.slow
 async def test_a_message_to_a_service_of_functions_is_an_error_that_says_what_to_do(runner: Runner) -> None:
     async with runner.start("functions") as t:
         await t.send("hello")
@@ -179,6 +181,7 @@ async def test_a_message_to_a_service_of_functions_is_an_error_that_says_what_to
             await t.recv()
 
 
+@pytest.mark.slow
 async def test_calls_that_wait_when_the_worker_dies_fail(runner: Runner) -> None:
     t = await runner.start("functions")
     calls = [asyncio.ensure_future(t.call("wait_coroutine", 60)) for _ in range(3)]

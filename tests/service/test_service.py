@@ -36,6 +36,7 @@ async def test_recv_into_memory_of_the_services_own() -> None:
             assert await t.recv() == [len(payload), payload]
 
 
+@pytest.mark.slow
 async def test_rank_size_and_number() -> None:
     async with job() as runner:
         first = await runner.start("talker")

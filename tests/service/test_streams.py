@@ -73,6 +73,7 @@ async def test_an_exception_comes_after_the_items_before_it(t: Task, function: s
     assert [i async for i in stream] == [], "it raises once"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", ["forever", "aforever"])
 @pytest.mark.parametrize("way", ["aclose", "break", "cancel", "block"])
 async def test_a_stream_that_ends_early_closes_its_generator(t: Task, tmp_path: Path, function: str, way: str) -> None:
@@ -232,6 +233,7 @@ async def test_a_worker_that_dies_is_lost_after_the_items_before(runner: Runner)
             await anext(t.stream("count", 1))
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_killed_is_lost(runner: Runner, tmp_path: Path) -> None:
     async with runner.start("streams") as t:
         pid = await t.call("pid")
@@ -243,6 +245,7 @@ async def test_a_worker_that_is_killed_is_lost(runner: Runner, tmp_path: Path) -
                 pass
 
 
+@pytest.mark.slow
 async def test_generators_end_with_their_worker_s_channel(runner: Runner, tmp_path: Path) -> None:
     paths = [tmp_path / "plain", tmp_path / "async"]
     async with runner.start("streams") as t:

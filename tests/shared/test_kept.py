@@ -143,6 +143,7 @@ async def test_a_cancelled_start_leaves_nothing_in_the_launcher() -> None:
         await until(lambda: not kept())
 
 
+@pytest.mark.slow
 async def test_a_launcher_of_an_earlier_version_is_sent_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def earlier(*args: Any, control: int, **options: Any) -> LauncherClient:
         return LauncherClient(*args, control=FrameType.USAGE, **options)
@@ -229,6 +230,7 @@ async def places(tasks: list[Task], array: Any) -> set[int]:
     return {place for place, _ in found}
 
 
+@pytest.mark.slow
 async def test_a_broadcast_reaches_a_launcher_once_and_is_released_when_its_workers_have_it() -> None:
     array = np.random.default_rng(1).random(SIZE)
     async with job(tls=True) as runner, runner.start_many("chorus", 4) as tasks:
@@ -240,6 +242,7 @@ async def test_a_broadcast_reaches_a_launcher_once_and_is_released_when_its_work
         await until(lambda: not kept())
 
 
+@pytest.mark.slow
 async def test_a_broadcast_that_is_cancelled_is_kept_for_the_worker_that_has_not_mapped_it_yet() -> None:
     array = np.random.default_rng(1).random(SIZE)
     async with job(tls=True) as runner, runner.start_many("chorus", 3) as tasks:

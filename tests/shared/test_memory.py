@@ -137,6 +137,7 @@ async def test_a_cancelled_copy_leaves_nothing() -> None:
     assert not memory_of()
 
 
+@pytest.mark.slow
 async def test_values_are_shared_once_each_and_stay_what_they_are() -> None:
     large, shared = np.random.default_rng(2).random((600, 700)), filled(1 << 18)
     columns = np.asfortranarray(large)
@@ -259,6 +260,7 @@ def test_arrays_leave_descriptors_for_files() -> None:
         os.close(fd)
 
 
+@pytest.mark.slow
 def test_without_memory_a_memory_error_is_raised_and_nothing_is_left() -> None:
     array = filled(1 << 24)
     parts, descriptors = place_of(array), len(os.listdir("/proc/self/fd"))

@@ -40,6 +40,7 @@ SIZE = 1 << 18
 as_root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare")
 
 
+@pytest.mark.slow
 async def test_items_and_results_of_a_pool_are_mapped() -> None:
     array = filled(SIZE)
     async with job() as runner, runner.pool("arrays", 2) as pool:
@@ -93,6 +94,7 @@ async def test_constants_of_workers_that_fail_are_released_at_once() -> None:
             assert not memory_of()
 
 
+@pytest.mark.slow
 async def test_a_broadcast_is_in_memory_once() -> None:
     async with job() as runner, runner.start_many("chorus", 4) as tasks:
         await asyncio.gather(*(task.send(["place"]) for task in tasks))
@@ -119,6 +121,7 @@ async def test_each_worker_has_its_own_of_an_array_made_before_the_fork(tmp_path
         assert [(result.min(), result.max()) for result in results] == [(0, 0), (1, 1), (2, 2)]
 
 
+@pytest.mark.slow
 async def test_a_call_is_repeated_with_its_array(tmp_path: Path) -> None:
     array = filled(SIZE)
     async with job() as runner, runner.pool("arrays", 1, retries=1) as pool:
@@ -126,6 +129,7 @@ async def test_a_call_is_repeated_with_its_array(tmp_path: Path) -> None:
         assert total == float(array.sum())
 
 
+@pytest.mark.slow
 async def test_workers_exchange_arrays() -> None:
     async with job() as runner, runner.start_many("exchange", 2) as (giver, taker):
         await taker.send(["take"])
@@ -137,6 +141,7 @@ async def test_workers_exchange_arrays() -> None:
 # Deaths
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_of_what_a_killed_worker_had_mapped_or_lent() -> None:
     array = filled(SIZE)
     async with job() as runner:
@@ -152,6 +157,7 @@ async def test_nothing_is_left_of_what_a_killed_worker_had_mapped_or_lent() -> N
         assert len(memory_of()) == 1  # the item
 
 
+@pytest.mark.slow
 async def test_a_killed_runner_leaves_nothing(tmp_path: Path) -> None:
     program = tmp_path / "main.py"
     program.write_text(

@@ -77,6 +77,7 @@ async def test_a_launcher_is_a_fork_that_ends_with_this_process(fork_server: For
     assert not launcher.is_running()
 
 
+@pytest.mark.slow
 def test_threads_that_start_programs_at_once_get_their_own(fork_server: ForkServer) -> None:
     def start(_: int) -> bool:
         command = [sys.executable, "-c", "import os; print(os.getpid())"]

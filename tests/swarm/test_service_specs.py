@@ -46,6 +46,7 @@ def test_workers() -> None:
     check("worker", service_spec(WorkerSpec("factor"), 5, context()))
 
 
+@pytest.mark.slow
 def test_workers_with_every_option() -> None:
     swarm = {
         "constraints": ["node.role==worker"],

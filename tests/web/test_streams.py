@@ -42,6 +42,7 @@ async def test_the_list_comes_again_when_it_has_changed() -> None:
         await lists.aclose()
 
 
+@pytest.mark.slow
 async def test_a_job_is_seen_while_it_is_written() -> None:
     path = write_history("render-1a2b3c", workers=4, spans=500, nodes=2)
     data = path.read_bytes()
@@ -66,6 +67,7 @@ async def test_a_job_is_seen_while_it_is_written() -> None:
         assert clients[0].known == clients[1].known == clients[2].known
 
 
+@pytest.mark.slow
 async def test_pages_that_know_as_much_of_a_job_get_one_message_that_is_made_once() -> None:
     path = write_history("render-1a2b3c", workers=4, spans=20)
     watch = JobWatch(path, has_control=False)
@@ -89,6 +91,7 @@ async def test_pages_that_know_as_much_of_a_job_get_one_message_that_is_made_onc
         await watch.close()
 
 
+@pytest.mark.slow
 async def test_a_server_follows_a_bounded_number_of_jobs() -> None:
     names = [f"render-{number:06}" for number in range(17)]
     for name in names:
@@ -105,6 +108,7 @@ async def test_a_server_follows_a_bounded_number_of_jobs() -> None:
                 )
 
 
+@pytest.mark.slow
 async def test_pages_that_were_closed_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioparcs.web.streams._PING", 600.0)  # nothing is written to a page of a job that has ended
     names = [f"render-{number:06}" for number in range(17)]

@@ -118,6 +118,7 @@ def test_a_hello_is_refused(vector: Vector) -> None:
 # Any greeting
 
 
+@pytest.mark.slow
 @property_test
 @given(_hellos)
 def test_any_hello_comes_back_and_fits_a_handshake_frame(hello: Hello) -> None:
@@ -126,6 +127,7 @@ def test_any_hello_comes_back_and_fits_a_handshake_frame(hello: Hello) -> None:
     assert len(body) <= MAX_HANDSHAKE_FRAME
 
 
+@pytest.mark.slow
 @property_test
 @given(mutated(_hellos.map(Hello.encode)) | st.binary(max_size=100))
 def test_a_mutated_hello_is_read_or_refused(body: bytes) -> None:
@@ -149,6 +151,7 @@ def test_the_agent_name_of_an_unauthenticated_peer_is_shortened_and_sanitized() 
 # Proofs
 
 
+@pytest.mark.slow
 @property_test
 @given(st.binary(min_size=TOKEN_SIZE, max_size=TOKEN_SIZE), st.binary(max_size=200))
 def test_a_proof_is_valid_for_the_same_token(token: bytes, transcript: bytes) -> None:

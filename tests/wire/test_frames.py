@@ -46,6 +46,7 @@ async def test_a_ping_is_answered_with_its_body(kind: str) -> None:
         assert channel.statistics().bytes_unread == 0
 
 
+@pytest.mark.slow
 async def test_pings_to_a_program_that_only_sends_are_bounded(kind: str) -> None:
     """A peer that doesn't read the answers to its pings gets only so many."""
     settings = Settings(send_queue=64 * 1024)

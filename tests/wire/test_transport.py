@@ -66,6 +66,7 @@ async def ask(address: Address, timeout: float = 5) -> bytes:
         writer.close()
 
 
+@pytest.mark.slow
 @KINDS
 async def test_a_listener_can_be_dialled_at_its_address(address: Address, tls: bool) -> None:
     async with echoing(address, tls=tls) as listener:

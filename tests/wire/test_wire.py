@@ -198,6 +198,7 @@ def test_a_stream_decodes_the_same_when_large_pieces_are_received_in_place(sent:
     assert not decoder.unfinished
 
 
+@pytest.mark.slow
 @property_test
 @given(st.lists(frames, min_size=1, max_size=4), st.data())
 def test_a_stream_that_ends_within_a_frame_is_unfinished(sent: list[Frame], data: st.DataObject) -> None:
@@ -218,6 +219,7 @@ def test_version_1_decodes_the_same_however_it_is_split(sent: list[Frame], sizes
     assert decoded(decoder) == [plain(frame) for frame in sent]
 
 
+@pytest.mark.slow
 @property_test
 @given(mutated(_streams) | st.binary(max_size=200), chunks, st.sampled_from([1, 2]))
 def test_a_mutated_stream_gives_frames_or_a_protocol_error(stream: bytes, sizes: list[int], version: int) -> None:
@@ -337,6 +339,7 @@ class Refuser(FrameSink):
         return self.is_ready
 
 
+@pytest.mark.slow
 @property_test
 @given(frames, st.lists(frames, max_size=3), chunks)
 def test_a_stalled_decoder_resumes(first: Frame, rest: list[Frame], sizes: list[int]) -> None:

@@ -24,6 +24,7 @@ async def arriving(items: list[Any]) -> AsyncIterator[Any]:
 # Results
 
 
+@pytest.mark.slow
 async def test_keyed_results_have_the_index_of_their_item(runner: Runner) -> None:
     async with runner.pool("crunch", 2, function="add") as pool:
         results = [pair async for pair in pool.imap_unordered(arriving([*range(300)]), keyed=True, function="square")]
@@ -193,6 +194,7 @@ async def test_an_item_that_is_no_arguments_fails_alone(runner: Runner) -> None:
             assert re.fullmatch(re.escape(expected), str(results[1]))
 
 
+@pytest.mark.slow
 async def test_a_journal_keeps_the_results_of_keyword_arguments_and_their_index(runner: Runner, tmp_path: Path) -> None:
     folder, journal = tmp_path / "marks", tmp_path / "run.journal"
     folder.mkdir()

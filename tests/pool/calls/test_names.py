@@ -103,6 +103,7 @@ serve(Boss)
 """
 
 
+@pytest.mark.slow
 async def test_a_pool_of_a_service_names_the_functions_too(tmp_path: Path) -> None:
     async with job(module(tmp_path, "boss", BOSS), MODULES) as runner, runner.start("boss") as task:
         assert (await task.recv()).startswith("no function 'sqare' is served by crunch; did you mean 'square'?")

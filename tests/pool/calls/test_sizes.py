@@ -59,6 +59,7 @@ serve(Boss)
 """
 
 
+@pytest.mark.slow
 async def test_a_pool_of_a_service_has_a_worker_for_each_cpu(tmp_path: Path) -> None:
     async with job(module(tmp_path, "boss", BOSS), MODULES) as runner, runner.start("boss") as task:
         assert await task.recv() == [usable_cpus(), [9]]

@@ -196,7 +196,7 @@ class Sizes(RuleBasedStateMachine):
         assert len(self.up) == self.bounds.most
 
 
-TestSizes: Any = deep(Sizes.TestCase)
+TestSizes: Any = pytest.mark.slow(deep(Sizes.TestCase))
 TestSizes.settings = settings(property_test, max_examples=repeats(20, 2000), stateful_step_count=40)
 
 

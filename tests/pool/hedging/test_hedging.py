@@ -214,6 +214,7 @@ async def test_a_coroutine_function_that_is_no_longer_needed_is_cancelled(stragg
         await until(lambda: not pool._scheduler.status.running)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retries", [0, Retry(1, on=OSError)], ids=["no retries", "retries"])
 async def test_an_error_counts_if_it_is_the_first_answer(
     straggling: Runner, tmp_path: Path, retries: int | Retry

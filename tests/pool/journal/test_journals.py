@@ -135,6 +135,7 @@ async def test_a_changed_function_is_another_one(runner: Runner, tmp_path: Path,
     assert [(one.name, one.results) for one in versions] == [("work:scale", 3)] * 2
 
 
+@pytest.mark.slow
 async def test_other_functions_and_constants_are_other_calls(runner: Runner, calls: str, journal: Path) -> None:
     items = [(calls, n) for n in range(3)]
     for factor in (2, 3, 2):
@@ -146,6 +147,7 @@ async def test_other_functions_and_constants_are_other_calls(runner: Runner, cal
         assert await pool.starmap(items, journal=journal, function="count") == [3, 3, 3]
 
 
+@pytest.mark.slow
 async def test_all_kinds_of_results_come_back(runner: Runner, calls: str, journal: Path) -> None:
     sizes = [3, 100_000]
     for _ in range(2):
@@ -190,6 +192,7 @@ async def test_endless_items_are_taken_as_results_are(runner: Runner, calls: str
             assert taken < count + 2000
 
 
+@pytest.mark.slow
 async def test_progress_counts_what_is_there_already(tmp_path: Path, calls: str, journal: Path) -> None:
     for _ in range(2):
         recorder = EventRecorder()
@@ -201,6 +204,7 @@ async def test_progress_counts_what_is_there_already(tmp_path: Path, calls: str,
         assert (states[-1].done, states[-1].total, states[-1].failed) == (300, 300, 0)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_map_goes_on_where_it_was(runner: Runner, tmp_path: Path, journal: Path) -> None:
     items = [(str(tmp_path), str(n)) for n in range(5)]
     async with runner.pool("crunch", 1, function="hold") as pool:
@@ -214,6 +218,7 @@ async def test_a_cancelled_map_goes_on_where_it_was(runner: Runner, tmp_path: Pa
         assert await pool.starmap(items, journal=journal) == [name for _, name in items]
 
 
+@pytest.mark.slow
 async def test_leaving_the_pool_closes_the_journal(runner: Runner, calls: str, journal: Path) -> None:
     """Whatever the calls do: the next pool can open it."""
     for _ in range(3):

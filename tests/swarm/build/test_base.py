@@ -49,6 +49,7 @@ def test_the_wheel_has_the_dockerfile(wheels: Path) -> None:
         assert wheel.read("aioparcs/build/base.Dockerfile") == DOCKERFILE.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_installation_becomes_a_wheel_again() -> None:
     name, content = own_wheel()
     assert (name, content) == own_wheel(), "the same files, the same bytes"

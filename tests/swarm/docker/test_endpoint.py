@@ -122,6 +122,7 @@ def test_a_broken_docker_context_is_an_error(monkeypatch: pytest.MonkeyPatch, tm
         find_leader()
 
 
+@pytest.mark.slow
 def test_no_context_is_read_from_the_current_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, context: Context
 ) -> None:
