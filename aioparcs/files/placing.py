@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from aioparcs.files.listing import SENT, read_listing, record_file
-from aioparcs.files.receiving import ReceivedFiles
+from aioparcs.files.receiving import DAMAGED, ReceivedFiles
 
 __all__ = ["place_files"]
 
@@ -41,7 +41,7 @@ class _PlacedFiles(ReceivedFiles):
             with tarfile.open(mode="r|", fileobj=stream, bufsize=_BLOCK) as tar:
                 for member in tar:
                     self._extract(tar, member, str(_checked(member)), PurePosixPath())
-        except tarfile.TarError as error:
+        except DAMAGED as error:
             raise OSError(f"the files arrived damaged: {error}") from error
         while stream.read(_BLOCK):
             pass  # what fills up the tar

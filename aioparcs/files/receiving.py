@@ -16,8 +16,10 @@ from typing import Self
 
 from aioparcs.files.listing import FileRecord, Listing
 
-__all__ = ["ReceivedFiles"]
+__all__ = ["DAMAGED", "ReceivedFiles"]
 
+DAMAGED = (tarfile.TarError, ValueError, OverflowError)
+"""What reading a tar that no program has made raises: also for a time that is none, or a NUL in a name."""
 _BLOCK = 1 << 20
 
 
@@ -71,7 +73,7 @@ class ReceivedFiles:
             with tarfile.open(mode="r|", fileobj=stream, bufsize=_BLOCK) as tar:
                 for member in tar:
                     self._extract(tar, member, str(_checked(member.name, name)), above)
-        except tarfile.TarError as error:
+        except DAMAGED as error:
             raise OSError(f"{name} arrived damaged: {error}") from error
 
     def content(self, name: str) -> bytes:

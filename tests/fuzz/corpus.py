@@ -156,6 +156,11 @@ def _tars() -> Iterator[bytes]:
             _add(tar, "out/link", type=tarfile.SYMTYPE, linkname="y")
             _add(tar, "out/hard", type=tarfile.LNKTYPE, linkname="out/" + "x" * 110)
         yield file.getvalue()
+    for headers in ({"mtime": "1e300"}, {"mtime": "nan"}, {"path": "out/\0"}, {"GNU.sparse.major": "1"}):
+        file = io.BytesIO()
+        with tarfile.open(mode="w", fileobj=file, format=tarfile.PAX_FORMAT) as tar:
+            _add(tar, "out", b"content", pax_headers={"GNU.sparse.minor": "0", **headers})
+        yield file.getvalue()
     with TemporaryDirectory() as folder:
         path = Path(folder, "file")
         path.write_text("content")
