@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -51,10 +52,7 @@ class _Inventory:
         if not isinstance(tables, dict) or not tables:
             raise self._error("", "hosts", "names no host; write for example [hosts.node1]")
         shared = {key: self._value("", key, value) for key, value in self._content.items()}
-        found = [self._host(name, table, {"user": user or ""} | shared) for name, table in tables.items()]
-        if all(host.role == WORKER for host in found):
-            raise self._error("", "hosts", f"are all workers: one of them must be a {MANAGER}, or have no role")
-        return found
+        return [self._host(name, table, {"user": user or ""} | shared) for name, table in tables.items()]
 
     def _host(self, name: str, table: Any, shared: Mapping[str, Any]) -> Host:
         place = f"hosts.{name}"
@@ -116,7 +114,7 @@ def _port(value: Any, _folder: Path) -> int:
 
 
 def _key(value: Any, folder: Path) -> str:
-    path = folder / Path(_text(value, folder)).expanduser()
+    path = folder / os.path.expanduser(_text(value, folder))  # Path's own raises RuntimeError for an unknown user
     if not path.is_file():
         raise ValueError(f"= {value!r}: there is no file {path}")
     return str(path)

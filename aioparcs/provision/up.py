@@ -14,7 +14,7 @@ from aioparcs.provision.here import context_url, is_logged_in
 from aioparcs.provision.plans.checks import Problem, check_hosts
 from aioparcs.provision.plans.facts import ClusterFacts
 from aioparcs.provision.plans.hosts import Host
-from aioparcs.provision.plans.plan import Plan, Wishes, dials, leader, plan_up, registry_of
+from aioparcs.provision.plans.plan import Plan, Wishes, dials, leader, no_manager, plan_up, registry_of
 from aioparcs.provision.ports import try_ports
 from aioparcs.provision.ssh import HostError, Remote, log_in
 from aioparcs.provision.survey import Survey, open_survey
@@ -52,9 +52,8 @@ async def prepare(hosts: Iterable[Host], wishes: Wishes, *, accept_new: bool = F
         SettingError: Docker's configuration here can't be read.
     """
     async with open_survey(hosts, accept_new=accept_new) as survey:
-        if survey.problems:
-            problems = (*survey.problems, *check_hosts(survey.facts))
-            yield Prepared(survey, Plan(problems, (), ()), "")
+        if problems := survey.problems or no_manager(survey.facts):
+            yield Prepared(survey, Plan((*problems, *check_hosts(survey.facts)), (), ()), "")
             return
         nodes = [host.name for host in survey.facts if host.in_swarm]
         failures, taken = await try_ports(survey.remotes, dials(survey.facts, wishes), nodes)

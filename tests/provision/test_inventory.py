@@ -28,6 +28,8 @@ user = "root"
 role = "worker"
 """
 
+_NO_CLUSTER = {"LEADER_URL": "ssh://ada@127.0.0.1:1"}  # nothing listens there
+
 
 def read(folder: Path, text: str) -> list[Host]:
     (folder / "cluster.toml").write_text(text)
@@ -67,6 +69,7 @@ def test_hosts_have_what_all_have_and_what_is_their_own(tmp_path: Path, key: str
         ('[hosts]\nn1 = {}\nn2 = { role = "boss" }', 3, "hosts.n2.role = 'boss' is no role: 'manager' or 'worker'"),
         ('[hosts.n1]\naddress = "10.0.0"', 2, "hosts.n1.address = '10.0.0' is no IPv4 address"),
         ('[hosts.n1]\nkey = "nokey"', 2, "hosts.n1.key = 'nokey': there is no file "),
+        ('[hosts.n1]\nkey = "~no-one/id"', 2, "hosts.n1.key = '~no-one/id': there is no file "),
         (
             "[hosts.n1]\nlabels = { gpus = 2 }",
             2,
@@ -78,7 +81,6 @@ def test_hosts_have_what_all_have_and_what_is_their_own(tmp_path: Path, key: str
         ("[hosts]\nnode1 = 5", 2, "hosts.node1 is no table; write for example [hosts.node1], or node1 = {}"),
         ("[host.node1]", 1, "host is no setting; there are: hosts, key, port, user"),
         ('address = "10.0.0.1"\n[hosts.node1]', 1, "address is no setting; there are: hosts, key, port, user"),
-        ('[hosts.n1]\nrole = "worker"', 1, "hosts are all workers: one of them must be a manager, or have no role"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, line: int, wrong: str) -> None:
@@ -109,3 +111,20 @@ def test_the_command_wants_hosts_or_a_file(tmp_path: Path) -> None:
         2,
         f"Error: {tmp_path}/cluster.toml, line 2: hosts.node1.port = 0 is no port, 1 to 65535\n",
     )
+
+
+def test_a_wrong_inventory_is_named_before_anything_else(tmp_path: Path) -> None:
+    (tmp_path / "cluster.toml").write_text("[hosts.node1]\nport = 0\n")
+    for words in (["add"], ["remove", "node1"], ["down"], ["down", "--yes"]):
+        done = CliRunner().invoke(cluster, [*words, "--inventory", str(tmp_path / "cluster.toml")], env=_NO_CLUSTER)
+        assert (done.exit_code, done.output) == (
+            2,
+            f"Error: {tmp_path}/cluster.toml, line 2: hosts.node1.port = 0 is no port, 1 to 65535\n",
+        )
+
+
+def test_workers_alone_can_be_added(tmp_path: Path) -> None:
+    (tmp_path / "cluster.toml").write_text('[hosts.node4]\nrole = "worker"\n')
+    done = CliRunner().invoke(cluster, ["add", "--inventory", str(tmp_path / "cluster.toml")], env=_NO_CLUSTER)
+    assert done.exit_code == 1, done.output
+    assert "ssh://ada@127.0.0.1:1" in done.output  # the cluster, which is asked next

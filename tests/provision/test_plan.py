@@ -13,7 +13,7 @@ from aioparcs.errors import SettingError
 from aioparcs.provision.plans import steps
 from aioparcs.provision.plans.facts import ClusterFacts, DockerFacts, HostFacts, Member, PortFailure
 from aioparcs.provision.plans.hosts import Host, parse_host
-from aioparcs.provision.plans.plan import Plan, Wishes, dials, plan_up
+from aioparcs.provision.plans.plan import Plan, Wishes, dials, no_manager, plan_up
 from tests.provision.facts import apply, bare
 
 _WISHES = Wishes("parcs", "", "python", "aioparcs", {})
@@ -54,6 +54,15 @@ def test_three_bare_machines_become_a_cluster() -> None:
         (steps.BuildImage("node1", "10.0.0.1:5000", "python"),),
         (steps.CreateContext(steps.HERE, "aioparcs", "ssh://ada@node1", "node1"),),
     )
+
+
+def test_workers_need_a_manager_that_is_there_or_is_wanted() -> None:
+    workers = [bare(i)._replace(role="worker") for i in (1, 2)]
+    (problem,) = no_manager(workers)
+    assert (problem.host, problem.text, problem.fatal) == ("node1, node2", "all are to be workers", True)
+    assert not no_manager([*workers, bare(3)])
+    members = apply([bare(1), bare(2)], plan([bare(1), bare(2)]))
+    assert not no_manager([host._replace(role="worker") for host in members])
 
 
 def test_a_registry_of_the_user_needs_no_other() -> None:

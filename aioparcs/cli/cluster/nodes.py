@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from aioparcs.cli.cluster.options import inventory_option
 from aioparcs.cli.cluster.printing import need_asyncssh, print_failures, print_line, print_problems
-from aioparcs.cli.command import EXIT_CODES, run_command
+from aioparcs.cli.command import EXIT_CODES, reported, run_command
 
 if TYPE_CHECKING:
     from aioparcs.provision.cluster import ClusterState
@@ -89,17 +90,17 @@ def remove(host: str, inventory: Path | None, only_plan: bool) -> None:
     The calls of pools go on on other nodes; other workers there are lost. A host that is down is only removed from the
     list of nodes. Docker stays installed.
     """
-    need_asyncssh()
-    sys.exit(run_command(_remove(host, inventory, only_plan=only_plan)))
+    keys = _keys(inventory)
+    sys.exit(run_command(_remove(host, keys, only_plan=only_plan)))
 
 
-async def _remove(host: str, inventory: Path | None, *, only_plan: bool) -> int:
+async def _remove(host: str, keys: Mapping[str, str], *, only_plan: bool) -> int:
     from aioparcs.provision.cluster import read_cluster, removal_plan
     from aioparcs.provision.plans.nodes import find_node
 
     cluster = await read_cluster()
     plan = removal_plan(cluster, find_node(cluster.nodes, host))
-    return await _carry_out(plan, inventory, only_plan=only_plan)
+    return await _carry_out(plan, keys, only_plan=only_plan)
 
 
 @click.command(short_help="End a cluster.", epilog=_DOWN_EXAMPLES + EXIT_CODES)
@@ -111,11 +112,11 @@ def down(inventory: Path | None, is_sure: bool, only_plan: bool) -> None:
 
     Docker stays installed. Nothing is done while jobs are on the cluster, or nodes that aioparcs has not put there.
     """
-    need_asyncssh()
-    sys.exit(run_command(_down(inventory, is_sure=is_sure, only_plan=only_plan)))
+    keys = _keys(inventory)
+    sys.exit(run_command(_down(keys, is_sure=is_sure, only_plan=only_plan)))
 
 
-async def _down(inventory: Path | None, *, is_sure: bool, only_plan: bool) -> int:
+async def _down(keys: Mapping[str, str], *, is_sure: bool, only_plan: bool) -> int:
     from aioparcs.provision.cluster import end_plan, read_cluster
 
     cluster = await read_cluster()
@@ -124,15 +125,22 @@ async def _down(inventory: Path | None, *, is_sure: bool, only_plan: bool) -> in
         names = ", ".join(node.name for node in plan.hosts)
         images = f", and {cluster.registry} with its images" if cluster.registry else ""
         click.confirm(f"End the Swarm of {names}{images}?", abort=True)
-    return await _carry_out(plan, inventory, only_plan=only_plan)
+    return await _carry_out(plan, keys, only_plan=only_plan)
 
 
-async def _carry_out(plan: Removal, inventory: Path | None, *, only_plan: bool) -> int:
-    """Print a plan or carry it out, and return the exit code."""
-    from aioparcs.provision.cluster import carry_out_removal
+def _keys(inventory: Path | None) -> dict[str, str]:
+    """Return the keys of hosts that an inventory names, before the cluster is asked for anything."""
+    need_asyncssh()
     from aioparcs.provision.inventory import read_inventory
 
-    keys = {host.name: host.key for host in read_inventory(inventory)} if inventory else {}
+    with reported():
+        return {host.name: host.key for host in read_inventory(inventory)} if inventory else {}
+
+
+async def _carry_out(plan: Removal, keys: Mapping[str, str], *, only_plan: bool) -> int:
+    """Print a plan or carry it out, and return the exit code."""
+    from aioparcs.provision.cluster import carry_out_removal
+
     print_problems(plan.problems)
     if any(problem.fatal for problem in plan.problems):
         return 1

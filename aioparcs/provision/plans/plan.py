@@ -29,7 +29,7 @@ from aioparcs.provision.plans.steps import (
     Trust,
 )
 
-__all__ = ["NEW", "Dial", "Plan", "Wishes", "dials", "leader", "manager_count", "plan_up", "registry_of"]
+__all__ = ["NEW", "Dial", "Plan", "Wishes", "dials", "leader", "manager_count", "no_manager", "plan_up", "registry_of"]
 
 NEW = "new"
 """What marks a host on which a Swarm is being made, before it has an ID."""
@@ -113,6 +113,14 @@ def leader(hosts: Sequence[HostFacts]) -> HostFacts:
     """Return the manager that is asked about the Swarm, or that makes it."""
     first = _managers(hosts)[0]
     return next(host for host in hosts if host.name == first)
+
+
+def no_manager(hosts: Sequence[HostFacts]) -> tuple[Problem, ...]:
+    """Return a problem if the hosts have no manager, and each of them is to be a worker."""
+    if _managers(hosts):
+        return ()
+    names = ", ".join(host.name for host in hosts)
+    return (Problem(names, "all are to be workers", f"one of them must be a {MANAGER}, or have no role"),)
 
 
 def registry_of(hosts: Sequence[HostFacts], wishes: Wishes, cluster: ClusterFacts) -> str:
