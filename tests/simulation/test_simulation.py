@@ -96,6 +96,11 @@ def test_nothing_is_lost_repeated_or_left_in_any_history() -> None:
     simulate(1, repeats(60, 1000))
 
 
+@pytest.mark.parametrize("seed", [900054, 900198])
+def test_a_history_that_was_wrong_once_is_right(seed: int) -> None:
+    simulate(seed, 1)
+
+
 def test_a_seed_makes_the_same_history_alone_and_behind_others() -> None:
     digests = [int(simulate(*one).split()[-1], 16) for one in ((5, 2), (5, 1), (6, 1))]
     assert digests[0] == digests[1] ^ digests[2]

@@ -64,6 +64,7 @@ class Streams:
         self.merges: WeakSet[_Merge] = WeakSet()
         self._open: WeakSet[PoolStream[Any]] = WeakSet()
         self._waiting: list[ref[PoolStream[Any]]] = []
+        self._due: set[asyncio.TimerHandle] = set()  # the begins of those that the rate doesn't allow yet
         dispatcher.workers.waiting_streams = self._count_waiting
         dispatcher.workers.on_change.append(self._place_waiting)
 
@@ -90,7 +91,7 @@ class Streams:
         can_begin = not stream.is_closed and self._workers.error is None and self._dispatcher.least_busy()
         pause = self._dispatcher.reserve() if can_begin else 0.0
         if pause > 0:
-            asyncio.get_running_loop().call_later(pause, self._begin, ref(stream))
+            self._begin_later(pause, ref(stream))
         else:
             self._begin(ref(stream))
 
@@ -113,6 +114,8 @@ class Streams:
     async def aclose(self) -> None:
         """End all generators, and wait until they have ended, but no longer than cleaning up may take."""
         self._waiting.clear()
+        for timer in self._due:
+            timer.cancel()
         readers: list[_Merge | PoolStream[Any]] = [*self.merges, *self._open]
         for one in readers:
             left = RuntimeError("the pool's block was left before all items were taken; iterate inside it")
@@ -122,6 +125,14 @@ class Streams:
             source.cancel()
         ends = [source.wait_ended(deadlines.CALL_CLEANUP) for source in sources]
         await asyncio.gather(*ends, *(merge.wait_ended() for merge in self.merges))
+
+    def _begin_later(self, pause: float, reference: ref[PoolStream[Any]]) -> None:
+        def begin() -> None:
+            self._due.discard(timer)
+            self._begin(reference)
+
+        timer = asyncio.get_running_loop().call_later(pause, begin)
+        self._due.add(timer)
 
     def _begin(self, reference: ref[PoolStream[Any]]) -> None:
         """Send a stream to a worker now, or keep it until there is one."""
