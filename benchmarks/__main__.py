@@ -1,6 +1,6 @@
 """
 Measure channels, pools, broadcasts and the starting of workers: ``python -m benchmarks channel spawn``, ``swarm``,
-``broadcast``, ``pool``, ``items``, ``shared``, ``ui``, ``latency``, ``scale`` and ``gallery``.
+``broadcast``, ``pool``, ``items``, ``shared``, ``ui``, ``latency``, ``scale``, ``gallery`` and ``hostile``.
 
 What is measured, how, and what it does not say is in docs/benchmarks.md.
 """
@@ -23,6 +23,7 @@ from benchmarks import (
     bulk,
     calls,
     gallery,
+    hostile,
     imports,
     items,
     latency,
@@ -56,6 +57,7 @@ _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "latency": (latency,),
     "scale": (scale,),
     "gallery": (gallery,),
+    "hostile": (hostile,),
 }
 _ROUNDS, _SWARM_ROUNDS = 30, 5  # one on a Swarm takes up to two minutes
 _BROADCAST_ROUNDS = 2  # and one of these up to four

@@ -24,6 +24,10 @@ OnConnect = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 _BACKLOG = 2048
 # Connections that are accepted before the loop turns.
 _TURN = 16
+# Connections that are closed at once, as those that are refused: after how many of them accepting slows down, to how
+# many a second, and to how many before the loop turns. What is beyond that waits in the kernel, where it costs this
+# process nothing, and no message waits for it.
+_MANY, _SLOW, _FEW = 100, 400.0, 4
 # Descriptors of which only one in a turn is taken: a high number means that few are left.
 _LAST = 64
 # Seconds without accepting when there is no descriptor, or no memory, for a connection.
@@ -33,6 +37,24 @@ _SILENCE = 10.0
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # TLS handshakes at once, and the part of all open files that they may be.
 _MOST_TLS, _SHARE = 1024, 8
+
+
+class _Leak:
+    """A count that becomes less by itself, `_SLOW` in a second."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._level = 0.0
+        self._since = 0.0
+
+    @property
+    def level(self) -> float:
+        """What is left of it."""
+        return max(0.0, self._level - (self._loop.time() - self._since) * _SLOW)
+
+    def add(self) -> None:
+        """Add one."""
+        self._level, self._since = self.level + 1, self._loop.time()
 
 
 class Listener:
@@ -61,6 +83,7 @@ class Listener:
         self._in_tls: PendingHandshakes[asyncio.Task[None]] = PendingHandshakes()
         self._pause: asyncio.TimerHandle | None = None
         self._next_report = 0.0
+        self._closed = _Leak(self._loop)
         self._loop.add_reader(sock, self._accept)
 
     async def aclose(self) -> None:
@@ -80,7 +103,11 @@ class Listener:
 
     def _accept(self) -> None:
         """Accept the connections that wait. asyncio's own loop doesn't stop without descriptors: it logs each try."""
-        for _ in range(_TURN):
+        excess = self._closed.level - _MANY
+        if excess > 0:
+            self._suspend((excess + _FEW) / _SLOW)
+            return
+        for _ in range(_FEW if excess > -_MANY / 2 else _TURN):
             try:
                 sock, _ = self._sock.accept()
             except BlockingIOError:
@@ -100,12 +127,15 @@ class Listener:
 
     def _wait(self, error: OSError) -> None:
         """Pause accepting for a moment, when descriptors or memory run out, and report it now and then."""
-        self._loop.remove_reader(self._sock)
-        self._pause = self._loop.call_later(_PAUSE, self._loop.add_reader, self._sock, self._accept)
+        self._suspend(_PAUSE)
         if self._loop.time() >= self._next_report:
             self._next_report = self._loop.time() + _SILENCE
             message = f"no connection to {self.address} can be accepted until some are closed: {error.strerror}"
             self._loop.call_exception_handler({"message": message})
+
+    def _suspend(self, seconds: float) -> None:
+        self._loop.remove_reader(self._sock)
+        self._pause = self._loop.call_later(seconds, self._loop.add_reader, self._sock, self._accept)
 
     async def _serve(self, sock: socket.socket) -> None:
         task = asyncio.current_task()
@@ -114,9 +144,12 @@ class Listener:
         try:
             reader, writer = await (self._shake(task, sock) if self._tls else streams_of(sock))
         except OSError:  # it has gone already, or its TLS handshake failed: ssl.SSLError is one
+            self._closed.add()
             return
         try:
             await self._on_connect(reader, writer)
+            if writer.transport.is_closing():
+                self._closed.add()
         except asyncio.CancelledError:
             writer.transport.abort()
             raise

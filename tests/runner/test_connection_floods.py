@@ -1,14 +1,19 @@
 """Starting workers while other processes of this machine hold the runner's listener."""
 
 import asyncio
+import gc
+import json
 import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 import pytest
 
 from aioparcs.channel.handshake import refusals
@@ -59,6 +64,61 @@ async def flood(job: Job, count: int, user: int = 0) -> AsyncIterator[None]:
         yield
     finally:
         await process.communicate(b"")  # the end of its input is the end of it
+
+
+class Attack(NamedTuple):
+    """Connections that attack, and what they have got when they have ended."""
+
+    made: int
+    let_in: int
+
+
+@asynccontextmanager
+async def attack(job: Job, count: int) -> AsyncIterator[Callable[[], Awaitable[Attack]]]:
+    """Attack a listener with connections of all kinds; gives what ends that."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.peers.attack", str(job.address), job.id, str(count),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+    async def end() -> Attack:
+        output, _ = await process.communicate(b"\n")
+        return Attack(**json.loads(output))
+
+    try:
+        assert process.stdout
+        assert await process.stdout.readline() == b"here\n"
+        yield end
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+def resident() -> float:
+    """Return the MiB of this process that are in memory."""
+    gc.collect()
+    return psutil.Process().memory_info().rss / (1 << 20)
+
+
+@pytest.mark.slow
+@pytest.mark.untraced
+async def test_connections_of_all_kinds_that_attack_get_nothing_and_leave_nothing() -> None:
+    async with running_job(start_timeout=60.0) as (runner, job, _), runner.start_many("talker", 4) as tasks:
+        await asyncio.gather(*map(check_echo, tasks))
+        descriptors = psutil.Process().num_fds()
+        async with attack(job, 200) as end:
+            await until(lambda: runner.rejected_connections > 100)
+            before = resident()
+            await asyncio.gather(*map(check_echo, tasks))
+            async with runner.start("talker") as another:
+                await check_echo(another)
+            await until(lambda: runner.rejected_connections > 400)
+            assert resident() - before < 8
+            attacked = await end()
+        assert attacked.made > 400
+        assert attacked.let_in == 0
+        await until(lambda: psutil.Process().num_fds() < descriptors + 10)  # a loop keeps some for its first child
 
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")

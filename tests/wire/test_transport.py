@@ -314,3 +314,33 @@ except SettingError as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert "aioparcs[tls]" in done.stdout
+
+
+async def test_a_listener_that_closes_many_connections_slows_down_and_serves_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listeners, "_MANY", 3)
+    monkeypatch.setattr(listeners, "_SLOW", 0.01)
+    pauses: list[float] = []
+    suspend = Listener._suspend
+
+    def pause_shortly(listener: Listener, seconds: float) -> None:
+        pauses.append(seconds)
+        monkeypatch.setattr(listeners, "_SLOW", 1e9)  # so that much time passes
+        suspend(listener, 0.0)
+
+    async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    monkeypatch.setattr(Listener, "_suspend", pause_shortly)
+    listener = await listen(LOCAL, refuse)
+    try:
+        for turn in range(6):
+            reader, writer = await dial(listener.address)
+            assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
+            writer.close()
+            await writer.wait_closed()
+            assert bool(pauses) == (turn > 3)
+        assert pauses[0] > 400
+    finally:
+        await listener.aclose()
