@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Sequence
-from contextlib import nullcontext
-from typing import Any, NamedTuple
+from contextlib import ExitStack, nullcontext
+from itertools import chain
+from typing import Any, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
 from aioparcs import codec
@@ -37,12 +38,13 @@ async def broadcast(tasks: Sequence[Task], value: Any) -> None:
     """
     Send the same message to all workers; each receives it by `Service.recv`, in its place among the others.
 
-    Large bytes and arrays are copied to shared memory once for all workers of this machine, and sent once to each
-    container elsewhere that has several of the workers, which share them. To other workers they go from node to node,
-    and from worker to worker while they arrive. `broadcast` returns when all workers have them.
+    Large bytes and arrays are copied to shared memory once for all workers of this machine. To each container elsewhere
+    that has several of the workers this process sends one copy, which they share. To other workers they go from node to
+    node, and from worker to worker while they arrive. `broadcast` returns when all workers have them.
     Other messages are encoded once and sent to each; it returns when all are accepted. A lost worker does not keep the
-    message from others, and the error is raised at the end. After cancelling, the workers that don't have all of a
-    large message raise a `DecodeError` in its place, and workers without room in their channel don't get one.
+    message from others, and the error is raised at the end. After cancelling, the workers to which a large
+    message is on its way from others raise a `DecodeError` in its place, and workers to which it had not begun to be
+    sent don't get one.
 
     Args:
         tasks: the workers.
@@ -57,22 +59,25 @@ async def broadcast(tasks: Sequence[Task], value: Any) -> None:
     for task in tasks:
         if _channel(task).connection.version > 1:
             _channel(task).connection.sender.check_size(len(body), size)
-    near: list[Task] = []
-    kept: dict[Task, KeptMemory] = {}
-    async with _turns():
-        if tasks and any(len(view) >= LEAST for view in buffers):
-            near = await _near(tasks)
-            kept = await _keep([task for task in tasks if task not in near], buffers)
+    async with _Turn(tasks) as turn:
+        near, containers = await _groups(tasks) if tasks and any(len(view) >= LEAST for view in buffers) else ([], [])
         shared = message._replace(buffers=await share_buffers(buffers)) if near else message
-    others = [task for task in tasks if task not in near and task not in kept]
-    relays = [task for task in others if _channel(task).relays.is_supported]
-    if size < _LARGE or len(body) > _LONGEST or len(relays) < _MANY:
-        relays = []
-    sends = [_send(task, message, value) for task in others if task not in relays]
-    sends += [_share(task, shared) for task in near]
-    sends += [_share(task, message, memory) for task, memory in kept.items()]
-    kept.clear()  # it is released when the last of these has mapped it
-    await _all([*sends, *([_Broadcast(relays, message).run()] if relays else [])])
+        grouped = {*near, *chain.from_iterable(containers)}
+        others = [task for task in tasks if task not in grouped]
+        sends = [*_sends(others, message, value), *(_share(task, shared) for task in near)]
+        sends += [_send_kept(group, message, value, turn) for group in containers]
+        sending = asyncio.gather(*map(_outcome, sends))
+        turn.end([*near, *others])
+        _raise_first(await sending)
+
+
+def _sends(tasks: Sequence[Task], message: _Message, value: Any) -> list[Coroutine[Any, Any, None]]:
+    """Return what sends a message to workers that don't share it: they relay it if it is large and they are many."""
+    relays = [task for task in tasks if _channel(task).relays.is_supported]
+    if sum(map(len, message.buffers)) < _LARGE or len(message.body) > _LONGEST or len(relays) < _MANY:
+        return [_send(task, message, value) for task in tasks]
+    others = [_send(task, message, value) for task in tasks if not _channel(task).relays.is_supported]
+    return [*others, _Broadcast(relays, message).run()]
 
 
 def _channel(task: Task) -> Channel:
@@ -85,37 +90,81 @@ class _Message(NamedTuple):
     buffers: tuple[Any, ...]
 
 
-_copying: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+_turns: WeakKeyDictionary[Channel, asyncio.Future[None]] = WeakKeyDictionary()  # the last one of each channel
 
 
-def _turns() -> asyncio.Lock:
-    """Return the lock by which broadcasts are sent in the order in which they began: copies are made before that."""
-    return _copying.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+class _Turn:
+    """
+    A broadcast's place in line: each channel gets messages in the order in which their broadcasts began.
+
+    Its block begins when those before it have begun to send to all of these channels.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        loop = asyncio.get_running_loop()
+        channels = [_channel(task) for task in tasks]
+        self._before = {channel: turn for channel in channels if (turn := _turns.get(channel)) and not turn.done()}
+        self._over = {channel: loop.create_future() for channel in channels}
+        _turns.update(self._over)
+
+    async def __aenter__(self) -> Self:
+        try:
+            for turn in self._before.values():
+                await asyncio.shield(turn)
+        except BaseException:
+            self._end_all()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._end_all()
+
+    def end(self, tasks: Sequence[Task]) -> None:
+        """Let the next broadcast send to these workers: the message is on its way to them."""
+        for task in tasks:
+            self._end(_channel(task))
+
+    def _end_all(self) -> None:
+        for channel in self._over:
+            self._end(channel)
+
+    def _end(self, channel: Channel) -> None:
+        if (before := self._before.get(channel)) and not before.done():  # cancelled while it waited for its turn
+            before.add_done_callback(lambda _: self._end(channel))
+        elif not self._over[channel].done():
+            self._over[channel].set_result(None)
 
 
-async def _near(tasks: Sequence[Task]) -> list[Task]:
-    """Return the workers that map memory of this process, if they are several."""
+async def _groups(tasks: Sequence[Task]) -> tuple[list[Task], list[list[Task]]]:
+    """Return the workers that map memory of this process, and those of each launcher that keeps memory, if several."""
     near = await _mapping(tasks)
-    return near if len(near) >= _SEVERAL else []
-
-
-async def _keep(tasks: Sequence[Task], buffers: Sequence[memoryview]) -> dict[Task, KeptMemory]:
-    """Send large buffers to each launcher that has several workers; return those that map what it keeps now."""
+    if len(near) < _SEVERAL:
+        near = []
     groups: dict[tuple[WorkerOwner, int], list[Task]] = {}
     for task in tasks:
-        if _channel(task).connection.version > 1:
+        if task not in near and task.handle.owner.can_keep(task.handle):
             groups.setdefault((task.handle.owner, task.launcher), []).append(task)
-    views = [view for view in buffers if len(view) >= LEAST]
-    parts = [_keep_for(group, views) for group in groups.values() if len(group) >= _SEVERAL]
-    return {task: memory for part in await asyncio.gather(*parts) for task, memory in part.items()}
+    return near, [group for group in groups.values() if len(group) >= _SEVERAL]
 
 
-async def _keep_for(tasks: Sequence[Task], views: Sequence[memoryview]) -> dict[Task, KeptMemory]:
-    kept = await tasks[0].handle.owner.keep(tasks[0].handle, views)
-    if kept is None:
-        return {}
-    kept.release_after_use()
-    return dict.fromkeys(await _mapping(tasks, kept.keeper), kept)
+async def _send_kept(tasks: Sequence[Task], message: _Message, value: Any, turn: _Turn) -> None:
+    """
+    Send a message to workers of a launcher that keeps one copy of its large buffers for them.
+
+    It returns when all of the workers have it, or are lost.
+    """
+    views = [view for view in message.buffers if len(view) >= LEAST]
+    handle = tasks[0].handle
+    with ExitStack() as stack:
+        mapping: list[Task] = []
+        if kept := await handle.owner.keep(handle, views):
+            stack.callback(kept.drop)  # what is lent holds it
+            mapping = await _mapping(tasks, kept.keeper)
+        others = [task for task in tasks if task not in mapping]
+        sends = [*_sends(others, message, value), *(_share(task, message, kept) for task in mapping)]
+        sending = asyncio.gather(*map(_outcome, sends))
+        turn.end(tasks)
+        _raise_first(await sending)
 
 
 async def _mapping(tasks: Sequence[Task], keeper: tuple[int, int, bytes] | None = None) -> list[Task]:
@@ -129,9 +178,18 @@ async def _mapping(tasks: Sequence[Task], keeper: tuple[int, int, bytes] | None 
             answer.cancel()
 
 
-async def _all(parts: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Run all coroutines to the end of the last one, and raise the first error."""
-    for error in await asyncio.gather(*parts, return_exceptions=True):
+async def _outcome(part: Coroutine[Any, Any, None]) -> Exception | None:
+    """Return the error that a part of the broadcast ends with, so that the others go on."""
+    try:
+        await part
+    except Exception as error:
+        return error
+    return None
+
+
+def _raise_first(outcomes: Sequence[Exception | None]) -> None:
+    """Raise the first error, if there is one."""
+    for error in outcomes:
         if error is not None:
             raise error
 
@@ -179,7 +237,8 @@ class _Broadcast:
         buffers = self._message.buffers
         stream = RELAYS[self._name] = RelayBuffer(buffers, have=sum(map(len, buffers)))
         try:
-            await _all([self._reach(number) for number in range(len(self._tasks))])
+            reaching = [_outcome(self._reach(number)) for number in range(len(self._tasks))]
+            _raise_first(await asyncio.gather(*reaching))
         finally:
             del RELAYS[self._name]
             stream.close()

@@ -185,6 +185,11 @@ class WorkerSupervisor:
         """Ask a worker's launcher to end it by a signal."""
         self.handle(stimuli.KillRequested(task.worker, number))
 
+    def can_keep(self, task: WorkerHandle) -> bool:
+        """Return whether a worker's launcher keeps memory for its workers."""
+        client = self._registry.launchers.get(task.launcher)
+        return client is not None and client.memories.can_keep
+
     async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
         """Send copies of buffers to a worker's launcher; see `KeptMemories.keep`."""
         client = self._registry.launchers.get(task.launcher)

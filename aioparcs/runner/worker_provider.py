@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from aioparcs.engine import Engine, WorkerSpec
 from aioparcs.runner.state import JobState, stimuli
 from aioparcs.runner.supervisor import WorkerSupervisor
-from aioparcs.shared import KeptMemory
 from aioparcs.task import WorkerHandle
 
 __all__ = ["RunnerWorkers"]
@@ -51,10 +48,6 @@ class RunnerWorkers:
         self._reservations.pop(task.worker, None)
         self._retain([successor])
         return successor
-
-    async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
-        """Send copies of buffers to a worker's launcher; see `KeptMemories.keep`."""
-        return await self._supervisor.keep(task, views)
 
     def discard(self, task: WorkerHandle) -> None:
         """Forget a worker that gets no replacement; release its launchers unless others of its start need them."""

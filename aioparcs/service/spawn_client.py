@@ -122,8 +122,12 @@ class SpawnClient:
         """Start a worker in place of one that is gone; see `place`."""
         return (await self.place(spec, 1))[0]
 
+    def can_keep(self, task: WorkerHandle) -> bool:
+        """Return False: a service has no connection to the launchers of its workers."""
+        return False
+
     async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
-        """Return None: a service has no connection to the launchers of its workers."""
+        """Return None; see `can_keep`."""
 
     def discard(self, task: WorkerHandle) -> None:
         """Release what was kept for a worker's replacement; see `release`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import weakref
 from collections.abc import Callable, Mapping
 
 from aioparcs.shared.memory import SharedPart
@@ -15,16 +14,16 @@ class KeptMemory:
     """
     Copies of buffers of this process in another one's memory, which a peer on its machine maps.
 
+    They are released there when nothing holds them any more: who has made this does from the beginning.
+
     Args:
         keeper: how that process's memory is reached, as a `Probe` has it.
         parts: the copies, by where the buffers are in this process; see `place_of`.
         release: has them released there; those who have mapped them keep them.
 
     Attributes:
-        keeper, release: the same.
+        keeper: the same.
     """
-
-    __slots__ = ("__weakref__", "_parts", "keeper", "release")
 
     def __init__(
         self,
@@ -33,12 +32,19 @@ class KeptMemory:
         release: Callable[[], object],
     ) -> None:
         self.keeper = keeper
-        self.release = release
         self._parts = parts
+        self._release = release
+        self._holders = 1
 
-    def release_after_use(self) -> None:
-        """Release them when nothing refers to this: no program that lends it, and no loan."""
-        weakref.finalize(self, self.release).atexit = False
+    def hold(self) -> None:
+        """Keep the copies until `drop` is called once more."""
+        self._holders += 1
+
+    def drop(self) -> None:
+        """Release the copies if nothing else holds them."""
+        self._holders -= 1
+        if not self._holders:
+            self._release()
 
     def find(self, view: memoryview) -> SharedPart | None:
         """Return the copy of a buffer, None if there is none."""

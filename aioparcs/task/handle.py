@@ -37,6 +37,9 @@ class WorkerOwner(Protocol):
     def kill(self, task: WorkerHandle, number: int) -> None:
         """End a worker by a signal, through its launcher."""
 
+    def can_keep(self, task: WorkerHandle) -> bool:
+        """Return whether a worker's launcher keeps memory for its workers."""
+
     async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
         """Send copies of buffers to a worker's launcher, whose workers map them; return None if it can't keep them."""
 

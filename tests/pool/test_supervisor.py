@@ -4,7 +4,7 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -18,7 +18,6 @@ from aioparcs.events import PoolState
 from aioparcs.pool import Pool
 from aioparcs.pool.dispatch import PoolWorker
 from aioparcs.pool.scheduler import WorkerPhase, worker_state
-from aioparcs.shared import KeptMemory
 from aioparcs.task import WorkerHandle
 from aioparcs.wire import HEADER_SIZE, FrameType
 from tests.support.jobs import EventRecorder, family, job, live, module
@@ -68,9 +67,6 @@ class GatedProvider:
         self._refuse(spec)
         await self._wait()
         return await self._provider.replace(spec, task)
-
-    async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
-        return await self._provider.keep(task, views)
 
     def discard(self, task: WorkerHandle) -> None:
         self._provider.discard(task)

@@ -60,6 +60,9 @@ async def test_two_endpoints_connect(kind: str) -> None:
 
 class Owner:
     def kill(self, task: WorkerHandle, number: int) -> None: ...
+    def can_keep(self, task: WorkerHandle) -> bool:
+        return False
+
     async def keep(self, task: WorkerHandle, views: object) -> None: ...
 
 

@@ -122,11 +122,14 @@ async def test_what_launchers_keep_that_are_gone_is_forgotten() -> None:
     async def keep(worker: Any, views: Any) -> KeptMemory:
         return KeptMemory((1, 2, b""), {}, lambda: released.append(worker.launcher))
 
-    workers = [SimpleNamespace(launcher=1), SimpleNamespace(launcher=1)]
-    constants: Any = KeptConstants({"array": np.ones(SIZE)}, keep, workers)  # type: ignore[arg-type]  # their launchers suffice
+    def worker(launcher: int) -> Any:
+        return SimpleNamespace(launcher=launcher, owner=SimpleNamespace(keep=keep))
+
+    workers = [worker(1), worker(1)]
+    constants: Any = KeptConstants({"array": np.ones(SIZE)}, workers)
     assert await constants.by_launcher_of(workers[0])
-    assert await constants.by_launcher_of(SimpleNamespace(launcher=2)) is None
-    workers[:] = [SimpleNamespace(launcher=2), SimpleNamespace(launcher=2)]
+    assert await constants.by_launcher_of(worker(2)) is None
+    workers[:] = [worker(2), worker(2)]
     assert await constants.by_launcher_of(workers[0])
     assert released == [1]
     constants.release()
@@ -262,6 +265,42 @@ async def test_a_broadcast_that_is_cancelled_is_kept_for_the_worker_that_has_not
         finally:
             os.kill(pid, signal.SIGCONT)
         assert await tasks[0].recv() == [place, float(array.sum())]
+        await until(lambda: not kept())
+
+
+@contextmanager
+def stopped(processes: set[psutil.Process]) -> Iterator[None]:
+    assert processes
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+async def test_a_launcher_that_stands_still_keeps_a_broadcast_from_its_own_workers_only() -> None:
+    array = np.random.default_rng(1).random(SIZE)
+    async with job(tls=True) as runner, runner.start_many("chorus", 2) as quick:
+        others = set(psutil.Process().children(recursive=True))
+        async with runner.start_many("chorus", 2, env={"NUMBER": "1"}) as slow:  # another environment, another launcher
+            await asyncio.gather(*(task.send(["pid"]) for task in slow))
+            workers = {psutil.Process(pid) for pid in await gather(slow)}
+            with stopped(set(psutil.Process().children(recursive=True)) - others - workers):
+                await asyncio.gather(*(task.send(["place"]) for task in (*quick, *slow)))
+                sending = asyncio.ensure_future(broadcast([*slow, *quick], {"array": array}))
+                found = await gather(quick)
+                assert [total for _, total in found] == [float(array.sum())] * 2
+                assert len({place for place, _ in found} - {0}) == 1
+                await broadcast(quick, ["echo", array])  # waits for none of the others
+                assert all(np.array_equal(answer, array) for answer in await gather(quick))
+                later = asyncio.ensure_future(broadcast(slow, ["echo", "later"]))
+                await waits(later)
+                assert not sending.done()
+            await asyncio.gather(sending, later)
+            assert [total for _, total in await gather(slow)] == [float(array.sum())] * 2
+            assert await gather(slow) == ["later"] * 2
         await until(lambda: not kept())
 
 

@@ -103,10 +103,8 @@ class Loans:
             raise ValueError(f"the peer can't have mapped so many buffers of {self._returned + len(self._lent):,}")
         self.is_possible, self.is_undecided = True, False
         returned = count - self._returned
-        for _, reference in self._lent[:returned]:
-            self.size -= reference.size
-            self.saved += reference.saved
-        del self._lent[:returned]
+        self.saved += sum(reference.saved for _, reference in self._lent[:returned])
+        self._forget(returned)
         self._returned = count
         self._wake()
 
@@ -122,9 +120,16 @@ class Loans:
         """Forget what was lent, and lend no more: the peer maps nothing more."""
         self.is_possible = self.is_askable = self.is_undecided = False
         self._is_over = True
-        self._lent.clear()
-        self.size = 0
+        self._forget(len(self._lent))
         self._wake(is_over=True)
+
+    def _forget(self, count: int) -> None:
+        """Remove the first loans."""
+        over, self._lent = self._lent[:count], self._lent[count:]
+        for memory, reference in over:
+            self.size -= reference.size
+            if isinstance(memory, KeptMemory):
+                memory.drop()
 
     def _post_question(self, question: Question) -> None:
         self.is_askable, self.is_undecided = False, True
@@ -145,6 +150,8 @@ class Loans:
         if found is None:
             return view
         memory, parts = found
+        if isinstance(memory, KeptMemory):
+            memory.hold()
         owner: Any = view.obj if isinstance(memory, SharedMemory) else None
         while hasattr(owner, "flags"):  # arrays, the last of which is the one that lies in the memory itself
             owner.flags.writeable = False

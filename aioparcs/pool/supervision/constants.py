@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,18 +23,11 @@ class KeptConstants:
 
     Args:
         values: the arguments.
-        keep: has a worker's launcher keep copies of buffers.
         workers: all workers of the pool.
     """
 
-    def __init__(
-        self,
-        values: Mapping[str, Any],
-        keep: Callable[[WorkerHandle, Sequence[memoryview]], Coroutine[Any, Any, KeptMemory | None]],
-        workers: Collection[WorkerHandle],
-    ) -> None:
+    def __init__(self, values: Mapping[str, Any], workers: Collection[WorkerHandle]) -> None:
         self._values = values
-        self._keep = keep
         self._workers = workers
         self._flat: tuple[Any, list[memoryview]] | None = None
         self._keeping: dict[int, asyncio.Task[KeptMemory | None]] = {}  # by launcher
@@ -62,14 +55,14 @@ class KeptConstants:
         if self._flat is None:
             self._flat = await flatten_values(dict(self._values))
         _, views = self._flat
-        return await self._keep(worker, views) if views else None
+        return await worker.owner.keep(worker, views) if views else None
 
 
 def _release(keeping: asyncio.Task[KeptMemory | None]) -> None:
     if not keeping.done():
         keeping.cancel()
     elif not keeping.cancelled() and (kept := keeping.result()):
-        kept.release()
+        kept.drop()
 
 
 class Constants:

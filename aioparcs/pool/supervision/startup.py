@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from itertools import count
 from traceback import clear_frames
 from typing import Protocol
@@ -16,7 +16,6 @@ from aioparcs.pool.options import PoolOptions
 from aioparcs.pool.scheduler import WorkerState
 from aioparcs.pool.sizing import Replicas
 from aioparcs.pool.supervision.constants import Constants, KeptConstants
-from aioparcs.shared import KeptMemory
 from aioparcs.task import Task, WorkerHandle
 from aioparcs.telemetry import find_tracer
 
@@ -37,9 +36,6 @@ class WorkerProvider(Protocol):
 
     async def replace(self, spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
         """Place a worker in place of one that is gone; return before it is connected."""
-
-    async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
-        """Send copies of buffers to a worker's launcher, whose workers map them; return None if it can't keep them."""
 
     def discard(self, task: WorkerHandle) -> None:
         """Release what was kept for a replacement of a worker that gets none."""
@@ -71,7 +67,7 @@ class WorkerStartup:
         self.tasks: set[WorkerHandle] = set()
         self._options = options
         self._replicas = replicas
-        self._kept = KeptConstants(options.setup or {}, provider.keep, self.tasks)
+        self._kept = KeptConstants(options.setup or {}, self.tasks)
         self._numbers = count()  # of its workers, in the order of their starts
 
     def release(self) -> None:

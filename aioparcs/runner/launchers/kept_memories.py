@@ -22,11 +22,15 @@ class KeptMemories:
     Args:
         connection: its control connection.
         keeper: how its memory is reached; None if it keeps none.
+
+    Attributes:
+        can_keep: whether it keeps any.
     """
 
     def __init__(self, connection: FrameConnection, keeper: tuple[int, int, bytes] | None) -> None:
         self._connection = connection
         self._keeper = keeper
+        self.can_keep = keeper is not None
         self._numbers = itertools.count(1)
         self._turns = asyncio.Lock()  # one after the other
         self._kept = Kept(0, 0, None)  # the last report

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from aioparcs.engine import WorkerSpec
 from aioparcs.pool import Pool
 from aioparcs.pool.dispatch import PoolWorker
 from aioparcs.pool.supervision.constants import Constants
-from aioparcs.shared import KeptMemory
 from aioparcs.task import WorkerHandle
 from tests.support.jobs import EventRecorder, family, job, live, module
 from tests.support.waiting import until
@@ -67,9 +66,6 @@ class Rooms:
 
     async def replace(self, spec: WorkerSpec, task: WorkerHandle) -> WorkerHandle:
         return await self._provider.replace(spec, task)
-
-    async def keep(self, task: WorkerHandle, views: Sequence[memoryview]) -> KeptMemory | None:
-        return await self._provider.keep(task, views)
 
     def discard(self, task: WorkerHandle) -> None:
         self._provider.discard(task)
