@@ -42,6 +42,10 @@ class EventBus:
         self.wants_calls = self.wants_calls or calls
         self.wants_stacks = self.wants_stacks or stacks
 
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Pass no more events to a subscriber; what others want is not known, and stays as it is."""
+        self._subscribers.remove(subscriber)
+
     def publish(self, event: Event) -> None:
         """Pass an event to all subscribers."""
         for subscriber in self._subscribers:

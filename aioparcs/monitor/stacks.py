@@ -36,12 +36,13 @@ def logged_stack(job: LiveJob, worker: int | None) -> str:
     """
     if not job.started.is_submitted:
         raise ControlError("its runner is no container of the cluster: aioparcs explain reads them where it runs")
-    if worker not in job.stacks:
+    stack = job.stacks.get(worker)  # once: another thread may follow the job
+    if stack is None:
         if worker is None:
             raise ControlError("the log of its runner does not say yet where the program is")
         raise ControlError(
             f"the log of its runner has no stack of worker {worker}: it has those of the three calls that have run "
             "for the longest time, from four seconds on"
         )
-    time, text = job.stacks[worker]
+    time, text = stack
     return f"{duration(max(0.0, job.now - time))} ago, as the log of its runner has it:\n{text}" if text else ""

@@ -39,6 +39,8 @@ async def test_the_stack_of_a_call_that_runs_for_long_is_read(tmp_path: Path, mo
         (tmp_path / "go").touch()
         assert await call == "mark"
         sampler.cancel()
+        await asyncio.wait([sampler])
+        assert events._subscribers == [note], "a program may have many runners, one after the other"
     assert [sample.worker for sample in samples] == [worker], "the other one has not run for long"
     assert "in wait_for" in samples[0].text
     assert "in hold" in samples[0].text

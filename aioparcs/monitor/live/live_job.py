@@ -223,10 +223,8 @@ class LiveJob:
 
     def _set_stack(self, event: StackSample, time: float) -> None:
         """Note where a worker or the program is, in place of where it was; the oldest of too many are dropped."""
-        self.stacks.pop(event.worker, None)
-        self.stacks[event.worker] = time, event.text
-        while len(self.stacks) > _STACKS:
-            del self.stacks[next(iter(self.stacks))]
+        others = [(worker, stack) for worker, stack in self.stacks.items() if worker != event.worker]
+        self.stacks = dict([*others, (event.worker, (time, event.text))][-_STACKS:])
 
     def _set_running(self, event: CallsRunning) -> None:
         """Note which workers are in a call that takes long, and which of the pool's no longer are."""

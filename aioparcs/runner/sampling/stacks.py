@@ -34,9 +34,12 @@ class StackSampler:
     async def run(self) -> None:
         """Read stacks until it is cancelled."""
         self._events.subscribe(self._note)
-        while True:
-            await asyncio.sleep(_PERIOD)
-            await asyncio.gather(*(self._read(worker) for worker in self._wanted(monotonic())))
+        try:
+            while True:
+                await asyncio.sleep(_PERIOD)
+                await asyncio.gather(*(self._read(worker) for worker in self._wanted(monotonic())))
+        finally:
+            self._events.unsubscribe(self._note)
 
     def _note(self, event: Event) -> None:
         if isinstance(event, CallsRunning):

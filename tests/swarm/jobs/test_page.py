@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from aioparcs.recording.store import histories
 from tests.support.browser import Browser, Page, chromium
 from tests.support.command import COMMAND, ENVIRONMENT, execute
-from tests.support.live import Cluster
+from tests.support.live import PATIENCE, Cluster
 from tests.support.submitted import containers
 from tests.web.page.live import HANGING, PROGRAM, ui
 from tests.web.page.test_timeline import PIXELS
@@ -31,9 +32,10 @@ def check_stacks(page: Page, folder: Path, **variables: str) -> None:
     with path.open() as file:
         name = json.loads(file.readline())["versions"]["job"]
     until_text(page, f"waits for item {HANGING}", "#now")
-    shown = ""
-    while "in work" not in shown:  # it has run for four seconds, and the log is followed
+    shown, deadline = "", time.monotonic() + PATIENCE
+    while "in work" not in shown and time.monotonic() < deadline:  # from four seconds on, and the log is followed
         shown = execute([*COMMAND, "explain"], None, XDG_STATE_HOME=str(folder / "state"), **variables).stdout
+    assert "in work" in shown
     assert "ago, as the log of its runner has it:" in shown
     elsewhere = execute([*COMMAND, "explain", name], None, XDG_STATE_HOME=str(folder / "none"), **variables).stdout
     assert f"waits for item {HANGING}: ({HANGING}) in worker " in elsewhere
