@@ -86,8 +86,8 @@ class CallSpan(NamedTuple):
         call: which call it was, if it is one, and not a short one that succeeded; the first and the last of them if
             they are long ones whose results came together; else "".
         error: why it failed or was cancelled, if it is one call that did; else "".
-        cancelled: how many calls were cancelled while they ran, and so neither succeeded nor failed. Each ends when its
-            worker has answered, which for a plain function is when that has run to its end.
+        cancelled: how many calls were cancelled while they ran, and so neither succeeded nor failed. Each of a pool
+            ends when its worker has answered, which for a plain function is when that has run to its end.
         lost: how many of those that have failed ran when their worker was lost.
     """
 

@@ -123,11 +123,12 @@ class CallTrace(SpanCollector):
 
     def _take_cancelled(self, worker: WorkerState) -> list[Outcome]:
         """Remove the cancelled calls that a worker no longer has; return those of them that had begun."""
-        own = self._cancelled.get(worker.id)
+        own = self._cancelled.pop(worker.id, None)
         if not own:
             return []
         over = {call: one for call, one in own.items() if worker.calls.get(call.call_id) is not call}
-        self._cancelled[worker.id] = {call: one for call, one in own.items() if call not in over}
+        if left := {call: one for call, one in own.items() if call not in over}:
+            self._cancelled[worker.id] = left
         begun = [(call, error) for call, (is_begun, error) in over.items() if is_begun or call.phase is _SETTLED]
         return [(call, False, error) for call, error in begun]
 

@@ -124,6 +124,8 @@ class WorkerState:
             some, most = (others, self.concurrency) if call.served in self.coroutines else (plain, 1)
             if len(some) < most:
                 some.append(call)
+            elif plain and (not self.coroutines or len(others) == self.concurrency):
+                break
         return plain + others
 
     @property
