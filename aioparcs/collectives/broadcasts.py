@@ -120,7 +120,7 @@ class _Turn:
         self._end_all()
 
     def end(self, tasks: Sequence[Task]) -> None:
-        """Let the next broadcast send to these workers: the message is on its way to them."""
+        """Allow the next broadcast to send to these workers: the message is on its way to them."""
         for task in tasks:
             self._end(_channel(task))
 

@@ -14,7 +14,7 @@ class KeptMemory:
     """
     Copies of buffers of this process in another one's memory, which a peer on its machine maps.
 
-    They are released there when nothing holds them any more: who has made this does from the beginning.
+    They are released there when nothing holds them longer: who has made this does from the beginning.
 
     Args:
         keeper: how that process's memory is reached, as a `Probe` has it.
