@@ -138,7 +138,7 @@ VARIABLES = frozenset(name.upper() for name in Settings._fields) | {
     ),
     *("RUN", "IMAGES", "ENVIRONMENT", "EVENTS", "FILES", "PROGRAM_IMAGE", "PROGRAM_VARIABLES"),
     *("RUNNER", "JOB", "SLOT", "FIRST_SLOT", "PLACE", "PEERS", "TOKEN_FD", "TOKEN_FILE", "SOURCES_FD"),
-    *("TARGET", "PATH", "TERMINAL", "THREADS"),
+    *("TARGET", "PATH", "TERMINAL", "THREADS", "SECRETS_FD"),
 }
 
 
